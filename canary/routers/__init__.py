@@ -1,0 +1,39 @@
+"""The traffic routers: one protocol, one module per kind of router."""
+
+from canary.policy.model import Policy
+from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter
+from canary.policy.release import Router as Section
+from canary.routers.base import Finding, Observation, Reading, Router, Split
+
+__all__ = ["Finding", "Observation", "Reading", "Router", "Split", "router_of", "routers_of"]
+
+
+def router_of(section: Section) -> Router:
+    """The router that one entry of the policy's `router` section describes.
+
+    Raises:
+        RouterError: the entry names something that cannot be handed to the router.
+    """
+    # Imported late: a policy seldom has more than one kind.
+    match section:
+        case HaproxyRouter():
+            from canary.routers.haproxy import HAProxyRouter
+
+            return HAProxyRouter(section)
+        case NginxRouter():
+            from canary.routers.nginx import NginxMarkerRouter
+
+            return NginxMarkerRouter(section)
+        case CommandRouter():
+            from canary.routers.command import ProgramRouter
+
+            return ProgramRouter(section)
+
+
+def routers_of(policy: Policy) -> tuple[Router, ...]:
+    """All routers of a policy, in its order; a change counts as done when all of them agree.
+
+    Raises:
+        RouterError: an entry names something that cannot be handed to the router.
+    """
+    return tuple(router_of(section) for section in policy.router)

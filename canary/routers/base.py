@@ -1,0 +1,160 @@
+"""What every traffic router can do, and what it says about itself."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from canary.bucket import salt_of
+from canary.errors import RouterError
+
+_ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+# Half a hundredth of a percent: the finest share a router knows is 0.01 %.
+_TOLERANCE_RATIO = 0.00005
+
+
+# What the generated configurations tell the shop about a request; clients cannot set them.
+USER_HEADER = "X-Canary-User"
+TESTER_HEADER = "X-Canary-Tester"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The wanted division of traffic.
+
+    Args:
+        rollout: Identifies the rollout; it salts the choice of users, so that each rollout has other ones.
+        weight_ratio: The canary's share of the users, 0 to 1. At 0 nobody reaches the canary, testers included.
+        testers: Whether the policy's testers reach the canary whatever their place.
+
+    Raises:
+        RouterError: the rollout's id or the share is not one that may be handed to a router.
+    """
+
+    rollout: str
+    weight_ratio: float
+    testers: bool = True
+
+    def __post_init__(self) -> None:
+        if not _ROLLOUT.fullmatch(self.rollout):
+            raise RouterError(
+                f"rollout id: expected up to 64 letters, digits and any of `._+-`, beginning with a letter or digit, "
+                f"found {self.rollout!r}"
+            )
+        if not (math.isfinite(self.weight_ratio) and 0 <= self.weight_ratio <= 1):
+            raise RouterError(f"canary's share: expected a ratio from 0 to 1, found {self.weight_ratio!r}")
+
+    @property
+    def salt(self) -> int:
+        """The number by which the routers know the rollout."""
+        return salt_of(self.rollout)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one instance of a router (one HAProxy, one nginx host) has in force.
+
+    *weight_ratio* is None when the instance could not be read; *error* then says why.
+    *salt* is None when the instance does not tell, or when the share is 0 and no users are chosen.
+    """
+
+    instance: str
+    weight_ratio: float | None
+    salt: int | None = None
+    testers: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a router has in force, read back instance by instance."""
+
+    readings: tuple[Reading, ...]
+
+    @property
+    def weight_ratio(self) -> float | None:
+        """The largest share of any instance that could be read; None when none could."""
+        known = [reading.weight_ratio for reading in self.readings if reading.weight_ratio is not None]
+        return max(known, default=None)
+
+    @property
+    def detail(self) -> str:
+        """One line a person can read."""
+        return "; ".join(
+            f"{reading.instance}: {reading.error or f'{(reading.weight_ratio or 0) * 100:.10g}%'}"
+            for reading in self.readings
+        )
+
+    def agrees(self, split: Split) -> bool:
+        """Whether every instance has exactly *split* in force."""
+        return all(_agrees(reading, split) for reading in self.readings)
+
+
+def _agrees(reading: Reading, split: Split) -> bool:
+    if reading.weight_ratio is None:
+        return False
+    if abs(reading.weight_ratio - split.weight_ratio) > _TOLERANCE_RATIO:
+        return False
+    if split.weight_ratio == 0:
+        return True
+    return reading.testers == split.testers and reading.salt in (None, split.salt)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that would defeat a switch of traffic, found before it is needed."""
+
+    where: str
+    problem: str
+    remedy: str
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}; {self.remedy}"
+
+
+def written_pair(router: str, kind: Literal["header", "cookie"], text: str) -> tuple[str, str]:
+    """Name and value of a tester's header (`Name: value`) or cookie (`name=value`).
+
+    Raises:
+        RouterError: the text is not such a pair.
+    """
+    mark, form = (":", "Name: value") if kind == "header" else ("=", "name=value")
+    name, found, value = (part.strip() for part in text.partition(mark))
+    if not (name and found and value):
+        raise RouterError(f"router {router}: testers.{kind}: expected `{form}`, found {text!r}")
+    return name, value
+
+
+class Router(Protocol):
+    """Divides traffic between stable and canary, without a reload."""
+
+    name: str
+
+    async def set_weight(self, split: Split) -> None:
+        """Put *split* into force on every instance, and read it back.
+
+        Lowering is tried on all instances, whatever fails on one of them. May be repeated at will.
+
+        Raises:
+            RouterError: an instance does not have the split in force.
+        """
+        ...
+
+    async def read(self) -> Observation:
+        """What is in force now, read from the router; an instance that cannot be read says so."""
+        ...
+
+    async def check(self) -> list[Finding]:
+        """What would defeat the switch; empty when all is well. Moves no traffic."""
+        ...
+
+    def is_canary(self, user_id: str, split: Split) -> bool:
+        """Whether *split* sends this user, who is no tester, to the canary."""
+        ...
+
+    def snippet(self) -> Mapping[str, str]:
+        """The router's configuration by file name, for `canary generate`."""
+        ...

@@ -1,0 +1,247 @@
+"""HAProxy: the share lives in a map that its runtime socket changes, without a reload.
+
+Two numbers decide: `weight`, in hundredths of a percent, and `salt`, which chooses the users of a rollout. The
+map's file is written too, because a reload or restart of HAProxy starts from the file and forgets the runtime.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from canary.bucket import haproxy_bucket
+from canary.errors import RouterError
+from canary.policy.release import HaproxyRouter
+from canary.routers import haproxy_config, mapfile
+from canary.routers.base import Finding, Observation, Reading, Split
+from canary.routers.mapfile import SALT, TESTERS, WEIGHT, Entries
+
+# What may stand on a line of HAProxy's command line: blanks, `;` and `\` would end or change the command.
+_PATH = re.compile(r"[A-Za-z0-9/._+@:-]+")
+
+
+class RuntimeSocket:
+    """One HAProxy's runtime socket; every command has a connection of its own, so each answer is clear.
+
+    Args:
+        address: A path, or `tcp:host:port`.
+        timeout_seconds: How long one command may take.
+    """
+
+    def __init__(self, address: str, timeout_seconds: float) -> None:
+        self.address = address
+        self._timeout_seconds = timeout_seconds
+
+    async def ask(self, command: str) -> str:
+        """HAProxy's answer to one command, without the blank line that ends it.
+
+        Raises:
+            RouterError: HAProxy cannot be reached, or does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._exchange(command)
+        except TimeoutError as error:
+            raise RouterError(
+                f"HAProxy socket {self.address}: expected an answer to `{command}` within {self._timeout_seconds:g}s, "
+                f"found none; is HAProxy overloaded or stopped?"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise RouterError(
+                f"HAProxy socket {self.address}: cannot be reached ({error}); is HAProxy running, and may this user "
+                f"open the socket?"
+            ) from error
+
+    async def _exchange(self, command: str) -> str:
+        if self.address.startswith("tcp:"):
+            host, _, port = self.address.removeprefix("tcp:").rpartition(":")
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        else:
+            reader, writer = await asyncio.open_unix_connection(self.address)
+        try:
+            writer.write(f"{command}\n".encode())
+            await writer.drain()
+            return (await reader.read(-1)).decode(errors="replace").strip()
+        finally:
+            writer.close()
+
+
+class HAProxyRouter:
+    """Drives one or several HAProxies that read the same map.
+
+    Args:
+        section: The policy's `router` section of kind `haproxy`.
+
+    Raises:
+        RouterError: the map's path cannot be written on HAProxy's command line.
+    """
+
+    def __init__(self, section: HaproxyRouter) -> None:
+        if not _PATH.fullmatch(section.map):
+            raise RouterError(
+                f"router {section.name}: map: expected a path of letters, digits and `/._+@:-`, found {section.map!r}"
+            )
+        self.name = section.name
+        self._section = section
+        self._sockets = [RuntimeSocket(address, section.timeout) for address in section.sockets]
+
+    async def set_weight(self, split: Split) -> None:
+        """Set the map on every HAProxy, read it back, and write the map's file.
+
+        A HAProxy that does not answer hinders neither the others nor the file; the file is then only ever
+        lowered, so that a HAProxy which comes back later has at most the share that it had.
+
+        Raises:
+            RouterError: a HAProxy does not have the split in force, or the file could not be written.
+        """
+        wanted = Entries.of(split)
+        results = await asyncio.gather(*(self._put(socket, wanted) for socket in self._sockets), return_exceptions=True)
+        faults = [str(result) for result in results if isinstance(result, RouterError)]
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, RouterError):
+                raise result
+        try:
+            await asyncio.to_thread(self._write, wanted, split.rollout, bool(faults))
+        except OSError as error:
+            faults.append(
+                f"HAProxy map file {self._section.map}: cannot be written ({error.strerror}); until it is, "
+                f"a reload of HAProxy brings the old share back"
+            )
+        if faults:
+            raise RouterError(f"router {self.name}: " + "; ".join(faults))
+
+    async def read(self) -> Observation:
+        """What each HAProxy's map says."""
+        return Observation(tuple(await asyncio.gather(*(self._reading(socket) for socket in self._sockets))))
+
+    async def check(self) -> list[Finding]:
+        """Unreachable or too weak sockets, a missing map, a file that does not match or cannot be written."""
+        by_socket = await asyncio.gather(*(self._check_socket(socket) for socket in self._sockets))
+        findings = [finding for findings in by_socket for finding in findings]
+        return findings + (await asyncio.to_thread(self._check_file) if self._section.write_map else [])
+
+    def is_canary(self, user_id: str, split: Split) -> bool:
+        """Whether *split* sends this user, who is no tester, to the canary."""
+        return haproxy_bucket(user_id, split.salt) < Entries.of(split).weight
+
+    def snippet(self) -> Mapping[str, str]:
+        """`haproxy.cfg` and the map it starts from, which sends everybody to stable."""
+        return {
+            "haproxy.cfg": haproxy_config.render(self._section),
+            Path(self._section.map).name: mapfile.render(Entries(), "none"),
+        }
+
+    async def _put(self, socket: RuntimeSocket, wanted: Entries) -> None:
+        if wanted.weight == 0:
+            # Nothing comes before closing: not even a look at what is in force.
+            await self._set(socket, WEIGHT, 0)
+            await self._set(socket, TESTERS, 0)
+        else:
+            present = await self._entries(socket)
+            if present.salt != wanted.salt:
+                if present.weight:
+                    await self._set(socket, WEIGHT, 0)
+                await self._set(socket, SALT, wanted.salt)
+            await self._set(socket, TESTERS, wanted.testers)
+            await self._set(socket, WEIGHT, wanted.weight)
+        # An integer map answers success to a value it did not take: only reading back is proof.
+        found = await self._entries(socket)
+        if (found.weight, found.testers) != (wanted.weight, wanted.testers) or (
+            wanted.weight and found.salt != wanted.salt
+        ):
+            raise RouterError(f"HAProxy socket {socket.address}: expected {wanted} in force, found {found}")
+
+    async def _set(self, socket: RuntimeSocket, key: str, value: int) -> None:
+        command = f"set map {self._section.map} {key} {value}"
+        answer = await socket.ask(command)
+        if "entry not found" in answer:
+            command = f"add map {self._section.map} {key} {value}"
+            answer = await socket.ask(command)
+        if answer:
+            raise RouterError(f"HAProxy socket {socket.address}: refused `{command}`: {answer}")
+
+    async def _entries(self, socket: RuntimeSocket) -> Entries:
+        """The map's entries; keys that it lacks count as 0, as in HAProxy's configuration."""
+        command = f"show map {self._section.map}"
+        answer = await socket.ask(command)
+        rows = [line.split() for line in answer.splitlines()]
+        try:
+            if not all(len(row) == 3 and row[0].startswith("0x") for row in rows):
+                raise ValueError(answer)
+            return Entries.parse({row[1]: row[2] for row in rows})
+        except ValueError as error:
+            raise RouterError(
+                f"HAProxy socket {socket.address}: expected the numbers of {self._section.map}, found {answer!r}; "
+                f"does HAProxy's configuration use exactly this path?"
+            ) from error
+
+    async def _reading(self, socket: RuntimeSocket) -> Reading:
+        try:
+            entries = await self._entries(socket)
+        except RouterError as error:
+            return Reading(socket.address, None, error=str(error))
+        return Reading(
+            instance=socket.address,
+            weight_ratio=entries.weight / 10_000,
+            salt=entries.salt if entries.weight else None,
+            testers=bool(entries.testers and entries.weight),
+        )
+
+    def _write(self, wanted: Entries, rollout: str, only_lower: bool) -> None:
+        if not self._section.write_map:
+            return
+        path = Path(self._section.map)
+        try:
+            present = mapfile.read(path)
+        except (FileNotFoundError, ValueError):
+            present = Entries()
+        if only_lower and wanted.weight and (wanted.weight > present.weight or wanted.salt != present.salt):
+            return
+        text = mapfile.render(wanted, rollout)
+        if wanted != present or not path.exists() or path.stat().st_size != len(text):
+            mapfile.write(path, text)
+
+    async def _check_socket(self, socket: RuntimeSocket) -> list[Finding]:
+        where = f"router {self.name}: {socket.address}"
+        try:
+            level = await socket.ask("show cli level")
+            await self._entries(socket)
+        except RouterError as error:
+            return [Finding(where, str(error), "the share could not be changed")]
+        if level != "admin":
+            return [
+                Finding(
+                    where,
+                    f"the socket's level is {level!r}, newer HAProxies change maps at level admin only",
+                    "write `stats socket PATH mode 660 level admin`",
+                )
+            ]
+        if socket.address.startswith("tcp:"):
+            return [
+                Finding(
+                    where,
+                    "HAProxy's command line over TCP asks for no password",
+                    "let only this host reach the port, or use a unix socket",
+                    "warning",
+                )
+            ]
+        return []
+
+    def _check_file(self) -> list[Finding]:
+        path = Path(self._section.map)
+        where = f"router {self.name}: {path}"
+        try:
+            mapfile.read(path)
+        except (OSError, ValueError) as error:
+            return [Finding(where, f"cannot be read ({error})", "install the generated map file there")]
+        try:
+            mapfile.probe(path.parent)
+        except OSError as error:
+            return [
+                Finding(
+                    where,
+                    f"a new file cannot be written beside it ({error.strerror})",
+                    "give this user the folder, so that a reload of HAProxy keeps the share",
+                )
+            ]
+        return []

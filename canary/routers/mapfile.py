@@ -1,0 +1,119 @@
+"""HAProxy's map file: what it starts from after a restart or a reload."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from canary.routers.base import Split
+
+WEIGHT = "weight"
+SALT = "salt"
+TESTERS = "testers"
+
+# Every file has the same size, so that on a full disk it can be overwritten in place.
+_SIZE_BYTES = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The map's numbers: the share in hundredths of a percent, the rollout's salt, 1 when testers are let in."""
+
+    weight: int = 0
+    salt: int = 0
+    testers: int = 0
+
+    @classmethod
+    def of(cls, split: Split) -> Self:
+        """The numbers that put *split* into force."""
+        weight = round(split.weight_ratio * 10_000)
+        return cls(weight=weight, salt=split.salt, testers=int(split.testers and weight > 0))
+
+    @classmethod
+    def parse(cls, lines: Mapping[str, str]) -> Self:
+        """The numbers in a map's keys and values.
+
+        Raises:
+            ValueError: a value is not a number.
+        """
+        return cls(**{key: int(lines[key]) for key in (WEIGHT, SALT, TESTERS) if key in lines})
+
+
+def render(entries: Entries, rollout: str) -> str:
+    """The file's text, always of the same size."""
+    text = (
+        f"# Written by kpi-canary for rollout {rollout}.\n"
+        "# weight: the canary's share in hundredths of a percent; salt: chooses the users.\n"
+        f"{WEIGHT} {entries.weight}\n{SALT} {entries.salt}\n{TESTERS} {entries.testers}\n"
+    )
+    return text + "#" * (_SIZE_BYTES - len(text) - 1) + "\n"
+
+
+def read(path: Path) -> Entries:
+    """The numbers in a map file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a value is not a number.
+    """
+    pairs = (line.split(None, 1) for line in path.read_text().splitlines() if not line.startswith("#"))
+    return Entries.parse({pair[0]: pair[1] for pair in pairs if len(pair) == 2})
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file in one step, durably; on a full disk overwrite it in place, which needs no space.
+
+    Raises:
+        OSError: neither was possible.
+    """
+    try:
+        _replace(path, text)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
+            raise
+        _overwrite(path, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _overwrite(path: Path, text: str) -> None:
+    # One write of less than a block, into blocks the file already has: no reader sees half of it.
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def probe(folder: Path) -> None:
+    """Create and remove a file, as a change of the share would.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe."):
+        pass
