@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SCENARIO ?= bad
+WORKERS ?= 3
+
+.PHONY: help setup demo test lint format golden bench preview clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml
+	@PYTHON=$(PYTHON) scripts/venv $(VENV)
+
+setup: $(VENV)/.installed ## create .venv with everything this project needs
+
+demo: $(VENV)/.installed ## watch a bad canary being rolled back (SCENARIO=healthy: promoted)
+	@scripts/debian demo
+	@$(BIN)/canary demo --scenario $(SCENARIO) $(ARGS)
+
+test: $(VENV)/.installed ## lint, then every test, on the real parts
+	@scripts/debian test
+	@scripts/npm
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+lint: $(VENV)/.installed ## ruff, mypy --strict, import directions, jsonnetfmt, promtool, our own lints
+	@scripts/lint
+
+format: $(VENV)/.installed ## bring Python and jsonnet into the house's form
+	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format --quiet .
+	@git ls-files '*.jsonnet' '*.libsonnet' | xargs --no-run-if-empty jsonnetfmt -i
+
+golden: $(VENV)/.installed ## renew the committed output of the generators
+	@$(BIN)/python -m tests.support.golden
+
+bench: $(VENV)/.installed ## run the benchmarks; figures go to bench/RESULTS.md
+	@scripts/debian bench
+	@scripts/bench
+
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .hypothesis dist generated
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,114 @@
+"""Every error that kpi-canary raises on purpose.
+
+    CanaryError
+    ├── PolicyError           the policy file is wrong; carries every fault at once
+    ├── SecretError           a secret's file or environment variable cannot be read
+    ├── DatabaseError         the order database
+    │   ├── DatabaseUnavailableError
+    │   ├── DatabaseTimeoutError
+    │   └── DatabaseSchemaError
+    ├── JournalError          the rollout's journal cannot be read or written
+    ├── RefusedError          a command is not allowed in the rollout's present state
+    ├── RouterError           a traffic router did not do what was asked, or cannot be read
+    ├── ProcessError          the canary process could not be started, stopped or looked at
+    ├── NotificationError     a notification target did not take the message
+    ├── RemoteError           Prometheus, Alertmanager or the receiver's API did not answer as expected
+    └── GenerateError         rules, Alertmanager configuration or dashboards could not be generated
+
+A message says where, what was expected, what was found, and what to do. `label` is the bounded
+value under which an error is counted in metrics.
+"""
+
+from typing import ClassVar
+
+
+class CanaryError(Exception):
+    """Base of all errors that are meant to be read by a person."""
+
+    label: ClassVar[str] = "other"
+    exit_status: ClassVar[int] = 1
+
+
+class PolicyError(CanaryError):
+    """The policy file has faults; *faults* holds one printable line each."""
+
+    label = "policy"
+    exit_status = 1
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class SecretError(CanaryError):
+    """A secret's file or environment variable is missing or empty."""
+
+    label = "secret"
+
+
+class DatabaseError(CanaryError):
+    """The order database did not answer a question."""
+
+    label = "database"
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """No connection to the order database."""
+
+    label = "unavailable"
+
+
+class DatabaseTimeoutError(DatabaseError):
+    """A statement ran into its time limit, or waited too long for a lock."""
+
+    label = "timeout"
+
+
+class DatabaseSchemaError(DatabaseError):
+    """A mapped table or column is not there, or has another type."""
+
+    label = "schema"
+
+
+class JournalError(CanaryError):
+    """The journal could not be read or written; nothing was acted upon."""
+
+    label = "journal"
+
+
+class RefusedError(CanaryError):
+    """A command does not fit the rollout's present state; nothing was changed."""
+
+    label = "refused"
+    exit_status = 3
+
+
+class RouterError(CanaryError):
+    """A traffic router did not take a weight, or its weight cannot be read back."""
+
+    label = "router"
+
+
+class ProcessError(CanaryError):
+    """The canary process could not be started, stopped or looked at."""
+
+    label = "process"
+
+
+class NotificationError(CanaryError):
+    """A notification target did not take the message."""
+
+    label = "notification"
+
+
+class RemoteError(CanaryError):
+    """Prometheus, Alertmanager or the receiver did not answer as expected."""
+
+    label = "remote"
+    exit_status = 4
+
+
+class GenerateError(CanaryError):
+    """Files could not be generated from the policy."""
+
+    label = "generate"

@@ -1,0 +1,190 @@
+"""The rollout's journal: append-only, durable before anything is done, read by receiver, exporter and command line."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from canary.errors import JournalError
+from canary.policy.model import Policy
+from canary.rollout import Entry, Kind, Rollout, fold
+from canary.secrets import read_secret
+from canary.times import from_text, to_text
+
+_METADATA = sa.MetaData()
+
+_JOURNAL = sa.Table(
+    "canary_journal",
+    _METADATA,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("service", sa.String(64), nullable=False, index=True),
+    sa.Column("rollout", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+
+
+def journal_url(policy: Policy) -> URL:
+    """The journal's database, with an asynchronous driver and SQLite paths made absolute.
+
+    Raises:
+        SecretError: a named secret cannot be read.
+        JournalError: the URL is not one.
+    """
+    state = policy.state
+    text = read_secret("state.url", file=state.url_file, env=state.url_env, base=policy.base) or state.url
+    try:
+        url = make_url(text or "")
+    except SQLAlchemyError as error:
+        raise JournalError("state.url: not a database URL; expected one such as sqlite:///state.db") from error
+    backend = url.get_backend_name()
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    if backend not in drivers:
+        raise JournalError(f"state.url: expected sqlite or postgresql, found {backend}")
+    url = url.set(drivername=drivers[backend])
+    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
+        url = url.set(database=str(Path(policy.base) / str(url.database)))
+    return url
+
+
+class Journal:
+    """Appends and reads entries of one service."""
+
+    def __init__(self, engine: AsyncEngine, service: str) -> None:
+        self._engine = engine
+        self._service = service
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, policy: Policy) -> AsyncIterator["Journal"]:
+        """The policy's journal, its table created when missing, closed at the end.
+
+        Raises:
+            JournalError: the database cannot be reached or written.
+        """
+        engine = create_async_engine(journal_url(policy))
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine.sync_engine, "connect", _durable)
+        journal = cls(engine, policy.service)
+        try:
+            async with journal._connection() as connection:
+                await connection.run_sync(_METADATA.create_all)
+            yield journal
+        finally:
+            await engine.dispose()
+
+    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+        """Write one entry durably and give it back with its position.
+
+        Args:
+            after: when given, refuse unless the service's newest entry still has this position, so that two
+                writers never decide from the same past.
+
+        Raises:
+            JournalError: nothing was written; the message says why.
+        """
+        async with self._connection() as connection:
+            if after is not None and await self._newest(connection) != after:
+                raise JournalError("journal: somebody else wrote meanwhile; look again and decide anew")
+            result = await connection.execute(
+                _JOURNAL.insert().values(
+                    service=self._service,
+                    rollout=entry.rollout,
+                    kind=entry.kind.value,
+                    at=to_text(entry.at),
+                    actor=entry.actor[:256],
+                    reason=entry.reason,
+                    data=json.dumps(dict(entry.data), sort_keys=True),
+                )
+            )
+            key = result.inserted_primary_key
+        assert key is not None
+        return Entry(entry.rollout, entry.kind, entry.at, entry.actor, entry.reason, entry.data, int(key[0]))
+
+    async def entries(self, rollout: str | None = None) -> Sequence[Entry]:
+        """All entries of the service, or of one rollout, oldest first.
+
+        Raises:
+            JournalError: the database cannot be read.
+        """
+        query = sa.select(_JOURNAL).where(_JOURNAL.c.service == self._service).order_by(_JOURNAL.c.seq)
+        if rollout is not None:
+            query = query.where(_JOURNAL.c.rollout == rollout)
+        async with self._connection() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [_entry(row) for row in rows]
+
+    async def current(self) -> Rollout | None:
+        """The newest rollout; None before the first.
+
+        Raises:
+            JournalError: the database cannot be read.
+        """
+        newest = (
+            sa.select(sa.func.max(_JOURNAL.c.seq))
+            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.kind == Kind.STARTED.value)
+            .scalar_subquery()
+        )
+        query = (
+            sa.select(_JOURNAL)
+            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq >= newest)
+            .order_by(_JOURNAL.c.seq)
+        )
+        async with self._connection() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return fold(_entry(row) for row in rows)
+
+    async def position(self) -> int:
+        """Position of the service's newest entry, 0 when there is none.
+
+        Raises:
+            JournalError: the database cannot be read.
+        """
+        async with self._connection() as connection:
+            return await self._newest(connection)
+
+    async def _newest(self, connection: AsyncConnection) -> int:
+        query = sa.select(sa.func.max(_JOURNAL.c.seq)).where(_JOURNAL.c.service == self._service)
+        return int((await connection.execute(query)).scalar() or 0)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction; the only place where database errors become ours."""
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
+            where = self._engine.url.render_as_string(hide_password=True)
+            cause = getattr(error, "orig", None) or error
+            raise JournalError(
+                f"journal {where}: {type(cause).__name__}: {cause}; check that the database is there and writable"
+            ) from error
+
+
+def _durable(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+    """An entry must be on disk before anything is done because of it."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.close()
+
+
+def _entry(row: sa.RowMapping) -> Entry:
+    return Entry(
+        rollout=row["rollout"],
+        kind=Kind(row["kind"]),
+        at=from_text(row["at"]),
+        actor=row["actor"],
+        reason=row["reason"],
+        data=json.loads(row["data"]),
+        seq=row["seq"],
+    )

@@ -1,0 +1,117 @@
+"""Every name on the wire: metrics, labels, alerts. Rules, dashboards, exporter and receiver all take them from here."""
+
+from typing import Final
+
+# Labels
+VERSION: Final = "version"
+SERVICE: Final = "service"
+ROLLOUT: Final = "rollout"
+PHASE: Final = "phase"
+KPI: Final = "kpi"
+VERDICT: Final = "verdict"
+ROLE: Final = "role"
+ACTION: Final = "action"
+OUTCOME: Final = "outcome"
+CURRENCY: Final = "currency"
+OTHER: Final = "other"
+"""Label value that takes what would make a label unbounded."""
+
+ROLES: Final = ("stable", "canary")
+VERDICTS: Final = ("pass", "fail", "hold", "blind")
+ACTIONS: Final = ("rollback", "advance", "hold", "none")
+STATES: Final = ("idle", "phase", "holding", "baking", "promoted", "rolling_back", "rolled_back", "failed")
+
+# Exporter
+SHOP_PREFIX: Final = "shop_"
+
+
+def event_total(event: str) -> str:
+    """The counter of one event: `orders` -> `shop_orders_total`."""
+    return f"{SHOP_PREFIX}{event}_total"
+
+
+def kpi_gauge(kpi: str) -> str:
+    """The gauge of one KPI: `conversion_rate` -> `shop_conversion_rate`."""
+    return f"{SHOP_PREFIX}{kpi}"
+
+
+ORDER_VALUE_TOTAL: Final = "shop_order_value_total"
+KPI_RELATIVE_CHANGE: Final = "canary_kpi_relative_change"
+KPI_RELATIVE_CHANGE_LOWER: Final = "canary_kpi_relative_change_lower"
+KPI_RELATIVE_CHANGE_UPPER: Final = "canary_kpi_relative_change_upper"
+KPI_EVIDENCE: Final = "canary_kpi_evidence"
+KPI_EVIDENCE_THRESHOLD: Final = "canary_kpi_evidence_threshold"
+KPI_FLOOR_EVIDENCE: Final = "canary_kpi_floor_evidence"
+KPI_VERDICT: Final = "canary_kpi_verdict"
+KPI_UNITS: Final = "canary_kpi_units"
+KPI_VALUE: Final = "canary_kpi_value"
+KPI_TOLERANCE: Final = "canary_kpi_tolerance_ratio"
+KPI_FROZEN: Final = "canary_kpi_frozen"
+KPI_JUDGED: Final = "canary_kpi_judged"
+TRAFFIC_MISMATCH_EVIDENCE: Final = "canary_traffic_mismatch_evidence"
+BLIND: Final = "canary_blind"
+DATABASE_UP: Final = "canary_exporter_database_up"
+REFRESH_DURATION_SECONDS: Final = "canary_exporter_refresh_duration_seconds"
+LAST_REFRESH_TIMESTAMP_SECONDS: Final = "canary_exporter_last_refresh_timestamp_seconds"
+DATA_LAG_SECONDS: Final = "canary_exporter_data_lag_seconds"
+EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
+RECONCILED_ROWS_TOTAL: Final = "canary_exporter_reconciled_rows_total"
+CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
+BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
+REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
+SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
+BUILD_INFO: Final = "canary_build_info"
+
+# Receiver
+ROLLOUT_INFO: Final = "canary_rollout_info"
+ROLLOUT_STATE: Final = "canary_rollout_state"
+ROLLOUT_PHASE: Final = "canary_rollout_phase"
+ROLLOUT_STARTED_TIMESTAMP_SECONDS: Final = "canary_rollout_started_timestamp_seconds"
+ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS: Final = "canary_rollout_phase_started_timestamp_seconds"
+ROLLOUT_PHASE_DURATION_SECONDS: Final = "canary_rollout_phase_duration_seconds"
+ROLLOUT_EVENT_TIMESTAMP_SECONDS: Final = "canary_rollout_event_timestamp_seconds"
+TRAFFIC_RATIO: Final = "canary_traffic_ratio"
+TRAFFIC_TARGET_RATIO: Final = "canary_traffic_target_ratio"
+ROLLBACKS_TOTAL: Final = "canary_rollbacks_total"
+ACTIONS_TOTAL: Final = "canary_actions_total"
+WEBHOOK_ALERTS_TOTAL: Final = "canary_webhook_alerts_total"
+CONVERGENCE_SECONDS: Final = "canary_convergence_seconds"
+CONVERGING_SINCE_TIMESTAMP_SECONDS: Final = "canary_converging_since_timestamp_seconds"
+NOTIFICATIONS_TOTAL: Final = "canary_notifications_total"
+WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: Final = "canary_watchdog_last_seen_timestamp_seconds"
+ROUTER_DRIFT_TOTAL: Final = "canary_router_drift_total"
+DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_drill_last_success_timestamp_seconds"
+
+# Alerts
+HIGH_ERROR_RATE: Final = "CanaryHighErrorRate"
+VERY_SLOW_RESPONSE: Final = "CanaryVerySlowResponse"
+PAYMENT_SUCCESS_LOW: Final = "CanaryPaymentSuccessLow"
+DATABASE_CONNECTION_FAILURES: Final = "CanaryDatabaseConnectionFailures"
+HIGH_MEMORY: Final = "CanaryHighMemory"
+CONVERSION_DEGRADED: Final = "CanaryConversionDegraded"
+PAYMENT_SUCCESS_DEGRADED: Final = "CanaryPaymentSuccessDegraded"
+KPI_ALERT: Final = "CanaryKpiDegraded"
+ELEVATED_ERROR_RATE: Final = "CanaryElevatedErrorRate"
+SLOW_RESPONSE: Final = "CanarySlowResponse"
+OUT_OF_RANGE: Final = "CanaryOutOfRange"
+BLIND_ALERT: Final = "CanaryBlind"
+TRAFFIC_MISMATCH: Final = "CanaryTrafficMismatch"
+REPLICA_LAG: Final = "CanaryReplicaLag"
+SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
+ROLLBACK_NOT_CONVERGED: Final = "CanaryRollbackNotConverged"
+ROLLED_BACK: Final = "CanaryRolledBack"
+EXPORTER_DOWN: Final = "CanaryExporterDown"
+RECEIVER_DOWN: Final = "CanaryReceiverDown"
+DRILL_OVERDUE: Final = "CanaryDrillOverdue"
+WATCHDOG: Final = "CanaryWatchdog"
+PHASE_COMPLETE: Final = "CanaryPhaseComplete"
+
+ALERTS: Final = frozenset(
+    {
+        HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
+        CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE, OUT_OF_RANGE,
+        BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK,
+        EXPORTER_DOWN, RECEIVER_DOWN, DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE,
+    }
+)  # fmt: skip
+"""Every alert that may be generated."""

@@ -1,0 +1,127 @@
+"""What no schema can say: sections of a policy that must fit one another."""
+
+import ipaddress
+import itertools
+import zoneinfo
+from collections.abc import Iterator
+
+from canary.names import ALERTS, KPI_ALERT
+from canary.policy.document import Location
+from canary.policy.kpis import Conversion, Mean, Success
+from canary.policy.model import Policy
+from canary.policy.release import CommandRouter
+
+Fault = tuple[Location, str]
+
+
+def inconsistencies(policy: Policy) -> Iterator[Fault]:
+    """Every place where the policy contradicts itself, with what to do."""
+    yield from _kpis(policy)
+    yield from _events(policy)
+    yield from _phases(policy)
+    yield from _routers(policy)
+    yield from _flags(policy)
+    yield from _experiments(policy)
+    for name in policy.signals.alerts:
+        if name not in ALERTS and name != KPI_ALERT:
+            yield (
+                ("signals", "alerts", name),
+                f"no alert has this name; known are {', '.join(sorted(ALERTS))}",
+            )
+
+
+def _kpis(policy: Policy) -> Iterator[Fault]:
+    events = policy.database.events
+    known = f"known are {', '.join(sorted(events))}"
+    for name, kpi in policy.kpis.items():
+        at: Location = ("kpis", name)
+        if isinstance(kpi, Conversion):
+            for key, event in (("from", kpi.from_), ("to", kpi.to)):
+                if event not in events:
+                    yield (*at, key), f"no event {event!r} in database.events; {known}"
+            if kpi.from_ in events and kpi.to in events:
+                parent = events[kpi.to].parent
+                if parent is None or (isinstance(parent, dict) and kpi.from_ not in parent):
+                    remedy = f"add database.events.{kpi.to}.parent.{kpi.from_}"
+                    yield (*at, "to"), f"{kpi.to!r} does not say which of {kpi.from_!r} it comes from; {remedy}"
+        elif kpi.of not in events:
+            yield (*at, "of"), f"no event {kpi.of!r} in database.events; {known}"
+        elif isinstance(kpi, Success) and events[kpi.of].outcome is None:
+            yield (*at, "of"), f"{kpi.of!r} has no outcome; add database.events.{kpi.of}.outcome"
+        elif isinstance(kpi, Mean) and events[kpi.of].value is None:
+            yield (*at, "of"), f"{kpi.of!r} has no value; add database.events.{kpi.of}.value"
+
+
+def _events(policy: Policy) -> Iterator[Fault]:
+    for name, event in policy.database.events.items():
+        if (event.table is None) == (event.sql is None):
+            yield ("database", "events", name), "needs either `table` or `sql`"
+    try:
+        zoneinfo.ZoneInfo(policy.database.timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        yield (
+            ("database", "timezone"),
+            f"no time zone {policy.database.timezone!r}; write one such as Asia/Karachi",
+        )
+
+
+def _phases(policy: Policy) -> Iterator[Fault]:
+    traffic = [phase.traffic for phase in policy.phases]
+    if not traffic:
+        yield ("phases",), "at least one phase is needed"
+        return
+    for index, (before, after) in enumerate(itertools.pairwise(traffic), start=1):
+        if after <= before:
+            yield (
+                ("phases", index, "traffic"),
+                "must be more than the phase before has; customers are only added",
+            )
+    if traffic[0] <= 0:
+        yield ("phases", 0, "traffic"), "must be more than 0%"
+    if traffic[-1] != 1:
+        yield ("phases", len(traffic) - 1, "traffic"), "the last phase must have 100%"
+    for index, phase in enumerate(policy.phases):
+        if phase.max_duration is not None and phase.max_duration < phase.duration:
+            yield ("phases", index, "max_duration"), "must not be shorter than `duration`"
+
+
+def _routers(policy: Policy) -> Iterator[Fault]:
+    names: set[str] = set()
+    for index, router in enumerate(policy.router):
+        at: Location = ("router", index)
+        if router.name in names:
+            yield (*at, "name"), f"two routers are named {router.name!r}; give each its own name"
+        names.add(router.name)
+        for network in router.testers.networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                yield (*at, "testers", "networks"), f"not an address range: {error}"
+        if not isinstance(router, CommandRouter):
+            if (router.testers.header or ":").count(":") < 1:
+                yield (*at, "testers", "header"), "expected `Name: value`"
+            if "=" not in (router.testers.cookie or "="):
+                yield (*at, "testers", "cookie"), "expected `name=value`"
+
+
+def _flags(policy: Policy) -> Iterator[Fault]:
+    for name, flag in policy.flags.items():
+        for key, variant in (("default", flag.default), ("treatment", flag.treatment)):
+            if variant not in flag.variants:
+                yield (
+                    ("flags", name, key),
+                    f"no variant {variant!r}; known are {', '.join(sorted(flag.variants))}",
+                )
+
+
+def _experiments(policy: Policy) -> Iterator[Fault]:
+    for name, experiment in policy.experiments.items():
+        at: Location = ("experiments", name)
+        if len(experiment.variants) < 2:
+            yield (*at, "variants"), "an experiment needs at least two variants"
+        if experiment.control not in experiment.variants:
+            yield (*at, "control"), f"no variant {experiment.control!r}"
+        for key, kpis in (("metrics", experiment.metrics), ("guardrails", experiment.guardrails)):
+            for kpi in kpis:
+                if kpi not in policy.kpis:
+                    yield (*at, key), f"no KPI {kpi!r}; known are {', '.join(sorted(policy.kpis))}"

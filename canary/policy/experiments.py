@@ -1,0 +1,51 @@
+"""The policy's feature flags and experiments."""
+
+from dataclasses import field
+
+from canary.policy.types import Identifier, Ratio, section
+
+
+@section
+class Flag:
+    """A feature flag, evaluated stickily by targeting key."""
+
+    enabled: bool = True
+    percentage: Ratio = 0
+    """Share of the users that see it."""
+    groups: tuple[str, ...] = ()
+    """User groups that always see it."""
+    variants: dict[str, bool | str | float | int] = field(default_factory=lambda: {"on": True, "off": False})
+    """Values by variant name."""
+    default: str = "off"
+    """The control variant, for users who do not see the flag."""
+    treatment: str = "on"
+    """The variant for users who do."""
+    follow_rollout: bool = False
+    """The percentage is the running rollout's weight; a rollback switches the flag off."""
+
+
+@section
+class Variant:
+    """One arm of an experiment."""
+
+    weight: float
+    """Share relative to the other variants' weights."""
+    version: Identifier | None = None
+    """The shop's version that this variant means, when the variant is told by it."""
+
+
+@section
+class Experiment:
+    """An A/B experiment."""
+
+    variants: dict[str, Variant]
+    """At least two."""
+    control: str = "control"
+    """The variant that the others are compared with."""
+    metrics: tuple[str, ...] = ()
+    """KPIs to compare."""
+    guardrails: tuple[str, ...] = ()
+    """KPIs whose proven harm stops the experiment."""
+    enabled: bool = True
+    flag: str | None = None
+    """The flag that assigns users; its own name when missing."""

@@ -1,0 +1,83 @@
+"""The policy's KPIs: what is measured, how it is judged, and what a proven harm leads to."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field
+
+from canary.policy.types import Name, Ratio, section
+
+Action = Literal["rollback", "hold", "warn"]
+Judge = Literal["evidence", "threshold"]
+
+
+@section
+class Conversion:
+    """A share of units that convert later: visits that become orders, carts that become orders."""
+
+    kind: Literal["conversion"]
+    from_: Annotated[Name, Field(alias="from")]
+    """Event whose rows are the units."""
+    to: Name
+    """Event that marks a unit as converted; its `parent` names the unit."""
+    complement: bool = False
+    """Publish one minus the rate (cart abandonment); it is judged by the conversion all the same."""
+    tolerance: Ratio = 0.1
+    """Relative fall against stable that is harm when proven."""
+    floor: Ratio | None = None
+    """Lowest acceptable rate of the canary by itself."""
+    target: Ratio | None = None
+    """Normal range, for information; below it (above, for a complement) `CanaryOutOfRange` tells."""
+    action: Action = "warn"
+    judge: Judge = "evidence"
+    """`threshold`: the literal windowed rule instead; docs/evidence.md says what it costs."""
+
+
+@section
+class Success:
+    """A share of units that succeed rather than fail: payments."""
+
+    kind: Literal["success"]
+    of: Name
+    """Event whose `outcome` says succeeded, failed or pending."""
+    tolerance: Ratio = 0.05
+    """Relative fall of the success rate against stable that is harm when proven."""
+    floor: Ratio | None = None
+    """Lowest acceptable success rate of the canary by itself."""
+    target: Ratio | None = None
+    """Normal range, for information."""
+    action: Action = "warn"
+    judge: Judge = "evidence"
+
+
+@section
+class Mean:
+    """An average of values: order value, satisfaction score, checkout time."""
+
+    kind: Literal["mean"]
+    of: Name
+    """Event whose `value` is averaged."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which direction is good."""
+    tolerance: Ratio = 0.1
+    """Relative change in the bad direction against stable that is harm when proven."""
+    floor: float | None = None
+    """Lowest acceptable mean of the canary by itself, in the value's own unit (shown, not judged)."""
+    target: float | None = None
+    """Normal range, for information, in the value's own unit."""
+    action: Action = "warn"
+    judge: Judge = "evidence"
+
+
+Kpi = Annotated[Conversion | Success | Mean, Discriminator("kind")]
+
+DEFAULT_KPIS: dict[str, Kpi] = {
+    "conversion_rate": Conversion(kind="conversion", from_="visits", to="orders", action="rollback"),
+    "average_order_value": Mean(kind="mean", of="orders", action="hold"),
+    "cart_abandonment_rate": Conversion(kind="conversion", from_="carts", to="orders", complement=True, action="hold"),
+    "payment_success_rate": Success(kind="success", of="payments", floor=0.9, target=0.95, action="rollback"),
+    "checkout_completion_rate": Conversion(
+        kind="conversion", from_="checkouts", to="orders", target=0.9, action="hold"
+    ),
+    "customer_satisfaction": Mean(kind="mean", of="feedback", action="hold"),
+}
+"""The strategy's six: what a policy without `kpis` publishes and judges."""

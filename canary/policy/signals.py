@@ -1,0 +1,105 @@
+"""The policy's technical signals: where the shop's own series are, and the limits of the three tiers."""
+
+from dataclasses import field
+from typing import Literal
+
+from canary.policy.types import LabelName, MetricName, Ratio, Seconds, section
+
+
+@section
+class Critical:
+    """Limits whose breach rolls back at once."""
+
+    enabled: bool = True
+    error_rate: Ratio = 0.1
+    """Share of the canary's requests answered 5xx."""
+    response_time: Seconds = 10
+    """95th percentile of the canary's response time."""
+    memory: Ratio = 0.95
+    """Share of memory in use on the canary's machine."""
+    database_connection_failures: int = 5
+    """Failed connections of the canary to its database within the window."""
+    hold_for: Seconds = 10
+    """How long the breach must last (`for` of the rule)."""
+
+
+@section
+class Warn:
+    """Limits whose breach warns people."""
+
+    enabled: bool = True
+    error_rate: Ratio = 0.05
+    response_time: Seconds = 5
+    hold_for: Seconds = 300
+
+
+@section
+class Info:
+    """The normal ranges; leaving one is worth knowing. KPIs have theirs in `target`."""
+
+    enabled: bool = True
+    error_rate: Ratio = 0.05
+    response_time: Seconds = 2
+    cpu: Ratio = 0.8
+    memory: Ratio = 0.8
+    disk: Ratio = 0.8
+    hold_for: Seconds = 300
+
+
+@section
+class AlertOverride:
+    """Changes to one generated alert, by its name."""
+
+    enabled: bool = True
+    hold_for: Seconds | None = None
+    severity: Literal["critical", "warning", "info"] | None = None
+    action: Literal["rollback", "hold", "none"] | None = None
+    dry_run: bool | None = None
+    """The receiver does everything but act on this alert."""
+    labels: dict[LabelName, str] = field(default_factory=dict)
+    annotations: dict[LabelName, str] = field(default_factory=dict)
+
+
+@section
+class Signals:
+    """Names of the series and labels that the shop, its router and its machines already have."""
+
+    preset: Literal["application", "haproxy"] = "application"
+    """Whose series tell errors and response times: the application's own, or HAProxy's built-in exporter by backend."""
+    selector: str = ""
+    """Label matchers added to every selector of the shop's series, such as `job="shop"`."""
+    requests: MetricName = "http_requests_total"
+    duration: MetricName = "http_request_duration_seconds"
+    """A histogram, classic or native, in seconds."""
+    histograms: Literal["classic", "native"] = "classic"
+    connection_errors: MetricName = "database_connection_errors_total"
+    version_label: LabelName = "version"
+    endpoint_label: LabelName = "endpoint"
+    status_label: LabelName = "status"
+    canary_backend: str = "canary"
+    """HAProxy preset: the canary's backend."""
+    stable_backend: str = "stable"
+    """HAProxy preset: stable's backend."""
+    node_selector: str = ""
+    """Label matchers of the canary machine's node exporter series, such as `instance="10.0.1.20:9100"`."""
+    process_selector: str = ""
+    """Label matchers of the canary's process metrics, when there is no node exporter."""
+    shop_targets: tuple[str, ...] = ()
+    """Addresses (`host:port`) of the shop's own /metrics for the generated scrape configuration."""
+    window: Seconds = 60
+    """Window over which rates are taken for the critical tier."""
+    long_window: Seconds = 300
+    """Window over which rates are taken for the warning and info tiers."""
+    minimum_requests: int = 50
+    """Canary requests within the window below which its error rate and response time say nothing."""
+    scrape_interval: Seconds = 5
+    evaluation_interval: Seconds = 5
+    critical: Critical = Critical()
+    warning: Warn = Warn()
+    info: Info = Info()
+    alerts: dict[str, AlertOverride] = field(default_factory=dict)
+    """Switches and overrides by alert name."""
+    runbook_url: str = "https://github.com/kpi-canary/kpi-canary/blob/main/docs/runbooks/"
+    """Where the runbook pages are; the alert's name and `.md` are appended."""
+    dashboard_url: str = ""
+    """Grafana's address, for links from alerts to the dashboard."""

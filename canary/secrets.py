@@ -1,0 +1,42 @@
+"""Secrets: read late, from a file or the environment, and never put into a message."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from canary.errors import SecretError
+
+
+def read_secret(
+    what: str,
+    *,
+    file: str | None = None,
+    env: str | None = None,
+    base: str = ".",
+    environ: Mapping[str, str] = os.environ,
+) -> str | None:
+    """The secret's text without surrounding white space, or None when neither a file nor a variable is named.
+
+    Args:
+        what: the policy's key, for messages.
+        file: path, relative to *base*.
+        env: name of an environment variable; it wins over the file.
+
+    Raises:
+        SecretError: it is named but missing, unreadable or empty.
+    """
+    if env is not None:
+        text = environ.get(env, "").strip()
+        if not text:
+            raise SecretError(f"{what}: the environment variable {env} is not set or empty")
+        return text
+    if file is None:
+        return None
+    path = Path(base) / file
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretError(f"{what}: the file {path} cannot be read ({type(error).__name__})") from error
+    if not text:
+        raise SecretError(f"{what}: the file {path} is empty")
+    return text
