@@ -4,6 +4,9 @@ from canary.policy.model import Policy
 from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter
 from canary.policy.release import Router as Section
 from canary.routers.base import Finding, Observation, Reading, Router, Split
+from canary.routers.command import ProgramRouter
+from canary.routers.haproxy import HAProxyRouter
+from canary.routers.nginx import NginxMarkerRouter
 
 __all__ = ["Finding", "Observation", "Reading", "Router", "Split", "router_of", "routers_of"]
 
@@ -14,19 +17,12 @@ def router_of(section: Section) -> Router:
     Raises:
         RouterError: the entry names something that cannot be handed to the router.
     """
-    # Imported late: a policy seldom has more than one kind.
     match section:
         case HaproxyRouter():
-            from canary.routers.haproxy import HAProxyRouter
-
             return HAProxyRouter(section)
         case NginxRouter():
-            from canary.routers.nginx import NginxMarkerRouter
-
             return NginxMarkerRouter(section)
         case CommandRouter():
-            from canary.routers.command import ProgramRouter
-
             return ProgramRouter(section)
 
 

@@ -164,11 +164,8 @@ class HAProxyRouter:
         """The map's entries; keys that it lacks count as 0, as in HAProxy's configuration."""
         command = f"show map {self._section.map}"
         answer = await socket.ask(command)
-        rows = [line.split() for line in answer.splitlines()]
         try:
-            if not all(len(row) == 3 and row[0].startswith("0x") for row in rows):
-                raise ValueError(answer)
-            return Entries.parse({row[1]: row[2] for row in rows})
+            return _parse(answer)
         except ValueError as error:
             raise RouterError(
                 f"HAProxy socket {socket.address}: expected the numbers of {self._section.map}, found {answer!r}; "
@@ -245,3 +242,11 @@ class HAProxyRouter:
                 )
             ]
         return []
+
+
+def _parse(answer: str) -> Entries:
+    """The entries in an answer to `show map`: each line is an address, a key and a value."""
+    rows = [line.split() for line in answer.splitlines()]
+    if not all(len(row) == 3 and row[0].startswith("0x") for row in rows):
+        raise ValueError(answer)
+    return Entries.parse({key: value for _, key, value in rows})

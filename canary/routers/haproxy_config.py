@@ -1,5 +1,7 @@
 """The HAProxy configuration that reads the canary's map."""
 
+from typing import Literal
+
 from canary.errors import RouterError
 from canary.policy.release import HaproxyRouter
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
@@ -22,6 +24,7 @@ defaults
     retries 2
     retry-on conn-failure
     option redispatch 1
+    option forwardfor
 
 frontend shop
     bind {listen}
@@ -109,19 +112,25 @@ def _word(section: HaproxyRouter, key: str, text: str) -> str:
 
 def _testers(section: HaproxyRouter) -> str:
     testers = section.testers
-    rules = [f"    acl canary_tester src {_word(section, 'testers.networks', net)}" for net in testers.networks]
-    for kind, fetch, text in (("header", "req.hdr", testers.header), ("cookie", "req.cook", testers.cookie)):
-        if text:
-            name, value = (_word(section, f"testers.{kind}", part) for part in written_pair(section.name, kind, text))
-            rules.append(f"    acl canary_tester {fetch}({name}) -m str {value}")
+    rules = [f"src {_word(section, 'testers.networks', network)}" for network in testers.networks]
+    if testers.header:
+        rules.append(_sign(section, "header", "req.hdr", testers.header))
+    if testers.cookie:
+        rules.append(_sign(section, "cookie", "req.cook", testers.cookie))
     if not rules:
         return ""
-    rules += [
-        f"    acl canary_testers_in str(testers),map_str_int({section.map},0) gt 0",
-        f"    http-request set-header {TESTER_HEADER} 1 if canary_open canary_testers_in canary_tester",
-        "    use_backend canary if canary_open canary_testers_in canary_tester",
+    lines = [
+        *(f"acl canary_tester {rule}" for rule in rules),
+        f"acl canary_testers_in str(testers),map_str_int({section.map},0) gt 0",
+        f"http-request set-header {TESTER_HEADER} 1 if canary_open canary_testers_in canary_tester",
+        "use_backend canary if canary_open canary_testers_in canary_tester",
     ]
-    return "\n".join(rules)
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _sign(section: HaproxyRouter, kind: Literal["header", "cookie"], fetch: str, text: str) -> str:
+    name, value = (_word(section, f"testers.{kind}", part) for part in written_pair(section.name, kind, text))
+    return f"{fetch}({name}) -m str {value}"
 
 
 def _stable(section: HaproxyRouter, stable: tuple[str, ...]) -> str:

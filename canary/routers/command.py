@@ -1,0 +1,85 @@
+"""Any other router, by the user's own programs: one that sets the share and one that reads it back."""
+
+import json
+import math
+from collections.abc import Mapping
+
+from canary.bucket import haproxy_bucket
+from canary.errors import RouterError
+from canary.policy.release import CommandRouter
+from canary.program import run
+from canary.routers.base import Finding, Observation, Reading, Split
+
+
+class ProgramRouter:
+    """Hands the wanted split as JSON to one program, and believes only what the other one reads.
+
+    Args:
+        section: The policy's `router` section of kind `command`.
+    """
+
+    def __init__(self, section: CommandRouter) -> None:
+        self.name = section.name
+        self._section = section
+
+    async def set_weight(self, split: Split) -> None:
+        """Run the program `set`, then read back.
+
+        Raises:
+            RouterError: the program failed, or the share that is read back is another one.
+        """
+        outcome = await run(self._section.set, timeout_seconds=self._section.timeout, stdin=json.dumps(_wanted(split)))
+        if outcome.fault:
+            raise RouterError(f"router {self.name}: set: {outcome.fault}")
+        observation = await self.read()
+        if not observation.agrees(split):
+            raise RouterError(
+                f"router {self.name}: expected {split.weight_ratio * 100:.10g}% after set, found {observation.detail}"
+            )
+
+    async def read(self) -> Observation:
+        """What the program `read` prints: `{"weight": 0.05}`, and the salt where it knows it."""
+        outcome = await run(self._section.read, timeout_seconds=self._section.timeout)
+        return Observation((self._reading(outcome.output, outcome.fault),))
+
+    async def check(self) -> list[Finding]:
+        """A program that cannot be read from."""
+        observation = await self.read()
+        return [
+            Finding(f"router {self.name}: read", reading.error, "the share could not be confirmed")
+            for reading in observation.readings
+            if reading.error
+        ]
+
+    def is_canary(self, user_id: str, split: Split) -> bool:
+        """Whether this user is among the share, when the program hashes as HAProxy does."""
+        return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * 10_000)
+
+    def snippet(self) -> Mapping[str, str]:
+        """Nothing: the program's router has its own configuration."""
+        return {}
+
+    def _reading(self, output: str, fault: str) -> Reading:
+        if fault:
+            return Reading(self.name, None, error=fault)
+        try:
+            answer = json.loads(output)
+            weight_ratio = float(answer["weight"])
+            if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
+                raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
+            salt = None if answer.get("salt") is None else int(answer["salt"])
+            testers = bool(answer.get("testers", weight_ratio > 0))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return Reading(
+                self.name, None, error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:200]!r}'
+            )
+        return Reading(self.name, weight_ratio, salt=salt, testers=testers)
+
+
+def _wanted(split: Split) -> Mapping[str, object]:
+    return {
+        "weight": split.weight_ratio,
+        "rollout": split.rollout,
+        "salt": split.salt,
+        "testers": split.testers and split.weight_ratio > 0,
+    }
