@@ -13,6 +13,9 @@ from canary.policy.release import CommandRouter
 
 Fault = tuple[Location, str]
 
+OCCASIONS = ("start", "advance", "hold", "blind", "rollback", "promotion")
+"""What `notify.on` may name."""
+
 
 def inconsistencies(policy: Policy) -> Iterator[Fault]:
     """Every place where the policy contradicts itself, with what to do."""
@@ -22,12 +25,39 @@ def inconsistencies(policy: Policy) -> Iterator[Fault]:
     yield from _routers(policy)
     yield from _flags(policy)
     yield from _experiments(policy)
+    yield from _durations(policy)
+    for occasion in policy.notify.on:
+        if occasion not in OCCASIONS:
+            yield ("notify", "on"), f"no occasion {occasion!r}; known are {', '.join(OCCASIONS)}"
     for name in policy.signals.alerts:
         if name not in ALERTS and name != KPI_ALERT:
             yield (
                 ("signals", "alerts", name),
                 f"no alert has this name; known are {', '.join(sorted(ALERTS))}",
             )
+
+
+def _durations(policy: Policy) -> Iterator[Fault]:
+    """Intervals and windows that cannot be nothing."""
+    positive: dict[Location, float] = {
+        ("database", "window"): policy.database.window,
+        ("database", "refresh"): policy.database.refresh,
+        ("database", "reconcile"): policy.database.reconcile,
+        ("database", "statement_timeout"): policy.database.statement_timeout,
+        ("evidence", "bucket"): policy.evidence.bucket,
+        ("evidence", "staleness"): policy.evidence.staleness,
+        ("receiver", "poll"): policy.receiver.poll,
+        ("receiver", "reconcile"): policy.receiver.reconcile,
+        ("receiver", "repeat"): policy.receiver.repeat,
+        ("signals", "window"): policy.signals.window,
+        ("signals", "long_window"): policy.signals.long_window,
+        ("signals", "scrape_interval"): policy.signals.scrape_interval,
+        ("signals", "evaluation_interval"): policy.signals.evaluation_interval,
+        **{("phases", index, "duration"): phase.duration for index, phase in enumerate(policy.phases)},
+    }
+    yield from ((place, "must be more than 0s") for place, seconds in positive.items() if seconds <= 0)
+    if not 0 < policy.evidence.alpha < 1:
+        yield ("evidence", "alpha"), "must be between 0% and 100%, such as 1%"
 
 
 def _kpis(policy: Policy) -> Iterator[Fault]:

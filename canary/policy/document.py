@@ -1,5 +1,6 @@
 """A YAML file with the line of every key, read strictly: no duplicate keys, no surprising scalars."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,17 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without timestamps, so that everything read is also JSON."""
+    """YAML 1.1 without timestamps, so that everything read is also JSON, and with only `true` and `false` as booleans.
+
+    YAML 1.1 would also read `on`, `off`, `yes`, `no` as booleans: keys and names that a policy has.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":merge"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":merge", ":bool"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 
 
 def read_document(path: Path) -> Document:
@@ -80,6 +85,7 @@ class _Walk:
         self.lines: dict[Location, int] = {}
         self.sources: dict[Location, str] = {}
         self.faults: list[str] = []
+        self._open: list[yaml.Node] = []
 
     def mapping(self, node: yaml.MappingNode, at: Location) -> None:
         seen: dict[str, int] = {}
@@ -104,6 +110,16 @@ class _Walk:
             self.value(value, place)
 
     def value(self, node: yaml.Node, at: Location) -> None:
+        if any(node is outer for outer in self._open):
+            self.faults.append(
+                f"{self.path.name}:{self.lines[at]}: {'.'.join(map(str, at))}: this alias contains itself"
+            )
+            return
+        self._open.append(node)
+        self._value(node, at)
+        self._open.pop()
+
+    def _value(self, node: yaml.Node, at: Location) -> None:
         if isinstance(node, yaml.MappingNode):
             self.mapping(node, at)
         elif isinstance(node, yaml.SequenceNode):

@@ -1,6 +1,9 @@
 """The policy's feature flags and experiments."""
 
 from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field
 
 from canary.policy.types import Identifier, Ratio, section
 
@@ -28,7 +31,7 @@ class Flag:
 class Variant:
     """One arm of an experiment."""
 
-    weight: float
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Share relative to the other variants' weights."""
     version: Identifier | None = None
     """The shop's version that this variant means, when the variant is told by it."""

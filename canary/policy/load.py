@@ -54,7 +54,8 @@ def policy_from(document: Document) -> Policy:
         policy = _ADAPTER.validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
-        faults += [_sentence(document, detail) for detail in details if not _of_another_branch(document, detail)]
+        meant = [detail for detail in details if not _of_another_branch(document, detail)]
+        faults += [_sentence(document, detail) for detail in meant or details]
         raise PolicyError(sorted(faults, key=_line)) from None  # the original would print the file's values
     completed = dataclasses.replace(
         policy,
@@ -89,7 +90,8 @@ def _sentence(document: Document, detail: ErrorDetails) -> str:
         case "missing" | "missing_argument" | "missing_keyword_only_argument":
             text = "is required and missing"
         case "union_tag_invalid":
-            found = document.sources.get((*location, "kind"))
+            location = (*location, "kind")
+            found = document.sources.get(location)
             text = _choice(str(context["expected_tags"]), found)
         case "union_tag_not_found":
             text = "needs a key `kind`"
@@ -97,6 +99,9 @@ def _sentence(document: Document, detail: ErrorDetails) -> str:
             text = _choice(str(context["expected"]), found)
         case "value_error":
             text = str(context["error"])
+        case "string_pattern_mismatch" if detail["loc"][-1] == "[key]":
+            location = location[:-1]
+            text = f"the name {location[-1]!r} does not fit {context['pattern']}"
         case "string_pattern_mismatch":
             text = f"found {found!r}, which does not fit {context['pattern']}"
         case "string_type" if found is not None:
@@ -114,18 +119,19 @@ def _choice(wanted: str, found: str | None) -> str:
 
 def _of_another_branch(document: Document, detail: ErrorDetails) -> bool:
     """Whether a fault belongs to a form of the value that the file does not use (text where it has a section)."""
-    location = _in_file(document, detail["loc"])
     branch = str(detail["loc"][-1])
-    if branch.startswith("literal["):
-        return location not in document.sources and location[:-1] not in document.sources
-    return branch == "UrlGate"
+    scalar = _in_file(document, detail["loc"]) in document.sources
+    if (branch == "str" and detail["type"] == "string_type") or branch.startswith("literal["):
+        return not scalar
+    return branch == "UrlGate" or (branch.startswith("dict[") and scalar)
 
 
 def _in_file(document: Document, loc: tuple[str | int, ...]) -> Location:
     """pydantic's location without union tags: only steps that the file has, and a last one that it may lack."""
     unwrap = isinstance(document.data.get("router"), dict)
     place: Location = ()
-    loc = tuple(step for step in loc if not str(step).startswith("literal["))
+    if loc not in document.lines and str(loc[-1]).startswith(("str", "literal[", "dict[")):
+        loc = loc[:-1]
     for index, step in enumerate(loc):
         if unwrap and place == ("router",) and step == 0:
             continue
@@ -164,6 +170,8 @@ def _descend(node: dict[str, Any], step: str | int) -> dict[str, Any]:
     if isinstance(step, int):
         items: dict[str, Any] = node.get("items", {})
         return items
+    if node.get("title") == step:  # pydantic names the form of a union's value that it tried
+        return node
     mapping = node.get("discriminator", {}).get("mapping", {})
     if step in mapping:
         return {"$ref": mapping[step]}
