@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,6 +129,9 @@ class NginxMarkerRouter:
         self.name = section.name
         self._section = section
         self._directories = [MarkerDirectory(Path(directory)) for directory in section.directories]
+        self._threads = {
+            directory.path: ThreadPoolExecutor(1, thread_name_prefix="nginx-markers") for directory in self._directories
+        }
 
     async def set_weight(self, split: Split) -> None:
         """Place the markers in every folder, or remove the link when the share is 0, and read back.
@@ -154,8 +158,8 @@ class NginxMarkerRouter:
         for directory in self._directories:
             where = f"router {self.name}: {directory.path}"
             try:
-                problems = await self._blocking(directory.check)
-            except (OSError, TimeoutError) as error:
+                problems = await self._blocking(directory, directory.check)
+            except OSError as error:
                 problems = [(f"cannot be looked at ({error})", "give the receiver's user this folder")]
             findings += [Finding(where, problem, remedy) for problem, remedy in problems]
         return findings + await self._check_configuration()
@@ -172,9 +176,9 @@ class NginxMarkerRouter:
         """Bring one folder to *split*; what went wrong, or nothing."""
         try:
             if split.weight_ratio == 0:
-                await self._blocking(directory.close)
+                await self._blocking(directory, directory.close)
             else:
-                await self._blocking(lambda: directory.open(split))
+                await self._blocking(directory, lambda: directory.open(split))
         except OSError as error:
             return f"{directory.path}: cannot be changed ({error.strerror or error})"
         reading = await self._reading(directory)
@@ -184,15 +188,16 @@ class NginxMarkerRouter:
 
     async def _reading(self, directory: MarkerDirectory) -> Reading:
         try:
-            return await self._blocking(directory.reading)
+            return await self._blocking(directory, directory.reading)
         except OSError as error:
             return Reading(str(directory.path), None, error=f"cannot be read ({error})")
 
-    async def _blocking(self, work: Callable[[], T]) -> T:
-        # A file server that hangs must not hang the other hosts' rollback.
+    async def _blocking(self, directory: MarkerDirectory, work: Callable[[], T]) -> T:
+        # A thread for each folder: a file server that hangs must not hang the other hosts' rollback.
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._section.timeout):
-                return await asyncio.to_thread(work)
+                return await loop.run_in_executor(self._threads[directory.path], work)
         except TimeoutError as error:
             raise OSError(f"the file system did not answer within {self._section.timeout:g}s") from error
 

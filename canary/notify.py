@@ -1,0 +1,126 @@
+"""Telling people: one message to every target of the policy, through apprise.
+
+One call is one attempt. Whoever must not lose a message keeps it and calls again with the targets that failed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+import apprise
+
+from canary.errors import NotificationError
+from canary.policy.model import Policy
+from canary.secrets import read_secret
+
+
+class Tone(StrEnum):
+    """How a message is coloured where the target knows colours; the values are apprise's."""
+
+    INFO = "info"
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What people are to read."""
+
+    title: str
+    body: str
+    tone: Tone = Tone.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one attempt at one target; *error* is empty when the target took the message."""
+
+    target: str
+    error: str = ""
+
+
+class Notifier:
+    """Sends messages to apprise URLs.
+
+    Targets are known by the kind of their service and their place in the list, such as `slack#1`: the URLs are
+    secrets, and apprise's own masking leaves the tokens of many services readable.
+
+    Args:
+        urls: apprise URLs, one per target.
+        timeout_seconds: How long one attempt at one target may take.
+
+    Raises:
+        NotificationError: a URL is none that apprise knows.
+    """
+
+    def __init__(self, urls: Sequence[str], timeout_seconds: float) -> None:
+        _quieten()
+        self._timeout_seconds = timeout_seconds
+        self._services: dict[str, apprise.Apprise] = {}
+        for number, url in enumerate(urls, 1):
+            service = apprise.Apprise()
+            if not service.add(url):
+                raise NotificationError(
+                    f"notify: URL {number} of {len(urls)}: expected an apprise URL such as "
+                    f"`slack://…`, `mailto://…` or `json://…`, found something that apprise does not know"
+                )
+            self._services[f"{url.partition(':')[0].lower()}#{number}"] = service
+        # Threads of their own: a service that hangs must not take the threads that routers and name look-ups need.
+        self._threads = ThreadPoolExecutor(max(1, 2 * len(urls)), thread_name_prefix="notify")
+
+    @classmethod
+    def of(cls, policy: Policy) -> Self:
+        """The notifier of a policy; without `notify` URLs it has no targets.
+
+        Raises:
+            SecretError: the named file or variable cannot be read.
+            NotificationError: a URL is none that apprise knows.
+        """
+        notify = policy.notify
+        text = read_secret("notify", file=notify.urls_file, env=notify.urls_env, base=policy.base) or ""
+        lines = (line.strip() for line in text.splitlines())
+        urls = [url for line in lines if not line.startswith("#") for url in line.split()]
+        return cls(urls, notify.timeout)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets' names, in the policy's order."""
+        return tuple(self._services)
+
+    async def send(self, message: Message, targets: Collection[str] | None = None) -> tuple[Delivery, ...]:
+        """Try to deliver once to all *targets* (all there are when None), at the same time.
+
+        Never raises for a target that fails; targets that no longer exist are passed over.
+        """
+        chosen = [name for name in self._services if targets is None or name in targets]
+        return tuple(await asyncio.gather(*(self._deliver(name, message) for name in chosen)))
+
+    def close(self) -> None:
+        """Wait for nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _deliver(self, name: str, message: Message) -> Delivery:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                taken = await loop.run_in_executor(self._threads, self._notify, name, message)
+        except TimeoutError:
+            return Delivery(name, f"no answer within {self._timeout_seconds:g}s")
+        return Delivery(name, "" if taken else "refused or not reachable")
+
+    def _notify(self, name: str, message: Message) -> bool:
+        taken = self._services[name].notify(
+            title=message.title, body=message.body, notify_type=message.tone.value, body_format="text"
+        )
+        return bool(taken)
+
+
+def _quieten() -> None:
+    """Keep apprise and the HTTP library under it from logging: their lines contain the URLs' secrets."""
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)

@@ -1,0 +1,201 @@
+"""The canary's process: looked at, stopped after its traffic has left, started again for a new rollout."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from canary.errors import ProcessError
+from canary.policy.release import Process
+from canary.program import Outcome, run
+
+
+class ProcessState(StrEnum):
+    """What a process manager says about the canary's process."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    MISSING = "missing"
+    """The manager does not know it; for a rollback that is as good as stopped."""
+    UNKNOWN = "unknown"
+    """Nobody was asked to know."""
+
+
+class ProcessManager(Protocol):
+    """Starts, stops and looks at the canary's process. All may be repeated at will."""
+
+    async def start(self) -> ProcessState:
+        """Start it, and say what it is then.
+
+        Raises:
+            ProcessError: it is not running afterwards.
+        """
+        ...
+
+    async def stop(self) -> ProcessState:
+        """Stop it, and say what it is then.
+
+        Raises:
+            ProcessError: it is still running, or its manager cannot be asked.
+        """
+        ...
+
+    async def state(self) -> ProcessState:
+        """What it is now.
+
+        Raises:
+            ProcessError: its manager cannot be asked.
+        """
+        ...
+
+
+class NoProcess:
+    """For canaries that nobody stops."""
+
+    async def start(self) -> ProcessState:
+        """Nothing to do."""
+        return ProcessState.UNKNOWN
+
+    async def stop(self) -> ProcessState:
+        """Nothing to do."""
+        return ProcessState.UNKNOWN
+
+    async def state(self) -> ProcessState:
+        """Nobody to ask."""
+        return ProcessState.UNKNOWN
+
+
+class _Managed(ABC):
+    """Start and stop by one program each, then believe only what the manager says about the state."""
+
+    def __init__(self, section: Process) -> None:
+        self._section = section
+
+    async def start(self) -> ProcessState:
+        return await self._bring("start", self._start_argv(), {ProcessState.RUNNING, ProcessState.UNKNOWN})
+
+    async def stop(self) -> ProcessState:
+        ended = {ProcessState.STOPPED, ProcessState.MISSING}
+        if (state := await self.state()) in ended:
+            return state
+        return await self._bring("stop", self._stop_argv(), {*ended, ProcessState.UNKNOWN})
+
+    @abstractmethod
+    async def state(self) -> ProcessState: ...
+
+    @abstractmethod
+    def _start_argv(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def _stop_argv(self) -> Sequence[str]: ...
+
+    async def _bring(self, verb: str, argv: Sequence[str], wanted: set[ProcessState]) -> ProcessState:
+        outcome = await self._run(argv)
+        state = await self.state()
+        if state not in wanted:
+            raise ProcessError(
+                f"{self._title}: expected {' or '.join(sorted(wanted))} after {verb}, found {state}; "
+                f"{outcome.fault or f'`{argv[0]}` reported success'}"
+            )
+        if outcome.fault and state is ProcessState.UNKNOWN:
+            raise ProcessError(f"{self._title}: {verb}: {outcome.fault}")
+        return state
+
+    async def _run(self, argv: Sequence[str]) -> Outcome:
+        return await run(argv, timeout_seconds=self._section.timeout)
+
+    @property
+    def _title(self) -> str:
+        return f"process {self._section.name} ({self._section.kind})"
+
+
+class Pm2Process(_Managed):
+    """A process of pm2, by its name; all its instances when it runs as a cluster."""
+
+    async def state(self) -> ProcessState:
+        """What `pm2 jlist` says."""
+        outcome = await self._run(("pm2", "jlist"))
+        if outcome.fault:
+            raise ProcessError(f"{self._title}: {outcome.fault}")
+        # A pm2 that has just started its daemon, or is out of date, talks before the list.
+        listed = outcome.output[outcome.output.rfind("\n[") + 1 :] if "\n[" in outcome.output else outcome.output
+        try:
+            instances = [entry for entry in json.loads(listed) if entry["name"] == self._section.name]
+            statuses = {entry["pm2_env"]["status"] for entry in instances}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProcessError(f"{self._title}: expected pm2's list as JSON, found {outcome.output[:200]!r}") from error
+        if not statuses:
+            return ProcessState.MISSING
+        return ProcessState.STOPPED if statuses <= {"stopped", "errored"} else ProcessState.RUNNING
+
+    def _start_argv(self) -> Sequence[str]:
+        return ("pm2", "start", self._section.name)
+
+    def _stop_argv(self) -> Sequence[str]:
+        return ("pm2", "stop", self._section.name)
+
+
+class SystemdProcess(_Managed):
+    """A unit of systemd."""
+
+    async def state(self) -> ProcessState:
+        """What `systemctl show` says."""
+        argv = ("systemctl", "show", "--property=LoadState,ActiveState", "--", self._section.name)
+        outcome = await self._run(argv)
+        said = dict(line.partition("=")[::2] for line in outcome.output.splitlines())
+        if outcome.fault or not {"LoadState", "ActiveState"} <= said.keys():
+            raise ProcessError(
+                f"{self._title}: {outcome.fault or f'expected the state of the unit, found {outcome.output[:200]!r}'}"
+            )
+        if said["ActiveState"] in ("inactive", "failed"):
+            return ProcessState.MISSING if said["LoadState"] == "not-found" else ProcessState.STOPPED
+        return ProcessState.RUNNING
+
+    def _start_argv(self) -> Sequence[str]:
+        return ("systemctl", "start", "--", self._section.name)
+
+    def _stop_argv(self) -> Sequence[str]:
+        return ("systemctl", "stop", "--", self._section.name)
+
+
+class CommandProcess(_Managed):
+    """The user's own programs; without `status`, a stop is believed to have worked when it exits with 0."""
+
+    async def start(self) -> ProcessState:
+        """Run the program `start`, where there is one."""
+        return await super().start() if self._section.start else await self.state()
+
+    async def state(self) -> ProcessState:
+        """Running when the program `status` exits with 0."""
+        if not self._section.status:
+            return ProcessState.UNKNOWN
+        outcome = await self._run(self._section.status)
+        if outcome.status is None:
+            raise ProcessError(f"{self._title}: status: {outcome.fault}")
+        return ProcessState.STOPPED if outcome.status else ProcessState.RUNNING
+
+    def _start_argv(self) -> Sequence[str]:
+        return self._section.start
+
+    def _stop_argv(self) -> Sequence[str]:
+        return self._section.stop
+
+
+def process_of(section: Process) -> ProcessManager:
+    """The manager that the policy's `process` section names.
+
+    Raises:
+        ProcessError: `command` without a program to stop the canary.
+    """
+    if section.kind == "command" and not section.stop:
+        raise ProcessError("process: stop: expected a program and its arguments for kind `command`, found none")
+    match section.kind:
+        case "pm2":
+            return Pm2Process(section)
+        case "systemd":
+            return SystemdProcess(section)
+        case "command":
+            return CommandProcess(section)
+        case "none":
+            return NoProcess()
