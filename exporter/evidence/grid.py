@@ -34,9 +34,7 @@ class EffectGrid:
         return int(self.effects.size)
 
 
-def half_normal_grid(
-    spans: tuple[tuple[float, float], ...], sd: float, *, harm_sign: int
-) -> EffectGrid:
+def half_normal_grid(spans: tuple[tuple[float, float], ...], sd: float, *, harm_sign: int) -> EffectGrid:
     """A symmetric grid with half-normal priors of standard deviation `sd`.
 
     `spans` lists `(up to, step)` from zero outward; `harm_sign` is -1 when harm is an effect
@@ -92,20 +90,14 @@ def estimate(grid: EffectGrid, likelihood: Floats) -> Floats:
     return point
 
 
-def confidence_sequence(
-    grid: EffectGrid, likelihood: Floats, alpha: float
-) -> tuple[Floats, Floats]:
+def confidence_sequence(grid: EffectGrid, likelihood: Floats, alpha: float) -> tuple[Floats, Floats]:
     """Lower and upper effects not yet refuted, valid at every moment at once.
 
     The set `{g : log(sum_h prior[h] exp L[h]) - L[g] < log(1/alpha)}` (Howard, Ramdas et al. 2021).
     Likelihoods here are log-concave in the effect, so the set is an interval; its ends are
     interpolated between grid points, and are infinite where the grid's own edge is not refuted.
     """
-    margin = (
-        likelihood
-        - _log_sum_exp(likelihood + grid.log_prior_both)[..., None]
-        - np.log(alpha)
-    )
+    margin = likelihood - _log_sum_exp(likelihood + grid.log_prior_both)[..., None] - np.log(alpha)
     lower = _first_crossing(grid.effects, margin)
     upper = -_first_crossing(-grid.effects[::-1], margin[..., ::-1])
     return lower, upper

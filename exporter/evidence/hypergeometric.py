@@ -34,21 +34,15 @@ def log_pmf(canary: Ints, stable: Ints, events: Ints, canary_events: Ints, log_o
         last = int(np.searchsorted(support[order], width + width // 2, side="right"))
         last = min(last, exact_count, first + max(1, _BLOCK // max(width, log_odds.size)))
         rows = order[first:last]
-        result[rows] = exact_log_pmf(
-            canary[rows], stable[rows], events[rows], canary_events[rows], log_odds
-        )
+        result[rows] = exact_log_pmf(canary[rows], stable[rows], events[rows], canary_events[rows], log_odds)
         first = last
     for start in range(exact_count, canary.size, max(1, _BLOCK // log_odds.size)):
         rows = order[start : start + max(1, _BLOCK // log_odds.size)]
-        result[rows] = saddle_point_log_pmf(
-            canary[rows], stable[rows], events[rows], canary_events[rows], log_odds
-        )
+        result[rows] = saddle_point_log_pmf(canary[rows], stable[rows], events[rows], canary_events[rows], log_odds)
     return result
 
 
-def exact_log_pmf(
-    canary: Ints, stable: Ints, events: Ints, canary_events: Ints, log_odds: Floats
-) -> Floats:
+def exact_log_pmf(canary: Ints, stable: Ints, events: Ints, canary_events: Ints, log_odds: Floats) -> Floats:
     """`log_pmf` by the full sum; needs `support * max|log_odds|` below about 600."""
     lowest = np.maximum(0, events - stable)
     support = np.minimum(events, canary) - lowest + 1
@@ -72,9 +66,7 @@ def exact_log_pmf(
     return log_mass
 
 
-def saddle_point_log_pmf(
-    canary: Ints, stable: Ints, events: Ints, canary_events: Ints, log_odds: Floats
-) -> Floats:
+def saddle_point_log_pmf(canary: Ints, stable: Ints, events: Ints, canary_events: Ints, log_odds: Floats) -> Floats:
     """`log_pmf` for large counts.
 
     The sum is the coefficient of `z^m` in `(1 + theta z)^n_c (1 + z)^n_s`, that is, a density of

@@ -1,0 +1,352 @@
+"""The judge of one rollout: event-level rows in, evidence and verdicts out.
+
+    plan = JudgePlan(started_at=…, kpis=(KpiPlan("conversion_rate", Kind.CONVERSION, tolerance=0.10), …))
+    judge = RolloutJudge(plan)
+    evidence = judge.judge(RolloutRows(kpis={"conversion_rate": ConversionRows(…)}, entries=EntryRows(…)),
+                           weights=[(started_at, 0.05), (…, 0.25)], as_of=now)
+    evidence.kpis["conversion_rate"].log10_evidence
+
+The same rows give the same evidence whatever the rhythm of the calls, restarts, or the order in
+which rows arrived within the lateness horizon: only complete buckets count, and buckets younger than
+the horizon are judged anew each time. A fresh judge that is given all rows of the rollout and an old
+one that is given the rows since `needs_since` agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+
+from exporter.evidence import verdict as verdicts
+from exporter.evidence.conversion import ConversionTest
+from exporter.evidence.floor import FloorTest
+from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
+from exporter.evidence.mismatch import TOLERATED_SHIFT, MismatchTest
+from exporter.evidence.outcome import OutcomeTest, with_timeout
+from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, Rows
+from exporter.evidence.timeline import Timeline
+from exporter.evidence.track import Track
+from exporter.evidence.trajectory import Trajectory
+from exporter.evidence.verdict import Action, Finding, Harm, Verdict
+
+
+class Kind(StrEnum):
+    """How a KPI is measured."""
+
+    CONVERSION = "conversion"
+    SUCCESS = "success"
+    MEAN = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class KpiPlan:
+    """What the policy says about one KPI.
+
+    `tolerance` is the relative change that is let pass (0.10 = 10 %), None for a KPI that only has a
+    floor. A conversion whose complement is published (cart abandonment) is judged on its conversions.
+    `harm` matters for means; conversions and success ratios are harmed by a decrease.
+    """
+
+    name: str
+    kind: Kind
+    tolerance: float | None = None
+    floor: float | None = None
+    action: Action = Action.ROLLBACK
+    harm: Harm = Harm.DECREASE
+    pending_timeout_seconds: float | None = None
+    """Success KPIs: a unit pending longer than this has failed."""
+
+    def __post_init__(self) -> None:
+        if self.tolerance is None and self.floor is None:
+            raise ValueError(f"KPI {self.name}: a tolerance or a floor expected, found neither")
+        if self.floor is not None and (self.kind is not Kind.SUCCESS or not 0.0 < self.floor < 1.0):
+            raise ValueError(f"KPI {self.name}: a floor between 0 and 1 on a success KPI expected, found {self.floor}")
+        if self.kind is not Kind.MEAN and self.harm is not Harm.DECREASE:
+            raise ValueError(f"KPI {self.name}: a {self.kind} is harmed by a decrease only")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePlan:
+    """The rollout's parameters; `alpha` is the chance of rolling back a healthy rollout, all KPIs together."""
+
+    started_at: float
+    kpis: tuple[KpiPlan, ...]
+    alpha: float = 0.01
+    bucket_seconds: float = 2.0
+    lateness_seconds: float = 120.0
+    """How long a row may appear or change after its time."""
+
+    def alpha_of(self, kpi: KpiPlan) -> float:
+        """The KPI's share of alpha for each of its tests."""
+        sharing = sum(other.action is Action.ROLLBACK for other in self.kpis) if kpi.action is Action.ROLLBACK else 1
+        tests = (kpi.tolerance is not None) + (kpi.floor is not None)
+        return self.alpha / sharing / tests
+
+
+def bucket_seconds_for(rollout_seconds: float) -> float:
+    """2 s for rollouts of up to two hours; coarser beyond, so that none has more than 3,600 buckets."""
+    return max(2.0, float(np.ceil(rollout_seconds / 3600.0)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RolloutRows:
+    """The rows of one rollout; a KPI whose source is missing is left out. Units from before the rollout are ignored."""
+
+    kpis: Mapping[str, Rows]
+    entries: EntryRows | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TestEvidence:
+    """What one test (a comparison, a floor, the sample ratio) says.
+
+    For comparisons `estimate`, `lower` and `upper` are relative changes, canary against stable
+    (-0.10 = 10 % less); for a floor the canary's own success ratio. nan: nothing is known yet;
+    -1 and infinity: not bounded on that side. `history` has a row for each bucket that brought news.
+    """
+
+    verdict: Verdict
+    estimate: float
+    lower: float
+    upper: float
+    log10_evidence: float
+    log10_threshold: float
+    canary_units: int
+    stable_units: int
+    decided_at: float | None
+    history: Trajectory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KpiEvidence:
+    """A KPI's verdict and what it rests on.
+
+    `estimate`, `lower` and so on speak of the comparison, or of the floor of a KPI without one.
+    """
+
+    name: str
+    verdict: Verdict
+    action: Action
+    decided_at: float | None
+    comparison: TestEvidence | None
+    floor: TestEvidence | None
+    frozen: bool
+    """The comparison ended: stable gets no traffic any more. The floor goes on."""
+    blind_reason: str | None
+
+    @property
+    def main(self) -> TestEvidence:
+        """The comparison, or the floor of a KPI that has nothing else."""
+        main = self.comparison or self.floor
+        assert main is not None
+        return main
+
+    @property
+    def estimate(self) -> float:
+        """Relative change, canary against stable."""
+        return self.main.estimate
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the confidence sequence."""
+        return self.main.lower
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the confidence sequence."""
+        return self.main.upper
+
+    @property
+    def log10_evidence(self) -> float:
+        """log10 of the evidence of harm."""
+        return self.main.log10_evidence
+
+    @property
+    def log10_threshold(self) -> float:
+        """What the evidence must reach to be a proof."""
+        return self.main.log10_threshold
+
+    @property
+    def canary_units(self) -> int:
+        """Canary units seen."""
+        return self.main.canary_units
+
+    @property
+    def stable_units(self) -> int:
+        """Stable units seen."""
+        return self.main.stable_units
+
+    @property
+    def history(self) -> Trajectory:
+        """How the evidence grew."""
+        return self.main.history
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RolloutEvidence:
+    """The rollout's verdict, the KPI that decided a fail, and every KPI's evidence."""
+
+    verdict: Verdict
+    kpi: str | None
+    decided_at: float | None
+    as_of: float
+    kpis: Mapping[str, KpiEvidence]
+    mismatch: TestEvidence | None
+
+
+@dataclass(slots=True)
+class RolloutJudge:
+    """Judges one rollout again and again, keeping only sums of what is older than the lateness horizon."""
+
+    plan: JudgePlan
+    _tracks: dict[str, Track] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tracks = {_ENTRIES: Track(MismatchTest(self.plan.alpha))}
+        for kpi in self.plan.kpis:
+            alpha = self.plan.alpha_of(kpi)
+            if kpi.tolerance is not None:
+                self._tracks[kpi.name] = Track(_comparison(kpi, alpha))
+            if kpi.floor is not None:
+                self._tracks[_floor(kpi.name)] = Track(FloorTest(kpi.floor, alpha, kpi.pending_timeout_seconds))
+
+    @property
+    def needs_since(self) -> float:
+        """The next call needs every unit that was assigned, entered, converted or resolved at or after this time."""
+        return min(self._track_needs_since(track) for track in self._tracks.values())
+
+    def judge(
+        self,
+        rows: RolloutRows,
+        weights: Sequence[tuple[float, float]],
+        as_of: float,
+        blind: Mapping[str, str] | None = None,
+    ) -> RolloutEvidence:
+        """Judge what is known at `as_of` (seconds since the epoch).
+
+        `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
+        canary's share from then on)`. `blind` names the KPIs whose data are too old, with the
+        reason; a KPI without rows is blind by itself. Calls must not go back in time.
+        """
+        timeline = Timeline.of(self.plan.started_at, self.plan.bucket_seconds, weights)
+        mismatch = self._mismatch(rows.entries, timeline, as_of)
+        kpis = {
+            kpi.name: self._kpi(kpi, rows.kpis.get(kpi.name), timeline, as_of, (blind or {}).get(kpi.name))
+            for kpi in self.plan.kpis
+        }
+        verdict = verdicts.of_rollout(
+            ((kpi.verdict, kpi.action) for kpi in kpis.values()),
+            mismatch=mismatch is not None and mismatch.verdict is Verdict.FAIL,
+        )
+        failed = [
+            (kpi.decided_at, kpi.name)
+            for kpi in kpis.values()
+            if kpi.decided_at is not None and kpi.action is Action.ROLLBACK
+        ]
+        decided_at, decider = min(failed, default=(None, None))
+        return RolloutEvidence(verdict, decider, decided_at, as_of, kpis, mismatch)
+
+    def _kpi(self, kpi: KpiPlan, rows: Rows | None, timeline: Timeline, as_of: float, blind: str | None) -> KpiEvidence:
+        if isinstance(rows, OutcomeRows):
+            rows = with_timeout(rows, kpi.pending_timeout_seconds)
+        alpha = self.plan.alpha_of(kpi)
+        threshold = -float(np.log10(alpha))
+        comparison = floor = None
+        findings = []
+        if kpi.tolerance is not None:
+            path, units = self._follow(kpi.name, rows, timeline, min(as_of, timeline.judged_until), as_of)
+            finding = verdicts.judge_comparison(path, threshold, kpi.tolerance, kpi.harm)
+            comparison = _evidence(path, finding, threshold, units)
+            findings.append(finding)
+        if kpi.floor is not None:
+            path, units = self._follow(_floor(kpi.name), rows, timeline, as_of, as_of)
+            finding = verdicts.judge_floor(path, threshold, kpi.floor)
+            floor = _evidence(path, finding, threshold, units)
+            findings.append(finding)
+        combined = verdicts.combine(findings)
+        reason = blind or (None if rows is not None else "its source is missing")
+        if reason is not None and combined.verdict is not Verdict.FAIL:
+            combined = replace(combined, verdict=Verdict.BLIND)
+        frozen = timeline.judged_until <= as_of
+        return KpiEvidence(
+            kpi.name, combined.verdict, kpi.action, combined.decided_at, comparison, floor, frozen, reason
+        )
+
+    def _mismatch(self, entries: EntryRows | None, timeline: Timeline, as_of: float) -> TestEvidence | None:
+        if entries is None:
+            return None
+        path, units = self._follow(_ENTRIES, entries, timeline, min(as_of, timeline.judged_until), as_of)
+        return _evidence(path, verdicts.judge_mismatch(path, TOLERATED_SHIFT), -float(np.log10(self.plan.alpha)), units)
+
+    def _follow(
+        self, name: str, rows: Rows | EntryRows | None, timeline: Timeline, until: float, as_of: float
+    ) -> tuple[Trajectory, tuple[int, int]]:
+        """Fold what is past the horizon, look at what is not; without rows, repeat what is known."""
+        track = self._tracks[name]
+        if rows is None:
+            return track.path, track.test.units
+        last = timeline.complete(until)
+        horizon = min(last, timeline.complete(as_of - self.plan.lateness_seconds))
+        folded = track.advance(rows, timeline, horizon)
+        self._tracks[name] = folded
+        seen = folded.advance(rows, timeline, last)
+        return seen.path, seen.test.units
+
+    def _track_needs_since(self, track: Track) -> float:
+        lag = int(track.test.lags(self.plan.bucket_seconds)[-1]) if isinstance(track.test, FloorTest) else 0
+        return self.plan.started_at + max(0, track.test.bucket - lag) * self.plan.bucket_seconds
+
+
+_ENTRIES = " entries"
+
+
+def _floor(name: str) -> str:
+    return f"{name} floor"
+
+
+def _comparison(kpi: KpiPlan, alpha: float) -> ConversionTest | OutcomeTest | MeanTest:
+    if kpi.kind is Kind.CONVERSION:
+        return ConversionTest(alpha)
+    if kpi.kind is Kind.SUCCESS:
+        return OutcomeTest(alpha)
+    return MeanTest(alpha, DECREASE_GRID if kpi.harm is Harm.DECREASE else INCREASE_GRID)
+
+
+def _evidence(path: Trajectory, finding: Finding, threshold: float, units: tuple[int, int]) -> TestEvidence:
+    known = len(path) > 0
+    return TestEvidence(
+        verdict=finding.verdict,
+        estimate=float(path.estimate[-1]) if known else np.nan,
+        lower=float(path.lower[-1]) if known else -1.0,
+        upper=float(path.upper[-1]) if known else np.inf,
+        log10_evidence=float(path.log10_evidence[-1]) if known else 0.0,
+        log10_threshold=threshold,
+        canary_units=units[0],
+        stable_units=units[1],
+        decided_at=finding.decided_at,
+        history=path,
+    )
+
+
+__all__ = [
+    "Action",
+    "ConversionRows",
+    "EntryRows",
+    "Harm",
+    "JudgePlan",
+    "Kind",
+    "KpiEvidence",
+    "KpiPlan",
+    "MeanRows",
+    "OutcomeRows",
+    "RolloutEvidence",
+    "RolloutJudge",
+    "RolloutRows",
+    "TestEvidence",
+    "Trajectory",
+    "Verdict",
+    "bucket_seconds_for",
+]

@@ -1,0 +1,88 @@
+"""A rollout's time: its buckets, and the stretches of constant traffic weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exporter.evidence.grid import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of time during which the canary's share of the traffic was constant."""
+
+    index: int
+    start: float
+    end: float
+    weight: float
+
+    @property
+    def comparable(self) -> bool:
+        """Whether both sides got traffic."""
+        return 0.0 < self.weight < 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Buckets of `bucket_seconds` from `origin` on, and the segments between weight changes."""
+
+    origin: float
+    bucket_seconds: float
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def of(cls, origin: float, bucket_seconds: float, weights: Sequence[tuple[float, float]]) -> Timeline:
+        """Build from the weight history: `(time, the canary's share from then on)`, any order."""
+        changes: list[tuple[float, float]] = []
+        for time, weight in sorted(weights):
+            if not changes or changes[-1][1] != weight:
+                changes.append((max(time, origin), weight))
+        ends = [*(time for time, _ in changes[1:]), np.inf]
+        segments = tuple(
+            Segment(index, start, end, weight)
+            for index, ((start, weight), end) in enumerate(zip(changes, ends, strict=True))
+        )
+        return cls(origin, bucket_seconds, segments)
+
+    @property
+    def judged_until(self) -> float:
+        """When the canary first got all the traffic; infinite before that."""
+        return next((segment.start for segment in self.segments if segment.weight >= 1.0), np.inf)
+
+    def bucket(self, times: Floats) -> Ints:
+        """The bucket that each time falls into; a time that is nan falls into the last one there is."""
+        index = np.floor((times - self.origin) / self.bucket_seconds)
+        buckets: Ints = np.nan_to_num(index, nan=_NEVER, posinf=_NEVER, neginf=-1.0).astype(np.int64)
+        return buckets
+
+    def first_bucket_from(self, time: float) -> int:
+        """The first bucket that begins at or after `time`."""
+        return int(np.ceil((time - self.origin) / self.bucket_seconds))
+
+    def complete(self, until: float) -> int:
+        """How many buckets are over at `until`."""
+        if not np.isfinite(until):
+            return int(_NEVER)
+        return max(0, int(np.floor((until - self.origin) / self.bucket_seconds)))
+
+    def end_of(self, buckets: Ints) -> Floats:
+        """The time at which each bucket ends."""
+        ends: Floats = self.origin + (buckets + 1).astype(np.float64) * self.bucket_seconds
+        return ends
+
+    def segment_of(self, times: Floats) -> Ints:
+        """The segment each time falls into, -1 before the rollout began."""
+        starts = np.asarray([segment.start for segment in self.segments])
+        index: Ints = np.searchsorted(starts, times, side="right") - 1
+        return index
+
+    def changes_within(self, first: int, until: int) -> list[int]:
+        """The weight changes in buckets `first` (exclusive) to `until` (inclusive), rounded up to a bucket."""
+        starts = {self.first_bucket_from(segment.start) for segment in self.segments[1:]}
+        return sorted(start for start in starts if first < start <= until)
+
+
+_NEVER = float(1 << 40)
