@@ -13,6 +13,12 @@ ROLE: Final = "role"
 ACTION: Final = "action"
 OUTCOME: Final = "outcome"
 CURRENCY: Final = "currency"
+CAUSE: Final = "cause"
+ERROR: Final = "error"
+EVENT: Final = "event"
+STATE: Final = "state"
+STABLE: Final = "stable"
+CANARY: Final = "canary"
 OTHER: Final = "other"
 """Label value that takes what would make a label unbounded."""
 
@@ -20,6 +26,8 @@ ROLES: Final = ("stable", "canary")
 VERDICTS: Final = ("pass", "fail", "hold", "blind")
 ACTIONS: Final = ("rollback", "advance", "hold", "none")
 STATES: Final = ("idle", "phase", "holding", "baking", "promoted", "rolling_back", "rolled_back", "failed")
+EVENTS: Final = ("start", "advance", "hold", "resume", "rollback", "promotion")
+"""What happens to a rollout, as marked in dashboards by the time of its latest occurrence."""
 
 # Exporter
 SHOP_PREFIX: Final = "shop_"
@@ -61,6 +69,8 @@ BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
 REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
 SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
 BUILD_INFO: Final = "canary_build_info"
+CONFIG_LAST_RELOAD_SUCCESSFUL: Final = "canary_config_last_reload_successful"
+CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_config_last_reload_success_timestamp_seconds"
 
 # Receiver
 ROLLOUT_INFO: Final = "canary_rollout_info"
@@ -81,6 +91,35 @@ NOTIFICATIONS_TOTAL: Final = "canary_notifications_total"
 WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: Final = "canary_watchdog_last_seen_timestamp_seconds"
 ROUTER_DRIFT_TOTAL: Final = "canary_router_drift_total"
 DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_drill_last_success_timestamp_seconds"
+
+LABELS: Final[dict[str, tuple[str, ...]]] = {
+    KPI_RELATIVE_CHANGE: (KPI,),
+    KPI_RELATIVE_CHANGE_LOWER: (KPI,),
+    KPI_RELATIVE_CHANGE_UPPER: (KPI,),
+    KPI_EVIDENCE: (KPI,),
+    KPI_EVIDENCE_THRESHOLD: (KPI,),
+    KPI_FLOOR_EVIDENCE: (KPI,),
+    KPI_VERDICT: (KPI, VERDICT),
+    KPI_UNITS: (KPI, ROLE),
+    KPI_VALUE: (KPI, ROLE),
+    KPI_TOLERANCE: (KPI,),
+    KPI_FROZEN: (KPI,),
+    KPI_JUDGED: (KPI,),
+    EXPORTER_ERRORS_TOTAL: (ERROR,),
+    RECONCILED_ROWS_TOTAL: (EVENT,),
+    CORRECTIONS_TOTAL: (EVENT,),
+    ROLLOUT_INFO: (ROLLOUT, STABLE, CANARY),
+    ROLLOUT_STATE: (STATE,),
+    ROLLOUT_EVENT_TIMESTAMP_SECONDS: (ROLLOUT, EVENT),
+    TRAFFIC_RATIO: (ROLE,),
+    TRAFFIC_TARGET_RATIO: (ROLE,),
+    ROLLBACKS_TOTAL: (CAUSE,),
+    ACTIONS_TOTAL: (ACTION, OUTCOME),
+    WEBHOOK_ALERTS_TOTAL: (ACTION, OUTCOME),
+    NOTIFICATIONS_TOTAL: (OUTCOME,),
+}
+"""The labels of exporter's and receiver's own series, besides `service`, which every one of them carries.
+A series that is not listed has no further label."""
 
 # Alerts
 HIGH_ERROR_RATE: Final = "CanaryHighErrorRate"
