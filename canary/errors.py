@@ -2,6 +2,7 @@
 
     CanaryError
     ├── PolicyError           the policy file is wrong; carries every fault at once
+    ├── WebConfigError        the web configuration file (TLS, basic authentication) is wrong
     ├── SecretError           a secret's file or environment variable cannot be read
     ├── DatabaseError         the order database
     │   ├── DatabaseUnavailableError
@@ -38,6 +39,12 @@ class PolicyError(CanaryError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class WebConfigError(CanaryError):
+    """The web configuration file has faults; the message never quotes its values."""
+
+    label = "web_config"
 
 
 class SecretError(CanaryError):

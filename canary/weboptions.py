@@ -1,0 +1,96 @@
+"""The Prometheus family's command-line flags, the same for both services."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from canary import logs
+from canary.errors import WebConfigError
+
+
+@dataclass(frozen=True)
+class WebOptions:
+    """What the command line said about serving."""
+
+    addresses: tuple[str, ...] = ("127.0.0.1:0",)
+    config_file: Path | None = None
+    telemetry_path: str = "/metrics"
+    enable_lifecycle: bool = False
+
+
+def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the Prometheus family's flags; the command gets one argument `web_options: WebOptions`, logs are set up."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def collected(
+            listen_address: tuple[str, ...],
+            web_config_file: Path | None,
+            telemetry_path: str,
+            enable_lifecycle: bool,
+            log_level: str,
+            log_format: str,
+            **others: Any,
+        ) -> Any:
+            logs.configure(log_level, log_format)
+            options = WebOptions(listen_address, web_config_file, telemetry_path, enable_lifecycle)
+            return command(web_options=options, **others)
+
+        collected.__doc__ = command.__doc__
+        collected.__name__ = command.__name__
+        collected.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # click's way
+        for option in reversed(_options(default_address)):
+            collected = option(collected)
+        return collected
+
+    return decorate
+
+
+def _options(default_address: str) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    return [
+        click.option(
+            "--web.listen-address",
+            "listen_address",
+            multiple=True,
+            default=[default_address],
+            show_default=True,
+            help="Address to listen on, such as :9877 or [::1]:9877; may be given several times.",
+        ),
+        click.option(
+            "--web.config.file",
+            "web_config_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Prometheus' web.config.yml: TLS, client certificates, basic authentication.",
+        ),
+        click.option(
+            "--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True, help="Path of the metrics."
+        ),
+        click.option(
+            "--web.enable-lifecycle", "enable_lifecycle", is_flag=True, help="Allow reloading by PUT or POST /-/reload."
+        ),
+        click.option(
+            "--log.level", "log_level", type=click.Choice(logs.LEVELS), default="info", show_default=True, help="Level."
+        ),
+        click.option(
+            "--log.format",
+            "log_format",
+            type=click.Choice(logs.FORMATS),
+            default="logfmt",
+            show_default=True,
+            help="Form.",
+        ),
+    ]
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of `:9877`, `127.0.0.1:9877` or `[::1]:9877`; an empty host means every interface.
+
+    Raises:
+        WebConfigError: the text is not an address.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+        raise WebConfigError(f"--web.listen-address: expected host:port such as 127.0.0.1:9877, found {text!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
