@@ -1,6 +1,7 @@
 """The shop's customers: they come, look, fill carts, pay, and remember which version served them."""
 
 import asyncio
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -43,6 +44,11 @@ class Encounter:
     status: int
     failed: bool
 
+    @property
+    def request(self) -> bool:
+        """Whether the version answered just then; the other encounters are conclusions."""
+        return self.step not in ("settlement", "till")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -73,9 +79,13 @@ class Memory:
         """The encounters with one version, in order."""
         return (e for e in self.encounters if e.version == version and step in (None, e.step))
 
-    def users(self, version: str) -> set[str]:
-        """Everybody who was served by a version."""
-        return {e.user for e in self.at(version)}
+    def since(self, moment: datetime) -> list[Encounter]:
+        """The encounters from a moment on, newest first."""
+        return list(itertools.takewhile(lambda e: e.at >= moment, reversed(self.encounters)))
+
+    def users(self, version: str | None = None) -> set[str]:
+        """Everybody who was served by a version, or by any."""
+        return {e.user for e in self.encounters if e.version and version in (None, e.version)}
 
     def harmed(self, version: str, since: datetime) -> set[str]:
         """Everybody who met an error, a till without a button or a failed payment there, from a moment on."""

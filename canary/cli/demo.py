@@ -1,0 +1,99 @@
+"""`canary demo`: the whole stack on this machine, a canary on it, and what becomes of it."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+import click
+
+from canary.cli.options import config_file
+
+if TYPE_CHECKING:
+    from demo.stack import Settings
+
+
+@click.command()
+@click.option(
+    "--scenario",
+    type=click.Choice(["bad", "healthy"]),
+    default="bad",
+    show_default=True,
+    help="A canary whose payments begin to fail, or one that stays healthy.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(1, 120),
+    default=30,
+    show_default=True,
+    help="How many times faster than the policy says everything goes.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 500),
+    default=25,
+    show_default=True,
+    help="Customers who come in, a second.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed brings the same customers.")
+@click.option("--database", help="SQLAlchemy address of the order database; SQLite in the demo's folder when missing.")
+@click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for files and logs; a temporary one, removed at the end, when missing.",
+)
+@config_file
+def command(
+    scenario: str,
+    speed: float,
+    rate: float,
+    seed: int,
+    database: str | None,
+    keep: bool,
+    directory: Path | None,
+    config_file: str,
+) -> None:
+    """Run the whole stack on this machine: shop, customers, Prometheus, Alertmanager, router, a canary.
+
+    The exit status is 0 only when what should have happened happened.
+    """
+    from demo.stack import Settings
+
+    folder = directory or Path(tempfile.mkdtemp(prefix="canary-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = Settings(Path(config_file), folder.resolve(), database, speed, rate, seed)
+    status = 1
+    try:
+        status = asyncio.run(_interruptible(settings, scenario, keep))
+    finally:
+        if directory is None and status in (0, 130):
+            rmtree(folder, ignore_errors=True)
+        else:
+            click.echo(f"Files and logs are in {folder}", err=True)
+    sys.exit(status)
+
+
+async def _interruptible(settings: "Settings", scenario: str, keep: bool) -> int:
+    """Run the demo so that Ctrl-C, a hang-up or a termination ends it tidily, however often they come."""
+    from demo.main import run
+
+    task = asyncio.create_task(run(settings, scenario, keep=keep))
+    loop = asyncio.get_running_loop()
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 130

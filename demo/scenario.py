@@ -1,0 +1,234 @@
+"""The two stories: a bad canary is rolled back, a healthy one is promoted."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from canary.clock import Clock
+from canary.errors import RemoteError
+from canary.rollout import Entry, Kind, Rollout, State
+from demo import timeline
+from demo.customers import Customers, Memory
+from demo.screen import Screen, Side, Situation
+from demo.stack import CANARY, STABLE, Stack
+from demo.timeline import Moment
+
+WARM_UP_SECONDS = 6.0
+AFTERMATH_SECONDS = 3.0
+LOOK_SECONDS = 0.5
+RECENT_SECONDS = 10.0
+
+# In the strategy's own time: the fault appears seven and a half minutes into the rollout, with 25 % of the customers.
+FAULT_AFTER_SECONDS = 450.0
+FAULT = {"payment_failure_ratio": 0.6}
+
+# What a rollout may take beyond its phases before the demo gives up on it.
+ROLLBACK_PATIENCE_SECONDS = 90.0
+PROMOTION_PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a story ended; *problems* is empty when everything happened as it should."""
+
+    moments: Sequence[Moment]
+    started_at: datetime
+    problems: Sequence[str]
+    summary: Sequence[str]
+    success: str
+
+
+class Story:
+    """One rollout on the running stack, watched from its start to its end."""
+
+    def __init__(self, stack: Stack, customers: Customers, clock: Clock, screen: Screen) -> None:
+        self._stack = stack
+        self._customers = customers
+        self._clock = clock
+        self._screen = screen
+        self._fault_at: datetime | None = None
+
+    async def bad(self) -> Outcome:
+        """The canary's payments begin to fail; everybody must be back on stable soon after."""
+        fault_after = FAULT_AFTER_SECONDS / self._stack.settings.speed
+        rollout = await self._run(State.ROLLED_BACK, ROLLBACK_PATIENCE_SECONDS, fault_after=fault_after)
+        return await self._bad_outcome(rollout)
+
+    async def healthy(self) -> Outcome:
+        """Nothing is wrong with the canary; it must reach all customers, phase by phase."""
+        rollout = await self._run(State.PROMOTED, PROMOTION_PATIENCE_SECONDS)
+        return await self._healthy_outcome(rollout)
+
+    async def _run(self, wanted: State, patience: float, fault_after: float | None = None) -> Rollout:
+        """Let customers in, start the rollout, watch it until it ends or patience does, and look at the aftermath."""
+        with self._screen.step(
+            f"customers come in, {self._customers.rate_per_second:g} a second, all served by {STABLE}"
+        ):
+            await self._clock.sleep(WARM_UP_SECONDS)
+        with self._screen.step(f"canary start --canary {CANARY} --stable {STABLE}"):
+            await self._stack.canary("start", "--canary", CANARY, "--stable", STABLE)
+        deadline = self._clock.monotonic() + patience + self._usual_seconds(fault_after)
+        with self._screen.watching():
+            rollout = await self._look()
+            while rollout.state not in (wanted, State.ROLLED_BACK, State.PROMOTED, State.FAILED):
+                if self._clock.monotonic() > deadline:
+                    break
+                if fault_after is not None and self._fault_at is None and self._age(rollout) >= fault_after:
+                    await self._stack.set_faults(**FAULT)
+                    self._fault_at = self._clock.now()
+                await self._clock.sleep(LOOK_SECONDS)
+                rollout = await self._look()
+            await self._aftermath()
+        return rollout
+
+    def _usual_seconds(self, fault_after: float | None) -> float:
+        phases = sum(phase.duration for phase in self._stack.policy.phases)
+        return phases if fault_after is None else fault_after
+
+    def _age(self, rollout: Rollout) -> float:
+        return (self._clock.now() - rollout.started_at).total_seconds()
+
+    async def _aftermath(self) -> None:
+        """Give the team's message and the last answers time to arrive."""
+        deadline = self._clock.monotonic() + AFTERMATH_SECONDS
+        while self._clock.monotonic() < deadline:
+            await self._clock.sleep(LOOK_SECONDS)
+            await self._look()
+
+    async def _look(self) -> Rollout:
+        self._stack.check()
+        rollout = await self._stack.journal.current()
+        assert rollout is not None
+        alerts: dict[str, str] = {}
+        with suppress(RemoteError):  # a picture without alerts is better than none
+            alerts = await self._stack.questions.firing()
+        observation = await self._stack.router.read()
+        memory = self._customers.memory
+        duration = rollout.durations_seconds[rollout.phase]
+        self._screen.show(
+            Situation(
+                state=rollout.state.value,
+                phase=rollout.phase,
+                traffic=rollout.traffic,
+                elapsed_ratio=rollout.elapsed_seconds(self._clock.now()) / duration,
+                weight_ratio=observation.weight_ratio,
+                sides=[self._side(memory, version) for version in (STABLE, CANARY)],
+                alerts={name: action for name, action in alerts.items() if name != "CanaryWatchdog"},
+                customers=len(memory.users()),
+                headline=f"{CANARY} against {STABLE}",
+            )
+        )
+        return rollout
+
+    def _side(self, memory: Memory, version: str) -> Side:
+        since = self._clock.now() - timedelta(seconds=RECENT_SECONDS)
+        recent = [e for e in memory.since(since) if e.version == version]
+        settled = [e for e in recent if e.step == "settlement"]
+        return Side(version, len(recent) / RECENT_SECONDS, len(settled), sum(e.failed for e in settled))
+
+    async def _bad_outcome(self, rollout: Rollout) -> Outcome:
+        entries = await self._stack.journal.entries(rollout.id)
+        memory = self._customers.memory
+        fault_at = self._fault_at or rollout.started_at
+        moments = await timeline.of_rollback(
+            entries, memory, self._stack.team.messages, self._stack.questions, self._stack.engine, fault_at
+        )
+        harmed, met = memory.harmed(CANARY, fault_at), memory.users(CANARY)
+        everybody = memory.users()
+        rollbacks = [entry for entry in entries if entry.kind is Kind.ROLLBACK]
+        problems = [
+            *self._ended(rollout, State.ROLLED_BACK),
+            *self._rollback_problems(rollbacks),
+            *await self._weight_problems(0.0),
+            *self._late_requests(rollout, CANARY),
+            *(["the canary's process still runs"] if self._stack.canary_runs() else []),
+            *self._team_problems(rollbacks),
+            *(f"{m.what}: did not happen" for m in moments if m.at is None),
+        ]
+        summary = [
+            f"{len(harmed)} customers were harmed, of {len(met)} who met {CANARY} and {len(everybody)} in the shop.",
+            f"{memory.unanswered()} requests were left without an answer.",
+        ]
+        success = f"the bad canary was rolled back by itself: {rollout.reason}"
+        return Outcome(moments, rollout.started_at, problems, summary, success)
+
+    async def _healthy_outcome(self, rollout: Rollout) -> Outcome:
+        entries = await self._stack.journal.entries(rollout.id)
+        memory = self._customers.memory
+        moments = timeline.of_promotion(entries, self._stack.team.messages)
+        kinds = Counter(entry.kind for entry in entries)
+        advances = [entry.data["phase"] for entry in entries if entry.kind is Kind.ADVANCED]
+        expected = list(range(1, len(rollout.traffic)))
+        problems = [
+            *self._ended(rollout, State.PROMOTED),
+            *([f"expected the phases {expected}, found {advances}"] if advances != expected else []),
+            *(["a healthy canary was rolled back"] if kinds[Kind.ROLLBACK] else []),
+            *await self._weight_problems(1.0),
+            *self._late_requests(rollout, STABLE),
+            *self._team_problems([entry for entry in entries if entry.kind is Kind.PROMOTED]),
+        ]
+        summary = [
+            f"{len(memory.users(CANARY))} customers met {CANARY}, of {len(memory.users())}.",
+            f"{memory.unanswered()} requests were left without an answer.",
+        ]
+        return Outcome(moments, rollout.started_at, problems, summary, "the healthy canary was promoted by itself")
+
+    def _ended(self, rollout: Rollout, wanted: State) -> list[str]:
+        if rollout.state is wanted:
+            return []
+        return [f"expected the rollout to end {wanted.value}, found it {rollout.state.value} ({rollout.reason})"]
+
+    def _rollback_problems(self, rollbacks: Sequence[Entry]) -> list[str]:
+        if not rollbacks:
+            return ["the journal has no rollback"]
+        entry = rollbacks[0]
+        if self._fault_at is None or entry.at < self._fault_at:
+            return [f"the canary was rolled back before anything was wrong: {entry.reason}"]
+        return []
+
+    async def _weight_problems(self, wanted: float) -> list[str]:
+        observation = await self._stack.router.read()
+        if observation.weight_ratio == wanted:
+            return []
+        return [f"expected the router to give the canary {wanted:.0%}, found {observation.detail}"]
+
+    def _late_requests(self, rollout: Rollout, version: str) -> list[str]:
+        if rollout.ended_at is None:
+            return []
+        # Requests under way when the router changed may still end where they began.
+        since = rollout.ended_at + timedelta(seconds=1)
+        late = [e for e in self._customers.memory.at(version) if e.request and e.at > since]
+        return [f"{len(late)} requests reached {version} after the rollout had ended"] if late else []
+
+    def _team_problems(self, decisions: Sequence[Entry]) -> list[str]:
+        messages = self._stack.team.messages
+        if decisions and any(message.at >= decisions[0].at for message in messages):
+            return []
+        return ["the team was not told how it ended"]
+
+
+async def tell(stack: Stack, clock: Clock, screen: Screen, scenario: str) -> Outcome:
+    """Let the customers come in for the length of one story."""
+    settings = stack.settings
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        customers = Customers(
+            stack.places.url("front"),
+            session,
+            clock,
+            rate_per_second=settings.rate_per_second,
+            speed=settings.speed,
+            seed=settings.seed,
+        )
+        story = Story(stack, customers, clock, screen)
+        crowd = asyncio.create_task(customers.run())
+        try:
+            return await (story.bad() if scenario == "bad" else story.healthy())
+        finally:
+            crowd.cancel()
+            with suppress(asyncio.CancelledError):
+                await crowd

@@ -1,0 +1,103 @@
+"""What happened when: the moments of a rollout, from the shop's database, Prometheus, the journal and the customers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from canary import names
+from canary.rollout import Entry, Kind, Step
+from canary.times import from_text
+from demo.customers import Memory
+from demo.questions import Questions
+from demo.schema import payments
+from demo.team import Message
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line of the timeline; *at* is nothing when it did not happen."""
+
+    at: datetime | None
+    what: str
+    source: str
+
+
+async def first_bad_payment(engine: AsyncEngine, version: str, since: datetime) -> datetime | None:
+    """When a payment of one version first failed after a moment, as the order database has it."""
+    query = select(func.min(payments.c.settled_at)).where(
+        payments.c.version == version, payments.c.status == "failed", payments.c.settled_at >= since
+    )
+    async with engine.connect() as connection:
+        found = await connection.scalar(query)
+    return None if found is None else from_text(str(found))
+
+
+async def of_rollback(
+    entries: Sequence[Entry],
+    memory: Memory,
+    messages: Sequence[Message],
+    questions: Questions,
+    engine: AsyncEngine,
+    fault_at: datetime,
+) -> list[Moment]:
+    """The moments of a rollout whose canary went bad, in the order in which they should happen."""
+    started, rollback = _first(entries, Kind.STARTED), _first(entries, Kind.ROLLBACK)
+    canary = str(started.data["canary"]) if started else ""
+    cause = str(rollback.data["cause"]) if rollback else ""
+    until = entries[-1].at
+    failing = f'{names.KPI_VERDICT}{{{names.KPI}="payment_success_rate",{names.VERDICT}="fail"}} == 1'
+    alert = f'ALERTS{{alertname="{cause}",alertstate="firing"}}'
+    last = max((e.at for e in memory.at(canary) if e.request), default=None)
+    told = next((m.at for m in messages if rollback and m.at >= rollback.at), None)
+    return [
+        Moment(_at(started), f"rollout of {canary} starts", "journal"),
+        *_advances(entries),
+        Moment(fault_at, f"payments begin to fail on {canary}", "demo"),
+        Moment(await first_bad_payment(engine, canary, fault_at), "first bad payment", "order database"),
+        Moment(await questions.first_time(failing, fault_at, until), "evidence crosses its threshold", "Prometheus"),
+        Moment(await questions.first_time(alert, fault_at, until), f"alert {cause or '?'} fires", "Prometheus"),
+        Moment(_at(rollback), f"rollback decided, told by {rollback.actor if rollback else '?'}", "journal"),
+        Moment(last, f"last request answered by {canary}", "customers"),
+        Moment(_step(entries, Step.TRAFFIC), "router reads back 0 %", "journal"),
+        Moment(_step(entries, Step.PROCESS), f"process of {canary} stopped", "journal"),
+        Moment(told, "team told", "team's webhook"),
+        Moment(_at(_first(entries, Kind.ROLLED_BACK)), "rolled back", "journal"),
+    ]
+
+
+def of_promotion(entries: Sequence[Entry], messages: Sequence[Message]) -> list[Moment]:
+    """The moments of a rollout whose canary stayed healthy."""
+    started, promoted = _first(entries, Kind.STARTED), _first(entries, Kind.PROMOTED)
+    told = next((m.at for m in messages if promoted and m.at >= promoted.at), None)
+    return [
+        Moment(_at(started), f"rollout of {started.data['canary'] if started else '?'} starts", "journal"),
+        *_advances(entries),
+        Moment(_at(promoted), "promoted", "journal"),
+        Moment(told, "team told", "team's webhook"),
+    ]
+
+
+def _advances(entries: Sequence[Entry]) -> list[Moment]:
+    started = _first(entries, Kind.STARTED)
+    traffic = started.data["traffic"] if started else []
+    return [
+        Moment(entry.at, f"phase {entry.data['phase'] + 1}: {traffic[entry.data['phase']]:.0%} of customers", "journal")
+        for entry in entries
+        if entry.kind is Kind.ADVANCED
+    ]
+
+
+def _first(entries: Sequence[Entry], kind: Kind) -> Entry | None:
+    return next((entry for entry in entries if entry.kind is kind), None)
+
+
+def _at(entry: Entry | None) -> datetime | None:
+    return entry.at if entry else None
+
+
+def _step(entries: Sequence[Entry], step: Step) -> datetime | None:
+    done = (e for e in entries if e.kind is Kind.STEP_DONE and e.data.get("step") == step.value)
+    return _at(next(done, None))
