@@ -9,10 +9,12 @@
     │   ├── DatabaseTimeoutError
     │   └── DatabaseSchemaError
     ├── JournalError          the rollout's journal cannot be read or written
+    │   └── JournalConflictError
     ├── RefusedError          a command is not allowed in the rollout's present state
     ├── RouterError           a traffic router did not do what was asked, or cannot be read
     ├── ProcessError          the canary process could not be started, stopped or looked at
     ├── NotificationError     a notification target did not take the message
+    ├── PayloadError          a request to the receiver is not what Alertmanager or the command line send
     ├── RemoteError           Prometheus, Alertmanager or the receiver's API did not answer as expected
     └── GenerateError         rules, Alertmanager configuration or dashboards could not be generated
 
@@ -83,6 +85,12 @@ class JournalError(CanaryError):
     label = "journal"
 
 
+class JournalConflictError(JournalError):
+    """Somebody else wrote to the journal meanwhile, or this receiver no longer leads; look again and decide anew."""
+
+    label = "conflict"
+
+
 class RefusedError(CanaryError):
     """A command does not fit the rollout's present state; nothing was changed."""
 
@@ -113,6 +121,12 @@ class RemoteError(CanaryError):
 
     label = "remote"
     exit_status = 4
+
+
+class PayloadError(CanaryError):
+    """A request's body is not what Alertmanager or the command line send."""
+
+    label = "payload"
 
 
 class GenerateError(CanaryError):

@@ -3,18 +3,21 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from canary.errors import JournalError
+from canary.errors import JournalConflictError, JournalError
 from canary.policy.model import Policy
 from canary.rollout import Entry, Kind, Rollout, fold
 from canary.secrets import read_secret
 from canary.times import from_text, to_text
+
+_CONFLICT = "journal: somebody else wrote meanwhile; look again and decide anew"
 
 _METADATA = sa.MetaData()
 
@@ -22,13 +25,16 @@ _JOURNAL = sa.Table(
     "canary_journal",
     _METADATA,
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("service", sa.String(64), nullable=False, index=True),
+    sa.Column("service", sa.String(64), nullable=False),
+    sa.Column("previous", sa.Integer, nullable=False),
     sa.Column("rollout", sa.String(64), nullable=False),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("at", sa.String(32), nullable=False),
     sa.Column("actor", sa.String(256), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
+    # Two writers that decide from the same past: the second one's entry is refused by the database.
+    sa.UniqueConstraint("service", "previous", name="canary_journal_chain"),
 )
 
 
@@ -89,14 +95,17 @@ class Journal:
                 writers never decide from the same past.
 
         Raises:
+            JournalConflictError: somebody else wrote meanwhile; nothing was written.
             JournalError: nothing was written; the message says why.
         """
         async with self._connection() as connection:
-            if after is not None and await self._newest(connection) != after:
-                raise JournalError("journal: somebody else wrote meanwhile; look again and decide anew")
+            newest = await self._newest(connection)
+            if after is not None and newest != after:
+                raise JournalConflictError(_CONFLICT)
             result = await connection.execute(
                 _JOURNAL.insert().values(
                     service=self._service,
+                    previous=newest,
                     rollout=entry.rollout,
                     kind=entry.kind.value,
                     at=to_text(entry.at),
@@ -107,15 +116,16 @@ class Journal:
             )
             key = result.inserted_primary_key
         assert key is not None
-        return Entry(entry.rollout, entry.kind, entry.at, entry.actor, entry.reason, entry.data, int(key[0]))
+        return replace(entry, seq=int(key[0]))
 
-    async def entries(self, rollout: str | None = None) -> Sequence[Entry]:
-        """All entries of the service, or of one rollout, oldest first.
+    async def entries(self, rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
+        """All entries of the service, or of one rollout, that come after a position, oldest first.
 
         Raises:
             JournalError: the database cannot be read.
         """
-        query = sa.select(_JOURNAL).where(_JOURNAL.c.service == self._service).order_by(_JOURNAL.c.seq)
+        query = sa.select(_JOURNAL).where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq > after)
+        query = query.order_by(_JOURNAL.c.seq)
         if rollout is not None:
             query = query.where(_JOURNAL.c.rollout == rollout)
         async with self._connection() as connection:
@@ -161,6 +171,8 @@ class Journal:
         try:
             async with self._engine.begin() as connection:
                 yield connection
+        except IntegrityError as error:
+            raise JournalConflictError(_CONFLICT) from error
         except (SQLAlchemyError, OSError) as error:
             where = self._engine.url.render_as_string(hide_password=True)
             cause = getattr(error, "orig", None) or error

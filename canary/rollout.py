@@ -1,7 +1,7 @@
-"""The rollout as a pure state machine: journal entries fold into a `Rollout`; commands become entries or a refusal.
+"""The rollout as a pure state machine: journal entries fold into a `Rollout`.
 
-Nothing here acts. `fold` says what the journal means, the functions named after commands say what may be appended
-next. The receiver appends first and acts afterwards, so that after a crash the journal still says what is wanted.
+Nothing here acts. `fold` says what the journal means; `canary.commands` says what may be appended next. The receiver
+appends first and acts afterwards, so that after a crash the journal still says what is wanted.
 
     idle --start--> phase 0 --advance--> phase 1 ... --advance--> baking (100 %) --promote--> promoted
     phase, baking --hold--> holding --resume--> phase, baking
@@ -16,8 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from canary.errors import RefusedError
-from canary.policy.model import Policy
+from canary.times import from_text
 
 
 class State(StrEnum):
@@ -52,6 +51,7 @@ class Kind(StrEnum):
     STEP_DONE = "step_done"
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
+    NOTIFIED = "notified"
     NOTED = "noted"
 
 
@@ -73,8 +73,9 @@ class Entry:
         actor: a person's name, `alertmanager`, `prometheus`, `watchdog` or `receiver`.
         reason: for people.
         data: what the kind needs: `stable`, `canary`, `traffic` (list of ratios) and `durations_seconds` when
-            started, `phase` when advanced, `cause` (an alert's name, `manual`, `watchdog`) on rollback,
-            `step` when a step is done.
+            started, `phase` when advanced, `cause` (an alert's name, `manual`, `watchdog`) on hold and rollback,
+            `rollback_at` on a hold that counts down, `step` when a step is done, `entry` and `targets` when people
+            have been told, `key` on a note that is made once.
         seq: position in the journal, 0 before it is appended.
     """
 
@@ -106,6 +107,11 @@ class Rollout:
         phase_started_at: when it began; a hold does not move it.
         weights: the share over time, oldest first; what the evidence's cohorts are cut by.
         held_in: the state that `resume` goes back to.
+        resumed_at: when a hold last ended in this phase.
+        cause: what the hold or the rollback is due to: an alert's name, `manual`, `watchdog`, `max_duration`.
+        rollback_at: end of the countdown in which a person may still cancel the rollback.
+        forgiven: causes whose countdown a person has cancelled in this phase.
+        noted: keys of the notes that have been made.
         steps: steps of the rollback that are done.
     """
 
@@ -120,6 +126,10 @@ class Rollout:
     phase_started_at: datetime
     weights: tuple[Weight, ...]
     held_in: State | None = None
+    resumed_at: datetime | None = None
+    rollback_at: datetime | None = None
+    forgiven: frozenset[str] = frozenset()
+    noted: frozenset[str] = frozenset()
     reason: str = ""
     cause: str = ""
     actor: str = ""
@@ -146,9 +156,8 @@ class Rollout:
         return (now - self.phase_started_at).total_seconds()
 
 
-def fold(entries: Iterable[Entry]) -> Rollout | None:
-    """The newest rollout that the entries, oldest first, describe; None before the first."""
-    rollout: Rollout | None = None
+def fold(entries: Iterable[Entry], rollout: Rollout | None = None) -> Rollout | None:
+    """The newest rollout that the entries, oldest first and coming after *rollout*, describe; None before the first."""
     for entry in entries:
         if entry.kind is Kind.STARTED:
             rollout = _started(entry)
@@ -183,136 +192,79 @@ def _applied(rollout: Rollout, entry: Entry) -> Rollout:
     told = replace(rollout, reason=entry.reason, actor=entry.actor)
     match entry.kind:
         case Kind.ADVANCED:
-            phase = int(entry.data["phase"])
-            return replace(
-                told,
-                state=_phase_state(rollout.traffic, phase),
-                held_in=None,
-                phase=phase,
-                phase_started_at=entry.at,
-                weights=(*rollout.weights, Weight(entry.at, rollout.traffic[phase])),
-            )
+            return _advanced(told, entry)
         case Kind.HELD:
-            return replace(told, state=State.HOLDING, held_in=rollout.held_in or rollout.state)
+            return _held(told, entry)
         case Kind.RESUMED:
-            return replace(told, state=rollout.held_in or rollout.state, held_in=None)
+            return _resumed(told, entry)
         case Kind.PROMOTED:
             weights = rollout.weights if rollout.weight >= 1 else (*rollout.weights, Weight(entry.at, 1.0))
-            return replace(told, state=State.PROMOTED, held_in=None, ended_at=entry.at, weights=weights)
+            ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at)
+            return replace(ended, weights=weights, cause="")
         case Kind.ROLLBACK:
-            return replace(
-                told,
-                state=State.ROLLING_BACK,
-                held_in=None,
-                cause=str(entry.data["cause"]),
-                weights=(*rollout.weights, Weight(entry.at, 0.0)),
-                steps=frozenset(),
-                ended_at=None,
-            )
+            return _rolling_back(told, entry)
         case Kind.STEP_DONE:
             return replace(rollout, steps=rollout.steps | {Step(entry.data["step"])})
         case Kind.ROLLED_BACK:
             return replace(rollout, state=State.ROLLED_BACK, ended_at=entry.at)
         case Kind.FAILED:
             return replace(told, state=State.FAILED, ended_at=entry.at)
+        case Kind.NOTED:
+            return replace(rollout, noted=rollout.noted | {str(entry.data.get("key", ""))})
         case _:
             return rollout
 
 
-def start(
-    current: Rollout | None, policy: Policy, *, rollout: str, stable: str, canary: str, at: datetime, actor: str
-) -> Entry:
-    """The entry that begins a rollout.
-
-    Raises:
-        RefusedError: another rollout is not over, or both versions are the same.
-    """
-    if current is not None and current.state not in TERMINAL:
-        raise RefusedError(
-            f"rollout {current.id} is {_described(current)}; wait until it is over, or end it with "
-            "`canary rollback --reason TEXT` or `canary promote`"
-        )
-    if stable == canary:
-        raise RefusedError(f"--canary and --stable are both {stable!r}; a rollout needs two versions")
-    data = {
-        "stable": stable,
-        "canary": canary,
-        "traffic": [phase.traffic for phase in policy.phases],
-        "durations_seconds": [phase.duration for phase in policy.phases],
-    }
-    return Entry(rollout, Kind.STARTED, at, actor, f"{canary} against {stable}", data)
+def _advanced(told: Rollout, entry: Entry) -> Rollout:
+    phase = int(entry.data["phase"])
+    return replace(
+        told,
+        state=_phase_state(told.traffic, phase),
+        held_in=None,
+        cause="",
+        resumed_at=None,
+        rollback_at=None,
+        forgiven=frozenset(),
+        phase=phase,
+        phase_started_at=entry.at,
+        weights=(*told.weights, Weight(entry.at, told.traffic[phase])),
+    )
 
 
-def advance(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry that goes to the next phase, or promotes after the last.
-
-    Raises:
-        RefusedError: no rollout runs, or it is held.
-    """
-    rollout = _require(current, {State.PHASE, State.BAKING}, "advance")
-    following = rollout.phase + 1
-    if following >= len(rollout.traffic):
-        return Entry(rollout.id, Kind.PROMOTED, at, actor, reason)
-    return Entry(rollout.id, Kind.ADVANCED, at, actor, reason, {"phase": following})
-
-
-def promote(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry that gives all traffic to the canary for good, whatever phase it is in.
-
-    Raises:
-        RefusedError: no rollout runs.
-    """
-    rollout = _require(current, RUNNING, "promote")
-    return Entry(rollout.id, Kind.PROMOTED, at, actor, reason)
+def _held(told: Rollout, entry: Entry) -> Rollout:
+    cause, deadline = str(entry.data.get("cause", "manual")), entry.data.get("rollback_at")
+    cancelled = {told.cause} if cause == "manual" and told.rollback_at is not None else set()
+    return replace(
+        told,
+        state=State.HOLDING,
+        held_in=told.held_in or told.state,
+        cause=cause,
+        rollback_at=from_text(str(deadline)) if deadline else None,
+        forgiven=told.forgiven | cancelled,
+    )
 
 
-def hold(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry that freezes the weight.
-
-    Raises:
-        RefusedError: no rollout runs, or it is held already.
-    """
-    rollout = _require(current, {State.PHASE, State.BAKING}, "hold")
-    return Entry(rollout.id, Kind.HELD, at, actor, reason)
-
-
-def resume(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry that lets a held rollout go on.
-
-    Raises:
-        RefusedError: the rollout is not held.
-    """
-    rollout = _require(current, {State.HOLDING}, "resume")
-    return Entry(rollout.id, Kind.RESUMED, at, actor, reason)
+def _resumed(told: Rollout, entry: Entry) -> Rollout:
+    cancelled = {told.cause} if told.rollback_at is not None else set()
+    return replace(
+        told,
+        state=told.held_in or told.state,
+        held_in=None,
+        cause="",
+        resumed_at=entry.at,
+        rollback_at=None,
+        forgiven=told.forgiven | cancelled,
+    )
 
 
-def roll_back(current: Rollout | None, *, at: datetime, actor: str, reason: str, cause: str) -> Entry:
-    """The entry that takes all customers off the canary.
-
-    Raises:
-        RefusedError: there is nothing to roll back, or it is being rolled back already.
-    """
-    rollout = _require(current, RUNNING | {State.PROMOTED}, "roll back")
-    return Entry(rollout.id, Kind.ROLLBACK, at, actor, reason, {"cause": cause})
-
-
-def _require(current: Rollout | None, allowed: Iterable[State], wish: str) -> Rollout:
-    if current is None:
-        raise RefusedError(f"cannot {wish}: no rollout has been started; begin with `canary start`")
-    if current.state not in set(allowed):
-        raise RefusedError(f"cannot {wish}: rollout {current.id} is {_described(current)}")
-    return current
-
-
-def _described(rollout: Rollout) -> str:
-    """The state in words, with since when and why."""
-    words = {
-        State.PHASE: f"in phase {rollout.phase} ({rollout.weight:.0%})",
-        State.HOLDING: f"held in phase {rollout.phase} ({rollout.reason})",
-        State.BAKING: "baking at 100%",
-        State.PROMOTED: "promoted",
-        State.ROLLING_BACK: f"already rolling back since {rollout.weights[-1].since:%H:%M:%S} UTC ({rollout.reason})",
-        State.ROLLED_BACK: f"rolled back ({rollout.reason})",
-        State.FAILED: f"failed ({rollout.reason})",
-    }
-    return words.get(rollout.state, rollout.state.value)
+def _rolling_back(told: Rollout, entry: Entry) -> Rollout:
+    return replace(
+        told,
+        state=State.ROLLING_BACK,
+        held_in=None,
+        rollback_at=None,
+        cause=str(entry.data["cause"]),
+        weights=(*told.weights, Weight(entry.at, 0.0)),
+        steps=frozenset(),
+        ended_at=None,
+    )
