@@ -7,7 +7,9 @@ a full disk and needs no rights over nginx. A wiped folder, as after a reboot, m
 
 import asyncio
 import contextlib
+import functools
 import os
+import pwd
 import re
 import shutil
 import tempfile
@@ -90,20 +92,37 @@ class MarkerDirectory:
         return Reading(instance, weight_ratio, salt=int(step[1]), testers=TESTER in markers)
 
     def check(self) -> list[tuple[str, str]]:
-        """Problems and remedies: what would keep this user from writing here, or nginx from looking."""
+        """Problems and remedies: what would keep this user from changing the share."""
         found = []
         if self._active.exists() and not self._active.is_symlink():
             found.append(("`active` is not a symbolic link", "remove it; it is made when a rollout starts"))
-        nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
         try:
-            with tempfile.NamedTemporaryFile(dir=nearest, prefix=".probe."):
+            with tempfile.NamedTemporaryFile(dir=self._nearest(), prefix=".probe."):
                 pass
         except OSError as error:
             found.append((f"cannot be written ({error.strerror})", "give the receiver's user this folder"))
-        closed = [folder for folder in (nearest, *nearest.parents) if not folder.stat().st_mode & 0o001]
-        if closed:
-            found.append((f"other users may not enter {closed[0]}", "nginx' workers must: chmod o+x"))
         return found
+
+    def closed_to(self, user: str) -> Path | None:
+        """The outermost folder on the way to the markers that *user* may not enter.
+
+        Raises:
+            LookupError: there is no such user.
+        """
+        entry = pwd.getpwnam(user)
+        groups = os.getgrouplist(user, entry.pw_gid)
+        nearest = self._nearest()
+        if entry.pw_uid == 0:
+            return None
+        for folder in reversed([nearest, *nearest.parents]):
+            status = folder.stat()
+            own, group = status.st_uid == entry.pw_uid, status.st_gid in groups
+            if not status.st_mode & (0o100 if own else 0o010 if group else 0o001):
+                return folder
+        return None
+
+    def _nearest(self) -> Path:
+        return next(folder for folder in (self.path, *self.path.parents) if folder.exists())
 
     def _sync(self) -> None:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -208,10 +227,19 @@ class NginxMarkerRouter:
         if outcome.fault:
             remedy = "run `canary check` on nginx' host, as a user who may run `nginx -T`"
             return [Finding(where, outcome.fault, remedy, "warning")]
-        return [
-            Finding(where, problem, remedy)
-            for problem, remedy in nginx_dump.problems(outcome.output, self._section.directories)
-        ]
+        found = nginx_dump.problems(outcome.output, self._section.directories)
+        findings = [Finding(where, problem, remedy) for problem, remedy in found]
+        user = nginx_dump.worker(outcome.output) or pwd.getpwuid(os.geteuid()).pw_name
+        for directory in self._directories:
+            try:
+                closed = await self._blocking(directory, functools.partial(directory.closed_to, user))
+            except (OSError, LookupError) as error:
+                findings.append(Finding(where, f"nginx' user {user!r} cannot be looked up ({error})", "check `user`"))
+                continue
+            if closed:
+                problem = f"nginx' workers run as {user!r}, who may not enter {closed}"
+                findings.append(Finding(f"router {self.name}: {directory.path}", problem, f"chmod o+x {closed}"))
+        return findings
 
 
 def _percent(split: Split) -> int:

@@ -58,6 +58,11 @@ def parse(dump: str) -> Directive:
     return root
 
 
+def worker(dump: str) -> str | None:
+    """The user that nginx' workers run as, where the configuration names one."""
+    return next((directive.words[1] for directive in parse(dump).block if directive.name == "user"), None)
+
+
 def problems(dump: str, directories: Sequence[str]) -> list[tuple[str, str]]:
     """Problems and remedies for the configuration that looks at any of the marker *directories*."""
     root = parse(dump)

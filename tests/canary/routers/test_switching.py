@@ -1,0 +1,219 @@
+"""What holds for every router that stands in front of customers, on real HAProxy and nginx."""
+
+import time
+from collections import defaultdict
+from uuid import UUID
+
+from canary.policy import release
+from canary.routers import Split
+from tests.canary.routers.conftest import Front, MakeFront
+from tests.support.traffic import Answer, Customer, Upstream, load
+
+USERS = [f"customer-{number}" for number in range(60)]
+
+
+def split(weight_ratio: float, rollout: str = "r-7") -> Split:
+    """A split of the test's rollout."""
+    return Split(rollout, weight_ratio)
+
+
+async def ask(front: Front, user: str | None = None, **headers: str) -> Answer:
+    """One request on a connection of its own."""
+    customer = Customer(front.port, user, {name.replace("_", "-"): text for name, text in headers.items()})
+    answer = await customer.ask()
+    customer.close()
+    return answer
+
+
+async def test_no_request_fails_while_the_share_changes(front: Front) -> None:
+    """Keep-alive customers notice nothing of 5, 25, 50 and 0 percent, and nobody is on the canary after the last."""
+    async with load(front.port, USERS) as answers:
+        for weight_ratio in (0.05, 0.25, 0.5):
+            await front.router.set_weight(split(weight_ratio))
+            start = len(answers)
+            while len(answers) < start + 3 * len(USERS):
+                await Customer(front.port, "bystander").ask()
+        await front.router.set_weight(split(0))
+        closed_at = time.perf_counter()
+        start = len(answers)
+        while len(answers) < start + 3 * len(USERS):
+            await Customer(front.port, "bystander").ask()
+
+    assert [answer for answer in answers if answer.failure] == []
+    assert {answer.version for answer in answers if answer.sent_at < closed_at} == {"stable", "canary"}
+    assert {answer.version for answer in answers if answer.sent_at > closed_at} == {"stable"}
+
+
+async def test_growth_only_adds_users(front: Front) -> None:
+    """Whoever is on the canary at a smaller share stays on it at every larger one."""
+    chosen: list[set[str]] = []
+    for weight_ratio in (0.05, 0.25, 0.5, 1):
+        await front.router.set_weight(split(weight_ratio))
+        async with load(front.port, USERS) as answers:
+            pass
+        chosen.append({answer.user for answer in answers if answer.version == "canary"})
+
+    assert chosen[0] <= chosen[1] <= chosen[2] <= chosen[3] == set(USERS)
+    assert chosen[1] < chosen[3]
+
+
+async def test_python_chooses_the_same_users(front: Front) -> None:
+    """For numbers, UUIDs, e-mail addresses and other texts, Python's answer is the router's."""
+    users = [
+        *(str(number) for number in range(400)),
+        *(str(UUID(int=number * 2**90 + number)) for number in range(400)),
+        *(f"customer.{number}@shop.example" for number in range(400)),
+        *("x" * length for length in range(1, 40)),
+        "%C3%A9t%C3%A9",
+        "a+b/c=d",
+    ]
+    for rollout, weight_ratio in (("r-7", 0.05), ("r-7", 0.25), ("v2.0+build.9", 0.5)):
+        wanted = split(weight_ratio, rollout)
+        await front.router.set_weight(wanted)
+        answers = await ask_all(front, users)
+
+        by_router = {answer.user for answer in answers if answer.version == "canary"}
+        assert [answer for answer in answers if answer.failure] == []
+        assert by_router == {user for user in users if front.router.is_canary(user, wanted)}
+        assert 0 < len(by_router) < len(users)
+
+
+async def ask_all(front: Front, users: list[str]) -> list[Answer]:
+    """One request of each user, all on one connection."""
+    customer = Customer(front.port, None)
+    answers = []
+    for user in users:
+        customer._user = user
+        answers.append(await customer.ask())
+    customer.close()
+    return answers
+
+
+async def test_another_rollout_has_other_users(front: Front) -> None:
+    """A new rollout's id alone, without a reload, chooses other users."""
+    chosen: dict[str, set[str]] = defaultdict(set)
+    users = [f"u{number}" for number in range(300)]
+    for rollout in ("r-7", "r-8", "r-7"):
+        await front.router.set_weight(split(0.25, rollout))
+        found = {answer.user for answer in await ask_all(front, users) if answer.version == "canary"}
+        assert chosen[rollout] in (set(), found)
+        chosen[rollout] = found
+
+    assert len(chosen["r-7"] & chosen["r-8"]) < len(chosen["r-7"]) / 2
+
+
+async def test_a_new_visitor_gets_a_cookie_and_stays(front: Front, stable: Upstream) -> None:
+    """A visitor without a cookie gets one, is known to the shop by it at once, and is where it belongs from then on."""
+    wanted = split(0.5)
+    await front.router.set_weight(wanted)
+    seen = set()
+    for _ in range(20):
+        first = await ask(front)
+        user = first.headers["set-cookie"].partition(";")[0].removeprefix("user_id=")
+        second = await ask(front, user)
+
+        assert first.version == second.version
+        assert (first.version == "canary") == front.router.is_canary(user, wanted)
+        assert "set-cookie" not in second.headers
+        seen.add(first.version)
+    assert seen == {"stable", "canary"}
+    assert all(arrival.headers["x-canary-user"] for arrival in stable.arrivals)
+
+
+async def test_testers_reach_the_canary_while_it_has_traffic(front: Front, canary: Upstream) -> None:
+    """Header and cookie bring a tester to the canary, marked as such; a rollback ends it; nobody can forge the mark."""
+    wanted = split(0.01)
+    await front.router.set_weight(wanted)
+    outsider = next(f"u{n}" for n in range(1000) if not front.router.is_canary(f"u{n}", wanted))
+    insider = next(f"u{n}" for n in range(1000) if front.router.is_canary(f"u{n}", wanted))
+
+    assert (await ask(front, outsider)).version == "stable"
+    assert (await ask(front, outsider, X_Team="INSIDE-1")).version == "stable"
+    assert (await ask(front, outsider, X_Team="inside-1")).version == "canary"
+    assert (await ask(front, f"{outsider}; team=inside")).version == "canary"
+    assert (await ask(front, insider, X_Canary_Tester="1", X_Canary_User="boss")).version == "canary"
+    assert [arrival.headers.get("x-canary-tester") for arrival in canary.arrivals] == ["1", "1", None]
+    assert canary.arrivals[-1].headers["x-canary-user"] == insider
+
+    await front.router.set_weight(Split("r-7", 0.01, testers=False))
+    assert (await ask(front, outsider, X_Team="inside-1")).version == "stable"
+
+    await front.router.set_weight(split(0.01))
+    await front.router.set_weight(split(0))
+    assert (await ask(front, outsider, X_Team="inside-1")).version == "stable"
+
+
+async def test_testers_by_address(make_front: MakeFront) -> None:
+    """Everybody in a tester's address range reaches the canary."""
+    front = make_front(testers=release.Testers(networks=("127.0.0.0/8", "::1/128")))
+    await front.start()
+    await front.router.set_weight(split(0.01))
+
+    assert {answer.version for answer in await ask_all(front, USERS)} == {"canary"}
+
+
+async def test_users_by_header(make_front: MakeFront) -> None:
+    """A header can identify the user; without it the address does."""
+    front = make_front(sticky="header", key="X-Account")
+    await front.start()
+    wanted = split(0.5)
+    await front.router.set_weight(wanted)
+    for user in USERS[:20]:
+        answer = await ask(front, X_Account=user)
+
+        assert (answer.version == "canary") == front.router.is_canary(user, wanted)
+        assert "set-cookie" not in answer.headers
+    assert ((await ask(front)).version == "canary") == front.router.is_canary("127.0.0.1", wanted)
+
+
+async def test_users_by_address(make_front: MakeFront) -> None:
+    """The address can identify the user, whatever cookies it sends."""
+    front = make_front(sticky="address")
+    await front.start()
+    for rollout in ("r-1", "r-2", "r-3", "r-4"):
+        wanted = split(0.5, rollout)
+        await front.router.set_weight(wanted)
+
+        versions = {(await ask(front, user)).version for user in USERS[:5]}
+        assert versions == {"canary" if front.router.is_canary("127.0.0.1", wanted) else "stable"}
+
+
+async def test_a_dead_canary_breaks_nobody(front: Front, canary: Upstream) -> None:
+    """When the canary's process is gone, its users are served by stable, before the router is even told."""
+    wanted = split(0.5)
+    await front.router.set_weight(wanted)
+    users = [user for user in USERS if front.router.is_canary(user, wanted)]
+    async with load(front.port, users[:10]) as before:
+        pass
+    await canary.stop()
+
+    async with load(front.port, users, warm_up_requests=2) as after:
+        pass
+
+    assert {answer.version for answer in before} == {"canary"}
+    assert [answer for answer in after if answer.failure] == []
+    assert {answer.version for answer in after} == {"stable"}
+
+
+async def test_nobody_is_on_the_canary_before_a_rollout(front: Front) -> None:
+    """The generated configuration starts with everybody on stable, and reads back as such."""
+    observation = await front.router.read()
+
+    assert observation.weight_ratio == 0
+    assert observation.agrees(split(0))
+    assert {answer.version for answer in await ask_all(front, USERS)} == {"stable"}
+    assert await front.router.check() == []
+
+
+async def test_read_back_says_what_is_in_force(front: Front) -> None:
+    """The share, the testers and the rollout are read from the router, and only the same split agrees."""
+    await front.router.set_weight(split(0.25))
+    observation = await front.router.read()
+
+    assert observation.weight_ratio == 0.25
+    assert observation.agrees(split(0.25))
+    assert not observation.agrees(split(0.5))
+    assert not observation.agrees(split(0))
+    assert not observation.agrees(split(0.25, "r-8"))
+    assert not observation.agrees(Split("r-7", 0.25, testers=False))
+    assert "25%" in observation.detail

@@ -1,0 +1,65 @@
+"""A real HAProxy that runs the configuration which `canary generate` writes."""
+
+import signal
+from pathlib import Path
+
+from canary.policy.release import HaproxyRouter, Testers, Upstreams
+from canary.routers.haproxy import HAProxyRouter
+from tests.support.ports import free_port
+from tests.support.processes import Program, eventually, listens
+
+_LOCAL_TESTERS = Testers(networks=("192.0.2.0/24",), header="X-Team: inside-1", cookie="team=inside")
+
+
+class HAProxy:
+    """HAProxy in a folder of its own, in front of two upstreams.
+
+    Args:
+        folder: Empty folder for its configuration, map and socket.
+        stable, canary: Upstream addresses.
+        changes: Policy keys of the router section that differ from the test's own.
+    """
+
+    def __init__(self, folder: Path, stable: str, canary: str, *, tcp: bool = False, **changes: object) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self.map = folder / "canary.map"
+        socket = f"tcp:127.0.0.1:{free_port()}" if tcp else str(folder / "canary.sock")
+        keys: dict[str, object] = {
+            "kind": "haproxy",
+            "sockets": (socket,),
+            "map": str(self.map),
+            "listen": f"127.0.0.1:{self.port}",
+            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            "testers": _LOCAL_TESTERS,
+        }
+        self.section = HaproxyRouter(**{**keys, **changes})  # type: ignore[arg-type]  # a test names the policy's keys
+        self.router = HAProxyRouter(self.section)
+        for name, text in self.router.snippet().items():
+            (folder / name).write_text(text)
+        self._program = Program(["haproxy", "-W", "-db", "-f", folder / "haproxy.cfg"], folder / "haproxy.log")
+
+    async def start(self) -> None:
+        """Start it and wait until its socket and its front answer."""
+
+        async def ready() -> bool:
+            observation = await self.router.read()
+            return observation.weight_ratio is not None and await listens(self.port)
+
+        await self._program.start(ready)
+
+    async def reload(self) -> None:
+        """Reload it as an administrator would, and wait until the new worker has taken over."""
+        before = self._program.log_tail().count("Loading success")
+        self._program.send_signal(signal.SIGUSR2)
+        await eventually(lambda: self._program.log_tail().count("Loading success") > before, "HAProxy's reload")
+
+    async def restart(self) -> None:
+        """Stop it and start it again."""
+        self.stop()
+        await self.start()
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._program.stop()

@@ -1,0 +1,82 @@
+"""A real nginx that runs the configuration which `canary generate` writes."""
+
+import shutil
+from pathlib import Path
+
+from canary.policy.release import NginxRouter, Testers, Upstreams
+from canary.routers.nginx import NginxMarkerRouter
+from tests.support.ports import free_port
+from tests.support.processes import Program, listens
+
+_MAIN = """\
+{user}
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+worker_processes 2;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/tmp;
+    proxy_temp_path {folder}/tmp;
+    fastcgi_temp_path {folder}/tmp;
+    uwsgi_temp_path {folder}/tmp;
+    scgi_temp_path {folder}/tmp;
+    keepalive_requests 100000;
+    {extra}
+    include {folder}/canary.conf;
+}}
+"""
+
+_LOCAL_TESTERS = Testers(networks=("192.0.2.0/24",), header="X-Team: inside-1", cookie="team=inside")
+
+
+class Nginx:
+    """nginx in a folder of its own, in front of two upstreams.
+
+    Args:
+        folder: Empty folder for its configuration and markers.
+        stable, canary: Upstream addresses.
+        extra: More directives for nginx' http level.
+        changes: Policy keys of the router section that differ from the test's own.
+    """
+
+    def __init__(self, folder: Path, stable: str, canary: str, *, extra: str = "", **changes: object) -> None:
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self.markers = folder / "markers"
+        keys: dict[str, object] = {
+            "kind": "nginx",
+            "directories": (str(self.markers),),
+            "listen": f"127.0.0.1:{self.port}",
+            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            "testers": _LOCAL_TESTERS,
+            "configuration": str(folder / "nginx.conf"),
+        }
+        self.section = NginxRouter(**{**keys, **changes})  # type: ignore[arg-type]  # a test names the policy's keys
+        self.router = NginxMarkerRouter(self.section)
+        for name, text in self.router.snippet().items():
+            (folder / name).write_text(text)
+        user = "user root;" if Path("/proc/self").owner() == "root" else ""
+        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, extra=extra, user=user))
+        self._program = Program(
+            ["nginx", "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"], folder / "nginx.log"
+        )
+
+    async def start(self) -> None:
+        """Start it and wait until it listens."""
+        await self._program.start(lambda: listens(self.port))
+
+    async def restart(self) -> None:
+        """Stop it and start it again."""
+        self.stop()
+        await self.start()
+
+    def wipe(self) -> None:
+        """Remove the markers, as a reboot does with /run."""
+        shutil.rmtree(self.markers, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._program.stop()
