@@ -39,7 +39,7 @@ class Settings:
     folder: Path
     database: str | None = None
     speed: float = 30.0
-    rate_per_second: float = 25.0
+    rate_per_second: float = 50.0
     seed: int = 1
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--rate",
     type=click.FloatRange(0.1, 500),
-    default=25,
+    default=50,
     show_default=True,
     help="Customers who come in, a second.",
 )

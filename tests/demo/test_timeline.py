@@ -1,0 +1,65 @@
+"""The moments of a rollout."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from canary.clock import SystemClock
+from canary.rollout import Entry, Kind
+from demo import timeline
+from demo.store import Store
+from demo.team import Message
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def _entry(kind: Kind, seconds: float, **data: Any) -> Entry:
+    return Entry("r-1", kind, START + timedelta(seconds=seconds), "receiver", data=data)
+
+
+async def test_the_first_bad_payment_is_the_canarys_after_the_fault(engine: AsyncEngine) -> None:
+    """Stable's failures, successes and failures from before the fault do not count."""
+    clock = SystemClock()
+    for version, succeeded in (("v2.0", False), ("v1.0", False), ("v2.0", True)):
+        store = Store(engine, version, clock)
+        cart_id = await store.add_cart(await store.add_visit("anna"))
+        payment_id = await store.start_payment(cart_id, 1)
+        await store.settle_payment(payment_id, cart_id, 1, succeeded=succeeded)
+        if version == "v2.0" and not succeeded:
+            fault_at = clock.now()
+    before = await timeline.first_bad_payment(engine, "v2.0", fault_at)
+    payment_id = await store.start_payment(cart_id, 1)
+    await store.settle_payment(payment_id, cart_id, 1, succeeded=False)
+
+    found = await timeline.first_bad_payment(engine, "v2.0", fault_at)
+
+    assert before is None
+    assert found is not None
+    assert fault_at <= found <= clock.now()
+
+
+def test_a_promotion_tells_each_phase_and_the_message_after_it() -> None:
+    """Each advance is a moment with its share; a message from before the promotion is not its news."""
+    entries = [
+        _entry(Kind.STARTED, 0, stable="v1.0", canary="v2.0", traffic=[0.05, 0.5, 1.0]),
+        _entry(Kind.ADVANCED, 10, phase=1),
+        _entry(Kind.ADVANCED, 20, phase=2),
+        _entry(Kind.PROMOTED, 30),
+    ]
+    messages = [Message(START, "started", ""), Message(START + timedelta(seconds=31), "promoted", "")]
+
+    moments = timeline.of_promotion(entries, messages)
+
+    told = [((moment.at or START) - START).total_seconds() for moment in moments]
+    assert told == [0, 10, 20, 30, 31]
+    assert [moment.what for moment in moments[1:3]] == ["phase 2: 50% of customers", "phase 3: 100% of customers"]
+
+
+def test_a_promotion_that_did_not_happen_has_no_time() -> None:
+    """What is missing is told as missing, never left out."""
+    entries = [_entry(Kind.STARTED, 0, stable="v1.0", canary="v2.0", traffic=[1.0])]
+
+    moments = timeline.of_promotion(entries, [])
+
+    assert [moment.at for moment in moments[1:]] == [None, None]
