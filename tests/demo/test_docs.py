@@ -1,0 +1,52 @@
+"""The demo's page says what is true."""
+
+import re
+import shlex
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from canary.cli.demo import command
+from demo.faults import Faults
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "canary demo" in line])
+def test_every_canary_command_of_the_page_is_understood(line: str) -> None:
+    """Each option that the page names exists and takes the value it is given."""
+    _, _, *arguments = shlex.split(line)
+
+    assert command.make_context("demo", arguments).params["scenario"] in ("bad", "healthy")
+
+
+@pytest.mark.parametrize(
+    "line", [*(line for line in COMMANDS if line.startswith("make")), 'make demo ARGS="--rate 10"']
+)
+def test_every_make_command_of_the_page_reaches_the_demo(line: str) -> None:
+    """Each make line of the page would run `canary demo`, with the scenario it names."""
+    told = subprocess.run([*shlex.split(line), "-n"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    scenario = re.search(r"SCENARIO=(\w+)", line)
+    assert f"canary demo --scenario {scenario[1] if scenario else 'bad'}" in told
+
+
+def test_the_page_knows_every_fault_and_no_other() -> None:
+    """The table of faults is the list that the shop takes."""
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == [
+        "payment_failure_ratio",
+        "error_ratio",
+        "dropped_checkout_ratio",
+        "latency_seconds",
+    ]
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == {field.name for field in fields(Faults)}
+
+
+def test_the_page_knows_every_option() -> None:
+    """No option is left unexplained."""
+    options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+    assert {name for name in options if name not in PAGE} <= {"--scenario", "--config.file"}
