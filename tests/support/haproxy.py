@@ -51,9 +51,9 @@ class HAProxy:
 
     async def reload(self) -> None:
         """Reload it as an administrator would, and wait until the new worker has taken over."""
-        before = self._program.log_tail().count("Loading success")
+        before = self._program.log().count("Loading success")
         self._program.send_signal(signal.SIGUSR2)
-        await eventually(lambda: self._program.log_tail().count("Loading success") > before, "HAProxy's reload")
+        await eventually(lambda: self._program.log().count("Loading success") > before, "HAProxy's reload")
 
     async def restart(self) -> None:
         """Stop it and start it again."""

@@ -106,9 +106,13 @@ class Program:
         self._process.wait(10)
         self._process = None
 
+    def log(self) -> str:
+        """What it printed."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
     def log_tail(self) -> str:
         """The last of what it printed."""
-        return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
+        return self.log()[-2000:]
 
     def __enter__(self) -> Self:
         return self
