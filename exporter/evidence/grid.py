@@ -82,6 +82,16 @@ def log10_evidence(grid: EffectGrid, likelihood: Floats) -> Floats:
     return evidence
 
 
+def log10_evidence_against(grid: EffectGrid, likelihood: Floats, let_pass: Bools) -> Floats:
+    """log10 of the evidence against every effect in `let_pass` at once: the smallest of their own evidences.
+
+    It reaches log10(1/alpha) exactly when the confidence sequence has left all of them behind.
+    """
+    best_let_pass = np.where(let_pass, likelihood, -np.inf).max(axis=-1)
+    evidence: Floats = (_log_sum_exp(likelihood + grid.log_prior_both) - best_let_pass) / LN10
+    return evidence
+
+
 def estimate(grid: EffectGrid, likelihood: Floats) -> Floats:
     """The effect with the largest likelihood; nan where the data say nothing at all."""
     best = grid.effects[np.argmax(likelihood, axis=-1)]

@@ -24,7 +24,7 @@ from exporter.evidence import verdict as verdicts
 from exporter.evidence.conversion import ConversionTest
 from exporter.evidence.floor import FloorTest
 from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
-from exporter.evidence.mismatch import TOLERATED_SHIFT, MismatchTest
+from exporter.evidence.mismatch import MismatchTest
 from exporter.evidence.outcome import OutcomeTest, with_timeout
 from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, Rows
 from exporter.evidence.timeline import Timeline
@@ -57,13 +57,17 @@ class KpiPlan:
     action: Action = Action.ROLLBACK
     harm: Harm = Harm.DECREASE
     pending_timeout_seconds: float | None = None
-    """Success KPIs: a unit pending longer than this has failed."""
+    """A unit pending for longer has failed. A conversion's floor needs it: by then a unit converted or it did not."""
 
     def __post_init__(self) -> None:
         if self.tolerance is None and self.floor is None:
             raise ValueError(f"KPI {self.name}: a tolerance or a floor expected, found neither")
-        if self.floor is not None and (self.kind is not Kind.SUCCESS or not 0.0 < self.floor < 1.0):
-            raise ValueError(f"KPI {self.name}: a floor between 0 and 1 on a success KPI expected, found {self.floor}")
+        if self.floor is not None and (self.kind is Kind.MEAN or not 0.0 < self.floor < 1.0):
+            raise ValueError(
+                f"KPI {self.name}: a floor between 0 and 1 on a share of units expected, found {self.floor}"
+            )
+        if self.floor is not None and self.kind is Kind.CONVERSION and self.pending_timeout_seconds is None:
+            raise ValueError(f"KPI {self.name}: a conversion's floor needs pending_timeout_seconds")
         if self.kind is not Kind.MEAN and self.harm is not Harm.DECREASE:
             raise ValueError(f"KPI {self.name}: a {self.kind} is harmed by a decrease only")
 
@@ -78,6 +82,9 @@ class JudgePlan:
     bucket_seconds: float = 2.0
     lateness_seconds: float = 120.0
     """How long a row may appear or change after its time."""
+
+    mismatch_tolerance: float = 0.20
+    """Relative deviation of the canary's share of entries from its weight that is let pass."""
 
     def alpha_of(self, kpi: KpiPlan) -> float:
         """The KPI's share of alpha for each of its tests."""
@@ -205,7 +212,7 @@ class RolloutJudge:
     _tracks: dict[str, Track] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tracks = {_ENTRIES: Track(MismatchTest(self.plan.alpha))}
+        self._tracks = {_ENTRIES: Track(MismatchTest(self.plan.alpha, self.plan.mismatch_tolerance))}
         for kpi in self.plan.kpis:
             alpha = self.plan.alpha_of(kpi)
             if kpi.tolerance is not None:
@@ -262,7 +269,7 @@ class RolloutJudge:
             comparison = _evidence(path, finding, threshold, units)
             findings.append(finding)
         if kpi.floor is not None:
-            path, units = self._follow(_floor(kpi.name), rows, timeline, as_of, as_of)
+            path, units = self._follow(_floor(kpi.name), _outcomes(kpi, rows), timeline, as_of, as_of)
             finding = verdicts.judge_floor(path, threshold, kpi.floor)
             floor = _evidence(path, finding, threshold, units)
             findings.append(finding)
@@ -279,7 +286,9 @@ class RolloutJudge:
         if entries is None:
             return None
         path, units = self._follow(_ENTRIES, entries, timeline, min(as_of, timeline.judged_until), as_of)
-        return _evidence(path, verdicts.judge_mismatch(path, TOLERATED_SHIFT), -float(np.log10(self.plan.alpha)), units)
+        threshold = -float(np.log10(self.plan.alpha))
+        finding = verdicts.judge_mismatch(path, threshold, self.plan.mismatch_tolerance)
+        return _evidence(path, finding, threshold, units)
 
     def _follow(
         self, name: str, rows: Rows | EntryRows | None, timeline: Timeline, until: float, as_of: float
@@ -313,6 +322,15 @@ def _comparison(kpi: KpiPlan, alpha: float) -> ConversionTest | OutcomeTest | Me
     if kpi.kind is Kind.SUCCESS:
         return OutcomeTest(alpha)
     return MeanTest(alpha, DECREASE_GRID if kpi.harm is Harm.DECREASE else INCREASE_GRID)
+
+
+def _outcomes(kpi: KpiPlan, rows: Rows | None) -> Rows | None:
+    """What a floor is judged on: a conversion is a success, a unit that did not convert in time a failure."""
+    if not isinstance(rows, ConversionRows):
+        return rows
+    unknown = np.zeros(len(rows.entered), dtype=np.bool_)
+    outcomes = OutcomeRows(rows.assigned, rows.entered, rows.canary, rows.converted, unknown)
+    return with_timeout(outcomes, kpi.pending_timeout_seconds)
 
 
 def _evidence(path: Trajectory, finding: Finding, threshold: float, units: tuple[int, int]) -> TestEvidence:

@@ -10,21 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from exporter.evidence.grid import (
-    Floats,
-    confidence_sequence,
-    estimate,
-    half_normal_grid,
-    log10_evidence,
-)
+from exporter.evidence.grid import Floats, confidence_sequence, estimate, half_normal_grid, log10_evidence_against
 from exporter.evidence.rows import EntryRows
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
 GRID = half_normal_grid(((0.5, 0.0125), (1.5, 0.05), (6.0, 0.25)), sd=0.5, harm_sign=-1)
-
-TOLERATED_SHIFT = 0.20
-"""Relative change of the canary's share that is let pass."""
 
 SETTLE_SECONDS = 10.0
 """Entries this soon after a weight change do not count: routers switch at slightly different moments."""
@@ -35,6 +26,8 @@ class MismatchTest:
     """Canary entries against their expected number, all buckets before `bucket` folded in; immutable."""
 
     alpha: float
+    tolerated: float = 0.20
+    """Relative change of the canary's share that is let pass."""
     bucket: int = 0
     likelihood: Floats = field(default_factory=lambda: np.zeros(GRID.size))
     expected: Floats = field(default_factory=lambda: np.zeros(GRID.size))
@@ -67,16 +60,23 @@ class MismatchTest:
         test = replace(self, bucket=until)
         if buckets.size:
             test = replace(test, likelihood=path[-1], expected=expected[-1], units=(int(n_c[-1]), int(n_s[-1])))
+        with np.errstate(invalid="ignore"):
+            let_pass = np.abs(expected / expected[:, [GRID.null]] - 1.0) <= self.tolerated
+        let_pass[:, GRID.null] = True
         lower, upper = confidence_sequence(GRID, path, self.alpha)
         return test, Trajectory(
             time=timeline.end_of(buckets),
             estimate=_share_change(estimate(GRID, path), expected),
             lower=_share_change(lower, expected),
             upper=_share_change(upper, expected),
-            log10_evidence=log10_evidence(GRID, path),
+            log10_evidence=log10_evidence_against(GRID, path, let_pass),
             canary_units=n_c,
             stable_units=n_s,
         )
+
+
+_UNBOUNDED = {-np.inf: 0.0, np.inf: np.inf}
+"""Canary entries under a shift without bound on that side."""
 
 
 def _share_change(shift: Floats, expected: Floats) -> Floats:

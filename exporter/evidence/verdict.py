@@ -67,11 +67,11 @@ def judge_floor(path: Trajectory, log10_threshold: float, floor: float) -> Findi
     return _finding(decided_at, passed=bool(path.lower[-1] >= floor))
 
 
-def judge_mismatch(path: Trajectory, tolerated: float) -> Finding:
-    """`fail` while the bounds prove a shift of the canary's share larger than tolerated."""
+def judge_mismatch(path: Trajectory, log10_threshold: float, tolerated: float) -> Finding:
+    """`fail` while a shift of the canary's share larger than tolerated is proven; unlike the others it can heal."""
     if not len(path):
         return Finding(Verdict.HOLD, None)
-    shifted = (path.lower > tolerated) | (path.upper < -tolerated)
+    shifted = path.log10_evidence >= log10_threshold
     if shifted[-1]:
         return Finding(Verdict.FAIL, _first_time(path, shifted))
     within = path.lower[-1] >= -tolerated and path.upper[-1] <= tolerated
