@@ -28,6 +28,9 @@ from canary.routers.base import Finding, Observation, Reading, Split
 T = TypeVar("T")
 
 TESTER = "tester"
+# nginx' workers run as another user and must look in, whatever our umask is.
+_OPEN_MODE = 0o755
+
 _STEP = re.compile(r"(\d{1,10})-\d{1,3}-\w+")
 
 
@@ -59,12 +62,12 @@ class MarkerDirectory:
         """
         if Observation((self.reading(),)).agrees(split):
             return
-        self._steps.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._make()
         step = Path(tempfile.mkdtemp(prefix=f"{split.salt}-{_percent(split)}-", dir=self._steps))
         try:
             for marker in _markers(split):
                 (step / marker).touch(mode=0o644)
-            step.chmod(0o755)  # nginx' workers run as another user and must look in
+            step.chmod(_OPEN_MODE)
             link = step.with_suffix(".link")
             link.symlink_to(Path("steps") / step.name)
             link.rename(self._active)
@@ -123,6 +126,12 @@ class MarkerDirectory:
 
     def _nearest(self) -> Path:
         return next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+
+    def _make(self) -> None:
+        missing = [folder for folder in (self._steps, *self._steps.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(_OPEN_MODE)
 
     def _sync(self) -> None:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,12 +1,17 @@
 """What in nginx' own words (`nginx -T`) would defeat the marker files."""
 
+import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from canary.bucket import NGINX_BUCKETS, NGINX_PREFIX
 
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|(?:\$\{\w+\}|\\.|[^\s{};"'#\\])[^\s{};]*""")
+
+# `nginx -T` prints the main file first, then each included file once.
+_FILE = re.compile(r"^# configuration file ([^\n]+):\n(.*?)(?=^# configuration file |\Z)", re.DOTALL | re.MULTILINE)
 
 
 @dataclass
@@ -40,22 +45,34 @@ class Directive:
 
 
 def parse(dump: str) -> Directive:
-    """The tree of directives in nginx' configuration, below one nameless root."""
+    """The tree of directives in nginx' configuration, below one nameless root; included files stand in their place."""
+    files = {file[1]: file[2] for file in _FILE.finditer(dump)} or {"nginx.conf": dump}
+    main = next(iter(files))
     root = Directive([])
-    here, words = root, list[str]()
-    for match in _TOKEN.finditer(dump):
+    _read(files[main], root, files, PurePosixPath(main).parent)
+    return root
+
+
+def _read(text: str, into: Directive, files: Mapping[str, str], folder: PurePosixPath) -> None:
+    here, words = into, list[str]()
+    for match in _TOKEN.finditer(text):
         piece = match[0]
         if piece.startswith("#"):
             continue
-        if piece in ("{", ";"):
+        if piece == ";" and words[:1] == ["include"]:
+            pattern = str(folder / words[1])
+            for name in files:
+                if fnmatch.fnmatchcase(name, pattern):
+                    _read(files[name], here, files, folder)
+            words = []
+        elif piece in ("{", ";"):
             directive = Directive(words, parent=here)
             here.block.append(directive)
             here, words = (directive if piece == "{" else here), []
         elif piece == "}":
-            here = here.parent or root
+            here = here.parent or into
         else:
             words.append(piece.strip("\"'"))
-    return root
 
 
 def worker(dump: str) -> str | None:

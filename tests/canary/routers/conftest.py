@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import subprocess
 import tempfile
@@ -88,14 +89,18 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
     folder = tmp_path / "disk"
     folder.mkdir()
     mounting = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=400", "tmpfs", folder], capture_output=True, check=False
     )
 
     def fill_for_real() -> None:
         with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
             while filler.write(b"x" * 4096):
                 pass
-        assert os.statvfs(folder).f_bavail == 0
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                (folder / f"filler-{number}").touch()
+        left = os.statvfs(folder)
+        assert (left.f_bavail, left.f_favail) == (0, 0)
 
     def fill_for_show() -> None:
         def refuse(*arguments: object, **keys: object) -> None:

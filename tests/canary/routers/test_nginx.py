@@ -1,0 +1,216 @@
+"""nginx' own troubles: wiped and unwritable folders, caches of open files, configurations that do not look."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from canary.errors import RouterError
+from canary.policy.release import NginxRouter
+from canary.routers import Split
+from canary.routers.nginx import NginxMarkerRouter
+from tests.support.nginx import Nginx
+from tests.support.traffic import Customer, Upstream
+
+MakeNginx = Callable[..., Nginx]
+
+FIVE = Split("r-7", 0.05)
+HALF = Split("r-7", 0.5)
+CLOSED = Split("r-7", 0)
+
+
+def markers(path: Path) -> NginxMarkerRouter:
+    """A router over one folder, without nginx."""
+    return NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(path),)))
+
+
+async def versions(nginx: Nginx, count: int = 20) -> set[str]:
+    """What *count* users are answered by."""
+    customers = [Customer(nginx.port, f"u{number}") for number in range(count)]
+    answers = [await customer.ask() for customer in customers]
+    for customer in customers:
+        customer.close()
+    return {answer.version or answer.failure for answer in answers}
+
+
+async def test_a_rollback_is_one_unlink(tmp_path: Path) -> None:
+    """Removing the link `active` by hand is a complete rollback, and doing it again does no harm."""
+    router = markers(tmp_path)
+    await router.set_weight(HALF)
+
+    (tmp_path / "active").unlink()
+
+    assert (await router.read()).agrees(CLOSED)
+    await router.set_weight(CLOSED)
+    await router.set_weight(CLOSED)
+    assert (await router.read()).weight_ratio == 0
+
+
+async def test_a_full_disk_does_not_stop_a_rollback(
+    make_nginx: MakeNginx, small_disk: tuple[Path, Callable[[], None]]
+) -> None:
+    """On a full disk the share can still go to 0; a larger one is refused and leaves the old one in force."""
+    folder, fill = small_disk
+    nginx = make_nginx(directories=(str(folder),))
+    await nginx.start()
+    await nginx.router.set_weight(HALF)
+    fill()
+
+    with pytest.raises(RouterError, match="No space left on device"):
+        await nginx.router.set_weight(Split("r-7", 1))
+    assert (await nginx.router.read()).agrees(HALF)
+    assert len(list((folder / "steps").iterdir())) == 1
+
+    await nginx.router.set_weight(CLOSED)
+    assert (await nginx.router.read()).agrees(CLOSED)
+    assert await versions(nginx) == {"stable"}
+
+
+async def test_a_wiped_folder_means_stable(make_nginx: MakeNginx) -> None:
+    """After a reboot has emptied /run everybody is on stable, that is read back, and asking again repairs it."""
+    nginx = make_nginx()
+    await nginx.start()
+    await nginx.router.set_weight(HALF)
+    nginx.wipe()
+
+    assert await versions(nginx) == {"stable"}
+    observation = await nginx.router.read()
+    assert observation.weight_ratio == 0
+    assert not observation.agrees(HALF)
+
+    await nginx.router.set_weight(HALF)
+    assert await versions(nginx) == {"stable", "canary"}
+
+
+async def test_survives_a_restart(make_nginx: MakeNginx) -> None:
+    """nginx forgets nothing, because it never knew."""
+    nginx = make_nginx()
+    await nginx.start()
+    await nginx.router.set_weight(Split("r-7", 1))
+    await nginx.restart()
+
+    assert await versions(nginx) == {"canary"}
+
+
+async def test_hosts_each_have_a_folder(tmp_path: Path) -> None:
+    """Every host's folder gets the share; one that cannot be changed is named and does not hinder the others."""
+    good, bad = tmp_path / "a", tmp_path / "b"
+    router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(bad), str(good))))
+    await router.set_weight(HALF)
+    (bad / "active").unlink()
+    (bad / "active").mkdir()
+
+    with pytest.raises(RouterError, match=f"{bad}: cannot be changed"):
+        await router.set_weight(CLOSED)
+
+    readings = (await router.read()).readings
+    assert [reading.instance for reading in readings] == [str(bad), str(good)]
+    assert readings[1].weight_ratio == 0
+    findings = await router.check()
+    assert any("`active` is not a symbolic link" in str(finding) for finding in findings)
+
+
+async def test_only_what_changes_is_written(tmp_path: Path) -> None:
+    """Asking for the share in force writes nothing; an old step's markers are cleared away by the next one."""
+    router = markers(tmp_path)
+    await router.set_weight(FIVE)
+    first = (tmp_path / "active").readlink()
+    await router.set_weight(FIVE)
+    assert (tmp_path / "active").readlink() == first
+
+    await router.set_weight(HALF)
+    assert [f"steps/{step.name}" for step in (tmp_path / "steps").iterdir()] == [str((tmp_path / "active").readlink())]
+
+
+async def test_strange_markers_do_not_agree(tmp_path: Path) -> None:
+    """A marker added or exchanged by hand is seen, and set right by asking again."""
+    router = markers(tmp_path)
+    await router.set_weight(FIVE)
+    placed = sorted(path.name for path in (tmp_path / "active").iterdir() if path.name != "tester")
+    stranger = next(f"{bucket:02d}" for bucket in range(100) if f"{bucket:02d}" not in placed)
+    (tmp_path / "active" / placed[0]).rename(tmp_path / "active" / stranger)
+
+    observation = await router.read()
+    assert observation.weight_ratio == 0.05
+    assert not observation.agrees(FIVE)
+    assert "no rollout placed" in observation.detail
+
+    await router.set_weight(FIVE)
+    assert (await router.read()).agrees(FIVE)
+
+
+async def test_finer_shares_than_percents_are_refused(tmp_path: Path) -> None:
+    """A share that a hundred buckets cannot give is an error, never silently another share."""
+    with pytest.raises(RouterError, match=r"whole percents from 1 to 100, found 0\.5%"):
+        await markers(tmp_path).set_weight(Split("r-7", 0.005))
+
+
+async def test_a_file_system_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that does not answer is an error after the time limit, while the other folder is closed."""
+    slow, quick = tmp_path / "slow", tmp_path / "quick"
+    router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(slow), str(quick)), timeout=0.2))
+    await router.set_weight(HALF)
+    os.mkfifo(slow / "gate")
+    monkeypatch.setattr(router._directories[0], "close", (slow / "gate").read_text)
+
+    with pytest.raises(RouterError, match=r"did not answer within 0\.2s"):
+        await router.set_weight(CLOSED)
+
+    assert not (quick / "active").is_symlink()
+    await asyncio.to_thread((slow / "gate").write_text, "")
+
+
+async def test_the_umask_does_not_lock_nginx_out(tmp_path: Path) -> None:
+    """Markers can be looked at by nginx' own user, however strict the receiver's umask is."""
+    before = os.umask(0o077)
+    try:
+        await markers(tmp_path / "markers").set_weight(FIVE)
+    finally:
+        os.umask(before)
+
+    step = tmp_path / "markers" / (tmp_path / "markers" / "active").readlink()
+    assert [path.stat().st_mode & 0o005 for path in (tmp_path / "markers", step.parent, step)] == [0o005] * 3
+
+
+async def test_a_cache_of_open_files_is_found(make_nginx: MakeNginx, canary: Upstream) -> None:
+    """`open_file_cache` at http level is harmless under the generated `off`, and is found without it."""
+    cached = "open_file_cache max=100; open_file_cache_valid 60s;"
+    nginx = make_nginx(extra=cached)
+    await nginx.start()
+    assert await nginx.router.check() == []
+    nginx.stop()
+
+    configuration = nginx.folder / "canary.conf"
+    configuration.write_text(configuration.read_text().replace("open_file_cache off;", ""))
+    await nginx.start()
+    findings = await nginx.router.check()
+
+    assert [finding.remedy for finding in findings] == ["write `open_file_cache off;` there"]
+
+
+async def test_an_nginx_that_cannot_be_asked_is_a_warning(tmp_path: Path) -> None:
+    """When `nginx -T` fails, the check says what could not be looked at, and is not silent."""
+    router = NginxMarkerRouter(
+        NginxRouter(kind="nginx", directories=(str(tmp_path),), configuration=str(tmp_path / "missing.conf"))
+    )
+    findings = await router.check()
+
+    assert [finding.severity for finding in findings] == ["warning"]
+    assert "missing.conf" in findings[0].problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ({"key": "user-id"}, "key: nginx knows only names"),
+        ({"listen": "80; } evil {"}, "listen: expected one word"),
+        ({"directories": ("/run/$evil",)}, "directories: expected one word"),
+    ],
+)
+def test_what_nginx_cannot_read_is_refused(keys: dict[str, object], complaint: str) -> None:
+    """A policy that would break or change the generated configuration is refused, and the key named."""
+    section = NginxRouter(kind="nginx", **keys)  # type: ignore[arg-type]  # a test names the policy's keys
+    with pytest.raises(RouterError, match=complaint):
+        NginxMarkerRouter(section).snippet()
