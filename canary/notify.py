@@ -5,11 +5,12 @@ One call is one attempt. Whoever must not lose a message keeps it and calls agai
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
+from urllib.parse import urlsplit
 
 import apprise
 
@@ -92,6 +93,10 @@ class Notifier:
         """The targets' names, in the policy's order."""
         return tuple(self._services)
 
+    def servers(self) -> Mapping[str, tuple[str, int] | None]:
+        """Host and port that each target's service listens on; None where apprise does not tell."""
+        return {name: _server(service[0]) for name, service in self._services.items()}
+
     async def send(self, message: Message, targets: Collection[str] | None = None) -> tuple[Delivery, ...]:
         """Try to deliver once to all *targets* (all there are when None), at the same time.
 
@@ -118,6 +123,19 @@ class Notifier:
             title=message.title, body=message.body, notify_type=message.tone.value, body_format="text"
         )
         return bool(taken)
+
+
+def _server(service: apprise.NotifyBase) -> tuple[str, int] | None:
+    """Where a service listens: its own fixed address, or the host of its URL where that is one and not a token."""
+    if mail := getattr(service, "smtp_host", None):
+        return str(mail), int(service.port or 25)
+    for attribute in ("notify_url", "webhook_url"):
+        parts = urlsplit(str(getattr(service, attribute, None) or ""))
+        if parts.hostname:
+            return parts.hostname, parts.port or (80 if parts.scheme == "http" else 443)
+    if any("{host}" in template for template in map(str, service.templates)) and service.host:
+        return str(service.host), int(service.port or (443 if service.secure else 80))
+    return None
 
 
 def _quieten() -> None:

@@ -1,0 +1,108 @@
+"""Prometheus: reachable, scraping the exporter, the receiver and the shop, with the rules that the policy generates."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from canary import names
+from canary.check.finding import Finding, failed, ok
+from canary.check.servers import Prometheus
+from canary.errors import RemoteError
+from canary.policy import Policy
+from canary.units import parse_duration
+
+Rule = Mapping[str, Any]
+
+
+async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mapping[str, str]) -> list[Finding]:
+    """Whether Prometheus sees and judges what it must.
+
+    Args:
+        files: what `canary generate` would write, path to text.
+    """
+    place = f"prometheus {prometheus.url}"
+    try:
+        findings = list(await asyncio.gather(*_scraped(policy, prometheus, place)))
+        findings += await _rules(prometheus, place, list(generated_rules(files)))
+    except RemoteError as error:
+        what = str(error).removeprefix(f"{prometheus.url}")
+        return [failed(place, what, "start it, or correct receiver.prometheus in the policy")]
+    return findings
+
+
+def _scraped(policy: Policy, prometheus: Prometheus, place: str) -> Iterator[Any]:
+    signals = policy.signals
+    selector = f"{{{signals.selector}}}" if signals.selector else ""
+    label = signals.version_label
+    wanted = [
+        ("the exporter", names.DATABASE_UP, "start `canary exporter` and add the generated scrape job"),
+        ("the receiver", f"max by ({names.STATE}) ({names.ROLLOUT_STATE})", "start `canary receiver`, scrape it"),
+        (
+            "the shop's requests",
+            f'count by ({label}) ({signals.requests}{selector[:-1] + "," if selector else "{"}{label}!=""}})',
+            f"have the shop count its requests as {signals.requests} with a label {label}; see docs/first-rollout.md",
+        ),
+    ]
+    if signals.preset != "application":
+        wanted = wanted[:2]
+    return (_present(prometheus, place, *one) for one in wanted)
+
+
+async def _present(prometheus: Prometheus, place: str, what: str, expression: str, remedy: str) -> Finding:
+    if await prometheus.query(expression):
+        return ok(place, f"scrapes {what}")
+    return failed(place, f"does not scrape {what}: `{expression}` has no series", remedy)
+
+
+def generated_rules(files: Mapping[str, str]) -> Iterator[Rule]:
+    """Every rule in the generated rule files, its group's name added."""
+    for name, text in sorted(files.items()):
+        if not name.startswith("prometheus/") or not name.endswith((".yml", ".yaml", ".json")):
+            continue
+        data = yaml.safe_load(text)
+        for group in data.get("groups", ()) if isinstance(data, dict) else ():
+            for rule in group["rules"]:
+                yield {**rule, "group": group["name"]}
+
+
+async def _rules(prometheus: Prometheus, place: str, wanted: list[Rule]) -> list[Finding]:
+    loaded = [{**rule, "group": group["name"]} for group in await prometheus.rules() for rule in group["rules"]]
+    by_key: dict[tuple[str, str], list[Rule]] = {}
+    for one in loaded:
+        by_key.setdefault((one["group"], one["name"]), []).append(one)
+    missing, changed = [], []
+    for rule in wanted:
+        name = rule.get("alert") or rule["record"]
+        candidates = by_key.get((rule["group"], name), [])
+        if not candidates:
+            missing.append(name)
+        elif not any([await _same(prometheus, rule, candidate) for candidate in candidates]):
+            changed.append(name)
+    remedy = "run `canary generate`, copy its prometheus/ folder to where rule_files looks, and reload Prometheus"
+    findings = []
+    if missing:
+        findings.append(failed(place, f"{len(missing)} rules are not loaded: {_some(missing)}", remedy))
+    if changed:
+        findings.append(failed(place, f"{len(changed)} rules differ from the policy: {_some(changed)}", remedy))
+    broken = [rule["name"] for rule in loaded if (rule["group"], rule["name"]) in by_key and rule.get("lastError")]
+    if broken:
+        findings.append(failed(place, f"{len(broken)} rules cannot be evaluated: {_some(broken)}", "see /rules there"))
+    return findings or [ok(place, f"all {len(wanted)} rules are loaded as the policy generates them")]
+
+
+async def _same(prometheus: Prometheus, rule: Rule, loaded: Rule) -> bool:
+    if dict(rule.get("labels") or {}) != dict(loaded.get("labels") or {}):
+        return False
+    if "alert" in rule and float(loaded.get("duration", 0)) != parse_duration(str(rule.get("for", "0s"))):
+        return False
+    ours, theirs = str(rule["expr"]), str(loaded["query"])
+    if "".join(ours.split()) == "".join(theirs.split()):
+        return True
+    return await prometheus.normal(ours) == await prometheus.normal(theirs)
+
+
+def _some(rules: list[str]) -> str:
+    unique = list(dict.fromkeys(rules))
+    return ", ".join(unique[:5]) + (f" and {len(unique) - 5} more" if len(unique) > 5 else "")

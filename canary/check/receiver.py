@@ -1,0 +1,20 @@
+"""The receiver: running, and ready to act."""
+
+import aiohttp
+
+from canary.check.finding import Finding, failed, ok
+from canary.policy import Policy
+
+
+async def check_receiver(policy: Policy, http: aiohttp.ClientSession) -> list[Finding]:
+    """Whether the receiver answers and says it is ready."""
+    url = policy.receiver.url.rstrip("/")
+    place = f"receiver {url}"
+    try:
+        async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(5)) as response:
+            text = (await response.text())[:200].strip()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return [failed(place, f"cannot be reached ({type(error).__name__})", "start `canary receiver`")]
+    if response.status == 200:
+        return [ok(place, "running and ready")]
+    return [failed(place, f"not ready (status {response.status}): {text}", "see its log")]

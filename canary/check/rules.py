@@ -1,0 +1,57 @@
+"""The files that `canary generate` would write: generated without a fault, and valid to promtool and amtool."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from canary.check.finding import Finding, failed, ok, warning
+from canary.errors import CanaryError
+from canary.policy import Policy
+from canary.program import run
+
+Generate = Callable[[Policy], Mapping[str, str]]
+"""Relative path to text of every generated file."""
+
+_TIMEOUT_SECONDS = 60
+
+
+async def check_rules(policy: Policy, generate: Generate) -> list[Finding]:
+    """Lint what is generated with the programs that will read it, in a temporary folder."""
+    try:
+        files = await asyncio.to_thread(generate, policy)
+    except CanaryError as error:
+        return [failed("rules", str(error))]
+    with tempfile.TemporaryDirectory(prefix="canary-check-") as folder:
+        for name, text in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        rules = sorted(name for name in files if name.startswith("prometheus/") and "rules" in Path(name).name)
+        tests = [name for name in rules if "test" in Path(name).name]
+        plain = [name for name in rules if name not in tests]
+        return [
+            *await _lint(folder, "rules", "promtool", ("check", "rules", "--lint-fatal"), plain),
+            *await _lint(folder, "rules tests", "promtool", ("test", "rules"), tests),
+            *await _lint(
+                folder,
+                "alertmanager.yml",
+                "amtool",
+                ("check-config",),
+                [n for n in files if n.endswith("alertmanager.yml")],
+            ),
+        ]
+
+
+async def _lint(folder: str, place: str, program: str, arguments: tuple[str, ...], names: list[str]) -> list[Finding]:
+    if not names:
+        return []
+    if shutil.which(program) is None:
+        return [warning(place, f"generated, but not linted: {program} is not on this machine", f"install {program}")]
+    argv = (program, *arguments, *(str(Path(folder) / name) for name in names))
+    outcome = await run(argv, timeout_seconds=_TIMEOUT_SECONDS)
+    if outcome.fault:
+        said = (outcome.output.strip() or outcome.fault).replace(f"{folder}/", "")
+        return [failed(place, f"{program} refuses what was generated: {said[-600:]}", "report this with your policy")]
+    return [ok(place, f"{', '.join(Path(name).name for name in names)}: generated, {program} finds no fault")]

@@ -1,0 +1,92 @@
+"""All checks of a policy, side by side, their findings in a fixed order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+
+import aiohttp
+
+from canary.check.alertmanager import check_alertmanager
+from canary.check.clock import check_clock
+from canary.check.database import check_database
+from canary.check.finding import Finding, failed
+from canary.check.notify import check_notify
+from canary.check.policy import check_policy
+from canary.check.prometheus import check_prometheus
+from canary.check.receiver import check_receiver
+from canary.check.router import check_process, check_router
+from canary.check.rules import Generate, check_rules
+from canary.check.secret import check_secrets
+from canary.check.servers import Prometheus
+from canary.check.state import check_state
+from canary.clock import Clock
+from canary.errors import CanaryError
+from canary.policy import Policy
+
+Look = Callable[[], Coroutine[None, None, list[Finding]]]
+
+PARTS = (
+    "secrets", "state", "database", "rules", "prometheus", "alertmanager", "receiver", "router", "process", "notify",
+    "clock",
+)  # fmt: skip
+"""What is looked at besides the policy itself, in this order."""
+
+OFFLINE = ("rules",)
+"""What needs neither a server nor this machine's secrets."""
+
+
+async def check_all(path: Path, generate: Generate, clock: Clock, parts: tuple[str, ...]) -> AsyncIterator[Finding]:
+    """Findings of the policy at *path* and then of *parts*, as soon as the ones before them are known.
+
+    A faulty policy ends it: what it names is not looked at.
+    """
+    policy, findings = check_policy(path)
+    for finding in findings:
+        yield finding
+    if policy is None:
+        return
+    async with aiohttp.ClientSession() as http:
+        running = {
+            part: asyncio.create_task(look())
+            for part, look in _looks(policy, generate, http, clock).items()
+            if part in parts
+        }
+        try:
+            for part, task in running.items():
+                for finding in await _settled(part, task):
+                    yield finding
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+
+
+async def _settled(part: str, task: Awaitable[list[Finding]]) -> list[Finding]:
+    try:
+        return await task
+    except CanaryError as error:
+        return [failed(part, str(error))]
+
+
+def _looks(policy: Policy, generate: Generate, http: aiohttp.ClientSession, clock: Clock) -> Mapping[str, Look]:
+    prometheus = Prometheus(http, policy.receiver.prometheus)
+
+    async def secrets() -> list[Finding]:
+        return check_secrets(policy)
+
+    async def rules_of_prometheus() -> list[Finding]:
+        return await check_prometheus(policy, prometheus, await asyncio.to_thread(generate, policy))
+
+    return {
+        "secrets": secrets,
+        "state": lambda: check_state(policy),
+        "database": lambda: check_database(policy),
+        "rules": lambda: check_rules(policy, generate),
+        "prometheus": rules_of_prometheus,
+        "alertmanager": lambda: check_alertmanager(policy, http),
+        "receiver": lambda: check_receiver(policy, http),
+        "router": lambda: check_router(policy),
+        "process": lambda: check_process(policy),
+        "notify": lambda: check_notify(policy),
+        "clock": lambda: check_clock(policy, prometheus, clock),
+    }

@@ -1,0 +1,45 @@
+"""The token files: there, not shared with other users of the machine, and different from one another."""
+
+from pathlib import Path
+
+from canary.check.finding import Finding, failed, ok, skipped, warning
+from canary.errors import SecretError
+from canary.policy import Policy
+from canary.secrets import read_secret
+
+_SHORT = 16
+
+
+def check_secrets(policy: Policy) -> list[Finding]:
+    """One finding per token of the receiver. Tokens never appear in them."""
+    receiver = policy.receiver
+    named = {
+        "receiver.token": (receiver.token_file, receiver.token_env),
+        "receiver.operator_token": (receiver.operator_token_file, receiver.operator_token_env),
+        "receiver.flags_token": (receiver.flags_token_file, receiver.flags_token_env),
+    }
+    findings: list[Finding] = []
+    seen: dict[str, str] = {}
+    for place, (file, env) in named.items():
+        try:
+            text = read_secret(place, file=file, env=env, base=policy.base)
+        except SecretError as error:
+            what = str(error).removeprefix(f"{place}: ")
+            findings.append(failed(place, what, f"make one: openssl rand -hex 32 > {file}" if file else ""))
+            continue
+        if text is None:
+            findings.append(skipped(place, "the policy names none"))
+            continue
+        findings += _weaknesses(place, text, Path(policy.base) / file if file and not env else None)
+        for token in text.split():
+            if seen.setdefault(token, place) != place:
+                findings.append(failed(place, f"is the same as {seen[token]}", "make one of its own"))
+    return findings
+
+
+def _weaknesses(place: str, text: str, path: Path | None) -> list[Finding]:
+    if any(len(token) < _SHORT for token in text.split()):
+        return [failed(place, f"shorter than {_SHORT} characters", "make one: openssl rand -hex 32")]
+    if path is not None and path.stat().st_mode & 0o007:
+        return [warning(place, f"every user of this machine can read {path}", f"chmod 640 {path}")]
+    return [ok(place, "there and long enough")]
