@@ -1,6 +1,6 @@
 """An order database and a shop for the tests of the demo."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from canary.clock import SystemClock
 from demo.luck import luck
 from demo.shop import Shop
 from demo.store import Store, create_schema, open_engine
+from tests.support.postgres import Postgres
 
 SPEED = 400.0
 
@@ -28,10 +29,20 @@ class OpenShop(Protocol):
         ...
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    """A database that does not exist yet."""
-    return f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}"
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL server for all tests of a worker."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that does not exist yet, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture

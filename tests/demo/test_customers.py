@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -11,6 +12,9 @@ from canary.clock import SystemClock
 from demo.customers import Customers, Encounter, Memory
 from demo.schema import carts, orders, payments, visits
 from tests.demo.conftest import SPEED, Client, OpenShop
+
+# What the customers do does not depend on the database; one test goes through both.
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def _customers(client: Client, session: aiohttp.ClientSession, *, seed: int = 1) -> Customers:
@@ -42,6 +46,7 @@ async def test_customers_come_through_the_whole_funnel(open_shop: OpenShop, engi
     assert customers.memory.unanswered() <= 1
 
 
+@on_sqlite
 async def test_the_same_seed_gives_the_same_customers(open_shop: OpenShop) -> None:
     """Who comes, and in which order, depends on the seed alone."""
     arrived: list[list[str]] = []
@@ -55,6 +60,7 @@ async def test_the_same_seed_gives_the_same_customers(open_shop: OpenShop) -> No
     assert arrived[0] != arrived[2]
 
 
+@on_sqlite
 async def test_failed_payments_harm_customers(open_shop: OpenShop) -> None:
     """Whoever pays at a version whose payments fail is remembered as harmed there."""
     async with open_shop("v2.0") as client, aiohttp.ClientSession() as session:
@@ -70,6 +76,7 @@ async def test_failed_payments_harm_customers(open_shop: OpenShop) -> None:
     assert {e.user for e in settled} == customers.memory.harmed("v2.0", started)
 
 
+@on_sqlite
 async def test_a_missing_button_harms_customers(open_shop: OpenShop) -> None:
     """A till without a button ends the visit, and is remembered though every answer was 200."""
     async with open_shop("v2.0") as client, aiohttp.ClientSession() as session:

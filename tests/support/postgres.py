@@ -1,0 +1,94 @@
+"""A real PostgreSQL of a test run's own, also for root, whom PostgreSQL refuses."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.ports import free_port
+from tests.support.processes import Program
+
+_READY_SECONDS = 30.0
+
+
+def _program(name: str) -> str:
+    """Debian keeps the server's programs by version; the newest is taken."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    path = str(found[-1]) if found else shutil.which(name)
+    assert path, f"{name} is not installed (Debian: apt-get install postgresql)"
+    return path
+
+
+def _unprivileged() -> list[str]:
+    """What to put in front of a program so that it does not run as root."""
+    if os.geteuid() != 0:
+        return []
+    user = pwd.getpwnam("postgres")
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--"]
+
+
+class Postgres:
+    """One server in a temporary folder, with user `shop` who needs no password; `with` starts and ends it."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="canary-pg-"))
+        self._number = 0
+        # Durability is not under test; without it a test run does not wait for disks.
+        options = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1", f"-cunix_socket_directories={self._folder}"]
+        options += ["-cfsync=off", "-cmax_connections=60"]
+        self._server = Program(
+            [*_unprivileged(), _program("postgres"), "-D", self._folder / "data", *options], self._log
+        )
+
+    @property
+    def _log(self) -> Path:
+        return self._folder.with_suffix(".log")
+
+    def __enter__(self) -> Self:
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "postgres")
+        argv = [*_unprivileged(), _program("initdb"), "-D", str(self._folder / "data"), "-A", "trust", "-U", "shop"]
+        subprocess.run([*argv, "-E", "UTF8", "--locale=C", "--no-sync"], check=True, capture_output=True)
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._log.unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start the server, also after a stop, on the same port with the same data."""
+        self._server.launch()
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._answers():
+            assert self._server.running, f"PostgreSQL ended: {self._server.log_tail()}"
+            assert time.monotonic() < deadline, f"PostgreSQL never became ready: {self._server.log_tail()}"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the server, as a failure would."""
+        self._server.stop(signal.SIGINT)
+
+    def new_database(self) -> str:
+        """A fresh, empty database; its address for SQLAlchemy with asyncpg."""
+        self._number += 1
+        name = f"test{self._number}"
+        self._sql(f"CREATE DATABASE {name}").check_returncode()
+        return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{name}"
+
+    def _answers(self) -> bool:
+        return self._sql("SELECT 1").returncode == 0
+
+    def _sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
+        argv = [_program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop", "-d", "postgres"]
+        return subprocess.run([*argv, "-c", statement], check=False, capture_output=True)
