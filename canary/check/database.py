@@ -32,7 +32,7 @@ async def check_database(policy: Policy) -> list[Finding]:
     if url is None:
         return [skipped("database", "the policy names none", "give database.url, url_file or url_env")]
     place = f"database {shown(url)}"
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database).removeprefix("file:")).exists():
+    if _missing_file(url):
         return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
     engine = order_engine(url)
     try:
@@ -56,6 +56,10 @@ async def check_database(policy: Policy) -> list[Finding]:
             ok(place, f"reachable, {len(policy.database.events)} events mapped, every column there and indexed")
         ]
     return findings
+
+
+def _missing_file(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and not Path(str(url.database).removeprefix("file:")).exists()
 
 
 def _table_names(connection: sa.Connection) -> list[str]:

@@ -20,16 +20,18 @@ async def check_state(policy: Policy) -> list[Finding]:
         url = journal_url(policy)
     except CanaryError as error:
         return [failed("state", str(error))]
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        # Opening it would create it, as this user's file, which the receiver's user could then not write.
-        findings = [_writable("state.url", Path(str(url.database)))]
-    else:
-        findings = [await _journal(policy, url)]
+    # Opening a file that is not there would create it, as this user's, and the receiver's user could not write it.
+    findings = [_writable("state.url", Path(str(url.database))) if _unborn(url) else await _journal(policy, url)]
     if url.get_backend_name() == "sqlite":
         findings += _disk(f"state {url.database}", Path(str(url.database)))
     for key, text in (("rollback_log", policy.state.rollback_log), ("reports", policy.state.reports)):
         findings.append(_writable(f"state.{key}", Path(policy.base) / text if text else None))
     return findings
+
+
+def _unborn(url: URL) -> bool:
+    """Whether the journal is a SQLite file that nobody has made yet."""
+    return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
 
 
 async def _journal(policy: Policy, url: URL) -> Finding:

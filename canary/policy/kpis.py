@@ -70,6 +70,12 @@ class Mean:
 
 Kpi = Annotated[Conversion | Success | Mean, Discriminator("kind")]
 
+
+def events_of(kpi: Kpi) -> tuple[str, ...]:
+    """The events that a KPI is made of."""
+    return (kpi.from_, kpi.to) if isinstance(kpi, Conversion) else (kpi.of,)
+
+
 DEFAULT_KPIS: dict[str, Kpi] = {
     "conversion_rate": Conversion(kind="conversion", from_="visits", to="orders", action="rollback"),
     "average_order_value": Mean(kind="mean", of="orders", action="hold"),

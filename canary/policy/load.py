@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from pydantic_core import ErrorDetails
 from canary.errors import PolicyError
 from canary.policy.consistency import inconsistencies
 from canary.policy.document import Document, Location, read_document
-from canary.policy.kpis import DEFAULT_KPIS
+from canary.policy.kpis import DEFAULT_KPIS, Kpi, events_of
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
+from canary.policy.orders import DEFAULT_EVENTS, Event
 
 _ADAPTER: TypeAdapter[Policy] = TypeAdapter(Policy)
 
@@ -57,16 +58,24 @@ def policy_from(document: Document) -> Policy:
         meant = [detail for detail in details if not _of_another_branch(document, detail)]
         faults += [_sentence(document, detail) for detail in meant or details]
         raise PolicyError(sorted(faults, key=_line)) from None  # the original would print the file's values
+    kpis = policy.kpis or DEFAULT_KPIS
     completed = dataclasses.replace(
         policy,
         base=str(document.path.resolve().parent),
-        kpis=policy.kpis or DEFAULT_KPIS,
-        database=dataclasses.replace(policy.database, events={**DEFAULT_EVENTS, **policy.database.events}),
+        kpis=kpis,
+        database=dataclasses.replace(policy.database, events=_events(policy, kpis)),
     )
     faults += [document.fault(_unwrapped(document, place), text) for place, text in inconsistencies(completed)]
     if faults:
         raise PolicyError(sorted(faults, key=_line))
     return completed
+
+
+def _events(policy: Policy, kpis: Mapping[str, Kpi]) -> dict[str, Event]:
+    """The mapped events over the default schema's; who maps events keeps only the defaults that a KPI needs."""
+    own = policy.database.events
+    needed = {event for kpi in kpis.values() for event in events_of(kpi)}
+    return {name: event for name, event in DEFAULT_EVENTS.items() if name in needed} | own
 
 
 def _line(fault: str) -> int:

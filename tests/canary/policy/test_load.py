@@ -175,3 +175,15 @@ def test_no_unknown_key_is_ever_let_through(word: str, tmp_path_factory: pytest.
     found = faults(tmp_path_factory.mktemp("policy"), f"service: shop\n{word}: {{}}\n")
 
     assert found[0].startswith(f"canary.yaml:2: {word}: unknown key")
+
+
+def test_who_maps_events_gets_no_table_that_no_kpi_needs(tmp_path: Path) -> None:
+    """A shop without feedback that maps its own tables and judges orders need not have the default schema's rest."""
+    path = tmp_path / "canary.yaml"
+    kpis = "kpis: {conversion_rate: {kind: conversion, from: visits, to: orders}}\n"
+    path.write_text(f"service: shop\n{kpis}database: {{events: {{visits: {{table: sessions}}}}}}\n", encoding="utf-8")
+
+    events = load_policy(path).database.events
+
+    assert set(events) == {"visits", "orders"}
+    assert events["visits"].table == "sessions"
