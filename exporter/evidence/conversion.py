@@ -18,15 +18,15 @@ from exporter.evidence.grid import (
     Ints,
     confidence_sequence,
     estimate,
-    half_normal_grid,
     log10_evidence,
+    symmetric_grid,
 )
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.rows import ConversionRows
 from exporter.evidence.timeline import Segment, Timeline
 from exporter.evidence.trajectory import Trajectory
 
-GRID = half_normal_grid(((0.5, 0.0125), (1.5, 0.05), (4.0, 0.25)), sd=0.5, harm_sign=-1)
+GRID = symmetric_grid(((0.5, 0.0125), (1.5, 0.05), (4.0, 0.25)), sd=0.5, harm_sign=-1)
 
 COHORT_SECONDS = 60.0
 COHORT_CANARY_UNITS = 5

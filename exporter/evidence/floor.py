@@ -11,14 +11,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from exporter.evidence.grid import Floats, Ints, confidence_sequence, estimate, half_normal_grid, log10_evidence
+from exporter.evidence.grid import Floats, Ints, confidence_sequence, estimate, log10_evidence, symmetric_grid
 from exporter.evidence.rows import OutcomeRows
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
-GRID = half_normal_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=-1)
+GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=-1)
 
 _LONGEST_LAG_SECONDS = 3600.0
+
+
+def _none() -> Ints:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +38,17 @@ class FloorTest:
     alpha: float
     pending_timeout_seconds: float | None = None
     bucket: int = 0
-    entered: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """Per lag, the units that old before `bucket`; `failed` those of them known to have failed."""
-    failed: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    entered: Ints = field(default_factory=_none)
+    """Canary units that entered, by bucket."""
+    failures: tuple[Ints, Ints] = field(default_factory=lambda: (_none(), _none()))
+    """Buckets in which each failed unit entered and was known to have failed, oldest forgotten."""
+    forgotten: int = 0
+    """Failures that are in every prefix by now."""
 
     @property
     def units(self) -> tuple[int, int]:
         """Canary units that entered and were folded in; stable has no part in this."""
-        return (int(self.entered[0]) if self.entered.size else 0), 0
+        return int(self.entered.sum()), 0
 
     def lags(self, bucket_seconds: float) -> Ints:
         """The prefixes' ages in buckets."""
@@ -50,30 +57,35 @@ class FloorTest:
         return np.concatenate([[0], 2 ** np.arange(doublings + 1)]).astype(np.int64)
 
     def advance(self, rows: OutcomeRows, timeline: Timeline, until: int) -> tuple[FloorTest, Trajectory]:
-        """Fold the buckets up to `until`; `rows` as for the comparison, and back to the longest lag."""
+        """Fold the buckets up to `until`; `rows` holds at least the units that entered or were resolved in them."""
         if until <= self.bucket:
             return self, Trajectory.empty()
-        lags = self.lags(timeline.bucket_seconds)
-        chosen = rows.canary & (timeline.segment_of(rows.assigned) >= 0)
-        entered = timeline.bucket(rows.entered[chosen])
-        known = np.maximum(timeline.bucket(rows.resolved[chosen]), entered)
-        failing = rows.failed[chosen] & np.isfinite(rows.resolved[chosen])
+        chosen = np.flatnonzero(rows.canary)
+        chosen = chosen[timeline.segment_of(rows.assigned[chosen]) >= 0]
+        entries = timeline.bucket(rows.entered[chosen])
+        known = np.maximum(timeline.bucket(rows.resolved[chosen]), entries)
+        arrived = entries[(entries >= self.bucket) & (entries < until)]
+        failing = rows.failed[chosen] & (known >= self.bucket) & (known < until)
+        entered = np.concatenate([self.entered, np.bincount(arrived - self.bucket, minlength=until - self.bucket)])
+        failed_entry = np.concatenate([self.failures[0], entries[failing]])
+        failed_known = np.concatenate([self.failures[1], known[failing]])
 
-        # A prefix of age `lag` holds a unit from bucket entered + lag on, its failure once known too.
-        held = [np.sort(entered + lag) for lag in lags]
-        failures = [np.sort(np.maximum(known, entered + lag)[failing]) for lag in lags]
-        news = np.concatenate([held[0], *failures])
+        lags = self.lags(timeline.bucket_seconds)
+        keys = [np.sort(np.maximum(failed_known, failed_entry + lag)) for lag in lags]
+        news = np.concatenate([np.unique(arrived), *keys])
         buckets = np.unique(news[(news >= self.bucket) & (news < until)])
-        before = self.entered if self.entered.size else np.zeros(lags.size, dtype=np.int64)
-        failed_before = self.failed if self.failed.size else np.zeros(lags.size, dtype=np.int64)
-        n, f = _count(held, before, self.bucket, buckets), _count(failures, failed_before, self.bucket, buckets)
+        so_far = np.concatenate([[0], np.cumsum(entered)])
+        n = np.stack([so_far[np.maximum(buckets + 1 - lag, 0)] for lag in lags])
+        failed = self.forgotten + np.stack([np.searchsorted(key, buckets, side="right") for key in keys])
+        remembered = np.maximum(failed_known, failed_entry + lags[-1]) >= until
         test = replace(
             self,
             bucket=until,
-            entered=_count(held, before, self.bucket, np.asarray([until - 1]))[:, 0],
-            failed=_count(failures, failed_before, self.bucket, np.asarray([until - 1]))[:, 0],
+            entered=entered,
+            failures=(failed_entry[remembered], failed_known[remembered]),
+            forgotten=self.forgotten + int(np.count_nonzero(~remembered)),
         )
-        return test, self._trajectory(timeline, buckets, n, np.minimum(f, n))
+        return test, self._trajectory(timeline, buckets, n, np.minimum(failed, n))
 
     def _trajectory(self, timeline: Timeline, buckets: Ints, n: Ints, failed: Ints) -> Trajectory:
         if not buckets.size:
@@ -96,13 +108,6 @@ class FloorTest:
             canary_units=n[at],
             stable_units=np.zeros(buckets.size, dtype=np.int64),
         )
-
-
-def _count(keys: list[Ints], before: Ints, first: int, buckets: Ints) -> Ints:
-    """Per lag (rows), how many keys lie in buckets up to each of `buckets`, on top of those `before` `first`."""
-    found = [np.searchsorted(key, buckets, side="right") - np.searchsorted(key, first) for key in keys]
-    counts: Ints = before[:, None] + np.stack(found)
-    return counts
 
 
 def _ratio(log_odds: Floats) -> Floats:

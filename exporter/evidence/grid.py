@@ -34,11 +34,15 @@ class EffectGrid:
         return int(self.effects.size)
 
 
-def half_normal_grid(spans: tuple[tuple[float, float], ...], sd: float, *, harm_sign: int) -> EffectGrid:
-    """A symmetric grid with half-normal priors of standard deviation `sd`.
+def symmetric_grid(
+    spans: tuple[tuple[float, float], ...], *, sd: float, harm_sign: int, harm_mode: float = 0.0, harm_sd: float = 0.0
+) -> EffectGrid:
+    """A symmetric grid with normal priors.
 
-    `spans` lists `(up to, step)` from zero outward; `harm_sign` is -1 when harm is an effect
-    below the null and +1 when it is above.
+    `spans` lists `(up to, step)` from zero outward; `harm_sign` is -1 when harm is an effect below
+    the null and +1 when it is above. The two-sided prior is a normal of standard deviation `sd`
+    around the null; the prior over harm is its harmful half, unless `harm_mode` and `harm_sd` put
+    the weight on the harms that are worth catching.
     """
     right = [0.0]
     for end, step in spans:
@@ -46,15 +50,14 @@ def half_normal_grid(spans: tuple[tuple[float, float], ...], sd: float, *, harm_
         right.extend(np.linspace(right[-1], end, count + 1)[1:].tolist())
     positive = np.asarray(right)
     effects = np.concatenate([-positive[:0:-1], positive])
-    null = positive.size - 1
-
-    log_mass = -0.5 * (effects / sd) ** 2 + np.log(np.gradient(effects))
-    harmful = effects * harm_sign > 0
+    log_width = np.log(np.gradient(effects))
+    both = -0.5 * (effects / sd) ** 2 + log_width
+    harm = -0.5 * ((effects - harm_sign * harm_mode) / (harm_sd or sd)) ** 2 + log_width
     return EffectGrid(
         effects=effects,
-        null=null,
-        log_prior_harm=_normalised(np.where(harmful, log_mass, -np.inf)),
-        log_prior_both=_normalised(np.where(effects != 0, log_mass, -np.inf)),
+        null=positive.size - 1,
+        log_prior_harm=_normalised(np.where(effects * harm_sign > 0, harm, -np.inf)),
+        log_prior_both=_normalised(np.where(effects != 0, both, -np.inf)),
     )
 
 

@@ -222,8 +222,9 @@ class RolloutJudge:
 
     @property
     def needs_since(self) -> float:
-        """The next call needs every unit that was assigned, entered, converted or resolved at or after this time."""
-        return min(self._track_needs_since(track) for track in self._tracks.values())
+        """The next call needs every unit that entered, converted or resolved at or after this time, or is pending."""
+        oldest = min(track.test.bucket for track in self._tracks.values())
+        return self.plan.started_at + oldest * self.plan.bucket_seconds
 
     def judge(
         self,
@@ -303,10 +304,6 @@ class RolloutJudge:
         self._tracks[name] = folded
         seen = folded.advance(rows, timeline, last)
         return seen.path, seen.test.units
-
-    def _track_needs_since(self, track: Track) -> float:
-        lag = int(track.test.lags(self.plan.bucket_seconds)[-1]) if isinstance(track.test, FloorTest) else 0
-        return self.plan.started_at + max(0, track.test.bucket - lag) * self.plan.bucket_seconds
 
 
 _ENTRIES = " entries"

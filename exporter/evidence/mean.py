@@ -18,8 +18,8 @@ from exporter.evidence.grid import (
     Ints,
     confidence_sequence,
     estimate,
-    half_normal_grid,
     log10_evidence,
+    symmetric_grid,
 )
 from exporter.evidence.rows import MeanRows
 from exporter.evidence.strata import stratum_ends
@@ -27,8 +27,8 @@ from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
 _SPANS = ((0.3, 0.005), (1.0, 0.05), (4.0, 0.25))
-DECREASE_GRID = half_normal_grid(_SPANS, sd=0.2, harm_sign=-1)
-INCREASE_GRID = half_normal_grid(_SPANS, sd=0.2, harm_sign=+1)
+DECREASE_GRID = symmetric_grid(_SPANS, sd=0.2, harm_sign=-1)
+INCREASE_GRID = symmetric_grid(_SPANS, sd=0.2, harm_sign=+1)
 
 STRATUM_UNITS = (5, 5)
 LEAST_UNITS = 30

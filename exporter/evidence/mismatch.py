@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from exporter.evidence.grid import Floats, confidence_sequence, estimate, half_normal_grid, log10_evidence_against
+from exporter.evidence.grid import Floats, confidence_sequence, estimate, log10_evidence_against, symmetric_grid
 from exporter.evidence.rows import EntryRows
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
-GRID = half_normal_grid(((0.5, 0.0125), (1.5, 0.05), (6.0, 0.25)), sd=0.5, harm_sign=-1)
+GRID = symmetric_grid(((0.5, 0.0125), (1.5, 0.05), (6.0, 0.25)), sd=0.5, harm_sign=-1)
 
 SETTLE_SECONDS = 10.0
 """Entries this soon after a weight change do not count: routers switch at slightly different moments."""

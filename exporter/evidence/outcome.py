@@ -13,16 +13,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, estimate, half_normal_grid, log10_evidence
+from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, estimate, log10_evidence, symmetric_grid
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.rows import OutcomeRows
 from exporter.evidence.strata import stratum_ends
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
-GRID = half_normal_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1)
+# Harm worth catching multiplies the odds of failure by 2 to 20: 97 % that becomes 94 % to 60 %.
+GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.75, harm_sd=1.0)
 
-STRATUM_UNITS = (3, 10)
+STRATUM_UNITS = (1, 10)
 """Canary and stable units that close a stratum."""
 
 

@@ -14,19 +14,20 @@ def stratum_ends(times: Floats, canary: Bools, held: tuple[int, int], minimum: t
     already in the first one. Units of one instant stay together: their order is not known, and it
     must not be chosen by outcome.
     """
-    positions = [np.flatnonzero(canary).tolist(), np.flatnonzero(~canary).tolist()]
+    of_canary, of_stable = np.flatnonzero(canary).tolist(), np.flatnonzero(~canary).tolist()
     canary_before = np.concatenate([[0], np.cumsum(canary)]).tolist()
     after_instant = np.searchsorted(times, times, side="right").tolist()
     ends: list[int] = []
-    used = [-held[0], -held[1]]
-    while True:
-        needed = [used[0] + minimum[0], used[1] + minimum[1]]
-        if needed[0] > len(positions[0]) or needed[1] > len(positions[1]):
-            return np.asarray(ends, dtype=np.int64)
+    canary_needed, stable_needed = minimum[0] - held[0], minimum[1] - held[1]
+    while canary_needed <= len(of_canary) and stable_needed <= len(of_stable):
         # A side whose minimum is already held needs no unit of its own to close.
-        last = max((positions[side][needed[side] - 1] for side in (0, 1) if needed[side] > 0), default=-1)
+        canary_last = of_canary[canary_needed - 1] if canary_needed > 0 else -1
+        stable_last = of_stable[stable_needed - 1] if stable_needed > 0 else -1
+        last = max(stable_last, canary_last)
         if last < 0:
-            return np.asarray(ends, dtype=np.int64)
+            break
         end = after_instant[last]
         ends.append(end)
-        used = [canary_before[end], end - canary_before[end]]
+        canary_needed = canary_before[end] + minimum[0]
+        stable_needed = end - canary_before[end] + minimum[1]
+    return np.asarray(ends, dtype=np.int64)
