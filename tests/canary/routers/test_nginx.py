@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from canary.bucket import nginx_bucket, nginx_order
 from canary.errors import RouterError
 from canary.policy.release import NginxRouter
 from canary.routers import Split
@@ -214,3 +215,22 @@ def test_what_nginx_cannot_read_is_refused(keys: dict[str, object], complaint: s
     section = NginxRouter(kind="nginx", **keys)  # type: ignore[arg-type]  # a test names the policy's keys
     with pytest.raises(RouterError, match=complaint):
         NginxMarkerRouter(section).snippet()
+
+
+@pytest.mark.parametrize(("user", "bucket"), [("1028288", 91), ("1802610", 45), ("3409189", 14)])
+async def test_users_between_exact_and_truncated_percents(make_nginx: MakeNginx, user: str, bucket: int) -> None:
+    """nginx truncates each percent by itself: users whose hash lies in the gap are where Python says, one bucket on."""
+    assert nginx_bucket(user) == bucket
+    nginx = make_nginx()
+    await nginx.start()
+    order = next(
+        order
+        for order in (Split(f"r-{number}", 0.5) for number in range(100))
+        if {bucket, bucket - 1} & set(nginx_order(order.salt)[:50]) == {bucket}
+    )
+    await nginx.router.set_weight(order)
+
+    customer = Customer(nginx.port, user)
+    answer = await customer.ask()
+    customer.close()
+    assert answer.version == "canary"
