@@ -19,6 +19,7 @@ EVENT: Final = "event"
 STATE: Final = "state"
 STABLE: Final = "stable"
 CANARY: Final = "canary"
+DRY_RUN: Final = "dry_run"
 OTHER: Final = "other"
 """Label value that takes what would make a label unbounded."""
 
@@ -28,6 +29,10 @@ ACTIONS: Final = ("rollback", "advance", "hold", "none")
 STATES: Final = ("idle", "phase", "holding", "baking", "promoted", "rolling_back", "rolled_back", "failed")
 EVENTS: Final = ("start", "advance", "hold", "resume", "rollback", "promotion")
 """What happens to a rollout, as marked in dashboards by the time of its latest occurrence."""
+
+# The receiver's paths
+WEBHOOK_PATH: Final = "/alertmanager"
+API_PREFIX: Final = "/api/v1"
 
 # Exporter
 SHOP_PREFIX: Final = "shop_"
@@ -154,3 +159,12 @@ ALERTS: Final = frozenset(
     }
 )  # fmt: skip
 """Every alert that may be generated."""
+
+# Dashboards
+DASHBOARD_UIDS: Final = {
+    "rollout": "kpi-canary-rollout",
+    "business": "kpi-canary-business",
+    "infrastructure": "kpi-canary-infrastructure",
+    "guard": "kpi-canary-guard",
+}
+"""Grafana's stable ids of the dashboards, for links from alerts and between dashboards."""
