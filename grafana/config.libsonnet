@@ -1,0 +1,29 @@
+{
+  _config+:: {
+    // Metric names by their name in canary/names.py, in lower case: names.kpi_evidence.
+    names: error 'must provide names of metrics',
+    // The rollout's states, in the order that gives each its number.
+    states: error 'must provide states',
+    // What is marked on the time axis: start, advance, ...
+    events: error 'must provide events',
+    // The heartbeat, which always fires and says nothing on a timeline.
+    watchdog: error 'must provide watchdog',
+
+    // The policy's KPIs: name, title, unit, worse (lower or higher), action, tolerance, currency.
+    kpis: error 'must provide kpis',
+    // Kinds of rows in the order database that are counted.
+    counters: error 'must provide counters',
+    // One text per phase, such as `2 of 4: 25%`.
+    phases: error 'must provide phases',
+    // The shop's own series: names, labels, selectors, limits.
+    signals: error 'must provide signals',
+    // Largest replication lag, in seconds; null without a replica.
+    replicaLimit: error 'must provide replicaLimit',
+
+    uids: error 'must provide uids of dashboards',
+    tags: ['kpi-canary'],
+    refresh: '5s',
+    // Shortest step of a graph: the policy's scrape interval.
+    interval: error 'must provide interval',
+  },
+}

@@ -1,0 +1,4 @@
+(import 'rollout.libsonnet') +
+(import 'business.libsonnet') +
+(import 'infrastructure.libsonnet') +
+(import 'guard.libsonnet')

@@ -1,0 +1,118 @@
+// The canary's machine, its processes and the databases.
+local colours = import '../lib/colours.libsonnet';
+local dashboard = import '../lib/dashboard.libsonnet';
+local layout = import '../lib/layout.libsonnet';
+local panels = import '../lib/panels.libsonnet';
+local words = import '../lib/words.libsonnet';
+
+{
+  local config = $._config,
+  local machine = (import '../queries/machine.libsonnet')(config),
+  local signals = (import '../queries/signals.libsonnet')(config),
+  local guard = (import '../queries/guard.libsonnet')(config),
+  local s = config.signals,
+  local noNode = 'No series of a node exporter' + (if s.nodeSelector == '' then '' else ' with ' + s.nodeSelector) + ": scrape one on the canary's machine, and name it in signals.node_selector",
+  local noProcess = 'No process metrics of the shop: name them in signals.process_selector or signals.selector',
+
+  local used(title, description, query, normal, critical, empty) = panels.timeseries({
+    title: title,
+    description: description,
+    empty: empty,
+    size: [8, 7],
+    queries: [query],
+    unit: 'percentunit',
+    min: 0,
+    max: 1,
+    limits: [panels.limit(normal.value, colours.canary)] + (if critical == null then [] else [panels.limit(critical.value, colours.bad)]),
+  }),
+
+  local machines = [
+    used('CPU in use', 'Share of CPU time that is not idle. The normal range ends at ' + s.info.cpu.text + '.', machine.cpu, s.info.cpu, null, noNode),
+    used('Memory in use', 'Share of memory that is not available. The normal range ends at ' + s.info.memory.text + '; the canary rolls back above ' + s.critical.memory.text + '.', machine.memory, s.info.memory, s.critical.memory, noNode),
+    used('Disk in use', 'Share of each file system. The normal range ends at ' + s.info.disk.text + '.', machine.disk, s.info.disk, null, noNode),
+  ],
+
+  local processes = [
+    panels.timeseries({
+      title: 'CPU by process',
+      description: 'CPU seconds per second: 1 is a whole core.',
+      empty: noProcess,
+      size: [8, 7],
+      queries: [machine.processCpu],
+      unit: 'short',
+    }),
+    panels.timeseries({
+      title: 'Memory by process',
+      description: 'Resident memory.',
+      empty: noProcess,
+      size: [8, 7],
+      queries: [machine.processMemory],
+      unit: 'bytes',
+    }),
+    panels.timeseries({
+      title: 'Open files by process',
+      description: 'Share of the file descriptors that the process may open.',
+      empty: noProcess,
+      size: [8, 7],
+      queries: [machine.processFiles],
+      unit: 'percentunit',
+    }),
+  ],
+
+  local databases = [
+    panels.timeseries({
+      title: 'Failed database connections by version',
+      description: 'Requests that found the order database out of reach, as the shop counts them. The canary rolls back at ' + s.critical.connections.text + ' within ' + s.window + '.',
+      empty: 'The shop counts none: name its counter in signals.connection_errors',
+      size: [8, 7],
+      queries: signals.connectionErrors,
+      unit: 'short',
+    }),
+    panels.timeseries({
+      title: 'Time to read the order database',
+      description: 'How long one refresh of the exporter takes, which is how long the database takes to answer.',
+      empty: 'The exporter has not read the order database in this time range',
+      size: [8, 7],
+      queries: guard.refresh,
+      unit: 's',
+    }),
+    panels.timeseries({
+      title: 'Replication lag',
+      description: 'How far the read replica is behind its primary. Beyond ' + (if config.replicaLimit == null then "the policy's limit" else config.replicaLimit.text) + ' the verdict is blind and the rollout holds.',
+      empty: if config.replicaLimit == null then 'The policy names no read replica (database.replica)' else 'The replica does not tell its lag',
+      size: [8, 7],
+      queries: [machine.replicaLag],
+      unit: 's',
+    } + (if config.replicaLimit == null then {} else { limits: [panels.limit(config.replicaLimit.value, colours.bad)] })),
+    panels.stat({
+      title: 'Order database readable',
+      description: 'Whether the exporter can read the order database.',
+      empty: 'The exporter does not report',
+      size: [12, 4],
+      queries: [guard.databaseUp],
+      mappings: words.upDown,
+    }),
+    panels.stat({
+      title: 'Schema fits both versions',
+      description: 'Whether the tables and columns that both versions need are all there.',
+      empty: 'The exporter does not report',
+      size: [12, 4],
+      queries: [machine.schema],
+      mappings: words.upDown,
+    }),
+  ],
+
+  grafanaDashboards+:: {
+    'canary-infrastructure.json': dashboard(config, {
+      key: 'infrastructure',
+      title: 'Canary / Infrastructure',
+      description: "CPU, memory and disk of the canary's machine, the shop's processes, and the databases.",
+      from: 'now-1h',
+      sections: [
+        layout.section('Machine', machines),
+        layout.section('Processes of the shop', processes),
+        layout.section('Databases', databases),
+      ],
+    }),
+  },
+}

@@ -1,0 +1,177 @@
+// The page on the wall: is the canary fine, and if not, why?
+local colours = import '../lib/colours.libsonnet';
+local dashboard = import '../lib/dashboard.libsonnet';
+local layout = import '../lib/layout.libsonnet';
+local links = import '../lib/links.libsonnet';
+local panels = import '../lib/panels.libsonnet';
+local words = import '../lib/words.libsonnet';
+local verdicts = import 'verdicts.libsonnet';
+
+local noRollout = 'No rollout has run in this time range';
+local noReceiver = "The receiver does not report: see the dashboard on the guard's own health";
+
+{
+  local config = $._config,
+  local rollout = (import '../queries/rollout.libsonnet')(config),
+  local kpis = (import '../queries/kpis.libsonnet')(config),
+  local signals = (import '../queries/signals.libsonnet')(config),
+  local s = config.signals,
+
+  local now = [
+    panels.stat({
+      title: 'The canary',
+      description: 'The worst that is known: harm that is proven or an alert that rolls back, a hold, missing data; otherwise whether every KPI is proven to be within its tolerance, or no harm has been seen so far.',
+      empty: noReceiver,
+      size: [8, 5],
+      queries: [rollout.canary],
+      mappings: words.canary,
+    }),
+    panels.stat({
+      title: 'State',
+      description: 'Where the rollout stands in its journal.',
+      empty: noReceiver,
+      size: [4, 5],
+      queries: [rollout.state],
+      mappings: words.states(config.states),
+    }),
+    panels.stat({
+      title: 'Phase',
+      description: 'The current phase and the share of customers it gives to the canary.',
+      empty: 'No rollout runs',
+      size: [4, 5],
+      queries: [rollout.phase],
+      mappings: words.phases(config.phases),
+      paint: 'value',
+    }),
+    panels.stat({
+      title: 'Time left in the phase',
+      description: 'How long the phase lasts at least. At nought it ends as soon as no alert holds it.',
+      empty: 'No rollout runs',
+      size: [4, 5],
+      queries: [rollout.timeLeft],
+      unit: 'dtdhms',
+      color: { mode: 'fixed', fixedColor: 'text' },
+      paint: 'value',
+    }),
+    panels.stat({
+      title: 'Customers on the canary',
+      description: "The canary's share as read back from the router, not as it was asked for.",
+      empty: noRollout,
+      size: [4, 5],
+      queries: [rollout.trafficNow],
+      unit: 'percentunit',
+      decimals: 0,
+      color: { mode: 'fixed', fixedColor: colours.canary },
+      paint: 'value',
+    }),
+    verdicts.panel(config, kpis, { empty: noRollout }),
+    panels.timeseries({
+      title: 'Traffic on the canary',
+      description: 'The share that was asked for, what the router has in force, and what is seen in the requests. The three should lie on each other.',
+      empty: noRollout,
+      size: [8, 8],
+      queries: rollout.traffic + [signals.share],
+      unit: 'percentunit',
+      min: 0,
+      max: 1,
+      interpolation: 'stepAfter',
+    }),
+    panels.timeline({
+      title: 'Alerts over time',
+      description: 'Every alert of this service that was pending or fired, and what it does. The heartbeat is left out: it always fires.',
+      empty: 'No alert was pending or fired in this time range',
+      size: [11, 8],
+      queries: [rollout.alerts],
+      mappings: words.alerts,
+    }),
+    panels.alerts({
+      title: 'Firing now',
+      description: "Grafana's own list of this service's alerts. It needs a Prometheus data source that manages alerts.",
+      empty: 'No alert fires',
+      size: [5, 8],
+      filter: '{service="$service", alertname!="' + config.watchdog + '"}',
+    }),
+  ],
+
+  local bands = [
+    panels.timeseries({
+      title: kpi.title + ': change against stable',
+      description: 'Estimate and bounds of the relative change, true at every moment at once; they narrow as customers come. Beyond ' + kpi.tolerance + ' in the bad direction (' + kpi.worse + ') is harm.' + kpi.note,
+      empty: 'No evidence yet: the rollout has not begun, or the KPI has too few units',
+      size: [8, 7],
+      queries: kpis.band(kpi),
+      unit: 'percentunit',
+      softMin: -kpi.shown,
+      softMax: kpi.shown,
+      links: [links.to('Business', config.uids.business)],
+    })
+    for kpi in config.kpis
+    if kpi.judged
+  ],
+
+  local technical = [
+    panels.timeseries({
+      title: 'Error rate by version',
+      description: 'Share of requests answered 5xx. The canary rolls back above ' + s.critical.errorRate.text + ' and warns above ' + s.warning.errorRate.text + '.',
+      empty: 'No requests: is the shop scraped, and do its series carry the version?',
+      size: [8, 7],
+      queries: signals.errors,
+      unit: 'percentunit',
+      limits: [
+        panels.limit(s.warning.errorRate.value, colours.canary),
+        panels.limit(s.critical.errorRate.value, colours.bad),
+      ],
+      softMax: s.critical.errorRate.value,
+    }),
+    panels.timeseries({
+      title: "Canary's error rate by endpoint",
+      description: "Where the canary's failed requests are.",
+      empty: if s.preset == 'haproxy' then "HAProxy's series do not tell endpoints apart" else 'No requests reach the canary',
+      size: [8, 7],
+      queries: [signals.errorsByEndpoint],
+      unit: 'percentunit',
+    }),
+    panels.timeseries({
+      title: 'Requests per second by version',
+      description: 'How many requests each version answers.',
+      empty: 'No requests: is the shop scraped, and do its series carry the version?',
+      size: [8, 7],
+      queries: signals.requests,
+      unit: 'reqps',
+    }),
+  ] + [
+    panels.timeseries({
+      title: 'Response time, ' + level[0] + ', by version',
+      description: (if s.preset == 'haproxy' then "Mean of HAProxy's last 1,024 requests, which has no percentiles. " else level[1])
+                   + ' The canary rolls back when the 95th percentile is above ' + s.critical.responseTime.text + ' and warns above ' + s.warning.responseTime.text + '.',
+      empty: 'No requests: is the shop scraped, and do its series carry the version?',
+      size: [8, 7],
+      queries: signals.quantile(level[2]),
+      unit: 's',
+      limits: [
+        panels.limit(s.info.responseTime.value, colours.caution),
+        panels.limit(s.warning.responseTime.value, colours.canary),
+        panels.limit(s.critical.responseTime.value, colours.bad),
+      ],
+    })
+    for level in [
+      ['p50', 'Half of the requests are answered faster than this.', '0.5'],
+      ['p95', 'Nineteen of twenty requests are answered faster than this.', '0.95'],
+      ['p99', 'All but one of a hundred requests are answered faster than this.', '0.99'],
+    ]
+  ],
+
+  grafanaDashboards+:: {
+    'canary-rollout.json': dashboard(config, {
+      key: 'rollout',
+      title: 'Canary / Rollout',
+      description: 'The page on the wall: where the rollout stands, whether the canary is fine, and why.',
+      from: 'now-1h',
+      sections: [
+        layout.section(null, now),
+        layout.section('Is it harm, or noise? Each KPI against stable', bands),
+        layout.section('Errors and response times', technical),
+      ],
+    }),
+  },
+}

@@ -1,0 +1,29 @@
+// Computes where panels stand: they flow left to right over Grafana's 24 columns, in lines, under headings.
+local columns = 24;
+
+// A panel keeps its number when it moves, so that links to it stay good.
+local number(panel) = std.parseHex(std.substr(std.md5(panel.title), 0, 6));
+
+local heading(title) = { type: 'row', title: title, collapsed: false, panels: [], size:: [columns, 1] };
+
+local put(state, panel) =
+  local w = panel.size[0];
+  local h = panel.size[1];
+  local fits = state.x + w <= columns;
+  local x = if fits then state.x else 0;
+  local y = if fits then state.y else state.y + state.height;
+  {
+    x: x + w,
+    y: y,
+    height: if fits then std.max(state.height, h) else h,
+    panels: state.panels + [panel { id: number(panel), gridPos: { x: x, y: y, w: w, h: h } }],
+  };
+
+{
+  // A list of panels under a heading; without a title there is no heading.
+  section(title, panels): (if title == null then [] else [heading(title)]) + panels,
+
+  // All sections, one below the other.
+  place(sections):
+    std.foldl(put, std.flattenArrays(sections), { x: 0, y: 0, height: 0, panels: [] }).panels,
+}

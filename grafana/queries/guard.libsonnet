@@ -1,0 +1,55 @@
+// The guard's own health: exporter, receiver, and the links between them.
+local query = import '../lib/query.libsonnet';
+
+function(config)
+  local select = (import '../lib/select.libsonnet')(config);
+  local age(name) = 'time() - max(' + select.own(name) + ')';
+  local rate(name) = 'rate(' + select.own(name) + '[$__rate_interval])';
+  local recent(name, by) = 'sum by (' + by + ') (increase(' + select.own(name) + '[$__rate_interval]))';
+  local duration(level, name) =
+    'histogram_quantile(' + level + ', sum by (le) (rate('
+    + select.metric(config.names[name] + '_bucket', ['service="$service"']) + '[$__rate_interval])))';
+
+  {
+    databaseUp:: query.instant('min(' + select.own('database_up') + ')', ''),
+    refreshAgeNow:: query.instant(age('last_refresh_timestamp_seconds'), ''),
+    watchdogAgeNow:: query.instant(age('watchdog_last_seen_timestamp_seconds'), ''),
+    drillAge:: query.instant(age('drill_last_success_timestamp_seconds'), ''),
+    drift:: query.instant(
+      'max(abs(' + select.own('traffic_ratio', ['role="canary"']) + ' - ' + select.own('traffic_target_ratio', ['role="canary"']) + '))', ''
+    ),
+    blind:: query.instant('max(' + select.own('blind') + ')', ''),
+    notDelivered:: query.instant(
+      'sum(increase(' + select.own('notifications_total', ['outcome!="delivered"']) + '[$__range]))', ''
+    ),
+
+    refreshAge:: query.range(age('last_refresh_timestamp_seconds'), 'since the last refresh'),
+    dataLag:: query.range('max(' + select.own('data_lag_seconds') + ')', 'newest order'),
+    refresh:: [
+      query.range(duration(pair[0], 'refresh_duration_seconds'), pair[1])
+      for pair in [['0.5', 'p50'], ['0.99', 'p99']]
+    ],
+    errors:: query.range(recent('exporter_errors_total', 'error'), '{{error}}'),
+    backfill:: query.range('min(' + select.own('backfill_ratio') + ')', 'history read'),
+    mended:: [
+      query.range('sum(increase(' + select.own('reconciled_rows_total') + '[$__rate_interval]))', 'reconciled rows'),
+      query.range('sum(increase(' + select.own('corrections_total') + '[$__rate_interval]))', 'corrections'),
+    ],
+    watchdogAge:: query.range(age('watchdog_last_seen_timestamp_seconds'), 'since the last heartbeat'),
+    webhook:: query.range(recent('webhook_alerts_total', 'action, outcome'), '{{action}} {{outcome}}'),
+    actions:: query.range(recent('actions_total', 'action, outcome'), '{{action}} {{outcome}}'),
+    rollbacks:: query.range('sum by (cause) (' + select.own('rollbacks_total') + ')', '{{cause}}'),
+    notifications:: query.range(recent('notifications_total', 'outcome'), '{{outcome}}'),
+    convergence:: [
+      query.range(duration(pair[0], 'convergence_seconds'), pair[1])
+      for pair in [['0.5', 'p50'], ['0.99', 'p99']]
+    ],
+    drifts:: query.range('sum(increase(' + select.own('router_drift_total') + '[$__rate_interval]))', 'put right'),
+    deliveries:: query.range(
+      'sum by (integration) (increase(alertmanager_notifications_failed_total{integration="webhook"}[$__rate_interval]))',
+      'failed deliveries by {{integration}}'
+    ),
+    builds:: query.column(
+      'max by (version, job, instance) (' + select.own('build_info') + ')'
+    ),
+  }

@@ -1,0 +1,27 @@
+// The canary's machine, its processes, and the order database as the canary meets it.
+local query = import '../lib/query.libsonnet';
+
+function(config)
+  local s = config.signals;
+  local select = (import '../lib/select.libsonnet')(config);
+  local node(metric, more=[]) = select.metric(metric, [s.nodeSelector] + more);
+  local process(metric) = select.metric(metric, [if s.processSelector == '' then s.selector else s.processSelector]);
+  local real = ['fstype!~"tmpfs|ramfs|squashfs|overlay|iso9660"'];
+
+  {
+    cpu:: query.range(
+      '1 - avg by (instance) (rate(' + node('node_cpu_seconds_total', ['mode="idle"']) + '[$__rate_interval]))', '{{instance}}'
+    ),
+    memory:: query.range(
+      '1 - ' + node('node_memory_MemAvailable_bytes') + ' / ' + node('node_memory_MemTotal_bytes'), '{{instance}}'
+    ),
+    disk:: query.range(
+      '1 - ' + node('node_filesystem_avail_bytes', real) + ' / ' + node('node_filesystem_size_bytes', real),
+      '{{instance}} {{mountpoint}}'
+    ),
+    processCpu:: query.range('rate(' + process('process_cpu_seconds_total') + '[$__rate_interval])', '{{job}} {{instance}}'),
+    processMemory:: query.range(process('process_resident_memory_bytes'), '{{job}} {{instance}}'),
+    processFiles:: query.range(process('process_open_fds') + ' / ' + process('process_max_fds'), '{{job}} {{instance}}'),
+    replicaLag:: query.range('max(' + select.own('replica_lag_seconds') + ')', 'behind the primary'),
+    schema:: query.instant('min(' + select.own('schema_compatible') + ')', ''),
+  }

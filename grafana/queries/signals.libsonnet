@@ -1,0 +1,50 @@
+// The technical signals of stable and canary: the shop's own series, or HAProxy's by backend.
+local query = import '../lib/query.libsonnet';
+
+function(config)
+  local s = config.signals;
+  local select = (import '../lib/select.libsonnet')(config);
+  local haproxy = s.preset == 'haproxy';
+  local roles = ['stable', 'canary'];
+  local requests = if haproxy then 'haproxy_backend_http_responses_total' else s.requests;
+  local failed = if haproxy then 'code="5xx"' else s.statusLabel + '=~"5.."';
+  local of(role) =
+    if haproxy then 'proxy="' + s.backends[role] + '"' else s.versionLabel + '="$' + role + '"';
+  local legend(role) = role + ' $' + role;
+  local rate(role, more=[], metric=requests) =
+    'rate(' + select.metric(metric, [s.selector, of(role)] + more) + '[$__rate_interval])';
+  local both(expr) = [query.range(expr(role), legend(role), role) for role in roles];
+  local ratio(by, role, more) =
+    'sum' + by + ' (' + rate(role, more) + ')\n/\n(sum' + by + ' (' + rate(role) + ') > 0)';
+  local quantile(level, role) =
+    if haproxy then 'max(' + select.metric('haproxy_backend_total_time_average_seconds', [s.selector, of(role)]) + ')'
+    else if s.histograms == 'native' then 'histogram_quantile(' + level + ', sum (' + rate(role, [], s.duration) + '))'
+    else 'histogram_quantile(' + level + ', sum by (le) (' + rate(role, [], s.duration + '_bucket') + '))';
+
+  {
+    requests:: both(function(role) 'sum(' + rate(role) + ')'),
+    share:: query.range(
+      'sum(' + rate('canary') + ')\n/\n(sum(' + rate('canary') + ') + sum(' + rate('stable') + ') > 0)',
+      'seen in requests',
+      'seen'
+    ),
+    // No failed request yet means no such series: then the ratio is nought.
+    errors:: both(function(role) '(' + ratio('', role, [failed]) + ')\nor\n0 * sum(' + rate(role) + ')'),
+    errorsByEndpoint:: query.range(
+      '(' + ratio(' by (' + s.endpointLabel + ')', 'canary', [failed]) + ')\nor\n0 * sum by (' + s.endpointLabel + ') (' + rate('canary') + ')',
+      '{{' + s.endpointLabel + '}}'
+    ),
+    quantile(level):: both(function(role) quantile(level, role)),
+    slowByEndpoint:: query.range(
+      'histogram_quantile(0.95, sum by (' + (if s.histograms == 'native' then '' else 'le, ') + s.endpointLabel + ') ('
+      + rate('canary', [], s.duration + (if s.histograms == 'native' then '' else '_bucket')) + '))',
+      '{{' + s.endpointLabel + '}}'
+    ),
+    connectionErrors:: [
+      query.range(
+        'sum(increase(' + select.metric(s.connectionErrors, [s.selector, s.versionLabel + '="$' + role + '"'])
+        + '[$__rate_interval]))', legend(role), role
+      )
+      for role in roles
+    ],
+  }

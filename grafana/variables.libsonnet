@@ -1,0 +1,43 @@
+// The variables that every dashboard has, in this order.
+local datasource = { type: 'prometheus', uid: '${datasource}' };
+
+function(config)
+  local select = (import 'lib/select.libsonnet')(config);
+  local query(name, label, metric, hide=0) = {
+    type: 'query',
+    name: name,
+    label: label,
+    datasource: datasource,
+    definition: self.query,
+    query: 'label_values(' + metric + ', ' + name + ')',
+    // On every change of the time range, so that a new rollout appears by itself.
+    refresh: 2,
+    // Names of rollouts sort by time: newest first.
+    sort: 2,
+    regex: '',
+    multi: false,
+    includeAll: false,
+    hide: hide,
+    options: [],
+    current: {},
+  };
+  [
+    {
+      type: 'datasource',
+      name: 'datasource',
+      label: 'Data source',
+      query: 'prometheus',
+      regex: '',
+      refresh: 1,
+      multi: false,
+      includeAll: false,
+      hide: 0,
+      options: [],
+      current: {},
+    },
+    query('service', 'service', config.names.rollout_state),
+    query('rollout', 'rollout', select.own('rollout_info')),
+    // The versions in the chosen rollout; the panels name them, nobody chooses them.
+    query('stable', 'stable', select.own('rollout_info', ['rollout="$rollout"']), 2),
+    query('canary', 'canary', select.own('rollout_info', ['rollout="$rollout"']), 2),
+  ]
