@@ -20,6 +20,10 @@ STATE: Final = "state"
 STABLE: Final = "stable"
 CANARY: Final = "canary"
 DRY_RUN: Final = "dry_run"
+REASON: Final = "reason"
+METRIC: Final = "metric"
+SCOPE: Final = "scope"
+LIMIT: Final = "limit"
 OTHER: Final = "other"
 """Label value that takes what would make a label unbounded."""
 
@@ -149,6 +153,7 @@ RECEIVER_DOWN: Final = "CanaryReceiverDown"
 DRILL_OVERDUE: Final = "CanaryDrillOverdue"
 WATCHDOG: Final = "CanaryWatchdog"
 PHASE_COMPLETE: Final = "CanaryPhaseComplete"
+PHASE_OVERDUE: Final = "CanaryPhaseOverdue"
 
 ALERTS: Final = frozenset(
     {
@@ -156,6 +161,7 @@ ALERTS: Final = frozenset(
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE, OUT_OF_RANGE,
         BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK,
         EXPORTER_DOWN, RECEIVER_DOWN, DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE,
+        PHASE_OVERDUE,
     }
 )  # fmt: skip
 """Every alert that may be generated."""

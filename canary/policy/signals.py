@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Literal
 
-from canary.policy.types import LabelName, MetricName, Ratio, Seconds, section
+from canary.policy.types import Bytes, LabelName, MetricName, Ratio, Seconds, section
 
 
 @section
@@ -72,7 +72,8 @@ class Signals:
     duration: MetricName = "http_request_duration_seconds"
     """A histogram, classic or native, in seconds."""
     histograms: Literal["classic", "native"] = "classic"
-    connection_errors: MetricName = "database_connection_errors_total"
+    connection_errors: MetricName | Literal[""] = "database_connection_errors_total"
+    """Counter of failed connections to the database; empty when the shop has none."""
     version_label: LabelName = "version"
     endpoint_label: LabelName = "endpoint"
     status_label: LabelName = "status"
@@ -81,11 +82,19 @@ class Signals:
     stable_backend: str = "stable"
     """HAProxy preset: stable's backend."""
     node_selector: str = ""
-    """Label matchers of the canary machine's node exporter series, such as `instance="10.0.1.20:9100"`."""
+    """Label matchers of the canary machine's node exporter series; when missing, those of the router's upstreams."""
     process_selector: str = ""
     """Label matchers of the canary's process metrics, when there is no node exporter."""
+    memory_limit: Bytes | None = None
+    """The canary process' memory limit, of which `memory` is a share when process metrics are watched."""
+    exporter_target: str = "127.0.0.1:9877"
+    """Address of `canary exporter` for the generated scrape configuration."""
     shop_targets: tuple[str, ...] = ()
     """Addresses (`host:port`) of the shop's own /metrics for the generated scrape configuration."""
+    haproxy_targets: tuple[str, ...] = ()
+    """Addresses of HAProxy's built-in exporter for the generated scrape configuration."""
+    node_targets: tuple[str, ...] = ()
+    """Addresses of node exporters for the generated scrape configuration."""
     window: Seconds = 60
     """Window over which rates are taken for the critical tier."""
     long_window: Seconds = 300
