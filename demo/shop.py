@@ -7,10 +7,10 @@ version are read and set at `/-/faults`; Prometheus scrapes `/metrics`.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from random import Random
-from typing import cast
+from typing import TypeVar, cast
 
 import click
 from aiohttp import web
@@ -38,6 +38,7 @@ PAYMENT_SERVICE_MEDIAN_SECONDS = 8.0
 DRAIN_SECONDS = 5.0
 
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 2.5, 5, 7.5, 10, 15, 30)
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -61,7 +62,7 @@ class Shop:
         self._clock = clock
         self._random = random
         self._speed = speed
-        self._settlements: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[object]] = set()
         self._registry = registry or CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
@@ -112,7 +113,8 @@ class Shop:
         if endpoint is None:
             return await handler(request)
         started = self._clock.monotonic()
-        response = await self._answer(request, handler)
+        # A customer who hangs up, or a shop that closes, does not tear what is being written.
+        response = await asyncio.shield(self._begin(self._answer(request, handler)))
         self._durations.labels(self._version, endpoint).observe(self._clock.monotonic() - started)
         self._requests.labels(self._version, endpoint, str(response.status)).inc()
         response.headers[VERSION_HEADER] = self._version
@@ -158,9 +160,7 @@ class Shop:
     async def _pay(self, request: web.Request) -> web.Response:
         cart_id, amount = await _number(request, "cart_id"), await _number(request, "amount_cents") / 100
         payment_id = await self._store.start_payment(cart_id, amount)
-        task = asyncio.create_task(self._settle(payment_id, cart_id, amount))
-        self._settlements.add(task)
-        task.add_done_callback(self._settled)
+        self._begin(self._settle(payment_id, cart_id, amount)).add_done_callback(self._settled)
         return web.json_response({"payment_id": payment_id, "status": "pending"}, status=202)
 
     async def _settle(self, payment_id: int, cart_id: int, amount: float) -> None:
@@ -171,7 +171,6 @@ class Shop:
         await self._store.settle_payment(payment_id, cart_id, amount, succeeded=succeeded)
 
     def _settled(self, task: asyncio.Task[None]) -> None:
-        self._settlements.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, DatabaseUnavailableError):
@@ -205,10 +204,17 @@ class Shop:
             return _problem(400, str(error))
         return web.json_response(asdict(self.faults))
 
+    def _begin(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
     async def _drain(self, _app: web.Application) -> None:
-        """Let the payments that are under way settle before the process ends."""
-        if self._settlements:
-            await asyncio.wait(self._settlements, timeout=DRAIN_SECONDS)
+        """Let the requests and payments that are under way come to an end before the process does."""
+        deadline = self._clock.monotonic() + DRAIN_SECONDS
+        while self._under_way and (left := deadline - self._clock.monotonic()) > 0:
+            await asyncio.wait(self._under_way, timeout=left)
 
 
 def _problem(status: int, text: str) -> web.Response:

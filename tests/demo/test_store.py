@@ -76,12 +76,25 @@ async def test_creating_the_schema_twice_keeps_the_rows(engine: AsyncEngine, sto
         assert len((await connection.execute(select(visits))).all()) == 1
 
 
-async def test_a_database_out_of_reach_is_told_apart(tmp_path: Path) -> None:
-    """A database that cannot be opened is DatabaseUnavailableError, with its address and what to look at."""
-    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path / 'nowhere' / 'shop.db'}")
+async def test_a_database_out_of_reach_is_told_apart(unused_tcp_port: int) -> None:
+    """No connection is DatabaseUnavailableError, with the address, without the password, and what to look at."""
+    engine = open_engine(f"postgresql+asyncpg://shop:pssst@127.0.0.1:{unused_tcp_port}/shop")
     store = Store(engine, "v1.0", SystemClock())
 
-    with pytest.raises(DatabaseUnavailableError, match=r"nowhere/shop\.db.*is it running"):
+    with pytest.raises(DatabaseUnavailableError, match=rf"{unused_tcp_port}/shop.*is it running") as caught:
+        await store.add_visit("anna")
+
+    await engine.dispose()
+    assert "pssst" not in str(caught.value)
+
+
+async def test_a_file_that_is_no_database_is_told_apart(tmp_path: Path) -> None:
+    """A broken SQLite file is DatabaseUnavailableError too."""
+    (tmp_path / "shop.db").write_text("this is a shopping list, not a database" * 100)
+    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+    store = Store(engine, "v1.0", SystemClock())
+
+    with pytest.raises(DatabaseUnavailableError, match=r"shop\.db.*is it running"):
         await store.add_visit("anna")
     await engine.dispose()
 
