@@ -19,11 +19,15 @@ _DRIVERS = {
     "mysql": "mysql+asyncmy",
     "mariadb": "mysql+asyncmy",
 }
+_TIMEOUTS = ("timeout", "database is locked", "max_statement_time", "max_execution_time", "interrupted")
 _EXAMPLE = "expected one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
 
 
-def order_url(policy: Policy) -> URL | None:
+def order_url(policy: Policy, *, any_dialect: bool = False) -> URL | None:
     """The order database's address with an asynchronous driver and, for SQLite, read only; None when not named.
+
+    Args:
+        any_dialect: give also addresses of databases that we know no asynchronous driver for, as they are.
 
     Raises:
         SecretError: a named secret cannot be read.
@@ -39,10 +43,10 @@ def order_url(policy: Policy) -> URL | None:
         # The original would print the text, which may hold a password.
         raise DatabaseUnavailableError(f"database.url: not a database URL; {_EXAMPLE}") from None
     backend = url.get_backend_name()
-    if backend not in _DRIVERS:
+    if backend not in _DRIVERS and not any_dialect:
         known = ", ".join(_DRIVERS)
         raise DatabaseUnavailableError(f"database.url: {backend} is not supported; supported are {known}")
-    url = url.set(drivername=_DRIVERS[backend])
+    url = url.set(drivername=_DRIVERS.get(backend, url.drivername))
     password = read_secret("database.password", file=section.password_file, env=section.password_env, base=policy.base)
     if password is not None:
         url = url.set(password=password)
@@ -76,7 +80,7 @@ async def order_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
         async with engine.connect() as connection:
             yield connection
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise _translated(error, engine.url) from error
+        raise translated(error, engine.url) from error
 
 
 def shown(url: URL) -> str:
@@ -86,11 +90,12 @@ def shown(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def _translated(error: Exception, url: URL) -> DatabaseError:
+def translated(error: Exception, url: URL) -> DatabaseError:
+    """A database driver's error as one of ours, without secrets and in one line."""
     cause = getattr(error, "orig", None) or error
     text = f"{shown(url)}: {type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".rstrip(": ")
     lowered = str(cause).lower()
-    if isinstance(cause, TimeoutError) or "statement timeout" in lowered or "database is locked" in lowered:
+    if isinstance(cause, TimeoutError) or any(sign in lowered for sign in _TIMEOUTS):
         return DatabaseTimeoutError(text)
     missing = ("no such table", "no such column", "does not exist", "doesn't exist", "unknown column")
     if isinstance(error, sa.exc.DBAPIError) and not error.connection_invalidated and any(m in lowered for m in missing):
