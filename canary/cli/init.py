@@ -1,0 +1,155 @@
+"""`canary init`: look into an order database, propose how its tables map to events, write a first policy."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from canary.database import order_connection, order_engine, order_url
+from canary.errors import CanaryError
+from canary.policy import Policy
+from canary.policy.orders import Database
+from canary.proposal import Column, Proposed, Source, excluded, judgeable, outcomes, propose
+from canary.starter import Start, starter
+
+_SAMPLE_ROWS = 10_000
+_VALUES = 50
+
+
+@click.command()
+@click.option("--database", "url", help="SQLAlchemy URL of the order database, such as sqlite:///shop.db. Only read.")
+@click.option(
+    "--password-file", type=click.Path(dir_okay=False), help="File with its password, as seen from the policy."
+)
+@click.option("--service", help="The shop's name.")
+@click.option("--router", type=click.Choice(["haproxy", "nginx", "command", "none"]), help="What divides the traffic.")
+@click.option("--output", default="canary.yaml", show_default=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a policy that is there.")
+def command(
+    url: str | None, password_file: str | None, service: str | None, router: str | None, output: Path, force: bool
+) -> None:
+    """Propose a policy for an order database: shows the mapping with rows counted per version, writes the file.
+
+    Asks for what is not given, when there is a terminal to ask at. The database is only read.
+    """
+    if output.exists() and not force:
+        raise CanaryError(f"{output} exists; name another with --output, or replace it with --force")
+    asking = sys.stdin.isatty()
+    url = url or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
+    service = service or _ask(asking, "--service", "Name of the shop", "shop")
+    router = router or (click.prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
+    if ":" in url.partition("://")[2].rpartition("@")[0]:
+        raise CanaryError("--database: holds a password, which must not stand in a policy; give --password-file")
+    # Read by a program, a table is not folded.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    proposed, counts = asyncio.run(_look(url, password_file, output.absolute().parent))
+    _show(console, proposed, counts)
+    kpis = judgeable(proposed)
+    if not kpis:
+        raise CanaryError(
+            "no table looks like visits, carts, orders, payments or feedback; write the policy by hand, "
+            "docs/your-database.md shows how"
+        )
+    output.write_text(starter(Start(service, url, proposed, kpis, router, password_file)), encoding="utf-8")
+    console.print(f"Wrote {output} with the KPIs {', '.join(kpis)}. Next: canary check --config.file {output}")
+
+
+def _ask(asking: bool, option: str, question: str, default: str) -> str:
+    if not asking:
+        raise click.UsageError(f"{option} is needed when there is no terminal to ask at")
+    return str(click.prompt(question, default))
+
+
+async def _look(url: str, password_file: str | None, base: Path) -> tuple[list[Proposed], dict[str, dict[str, int]]]:
+    """The proposal, and the sampled rows of each event by version."""
+    section = Database(url=url, password_file=password_file)
+    address = order_url(Policy(service="init", database=section, base=str(base)))
+    assert address is not None
+    engine = order_engine(address)
+    try:
+        async with order_connection(engine) as connection:
+            proposed = propose(await connection.run_sync(_sources))
+            proposed = [await _with_values(connection, one) for one in proposed]
+            counts = {one.event: await _versions(connection, one) for one in proposed}
+    finally:
+        await engine.dispose()
+    return proposed, counts
+
+
+def _sources(connection: sa.Connection) -> list[Source]:
+    inspector = sa.inspect(connection)
+    sources = []
+    for name in sorted({*inspector.get_table_names(), *inspector.get_view_names()}):
+        references = {
+            key["constrained_columns"][0]: key["referred_table"]
+            for key in inspector.get_foreign_keys(name)
+            if len(key["constrained_columns"]) == 1
+        }
+        columns = tuple(
+            Column(column["name"], _kind(column["name"], column["type"]), references.get(column["name"]))
+            for column in inspector.get_columns(name)
+        )
+        primary = inspector.get_pk_constraint(name)["constrained_columns"] if columns else []
+        sources.append(Source(name, columns, primary[0] if len(primary) == 1 else None))
+    return sources
+
+
+def _kind(name: str, type_: sa.types.TypeEngine[object]) -> str:
+    if isinstance(type_, sa.types.DateTime | sa.types.Date):
+        return "time"
+    if isinstance(type_, sa.types.Numeric | sa.types.Integer | sa.types.Float):
+        return "number"
+    # SQLite keeps times as text; only the column's name tells.
+    looks_like_time = name.lower().endswith(("_at", "_on", "time", "timestamp", "date")) or name.lower() == "created"
+    return "time" if looks_like_time else "text"
+
+
+async def _with_values(connection: AsyncConnection, one: Proposed) -> Proposed:
+    """The event with what its status column's values mean."""
+    column = one.keys.get("outcome")
+    if isinstance(column, str):
+        succeeded, failed = outcomes(await _distinct(connection, one, column))
+        keys = {**one.keys, "succeeded": succeeded, "failed": failed} if succeeded else one.keys
+        return Proposed(one.event, one.table, keys, one.sql)
+    if one.event == "orders":
+        result = await connection.execute(sa.text(f"SELECT * FROM {one.relation} LIMIT 0"))  # noqa: S608  # names from the database itself
+        columns = list(result.keys())
+        status = next((name for name in ("status", "state") if name in columns), None)
+        cancelled = excluded(await _distinct(connection, one, status)) if status else []
+        if cancelled:
+            return Proposed(one.event, one.table, {**one.keys, "exclude": {status: cancelled}}, one.sql)
+    return one
+
+
+async def _distinct(connection: AsyncConnection, one: Proposed, column: str) -> Sequence[str]:
+    statement = f"SELECT DISTINCT {column} FROM (SELECT {column} FROM {one.relation} LIMIT {_SAMPLE_ROWS}) AS sample"  # noqa: S608  # as above
+    rows = (await connection.execute(sa.text(statement))).scalars().all()
+    return [str(value) for value in rows if value is not None][:_VALUES]
+
+
+async def _versions(connection: AsyncConnection, one: Proposed) -> dict[str, int]:
+    version = one.keys["version"]
+    if version is None:
+        return {}
+    sample = f"(SELECT {version} AS version FROM {one.relation} LIMIT {_SAMPLE_ROWS}) AS sample"  # noqa: S608  # as above
+    rows = await connection.execute(sa.text(f"SELECT version, COUNT(*) FROM {sample} GROUP BY version"))  # noqa: S608  # as above
+    return {str(name): int(count) for name, count in rows}
+
+
+def _show(console: Console, proposed: Sequence[Proposed], counts: dict[str, dict[str, int]]) -> None:
+    table = Table(box=None, header_style="bold")
+    for title in ("event", "table", "columns", f"first {_SAMPLE_ROWS} rows by version"):
+        table.add_column(title)
+    for one in proposed:
+        keys = {key: value for key, value in one.keys.items() if value is not None}
+        rows = ", ".join(f"{version}: {count}" for version, count in sorted(counts[one.event].items()))
+        missing = "no version column" if one.keys["version"] is None else "none"
+        table.add_row(one.event, one.table, json.dumps(keys).replace('"', "").strip("{}"), rows or missing)
+    console.print(table)

@@ -1,0 +1,217 @@
+"""From the tables of an unknown order database to a proposed mapping: which table holds which event, by their names.
+
+Pure: `canary init` reads the tables, shows the proposal with counted rows, and writes the policy.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from canary.policy.kpis import DEFAULT_KPIS, events_of
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as the database describes it.
+
+    Attributes:
+        kind: `time`, `number` or `text`.
+        references: the table that a foreign key points to.
+    """
+
+    name: str
+    kind: str
+    references: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One table or view as the database describes it."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: str | None = None
+    """The primary key, when it is one column."""
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Names of the columns of one kind."""
+        return [column.name for column in self.columns if column.kind == kind]
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """The mapping of one event, keys as in `database.events`.
+
+    Attributes:
+        sql: a join that fetches the version from the table that the rows come from, where they have none.
+    """
+
+    event: str
+    table: str
+    keys: Mapping[str, object] = field(default_factory=dict)
+    sql: str | None = None
+
+    @property
+    def relation(self) -> str:
+        """What to select from, in SQL."""
+        return f"({self.sql}) AS {self.event}" if self.sql else self.table
+
+
+_EVENTS = {
+    "visits": ("visit", "session", "visitor", "pageview"),
+    "carts": ("cart", "basket"),
+    "checkouts": ("checkout",),
+    "orders": ("order", "purchase", "sale"),
+    "payments": ("payment", "transaction", "charge"),
+    "feedback": ("feedback", "review", "rating", "survey"),
+}
+"""Words by which tables of each event are called, best first, in the singular."""
+
+_TIME = ("created_at", "created", "created_on", "placed_at", "started_at", "inserted_at", "timestamp", "time", "date")
+_VERSION = ("version", "app_version", "shop_version", "release", "build", "deployment", "variant", "revision")
+_VALUE = {
+    "orders": ("total", "grand_total", "total_price", "total_amount", "amount", "price", "value"),
+    "payments": ("amount", "total", "value"),
+    "feedback": ("score", "rating", "stars", "value", "points"),
+}
+_CURRENCY = ("currency", "currency_code")
+_OUTCOME = ("status", "state", "outcome", "result")
+_SETTLED = ("settled_at", "completed_at", "captured_at", "paid_at", "finished_at", "updated_at")
+_UNITS = {
+    "carts": ("visits",),
+    "checkouts": ("visits",),
+    "orders": ("visits", "carts", "checkouts"),
+    "payments": ("orders", "carts", "visits"),
+    "feedback": ("orders", "visits"),
+}
+_SUCCEEDED = re.compile(r"succe|paid|captur|settl|complet|approv|^ok$", re.IGNORECASE)
+_FAILED = re.compile(r"fail|declin|error|refus|reject|denied|expire|abandon", re.IGNORECASE)
+_CANCELLED = re.compile(r"cancel|void|test", re.IGNORECASE)
+
+
+def propose(sources: Sequence[Source]) -> list[Proposed]:
+    """The events that the tables seem to hold. An event is left out when no table or no time column fits."""
+    chosen = {event: best for event, words in _EVENTS.items() if (best := _table(words, sources)) is not None}
+    carts = chosen.get("carts")
+    if "checkouts" not in chosen and carts is not None and _checkout_time(carts):
+        chosen["checkouts"] = carts
+    found = {
+        event: Proposed(event, chosen[event].name, keys)
+        for event in _EVENTS
+        if event in chosen and (keys := _keys(event, chosen[event], chosen)) is not None
+    }
+    return [_with_version(one, found) for one in found.values()]
+
+
+def outcomes(values: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Which of a status column's values mean success and which failure, by their names; the others are pending."""
+    listed = sorted(set(values))
+    succeeded = [value for value in listed if _SUCCEEDED.search(value) and not _FAILED.search(value)]
+    return succeeded, [value for value in listed if _FAILED.search(value) or _CANCELLED.search(value)]
+
+
+def excluded(values: Iterable[str]) -> list[str]:
+    """Which of an order status column's values mean that the order does not count."""
+    return sorted({value for value in values if _CANCELLED.search(value) or _FAILED.search(value)})
+
+
+def judgeable(proposed: Sequence[Proposed]) -> list[str]:
+    """The strategy's KPIs for which every event, value and outcome was found."""
+    known = {one.event: one for one in proposed}
+    found = []
+    for name, kpi in DEFAULT_KPIS.items():
+        needs = {"mean": "value", "success": "outcome"}.get(kpi.kind)
+        if all(event in known for event in events_of(kpi)) and (
+            needs in known[events_of(kpi)[0]].keys if needs else _linked(known[events_of(kpi)[1]], events_of(kpi)[0])
+        ):
+            found.append(name)
+    return found
+
+
+def _linked(event: Proposed, unit: str) -> bool:
+    parent = event.keys.get("parent")
+    return isinstance(parent, Mapping) and unit in parent
+
+
+def _with_version(one: Proposed, found: Mapping[str, Proposed]) -> Proposed:
+    """The event, its version fetched from the table that its rows come from when it has none of its own."""
+    parents = one.keys.get("parent", {})
+    if one.keys["version"] is not None or not isinstance(parents, Mapping):
+        return one
+    for unit, column in parents.items():
+        parent = found.get(unit)
+        if parent is not None and parent.keys["version"] is not None:
+            version, key = parent.keys["version"], parent.keys["id"]
+            sql = (
+                f"SELECT child.*, parent.{version} AS version FROM {one.table} AS child "  # noqa: S608  # shown to a person first
+                f"JOIN {parent.table} AS parent ON parent.{key} = child.{column}"
+            )
+            return Proposed(one.event, one.table, {**one.keys, "version": "version"}, sql)
+    return one
+
+
+def _words(name: str) -> list[str]:
+    """`shop.CustomerOrders` -> customer, order."""
+    pieces = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name.rpartition(".")[2])
+    return [_singular(piece.lower()) for piece in pieces]
+
+
+def _singular(word: str) -> str:
+    return word if word.endswith("ss") else word.removesuffix("s")
+
+
+def _table(words: Sequence[str], sources: Sequence[Source]) -> Source | None:
+    """The table whose name ends with the best of the words, the shortest name first."""
+    for word in words:
+        fitting = [source for source in sources if _words(source.name)[-1:] == [_singular(word)]]
+        if fitting:
+            return min(fitting, key=lambda source: (len(source.name), source.name))
+    return None
+
+
+def _pick(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first wanted name there is, else a name that ends with one."""
+    lowered = {name.lower(): name for name in names}
+    exact = [lowered[word] for word in wanted if word in lowered]
+    near = [name for word in wanted for name in names if name.lower().endswith(f"_{word}")]
+    return next(iter([*exact, *near]), None)
+
+
+def _checkout_time(carts: Source) -> str | None:
+    return next((name for name in carts.of_kind("time") if "checkout" in name.lower()), None)
+
+
+def _keys(event: str, source: Source, chosen: Mapping[str, Source]) -> dict[str, object] | None:
+    """The event's keys in the policy; None when there is no time to order the rows by."""
+    times = source.of_kind("time")
+    own_table = event != "checkouts" or source is not chosen.get("carts")
+    time = (_pick(times, _TIME) or next(iter(times), None)) if own_table else _checkout_time(source)
+    if time is None:
+        return None
+    everything = [column.name for column in source.columns]
+    keys: dict[str, object] = {"id": source.key or _pick(everything, ("id", "uuid")) or everything[0], "time": time}
+    keys["version"] = _pick(everything, _VERSION)
+    parents = {
+        unit: column for unit in _UNITS.get(event, ()) if unit in chosen and (column := _parent(source, chosen[unit]))
+    }
+    if parents:
+        keys["parent"] = parents
+    if event in _VALUE and (value := _pick(source.of_kind("number"), _VALUE[event])):
+        keys["value"] = value
+    if event == "orders" and (currency := _pick(everything, _CURRENCY)):
+        keys["currency"] = currency
+    if event == "payments" and (outcome := _pick(source.of_kind("text"), _OUTCOME)):
+        keys["outcome"] = outcome
+        if settled := _pick([name for name in times if name != time], _SETTLED):
+            keys["settled"] = settled
+    return keys
+
+
+def _parent(source: Source, unit: Source) -> str | None:
+    """The column that names the unit: a foreign key to its table, else one called after it."""
+    for column in source.columns:
+        if column.references == unit.name:
+            return column.name
+    word = _words(unit.name)[-1]
+    names = {column.name.lower(): column.name for column in source.columns}
+    return names.get(f"{word}_id") or names.get(f"{word}id") or names.get(f"{word}_uuid")
