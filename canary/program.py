@@ -7,6 +7,7 @@ import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 _SHOWN_CHARACTERS = 300
 
@@ -25,33 +26,44 @@ class Outcome:
 
 
 async def run(argv: Sequence[str], *, timeout_seconds: float, stdin: str = "") -> Outcome:
-    """Run a program to its end, or kill it and its children at the time limit."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # so that the time limit reaches the program's children too
-        )
-    except (OSError, ValueError) as error:
-        return Outcome(None, fault=f"`{shlex.join(argv)}`: cannot be started ({error})")
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            output, complaint = await process.communicate(stdin.encode())
-    except TimeoutError:
-        return Outcome(
-            None, fault=f"`{shlex.join(argv)}`: expected to end within {timeout_seconds:g}s, did not; it was killed"
-        )
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    said = complaint.decode(errors="replace").strip()[-_SHOWN_CHARACTERS:]
-    fault = (
-        f"`{shlex.join(argv)}`: expected exit status 0, found {process.returncode}: {said!r}"
-        if process.returncode
-        else ""
-    )
-    return Outcome(process.returncode, output.decode(errors="replace"), fault)
+    """Run a program to its end, or kill it and its children at the time limit.
+
+    What it starts in the background may go on; with pipes instead of memory files we would wait for that too.
+    """
+    with _memory(stdin) as given, _memory() as output, _memory() as complaint:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=given,
+                stdout=output,
+                stderr=complaint,
+                start_new_session=True,  # so that the time limit reaches the program's children too
+            )
+        except (OSError, ValueError) as error:
+            return Outcome(None, fault=f"`{shlex.join(argv)}`: cannot be started ({error})")
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                status = await process.wait()
+        except TimeoutError:
+            fault = f"`{shlex.join(argv)}`: expected to end within {timeout_seconds:g}s, did not; it was killed"
+            return Outcome(None, fault=fault)
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        said = _text(complaint).strip()[-_SHOWN_CHARACTERS:]
+        fault = f"`{shlex.join(argv)}`: expected exit status 0, found {status}: {said!r}" if status else ""
+        return Outcome(status, _text(output), fault)
+
+
+def _memory(text: str = "") -> BinaryIO:
+    file = os.fdopen(os.memfd_create("program"), "w+b", buffering=0)
+    file.write(text.encode())
+    file.seek(0)
+    return file
+
+
+def _text(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
