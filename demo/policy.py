@@ -68,8 +68,16 @@ def _signals(signals: dict[str, Any], places: Places, speed: float) -> dict[str,
         seconds = parse_duration(signals[key]) if key in signals else getattr(Signals(), key)
         signals[key] = compressed(seconds, speed, _SHORTEST_WINDOW_SECONDS)
     scrape = format_duration(SCRAPE_SECONDS)
-    targets = [places.address("stable"), places.address("canary")]
-    return {**signals, "shop_targets": targets, "scrape_interval": scrape, "evaluation_interval": scrape}
+    return {
+        **signals,
+        "exporter_target": places.address("exporter"),
+        "shop_targets": [places.address("stable"), places.address("canary")],
+        "scrape_interval": scrape,
+        "evaluation_interval": scrape,
+        # There is no node exporter here; the canary's own process is watched instead of its machine.
+        "process_selector": f'instance="{places.address("canary")}"',
+        "memory_limit": "1GiB",
+    }
 
 
 def _database(section: dict[str, Any], places: Places, database: str, speed: float) -> dict[str, Any]:

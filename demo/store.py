@@ -1,7 +1,7 @@
 """What the shop writes to its order database: one method for each thing a customer does."""
 
-import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,9 +49,28 @@ def open_engine(database: str) -> AsyncEngine:
     return engine
 
 
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One transaction; the only place where the driver's errors become ours."""
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except IntegrityError as error:
+        raise UnknownRowError("the row that this one belongs to does not exist") from error
+    except (DBAPIError, OSError) as error:
+        raise DatabaseUnavailableError(
+            f"order database at {engine.url.render_as_string(hide_password=True)}: expected it to take a row, "
+            f"found {type(error).__name__}; is it running, and are its tables created?"
+        ) from error
+
+
 async def create_schema(engine: AsyncEngine) -> None:
-    """Create the tables and indexes that are not there yet."""
-    async with engine.begin() as connection:
+    """Create the tables and indexes that are not there yet.
+
+    Raises:
+        DatabaseUnavailableError: the database cannot be reached, or does not let us.
+    """
+    async with _transaction(engine) as connection:
         await connection.run_sync(metadata.create_all)
 
 
@@ -66,18 +85,8 @@ class Store:
         self._version = version
         self._clock = clock
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except IntegrityError as error:
-            raise UnknownRowError("the row that this one belongs to does not exist") from error
-        except (DBAPIError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"order database at {self._engine.url.render_as_string(hide_password=True)}: expected it to take a "
-                f"row, found {type(error).__name__}; is it running, and are its tables created?"
-            ) from error
+    def _transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return _transaction(self._engine)
 
     def _stamp(self) -> dict[str, str | datetime]:
         return {"version": self._version, "created_at": self._clock.now()}
