@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -67,6 +68,10 @@ class Stack:
         return self.places.file("canary.yaml")
 
     @property
+    def _generated(self) -> Path:
+        return self.places.file("generated")
+
+    @property
     def database(self) -> str:
         """Address of the order database."""
         return self.settings.database or f"sqlite+aiosqlite:///{self.places.file('shop.db')}"
@@ -91,12 +96,14 @@ class Stack:
             await self._write_policy()
         with self._screen.step(f"order database: {self.engine.url.render_as_string(hide_password=True)}"):
             await create_schema(self.engine)
+        with self._screen.step(
+            "canary generate: rules, Alertmanager configuration, dashboards, HAProxy's configuration"
+        ):
+            await self.canary("generate", "--output", str(self._generated))
         with self._screen.step(f"shop {STABLE} (stable) and {CANARY} (canary)"):
             await self._open_shop()
         with self._screen.step(f"HAProxy in front of both: {self.places.url('front')}"):
             await self._open_front()
-        with self._screen.step("canary generate: rules, Alertmanager configuration, dashboards"):
-            await self.canary("generate", "--output", str(self.places.file("generated")))
         with self._screen.step("canary exporter and canary receiver"):
             await self._open_services()
         with self._screen.step(
@@ -140,10 +147,10 @@ class Stack:
         return daemon.running(self.places.file("canary.json")) is not None
 
     async def _open_front(self) -> None:
-        for name, text in self.router.snippet().items():
-            self.places.file(name).write_text(text, encoding="utf-8")
-        haproxy = find_program("haproxy")
-        await self._processes.start("haproxy", [haproxy, "-db", "-f", str(self.places.file("haproxy.cfg"))])
+        # The map changes while HAProxy runs, so it lives where the policy says; generated files stay as they are.
+        await asyncio.to_thread(shutil.copy, self._generated / "router" / "canary.map", self.places.file("canary.map"))
+        configuration = self._generated / "router" / "haproxy.cfg"
+        await self._processes.start("haproxy", [find_program("haproxy"), "-db", "-f", str(configuration)])
         await self._processes.ready("haproxy", f"{self.places.url('front')}/-/healthy", self.session)
 
     async def _open_services(self) -> None:
@@ -154,12 +161,11 @@ class Stack:
             await self._processes.ready(name, f"{self.places.url(name)}/-/ready", self.session)
 
     async def _open_monitoring(self) -> None:
-        generated = self.places.file("generated")
         await self._processes.start(
             "alertmanager",
             [
                 find_program("prometheus-alertmanager", "alertmanager"),
-                f"--config.file={generated / 'alertmanager' / 'alertmanager.yml'}",
+                f"--config.file={self._generated / 'alertmanager' / 'alertmanager.yml'}",
                 f"--storage.path={self.places.file('alertmanager-data')}",
                 f"--web.listen-address={self.places.address('alertmanager')}",
                 "--cluster.listen-address=",
@@ -170,7 +176,7 @@ class Stack:
             "prometheus",
             [
                 find_program("prometheus"),
-                f"--config.file={generated / 'prometheus' / 'prometheus.yml'}",
+                f"--config.file={self._generated / 'prometheus' / 'prometheus.yml'}",
                 f"--storage.tsdb.path={self.places.file('prometheus-data')}",
                 f"--web.listen-address={self.places.address('prometheus')}",
                 "--log.level=warn",
