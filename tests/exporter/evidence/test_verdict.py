@@ -1,0 +1,96 @@
+"""From evidence to verdicts."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporter.evidence.trajectory import Trajectory
+from exporter.evidence.verdict import (
+    Action,
+    Finding,
+    Harm,
+    Verdict,
+    combine,
+    judge_comparison,
+    judge_floor,
+    judge_mismatch,
+    of_rollout,
+)
+
+
+def path(*rows: tuple[float, float, float, float]) -> Trajectory:
+    """A trajectory of (estimate, lower, upper, log10 evidence), ten seconds apart."""
+    estimate, lower, upper, evidence = np.asarray(rows, dtype=np.float64).reshape(-1, 4).T
+    units = np.full(len(rows), 100)
+    return Trajectory(np.linspace(10.0, 10.0 * len(rows), len(rows)), estimate, lower, upper, evidence, units, units)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], Finding(Verdict.HOLD, None)),
+        ([(-0.3, -0.5, -0.2, 1.9)], Finding(Verdict.HOLD, None)),
+        ([(-0.3, -0.5, -0.2, 2.0)], Finding(Verdict.FAIL, 10.0)),
+        ([(-0.05, -0.09, -0.02, 4.0)], Finding(Verdict.PASS, None)),
+        ([(-0.05, -0.12, -0.02, 4.0)], Finding(Verdict.HOLD, None)),
+        ([(0.0, -0.3, 0.3, 0.1), (-0.2, -0.4, -0.1, 2.5), (-0.02, -0.05, 0.0, -1.0)], Finding(Verdict.FAIL, 20.0)),
+        ([(np.nan, -1.0, np.inf, 0.0)], Finding(Verdict.HOLD, None)),
+    ],
+)
+def test_a_comparison_fails_on_proof_past_the_tolerance_only(rows: list[Any], expected: Finding) -> None:
+    """Fail needs proof and an estimate past the tolerance, once is for good; pass needs the bounds; else hold."""
+    assert judge_comparison(path(*rows), 2.0, 0.10, Harm.DECREASE) == expected
+
+
+def test_a_comparison_harmed_by_an_increase_looks_up() -> None:
+    """For a KPI that should not rise, a proven rise fails and an upper bound below the tolerance passes."""
+    assert judge_comparison(path((0.3, 0.2, 0.5, 3.0)), 2.0, 0.10, Harm.INCREASE).verdict is Verdict.FAIL
+    assert judge_comparison(path((-0.3, -0.5, 0.05, -3.0)), 2.0, 0.10, Harm.INCREASE).verdict is Verdict.PASS
+
+
+def test_a_floor_fails_on_proof_and_passes_on_bounds() -> None:
+    """A floor fails once proven broken, passes once its lower bound is above it, and holds between."""
+    assert judge_floor(path((0.8, 0.7, 0.88, 2.5)), 2.0, 0.9) == Finding(Verdict.FAIL, 10.0)
+    assert judge_floor(path((0.97, 0.93, 0.99, -3.0)), 2.0, 0.9) == Finding(Verdict.PASS, None)
+    assert judge_floor(path((0.92, 0.85, 0.97, 0.3)), 2.0, 0.9) == Finding(Verdict.HOLD, None)
+    assert judge_floor(path(), 2.0, 0.9) == Finding(Verdict.HOLD, None)
+
+
+def test_a_mismatch_heals() -> None:
+    """A mismatch is said while it is proven, from when it was first proven, and no longer."""
+    proven, healed = (0.5, 0.3, 0.7, 2.5), (0.1, -0.1, 0.15, 0.0)
+
+    assert judge_mismatch(path(healed, proven), 2.0, 0.2) == Finding(Verdict.FAIL, 20.0)
+    assert judge_mismatch(path(proven, healed), 2.0, 0.2) == Finding(Verdict.PASS, None)
+    assert judge_mismatch(path((0.1, -0.3, 0.4, 0.5)), 2.0, 0.2) == Finding(Verdict.HOLD, None)
+
+
+def test_any_test_fails_a_kpi_and_all_must_pass_it() -> None:
+    """The earliest proof decides; one undecided test holds."""
+    passed, held = Finding(Verdict.PASS, None), Finding(Verdict.HOLD, None)
+
+    assert combine([passed, Finding(Verdict.FAIL, 30.0), Finding(Verdict.FAIL, 20.0)]) == Finding(Verdict.FAIL, 20.0)
+    assert combine([passed, held]) == held
+    assert combine([passed, passed]) == passed
+    assert combine([]) == held
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "mismatch", "expected"),
+    [
+        ([("pass", "rollback"), ("fail", "rollback"), ("blind", "rollback")], True, "fail"),
+        ([("pass", "rollback"), ("blind", "rollback")], False, "blind"),
+        ([("pass", "rollback")], True, "blind"),
+        ([("pass", "rollback"), ("fail", "hold")], False, "hold"),
+        ([("pass", "rollback"), ("hold", "hold")], False, "hold"),
+        ([("pass", "rollback"), ("fail", "warn")], False, "pass"),
+        ([("fail", "warn")], False, "hold"),
+        ([], False, "hold"),
+    ],
+)
+def test_the_rollouts_verdict(verdicts: list[tuple[str, str]], mismatch: bool, expected: str) -> None:
+    """Only a KPI that may roll back can fail a rollout; blindness and mismatch stop it; warnings never do."""
+    given = [(Verdict(verdict), Action(action)) for verdict, action in verdicts]
+
+    assert of_rollout(given, mismatch=mismatch) is Verdict(expected)
