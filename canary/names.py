@@ -20,6 +20,7 @@ STATE: Final = "state"
 STABLE: Final = "stable"
 CANARY: Final = "canary"
 DRY_RUN: Final = "dry_run"
+SEVERITY: Final = "severity"
 REASON: Final = "reason"
 METRIC: Final = "metric"
 SCOPE: Final = "scope"
@@ -153,7 +154,6 @@ RECEIVER_DOWN: Final = "CanaryReceiverDown"
 DRILL_OVERDUE: Final = "CanaryDrillOverdue"
 WATCHDOG: Final = "CanaryWatchdog"
 PHASE_COMPLETE: Final = "CanaryPhaseComplete"
-PHASE_OVERDUE: Final = "CanaryPhaseOverdue"
 
 ALERTS: Final = frozenset(
     {
@@ -161,7 +161,6 @@ ALERTS: Final = frozenset(
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE, OUT_OF_RANGE,
         BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK,
         EXPORTER_DOWN, RECEIVER_DOWN, DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE,
-        PHASE_OVERDUE,
     }
 )  # fmt: skip
 """Every alert that may be generated."""

@@ -1,0 +1,64 @@
+// The guard's own health, and the heartbeat that proves the whole chain.
+local n = import '../lib/names.libsonnet';
+local p = import '../lib/promql.libsonnet';
+
+function(config, series, build)
+  local own(metric, matchers=[]) = p.own(config, metric, matchers);
+  local rolling_back = 'max(' + own(n.ROLLOUT_STATE, [p.equals(n.STATE, 'rolling_back')]) + ') == 1';
+  local service = [p.equals(n.SERVICE, config.service)];
+
+  build.alert(n.ROLLBACK_NOT_CONVERGED, {
+    expr: p.lines([
+      'time() - (min(' + own(n.CONVERGING_SINCE_TIMESTAMP_SECONDS) + ' > 0)) > ' + config.rollback.convergeSeconds,
+      'and on ()',
+      '(' + rolling_back + ')',
+    ]),
+    severity: 'critical',
+    action: 'none',
+    summary: 'A rollback of ' + config.service + ' has not arrived',
+    description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's share, as read back, is "
+                 + build.shown('max(' + own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, 'canary')]) + ')') + '. The limit is '
+                 + build.limit(config.rollback.convergeSeconds, 'humanizeDuration') + '.',
+  })
+  + build.alert(n.ROLLED_BACK, {
+    expr: series.rolled_back,
+    severity: 'warning',
+    action: 'none',
+    summary: 'Canary {{ $labels.canary }} was rolled back; {{ $labels.stable }} runs',
+    description: 'Rollout {{ $labels.rollout }} of ' + config.service + " ended with a rollback: all customers are on {{ $labels.stable }}. `canary history` and the rollout's report say why.",
+  })
+  + build.alert(n.EXPORTER_DOWN, {
+    expr: 'absent(' + own(n.DATABASE_UP) + ')',
+    hold_for: config.missedScrapes,
+    severity: 'critical',
+    action: 'none',
+    summary: 'The exporter of ' + config.service + ' is down',
+    description: 'Prometheus has no ' + n.DATABASE_UP + ' of ' + config.service + ': the exporter does not run, or is not scraped. No canary can be judged.',
+  })
+  + build.alert(n.RECEIVER_DOWN, {
+    expr: 'absent(' + own(n.ROLLOUT_STATE, [p.equals(n.STATE, 'idle')]) + ')',
+    hold_for: config.missedScrapes,
+    severity: 'critical',
+    action: 'none',
+    summary: 'The receiver of ' + config.service + ' is down',
+    description: 'Prometheus has no ' + n.ROLLOUT_STATE + ' of ' + config.service + ': the receiver does not run, or is not scraped. No rollback can be executed.',
+  })
+  + (if config.drillMaxAgeSeconds == '' then [] else build.alert(n.DRILL_OVERDUE, {
+       expr: p.lines([
+         'time() - max(' + own(n.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS) + ') > ' + config.drillMaxAgeSeconds,
+         'or',
+         'absent(' + own(n.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS) + ')',
+       ]),
+       hold_for: config.missedScrapes,
+       severity: 'warning',
+       action: 'none',
+       summary: 'No drill has proven lately that a rollback of ' + config.service + ' would arrive',
+       description: 'The last successful `canary drill` is older than ' + build.limit(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none.',
+     }))
+  + build.alert(n.WATCHDOG, {
+    expr: 'vector(1)',
+    severity: 'info',
+    action: 'none',
+    summary: 'The heartbeat of ' + config.service + "'s guard",
+    description: 'Always fires. When it stops reaching the receiver, the chain from Prometheus to the receiver is broken.',
+  })

@@ -1,0 +1,62 @@
+"""From the policy to Prometheus' files: rules, their tests, and a scrape configuration that it can be started with."""
+
+from pathlib import Path
+from typing import Any
+
+from canary.jsonnet import evaluate
+from canary.policy import Policy
+from canary.yamltext import dump
+from rules.config import mixin_config
+from rules.scrape import scrape_config
+
+_MAIN = Path(__file__).with_name("main.jsonnet")
+
+ALERTS_FILE = "canary-alerts.rules.yml"
+RECORDING_FILE = "canary-recording.rules.yml"
+
+_GROUP_KEYS = ("name", "interval", "partial_response_strategy", "rules")
+_RULE_KEYS = ("record", "alert", "expr", "for", "labels", "annotations")
+
+Groups = dict[str, list[dict[str, Any]]]
+
+
+def rule_groups(policy: Policy, *, inline: bool = False) -> dict[str, Groups]:
+    """The rule files as data: `alerts`, with the inputs that they read, and `rules`, that only people read.
+
+    Raises:
+        GenerateError: the mixin cannot be evaluated.
+    """
+    files: dict[str, Groups] = evaluate(_MAIN, {"config": mixin_config(policy, inline=inline)})
+    return {name: {"groups": [_ordered_group(group) for group in file["groups"]]} for name, file in files.items()}
+
+
+def _ordered_group(group: dict[str, Any]) -> dict[str, Any]:
+    """Keys in the order in which people read them; jsonnet sorts them by the alphabet."""
+    rules = [_ordered(rule, _RULE_KEYS) for rule in group["rules"]]
+    return _ordered({**group, "rules": rules}, _GROUP_KEYS)
+
+
+def _ordered(data: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: data[key] for key in keys if key in data}
+
+
+def rule_files(policy: Policy, *, inline: bool = False) -> dict[str, str]:
+    """The rule files' texts by their name.
+
+    Raises:
+        GenerateError: the mixin cannot be evaluated.
+    """
+    groups = rule_groups(policy, inline=inline)
+    return {ALERTS_FILE: dump(groups["alerts"]), RECORDING_FILE: dump(groups["rules"])}
+
+
+def prometheus_files(policy: Policy, *, inline: bool = False) -> dict[str, str]:
+    """Everything below `prometheus/`, by relative path.
+
+    Raises:
+        GenerateError: the mixin cannot be evaluated.
+    """
+    return {
+        "prometheus.yml": dump(scrape_config(policy)),
+        **{f"rules/{name}": text for name, text in rule_files(policy, inline=inline).items()},
+    }

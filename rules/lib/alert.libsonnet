@@ -1,0 +1,41 @@
+// Builds alerts: labels, annotations and the policy's switches and overrides, the same way for all of them.
+local n = import 'names.libsonnet';
+
+function(config) {
+  local override(name) = { enabled: true, labels: {}, annotations: {} } + std.get(config.alerts, name, {}),
+
+  enabled(name):: override(name).enabled,
+
+  // One alert as a list, empty when it is switched off.
+  // watch: for people after promotion, whatever action the policy gives.
+  // spec: expr, severity, action, summary, description; optional: hold_for, labels.
+  alert(name, spec, watch=false)::
+    local own = override(name);
+    local hold_for = std.get(own, 'hold_for', std.get(spec, 'hold_for', ''));
+    if !own.enabled then [] else [
+      { alert: name, expr: spec.expr }
+      + (if hold_for == '' || hold_for == '0s' then {} else { 'for': hold_for })
+      + {
+        labels: {
+          [n.SEVERITY]: std.get(own, 'severity', spec.severity),
+          [n.ACTION]: if watch then spec.action else std.get(own, 'action', spec.action),
+          [n.SERVICE]: config.service,
+        } + (if std.get(own, 'dry_run', false) then { [n.DRY_RUN]: 'true' } else {}) + std.get(spec, 'labels', {}) + own.labels,
+        annotations: {
+          summary: spec.summary,
+          description: spec.description,
+          runbook_url: config.runbookUrl + name + '.md',
+          dashboard_url: config.dashboardUrl + config.dashboardPath,
+        } + own.annotations,
+      },
+    ],
+
+  // For descriptions: the value of a query as a percentage (or by another template function), `?` when there is none.
+  // A `%s` in the query stands for the value of *label*.
+  shown(query, filter='humanizePercentage', label='')::
+    '{{ with ' + (if label == '' then 'query `' + query + '`' else 'printf `' + query + '` $labels.' + label + ' | query')
+    + ' }}{{ . | first | value | ' + filter + ' }}{{ else }}?{{ end }}',
+
+  // For descriptions: a limit, written as people write it.
+  limit(value, filter='humanizePercentage'):: '{{ "' + value + '" | ' + filter + ' }}',
+}

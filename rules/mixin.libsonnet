@@ -1,0 +1,34 @@
+// kpi-canary's rules as a monitoring mixin: `prometheusAlerts` and `prometheusRules`, made from `_config`.
+(import 'config.libsonnet') + {
+  local config = $._config,
+  local series = (import 'lib/series.libsonnet')(config),
+  local build = (import 'lib/alert.libsonnet')(config),
+
+  // One group: its rules are evaluated one after the other, so that every alert sees this moment's inputs, and
+  // CanaryPhaseComplete sees what all others say.
+  prometheusAlerts+:: {
+    groups+: [
+      {
+        name: 'canary',
+        interval: config.evaluationInterval,
+        rules: series.rules
+               + (import 'alerts/health.libsonnet')(config, series, build)
+               + (import 'alerts/technical.libsonnet')(config, series, build)
+               + (import 'alerts/kpis.libsonnet')(config, series, build)
+               + (import 'alerts/guard.libsonnet')(config, series, build)
+               + (import 'alerts/ranges.libsonnet')(config, series, build)
+               + (import 'alerts/phases.libsonnet')(config, series, build),
+      },
+    ],
+  },
+
+  prometheusRules+:: {
+    groups+: [
+      {
+        name: 'canary-for-people',
+        interval: '30s',
+        rules: (import 'recording/signals.libsonnet')(config, series) + (import 'recording/kpis.libsonnet')(config, series),
+      },
+    ],
+  },
+}
