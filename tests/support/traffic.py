@@ -17,6 +17,36 @@ class Arrival:
     headers: dict[str, str]
 
 
+class Relay:
+    """Carries bytes to another port, each way late by the same time: customers who are far away.
+
+    Args:
+        target: Port of 127.0.0.1 that is carried to.
+        delay_seconds: How late each direction is; half of a round trip.
+    """
+
+    def __init__(self, target: int, delay_seconds: float) -> None:
+        self._target = target
+        self._delay_seconds = delay_seconds
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen on any port."""
+        server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        await asyncio.gather(self._one_way(reader, far_writer), self._one_way(far_reader, writer))
+
+    async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                loop.call_later(self._delay_seconds, writer.write, data)
+        loop.call_later(self._delay_seconds, writer.close)
+
+
 class Upstream:
     """An HTTP/1.1 server that answers everything with its own version's name.
 
@@ -80,6 +110,7 @@ class Answer:
     version: str
     failure: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    answered_at: float = 0.0
 
 
 class Customer:
@@ -108,7 +139,7 @@ class Customer:
             self.close()
         status = head.split(b" ", 2)[1].decode()
         failure = "" if status == "200" else f"status {status}"
-        return Answer(self._user or "", sent_at, headers.get("x-version", ""), failure, headers)
+        return Answer(self._user or "", sent_at, headers.get("x-version", ""), failure, headers, time.perf_counter())
 
     def close(self) -> None:
         """Hang up."""
