@@ -49,8 +49,8 @@ class Prometheus:
     def __enter__(self) -> Self:
         (self._folder / "prometheus.yml").write_text(self._configuration, encoding="utf-8")
         if self._history is not None:
-            argv = ["promtool", "tsdb", "create-blocks-from", "openmetrics", self._history, self._folder / "data"]
-            subprocess.run(argv, check=True, capture_output=True)
+            argv = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(self._history)]
+            subprocess.run([*argv, str(self._folder / "data")], check=True, capture_output=True)
         self._program.launch()
         deadline = time.monotonic() + _READY_SECONDS
         while not self._answers():
