@@ -45,7 +45,7 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
         "url": places.url("receiver"),
         "prometheus": places.url("prometheus"),
         "alertmanager": places.url("alertmanager"),
-        "poll": "3s",
+        "poll": "1s",
         "reconcile": "1s",
     }
     policy["notify"] = {**policy["notify"], "urls_file": str(places.file("notify-urls"))}

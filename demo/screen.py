@@ -67,7 +67,7 @@ class Screen:
                 yield
         else:
             yield
-        self.console.print(f"[green]✓[/green] {escape(text)}", highlight=False)
+        self.console.print(f"[green]✓[/green] {escape(text)}", highlight=False, soft_wrap=True)
 
     def hear(self, message: Message) -> None:
         """A notification to the team."""
