@@ -66,12 +66,14 @@ def hold(
     actor: str,
     reason: str,
     cause: str = "manual",
+    lifts: bool = False,
     rollback_at: datetime | None = None,
 ) -> Entry:
     """The entry that freezes the weight.
 
     Args:
         cause: an alert's name, `watchdog`, `max_duration`, or `manual`, which only a person lifts.
+        lifts: whether the hold ends by itself once its cause is gone.
         rollback_at: when given, the hold counts down to a rollback that a person may cancel with `resume`.
 
     Raises:
@@ -81,7 +83,7 @@ def hold(
     adds = (cause == "manual" and rollout.cause != "manual") or (rollback_at and rollout.rollback_at is None)
     if rollout.state is State.HOLDING and not adds:
         raise RefusedError(f"cannot hold: rollout {rollout.id} is {described(rollout)}")
-    data = {"cause": cause} | ({"rollback_at": to_text(rollback_at)} if rollback_at else {})
+    data = {"cause": cause, "lifts": lifts} | ({"rollback_at": to_text(rollback_at)} if rollback_at else {})
     return Entry(rollout.id, Kind.HELD, at, actor, reason, data)
 
 

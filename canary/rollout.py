@@ -109,6 +109,7 @@ class Rollout:
         held_in: the state that `resume` goes back to.
         resumed_at: when a hold last ended in this phase.
         cause: what the hold or the rollback is due to: an alert's name, `manual`, `watchdog`, `max_duration`.
+        lifts: whether the hold ends by itself once its cause is gone.
         rollback_at: end of the countdown in which a person may still cancel the rollback.
         forgiven: causes whose countdown a person has cancelled in this phase.
         noted: keys of the notes that have been made.
@@ -127,6 +128,7 @@ class Rollout:
     weights: tuple[Weight, ...]
     held_in: State | None = None
     resumed_at: datetime | None = None
+    lifts: bool = False
     rollback_at: datetime | None = None
     forgiven: frozenset[str] = frozenset()
     noted: frozenset[str] = frozenset()
@@ -239,6 +241,7 @@ def _held(told: Rollout, entry: Entry) -> Rollout:
         state=State.HOLDING,
         held_in=told.held_in or told.state,
         cause=cause,
+        lifts=bool(entry.data.get("lifts")),
         rollback_at=from_text(str(deadline)) if deadline else None,
         forgiven=told.forgiven | cancelled,
     )

@@ -1,0 +1,139 @@
+"""Raising traffic: only with Alertmanager's key, Prometheus' key, and the phase's time over by the receiver's clock."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from alertmanager.bell import Bell
+from alertmanager.guard import Guard, note
+from alertmanager.leader import Leader
+from alertmanager.webhook import Alert
+from canary import commands, names
+from canary.clock import Clock
+from canary.errors import CanaryError, RefusedError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.policy.release import UrlGate
+from canary.rollout import Entry, Rollout, State
+
+_IDLE_SECONDS = 60.0
+
+# Alertmanager repeats at the ticks of its group interval, so a repetition may come this much late.
+_REPEAT_LATENESS_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class _Key:
+    rollout: str
+    phase: int
+    turned_at: float
+
+
+class Advancer:
+    """Waits for Alertmanager's key, then tries the rest until it fits or the key is too old.
+
+    Args:
+        objection: why Prometheus, asked now, does not turn its key; empty when it does.
+        gate: why the user's own check is closed; empty when it is open.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        guard: Guard,
+        leader: Leader,
+        clock: Clock,
+        *,
+        objection: Callable[[Rollout], Awaitable[str]],
+        gate: Callable[[UrlGate], Awaitable[str]],
+    ) -> None:
+        self.waiting_for = ""
+        self._policy = policy
+        self._guard = guard
+        self._leader = leader
+        self._clock = clock
+        self._objection = objection
+        self._gate = gate
+        self._key: _Key | None = None
+        self._bell = Bell(clock)
+        self._log = Log("advance")
+
+    def turn(self, alert: Alert) -> None:
+        """Alertmanager's key, for the phase that the alert names."""
+        self._key = _Key(alert.labels[names.ROLLOUT], int(alert.labels[names.PHASE]), self._clock.monotonic())
+        self._bell.ring()
+
+    async def run(self) -> None:
+        """Advance whenever everything fits, until cancelled."""
+        while True:
+            await self._bell.wait(await self.step())
+
+    async def step(self) -> float:
+        """Try once; gives the seconds after which to try again."""
+        try:
+            return await self._try()
+        except RefusedError as error:
+            self._log.debug("not advanced", error=error)
+        except CanaryError as error:
+            self._log.error("cannot advance", exception=error)
+        return self._policy.receiver.poll
+
+    async def _try(self) -> float:
+        rollout = self._guard.rollout
+        if rollout is None or rollout.state not in (State.PHASE, State.BAKING):
+            self.waiting_for = ""
+            return _IDLE_SECONDS
+        remaining = rollout.durations_seconds[rollout.phase] - rollout.elapsed_seconds(self._clock.now())
+        if remaining > 0:
+            self.waiting_for = "the phase's time"
+            return remaining if self._fits(rollout) else _IDLE_SECONDS
+        if not self._fits(rollout):
+            self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
+            return _IDLE_SECONDS
+        if not await self._leader.may_act():
+            return self._policy.receiver.poll
+        return await self._with_key(rollout)
+
+    async def _with_key(self, rollout: Rollout) -> float:
+        self.waiting_for = await self._objection(rollout)
+        if self.waiting_for:
+            return self._policy.receiver.poll
+        phases = self._policy.phases
+        gate = phases[rollout.phase].gate if rollout.phase < len(phases) else None
+        if gate == "manual":
+            self.waiting_for = "a person: `canary advance`"
+            await self._tell_gate(rollout)
+            return _IDLE_SECONDS
+        if isinstance(gate, UrlGate):
+            self.waiting_for = await self._gate(gate)
+            if self.waiting_for:
+                return gate.interval
+            # The gate may have taken its time; what Prometheus said before is no longer fresh.
+            self.waiting_for = await self._objection(rollout)
+            if self.waiting_for:
+                return self._policy.receiver.poll
+        await self._guard.submit(self._wish(rollout))
+        self._key = None
+        return _IDLE_SECONDS
+
+    async def _tell_gate(self, rollout: Rollout) -> None:
+        key = f"gate:{rollout.phase}"
+        if key not in rollout.noted:
+            reason = f"phase {rollout.phase} is complete; a person decides"
+            at = self._clock.now()
+            await self._guard.submit(note(rollout.id, at, "receiver", key, reason, occasion="gate"))
+
+    def _fits(self, rollout: Rollout) -> bool:
+        key = self._key
+        if key is None or (key.rollout, key.phase) != (rollout.id, rollout.phase):
+            return False
+        age = self._clock.monotonic() - key.turned_at
+        return age <= self._policy.receiver.repeat + _REPEAT_LATENESS_SECONDS
+
+    def _wish(self, rollout: Rollout) -> Callable[[Rollout | None], Entry]:
+        def wish(current: Rollout | None) -> Entry:
+            if current is None or (current.id, current.phase) != (rollout.id, rollout.phase):
+                raise RefusedError("the rollout moved on meanwhile")
+            reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase} is complete"
+            return commands.advance(current, at=self._clock.now(), actor="alertmanager", reason=reason)
+
+        return wish

@@ -1,0 +1,89 @@
+"""Who may send webhooks and who may give orders: bearer tokens, compared in constant time."""
+
+import hmac
+import ipaddress
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Self
+
+from canary.errors import SecretError
+from canary.policy.model import Policy
+from canary.secrets import read_secret
+from canary.weboptions import split_address
+
+
+class Role(StrEnum):
+    """Whose token it is."""
+
+    WEBHOOK = "webhook"
+    """Alertmanager's."""
+    OPERATOR = "operator"
+    """That of people and the command line."""
+
+
+class Authority:
+    """Knows the tokens of each role; several are valid at once, so that they can be replaced without a gap.
+
+    Args:
+        tokens: by role; a role without tokens is open, which only a receiver on a loopback address may have.
+    """
+
+    def __init__(self, tokens: dict[Role, tuple[str, ...]]) -> None:
+        self._tokens = {role: tuple(token.encode() for token in tokens.get(role, ())) for role in Role}
+
+    @classmethod
+    def of(cls, policy: Policy) -> Self:
+        """The authority that a policy's `receiver` section describes.
+
+        Raises:
+            SecretError: a named file or variable cannot be read.
+        """
+        receiver = policy.receiver
+        texts = {
+            Role.WEBHOOK: read_secret(
+                "receiver.token", file=receiver.token_file, env=receiver.token_env, base=policy.base
+            ),
+            Role.OPERATOR: read_secret(
+                "receiver.operator_token",
+                file=receiver.operator_token_file,
+                env=receiver.operator_token_env,
+                base=policy.base,
+            ),
+        }
+        return cls({role: tuple((text or "").split()) for role, text in texts.items()})
+
+    def allows(self, role: Role, authorization: str | None) -> bool:
+        """Whether a request's `Authorization` header holds a token of the role, or the role is open."""
+        tokens = self._tokens[role]
+        if not tokens:
+            return True
+        scheme, _, presented = (authorization or "").partition(" ")
+        found = presented.strip().encode("utf-8", "surrogateescape")
+        # Every token is compared, so that the time taken says nothing.
+        matches = [hmac.compare_digest(token, found) for token in tokens]
+        return scheme.lower() == "bearer" and any(matches)
+
+    def require_closed(self, addresses: Iterable[str]) -> None:
+        """Refuse to listen where strangers can reach a role that is open.
+
+        Raises:
+            SecretError: an address is not a loopback one and a token is missing.
+            WebConfigError: an address is not one.
+        """
+        keys = {Role.WEBHOOK: "receiver.token_file", Role.OPERATOR: "receiver.operator_token_file"}
+        missing = [keys[role] for role in Role if not self._tokens[role]]
+        for address in addresses:
+            if missing and not _loopback(split_address(address)[0]):
+                raise SecretError(
+                    f"--web.listen-address {address}: others than this machine could roll back or promote; "
+                    f"set {' and '.join(missing)} in the policy, or listen on 127.0.0.1"
+                )
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,64 @@
+"""Which alerts count: only those of this service and of the rollout, and the phase, that runs now."""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from alertmanager.webhook import Alert
+from canary import names
+from canary.rollout import RUNNING, Rollout, State
+
+# Prometheus stamps startsAt by its own clock; machines that keep time differ by less than this.
+_CLOCKS_DIFFER = timedelta(seconds=5)
+
+
+class Outcome(StrEnum):
+    """What became of one alert; the label value under which it is counted."""
+
+    ACCEPTED = "accepted"
+    """It changes something, or is a key that may."""
+    JOINED = "joined"
+    """What it asks for is happening or has happened already."""
+    RESOLVED = "resolved"
+    """It no longer fires; that never acts."""
+    INFORMED = "informed"
+    """It asks for nothing."""
+    OTHER_SERVICE = "other_service"
+    NO_ROLLOUT = "no_rollout"
+    """It does not say which rollout it is about, or none has been started."""
+    OTHER_ROLLOUT = "other_rollout"
+    OTHER_PHASE = "other_phase"
+    BEFORE_START = "before_start"
+    """It began to fire before the rollout did."""
+    ENDED = "ended"
+    """Its rollout is over."""
+    TRUNCATED = "truncated"
+    """The notification left alerts out; nothing may be raised on incomplete information."""
+    DRY_RUN = "dry_run"
+    """It would have acted."""
+    FORGIVEN = "forgiven"
+    """A person has cancelled the rollback that it asked for."""
+    FAILED = "failed"
+    """The journal could not be written."""
+
+
+def judged(alert: Alert, rollout: Rollout | None, service: str) -> Outcome:
+    """ACCEPTED when the alert may act on the rollout, otherwise why not."""
+    if alert.labels.get(names.SERVICE) != service:
+        return Outcome.OTHER_SERVICE
+    if alert.action not in names.ACTIONS or alert.action == "none":
+        return Outcome.INFORMED
+    if not alert.firing:
+        return Outcome.RESOLVED
+    if rollout is None or names.ROLLOUT not in alert.labels:
+        return Outcome.NO_ROLLOUT
+    if alert.labels[names.ROLLOUT] != rollout.id:
+        return Outcome.OTHER_ROLLOUT
+    if alert.labels.get(names.PHASE, str(rollout.phase)) != str(rollout.phase):
+        return Outcome.OTHER_PHASE
+    if alert.starts_at is not None and alert.starts_at < rollout.started_at - _CLOCKS_DIFFER:
+        return Outcome.BEFORE_START
+    if rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK) and alert.action == "rollback":
+        return Outcome.JOINED
+    if rollout.state not in RUNNING | {State.PROMOTED}:
+        return Outcome.ENDED
+    return Outcome.ACCEPTED

@@ -1,0 +1,149 @@
+"""The receiver's own look at Prometheus: what no webhook brought, and the second key for raising traffic."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from alertmanager.bell import Bell
+from alertmanager.guard import Guard
+from alertmanager.leader import Leader
+from alertmanager.prometheus import Prometheus, Silences, lowering
+from alertmanager.webhook import Alert
+from alertmanager.worker import Worker
+from canary import commands, names
+from canary.clock import Clock
+from canary.errors import RefusedError, RemoteError
+from canary.logs import Log
+from canary.rollout import Entry, Rollout, State
+
+# A hold that ends by itself does so after this many looks in a row that showed nothing wrong.
+_CLEAR_LOOKS = 3
+
+# What an alert's series may lag behind the look.
+_OVERLAP_SECONDS = 60.0
+
+
+class Lookout:
+    """Looks at Prometheus' alerts at start and every *interval_seconds*.
+
+    An alert that fired and resolved while the receiver or Alertmanager was down is never delivered; Prometheus'
+    own history has it.
+
+    Args:
+        blind: whether the heartbeat is missing; then no hold ends by itself.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        worker: Worker,
+        prometheus: Prometheus,
+        silences: Silences,
+        leader: Leader,
+        clock: Clock,
+        interval_seconds: float,
+        *,
+        blind: Callable[[], bool],
+    ) -> None:
+        self.looked_at: datetime | None = None
+        self.error = ""
+        self.firing: tuple[Alert, ...] = ()
+        self.bell = Bell(clock)
+        self._guard = guard
+        self._worker = worker
+        self._prometheus = prometheus
+        self._silences = silences
+        self._leader = leader
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+        self._blind = blind
+        self._clear_looks = 0
+        self._log = Log("lookout")
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await self.bell.wait(self._interval_seconds)
+
+    async def look(self) -> None:
+        """Look once; trouble with Prometheus is remembered, and never acts."""
+        rollout = self._guard.rollout
+        if rollout is None or not (rollout.running or rollout.state is State.PROMOTED):
+            self.firing = ()
+            return
+        now = self._clock.now()
+        try:
+            wrong = await self._wrong(rollout, now)
+        except RemoteError as error:
+            if not self.error:
+                self._log.warn("Prometheus cannot be asked", error=error)
+            self.error, self._clear_looks = str(error), 0
+            return
+        self.looked_at, self.error = now, ""
+        await self._worker.take(wrong, actor="prometheus")
+        self._clear_looks = 0 if wrong else self._clear_looks + 1
+        await self._lift()
+
+    async def objection(self, rollout: Rollout, *, key: bool = False) -> str:
+        """Why Prometheus, asked now, does not let a rollout go on; empty when it does.
+
+        Args:
+            key: it must also show the advance alert of this phase firing.
+        """
+        try:
+            firing = await self._prometheus.firing(rollout)
+            wrong = lowering(firing, await self._suppressed())
+        except RemoteError as error:
+            return str(error)
+        if wrong:
+            return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
+        if key and not any(_is_key(alert, rollout) for alert in firing):
+            return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase}"
+        return ""
+
+    async def _wrong(self, rollout: Rollout, now: datetime) -> list[Alert]:
+        since = max(rollout.started_at, self.looked_at) if self.looked_at else rollout.started_at
+        seconds = (now - since).total_seconds() + _OVERLAP_SECONDS
+        seconds = min(seconds, max((now - rollout.started_at).total_seconds(), 1))
+        firing, fired, suppressed = await asyncio.gather(
+            self._prometheus.firing(rollout), self._prometheus.fired(rollout, seconds), self._suppressed()
+        )
+        self.firing = tuple(firing)
+        return lowering([*firing, *fired], suppressed)
+
+    async def _suppressed(self) -> list[Mapping[str, str]]:
+        """Without Alertmanager no silence is known, and every alert counts."""
+        try:
+            return await self._silences.suppressed()
+        except RemoteError as error:
+            self._log.debug("silences unknown", error=error)
+            return []
+
+    async def _lift(self) -> None:
+        """End a hold whose cause is gone; only a look that succeeded gets here."""
+        rollout = self._guard.rollout
+        held = rollout is not None and rollout.state is State.HOLDING and rollout.lifts and rollout.cause != "watchdog"
+        if rollout is None or not held or self._clear_looks < _CLEAR_LOOKS or self._blind():
+            return
+        if not await self._leader.may_act():
+            return
+        cause = rollout.cause
+
+        def wish(current: Rollout | None) -> Entry:
+            if current is None or current.id != rollout.id or current.cause != cause or not current.lifts:
+                raise RefusedError("held for another reason meanwhile")
+            return commands.resume(current, at=self._clock.now(), actor="prometheus", reason=f"{cause} is over")
+
+        try:
+            await self._guard.submit(wish)
+        except RefusedError as error:
+            self._log.debug("not resumed", error=error)
+
+
+def _is_key(alert: Alert, rollout: Rollout) -> bool:
+    return (
+        alert.name == names.PHASE_COMPLETE
+        and alert.action == "advance"
+        and alert.labels.get(names.PHASE) == str(rollout.phase)
+    )

@@ -1,0 +1,110 @@
+"""What people read: one message per decision, with the values behind it and what to do now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from canary.notify import Message, Tone
+from canary.rollout import Entry, Kind, Rollout, State, Step
+from canary.units import format_ratio
+
+OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
+
+_BLIND_CAUSES = frozenset({"watchdog", "CanaryBlind"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the receiver knows at the moment of writing, beyond the journal.
+
+    Attributes:
+        faults: by the step that does not succeed, the reason.
+    """
+
+    service: str
+    traffic: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def occasion(entry: Entry) -> str:
+    """The occasion of an entry as the policy's `notify.on` names it; empty when nobody need know."""
+    match entry.kind:
+        case Kind.STARTED:
+            return "start"
+        case Kind.ADVANCED:
+            return "advance"
+        case Kind.HELD:
+            return "blind" if entry.data.get("cause") in _BLIND_CAUSES else "hold"
+        case Kind.RESUMED:
+            return "hold"
+        case Kind.PROMOTED:
+            return "promotion"
+        case Kind.ROLLBACK:
+            return "rollback"
+        case Kind.NOTED:
+            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold"}.get(str(entry.data.get("occasion")), "")
+        case _:
+            return ""
+
+
+def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
+    """The message about one journal entry."""
+    title, todo, tone = _parts(entry, rollout, facts)
+    lines = [
+        f"{rollout.canary} (canary) against {rollout.stable} (stable), rollout {rollout.id}",
+        entry.reason,
+        f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}.",
+        facts.traffic and f"Traffic: {facts.traffic}.",
+        todo,
+        f"[{key}]",
+    ]
+    return Message(f"{facts.service}: {title}", "\n".join(line for line in lines if line), tone)
+
+
+def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone]:
+    cause = str(entry.data.get("cause", ""))
+    match entry.kind:
+        case Kind.STARTED:
+            share = format_ratio(rollout.traffic[0])
+            return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO
+        case Kind.ADVANCED:
+            share = format_ratio(rollout.traffic[int(entry.data["phase"])])
+            return f"canary {rollout.canary} goes on to {share} of the customers", "", Tone.INFO
+        case Kind.HELD if entry.data.get("rollback_at"):
+            until = str(entry.data["rollback_at"])[11:19]
+            todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
+            return f"canary {rollout.canary} will be rolled back at {until} UTC ({cause})", todo, Tone.WARNING
+        case Kind.HELD:
+            todo = "See `canary status`; go on with `canary resume`, or end it with `canary rollback --reason TEXT`."
+            return f"canary {rollout.canary} is held ({cause})", todo, Tone.WARNING
+        case Kind.RESUMED:
+            return f"canary {rollout.canary} goes on", "", Tone.INFO
+        case Kind.PROMOTED:
+            todo = f"{rollout.canary} serves all customers. Keep {rollout.stable} ready for as long as you can."
+            return f"canary {rollout.canary} is promoted", todo, Tone.SUCCESS
+        case Kind.ROLLBACK:
+            return _rollback_parts(rollout, facts, cause)
+        case _:
+            return _note_parts(entry, rollout)
+
+
+def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, str, Tone]:
+    if rollout.state is not State.ROLLING_BACK:
+        todo = f"{rollout.stable} serves all customers. Next: find the cause, then `canary start` anew."
+        return f"canary {rollout.canary} was rolled back ({cause})", todo, Tone.FAILURE
+    missing = [step.value for step in (Step.TRAFFIC, Step.PROCESS) if step not in rollout.steps]
+    faults = "; ".join(f"{name}: {fault}" for name, fault in facts.faults.items())
+    todo = f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nIt is being repeated; help by hand now."
+    return f"rollback of {rollout.canary} does not get through ({cause})", todo, Tone.FAILURE
+
+
+def _note_parts(entry: Entry, rollout: Rollout) -> tuple[str, str, Tone]:
+    cause = str(entry.data.get("key", "")).partition(":")[2]
+    match entry.data.get("occasion"):
+        case "dry_run":
+            todo = "Nothing was done: this is a dry run."
+            return f"canary {rollout.canary} would have been rolled back ({cause})", todo, Tone.WARNING
+        case "watch":
+            todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
+            return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case _:
+            return f"canary {rollout.canary} waits for a person", "Go on with `canary advance`.", Tone.INFO

@@ -1,0 +1,283 @@
+"""The receiver put together: one object that decides, acts, and can be asked."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from alertmanager import gate
+from alertmanager.advancer import Advancer
+from alertmanager.api import own_authentication, routes
+from alertmanager.authority import Authority
+from alertmanager.guard import Guard
+from alertmanager.keeper import wanted_split
+from alertmanager.leader import FileLeader, Leader
+from alertmanager.lookout import Lookout
+from alertmanager.messages import Facts
+from alertmanager.metrics import Metrics, Snapshot
+from alertmanager.orders import Order, Orders
+from alertmanager.outbox import Outbox
+from alertmanager.prometheus import Prometheus, Silences
+from alertmanager.reconciler import Reconciler
+from alertmanager.shopmetrics import shop_metrics
+from alertmanager.status import rollout_data
+from alertmanager.supervisor import working
+from alertmanager.timers import Timers
+from alertmanager.watchdog import Watchdog
+from alertmanager.webhook import Notification
+from alertmanager.worker import Worker
+from canary.clock import Clock, SystemClock
+from canary.journal import Journal, journal_url
+from canary.logs import Log
+from canary.notify import Notifier
+from canary.policy.load import load_policy
+from canary.policy.model import Policy
+from canary.process import process_of
+from canary.rollout import Entry
+from canary.routers import routers_of
+from canary.times import to_text
+from canary.units import format_ratio
+from canary.web import Service, service_registry
+from canary.weboptions import WebOptions
+
+
+class Receiver:
+    """Alertmanager's webhook on one side, routers, process and people on the other, the journal between them."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        journal: Journal,
+        session: aiohttp.ClientSession,
+        registry: CollectorRegistry,
+        leader: Leader,
+        clock: Clock,
+    ) -> None:
+        self.policy = policy
+        self.guard = Guard(journal, clock)
+        self.leader = leader
+        self.authority = Authority.of(policy)
+        self.metrics = Metrics(registry, policy.service, self.snapshot)
+        self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
+        self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
+        silences = Silences(policy.receiver.alertmanager, session, policy.service)
+        routers, process = routers_of(policy), process_of(policy.process)
+        self.worker = Worker(policy, self.guard, on_key=self._turn, on_heartbeat=self._heard)
+        self.lookout = Lookout(
+            self.guard,
+            self.worker,
+            self.prometheus,
+            silences,
+            leader,
+            clock,
+            policy.receiver.poll,
+            blind=self._blind,
+        )
+        self.advancer = Advancer(
+            policy,
+            self.guard,
+            leader,
+            clock,
+            objection=partial(self.lookout.objection, key=True),
+            gate=partial(gate.objection, session=session),
+        )
+        self.orders = Orders(policy, self.guard, routers, process, self.metrics, self.lookout.objection)
+        self.timers = Timers(policy, self.guard, self.watchdog, leader, clock)
+        self.guard.listen(self.metrics.entry)
+        self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
+        self.notifier = Notifier.of(policy)
+        self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
+        self._clock = clock
+        self._log = Log("receiver")
+        self._drill_at = None
+
+    def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """Everything that runs beside the web server, by name."""
+        return {
+            **self.reconciler.workers(),
+            "leader": self.leader.run,
+            "lookout": self.lookout.run,
+            "advancer": self.advancer.run,
+            "timers": self.timers.run,
+            "outbox": self.outbox.run,
+        }
+
+    async def notify(self, notification: Notification) -> bool:
+        """Decide and persist what Alertmanager asks for; False when something decided is not in the journal."""
+        truncated = notification.truncated > 0
+        for action, outcome in await self.worker.take(notification.alerts, actor="alertmanager", truncated=truncated):
+            self.metrics.alert(action, outcome.value)
+        if truncated:
+            self.lookout.bell.ring()
+        return not self.guard.unwritten
+
+    async def submit(self, order: Order) -> Entry:
+        """Carry out a person's order.
+
+        Raises:
+            RefusedError: it does not fit.
+            JournalError: it could not be written.
+        """
+        entry = await self.orders.submit(order)
+        self._log.info("order", verb=order.verb, actor=order.actor, rollout=entry.rollout)
+        return entry
+
+    async def history(self, rollout: str | None = None) -> list[Entry]:
+        """The journal, oldest first, of one rollout or of all.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return await self.guard.entries(rollout)
+
+    async def shop_metrics(self) -> dict[str, Any]:
+        """Traffic split, error rate and payment success by role."""
+        return await shop_metrics(self.policy, self.prometheus, self.guard.rollout, self.reconciler.weight_ratio)
+
+    async def status(self) -> dict[str, Any]:
+        """Where everything stands, as JSON-ready data."""
+        rollout, now = self.guard.rollout, self._clock.now()
+        reconciler, lookout, watchdog = self.reconciler, self.lookout, self.watchdog
+        return {
+            "service": self.policy.service,
+            "now": to_text(now),
+            "leading": self.leader.leading,
+            "rollout": rollout_data(rollout, now) if rollout else None,
+            "settled": reconciler.settled,
+            "waiting_for": self.advancer.waiting_for,
+            "routers": [
+                {
+                    "name": keeper.name,
+                    "weight_ratio": keeper.observation.weight_ratio if keeper.observation else None,
+                    "detail": keeper.observation.detail if keeper.observation else "",
+                    "follows": keeper.follows(wanted_split(rollout)),
+                    "error": keeper.error,
+                }
+                for keeper in reconciler.keepers
+            ],
+            "process": reconciler.process_state.value if reconciler.process_state else None,
+            "errors": self._faults(),
+            "prometheus": {
+                "looked_at": to_text(lookout.looked_at) if lookout.looked_at else None,
+                "error": lookout.error,
+                "firing": sorted({alert.name for alert in lookout.firing}),
+            },
+            "watchdog": {
+                "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
+                "blind": self._blind(),
+            },
+            "untold": len(self.outbox.pending),
+        }
+
+    def facts(self) -> Facts:
+        """What a message may say beyond the journal."""
+        ratio = self.reconciler.weight_ratio
+        traffic = "" if ratio is None else f"canary {format_ratio(ratio)}, stable {format_ratio(1 - ratio)}"
+        return Facts(self.policy.service, traffic, self._faults())
+
+    def snapshot(self) -> Snapshot:
+        """What the metrics need, as it is now."""
+        return Snapshot(
+            rollout=self.guard.rollout,
+            weight_ratio=self.reconciler.weight_ratio,
+            converging_since=self.reconciler.converging_since,
+            watchdog_at=self.watchdog.heard_at,
+            events=tuple(self.metrics.events.items()),
+            leading=self.leader.leading,
+            drill_at=self._drill_at,
+        )
+
+    async def reload(self, path: Path) -> None:
+        """Take over new tokens; whatever else has changed in the policy needs a restart, and that is said.
+
+        Raises:
+            CanaryError: the policy or a secret is faulty; everything stays as it was.
+        """
+        policy = await asyncio.to_thread(load_policy, path)
+        self.authority = Authority.of(policy)
+        if dataclasses.replace(policy, base=self.policy.base) != self.policy:
+            self._log.warn("the policy has changed; restart the receiver to take it over")
+
+    def _faults(self) -> dict[str, str]:
+        routers = {f"router {keeper.name}": keeper.error for keeper in self.reconciler.keepers if keeper.error}
+        return routers | self.reconciler.errors
+
+    def _turn(self, alert: Any) -> None:
+        self.advancer.turn(alert)
+
+    def _heard(self) -> None:
+        self.watchdog.heard_at = self._clock.now()
+
+    def _blind(self) -> bool:
+        rollout = self.guard.rollout
+        return rollout is not None and self.watchdog.blind(rollout, self._clock.now())
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, policy: Policy, registry: CollectorRegistry, clock: Clock | None = None) -> AsyncIterator[Self]:
+        """The receiver with its journal read and its workers running.
+
+        Raises:
+            CanaryError: the journal, a secret or a router's section is faulty.
+        """
+        clock = clock or SystemClock()
+        async with AsyncExitStack() as stack:
+            journal = await stack.enter_async_context(Journal.open(policy))
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            leader = FileLeader(_lock_path(policy), clock)
+            stack.callback(leader.close)
+            receiver = cls(policy, journal, session, registry, leader, clock)
+            stack.callback(receiver.notifier.close)
+            await receiver.guard.refresh()
+            receiver.guard.listen(receiver.reconciler.heard)
+            await stack.enter_async_context(working(receiver.workers(), clock))
+            yield receiver
+
+
+def _lock_path(policy: Policy) -> Path | None:
+    database = journal_url(policy).database
+    return Path(f"{database}.lock") if database and database != ":memory:" else None
+
+
+async def serve(path: Path, options: WebOptions) -> None:
+    """Run the receiver until SIGTERM or SIGINT.
+
+    Raises:
+        CanaryError: the policy, a secret or an address is faulty.
+    """
+    policy = await asyncio.to_thread(load_policy, path)
+    registry = service_registry()
+    Authority.of(policy).require_closed(options.addresses)
+    async with Receiver.open(policy, registry) as receiver:
+        await web_service(receiver, registry, options, path).run()
+
+
+def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOptions, path: Path) -> Service:
+    """The receiver behind the web shell."""
+    return Service(
+        name="receiver",
+        options=options,
+        registry=registry,
+        routes=routes(receiver, lambda: receiver.authority),
+        reload=partial(receiver.reload, path),
+        status=lambda: _landing(receiver),
+        open_paths=own_authentication(),
+        max_body_bytes=receiver.policy.receiver.max_body,
+    )
+
+
+def _landing(receiver: Receiver) -> dict[str, str]:
+    rollout = receiver.guard.rollout
+    ratio = receiver.reconciler.weight_ratio
+    return {
+        "Service": receiver.policy.service,
+        "Rollout": rollout.id if rollout else "none yet",
+        "State": rollout.state.value if rollout else "idle",
+        "Canary's share": "unknown" if ratio is None else format_ratio(ratio),
+    }

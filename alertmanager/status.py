@@ -1,0 +1,49 @@
+"""Where the rollout stands, as plain data: for the command line, the API and the page."""
+
+from datetime import datetime
+from typing import Any
+
+from canary.rollout import Entry, Rollout
+from canary.times import to_text
+
+
+def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:
+    """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
+    return {
+        "id": rollout.id,
+        "stable": rollout.stable,
+        "canary": rollout.canary,
+        "state": rollout.state.value,
+        "phase": rollout.phase,
+        "phases": [
+            {"traffic_ratio": traffic, "duration_seconds": duration}
+            for traffic, duration in zip(rollout.traffic, rollout.durations_seconds, strict=True)
+        ],
+        "weight_ratio": rollout.weight,
+        "started_at": to_text(rollout.started_at),
+        "phase_started_at": to_text(rollout.phase_started_at),
+        "phase_elapsed_seconds": round(rollout.elapsed_seconds(now), 3),
+        "ended_at": _moment(rollout.ended_at),
+        "rollback_at": _moment(rollout.rollback_at),
+        "cause": rollout.cause,
+        "reason": rollout.reason,
+        "actor": rollout.actor,
+        "steps": sorted(step.value for step in rollout.steps),
+    }
+
+
+def entry_data(entry: Entry) -> dict[str, Any]:
+    """A journal entry as JSON-ready data."""
+    return {
+        "seq": entry.seq,
+        "rollout": entry.rollout,
+        "kind": entry.kind.value,
+        "at": to_text(entry.at),
+        "actor": entry.actor,
+        "reason": entry.reason,
+        "data": dict(entry.data),
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return to_text(moment) if moment else None

@@ -1,0 +1,124 @@
+"""Alertmanager's webhook payload, version 4: strict on what decisions need, blind to everything else."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from canary import names
+from canary.errors import PayloadError
+from canary.times import from_text
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert, as Alertmanager or Prometheus tells it.
+
+    Attributes:
+        starts_at: when it began to fire, by Prometheus' clock; None when unknown.
+    """
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    firing: bool
+    starts_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels.get("alertname", "")
+
+    @property
+    def action(self) -> str:
+        """What it asks for; `none` when it does not say."""
+        return self.labels.get(names.ACTION, "none")
+
+    @property
+    def description(self) -> str:
+        """What people should read about it."""
+        annotations = self.annotations
+        return annotations.get("description") or annotations.get("summary") or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One POST of Alertmanager.
+
+    Attributes:
+        truncated: how many alerts were left out.
+    """
+
+    alerts: tuple[Alert, ...]
+    truncated: int = 0
+
+
+def parse(body: bytes) -> Notification:
+    """Read a payload; keys that are not needed are ignored, whatever they hold.
+
+    Raises:
+        PayloadError: it is not JSON, or not a payload of version 4.
+    """
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise PayloadError("webhook: expected JSON, found something else") from error
+    if not isinstance(data, dict):
+        raise PayloadError(f"webhook: expected a JSON object, found {_kind(data)}")
+    if data.get("version") != "4":
+        raise PayloadError(
+            f'webhook: version: expected "4", found {_shown(data.get("version"))}; '
+            "leave `payload` of Alertmanager's webhook_config at its default"
+        )
+    alerts = data.get("alerts")
+    if not isinstance(alerts, list):
+        raise PayloadError(f"webhook: alerts: expected a list, found {_kind(alerts)}")
+    truncated = data.get("truncatedAlerts", 0)
+    if isinstance(truncated, bool) or not isinstance(truncated, int) or truncated < 0:
+        raise PayloadError(f"webhook: truncatedAlerts: expected a count, found {_shown(truncated)}")
+    return Notification(tuple(_alert(index, alert) for index, alert in enumerate(alerts)), truncated)
+
+
+def _alert(index: int, data: object) -> Alert:
+    where = f"webhook: alerts[{index}]"
+    if not isinstance(data, dict):
+        raise PayloadError(f"{where}: expected an object, found {_kind(data)}")
+    status: Literal["firing", "resolved"] | Any = data.get("status")
+    if status not in ("firing", "resolved"):
+        raise PayloadError(f"{where}.status: expected firing or resolved, found {_shown(status)}")
+    return Alert(
+        labels=_texts(f"{where}.labels", data.get("labels")),
+        annotations=_texts(f"{where}.annotations", data.get("annotations") or {}),
+        firing=status == "firing",
+        starts_at=_moment(f"{where}.startsAt", data.get("startsAt")),
+    )
+
+
+def _texts(where: str, data: object) -> Mapping[str, str]:
+    if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
+        raise PayloadError(f"{where}: expected an object of texts, found {_kind(data)}")
+    return {clean(name): clean(text) for name, text in data.items()}
+
+
+def _moment(where: str, text: object) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return from_text(str(text))
+    except (ValueError, OverflowError) as error:
+        raise PayloadError(f"{where}: expected a moment such as 2026-01-31T12:00:00Z, found {_shown(text)}") from error
+
+
+def clean(text: str) -> str:
+    """The text without what no database or file takes: NUL, halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "nothing"}
+    return kinds.get(type(value), "a number")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return ascii(text[:40] + "…" if len(text) > 40 else text).strip("'\"")

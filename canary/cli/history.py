@@ -1,0 +1,52 @@
+"""`canary history`: what was decided, when, by whom and why."""
+
+import asyncio
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from canary.cli.options import config_file, output_format
+from canary.client import Client
+from canary.policy.load import load_policy
+
+_BOOKKEEPING = ("notified", "step_done")
+
+
+@click.command("history")
+@config_file
+@output_format
+@click.option("--rollout", help="Only this rollout.")
+@click.option("--all", "everything", is_flag=True, help="Also the steps done and the people told.")
+def command(config_file: str, output_format: str, rollout: str | None, everything: bool) -> None:
+    """List what was decided, when, by whom and why."""
+    entries = asyncio.run(_entries(config_file, rollout))
+    if not everything:
+        entries = [entry for entry in entries if entry["kind"] not in _BOOKKEEPING]
+    if output_format == "json":
+        click.echo(json.dumps(entries, indent=2))
+        return
+    table = Table("time (UTC)", "rollout", "what", "by", "why", box=None, header_style="bold", pad_edge=False)
+    for entry in entries:
+        at = str(entry["at"])[:19].replace("T", " ")
+        what = str(entry["kind"]).replace("_", " ") + _detail(entry["data"])
+        # As text, so that nothing an alert says is taken for markup.
+        table.add_row(*(Text(str(cell)) for cell in (at, entry["rollout"], what, entry["actor"], entry["reason"])))
+    Console().print(table)
+
+
+def _detail(data: dict[str, Any]) -> str:
+    detail = data.get("step") or data.get("cause") or data.get("key")
+    if "phase" in data:
+        detail = f"phase {data['phase']}"
+    return f" ({detail})" if detail else ""
+
+
+async def _entries(config_file: str, rollout: str | None) -> list[dict[str, Any]]:
+    async with Client.of(load_policy(config_file)) as client:
+        entries = await client.get("history", **({"rollout": rollout} if rollout else {}))
+    assert isinstance(entries, list)
+    return entries

@@ -1,0 +1,14 @@
+"""`canary hold`: freeze the canary's share."""
+
+import click
+
+from canary.cli import orders
+from canary.cli.options import config_file
+
+
+@click.command("hold")
+@config_file
+@orders.reason
+def command(config_file: str, reason: str) -> None:
+    """Freeze the canary's share until `canary resume`; a rollback stays possible. Cancels a countdown."""
+    orders.give(config_file, "hold", reason=reason)

@@ -1,0 +1,15 @@
+"""`canary promote`: give the canary all traffic."""
+
+import click
+
+from canary.cli import orders
+from canary.cli.options import config_file
+
+
+@click.command("promote")
+@config_file
+@orders.reason
+@orders.force
+def command(config_file: str, reason: str, force: bool) -> None:
+    """Give the canary all customers and end the rollout, whatever phase it is in."""
+    orders.give(config_file, "promote", reason=reason, force=force)

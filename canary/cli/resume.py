@@ -1,0 +1,14 @@
+"""`canary resume`: let a held rollout go on."""
+
+import click
+
+from canary.cli import orders
+from canary.cli.options import config_file
+
+
+@click.command("resume")
+@config_file
+@orders.reason
+def command(config_file: str, reason: str) -> None:
+    """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile."""
+    orders.give(config_file, "resume", reason=reason)
