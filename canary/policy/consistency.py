@@ -9,7 +9,7 @@ from canary.names import ALERTS, KPI_ALERT
 from canary.policy.document import Location
 from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
-from canary.policy.release import CommandRouter
+from canary.policy.release import CommandRouter, NginxRouter
 
 Fault = tuple[Location, str]
 
@@ -127,6 +127,13 @@ def _routers(policy: Policy) -> Iterator[Fault]:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 yield (*at, "testers", "networks"), f"not an address range: {error}"
+        if isinstance(router, NginxRouter):
+            for number, phase in enumerate(policy.phases):
+                if abs(phase.traffic * 100 - round(phase.traffic * 100)) > 1e-6:
+                    yield (
+                        ("phases", number, "traffic"),
+                        f"router {router.name!r} (nginx) divides in whole percents; write one, or use haproxy",
+                    )
         if not isinstance(router, CommandRouter):
             if (router.testers.header or ":").count(":") < 1:
                 yield (*at, "testers", "header"), "expected `Name: value`"

@@ -1,5 +1,6 @@
 """Any other router, by the user's own programs: one that sets the share and one that reads it back."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -28,7 +29,9 @@ class ProgramRouter:
         Raises:
             RouterError: the program failed, or the share that is read back is another one.
         """
-        outcome = await run(self._section.set, timeout_seconds=self._section.timeout, stdin=json.dumps(_wanted(split)))
+        outcome = await run(
+            self._section.set, timeout_seconds=self._section.timeout, stdin=json.dumps(self._wanted(split))
+        )
         if outcome.fault:
             raise RouterError(f"router {self.name}: set: {outcome.fault}")
         observation = await self.read()
@@ -59,6 +62,15 @@ class ProgramRouter:
         """Nothing: the program's router has its own configuration."""
         return {}
 
+    def _wanted(self, split: Split) -> Mapping[str, object]:
+        let_in = split.testers and split.weight_ratio > 0
+        return {
+            "weight": split.weight_ratio,
+            "rollout": split.rollout,
+            "salt": split.salt,
+            "testers": dataclasses.asdict(self._section.testers) if let_in else None,
+        }
+
     def _reading(self, output: str, fault: str) -> Reading:
         if fault:
             return Reading(self.name, None, error=fault)
@@ -74,12 +86,3 @@ class ProgramRouter:
                 self.name, None, error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:200]!r}'
             )
         return Reading(self.name, weight_ratio, salt=salt, testers=testers)
-
-
-def _wanted(split: Split) -> Mapping[str, object]:
-    return {
-        "weight": split.weight_ratio,
-        "rollout": split.rollout,
-        "salt": split.salt,
-        "testers": split.testers and split.weight_ratio > 0,
-    }

@@ -125,9 +125,9 @@ class HAProxyRouter:
         return haproxy_bucket(user_id, split.salt) < Entries.of(split).weight
 
     def snippet(self) -> Mapping[str, str]:
-        """`haproxy.cfg` and the map it starts from, which sends everybody to stable."""
+        """`haproxy.cfg` (or `NAME.cfg`) and the map it starts from, which sends everybody to stable."""
         return {
-            "haproxy.cfg": haproxy_config.render(self._section),
+            f"{self.name}.cfg": haproxy_config.render(self._section),
             Path(self._section.map).name: mapfile.render(Entries(), "none"),
         }
 

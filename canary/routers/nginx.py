@@ -197,8 +197,9 @@ class NginxMarkerRouter:
         return nginx_place(user_id, split.salt) < _percent(split)
 
     def snippet(self) -> Mapping[str, str]:
-        """`canary.conf`, to be included at nginx' http level."""
-        return {"canary.conf": nginx_config.render(self._section)}
+        """`canary.conf` (`canary-NAME.conf` for a router of another name), to be included at nginx' http level."""
+        name = "canary.conf" if self.name == "nginx" else f"canary-{self.name}.conf"
+        return {name: nginx_config.render(self._section)}
 
     async def _put(self, directory: MarkerDirectory, split: Split) -> str:
         """Bring one folder to *split*; what went wrong, or nothing."""

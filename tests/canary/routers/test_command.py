@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import RouterError
+from canary.policy import release
 from canary.policy.release import CommandRouter
 from canary.routers import Split
 from canary.routers.command import ProgramRouter
@@ -24,6 +25,7 @@ def programs(folder: Path, store: str = STORE, show: str = SHOW, **keys: float) 
             kind="command",
             set=(sys.executable, "-c", store, file),
             read=(sys.executable, "-c", show, file),
+            testers=release.Testers(networks=("192.0.2.0/24",), cookie="team=inside"),
             **keys,  # type: ignore[arg-type]  # a test names the policy's keys
         )
     )
@@ -38,7 +40,7 @@ async def test_the_split_goes_in_as_json_and_is_read_back(tmp_path: Path) -> Non
         "weight": 0.5,
         "rollout": "r-7",
         "salt": HALF.salt,
-        "testers": True,
+        "testers": {"networks": ["192.0.2.0/24"], "header": None, "cookie": "team=inside"},
     }
     observation = await router.read()
     assert observation.weight_ratio == 0.5
@@ -47,7 +49,7 @@ async def test_the_split_goes_in_as_json_and_is_read_back(tmp_path: Path) -> Non
     assert await router.check() == []
 
     await router.set_weight(Split("r-7", 0))
-    assert json.loads((tmp_path / "split.json").read_text())["testers"] is False
+    assert json.loads((tmp_path / "split.json").read_text())["testers"] is None
 
 
 async def test_a_program_need_only_print_the_weight(tmp_path: Path) -> None:
