@@ -128,17 +128,19 @@ def _routers(policy: Policy) -> Iterator[Fault]:
             except ValueError as error:
                 yield (*at, "testers", "networks"), f"not an address range: {error}"
         if isinstance(router, NginxRouter):
-            for number, phase in enumerate(policy.phases):
-                if abs(phase.traffic * 100 - round(phase.traffic * 100)) > 1e-6:
-                    yield (
-                        ("phases", number, "traffic"),
-                        f"router {router.name!r} (nginx) divides in whole percents; write one, or use haproxy",
-                    )
+            yield from _whole_percents(policy, router.name)
         if not isinstance(router, CommandRouter):
             if (router.testers.header or ":").count(":") < 1:
                 yield (*at, "testers", "header"), "expected `Name: value`"
             if "=" not in (router.testers.cookie or "="):
                 yield (*at, "testers", "cookie"), "expected `name=value`"
+
+
+def _whole_percents(policy: Policy, router: str) -> Iterator[Fault]:
+    for index, phase in enumerate(policy.phases):
+        if abs(phase.traffic * 100 - round(phase.traffic * 100)) > 1e-6:
+            remedy = "write one, or use haproxy"
+            yield ("phases", index, "traffic"), f"router {router!r} (nginx) divides in whole percents; {remedy}"
 
 
 def _flags(policy: Policy) -> Iterator[Fault]:
