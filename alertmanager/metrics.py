@@ -116,6 +116,10 @@ class _Gauges(Collector):
         self._service = service
         self._snapshot = snapshot
 
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: at registration there is no snapshot yet."""
+        return ()
+
     def collect(self) -> Iterable[Metric]:
         now = self._snapshot()
         rollout = now.rollout
