@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from canary import jsonnet
 from canary.policy.model import Policy
+from canary.yamltext import dump
 from grafana.settings import settings
 
 FOLDER = "Canary"
@@ -43,7 +42,7 @@ def provisioning(policy: Policy) -> dict[str, str]:
                 "access": "proxy",
                 "url": policy.receiver.prometheus,
                 "editable": False,
-                # timeInterval makes $__rate_interval at least four scrapes; manageAlerts lets the list of alerts see ours.
+                # timeInterval: $__rate_interval is four scrapes or more; manageAlerts: the list of alerts sees ours.
                 "jsonData": {
                     "httpMethod": "POST",
                     "manageAlerts": True,
@@ -76,7 +75,7 @@ def provisioning(policy: Policy) -> dict[str, str]:
 
 
 def kubernetes(policy: Policy) -> dict[str, str]:
-    """One ConfigMap per dashboard, as the dashboard sidecar of Grafana's Helm chart and kube-prometheus-stack reads them.
+    """One ConfigMap per dashboard, for the sidecar of Grafana's Helm chart (also in kube-prometheus-stack).
 
     Raises:
         GenerateError: the mixin cannot be evaluated.
@@ -98,16 +97,5 @@ def kubernetes(policy: Policy) -> dict[str, str]:
     }
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes long texts as blocks, so that a person can read the JSON inside a ConfigMap."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
 def _yaml(data: Any) -> str:
-    return _HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=10**6, allow_unicode=True)
+    return _HEADER + dump(data)

@@ -1,0 +1,76 @@
+"""Lint rules on a dashboard's variables."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from grafana.expand import expand, variables_in
+from grafana.promql import fault
+
+_KNOWN = {"datasource", "service", "rollout", "stable", "canary"}
+_LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+), *(?P<label>\w+)\)")
+
+
+def selector_and_label(query: str) -> tuple[str, str]:
+    """The parts of `label_values(selector, label)`.
+
+    Raises:
+        ValueError: the query is not of this form.
+    """
+    match = _LABEL_VALUES.fullmatch(query)
+    if match is None:
+        raise ValueError(f"expected label_values(selector, label), found {query!r}")
+    return match["selector"], match["label"]
+
+
+def _variables(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(dashboard["templating"]["list"])
+
+
+def _datasource(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    found = [variable for variable in _variables(dashboard) if variable["type"] == "datasource"]
+    if [(variable["name"], variable["label"], variable["query"]) for variable in found] != [
+        ("datasource", "Data source", "prometheus")
+    ]:
+        yield "variables", "expected one data source variable named datasource, labelled `Data source`, for Prometheus"
+
+
+def _label_promql(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for variable in _variables(dashboard):
+        if variable["type"] != "query":
+            continue
+        try:
+            selector, _ = selector_and_label(variable["query"])
+        except ValueError as error:
+            yield f"variable {variable['name']}", str(error)
+            continue
+        if wrong := fault(expand(selector, dict.fromkeys(_KNOWN, "x"))):
+            yield f"variable {variable['name']}", wrong
+        if variable.get("datasource", {}).get("uid") != "${datasource}":
+            yield f"variable {variable['name']}", "expected the data source ${datasource}"
+
+
+def _reload(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for variable in _variables(dashboard):
+        if variable["type"] == "query" and variable.get("refresh") != 2:
+            yield f"variable {variable['name']}", "expected refresh: 2, so that it follows the time range"
+
+
+def _order(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A variable may use only those before it; the dashboard may use only those that exist."""
+    seen: set[str] = set()
+    for variable in _variables(dashboard):
+        uses = variables_in(variable["query"]) | variables_in(variable.get("datasource", {}).get("uid", ""))
+        if missing := uses - seen:
+            yield f"variable {variable['name']}", f"uses {', '.join(sorted(missing))} before it is there"
+        seen.add(variable["name"])
+    if missing := _KNOWN - seen:
+        yield "variables", f"expected {', '.join(sorted(missing))}"
+
+
+RULES: dict[str, Callable[[dict[str, Any]], Iterator[tuple[str, str]]]] = {
+    "template-datasource-rule": _datasource,
+    "template-label-promql-rule": _label_promql,
+    "template-on-time-change-reload-rule": _reload,
+    "house-variable-order-rule": _order,
+}
