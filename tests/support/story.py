@@ -32,6 +32,7 @@ class Story(Series):
 
     def __init__(self, service: str, ends_at: float, rollout: str = "2026-11-24-v2.0", seed: int = 7) -> None:
         super().__init__(service, ends_at - END * 60 + np.arange(0, END * 60 + 1, STEP_SECONDS, dtype=np.float64))
+        self.ends_at = ends_at
         self.rollout = rollout
         self._random = np.random.default_rng(seed)
         self._minute = (self.times - self.times[0]) / 60
