@@ -204,7 +204,8 @@ class HAProxyRouter:
             level = await socket.ask("show cli level")
             await self._entries(socket)
         except RouterError as error:
-            return [Finding(where, str(error), "the share could not be changed")]
+            problem = str(error).removeprefix(f"HAProxy socket {socket.address}: ")
+            return [Finding(where, problem, "until it answers, its share cannot be changed")]
         if level != "admin":
             return [
                 Finding(

@@ -1,5 +1,6 @@
 """A real nginx that runs the configuration which `canary generate` writes."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -58,11 +59,16 @@ class Nginx:
         self.router = NginxMarkerRouter(self.section)
         for name, text in self.router.snippet().items():
             (folder / name).write_text(text)
-        user = "user root;" if Path("/proc/self").owner() == "root" else ""
-        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, extra=extra, user=user))
+        (folder / "nginx.conf").write_text(self.main(folder, extra))
         self._program = Program(
             ["nginx", "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"], folder / "nginx.log"
         )
+
+    @staticmethod
+    def main(folder: Path, extra: str = "") -> str:
+        """A main configuration that keeps to *folder* and includes its `canary.conf`."""
+        user = "user root;" if os.geteuid() == 0 else ""
+        return _MAIN.format(folder=folder, extra=extra, user=user)
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
