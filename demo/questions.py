@@ -27,6 +27,15 @@ class Questions:
         alerts = [alert for alert in data.get("alerts", []) if alert["state"] == "firing"]
         return {alert["labels"]["alertname"]: alert["labels"].get("action", "none") for alert in alerts}
 
+    async def value(self, query: str) -> float | None:
+        """The value of a query's first result now; nothing when it has none.
+
+        Raises:
+            RemoteError: Prometheus did not answer.
+        """
+        data = await self._get("query", {"query": query})
+        return next((float(series["value"][1]) for series in data.get("result", [])), None)
+
     async def first_time(self, query: str, since: datetime, until: datetime) -> datetime | None:
         """When a query first had a result, to half a second; nothing when it never had.
 

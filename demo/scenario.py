@@ -70,6 +70,7 @@ class Story:
             f"customers come in, {self._customers.rate_per_second:g} a second, all served by {STABLE}"
         ):
             await self._clock.sleep(WARM_UP_SECONDS)
+            await self._stack.seen()
         with self._screen.step(f"canary start --canary {CANARY} --stable {STABLE}"):
             await self._stack.canary("start", "--canary", CANARY, "--stable", STABLE)
         deadline = self._clock.monotonic() + patience + self._usual_seconds(fault_after)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import shutil
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -19,7 +19,7 @@ from canary.policy import Policy, load_policy
 from canary.routers import Router, routers_of
 from demo import daemon, policy
 from demo.places import Places
-from demo.processes import Processes, find_program
+from demo.processes import READY_SECONDS, Processes, find_program
 from demo.questions import Questions
 from demo.screen import Screen
 from demo.store import create_schema, open_engine
@@ -27,6 +27,8 @@ from demo.team import Team
 
 STABLE = "v1.0"
 CANARY = "v2.0"
+
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,23 @@ class Stack:
         if process.returncode:
             raise ProcessError(f"canary {name}: expected exit status 0, found {process.returncode}; it said:\n{text}")
         return text
+
+    async def seen(self) -> None:
+        """Wait until Prometheus has seen every part that it scrapes.
+
+        Raises:
+            ProcessError: it has not in time.
+        """
+        parts = 4  # both shops, exporter, receiver
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS):
+                while await self.questions.value("sum(up)") != parts:
+                    await asyncio.sleep(_POLL_SECONDS)
+                return
+        raise ProcessError(
+            f"prometheus: expected it to reach {parts} parts within {READY_SECONDS:g}s, "
+            f"found {await self.questions.value('sum(up)') or 0:g}; its targets: {self.places.url('prometheus')}/targets"
+        )
 
     async def set_faults(self, **faults: float) -> None:
         """Make the canary worse, or well again."""

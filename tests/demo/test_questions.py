@@ -57,6 +57,12 @@ async def test_only_firing_alerts_are_told_with_their_action(questions: Question
     assert await questions.firing() == {"Always": "rollback"}
 
 
+async def test_a_value_is_a_number_or_nothing(questions: Questions) -> None:
+    """A query has one value, or none when nothing matches."""
+    assert await questions.value("vector(7)") == 7
+    assert await questions.value("nothing_has_this_name") is None
+
+
 async def test_the_first_time_of_a_result_is_found(questions: Questions) -> None:
     """What has become true has a first time within the span; what never was has none."""
     since = SystemClock().now() - timedelta(seconds=30)
