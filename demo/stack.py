@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import shutil
 import sys
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -213,14 +213,14 @@ class Stack:
             ProcessError: it has not in time.
         """
         parts = 4  # both shops, exporter, receiver
-        with suppress(TimeoutError):
-            async with asyncio.timeout(READY_SECONDS):
-                while await self.questions.value("sum(up)") != parts:
-                    await asyncio.sleep(_POLL_SECONDS)
+        for _ in range(round(READY_SECONDS / _POLL_SECONDS)):
+            seen = await self.questions.value("sum(up)") or 0
+            if seen == parts:
                 return
+            await asyncio.sleep(_POLL_SECONDS)
         raise ProcessError(
-            f"prometheus: expected it to reach {parts} parts within {READY_SECONDS:g}s, "
-            f"found {await self.questions.value('sum(up)') or 0:g}; its targets: {self.places.url('prometheus')}/targets"
+            f"prometheus: expected it to reach {parts} parts within {READY_SECONDS:g}s, found {seen:g}; "
+            f"see {self.places.url('prometheus')}/targets"
         )
 
     async def set_faults(self, **faults: float) -> None:
