@@ -118,7 +118,10 @@ class HAProxyRouter:
         """Unreachable or too weak sockets, a missing map, a file that does not match or cannot be written."""
         by_socket = await asyncio.gather(*(self._check_socket(socket) for socket in self._sockets))
         findings = [finding for findings in by_socket for finding in findings]
-        return findings + (await asyncio.to_thread(self._check_file) if self._section.write_map else [])
+        if self._section.write_map:
+            in_force = (await self.read()).weight_ratio
+            findings += await asyncio.to_thread(self._check_file, in_force)
+        return findings
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
@@ -225,24 +228,33 @@ class HAProxyRouter:
             ]
         return []
 
-    def _check_file(self) -> list[Finding]:
+    def _check_file(self, in_force: float | None) -> list[Finding]:
         path = Path(self._section.map)
         where = f"router {self.name}: {path}"
+        findings = []
         try:
-            mapfile.read(path)
+            written = mapfile.read(path).weight / 10_000
         except (OSError, ValueError) as error:
             return [Finding(where, f"cannot be read ({error})", "install the generated map file there")]
+        if in_force is not None and written != in_force:
+            findings.append(
+                Finding(
+                    where,
+                    f"says {written * 100:.10g}%, but {in_force * 100:.10g}% is in force: a reload would change it",
+                    "leave the file to the receiver, which writes both",
+                )
+            )
         try:
             mapfile.probe(path.parent)
         except OSError as error:
-            return [
+            findings.append(
                 Finding(
                     where,
                     f"a new file cannot be written beside it ({error.strerror})",
                     "give this user the folder, so that a reload of HAProxy keeps the share",
                 )
-            ]
-        return []
+            )
+        return findings
 
 
 def _parse(answer: str) -> Entries:

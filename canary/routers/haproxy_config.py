@@ -23,12 +23,14 @@ defaults
     timeout server 60s
     timeout http-keep-alive 75s
     retries 2
-    retry-on conn-failure
+    retry-on conn-failure empty-response
     option redispatch 1
     option forwardfor
 
 frontend shop
     bind {listen}
+    # A request that may have had an effect is never sent twice.
+    http-request disable-l7-retry unless METH_GET
 {user}
 
     http-request set-var(txn.canary_weight) str(weight),map_str_int({map},0)
@@ -98,7 +100,8 @@ def render(section: HaproxyRouter) -> str:
 
 def _bind(socket: str) -> str:
     if socket.startswith("tcp:"):
-        return f"ipv4@{socket.removeprefix('tcp:')}"
+        address = socket.removeprefix("tcp:")
+        return f"{'ipv6' if address.startswith('[') else 'ipv4'}@{address}"
     return f"{socket} mode 660"
 
 

@@ -63,6 +63,7 @@ class MarkerDirectory:
         if Observation((self.reading(),)).agrees(split):
             return
         self._make()
+        before = self._active.readlink().name if self._active.is_symlink() else ""
         step = Path(tempfile.mkdtemp(prefix=f"{split.salt}-{_percent(split)}-", dir=self._steps))
         try:
             for marker in _markers(split):
@@ -75,7 +76,8 @@ class MarkerDirectory:
             shutil.rmtree(step, ignore_errors=True)
             step.with_suffix(".link").unlink(missing_ok=True)
             raise
-        self._prune(step)
+        # nginx may be looking through the link that was just replaced: what it led to goes at the next change.
+        self._prune({step.name, before})
 
     def reading(self) -> Reading:
         """What is in force: the markers that nginx finds behind the link."""
@@ -140,9 +142,9 @@ class MarkerDirectory:
         finally:
             os.close(descriptor)
 
-    def _prune(self, keep: Path) -> None:
+    def _prune(self, keep: set[str]) -> None:
         for step in self._steps.iterdir():
-            if step != keep:
+            if step.name not in keep:
                 shutil.rmtree(step, ignore_errors=True)
 
 

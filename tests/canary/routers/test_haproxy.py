@@ -173,6 +173,18 @@ async def test_a_file_that_cannot_be_written_is_an_error(make_haproxy: MakeHAPro
     assert any("install the generated map file" in finding.remedy for finding in await haproxy.router.check())
 
 
+async def test_a_file_that_says_something_else_is_found(make_haproxy: MakeHAProxy) -> None:
+    """A file that was changed by other hands would change the share at the next reload: the check says so."""
+    haproxy = make_haproxy()
+    await haproxy.start()
+    await haproxy.router.set_weight(CLOSED)
+    haproxy.map.write_text("weight 5000\n")
+
+    findings = await haproxy.router.check()
+
+    assert ["says 50%, but 0% is in force" in finding.problem for finding in findings] == [True]
+
+
 async def test_a_remote_haproxys_file_stays_closed(make_haproxy: MakeHAProxy) -> None:
     """With `write_map: no` only the runtime changes, so that a restart there begins on stable."""
     haproxy = make_haproxy(write_map=False)

@@ -2,16 +2,19 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from canary.bucket import nginx_bucket, nginx_order
 from canary.errors import RouterError
 from canary.policy.release import NginxRouter
-from canary.routers import Split
-from canary.routers.nginx import NginxMarkerRouter
+from canary.routers import Observation, Split
+from canary.routers.nginx import MarkerDirectory, NginxMarkerRouter
 from tests.support.nginx import Nginx
 from tests.support.traffic import Customer, Upstream
 
@@ -121,8 +124,56 @@ async def test_only_what_changes_is_written(tmp_path: Path) -> None:
     await router.set_weight(FIVE)
     assert (tmp_path / "active").readlink() == first
 
-    await router.set_weight(HALF)
-    assert [f"steps/{step.name}" for step in (tmp_path / "steps").iterdir()] == [str((tmp_path / "active").readlink())]
+    for weight_ratio in (0.25, 0.5, 1):
+        await router.set_weight(Split("r-7", weight_ratio))
+    kept = [step.name.split("-")[1] for step in (tmp_path / "steps").iterdir()]
+    assert sorted(kept) == ["100", "50"]
+
+
+async def test_no_moment_without_markers(tmp_path: Path) -> None:
+    """While the share goes up and down, a user of the smallest share is on the canary at every single look."""
+    router = markers(tmp_path)
+    await router.set_weight(FIVE)
+    marker = tmp_path / "active" / f"{nginx_order(FIVE.salt)[0]:02d}"
+    leaving = threading.Event()
+
+    def look() -> tuple[int, int]:
+        looks = misses = 0
+        while not leaving.is_set():
+            looks += 1
+            misses += not os.path.exists(marker)  # noqa: PTH110  # as quick as can be
+        return looks, misses
+
+    looking = asyncio.create_task(asyncio.to_thread(look))
+    for _ in range(30):
+        for weight_ratio in (0.25, 0.5, 0.05):
+            await router.set_weight(Split("r-7", weight_ratio))
+    leaving.set()
+    looks, misses = await looking
+
+    assert looks > 1000
+    assert misses == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    weights=st.lists(st.integers(0, 100), min_size=1, max_size=6), rollouts=st.lists(st.sampled_from("abc"), min_size=6)
+)
+def test_any_sequence_ends_where_it_was_sent(
+    tmp_path_factory: pytest.TempPathFactory, weights: list[int], rollouts: list[str]
+) -> None:
+    """Whatever came before, the markers are exactly those of the last split."""
+    directory = MarkerDirectory(tmp_path_factory.mktemp("markers"))
+    for weight, rollout in zip(weights, rollouts, strict=False):
+        split = Split(rollout, weight / 100)
+        if weight:
+            directory.open(split)
+        else:
+            directory.close()
+
+        reading = directory.reading()
+        assert Observation((reading,)).agrees(split)
+        assert reading.error == ""
 
 
 async def test_strange_markers_do_not_agree(tmp_path: Path) -> None:
