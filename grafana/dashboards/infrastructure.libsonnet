@@ -59,7 +59,7 @@ local words = import '../lib/words.libsonnet';
     }),
   ],
 
-  local databases = [
+  local connections = if s.connectionErrors == '' then [] else [
     panels.timeseries({
       title: 'Failed database connections by version',
       description: 'Requests that found the order database out of reach, as the shop counts them. The canary rolls back at ' + s.critical.connections.text + ' within ' + s.window + '.',
@@ -68,6 +68,9 @@ local words = import '../lib/words.libsonnet';
       queries: signals.connectionErrors,
       unit: 'short',
     }),
+  ],
+
+  local databases = connections + [
     panels.timeseries({
       title: 'Time to read the order database',
       description: 'How long one refresh of the exporter takes, which is how long the database takes to answer.',

@@ -19,21 +19,25 @@ STORY_ENDS_AT = 1_764_000_000.0
 
 @pytest.fixture(scope="session")
 def policy() -> Policy:
+    """The house's own policy."""
     return load_policy(ROOT / "canary.yaml")
 
 
 @pytest.fixture(scope="session")
 def dashboards(policy: Policy) -> dict[str, dict[str, Any]]:
+    """What is generated from it."""
     return {name: json.loads(text) for name, text in generate.dashboards(policy).items()}
 
 
 @pytest.fixture(scope="session")
 def story(policy: Policy) -> Story:
+    """A rollout that went wrong."""
     return Story(policy.service, STORY_ENDS_AT)
 
 
 @pytest.fixture(scope="session")
 def prometheus(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A server that holds the story."""
     history = tmp_path_factory.mktemp("story") / "story.om"
     story.write(history)
     with Prometheus(history=history) as server:

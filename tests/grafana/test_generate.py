@@ -1,0 +1,224 @@
+"""What is generated from a policy."""
+
+import copy
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import grafana
+from canary import names
+from canary.errors import GenerateError
+from canary.policy.kpis import Mean, Success
+from canary.policy.model import Policy
+from canary.policy.orders import Event, Replica
+from grafana import generate
+from grafana.lint import lint, panels
+from tests.support.grafana_schema import faults
+
+_COLOURS = {"stable": "#0072B2", "canary": "#E69F00"}
+
+
+def _queries(dashboard: dict[str, Any]) -> str:
+    return "\n".join(target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", []))
+
+
+def _all(policy: Policy) -> dict[str, dict[str, Any]]:
+    return {name: json.loads(text) for name, text in generate.dashboards(policy).items()}
+
+
+def test_the_same_policy_gives_the_same_bytes(policy: Policy) -> None:
+    """Generating twice changes nothing, so that a diff shows only what the policy changed."""
+    assert generate.dashboards(policy) == generate.dashboards(copy.deepcopy(policy))
+
+
+def test_numbers_are_written_as_people_write_them(policy: Policy) -> None:
+    """No number shows how a computer stores a tenth."""
+    text = "".join(generate.dashboards(policy).values())
+
+    assert not re.search(r"\d\.\d*(0{6}|9{6})\d", text)
+
+
+def test_the_uids_are_those_that_alerts_link_to(dashboards: dict[str, dict[str, Any]]) -> None:
+    """Every dashboard has the stable id of the contract, and no other."""
+    assert {dashboard["uid"] for dashboard in dashboards.values()} == set(names.DASHBOARD_UIDS.values())
+
+
+def test_stable_and_canary_keep_their_colours(dashboards: dict[str, dict[str, Any]]) -> None:
+    """A line named stable or canary has the same colour on every graph of every dashboard."""
+    seen = []
+
+    for dashboard in dashboards.values():
+        for panel in dashboard["panels"]:
+            colours = {
+                rule["matcher"]["options"]: prop["value"]["fixedColor"]
+                for rule in panel.get("fieldConfig", {}).get("overrides", [])
+                for prop in rule["properties"]
+                if rule["matcher"]["id"] == "byFrameRefID" and prop["id"] == "color"
+            }
+            for target in panel.get("targets", []):
+                role = target["legendFormat"].split(" ")[0]
+                if role in _COLOURS and "day before" not in target["legendFormat"]:
+                    seen.append(colours[target["refId"]] == _COLOURS[role])
+
+    assert len(seen) > 20
+    assert all(seen)
+
+
+def test_every_queried_metric_is_known(policy: Policy, dashboards: dict[str, dict[str, Any]]) -> None:
+    """No query names a series of ours that the contract does not have."""
+    known = {value for value in vars(names).values() if isinstance(value, str)}
+    known |= {names.event_total(event) for event in policy.database.events}
+    known |= {names.kpi_gauge(kpi) for kpi in policy.kpis}
+    asked = set(re.findall(r"\b(?:canary|shop)_\w+", "\n".join(map(_queries, dashboards.values()))))
+
+    assert {re.sub(r"_bucket$", "", name) for name in asked} <= known
+
+
+def test_links_carry_variables_and_time(dashboards: dict[str, dict[str, Any]]) -> None:
+    """From one dashboard to the others, service, rollout and time stay as they are."""
+    for dashboard in dashboards.values():
+        (link,) = dashboard["links"]
+        assert (link["includeVars"], link["keepTime"], link["tags"]) == (True, True, ["kpi-canary"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"preset": "haproxy"},
+        {"histograms": "native"},
+        {"process_selector": 'job="shop"', "selector": 'job="shop"', "node_selector": 'instance="10.0.1.20:9100"'},
+        {"version_label": "release", "endpoint_label": "route", "status_label": "code"},
+        {"connection_errors": ""},
+    ],
+)
+def test_other_signals_are_drawn_as_well(policy: Policy, change: dict[str, Any]) -> None:
+    """HAProxy's series, native histograms, own labels and selectors all give clean dashboards."""
+    other = dataclasses.replace(policy, signals=dataclasses.replace(policy.signals, **change))
+
+    found = [fault for name, dashboard in _all(other).items() for fault in [*lint(name, dashboard), *faults(dashboard)]]
+
+    assert found == []
+
+
+def test_haproxys_series_are_asked_by_backend(policy: Policy) -> None:
+    """With the HAProxy preset no query asks for the application's series."""
+    other = dataclasses.replace(policy, signals=dataclasses.replace(policy.signals, preset="haproxy"))
+
+    asked = _queries(_all(other)["canary-rollout.json"])
+
+    assert 'haproxy_backend_http_responses_total{proxy="canary", code="5xx"}' in asked
+    assert "http_request" not in asked
+
+
+def test_a_users_own_kpi_gets_its_band_and_its_trend(policy: Policy) -> None:
+    """A KPI added to the policy appears on both dashboards without further work."""
+    own = Success(kind="success", of="payments", tolerance=0.02, action="rollback")
+    other = dataclasses.replace(policy, kpis={**policy.kpis, "refund_free_rate": own})
+
+    found = _all(other)
+
+    assert "Refund free rate: change against stable" in {
+        panel["title"] for panel in panels(found["canary-rollout.json"])
+    }
+    assert "Refund free rate" in {panel["title"] for panel in panels(found["canary-business.json"])}
+    assert [fault for name, dashboard in found.items() for fault in lint(name, dashboard)] == []
+
+
+def test_where_more_is_worse_the_tolerated_change_is_above(policy: Policy) -> None:
+    """The line of tolerance lies on the side that hurts."""
+    slow = Mean(kind="mean", of="orders", better="lower", tolerance=0.1)
+    other = dataclasses.replace(policy, kpis={"checkout_time": slow})
+
+    bands = next(
+        panel for panel in panels(_all(other)["canary-rollout.json"]) if panel["title"].startswith("Checkout time")
+    )
+    limit = next(target["expr"] for target in bands["targets"] if target["legendFormat"] == "tolerated")
+
+    assert not limit.startswith("-")
+
+
+def test_a_policy_without_shares_or_orders_still_gives_dashboards(policy: Policy) -> None:
+    """A shop that only averages something, from one table of its own, gets clean dashboards."""
+    events = {"tickets": Event(table="tickets", value="price")}
+    other = dataclasses.replace(
+        policy,
+        kpis={"ticket_price": Mean(kind="mean", of="tickets")},
+        database=dataclasses.replace(policy.database, events=events, replica=Replica()),
+    )
+
+    found = [fault for name, dashboard in _all(other).items() for fault in [*lint(name, dashboard), *faults(dashboard)]]
+
+    assert found == []
+
+
+def test_a_shop_that_counts_no_connection_errors_has_no_panel_for_them(policy: Policy) -> None:
+    """Without a name of a counter nothing is asked, rather than everything."""
+    other = dataclasses.replace(policy, signals=dataclasses.replace(policy.signals, connection_errors=""))
+
+    titles = {panel["title"] for panel in panels(_all(other)["canary-infrastructure.json"])}
+
+    assert "Replication lag" in titles
+    assert "Failed database connections by version" not in titles
+
+
+def test_every_name_in_the_policy_reaches_promql_unharmed(policy: Policy) -> None:
+    """The queries are written for the policy's service by variable, never with its name inside."""
+    other = dataclasses.replace(policy, service="another-shop")
+
+    assert "another-shop" not in "".join(generate.dashboards(other).values())
+
+
+def test_a_fault_in_the_mixin_is_told_with_its_place(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What jsonnet says about a missing value reaches the user."""
+    monkeypatch.setattr(generate, "settings", lambda _: {})
+
+    with pytest.raises(GenerateError, match=r"main\.jsonnet.*must provide"):
+        generate.dashboards(policy)
+
+
+def test_the_provisioning_is_what_grafana_reads(policy: Policy) -> None:
+    """The data source points at the policy's Prometheus; the provider loads the folder once and for all."""
+    files = {name: yaml.safe_load(text) for name, text in generate.provisioning(policy).items()}
+
+    (source,) = files["datasources/kpi-canary.yaml"]["datasources"]
+    (provider,) = files["dashboards/kpi-canary.yaml"]["providers"]
+
+    assert (source["type"], source["url"], source["access"]) == ("prometheus", policy.receiver.prometheus, "proxy")
+    assert source["jsonData"]["timeInterval"] == "5s"
+    assert (provider["type"], provider["folder"], provider["allowUiUpdates"]) == ("file", "Canary", False)
+    assert provider["options"]["path"] == generate.DASHBOARDS_PATH
+    assert all(content["apiVersion"] == 1 for content in files.values())
+
+
+def test_the_config_maps_hold_the_dashboards_for_the_sidecar(policy: Policy) -> None:
+    """Each ConfigMap has the sidecar's label, stays under its limit, and holds the very same JSON."""
+    plain = generate.dashboards(policy)
+
+    for text in generate.kubernetes(policy).values():
+        resource = yaml.safe_load(text)
+        ((name, content),) = resource["data"].items()
+        assert (resource["apiVersion"], resource["kind"]) == ("v1", "ConfigMap")
+        assert resource["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert re.fullmatch(r"[a-z0-9-]{1,63}", resource["metadata"]["name"])
+        assert content == plain.pop(name)
+        assert len(text.encode()) < 1024 * 1024
+
+    assert plain == {}
+
+
+def test_the_jsonnet_is_in_form() -> None:
+    """jsonnetfmt has nothing to change."""
+    files = sorted(Path(grafana.__file__).parent.rglob("*.*sonnet"))
+    jsonnetfmt = shutil.which("jsonnetfmt")
+    assert jsonnetfmt, "jsonnetfmt is not installed (Debian: apt-get install jsonnet)"
+
+    result = subprocess.run([jsonnetfmt, "--test", *map(str, files)], check=False, capture_output=True, text=True)
+
+    assert (result.returncode, result.stderr) == (0, "")
