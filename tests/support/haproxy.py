@@ -41,19 +41,20 @@ class HAProxy:
         self._program = Program(["haproxy", "-W", "-db", "-f", folder / "haproxy.cfg"], folder / "haproxy.log")
 
     async def start(self) -> None:
-        """Start it and wait until its socket and its front answer."""
+        """Start it and wait until its socket and its front answer, and its master takes signals."""
+        before = self._loadings()
 
         async def ready() -> bool:
             observation = await self.router.read()
-            return observation.weight_ratio is not None and await listens(self.port)
+            return observation.weight_ratio is not None and await listens(self.port) and self._loadings() > before
 
         await self._program.start(ready)
 
     async def reload(self) -> None:
         """Reload it as an administrator would, and wait until the new worker has taken over."""
-        before = self._program.log().count("Loading success")
+        before = self._loadings()
         self._program.send_signal(signal.SIGUSR2)
-        await eventually(lambda: self._program.log().count("Loading success") > before, "HAProxy's reload")
+        await eventually(lambda: self._loadings() > before, "HAProxy's reload")
 
     async def restart(self) -> None:
         """Stop it and start it again."""
@@ -63,3 +64,7 @@ class HAProxy:
     def stop(self) -> None:
         """Stop it."""
         self._program.stop()
+
+    def _loadings(self) -> int:
+        """How often its master has reported that a worker took over; before that it is deaf to signals."""
+        return self._program.log().count("Loading success")

@@ -123,6 +123,26 @@ async def test_a_share_changed_behind_our_back_is_seen(make_haproxy: MakeHAProxy
     assert (await haproxy.router.read()).agrees(FIVE)
 
 
+async def test_another_rollouts_users_never_get_the_old_share(
+    make_haproxy: MakeHAProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two rollouts the canary is closed before the salt changes, and opened after."""
+    haproxy = make_haproxy()
+    await haproxy.start()
+    await haproxy.router.set_weight(HALF)
+    done: list[tuple[str, int]] = []
+    change = haproxy.router._set
+
+    async def record(socket: RuntimeSocket, key: str, number: int) -> None:
+        done.append((key, number))
+        await change(socket, key, number)
+
+    monkeypatch.setattr(haproxy.router, "_set", record)
+    await haproxy.router.set_weight(Split("r-8", 0.25))
+
+    assert done == [("weight", 0), ("salt", Split("r-8", 0).salt), ("testers", 1), ("weight", 2500)]
+
+
 async def test_another_map_than_haproxys_is_an_error(make_haproxy: MakeHAProxy) -> None:
     """A map that HAProxy does not know is never taken for a share of 0."""
     haproxy = make_haproxy()
