@@ -25,6 +25,7 @@ REASON: Final = "reason"
 METRIC: Final = "metric"
 SCOPE: Final = "scope"
 LIMIT: Final = "limit"
+DRILL_LABEL: Final = "drill"
 OTHER: Final = "other"
 """Label value that takes what would make a label unbounded."""
 
@@ -100,6 +101,7 @@ CONVERGING_SINCE_TIMESTAMP_SECONDS: Final = "canary_converging_since_timestamp_s
 NOTIFICATIONS_TOTAL: Final = "canary_notifications_total"
 WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: Final = "canary_watchdog_last_seen_timestamp_seconds"
 ROUTER_DRIFT_TOTAL: Final = "canary_router_drift_total"
+DRILL_REQUESTED: Final = "canary_drill_requested"
 DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_drill_last_success_timestamp_seconds"
 
 LABELS: Final[dict[str, tuple[str, ...]]] = {
@@ -115,11 +117,13 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_TOLERANCE: (KPI,),
     KPI_FROZEN: (KPI,),
     KPI_JUDGED: (KPI,),
+    BLIND: (REASON,),
     EXPORTER_ERRORS_TOTAL: (ERROR,),
     RECONCILED_ROWS_TOTAL: (EVENT,),
     CORRECTIONS_TOTAL: (EVENT,),
     ROLLOUT_INFO: (ROLLOUT, STABLE, CANARY),
     ROLLOUT_STATE: (STATE,),
+    DRILL_REQUESTED: (DRILL_LABEL,),
     ROLLOUT_EVENT_TIMESTAMP_SECONDS: (ROLLOUT, EVENT),
     TRAFFIC_RATIO: (ROLE,),
     TRAFFIC_TARGET_RATIO: (ROLE,),
@@ -151,6 +155,7 @@ ROLLBACK_NOT_CONVERGED: Final = "CanaryRollbackNotConverged"
 ROLLED_BACK: Final = "CanaryRolledBack"
 EXPORTER_DOWN: Final = "CanaryExporterDown"
 RECEIVER_DOWN: Final = "CanaryReceiverDown"
+DRILL: Final = "CanaryDrill"
 DRILL_OVERDUE: Final = "CanaryDrillOverdue"
 WATCHDOG: Final = "CanaryWatchdog"
 PHASE_COMPLETE: Final = "CanaryPhaseComplete"
@@ -160,7 +165,7 @@ ALERTS: Final = frozenset(
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE, OUT_OF_RANGE,
         BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK,
-        EXPORTER_DOWN, RECEIVER_DOWN, DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE,
+        EXPORTER_DOWN, RECEIVER_DOWN, DRILL, DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE,
     }
 )  # fmt: skip
 """Every alert that may be generated."""

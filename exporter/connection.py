@@ -1,0 +1,262 @@
+"""One read-only session with the order database: asynchronous where there is a driver, in a thread otherwise."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from canary.database import shown, translated
+from canary.errors import DatabaseError, DatabaseUnavailableError
+from exporter.dialects import Dialect
+
+T = TypeVar("T")
+Row = Sequence[Any]
+
+APPLICATION_NAME = "kpi-canary"
+_CONNECT_SECONDS = 5
+_GRACE_SECONDS = 2.0
+"""How much longer than the database's own limit we wait before giving the connection up."""
+
+_ASYNCHRONOUS = ("aiosqlite", "asyncpg", "asyncmy")
+
+
+class Session(Protocol):
+    """What the exporter asks of a database: one statement at a time."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this database writes times."""
+        ...
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """All rows of a statement.
+
+        Raises:
+            DatabaseError: one of its kinds; after `DatabaseUnavailableError` the next call connects anew.
+        """
+        ...
+
+    async def run(self, look: Callable[[sa.Connection], T]) -> T:
+        """What a function finds through a synchronous connection, such as an inspection.
+
+        Raises:
+            DatabaseError: as `rows`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+def open_session(url: URL, statement_timeout_seconds: float, timezone: str = "UTC") -> Session:
+    """A session that connects at its first question.
+
+    Args:
+        timezone: zone of times that are stored without one, where the database itself can turn them into UTC.
+
+    Raises:
+        DatabaseUnavailableError: the driver that the URL names is not installed.
+    """
+    asynchronous = url.get_driver_name() in _ASYNCHRONOUS
+    try:
+        if asynchronous:
+            return AsyncSession(url, statement_timeout_seconds, timezone)
+        return ThreadSession(url, statement_timeout_seconds, timezone)
+    except (ImportError, SQLAlchemyError) as error:
+        raise DatabaseUnavailableError(
+            f"database.url: no driver for {url.drivername}; install its SQLAlchemy dialect beside kpi-canary"
+        ) from error
+
+
+class AsyncSession:
+    """A session on an asynchronous driver."""
+
+    def __init__(self, url: URL, statement_timeout_seconds: float, timezone: str) -> None:
+        self._url = url
+        self._limit = statement_timeout_seconds
+        self._deadline = float("inf")
+        self._greetings = _greetings(url.get_backend_name(), statement_timeout_seconds, timezone)
+        options = _options(url, statement_timeout_seconds, timezone)
+        self._engine = create_async_engine(url, connect_args=options, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        self.dialect = Dialect(self._engine.dialect.name)
+        self._connection: AsyncConnection | None = None
+        if self.dialect.name == "sqlite":
+            sa.event.listen(self._engine.sync_engine, "connect", self._guard_sqlite)
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """All rows of a statement."""
+
+        async def ask(connection: AsyncConnection) -> Sequence[Row]:
+            return (await connection.execute(statement, parameters or {})).all()
+
+        return await self._guarded(ask)
+
+    async def run(self, look: Callable[[sa.Connection], T]) -> T:
+        """What a function finds through a synchronous connection."""
+
+        async def ask(connection: AsyncConnection) -> T:
+            return await connection.run_sync(look)
+
+        return await self._guarded(ask)
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._drop()
+        await self._engine.dispose()
+
+    async def _guarded(self, ask: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS if self._connection is None else None):
+                connection = await self._connected()
+            self._deadline = time.monotonic() + self._limit
+            async with asyncio.timeout(self._limit + _GRACE_SECONDS):
+                return await ask(connection)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            ours = translated(error, self._url)
+            kept = isinstance(error, sa.exc.DBAPIError) and not error.connection_invalidated
+            if not kept or isinstance(ours, DatabaseUnavailableError):
+                await self._drop()
+            if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+                raise DatabaseUnavailableError(str(ours)) from error
+            raise ours from error
+        except asyncio.CancelledError:
+            await self._drop()
+            raise
+
+    async def _connected(self) -> AsyncConnection:
+        if self._connection is None:
+            connection = await self._engine.connect()
+            for statement in self._greetings:
+                with contextlib.suppress(sa.exc.OperationalError):  # MySQL and MariaDB each know only one of them
+                    await connection.execute(sa.text(statement))
+            self._connection = connection
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    await connection.invalidate()
+                    await connection.close()
+
+    def _guard_sqlite(self, connection: Any, _record: object) -> None:
+        """SQLite has no statement timeout; it asks us now and then whether to go on."""
+
+        def overdue() -> int:
+            return int(time.monotonic() > self._deadline)
+
+        connection.run_async(lambda driver: driver.set_progress_handler(overdue, 20_000))
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA query_only=ON")
+        cursor.execute(f"PRAGMA busy_timeout={int(self._limit * 1000)}")
+        cursor.close()
+
+
+class ThreadSession:
+    """A session on a synchronous driver, in one thread of its own."""
+
+    def __init__(self, url: URL, statement_timeout_seconds: float, timezone: str) -> None:
+        self._url = url
+        self._limit = statement_timeout_seconds
+        self._greetings = _greetings(url.get_backend_name(), statement_timeout_seconds, timezone)
+        self._engine = sa.create_engine(url, poolclass=NullPool)
+        self.dialect = Dialect(self._engine.dialect.name)
+        self._thread = ThreadPoolExecutor(1, "database")
+        self._connection: sa.Connection | None = None
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """All rows of a statement."""
+        return await self._guarded(lambda connection: connection.execute(statement, parameters or {}).all())
+
+    async def run(self, look: Callable[[sa.Connection], T]) -> T:
+        """What a function finds through the connection."""
+        return await self._guarded(look)
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(SQLAlchemyError):
+            await loop.run_in_executor(self._thread, self._drop)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _guarded(self, ask: Callable[[sa.Connection], T]) -> T:
+        def work() -> T:
+            try:
+                return ask(self._connected())
+            except sa.exc.DBAPIError as error:
+                if error.connection_invalidated:
+                    self._drop()
+                raise
+
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._limit + _GRACE_SECONDS):
+                return await loop.run_in_executor(self._thread, work)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise translated(error, self._url) from error
+        except RuntimeError as error:  # some drivers raise plain errors
+            raise DatabaseError(f"{shown(self._url)}: {error}") from error
+
+    def _connected(self) -> sa.Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            for statement in self._greetings:
+                with contextlib.suppress(sa.exc.OperationalError):
+                    self._connection.execute(sa.text(statement))
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+
+def _options(url: URL, limit: float, timezone: str) -> dict[str, Any]:
+    """Driver options that make the session read only, bounded in time, and known by name."""
+    milliseconds = str(int(limit * 1000))
+    match url.get_driver_name():
+        case "asyncpg":
+            settings = {
+                "application_name": APPLICATION_NAME,
+                "default_transaction_read_only": "on",
+                "statement_timeout": milliseconds,
+                "lock_timeout": milliseconds,
+                "timezone": timezone,
+                "jit": "off",
+            }
+            return {"server_settings": settings, "timeout": _CONNECT_SECONDS}
+        case "asyncmy":
+            return {"connect_timeout": _CONNECT_SECONDS}
+        case "aiosqlite":
+            return {"timeout": limit}
+        case _:
+            return {}
+
+
+def _greetings(dialect: str, limit: float, timezone: str) -> list[str]:
+    """Statements that begin a session where the driver has no options for them."""
+    match dialect:
+        case "mysql" | "mariadb":
+            return [
+                "SET SESSION TRANSACTION READ ONLY",
+                "SET SESSION time_zone = '+00:00'",
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                f"SET SESSION lock_wait_timeout = {max(1, int(limit))}",
+                f"SET SESSION max_statement_time = {limit:g}",
+                f"SET SESSION max_execution_time = {int(limit * 1000)}",
+            ]
+        case "duckdb":
+            return [f"SET TimeZone = '{timezone}'"]
+        case _:
+            return []

@@ -1,0 +1,42 @@
+"""How the policy's events hang together: their columns, and which event's rows come from which."""
+
+from collections.abc import Mapping
+
+from canary.policy.orders import Event
+
+
+def columns_of(event: Event) -> set[str]:
+    """Every column that an event's mapping names."""
+    optional = (event.value, event.currency, event.outcome, event.settled)
+    parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
+    return {event.id, event.time, event.version, *filter(None, optional), *parents, *event.exclude}
+
+
+def ordered(events: Mapping[str, Event]) -> list[str]:
+    """Event names, parents first; the order of the policy otherwise."""
+    done: list[str] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in done or name in path:
+            return
+        for parent, _ in parents_of(events, name):
+            visit(parent, (*path, name))
+        done.append(name)
+
+    for name in events:
+        visit(name, ())
+    return done
+
+
+def parents_of(events: Mapping[str, Event], name: str) -> list[tuple[str, str]]:
+    """Parent events of an event with the columns that name them.
+
+    A single column says its event by its name: `visit_id` names a row of `visits`.
+    """
+    parent = events[name].parent
+    if parent is None:
+        return []
+    if isinstance(parent, str):
+        stem = parent.removesuffix("_id")
+        return [(event, parent) for event in (f"{stem}s", stem) if event in events][:1] or [("", parent)]
+    return list(parent.items())

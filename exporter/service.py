@@ -1,0 +1,223 @@
+"""The exporter as a service: the web shell around the refresher, the journal, the state file, reload and backoff."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from prometheus_client import Histogram
+
+from canary import names
+from canary.clock import Clock, SystemClock
+from canary.database import order_url
+from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError, JournalError
+from canary.journal import Journal
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.web import Service, service_registry
+from canary.weboptions import WebOptions
+from exporter.collector import ExporterCollector
+from exporter.connection import open_session
+from exporter.counters import Counters
+from exporter.refresher import Refresher
+from exporter.snapshot import Snapshot
+from exporter.statefile import StateFile
+
+_SAVE_SECONDS = 10
+_LONGEST_WAIT_SECONDS = 10.0
+_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass
+class Exporter:
+    """Serves one policy until it is stopped.
+
+    Attributes:
+        load: reads the policy; called again on reload.
+        options: how to serve.
+        state_file: where counters survive a restart; relative paths start at the policy file's folder.
+    """
+
+    load: Callable[[], Policy]
+    options: WebOptions
+    state_file: str = "exporter-state.json"
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        """Read the policy.
+
+        Raises:
+            PolicyError: it is faulty.
+        """
+        self._log = Log("exporter")
+        self._policy = self.load()
+        self._snapshot = Snapshot(self._policy.service)
+        self._reloaded = asyncio.Event()
+        self._refresher: Refresher | None = None
+        registry = service_registry()
+        registry.register(ExporterCollector(lambda: self._snapshot))
+        self._duration = Histogram(
+            names.REFRESH_DURATION_SECONDS,
+            "How long a refresh from the order database took.",
+            [names.SERVICE],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.web = Service(
+            name="exporter",
+            options=self.options,
+            registry=registry,
+            reload=self._reload,
+            ready=lambda: self._snapshot.refreshed_at is not None or bool(self._snapshot.errors),
+            status=self._status,
+            clock=self.clock,
+        )
+
+    async def run(self) -> None:
+        """Serve and refresh until a signal ends it.
+
+        Raises:
+            WebConfigError: an address cannot be listened on.
+        """
+        async with self.refreshing():
+            await self.web.run()
+
+    @contextlib.asynccontextmanager
+    async def refreshing(self) -> AsyncIterator[None]:
+        """Refresh in the background while the block runs; a fault there ends the service loudly."""
+        task = asyncio.create_task(self._work())
+        task.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest knowledge."""
+        return self._snapshot
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._log.error("the refresher failed; the exporter ends", exception=task.exception())
+            self.web.stop()
+
+    async def _reload(self) -> None:
+        policy = self.load()
+        order_url(policy, any_dialect=True)  # secrets and the address must be usable before the old policy goes
+        self._policy = policy
+        self._reloaded.set()
+
+    async def _work(self) -> None:
+        """Refresh under one policy after the other."""
+        while True:
+            self._reloaded.clear()
+            policy = self._policy
+            try:
+                await self._under(policy)
+            except CanaryError as error:
+                self._log.error("cannot work; trying again", exception=error)
+                self._snapshot = Snapshot(policy.service, counters=self._snapshot.counters, errors={error.label: 1})
+                await self._pause(_LONGEST_WAIT_SECONDS)
+
+    async def _under(self, policy: Policy) -> None:
+        url = order_url(policy, any_dialect=True)
+        if url is None:
+            raise DatabaseUnavailableError("database.url: none is named; give database.url, url_file or url_env")
+        state = StateFile(Path(policy.base) / self.state_file, policy.service)
+        remembered = state.read()
+        now = self.clock.now().timestamp()
+        since = remembered.since if remembered is not None else now - policy.database.since
+        counters = Counters(policy.database.max_currencies)
+        if remembered is not None:
+            counters.values.update(remembered.values)
+        session = open_session(url, policy.database.statement_timeout, policy.database.timezone)
+        refresher = self._refresher = Refresher(policy, session, self.clock, counters, since)
+        self._log.info("reading the order database", dialect=session.dialect.name, refresh=policy.database.refresh)
+        try:
+            await self._loop(policy, refresher, state)
+        finally:
+            state.write(since, counters.values)
+            await session.close()
+
+    async def _loop(self, policy: Policy, refresher: Refresher, state: StateFile) -> None:
+        failures = 0
+        saved_at = self.clock.monotonic()
+        async with _Journals(policy, self._log) as journals:
+            while not self._reloaded.is_set():
+                began = self.clock.monotonic()
+                await journals.follow(refresher)
+                try:
+                    await refresher.refresh()
+                    failures = 0
+                except DatabaseError as error:
+                    failures += 1
+                    if failures == 1:
+                        self._log.error("the order database cannot be read", exception=error)
+                self._snapshot = refresher.snapshot
+                took = self.clock.monotonic() - began
+                self._duration.labels(policy.service).observe(took)
+                if self.clock.monotonic() - saved_at >= _SAVE_SECONDS:
+                    await asyncio.to_thread(state.write, refresher.since, dict(refresher.counters.values))
+                    saved_at = self.clock.monotonic()
+                busy = not refresher.complete and not failures
+                await self._pause(_backoff(failures) if failures else 0.05 if busy else policy.database.refresh - took)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or go on at once when the policy was reloaded."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0.01)):
+                await self._reloaded.wait()
+
+    def _status(self) -> Mapping[str, str]:
+        snapshot = self._snapshot
+        refresher = self._refresher
+        rollout = refresher.rollout if refresher is not None else None
+        problems = refresher.schema.problems if refresher is not None else ()
+        return {
+            "Service": snapshot.service,
+            "Order database": "readable" if snapshot.database_up else "not readable",
+            "Schema": "; ".join(problems) or ("compatible" if snapshot.schema_compatible else "not looked at yet"),
+            "Past counted": f"{snapshot.backfill_ratio:.0%}",
+            "Rollout": "none" if rollout is None else f"{rollout.id}: {rollout.canary}, {rollout.state.value}",
+            "Blind": ", ".join(sorted(snapshot.blind)) or "no",
+        }
+
+
+class _Journals:
+    """Follows the rollout's journal; while it cannot be read, the last known rollout stays."""
+
+    def __init__(self, policy: Policy, log: Log) -> None:
+        self._policy = policy
+        self._log = log
+        self._stack = contextlib.AsyncExitStack()
+        self._journal: Journal | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def follow(self, refresher: Refresher) -> None:
+        """Tell the refresher which rollout runs."""
+        try:
+            if self._journal is None:
+                self._journal = await self._stack.enter_async_context(Journal.open(self._policy))
+            refresher.rollout = await self._journal.current()
+        except CanaryError as error:
+            if not refresher.journal_fault:
+                self._log.error("the journal cannot be read", exception=error)
+            refresher.journal_fault = isinstance(error, JournalError) or refresher.journal_fault
+        else:
+            refresher.journal_fault = False
+
+
+def _backoff(failures: int) -> float:
+    """Twice as long after each failure, up to a limit, and never all exporters at the same moment."""
+    longest = min(_LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(failures, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter needs no secret numbers
