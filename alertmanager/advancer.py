@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from alertmanager.bell import Bell
 from alertmanager.guard import Guard, note
@@ -16,6 +17,9 @@ from canary.policy.release import UrlGate
 from canary.rollout import Entry, Rollout, State
 
 _IDLE_SECONDS = 60.0
+
+# How old Prometheus' answer may be when the advance is written.
+_FRESH_SECONDS = 5.0
 
 # Alertmanager repeats at the ticks of its group interval, so a repetition may come this much late.
 _REPEAT_LATENESS_SECONDS = 15.0
@@ -87,40 +91,59 @@ class Advancer:
             self.waiting_for = "the phase's time"
             return remaining if self._fits(rollout) else _IDLE_SECONDS
         if not self._fits(rollout):
-            self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
+            if self._gate_of(rollout) != "manual":
+                self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
             return _IDLE_SECONDS
         if not await self._leader.may_act():
             return self._policy.receiver.poll
         return await self._with_key(rollout)
 
     async def _with_key(self, rollout: Rollout) -> float:
+        asked_at = self._clock.monotonic()
         self.waiting_for = await self._objection(rollout)
         if self.waiting_for:
             return self._policy.receiver.poll
-        phases = self._policy.phases
-        gate = phases[rollout.phase].gate if rollout.phase < len(phases) else None
+        gate = self._gate_of(rollout)
         if gate == "manual":
-            self.waiting_for = "a person: `canary advance`"
-            await self._tell_gate(rollout)
+            await self.complete(rollout)
             return _IDLE_SECONDS
         if isinstance(gate, UrlGate):
             self.waiting_for = await self._gate(gate)
             if self.waiting_for:
                 return gate.interval
             # The gate may have taken its time; what Prometheus said before is no longer fresh.
+            asked_at = self._clock.monotonic()
             self.waiting_for = await self._objection(rollout)
             if self.waiting_for:
                 return self._policy.receiver.poll
-        await self._guard.submit(self._wish(rollout))
+        await self._guard.submit(self._wish(rollout, asked_at))
         self._key = None
         return _IDLE_SECONDS
 
-    async def _tell_gate(self, rollout: Rollout) -> None:
+    async def complete(self, rollout: Rollout) -> None:
+        """Prometheus shows the phase complete: where the gate is a person, tell them, once."""
+        if rollout.state not in (State.PHASE, State.BAKING) or self._gate_of(rollout) != "manual":
+            return
+        self.waiting_for = "a person: `canary advance`"
         key = f"gate:{rollout.phase}"
-        if key not in rollout.noted:
-            reason = f"phase {rollout.phase} is complete; a person decides"
-            at = self._clock.now()
-            await self._guard.submit(note(rollout.id, at, "receiver", key, reason, occasion="gate"))
+        if key in rollout.noted or not await self._leader.may_act():
+            return
+        wish = note(
+            rollout.id,
+            self._clock.now(),
+            "receiver",
+            key,
+            f"phase {rollout.phase} is complete; a person decides",
+            occasion="gate",
+        )
+        try:
+            await self._guard.submit(wish)
+        except CanaryError as error:
+            self._log.debug("not told", error=error)
+
+    def _gate_of(self, rollout: Rollout) -> Literal["manual"] | UrlGate | None:
+        phases = self._policy.phases
+        return phases[rollout.phase].gate if rollout.phase < len(phases) else None
 
     def _fits(self, rollout: Rollout) -> bool:
         key = self._key
@@ -129,10 +152,12 @@ class Advancer:
         age = self._clock.monotonic() - key.turned_at
         return age <= self._policy.receiver.repeat + _REPEAT_LATENESS_SECONDS
 
-    def _wish(self, rollout: Rollout) -> Callable[[Rollout | None], Entry]:
+    def _wish(self, rollout: Rollout, asked_at: float) -> Callable[[Rollout | None], Entry]:
         def wish(current: Rollout | None) -> Entry:
             if current is None or (current.id, current.phase) != (rollout.id, rollout.phase):
                 raise RefusedError("the rollout moved on meanwhile")
+            if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
+                raise RefusedError("this receiver was paused; what Prometheus said is too old")
             reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase} is complete"
             return commands.advance(current, at=self._clock.now(), actor="alertmanager", reason=reason)
 

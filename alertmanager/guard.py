@@ -1,6 +1,7 @@
 """The one place where the rollout changes: wishes become journal entries, one after the other, before anything acts."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -17,6 +18,9 @@ Listener = Callable[[Entry], None]
 
 _ATTEMPTS = 5
 
+# Under a flood of foreign alerts the journal is asked for news no more often than this.
+_NEWS_SECONDS = 0.1
+
 
 class Guard:
     """Keeps the rollout as the journal has it, and appends to it.
@@ -31,6 +35,8 @@ class Guard:
         self._log = Log("receiver")
         self._lock = asyncio.Lock()
         self._position = 0
+        self._caught_up_at = float("-inf")
+        self._next_look: asyncio.Task[None] | None = None
         self._rollout: Rollout | None = None
         self._unwritten: list[Entry] = []
         self._listeners: list[Listener] = []
@@ -45,9 +51,18 @@ class Guard:
         """Whether something decided is not in the journal yet."""
         return bool(self._unwritten)
 
+    @property
+    def pending(self) -> list[Entry]:
+        """What is acted upon although it could not be written yet."""
+        return list(self._unwritten)
+
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every entry from now on, also with those that another receiver wrote."""
         self._listeners.append(listener)
+
+    def forget(self, listener: Listener) -> None:
+        """Call *listener* no more."""
+        self._listeners.remove(listener)
 
     async def refresh(self) -> None:
         """Take over what is new in the journal, and write what could not be written before.
@@ -58,6 +73,24 @@ class Guard:
         async with self._lock:
             await self._catch_up()
             await self._flush()
+            self._caught_up_at = self.clock.monotonic()
+
+    async def catch_up(self) -> None:
+        """As `refresh`, for a decision that hangs on what another receiver may just have written.
+
+        Callers that come close together share one look. Trouble with the journal is left to whoever must write into
+        it.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look_soon())
+        await asyncio.shield(self._next_look)
+
+    async def _look_soon(self) -> None:
+        await self.clock.sleep(max(0.0, self._caught_up_at + _NEWS_SECONDS - self.clock.monotonic()))
+        # Whoever asks from here on may need what is written after this look.
+        self._next_look = None
+        with contextlib.suppress(JournalError):
+            await self.refresh()
 
     async def submit(self, wish: Wish, *, urgent: bool = False) -> Entry:
         """Append what the wish makes of the rollout as it is.

@@ -1,10 +1,9 @@
 """Keeping one router at the share that the journal wants: set, read back, repeat, repair."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from alertmanager.bell import Bell
-from alertmanager.leader import Leader
 from canary.clock import Clock
 from canary.errors import RouterError
 from canary.logs import Log
@@ -26,6 +25,7 @@ class Keeper:
 
     Args:
         wanted: gives the split that is wanted at that moment.
+        may_act: whether this receiver may act at that moment; otherwise it only looks.
         on_change: called when the router is confirmed, or known not to follow.
         on_drift: called when it was changed behind our back.
         interval_seconds: how often it is read back while nothing changes.
@@ -36,7 +36,7 @@ class Keeper:
         router: Router,
         *,
         wanted: Callable[[], Split],
-        leader: Leader,
+        may_act: Callable[[], Awaitable[bool]],
         clock: Clock,
         on_change: Callable[[], None],
         on_drift: Callable[[], None],
@@ -49,7 +49,7 @@ class Keeper:
         self.confirmed_at: datetime | None = None
         self._router = router
         self._wanted = wanted
-        self._leader = leader
+        self._may_act = may_act
         self._clock = clock
         self._on_change = on_change
         self._on_drift = on_drift
@@ -76,7 +76,7 @@ class Keeper:
         """Look once, and act when needed; gives the seconds after which to look again."""
         wanted = self._wanted()
         try:
-            if not await self._leader.may_act():
+            if not await self._may_act():
                 await self._observe()
                 self._confirmed = None
                 return self._interval_seconds

@@ -25,11 +25,18 @@ class Leader(Protocol):
         """Whether this receiver leads at this very moment; asked before every action."""
         ...
 
+    async def close(self) -> None:
+        """Let another one lead."""
+        ...
+
 
 class FileLeader:
     """One leader on this machine: the one that holds a lock on a file beside the journal.
 
     The kernel gives the lock back when its holder dies, however it dies.
+
+    Args:
+        path: the lock's file; None when the journal is in memory and nobody else can be there.
     """
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
@@ -65,7 +72,7 @@ class FileLeader:
         self._descriptor = descriptor
         return True
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give the lock back."""
         if self._descriptor is not None:
             os.close(self._descriptor)

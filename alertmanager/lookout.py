@@ -1,7 +1,7 @@
 """The receiver's own look at Prometheus: what no webhook brought, and the second key for raising traffic."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from alertmanager.bell import Bell
@@ -31,6 +31,8 @@ class Lookout:
 
     Args:
         blind: whether the heartbeat is missing; then no hold ends by itself.
+        on_complete: called when Prometheus shows that the phase is complete.
+        dry_run: rollback alerts do not act, so they do not stand in the way either.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Lookout:
         interval_seconds: float,
         *,
         blind: Callable[[], bool],
+        on_complete: Callable[[Rollout], Awaitable[None]],
+        dry_run: bool = False,
     ) -> None:
         self.looked_at: datetime | None = None
         self.error = ""
@@ -57,6 +61,8 @@ class Lookout:
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._blind = blind
+        self._on_complete = on_complete
+        self._dry_run = dry_run
         self._clear_looks = 0
         self._log = Log("lookout")
 
@@ -84,6 +90,8 @@ class Lookout:
         await self._worker.take(wrong, actor="prometheus")
         self._clear_looks = 0 if wrong else self._clear_looks + 1
         await self._lift()
+        if any(_completes(alert, rollout) for alert in self.firing):
+            await self._on_complete(rollout)
 
     async def objection(self, rollout: Rollout, *, key: bool = False) -> str:
         """Why Prometheus, asked now, does not let a rollout go on; empty when it does.
@@ -93,14 +101,17 @@ class Lookout:
         """
         try:
             firing = await self._prometheus.firing(rollout)
-            wrong = lowering(firing, await self._suppressed())
+            wrong = [alert for alert in lowering(firing, await self._suppressed()) if not self._passes(alert)]
         except RemoteError as error:
             return str(error)
         if wrong:
             return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
-        if key and not any(_is_key(alert, rollout) for alert in firing):
+        if key and not any(_completes(alert, rollout) and alert.action == "advance" for alert in firing):
             return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase}"
         return ""
+
+    def _passes(self, alert: Alert) -> bool:
+        return alert.action == "rollback" and (self._dry_run or alert.labels.get(names.DRY_RUN) == "true")
 
     async def _wrong(self, rollout: Rollout, now: datetime) -> list[Alert]:
         since = max(rollout.started_at, self.looked_at) if self.looked_at else rollout.started_at
@@ -141,9 +152,5 @@ class Lookout:
             self._log.debug("not resumed", error=error)
 
 
-def _is_key(alert: Alert, rollout: Rollout) -> bool:
-    return (
-        alert.name == names.PHASE_COMPLETE
-        and alert.action == "advance"
-        and alert.labels.get(names.PHASE) == str(rollout.phase)
-    )
+def _completes(alert: Alert, rollout: Rollout) -> bool:
+    return alert.name == names.PHASE_COMPLETE and alert.labels.get(names.PHASE) == str(rollout.phase)

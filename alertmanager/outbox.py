@@ -13,7 +13,7 @@ from alertmanager.leader import Leader
 from alertmanager.messages import OCCASIONS, Facts, message, occasion
 from alertmanager.metrics import Metrics
 from canary.clock import Clock
-from canary.errors import CanaryError, RefusedError
+from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.notify import Message, Notifier
 from canary.policy.model import Policy
@@ -48,6 +48,7 @@ class Outbox:
         self._bell = Bell(clock)
         self._log = Log("notify")
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        self._told_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
         self._worth_telling = frozenset(policy.notify.on) & OCCASIONS
         guard.listen(lambda _: self._bell.ring())
 
@@ -59,7 +60,7 @@ class Outbox:
     async def step(self) -> float:
         """Try once to send everything that is due; gives the seconds after which to try again."""
         try:
-            if not await self._leader.may_act():
+            if not await self._leader.may_act() and not self._guard.unwritten:
                 return _IDLE_SECONDS
             failed = await self._send_due()
         except RefusedError:
@@ -77,7 +78,10 @@ class Outbox:
         rollout = self._guard.rollout
         if rollout is None:
             return False
-        entries = await self._guard.entries(rollout.id)
+        try:
+            entries = await self._guard.entries(rollout.id)
+        except JournalError:
+            entries = self._guard.pending
         told = _told(entries)
         self.pending = tuple(entry for entry in entries if self._open(entry, told))
         failed = False
@@ -87,10 +91,8 @@ class Outbox:
         return failed
 
     def _open(self, entry: Entry, told: Mapping[int, frozenset[str]]) -> bool:
-        return (
-            entry.seq > 0
-            and occasion(entry) in self._worth_telling
-            and not (entry.seq in told and told[entry.seq] >= set(self._notifier.targets))
+        return occasion(entry) in self._worth_telling and not (
+            entry.seq in told and told[entry.seq] >= set(self._notifier.targets)
         )
 
     def _due(self, entry: Entry, rollout: Rollout) -> bool:
@@ -105,6 +107,7 @@ class Outbox:
             self._log.error("message dropped, it is too old", key=self._key(entry))
             await self._write(entry, self._notifier.targets, expired=True)
             return True
+        told |= self._told_early.get(_identity(entry), frozenset())
         remaining = [target for target in self._notifier.targets if target not in told]
         deliveries = await self._notifier.send(self._message(entry, rollout), remaining)
         for delivery in deliveries:
@@ -112,8 +115,12 @@ class Outbox:
             if delivery.error:
                 self._log.warn("target did not take the message", target=delivery.target, error=delivery.error)
         taken = [delivery.target for delivery in deliveries if not delivery.error]
-        if taken or not remaining:
-            await self._write(entry, taken, expired=False)
+        if not entry.seq:
+            # The journal cannot be written, and neither can it be said in it who has been told.
+            self._told_early[_identity(entry)] = told | frozenset(taken)
+        elif taken or not remaining:
+            early = self._told_early.pop(_identity(entry), frozenset())
+            await self._write(entry, [*early, *taken], expired=False)
         return len(taken) == len(remaining)
 
     def _message(self, entry: Entry, rollout: Rollout) -> Message:
@@ -140,6 +147,11 @@ class Outbox:
             return Entry(rollout, kind, at, "receiver", "", data)
 
         await self._guard.submit(wish)
+
+
+def _identity(entry: Entry) -> tuple[str, str, datetime]:
+    """What an entry is known by before it has a position."""
+    return entry.rollout, entry.kind.value, entry.at
 
 
 def _told(entries: Sequence[Entry]) -> dict[int, frozenset[str]]:

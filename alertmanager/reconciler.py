@@ -56,7 +56,7 @@ class Reconciler:
             Keeper(
                 router,
                 wanted=lambda: wanted_split(guard.rollout),
-                leader=leader,
+                may_act=self._may_act,
                 clock=clock,
                 on_change=self._kept,
                 on_drift=metrics.drift,
@@ -110,12 +110,18 @@ class Reconciler:
         for bell in self._bells.values():
             bell.ring()
 
+    async def _may_act(self) -> bool:
+        """The leader acts; anybody does when the journal is gone and what is wanted is nobody on the canary."""
+        if self._guard.unwritten and wanted_split(self._guard.rollout).weight_ratio == 0:
+            return True
+        return await self._leader.may_act()
+
     async def _repeat(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         bell = self._bells[name]
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
-                if name == "journal" or await self._leader.may_act():
+                if name == "journal" or await self._may_act():
                     await step()
             except RefusedError:
                 # The rollout moved on while the step was done; the next look sees how.

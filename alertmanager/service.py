@@ -2,8 +2,9 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from alertmanager import gate
 from alertmanager.advancer import Advancer
 from alertmanager.api import own_authentication, routes
 from alertmanager.authority import Authority
+from alertmanager.drill import DRILL_PATH, Drills, drill_routes
 from alertmanager.guard import Guard
 from alertmanager.keeper import wanted_split
 from alertmanager.leader import FileLeader, Leader
@@ -23,6 +25,7 @@ from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.orders import Order, Orders
 from alertmanager.outbox import Outbox
+from alertmanager.postgresleader import PostgresLeader
 from alertmanager.prometheus import Prometheus, Silences
 from alertmanager.reconciler import Reconciler
 from alertmanager.shopmetrics import shop_metrics
@@ -30,7 +33,7 @@ from alertmanager.status import rollout_data
 from alertmanager.supervisor import working
 from alertmanager.timers import Timers
 from alertmanager.watchdog import Watchdog
-from alertmanager.webhook import Notification
+from alertmanager.webhook import Alert, Notification
 from alertmanager.worker import Worker
 from canary.clock import Clock, SystemClock
 from canary.journal import Journal, journal_url
@@ -39,12 +42,14 @@ from canary.notify import Notifier
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.process import process_of
-from canary.rollout import Entry
+from canary.rollout import Entry, Rollout
 from canary.routers import routers_of
 from canary.times import to_text
 from canary.units import format_ratio
 from canary.web import Service, service_registry
 from canary.weboptions import WebOptions
+
+_EVENTS_KEPT = 100
 
 
 class Receiver:
@@ -78,6 +83,8 @@ class Receiver:
             clock,
             policy.receiver.poll,
             blind=self._blind,
+            on_complete=self._complete,
+            dry_run=policy.rollback.dry_run,
         )
         self.advancer = Advancer(
             policy,
@@ -93,9 +100,10 @@ class Receiver:
         self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
         self.notifier = Notifier.of(policy)
         self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
+        self.drill_at: datetime | None = None
         self._clock = clock
         self._log = Log("receiver")
-        self._drill_at = None
+        self.drills = Drills(policy.service, self.guard, routers, process, registry)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
@@ -113,6 +121,8 @@ class Receiver:
         truncated = notification.truncated > 0
         for action, outcome in await self.worker.take(notification.alerts, actor="alertmanager", truncated=truncated):
             self.metrics.alert(action, outcome.value)
+        for alert in notification.alerts:
+            self.drills.take(alert)
         if truncated:
             self.lookout.bell.ring()
         return not self.guard.unwritten
@@ -139,6 +149,22 @@ class Receiver:
     async def shop_metrics(self) -> dict[str, Any]:
         """Traffic split, error rate and payment success by role."""
         return await shop_metrics(self.policy, self.prometheus, self.guard.rollout, self.reconciler.weight_ratio)
+
+    async def events(self) -> AsyncGenerator[Entry, None]:
+        """Every entry from now on, as it is decided; a reader who is too slow misses the oldest."""
+        queue: asyncio.Queue[Entry] = asyncio.Queue(_EVENTS_KEPT)
+
+        def put(entry: Entry) -> None:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(entry)
+
+        self.guard.listen(put)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self.guard.forget(put)
 
     async def status(self) -> dict[str, Any]:
         """Where everything stands, as JSON-ready data."""
@@ -190,7 +216,7 @@ class Receiver:
             watchdog_at=self.watchdog.heard_at,
             events=tuple(self.metrics.events.items()),
             leading=self.leader.leading,
-            drill_at=self._drill_at,
+            drill_at=self.drills.last_success_at,
         )
 
     async def reload(self, path: Path) -> None:
@@ -208,8 +234,11 @@ class Receiver:
         routers = {f"router {keeper.name}": keeper.error for keeper in self.reconciler.keepers if keeper.error}
         return routers | self.reconciler.errors
 
-    def _turn(self, alert: Any) -> None:
+    def _turn(self, alert: Alert) -> None:
         self.advancer.turn(alert)
+
+    async def _complete(self, rollout: Rollout) -> None:
+        await self.advancer.complete(rollout)
 
     def _heard(self) -> None:
         self.watchdog.heard_at = self._clock.now()
@@ -230,19 +259,23 @@ class Receiver:
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(Journal.open(policy))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            leader = FileLeader(_lock_path(policy), clock)
-            stack.callback(leader.close)
+            leader = _leader(policy, clock)
+            stack.push_async_callback(leader.close)
             receiver = cls(policy, journal, session, registry, leader, clock)
             stack.callback(receiver.notifier.close)
+            stack.push_async_callback(receiver.drills.close)
             await receiver.guard.refresh()
             receiver.guard.listen(receiver.reconciler.heard)
             await stack.enter_async_context(working(receiver.workers(), clock))
             yield receiver
 
 
-def _lock_path(policy: Policy) -> Path | None:
-    database = journal_url(policy).database
-    return Path(f"{database}.lock") if database and database != ":memory:" else None
+def _leader(policy: Policy, clock: Clock) -> Leader:
+    url = journal_url(policy)
+    if url.get_backend_name() == "postgresql":
+        return PostgresLeader(url, policy.service, clock)
+    kept = url.database not in (None, "", ":memory:")
+    return FileLeader(Path(f"{url.database}.lock") if kept else None, clock)
 
 
 async def serve(path: Path, options: WebOptions) -> None:
@@ -264,10 +297,13 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         name="receiver",
         options=options,
         registry=registry,
-        routes=routes(receiver, lambda: receiver.authority),
+        routes=[
+            *routes(receiver, lambda: receiver.authority),
+            *drill_routes(lambda: receiver.drills, lambda: receiver.authority),
+        ],
         reload=partial(receiver.reload, path),
         status=lambda: _landing(receiver),
-        open_paths=own_authentication(),
+        open_paths=[*own_authentication(), DRILL_PATH],
         max_body_bytes=receiver.policy.receiver.max_body,
     )
 

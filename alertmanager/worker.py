@@ -15,6 +15,9 @@ from canary.rollout import Entry, Rollout, State
 # What protects customers comes first, whatever the order in the notification.
 _ORDER = {"rollback": 0, "hold": 1, "advance": 2}
 
+# Another receiver may have started the rollout that the alert is about.
+_PERHAPS_NEWS = frozenset({Outcome.NO_ROLLOUT, Outcome.OTHER_ROLLOUT, Outcome.OTHER_PHASE, Outcome.ENDED})
+
 _SHOWN_CHARACTERS = 2000
 
 
@@ -47,6 +50,9 @@ class Worker:
 
     async def _take(self, alert: Alert, actor: str, *, truncated: bool) -> Outcome:
         outcome = judged(alert, self._guard.rollout, self._policy.service)
+        if outcome in _PERHAPS_NEWS:
+            await self._guard.catch_up()
+            outcome = judged(alert, self._guard.rollout, self._policy.service)
         if alert.name == names.WATCHDOG and alert.firing and outcome is Outcome.INFORMED:
             self._on_heartbeat()
         if outcome is not Outcome.ACCEPTED:

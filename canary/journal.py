@@ -20,6 +20,9 @@ from canary.times import from_text, to_text
 
 _CONFLICT = "journal: somebody else wrote meanwhile; look again and decide anew"
 
+# A rollback waits no longer than this for a database that does not answer.
+_TIMEOUT_SECONDS = 2.0
+
 _METADATA = sa.MetaData()
 
 _JOURNAL = sa.Table(
@@ -77,9 +80,13 @@ class Journal:
         Raises:
             JournalError: the database cannot be reached or written.
         """
-        engine = create_async_engine(journal_url(policy))
-        if engine.dialect.name == "sqlite":
+        url = journal_url(policy)
+        if url.get_backend_name() == "sqlite":
+            engine = create_async_engine(url)
             sa.event.listen(engine.sync_engine, "connect", _durable)
+        else:
+            limits = {"timeout": _TIMEOUT_SECONDS, "command_timeout": _TIMEOUT_SECONDS}
+            engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
         journal = cls(engine, policy.service)
         try:
             async with journal._connection() as connection:
