@@ -216,7 +216,9 @@ async def main(rollbacks: int = 50) -> None:
         for make in (HAProxy, Nginx):
             runs.append(await measure(make, far, rollbacks))
             print(row(runs[-1]), *set(runs[-1].failures), flush=True)
-    results.record("Reaction: the routers", COMMAND, _INTRODUCTION + "\n".join(map(row, runs)))
+    results.record(
+        "Reaction: the routers", f"{COMMAND} --rollbacks {rollbacks}", _INTRODUCTION + "\n".join(map(row, runs))
+    )
 
 
 if __name__ == "__main__":
