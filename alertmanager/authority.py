@@ -50,7 +50,9 @@ class Authority:
                 base=policy.base,
             ),
         }
-        return cls({role: tuple((text or "").split()) for role, text in texts.items()})
+        tokens = {role: tuple((text or "").split()) for role, text in texts.items()}
+        previous = read_secret("receiver.previous_token", file=receiver.previous_token_file, base=policy.base)
+        return cls({**tokens, Role.WEBHOOK: (*tokens[Role.WEBHOOK], *(previous or "").split())})
 
     def allows(self, role: Role, authorization: str | None) -> bool:
         """Whether a request's `Authorization` header holds a token of the role, or the role is open."""

@@ -15,6 +15,7 @@ def check_secrets(policy: Policy) -> list[Finding]:
     receiver = policy.receiver
     named = {
         "receiver.token": (receiver.token_file, receiver.token_env),
+        "receiver.previous_token": (receiver.previous_token_file, None),
         "receiver.operator_token": (receiver.operator_token_file, receiver.operator_token_env),
         "receiver.flags_token": (receiver.flags_token_file, receiver.flags_token_env),
     }
@@ -29,6 +30,10 @@ def check_secrets(policy: Policy) -> list[Finding]:
             continue
         if text is None:
             findings.append(skipped(place, "the policy names none"))
+            continue
+        if place == "receiver.token" and len(text.split()) > 1:
+            what = "holds several tokens, and Alertmanager would send the whole file as one"
+            findings.append(failed(place, what, "keep one there, the old one in receiver.previous_token_file"))
             continue
         findings += _weaknesses(place, text, Path(policy.base) / file if file and not env else None)
         for token in text.split():

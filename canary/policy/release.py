@@ -164,8 +164,10 @@ class Receiver:
     url: str = "http://127.0.0.1:9878"
     """Where Alertmanager and the command line reach the receiver."""
     token_file: str | None = None
-    """File with the bearer token of Alertmanager's webhooks; a second line is valid too (rotation)."""
+    """File with the bearer token of Alertmanager's webhooks: one line, since Alertmanager reads the same file."""
     token_env: str | None = None
+    previous_token_file: str | None = None
+    """File with the token that was valid before; taken too, so that it can be replaced without a gap."""
     operator_token_file: str | None = None
     """File with the bearer token of people and the command line."""
     operator_token_env: str | None = None

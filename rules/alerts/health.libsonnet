@@ -5,7 +5,6 @@ local p = import '../lib/promql.libsonnet';
 function(config, series, build)
   local own(metric, matchers=[]) = p.own(config, metric, matchers);
   local rolling_back = 'max(' + own(n.ROLLOUT_STATE, [p.equals(n.STATE, 'rolling_back')]) + ') == 1';
-  local service = [p.equals(n.SERVICE, config.service)];
 
   build.alert(n.ROLLBACK_NOT_CONVERGED, {
     expr: p.lines([
@@ -15,6 +14,8 @@ function(config, series, build)
     ]),
     severity: 'critical',
     action: 'none',
+    dashboard: 'guard',
+    of_rollout: false,
     summary: 'A rollback of ' + config.service + ' has not arrived',
     description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's share, as read back, is "
                  + build.shown('max(' + own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, 'canary')]) + ')') + '. The limit is '
@@ -32,6 +33,8 @@ function(config, series, build)
     hold_for: config.missedScrapes,
     severity: 'critical',
     action: 'none',
+    dashboard: 'guard',
+    of_rollout: false,
     summary: 'The exporter of ' + config.service + ' is down',
     description: 'Prometheus has no ' + n.DATABASE_UP + ' of ' + config.service + ': the exporter does not run, or is not scraped. No canary can be judged.',
   })
@@ -40,6 +43,8 @@ function(config, series, build)
     hold_for: config.missedScrapes,
     severity: 'critical',
     action: 'none',
+    dashboard: 'guard',
+    of_rollout: false,
     summary: 'The receiver of ' + config.service + ' is down',
     description: 'Prometheus has no ' + n.ROLLOUT_STATE + ' of ' + config.service + ': the receiver does not run, or is not scraped. No rollback can be executed.',
   })
@@ -52,13 +57,27 @@ function(config, series, build)
        hold_for: config.missedScrapes,
        severity: 'warning',
        action: 'none',
+       dashboard: 'guard',
+       of_rollout: false,
        summary: 'No drill has proven lately that a rollback of ' + config.service + ' would arrive',
        description: 'The last successful `canary drill` is older than ' + build.limit(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none.',
      }))
+  + build.alert(n.DRILL, {
+    // Carries no rollout, so that nothing on its way can take it for a real one.
+    expr: 'max by (' + n.DRILL_LABEL + ') (' + own(n.DRILL_REQUESTED) + ') == 1',
+    severity: 'info',
+    action: 'rollback',
+    dashboard: 'guard',
+    of_rollout: false,
+    summary: 'A drill of ' + config.service + ' is on its way',
+    description: 'Somebody ran `canary drill --through-prometheus`: this alert takes the way of a rollback to the receiver, and moves no traffic.',
+  })
   + build.alert(n.WATCHDOG, {
     expr: 'vector(1)',
     severity: 'info',
     action: 'none',
+    dashboard: 'guard',
+    of_rollout: false,
     summary: 'The heartbeat of ' + config.service + "'s guard",
     description: 'Always fires. When it stops reaching the receiver, the chain from Prometheus to the receiver is broken.',
   })
