@@ -1,13 +1,12 @@
 """What the demo asks Prometheus: which alerts fire, and when something became true for the first time."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 
 from canary.errors import RemoteError
-
-_STEP_SECONDS = 0.5
 
 
 class Questions:
@@ -36,15 +35,16 @@ class Questions:
         data = await self._get("query", {"query": query})
         return next((float(series["value"][1]) for series in data.get("result", [])), None)
 
-    async def first_time(self, query: str, since: datetime, until: datetime) -> datetime | None:
-        """When a query first had a result, to half a second; nothing when it never had.
+    async def first_time(self, series: str, since: datetime, until: datetime) -> datetime | None:
+        """When a series selected by name and labels first was 1, as it was recorded; nothing when it never was.
 
         Raises:
             RemoteError: Prometheus did not answer.
         """
-        span = {"start": f"{since.timestamp():.3f}", "end": f"{until.timestamp():.3f}", "step": f"{_STEP_SECONDS}"}
-        data = await self._get("query_range", {"query": query, **span})
-        moments = [float(series["values"][0][0]) for series in data.get("result", [])]
+        span = f"{math.ceil((until - since).total_seconds() * 1000)}ms"
+        data = await self._get("query", {"query": f"{series}[{span}]", "time": f"{until.timestamp():.3f}"})
+        samples = [sample for found in data.get("result", []) for sample in found["values"]]
+        moments = [float(moment) for moment, value in samples if float(value) == 1]
         return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
     async def _get(self, question: str, parameters: dict[str, str]) -> dict[str, list[dict[str, Any]]]:

@@ -122,9 +122,9 @@ class Screen:
     def verdict(self, problems: Sequence[str], success: str) -> None:
         """The last word: what should have happened and did, or did not."""
         if not problems:
-            self.console.print(f"[bold green]✓ {escape(success)}[/bold green]", highlight=False)
+            self.console.print(f"[bold green]✓ {escape(success)}[/bold green]", highlight=False, soft_wrap=True)
         for problem in problems:
-            self.console.print(f"[bold red]✗ {escape(problem)}[/bold red]", highlight=False)
+            self.console.print(f"[bold red]✗ {escape(problem)}[/bold red]", highlight=False, soft_wrap=True)
 
 
 def _line(situation: Situation) -> str:

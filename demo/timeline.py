@@ -48,7 +48,7 @@ async def of_rollback(
     canary = str(started.data["canary"]) if started else ""
     cause = str(rollback.data["cause"]) if rollback else ""
     until = entries[-1].at
-    failing = f'{names.KPI_VERDICT}{{{names.KPI}="payment_success_rate",{names.VERDICT}="fail"}} == 1'
+    failing = f'{names.KPI_VERDICT}{{{names.KPI}="payment_success_rate",{names.VERDICT}="fail"}}'
     alert = f'ALERTS{{alertname="{cause}",alertstate="firing"}}'
     last = max((e.at for e in memory.at(canary) if e.request), default=None)
     told = next((m.at for m in messages if rollback and m.at >= rollback.at), None)
