@@ -51,21 +51,21 @@ def _counters(snapshot: Snapshot) -> Iterator[Metric]:
             text = (
                 f"Rows of the event {event} in the order database since database.since, by the version that wrote them."
             )
-        labels = [names.VERSION, *([label] if label else [])]
+        labels = [names.SERVICE, names.VERSION, *([label] if label else [])]
         family = CounterMetricFamily(metric, text, labels=labels)
         for (version, value), amount in values.items():
-            family.add_metric([version, value][: len(labels)], amount)
+            family.add_metric([snapshot.service, version, value][: len(labels)], amount)
         yield family
 
 
 def _kpis(snapshot: Snapshot) -> Iterator[Metric]:
     families: dict[str, GaugeMetricFamily] = {}
     for kpi in snapshot.kpis or ():
-        labels = [names.VERSION, *([names.CURRENCY] if kpi.currency else [])]
+        labels = [names.SERVICE, names.VERSION, *([names.CURRENCY] if kpi.currency else [])]
         name = names.kpi_gauge(kpi.kpi)
         text = f"KPI {kpi.kpi} of each version's units of the trailing window, from the order database."
         family = families.setdefault(name, GaugeMetricFamily(name, text, labels=labels))
-        family.add_metric([kpi.version, kpi.currency][: len(labels)], kpi.value)
+        family.add_metric([snapshot.service, kpi.version, kpi.currency][: len(labels)], kpi.value)
     yield from families.values()
 
 
