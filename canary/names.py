@@ -132,8 +132,8 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     WEBHOOK_ALERTS_TOTAL: (ACTION, OUTCOME),
     NOTIFICATIONS_TOTAL: (OUTCOME,),
 }
-"""The labels of exporter's and receiver's own series, besides `service`, which every one of them carries.
-A series that is not listed has no further label."""
+"""The labels of exporter's and receiver's own series, besides `service`, which every one of them carries, the
+shop's counters and KPIs by version included. A series that is not listed has no further label."""
 
 # Alerts
 HIGH_ERROR_RATE: Final = "CanaryHighErrorRate"
