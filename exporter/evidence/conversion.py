@@ -1,26 +1,20 @@
 """Units that may convert later: a stratified sequential log-rank test.
 
-Cox's partial likelihood (1972) of who converts next, cohort by cohort, turned into a test
-martingale (ter Schure, Perez-Ortiz, Ly, Gruenwald 2020). The baseline rate, its daily drift, the
-lag between visit and order and the changing weight all cancel.
+Cox's partial likelihood (1972) of who converts next, turned into a test martingale (ter Schure,
+Perez-Ortiz, Ly, Gruenwald 2020). A cohort holds units that entered one after the other under one
+traffic weight; its two sides are compared at equal age, one class of ages after the other. The
+baseline rate, its daily drift, the lag between visit and order and the changing weight all cancel.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from exporter.evidence.grid import (
-    Bools,
-    Floats,
-    Ints,
-    confidence_sequence,
-    estimate,
-    log10_evidence,
-    symmetric_grid,
-)
+from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, estimate, log10_evidence, symmetric_grid
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.rows import ConversionRows
 from exporter.evidence.timeline import Segment, Timeline
@@ -28,18 +22,40 @@ from exporter.evidence.trajectory import Trajectory
 
 GRID = symmetric_grid(((0.5, 0.0125), (1.5, 0.05), (4.0, 0.25)), sd=0.5, harm_sign=-1)
 
-COHORT_SECONDS = 60.0
-COHORT_CANARY_UNITS = 5
-COHORT_STABLE_UNITS = 20
+COHORT_UNITS = (5, 20)
+"""Canary and stable entries that close a cohort."""
+
+AGE_GROWTH = 1.15
+"""Each class of ages ends this much later than the one before, and at least a bucket later."""
+
+
+def _age_ends(longest: int) -> Ints:
+    """Ends of the classes of ages, in buckets since entry; a conversion is used when its class is over."""
+    ends = [1]
+    while ends[-1] < longest:
+        ends.append(max(ends[-1] + 1, int(ends[-1] * AGE_GROWTH)))
+    return np.asarray(ends, dtype=np.int64)
+
+
+AGE_ENDS = _age_ends(1 << 20)
+_CLASSES = AGE_ENDS.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cohorts:
-    """The cohorts of one segment: where each begins, and what was folded in; columns canary, stable."""
+    """The cohorts of one segment; columns are canary and stable.
+
+    Attributes:
+        starts: bucket of entry at which each cohort begins; the last one is still open.
+        entered: units that entered.
+        converted: conversions in classes of ages that are over.
+        waiting: cohort, class and side (1 canary) of conversions whose class is not over.
+    """
 
     starts: Ints
     entered: Ints
     converted: Ints
+    waiting: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +77,7 @@ class ConversionTest:
         segment_of = timeline.segment_of(rows.assigned)
         entered = timeline.bucket(rows.entered)
         converted = np.maximum(timeline.bucket(rows.converted), entered)
+        boundaries = timeline.changes_within(self.bucket, until)
         cohorts = dict(self.cohorts)
         tables: list[Tables] = []
         for segment in timeline.segments:
@@ -68,7 +85,7 @@ class ConversionTest:
             if segment.comparable and segment.start < timeline.end_of(np.asarray(until - 1)):
                 units = Units(entered[inside], rows.canary[inside], converted[inside])
                 known = cohorts.get(segment.index) or _first_cohort(segment, timeline)
-                cohorts[segment.index], found = _fold(known, units, self.bucket, until, timeline.bucket_seconds)
+                cohorts[segment.index], found = _fold(known, units, self.bucket, until, boundaries)
                 tables.append(found)
         buckets, increments = _increments(tables)
         path = self.likelihood + np.cumsum(increments, axis=0)
@@ -110,7 +127,7 @@ class Units:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tables:
-    """One row per bucket and cohort in which somebody converted: who was at risk and who converted."""
+    """One row per cohort and class of ages in which somebody converted: who was at risk and who converted."""
 
     bucket: Ints
     canary: Ints
@@ -121,56 +138,74 @@ class Tables:
 
 def _first_cohort(segment: Segment, timeline: Timeline) -> Cohorts:
     start = timeline.bucket(np.asarray([segment.start]))
-    return Cohorts(start, np.zeros((1, 2), dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
+    none = np.zeros((1, 2), dtype=np.int64)
+    return Cohorts(start, none, none, np.zeros((3, 0), dtype=np.int64))
 
 
-def _fold(known: Cohorts, units: Units, first: int, until: int, bucket_seconds: float) -> tuple[Cohorts, Tables]:
-    span = until - first
+def _fold(known: Cohorts, units: Units, first: int, until: int, boundaries: list[int]) -> tuple[Cohorts, Tables]:
     new = units.entered >= first
-    by_side = [units.canary, ~units.canary]
-    arrivals = np.stack([np.bincount(units.entered[new & side] - first, minlength=span) for side in by_side], axis=1)
-    starts = _cohort_starts(known, np.cumsum(arrivals, axis=0), first, round(COHORT_SECONDS / bucket_seconds))
+    sides = (units.canary, ~units.canary)
+    arrivals = np.stack([np.bincount(units.entered[new & side] - first, minlength=until - first) for side in sides])
+    starts = _cohort_starts(known, np.cumsum(arrivals, axis=1), first, boundaries)
     cohort = np.maximum(np.searchsorted(starts, units.entered, side="right") - 1, 0)
     grown = ((0, starts.size - known.starts.size), (0, 0))
     entered, converted = np.pad(known.entered, grown), np.pad(known.converted, grown)
-
-    # One number per (cohort, bucket), so that counts up to a bucket are two binary searches.
-    entry_key = cohort * span + np.maximum(units.entered - first, 0)
-    event = units.converted < until
-    event_key = cohort * span + (units.converted - first)
-    key, events = np.unique(event_key[event], return_counts=True)
-    of_cohort, at = key // span, key % span
-    at_risk, happened = [], []
-    for column, side in enumerate(by_side):
-        entries = np.sort(entry_key[new & side])
-        conversions = np.sort(event_key[event & side])
-        opening = of_cohort * span
-        so_far = np.searchsorted(entries, key, side="right") - np.searchsorted(entries, opening)
-        gone = np.searchsorted(conversions, key) - np.searchsorted(conversions, opening)
-        here = np.searchsorted(conversions, key, side="right") - np.searchsorted(conversions, key)
-        # A unit whose entry came after its bucket was folded is at risk when it converts, not before.
-        risk = entered[of_cohort, column] - converted[of_cohort, column] + so_far - gone
-        at_risk.append(np.maximum(risk, here))
-        happened.append(here)
+    for column, side in enumerate(sides):
         entered[:, column] += np.bincount(cohort[new & side], minlength=starts.size)
-        converted[:, column] += np.bincount(cohort[event & side], minlength=starts.size)
-    return Cohorts(starts, entered, converted), Tables(at + first, at_risk[0], at_risk[1], events, happened[0])
+
+    event = units.converted < until
+    age_class = np.searchsorted(AGE_ENDS, units.converted[event] - units.entered[event], side="right")
+    fresh = np.stack([cohort[event], age_class, units.canary[event].astype(np.int64)])
+    events = np.concatenate([known.waiting, fresh], axis=1)
+    # A class is over when the cohort's youngest possible unit has outgrown it; an open cohort has none that is over.
+    last = np.append(starts[1:] - 1, until)
+    over = last[events[0]] + AGE_ENDS[events[1]] <= until
+    tables, converted = _tables(events[:, over], entered, converted, last)
+    return Cohorts(starts, entered, converted, events[:, ~over]), tables
 
 
-def _cohort_starts(known: Cohorts, arrived: Ints, first: int, minimum_buckets: int) -> Ints:
-    """Close cohorts once old and large enough; looks at entries only, never at outcomes.
+def _tables(events: Ints, entered: Ints, converted: Ints, last: Ints) -> tuple[Tables, Ints]:
+    """The 2x2 tables of the classes that are over, and the conversions so far with theirs added."""
+    # One number per (cohort, class), so that counts up to a class are binary searches.
+    keys = events[0] * _CLASSES + events[1]
+    key, count = np.unique(keys, return_counts=True)
+    cohort = key // _CLASSES
+    now = converted.copy()
+    at_risk, happened = [], []
+    for column in (0, 1):
+        of_side = np.sort(keys[events[2] == 1 - column])
+        before = np.searchsorted(of_side, key) - np.searchsorted(of_side, cohort * _CLASSES)
+        here = np.searchsorted(of_side, key, side="right") - np.searchsorted(of_side, key)
+        # A unit whose entry came after its bucket was folded is at risk when it converts, not before.
+        at_risk.append(np.maximum(entered[cohort, column] - converted[cohort, column] - before, here))
+        happened.append(here)
+        now[:, column] += np.bincount(of_side // _CLASSES, minlength=len(now))
+    bucket = last[cohort] + AGE_ENDS[key % _CLASSES] - 1
+    return Tables(bucket, at_risk[0], at_risk[1], count, happened[0]), now
 
-    `arrived` counts canary and stable entries up to and including each bucket from `first` on.
+
+def _cohort_starts(known: Cohorts, arrived: Ints, first: int, boundaries: list[int]) -> Ints:
+    """Close cohorts once large enough, and at weight changes; looks at entries only, never at outcomes.
+
+    `arrived` counts canary and stable entries (rows) up to and including each bucket from `first` on.
     """
     starts = known.starts.tolist()
-    missing = np.asarray([COHORT_CANARY_UNITS, COHORT_STABLE_UNITS]) - known.entered[-1]
+    boundaries = [boundary for boundary in boundaries if boundary > starts[-1]]
+    missing = [COHORT_UNITS[side] - int(known.entered[-1, side]) for side in (0, 1)]
+    canary, stable = arrived.tolist()
     while True:
-        filled = [int(np.searchsorted(arrived[:, side], missing[side])) if missing[side] > 0 else 0 for side in (0, 1)]
-        last = max(first + max(filled), starts[-1] + minimum_buckets - 1)
-        if last >= first + len(arrived):
+        filled = max(
+            bisect_left(counts, wanted) if wanted > 0 else 0
+            for counts, wanted in zip((canary, stable), missing, strict=True)
+        )
+        start = first + filled + 1
+        if boundaries and boundaries[0] <= start:
+            start = boundaries.pop(0)
+        if start > first + len(canary):
             return np.asarray(starts, dtype=np.int64)
-        starts.append(last + 1)
-        missing = arrived[last - first] + (COHORT_CANARY_UNITS, COHORT_STABLE_UNITS)
+        starts.append(start)
+        at = start - first - 1
+        missing = [counts[at] + minimum for counts, minimum in zip((canary, stable), COHORT_UNITS, strict=True)]
 
 
 def _increments(tables: list[Tables]) -> tuple[Ints, Floats]:

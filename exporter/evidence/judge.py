@@ -87,8 +87,8 @@ class JudgePlan:
     """Relative deviation of the canary's share of entries from its weight that is let pass."""
 
     def alpha_of(self, kpi: KpiPlan) -> float:
-        """The KPI's share of alpha for each of its tests."""
-        sharing = sum(other.action is Action.ROLLBACK for other in self.kpis) if kpi.action is Action.ROLLBACK else 1
+        """The KPI's share of alpha for each of its tests: KPIs with the same action share alpha among themselves."""
+        sharing = sum(other.action is kpi.action for other in self.kpis)
         tests = (kpi.tolerance is not None) + (kpi.floor is not None)
         return self.alpha / sharing / tests
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.evidence.conversion import COHORT_CANARY_UNITS, COHORT_STABLE_UNITS, GRID, ConversionTest
+from exporter.evidence.conversion import AGE_ENDS, COHORT_UNITS, GRID, ConversionTest
 from exporter.evidence.grid import Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.rows import ConversionRows
@@ -29,29 +29,52 @@ def one_table(canary: int, stable: int, events: int, canary_events: int) -> Floa
 
 
 def test_one_conversion_weighs_what_the_formula_says() -> None:
-    """One order among known numbers at risk adds exactly its hypergeometric log-probability."""
-    entered = START + np.asarray([1.0, 2.0, 3.0, 4.0, 5.0])
+    """An order adds its hypergeometric log-probability among those of its cohort who got as old without one."""
+    entered = START + np.asarray([1.0, 1.0, 1.0, 1.0, 1.0])
     canary = np.asarray([True, True, False, False, False])
     converted = np.asarray([np.nan, START + 100.0, np.nan, START + 200.0, np.nan])
 
     test, path = ConversionTest(0.01).advance(ConversionRows(entered, entered, canary, converted), TIMELINE, ALL)
 
-    first = one_table(2, 3, 1, 1)
-    second = one_table(1, 3, 1, 0)
-    np.testing.assert_allclose(test.likelihood, first + second)
-    assert path.time.tolist() == [START + 102.0, START + 202.0]
+    np.testing.assert_allclose(test.likelihood, one_table(2, 3, 1, 1) + one_table(1, 3, 1, 0))
+    assert len(path) == 2
 
 
-def test_cohorts_close_by_age_and_entries_and_at_weight_changes() -> None:
-    """Every closed cohort is a minute old, holds enough of both sides, and stays within its segment."""
+def test_a_conversion_is_used_once_all_of_its_cohort_had_the_same_time() -> None:
+    """An order counts when the youngest unit of its cohort has outgrown the order's class of ages."""
+    entered = START + np.asarray([1.0, 299.0])
+    converted = np.asarray([START + 101.0, np.nan])
+    rows = ConversionRows(entered, entered, np.asarray([True, False]), converted)
+    # Fifty buckets after its entry; the cohort's last bucket is the one before the weight changes.
+    over = 149 + int(AGE_ENDS[np.searchsorted(AGE_ENDS, 50, side="right")])
+
+    before, _ = ConversionTest(0.01).advance(rows, TIMELINE, over - 1)
+    after, path = before.advance(rows, TIMELINE, over)
+
+    assert not before.likelihood.any()
+    np.testing.assert_allclose(after.likelihood, one_table(1, 1, 1, 1))
+    assert path.time.tolist() == [START + 2.0 * over]
+
+
+def test_classes_of_ages_wait_little() -> None:
+    """No conversion waits for more than a bucket or a fifth of its age until its class is over."""
+    ages = np.arange(1, 5000)
+
+    waiting = AGE_ENDS[np.searchsorted(AGE_ENDS, ages, side="right")] - ages
+
+    assert (waiting <= np.maximum(2, 0.2 * ages)).all()
+
+
+def test_cohorts_close_by_entries_and_at_weight_changes() -> None:
+    """Every cohort closed before its segment's end holds enough of both sides, and the end closes one too."""
     test, _ = ConversionTest(0.01).advance(conversions(1, 60.0), TIMELINE, ALL)
 
-    for segment, cohorts in test.cohorts.items():
-        closed = cohorts.entered[:-1]
-        assert (np.diff(cohorts.starts) >= 30).all()
-        assert (closed[:, 0] >= COHORT_CANARY_UNITS).all()
-        assert (closed[:, 1] >= COHORT_STABLE_UNITS).all()
-        assert cohorts.starts[0] == TIMELINE.bucket(np.asarray([TIMELINE.segments[segment].start]))[0]
+    for segment in TIMELINE.segments:
+        cohorts = test.cohorts[segment.index]
+        ended = TIMELINE.first_bucket_from(segment.end) if np.isfinite(segment.end) else ALL + 1
+        inside = cohorts.entered[:-1][cohorts.starts[1:] < ended]
+        assert (inside >= COHORT_UNITS).all()
+        assert ended in cohorts.starts or not np.isfinite(segment.end)
 
 
 def test_cohort_boundaries_do_not_depend_on_outcomes() -> None:
@@ -85,29 +108,32 @@ def test_units_from_before_the_rollout_do_not_count() -> None:
 
 
 def test_swapping_the_arms_mirrors_the_likelihood() -> None:
-    """Calling the canary stable and stable the canary mirrors the likelihood, cohorts being equal."""
+    """Calling the canary stable and stable the canary mirrors the likelihood when the cohorts are the same."""
     rng = np.random.default_rng(4)
-    timeline = Timeline.of(START, 2.0, [(START, 0.5)])
-    entered = START + np.sort(rng.uniform(0, 55, 200))
-    canary = np.arange(200) % 2 == 0
-    converted = np.where(rng.random(200) < 0.3, entered + rng.exponential(60, 200), np.nan)
+    timeline = Timeline.of(START, 2.0, [(START, 0.5), (START + 10, 0.6)])
+    entered = START + np.sort(rng.uniform(0, 10, 36))
+    canary = np.arange(36) % 2 == 0
+    converted = np.where(rng.random(36) < 0.5, entered + rng.exponential(60, 36), np.nan)
 
     mine, _ = ConversionTest(0.01).advance(ConversionRows(entered, entered, canary, converted), timeline, 1000)
     theirs, _ = ConversionTest(0.01).advance(ConversionRows(entered, entered, ~canary, converted), timeline, 1000)
 
-    # The cohort closes after the last entry here, so that both sides' minima play no part.
-    assert all(len(cohorts.starts) <= 2 for cohorts in mine.cohorts.values())
+    # Neither side reaches the twenty that stable needs, so that the weight change closes the cohort both times.
+    assert mine.likelihood.any()
     np.testing.assert_allclose(mine.likelihood, theirs.likelihood[::-1], atol=1e-8)
 
 
-@pytest.mark.parametrize("lag_seconds", [1.0, 360.0, 1800.0])
-def test_a_healthy_canary_is_rarely_accused(lag_seconds: float) -> None:
-    """Evidence ever reaches 1/alpha in at most alpha of healthy rollouts, whatever the lag of orders."""
+@pytest.mark.parametrize(
+    ("conversion", "lag_seconds"), [(0.1, 1.0), (0.1, 360.0), (0.1, 1800.0), (0.5, 0.001), (0.5, 10.0)]
+)
+def test_a_healthy_canary_is_rarely_accused(conversion: float, lag_seconds: float) -> None:
+    """Evidence ever reaches 1/alpha in at most alpha of healthy rollouts, however soon and often units convert."""
     alpha, rollouts = 0.05, 200
 
     accused = 0
     for seed in range(rollouts):
-        _, path = ConversionTest(alpha).advance(conversions(seed, 40.0, lag_seconds=lag_seconds), TIMELINE, ALL)
+        rows = conversions(seed, 40.0, conversion=conversion, lag_seconds=lag_seconds)
+        _, path = ConversionTest(alpha).advance(rows, TIMELINE, ALL)
         accused += bool((path.log10_evidence >= -np.log10(alpha)).any())
 
     # alpha * rollouts is 10; three standard deviations above it is 19.

@@ -220,7 +220,7 @@ def test_after_promotion_the_comparison_is_frozen_and_the_floor_goes_on() -> Non
 
 
 def test_alpha_is_split_over_the_kpis_that_may_roll_back() -> None:
-    """Two KPIs that may roll back share alpha, tests of one KPI share its part, others do not count."""
+    """Two KPIs that may roll back share alpha, tests of one KPI share its part, those that hold share among theirs."""
     plan = JudgePlan(
         started_at=START,
         alpha=0.01,
@@ -228,10 +228,12 @@ def test_alpha_is_split_over_the_kpis_that_may_roll_back() -> None:
             KpiPlan("a", Kind.CONVERSION, tolerance=0.1),
             KpiPlan("b", Kind.SUCCESS, tolerance=0.05, floor=0.9),
             KpiPlan("c", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
+            KpiPlan("d", Kind.MEAN, tolerance=0.1, action=Action.WARN),
+            KpiPlan("e", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
         ),
     )
 
-    assert [plan.alpha_of(kpi) for kpi in plan.kpis] == [0.005, 0.0025, 0.01]
+    assert [plan.alpha_of(kpi) for kpi in plan.kpis] == [0.005, 0.0025, 0.005, 0.01, 0.005]
 
 
 def test_a_conversion_floor_waits_for_the_deadline() -> None:

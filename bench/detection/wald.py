@@ -1,0 +1,88 @@
+"""Canary payments until a fail, over Wald's bound for someone who knows both success ratios beforehand."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.detection.shop import PHASES, START, SUCCESS_RATIO
+from exporter.evidence.judge import JudgePlan, Kind, KpiPlan, OutcomeRows, RolloutJudge, RolloutRows
+
+ALPHA = 0.01
+CONSTANT = ((40.0, 0.05),)
+CASES = tuple((success, rate) for rate in (1000.0, 200.0) for success in (0.90, 0.85, 0.60))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Mean and median of canary units over the bound, with the mean's standard error."""
+
+    success: float
+    per_minute: float
+    phases: str
+    bound: float
+    mean: float
+    error: float
+    median: float
+    found: float
+
+
+def bound(success: float) -> float:
+    """log(1/alpha) over the divergence of the canary's success ratio from stable's (Wald 1945)."""
+    divergence = success * math.log(success / SUCCESS_RATIO)
+    divergence += (1 - success) * math.log((1 - success) / (1 - SUCCESS_RATIO))
+    return math.log(1 / ALPHA) / divergence
+
+
+def units_until_fail(task: tuple[float, float, tuple[tuple[float, float], ...], int]) -> float:
+    """Canary payments seen when the judge said fail; nan when it never did."""
+    success, per_minute, phases, seed = task
+    rng = np.random.default_rng(seed)
+    ends = START + 60 * np.cumsum([minutes for minutes, _ in phases])
+    entered = np.sort(rng.uniform(START, ends[-1], rng.poisson(per_minute * (ends[-1] - START) / 60)))
+    shares = np.asarray([share for _, share in phases])
+    canary = rng.random(entered.size) < shares[np.searchsorted(ends, entered, side="right")]
+    failed = rng.random(entered.size) > np.where(canary, success, SUCCESS_RATIO)
+    starts = [START, *ends[:-1].tolist()]
+    plan = JudgePlan(START, (KpiPlan("payments", Kind.SUCCESS, tolerance=0.05),), alpha=ALPHA)
+    rows = RolloutRows({"payments": OutcomeRows(entered, entered, canary, entered, failed)})
+    decided = RolloutJudge(plan).judge(rows, list(zip(starts, shares, strict=True)), float(ends[-1])).decided_at
+    return math.nan if decided is None else float(np.count_nonzero(canary & (entered < decided)))
+
+
+def measure(pool: Executor, seeds: int) -> list[Ratio]:
+    """All cases, at a constant 5 % and in the strategy's phases."""
+    ratios = []
+    for name, phases in (("5 % throughout", CONSTANT), ("5 / 25 / 50 %", PHASES)):
+        for success, rate in CASES:
+            tasks = [(success, rate, phases, seed) for seed in range(seeds)]
+            units = np.asarray(list(pool.map(units_until_fail, tasks, chunksize=20)))
+            found = units[np.isfinite(units)] / bound(success)
+            error = float(found.std() / math.sqrt(found.size))
+            share = found.size / units.size
+            row = Ratio(success, rate, name, bound(success), float(found.mean()), error, float(np.median(found)), share)
+            ratios.append(row)
+    return ratios
+
+
+def markdown(ratios: list[Ratio], seeds: int) -> str:
+    """The table."""
+    head = (
+        f"Canary payments seen until *fail*, over Wald's bound. Alpha is {ALPHA:.0%}, stable succeeds in"
+        f" {SUCCESS_RATIO:.0%}; {seeds} rollouts a row."
+    )
+    text = [
+        head,
+        "",
+        "| canary | payments a minute | canary's share | Wald's bound | mean ratio | median ratio | proven |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    text += [
+        f"| {ratio.success:.0%} | {ratio.per_minute:,.0f} | {ratio.phases} | {ratio.bound:.1f} units"
+        f" | {ratio.mean:.2f} ± {ratio.error:.2f} | {ratio.median:.2f} | {ratio.found:.0%} |"
+        for ratio in ratios
+    ]
+    return "\n".join(text)
