@@ -1,0 +1,58 @@
+"""Databases for the exporter's tests: SQLite files and real servers."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.mariadb import MariaDb
+from tests.support.postgres import Postgres
+from tests.support.shopdata import ShopData
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL server for all tests of a worker."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """One MariaDB server for all tests of a worker."""
+    with MariaDb() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/shop.db"
+    server: Postgres | MariaDb = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
+    return server.new_database()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that a test moves."""
+    return FakeClock()
+
+
+@pytest.fixture
+async def data(database: str) -> AsyncIterator[ShopData]:
+    """The default schema in each kind of database."""
+    data = ShopData(database)
+    await data.create()
+    yield data
+    await data.close()
+
+
+@pytest.fixture
+async def lite(tmp_path: Path) -> AsyncIterator[ShopData]:
+    """The default schema in SQLite, for what does not depend on the kind of database."""
+    data = ShopData(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
+    await data.create()
+    yield data
+    await data.close()

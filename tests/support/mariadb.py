@@ -1,0 +1,80 @@
+"""A real MariaDB of a test run's own, in a temporary folder on a free port."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.ports import free_port
+from tests.support.processes import SEARCH_PATH, Program
+
+_READY_SECONDS = 30.0
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name, path=SEARCH_PATH)
+    assert path, f"{name} is not installed (Debian: apt-get install mariadb-server)"
+    return path
+
+
+class MariaDb:
+    """One server with user `shop` who needs no password; `with` starts and ends it."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="canary-maria-"))
+        self._number = 0
+        self._user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() != 0 else "mysql"
+        self._common = ["--no-defaults", f"--datadir={self._folder / 'data'}", f"--user={self._user}"]
+        options = [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._socket}"]
+        options += ["--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"]
+        self._server = Program([_program("mariadbd"), *self._common, *options], self._folder.with_suffix(".log"))
+
+    @property
+    def _socket(self) -> Path:
+        return self._folder / "socket"
+
+    def __enter__(self) -> Self:
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, self._user)
+        argv = [_program("mariadb-install-db"), *self._common, "--auth-root-authentication-method=normal"]
+        subprocess.run([*argv, "--skip-test-db"], check=True, capture_output=True)
+        self.start()
+        self._sql("CREATE USER shop@'127.0.0.1'; GRANT ALL ON *.* TO shop@'127.0.0.1'").check_returncode()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.with_suffix(".log").unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start the server, also after a stop, on the same port with the same data."""
+        self._server.launch()
+        deadline = time.monotonic() + _READY_SECONDS
+        while self._sql("SELECT 1").returncode != 0:
+            assert self._server.running, f"MariaDB ended: {self._server.log_tail()}"
+            assert time.monotonic() < deadline, f"MariaDB never became ready: {self._server.log_tail()}"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the server."""
+        self._server.stop()
+
+    def new_database(self) -> str:
+        """A fresh, empty database; its address for SQLAlchemy with asyncmy."""
+        self._number += 1
+        name = f"test{self._number}"
+        self._sql(f"CREATE DATABASE {name}").check_returncode()
+        return f"mysql+asyncmy://shop@127.0.0.1:{self.port}/{name}"
+
+    def _sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
+        argv = [_program("mariadb"), "--no-defaults", f"--socket={self._socket}", "--user=root", "-e", statement]
+        return subprocess.run(argv, check=False, capture_output=True)
