@@ -25,6 +25,8 @@ from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.orders import Order, Orders
 from alertmanager.outbox import Outbox
+from alertmanager.page.handlers import Page
+from alertmanager.page.view import Viewer
 from alertmanager.postgresleader import PostgresLeader
 from alertmanager.prometheus import Prometheus, Silences
 from alertmanager.reconciler import Reconciler
@@ -101,6 +103,14 @@ class Receiver:
         self.notifier = Notifier.of(policy)
         self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
         self.drill_at: datetime | None = None
+        self.page = Page(
+            Viewer(self, self.prometheus, policy.service, clock),
+            [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
+            self.submit,
+            lambda: self.authority,
+            self.guard,
+            clock,
+        )
         self._clock = clock
         self._log = Log("receiver")
         self.drills = Drills(policy.service, self.guard, routers, process, registry)
@@ -300,10 +310,12 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         routes=[
             *routes(receiver, lambda: receiver.authority),
             *drill_routes(lambda: receiver.drills, lambda: receiver.authority),
+            *receiver.page.routes(),
         ],
         reload=partial(receiver.reload, path),
         status=lambda: _landing(receiver),
         open_paths=[*own_authentication(), DRILL_PATH],
+        shutdown=receiver.page.close,
         max_body_bytes=receiver.policy.receiver.max_body,
     )
 

@@ -97,6 +97,7 @@ class Service:
         ready: whether the service can do its work; while False, `/-/ready` answers 503.
         status: lines for the landing page, name to text.
         open_paths: paths that authenticate by themselves and are exempt from basic authentication.
+        shutdown: ends connections that would stay open, before the server waits for them.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Service:
     ready: Callable[[], bool] = lambda: True
     status: Callable[[], Mapping[str, str]] = dict
     open_paths: Collection[str] = ()
+    shutdown: Callable[[], Awaitable[None]] = _nothing
     max_body_bytes: int = 1024**2
     clock: Clock = field(default_factory=SystemClock)
 
@@ -217,6 +219,11 @@ class Service:
             client_max_size=self.max_body_bytes,
         )
         application.add_routes(self.routes)
+
+        async def shut_down(_application: web.Application) -> None:
+            await self.shutdown()
+
+        application.on_shutdown.append(shut_down)
         if not any(isinstance(one, web.RouteDef) and (one.method, one.path) == ("GET", "/") for one in self.routes):
             application.router.add_get("/", self._landing)
         application.router.add_get("/-/healthy", self._healthy)
