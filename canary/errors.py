@@ -2,6 +2,7 @@
 
     CanaryError
     ├── PolicyError           the policy file is wrong; carries every fault at once
+    ├── InputError            a file given on the command line is faulty; carries every fault at once
     ├── WebConfigError        the web configuration file (TLS, basic authentication) is wrong
     ├── SecretError           a secret's file or environment variable cannot be read
     ├── DatabaseError         the order database
@@ -41,6 +42,13 @@ class PolicyError(CanaryError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class InputError(CanaryError):
+    """A file that a command was given has faults; one line each."""
+
+    label = "input"
+    exit_status = 2
 
 
 class WebConfigError(CanaryError):

@@ -1,0 +1,231 @@
+"""Past rollouts replayed from the order database: what would have been decided, when, and whom it would have spared."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from canary.errors import InputError
+from canary.policy.model import Policy
+from canary.rollout import Rollout, State, Weight
+from canary.times import from_text
+from canary.units import parse_ratio
+from exporter.connection import Session
+from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
+from exporter.history import History
+from exporter.judgement import Judgement, entry_event
+from exporter.orders import Orders
+from exporter.table import Codes
+
+COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a past rollout; `traffic` is the canary's share, 0 to 1."""
+
+    traffic: float
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True)
+class PastRollout:
+    """A rollout that was, phases in order of time."""
+
+    name: str
+    stable: str
+    canary: str
+    phases: tuple[Phase, ...]
+
+    @property
+    def started_at(self) -> datetime:
+        """When its first phase began."""
+        return self.phases[0].started_at
+
+    @property
+    def ended_at(self) -> datetime:
+        """When its last phase ended."""
+        return self.phases[-1].ended_at
+
+    def as_rollout(self) -> Rollout:
+        """As the judge knows running rollouts; between phases that do not touch, nobody is on the canary."""
+        weights = []
+        for phase, following in itertools.zip_longest(self.phases, self.phases[1:]):
+            weights.append(Weight(phase.started_at, phase.traffic))
+            if following is not None and following.started_at > phase.ended_at:
+                weights.append(Weight(phase.ended_at, 0.0))
+        return Rollout(
+            id=self.name,
+            stable=self.stable,
+            canary=self.canary,
+            traffic=tuple(phase.traffic for phase in self.phases),
+            durations_seconds=tuple((phase.ended_at - phase.started_at).total_seconds() for phase in self.phases),
+            state=State.PHASE,
+            started_at=self.started_at,
+            phase=0,
+            phase_started_at=self.started_at,
+            weights=tuple(weights),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What the judge would have said.
+
+    Attributes:
+        evidence: at the moment of the decision when it would have been rolled back, at the rollout's end otherwise.
+        exposed: customers (entering units) on the canary until then.
+        spared: customers who met the canary after that moment, and would not have.
+    """
+
+    rollout: PastRollout
+    evidence: RolloutEvidence
+    exposed: int
+    spared: int
+
+    def as_json(self) -> dict[str, Any]:
+        """One line of `--format json`; what is unknown or without bound is null."""
+        return {
+            "rollout": self.rollout.name,
+            "verdict": str(self.evidence.verdict),
+            "kpi": self.evidence.kpi,
+            "decided_at": _moment(self.evidence.decided_at),
+            "kpis": {name: _kpi_as_json(kpi) for name, kpi in self.evidence.kpis.items()},
+        }
+
+
+def read_rollouts(path: Path) -> list[PastRollout]:
+    """Past rollouts from a CSV file, one row per phase.
+
+    Raises:
+        InputError: with one line per fault, `file:line: what was expected, what was found`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a CSV file with rollouts, found none that can be read: {error}") from error
+    reader = csv.DictReader(text.splitlines())
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(
+            f"{path}:1: expected a header with the columns {','.join(COLUMNS)}, found none of {', '.join(missing)}"
+        )
+    faults: list[str] = []
+    rollouts: dict[str, list[tuple[dict[str, str], Phase]]] = {}
+    for row in reader:
+        try:
+            rollouts.setdefault(_text(row, "rollout"), []).append((row, _phase(row)))
+        except ValueError as error:
+            faults.append(f"{path}:{reader.line_num}: {error}")
+    if not rollouts and not faults:
+        faults.append(f"{path}: expected at least one row below the header, found none")
+    past = [] if faults else [_rollout(path, name, rows, faults) for name, rows in rollouts.items()]
+    if faults:
+        raise InputError("\n".join(faults))
+    return past
+
+
+async def backtest(policy: Policy, session: Session, rollouts: Sequence[PastRollout]) -> AsyncIterator[Replay]:
+    """Replay one rollout after the other.
+
+    Raises:
+        DatabaseError: one of its kinds.
+    """
+    for rollout in rollouts:
+        history = History(policy, session)
+        orders = await history.between(rollout.started_at.timestamp(), rollout.ended_at.timestamp())
+        yield replay(policy, rollout, orders, history.versions)
+
+
+def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -> Replay:
+    """Judge the rows of a whole rollout; a rollback would have ended it at the moment of the decision."""
+    rollout, end = past.as_rollout(), past.ended_at.timestamp()
+    evidence = Judgement.of(policy, rollout).look(orders, versions, rollout, end, {})
+    until = end
+    if evidence.verdict is Verdict.FAIL and evidence.decided_at is not None:
+        until = evidence.decided_at
+        # Half a bucket later, so that no rounding loses the bucket that decided.
+        moment = until + policy.evidence.bucket / 2
+        evidence = Judgement.of(policy, rollout).look(orders, versions, rollout, moment, {})
+    entry = entry_event(policy)
+    exposed = spared = 0
+    if entry is not None and entry in orders.tables:
+        table = orders.tables[entry]
+        came = table.entered[table.version == versions.code(past.canary)]
+        came = came[(came >= past.started_at.timestamp()) & (came < end)]
+        exposed = int(np.count_nonzero(came < until))
+        spared = len(came) - exposed
+    return Replay(past, evidence, exposed, spared)
+
+
+def _kpi_as_json(kpi: KpiEvidence) -> Mapping[str, Any]:
+    return {
+        "verdict": str(kpi.verdict),
+        "estimate": _number(kpi.estimate),
+        "lower": _number(kpi.lower),
+        "upper": _number(kpi.upper),
+        "log10_evidence": _number(kpi.log10_evidence),
+        "canary_units": kpi.canary_units,
+        "stable_units": kpi.stable_units,
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _phase(row: dict[str, str]) -> Phase:
+    started_at, ended_at = _time(row, "started_at"), _time(row, "ended_at")
+    if ended_at <= started_at:
+        raise ValueError(f"ended_at: expected a time after {row['started_at']}, found {row['ended_at']}")
+    try:
+        traffic = parse_ratio(_text(row, "traffic"))
+    except ValueError as error:
+        raise ValueError(f"traffic: {error}") from error
+    _text(row, "stable")
+    _text(row, "canary")
+    return Phase(traffic, started_at, ended_at)
+
+
+def _rollout(path: Path, name: str, rows: list[tuple[dict[str, str], Phase]], faults: list[str]) -> PastRollout:
+    versions = {(row["stable"].strip(), row["canary"].strip()) for row, _ in rows}
+    if len(versions) > 1:
+        faults.append(f"{path}: rollout {name}: expected one stable and one canary version, found {sorted(versions)}")
+    phases = tuple(sorted((phase for _, phase in rows), key=lambda phase: phase.started_at))
+    for phase, following in itertools.pairwise(phases):
+        if following.started_at < phase.ended_at:
+            faults.append(f"{path}: rollout {name}: expected phases one after the other, found two at once")
+    stable, canary = min(versions)
+    return PastRollout(name, stable, canary, phases)
+
+
+def _text(row: dict[str, str], column: str) -> str:
+    value = (row.get(column) or "").strip()
+    if not value:
+        raise ValueError(f"{column}: expected a value, found none")
+    return value
+
+
+def _time(row: dict[str, str], column: str) -> datetime:
+    value = _text(row, column)
+    try:
+        return from_text(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{column}: expected an ISO 8601 time such as 2026-01-31T12:00:00Z, found {value!r}"
+        ) from error
