@@ -22,7 +22,7 @@ defaults
     timeout client 60s
     timeout server 60s
     timeout http-keep-alive 75s
-    retries 2
+    retries 3
     retry-on conn-failure empty-response
     option redispatch 1
     option forwardfor
@@ -52,7 +52,9 @@ backend stable
 
 backend canary
     balance leastconn
-    # A dead canary is left at the first failed connection, and its users are served by stable.
+    # A dead canary is left at the first failed connection, and its users are served by stable; a pool of
+    # connections to it would first be tried one dead connection after the other.
+    http-reuse never
     option allbackups
 {canary}
 """

@@ -111,6 +111,7 @@ class Answer:
     failure: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     answered_at: float = 0.0
+    method: str = "GET"
 
 
 class Customer:
@@ -134,12 +135,13 @@ class Customer:
             await reader.readexactly(int(headers.get("content-length", "0")))
         except (asyncio.IncompleteReadError, OSError) as error:
             self.close()
-            return Answer(self._user or "", sent_at, "", f"{type(error).__name__}: {error}")
+            return Answer(self._user or "", sent_at, "", f"{type(error).__name__}: {error}", method=method)
         if headers.get("connection") == "close":
             self.close()
         status = head.split(b" ", 2)[1].decode()
         failure = "" if status == "200" else f"status {status}"
-        return Answer(self._user or "", sent_at, headers.get("x-version", ""), failure, headers, time.perf_counter())
+        version, answered_at = headers.get("x-version", ""), time.perf_counter()
+        return Answer(self._user or "", sent_at, version, failure, headers, answered_at, method)
 
     def close(self) -> None:
         """Hang up."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from canary.policy import release
 from canary.routers import Split
 from tests.canary.routers.conftest import Front, MakeFront
+from tests.support.processes import eventually
 from tests.support.traffic import Answer, Customer, Upstream, load
 
 USERS = [f"customer-{number}" for number in range(60)]
@@ -193,6 +194,30 @@ async def test_a_dead_canary_breaks_nobody(front: Front, canary: Upstream) -> No
     assert {answer.version for answer in before} == {"canary"}
     assert [answer for answer in after if answer.failure] == []
     assert {answer.version for answer in after} == {"stable"}
+
+
+async def test_a_canary_that_is_killed_loses_only_what_it_was_working_on(
+    make_front: MakeFront, canary: Upstream
+) -> None:
+    """Killed under load, the canary takes with it what it had begun; what can be sent again never fails afterwards.
+
+    A POST that was just handed over to a dying connection may, because nobody knows whether it had an effect.
+    """
+    canary._service_seconds = 0.02
+    front = make_front()
+    await front.start()
+    await front.router.set_weight(split(0.5))
+    async with load(front.port, USERS) as answers:
+        await eventually(lambda: len(answers) > 5 * len(USERS), "some traffic")
+        died_at = time.perf_counter()
+        await canary.stop()
+        seen = len(answers)
+        await eventually(lambda: len(answers) > seen + 10 * len(USERS), "more traffic")
+
+    assert {answer.version for answer in answers if answer.sent_at < died_at} >= {"stable", "canary"}
+    afterwards = [answer for answer in answers if answer.sent_at > died_at]
+    assert [answer for answer in afterwards if answer.failure and answer.method == "GET"] == []
+    assert {answer.version for answer in afterwards if not answer.failure} == {"stable"}
 
 
 async def test_nobody_is_on_the_canary_before_a_rollout(front: Front) -> None:
