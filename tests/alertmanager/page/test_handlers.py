@@ -1,0 +1,188 @@
+"""The page's HTTP side: who may order, and what forged forms meet."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.receiver import (
+    OPERATOR_TOKEN,
+    Setting,
+    in_state,
+    order,
+    receiving,
+    status,
+    until,
+)
+
+
+@asynccontextmanager
+async def browsing(setting: Setting) -> AsyncIterator[aiohttp.ClientSession]:
+    """A receiver with a rollout, and a client that keeps cookies, also of an address."""
+    async with receiving(setting), aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        await order(setting, "start", canary="v2.0", stable="v1.0")
+        await until(setting, "5 % on the canary", lambda now: now["settled"])
+        yield http
+
+
+async def get(http: aiohttp.ClientSession, url: str, **headers: str) -> tuple[int, str]:
+    """Status and text of a page, redirects followed."""
+    async with http.get(url, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def send(http: aiohttp.ClientSession, url: str, form: Mapping[str, str], **headers: str) -> tuple[int, str]:
+    """Status and text after sending a form, redirects not followed."""
+    async with http.post(url, data=dict(form), headers=headers, allow_redirects=False) as answer:
+        return answer.status, await answer.text()
+
+
+async def sign_in(http: aiohttp.ClientSession, setting: Setting, token: str = OPERATOR_TOKEN) -> int:
+    """Sign in as Ada."""
+    return (await send(http, f"{setting.url}/page/sign-in", {"name": "Ada", "token": token, "after": "/page/hold"}))[0]
+
+
+def fields(page: str) -> dict[str, str]:
+    """The hidden fields of a form."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page))
+
+
+async def test_reading_needs_no_token_and_loads_nothing_from_outside(setting: Setting) -> None:
+    """The page is complete as it is sent, under a policy that allows nothing foreign."""
+    async with browsing(setting) as http:
+        code, page = await get(http, setting.url)
+        async with http.get(setting.url) as answer:
+            policy = answer.headers["Content-Security-Policy"]
+            framing = answer.headers["X-Frame-Options"]
+
+    assert code == 200
+    assert "On trial" in page
+    assert not re.findall(r'(?:src|href|action)="(?!/|#)', page)
+    assert "style=" not in page
+    assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self';")
+    assert "unsafe" not in policy
+    assert framing == "DENY"
+
+
+async def test_an_order_asks_for_the_token_then_for_a_reason(setting: Setting) -> None:
+    """Without a session the way leads to the sign-in; with one, to a form that says what will happen."""
+    async with browsing(setting) as http:
+        _, first = await get(http, f"{setting.url}/page/hold")
+        signed = await sign_in(http, setting)
+        _, second = await get(http, f"{setting.url}/page/hold")
+        code, _ = await send(http, f"{setting.url}/page/hold", {**fields(second), "reason": "lunch"})
+        await until(setting, "held", in_state("holding"))
+        rollout = (await status(setting))["rollout"]
+
+    assert "The operator&#x27;s token" in first
+    assert signed == 303
+    assert "Freeze the canary&#x27;s share at 5%?" in second
+    assert code == 303
+    assert (rollout["actor"], rollout["reason"]) == ("Ada (page)", "lunch")
+
+
+@pytest.mark.parametrize(
+    ("change", "headers", "code"),
+    [
+        ({"form_key": "guessed"}, {}, 403),
+        ({"form_key": ""}, {}, 403),
+        ({}, {"Origin": "http://evil.example"}, 403),
+        ({}, {"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"seen": "another-rollout phase 0"}, {}, 409),
+    ],
+)
+async def test_a_forged_or_late_form_changes_nothing(
+    setting: Setting, change: dict[str, str], headers: dict[str, str], code: int
+) -> None:
+    """Forms without the session's own key, from another site, or about another state are refused."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, page = await get(http, f"{setting.url}/page/hold")
+        refused, _ = await send(http, f"{setting.url}/page/hold", {**fields(page), "reason": "x", **change}, **headers)
+        state = (await status(setting))["rollout"]["state"]
+
+    assert refused == code
+    assert state == "phase"
+
+
+async def test_wrong_tokens_are_refused_and_then_not_looked_at(setting: Setting) -> None:
+    """After ten wrong tokens within a minute even the right one must wait."""
+    async with browsing(setting) as http:
+        codes = [await sign_in(http, setting, f"wrong-{number}") for number in range(11)]
+        late = await sign_in(http, setting)
+
+    assert codes == [401] * 10 + [429]
+    assert late == 429
+
+
+async def test_signing_in_leads_nowhere_else(setting: Setting) -> None:
+    """The way after signing in is one of our pages, whatever the form says."""
+    async with browsing(setting) as http:
+        form = {"name": "Ada", "token": OPERATOR_TOKEN, "after": "https://evil.example/"}
+        async with http.post(f"{setting.url}/page/sign-in", data=form, allow_redirects=False) as answer:
+            location, cookie = answer.headers["Location"], answer.headers["Set-Cookie"]
+
+    assert location == "/"
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+
+
+async def test_a_rollback_needs_a_reason(setting: Setting) -> None:
+    """An empty reason brings the form back, and nothing is rolled back."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, page = await get(http, f"{setting.url}/page/rollback")
+        code, again = await send(http, f"{setting.url}/page/rollback", {**fields(page), "reason": " "})
+        state = (await status(setting))["rollout"]["state"]
+
+    assert code == 400
+    assert "A reason is needed." in again
+    assert state == "phase"
+
+
+async def test_an_order_that_is_refused_says_why(setting: Setting) -> None:
+    """Advancing needs Prometheus, which is down here; the form says so and offers to insist."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, page = await get(http, f"{setting.url}/page/advance")
+        code, again = await send(http, f"{setting.url}/page/advance", fields(page))
+        insisted, _ = await send(http, f"{setting.url}/page/advance", {**fields(again), "force": "yes", "reason": "x"})
+        share = (await status(setting))["rollout"]["weight_ratio"]
+
+    assert code == 409
+    assert "cannot be asked" in again
+    assert insisted == 303
+    assert share == 0.5
+
+
+async def test_an_open_receiver_listens_to_this_machine_only(tmp_path: Path) -> None:
+    """Without an operator's token, a stranger's name that leads to this machine gets no form."""
+    setting = Setting(tmp_path / "open", changes={"receiver": {"operator_token_file": None}})
+    async with browsing(setting) as http:
+        here, page = await get(http, f"{setting.url}/page/hold")
+        strange, _ = await get(aiohttp_fresh(http), f"{setting.url}/page/hold", Host="rebound.example")
+
+    assert here == 200
+    assert "form_key" in fields(page)
+    assert strange == 403
+
+
+def aiohttp_fresh(http: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """The same client without its cookies."""
+    http.cookie_jar.clear()
+    return http
+
+
+async def test_signing_out_ends_the_session(setting: Setting) -> None:
+    """Afterwards an order asks for the token again."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, page = await get(http, setting.url)
+        await send(http, f"{setting.url}/page/sign-out", fields(page))
+        _, asked = await get(http, f"{setting.url}/page/hold")
+
+    assert "Signed in as Ada" in page
+    assert "The operator&#x27;s token" in asked
