@@ -86,7 +86,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(folder: Path) -> None:
     demo = _demo(folder)
     assert demo.stdout is not None
     for line in demo.stdout:
-        if "HAProxy" in line:
+        if "HAProxy in front" in line:
             break
     running = _left_behind(folder)
 
