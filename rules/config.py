@@ -37,7 +37,7 @@ def mixin_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "missedScrapes": format_duration(4 * signals.scrape_interval),
         "runbookUrl": signals.runbook_url,
         "dashboardUrl": signals.dashboard_url.rstrip("/"),
-        "dashboardPath": "/d/kpi-canary-rollout?var-service=" + policy.service,
+        "dashboards": dict(names.DASHBOARD_UIDS),
         "confidence": _confidence(policy),
         "signals": _signals(policy),
         "critical": {

@@ -7,6 +7,7 @@ from canary.jsonnet import evaluate
 from canary.policy import Policy
 from canary.yamltext import dump
 from rules.config import mixin_config
+from rules.promtool import test_files
 from rules.scrape import scrape_config
 
 _MAIN = Path(__file__).with_name("main.jsonnet")
@@ -40,23 +41,18 @@ def _ordered(data: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: data[key] for key in keys if key in data}
 
 
-def rule_files(policy: Policy, *, inline: bool = False) -> dict[str, str]:
-    """The rule files' texts by their name.
-
-    Raises:
-        GenerateError: the mixin cannot be evaluated.
-    """
-    groups = rule_groups(policy, inline=inline)
-    return {ALERTS_FILE: dump(groups["alerts"]), RECORDING_FILE: dump(groups["rules"])}
-
-
 def prometheus_files(policy: Policy, *, inline: bool = False) -> dict[str, str]:
     """Everything below `prometheus/`, by relative path.
 
     Raises:
         GenerateError: the mixin cannot be evaluated.
     """
+    groups = rule_groups(policy, inline=inline)
+    alerts = [rule for group in groups["alerts"]["groups"] for rule in group["rules"]]
+    tests = test_files(policy, alerts, [f"../rules/{ALERTS_FILE}"])
     return {
         "prometheus.yml": dump(scrape_config(policy)),
-        **{f"rules/{name}": text for name, text in rule_files(policy, inline=inline).items()},
+        f"rules/{ALERTS_FILE}": dump(groups["alerts"]),
+        f"rules/{RECORDING_FILE}": dump(groups["rules"]),
+        **{f"tests/{name}": text for name, text in tests.items()},
     }

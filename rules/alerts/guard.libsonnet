@@ -55,13 +55,21 @@ function(config, series, build)
       'The exporter read the order database {{ $value | humanizeDuration }} ago; the limit is '
       + build.limit(config.evidence.stalenessSeconds, 'humanizeDuration') + '.',
     ),
-    blind(
-      'exporter_says',
-      p.during(running, 'max(' + own(n.BLIND) + ') == 1'),
-      '',
-      'The judgement of canary {{ $labels.canary }} is blind',
-      'The exporter of ' + config.service + ' says that the data behind its judgement are not to be trusted.',
-    ),
+    // The exporter's own reasons, as labels.
+    build.alert(n.BLIND_ALERT, {
+      expr: p.lines([
+        p.block('max by (reason) (' + own(n.BLIND) + ') == 1'),
+        '* on () group_left (rollout, stable, canary, version)',
+        running,
+      ]),
+      hold_for: missed,
+      severity: 'critical',
+      action: 'hold',
+      labels: { [n.SCOPE]: 'exporter' },
+      summary: 'The judgement of canary {{ $labels.canary }} is blind: {{ $labels.reason }}',
+      description: 'The exporter of ' + config.service
+                   + " says that the data behind its judgement are not to be trusted ({{ $labels.reason }}). The canary's share stays as it is until this is over.",
+    }),
   ] + (if judged == [] then [] else [
          blind(
            'kpi',
@@ -70,7 +78,7 @@ function(config, series, build)
              '* on () group_left (rollout, stable, canary, version)',
              running,
            ]),
-           '',
+           missed,
            'Canary {{ $labels.canary }}: {{ $labels.kpi }} cannot be judged',
            'The data behind {{ $labels.kpi }} are too old or missing.',
          ),

@@ -8,7 +8,7 @@ function(config, series, build)
 
   build.alert(n.ROLLBACK_NOT_CONVERGED, {
     expr: p.lines([
-      'time() - (min(' + own(n.CONVERGING_SINCE_TIMESTAMP_SECONDS) + ' > 0)) > ' + config.rollback.convergeSeconds,
+      'time() - min(' + own(n.CONVERGING_SINCE_TIMESTAMP_SECONDS) + ') > ' + config.rollback.convergeSeconds,
       'and on ()',
       '(' + rolling_back + ')',
     ]),
@@ -39,7 +39,7 @@ function(config, series, build)
     description: 'Prometheus has no ' + n.DATABASE_UP + ' of ' + config.service + ': the exporter does not run, or is not scraped. No canary can be judged.',
   })
   + build.alert(n.RECEIVER_DOWN, {
-    expr: 'absent(' + own(n.ROLLOUT_STATE, [p.equals(n.STATE, 'idle')]) + ')',
+    expr: 'absent(' + own(n.ROLLOUT_STATE) + ')',
     hold_for: config.missedScrapes,
     severity: 'critical',
     action: 'none',

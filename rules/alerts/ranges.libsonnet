@@ -9,14 +9,16 @@ function(config, series, build)
   local read = series.read;
   local enough = 'and on (version)\n(' + read(t.requests(s.longWindow)) + ' >= ' + s.minimumRequests + ')';
 
-  local out_of_range(metric, expr, words, limit, filter='humanizePercentage') = build.alert(n.OUT_OF_RANGE, {
+  local capital(text) = std.asciiUpper(text[0:1]) + text[1:];
+  local out_of_range(metric, expr, words, limit, filter='humanizePercentage', dashboard='rollout') = build.alert(n.OUT_OF_RANGE, {
     expr: expr,
     hold_for: config.info.holdFor,
     severity: 'info',
     action: 'none',
+    dashboard: dashboard,
     labels: { [n.METRIC]: metric },
     summary: 'Canary {{ $labels.canary }}: ' + words + ' is outside its normal range',
-    description: words + ' of {{ $labels.canary }} is {{ $value | ' + filter + ' }}; normal is '
+    description: capital(words) + ' of {{ $labels.canary }} is {{ $value | ' + filter + ' }}; normal is '
                  + build.limit(limit, filter) + '.',
   });
 
@@ -34,14 +36,14 @@ function(config, series, build)
       config.info.responseTime,
       'humanizeDuration',
     ),
-    out_of_range('cpu', p.for_rollout(series.running, read(m.cpu) + ' > ' + config.info.cpu), 'the use of the CPU', config.info.cpu),
+    out_of_range('cpu', p.for_rollout(series.running, read(m.cpu) + ' > ' + config.info.cpu), 'the use of the CPU', config.info.cpu, dashboard='infrastructure'),
     if !m.watched.memory then []
     else out_of_range(
-      'memory', p.for_rollout(series.running, read(m.memory) + ' > ' + config.info.memory), 'the use of memory', config.info.memory
+      'memory', p.for_rollout(series.running, read(m.memory) + ' > ' + config.info.memory), 'the use of memory', config.info.memory, dashboard='infrastructure'
     ),
     if !m.watched.disk then []
     else out_of_range(
-      'disk', p.for_rollout(series.running, read(m.disk) + ' > ' + config.info.disk), 'the use of the disk', config.info.disk
+      'disk', p.for_rollout(series.running, read(m.disk) + ' > ' + config.info.disk), 'the use of the disk', config.info.disk, dashboard='infrastructure'
     ),
   ];
 

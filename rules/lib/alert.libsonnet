@@ -8,7 +8,8 @@ function(config) {
 
   // One alert as a list, empty when it is switched off.
   // watch: for people after promotion, whatever action the policy gives.
-  // spec: expr, severity, action, summary, description; optional: hold_for, labels.
+  // spec: expr, severity, action, summary, description; optional: hold_for, labels, and dashboard (where to look),
+  // of_rollout (false when the alert has no rollout).
   alert(name, spec, watch=false)::
     local own = override(name);
     local hold_for = std.get(own, 'hold_for', std.get(spec, 'hold_for', ''));
@@ -25,7 +26,9 @@ function(config) {
           summary: spec.summary,
           description: spec.description,
           runbook_url: config.runbookUrl + name + '.md',
-          dashboard_url: config.dashboardUrl + config.dashboardPath,
+          dashboard_url: config.dashboardUrl + '/d/' + config.dashboards[std.get(spec, 'dashboard', 'rollout')]
+                         + '?var-service=' + config.service
+                         + (if std.get(spec, 'of_rollout', true) then '&var-rollout={{ $labels.rollout }}' else ''),
         } + own.annotations,
       },
     ],

@@ -77,22 +77,16 @@ function(config, read) {
       of_backends(function(backend) 'max(' + p.select('haproxy_backend_total_time_average_seconds', [s.selector, backend]) + ')')
     else
       p.renamed(
-        p.renamed('histogram_quantile(' + level + ', ' + buckets(window, endpoint) + ')', s.versionLabel, 'version'),
+        p.renamed(
+          'histogram_quantile(\n  ' + level + ',\n  ' + buckets(window, endpoint) + '\n)', s.versionLabel, 'version'
+        ),
         if endpoint then s.endpointLabel else 'endpoint',
         'endpoint',
       ),
 
   // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n).
-  local lower_level(window) = p.lines([
-    'scalar(',
-    '    clamp_min(',
-    '      0.95 - ' + z + ' * sqrt(',
-    '        0.0475 / max(' + read($.requests(window)) + ' and on (version) ' + read(rollout.running) + ')',
-    '      ),',
-    '      0.5',
-    '    )',
-    '  )',
-  ]),
+  local lower_level(window) = 'scalar(clamp_min(0.95 - ' + z + ' * sqrt(0.0475 / max('
+                              + read($.requests(window)) + ' and on (version) (' + read(rollout.running) + ' or ' + read(rollout.promoted) + '))), 0.5))',
 
   requests(window):: 'version:' + requests + ':increase' + window,
   errors(window):: 'version:' + requests + '_errors:increase' + window,
@@ -140,11 +134,11 @@ function(config, read) {
 
   // In the order in which each reads only what stands before it.
   order:: std.flattenArrays([
-    [$.requests(window), $.errors(window), $.error_ratio(window), $.error_ratio_lower(window), $.p95(window)]
-    + (if haproxy then [] else [$.p95_lower(window)])
+    [$.requests(window), $.errors(window), $.error_ratio(window), $.error_ratio_lower(window)]
+    + (if haproxy then [] else [$.p95(window), $.p95_lower(window)])
     for window in $.windows
   ]) + (
-    if haproxy then [] else
+    if haproxy then [$.p95('')] else
       [$.endpoint_requests(s.longWindow), $.endpoint_errors(s.longWindow), $.endpoint_error_ratio(s.longWindow)]
   ),
 

@@ -1,0 +1,144 @@
+"""Recipes for what makes the judgement untrustworthy; among them the companions that notice missing series."""
+
+import math
+from collections.abc import Iterator
+
+from canary import names
+from canary.policy import Policy
+from rules.promtool.recipe import Change, Recipe, after, nothing
+from rules.promtool.technical import NEAR, requests_metric
+from rules.promtool.world import ROLLOUT_LABELS, World
+
+
+def recipes(policy: Policy) -> Iterator[Recipe]:
+    """Recipes for CanaryBlind and the other reasons to hold."""
+    yield from _sources(policy)
+    yield from _evidence(policy)
+    if policy.signals.critical.enabled:
+        yield from _signals(policy)
+    yield from _traffic(policy)
+    if policy.database.replica:
+        yield from _replica(policy.database.replica.max_lag)
+    yield Recipe(
+        scene="schema",
+        alert=names.SCHEMA_INCOMPATIBLE,
+        beyond=lambda world: world.exporter(names.SCHEMA_COMPATIBLE, 0),
+        limit=lambda world: world.exporter(names.SCHEMA_COMPATIBLE, 1),
+        inputs=(names.SCHEMA_COMPATIBLE,),
+    )
+
+
+def without(*metrics: str, **labels: str) -> Change:
+    """These series are missing."""
+
+    def change(world: World) -> None:
+        for metric in metrics:
+            world.drop(metric, **labels)
+
+    return change
+
+
+def says(name: str, verdict: str, units: float = 100) -> Change:
+    """The exporter's verdict about a KPI."""
+    return lambda world: world.judgement(name, verdict=verdict, units=units)
+
+
+def _blind(reason: str, beyond: Change, limit: Change = nothing, **more: object) -> Recipe:
+    return Recipe(
+        scene=f"blind: {reason}",
+        alert=names.BLIND_ALERT,
+        match={names.REASON: reason},
+        beyond=beyond,
+        limit=limit,
+        **more,  # type: ignore[arg-type]  # further fields of Recipe
+    )
+
+
+def _sources(policy: Policy) -> Iterator[Recipe]:
+    stale = policy.evidence.staleness
+    yield _blind("exporter", without(names.DATABASE_UP))
+    yield _blind("database", lambda world: world.exporter(names.DATABASE_UP, 0), inputs=(names.DATABASE_UP,))
+    yield _blind(
+        "stale",
+        lambda world: world.exporter(names.LAST_REFRESH_TIMESTAMP_SECONDS, world.ago(stale * (1 + NEAR))),
+        lambda world: world.exporter(names.LAST_REFRESH_TIMESTAMP_SECONDS, world.ago(stale)),
+        inputs=(names.LAST_REFRESH_TIMESTAMP_SECONDS,),
+    )
+    yield Recipe(
+        scene="blind: the exporter says so",
+        alert=names.BLIND_ALERT,
+        match={names.SCOPE: "exporter"},
+        dynamic=ROLLOUT_LABELS | {names.REASON: "schema"},
+        beyond=lambda world: world.exporter(names.BLIND, 1, reason="schema"),
+        limit=lambda world: world.exporter(names.BLIND, 0, reason="schema"),
+        inputs=(names.BLIND,),
+    )
+
+
+def judged_kpis(policy: Policy) -> list[str]:
+    """The KPIs whose evidence may roll back or hold."""
+    return [name for name, kpi in policy.kpis.items() if kpi.judge == "evidence" and kpi.action != "warn"]
+
+
+def _evidence(policy: Policy) -> Iterator[Recipe]:
+    for name in judged_kpis(policy)[:1]:
+        yield _blind(
+            "kpi",
+            says(name, "blind"),
+            inputs=(names.KPI_VERDICT,),
+            dynamic=ROLLOUT_LABELS | {names.KPI: name},
+        )
+        yield _blind("evidence", without(names.KPI_VERDICT, kpi=name), inputs=(names.DATABASE_UP,))
+
+
+def _signals(policy: Policy) -> Iterator[Recipe]:
+    signals = policy.signals
+
+    def enabled(alert: str) -> bool:
+        override = signals.alerts.get(alert)
+        return override is None or override.enabled
+
+    haproxy = signals.preset == "haproxy"
+    durations = "haproxy_backend_total_time_average_seconds" if haproxy else f"{signals.duration}_bucket"
+    no_traffic = {"the canary has no traffic": after(without(requests_metric(policy)), lambda world: world.traffic(0))}
+    if enabled(names.HIGH_ERROR_RATE):
+        yield _blind("requests", without(requests_metric(policy)), quiet=no_traffic)
+    if enabled(names.VERY_SLOW_RESPONSE):
+        yield _blind("response_time", without(durations))
+    if not haproxy and signals.connection_errors and enabled(names.DATABASE_CONNECTION_FAILURES):
+        yield _blind("database_connections", without(signals.connection_errors))
+    if enabled(names.HIGH_MEMORY) and (not signals.process_selector or signals.memory_limit is not None):
+        yield _blind("memory", without("node_memory_MemAvailable_bytes", "process_resident_memory_bytes"))
+
+
+def _traffic(policy: Policy) -> Iterator[Recipe]:
+    threshold = round(-math.log10(policy.evidence.alpha), 6)
+    yield Recipe(
+        scene="traffic: units",
+        alert=names.TRAFFIC_MISMATCH,
+        match={names.REASON: "units"},
+        beyond=lambda world: world.exporter(names.TRAFFIC_MISMATCH_EVIDENCE, threshold),
+        limit=lambda world: world.exporter(names.TRAFFIC_MISMATCH_EVIDENCE, threshold * (1 - NEAR)),
+        inputs=(names.TRAFFIC_MISMATCH_EVIDENCE,),
+    )
+    share = policy.phases[0].traffic
+    yield Recipe(
+        scene="traffic: router",
+        alert=names.TRAFFIC_MISMATCH,
+        match={names.REASON: "router"},
+        beyond=lambda world: world.receiver(names.TRAFFIC_RATIO, share * 1.1, role="canary"),
+        limit=lambda world: world.receiver(names.TRAFFIC_RATIO, share, role="canary"),
+        inputs=(names.TRAFFIC_RATIO,),
+    )
+    yield _blind("router", without(names.TRAFFIC_RATIO))
+
+
+def _replica(limit: float) -> Iterator[Recipe]:
+    yield Recipe(
+        scene="replica",
+        alert=names.REPLICA_LAG,
+        beyond=lambda world: world.exporter(names.REPLICA_LAG_SECONDS, limit * (1 + NEAR)),
+        limit=lambda world: world.exporter(names.REPLICA_LAG_SECONDS, limit),
+        inputs=(names.REPLICA_LAG_SECONDS,),
+    )
+    yield _blind("replica_lag", without(names.REPLICA_LAG_SECONDS))

@@ -1,0 +1,107 @@
+"""Recipes for the guard's own health."""
+
+from collections.abc import Iterator
+
+from canary import names
+from canary.policy import Policy
+from rules.promtool.recipe import Change, Recipe
+from rules.promtool.technical import NEAR
+from rules.promtool.values import STALE, constant, nothing
+from rules.promtool.world import ROLLOUT, World
+
+_DAY_SECONDS = 86400
+
+
+def recipes(policy: Policy) -> Iterator[Recipe]:
+    """Recipes for exporter, receiver, drill, watchdog, and the end of a rollback."""
+    converge = policy.rollback.converge
+    yield Recipe(
+        scene="a rollback that does not arrive",
+        alert=names.ROLLBACK_NOT_CONVERGED,
+        dynamic={},
+        state="rolling_back",
+        beyond=_since(names.CONVERGING_SINCE_TIMESTAMP_SECONDS, converge * (1 + NEAR)),
+        limit=_since(names.CONVERGING_SINCE_TIMESTAMP_SECONDS, converge),
+        inputs=(names.CONVERGING_SINCE_TIMESTAMP_SECONDS,),
+    )
+    yield Recipe(
+        scene="after a rollback",
+        alert=names.ROLLED_BACK,
+        state="rolled_back",
+        beyond=_event("rollback", _DAY_SECONDS * (1 - NEAR)),
+        limit=_event("rollback", _DAY_SECONDS * (1 + NEAR)),
+        inputs=(names.ROLLOUT_INFO,),
+    )
+    for alert, metric in ((names.EXPORTER_DOWN, names.DATABASE_UP), (names.RECEIVER_DOWN, names.ROLLOUT_STATE)):
+        yield Recipe(
+            scene=f"{metric} is missing",
+            alert=alert,
+            dynamic={},
+            state="",
+            beyond=_gone(metric),
+            limit=lambda _world: None,
+        )
+    oldest = policy.receiver.drill_max_age
+    if oldest is not None:
+        metric = names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS
+        yield Recipe(
+            scene="drills",
+            alert=names.DRILL_OVERDUE,
+            dynamic={},
+            state="",
+            beyond=_until_begin(metric, oldest * (1 + NEAR)),
+            limit=_since(metric, oldest),
+            also={"no drill ever": _gone(metric)},
+        )
+    yield Recipe(
+        scene="a drill",
+        alert=names.DRILL,
+        dynamic={names.DRILL_LABEL: "d-1"},
+        state="idle",
+        beyond=_drill(1),
+        limit=_drill(0),
+        inputs=(names.DRILL_REQUESTED,),
+    )
+    yield Recipe(scene="heartbeat", alert=names.WATCHDOG, dynamic={}, state="always", beyond=lambda _world: None)
+
+
+def _since(metric: str, seconds: float) -> Change:
+    return lambda world: world.receiver(metric, world.ago(seconds))
+
+
+def _until_begin(metric: str, seconds: float) -> Change:
+    """Well before `begin`, *seconds* ago from then on."""
+
+    def change(world: World) -> None:
+        fresh, old = world.ago(0), world.ago(seconds)
+        world.receiver(metric, fresh[: world.begin] + old[world.begin :])
+
+    return change
+
+
+def _drill(value: float) -> Change:
+    """Asked for from `begin` on."""
+
+    def change(world: World) -> None:
+        values = nothing(world.begin) + constant(value, world.count - world.begin)
+        world.receiver(names.DRILL_REQUESTED, values, drill="d-1")
+
+    return change
+
+
+def _event(event: str, seconds: float) -> Change:
+    return lambda world: world.receiver(
+        names.ROLLOUT_EVENT_TIMESTAMP_SECONDS, world.ago(seconds), rollout=ROLLOUT, event=event
+    )
+
+
+def _gone(metric: str) -> Change:
+    """Scraped before `begin`, and gone from then on."""
+
+    def change(world: World) -> None:
+        for (name, _), values in world.series.items():
+            if name == metric:
+                values[world.begin] = STALE
+                values[world.begin + 1 :] = nothing(world.count - world.begin - 1)
+
+    return change
