@@ -35,6 +35,18 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """The address of an empty PostgreSQL database."""
+    return postgres.new_database()
+
+
+@pytest.fixture
+def mariadb_url(mariadb: MariaDb) -> str:
+    """The address of an empty MariaDB database."""
+    return mariadb.new_database()
+
+
+@pytest.fixture
 def clock() -> FakeClock:
     """A clock that a test moves."""
     return FakeClock()
