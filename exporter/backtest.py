@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import itertools
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy.engine import URL
 
 from canary.errors import InputError
 from canary.policy.model import Policy
 from canary.rollout import Rollout, State, Weight
 from canary.times import from_text
 from canary.units import parse_ratio
-from exporter.connection import Session
+from exporter.connection import open_session
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
 from exporter.history import History
 from exporter.judgement import Judgement, entry_event
@@ -26,6 +31,11 @@ from exporter.orders import Orders
 from exporter.table import Codes
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
+
+_CHUNK = 10
+"""Rollouts that one process replays at a time."""
+_STATEMENT_SECONDS = 60.0
+"""A statement may take this long even where the exporter's may not: nobody waits for a verdict."""
 
 
 @dataclass(frozen=True)
@@ -134,16 +144,41 @@ def read_rollouts(path: Path) -> list[PastRollout]:
     return past
 
 
-async def backtest(policy: Policy, session: Session, rollouts: Sequence[PastRollout]) -> AsyncIterator[Replay]:
-    """Replay one rollout after the other.
+def backtest(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> Iterator[Replay]:
+    """Replay rollouts in their order, on all processors when there are many.
 
     Raises:
         DatabaseError: one of its kinds.
     """
-    for rollout in rollouts:
-        history = History(policy, session)
-        orders = await history.between(rollout.started_at.timestamp(), rollout.ended_at.timestamp())
-        yield replay(policy, rollout, orders, history.versions)
+    chunks = [rollouts[start : start + _CHUNK] for start in range(0, len(rollouts), _CHUNK)]
+    if len(chunks) == 1:
+        yield from _replayed(policy, url, rollouts)
+        return
+    workers = min(len(chunks), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for replays in pool.map(_replayed, itertools.repeat(policy), itertools.repeat(url), chunks):
+            yield from replays
+
+
+def _replayed(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> list[Replay]:
+    return asyncio.run(_replay_all(policy, url, rollouts))
+
+
+async def _replay_all(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> list[Replay]:
+    session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
+    history = History(policy, session)
+    try:
+        return [
+            replay(
+                policy,
+                rollout,
+                await history.between(rollout.started_at.timestamp(), rollout.ended_at.timestamp()),
+                history.versions,
+            )
+            for rollout in rollouts
+        ]
+    finally:
+        await session.close()
 
 
 def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -> Replay:

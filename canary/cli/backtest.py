@@ -1,6 +1,5 @@
 """`canary backtest`: what would have been decided about past rollouts."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from canary.cli.options import config_file
+from canary.database import order_url
+from canary.errors import DatabaseUnavailableError
 from canary.policy import load_policy
-from canary.policy.model import Policy
 
 if TYPE_CHECKING:
-    from exporter.backtest import PastRollout, Replay
+    from exporter.backtest import Replay
 
-_STATEMENT_SECONDS = 60.0
 _STYLES = {"pass": "green", "fail": "bold red", "hold": "yellow", "blind": "magenta"}
 
 
@@ -43,52 +42,44 @@ def command(config_file: str, rollouts: Path, output_format: str) -> None:
     A rollout that would have been rolled back is shown as it stood at that moment, any other as it stood at its end.
     Nothing is written and no traffic is moved.
     """
-    from exporter.backtest import read_rollouts  # rooms are imported when they are needed
+    from exporter.backtest import backtest, read_rollouts  # rooms are imported when they are needed
 
     policy = load_policy(config_file)
     past = read_rollouts(rollouts)
-    asyncio.run(_run(policy, past, as_json=output_format == "json"))
-
-
-async def _run(policy: Policy, past: "list[PastRollout]", *, as_json: bool) -> None:
-    from canary.database import order_url  # as above
-    from canary.errors import DatabaseUnavailableError  # as above
-    from exporter.backtest import backtest  # as above
-    from exporter.connection import open_session  # as above
-
     url = order_url(policy, any_dialect=True)
     if url is None:
         raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
-    session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
     replays = []
-    try:
-        async for replay in backtest(policy, session, past):
-            if as_json:
-                click.echo(json.dumps(replay.as_json()))
-            replays.append(replay)
-    finally:
-        await session.close()
-    if not as_json:
-        Console(highlight=False).print(_table(replays), _totals(replays), sep="\n")
+    for replay in backtest(policy, url, past):
+        if output_format == "json":
+            click.echo(json.dumps(replay.as_json()))
+        replays.append(replay)
+    if output_format == "table":
+        _console().print(_table(replays), _totals(replays), sep="\n")
 
 
 def _table(replays: "list[Replay]") -> Table:
+    """One row per rollout, one below it for each KPI."""
     table = Table(box=None, pad_edge=False)
-    for column in ("rollout", "verdict", "by", "after", "met the canary", "spared"):
-        table.add_column(column, justify="right" if column in ("after", "met the canary", "spared") else "left")
-    table.add_column("change of each KPI (bounds)")
+    for column in ("rollout", "verdict", "after", "canary", "spared", "change", "lower", "upper"):
+        left = column in ("rollout", "verdict")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for replay in replays:
         evidence = replay.evidence
         started = replay.rollout.started_at.timestamp()
         after = "" if evidence.decided_at is None else f"{(evidence.decided_at - started) / 60:.1f} min"
-        verdict = Text(str(evidence.verdict), style=_STYLES[str(evidence.verdict)])
-        changes = "\n".join(
-            f"{name}: {kpi.verdict}, {_percent(kpi.estimate)} ({_percent(kpi.lower)} to {_percent(kpi.upper)})"
-            for name, kpi in evidence.kpis.items()
-        )
-        customers = f"{replay.exposed:,}", f"{replay.spared:,}" if replay.spared else ""
-        table.add_row(replay.rollout.name, verdict, evidence.kpi or "", after, *customers, changes)
+        spared = f"{replay.spared:,}" if evidence.decided_at is not None else ""
+        name = Text(replay.rollout.name, style="bold")
+        table.add_row(name, _verdict(evidence.verdict), after, f"{replay.exposed:,}", spared, "", "", "")
+        for kpi in evidence.kpis.values():
+            decided = "decided" if kpi.name == evidence.kpi else ""
+            changes = (_percent(kpi.estimate), _percent(kpi.lower), _percent(kpi.upper))
+            table.add_row(f"  {kpi.name}", _verdict(kpi.verdict), decided, f"{kpi.canary_units:,}", "", *changes)
     return table
+
+
+def _verdict(verdict: str) -> Text:
+    return Text(str(verdict), style=_STYLES[str(verdict)])
 
 
 def _totals(replays: "list[Replay]") -> str:
@@ -100,7 +91,13 @@ def _totals(replays: "list[Replay]") -> str:
     )
 
 
+def _console() -> Console:
+    """As wide as the table needs, also where nobody said how wide the paper is."""
+    console = Console(highlight=False)
+    return Console(highlight=False, width=max(console.width, 110))
+
+
 def _percent(ratio: float) -> str:
     if ratio != ratio:  # noqa: PLR0124  # nan: nothing is known yet
         return "unknown"
-    return "no bound" if ratio == float("inf") else f"{ratio:+.1%}"
+    return "none" if ratio == float("inf") else f"{ratio:+.1%}"
