@@ -76,16 +76,16 @@ receiver:
   alertmanager: http://127.0.0.1:9093"""
 
 _NO_ROUTER = (
-    "# Without a router nothing can be rolled back; docs/nginx.md, docs/haproxy.md and docs/other-routers.md.\n"
+    "# Without a router nothing can be rolled back; docs/routers-haproxy.md, docs/routers-nginx.md, docs/routers-other.md.\n"
     "# router: {kind: haproxy}"
 )
 
 _ROUTERS = {
-    "haproxy": "router:                          # docs/haproxy.md\n  kind: haproxy\n"
+    "haproxy": "router:                          # docs/routers-haproxy.md\n  kind: haproxy\n"
     "  sockets: [/run/haproxy/canary.sock]\n  map: /etc/haproxy/canary.map\n  sticky: cookie\n  key: user_id",
-    "nginx": "router:                          # docs/nginx.md\n  kind: nginx\n"
+    "nginx": "router:                          # docs/routers-nginx.md\n  kind: nginx\n"
     "  directories: [/run/kpi-canary/nginx]\n  sticky: cookie\n  key: user_id",
-    "command": "router:                          # docs/other-routers.md\n  kind: command\n"
+    "command": "router:                          # docs/routers-other.md\n  kind: command\n"
     "  set: [/usr/local/bin/set-canary-share]    # gets the split as JSON on standard input\n"
     '  read: [/usr/local/bin/get-canary-share]   # prints {"weight": 0.05}',
 }
