@@ -32,6 +32,10 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("database: {events: {x: {}}}", "database.events.x: needs either `table` or `sql`"),
         ("database: {timezone: Mars/Olympus}", "no time zone 'Mars/Olympus'; write one such as Asia/Karachi"),
         ("database: {refresh: 0s}", "database.refresh: must be more than 0s"),
+        (
+            "router: {kind: nginx}\nphases: [{traffic: 0.5%, duration: 1m}, {traffic: 100%, duration: 1m}]",
+            "phases.0.traffic: router 'nginx' (nginx) divides in whole percents; write one, or use haproxy",
+        ),
         ("phases: []", "phases: at least one phase is needed"),
         ("phases: [{traffic: 0%, duration: 1m}, {traffic: 100%, duration: 1m}]", "must be more than 0%"),
         ("phases: [{traffic: 50%, duration: 1m}]", "the last phase must have 100%"),

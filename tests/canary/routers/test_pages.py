@@ -44,7 +44,7 @@ class Page:
     async def command(self, number: int) -> Outcome:
         """Run one block of commands as a person would, in the page's folder."""
         block = self.all("sh")[number]
-        return await run(("sh", "-e", "-c", f"cd '{self.folder}'\n{block}"), timeout_seconds=60)
+        return await run(("sh", "-e", "-c", f"cd '{self.folder}'\n{block}"), timeout_seconds=150)
 
 
 @pytest.fixture(autouse=True)
