@@ -139,15 +139,25 @@ class Feed:
         Raises:
             DatabaseError: nothing was changed.
         """
+        difference = 0
+        if high > self._fine_from:
+            difference += await self._reconcile_fine(max(low, self._fine_from), high, now)
+        if low < self._fine_from:
+            difference += await self._reconcile_coarse(low, min(high, self._fine_from))
+        return difference
+
+    async def _reconcile_fine(self, low: int, high: int, now: float) -> int:
+        first = low * _PER_COARSE
         edge = int(self.zone.horizon(now - self.stream.horizon_seconds, now)) // FINE_SECONDS
-        if low >= self._fine_from:
-            last = min(high * _PER_COARSE, edge)
-            if last <= low * _PER_COARSE:
-                return 0
-            counts = await self._counts(self.stream.fine, low * COARSE_SECONDS, last * FINE_SECONDS)
-            difference = self.ledger.difference(low * _PER_COARSE, last, counts)
-            self._take(low * _PER_COARSE, last, counts)
-            return difference
+        last = min(high * _PER_COARSE, edge)  # what is younger is read all the time
+        if last <= first:
+            return 0
+        counts = await self._counts(self.stream.fine, first * FINE_SECONDS, last * FINE_SECONDS)
+        difference = self.ledger.difference(first, last, counts)
+        self._take(first, last, counts)
+        return difference
+
+    async def _reconcile_coarse(self, low: int, high: int) -> int:
         counts = await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
         difference = 0
         for hour in range(low, high):
