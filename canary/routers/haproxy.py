@@ -19,6 +19,8 @@ from canary.routers.mapfile import SALT, TESTERS, WEIGHT, Entries
 # What may stand on a line of HAProxy's command line: blanks, `;` and `\` would end or change the command.
 _PATH = re.compile(r"[A-Za-z0-9/._+@:-]+")
 
+_SOCKET = re.compile(r"/\S+|tcp:(?:\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}")
+
 
 class RuntimeSocket:
     """One HAProxy's runtime socket; every command has a connection of its own, so each answer is clear.
@@ -73,7 +75,7 @@ class HAProxyRouter:
         section: The policy's `router` section of kind `haproxy`.
 
     Raises:
-        RouterError: the map's path cannot be written on HAProxy's command line.
+        RouterError: the map's path cannot be written on HAProxy's command line, or a socket is no address.
     """
 
     def __init__(self, section: HaproxyRouter) -> None:
@@ -81,6 +83,11 @@ class HAProxyRouter:
             raise RouterError(
                 f"router {section.name}: map: expected a path of letters, digits and `/._+@:-`, found {section.map!r}"
             )
+        for address in section.sockets:
+            if not _SOCKET.fullmatch(address):
+                raise RouterError(
+                    f"router {section.name}: sockets: expected a path from / or `tcp:host:port`, found {address!r}"
+                )
         self.name = section.name
         self._section = section
         self._sockets = [RuntimeSocket(address, section.timeout) for address in section.sockets]
@@ -95,6 +102,10 @@ class HAProxyRouter:
             RouterError: a HAProxy does not have the split in force, or the file could not be written.
         """
         wanted = Entries.of(split)
+        if split.weight_ratio and not wanted.weight:
+            raise RouterError(
+                f"router {self.name}: canary's share: expected 0 or at least 0.01%, found {split.weight_ratio * 100:.10g}%"
+            )
         results = await asyncio.gather(*(self._put(socket, wanted) for socket in self._sockets), return_exceptions=True)
         faults = [str(result) for result in results if isinstance(result, RouterError)]
         for result in results:

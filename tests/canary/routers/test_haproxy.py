@@ -275,6 +275,21 @@ def test_a_map_path_cannot_carry_a_command(path: str) -> None:
         HAProxyRouter(HaproxyRouter(kind="haproxy", map=path))
 
 
+@pytest.mark.parametrize(
+    "socket", ["", "haproxy.sock", "tcp:", "tcp:host", "tcp:host:", "tcp:host:port", "/run/a b", "host:1"]
+)
+def test_a_socket_is_a_path_or_a_port(socket: str) -> None:
+    """What is neither is refused with the form that is expected."""
+    with pytest.raises(RouterError, match="sockets: expected a path from / or `tcp:host:port`"):
+        HAProxyRouter(HaproxyRouter(kind="haproxy", sockets=(socket,)))
+
+
+async def test_a_share_below_the_finest_is_refused() -> None:
+    """A share that would round to nobody is an error, never silently a rollback."""
+    with pytest.raises(RouterError, match=r"expected 0 or at least 0\.01%, found 0\.001%"):
+        await HAProxyRouter(HaproxyRouter(kind="haproxy")).set_weight(Split("r-7", 0.00001))
+
+
 def test_only_numbers_reach_the_socket() -> None:
     """A rollout's id goes to HAProxy as a number, whatever it is."""
     entries = Entries.of(Split("v2.0+a_b-c", 0.0701))
