@@ -1,0 +1,120 @@
+"""What deploy/ offers is valid, hardened, and what the generators write."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from canary.cli import canary
+from canary.policy import load_policy
+from canary.routers import routers_of
+from tests.support.ports import free_port
+from tests.support.processes import SEARCH_PATH
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run an administrator's program."""
+    words = [str(word) for word in argv]
+    return subprocess.run(words, check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH})
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_units_are_valid_and_hardened(unit: Path, tmp_path: Path) -> None:
+    """systemd finds nothing wrong, and little that the service could do beyond its work (under 3 of 10)."""
+    copy = tmp_path / unit.name
+    text = unit.read_text(encoding="utf-8").replace("/opt/kpi-canary/bin/canary", "/bin/true")
+    copy.write_text(text, encoding="utf-8")
+
+    verified = run("systemd-analyze", "verify", copy)
+    security = run("systemd-analyze", "security", "--offline=true", "--no-pager", copy)
+
+    assert (verified.returncode, verified.stderr) == (0, "")
+    level = re.search(r"Overall exposure level for \S+: ([\d.]+)", security.stdout)
+    assert level is not None, security.stderr
+    assert float(level[1]) < 3
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_units_call_commands_that_are_there(unit: Path) -> None:
+    """The command and its options exist."""
+    line = next(line for line in unit.read_text(encoding="utf-8").splitlines() if line.startswith("ExecStart="))
+    name, *options = line.removeprefix("ExecStart=").split()[1:]
+
+    command = canary.get_command(canary.make_context("canary", ["--help"], resilient_parsing=True), name)
+
+    assert command is not None
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {option.partition("=")[0] for option in options} <= known
+
+
+def test_logrotate_reads_its_file(tmp_path: Path) -> None:
+    """logrotate finds no fault; the log's folder and owner are this machine's here."""
+    log = tmp_path / "rollbacks.log"
+    log.write_text("one line\n", encoding="utf-8")
+    text = (DEPLOY / "logrotate").read_text(encoding="utf-8")
+    copy = tmp_path / "logrotate.conf"
+    changed = text.replace("/var/log/kpi-canary/rollbacks.log", str(log)).replace(
+        "create 0640 kpi-canary kpi-canary", "create"
+    )
+    copy.write_text(changed, encoding="utf-8")
+    copy.chmod(0o644)
+
+    result = run("logrotate", "--debug", "--state", tmp_path / "state", copy)
+
+    assert result.returncode == 0
+    assert "error:" not in result.stderr
+    assert "rotating pattern" in result.stderr
+
+
+@pytest.mark.parametrize(("folder", "policy"), [("haproxy", "canary.yaml"), ("nginx", "deploy/nginx/canary.yaml")])
+def test_router_examples_are_what_is_generated(folder: str, policy: str) -> None:
+    """The examples are the generators' output for the policies that they name."""
+    [router] = routers_of(load_policy(ROOT / policy))
+
+    for name, text in router.snippet().items():
+        assert (DEPLOY / folder / name).read_text(encoding="utf-8") == text
+
+
+def test_haproxy_takes_its_example(tmp_path: Path) -> None:
+    """`haproxy -c` on the example, with the paths and the port of a test."""
+    shutil.copy(DEPLOY / "haproxy" / "canary.map", tmp_path / "canary.map")
+    text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text(encoding="utf-8")
+    text = text.replace("/etc/haproxy/canary.map", str(tmp_path / "canary.map"))
+    text = text.replace("/run/haproxy/canary.sock", str(tmp_path / "canary.sock")).replace(
+        ":80\n", f"127.0.0.1:{free_port()}\n"
+    )
+    (tmp_path / "haproxy.cfg").write_text(text, encoding="utf-8")
+
+    result = run("haproxy", "-c", "-f", tmp_path / "haproxy.cfg")
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_nginx_takes_its_example(tmp_path: Path) -> None:
+    """`nginx -t` on the example inside a minimal configuration."""
+    text = (DEPLOY / "nginx" / "canary.conf").read_text(encoding="utf-8")
+    (tmp_path / "canary.conf").write_text(
+        re.sub(r"listen 80\b", f"listen 127.0.0.1:{free_port()}", text), encoding="utf-8"
+    )
+    main = f"error_log stderr;\npid {tmp_path}/pid;\nevents {{}}\n"
+    main += f"http {{ access_log off; include {tmp_path}/canary.conf; }}\n"
+    (tmp_path / "nginx.conf").write_text(main, encoding="utf-8")
+
+    result = run("nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_container_copies_what_is_there() -> None:
+    """Every path that the container file copies from this repository exists."""
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
+
+    assert copied
+    assert all((ROOT / name).exists() for names in copied for name in names)
