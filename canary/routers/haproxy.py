@@ -103,9 +103,8 @@ class HAProxyRouter:
         """
         wanted = Entries.of(split)
         if split.weight_ratio and not wanted.weight:
-            raise RouterError(
-                f"router {self.name}: canary's share: expected 0 or at least 0.01%, found {split.weight_ratio * 100:.10g}%"
-            )
+            share = f"{split.weight_ratio * 100:.10g}%"
+            raise RouterError(f"router {self.name}: canary's share: expected 0 or at least 0.01%, found {share}")
         results = await asyncio.gather(*(self._put(socket, wanted) for socket in self._sockets), return_exceptions=True)
         faults = [str(result) for result in results if isinstance(result, RouterError)]
         for result in results:
