@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from alertmanager.page.markup import Markup, join, tag
 from alertmanager.page.render import LABELS, document
 from alertmanager.page.sessions import Session
+from canary.markup import Markup, join, tag
 
 _QUESTIONS = {
     "hold": "Freeze the canary's share at {share}?",

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from alertmanager.page.markup import Markup, tag
 from alertmanager.page.view import KpiRow, View
+from canary.markup import Markup, tag
 
 _WIDTH, _HEIGHT = 160, 20
 _LEAST_SPAN = 0.05

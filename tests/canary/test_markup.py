@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertmanager.page.markup import join, tag
+from canary.markup import join, tag
 
 
 class Reader(HTMLParser):
