@@ -25,7 +25,11 @@ class Directive:
     @property
     def name(self) -> str:
         """The first word."""
-        return self.words[0] if self.words else ""
+        return self.word(0)
+
+    def word(self, index: int) -> str:
+        """One word, or nothing: modules of others may use our names with fewer words."""
+        return self.words[index] if index < len(self.words) else ""
 
     def walk(self) -> Iterator["Directive"]:
         """This directive and all below it."""
@@ -60,7 +64,7 @@ def _read(text: str, into: Directive, files: Mapping[str, str], folder: PurePosi
         if piece.startswith("#"):
             continue
         if piece == ";" and words[:1] == ["include"]:
-            pattern = str(folder / words[1])
+            pattern = str(folder / "".join(words[1:2]))
             for name in files:
                 if fnmatch.fnmatchcase(name, pattern):
                     _read(files[name], here, files, folder)
@@ -77,7 +81,7 @@ def _read(text: str, into: Directive, files: Mapping[str, str], folder: PurePosi
 
 def worker(dump: str) -> str | None:
     """The user that nginx' workers run as, where the configuration names one."""
-    return next((directive.words[1] for directive in parse(dump).block if directive.name == "user"), None)
+    return next((directive.word(1) for directive in parse(dump).block if directive.name == "user"), None)
 
 
 def problems(dump: str, directories: Sequence[str]) -> list[tuple[str, str]]:
@@ -118,12 +122,12 @@ def _switches(test: Directive) -> Iterable[tuple[str, str]]:
 
 def _variants(root: Directive, test: Directive) -> Iterable[tuple[str, str]]:
     server = test.parent or root
-    upstreams = {directive.words[1] for directive in root.walk() if directive.name == "upstream"}
+    upstreams = {directive.word(1) for directive in root.walk() if directive.name == "upstream"}
     passed = {word for directive in server.walk() if directive.name == "proxy_pass" for word in directive.words[1:]}
     for setting in server.walk():
-        if setting.name != "set" or f"http://{setting.words[1]}" not in passed:
+        if setting.name != "set" or f"http://{setting.word(1)}" not in passed:
             continue
-        if (variant := setting.words[2]) not in upstreams:
+        if (variant := setting.word(2)) not in upstreams:
             yield (
                 f"`{' '.join(setting.words)}` names no upstream; nginx finds out only when a request fails",
                 f"write `upstream {variant} {{ … }}`",
@@ -135,7 +139,7 @@ def _buckets(root: Directive) -> Iterable[tuple[str, str]]:
     splits = [
         directive
         for directive in root.walk()
-        if directive.name == "split_clients" and directive.words[1].startswith(NGINX_PREFIX)
+        if directive.name == "split_clients" and directive.word(1).startswith(NGINX_PREFIX)
     ]
     if len(splits) != 1 or [part.words for part in splits[0].block] != wanted:
         yield (

@@ -1,6 +1,8 @@
 """What the reader of `nginx -T` finds, on pieces of configuration."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from canary.policy.release import NginxRouter
 from canary.routers import nginx_config, nginx_dump
@@ -78,3 +80,13 @@ def test_included_files_stand_in_their_place() -> None:
 
     assert [directive.name for directive in http.walk()] == ["http", "open_file_cache", "server", "if", "set"]
     assert problems(dump)[0].startswith("`open_file_cache max=5`")
+
+
+@given(
+    pieces=st.lists(st.sampled_from(['"', "'", "{", "}", ";", "\n", "#", "\\", " ", "$", "if", "set", "upstream", "a"]))
+)
+def test_no_text_breaks_the_reader(pieces: list[str]) -> None:
+    """Whatever a module of others prints, the check says something and does not fail."""
+    text = f"{' '.join(pieces)} if (-f /run/kpi-canary/nginx/active/$b) {{ {''.join(pieces)} }} {''.join(pieces)}"
+
+    assert all(isinstance(problem, str) for problem in problems(text))
