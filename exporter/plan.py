@@ -97,8 +97,8 @@ def reaches(kpi: KpiPlan, alpha: float, rates: Rates, phases: Sequence[Stretch])
 
 def power(kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch], harm: float) -> float:
     """Chance that a harm of this size is proven by the end of the stretches."""
-    likelihood, variance, grid = 0.0, 0.0, None
-    elapsed = 0.0
+    likelihood, variance, elapsed = np.zeros(1), 0.0, 0.0
+    grid: EffectGrid | None = None
     for stretch in stretches:
         growth = growth_of(kpi, rates, stretch.traffic, harm)
         grid = growth.grid
@@ -110,7 +110,7 @@ def power(kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch]
         elapsed += stretch.minutes
     if grid is None or variance <= 0.0:
         return 0.0
-    margin = float(log10_evidence(grid, np.asarray(likelihood))) * math.log(10) + math.log(alpha)
+    margin = float(log10_evidence(grid, likelihood)) * math.log(10) + math.log(alpha)
     return _NORMAL.cdf(margin / math.sqrt(variance))
 
 
@@ -191,7 +191,7 @@ def _mean_growth(rates: Rates, traffic: float, change: float) -> Growth:
 
 
 def _seen_minutes(until_end: float, minutes: float, lag: float) -> float:
-    """Of a stretch that began `until_end` minutes before the end, how many minutes' worth of conversions came by then."""
+    """How many minutes' worth of a stretch's conversions have come by the end, `until_end` minutes after it began."""
     if lag <= 0.0:
         return minutes
     since_over = until_end - minutes

@@ -1,0 +1,196 @@
+"""`canary plan`: what each phase can and cannot prove, from the shop's own traffic."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from canary.cli.options import config_file
+from canary.clock import SystemClock
+from canary.database import order_url
+from canary.errors import DatabaseUnavailableError
+from canary.policy import Policy, load_policy
+from canary.times import from_text
+from canary.units import format_duration, format_ratio, parse_ratio
+
+if TYPE_CHECKING:
+    from exporter.evidence.judge import JudgePlan
+    from exporter.plan import Rates, Reach
+
+_STATEMENT_SECONDS = 60.0
+_LEGEND = """
+smallest harm: what the phase, with all before it, catches with even odds (with 90 %).
+tolerance in: how long this share alone takes to prove a harm as large as the policy's tolerance.
+its cost: orders lost, payments failed or customers affected until such a harm is caught, with even odds.
+"""
+
+
+@click.command()
+@config_file
+@click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
+@click.option("--until", help="Look back from this time (ISO 8601) instead of now.")
+@click.option(
+    "--given",
+    multiple=True,
+    metavar="KPI=PER_MINUTE:RATIO[:LAG]",
+    help="Reckon with these rates instead of looking: units a minute, the share that converts or succeeds (for means,"
+    " standard deviation over mean), minutes from unit to conversion; repeatable.",
+)
+@click.option(
+    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="A table, or one JSON object a line.",
+)  # fmt: skip
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a picture: a .png, .svg or .pdf.")
+def command(
+    config_file: str, days: float, until: str | None, given: tuple[str, ...], output_format: str, plot: Path | None
+) -> None:
+    """Say what each phase can prove: the smallest harm, the time it takes, and what it costs until it is caught.
+
+    Figures are approximate. Nothing is written but the picture, and no traffic is moved.
+    """
+    from exporter.judging import judge_plan
+    from exporter.plan import Stretch, reaches
+
+    policy = load_policy(config_file)
+    plan = judge_plan(policy, 0.0)
+    rates = _given(given, policy) if given else asyncio.run(_looked_up(policy, _moment(until), days))
+    phases = [Stretch(phase.duration / 60.0, phase.traffic) for phase in policy.phases]
+    found = [
+        reach
+        for kpi in plan.kpis
+        if kpi.name in rates and kpi.tolerance is not None
+        for reach in reaches(kpi, plan.alpha_of(kpi), rates[kpi.name], phases)
+    ]
+    if output_format == "json":
+        for reach in sorted(found, key=lambda one: one.phase):
+            click.echo(json.dumps({**asdict(reach), "rates": asdict(rates[reach.kpi])}))
+    else:
+        console = Console(highlight=False)
+        console = Console(highlight=False, width=max(console.width, 110))
+        console.print(_rates_table(rates), _reach_table(found, policy), sep="\n\n")
+        console.print(_LEGEND)
+        for line in _plainly(found, policy, plan, rates):
+            console.print(line, style="bold")
+    if plot is not None:
+        from exporter.plan_plot import draw
+
+        draw(plot, plan, rates, phases)
+
+
+async def _looked_up(policy: Policy, until: datetime, days: float) -> "dict[str, Rates]":
+    from exporter.connection import open_session
+    from exporter.plan_rates import rates_of
+
+    url = order_url(policy, any_dialect=True)
+    if url is None:
+        raise DatabaseUnavailableError(
+            "database.url: expected the order database's address, found none; or use --given"
+        )
+    session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
+    try:
+        return await rates_of(policy, session, until.timestamp(), days)
+    finally:
+        await session.close()
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return SystemClock().now()
+    try:
+        return from_text(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected an ISO 8601 time, found {text!r}", param_hint="--until") from error
+
+
+def _given(given: tuple[str, ...], policy: Policy) -> "dict[str, Rates]":
+    rates = {}
+    for text in given:
+        name, _, rest = text.partition("=")
+        if name not in policy.kpis:
+            known = ", ".join(policy.kpis)
+            raise click.BadParameter(f"expected a KPI of the policy ({known}), found {name!r}", param_hint="--given")
+        try:
+            rates[name] = _rates(rest, mean=policy.kpis[name].kind == "mean")
+        except ValueError as error:
+            message = f"expected KPI=PER_MINUTE:RATIO[:LAG] with numbers above 0, found {text!r}: {error}"
+            raise click.BadParameter(message, param_hint="--given") from error
+    return rates
+
+
+def _rates(text: str, *, mean: bool) -> "Rates":
+    from exporter.plan import Rates
+
+    per_minute, ratio, *lag = text.split(":")
+    share = float(ratio) if mean and not ratio.endswith("%") else parse_ratio(ratio)
+    rates = Rates(float(per_minute), share if mean else min(share, 0.9999), float(*lag) if lag else 0.0)
+    if not (rates.per_minute > 0 and rates.ratio > 0 and rates.lag_minutes >= 0):
+        raise ValueError("a number is 0 or less")
+    return rates
+
+
+def _rates_table(rates: "Mapping[str, Rates]") -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("the shop", "a minute", "ratio", "lag"):
+        table.add_column(column, justify="left" if column == "the shop" else "right")
+    for name, found in rates.items():
+        lag = f"{found.lag_minutes:.1f} min" if found.lag_minutes else ""
+        table.add_row(name, f"{found.per_minute:,.3g}", f"{found.ratio:.2%}", lag)
+    return table
+
+
+def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
+    table = Table(box=None, pad_edge=False)
+    titles = ("phase", "KPI", "smallest harm", "(90 %)", "tolerance in", "(90 %)", "its cost")
+    for column in titles:
+        table.add_column(column, justify="left" if column in ("phase", "KPI") else "right", no_wrap=True)
+    for reach in sorted(found, key=lambda one: one.phase):
+        cost = "never caught" if reach.customers is None else f"{reach.customers:,.0f} {_unit(policy, reach.kpi)}"
+        harms = [f"{harm:.1%}" if harm is not None else "nothing" for harm in reach.smallest_harm]
+        times = [_duration(minutes) for minutes in reach.minutes]
+        table.add_row(_phase(policy, reach.phase), reach.kpi, *harms, *times, cost)
+    return table
+
+
+def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgePlan", rates: "Mapping[str, Rates]") -> list[str]:
+    """What a reader must not overlook, in sentences."""
+    lines = []
+    for number in sorted({reach.phase for reach in found}):
+        blind = [reach.kpi for reach in found if reach.phase == number and reach.smallest_harm[0] is None]
+        if blind:
+            lines.append(
+                f"Phase {_phase(policy, number)} can prove nothing about {', '.join(blind)}: even a canary that loses"
+                " all of it would rather be missed than caught by then."
+            )
+    if unknown := [kpi.name for kpi in plan.kpis if kpi.name not in rates]:
+        lines.append(f"Nothing is known about {', '.join(unknown)}: no rows to go by.")
+    lines += [
+        f"{name} is judged by the windowed rule (judge: threshold), which has no such figures."
+        for name, kpi in policy.kpis.items()
+        if kpi.judge == "threshold"
+    ]
+    return lines
+
+
+def _phase(policy: Policy, number: int) -> str:
+    phase = policy.phases[number]
+    return f"{number + 1} ({format_ratio(phase.traffic)} for {format_duration(phase.duration)})"
+
+
+def _unit(policy: Policy, name: str) -> str:
+    kind = policy.kpis[name].kind
+    return {"conversion": "lost", "success": "failed", "mean": "affected"}[kind]
+
+
+def _duration(minutes: float | None) -> str:
+    if minutes is None:
+        return "over a year"
+    if minutes < 120:
+        return f"{minutes:.1f} min"
+    return f"{minutes / 60:.1f} h" if minutes < 2880 else f"{minutes / 1440:.1f} d"
