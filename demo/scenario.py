@@ -116,7 +116,7 @@ class Story:
                 state=rollout.state.value,
                 phase=rollout.phase,
                 traffic=rollout.traffic,
-                elapsed_ratio=rollout.elapsed_seconds(self._clock.now()) / duration,
+                elapsed_ratio=rollout.elapsed_seconds(rollout.ended_at or self._clock.now()) / duration,
                 weight_ratio=observation.weight_ratio,
                 sides=[self._side(memory, version) for version in (STABLE, CANARY)],
                 alerts={name: action for name, action in alerts.items() if name != "CanaryWatchdog"},

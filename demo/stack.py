@@ -200,7 +200,12 @@ class Stack:
         process = await asyncio.create_subprocess_exec(
             *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         text = output.decode(errors="replace").strip()
         if process.returncode:
             raise ProcessError(f"canary {name}: expected exit status 0, found {process.returncode}; it said:\n{text}")

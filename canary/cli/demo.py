@@ -85,14 +85,15 @@ async def _interruptible(settings: "Settings", scenario: str, keep: bool) -> int
     loop = asyncio.get_running_loop()
     interrupted = False
 
-    def interrupt() -> None:
+    def interrupt(_number: int, _frame: object) -> None:
         nonlocal interrupted
-        if not interrupted:
+        if not (interrupted or loop.is_closed()):
             interrupted = True
-            task.cancel()
+            loop.call_soon_threadsafe(task.cancel)
 
+    # Not the loop's own handlers: those are gone when the loop ends, and files are removed only after that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupt)
+        signal.signal(number, interrupt)
     try:
         return await task
     except asyncio.CancelledError:
