@@ -11,12 +11,13 @@ function(config, read) {
   local rollout = (import 'rollout.libsonnet')(config),
   local haproxy = s.preset == 'haproxy',
   local z = config.confidence.z,
+  local known = read(rollout.running) + ' or ' + read(rollout.promoted),
 
   // HAProxy's backends have roles, not versions; the running rollout says which version has which role.
   local of_role(role, expr) = p.lines([
     expr,
     '* on () group_left (version)',
-    'label_replace(max by (' + role + ') (' + read(rollout.running) + '), "version", "$1", "' + role + '", "(.+)")',
+    'label_replace(max by (' + role + ') (' + known + '), "version", "$1", "' + role + '", "(.+)")',
   ]),
   local of_backends(expr) =
     p.block(of_role('canary', expr(p.equals('proxy', s.canaryBackend))))
@@ -86,7 +87,7 @@ function(config, read) {
 
   // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n).
   local lower_level(window) = 'scalar(clamp_min(0.95 - ' + z + ' * sqrt(0.0475 / max('
-                              + read($.requests(window)) + ' and on (version) (' + read(rollout.running) + ' or ' + read(rollout.promoted) + '))), 0.5))',
+                              + read($.requests(window)) + ' and on (version) (' + known + '))), 0.5))',
 
   requests(window):: 'version:' + requests + ':increase' + window,
   errors(window):: 'version:' + requests + '_errors:increase' + window,

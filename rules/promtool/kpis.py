@@ -80,8 +80,8 @@ def _windowed(policy: Policy, name: str, kpi: Kpi, config: Mapping[str, str]) ->
             match={names.KPI: name, names.LIMIT: "" if config["floorAlert"] != names.KPI_ALERT else "floor"},
             window=window,
             beyond=at(kpi.floor * (1 + worse * NEAR), kpi.floor),
-            limit=at(kpi.floor, kpi.floor),
-            few=None if isinstance(kpi, Mean) else at(kpi.floor, kpi.floor),
+            limit=at(kpi.floor * (1 - worse * NEAR), kpi.floor),
+            few=None if isinstance(kpi, Mean) else at(kpi.floor * (1 - worse * NEAR), kpi.floor),
             inputs=inputs,
         )
 

@@ -45,6 +45,11 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
             yield _target(name, kpi, kpi.target)
 
 
+def _is_exact(ratio: float, window: float) -> bool:
+    """Whether Prometheus' rate() gives this ratio exactly; it multiplies the increase by the window's inverse."""
+    return round(ratio * window, 9) * (1 / window) == ratio and 1 - round((1 - ratio) * window, 9) * (1 / window) == ratio
+
+
 def _share(what: str, limit: float, window: float) -> Recipe:
     node = {"cpu": "node_cpu_seconds_total", "memory": "node_memory_MemAvailable_bytes"}
     process = {"cpu": "process_cpu_seconds_total", "memory": "process_resident_memory_bytes"}
@@ -55,7 +60,7 @@ def _share(what: str, limit: float, window: float) -> Recipe:
         window=window,
         few=(lambda _world: None) if window else None,
         beyond=lambda world: world.use(what, limit + NEAR * (1 - limit)),
-        limit=lambda world: world.use(what, limit),
+        limit=lambda world: world.use(what, limit if not window or _is_exact(limit, window) else limit * (1 - NEAR)),
         inputs=(node.get(what, "node_filesystem_avail_bytes"), process.get(what, "")),
     )
 

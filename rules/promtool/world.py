@@ -126,7 +126,8 @@ class World:
 
     def _gauge(self, name: str, kpi: Conversion | Success | Mean) -> None:
         if isinstance(kpi, Mean):
-            good = (kpi.target or 10.0) * (1.01 if kpi.better == "higher" else 0.99)
+            limits = [limit for limit in (kpi.target, kpi.floor) if limit is not None]
+            good = max(limits, default=10.0) * 1.01 if kpi.better == "higher" else min(limits, default=10.0) * 0.99
         else:
             good = min(1.0, (kpi.target or 0.5) * 1.01) if not getattr(kpi, "complement", False) else 0.0
         for version in (STABLE, CANARY):
@@ -241,7 +242,7 @@ class World:
             if what == "memory" and signals.memory_limit is not None:
                 self.put("process_resident_memory_bytes", ratio * signals.memory_limit, **labels)
             if what == "cpu":
-                self.put("process_cpu_seconds_total", self._counter(ratio * window, window), **labels)
+                self.put("process_cpu_seconds_total", self._counter(round(ratio * window, 9), window), **labels)
             return
         labels = {"instance": "node:9100"} | matching(node_selector(self.policy))
         match what:
