@@ -19,6 +19,8 @@ class Role(StrEnum):
     """Alertmanager's."""
     OPERATOR = "operator"
     """That of people and the command line."""
+    FLAGS = "flags"
+    """That of applications that ask for feature flags."""
 
 
 class Authority:
@@ -26,9 +28,11 @@ class Authority:
 
     Args:
         tokens: by role; a role without tokens is open, which only a receiver on a loopback address may have.
+        flags: whether there are any flags to ask for.
     """
 
-    def __init__(self, tokens: dict[Role, tuple[str, ...]]) -> None:
+    def __init__(self, tokens: dict[Role, tuple[str, ...]], *, flags: bool = False) -> None:
+        self._flags = flags
         self._tokens = {role: tuple(token.encode() for token in tokens.get(role, ())) for role in Role}
 
     @classmethod
@@ -49,10 +53,19 @@ class Authority:
                 env=receiver.operator_token_env,
                 base=policy.base,
             ),
+            Role.FLAGS: read_secret(
+                "receiver.flags_token",
+                file=receiver.flags_token_file,
+                env=receiver.flags_token_env,
+                base=policy.base,
+            ),
         }
         tokens = {role: tuple((text or "").split()) for role, text in texts.items()}
         previous = read_secret("receiver.previous_token", file=receiver.previous_token_file, base=policy.base)
-        return cls({**tokens, Role.WEBHOOK: (*tokens[Role.WEBHOOK], *(previous or "").split())})
+        return cls(
+            {**tokens, Role.WEBHOOK: (*tokens[Role.WEBHOOK], *(previous or "").split())},
+            flags=bool(policy.flags or policy.experiments),
+        )
 
     def allows(self, role: Role, authorization: str | None) -> bool:
         """Whether a request's `Authorization` header holds a token of the role, or the role is open."""
@@ -73,11 +86,13 @@ class Authority:
             WebConfigError: an address is not one.
         """
         keys = {Role.WEBHOOK: "receiver.token_file", Role.OPERATOR: "receiver.operator_token_file"}
-        missing = [keys[role] for role in Role if not self._tokens[role]]
+        if self._flags:
+            keys[Role.FLAGS] = "receiver.flags_token_file"
+        missing = [key for role, key in keys.items() if not self._tokens[role]]
         for address in addresses:
             if missing and not _loopback(split_address(address)[0]):
                 raise SecretError(
-                    f"--web.listen-address {address}: others than this machine could roll back or promote; "
+                    f"--web.listen-address {address}: others than this machine could give it orders; "
                     f"set {' and '.join(missing)} in the policy, or listen on 127.0.0.1"
                 )
 

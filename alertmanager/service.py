@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +22,7 @@ from alertmanager.leader import FileLeader, Leader
 from alertmanager.lookout import Lookout
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
+from alertmanager.ofrep import Ofrep
 from alertmanager.orders import Order, Orders
 from alertmanager.outbox import Outbox
 from alertmanager.page.handlers import Page
@@ -38,6 +38,7 @@ from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import Alert, Notification
 from alertmanager.worker import Worker
 from canary.clock import Clock, SystemClock
+from canary.flags import Flags
 from canary.journal import Journal, journal_url
 from canary.logs import Log
 from canary.notify import Notifier
@@ -102,7 +103,6 @@ class Receiver:
         self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
         self.notifier = Notifier.of(policy)
         self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
-        self.drill_at: datetime | None = None
         self.page = Page(
             Viewer(self, self.prometheus, policy.service, clock),
             [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
@@ -113,6 +113,7 @@ class Receiver:
         )
         self._clock = clock
         self._log = Log("receiver")
+        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: (), lambda: self.authority)
         self.drills = Drills(policy.service, self.guard, routers, process, registry)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -311,10 +312,11 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
             *routes(receiver, lambda: receiver.authority),
             *drill_routes(lambda: receiver.drills, lambda: receiver.authority),
             *receiver.page.routes(),
+            *receiver.ofrep.routes(),
         ],
         reload=partial(receiver.reload, path),
         status=lambda: _landing(receiver),
-        open_paths=[*own_authentication(), DRILL_PATH],
+        open_paths=[*own_authentication(), DRILL_PATH, *receiver.ofrep.paths],
         shutdown=receiver.page.close,
         max_body_bytes=receiver.policy.receiver.max_body,
     )

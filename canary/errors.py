@@ -17,6 +17,7 @@
     ├── NotificationError     a notification target did not take the message
     ├── PayloadError          a request to the receiver is not what Alertmanager or the command line send
     ├── RemoteError           Prometheus, Alertmanager or the receiver's API did not answer as expected
+    ├── FlagError             a feature flag cannot be evaluated
     └── GenerateError         rules, Alertmanager configuration or dashboards could not be generated
 
 A message says where, what was expected, what was found, and what to do. `label` is the bounded
@@ -141,3 +142,13 @@ class GenerateError(CanaryError):
     """Files could not be generated from the policy."""
 
     label = "generate"
+
+
+class FlagError(CanaryError):
+    """A feature flag cannot be evaluated; *code* is OpenFeature's word for why."""
+
+    label = "flag"
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
