@@ -7,10 +7,10 @@ import yaml
 
 from canary import names
 from canary.check.finding import Finding, failed, ok, warning
-from canary.check.servers import get_json
 from canary.errors import RemoteError
 from canary.policy import Policy
 from canary.program import run
+from canary.servers import get_json
 
 _TIMEOUT_SECONDS = 20
 _ACTIONS = ("rollback", "advance", "hold")

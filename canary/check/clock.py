@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from canary.check.finding import Finding, failed, ok
-from canary.check.servers import Prometheus
 from canary.clock import Clock
 from canary.database import order_connection, order_engine, order_url
 from canary.errors import CanaryError
 from canary.policy import Policy
+from canary.servers import Prometheus
 
 _TOLERATED_SECONDS = 2.0
 _REMEDY = "let both machines follow the same time servers (systemd-timesyncd, chrony)"

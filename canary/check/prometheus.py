@@ -8,9 +8,9 @@ import yaml
 
 from canary import names
 from canary.check.finding import Finding, failed, ok
-from canary.check.servers import Prometheus
 from canary.errors import RemoteError
 from canary.policy import Policy
+from canary.servers import Prometheus
 from canary.units import parse_duration
 
 Rule = Mapping[str, Any]

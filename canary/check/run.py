@@ -17,11 +17,11 @@ from canary.check.receiver import check_receiver
 from canary.check.router import check_process, check_router
 from canary.check.rules import Generate, check_rules
 from canary.check.secret import check_secrets
-from canary.check.servers import Prometheus
 from canary.check.state import check_state
 from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.policy import Policy
+from canary.servers import Prometheus
 
 Look = Callable[[], Coroutine[None, None, list[Finding]]]
 

@@ -14,10 +14,10 @@ from canary.check.alertmanager import check_alertmanager
 from canary.check.clock import check_clock
 from canary.check.prometheus import check_prometheus
 from canary.check.receiver import check_receiver
-from canary.check.servers import Prometheus as Questions
 from canary.cli.generate import generated_files
 from canary.clock import SystemClock
 from canary.policy import Policy
+from canary.servers import Prometheus as Questions
 from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port
 from tests.support.processes import eventually

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -38,7 +39,7 @@ def _cause(error: Exception) -> str:
 
 
 class Prometheus:
-    """The few questions that a check has for Prometheus, or what answers its API."""
+    """The few questions that checks and reports have for Prometheus, or what answers its API."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
@@ -53,6 +54,23 @@ class Prometheus:
         data = await self._data("query", {"query": expression})
         result = data["result"]
         return result if data["resultType"] == "vector" else [{"metric": {}, "value": result}]
+
+    async def query_range(
+        self, expression: str, start: datetime, end: datetime, step_seconds: float
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """The series of a range query: labels, and pairs of Unix time and value.
+
+        Raises:
+            RemoteError: the server cannot be asked or refuses the expression.
+        """
+        parameters = {
+            "query": expression,
+            "start": str(start.timestamp()),
+            "end": str(end.timestamp()),
+            "step": str(step_seconds),
+        }
+        data = await self._data("query_range", parameters)
+        return [(one["metric"], [(float(at), float(value)) for at, value in one["values"]]) for one in data["result"]]
 
     async def rules(self) -> list[dict[str, Any]]:
         """The loaded rule groups.

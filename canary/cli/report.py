@@ -1,0 +1,98 @@
+"""`canary report`: what a rollout did."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import click
+
+from canary.cli.options import config_file
+from canary.clock import SystemClock
+from canary.errors import JournalError, RefusedError
+from canary.journal import Journal
+from canary.policy import Policy, load_policy
+from canary.report.facts import Report
+from canary.report.gather import gather
+from canary.servers import Prometheus
+
+
+@click.command()
+@config_file
+@click.option("--rollout", help="Its id, as `canary history` shows it; the newest when missing.")
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["html", "markdown", "json"]),
+    multiple=True,
+    default=("html", "markdown", "json"),
+    help="Repeatable; all three when missing.",
+)
+@click.option("--output", help="Folder to write into, `state.reports` of the policy when missing; `-` prints.")
+def command(config_file: str, rollout: str | None, formats: tuple[str, ...], output: str | None) -> None:
+    """Write the report of a rollout: timeline, KPIs with their bands, alerts, decisions, customers, what to do next.
+
+    The receiver writes it by itself at the end of every rollout; this writes it again, or earlier.
+    """
+    policy = load_policy(config_file)
+    report = asyncio.run(_gather(policy, rollout))
+    if output == "-":
+        for name in formats:
+            click.echo(_WRITERS[name](report), nl=False)
+        return
+    folder = Path(output) if output else Path(policy.base) / policy.state.reports
+    for path in write(report, folder, formats):
+        click.echo(f"Wrote {path}")
+
+
+async def _gather(policy: Policy, rollout: str | None) -> Report:
+    async with Journal.open(policy) as journal, aiohttp.ClientSession() as http:
+        entries = await journal.entries(rollout)
+        if rollout is None and (current := await journal.current()) is not None:
+            entries = [entry for entry in entries if entry.rollout == current.id]
+        report = await gather(policy, entries, Prometheus(http, policy.receiver.prometheus), SystemClock())
+    if report is None:
+        raise RefusedError(f"there is no rollout {rollout}" if rollout else "no rollout has been started yet")
+    return report
+
+
+def write(report: Report, folder: Path, formats: tuple[str, ...]) -> list[Path]:
+    """Write a report into a folder, each file whole or not at all; gives the paths.
+
+    Raises:
+        JournalError: the folder cannot be written to.
+    """
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in formats:
+            path = folder / f"{report.rollout.id}.{_SUFFIXES[name]}"
+            unfinished = path.with_name(f".{path.name}.tmp")
+            unfinished.write_text(_WRITERS[name](report), encoding="utf-8")
+            unfinished.replace(path)
+            written.append(path)
+    except OSError as error:
+        raise JournalError(f"reports: {folder} cannot be written to ({error.strerror})") from error
+    return written
+
+
+def _html(report: Report) -> str:
+    from canary.report.html import html_report
+
+    return html_report(report)
+
+
+def _markdown(report: Report) -> str:
+    from canary.report.markdown import markdown_report
+
+    return markdown_report(report)
+
+
+def _json(report: Report) -> str:
+    from canary.report.data import json_report
+
+    return json_report(report)
+
+
+_WRITERS: dict[str, Callable[[Report], str]] = {"html": _html, "markdown": _markdown, "json": _json}
+_SUFFIXES = {"html": "html", "markdown": "md", "json": "json"}

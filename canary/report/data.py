@@ -1,0 +1,64 @@
+"""The report as JSON, for scripts."""
+
+import json
+
+from canary.report.facts import Points, Report
+from canary.times import to_text
+
+
+def json_report(report: Report) -> str:
+    """The whole text. Times are ISO 8601 in UTC, shares and changes ratios, durations seconds."""
+    rollout = report.rollout
+    data = {
+        "service": report.service,
+        "rollout": rollout.id,
+        "stable": rollout.stable,
+        "canary": rollout.canary,
+        "state": rollout.state.value,
+        "cause": rollout.cause,
+        "reason": rollout.reason,
+        "started_at": to_text(rollout.started_at),
+        "ended_at": to_text(rollout.ended_at) if rollout.ended_at else None,
+        "made_at": to_text(report.made_at),
+        "summary": report.summary,
+        "phases": [
+            {
+                "number": phase.number,
+                "traffic_ratio": phase.traffic_ratio,
+                "since": to_text(phase.since),
+                "seconds": (phase.until - phase.since).total_seconds(),
+            }
+            for phase in report.phases
+        ],
+        "kpis": {
+            kpi.name: {
+                "stable": kpi.stable,
+                "canary": kpi.canary,
+                "canary_units": kpi.units,
+                "tolerance_ratio": kpi.tolerance,
+                "verdict": kpi.verdict,
+                "harmed_units_estimated": kpi.harmed,
+                "relative_change": _points(kpi.change),
+                "relative_change_lower": _points(kpi.lower),
+                "relative_change_upper": _points(kpi.upper),
+            }
+            for kpi in report.kpis
+        },
+        "alerts": [
+            {"name": one.name, "action": one.action, "since": to_text(one.since), "until": to_text(one.until)}
+            for one in report.alerts
+        ],
+        "exposed": report.exposed,
+        "decisions": [
+            {"kind": one.kind.value, "at": to_text(one.at), "actor": one.actor, "reason": one.reason}
+            for one in report.entries
+        ],
+        "advice": list(report.advice),
+        "gaps": list(report.gaps),
+    }
+    return json.dumps(data, indent=2) + "\n"
+
+
+def _points(points: Points) -> list[list[float]]:
+    """Pairs of Unix time and value."""
+    return [[at, value] for at, value in points]

@@ -1,0 +1,105 @@
+"""What a report says, as data; the renderers only write it down."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from canary.rollout import Entry, Rollout
+
+Points = Sequence[tuple[float, float]]
+"""Unix time and value, oldest first."""
+
+
+@dataclass(frozen=True)
+class KpiStory:
+    """How one KPI went.
+
+    Attributes:
+        ratio: whether its values are shares.
+        complement: whether it is published as one minus the rate that is judged, so that more is worse.
+        change, lower, upper: relative change of the canary against stable over time, and its confidence band.
+        stable, canary: the KPI by role, at the end.
+        units: the canary's units at the end.
+        verdict: the last one.
+    """
+
+    name: str
+    ratio: bool
+    complement: bool = False
+    change: Points = ()
+    lower: Points = ()
+    upper: Points = ()
+    tolerance: float | None = None
+    stable: float | None = None
+    canary: float | None = None
+    units: float | None = None
+    verdict: str = ""
+
+    @property
+    def harmed(self) -> float | None:
+        """Estimated units that fared worse than they would have on stable; None where that cannot be said."""
+        if not self.ratio or self.stable is None or self.canary is None or self.units is None:
+            return None
+        lost = self.canary - self.stable if self.complement else self.stable - self.canary
+        return max(0.0, lost * self.units)
+
+
+@dataclass(frozen=True)
+class Firing:
+    """One alert of the rollout, from when to when it fired."""
+
+    name: str
+    action: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class PhaseStory:
+    """One phase as it was lived: its number from 1, the wanted share, when it began and ended."""
+
+    number: int
+    traffic_ratio: float
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything about one rollout.
+
+    Attributes:
+        until: when it ended, or when the report was made.
+        entries: the journal's decisions, without bookkeeping.
+        share: the canary's share as read back from the routers.
+        exposed: what the canary's customers did, by event: visits, orders, payments.
+        gaps: what could not be found out, and why.
+        advice: what to look at next.
+    """
+
+    service: str
+    rollout: Rollout
+    until: datetime
+    made_at: datetime
+    entries: Sequence[Entry]
+    phases: Sequence[PhaseStory]
+    share: Points = ()
+    kpis: Sequence[KpiStory] = ()
+    alerts: Sequence[Firing] = ()
+    exposed: dict[str, float] = field(default_factory=dict)
+    gaps: Sequence[str] = ()
+    advice: Sequence[str] = ()
+
+    @property
+    def summary(self) -> str:
+        """The outcome in one sentence."""
+        rollout = self.rollout
+        outcome = {
+            "promoted": "was promoted",
+            "rolled_back": "was rolled back",
+            "rolling_back": "is being rolled back",
+            "failed": "failed",
+            "holding": "is held",
+        }.get(rollout.state.value, "is running")
+        why = f" ({rollout.cause})" if rollout.cause else ""
+        return f"{rollout.canary} against {rollout.stable} {outcome}{why}."

@@ -1,0 +1,194 @@
+"""From the journal and Prometheus to a report; what Prometheus no longer knows is named as a gap."""
+
+import asyncio
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from canary import names
+from canary.clock import Clock
+from canary.errors import RemoteError
+from canary.policy import Policy
+from canary.policy.kpis import Conversion
+from canary.report.advice import advice
+from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
+from canary.rollout import Entry, Kind, Rollout, fold
+from canary.servers import Prometheus
+
+_POINTS = 400
+_BOOKKEEPING = frozenset({Kind.STEP_DONE, Kind.NOTIFIED})
+_AFTER = timedelta(seconds=30)
+
+_SERIES = {
+    names.KPI_RELATIVE_CHANGE: "change",
+    names.KPI_RELATIVE_CHANGE_LOWER: "lower",
+    names.KPI_RELATIVE_CHANGE_UPPER: "upper",
+}
+
+Found = list[tuple[dict[str, str], list[tuple[float, float]]]]
+
+
+async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheus, clock: Clock) -> Report | None:
+    """The report of the rollout that the entries are about; None when they hold none."""
+    rollout = fold(entries)
+    if rollout is None:
+        return None
+    now = clock.now()
+    until = min(now, rollout.ended_at or now)
+    gaps: list[str] = []
+    history = _History(policy, rollout, until, prometheus)
+    try:
+        async with asyncio.TaskGroup() as group:
+            kpis = group.create_task(history.kpis())
+            alerts = group.create_task(history.alerts())
+            exposed = group.create_task(history.exposed())
+            share = group.create_task(history.share())
+        found = (kpis.result(), alerts.result(), exposed.result(), share.result())
+    except* RemoteError as errors:
+        gaps.append(f"KPIs, alerts and customers: Prometheus could not be asked ({errors.exceptions[0]})")
+        found = ([], [], {}, ())
+    stories, firing, events, points = found
+    if not gaps:
+        gaps += [f"KPI {kpi.name}: Prometheus has no band of it" for kpi in stories if not kpi.change]
+    return Report(
+        service=policy.service,
+        rollout=rollout,
+        until=until,
+        made_at=now,
+        entries=[entry for entry in entries if entry.kind not in _BOOKKEEPING],
+        phases=phases(entries, until),
+        share=points,
+        kpis=stories,
+        alerts=firing,
+        exposed=events,
+        gaps=gaps,
+        advice=advice(rollout, firing, stories),
+    )
+
+
+def phases(entries: Iterable[Entry], until: datetime) -> list[PhaseStory]:
+    """The phases as they were lived, oldest first."""
+    starts: list[tuple[int, float, datetime]] = []
+    traffic: Sequence[float] = ()
+    end = until
+    for entry in entries:
+        if entry.kind is Kind.STARTED:
+            traffic = tuple(entry.data["traffic"])
+            starts = [(0, traffic[0], entry.at)]
+            end = until
+        elif entry.kind is Kind.ADVANCED:
+            phase = int(entry.data["phase"])
+            starts.append((phase, traffic[phase], entry.at))
+        elif entry.kind in (Kind.ROLLBACK, Kind.PROMOTED):
+            end = min(end, entry.at)
+    ends = [*(at for _, _, at in starts[1:]), end]
+    return [
+        PhaseStory(index + 1, share, since, max(since, till))
+        for (index, share, since), till in zip(starts, ends, strict=True)
+    ]
+
+
+class _History:
+    """What Prometheus remembers of one rollout."""
+
+    def __init__(self, policy: Policy, rollout: Rollout, until: datetime, prometheus: Prometheus) -> None:
+        self._policy = policy
+        self._rollout = rollout
+        self._until = until
+        self._end = until + _AFTER
+        self._prometheus = prometheus
+        self._service = f'{names.SERVICE}="{policy.service}"'
+
+    async def kpis(self) -> list[KpiStory]:
+        """Every KPI of the policy, with its band over time and its last values."""
+        bands: dict[str, dict[str, Points]] = {}
+        for metric, key in _SERIES.items():
+            for labels, points in await self._range(f"max by ({names.KPI}) ({metric}{{{self._service}}})"):
+                bands.setdefault(labels.get(names.KPI, ""), {})[key] = _finite(points)
+        last = await self._last()
+        return [
+            KpiStory(
+                name=name,
+                ratio=kpi.kind != "mean",
+                complement=isinstance(kpi, Conversion) and kpi.complement,
+                tolerance=kpi.tolerance,
+                stable=last.get((names.KPI_VALUE, name, "stable")),
+                canary=last.get((names.KPI_VALUE, name, "canary")),
+                units=last.get((names.KPI_UNITS, name, "canary")),
+                verdict=next(
+                    (verdict for verdict in names.VERDICTS if last.get((names.KPI_VERDICT, name, verdict)) == 1), ""
+                ),
+                **bands.get(name, {}),
+            )
+            for name, kpi in self._policy.kpis.items()
+        ]
+
+    async def _last(self) -> dict[tuple[str, str, str], float]:
+        """The last value in the rollout of each series, by metric, KPI and role or verdict."""
+        found: dict[tuple[str, str, str], float] = {}
+        for metric, label in (
+            (names.KPI_VALUE, names.ROLE),
+            (names.KPI_UNITS, names.ROLE),
+            (names.KPI_VERDICT, names.VERDICT),
+        ):
+            expression = f"max by ({names.KPI}, {label}) ({metric}{{{self._service}}})"
+            for labels, points in await self._range(expression):
+                values = _finite(points)
+                if values:
+                    found[metric, labels.get(names.KPI, ""), labels.get(label, "")] = values[-1][1]
+        return found
+
+    async def alerts(self) -> list[Firing]:
+        """Every alert about the rollout, each time it fired."""
+        selector = f'ALERTS{{alertstate="firing",{self._service},{names.ROLLOUT}="{self._rollout.id}"}}'
+        step = self._step()
+        firing = []
+        for labels, points in await self._range(selector):
+            if labels.get("alertname") == names.PHASE_COMPLETE:
+                continue
+            for since, until in _spells([at for at, _ in points], step):
+                name = labels["alertname"] + (f" ({labels[names.KPI]})" if names.KPI in labels else "")
+                moments = datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)
+                firing.append(Firing(name, labels.get(names.ACTION, "none"), *moments))
+        return sorted(firing, key=lambda one: one.since)
+
+    async def exposed(self) -> dict[str, float]:
+        """What customers on the canary did while it ran, by event: how far its counters went up."""
+        found = {}
+        for event in self._policy.database.events:
+            metric = names.event_total(event)
+            selector = f'{metric}{{{self._service},{names.VERSION}="{self._rollout.canary}"}}'
+            points = [points for _, points in await self._range(f"sum({selector})")]
+            if points and points[0]:
+                found[event] = max(0.0, points[0][-1][1] - points[0][0][1])
+        return found
+
+    async def share(self) -> Points:
+        """The canary's share, as read back from the routers."""
+        series = await self._range(f'max({names.TRAFFIC_RATIO}{{{self._service},{names.ROLE}="canary"}})')
+        return _finite(series[0][1]) if series else ()
+
+    def _step(self) -> float:
+        seconds = (self._end - self._rollout.started_at).total_seconds()
+        return max(1.0, math.ceil(seconds / _POINTS))
+
+    async def _range(self, expression: str) -> Found:
+        return await self._prometheus.query_range(expression, self._rollout.started_at, self._end, self._step())
+
+
+def _finite(points: Points) -> Points:
+    return [(at, value) for at, value in points if math.isfinite(value)]
+
+
+def _spells(moments: Sequence[float], step_seconds: float) -> Iterable[tuple[float, float]]:
+    """Stretches of moments that follow one another step by step."""
+    start = previous = None
+    for moment in moments:
+        if start is None or previous is None:
+            start = moment
+        elif moment - previous > 1.5 * step_seconds:
+            yield start, previous
+            start = moment
+        previous = moment
+    if start is not None and previous is not None:
+        yield start, previous

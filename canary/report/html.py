@@ -1,0 +1,107 @@
+"""The report as one HTML file that needs nothing from outside."""
+
+import base64
+from collections.abc import Iterable, Sequence
+
+from canary.markup import Markup, join, tag
+from canary.report import text
+from canary.report.facts import KpiStory, Report
+from canary.report.plots import kpi_plot, share_plot
+from canary.times import to_text
+from canary.units import format_ratio
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f23; background: #fff; max-width: 60rem; margin: 2rem auto;
+  padding: 0 1rem; overflow-wrap: anywhere; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2rem; border-bottom: 1px solid #c9ced4; }
+table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #e3e6e9; vertical-align: top; }
+dl { display: grid; grid-template-columns: 10rem 1fr; gap: .2rem 1rem; } dt { color: #57606a; } dd { margin: 0; }
+img { max-width: 100%; height: auto; } figure { margin: 1rem 0; } figcaption { color: #57606a; }
+.fault { color: #a4110f; } .quiet { color: #57606a; }
+@media print { h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
+"""
+
+
+def html_report(report: Report) -> str:
+    """The whole file."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"{report.rollout.canary}: {report.summary}"),
+        tag("style", Markup(_STYLE)),
+    )
+    body = tag(
+        "body",
+        tag("main", *_parts(report)),
+        tag("footer", tag("p", f"Made at {text.moment(report.made_at)} UTC by kpi-canary.", class_="quiet")),
+    )
+    return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _parts(report: Report) -> Iterable[Markup]:
+    yield tag("h1", report.summary)
+    yield tag("dl", *(join(tag("dt", term), tag("dd", what)) for term, what in text.facts(report)))
+    yield tag("p", text.exposure(report))
+    for gap in report.gaps:
+        yield tag("p", f"Not known: {gap}", class_="fault")
+    if report.advice:
+        yield tag("h2", "What to look at next")
+        yield tag("ol", *(tag("li", line) for line in report.advice))
+    yield tag("h2", "Traffic")
+    if report.share:
+        yield _figure(share_plot(report), "The canary's share: grey as wanted, blue as read back from the routers.")
+    rows = [
+        (
+            str(phase.number),
+            format_ratio(phase.traffic_ratio),
+            text.moment(phase.since),
+            text.lasted(phase.since, phase.until),
+        )
+        for phase in report.phases
+    ]
+    yield _table("Phases", ("Phase", "Share", "Began (UTC)", "Lasted"), rows)
+    yield tag("h2", "KPIs")
+    yield _table("Canary against stable", text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
+    yield from (_plotted(report, kpi) for kpi in report.kpis if kpi.change)
+    yield tag("h2", "Alerts")
+    alerts = [
+        (one.name, one.action, text.moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts
+    ]
+    yield _table("Alerts of this rollout", ("Alert", "Action", "Fired (UTC)", "For"), alerts)
+    yield tag("h2", "Decisions")
+    yield tag(
+        "ol",
+        *(
+            tag(
+                "li",
+                tag("time", text.moment(entry.at), datetime=to_text(entry.at)),
+                " ",
+                tag("strong", entry.kind.value.replace("_", " ")),
+                f" by {entry.actor}",
+                f": {entry.reason}" if entry.reason else None,
+            )
+            for entry in report.entries
+        ),
+    )
+
+
+def _plotted(report: Report, kpi: KpiStory) -> Markup:
+    caption = f"{kpi.name.replace('_', ' ')}: change against stable with its confidence band; dashed: the tolerance."
+    return _figure(kpi_plot(report, kpi), caption)
+
+
+def _figure(svg: str, caption: str) -> Markup:
+    # As a picture of its own, so that the ids inside several of them cannot meet.
+    source = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    return tag("figure", tag("img", src=source, alt=caption), tag("figcaption", caption))
+
+
+def _table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    if not rows:
+        return tag("p", "None.", class_="quiet")
+    head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))
+    body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
+    return tag("div", tag("table", tag("caption", caption, class_="quiet"), head, body), class_="wide")

@@ -1,0 +1,59 @@
+"""The report as Markdown, for a ticket or a chat."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from canary.report import text
+from canary.report.facts import Report
+from canary.units import format_ratio
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
+
+
+def markdown_report(report: Report) -> str:
+    """The whole text."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"# {_plain(report.summary)}"
+    yield ""
+    yield from (f"- {term}: {_plain(what)}" for term, what in text.facts(report))
+    yield ""
+    yield _plain(text.exposure(report))
+    yield from (f"\n**Not known:** {_plain(gap)}" for gap in report.gaps)
+    if report.advice:
+        yield "\n## What to look at next\n"
+        yield from (f"{number}. {_plain(line)}" for number, line in enumerate(report.advice, 1))
+    yield "\n## Phases\n"
+    rows = [
+        (str(one.number), format_ratio(one.traffic_ratio), text.moment(one.since), text.lasted(one.since, one.until))
+        for one in report.phases
+    ]
+    yield from _table(("Phase", "Share", "Began (UTC)", "Lasted"), rows)
+    yield "\n## KPIs\n"
+    yield from _table(text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
+    yield "\n## Alerts\n"
+    alerts = [
+        (one.name, one.action, text.moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts
+    ]
+    yield from _table(("Alert", "Action", "Fired (UTC)", "For"), alerts)
+    yield "\n## Decisions\n"
+    for entry in report.entries:
+        what = entry.kind.value.replace("_", " ")
+        why = f": {_plain(entry.reason)}" if entry.reason else ""
+        yield f"- {text.moment(entry.at)} **{what}** by {_plain(entry.actor)}{why}"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if not rows:
+        yield "None."
+        return
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---|' * len(titles)}"
+    yield from (f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows)
+
+
+def _plain(words: str) -> str:
+    """Text that stays text: nothing that an alert says becomes formatting."""
+    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))

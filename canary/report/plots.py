@@ -1,0 +1,85 @@
+"""The report's pictures as SVG: each KPI's change with its band, and the canary's share over time."""
+
+import io
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from canary.report.facts import KpiStory, Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SIZE_INCHES = (7.2, 2.4)
+_BLUE, _RED, _GREY = "#0b4f8a", "#a4110f", "#57606a"
+
+
+def kpi_plot(report: Report, kpi: KpiStory) -> str:
+    """Relative change against stable and its confidence band over the rollout; the tolerance as a dashed line."""
+    figure, axes = _canvas(report)
+    lower, upper = dict(kpi.lower), dict(kpi.upper)
+    both = sorted(set(lower) & set(upper))
+    band = ([100 * lower[at] for at in both], [100 * upper[at] for at in both])
+    axes.fill_between(_days(both), *band, color=_BLUE, alpha=0.25, linewidth=0)
+    axes.plot(_days(at for at, _ in kpi.change), [100 * value for _, value in kpi.change], color=_BLUE)
+    axes.axhline(0, color=_GREY, linewidth=0.8)
+    if kpi.tolerance:
+        axes.axhline(-100 * kpi.tolerance, color=_RED, linewidth=1, linestyle="--")
+    axes.set_ylabel("change, %")
+    # The first looks know so little that their bands would flatten all that follows.
+    seen = [100 * value for _, value in kpi.change] + [100 * (kpi.tolerance or 0)]
+    reach = 1.5 * max(20.0, *(abs(value) for value in seen))
+    axes.set_ylim(-reach, reach)
+    return _svg(figure)
+
+
+def share_plot(report: Report) -> str:
+    """The canary's share: grey as wanted, blue as read back from the routers."""
+    figure, axes = _canvas(report)
+    for phase in report.phases:
+        axes.hlines(
+            100 * phase.traffic_ratio, _day(phase.since), _day(phase.until), color=_GREY, linewidth=4, alpha=0.35
+        )
+    axes.plot(_days(at for at, _ in report.share), [100 * value for _, value in report.share], color=_BLUE)
+    axes.set_ylabel("share, %")
+    axes.set_ylim(0, 105)
+    return _svg(figure)
+
+
+def _canvas(report: Report) -> "tuple[Figure, Axes]":
+    # matplotlib takes long to import, and only reports need it. A figure of its own touches no screen.
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    start = _day(report.rollout.started_at)
+    axes.set_xlim(start, max(_day(report.until), start + 1 / 86400))
+    locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]  # matplotlib's dates have no types yet
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]  # as above
+    axes.grid(visible=True, color="#c9ced4", linewidth=0.5)
+    for phase in report.phases[1:]:
+        axes.axvline(_day(phase.since), color=_GREY, linewidth=0.8, linestyle=":")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _days(moments: Iterable[float]) -> list[float]:
+    """Unix times as matplotlib counts time: in days."""
+    return [moment / 86400 for moment in moments]
+
+
+def _day(moment: datetime) -> float:
+    return moment.timestamp() / 86400
+
+
+def _svg(figure: "Figure") -> str:
+    """The picture's text, the same for the same data."""
+    import matplotlib as mpl
+
+    target = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "kpi-canary", "svg.fonttype": "none"}):
+        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+    return target.getvalue()

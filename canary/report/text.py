@@ -1,0 +1,77 @@
+"""Numbers and moments as a report writes them, in every format the same."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from canary.report.facts import KpiStory, Report
+from canary.units import format_duration, format_ratio
+
+VERDICTS = {"pass": "no harm", "fail": "harm proven", "hold": "not yet known", "blind": "blind", "": "not judged"}
+
+KPI_TITLES = ("KPI", "Stable", "Canary", "Canary's units", "Change", "Band", "Verdict", "Harmed, estimated")
+
+
+def moment(at: datetime) -> str:
+    """`2026-01-31 12:00:00`, UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def lasted(since: datetime, until: datetime) -> str:
+    """A duration in whole seconds."""
+    return format_duration(round((until - since).total_seconds()))
+
+
+def kpi_cells(kpi: KpiStory) -> tuple[str, ...]:
+    """One KPI's row below `KPI_TITLES`."""
+    band = f"{_signed(_last(kpi.lower))} to {_signed(_last(kpi.upper))}" if kpi.lower and kpi.upper else "unknown"
+    return (
+        kpi.name.replace("_", " "),
+        _value(kpi.stable, ratio=kpi.ratio),
+        _value(kpi.canary, ratio=kpi.ratio),
+        "unknown" if kpi.units is None else f"{kpi.units:,.0f}",
+        _signed(_last(kpi.change)),
+        band,
+        VERDICTS[kpi.verdict],
+        "" if kpi.harmed is None else f"{kpi.harmed:,.0f}",
+    )
+
+
+def facts(report: Report) -> Iterator[tuple[str, str]]:
+    """The head of a report, term and text."""
+    rollout = report.rollout
+    yield "Service", report.service
+    yield "Rollout", rollout.id
+    yield "Versions", f"{rollout.canary} (canary) against {rollout.stable} (stable)"
+    yield "State", rollout.state.value.replace("_", " ")
+    if rollout.cause:
+        yield "Cause", f"{rollout.cause}: {rollout.reason}" if rollout.reason else rollout.cause
+    yield "Began", f"{moment(rollout.started_at)} UTC"
+    yield "Ended" if rollout.ended_at else "So far", f"{moment(report.until)} UTC"
+    yield "Lasted", lasted(rollout.started_at, report.until)
+    yield "Highest share", format_ratio(max(phase.traffic_ratio for phase in report.phases))
+
+
+def exposure(report: Report) -> str:
+    """Who was affected, in one sentence."""
+    if not report.exposed:
+        return "How many customers met the canary is not known."
+    counts = ", ".join(f"{count:,.0f} {event}" for event, count in report.exposed.items())
+    harmed = [kpi for kpi in report.kpis if kpi.harmed and kpi.verdict == "fail"]
+    text = f"On the canary: {counts}."
+    for kpi in harmed:
+        text += f" About {kpi.harmed:,.0f} of its {kpi.units:,.0f} units of {kpi.name} fared worse than on stable."
+    return text
+
+
+def _last(points: object) -> float | None:
+    return points[-1][1] if isinstance(points, list | tuple) and points else None
+
+
+def _value(value: float | None, *, ratio: bool) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.2%}" if ratio else f"{value:,.2f}"
+
+
+def _signed(change: float | None) -> str:
+    return "unknown" if change is None else f"{change:+.1%}"
