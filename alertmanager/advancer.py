@@ -26,10 +26,12 @@ _REPEAT_LATENESS_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
-class _Key:
+class _Moment:
+    """When something was so for one phase, by the monotonic clock."""
+
     rollout: str
     phase: int
-    turned_at: float
+    at: float
 
 
 class Advancer:
@@ -57,13 +59,15 @@ class Advancer:
         self._clock = clock
         self._objection = objection
         self._gate = gate
-        self._key: _Key | None = None
+        self._key: _Moment | None = None
+        self._seen = _Moment("", 0, 0.0)
         self._bell = Bell(clock)
         self._log = Log("advance")
+        guard.listen(lambda _: self._bell.ring())
 
     def turn(self, alert: Alert) -> None:
         """Alertmanager's key, for the phase that the alert names."""
-        self._key = _Key(alert.labels[names.ROLLOUT], int(alert.labels[names.PHASE]), self._clock.monotonic())
+        self._key = _Moment(alert.labels[names.ROLLOUT], int(alert.labels[names.PHASE]), self._clock.monotonic())
         self._bell.ring()
 
     async def run(self) -> None:
@@ -86,7 +90,7 @@ class Advancer:
         if rollout is None or rollout.state not in (State.PHASE, State.BAKING):
             self.waiting_for = ""
             return _IDLE_SECONDS
-        remaining = rollout.durations_seconds[rollout.phase] - rollout.elapsed_seconds(self._clock.now())
+        remaining = rollout.durations_seconds[rollout.phase] - self._elapsed_seconds(rollout)
         if remaining > 0:
             self.waiting_for = "the phase's time"
             return remaining if self._fits(rollout) else _IDLE_SECONDS
@@ -141,6 +145,14 @@ class Advancer:
         except CanaryError as error:
             self._log.debug("not told", error=error)
 
+    def _elapsed_seconds(self, rollout: Rollout) -> float:
+        """How long the phase has lasted; setting the machine's clock meanwhile neither shortens nor lengthens it."""
+        seen = self._seen
+        if (seen.rollout, seen.phase) != (rollout.id, rollout.phase):
+            before = max(0.0, rollout.elapsed_seconds(self._clock.now()))
+            seen = self._seen = _Moment(rollout.id, rollout.phase, self._clock.monotonic() - before)
+        return self._clock.monotonic() - seen.at
+
     def _gate_of(self, rollout: Rollout) -> Literal["manual"] | UrlGate | None:
         phases = self._policy.phases
         return phases[rollout.phase].gate if rollout.phase < len(phases) else None
@@ -149,7 +161,7 @@ class Advancer:
         key = self._key
         if key is None or (key.rollout, key.phase) != (rollout.id, rollout.phase):
             return False
-        age = self._clock.monotonic() - key.turned_at
+        age = self._clock.monotonic() - key.at
         return age <= self._policy.receiver.repeat + _REPEAT_LATENESS_SECONDS
 
     def _wish(self, rollout: Rollout, asked_at: float) -> Callable[[Rollout | None], Entry]:

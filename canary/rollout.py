@@ -163,7 +163,7 @@ def fold(entries: Iterable[Entry], rollout: Rollout | None = None) -> Rollout | 
     for entry in entries:
         if entry.kind is Kind.STARTED:
             rollout = _started(entry)
-        elif rollout is not None and entry.rollout == rollout.id:
+        elif rollout is not None and entry.rollout == rollout.id and not _too_late(rollout, entry):
             rollout = _applied(rollout, entry)
     return rollout
 
@@ -190,6 +190,14 @@ def _phase_state(traffic: Sequence[float], phase: int) -> State:
     return State.BAKING if traffic[phase] >= 1 else State.PHASE
 
 
+_GOING_ON = frozenset({Kind.ADVANCED, Kind.HELD, Kind.RESUMED, Kind.PROMOTED})
+
+
+def _too_late(rollout: Rollout, entry: Entry) -> bool:
+    """A rollback wins over everything that the journal may say afterwards."""
+    return entry.kind in _GOING_ON and rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED)
+
+
 def _applied(rollout: Rollout, entry: Entry) -> Rollout:
     told = replace(rollout, reason=entry.reason, actor=entry.actor)
     match entry.kind:
@@ -200,9 +208,7 @@ def _applied(rollout: Rollout, entry: Entry) -> Rollout:
         case Kind.RESUMED:
             return _resumed(told, entry)
         case Kind.PROMOTED:
-            weights = rollout.weights if rollout.weight >= 1 else (*rollout.weights, Weight(entry.at, 1.0))
-            ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at)
-            return replace(ended, weights=weights, cause="")
+            return _promoted(told, entry)
         case Kind.ROLLBACK:
             return _rolling_back(told, entry)
         case Kind.STEP_DONE:
@@ -258,6 +264,12 @@ def _resumed(told: Rollout, entry: Entry) -> Rollout:
         rollback_at=None,
         forgiven=told.forgiven | cancelled,
     )
+
+
+def _promoted(told: Rollout, entry: Entry) -> Rollout:
+    weights = told.weights if told.weight >= 1 else (*told.weights, Weight(entry.at, 1.0))
+    ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at)
+    return replace(ended, weights=weights, cause="")
 
 
 def _rolling_back(told: Rollout, entry: Entry) -> Rollout:
