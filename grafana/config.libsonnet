@@ -23,7 +23,8 @@
     uids: error 'must provide uids of dashboards',
     tags: ['kpi-canary'],
     refresh: '5s',
-    // Shortest step of a graph: the policy's scrape interval.
-    interval: error 'must provide interval',
+    // Shortest step of a graph: the policy's scrape interval; and that of one that shows rates.
+    step: error 'must provide step',
+    rateStep: error 'must provide rateStep',
   },
 }

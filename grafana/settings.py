@@ -11,8 +11,9 @@ from canary.units import format_duration, format_ratio
 # Event kinds whose totals head the business dashboard; all others are counted further down.
 _HEADLINES = ("visits", "orders", "payments")
 
-# A band is drawn to this many times the tolerance, so that it can be seen to narrow.
-_SHOWN_TOLERANCES = 3
+# A band is drawn to this many times the tolerance, so that it can be seen to narrow; what is wider is cut off.
+_SHOWN_TOLERANCES = 2
+_CUT_TOLERANCES = 4
 
 _Limit = dict[str, Any]
 
@@ -38,7 +39,8 @@ def settings(policy: Policy) -> dict[str, Any]:
         "limits": _limits(policy),
         "replicaLimit": _seconds(policy.database.replica.max_lag) if policy.database.replica else None,
         "window": format_duration(policy.database.window),
-        "interval": format_duration(policy.signals.scrape_interval),
+        "step": format_duration(policy.signals.scrape_interval),
+        "rateStep": format_duration(max(policy.signals.scrape_interval, policy.signals.window / 4)),
         "uids": dict(names.DASHBOARD_UIDS),
     }
 
@@ -68,6 +70,7 @@ def _kpi(name: str, kpi: Kpi, policy: Policy) -> dict[str, Any]:
         "judged": kpi.judge == "evidence",
         "tolerance": format_ratio(kpi.tolerance),
         "shown": round(_SHOWN_TOLERANCES * kpi.tolerance, 6),
+        "cut": f"{_CUT_TOLERANCES * kpi.tolerance:.6g}",
         "currency": event is not None and event.currency is not None,
     }
 

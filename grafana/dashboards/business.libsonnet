@@ -19,7 +19,6 @@ local noRows = "Nothing was counted in this time range: see the dashboard on the
       size: [6, 4],
       queries: shop.countedTotal(counter),
       unit: 'short',
-      decimals: 0,
       color: { mode: 'fixed', fixedColor: 'text' },
       paint: 'value',
     })
@@ -33,7 +32,6 @@ local noRows = "Nothing was counted in this time range: see the dashboard on the
            size: [6, 4],
            queries: shop.revenueTotal,
            unit: 'short',
-           decimals: 0,
            color: { mode: 'fixed', fixedColor: 'text' },
            paint: 'value',
          }),
@@ -69,6 +67,7 @@ local noRows = "Nothing was counted in this time range: see the dashboard on the
       queries: kpis.trend(kpi),
       unit: kpi.unit,
       decimals: kpi.decimals,
+      softMin: null,
     })
     for kpi in config.kpis
   ],

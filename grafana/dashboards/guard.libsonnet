@@ -54,7 +54,7 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
     graph('Alerts that arrived', 'Alerts in webhooks, by what they ask for and what came of it.', [guard.webhook], 'No webhook has arrived', 'short', { draw: 'bars' }),
     graph('Actions', 'What the receiver did, and whether it worked.', [guard.actions], 'The receiver has done nothing yet', 'short', { draw: 'bars' }),
     graph('Rollbacks by cause', 'How many rollbacks there have been since the receiver started.', [guard.rollbacks], 'No rollback yet', 'short', { decimals: 0, interpolation: 'stepAfter' }),
-    graph('Time until the routers agree', 'From a decision until every router has it in force, median and 99th percentile.', guard.convergence, 'No change of traffic in this time range', 's'),
+    graph('Time until the routers agree', 'From a decision until every router has it in force, median and 99th percentile.', guard.convergence, 'No change of traffic in this time range', 's', { points: 'auto' }),
     graph('Router drift put right', 'How often a router was found with another share than it should have, and was put right.', [guard.drifts], noReceiver, 'short', { draw: 'bars' }),
     graph('Messages', 'Notifications to people, by outcome.', [guard.notifications], 'No message has been sent yet', 'short', { draw: 'bars' }),
     graph("Alertmanager's failed webhooks", 'Deliveries to webhooks that Alertmanager counts as failed.', [guard.deliveries], "Alertmanager's own metrics are not scraped", 'short', { draw: 'bars' }),

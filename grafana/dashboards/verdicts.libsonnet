@@ -19,7 +19,7 @@ local columns(config) = [
     property('custom.cellOptions', painted),
     property('custom.width', 190),
   ]],
-  ['Proof of harm', 'proof', [
+  ['Proof of being worse', 'proof', [
     property('unit', 'percentunit'),
     property('decimals', 0),
     property('min', 0),
@@ -27,8 +27,7 @@ local columns(config) = [
     property('custom.cellOptions', gauge),
     property('thresholds', { mode: 'absolute', steps: [
       { color: colours.neutral, value: null },
-      { color: colours.canary, value: 0.5 },
-      { color: colours.bad, value: 1 },
+      { color: colours.canary, value: 1 },
     ] }),
     property('color', { mode: 'thresholds' }),
     property('custom.width', 190),
@@ -37,8 +36,8 @@ local columns(config) = [
   ['Canary', 'canary', plain(2)],
   ['Unit', 'unit', [property('custom.width', 60)]],
   ['Change', 'change', change],
-  ['At least', 'lower', change],
-  ['At most', 'upper', change],
+  ['Lower bound', 'lower', change],
+  ['Upper bound', 'upper', change],
   ['Tolerated', 'tolerance', change],
   ['Stable units', 'stableUnits', count],
   ['Canary units', 'canaryUnits', count],
@@ -59,9 +58,10 @@ local labels = ['kpi', 'verdict', 'unit', 'action'];
     local field(column) = if std.member(labels, column[1]) then column[1] else 'Value #' + letters[column[1]];
     panels.table({
       title: 'Verdict by KPI',
-      description: 'What the orders say about each KPI. A proof of harm of 100% means that a healthy canary would almost never look like this; with an estimate past the tolerance it is a verdict, and what is named in the last column follows. Evidence and threshold are powers of ten. Shares are in percent.',
+      description: 'What the orders say about each KPI. At a proof of 100% the canary is worse beyond doubt. When it is worse by more than is tolerated, that is harm, and what the last column names follows. Evidence and threshold are powers of ten. Shares are in percent.',
       empty: spec.empty,
-      size: [24, 9],
+      size: [24, std.max(5, std.length(config.kpis) + 3)],
+      sortBy: [{ displayName: 'Proof of being worse', desc: true }],
       queries: [kpis.verdict] + [kpis[column[1]] for column in queries],
       transformations: [
         { id: 'merge', options: {} },

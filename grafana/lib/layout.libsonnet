@@ -23,7 +23,15 @@ local put(state, panel) =
   // A list of panels under a heading; without a title there is no heading.
   section(title, panels): (if title == null then [] else [heading(title)]) + panels,
 
-  // All sections, one below the other.
+  // All sections, one below the other; the last panel of a line takes the rest of it.
   place(sections):
-    std.foldl(put, std.flattenArrays(sections), { x: 0, y: 0, height: 0, panels: [] }).panels,
+    local panels = std.foldl(put, std.flattenArrays(sections), { x: 0, y: 0, height: 0, panels: [] }).panels;
+    local count = std.length(panels);
+    [
+      local place = panels[i].gridPos;
+      if i + 1 < count && panels[i + 1].gridPos.y == place.y
+      then panels[i]
+      else panels[i] { gridPos+: { w: columns - place.x } }
+      for i in std.range(0, count - 1)
+    ],
 }

@@ -22,7 +22,7 @@ local looks = {
     fixed(colours.canary),
     property('custom.lineWidth', 0),
     property('custom.fillOpacity', 20),
-    property('custom.fillBelowTo', 'at worst'),
+    property('custom.fillBelowTo', 'lower bound'),
   ],
 };
 
@@ -66,29 +66,36 @@ local panel(type, spec) = {
   // Where a value turns from good to something else.
   limit(value, colour): { value: value, color: colour },
 
-  timeseries(spec): panel('timeseries', { color: { mode: 'palette-classic' } } + spec) {
-    fieldConfig+: {
-      defaults+: {
-        custom: {
-          drawStyle: std.get(spec, 'draw', 'line'),
-          lineInterpolation: std.get(spec, 'interpolation', 'linear'),
-          lineWidth: 1,
-          fillOpacity: std.get(spec, 'fill', 0),
-          showPoints: 'never',
-          spanNulls: false,
-          axisSoftMin: std.get(spec, 'softMin', 0),
-          axisLabel: std.get(spec, 'axis', ''),
-          stacking: { mode: 'none', group: 'A' },
-          thresholdsStyle: { mode: if std.objectHas(spec, 'limits') then 'dashed' else 'off' },
-        } + (if std.objectHas(spec, 'softMax') then { axisSoftMax: spec.softMax } else {}),
+  // The axis begins at nought unless softMin says otherwise; null lets it fit the data.
+  timeseries(given):
+    local spec = { color: { mode: 'palette-classic' }, softMin: 0 } + given;
+    panel('timeseries', spec) {
+      fieldConfig+: {
+        defaults+: {
+          custom: {
+            drawStyle: std.get(spec, 'draw', 'line'),
+            lineInterpolation: std.get(spec, 'interpolation', 'linear'),
+            lineWidth: 1,
+            fillOpacity: std.get(spec, 'fill', 0),
+            showPoints: std.get(spec, 'points', 'never'),
+            pointSize: 6,
+            spanNulls: false,
+            axisLabel: std.get(spec, 'axis', ''),
+            stacking: { mode: 'none', group: 'A' },
+            thresholdsStyle: { mode: if std.objectHas(spec, 'limits') then 'dashed' else 'off' },
+          } + {
+            [pair[1]]: spec[pair[0]]
+            for pair in [['softMin', 'axisSoftMin'], ['softMax', 'axisSoftMax']]
+            if std.get(spec, pair[0]) != null
+          },
+        },
+        overrides: overrides(spec.queries) + std.get(spec, 'overrides', []),
       },
-      overrides: overrides(spec.queries) + std.get(spec, 'overrides', []),
+      options: {
+        legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
+        tooltip: { mode: 'multi', sort: 'none' },
+      },
     },
-    options: {
-      legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
-      tooltip: { mode: 'multi', sort: 'none' },
-    },
-  },
 
   // A big number, or a word for it through `mappings`.
   stat(spec): panel('stat', { color: { mode: 'thresholds' } } + spec) {
@@ -108,7 +115,12 @@ local panel(type, spec) = {
   // `columns` is a list of {name, query, ...properties of the column}; rows are joined by what the queries share.
   table(spec): panel('table', { color: { mode: 'fixed', fixedColor: 'text' } } + spec) {
     fieldConfig+: { defaults+: { custom: { align: 'auto', cellOptions: { type: 'auto' }, filterable: false } } },
-    options: { showHeader: true, cellHeight: 'md', footer: { show: false, reducer: ['sum'], countRows: false } },
+    options: {
+      showHeader: true,
+      cellHeight: 'md',
+      footer: { show: false, reducer: ['sum'], countRows: false },
+      sortBy: std.get(spec, 'sortBy', []),
+    },
     transformations: spec.transformations,
   },
 

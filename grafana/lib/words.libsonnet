@@ -12,14 +12,14 @@ local word(index, text, colour) = { index: index, text: text, color: colour };
     '2': word(2, '✔ Proven harmless', colours.good),
     '3': word(3, '✔ Promoted', colours.good),
     '4': word(4, '? Flying blind', colours.blind),
-    '5': word(5, '⏸ On hold', colours.caution),
+    '5': word(5, '‖ On hold', colours.caution),
     '6': word(6, '✖ Harm', colours.bad),
     '7': word(7, '✖ Rolled back', colours.bad),
     '8': word(8, '✖ Rollback failed', colours.bad),
   }),
 
   states(names):: mapping({
-    [std.toString(i)]: word(i, std.strReplace(names[i], '_', ' '), std.get({
+    [std.toString(i)]: word(i, std.get({ phase: 'running', holding: 'on hold' }, names[i], std.strReplace(names[i], '_', ' ')), std.get({
       phase: colours.good,
       baking: colours.good,
       promoted: colours.good,
@@ -47,7 +47,7 @@ local word(index, text, colour) = { index: index, text: text, color: colour };
     '0': word(0, 'pending', colours.neutral),
     '1': word(1, '✔ goes on', colours.good),
     '2': word(2, '! tells people', colours.caution),
-    '3': word(3, '⏸ holds', colours.canary),
+    '3': word(3, '‖ holds', colours.canary),
     '4': word(4, '✖ rolls back', colours.bad),
   }),
 

@@ -20,7 +20,7 @@ function(config)
     ),
     blind:: query.instant('max(' + select.own('blind') + ')', ''),
     notDelivered:: query.instant(
-      'sum(increase(' + select.own('notifications_total', ['outcome!="delivered"']) + '[$__range]))', ''
+      'sum(increase(' + select.own('notifications_total', ['outcome!="sent"']) + '[$__range]))', ''
     ),
 
     refreshAge:: query.range(age('last_refresh_timestamp_seconds'), 'since the last refresh'),

@@ -47,8 +47,9 @@ function(config)
 
     // The band that narrows while customers come, with the change that is tolerated.
     band(kpi):: [
-      query.range(perKpi(judged('kpi_relative_change_lower', of(kpi))), 'at worst', 'bound'),
-      query.range(perKpi(judged('kpi_relative_change_upper', of(kpi))), 'at best', 'band'),
+      // Unbounded before there is enough to say: cut to what is worth drawing.
+      query.range('clamp_min(' + perKpi(judged('kpi_relative_change_lower', of(kpi))) + ', -' + kpi.cut + ')', 'lower bound', 'bound'),
+      query.range('clamp_max(' + perKpi(judged('kpi_relative_change_upper', of(kpi))) + ', ' + kpi.cut + ')', 'upper bound', 'band'),
       query.range(perKpi(judged('kpi_relative_change', of(kpi))), 'estimate', 'canary'),
       query.range(
         (if kpi.worse == 'lower' then '-' else '') + perKpi(judged('kpi_tolerance', of(kpi))),

@@ -45,7 +45,9 @@ function(config)
       + in_state('phase|holding|baking'), ''
     ),
 
-    versions:: query.instant(select.own('rollout_info', ['rollout="$rollout"']), ''),
+    versions:: query.instant(
+      'max by (stable, canary) (' + select.own('rollout_info', ['rollout="$rollout"']) + ')', '{{canary}} after {{stable}}'
+    ),
 
     trafficNow:: query.instant('max(' + traffic('traffic_ratio') + ')', ''),
     traffic:: [

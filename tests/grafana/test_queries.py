@@ -22,7 +22,7 @@ EMPTY_WITH_REASON: dict[str, str] = {
 
 def _values(story: Story, policy: Policy) -> dict[str, str]:
     chosen = {"service": story.service, "rollout": story.rollout, "stable": STABLE, "canary": CANARY}
-    return chosen | built_in(_STEP_SECONDS, END * 60, policy.signals.scrape_interval)
+    return chosen | built_in(_STEP_SECONDS, END * 60, policy.signals.window / 4)
 
 
 def _targets(dashboard: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

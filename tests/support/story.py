@@ -188,7 +188,7 @@ class Story(Series):
             self.own(names.WEBHOOK_ALERTS_TOTAL, accepted, self._steps(moments))
         every = self._steps(dict.fromkeys(np.arange(1.0, END), 1.0))
         self.own(names.WEBHOOK_ALERTS_TOTAL, {names.ACTION: "none", names.OUTCOME: "watchdog"}, every)
-        self.own(names.NOTIFICATIONS_TOTAL, {names.OUTCOME: "delivered"}, self._steps(steps | {self.proven: 2.0}))
+        self.own(names.NOTIFICATIONS_TOTAL, {names.OUTCOME: "sent"}, self._steps(steps | {self.proven: 2.0}))
         self.own(names.NOTIFICATIONS_TOTAL, {names.OUTCOME: "failed"}, self._steps({self.proven: 1.0}))
         self.histogram(names.CONVERGENCE_SECONDS, {}, self._steps(steps | {self.proven: 1.0}), 0.02)
         self.own(names.BUILD_INFO, {names.VERSION: "0.1.0", "job": "canary-receiver", "instance": "127.0.0.1:9878"})
@@ -210,7 +210,7 @@ class Story(Series):
         self.own(names.DATA_LAG_SECONDS, {}, self._random.exponential(1.5, len(self.times)))
         self.own(names.BACKFILL_RATIO, {}, np.minimum(1, self._minute / 2 + 0.2))
         self.own(names.SCHEMA_COMPATIBLE, {})
-        self.own(names.BLIND, {}, np.zeros_like(self._minute))
+        self.own(names.BLIND, {names.REASON: "database"}, np.where(np.abs(self._minute - 15) < 1, 1.0, 0.0))
         self.own(names.REPLICA_LAG_SECONDS, {}, self._random.gamma(2, 0.2, len(self.times)))
         self.own(names.EXPORTER_ERRORS_TOTAL, {names.ERROR: "unavailable"}, self._steps({20.0: 3}))
         for name in (names.RECONCILED_ROWS_TOTAL, names.CORRECTIONS_TOTAL):

@@ -1,0 +1,35 @@
+"""Takes a page's picture with a headless Chromium."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+)  # fmt: skip
+
+
+def take(html: Path, png: Path, width: int, height: int) -> None:
+    """Write the page's picture.
+
+    Raises:
+        RuntimeError: Chromium is missing or took no picture.
+    """
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        raise RuntimeError("chromium is not installed (Debian: apt-get install chromium); it takes the pictures")
+    with tempfile.TemporaryDirectory(prefix="canary-preview-") as profile:
+        argv = [chromium, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+        argv += [f"--screenshot={png.resolve()}", html.resolve().as_uri()]
+        result = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    if not png.exists():
+        raise RuntimeError(f"chromium took no picture of {html}: {result.stderr[-500:]}")
+
+
+def height_of(html: str) -> int:
+    """How tall the page is, from its own markup."""
+    found = re.search(r'<main style="height:(\d+)px">', html)
+    return int(found[1]) + 56 if found else 1000
