@@ -22,6 +22,8 @@ Row = Sequence[Any]
 
 APPLICATION_NAME = "kpi-canary"
 _CONNECT_SECONDS = 5
+_LOCK_SECONDS = 1.0
+"""How long a statement may wait for a table that somebody locked."""
 _GRACE_SECONDS = 2.0
 """How much longer than the database's own limit we wait before giving the connection up."""
 
@@ -231,7 +233,7 @@ def _options(url: URL, limit: float, timezone: str) -> dict[str, Any]:
                 "application_name": APPLICATION_NAME,
                 "default_transaction_read_only": "on",
                 "statement_timeout": milliseconds,
-                "lock_timeout": milliseconds,
+                "lock_timeout": str(int(min(limit, _LOCK_SECONDS) * 1000)),
                 "timezone": timezone,
                 "jit": "off",
             }

@@ -33,6 +33,7 @@ class Feed:
         next_hour: the hour that the backfill counts next; None before it began.
         first_hour: the last one it counts.
         fault: what went wrong at the last refresh.
+        retry_at: before this moment it is left alone.
         refreshed_at: when a refresh last worked, seconds since the epoch.
     """
 
@@ -50,6 +51,7 @@ class Feed:
     first_hour: int = 0
     newest_hour: int = 0
     fault: DatabaseError | None = None
+    retry_at: float = float("-inf")
     refreshed_at: float | None = None
     _read_whole_at: float = float("-inf")
     _span_hours: int = 6

@@ -31,6 +31,8 @@ _SCHEMA_SECONDS = 15
 _REPLICA_SECONDS = 1
 _ROWS_MARGIN_SECONDS = 60
 _PROGRESS_SECONDS = 5
+_RETRY_SECONDS = 5
+"""How long an event that could not be read is left alone, so that waiting for it does not delay the others."""
 _COMPUTE_SHARE = 0.25
 """Joining and judging may take this share of the time; in a large shop they run less often than the counting."""
 
@@ -134,6 +136,8 @@ class Refresher:
 
     async def _attempt(self, feed: Feed, now: float) -> None:
         """Refresh one feed; what is wrong with one must not keep the others from being fresh."""
+        if now < feed.retry_at:
+            return
         lag = self._lag if self._lag is not None and self._lag < 3600 else 0.0
         try:
             await feed.refresh(now, lag)
@@ -146,6 +150,7 @@ class Refresher:
             if isinstance(error, DatabaseSchemaError):
                 self._schema_at = float("-inf")
             feed.fault = error
+            feed.retry_at = now + _RETRY_SECONDS
         else:
             if feed.fault is not None:
                 self._log.info("an event can be read again", event=feed.stream.name)

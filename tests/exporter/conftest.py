@@ -18,6 +18,13 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture
+def postgres_own() -> Iterator[Postgres]:
+    """A PostgreSQL server that a test may stop."""
+    with Postgres() as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDb]:
     """One MariaDB server for all tests of a worker."""

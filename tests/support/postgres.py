@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,13 +37,14 @@ def _unprivileged() -> list[str]:
 class Postgres:
     """One server in a temporary folder, with user `shop` who needs no password; `with` starts and ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[str] = ()) -> None:
+        """Prepare a server; *settings* are further ones, such as `wal_level=replica`."""
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="canary-pg-"))
         self._number = 0
         # Durability is not under test; without it a test run does not wait for disks.
         options = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1", f"-cunix_socket_directories={self._folder}"]
-        options += ["-cfsync=off", "-cmax_connections=60"]
+        options += ["-cfsync=off", "-cmax_connections=60", *(f"-c{setting}" for setting in settings)]
         self._server = Program(
             [*_unprivileged(), _program("postgres"), "-D", self._folder / "data", *options], self._log
         )
