@@ -29,7 +29,7 @@ _JOURNAL = sa.Table(
     "canary_journal",
     _METADATA,
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("service", sa.String(64), nullable=False),
+    sa.Column("service", sa.String(80), nullable=False),
     sa.Column("previous", sa.Integer, nullable=False),
     sa.Column("rollout", sa.String(64), nullable=False),
     sa.Column("kind", sa.String(32), nullable=False),
@@ -74,8 +74,11 @@ class Journal:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, policy: Policy) -> AsyncIterator["Journal"]:
+    async def open(cls, policy: Policy, chain: str = "") -> AsyncIterator["Journal"]:
         """The policy's journal, its table created when missing, closed at the end.
+
+        Args:
+            chain: entries of other things than the rollout are chained apart.
 
         Raises:
             JournalError: the database cannot be reached or written.
@@ -87,7 +90,7 @@ class Journal:
         else:
             limits = {"timeout": _TIMEOUT_SECONDS, "command_timeout": _TIMEOUT_SECONDS}
             engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
-        journal = cls(engine, policy.service)
+        journal = cls(engine, f"{policy.service}/{chain}" if chain else policy.service)
         try:
             async with journal._connection() as connection:
                 await connection.run_sync(_METADATA.create_all)
