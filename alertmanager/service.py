@@ -30,6 +30,7 @@ from alertmanager.page.view import Viewer
 from alertmanager.postgresleader import PostgresLeader
 from alertmanager.prometheus import Prometheus, Silences
 from alertmanager.reconciler import Reconciler
+from alertmanager.reporter import Reporter
 from alertmanager.shopmetrics import shop_metrics
 from alertmanager.status import rollout_data
 from alertmanager.supervisor import working
@@ -103,6 +104,7 @@ class Receiver:
         self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
         self.notifier = Notifier.of(policy)
         self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
+        self.reporter = Reporter(policy, self.guard, leader, session, clock)
         self.page = Page(
             Viewer(self, self.prometheus, policy.service, clock),
             [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
@@ -125,6 +127,7 @@ class Receiver:
             "advancer": self.advancer.run,
             "timers": self.timers.run,
             "outbox": self.outbox.run,
+            "reporter": self.reporter.run,
         }
 
     async def notify(self, notification: Notification) -> bool:

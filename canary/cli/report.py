@@ -1,7 +1,6 @@
 """`canary report`: what a rollout did."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -9,10 +8,11 @@ import click
 
 from canary.cli.options import config_file
 from canary.clock import SystemClock
-from canary.errors import JournalError, RefusedError
+from canary.errors import RefusedError
 from canary.journal import Journal
 from canary.policy import Policy, load_policy
 from canary.report.facts import Report
+from canary.report.files import WRITERS, folder_of, write
 from canary.report.gather import gather
 from canary.servers import Prometheus
 
@@ -38,9 +38,9 @@ def command(config_file: str, rollout: str | None, formats: tuple[str, ...], out
     report = asyncio.run(_gather(policy, rollout))
     if output == "-":
         for name in formats:
-            click.echo(_WRITERS[name](report), nl=False)
+            click.echo(WRITERS[name](report), nl=False)
         return
-    folder = Path(output) if output else Path(policy.base) / policy.state.reports
+    folder = Path(output) if output else folder_of(policy)
     for path in write(report, folder, formats):
         click.echo(f"Wrote {path}")
 
@@ -54,45 +54,3 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
     if report is None:
         raise RefusedError(f"there is no rollout {rollout}" if rollout else "no rollout has been started yet")
     return report
-
-
-def write(report: Report, folder: Path, formats: tuple[str, ...]) -> list[Path]:
-    """Write a report into a folder, each file whole or not at all; gives the paths.
-
-    Raises:
-        JournalError: the folder cannot be written to.
-    """
-    written = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in formats:
-            path = folder / f"{report.rollout.id}.{_SUFFIXES[name]}"
-            unfinished = path.with_name(f".{path.name}.tmp")
-            unfinished.write_text(_WRITERS[name](report), encoding="utf-8")
-            unfinished.replace(path)
-            written.append(path)
-    except OSError as error:
-        raise JournalError(f"reports: {folder} cannot be written to ({error.strerror})") from error
-    return written
-
-
-def _html(report: Report) -> str:
-    from canary.report.html import html_report
-
-    return html_report(report)
-
-
-def _markdown(report: Report) -> str:
-    from canary.report.markdown import markdown_report
-
-    return markdown_report(report)
-
-
-def _json(report: Report) -> str:
-    from canary.report.data import json_report
-
-    return json_report(report)
-
-
-_WRITERS: dict[str, Callable[[Report], str]] = {"html": _html, "markdown": _markdown, "json": _json}
-_SUFFIXES = {"html": "html", "markdown": "md", "json": "json"}

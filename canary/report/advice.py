@@ -16,7 +16,7 @@ _PAYMENTS = (
 _DATABASE = "Database: check its health and connection limits; roll back schema changes that the canary brought."
 _MEMORY = "Memory: compare the canary's memory over time with stable's; a steady rise is a leak."
 _FUNNEL = "Business: walk from visit to order on the canary as a customer would, on a phone too; compare step by step."
-_BLIND = "Blindness: find out why data were missing (`canary check`); nothing was proven either way."
+_BLIND = "Blindness: find out why data were missing (canary check); nothing was proven either way."
 
 _TRAFFIC = (
     "Traffic: the canary's share of visits was not its weight; look for caches, robots, a router that does not follow."
@@ -49,7 +49,7 @@ def advice(rollout: Rollout, alerts: Sequence[Firing], kpis: Sequence[KpiStory])
     if rollout.cause == "manual":
         lines.append("A person rolled back: write down what was seen that no alert saw, and make it a KPI or a signal.")
     if rollout.state in (State.ROLLED_BACK, State.ROLLING_BACK, State.FAILED):
-        lines.append("Before the next try: reproduce it in staging, fix it, and run `canary drill`.")
+        lines.append("Before the next try: reproduce it in staging, fix it, and run canary drill.")
     elif rollout.state is State.PROMOTED:
         lines.append("Keep watching for a day or two: the absolute limits stay watched as the policy says.")
     return list(dict.fromkeys(lines))

@@ -73,6 +73,7 @@ class Report:
         entries: the journal's decisions, without bookkeeping.
         share: the canary's share as read back from the routers.
         exposed: what the canary's customers did, by event: visits, orders, payments.
+        complete: whether Prometheus could be asked.
         gaps: what could not be found out, and why.
         advice: what to look at next.
     """
@@ -87,6 +88,7 @@ class Report:
     kpis: Sequence[KpiStory] = ()
     alerts: Sequence[Firing] = ()
     exposed: dict[str, float] = field(default_factory=dict)
+    complete: bool = True
     gaps: Sequence[str] = ()
     advice: Sequence[str] = ()
 

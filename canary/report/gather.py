@@ -48,7 +48,8 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         gaps.append(f"KPIs, alerts and customers: Prometheus could not be asked ({errors.exceptions[0]})")
         found = ([], [], {}, ())
     stories, firing, events, points = found
-    if not gaps:
+    complete = not gaps
+    if complete:
         gaps += [f"KPI {kpi.name}: Prometheus has no band of it" for kpi in stories if not kpi.change]
     return Report(
         service=policy.service,
@@ -61,6 +62,7 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         kpis=stories,
         alerts=firing,
         exposed=events,
+        complete=complete,
         gaps=gaps,
         advice=advice(rollout, firing, stories),
     )
@@ -144,7 +146,7 @@ class _History:
         step = self._step()
         firing = []
         for labels, points in await self._range(selector):
-            if labels.get("alertname") == names.PHASE_COMPLETE:
+            if labels.get("alertname") in (names.PHASE_COMPLETE, names.WATCHDOG):
                 continue
             for since, until in _spells([at for at, _ in points], step):
                 name = labels["alertname"] + (f" ({labels[names.KPI]})" if names.KPI in labels else "")

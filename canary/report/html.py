@@ -15,7 +15,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f23; background: #fff; max-width: 60rem; margin: 2rem auto;
   padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2rem; border-bottom: 1px solid #c9ced4; }
-table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; overflow-wrap: normal; } .wide { overflow-x: auto; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #e3e6e9; vertical-align: top; }
 dl { display: grid; grid-template-columns: 10rem 1fr; gap: .2rem 1rem; } dt { color: #57606a; } dd { margin: 0; }
 img { max-width: 100%; height: auto; } figure { margin: 1rem 0; } figcaption { color: #57606a; }
@@ -79,7 +79,7 @@ def _parts(report: Report) -> Iterable[Markup]:
                 "li",
                 tag("time", text.moment(entry.at), datetime=to_text(entry.at)),
                 " ",
-                tag("strong", entry.kind.value.replace("_", " ")),
+                tag("strong", text.decision(entry)),
                 f" by {entry.actor}",
                 f": {entry.reason}" if entry.reason else None,
             )

@@ -7,7 +7,7 @@ from canary.report import text
 from canary.report.facts import Report
 from canary.units import format_ratio
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>#|]|(?<!\w)_|_(?!\w))")
 
 
 def markdown_report(report: Report) -> str:
@@ -40,7 +40,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _table(("Alert", "Action", "Fired (UTC)", "For"), alerts)
     yield "\n## Decisions\n"
     for entry in report.entries:
-        what = entry.kind.value.replace("_", " ")
+        what = text.decision(entry)
         why = f": {_plain(entry.reason)}" if entry.reason else ""
         yield f"- {text.moment(entry.at)} **{what}** by {_plain(entry.actor)}{why}"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from canary.report.facts import KpiStory, Report
+from canary.rollout import Entry
 from canary.units import format_duration, format_ratio
 
 VERDICTS = {"pass": "no harm", "fail": "harm proven", "hold": "not yet known", "blind": "blind", "": "not judged"}
@@ -49,6 +50,12 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Ended" if rollout.ended_at else "So far", f"{moment(report.until)} UTC"
     yield "Lasted", lasted(rollout.started_at, report.until)
     yield "Highest share", format_ratio(max(phase.traffic_ratio for phase in report.phases))
+
+
+def decision(entry: Entry) -> str:
+    """What an entry decided: `advanced to phase 2`."""
+    what = entry.kind.value.replace("_", " ")
+    return f"{what} to phase {int(entry.data['phase']) + 1}" if "phase" in entry.data else what
 
 
 def exposure(report: Report) -> str:

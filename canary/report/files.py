@@ -1,0 +1,44 @@
+"""A report as files: HTML, Markdown and JSON beside one another, each whole or not there."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from canary.errors import JournalError
+from canary.policy import Policy
+from canary.report.data import json_report
+from canary.report.facts import Report
+from canary.report.html import html_report
+from canary.report.markdown import markdown_report
+
+WRITERS: dict[str, Callable[[Report], str]] = {"html": html_report, "markdown": markdown_report, "json": json_report}
+"""What makes the text of each format."""
+
+_SUFFIXES = {"html": "html", "markdown": "md", "json": "json"}
+
+
+def folder_of(policy: Policy) -> Path:
+    """Where a policy keeps its reports."""
+    return Path(policy.base) / policy.state.reports
+
+
+def paths(folder: Path, rollout: str, formats: Sequence[str] = tuple(WRITERS)) -> list[Path]:
+    """The files of one rollout's report."""
+    return [folder / f"{rollout}.{_SUFFIXES[name]}" for name in formats]
+
+
+def write(report: Report, folder: Path, formats: Sequence[str] = tuple(WRITERS)) -> list[Path]:
+    """Write a report into a folder; gives the files.
+
+    Raises:
+        JournalError: the folder cannot be written to.
+    """
+    written = paths(folder, report.rollout.id, formats)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in zip(formats, written, strict=True):
+            unfinished = path.with_name(f".{path.name}.tmp")
+            unfinished.write_text(WRITERS[name](report), encoding="utf-8")
+            unfinished.replace(path)
+    except OSError as error:
+        raise JournalError(f"state.reports: {folder} cannot be written to ({error.strerror})") from error
+    return written
