@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,10 +26,18 @@ class Prometheus:
     Args:
         configuration: The text of prometheus.yml; rules are named in it by their path.
         history: An OpenMetrics file whose samples are there from the start.
+        port: Where it listens; a free one when missing.
+        arguments: More of Prometheus' flags.
     """
 
-    def __init__(self, configuration: str = _NOTHING_TO_SCRAPE, history: Path | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        configuration: str = _NOTHING_TO_SCRAPE,
+        history: Path | None = None,
+        port: int | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix="canary-prometheus-"))
         self._configuration = configuration
@@ -42,6 +51,7 @@ class Prometheus:
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 "--web.enable-lifecycle",
                 "--log.level=warn",
+                *arguments,
             ],
             self._folder / "log",
         )

@@ -58,7 +58,8 @@ class Setting:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.policy_file = self.folder / "canary.yaml"
         self.stops = self.folder / "stops"
-        (self.folder / "webhook-token").write_text(f"{WEBHOOK_TOKEN}\nnext-{WEBHOOK_TOKEN}\n")
+        (self.folder / "webhook-token").write_text(f"{WEBHOOK_TOKEN}\n")
+        (self.folder / "previous-token").write_text(f"previous-{WEBHOOK_TOKEN}\n")
         (self.folder / "operator-token").write_text(f"{OPERATOR_TOKEN}\n")
         stop = ["sh", "-c", f"echo stopped >> {self.stops}"]
         policy: dict[str, Any] = {
@@ -74,6 +75,7 @@ class Setting:
             "receiver": {
                 "url": self.url,
                 "token_file": "webhook-token",
+                "previous_token_file": "previous-token",
                 "operator_token_file": "operator-token",
                 # Nothing listens on port 1: Prometheus and Alertmanager are down unless a test brings its own.
                 "prometheus": "http://127.0.0.1:1",

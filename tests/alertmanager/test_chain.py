@@ -1,0 +1,124 @@
+"""The receiver behind a real Prometheus and a real Alertmanager, in front of a real HAProxy."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canary.rollout import Kind
+from tests.support.chain import Chain, Places, chained
+from tests.support.haproxy import HAProxy
+from tests.support.processes import eventually
+from tests.support.receiver import Setting, Team, in_state, order, receiving, router_section, status, until
+
+_QUICK = [
+    {"traffic": "5%", "duration": "1s"},
+    {"traffic": "50%", "duration": "1s"},
+    {"traffic": "100%", "duration": "1s"},
+]
+_SLOW = [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
+
+
+@pytest.fixture
+def places() -> Places:
+    """Where Prometheus and Alertmanager will listen."""
+    return Places()
+
+
+@pytest.fixture
+def quick(tmp_path: Path, haproxy: HAProxy, told: dict[str, Any], places: Places) -> Setting:
+    """A policy whose phases last a second."""
+    changes = {"notify": told, "phases": _QUICK, "receiver": {**places.section(), "repeat": "10s"}}
+    return Setting(tmp_path / "receiver", [router_section(haproxy)], changes)
+
+
+@pytest.fixture
+async def chain(quick: Setting, places: Places, tmp_path: Path) -> AsyncIterator[Chain]:
+    """Prometheus and Alertmanager, running."""
+    async with chained(quick, places, tmp_path) as running:
+        yield running
+
+
+async def test_a_healthy_canary_goes_all_the_way(quick: Setting, chain: Chain, haproxy: HAProxy, team: Team) -> None:
+    """With both keys turned in every phase the canary is promoted, and people hear of each step."""
+    async with receiving(quick):
+        await order(quick, "start", canary="v2.0", stable="v1.0")
+        chain.signals.complete = True
+        await until(quick, "promoted", in_state("promoted"), 60)
+        await until(quick, "told", lambda now: not now["untold"])
+
+    entries = await quick.journal()
+    raised = [entry for entry in entries if entry.kind in (Kind.ADVANCED, Kind.PROMOTED)]
+    assert [entry.actor for entry in raised] == ["alertmanager"] * 3
+    gaps = [after.at - before.at for before, after in zip([entries[0], *raised], raised, strict=False)]
+    assert all(gap.total_seconds() >= 1 for gap in gaps)
+    assert (await haproxy.router.read()).weight_ratio == 1
+    assert [message["title"] for message in team.messages] == [
+        "shop: canary v2.0 starts with 5% of the customers",
+        "shop: canary v2.0 goes on to 50% of the customers",
+        "shop: canary v2.0 goes on to 100% of the customers",
+        "shop: canary v2.0 is promoted",
+    ]
+
+
+async def test_an_alert_that_came_and_went_while_nobody_listened(
+    quick: Setting, chain: Chain, haproxy: HAProxy
+) -> None:
+    """An alert that fired and resolved while the receiver was down is found in Prometheus' history, and rolls back."""
+    async with receiving(quick):
+        await order(quick, "start", canary="v2.0", stable="v1.0")
+        await until(quick, "5 %", lambda now: now["settled"])
+        info = "canary_rollout_info"
+        await eventually(lambda: bool(chain.prometheus.query(info)), "Prometheus knows the rollout")
+        chain.signals.bad = True
+        # Prometheus knows the rollout for a while longer than the receiver lives.
+    firing = 'ALERTS{alertname="CanaryHighErrorRate",alertstate="firing"}'
+    await eventually(lambda: bool(chain.prometheus.query(f"last_over_time({firing}[1m])")), "the alert fires")
+    chain.signals.bad = False
+    await eventually(lambda: not chain.prometheus.query(firing), "the alert resolves")
+
+    async with receiving(quick):
+        await until(quick, "rolled back", in_state("rolled_back"))
+
+    (rollback,) = (entry for entry in await quick.journal() if entry.kind is Kind.ROLLBACK)
+    assert rollback.data["cause"] == "CanaryHighErrorRate"
+    assert (await haproxy.router.read()).weight_ratio == 0
+
+
+async def test_a_hold_ends_when_its_cause_is_gone(quick: Setting, chain: Chain) -> None:
+    """A hold alert freezes the share; when Prometheus shows nothing wrong any more, the rollout goes on to its end."""
+    async with receiving(quick):
+        await order(quick, "start", canary="v2.0", stable="v1.0")
+        chain.signals.blind = True
+        await until(quick, "held", in_state("holding"))
+        chain.signals.blind, chain.signals.complete = False, True
+        await until(quick, "promoted", in_state("promoted"), 60)
+
+    kinds = [entry.kind for entry in await quick.journal()]
+    assert kinds.index(Kind.HELD) < kinds.index(Kind.RESUMED) < kinds.index(Kind.ADVANCED)
+
+
+async def test_a_silenced_alert_does_not_roll_back(quick: Setting, chain: Chain) -> None:
+    """What people silence in Alertmanager is silent for the receiver's own look as well."""
+    matchers = ["alertname=CanaryHighErrorRate", "service=shop"]
+    command = ["amtool", f"--alertmanager.url={chain.alertmanager.url}", "silence", "add", "--comment=known", *matchers]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    async with receiving(quick):
+        await order(quick, "start", canary="v2.0", stable="v1.0")
+        chain.signals.bad = True
+        await until(
+            quick, "the receiver sees it fire", lambda now: "CanaryHighErrorRate" in now["prometheus"]["firing"]
+        )
+        looked_at = (await status(quick))["prometheus"]["looked_at"]
+        await until(quick, "another look", lambda now: now["prometheus"]["looked_at"] > looked_at)
+
+        assert (await status(quick))["rollout"]["state"] == "phase"
+
+
+async def test_the_heartbeat_is_heard(quick: Setting, chain: Chain) -> None:
+    """The watchdog alert reaches the receiver through Alertmanager."""
+    async with receiving(quick):
+        await until(quick, "heard", lambda now: now["watchdog"]["heard_at"] is not None)

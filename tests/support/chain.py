@@ -1,0 +1,126 @@
+"""Prometheus and Alertmanager between a receiver and what a test wants Prometheus to see, everything real and quick."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from alertmanager.config import alertmanager_file
+from canary import names
+from tests.support.alertmanager import Alertmanager
+from tests.support.ports import free_port
+from tests.support.prometheus import Prometheus
+from tests.support.receiver import SERVICE, Setting
+
+_PROMETHEUS = """\
+global: {{scrape_interval: 200ms, evaluation_interval: 200ms, scrape_timeout: 200ms}}
+rule_files: ["{rules}"]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager}"]}}]}}]}}
+scrape_configs:
+- job_name: all
+  static_configs: [{{targets: ["{receiver}", "{signals}"]}}]
+"""
+
+_RULES = """\
+groups:
+- name: canary
+  rules:
+  - alert: CanaryHighErrorRate
+    expr: canary_rollout_info * on () group_left () (signal{{name="bad"}} == 1)
+    labels: {{service: {service}, action: rollback, severity: critical}}
+    annotations: {{description: "12% of the canary's requests fail, the limit is 10%"}}
+  - alert: CanaryBlind
+    expr: canary_rollout_info * on () group_left () (signal{{name="blind"}} == 1)
+    labels: {{service: {service}, action: hold, severity: critical}}
+  - alert: {complete}
+    expr: |
+      canary_rollout_info * on () group_left () (signal{{name="complete"}} == 1)
+      and on () (canary_rollout_state{{state=~"phase|baking"}} == 1)
+      unless on (rollout) ALERTS{{action=~"rollback|hold"}}
+    labels:
+      service: {service}
+      action: advance
+      severity: info
+      phase: '{{{{ with query "canary_rollout_phase" }}}}{{{{ . | first | value }}}}{{{{ end }}}}'
+  - alert: {watchdog}
+    expr: vector(1)
+    labels: {{service: {service}, action: none, severity: info}}
+"""
+
+
+@dataclass
+class Signals:
+    """What Prometheus sees: three switches behind a metrics page."""
+
+    bad: bool = False
+    blind: bool = False
+    complete: bool = False
+    port: int = field(default_factory=free_port)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Signals"]:
+        """Serve the metrics while the block runs."""
+
+        async def metrics(_request: web.Request) -> web.Response:
+            switches = {"bad": self.bad, "blind": self.blind, "complete": self.complete}
+            lines = (f'signal{{name="{name}"}} {int(on)}\n' for name, on in switches.items())
+            return web.Response(text="".join(lines))
+
+        application = web.Application()
+        application.router.add_get("/metrics", metrics)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+@dataclass
+class Chain:
+    """The running servers."""
+
+    signals: Signals
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+
+
+@dataclass(frozen=True)
+class Places:
+    """Ports that a setting can be told before the servers run."""
+
+    prometheus: int = field(default_factory=free_port)
+    alertmanager: int = field(default_factory=free_port)
+
+    def section(self) -> dict[str, str]:
+        """The keys of the policy's `receiver` section."""
+        return {
+            "prometheus": f"http://127.0.0.1:{self.prometheus}",
+            "alertmanager": f"http://127.0.0.1:{self.alertmanager}",
+        }
+
+
+@asynccontextmanager
+async def chained(setting: Setting, places: Places, folder: Path) -> AsyncIterator[Chain]:
+    """Prometheus, with rules on three switches, and Alertmanager, with the generated configuration."""
+    async with Signals().listening() as signals:
+        rules = folder / "rules.yml"
+        rules.write_text(
+            _RULES.format(service=SERVICE, complete=names.PHASE_COMPLETE, watchdog=names.WATCHDOG), encoding="utf-8"
+        )
+        configuration = _PROMETHEUS.format(
+            rules=rules,
+            alertmanager=f"127.0.0.1:{places.alertmanager}",
+            receiver=f"127.0.0.1:{setting.port}",
+            signals=f"127.0.0.1:{signals.port}",
+        )
+        with contextlib.ExitStack() as servers:
+            alertmanager = servers.enter_context(Alertmanager(alertmanager_file(setting.policy), places.alertmanager))
+            # Prometheus drops what fires before it has found Alertmanager, and tells it again only after this delay.
+            arguments = ["--rules.alert.resend-delay=2s"]
+            prometheus = Prometheus(configuration, port=places.prometheus, arguments=arguments)
+            yield Chain(signals, servers.enter_context(prometheus), alertmanager)
