@@ -29,7 +29,8 @@ groups:
 - name: canary
   rules:
   - alert: CanaryHighErrorRate
-    expr: canary_rollout_info * on () group_left () (signal{{name="bad"}} == 1)
+    # Prometheus forgets the rollout a while after the receiver is gone.
+    expr: last_over_time(canary_rollout_info[1m]) * on () group_left () (signal{{name="bad"}} == 1)
     labels: {{service: {service}, action: rollback, severity: critical}}
     annotations: {{description: "12% of the canary's requests fail, the limit is 10%"}}
   - alert: CanaryBlind
