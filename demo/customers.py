@@ -16,6 +16,8 @@ from demo.luck import luck
 from demo.shop import VERSION_HEADER, VISITOR_COOKIE
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+LATE_SECONDS = 8.0
+"""An answer that takes longer harms a customer as an error does."""
 PAYMENT_PATIENCE_SECONDS = 180.0
 PAYMENT_POLL_SECONDS = 6.0
 
@@ -88,7 +90,7 @@ class Memory:
         return {e.user for e in self.encounters if e.version and version in (None, e.version)}
 
     def harmed(self, version: str, since: datetime) -> set[str]:
-        """Everybody who met an error, a till without a button or a failed payment there, from a moment on."""
+        """Everybody who met an error, a late answer, a missing button or a failed payment there, from a moment on."""
         return {e.user for e in self.at(version) if e.failed and e.at >= since}
 
     def unanswered(self) -> int:
@@ -149,7 +151,7 @@ class Customers:
 
     async def ask(self, user: str, step: str, method: str, path: str, **body: int) -> Answer:
         """Send one request as *user* and remember how it went."""
-        version, status, text = "", 0, ""
+        version, status, text, asked = "", 0, "", self._clock.monotonic()
         try:
             async with self._session.request(
                 method,
@@ -163,7 +165,8 @@ class Customers:
         except (aiohttp.ClientError, TimeoutError):
             status = 0
         answered = 200 <= status < 300
-        self.remember(user, version, step, status, failed=not answered)
+        late = self._clock.monotonic() - asked > LATE_SECONDS
+        self.remember(user, version, step, status, failed=late or not answered)
         return Answer(version, json.loads(text) if answered else None)
 
     def remember(self, user: str, version: str, step: str, status: int, *, failed: bool) -> None:

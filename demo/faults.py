@@ -33,3 +33,12 @@ class Faults:
             if name.endswith("_ratio") and value > 1:
                 raise ValueError(f"{name}: expected a ratio from 0 to 1, found {value!r}")
         return replace(self, **changes)
+
+
+PATTERNS = {
+    "payments": {"payment_failure_ratio": 0.6},
+    "checkout": {"dropped_checkout_ratio": 0.9},
+    "errors": {"error_ratio": 0.3},
+    "latency": {"latency_seconds": 12.0},
+}
+"""The ways in which the demo's canary can go bad, by name."""

@@ -10,9 +10,12 @@ from demo.screen import Screen
 from demo.stack import CANARY, Settings, Stack
 
 _TITLES = {
-    "bad": f"A bad canary: the payments of {CANARY} will begin to fail.",
-    "healthy": f"A healthy canary: {CANARY} should reach all customers.",
+    "payments": f"A bad canary: the payments of {CANARY} will begin to fail.",
+    "checkout": f"A bad canary: at the till of {CANARY} the button will be missing.",
+    "errors": f"A bad canary: {CANARY} will begin to answer with errors.",
+    "latency": f"A bad canary: {CANARY} will become very slow.",
 }
+_HEALTHY = f"A healthy canary: {CANARY} should reach all customers."
 
 
 async def run(settings: Settings, scenario: str, *, keep: bool) -> int:
@@ -23,7 +26,7 @@ async def run(settings: Settings, scenario: str, *, keep: bool) -> int:
     """
     screen = Screen(Console())
     clock = SystemClock()
-    screen.say(_TITLES[scenario])
+    screen.say(_TITLES[settings.fault] if scenario == "bad" else _HEALTHY)
     async with Stack(settings, clock, screen) as stack:
         outcome = await tell(stack, clock, screen, scenario)
         _conclude(screen, outcome)

@@ -14,6 +14,7 @@ from canary.errors import RemoteError
 from canary.rollout import Entry, Kind, Rollout, State
 from demo import timeline
 from demo.customers import Customers, Memory
+from demo.faults import PATTERNS
 from demo.screen import Screen, Side, Situation
 from demo.stack import CANARY, STABLE, Stack
 from demo.timeline import Moment
@@ -25,7 +26,6 @@ RECENT_SECONDS = 10.0
 
 # In the strategy's own time: the fault appears seven and a half minutes into the rollout, with 25 % of the customers.
 FAULT_AFTER_SECONDS = 450.0
-FAULT = {"payment_failure_ratio": 0.6}
 
 # What a rollout may take beyond its phases before the demo gives up on it.
 ROLLBACK_PATIENCE_SECONDS = 90.0
@@ -54,7 +54,7 @@ class Story:
         self._fault_at: datetime | None = None
 
     async def bad(self) -> Outcome:
-        """The canary's payments begin to fail; everybody must be back on stable soon after."""
+        """The canary begins to misbehave; everybody must be back on stable soon after."""
         fault_after = FAULT_AFTER_SECONDS / self._stack.settings.speed
         rollout = await self._run(State.ROLLED_BACK, ROLLBACK_PATIENCE_SECONDS, fault_after=fault_after)
         return await self._bad_outcome(rollout)
@@ -80,7 +80,7 @@ class Story:
                 if self._clock.monotonic() > deadline:
                     break
                 if fault_after is not None and self._fault_at is None and self._age(rollout) >= fault_after:
-                    await self._stack.set_faults(**FAULT)
+                    await self._stack.set_faults(**PATTERNS[self._stack.settings.fault])
                     self._fault_at = self._clock.now()
                 await self._clock.sleep(LOOK_SECONDS)
                 rollout = await self._look()
@@ -137,7 +137,13 @@ class Story:
         memory = self._customers.memory
         fault_at = self._fault_at or rollout.started_at
         moments = await timeline.of_rollback(
-            entries, memory, self._stack.team.messages, self._stack.questions, self._stack.engine, fault_at
+            entries,
+            memory,
+            self._stack.team.messages,
+            self._stack.questions,
+            self._stack.engine,
+            fault_at,
+            self._stack.settings.fault,
         )
         harmed, met = memory.harmed(CANARY, fault_at), memory.users(CANARY)
         everybody = memory.users()

@@ -35,7 +35,8 @@ _POLL_SECONDS = 0.2
 class Settings:
     """What a person may choose.
 
-    *database* is an SQLAlchemy address, or nothing for SQLite in the demo's folder; *strategy* is the policy to take.
+    *database* is an SQLAlchemy address, or nothing for SQLite in the demo's folder; *strategy* is the policy to take;
+    *fault* is one of `demo.faults.PATTERNS`.
     """
 
     strategy: Path
@@ -44,6 +45,7 @@ class Settings:
     speed: float = 30.0
     rate_per_second: float = 50.0
     seed: int = 1
+    fault: str = "payments"
 
 
 class Stack:

@@ -15,6 +15,12 @@ from demo.questions import Questions
 from demo.schema import payments
 from demo.team import Message
 
+_KPIS = {
+    names.CONVERSION_DEGRADED: "conversion_rate",
+    names.PAYMENT_SUCCESS_DEGRADED: "payment_success_rate",
+    names.PAYMENT_SUCCESS_LOW: "payment_success_rate",
+}
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -42,22 +48,31 @@ async def of_rollback(
     questions: Questions,
     engine: AsyncEngine,
     fault_at: datetime,
+    fault: str,
 ) -> list[Moment]:
     """The moments of a rollout whose canary went bad, in the order in which they should happen."""
     started, rollback = _first(entries, Kind.STARTED), _first(entries, Kind.ROLLBACK)
     canary = str(started.data["canary"]) if started else ""
     cause = str(rollback.data["cause"]) if rollback else ""
     until = entries[-1].at
-    failing = f'{names.KPI_VERDICT}{{{names.KPI}="payment_success_rate",{names.VERDICT}="fail"}}'
     alert = f'ALERTS{{alertname="{cause}",alertstate="firing"}}'
+    evidence = []
+    if cause in _KPIS:
+        failing = f'{names.KPI_VERDICT}{{{names.KPI}="{_KPIS[cause]}",{names.VERDICT}="fail"}}'
+        crossed = await questions.first_time(failing, fault_at, until)
+        evidence = [Moment(crossed, "evidence crosses its threshold", "Prometheus")]
+    first_harm = [Moment(await first_bad_payment(engine, canary, fault_at), "first bad payment", "order database")]
+    if fault != "payments":
+        harmed = next((e.at for e in memory.at(canary) if e.failed and e.at >= fault_at), None)
+        first_harm = [Moment(harmed, "first customer harmed", "customers")]
     last = max((e.at for e in memory.at(canary) if e.request), default=None)
     told = next((m.at for m in messages if rollback and m.at >= rollback.at), None)
     return [
         Moment(_at(started), f"rollout of {canary} starts", "journal"),
-        *_advances(entries),
-        Moment(fault_at, f"payments begin to fail on {canary}", "demo"),
-        Moment(await first_bad_payment(engine, canary, fault_at), "first bad payment", "order database"),
-        Moment(await questions.first_time(failing, fault_at, until), "evidence crosses its threshold", "Prometheus"),
+        *_course(entries),
+        Moment(fault_at, f"{canary} begins to misbehave: {fault}", "demo"),
+        *first_harm,
+        *evidence,
         Moment(await questions.first_time(alert, fault_at, until), f"alert {cause or '?'} fires", "Prometheus"),
         Moment(_at(rollback), f"rollback decided, told by {rollback.actor if rollback else '?'}", "journal"),
         Moment(last, f"last request answered by {canary}", "customers"),
@@ -74,20 +89,27 @@ def of_promotion(entries: Sequence[Entry], messages: Sequence[Message]) -> list[
     told = next((m.at for m in messages if promoted and m.at >= promoted.at), None)
     return [
         Moment(_at(started), f"rollout of {started.data['canary'] if started else '?'} starts", "journal"),
-        *_advances(entries),
+        *_course(entries),
         Moment(_at(promoted), "promoted", "journal"),
         Moment(told, "team told", "team's webhook"),
     ]
 
 
-def _advances(entries: Sequence[Entry]) -> list[Moment]:
+def _course(entries: Sequence[Entry]) -> list[Moment]:
+    """How the rollout went between its start and its end."""
     started = _first(entries, Kind.STARTED)
     traffic = started.data["traffic"] if started else []
-    return [
-        Moment(entry.at, f"phase {entry.data['phase'] + 1}: {traffic[entry.data['phase']]:.0%} of customers", "journal")
-        for entry in entries
-        if entry.kind is Kind.ADVANCED
-    ]
+    moments = []
+    for entry in entries:
+        match entry.kind:
+            case Kind.ADVANCED:
+                phase = entry.data["phase"]
+                moments.append(Moment(entry.at, f"phase {phase + 1}: {traffic[phase]:.0%} of customers", "journal"))
+            case Kind.HELD:
+                moments.append(Moment(entry.at, f"held by {entry.data.get('cause', entry.actor)}", "journal"))
+            case Kind.RESUMED:
+                moments.append(Moment(entry.at, "goes on", "journal"))
+    return moments
 
 
 def _first(entries: Sequence[Entry], kind: Kind) -> Entry | None:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     type=click.Choice(["bad", "healthy"]),
     default="bad",
     show_default=True,
-    help="A canary whose payments begin to fail, or one that stays healthy.",
+    help="A canary that begins to misbehave, or one that stays healthy.",
+)
+@click.option(
+    "--fault",
+    type=click.Choice(["payments", "checkout", "errors", "latency"]),
+    default="payments",
+    show_default=True,
+    help="What goes wrong with the bad canary.",
 )
 @click.option(
     "--speed",
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rate",
+    "rate_per_second",
     type=click.FloatRange(0.1, 500),
     default=50,
     show_default=True,
@@ -47,16 +55,7 @@ if TYPE_CHECKING:
     help="Folder for files and logs; a temporary one, removed at the end, when missing.",
 )
 @config_file
-def command(
-    scenario: str,
-    speed: float,
-    rate: float,
-    seed: int,
-    database: str | None,
-    keep: bool,
-    directory: Path | None,
-    config_file: str,
-) -> None:
+def command(scenario: str, keep: bool, directory: Path | None, config_file: str, **chosen: Any) -> None:
     """Run the whole stack on this machine: shop, customers, Prometheus, Alertmanager, router, a canary.
 
     The exit status is 0 only when what should have happened happened.
@@ -65,7 +64,7 @@ def command(
 
     folder = directory or Path(tempfile.mkdtemp(prefix="canary-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    settings = Settings(Path(config_file), folder.resolve(), database, speed, rate, seed)
+    settings = Settings(Path(config_file), folder.resolve(), **chosen)
     status = 1
     try:
         status = asyncio.run(_interruptible(settings, scenario, keep))

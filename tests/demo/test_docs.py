@@ -6,10 +6,11 @@ import subprocess
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 
 from canary.cli.demo import command
-from demo.faults import Faults
+from demo.faults import PATTERNS, Faults
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
@@ -50,3 +51,12 @@ def test_the_page_knows_every_option() -> None:
     """No option is left unexplained."""
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
     assert {name for name in options if name not in PAGE} <= {"--scenario", "--config.file"}
+
+
+def test_the_choices_of_faults_are_those_that_exist() -> None:
+    """The command line offers every pattern, each made of faults that the shop takes."""
+    (fault,) = (parameter for parameter in command.params if parameter.name == "fault")
+
+    assert isinstance(fault.type, click.Choice)
+    assert list(fault.type.choices) == list(PATTERNS)
+    assert all(Faults().changed(pattern) != Faults() for pattern in PATTERNS.values())

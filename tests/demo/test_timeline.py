@@ -39,11 +39,13 @@ async def test_the_first_bad_payment_is_the_canarys_after_the_fault(engine: Asyn
     assert fault_at <= found <= clock.now()
 
 
-def test_a_promotion_tells_each_phase_and_the_message_after_it() -> None:
-    """Each advance is a moment with its share; a message from before the promotion is not its news."""
+def test_a_promotion_tells_each_phase_each_hold_and_the_message_after_it() -> None:
+    """Each advance has its share, each hold its cause; a message from before the promotion is not its news."""
     entries = [
         _entry(Kind.STARTED, 0, stable="v1.0", canary="v2.0", traffic=[0.05, 0.5, 1.0]),
         _entry(Kind.ADVANCED, 10, phase=1),
+        _entry(Kind.HELD, 12, cause="CanaryBlind"),
+        _entry(Kind.RESUMED, 15),
         _entry(Kind.ADVANCED, 20, phase=2),
         _entry(Kind.PROMOTED, 30),
     ]
@@ -52,8 +54,13 @@ def test_a_promotion_tells_each_phase_and_the_message_after_it() -> None:
     moments = timeline.of_promotion(entries, messages)
 
     told = [((moment.at or START) - START).total_seconds() for moment in moments]
-    assert told == [0, 10, 20, 30, 31]
-    assert [moment.what for moment in moments[1:3]] == ["phase 2: 50% of customers", "phase 3: 100% of customers"]
+    assert told == [0, 10, 12, 15, 20, 30, 31]
+    assert [moment.what for moment in moments[1:5]] == [
+        "phase 2: 50% of customers",
+        "held by CanaryBlind",
+        "goes on",
+        "phase 3: 100% of customers",
+    ]
 
 
 def test_a_promotion_that_did_not_happen_has_no_time() -> None:
