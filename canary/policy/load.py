@@ -41,6 +41,12 @@ def load_policy(path: Path | str) -> Policy:
     return policy_from(document)
 
 
+def policy_schema() -> dict[str, Any]:
+    """The policy's keys as a JSON schema, for editors and for the reference page."""
+    schema: dict[str, Any] = _ADAPTER.json_schema()
+    return schema
+
+
 def policy_from(document: Document) -> Policy:
     """The policy that a document describes, with defaults filled in.
 

@@ -14,6 +14,7 @@ from canary.policy import Policy, load_policy
 from grafana.settings import settings
 from rules.generate import prometheus_files
 from rules.names import names_libsonnet
+from scripts import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "golden"
@@ -38,6 +39,7 @@ def golden() -> Iterator[tuple[Path, str]]:
     # What the mixin alone, without the command, makes dashboards from.
     shop = dataclasses.replace(policy("minimal"), service="shop")
     yield ROOT / "grafana" / "default.json", json.dumps(settings(shop), indent=2, ensure_ascii=False) + "\n"
+    yield from reference.pages()
     for name in POLICIES:
         found = policy(name)
         files = {f"prometheus/{path}": text for path, text in prometheus_files(found).items()}

@@ -1,0 +1,252 @@
+"""Writes the pages of docs/ that are made from the code: the policy's keys, the metrics, the API, the command line.
+
+`make golden` calls it too; a test fails when a page is not what the code says.
+"""
+
+import ast
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from canary import names
+from canary.cli import canary as command_line
+from canary.policy import load_policy
+from canary.policy.load import policy_schema
+from canary.routers import routers_of
+from canary.units import format_duration, format_ratio
+
+ROOT = Path(__file__).resolve().parent.parent
+MADE = "<!-- Made from the code by `make golden`; change the code, not this page. -->"
+
+Schema = dict[str, Any]
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every file that is made here, with its text."""
+    schema = policy_schema()
+    yield ROOT / "docs" / "reference-policy.md", policy_page(schema)
+    yield ROOT / "docs" / "policy.schema.json", json.dumps(schema, indent=1) + "\n"
+    yield ROOT / "docs" / "reference-metrics.md", metrics_page()
+    yield ROOT / "docs" / "reference-commands.md", commands_page()
+    for folder, policy in (("haproxy", "canary.yaml"), ("nginx", "deploy/nginx/canary.yaml")):
+        for router in routers_of(load_policy(ROOT / policy)):
+            for name, text in router.snippet().items():
+                yield ROOT / "deploy" / folder / name, text
+
+
+# The policy.
+
+_POLICY_HEAD = f"""\
+# Policy reference
+
+{MADE}
+
+Every key of `canary.yaml`. What a key means for your shop is told by the pages about the task; this page is for
+looking things up. A duration is written `30s`, `5m`, `1h30m`; a percentage `10%`; a size `1MiB`; a version in quotes.
+Unknown and repeated keys are refused. Editors that know YAML schemas complete and check the file when its first line
+is `# yaml-language-server: $schema=policy.schema.json` ([the schema](policy.schema.json)).
+"""
+
+_METRICS_HEAD = f"""\
+# Metrics reference
+
+{MADE}
+
+Every series carries the label `service`. Values that are no longer known are absent, never stale.
+
+## The shop's, from the order database
+
+| series | kind | labels | meaning |
+|---|---|---|---|
+| `shop_EVENT_total` | counter | `version`, of payments `outcome` | rows of the event since `database.since` |
+| `shop_EVENT_value_total` | counter | `version`, `currency` | sum of the rows' values |
+| `shop_KPI` | gauge | `version`, of amounts `currency` | the KPI of the units in the last `database.window` |
+
+The events are `visits`, `carts`, `checkouts`, `orders`, `payments`, `feedback`, and your own.
+"""
+
+
+def policy_page(schema: Schema) -> str:
+    """Every key of `canary.yaml`: what it means, what may be written, what holds when it is missing."""
+    lines = [_POLICY_HEAD]
+    lines += _section("The policy", "", schema, schema, depth=2, seen=set())
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(title: str, path: str, node: Schema, schema: Schema, *, depth: int, seen: set[str]) -> Iterator[str]:
+    """One section's table, then the sections inside it."""
+    yield f"{'#' * min(depth, 4)} {title}"
+    yield ""
+    if node.get("description") and path:
+        yield from (" ".join(node["description"].split()), "")
+    yield "| key | meaning | written | when missing |"
+    yield "|---|---|---|---|"
+    inner: list[tuple[str, str, Schema]] = []
+    for key, value in node["properties"].items():
+        if key == "base":
+            continue
+        place = f"{path}.{key}" if path else key
+        children = list(_children(place, value, schema))
+        inner += children
+        missing = "is required" if key in node.get("required", ()) else _default(value, children)
+        meaning = " ".join(value.get("description", "").split()) or _of_class(children)
+        yield f"| `{key}` | {_cell(meaning)} | {_cell(_written(value, children))} | {_cell(missing)} |"
+    yield ""
+    for name, place, child in inner:
+        if child["title"] not in seen:
+            seen.add(child["title"])
+            yield from _section(f"`{name}`", place, child, schema, depth=depth + 1, seen=seen)
+
+
+def _children(path: str, value: Schema, schema: Schema) -> Iterator[tuple[str, str, Schema]]:
+    """The sections that a key holds: one, one per kind, or one per name."""
+    definitions: Schema = schema["$defs"]
+
+    def resolve(reference: str) -> Schema:
+        found: Schema = definitions[reference.rsplit("/", 1)[1]]
+        return found
+
+    named = next(iter(value.get("patternProperties", {}).values()), value.get("additionalProperties"))
+    if isinstance(named, dict):
+        yield from _children(f"{path}.NAME", named, schema)
+    if isinstance(value.get("items"), dict):
+        yield from _children(path, value["items"], schema)
+    if "$ref" in value:
+        yield path, path, resolve(value["$ref"])
+    for option in [*value.get("anyOf", ()), *value.get("allOf", ())]:
+        yield from _children(path, option, schema)
+    for kind, reference in sorted(value.get("discriminator", {}).get("mapping", {}).items()):
+        yield f"{path} of kind {kind}", path, resolve(reference)
+
+
+def _of_class(children: list[tuple[str, str, Schema]]) -> str:
+    return " ".join(children[0][2].get("description", "").split()) if len(children) == 1 else ""
+
+
+def _written(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return ", ".join(f"`{option}`" for option in value["enum"])
+    options = [option for option in value.get("anyOf", ()) if option.get("type") != "null" and "$ref" not in option]
+    if options:
+        forms = [_written(option, []) for option in options]
+        return " or ".join(dict.fromkeys([*forms, *(["a section"] if children else [])]))
+    if value.get("examples"):
+        return {"%": "percentage", "B": "size"}.get(value["examples"][0][-1], "duration")
+    if value.get("type") == "array":
+        return "list of sections" if children else "list"
+    if value.get("type") == "object" or children:
+        named = "patternProperties" in value or isinstance(value.get("additionalProperties"), dict)
+        return "names with sections" if named and children else "names with values" if named else "section"
+    kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
+    return kinds.get(str(value.get("type")), "text")
+
+
+def _default(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
+    if "default" not in value:
+        return "the defaults below" if children else "none"
+    default = value["default"]
+    if default is None or default in ("", [], {}):
+        return "none"
+    if children:
+        return "the defaults below"
+    return f"`{_unit(value, default)}`"
+
+
+def _unit(value: Schema, default: object) -> str:
+    """A default as a person would write it."""
+    examples = [example for form in (value, *value.get("anyOf", ())) for example in form.get("examples", ())]
+    if isinstance(default, int | float) and not isinstance(default, bool) and examples:
+        if examples[0].endswith("%"):
+            return format_ratio(float(default))
+        if examples[0].endswith("B"):
+            return f"{round(default / 2**20)}MiB" if default % 2**20 == 0 else f"{default}B"
+        return format_duration(float(default))
+    return json.dumps(default) if isinstance(default, bool | list) else str(default)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# The metrics.
+
+_SOURCES = (("Exporter", "exporter"), ("Receiver", "alertmanager"), ("Both", "canary"))
+
+
+def metrics_page() -> str:
+    """Every series that exporter and receiver publish, with its labels and its help text."""
+    lines = [_METRICS_HEAD]
+    for title, package in _SOURCES:
+        lines += [f"## {title}", "", "| series | kind | labels | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"| `{name}` | {kind} | {_labels(name)} | {_cell(text)} |"
+            for name, (kind, text) in sorted(published(package).items())
+        ]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _labels(name: str) -> str:
+    return ", ".join(f"`{label}`" for label in names.LABELS.get(name, ())) or "none"
+
+
+def published(package: str) -> dict[str, tuple[str, str]]:
+    """Kind and help text of every series that a package's code makes, wherever a name is followed by its text."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else []
+            for name, text in itertools.pairwise(parts):
+                series = _series(name)
+                if series and isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    histogram = isinstance(node, ast.Call) and ast.unparse(node.func) == "Histogram"
+                    kind = "histogram" if histogram else "counter" if series.endswith("_total") else "gauge"
+                    found[series] = kind, text.value
+    return found
+
+
+def _series(node: ast.expr) -> str | None:
+    """The metric that `names.SOMETHING`, or `names.SOMETHING` without its suffix, stands for."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name) and inner.value.id == "names":
+            value = getattr(names, inner.attr, None)
+            if isinstance(value, str) and value.startswith("canary_"):
+                return value
+    return None
+
+
+# The command line.
+
+
+def commands_page() -> str:
+    """Every command and option, as `--help` says it."""
+    import click
+
+    context = click.Context(command_line, info_name="canary", terminal_width=100)
+    lines = ["# Command reference", "", MADE, "", "```text", command_line.get_help(context), "```", ""]
+    for name in command_line.list_commands(context):
+        try:
+            command = command_line.get_command(context, name)
+        except ModuleNotFoundError:
+            continue  # announced, not there yet
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
+        lines += [f"## canary {name}", "", "```text", command.get_help(inner), "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    """Write every file whose text has changed."""
+    for path, text in pages():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
