@@ -63,7 +63,7 @@ def strategy(scene: Scene, units: Traffic) -> Decision:
         went_well = _window(units.known[side & good], edges, 5.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             rates.append(went_well / came)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         if scene.kpi == "payments":
             breached = (rates[0] < 0.90) | (rates[0] / rates[1] - 1 < -0.05)
         else:

@@ -20,8 +20,8 @@ from exporter.evidence.strata import stratum_ends
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
-# Harm worth catching multiplies the odds of failure by 2 to 20: 97 % that becomes 94 % to 60 %.
-GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.75, harm_sd=1.0)
+# Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
+GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=2.0, harm_sd=0.75)
 
 STRATUM_UNITS = (1, 10)
 """Canary and stable units that close a stratum."""

@@ -1,0 +1,76 @@
+"""The pages on evidence, backtest and plan say what is true."""
+
+import asyncio
+import re
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from canary.cli import canary
+from canary.policy import load_policy
+from exporter.evidence.conversion import AGE_GROWTH, COHORT_UNITS
+from exporter.evidence.outcome import STRATUM_UNITS
+from tests.support.shopdata import ShopData, fill
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("evidence.md", "evidence-statistics.md", "backtest.md", "plan.md")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_pictures_are_there(page: str) -> None:
+    """Every relative link of a page leads to a file."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text()):
+        assert (DOCS / target).resolve().exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_examples_run(page: str) -> None:
+    """Python examples run as they stand, assertions included."""
+    for example in blocks(page, "python"):
+        exec(compile(example, page, "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_policies_are_valid(page: str, tmp_path: Path) -> None:
+    """Every policy that a page shows is accepted."""
+    for example in blocks(page, "yaml"):
+        path = tmp_path / "canary.yaml"
+        path.write_text(example)
+
+        assert load_policy(path).service == "sastabazar"
+
+
+@pytest.mark.parametrize("page", ["backtest.md", "plan.md"])
+async def test_commands_run(page: str, lite: ShopData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of a page succeeds on a small shop, with the files that the page shows."""
+    await fill(lite, datetime(2026, 3, 1, 23, 20, tzinfo=UTC), 600)
+    (tmp_path / "canary.yaml").write_text("service: shop\ndatabase: {url: 'sqlite:///shop.db'}\n")
+    for text in blocks(page, "csv"):
+        (tmp_path / "rollouts.csv").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    commands = [line for block in blocks(page, "sh") for line in block.splitlines()]
+
+    for command in commands:
+        program, *argv = shlex.split(command)
+        result = await asyncio.to_thread(CliRunner().invoke, canary, argv)
+        assert program == "canary"
+        assert result.exit_code == 0, result.output
+
+    assert commands
+
+
+def test_numbers_in_the_statistics_page_are_those_of_the_code() -> None:
+    """The page names the sizes of strata, cohorts and classes that the code has."""
+    page = " ".join((DOCS / "evidence-statistics.md").read_text().split())
+
+    assert f"closes with {STRATUM_UNITS[0]} canary and {STRATUM_UNITS[1]} stable units" in page
+    assert f"closed with {COHORT_UNITS[0]} canary and {COHORT_UNITS[1]} stable entries" in page
+    assert f"each later one ending {AGE_GROWTH - 1:.0%}" in page.replace("15 %", "15%")
