@@ -1,12 +1,12 @@
 """One stream kept up to date: its ledger filled backwards once, its newest buckets read again and again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from canary.errors import DatabaseError, DatabaseTimeoutError
 from exporter.connection import Session
-from exporter.ledger import Ledger, counts_of
+from exporter.ledger import Ledger, counts_of, counts_of_rows
 from exporter.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 from exporter.table import Codes, RowStore, Table
 from exporter.zones import Zone
@@ -16,6 +16,8 @@ _FINE_HOURS = 2
 """Whole hours that stay fine besides the current one."""
 _MOST_ROWS = 20_000
 """Rows that one statement may bring."""
+_FEW_ROWS = 500
+_FOREVER = 1 << 60
 _MOST_HOURS = 24 * 7
 """Hours that one statement of the backfill may count."""
 _OFFSET_MARGIN_SECONDS = 3600
@@ -98,7 +100,10 @@ class Feed:
             if self.refreshed_at is not None:
                 back += max(0.0, now - self.refreshed_at)  # as long as nothing could be read
             low = max(int(self.zone.horizon(now - back, now)) // FINE_SECONDS, self._fine_from * _PER_COARSE)
-            self._take(low, None, await self._counts(stream.latest, low * FINE_SECONDS, None))
+            if whole or not self._few_since(low):
+                self._take(low, None, await self._counts(stream.latest, low * FINE_SECONDS, None))
+            else:
+                await self._take_newest(low)
         if whole:
             self._read_whole_at = now
             self._close(now)
@@ -223,6 +228,23 @@ class Feed:
     def _take(self, low: int, high: int | None, counts: Any) -> None:
         self._want_rows_of(self.ledger.replace_fine(low, high, counts))
 
+    def _few_since(self, low: int) -> bool:
+        """Whether the newest rows are so few that reading them is cheaper than counting them first."""
+        if self.rows_from is None or low < self.rows_from or self.dirty:
+            return False
+        newest = (number for number in self.ledger.fine if number >= low)
+        return sum(self._expected(number) for number in newest) <= _FEW_ROWS
+
+    async def _take_newest(self, low: int) -> None:
+        """Count and keep the newest single rows with one statement."""
+        rows = await self.session.rows(self.stream.newest, self._parameters(low * FINE_SECONDS, None))
+        self.ledger.replace_fine(low, None, counts_of_rows(rows))
+        self._keep(rows, low, _FOREVER)
+
+    def _keep(self, rows: Sequence[Any], low: int, high: int) -> None:
+        table = Table.of(rows, len(self.stream.parents), self.versions, self.currencies)
+        self.store.replace(low, high, table.shifted(self.zone.to_utc))
+
     def _take_hours(self, low: int, high: int, counts: Any) -> None:
         for hour in range(low, high):
             found = counts.get(hour)
@@ -250,8 +272,7 @@ class Feed:
         while self.dirty and budget > 0:
             low, high, expected = self._next_range()
             rows = await self.session.rows(self.stream.rows, self._parameters(low * FINE_SECONDS, high * FINE_SECONDS))
-            table = Table.of(rows, len(self.stream.parents), self.versions, self.currencies)
-            self.store.replace(low, high, table.shifted(self.zone.to_utc))
+            self._keep(rows, low, high)
             self.dirty.difference_update(range(low, high))
             budget -= max(len(rows), expected, 500)
 

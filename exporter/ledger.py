@@ -4,7 +4,7 @@ The database counts; the ledger remembers and says what changed. Sums are kept i
 adding and taking away never drifts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -48,6 +48,12 @@ def counts_of(rows: Iterable[tuple[Any, ...]]) -> Counts:
         held = counts.setdefault(int(bucket), {}).get(key, NOTHING)
         counts[int(bucket)][key] = Tally(held.rows + int(count), held.millionths + millionths(total))
     return counts
+
+
+def counts_of_rows(rows: Iterable[Sequence[Any]]) -> Counts:
+    """The same from single rows (bucket, id, time, own time, version, currency, outcome, value, …)."""
+    singles = ((row[0], row[4], row[5], row[6], 1, row[7]) for row in rows)
+    return counts_of(singles)
 
 
 def millionths(value: Any) -> int:

@@ -14,6 +14,7 @@ from canary.rollout import Rollout, State
 from exporter.connection import Session
 from exporter.counters import MAX_VERSIONS, Counters, in_units
 from exporter.evidence.judge import RolloutEvidence
+from exporter.experiments import Arm, Experiments
 from exporter.feed import Feed
 from exporter.judgement import Judgement, role_values
 from exporter.kpis import KpiValue, kpi_values
@@ -76,6 +77,8 @@ class Refresher:
         self._judgement: Judgement | None = None
         self._evidence: RolloutEvidence | None = None
         self._roles: dict[str, dict[str, float]] = {}
+        self.experiments = Experiments(policy)
+        self._arms: tuple[Arm, ...] = ()
         self._kpis: list[KpiValue] | None = None
         self._lag: float | None = None
         self._schema_at = self._replica_at = self._progress_at = self._computed_until = float("-inf")
@@ -132,6 +135,8 @@ class Refresher:
         low = now - self.policy.database.window
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             low = min(low, self.rollout.started_at.timestamp())
+        if self.experiments.since is not None:
+            low = min(low, self.experiments.since)
         return int(self.feeds[0].zone.stored(low - _ROWS_MARGIN_SECONDS)) // FINE_SECONDS
 
     async def _attempt(self, feed: Feed, now: float) -> None:
@@ -161,13 +166,15 @@ class Refresher:
         until = self.clock.monotonic() + self.policy.database.refresh / 2
         waiting = [feed for feed in self.feeds if not feed.filled and feed.fault is None]
         while waiting:
-            for feed in waiting:
-                try:
-                    await feed.fill(now)
-                except DatabaseUnavailableError:
-                    raise
-                except DatabaseError as error:
-                    self._count(error)
+            feed = min(waiting, key=lambda one: one.filled_ratio)
+            try:
+                await feed.fill(now)
+            except DatabaseUnavailableError:
+                raise
+            except DatabaseError as error:
+                self._count(error)
+                waiting.remove(feed)
+                continue
             waiting = [feed for feed in waiting if not feed.filled]
             if self.clock.monotonic() >= until:
                 break
@@ -227,6 +234,8 @@ class Refresher:
                 since=now - window, until=now + policy.database.lateness,
             )
         )  # fmt: skip
+        as_of = min((feed.refreshed_at or now for feed in self.feeds if feed.rows_from is not None), default=now)
+        self._arms = self.experiments.look(tables, self.versions, as_of, self._blind_kpis(now))
         rollout = self.rollout
         if rollout is None or not watched(rollout, policy, now):
             self._judgement = self._evidence = None
@@ -234,7 +243,6 @@ class Refresher:
             return
         if self._judgement is None or self._judgement.rollout != rollout.id:
             self._judgement = Judgement.of(policy, rollout)
-        as_of = min((feed.refreshed_at or now for feed in self.feeds if feed.rows_from is not None), default=now)
         self._evidence = self._judgement.look(orders, self.versions, rollout, as_of, self._blind_kpis(now))
         self._roles = role_values(policy.kpis, orders, self.versions, rollout, self._judgement.currencies)
 
@@ -325,6 +333,7 @@ class Refresher:
             kpis=[kpi for kpi in self._kpis if kpi.version in kept] if self._kpis is not None and up else None,
             evidence=self._evidence,
             role_values=self._roles if up else {},
+            experiments=self._arms if up else (),
             tolerances={name: kpi.tolerance for name, kpi in self.policy.kpis.items()},
             blind=self._blind(now),
             database_up=up,

@@ -48,6 +48,7 @@ class Stream:
         fine, coarse: counts and sums per bucket, version, currency and outcome within `low` and `high`.
         latest: the same as `fine` from `low` on.
         rows: single rows within `low` and `high`.
+        newest: single rows from `low` on.
         oldest: the smallest time, in seconds since the epoch.
         offsets: SQLite: endings of the newest texts.
     """
@@ -63,6 +64,7 @@ class Stream:
     fine: sa.Select[Any]
     coarse: sa.Select[Any]
     rows: sa.Select[Any]
+    newest: sa.Select[Any]
     oldest: sa.Select[Any]
     offsets: sa.Select[Any] | None = field(default=None)
 
@@ -148,7 +150,8 @@ class _Builder:
             latest=self._aggregate(column, FINE_SECONDS, wanted, ended=False),
             fine=self._aggregate(column, FINE_SECONDS, wanted, ended=True),
             coarse=self._aggregate(column, COARSE_SECONDS, wanted, ended=True),
-            rows=self._rows(column, wanted),
+            rows=self._rows(column, wanted, ended=True),
+            newest=self._rows(column, wanted, ended=False),
             oldest=sa.select(self._dialect.epoch(sa.func.min(column))).select_from(self._source),
             offsets=self._offsets(column) if self._dialect.name == "sqlite" else None,
         )
@@ -175,7 +178,7 @@ class _Builder:
             .group_by(*(sa.literal_column(key) for key in keys))
         )
 
-    def _rows(self, time: Column, wanted: list[Column]) -> sa.Select[Any]:
+    def _rows(self, time: Column, wanted: list[Column], *, ended: bool) -> sa.Select[Any]:
         event = self._event
         columns: list[Column] = [
             self._dialect.bucket(time, FINE_SECONDS),
@@ -186,10 +189,11 @@ class _Builder:
             self._text(event.currency),
             self._outcome_or_null(),
             self._column(event.value) if event.value is not None else sa.null(),
+            sa.cast(self._column(event.variant), sa.String(64)) if event.variant is not None else sa.null(),
             *(self._column(column) for _, column in self._parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
-        return sa.select(*named).select_from(self._source).where(self._dialect.within(time, ended=True), *wanted)
+        return sa.select(*named).select_from(self._source).where(self._dialect.within(time, ended=ended), *wanted)
 
     def _version(self) -> Column:
         return sa.cast(self._column(self._event.version), sa.String(64))

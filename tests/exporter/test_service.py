@@ -259,7 +259,7 @@ async def test_promtool_finds_nothing_to_say(policy: Path, lite: ShopData) -> No
 async def test_the_command_serves_and_ends_in_good_order(policy: Path, lite: ShopData) -> None:
     """`canary exporter` writes structured logs without secrets, reloads on SIGHUP and ends on SIGTERM with status 0."""
     program = Path(sys.executable).with_name("canary")
-    arguments = ["--config.file", policy, "--web.listen-address", "127.0.0.1:0", "--log.format", "json"]
+    arguments: list[str | Path] = ["--config.file", policy, "--web.listen-address", "127.0.0.1:0", "--log.format", "json"]
     process = await asyncio.create_subprocess_exec(program, "exporter", *arguments, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     try:
