@@ -17,6 +17,8 @@ CAUSE: Final = "cause"
 ERROR: Final = "error"
 EVENT: Final = "event"
 STATE: Final = "state"
+EXPERIMENT: Final = "experiment"
+VARIANT: Final = "variant"
 STABLE: Final = "stable"
 CANARY: Final = "canary"
 DRY_RUN: Final = "dry_run"
@@ -79,6 +81,18 @@ CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
 BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
 REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
 SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
+EXPERIMENT_RELATIVE_CHANGE: Final = "canary_experiment_relative_change"
+EXPERIMENT_RELATIVE_CHANGE_LOWER: Final = "canary_experiment_relative_change_lower"
+EXPERIMENT_RELATIVE_CHANGE_UPPER: Final = "canary_experiment_relative_change_upper"
+EXPERIMENT_EVIDENCE: Final = "canary_experiment_evidence"
+EXPERIMENT_EVIDENCE_THRESHOLD: Final = "canary_experiment_evidence_threshold"
+EXPERIMENT_BETTER: Final = "canary_experiment_better"
+EXPERIMENT_GUARDRAIL: Final = "canary_experiment_guardrail"
+EXPERIMENT_VERDICT: Final = "canary_experiment_verdict"
+EXPERIMENT_UNITS: Final = "canary_experiment_units"
+EXPERIMENT_VALUE: Final = "canary_experiment_value"
+EXPERIMENT_MISMATCH_EVIDENCE: Final = "canary_experiment_mismatch_evidence"
+EXPERIMENT_RUNNING: Final = "canary_experiment_running"
 BUILD_INFO: Final = "canary_build_info"
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = "canary_config_last_reload_successful"
 CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_config_last_reload_success_timestamp_seconds"
@@ -121,6 +135,18 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     EXPORTER_ERRORS_TOTAL: (ERROR,),
     RECONCILED_ROWS_TOTAL: (EVENT,),
     CORRECTIONS_TOTAL: (EVENT,),
+    EXPERIMENT_RELATIVE_CHANGE: (EXPERIMENT, VARIANT, KPI),
+    EXPERIMENT_RELATIVE_CHANGE_LOWER: (EXPERIMENT, VARIANT, KPI),
+    EXPERIMENT_RELATIVE_CHANGE_UPPER: (EXPERIMENT, VARIANT, KPI),
+    EXPERIMENT_EVIDENCE: (EXPERIMENT, VARIANT, KPI),
+    EXPERIMENT_EVIDENCE_THRESHOLD: (EXPERIMENT, VARIANT, KPI),
+    EXPERIMENT_BETTER: (EXPERIMENT, VARIANT, KPI),
+    EXPERIMENT_GUARDRAIL: (EXPERIMENT, VARIANT, KPI),
+    EXPERIMENT_VERDICT: (EXPERIMENT, VARIANT, KPI, VERDICT),
+    EXPERIMENT_UNITS: (EXPERIMENT, VARIANT, KPI, ROLE),
+    EXPERIMENT_VALUE: (EXPERIMENT, VARIANT, KPI, ROLE),
+    EXPERIMENT_MISMATCH_EVIDENCE: (EXPERIMENT, VARIANT),
+    EXPERIMENT_RUNNING: (EXPERIMENT, VARIANT),
     ROLLOUT_INFO: (ROLLOUT, STABLE, CANARY),
     ROLLOUT_STATE: (STATE,),
     DRILL_REQUESTED: (DRILL_LABEL,),

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from canary import names
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
+from exporter.experimentmetrics import experiment_metrics
 from exporter.snapshot import BLIND_REASONS, Snapshot
 
 _SHOP_LABELS = (names.VERSION, names.OUTCOME, names.CURRENCY)
@@ -32,6 +33,7 @@ class ExporterCollector(Collector):
         yield from _own(snapshot)
         if snapshot.evidence is not None:
             yield from _judgement(snapshot, snapshot.evidence)
+        yield from experiment_metrics(snapshot.service, snapshot.experiments)
 
 
 def _counters(snapshot: Snapshot) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ from canary.policy.orders import Event
 
 def columns_of(event: Event) -> set[str]:
     """Every column that an event's mapping names."""
-    optional = (event.value, event.currency, event.outcome, event.settled)
+    optional = (event.value, event.currency, event.outcome, event.settled, event.variant)
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
     return {event.id, event.time, event.version, *filter(None, optional), *parents, *event.exclude}
 

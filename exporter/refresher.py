@@ -32,6 +32,7 @@ _SCHEMA_SECONDS = 15
 _REPLICA_SECONDS = 1
 _ROWS_MARGIN_SECONDS = 60
 _PROGRESS_SECONDS = 5
+_EXPERIMENTS_SECONDS = 10
 _RETRY_SECONDS = 5
 """How long an event that could not be read is left alone, so that waiting for it does not delay the others."""
 _COMPUTE_SHARE = 0.25
@@ -79,6 +80,7 @@ class Refresher:
         self._roles: dict[str, dict[str, float]] = {}
         self.experiments = Experiments(policy)
         self._arms: tuple[Arm, ...] = ()
+        self._arms_at = float("-inf")
         self._kpis: list[KpiValue] | None = None
         self._lag: float | None = None
         self._schema_at = self._replica_at = self._progress_at = self._computed_until = float("-inf")
@@ -110,6 +112,8 @@ class Refresher:
         now = self.clock.now().timestamp()
         await self._look_around(now)
         low = self._rows_low(now)
+        if self.experiments.since is not None:
+            low = min(low, self._bucket(self.experiments.since))
         for feed in self.feeds:
             if feed.stream.event in self._judged:
                 feed.want_rows_from(low)
@@ -135,9 +139,10 @@ class Refresher:
         low = now - self.policy.database.window
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             low = min(low, self.rollout.started_at.timestamp())
-        if self.experiments.since is not None:
-            low = min(low, self.experiments.since)
-        return int(self.feeds[0].zone.stored(low - _ROWS_MARGIN_SECONDS)) // FINE_SECONDS
+        return self._bucket(low)
+
+    def _bucket(self, moment: float) -> int:
+        return int(self.feeds[0].zone.stored(moment - _ROWS_MARGIN_SECONDS)) // FINE_SECONDS
 
     async def _attempt(self, feed: Feed, now: float) -> None:
         """Refresh one feed; what is wrong with one must not keep the others from being fresh."""
@@ -226,6 +231,14 @@ class Refresher:
 
     def _work_out(self, tables: Mapping[str, Table], now: float) -> None:
         policy = self.policy
+        as_of = min((feed.refreshed_at or now for feed in self.feeds if feed.rows_from is not None), default=now)
+        if self.experiments.since is not None:
+            if now - self._arms_at >= _EXPERIMENTS_SECONDS:
+                self._arms = self.experiments.look(tables, self.versions, as_of, self._blind_kpis(now))
+                self._arms_at = now
+            # Days of an experiment's rows must not slow down what protects customers.
+            low = self._rows_low(now)
+            tables = {name: table.where(table.bucket >= low) for name, table in tables.items()}
         orders = Orders(policy.database.events, tables)
         window = policy.database.window
         self._kpis = list(
@@ -234,8 +247,6 @@ class Refresher:
                 since=now - window, until=now + policy.database.lateness,
             )
         )  # fmt: skip
-        as_of = min((feed.refreshed_at or now for feed in self.feeds if feed.rows_from is not None), default=now)
-        self._arms = self.experiments.look(tables, self.versions, as_of, self._blind_kpis(now))
         rollout = self.rollout
         if rollout is None or not watched(rollout, policy, now):
             self._judgement = self._evidence = None

@@ -10,7 +10,7 @@ from typing import Self
 
 from prometheus_client import Histogram
 
-from canary import names
+from canary import experiments, names
 from canary.clock import Clock, SystemClock
 from canary.database import order_url
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError, JournalError
@@ -196,6 +196,7 @@ class _Journals:
         self._log = log
         self._stack = contextlib.AsyncExitStack()
         self._journal: Journal | None = None
+        self._experiments: Journal | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -209,6 +210,11 @@ class _Journals:
             if self._journal is None:
                 self._journal = await self._stack.enter_async_context(Journal.open(self._policy))
             refresher.rollout = await self._journal.current()
+            if self._policy.experiments:
+                if self._experiments is None:
+                    opening = Journal.open(self._policy, experiments.CHAIN)
+                    self._experiments = await self._stack.enter_async_context(opening)
+                refresher.experiments.trials = experiments.fold(await self._experiments.entries())
         except CanaryError as error:
             if not refresher.journal_fault:
                 self._log.error("the journal cannot be read", exception=error)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from exporter.counters import Series
 from exporter.evidence.judge import RolloutEvidence
+from exporter.experiments import Arm
 from exporter.kpis import KpiValue
 
 BLIND_REASONS = ("starting", "database", "schema", "replica", "journal")
@@ -35,6 +36,7 @@ class Snapshot:
     evidence: RolloutEvidence | None = None
     role_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
+    experiments: Sequence[Arm] = ()
     blind: frozenset[str] = frozenset({"starting"})
     database_up: bool = False
     refreshed_at: float | None = None

@@ -51,6 +51,7 @@ class Table:
         time: when the row became a fact, seconds since the epoch.
         entered: the row's own time.
         version, currency: numbers of `Codes`.
+        variant: that of an experiment, where a column tells it; numbered like versions.
         outcome: 0 none, then `SUCCEEDED_CODE`, `FAILED_CODE`.
         value: nan where there is none.
         parents: a row per parent event, `NO_ID` where there is none.
@@ -64,6 +65,7 @@ class Table:
     currency: Ints
     outcome: Ints
     value: Floats
+    variant: Ints
     parents: Ints
 
     def __len__(self) -> int:
@@ -73,7 +75,7 @@ class Table:
     def empty(cls, parents: int) -> Table:
         """No rows."""
         ints, floats = np.zeros(0, dtype=np.int64), np.zeros(0)
-        return cls(ints, ints, floats, floats, ints, ints, ints, floats, np.zeros((parents, 0), dtype=np.int64))
+        return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, np.zeros((parents, 0), dtype=np.int64))
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[Any]], parents: int, versions: Codes, currencies: Codes) -> Table:
@@ -81,7 +83,7 @@ class Table:
         kept = [row for row in rows if row[0] is not None and row[2] is not None]
         if not kept:
             return cls.empty(parents)
-        bucket, ids, time, entered, version, currency, outcome, value, *named = zip(*kept, strict=True)
+        bucket, ids, time, entered, version, currency, outcome, value, variant, *named = zip(*kept, strict=True)
         entries = np.asarray([np.nan if moment is None else moment for moment in entered], dtype=np.float64)
         times = np.asarray(time, dtype=np.float64)
         return cls(
@@ -93,6 +95,7 @@ class Table:
             currency=np.asarray([currencies.code(text or "") for text in currency], dtype=np.int64),
             outcome=np.asarray([_OUTCOMES.index(text or "") for text in outcome], dtype=np.int64),
             value=np.asarray([np.nan if number is None else number for number in value], dtype=np.float64),
+            variant=np.asarray([versions.code(text or UNKNOWN) for text in variant], dtype=np.int64),
             parents=np.stack([_ids(column) for column in named]) if named else cls.empty(parents).parents_of(len(kept)),
         )
 
