@@ -98,6 +98,21 @@ class Memory:
         return sum(1 for e in self.encounters if not e.version)
 
 
+def arrivals(seed: int, rate_per_second: float) -> Iterator[tuple[float, str]]:
+    """Who comes in, and how many seconds after the opening; some have been here before."""
+    random = luck("arrivals", seed)
+    users: list[str] = []
+    seconds = 0.0
+    while True:
+        seconds += random.expovariate(rate_per_second)
+        if users and random.random() < RETURNING_RATIO:
+            user = random.choice(users)
+        else:
+            user = f"{random.getrandbits(64):016x}"
+            users.append(user)
+        yield seconds, user
+
+
 class Customers:
     """A seeded stream of customers at the shop's front door.
 
@@ -121,29 +136,19 @@ class Customers:
         self._clock = clock
         self._speed = speed
         self._seed = seed
-        self._users: list[str] = []
 
     async def run(self) -> None:
         """Let customers come in until cancelled; those inside then leave."""
-        random = luck("arrivals", self._seed)
-        arrival = self._clock.monotonic()
+        began = self._clock.monotonic()
         async with asyncio.TaskGroup() as inside:
-            for number in range(2**63):
-                arrival += random.expovariate(self.rate_per_second)
-                await self._clock.sleep(max(0.0, arrival - self._clock.monotonic()))
-                inside.create_task(self.visit(self._user(random), number))
+            for number, (seconds, user) in enumerate(arrivals(self._seed, self.rate_per_second)):
+                await self._clock.sleep(max(0.0, began + seconds - self._clock.monotonic()))
+                inside.create_task(self.visit(user, number))
 
     async def visit(self, user: str, number: int) -> None:
         """One customer's whole visit, as far as it goes; what goes wrong is remembered, not raised."""
         customer = _Customer(self, user, luck("customer", self._seed, number))
         await customer.shop()
-
-    def _user(self, random: Random) -> str:
-        if self._users and random.random() < RETURNING_RATIO:
-            return random.choice(self._users)
-        user = f"{random.getrandbits(64):016x}"
-        self._users.append(user)
-        return user
 
     async def think(self, random: Random, median_seconds: float) -> None:
         """Let a customer think for a while."""

@@ -1,17 +1,22 @@
 """The shop's customers."""
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.clock import SystemClock
-from demo.customers import Customers, Encounter, Memory
+from demo.customers import RETURNING_RATIO, Customers, Encounter, Memory, arrivals
 from demo.schema import carts, orders, payments, visits
 from tests.demo.conftest import SPEED, Client, OpenShop
+from tests.support.processes import eventually
 
 # What the customers do does not depend on the database; one test goes through both.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -21,18 +26,27 @@ def _customers(client: Client, session: aiohttp.ClientSession, *, seed: int = 1)
     return Customers(str(client.make_url("/")), session, SystemClock(), rate_per_second=60, speed=SPEED, seed=seed)
 
 
-async def _run(customers: Customers, seconds: float) -> None:
+async def _run(customers: Customers, until: Callable[[Memory], bool], what: str) -> None:
+    """Let customers in until something has happened to them."""
     task = asyncio.create_task(customers.run())
-    await asyncio.sleep(seconds)
-    task.cancel()
-    await asyncio.wait([task])
+    try:
+        await eventually(lambda: until(customers.memory), what, timeout_seconds=60)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _settled(memory: Memory) -> bool:
+    return sum(1 for e in memory.encounters if e.step == "settlement") >= 10
 
 
 async def test_customers_come_through_the_whole_funnel(open_shop: OpenShop, engine: AsyncEngine) -> None:
     """Fewer customers reach each further step, some buy, and each visit belongs to a remembered customer."""
     async with open_shop("v1.0") as client, aiohttp.ClientSession() as session:
         customers = _customers(client, session)
-        await _run(customers, 3)
+        await _run(
+            customers, lambda memory: _settled(memory) and any(memory.at("v1.0", "feedback")), "a customer is content"
+        )
 
     async with engine.connect() as connection:
         rows = [
@@ -46,18 +60,24 @@ async def test_customers_come_through_the_whole_funnel(open_shop: OpenShop, engi
     assert customers.memory.unanswered() <= 1
 
 
-@on_sqlite
-async def test_the_same_seed_gives_the_same_customers(open_shop: OpenShop) -> None:
-    """Who comes, and in which order, depends on the seed alone."""
-    arrived: list[list[str]] = []
-    for seed in (1, 1, 2):
-        async with open_shop("v1.0") as client, aiohttp.ClientSession() as session:
-            customers = _customers(client, session, seed=seed)
-            await _run(customers, 0.5)
-            arrived.append([e.user for e in customers.memory.at("v1.0", "browse")][:10])
+@given(st.integers(), st.floats(0.1, 1000))
+def test_the_same_seed_brings_the_same_customers(seed: int, rate_per_second: float) -> None:
+    """Who comes, and when, depends on seed and rate alone, and time goes forward."""
+    first, second, other = (
+        list(itertools.islice(arrivals(number, rate_per_second), 40)) for number in (seed, seed, seed + 1)
+    )
 
-    assert sorted(arrived[0]) == sorted(arrived[1])
-    assert arrived[0] != arrived[2]
+    assert first == second
+    assert first != other
+    assert [seconds for seconds, _ in first] == sorted(seconds for seconds, _ in first)
+
+
+def test_customers_come_at_the_rate_and_some_return() -> None:
+    """The mean distance is one over the rate, and the share of known faces is the one that is set."""
+    came = list(itertools.islice(arrivals(1, 50), 20_000))
+
+    assert came[-1][0] == pytest.approx(20_000 / 50, rel=0.03)
+    assert len({user for _, user in came}) == pytest.approx(20_000 * (1 - RETURNING_RATIO), rel=0.03)
 
 
 @on_sqlite
@@ -68,7 +88,7 @@ async def test_failed_payments_harm_customers(open_shop: OpenShop) -> None:
             pass
         customers = _customers(client, session)
         started = SystemClock().now()
-        await _run(customers, 2)
+        await _run(customers, _settled, "payments have failed")
 
     settled = list(customers.memory.at("v2.0", "settlement"))
     assert settled
@@ -83,9 +103,9 @@ async def test_a_missing_button_harms_customers(open_shop: OpenShop) -> None:
         async with client.put("/-/faults", json={"dropped_checkout_ratio": 1}):
             pass
         customers = _customers(client, session)
-        await _run(customers, 1.5)
+        await _run(customers, lambda memory: any(memory.at("v2.0", "till")), "somebody looks for the button")
 
-    assert any(customers.memory.at("v2.0", "till"))
+    assert {e.status for e in customers.memory.encounters} <= {200, 201}
     assert not any(customers.memory.at("v2.0", "pay"))
 
 
@@ -94,9 +114,9 @@ async def test_a_closed_shop_is_counted_not_raised(unused_tcp_port: int) -> None
     async with aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{unused_tcp_port}"
         customers = Customers(url, session, SystemClock(), rate_per_second=60, speed=SPEED)
-        await _run(customers, 0.5)
+        await _run(customers, lambda memory: memory.unanswered() > 5, "customers find the door closed")
 
-    assert customers.memory.unanswered() > 5
+    assert not customers.memory.users()
 
 
 def test_memory_tells_versions_and_times_apart() -> None:
