@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)")
+# `$1`, in label_replace, is no variable.
+_VARIABLE = re.compile(r"\$\{([a-zA-Z_]\w*)(?::\w+)?\}|\$([a-zA-Z_]\w*)")
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:

@@ -74,6 +74,14 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
       } }],
       unit: 'none',
     }),
+    panels.stat({
+      title: 'Policy reloaded',
+      description: 'Whether exporter and receiver could read the policy when they last tried; a bad one leaves the old one in force.',
+      empty: noExporter,
+      size: [8, 7],
+      queries: [guard.reloaded],
+      mappings: words.upDown,
+    }),
   ],
 
   grafanaDashboards+:: {

@@ -112,7 +112,8 @@ local words = import '../lib/words.libsonnet';
       description: "CPU, memory and disk of the canary's machine, the shop's processes, and the databases.",
       from: 'now-1h',
       sections: [
-        layout.section('Machine', machines),
+        // A shop that has only process metrics has no use for empty panels about machines.
+        if s.processSelector != '' && s.nodeSelector == '' then [] else layout.section('Machine', machines),
         layout.section('Processes of the shop', processes),
         layout.section('Databases', databases),
       ],

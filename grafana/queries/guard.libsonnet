@@ -5,7 +5,11 @@ function(config)
   local select = (import '../lib/select.libsonnet')(config);
   local age(name) = 'time() - max(' + select.own(name) + ')';
   local rate(name) = 'rate(' + select.own(name) + '[$__rate_interval])';
-  local recent(name, by) = 'sum by (' + by + ') (increase(' + select.own(name) + '[$__rate_interval]))';
+  // How often something rare happened since the point before. A counter that is new has counted from nought, which
+  // increase() cannot see.
+  local happened(expr, by) = 'clamp_min(sum by (' + by + ') (' + expr + ' - ' + expr + ' offset $__interval or ' + expr + '), 0)';
+  local recent(name, by) = happened(select.own(name), by);
+  local alive = select.own('rollout_state', ['state="idle"']);
   local duration(level, name) =
     'histogram_quantile(' + level + ', sum by (le) (rate('
     + select.metric(config.names[name] + '_bucket', ['service="$service"']) + '[$__rate_interval])))';
@@ -20,7 +24,7 @@ function(config)
     ),
     blind:: query.instant('max(' + select.own('blind') + ')', ''),
     notDelivered:: query.instant(
-      'sum(increase(' + select.own('notifications_total', ['outcome!="sent"']) + '[$__range]))', ''
+      'sum(increase(' + select.own('notifications_total', ['outcome!="sent"']) + '[$__range])) or 0 * max(' + alive + ')', ''
     ),
 
     refreshAge:: query.range(age('last_refresh_timestamp_seconds'), 'since the last refresh'),
@@ -32,8 +36,8 @@ function(config)
     errors:: query.range(recent('exporter_errors_total', 'error'), '{{error}}'),
     backfill:: query.range('min(' + select.own('backfill_ratio') + ')', 'history read'),
     mended:: [
-      query.range('sum(increase(' + select.own('reconciled_rows_total') + '[$__rate_interval]))', 'reconciled rows'),
-      query.range('sum(increase(' + select.own('corrections_total') + '[$__rate_interval]))', 'corrections'),
+      query.range(recent('reconciled_rows_total', 'event'), 'reconciled {{event}}'),
+      query.range(recent('corrections_total', 'event'), 'corrected {{event}}'),
     ],
     watchdogAge:: query.range(age('watchdog_last_seen_timestamp_seconds'), 'since the last heartbeat'),
     webhook:: query.range(recent('webhook_alerts_total', 'action, outcome'), '{{action}} {{outcome}}'),
@@ -44,12 +48,12 @@ function(config)
       query.range(duration(pair[0], 'convergence_seconds'), pair[1])
       for pair in [['0.5', 'p50'], ['0.99', 'p99']]
     ],
-    drifts:: query.range('sum(increase(' + select.own('router_drift_total') + '[$__rate_interval]))', 'put right'),
+    drifts:: query.range(recent('router_drift_total', 'service') + ' or 0 * max by (service) (' + alive + ')', 'put right'),
     deliveries:: query.range(
-      'sum by (integration) (increase(alertmanager_notifications_failed_total{integration="webhook"}[$__rate_interval]))',
-      'failed deliveries by {{integration}}'
+      happened('alertmanager_notifications_failed_total{integration="webhook"}', 'integration'), 'failed by {{integration}}'
     ),
+    reloaded:: query.instant('min(' + config.names.config_last_reload_successful + ')', ''),
     builds:: query.column(
-      'max by (version, job, instance) (' + select.own('build_info') + ')'
+      'max by (version, job, instance) (' + config.names.build_info + ')'
     ),
   }

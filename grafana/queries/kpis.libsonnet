@@ -15,48 +15,53 @@ function(config)
     ['rollback', 'hold', 'warn'],
     expr
   );
+  // The last that was known in the time range, so that the table still says why when the rollout is over.
+  local last(expr) = 'last_over_time((' + select.ofRollout(expr) + ')[$__range:' + config.rateStep + '])';
+  local column(name, matchers=[]) = query.column(perKpi(last(select.own(name, matchers))));
+
   // Shares are shown as percent, so that all KPIs fit one column; the column `unit` says so.
   local readable(role) =
     local value = select.own('kpi_value', ['role="' + role + '"']);
     local shares = select.own('kpi_value', ['role="' + role + '"', 'kpi=~"' + percents + '"']);
-    if percents == '' then judged('kpi_value', ['role="' + role + '"'])
-    else select.ofRollout('(100 * ' + shares + ' or ' + value + ')');
-  local proof = select.own('kpi_evidence') + ' / ' + select.own('kpi_evidence_threshold');
-  local floorProof = select.own('kpi_floor_evidence') + ' / ' + select.own('kpi_evidence_threshold');
+    last(if percents == '' then value else '(100 * ' + shares + ' or ' + value + ')');
+  local proof(name) = select.own(name) + ' / ' + select.own('kpi_evidence_threshold');
 
   {
     // Columns of the table, one row per KPI.
     verdict:: query.column(
-      'max by (kpi, verdict, action) (' + withAction(select.ofRollout('(' + select.own('kpi_verdict') + ' == 1)')) + ')'
+      'max by (kpi, verdict, action) (' + withAction(last(select.own('kpi_verdict'))) + ' == 1)'
     ),
-    proof:: query.column(
-      'clamp(' + perKpi(select.ofRollout(
-        '(' + proof + ' or label_replace(' + floorProof + ', "of", "floor", "kpi", ".*"))'
-      )) + ', 0, 1)'
-    ),
+    proof:: query.column('clamp(' + perKpi(last(
+      '(' + proof('kpi_evidence') + ' or label_replace(' + proof('kpi_floor_evidence') + ', "of", "floor", "kpi", ".*"))'
+    )) + ', 0, 1)'),
     stable:: query.column('max by (kpi, unit) (' + label(readable('stable'), 'unit', '%', std.split(percents, '|')) + ')'),
     canary:: query.column(perKpi(readable('canary'))),
-    change:: query.column(perKpi(judged('kpi_relative_change'))),
-    lower:: query.column(perKpi(judged('kpi_relative_change_lower'))),
-    upper:: query.column(perKpi(judged('kpi_relative_change_upper'))),
-    tolerance:: query.column(perKpi(judged('kpi_tolerance'))),
-    stableUnits:: query.column(perKpi(judged('kpi_units', ['role="stable"']))),
-    canaryUnits:: query.column(perKpi(judged('kpi_units', ['role="canary"']))),
-    evidence:: query.column(perKpi(judged('kpi_evidence'))),
-    threshold:: query.column(perKpi(judged('kpi_evidence_threshold'))),
+    change:: column('kpi_relative_change'),
+    lower:: column('kpi_relative_change_lower'),
+    upper:: column('kpi_relative_change_upper'),
+    tolerance:: column('kpi_tolerance'),
+    stableUnits:: column('kpi_units', ['role="stable"']),
+    canaryUnits:: column('kpi_units', ['role="canary"']),
+    evidence:: column('kpi_evidence'),
+    threshold:: column('kpi_evidence_threshold'),
 
     // The band that narrows while customers come, with the change that is tolerated.
-    band(kpi):: [
-      // Unbounded before there is enough to say: cut to what is worth drawing.
-      query.range('clamp_min(' + perKpi(judged('kpi_relative_change_lower', of(kpi))) + ', -' + kpi.cut + ')', 'lower bound', 'bound'),
-      query.range('clamp_max(' + perKpi(judged('kpi_relative_change_upper', of(kpi))) + ', ' + kpi.cut + ')', 'upper bound', 'band'),
-      query.range(perKpi(judged('kpi_relative_change', of(kpi))), 'estimate', 'canary'),
-      query.range(
-        (if kpi.worse == 'lower' then '-' else '') + perKpi(judged('kpi_tolerance', of(kpi))),
-        'tolerated',
-        'limit'
-      ),
-    ],
+    band(kpi)::
+      local change(name) = perKpi(judged(name, of(kpi)));
+      local estimate = change('kpi_relative_change');
+      // Bounds are far apart before there is enough to say: they are cut to what is worth drawing, and never so that
+      // the estimate lies outside.
+      local within(bound, side) = '(' + bound + '\n' + side + '\n' + estimate + ')\nor\n' + estimate + '\nor\n' + bound;
+      [
+        query.range(
+          within('clamp_min(' + change('kpi_relative_change_lower') + ', -' + kpi.cut + ')', '<'), 'lower bound', 'bound'
+        ),
+        query.range(
+          within('clamp_max(' + change('kpi_relative_change_upper') + ', ' + kpi.cut + ')', '>'), 'upper bound', 'band'
+        ),
+        query.range(estimate, 'estimate', 'canary'),
+        query.range((if kpi.worse == 'lower' then '-' else '') + change('kpi_tolerance'), 'tolerated', 'limit'),
+      ],
 
     // A KPI as published, over its trailing window, by version.
     trend(kpi)::

@@ -25,6 +25,8 @@ function(config)
       '6 * ' + harm_alert,
       '5 * ' + in_state('holding'),
       '4 * ' + some('blind'),
+      '4 * ' + while_running('max by (service) (' + select.own('blind') + ')'),
+      '4 * (' + in_state('phase|baking') + ' unless on (service) ' + select.own('database_up') + ' == 1)',
       '3 * ' + in_state('promoted'),
       '2 * ' + all_pass,
       '1 * ' + in_state('phase|baking'),
@@ -37,16 +39,23 @@ function(config)
       for i in std.range(0, std.length(config.states) - 1)
     ]), ''),
 
-    phase:: query.instant(select.own('rollout_phase') + ' and on (service) ' + in_state('phase|holding|baking'), ''),
+    phase:: query.instant('max by (service) (' + select.own('rollout_phase') + ') and on (service) ' + in_state('phase|holding|baking'), ''),
 
     timeLeft:: query.instant(
-      'clamp_min(' + select.own('rollout_phase_started_timestamp_seconds') + ' + '
-      + select.own('rollout_phase_duration_seconds') + ' - time(), 0) and on (service) '
+      'clamp_min(max by (service) (' + select.own('rollout_phase_started_timestamp_seconds') + ' + '
+      + select.own('rollout_phase_duration_seconds') + ') - time(), 0) and on (service) '
       + in_state('phase|holding|baking'), ''
     ),
 
     versions:: query.instant(
       'max by (stable, canary) (' + select.own('rollout_info', ['rollout="$rollout"']) + ')', '{{canary}} after {{stable}}'
+    ),
+
+    // What asked for a rollback; nothing when a person did.
+    cause:: query.instant(
+      'max by (why) (label_replace(label_replace(\n  last_over_time(ALERTS{service="$service", rollout="$rollout", '
+      + 'alertstate="firing", action="rollback"}[$__range]),\n  "why", "$1", "alertname", "Canary(.+)"), "why", "$1", "kpi", "(.+)"))',
+      '{{why}}'
     ),
 
     trafficNow:: query.instant('max(' + traffic('traffic_ratio') + ')', ''),

@@ -37,7 +37,7 @@ def rows_of(panel: dict[str, Any], server: Prometheus, chosen: dict[str, str]) -
     frames: list[list[Row]] = []
     for target in panel["targets"]:
         value = f"Value #{target['refId']}" if several else "Value"
-        asked = server.instant(expand(target["expr"], chosen))
+        asked = server.instant(expand(target["expr"], chosen | built_in(1, server.end - server.start, 1)))
         frames.append([{**series.labels, value: series.last} for series in asked])
     rows = _merge([frame for frame in frames if frame]) if several else [row for frame in frames for row in frame]
     for transformation in panel["transformations"]:

@@ -63,13 +63,14 @@ def graph(panel: dict[str, Any], all_series: list[Series], frame: Frame, marks: 
         share = (min(max(value, low - (high - low)), high + (high - low)) - low) / (high - low)
         return frame.floor - share * (frame.floor - frame.top)
 
-    parts = [_svg_open(frame), _clip(frame)]
+    clip = f"plot-{panel['id']}"
+    parts = [_svg_open(frame), _clip(frame, clip)]
     for tick in ticks:
         parts.append(f'<path d="M{frame.left} {y(tick):.1f}H{frame.width - 6}" stroke="{_GRID}"/>')
         label = unit_text(tick, defaults.get("unit", "none"), defaults.get("decimals"))
         parts.append(_label(frame.left - 6, y(tick) + 4, label, "end"))
     parts += _times(frame)
-    parts.append('<g clip-path="url(#plot)">')
+    parts.append(f'<g clip-path="url(#{clip})">')
     if defaults.get("custom", {}).get("thresholdsStyle", {}).get("mode") == "dashed":
         for step in Field(defaults).steps:
             if step["value"] is not None and low <= step["value"] <= high:
@@ -222,9 +223,11 @@ def _label(x: float, y: float, text: str, anchor: str, colour: str = _FAINT) -> 
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
 
 
-def _clip(frame: Frame) -> str:
+def _clip(frame: Frame, name: str) -> str:
     width, height = frame.width - frame.left - 6, frame.floor - frame.top
-    return f'<clipPath id="plot"><rect x="{frame.left}" y="{frame.top}" width="{width}" height="{height}"/></clipPath>'
+    return (
+        f'<clipPath id="{name}"><rect x="{frame.left}" y="{frame.top}" width="{width}" height="{height}"/></clipPath>'
+    )
 
 
 def _svg_open(frame: Frame) -> str:

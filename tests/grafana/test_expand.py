@@ -20,6 +20,11 @@ def test_a_longer_name_is_not_mistaken_for_a_shorter_one() -> None:
     assert expand("$__range_s $__range", values) == "3600 1h"
 
 
+def test_a_group_of_a_regular_expression_stays() -> None:
+    """`$1` in label_replace belongs to Prometheus."""
+    assert expand('label_replace(up, "a", "$1", "b", "(.+)")', {}) == 'label_replace(up, "a", "$1", "b", "(.+)")'
+
+
 def test_an_unknown_variable_is_refused() -> None:
     """A variable without a value never reaches Prometheus."""
     with pytest.raises(KeyError):

@@ -49,9 +49,8 @@ class Series:
     ) -> None:
         """A series of exporter or receiver; its labels are those of the contract."""
         expected = names.LABELS.get(name)
-        extra = {names.VERSION, "job", "instance"} if name == names.BUILD_INFO else set()
         assert expected is None or set(labels) == set(expected), f"{name} has {sorted(labels)}, expected {expected}"
-        assert expected is not None or name.startswith(names.SHOP_PREFIX) or set(labels) <= extra, f"{name}: {labels}"
+        assert expected is not None or name.startswith(names.SHOP_PREFIX) or not labels, f"{name}: {labels}"
         key = labels_of({names.SERVICE: self.service, **labels})
         self.add(name, key, self.times if times is None else times, values)
 

@@ -191,7 +191,7 @@ class Story(Series):
         self.own(names.NOTIFICATIONS_TOTAL, {names.OUTCOME: "sent"}, self._steps(steps | {self.proven: 2.0}))
         self.own(names.NOTIFICATIONS_TOTAL, {names.OUTCOME: "failed"}, self._steps({self.proven: 1.0}))
         self.histogram(names.CONVERGENCE_SECONDS, {}, self._steps(steps | {self.proven: 1.0}), 0.02)
-        self.own(names.BUILD_INFO, {names.VERSION: "0.1.0", "job": "canary-receiver", "instance": "127.0.0.1:9878"})
+        self._program("kpi-canary-receiver", "127.0.0.1:9878")
 
     def _marks(self) -> None:
         """When something last happened to the rollout."""
@@ -216,7 +216,13 @@ class Story(Series):
         for name in (names.RECONCILED_ROWS_TOTAL, names.CORRECTIONS_TOTAL):
             self.own(name, {names.EVENT: "payments"}, self._steps({12.0: 2}))
         self.histogram(names.REFRESH_DURATION_SECONDS, {}, np.cumsum(np.full_like(self.times, 5.0)), 0.01)
-        self.own(names.BUILD_INFO, {names.VERSION: "0.1.0", "job": "canary-exporter", "instance": "127.0.0.1:9877"})
+        self._program("kpi-canary-exporter", "127.0.0.1:9877")
+
+    def _program(self, job: str, instance: str) -> None:
+        """What a program says about itself, whatever service it works for."""
+        scraped = {"job": job, "instance": instance}
+        self.shops(names.BUILD_INFO, {names.VERSION: "0.1.0", **scraped}, 1.0)
+        self.shops(names.CONFIG_LAST_RELOAD_SUCCESSFUL, scraped, 1.0)
 
     def _alerts(self) -> None:
         """What Prometheus itself writes for the generated rules."""
