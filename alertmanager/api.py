@@ -47,7 +47,7 @@ class Receiver(Protocol):
 
 def routes(receiver: Receiver, authority: Callable[[], Authority]) -> list[web.RouteDef]:
     """All routes of the receiver."""
-    guarded = partial(_guarded, authority)
+    guarded = partial(guarded_by, authority)
     return [
         web.post(WEBHOOK_PATH, guarded(Role.WEBHOOK, partial(_webhook, receiver))),
         web.get("/api/metrics", partial(_metrics, receiver)),
@@ -63,12 +63,14 @@ def own_authentication() -> list[str]:
     return [WEBHOOK_PATH, *(f"{API_PREFIX}/{verb}" for verb in VERBS)]
 
 
-def _guarded(
+def guarded_by(
     authority: Callable[[], Authority], role: Role, handler: Callable[[web.Request], Awaitable[web.Response]]
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler, for those only who have a token of the role."""
+
     async def checked(request: web.Request) -> web.Response:
         if not authority().allows(role, request.headers.get("Authorization")):
-            return _fault(401, f"a bearer token of the {role.value} is needed", {"WWW-Authenticate": "Bearer"})
+            return fault(401, f"a bearer token of the {role.value} is needed", {"WWW-Authenticate": "Bearer"})
         return await handler(request)
 
     return checked
@@ -79,25 +81,25 @@ async def _webhook(receiver: Receiver, request: web.Request) -> web.Response:
     try:
         notification = parse(body)
     except PayloadError as error:
-        return _fault(400, str(error))
+        return fault(400, str(error))
     if not await receiver.notify(notification):
         # Alertmanager keeps what it could not deliver and sends it again: until the disk is back, it is our journal.
-        return _fault(503, "acting, but the journal cannot be written; send it again")
+        return fault(503, "acting, but the journal cannot be written; send it again")
     return web.json_response({"status": "accepted"}, status=202)
 
 
 async def _order(receiver: Receiver, verb: str, request: web.Request) -> web.Response:
     # Browsers send other types across sites without asking first.
     if request.content_type != "application/json":
-        return _fault(415, f"expected Content-Type application/json, found {request.content_type}")
+        return fault(415, f"expected Content-Type application/json, found {request.content_type}")
     try:
         entry = await receiver.submit(_read_order(verb, await request.read()))
     except PayloadError as error:
-        return _fault(400, str(error))
+        return fault(400, str(error))
     except RefusedError as error:
-        return _fault(409, str(error))
+        return fault(409, str(error))
     except JournalError as error:
-        return _fault(503, str(error))
+        return fault(503, str(error))
     return web.json_response(entry_data(entry))
 
 
@@ -141,7 +143,7 @@ async def _history(receiver: Receiver, request: web.Request) -> web.Response:
     try:
         entries = await receiver.history(request.query.get("rollout"))
     except CanaryError as error:
-        return _fault(503, str(error))
+        return fault(503, str(error))
     return web.json_response([entry_data(entry) for entry in entries])
 
 
@@ -149,7 +151,7 @@ async def _answer(work: Awaitable[dict[str, Any]]) -> web.Response:
     try:
         return web.json_response(await work)
     except CanaryError as error:
-        return _fault(503, str(error))
+        return fault(503, str(error))
 
 
 async def _openapi(_request: web.Request) -> web.Response:
@@ -157,5 +159,6 @@ async def _openapi(_request: web.Request) -> web.Response:
     return web.Response(text=text, content_type="application/json")
 
 
-def _fault(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+def fault(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer that says what is wrong."""
     return web.json_response({"error": text}, status=status, headers=headers)

@@ -27,6 +27,8 @@ class Outcome(StrEnum):
     """It does not say which rollout it is about, or none has been started."""
     OTHER_ROLLOUT = "other_rollout"
     OTHER_PHASE = "other_phase"
+    NO_EXPERIMENT = "no_experiment"
+    """It is about an experiment that the policy does not have."""
     BEFORE_START = "before_start"
     """It began to fire before the rollout did."""
     ENDED = "ended"

@@ -16,6 +16,9 @@ from alertmanager.advancer import Advancer
 from alertmanager.api import own_authentication, routes
 from alertmanager.authority import Authority
 from alertmanager.drill import DRILL_PATH, Drills, drill_routes
+from alertmanager.experimentapi import experiment_paths, experiment_routes
+from alertmanager.experiments import Experiments
+from alertmanager.fence import Outcome
 from alertmanager.guard import Guard
 from alertmanager.keeper import wanted_split
 from alertmanager.leader import FileLeader, Leader
@@ -38,6 +41,7 @@ from alertmanager.timers import Timers
 from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import Alert, Notification
 from alertmanager.worker import Worker
+from canary import experiments
 from canary.clock import Clock, SystemClock
 from canary.flags import Flags
 from canary.journal import Journal, journal_url
@@ -67,8 +71,10 @@ class Receiver:
         registry: CollectorRegistry,
         leader: Leader,
         clock: Clock,
+        trials: Experiments,
     ) -> None:
         self.policy = policy
+        self.trials = trials
         self.guard = Guard(journal, clock)
         self.leader = leader
         self.authority = Authority.of(policy)
@@ -115,7 +121,7 @@ class Receiver:
         )
         self._clock = clock
         self._log = Log("receiver")
-        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: (), lambda: self.authority)
+        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: trials.stopped, lambda: self.authority)
         self.drills = Drills(policy.service, self.guard, routers, process, registry)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -127,19 +133,25 @@ class Receiver:
             "advancer": self.advancer.run,
             "timers": self.timers.run,
             "outbox": self.outbox.run,
+            "experiments": self.trials.run,
             "reporter": self.reporter.run,
         }
 
     async def notify(self, notification: Notification) -> bool:
         """Decide and persist what Alertmanager asks for; False when something decided is not in the journal."""
         truncated = notification.truncated > 0
-        for action, outcome in await self.worker.take(notification.alerts, actor="alertmanager", truncated=truncated):
+        stops = [alert for alert in notification.alerts if alert.action == "stop"]
+        others = [alert for alert in notification.alerts if alert.action != "stop"]
+        for action, outcome in await self.worker.take(others, actor="alertmanager", truncated=truncated):
             self.metrics.alert(action, outcome.value)
+        outcomes = [await self.trials.take(alert, "alertmanager") for alert in stops]
+        for outcome in outcomes:
+            self.metrics.alert("stop", outcome.value)
         for alert in notification.alerts:
             self.drills.take(alert)
         if truncated:
             self.lookout.bell.ring()
-        return not self.guard.unwritten
+        return not self.guard.unwritten and Outcome.FAILED not in outcomes
 
     async def submit(self, order: Order) -> Entry:
         """Carry out a person's order.
@@ -275,7 +287,10 @@ class Receiver:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             leader = _leader(policy, clock)
             stack.push_async_callback(leader.close)
-            receiver = cls(policy, journal, session, registry, leader, clock)
+            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
+            trials = Experiments(policy, chain, clock)
+            await trials.begin()
+            receiver = cls(policy, journal, session, registry, leader, clock, trials)
             stack.callback(receiver.notifier.close)
             stack.push_async_callback(receiver.drills.close)
             await receiver.guard.refresh()
@@ -316,10 +331,11 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
             *drill_routes(lambda: receiver.drills, lambda: receiver.authority),
             *receiver.page.routes(),
             *receiver.ofrep.routes(),
+            *experiment_routes(receiver.trials, lambda: receiver.authority),
         ],
         reload=partial(receiver.reload, path),
         status=lambda: _landing(receiver),
-        open_paths=[*own_authentication(), DRILL_PATH, *receiver.ofrep.paths],
+        open_paths=[*own_authentication(), DRILL_PATH, *receiver.ofrep.paths, *experiment_paths(receiver.policy)],
         shutdown=receiver.page.close,
         max_body_bytes=receiver.policy.receiver.max_body,
     )

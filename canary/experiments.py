@@ -6,6 +6,7 @@ Kept in the rollout's journal as a chain of its own, so that receiver, exporter 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from canary.errors import RefusedError
 from canary.policy.model import Policy
@@ -81,6 +82,14 @@ def due(policy: Policy, trials: Mapping[str, Trial], *, at: datetime, actor: str
             yield Entry(name, Kind.STARTED, at, actor, "begun", {"weights": weights})
         elif known.running and dict(known.weights[-1].of) != weights:
             yield Entry(name, Kind.ADVANCED, at, actor, "weights changed", {"weights": weights})
+
+
+class Command(Protocol):
+    """What a person or an alert may ask of an experiment."""
+
+    def __call__(self, trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, reason: str) -> Entry:
+        """The entry to append; raises RefusedError when it does not fit."""
+        ...
 
 
 def stop(trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, reason: str) -> Entry:

@@ -33,7 +33,8 @@ OTHER: Final = "other"
 
 ROLES: Final = ("stable", "canary")
 VERDICTS: Final = ("pass", "fail", "hold", "blind")
-ACTIONS: Final = ("rollback", "advance", "hold", "none")
+ACTIONS: Final = ("rollback", "advance", "hold", "stop", "none")
+"""`stop` ends an experiment; the others are about the rollout."""
 STATES: Final = ("idle", "phase", "holding", "baking", "promoted", "rolling_back", "rolled_back", "failed")
 EVENTS: Final = ("start", "advance", "hold", "resume", "rollback", "promotion")
 """What happens to a rollout, as marked in dashboards by the time of its latest occurrence."""
