@@ -68,9 +68,8 @@ def open_session(url: URL, statement_timeout_seconds: float, timezone: str = "UT
     Raises:
         DatabaseUnavailableError: the driver that the URL names is not installed.
     """
-    asynchronous = url.get_driver_name() in _ASYNCHRONOUS
     try:
-        if asynchronous:
+        if url.get_driver_name() in _ASYNCHRONOUS:
             return AsyncSession(url, statement_timeout_seconds, timezone)
         return ThreadSession(url, statement_timeout_seconds, timezone)
     except (ImportError, SQLAlchemyError) as error:
@@ -193,12 +192,16 @@ class ThreadSession:
 
     async def _guarded(self, ask: Callable[[sa.Connection], T]) -> T:
         def work() -> T:
+            connection = self._connected()
             try:
-                return ask(self._connected())
+                return ask(connection)
             except sa.exc.DBAPIError as error:
                 if error.connection_invalidated:
                     self._drop()
                 raise
+            finally:
+                if self._connection is not None:
+                    connection.rollback()  # no transaction stays open between two questions
 
         loop = asyncio.get_running_loop()
         try:
@@ -211,7 +214,7 @@ class ThreadSession:
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
-            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = self._engine.connect()
             for statement in self._greetings:
                 with contextlib.suppress(sa.exc.OperationalError):
                     self._connection.execute(sa.text(statement))
