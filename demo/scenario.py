@@ -21,6 +21,7 @@ from demo.timeline import Moment
 
 WARM_UP_SECONDS = 6.0
 AFTERMATH_SECONDS = 3.0
+MESSAGE_PATIENCE_SECONDS = 20.0
 LOOK_SECONDS = 0.5
 RECENT_SECONDS = 10.0
 
@@ -84,7 +85,7 @@ class Story:
                     self._fault_at = self._clock.now()
                 await self._clock.sleep(LOOK_SECONDS)
                 rollout = await self._look()
-            await self._aftermath()
+            await self._aftermath(rollout)
         return rollout
 
     def _usual_seconds(self, fault_after: float | None) -> float:
@@ -94,10 +95,16 @@ class Story:
     def _age(self, rollout: Rollout) -> float:
         return (self._clock.now() - rollout.started_at).total_seconds()
 
-    async def _aftermath(self) -> None:
-        """Give the team's message and the last answers time to arrive."""
-        deadline = self._clock.monotonic() + AFTERMATH_SECONDS
-        while self._clock.monotonic() < deadline:
+    async def _aftermath(self, rollout: Rollout) -> None:
+        """Watch what customers meet afterwards, at least until the team has been told."""
+        began = self._clock.monotonic()
+        messages = self._stack.team.messages
+        decided_at = rollout.weights[-1].since
+        if rollout.state is State.PROMOTED and rollout.ended_at is not None:
+            decided_at = rollout.ended_at
+        while (passed := self._clock.monotonic() - began) < AFTERMATH_SECONDS or (
+            passed < MESSAGE_PATIENCE_SECONDS and not any(message.at >= decided_at for message in messages)
+        ):
             await self._clock.sleep(LOOK_SECONDS)
             await self._look()
 
