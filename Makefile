@@ -36,6 +36,10 @@ format: $(VENV)/.installed ## bring Python and jsonnet into the house's form
 golden: $(VENV)/.installed ## renew the committed output of the generators
 	@$(BIN)/python -m tests.support.golden
 
+preview: $(VENV)/.installed ## draw the Grafana dashboards with a demo's live data, as pages and pictures
+	@scripts/debian test
+	@$(BIN)/python -m scripts.preview $(ARGS)
+
 bench: $(VENV)/.installed ## run the benchmarks; figures go to bench/RESULTS.md
 	@scripts/debian bench
 	@scripts/bench

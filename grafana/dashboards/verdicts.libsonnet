@@ -61,7 +61,8 @@ local labels = ['kpi', 'verdict', 'unit', 'action'];
       description: 'What the orders say about each KPI. At a proof of 100% the canary is worse beyond doubt. When it is worse by more than is tolerated, that is harm, and what the last column names follows. Evidence and threshold are powers of ten. Shares are in percent. When the rollout is over, the last that was known stays.',
       empty: spec.empty,
       size: [24, std.max(5, std.length(config.kpis) + 3)],
-      sortBy: [{ displayName: 'Proof of being worse', desc: true }],
+      // By the alphabet blind, fail, hold and pass come as people need them.
+      sortBy: [{ displayName: 'Verdict', desc: false }],
       queries: [kpis.verdict] + [kpis[column[1]] for column in queries],
       transformations: [
         { id: 'merge', options: {} },

@@ -6,6 +6,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
+_COLOURS = 128
+
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
@@ -13,7 +17,7 @@ _FLAGS = (
 
 
 def take(html: Path, png: Path, width: int, height: int) -> None:
-    """Write the page's picture.
+    """Write the page's picture, over one that is there already.
 
     Raises:
         RuntimeError: Chromium is missing or took no picture.
@@ -21,12 +25,17 @@ def take(html: Path, png: Path, width: int, height: int) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         raise RuntimeError("chromium is not installed (Debian: apt-get install chromium); it takes the pictures")
+    png.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="canary-preview-") as profile:
         argv = [chromium, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
         argv += [f"--screenshot={png.resolve()}", html.resolve().as_uri()]
         result = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
     if not png.exists():
         raise RuntimeError(f"chromium took no picture of {html}: {result.stderr[-500:]}")
+    with Image.open(png) as picture:
+        # Few colours are used; a palette makes the file a third of its size.
+        small = picture.convert("RGB").quantize(_COLOURS)
+    small.save(png, optimize=True)
 
 
 def height_of(html: str) -> int:
