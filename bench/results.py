@@ -10,11 +10,16 @@ PATH = Path(__file__).parent / "RESULTS.md"
 _HEAD = "# What was measured\n\nEach section is written by the command that it names.\n"
 
 
+# Taken before a benchmark adds its own: on a busy machine, times say as much about the others.
+_LOAD_BEFORE = os.getloadavg()[0]
+
+
 def machine() -> str:
     """The machine in a few words: processor, cores, system, Python."""
     names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     processor = names[0] if names else platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    software = f"Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{processor}, {os.cpu_count()} cores, {software}, load average before {_LOAD_BEFORE:.1f}"
 
 
 def record(title: str, command: str, body: str) -> None:
