@@ -1,8 +1,10 @@
 """Keeps the exporter's knowledge fresh: reads the database in the background, makes a snapshot after each refresh."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from canary.clock import Clock
@@ -126,14 +128,29 @@ class Refresher:
     async def _look_around(self, now: float) -> None:
         """The schema and the replica's lag, now and then."""
         if now - self._schema_at >= _SCHEMA_SECONDS:
-            before = self.schema.problems
-            await self.schema.look()
             self._schema_at = now
+            before = self.schema.problems
+            with self._survivable("the schema cannot be looked at"):
+                await self.schema.look()
             if self.schema.problems != before:
                 self._log.warn("schema changed", problems="; ".join(self.schema.problems) or "none any more")
         if self.policy.database.replica is not None and now - self._replica_at >= _REPLICA_SECONDS:
-            self._lag = await replica_lag_seconds(self.session)
             self._replica_at = now
+            self._lag, known = math.inf, self._lag
+            with self._survivable("the replica's lag cannot be measured", told=known == math.inf):
+                self._lag = await replica_lag_seconds(self.session)
+
+    @contextmanager
+    def _survivable(self, what: str, *, told: bool = False) -> Iterator[None]:
+        """Count a database error and go on, unless the database is gone altogether."""
+        try:
+            yield
+        except DatabaseUnavailableError:
+            raise
+        except DatabaseError as error:
+            self._count(error)
+            if not told:
+                self._log.error(what, exception=error)
 
     def _rows_low(self, now: float) -> int:
         low = now - self.policy.database.window
@@ -188,13 +205,10 @@ class Refresher:
             self._log.info("counting the past", done=f"{self._filled_ratio():.0%}")
 
     async def _reconcile(self, now: float) -> Mapping[str, int]:
-        try:
-            return await self.reconciler.work(now)
-        except DatabaseUnavailableError:
-            raise
-        except DatabaseError as error:
-            self._count(error)
-            return {}
+        mended: Mapping[str, int] = {}
+        with self._survivable("the ledger cannot be compared"):
+            mended = await self.reconciler.work(now)
+        return mended
 
     async def _compute(self) -> None:
         """Join, count the window and judge, in a thread, at most for a share of the time."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from canary.clock import Clock
 from canary.database import order_url
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
@@ -22,7 +23,7 @@ def policy_for(url: str, base: Path | str = ".", **database: Any) -> Policy:
 
 
 @asynccontextmanager
-async def refresher_on(policy: Policy, clock: FakeClock, counters: Counters | None = None) -> AsyncIterator[Refresher]:
+async def refresher_on(policy: Policy, clock: Clock, counters: Counters | None = None) -> AsyncIterator[Refresher]:
     """A refresher whose connection is closed at the end."""
     url = order_url(policy, any_dialect=True)
     assert url is not None

@@ -18,15 +18,15 @@ from tests.support.processes import Program
 _READY_SECONDS = 30.0
 
 
-def _program(name: str) -> str:
-    """Debian keeps the server's programs by version; the newest is taken."""
+def program(name: str) -> str:
+    """One of the server's programs; Debian keeps them by version, the newest is taken."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
     path = str(found[-1]) if found else shutil.which(name)
     assert path, f"{name} is not installed (Debian: apt-get install postgresql)"
     return path
 
 
-def _unprivileged() -> list[str]:
+def unprivileged() -> list[str]:
     """What to put in front of a program so that it does not run as root."""
     if os.geteuid() != 0:
         return []
@@ -45,9 +45,7 @@ class Postgres:
         # Durability is not under test; without it a test run does not wait for disks.
         options = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1", f"-cunix_socket_directories={self._folder}"]
         options += ["-cfsync=off", "-cmax_connections=60", *(f"-c{setting}" for setting in settings)]
-        self._server = Program(
-            [*_unprivileged(), _program("postgres"), "-D", self._folder / "data", *options], self._log
-        )
+        self._server = Program([*unprivileged(), program("postgres"), "-D", self._folder / "data", *options], self._log)
 
     @property
     def _log(self) -> Path:
@@ -56,7 +54,7 @@ class Postgres:
     def __enter__(self) -> Self:
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")
-        argv = [*_unprivileged(), _program("initdb"), "-D", str(self._folder / "data"), "-A", "trust", "-U", "shop"]
+        argv = [*unprivileged(), program("initdb"), "-D", str(self._folder / "data"), "-A", "trust", "-U", "shop"]
         subprocess.run([*argv, "-E", "UTF8", "--locale=C", "--no-sync"], check=True, capture_output=True)
         self.start()
         return self
@@ -92,5 +90,5 @@ class Postgres:
         return self._sql("SELECT 1").returncode == 0
 
     def _sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
-        argv = [_program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop", "-d", "postgres"]
+        argv = [program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop", "-d", "postgres"]
         return subprocess.run([*argv, "-c", statement], check=False, capture_output=True)

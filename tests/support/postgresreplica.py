@@ -1,0 +1,58 @@
+"""A streaming replica of a test's PostgreSQL server."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.ports import free_port
+from tests.support.postgres import Postgres, program, unprivileged
+from tests.support.processes import Program
+
+_READY_SECONDS = 30.0
+
+
+class PostgresReplica:
+    """Follows *primary*, which needs `wal_level=replica`; `with` starts and ends it."""
+
+    def __init__(self, primary: Postgres) -> None:
+        self.port = free_port()
+        self._primary = primary
+        self._folder = Path(tempfile.mkdtemp(prefix="canary-pg-replica-"))
+        options = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1", f"-cunix_socket_directories={self._folder}"]
+        options += ["-cfsync=off", "-chot_standby=on", "-cwal_retrieve_retry_interval=100ms"]
+        argv: list[str | Path] = [*unprivileged(), program("postgres"), "-D", self._folder / "data", *options]
+        self._server = Program(argv, self._folder.with_suffix(".log"))
+
+    def __enter__(self) -> Self:
+        if unprivileged():
+            shutil.chown(self._folder, "postgres")
+        source = f"host=127.0.0.1 port={self._primary.port} user=shop"
+        argv = [*unprivileged(), program("pg_basebackup"), "-D", str(self._folder / "data"), "-d", source]
+        subprocess.run([*argv, "-R", "-X", "stream", "-c", "fast", "--no-sync"], check=True, capture_output=True)
+        self._server.launch()
+        deadline = time.monotonic() + _READY_SECONDS
+        while self.sql("SELECT 1").returncode != 0:
+            assert self._server.running, f"the replica ended: {self._server.log_tail()}"
+            assert time.monotonic() < deadline, f"the replica never became ready: {self._server.log_tail()}"
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.with_suffix(".log").unlink(missing_ok=True)
+
+    def url(self, primary_url: str) -> str:
+        """The address of the same database here."""
+        return primary_url.replace(f":{self._primary.port}/", f":{self.port}/")
+
+    def sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
+        """Execute a statement as the administrator."""
+        argv = [program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop", "-d", "postgres"]
+        return subprocess.run([*argv, "-c", statement], check=False, capture_output=True)
