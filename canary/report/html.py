@@ -26,19 +26,20 @@ img { max-width: 100%; height: auto; } figure { margin: 1rem 0; } figcaption { c
 
 def html_report(report: Report) -> str:
     """The whole file."""
+    return page(f"{report.rollout.canary}: {report.summary}", _parts(report), text.moment(report.made_at))
+
+
+def page(title: str, parts: Iterable[Markup], made_at: str) -> str:
+    """One HTML file that needs nothing from outside."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{report.rollout.canary}: {report.summary}"),
+        tag("title", title),
         tag("style", Markup(_STYLE)),
     )
-    body = tag(
-        "body",
-        tag("main", *_parts(report)),
-        tag("footer", tag("p", f"Made at {text.moment(report.made_at)} UTC by kpi-canary.", class_="quiet")),
-    )
-    return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+    footer = tag("footer", tag("p", f"Made at {made_at} UTC by kpi-canary.", class_="quiet"))
+    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", *parts), footer), lang="en") + "\n"
 
 
 def _parts(report: Report) -> Iterable[Markup]:
@@ -52,7 +53,7 @@ def _parts(report: Report) -> Iterable[Markup]:
         yield tag("ol", *(tag("li", line) for line in report.advice))
     yield tag("h2", "Traffic")
     if report.share:
-        yield _figure(share_plot(report), "The canary's share: grey as wanted, blue as read back from the routers.")
+        yield figure(share_plot(report), "The canary's share: grey as wanted, blue as read back from the routers.")
     rows = [
         (
             str(phase.number),
@@ -62,15 +63,15 @@ def _parts(report: Report) -> Iterable[Markup]:
         )
         for phase in report.phases
     ]
-    yield _table("Phases", ("Phase", "Share", "Began (UTC)", "Lasted"), rows)
+    yield table("Phases", ("Phase", "Share", "Began (UTC)", "Lasted"), rows)
     yield tag("h2", "KPIs")
-    yield _table("Canary against stable", text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
+    yield table("Canary against stable", text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
     yield from (_plotted(report, kpi) for kpi in report.kpis if kpi.change)
     yield tag("h2", "Alerts")
     alerts = [
         (one.name, one.action, text.moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts
     ]
-    yield _table("Alerts of this rollout", ("Alert", "Action", "Fired (UTC)", "For"), alerts)
+    yield table("Alerts of this rollout", ("Alert", "Action", "Fired (UTC)", "For"), alerts)
     yield tag("h2", "Decisions")
     yield tag(
         "ol",
@@ -90,16 +91,18 @@ def _parts(report: Report) -> Iterable[Markup]:
 
 def _plotted(report: Report, kpi: KpiStory) -> Markup:
     caption = f"{kpi.name.replace('_', ' ')}: change against stable with its confidence band; dashed: the tolerance."
-    return _figure(kpi_plot(report, kpi), caption)
+    return figure(kpi_plot(report, kpi), caption)
 
 
-def _figure(svg: str, caption: str) -> Markup:
+def figure(svg: str, caption: str) -> Markup:
+    """A picture with what it shows."""
     # As a picture of its own, so that the ids inside several of them cannot meet.
     source = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
     return tag("figure", tag("img", src=source, alt=caption), tag("figcaption", caption))
 
 
-def _table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+def table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """A table that scrolls by itself where it is too wide."""
     if not rows:
         return tag("p", "None.", class_="quiet")
     head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))

@@ -31,7 +31,7 @@ def kpi_plot(report: Report, kpi: KpiStory) -> str:
     seen = [100 * value for _, value in kpi.change] + [100 * (kpi.tolerance or 0)]
     reach = 1.5 * max(20.0, *(abs(value) for value in seen))
     axes.set_ylim(-reach, reach)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def share_plot(report: Report) -> str:
@@ -44,7 +44,7 @@ def share_plot(report: Report) -> str:
     axes.plot(_days(at for at, _ in report.share), [100 * value for _, value in report.share], color=_BLUE)
     axes.set_ylabel("share, %")
     axes.set_ylim(0, 105)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _canvas(report: Report) -> "tuple[Figure, Axes]":
@@ -75,7 +75,7 @@ def _day(moment: datetime) -> float:
     return moment.timestamp() / 86400
 
 
-def _svg(figure: "Figure") -> str:
+def svg_of(figure: "Figure") -> str:
     """The picture's text, the same for the same data."""
     import matplotlib as mpl
 

@@ -1,0 +1,114 @@
+"""`canary experiment`: where experiments stand, their report, and a person's stop or start."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from canary import experiments
+from canary.cli.options import config_file, output_format
+from canary.client import Client
+from canary.clock import SystemClock
+from canary.database import order_url
+from canary.errors import DatabaseUnavailableError, RefusedError
+from canary.journal import Journal
+from canary.policy import Policy, load_policy
+
+if TYPE_CHECKING:
+    from exporter.experimentreport import ExperimentReport
+
+
+@click.group("experiment")
+def command() -> None:
+    """Look at experiments, report on them, stop and start them."""
+
+
+@command.command()
+@config_file
+@output_format
+def status(config_file: str, output_format: str) -> None:
+    """Say which experiments run."""
+    found = asyncio.run(_status(load_policy(config_file)))
+    if output_format == "json":
+        click.echo(json.dumps(found, indent=2))
+        return
+    table = Table("experiment", "state", "since (UTC)", "weights", "why", box=None, pad_edge=False)
+    for one in found:
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in one["weights"].items())
+        since = str(one["stopped_at"] or one["started_at"])[:19].replace("T", " ")
+        table.add_row(one["name"], "running" if one["running"] else "stopped", since, weights, one["reason"])
+    Console().print(table)
+
+
+@command.command()
+@config_file
+@click.option("--format", "output_format", type=click.Choice(["html", "json"]), default="html", show_default=True)
+@click.option("--output", default="-", show_default=True, help="File to write; `-` prints.")
+def report(config_file: str, output_format: str, output: str) -> None:
+    """Write what each treatment does to each KPI, with its confidence band over time.
+
+    JSON has one object a line, an experiment each.
+    """
+    from exporter.experimentreport import as_html, as_json  # rooms are imported when they are needed
+
+    policy = load_policy(config_file)
+    reports = asyncio.run(_reports(policy))
+    if output_format == "html":
+        text = as_html(reports, policy.service)
+    else:
+        text = "".join(json.dumps(as_json(one)) + "\n" for one in reports)
+    if output == "-":
+        click.echo(text, nl=False)
+    else:
+        Path(output).write_text(text, encoding="utf-8")
+        click.echo(f"Wrote {output}")
+
+
+@command.command()
+@config_file
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; people will read it in the journal.")
+def stop(config_file: str, name: str, reason: str) -> None:
+    """Give everybody the control."""
+    asyncio.run(_order(load_policy(config_file), name, "stop", reason))
+    click.echo(f"experiment {name}: stopped; everybody gets the control")
+
+
+@command.command()
+@config_file
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; people will read it in the journal.")
+def start(config_file: str, name: str, reason: str) -> None:
+    """Begin a stopped experiment anew, with fresh evidence."""
+    asyncio.run(_order(load_policy(config_file), name, "start", reason))
+    click.echo(f"experiment {name}: begun anew")
+
+
+async def _status(policy: Policy) -> list[dict[str, Any]]:
+    async with Client.of(policy) as client:
+        found = await client.get("experiments")
+    assert isinstance(found, list)
+    return found
+
+
+async def _order(policy: Policy, name: str, verb: str, reason: str) -> None:
+    async with Client.of(policy) as client:
+        await client.order(f"experiments/{name}/{verb}", reason=reason)
+
+
+async def _reports(policy: Policy) -> "list[ExperimentReport]":
+    from exporter.experimentreport import experiment_reports  # rooms are imported when they are needed
+
+    url = order_url(policy, any_dialect=True)
+    if url is None:
+        raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
+    async with Journal.open(policy, experiments.CHAIN) as journal:
+        trials = experiments.fold(await journal.entries())
+    known = {name: trial for name, trial in trials.items() if name in policy.experiments}
+    if not known:
+        raise RefusedError("no experiment has begun; experiments begin when `canary receiver` starts")
+    return await experiment_reports(policy, url, known, SystemClock().now())
