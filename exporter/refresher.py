@@ -205,10 +205,9 @@ class Refresher:
             self._log.info("counting the past", done=f"{self._filled_ratio():.0%}")
 
     async def _reconcile(self, now: float) -> Mapping[str, int]:
-        mended: Mapping[str, int] = {}
         with self._survivable("the ledger cannot be compared"):
-            mended = await self.reconciler.work(now)
-        return mended
+            return await self.reconciler.work(now)
+        return {}
 
     async def _compute(self) -> None:
         """Join, count the window and judge, in a thread, at most for a share of the time."""

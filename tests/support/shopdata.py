@@ -103,6 +103,8 @@ class ShopData:
     async def create(self) -> None:
         """Empty tables."""
         async with self.engine.begin() as connection:
+            if self.engine.dialect.name == "sqlite":
+                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # so that nobody waits for readers
             await connection.run_sync(METADATA.drop_all)
             await connection.run_sync(METADATA.create_all)
 
