@@ -93,6 +93,8 @@ class Stack:
 
     async def _open(self) -> None:
         self.session = await self._exit.enter_async_context(aiohttp.ClientSession())
+        # First in, last out: the receiver, which may start the canary, has ended by then.
+        self._exit.push_async_callback(asyncio.to_thread, daemon.stop, self.places.file("canary.json"))
         self._exit.push_async_callback(self._processes.stop)
         with self._screen.step(
             f"policy: {self.settings.strategy.name} with its time compressed {self.settings.speed:g} times"
@@ -140,9 +142,8 @@ class Stack:
     async def _open_shop(self) -> None:
         description = self.places.file("canary.json")
         daemon.describe(description, self._shop(CANARY, "canary"), self.places.file("canary.log"))
-        self._exit.push_async_callback(asyncio.to_thread, daemon.stop, description)
         await self._processes.start("stable", self._shop(STABLE, "stable"))
-        await asyncio.to_thread(daemon.start, description)
+        daemon.start(description)  # not in a thread: an interruption would leave it behind, running and unknown
         await self._processes.ready("stable", f"{self.places.url('stable')}/-/healthy", self.session)
         await self._processes.answers("canary", f"{self.places.url('canary')}/-/healthy", self.session)
 

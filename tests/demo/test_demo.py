@@ -82,7 +82,8 @@ def test_a_healthy_canary_is_promoted_by_itself(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "number"), [("order database", signal.SIGTERM), ("HAProxy in front", signal.SIGINT)]
+    ("moment", "number"),
+    [("order database", signal.SIGTERM), ("canary generate", signal.SIGHUP), ("HAProxy in front", signal.SIGINT)],
 )
 def test_an_interrupted_demo_leaves_nothing_behind(folder: Path, moment: str, number: signal.Signals) -> None:
     """Ctrl-C or a termination in the middle, even repeated, ends every process and removes every file."""
@@ -91,7 +92,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(folder: Path, moment: str, nu
     for line in demo.stdout:
         if moment in line:
             break
-    time.sleep(0.2)
+    time.sleep(0.1)
     running = _left_behind(folder)
 
     demo.send_signal(number)
