@@ -13,7 +13,7 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
     jobs = [
         # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
         _job("kpi-canary-exporter", [signals.exporter_target], honor_labels=True),
-        _job("kpi-canary-receiver", [_address(policy.receiver.url)], honor_labels=True),
+        _job("kpi-canary-receiver", [_address(policy.receiver.url)], honor_labels=True, **_scheme(policy.receiver.url)),
     ]
     jobs += [
         _job(name, list(targets))
@@ -44,8 +44,8 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _job(name: str, targets: list[str], *, honor_labels: bool = False) -> dict[str, Any]:
-    job: dict[str, Any] = {"job_name": name}
+def _job(name: str, targets: list[str], *, honor_labels: bool = False, **more: str) -> dict[str, Any]:
+    job: dict[str, Any] = {"job_name": name, **more}
     if honor_labels:
         job["honor_labels"] = True
     return {**job, "static_configs": [{"targets": targets}]}
@@ -56,6 +56,10 @@ def _address(url: str) -> str:
     if parts.port:
         return parts.netloc.rpartition("@")[2]
     return f"{parts.hostname}:{443 if parts.scheme == 'https' else 80}"
+
+
+def _scheme(url: str) -> dict[str, str]:
+    return {"scheme": "https"} if urlsplit(url).scheme == "https" else {}
 
 
 def _path_prefix(url: str) -> dict[str, str]:

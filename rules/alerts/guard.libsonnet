@@ -122,7 +122,7 @@ function(config, series, build)
     ),
     if !m.watched.memory || !build.enabled(n.HIGH_MEMORY) then [] else blind(
       'memory',
-      missing(series.exprs[m.memory]),
+      missing(m.raw_memory),
       s.longWindow,
       'The memory of canary {{ $labels.canary }} cannot be seen',
       "Prometheus has no memory metrics of the canary's machine, so " + n.HIGH_MEMORY + ' cannot fire.',

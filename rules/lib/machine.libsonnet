@@ -17,6 +17,10 @@ function(config, read) {
     disk: !process,
   },
 
+  // Whether memory can be seen at all.
+  raw_memory:: if process then p.select('process_resident_memory_bytes', [s.processSelector])
+  else p.select('node_memory_MemAvailable_bytes', [s.nodeSelector]),
+
   exprs:: (if $.watched.memory then {
              [$.memory]: if process
              then 'max(' + p.select('process_resident_memory_bytes', [s.processSelector]) + ') / ' + s.memoryLimitBytes

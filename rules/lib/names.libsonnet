@@ -111,4 +111,9 @@
   DRILL_OVERDUE: 'CanaryDrillOverdue',
   WATCHDOG: 'CanaryWatchdog',
   PHASE_COMPLETE: 'CanaryPhaseComplete',
+  EXPERIMENT_HARM: 'CanaryExperimentHarm',
+  EXPERIMENT_WORSE: 'CanaryExperimentWorse',
+  EXPERIMENT_WINNER: 'CanaryExperimentWinner',
+  EXPERIMENT_MISMATCH: 'CanaryExperimentMismatch',
+  EXPERIMENT_BLIND: 'CanaryExperimentBlind',
 }

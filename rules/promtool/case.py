@@ -29,7 +29,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Test:
+class Trial:
     """One world and what is asked in it."""
 
     name: str

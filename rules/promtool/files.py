@@ -7,7 +7,7 @@ from canary.policy import Policy
 from canary.units import format_duration, parse_duration
 from rules.expressions import ALERTS, inputs
 from rules.promtool import guard, health, kpis, phases, ranges, technical
-from rules.promtool.case import Case, Rule, Test
+from rules.promtool.case import Case, Rule, Trial
 from rules.promtool.guard import without
 from rules.promtool.recipe import Change, Recipe, after, nothing, step_for
 from rules.promtool.render import render
@@ -17,7 +17,7 @@ from rules.promtool.world import World
 _MARGIN = 3
 
 
-def tests(policy: Policy, rules: Iterable[Rule]) -> list[Test]:
+def tests(policy: Policy, rules: Iterable[Rule]) -> list[Trial]:
     """Everything that is tested of these alert rules; recipes of one scene share their worlds."""
     rules = list(rules)
     alerts = [rule for rule in rules if "alert" in rule]
@@ -75,7 +75,7 @@ class _Scene:
         self._begin = math.ceil(window / step) + 1
         self._always = pairs[0][0].state == "always"
 
-    def tests(self) -> Iterator[Test]:
+    def tests(self) -> Iterator[Trial]:
         yield self._test("beyond", self._everyone("beyond"), self._firing("fires"))
         if self._always:
             return
@@ -97,7 +97,7 @@ class _Scene:
             )
         yield from self._single()
 
-    def _single(self) -> Iterator[Test]:
+    def _single(self) -> Iterator[Trial]:
         for recipe, rule in self._pairs:
             for kind, changes, fires in (("also", recipe.also, True), ("quiet", recipe.quiet, False)):
                 for name, change in changes.items():
@@ -138,7 +138,7 @@ class _Scene:
         """A scrape is missed just after the beginning; then everything that waits, waits anew."""
         return [self._case("missed", recipe, rule, self._when(rule) + 2, fires=True) for recipe, rule in self._pairs]
 
-    def _test(self, name: str, change: Change, cases: list[Case]) -> Test:
+    def _test(self, name: str, change: Change, cases: list[Case]) -> Trial:
         longest = max(self._when(rule) for _, rule in self._pairs)
         world = World(self._policy, step=self._step, begin=self._begin, count=longest + _MARGIN + 1)
         if self._pairs[0][0].state not in ("", "always", "phase"):
@@ -146,12 +146,12 @@ class _Scene:
         change(world)
         if self._read is not None:
             world.keep(self._read)
-        return Test(f"{self._name}: {name}", world, cases)
+        return Trial(f"{self._name}: {name}", world, cases)
 
 
 def test_files(policy: Policy, rules: Iterable[Rule], rule_files: list[str]) -> dict[str, str]:
     """promtool's test files by name; all tests of one file are evaluated at the same interval."""
-    by_step: dict[float, list[Test]] = {}
+    by_step: dict[float, list[Trial]] = {}
     for test in tests(policy, rules):
         by_step.setdefault(test.world.step, []).append(test)
     return {

@@ -1,7 +1,7 @@
 """Recipes for what makes the judgement untrustworthy; among them the companions that notice missing series."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from canary import names
 from canary.policy import Policy
@@ -100,11 +100,15 @@ def _signals(policy: Policy) -> Iterator[Recipe]:
 
     haproxy = signals.preset == "haproxy"
     durations = "haproxy_backend_total_time_average_seconds" if haproxy else f"{signals.duration}_bucket"
-    no_traffic = {"the canary has no traffic": after(without(requests_metric(policy)), lambda world: world.traffic(0))}
+    requests = requests_metric(policy)
+
+    def no_traffic(metric: str) -> Mapping[str, Change]:
+        return {"the canary has no traffic": after(without(metric), lambda world: world.traffic(0))}
+
     if enabled(names.HIGH_ERROR_RATE):
-        yield _blind("requests", without(requests_metric(policy)), quiet=no_traffic)
+        yield _blind("requests", without(requests), quiet=no_traffic(requests))
     if enabled(names.VERY_SLOW_RESPONSE):
-        yield _blind("response_time", without(durations))
+        yield _blind("response_time", without(durations), quiet=no_traffic(durations))
     if not haproxy and signals.connection_errors and enabled(names.DATABASE_CONNECTION_FAILURES):
         yield _blind("database_connections", without(signals.connection_errors))
     if enabled(names.HIGH_MEMORY) and (not signals.process_selector or signals.memory_limit is not None):

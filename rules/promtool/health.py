@@ -28,7 +28,7 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
         scene="after a rollback",
         alert=names.ROLLED_BACK,
         state="rolled_back",
-        beyond=_event("rollback", _DAY_SECONDS * (1 - NEAR)),
+        beyond=_event("rollback", _DAY_SECONDS),
         limit=_event("rollback", _DAY_SECONDS * (1 + NEAR)),
         inputs=(names.ROLLOUT_INFO,),
     )

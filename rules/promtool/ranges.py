@@ -47,7 +47,9 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
 
 def _is_exact(ratio: float, window: float) -> bool:
     """Whether Prometheus' rate() gives this ratio exactly; it multiplies the increase by the window's inverse."""
-    return round(ratio * window, 9) * (1 / window) == ratio and 1 - round((1 - ratio) * window, 9) * (1 / window) == ratio
+    return (
+        round(ratio * window, 9) * (1 / window) == ratio and 1 - round((1 - ratio) * window, 9) * (1 / window) == ratio
+    )
 
 
 def _share(what: str, limit: float, window: float) -> Recipe:

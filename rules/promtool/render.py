@@ -1,14 +1,14 @@
-"""Test files as text. Long, and of one shape, they are written line by line: PyYAML takes seconds for one."""
+"""Trial files as text. Long, and of one shape, they are written line by line: PyYAML takes seconds for one."""
 
 import json
 from collections.abc import Iterator
 
 from canary.units import format_duration
-from rules.promtool.case import Case, Test
+from rules.promtool.case import Case, Trial
 from rules.promtool.values import text
 
 
-def render(tests: list[Test], rule_files: list[str], step: float) -> str:
+def render(tests: list[Trial], rule_files: list[str], step: float) -> str:
     """One promtool test file; all its tests are evaluated every *step* seconds."""
     lines = [
         "rule_files:",
@@ -20,7 +20,7 @@ def render(tests: list[Test], rule_files: list[str], step: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _test(test: Test) -> Iterator[str]:
+def _test(test: Trial) -> Iterator[str]:
     yield f"  - name: {json.dumps(test.name)}"
     yield f"    interval: {format_duration(test.world.step)}"
     yield "    input_series:"

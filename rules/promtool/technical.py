@@ -8,10 +8,13 @@ from canary import names
 from canary.policy import Policy
 from rules.config import mixin_config
 from rules.promtool.recipe import Change, Recipe, after
-from rules.promtool.world import ENDPOINT, ROLLOUT_LABELS, World
+from rules.promtool.world import ENDPOINT, ROLLOUT, ROLLOUT_LABELS, World
 
 # How far beyond a limit, or short of it, a test goes.
 NEAR = 0.003
+
+# Wilson's bound is known exactly, and its smallest term moves it by little.
+NEARER = 0.0003
 
 
 def recipes(policy: Policy) -> Iterator[Recipe]:
@@ -131,8 +134,8 @@ class _Critical:
             state=self.state,
             window=window,
             coarse=span == "long",
-            beyond=bound(limit * (1 + NEAR)),
-            limit=bound(limit * (1 - NEAR)),
+            beyond=bound(limit * (1 + NEARER)),
+            limit=bound(limit * (1 - NEARER)),
             few=self._in(span, failing(minimum - 1, minimum - 1, window)),
             also={"just enough requests": self._in(span, failing(minimum, minimum, window))},
             quiet=too_young if span == "long" else {},
@@ -180,7 +183,7 @@ class _Critical:
         )
 
     def _memory(self) -> Recipe:
-        limit = self.policy.signals.critical.memory
+        limit, promoted = self.policy.signals.critical.memory, self.state == "promoted"
         return Recipe(
             scene=self._scene("short"),
             alert=names.HIGH_MEMORY,
@@ -188,8 +191,32 @@ class _Critical:
             state=self.state,
             beyond=lambda world: world.use("memory", limit + NEAR * (1 - limit)),
             limit=lambda world: world.use("memory", limit),
+            also=self._watched(limit) if promoted else {},
+            quiet=self._unwatched(limit) if promoted else {"the rollout is over": self._over(limit)},
             inputs=("node_memory_MemAvailable_bytes", "process_resident_memory_bytes"),
         )
+
+    def _watched(self, memory: float) -> Mapping[str, Change]:
+        return {"the last moment of the watch": self._promoted(memory, 1)}
+
+    def _unwatched(self, memory: float) -> Mapping[str, Change]:
+        return {"the watch is over": self._promoted(memory, 1 + NEAR)}
+
+    def _over(self, memory: float) -> Change:
+        """Too much memory is in use, but the rollout has ended."""
+        return after(
+            lambda world: world.use("memory", memory + NEAR * (1 - memory)), lambda world: world.state("failed")
+        )
+
+    def _promoted(self, memory: float, share: float) -> Change:
+        """Too much memory is in use when this share of the watch after the promotion is over."""
+
+        def change(world: World) -> None:
+            world.use("memory", memory + NEAR * (1 - memory))
+            ago = world.ago(share * self.policy.rollback.watch)
+            world.receiver(names.ROLLOUT_EVENT_TIMESTAMP_SECONDS, ago, rollout=ROLLOUT, event="promotion")
+
+        return change
 
 
 def _warning(policy: Policy) -> Iterator[Recipe]:

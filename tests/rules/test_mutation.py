@@ -1,0 +1,144 @@
+"""Nobody changes a threshold, a comparison or a duration of a generated rule without a promtool case that fails."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canary import names
+from canary.units import format_duration, parse_duration
+from canary.yamltext import dump
+from rules.expressions import ALERTS, inputs
+from rules.generate import rule_groups
+from rules.promtool import tests as promtool_tests
+from rules.promtool.case import Trial
+from rules.promtool.render import render
+from tests.support import golden
+from tests.support.processes import SEARCH_PATH
+
+Rule = Mapping[str, Any]
+
+_NUMBER = re.compile(r"(?<![\w.\[\"$:-])(\d+(?:\.\d+)?)(?![\w.\]\"%])")
+_COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)")
+_OTHER = {">": ">=", ">=": ">", "<": "<=", "<=": "<", "==": "!=", "!=": "=="}
+
+# Changes that change nothing: what stands in them only guards a division, or never binds with these numbers.
+_HARMLESS = (
+    re.compile(r"> 0\)"),  # a division by zero is NaN or infinite, and fails every comparison of a ratio
+    re.compile(r", 0\.5\)\)"),  # the lowest quantile, which is reached by a handful of requests only
+    re.compile(r", 0\)"),  # a variance is never negative but by rounding
+    re.compile(r"\b0 \*"),  # zeros for versions without errors
+    re.compile(r"^vector\(1\)$"),  # the heartbeat's value says nothing
+    re.compile(r"\{[^{}]*\}"),  # selectors have no thresholds
+    re.compile(r'"[^"]*"'),
+)
+
+# Two values of a bound that is worked out from square roots are never equal, so `>` and `>=` are the same there.
+_NEVER_EQUAL = re.compile(r"ratio_lower_increase\w+\{[^}]*\} >")
+
+# Not compared with anything: an alert only carries its value to people.
+_TOLD = {"version:http_request_duration_seconds:p95_rate1m"}
+
+# Where an alert is generated several times from the same lines (for each KPI, phase, state), one stands for all.
+_COPIES = (names.REASON, names.SCOPE, names.METRIC)
+
+
+def _alerts() -> list[Rule]:
+    groups = rule_groups(golden.policy("strategy"))["alerts"]["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+RULES = _alerts()
+TESTS = promtool_tests(golden.policy("strategy"), RULES)
+
+
+def _name(rule: Rule) -> str:
+    return "-".join(filter(None, [rule.get("alert") or rule["record"], *(rule["labels"].get(key) for key in _COPIES)]))
+
+
+ONE_OF_EACH = list({_name(rule): rule for rule in reversed(RULES) if rule.get("record") not in _TOLD}.values())
+
+
+@pytest.mark.parametrize("rule", ONE_OF_EACH, ids=_name)
+def test_no_change_of_a_rule_goes_unnoticed(rule: Rule, tmp_path: Path) -> None:
+    """Each comparison, each number and each `for` of a rule is held by at least one promtool case."""
+    changed = [{**rule, "expr": expression} for expression in _mutants(rule["expr"])]
+    changed += [{**rule, "for": duration} for duration in _durations(rule)]
+    tests = _tests_of(rule)
+
+    with ThreadPoolExecutor(2) as pool:
+        noticed = list(
+            pool.map(lambda pair: _noticed(rule, pair[1], tests, tmp_path / str(pair[0])), enumerate(changed))
+        )
+
+    survivors = [change for change, seen in zip(changed, noticed, strict=True) if not seen]
+    assert [f"{change['expr']} for {change.get('for', '0s')}" for change in survivors] == []
+
+
+def _mutants(expression: str) -> Iterator[str]:
+    """The expression with one comparison changed, or one number 5 % larger or smaller."""
+    for match in _COMPARISON.finditer(expression):
+        if not _harmless(expression, match) and not _compares_a_bound(expression, match):
+            yield expression[: match.start()] + _OTHER[match[0]] + expression[match.end() :]
+    for match in _NUMBER.finditer(expression):
+        if not _harmless(expression, match) and float(match[0]):
+            for factor in (0.95, 1.05):
+                changed = f"{float(match[0]) * factor:.12g}"
+                yield expression[: match.start()] + changed + expression[match.end() :]
+
+
+def _harmless(expression: str, match: re.Match[str]) -> bool:
+    return any(
+        found.start() <= match.start() < found.end() for pattern in _HARMLESS for found in pattern.finditer(expression)
+    )
+
+
+def _compares_a_bound(expression: str, match: re.Match[str]) -> bool:
+    return any(found.end() == match.end() for found in _NEVER_EQUAL.finditer(expression))
+
+
+def _durations(rule: Rule) -> Iterator[str]:
+    if "for" in rule:
+        seconds = parse_duration(rule["for"])
+        yield from (format_duration(seconds * 2), "0s")
+
+
+def _tests_of(rule: Rule) -> list[Trial]:
+    """The tests that are about a rule, or about alerts that read it."""
+    name = rule.get("record")
+    about = [one for one in RULES if "alert" in one and (one is rule or (name and name in inputs([one], RULES)))]
+    return [test for test in TESTS if any(case.rule is one for case in test.cases for one in about)]
+
+
+def _noticed(rule: Rule, changed: Rule, tests: list[Trial], folder: Path) -> bool:
+    folder.mkdir()
+    limits = [test for test in tests if test.name.endswith(("beyond", "at the limit"))]
+    quick = sorted(limits, key=lambda test: test.world.count)[:4]
+    return _fails(rule, changed, quick, folder) or _fails(rule, changed, tests, folder)
+
+
+def _fails(rule: Rule, changed: Rule, tests: list[Trial], folder: Path) -> bool:
+    asked = [case.rule for test in tests for case in test.cases]
+    needed = inputs(asked, RULES)
+    rules = [
+        changed if one is rule else one
+        for one in RULES
+        if one is rule or one in asked or one.get("record") in needed or (ALERTS in needed and _objects(one))
+    ]
+    (folder / "rules.yml").write_text(dump({"groups": [{"name": "canary", "rules": rules}]}))
+    files = []
+    for step in {test.world.step for test in tests}:
+        path = folder / f"{step}.yml"
+        path.write_text(render([test for test in tests if test.world.step == step], ["rules.yml"], step))
+        files.append(path)
+    argv = ["promtool", "test", "rules", *map(str, files)]
+    return subprocess.run(argv, check=False, capture_output=True, env={"PATH": SEARCH_PATH}).returncode != 0
+
+
+def _objects(rule: Rule) -> bool:
+    """Whether a rule is the one by which the tests object to an advance."""
+    return rule.get("alert") == names.SCHEMA_INCOMPATIBLE

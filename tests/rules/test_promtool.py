@@ -1,0 +1,103 @@
+"""The generated promtool tests: they pass, and leave no alert untested."""
+
+import dataclasses
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canary.policy import Policy
+from rules.generate import ALERTS_FILE, prometheus_files, rule_groups
+from rules.promtool import tests as promtool_tests
+from rules.promtool.case import Case
+from tests.support import golden
+from tests.support.processes import SEARCH_PATH
+
+# What each alert must be shown to do.
+_ALWAYS = {"fires", "before", "limit", "missed"}
+_OF_COUNTERS = {"reset", "few"}
+
+
+def _policy(kind: str) -> Policy:
+    if kind in golden.POLICIES:
+        return golden.policy(kind)
+    minimal = golden.policy("minimal")
+    return dataclasses.replace(minimal, signals=dataclasses.replace(minimal.signals, preset="haproxy"))
+
+
+def _alerts(policy: Policy) -> list[dict[str, Any]]:
+    return [rule for group in rule_groups(policy)["alerts"]["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("kind", ["strategy", "custom", "haproxy"])
+def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
+    """Every case of every test file holds, against the very rule files that Prometheus loads."""
+    for name, text in prometheus_files(_policy(kind)).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    files = sorted(str(path) for path in (tmp_path / "tests").iterdir())
+
+    outcome = subprocess.run(
+        ["promtool", "test", "rules", *files], check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH}
+    )
+
+    assert outcome.returncode == 0, (outcome.stdout + outcome.stderr)[-4000:]
+    assert outcome.stdout.count("SUCCESS") == len(files)
+
+
+@pytest.mark.parametrize("kind", ["strategy", "minimal", "custom", "haproxy"])
+def test_no_alert_lacks_its_cases(kind: str) -> None:
+    """Each alert rule fires, just does not, waits for its time, lives through a missed scrape and misses its series.
+
+    Those that look at counters also meet a reset, and too little traffic to say anything.
+    """
+    policy = _policy(kind)
+    rules = _alerts(policy)
+    cases: dict[str, list[Case]] = defaultdict(list)
+    for test in promtool_tests(policy, rules):
+        for case in test.cases:
+            cases[_identity(case.rule)].append(case)
+
+    for rule in rules:
+        if "alert" not in rule or rule["expr"] == "vector(1)":
+            continue
+        found = cases[_identity(rule)]
+        kinds = {case.kind for case in found}
+        assert kinds >= _ALWAYS, (rule["alert"], rule["labels"])
+        assert "absent" in kinds or all(not case.recipe.inputs for case in found), (rule["alert"], rule["labels"])
+        if any(case.recipe.few for case in found):
+            assert kinds >= _OF_COUNTERS, (rule["alert"], rule["labels"])
+
+
+def test_alerts_on_rates_meet_resets_and_little_traffic() -> None:
+    """Whatever takes a rate or an increase is tested with a counter reset."""
+    policy = golden.policy("strategy")
+    rules = _alerts(policy)
+    recorded = {rule["record"] for rule in rules if "record" in rule and "increase" in rule["record"]}
+    counting = {
+        _identity(rule)
+        for rule in rules
+        if "alert" in rule and ("increase(" in rule["expr"] or any(name in rule["expr"] for name in recorded))
+    }
+
+    reset = {
+        _identity(case.rule) for test in promtool_tests(policy, rules) for case in test.cases if case.kind == "reset"
+    }
+
+    assert counting
+    assert counting <= reset
+
+
+def test_they_name_the_rule_file_that_prometheus_loads() -> None:
+    """The tests are about the generated file itself, not about a copy."""
+    files = prometheus_files(golden.policy("minimal"))
+    tests = [text for name, text in files.items() if name.startswith("tests/")]
+
+    assert tests
+    assert all(text.startswith(f"rule_files:\n  - ../rules/{ALERTS_FILE}\n") for text in tests)
+
+
+def _identity(rule: Any) -> str:
+    return f"{rule['alert']} {sorted(rule['labels'].items())}"
