@@ -68,13 +68,14 @@ def load_web_config(path: Path) -> WebConfig:
         WebConfigError: with all faults, none of them quoting a value.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise WebConfigError(f"{path}: cannot be read ({type(error).__name__})") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
         raise WebConfigError(f"{path}:{line}: not YAML") from None  # the original quotes the file
+    data = {} if data is None else data
     faults = list(_faults(data))
     if faults:
         raise WebConfigError("\n".join(f"{path}: {fault}" for fault in faults))
