@@ -32,8 +32,12 @@ from exporter.table import Codes
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
 
-_CHUNK = 10
-"""Rollouts that one process replays at a time."""
+_FEW = 10
+"""So many rollouts are replayed sooner than another process has started."""
+_CHUNK = 50
+"""Rollouts that one process replays at a time, at most."""
+_DENSE = 0.2
+"""Rollouts that fill this much of the time from the first to the last are read at one go: a table may lack an index."""
 _STATEMENT_SECONDS = 60.0
 """A statement may take this long even where the exporter's may not: nobody waits for a verdict."""
 
@@ -150,11 +154,13 @@ def backtest(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> Itera
     Raises:
         DatabaseError: one of its kinds.
     """
-    chunks = [rollouts[start : start + _CHUNK] for start in range(0, len(rollouts), _CHUNK)]
-    if len(chunks) == 1:
+    processors = os.cpu_count() or 1
+    if len(rollouts) <= _FEW:
         yield from _replayed(policy, url, rollouts)
         return
-    workers = min(len(chunks), os.cpu_count() or 1)
+    size = math.ceil(len(rollouts) / (processors * math.ceil(len(rollouts) / (processors * _CHUNK))))
+    chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), size)]
+    workers = min(len(chunks), processors)
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for replays in pool.map(_replayed, itertools.repeat(policy), itertools.repeat(url), chunks):
             yield from replays
@@ -168,15 +174,20 @@ async def _replay_all(policy: Policy, url: URL, rollouts: Sequence[PastRollout])
     session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
     history = History(policy, session)
     try:
-        return [
-            replay(
-                policy,
-                rollout,
-                await history.between(rollout.started_at.timestamp(), rollout.ended_at.timestamp()),
-                history.versions,
-            )
-            for rollout in rollouts
-        ]
+        start = min(rollout.started_at.timestamp() for rollout in rollouts)
+        end = max(rollout.ended_at.timestamp() for rollout in rollouts)
+        filled = sum((rollout.ended_at - rollout.started_at).total_seconds() for rollout in rollouts)
+        dense = filled >= _DENSE * (end - start)
+        everything = await history.between(start, end) if dense else None
+        replays = []
+        for rollout in rollouts:
+            low, high = rollout.started_at.timestamp(), rollout.ended_at.timestamp()
+            if everything is not None:
+                orders = history.within(everything, low, high)
+            else:
+                orders = await history.between(low, high)
+            replays.append(replay(policy, rollout, orders, history.versions))
+        return replays
     finally:
         await session.close()
 

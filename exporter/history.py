@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from canary.policy.kpis import Conversion
 from canary.policy.model import Policy
 from exporter.connection import Session
@@ -13,8 +15,10 @@ from exporter.streams import Stream, streams_of
 from exporter.table import Codes, Table
 from exporter.zones import Zone
 
-_SPAN_SECONDS = 3600
-"""How much one statement reads."""
+_FIRST_SPAN_SECONDS = 3600
+"""How much the first statement reads; the others as much as brings about `_SPAN_ROWS`."""
+_LONGEST_SPAN_SECONDS = 30 * 86_400
+_SPAN_ROWS = 200_000
 _FARTHEST_OFFSET_SECONDS = 15 * 3600
 """SQLite: how far a text with an offset from UTC may lie from its moment, with an hour to spare."""
 
@@ -47,10 +51,8 @@ class History:
         policy = self.policy
         found: dict[str, dict[str, Table]] = {}
         for stream in self._streams:
-            event = policy.database.events[stream.event]
-            early = policy.database.window if event.currency is not None else 0.0
             late = policy.evidence.pending_timeout if stream.kind == "settled" else 0.0
-            table = await self._read(stream, low - early, high + late)
+            table = await self._read(stream, low - self._early_seconds(stream.event), high + late)
             found.setdefault(stream.event, {})[stream.kind] = table
         tables = {}
         for event_name, kinds in found.items():
@@ -59,17 +61,35 @@ class History:
             tables[event_name] = kinds["rows"] if "rows" in kinds else merged(*parts)
         return Orders(policy.database.events, tables)
 
+    def within(self, orders: Orders, low: float, high: float) -> Orders:
+        """Of rows that were read from a longer stretch, those that `between` would have read for a shorter one."""
+        late = self.policy.evidence.pending_timeout
+        tables = {}
+        for event, table in orders.tables.items():
+            settled = table.outcome != 0
+            wanted = (table.time >= low - self._early_seconds(event)) & (
+                table.time < high + np.where(settled, late, 0.0)
+            )
+            tables[event] = table.where(wanted)
+        return Orders(orders.events, tables)
+
+    def _early_seconds(self, event: str) -> float:
+        return self.policy.database.window if self.policy.database.events[event].currency is not None else 0.0
+
     async def _read(self, stream: Stream, low: float, high: float) -> Table:
         dialect = self.session.dialect
         zone = Zone(self.policy.database.timezone, dialect)
         first, last = int(zone.horizon(low, high)), int(zone.stored(high)) + 1
         tables = []
-        for start in range(first, last, _SPAN_SECONDS):
-            end = min(start + _SPAN_SECONDS, last)
+        start, span = first, _FIRST_SPAN_SECONDS
+        while start < last:
+            end = min(start + span, last)
             parameters = dialect.parameters(start, end, offset_seconds=await self._offset(stream))
             rows = await self.session.rows(stream.rows, parameters)
             table = Table.of(rows, len(stream.parents), self.versions, self.currencies)
             tables.append(table.shifted(zone.to_utc))
+            wanted = (end - start) * _SPAN_ROWS // max(1, len(rows))
+            start, span = end, max(_FIRST_SPAN_SECONDS, min(wanted, _LONGEST_SPAN_SECONDS))
         return Table.empty(len(stream.parents)).then(tables)
 
     async def _offset(self, stream: Stream) -> int:

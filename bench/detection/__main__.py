@@ -21,14 +21,14 @@ def main() -> None:
     full = parser.parse_args().full
     times, command = (5, "python -m bench.detection --full") if full else (1, "python -m bench.detection")
     began = time.monotonic()
-    results.record("Detection: one refresh", command, speed.measure())
     with ProcessPoolExecutor(os.cpu_count()) as pool:
+        cells = table.measure(pool, table.scenes(), times)
+        results.record("Detection: beside its peers", command, table.LEGEND + "\n\n" + table.markdown(cells))
+        plots.draw(cells)
+        results.record("Detection: healthy rollouts", command, whole.measure(pool, times))
         seeds = 500 * times
         results.record("Detection: Wald's bound", command, wald.markdown(wald.measure(pool, seeds), seeds))
-        results.record("Detection: healthy rollouts", command, whole.measure(pool, times))
-        cells = table.measure(pool, table.scenes(), times)
-    results.record("Detection: beside its peers", command, table.LEGEND + "\n\n" + table.markdown(cells))
-    plots.draw(cells)
+    results.record("Detection: one refresh", command, speed.measure())
     print(f"bench/detection took {time.monotonic() - began:.0f} s")
 
 

@@ -22,8 +22,8 @@ RULES: dict[str, Callable[[Scene, Traffic], Decision]] = {
 }
 RATES = (2.0, 20.0, 200.0, 2000.0, 20000.0)
 HARMS = (0.0, 0.05, 0.10, 0.20, 0.50)
-SEEDS = {2.0: 200, 20.0: 200, 200.0: 100, 2000.0: 50, 20000.0: 10}
-HEALTHY_FACTOR = 4
+SEEDS = {2.0: 100, 20.0: 100, 200.0: 60, 2000.0: 25, 20000.0: 5}
+HEALTHY_FACTOR = 3
 """Healthy rollouts are run this many times more often: alpha is small."""
 
 LEGEND = """Each cell: rollouts that were rolled back; for harmful canaries also the median minute, and the mean number

@@ -12,7 +12,9 @@ from bench.detection.shop import PHASES, START, SUCCESS_RATIO
 from exporter.evidence.judge import JudgePlan, Kind, KpiPlan, OutcomeRows, RolloutJudge, RolloutRows
 
 ALPHA = 0.01
-CONSTANT = ((40.0, 0.05),)
+CONSTANT_SHARE = 0.05
+LONGEST_RATIO = 15.0
+"""Rollouts at a constant share end when so many times the bound's units are expected to have come."""
 CASES = tuple((success, rate) for rate in (1000.0, 200.0) for success in (0.90, 0.85, 0.60))
 
 
@@ -56,8 +58,10 @@ def units_until_fail(task: tuple[float, float, tuple[tuple[float, float], ...], 
 def measure(pool: Executor, seeds: int) -> list[Ratio]:
     """All cases, at a constant 5 % and in the strategy's phases."""
     ratios = []
-    for name, phases in (("5 % throughout", CONSTANT), ("5 / 25 / 50 %", PHASES)):
+    for name in ("5 % throughout", "5 / 25 / 50 %"):
         for success, rate in CASES:
+            minutes = LONGEST_RATIO * bound(success) / (rate * CONSTANT_SHARE)
+            phases = PHASES if name == "5 / 25 / 50 %" else ((minutes, CONSTANT_SHARE),)
             tasks = [(success, rate, phases, seed) for seed in range(seeds)]
             units = np.asarray(list(pool.map(units_until_fail, tasks, chunksize=20)))
             found = units[np.isfinite(units)] / bound(success)

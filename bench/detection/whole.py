@@ -23,7 +23,7 @@ from exporter.evidence.judge import (
 )
 from exporter.judging import judge_plan
 
-SEEDS = {2.0: 800, 20.0: 800, 200.0: 500, 2000.0: 250, 20000.0: 50}
+SEEDS = {2.0: 300, 20.0: 300, 200.0: 250, 2000.0: 100, 20000.0: 15}
 END = START + 60 * sum(minutes for minutes, _ in PHASES)
 WEIGHTS = [
     (float(START + 60 * start), share)

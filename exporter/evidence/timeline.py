@@ -35,7 +35,13 @@ class Timeline:
 
     @classmethod
     def of(cls, origin: float, bucket_seconds: float, weights: Sequence[tuple[float, float]]) -> Timeline:
-        """Build from the weight history: `(time, the canary's share from then on)`, any order."""
+        """Build from the weight history: `(time, the canary's share from then on)`, at least one, any order.
+
+        Raises:
+            ValueError: there is no weight.
+        """
+        if not weights:
+            raise ValueError("weights: expected the canary's share since the rollout began, found none")
         changes: list[tuple[float, float]] = []
         for time, weight in sorted(weights):
             if not changes or changes[-1][1] != weight:
@@ -53,9 +59,9 @@ class Timeline:
         return next((segment.start for segment in self.segments if segment.weight >= 1.0), np.inf)
 
     def bucket(self, times: Floats) -> Ints:
-        """The bucket that each time falls into; a time that is nan falls into the last one there is."""
+        """The bucket of each time: the last there is for nan, the first for what came before the rollout."""
         index = np.floor((times - self.origin) / self.bucket_seconds)
-        buckets: Ints = np.nan_to_num(index, nan=_NEVER, posinf=_NEVER, neginf=-1.0).astype(np.int64)
+        buckets: Ints = np.clip(np.nan_to_num(index, nan=_NEVER), 0.0, _NEVER).astype(np.int64)
         return buckets
 
     def first_bucket_from(self, time: float) -> int:
