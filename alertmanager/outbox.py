@@ -21,7 +21,6 @@ from canary.rollout import Entry, Kind, Rollout, State, Step
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
-_IDLE_SECONDS = 5.0
 
 
 class Outbox:
@@ -61,7 +60,7 @@ class Outbox:
         """Try once to send everything that is due; gives the seconds after which to try again."""
         try:
             if not await self._leader.may_act() and not self._guard.unwritten:
-                return _IDLE_SECONDS
+                return self._policy.receiver.reconcile
             failed = await self._send_due()
         except RefusedError:
             return 0
@@ -72,7 +71,7 @@ class Outbox:
             self._backoff_seconds = min(self._backoff_seconds * 2, _LONGEST_BACKOFF_SECONDS)
             return self._backoff_seconds
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
-        return min(_IDLE_SECONDS, self._policy.receiver.reconcile)
+        return self._policy.receiver.reconcile
 
     async def _send_due(self) -> bool:
         rollout = self._guard.rollout
@@ -88,6 +87,7 @@ class Outbox:
         for entry in self.pending:
             if self._due(entry, rollout):
                 failed |= not await self._send(entry, rollout, told.get(entry.seq, frozenset()))
+        await self._confirm(rollout)
         return failed
 
     def _open(self, entry: Entry, told: Mapping[int, frozenset[str]]) -> bool:
@@ -132,11 +132,16 @@ class Outbox:
     async def _write(self, entry: Entry, targets: Sequence[str], *, expired: bool) -> None:
         data = {"entry": entry.seq, "targets": list(targets), "expired": expired}
         await self._append(entry.rollout, Kind.NOTIFIED, data)
+
+    async def _confirm(self, rollout: Rollout) -> None:
+        """The rollback's last step is done when everybody has been told of it."""
+        entries = await self._guard.entries(rollout.id)
+        rollbacks = [entry for entry in entries if entry.kind is Kind.ROLLBACK]
         current = self._guard.rollout
-        if entry.kind is Kind.ROLLBACK and current is not None and Step.NOTIFY not in current.steps:
-            told = _told(await self._guard.entries(entry.rollout)).get(entry.seq, frozenset())
-            if told >= set(self._notifier.targets):
-                await self._append(entry.rollout, Kind.STEP_DONE, {"step": Step.NOTIFY.value})
+        if not rollbacks or current is None or current.id != rollout.id or Step.NOTIFY in current.steps:
+            return
+        if self._due(rollbacks[-1], current) and not self._open(rollbacks[-1], _told(entries)):
+            await self._append(rollout.id, Kind.STEP_DONE, {"step": Step.NOTIFY.value})
 
     async def _append(self, rollout: str, kind: Kind, data: Mapping[str, object]) -> None:
         at: datetime = self._clock.now()

@@ -1,0 +1,161 @@
+"""The receiver is killed at every journal write and at every step; whatever the moment, it ends where it should."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from canary.client import Client
+from canary.errors import CanaryError
+from canary.rollout import Entry, Kind
+from canary.routers.base import Router
+from tests.support.chain import Chain, Places, chained
+from tests.support.crashing import Mortal
+from tests.support.haproxy import HAProxy
+from tests.support.receiver import Setting, Team, alert, payload, post, router_section
+
+_PATIENCE_SECONDS = 20.0
+_TWO_PHASES = [{"traffic": "5%", "duration": "300ms"}, {"traffic": "100%", "duration": "1h"}]
+
+Status = dict[str, Any]
+
+
+@pytest.fixture(params=["haproxy", "nginx"])
+def router(request: pytest.FixtureRequest) -> Any:
+    """A running front: the test runs once with HAProxy and once with nginx."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def lasting(tmp_path: Path, router: Any, told: dict[str, Any]) -> Setting:
+    """A policy whose first phase lasts for ever."""
+    phases = [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
+    return Setting(tmp_path / "receiver", [router_section(router)], {"notify": told, "phases": phases})
+
+
+async def live(
+    setting: Setting, receiver: Mortal, dies_at: int, act: Callable[[Status], Awaitable[bool]]
+) -> list[Entry]:
+    """A receiver's life from an empty journal, killed once at a point and started again; gives the journal.
+
+    *act* plays the person and Alertmanager: it is shown the status again and again, until it says that all is done.
+    """
+    for file in setting.folder.glob("state.db*"):
+        file.unlink()
+    for name in ("stops", "rollbacks.log"):
+        (setting.folder / name).unlink(missing_ok=True)
+    receiver.begin(dies_at)
+    died, done = False, False
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    async with Client.of(setting.policy) as client:
+        while not done:
+            assert asyncio.get_running_loop().time() < deadline, f"killed at point {dies_at}: no end"
+            if not receiver.alive():
+                receiver.begin()
+                died = True
+            with contextlib.suppress(CanaryError, aiohttp.ClientError):
+                done = await act(await client.get("status"))
+            await asyncio.sleep(0.02)
+    assert died or not dies_at, f"point {dies_at} was never reached"
+    entries = await setting.journal()
+    if not dies_at:
+        return entries
+    receiver.end()
+    return entries
+
+
+def told_once(entries: list[Entry], team: Team, kinds: set[Kind]) -> None:
+    """Every transition was confirmed exactly once, and its message arrived with its own key."""
+    confirmed = Counter(entry.data["entry"] for entry in entries if entry.kind is Kind.NOTIFIED)
+    for entry in entries:
+        if entry.kind in kinds:
+            assert confirmed[entry.seq] == 1, entry
+            key = f"[shop/{entry.rollout}/{entry.seq}]"
+            assert any(key in message["message"] for message in team.messages), key
+
+
+async def share(router: Router) -> float | None:
+    """The canary's share as the router has it."""
+    return (await router.read()).weight_ratio
+
+
+async def test_a_rollback_survives_a_kill_at_every_point(lasting: Setting, router: Any, team: Team) -> None:
+    """Killed before or after any effect of a rollback, it is completed after the restart: nothing lost, once each."""
+
+    async def act(now: Status) -> bool:
+        rollout = now["rollout"]
+        if rollout is None:
+            async with Client.of(lasting.policy) as client:
+                await client.order("start", canary="v2.0", stable="v1.0")
+        elif rollout["state"] == "phase" and now["settled"]:
+            await post(lasting, payload(alert("CanaryHighErrorRate", "rollback", rollout["id"])))
+        return bool(rollout) and rollout["state"] == "rolled_back" and {"notify", "log"} <= set(rollout["steps"])
+
+    with Mortal(lasting) as receiver:
+        await live(lasting, receiver, 0, act)
+        points = receiver.passed()
+        receiver.end()
+        assert points > 24, "the harness does not see the effects"
+        for point in range(1, points + 1):
+            team.messages.clear()
+            entries = await live(lasting, receiver, point, act)
+
+            kinds = Counter(entry.kind for entry in entries)
+            assert kinds[Kind.ROLLBACK] == kinds[Kind.ROLLED_BACK] == 1, f"killed at point {point}: {kinds}"
+            assert await share(router.router) == 0, f"killed at point {point}"
+            assert lasting.stopped() >= 1
+            assert len((lasting.folder / "rollbacks.log").read_text().splitlines()) == 1
+            told_once(entries, team, {Kind.STARTED, Kind.ROLLBACK})
+
+
+@pytest.fixture
+def places() -> Places:
+    """Where Prometheus and Alertmanager will listen."""
+    return Places()
+
+
+@pytest.fixture
+def advancing(tmp_path: Path, haproxy: HAProxy, told: dict[str, Any], places: Places) -> Setting:
+    """A policy whose first phase is over at once."""
+    changes = {"notify": told, "phases": _TWO_PHASES, "receiver": {**places.section(), "repeat": "10s"}}
+    return Setting(tmp_path / "receiver", [router_section(haproxy)], changes)
+
+
+@pytest.fixture
+async def chain(advancing: Setting, places: Places, tmp_path: Path) -> AsyncIterator[Chain]:
+    """A real Prometheus that shows every phase complete, and a real Alertmanager."""
+    async with chained(advancing, places, tmp_path) as running:
+        running.signals.complete = True
+        yield running
+
+
+async def test_an_advance_survives_a_kill_at_every_point(
+    advancing: Setting, haproxy: HAProxy, team: Team, chain: Chain
+) -> None:
+    """Killed before or after any effect of an advance, the next phase is reached after the restart, once."""
+
+    async def act(now: Status) -> bool:
+        rollout = now["rollout"]
+        if rollout is None:
+            async with Client.of(advancing.policy) as client:
+                await client.order("start", canary="v2.0", stable="v1.0")
+        return bool(rollout) and rollout["phase"] == 1 and now["settled"] and not now["untold"]
+
+    with Mortal(advancing) as receiver:
+        await live(advancing, receiver, 0, act)
+        points = receiver.passed()
+        receiver.end()
+        assert points > 12, "the harness does not see the effects"
+        for point in range(1, points + 1):
+            team.messages.clear()
+            entries = await live(advancing, receiver, point, act)
+
+            kinds = Counter(entry.kind for entry in entries)
+            assert kinds[Kind.ADVANCED] == 1, f"killed at point {point}: {kinds}"
+            assert await share(haproxy.router) == 1, f"killed at point {point}"
+            told_once(entries, team, {Kind.STARTED, Kind.ADVANCED})
