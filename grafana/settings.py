@@ -71,6 +71,7 @@ def _kpi(name: str, kpi: Kpi, policy: Policy) -> dict[str, Any]:
         "tolerance": format_ratio(kpi.tolerance),
         "shown": round(_SHOWN_TOLERANCES * kpi.tolerance, 6),
         "cut": f"{_CUT_TOLERANCES * kpi.tolerance:.6g}",
+        "cutText": format_ratio(min(1.0, _CUT_TOLERANCES * kpi.tolerance)),
         "currency": event is not None and event.currency is not None,
     }
 

@@ -47,6 +47,14 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
     graph("Exporter's errors", 'What went wrong while reading the order database, by class of error.', [guard.errors], 'No error has been counted', 'short', { draw: 'bars' }),
     graph('Rows put right', 'Rows that the hourly comparison of ledger and table mended, and corrections that lowered a count.', guard.mended, 'Nothing has been compared yet', 'short', { draw: 'bars' }),
     graph('History read', "Share of the order database's history that the exporter has counted since it started.", [guard.backfill], noExporter, 'percentunit', { min: 0, max: 1 }),
+    panels.stat({
+      title: 'Policy reloaded',
+      description: 'Whether exporter and receiver could read the policy when they last tried; a bad one leaves the old one in force.',
+      empty: noExporter,
+      size: [8, 7],
+      queries: [guard.reloaded],
+      mappings: words.upDown,
+    }),
   ],
 
   local receiver = [
@@ -73,14 +81,6 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
         renameByName: { job: 'Job', instance: 'Instance', version: 'Version' },
       } }],
       unit: 'none',
-    }),
-    panels.stat({
-      title: 'Policy reloaded',
-      description: 'Whether exporter and receiver could read the policy when they last tried; a bad one leaves the old one in force.',
-      empty: noExporter,
-      size: [8, 7],
-      queries: [guard.reloaded],
-      mappings: words.upDown,
     }),
   ],
 

@@ -118,7 +118,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
   local bands = [
     panels.timeseries({
       title: kpi.title + ': change against stable',
-      description: 'Estimate and bounds of the relative change, true at every moment at once; they narrow as customers come. Beyond ' + kpi.tolerance + ' in the bad direction (' + kpi.worse + ') is harm.' + kpi.note,
+      description: 'Estimate and bounds of the relative change, true at every moment at once; they narrow as customers come. Beyond ' + kpi.tolerance + ' in the bad direction (' + kpi.worse + ') is harm. What lies beyond ' + kpi.cutText + ' is cut off, for reading.' + kpi.note,
       empty: 'No evidence yet: the rollout has not begun, or the KPI has too few units',
       size: [8, 7],
       queries: kpis.band(kpi),

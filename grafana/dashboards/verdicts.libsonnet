@@ -58,7 +58,7 @@ local labels = ['kpi', 'verdict', 'unit', 'action'];
     local field(column) = if std.member(labels, column[1]) then column[1] else 'Value #' + letters[column[1]];
     panels.table({
       title: 'Verdict by KPI',
-      description: 'What the orders say about each KPI. At a proof of 100% the canary is worse beyond doubt. When it is worse by more than is tolerated, that is harm, and what the last column names follows. Evidence and threshold are powers of ten. Shares are in percent. When the rollout is over, the last that was known stays.',
+      description: 'What the orders say about each KPI. At a proof of 100% the canary is worse beyond doubt. When it is worse by more than is tolerated, that is harm, and what the last column names follows. Evidence and threshold are powers of ten. Shares are in percent. Stable and canary are plain values, in which customers who came a moment ago have not bought yet; the change compares customers of the same age. When the rollout is over, the last that was known stays.',
       empty: spec.empty,
       size: [24, std.max(5, std.length(config.kpis) + 3)],
       // By the alphabet blind, fail, hold and pass come as people need them.

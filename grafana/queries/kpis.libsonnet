@@ -48,17 +48,15 @@ function(config)
     // The band that narrows while customers come, with the change that is tolerated.
     band(kpi)::
       local change(name) = perKpi(judged(name, of(kpi)));
-      local estimate = change('kpi_relative_change');
-      // Bounds are far apart before there is enough to say: they are cut to what is worth drawing, and never so that
-      // the estimate lies outside.
+      local lowest(expr) = 'clamp_min(' + expr + ', -' + kpi.cut + ')';
+      local highest(expr) = 'clamp_max(' + expr + ', ' + kpi.cut + ')';
+      // Before there is enough to say, estimates jump and bounds are far apart. They are cut to what is worth drawing:
+      // an estimate on its good side only, bounds never so that the estimate lies outside.
+      local estimate = (if kpi.worse == 'lower' then highest else lowest)(change('kpi_relative_change'));
       local within(bound, side) = '(' + bound + '\n' + side + '\n' + estimate + ')\nor\n' + estimate + '\nor\n' + bound;
       [
-        query.range(
-          within('clamp_min(' + change('kpi_relative_change_lower') + ', -' + kpi.cut + ')', '<'), 'lower bound', 'bound'
-        ),
-        query.range(
-          within('clamp_max(' + change('kpi_relative_change_upper') + ', ' + kpi.cut + ')', '>'), 'upper bound', 'band'
-        ),
+        query.range(within(lowest(change('kpi_relative_change_lower')), '<'), 'lower bound', 'bound'),
+        query.range(within(highest(change('kpi_relative_change_upper')), '>'), 'upper bound', 'band'),
         query.range(estimate, 'estimate', 'canary'),
         query.range((if kpi.worse == 'lower' then '-' else '') + change('kpi_tolerance'), 'tolerated', 'limit'),
       ],
