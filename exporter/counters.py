@@ -38,6 +38,7 @@ class Counters:
     values: dict[Series, int] = field(default_factory=dict)
     corrections: dict[str, int] = field(default_factory=dict)
     _waiting: dict[Series, int] = field(default_factory=dict)
+    _currencies: dict[str, set[str]] = field(default_factory=dict)
 
     def follow(self, event: str, mapping: Event, totals: Mapping[Key, Tally], kept: Collection[str]) -> None:
         """Take over an event's totals; versions outside *kept* go to `other`."""
@@ -73,10 +74,15 @@ class Counters:
             yield Series(value_total(event), version, self._currency(event, key.currency)), tally.millionths
 
     def _currency(self, event: str, currency: str) -> str:
-        known = {series.label for series in self.values if series.metric == value_total(event)}
-        if currency in known or len(known - {names.OTHER}) < self.max_currencies:
-            return currency or names.OTHER
+        """The currency's label; the first ones that are seen keep theirs."""
+        known = self._currencies.setdefault(event, self._published_currencies(event))
+        if currency and (currency in known or len(known) < self.max_currencies):
+            known.add(currency)
+            return currency
         return names.OTHER
+
+    def _published_currencies(self, event: str) -> set[str]:
+        return {series.label for series in self.values if series.metric == value_total(event)} - {names.OTHER}
 
     def _raise(self, event: str, series: Series, amount: int) -> None:
         published = self.values.get(series, 0)
