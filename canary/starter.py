@@ -76,18 +76,38 @@ receiver:
   alertmanager: http://127.0.0.1:9093"""
 
 _NO_ROUTER = (
-    "# Without a router nothing can be rolled back; docs/routers-haproxy.md, docs/routers-nginx.md, docs/routers-other.md.\n"
+    "# Without a router nothing can be rolled back: docs/routers-haproxy.md, routers-nginx.md, routers-other.md.\n"
     "# router: {kind: haproxy}"
 )
 
+_UPSTREAMS = """\
+  sticky: cookie                     # who a customer is: the cookie `user_id`, set where it is missing
+  key: user_id
+  upstreams:                         # where the two versions listen
+    stable: ["127.0.0.1:8001"]
+    canary: ["127.0.0.1:8002"]"""
+
 _ROUTERS = {
-    "haproxy": "router:                          # docs/routers-haproxy.md\n  kind: haproxy\n"
-    "  sockets: [/run/haproxy/canary.sock]\n  map: /etc/haproxy/canary.map\n  sticky: cookie\n  key: user_id",
-    "nginx": "router:                          # docs/routers-nginx.md\n  kind: nginx\n"
-    "  directories: [/run/kpi-canary/nginx]\n  sticky: cookie\n  key: user_id",
-    "command": "router:                          # docs/routers-other.md\n  kind: command\n"
-    "  set: [/usr/local/bin/set-canary-share]    # gets the split as JSON on standard input\n"
-    '  read: [/usr/local/bin/get-canary-share]   # prints {"weight": 0.05}',
+    "haproxy": """\
+router:                              # docs/routers-haproxy.md
+  kind: haproxy
+  sockets: [/run/haproxy/canary.sock]
+  map: /etc/haproxy/canary.map
+  listen: "127.0.0.1:8080"
+"""
+    + _UPSTREAMS,
+    "nginx": """\
+router:                              # docs/routers-nginx.md
+  kind: nginx
+  directories: [/run/kpi-canary/nginx]
+  listen: "127.0.0.1:8080"
+"""
+    + _UPSTREAMS,
+    "command": """\
+router:                              # docs/routers-other.md
+  kind: command
+  set: [/usr/local/bin/set-canary-share]    # gets the split as JSON on standard input
+  read: [/usr/local/bin/get-canary-share]   # prints {"weight": 0.05}""",
 }
 
 

@@ -35,10 +35,12 @@ OFFLINE = ("rules",)
 """What needs neither a server nor this machine's secrets."""
 
 
-async def check_all(path: Path, generate: Generate, clock: Clock, parts: tuple[str, ...]) -> AsyncIterator[Finding]:
+async def check_all(
+    path: Path, generate: Generate, clock: Clock, parts: tuple[str, ...], *, tested: bool = False
+) -> AsyncIterator[Finding]:
     """Findings of the policy at *path* and then of *parts*, as soon as the ones before them are known.
 
-    A faulty policy ends it: what it names is not looked at.
+    With *tested*, the generated rules' own tests are run too. A faulty policy ends it: what it names is not looked at.
     """
     policy, findings = check_policy(path)
     for finding in findings:
@@ -48,7 +50,7 @@ async def check_all(path: Path, generate: Generate, clock: Clock, parts: tuple[s
     async with aiohttp.ClientSession() as http:
         running = {
             part: asyncio.create_task(look())
-            for part, look in _looks(policy, generate, http, clock).items()
+            for part, look in _looks(policy, generate, http, clock, tested).items()
             if part in parts
         }
         try:
@@ -81,7 +83,7 @@ def _looks(policy: Policy, generate: Generate, http: aiohttp.ClientSession, cloc
         "secrets": secrets,
         "state": lambda: check_state(policy),
         "database": lambda: check_database(policy),
-        "rules": lambda: check_rules(policy, generate),
+        "rules": lambda: check_rules(policy, generate, tested=tested),
         "prometheus": rules_of_prometheus,
         "alertmanager": lambda: check_alertmanager(policy, http),
         "receiver": lambda: check_receiver(policy, http),

@@ -26,7 +26,8 @@ _STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", 
 @click.option(
     "--only", multiple=True, type=click.Choice(PARTS), help="Look at this part only, besides the policy; repeatable."
 )
-def command(config_file: str, output_format: str, offline: bool, only: tuple[str, ...]) -> None:
+@click.option("--rule-tests", is_flag=True, help="Also run the generated promtool tests; takes up to a minute.")
+def command(config_file: str, output_format: str, offline: bool, only: tuple[str, ...], rule_tests: bool) -> None:
     """Validate the policy and everything it names: one line per finding, each with a remedy.
 
     Nothing is changed, no traffic is moved and nobody is notified.
@@ -34,7 +35,7 @@ def command(config_file: str, output_format: str, offline: bool, only: tuple[str
     Exit status: 0 all is well, 1 something failed, 2 wrong usage.
     """
     parts = only or (OFFLINE if offline else PARTS)
-    findings = asyncio.run(_findings(Path(config_file), parts, quiet=output_format == "json"))
+    findings = asyncio.run(_findings(Path(config_file), parts, rule_tests, quiet=output_format == "json"))
     failures = sum(finding.status is Status.FAILED for finding in findings)
     if output_format == "json":
         click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
@@ -44,11 +45,11 @@ def command(config_file: str, output_format: str, offline: bool, only: tuple[str
     sys.exit(1 if failures else 0)
 
 
-async def _findings(path: Path, parts: tuple[str, ...], *, quiet: bool) -> list[Finding]:
+async def _findings(path: Path, parts: tuple[str, ...], tested: bool, *, quiet: bool) -> list[Finding]:
     console = Console(quiet=quiet, highlight=False)
     findings = []
     with console.status("looking"):
-        async for finding in check_all(path, _generated, SystemClock(), parts):
+        async for finding in check_all(path, _generated, SystemClock(), parts, tested=tested):
             findings.append(finding)
             line = Text.assemble((f"{finding.status.value:<8}", _STYLES[finding.status]), " ", str(finding))
             console.print(line, soft_wrap=True)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from canary.check import Status
 from canary.check.database import check_database
+from canary.cli.generate import generated_files
 from canary.cli.init import command
 from canary.errors import CanaryError
 from canary.policy import load_policy
@@ -113,3 +114,18 @@ def test_a_policy_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 
     assert isinstance(result.exception, CanaryError)
     assert output.read_text(encoding="utf-8") == "mine\n"
+
+
+@pytest.mark.parametrize("router", ["haproxy", "nginx", "command", "none"])
+def test_every_choice_of_router_gives_a_valid_policy(
+    tmp_path: Path, database: Callable[[str], str], router: str
+) -> None:
+    """Whatever router is chosen, what is written loads and generates."""
+    output = tmp_path / "canary.yaml"
+    arguments = ["--database", database(MAKE), "--service", "shop", "--router", router, "--output", str(output)]
+
+    result = CliRunner().invoke(command, arguments)
+    files = generated_files(load_policy(output))
+
+    assert result.exit_code == 0, result.output
+    assert any(name.startswith("router/") for name in files) == (router in ("haproxy", "nginx"))
