@@ -70,7 +70,9 @@ async def _settled(part: str, task: Awaitable[list[Finding]]) -> list[Finding]:
         return [failed(part, str(error))]
 
 
-def _looks(policy: Policy, generate: Generate, http: aiohttp.ClientSession, clock: Clock) -> Mapping[str, Look]:
+def _looks(
+    policy: Policy, generate: Generate, http: aiohttp.ClientSession, clock: Clock, tested: bool
+) -> Mapping[str, Look]:
     prometheus = Prometheus(http, policy.receiver.prometheus)
 
     async def secrets() -> list[Finding]:
