@@ -23,6 +23,7 @@ local kpi = import 'lib/kpi.libsonnet';
       business: 'kpi-canary-business',
       infrastructure: 'kpi-canary-infrastructure',
       guard: 'kpi-canary-guard',
+      experiments: 'kpi-canary-experiments',
     },
 
     // z of Wilson's interval: alpha (1 %) split over the windows of a rollout. Also z^2/2, z^2/4 and z^2.
@@ -100,6 +101,10 @@ local kpi = import 'lib/kpi.libsonnet';
       // Empty without a read replica.
       replicaMaxLagSeconds: '',
     },
+
+    // Experiments that are judged: name, control, guarded (has guardrails), compared (has other metrics), and
+    // mismatchThreshold, log10 of treatments / alpha.
+    experiments: [],
 
     // Empty when drills are not asked for.
     drillMaxAgeSeconds: '',

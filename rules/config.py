@@ -9,6 +9,7 @@ from typing import Any
 
 from canary import names
 from canary.policy import Policy
+from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.model import Evidence
 from canary.policy.release import CommandRouter, Phase, UrlGate
@@ -74,6 +75,11 @@ def mixin_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "database": {
             "replicaMaxLagSeconds": number(policy.database.replica.max_lag) if policy.database.replica else "",
         },
+        "experiments": [
+            _experiment(name, experiment, policy.evidence)
+            for name, experiment in policy.experiments.items()
+            if experiment.enabled and (experiment.metrics or experiment.guardrails)
+        ],
         "drillMaxAgeSeconds": _optional(policy.receiver.drill_max_age),
         "alerts": {name: _override(override) for name, override in signals.alerts.items()},
     }
@@ -193,6 +199,18 @@ def _evidence(evidence: Evidence) -> dict[str, str]:
         "stalenessSeconds": number(evidence.staleness),
         "mismatch": number(evidence.mismatch),
         "mismatchThreshold": number(round(-math.log10(evidence.alpha), 6)),
+    }
+
+
+def _experiment(name: str, experiment: Experiment, evidence: Evidence) -> dict[str, Any]:
+    treatments = len(experiment.variants) - 1
+    return {
+        "name": name,
+        "control": experiment.control,
+        "guarded": bool(experiment.guardrails),
+        "compared": bool(set(experiment.metrics) - set(experiment.guardrails)),
+        # All treatments share alpha, as in the exporter's judgement.
+        "mismatchThreshold": number(round(-math.log10(evidence.alpha / treatments), 6)),
     }
 
 

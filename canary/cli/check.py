@@ -14,6 +14,7 @@ from canary.check.finding import Finding, Status
 from canary.check.run import OFFLINE, PARTS, check_all
 from canary.cli.options import config_file, output_format
 from canary.clock import SystemClock
+from canary.errors import GenerateError
 from canary.policy import Policy
 
 _STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", Status.FAILED: "bold red"}
@@ -58,5 +59,11 @@ async def _findings(path: Path, parts: tuple[str, ...], tested: bool, *, quiet: 
 
 def _generated(policy: Policy) -> Mapping[str, str]:
     from canary.cli.generate import generated_files
+    from rules.generate import rule_groups
+    from rules.lint import lint
 
+    files = rule_groups(policy)
+    problems = lint(policy, [group for file in files.values() for group in file["groups"]])
+    if problems:
+        raise GenerateError("\n".join(str(problem) for problem in problems))
     return generated_files(policy)

@@ -24,5 +24,8 @@ function(config) {
     $.rule(name, $.exprs[name])
     for name in
       [$.rollout.running, $.rollout.promoted, $.rollout.rolled_back] + $.technical.order + $.machine.order
-  ],
+  ] + (
+    if $.technical.by_endpoint then []
+    else [$.rule(name, $.technical.for_people[name]) for name in std.objectFields($.technical.for_people)]
+  ),
 }

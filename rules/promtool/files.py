@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from canary.policy import Policy
 from canary.units import format_duration, parse_duration
 from rules.expressions import ALERTS, inputs
-from rules.promtool import guard, health, kpis, phases, ranges, technical
+from rules.promtool import experiments, guard, health, kpis, phases, ranges, technical
 from rules.promtool.case import Case, Rule, Trial
 from rules.promtool.guard import without
 from rules.promtool.recipe import Change, Recipe, after, nothing, step_for
@@ -42,7 +42,7 @@ def _read_by(alerts: list[Rule], every: list[Rule]) -> set[str] | None:
 
 def recipes(policy: Policy) -> Iterator[Recipe]:
     """All recipes for a policy."""
-    for module in (technical, kpis, guard, ranges, health, phases):
+    for module in (technical, kpis, guard, ranges, experiments, health, phases):
         yield from module.recipes(policy)
 
 

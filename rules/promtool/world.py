@@ -117,12 +117,32 @@ class World:
         self.exporter(names.TRAFFIC_MISMATCH_EVIDENCE, 0.1)
         if self.policy.database.replica:
             self.exporter(names.REPLICA_LAG_SECONDS, 0.1)
+        for experiment in self.policy.experiments:
+            self._experiment(experiment)
         for name, kpi in self.policy.kpis.items():
             if kpi.judge == "evidence":
                 self.judgement(name)
             else:
                 self._counted(kpi)
             self._gauge(name, kpi)
+
+    def _experiment(self, name: str) -> None:
+        experiment = self.policy.experiments[name]
+        for variant in experiment.variants.keys() - {experiment.control}:
+            arm = {names.EXPERIMENT: name, names.VARIANT: variant}
+            self.exporter(names.EXPERIMENT_RUNNING, 1, **arm)
+            self.exporter(names.EXPERIMENT_MISMATCH_EVIDENCE, 0.1, **arm)
+            for kpi in {*experiment.metrics, *experiment.guardrails}:
+                self.trial(name, variant, kpi)
+
+    def trial(self, experiment: str, variant: str, kpi: str, *, verdict: str = "hold", better: float = 0) -> None:
+        """What the exporter says about one KPI of one treatment."""
+        labels = {names.EXPERIMENT: experiment, names.VARIANT: variant, names.KPI: kpi}
+        for known in names.VERDICTS:
+            self.exporter(names.EXPERIMENT_VERDICT, float(known == verdict), **labels, verdict=known)
+        guardrails = self.policy.experiments[experiment].guardrails
+        self.exporter(names.EXPERIMENT_GUARDRAIL, float(kpi in guardrails), **labels)
+        self.exporter(names.EXPERIMENT_BETTER, better, **labels)
 
     def _gauge(self, name: str, kpi: Conversion | Success | Mean) -> None:
         if isinstance(kpi, Mean):
