@@ -75,7 +75,7 @@ class Client:
                 asyncio.timeout(_TIMEOUT_SECONDS),
                 self._session.request(method, url, headers=self._headers, **options) as answer,
             ):
-                body = await answer.json(content_type=None)
+                body = await answer.json(content_type=None) if answer.content_type == "application/json" else None
         except TimeoutError as error:
             raise RemoteError(f"receiver {url}: expected an answer within {_TIMEOUT_SECONDS:g}s, found none") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from tests.support.crashing import Mortal
 from tests.support.haproxy import HAProxy
 from tests.support.receiver import Setting, Team, alert, payload, post, router_section
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 40.0
 _TWO_PHASES = [{"traffic": "5%", "duration": "300ms"}, {"traffic": "100%", "duration": "1h"}]
 
 Status = dict[str, Any]
@@ -51,15 +51,17 @@ async def live(
         (setting.folder / name).unlink(missing_ok=True)
     receiver.begin(dies_at)
     died, done = False, False
+    now: Status = {}
     deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
     async with Client.of(setting.policy) as client:
         while not done:
-            assert asyncio.get_running_loop().time() < deadline, f"killed at point {dies_at}: no end"
+            assert asyncio.get_running_loop().time() < deadline, f"killed at point {dies_at}: no end but {now}"
             if not receiver.alive():
                 receiver.begin()
                 died = True
             with contextlib.suppress(CanaryError, aiohttp.ClientError):
-                done = await act(await client.get("status"))
+                now = await client.get("status")
+                done = await act(now)
             await asyncio.sleep(0.02)
     assert died or not dies_at, f"point {dies_at} was never reached"
     entries = await setting.journal()

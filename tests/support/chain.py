@@ -16,7 +16,7 @@ from tests.support.prometheus import Prometheus
 from tests.support.receiver import SERVICE, Setting
 
 _PROMETHEUS = """\
-global: {{scrape_interval: 200ms, evaluation_interval: 200ms, scrape_timeout: 200ms}}
+global: {{scrape_interval: 500ms, evaluation_interval: 250ms, scrape_timeout: 500ms}}
 rule_files: ["{rules}"]
 alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager}"]}}]}}]}}
 scrape_configs:
