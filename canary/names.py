@@ -186,13 +186,19 @@ DRILL: Final = "CanaryDrill"
 DRILL_OVERDUE: Final = "CanaryDrillOverdue"
 WATCHDOG: Final = "CanaryWatchdog"
 PHASE_COMPLETE: Final = "CanaryPhaseComplete"
+EXPERIMENT_HARM: Final = "CanaryExperimentHarm"
+EXPERIMENT_WORSE: Final = "CanaryExperimentWorse"
+EXPERIMENT_WINNER: Final = "CanaryExperimentWinner"
+EXPERIMENT_MISMATCH: Final = "CanaryExperimentMismatch"
+EXPERIMENT_BLIND: Final = "CanaryExperimentBlind"
 
 ALERTS: Final = frozenset(
     {
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE, OUT_OF_RANGE,
         BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK,
-        EXPORTER_DOWN, RECEIVER_DOWN, DRILL, DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE,
+        EXPORTER_DOWN, RECEIVER_DOWN, DRILL, DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE,
+        EXPERIMENT_WINNER, EXPERIMENT_MISMATCH, EXPERIMENT_BLIND,
     }
 )  # fmt: skip
 """Every alert that may be generated."""
@@ -203,5 +209,6 @@ DASHBOARD_UIDS: Final = {
     "business": "kpi-canary-business",
     "infrastructure": "kpi-canary-infrastructure",
     "guard": "kpi-canary-guard",
+    "experiments": "kpi-canary-experiments",
 }
 """Grafana's stable ids of the dashboards, for links from alerts and between dashboards."""
