@@ -1,5 +1,6 @@
 """The whole chain on real parts: the demo as a person runs it."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,15 +25,32 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo with its temporary files in a folder; it is ended whatever the test does."""
+    with subprocess.Popen(
         [CANARY, "demo", *arguments],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            demo.send_signal(signal.SIGINT)
+
+
+def _says(demo: subprocess.Popen[str], words: str) -> str:
+    """Everything that a demo says up to the line with certain words."""
+    assert demo.stdout is not None
+    said = ""
+    for line in demo.stdout:
+        said += line
+        if words in line:
+            return said
+    raise AssertionError(f"the demo never said {words!r}:\n{said}")
 
 
 def _left_behind(folder: Path) -> list[str]:
@@ -52,18 +71,22 @@ def test_a_bad_canary_is_rolled_back_by_itself(folder: Path) -> None:
     """From the first bad payment to the last customer back on stable, every link of the chain does its part.
 
     The demo itself checks the end: rolled back by an alert, the router at 0 %, no late request, the process stopped,
-    the team told, nothing missing in the timeline.
+    the team told, nothing missing in the timeline. Kept up, everything can be looked at until Ctrl-C.
     """
-    demo = _demo(folder, "--speed", "60", "--seed", "3")
-
-    said, _ = demo.communicate()
+    with _demo(folder, "--speed", "60", "--seed", "3", "--keep") as demo:
+        said = _says(demo, "  policy ")
+        status = subprocess.run(
+            [str(CANARY), "status", "--json", "--config.file", said.split()[-1]], capture_output=True, check=True
+        )
+        demo.send_signal(signal.SIGINT)
+        said += demo.communicate()[0]
 
     assert demo.returncode == 0, said
-    moments = dict.fromkeys(re.findall(r"^ *([+-][\d.]+) +(.+?)  +[a-z' ]+$", said, re.MULTILINE | re.IGNORECASE))
-    order = [what for _, what in moments]
-    assert order.index("first bad payment") < order.index("rolled back"), said
+    moments = re.findall(r"^ *[+-][\d.]+ +(.+?)  +[a-z' ]+$", said, re.MULTILINE | re.IGNORECASE)
+    assert moments.index("first bad payment") < moments.index("rolled back"), said
     assert re.search(r"alert Canary\w+ fires", said), said
     assert re.search(r"\d+ customers were harmed", said), said
+    assert json.loads(status.stdout)["rollout"]["state"] == "rolled_back"
     assert _left_behind(folder) == []
     assert list(folder.iterdir()) == []
 
@@ -71,9 +94,8 @@ def test_a_bad_canary_is_rolled_back_by_itself(folder: Path) -> None:
 @pytest.mark.timeout(170)
 def test_a_healthy_canary_is_promoted_by_itself(folder: Path) -> None:
     """With nothing wrong, every phase comes to its end and the canary gets all customers."""
-    demo = _demo(folder, "--scenario", "healthy", "--speed", "120", "--seed", "4")
-
-    said, _ = demo.communicate()
+    with _demo(folder, "--scenario", "healthy", "--speed", "120", "--seed", "4") as demo:
+        said, _ = demo.communicate()
 
     assert demo.returncode == 0, said
     for share in ("25%", "50%", "100%"):
@@ -87,18 +109,14 @@ def test_a_healthy_canary_is_promoted_by_itself(folder: Path) -> None:
 )
 def test_an_interrupted_demo_leaves_nothing_behind(folder: Path, moment: str, number: signal.Signals) -> None:
     """Ctrl-C or a termination in the middle, even repeated, ends every process and removes every file."""
-    demo = _demo(folder)
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if moment in line:
-            break
-    time.sleep(0.1)
-    running = _left_behind(folder)
-
-    demo.send_signal(number)
-    time.sleep(0.05)
-    demo.send_signal(number)
-    demo.communicate()
+    with _demo(folder) as demo:
+        _says(demo, moment)
+        time.sleep(0.1)
+        running = _left_behind(folder)
+        demo.send_signal(number)
+        time.sleep(0.05)
+        demo.send_signal(number)
+        demo.communicate()
 
     assert demo.returncode == 130
     assert running
@@ -108,10 +126,8 @@ def test_an_interrupted_demo_leaves_nothing_behind(folder: Path, moment: str, nu
 
 def test_a_part_that_cannot_start_is_told_and_nothing_stays(folder: Path) -> None:
     """A demo that cannot run says why in one message, and ends what it had started."""
-    nowhere = "postgresql+asyncpg://shop@127.0.0.1:9/shop"
-
-    demo = _demo(folder, "--database", nowhere)
-    said, _ = demo.communicate()
+    with _demo(folder, "--database", "postgresql+asyncpg://shop@127.0.0.1:9/shop") as demo:
+        said, _ = demo.communicate()
 
     assert demo.returncode == 1
     assert "Traceback" not in said
