@@ -13,6 +13,8 @@
     kpis: error 'must provide kpis',
     // Kinds of rows in the order database that are counted.
     counters: error 'must provide counters',
+    // The policy's experiments: name, treatments, kpis.
+    experiments: error 'must provide experiments',
     // One text per phase, such as `2 of 4: 25%`.
     phases: error 'must provide phases',
     // The shop's own series: names, labels, selectors, limits.

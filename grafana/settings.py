@@ -31,6 +31,14 @@ def settings(policy: Policy) -> dict[str, Any]:
             for event in policy.database.events
         ],
         "revenue": policy.database.events["orders"].value is not None if "orders" in policy.database.events else False,
+        "experiments": [
+            {
+                "name": name,
+                "treatments": [variant for variant in experiment.variants if variant != experiment.control],
+                "kpis": [*experiment.metrics, *experiment.guardrails],
+            }
+            for name, experiment in policy.experiments.items()
+        ],
         "phases": [
             f"{position} of {len(policy.phases)} ({format_ratio(phase.traffic)})"
             for position, phase in enumerate(policy.phases, start=1)

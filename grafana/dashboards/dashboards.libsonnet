@@ -1,4 +1,5 @@
 (import 'rollout.libsonnet') +
 (import 'business.libsonnet') +
 (import 'infrastructure.libsonnet') +
-(import 'guard.libsonnet')
+(import 'guard.libsonnet') +
+(import 'experiments.libsonnet')

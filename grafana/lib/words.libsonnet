@@ -56,6 +56,12 @@ local word(index, text, colour) = { index: index, text: text, color: colour };
     '1': word(1, '✔ yes', colours.good),
   }),
 
+  // A no that is no fault.
+  noYes:: mapping({
+    '0': word(0, '–', colours.neutral),
+    '1': word(1, 'yes', colours.good),
+  }),
+
   // KPI names as people say them.
   kpis(list):: mapping({ [list[i].name]: { index: i, text: list[i].title } for i in std.range(0, std.length(list) - 1) }),
 }

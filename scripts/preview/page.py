@@ -109,7 +109,11 @@ def _stat(panel: dict[str, Any], server: Prometheus, chosen: dict[str, str], mar
             shown = replace(shown, text=one.name)
         share = size[0] / len(series)
         font = min(60, share / max(4, len(shown.text)) * 1.55, size[1] * 0.55)
-        name = f"<small>{escape(one.name)}</small>" if len(series) > 1 else ""
+        name = (
+            f"<small>{escape(one.name)}</small>"
+            if len(series) > 1 or panel["options"]["textMode"] == "value_and_name"
+            else ""
+        )
         background = panel["options"]["colorMode"] == "background"
         look = f"background:{shown.colour};color:{_contrast(shown.colour)}" if background else f"color:{shown.colour}"
         values.append(f'<div style="{look};font-size:{font:.0f}px">{name}{escape(shown.text)}</div>')

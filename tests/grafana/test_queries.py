@@ -31,7 +31,9 @@ def _targets(dashboard: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{panel['title']}, query {target['refId']}", target
 
 
-@pytest.mark.parametrize("name", ["canary-rollout", "canary-business", "canary-infrastructure", "canary-guard"])
+@pytest.mark.parametrize(
+    "name", ["canary-rollout", "canary-business", "canary-infrastructure", "canary-guard", "canary-experiments"]
+)
 def test_every_query_of_a_panel_finds_data(
     name: str, dashboards: dict[str, dict[str, Any]], prometheus: Prometheus, story: Story, policy: Policy
 ) -> None:

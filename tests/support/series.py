@@ -12,6 +12,7 @@ from canary import names
 Values = npt.NDArray[np.float64]
 Labels = tuple[tuple[str, str], ...]
 
+STEP_SECONDS = 5
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, math.inf)
 
 

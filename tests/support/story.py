@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from canary import names
-from tests.support.series import Series, Values, labels_of
+from tests.support.series import STEP_SECONDS, Series, Values, labels_of
+from tests.support.surroundings import experiment, machine
 
-STEP_SECONDS = 5
 DAY_SECONDS = 86_400
 STABLE = "v1.0"
 CANARY = "v2.0"
@@ -45,11 +45,12 @@ class Story(Series):
         counts = {role: self._shop(role) for role in names.ROLES}
         self._day_before()
         self._judgement(counts)
+        experiment(self, self._minute)
         self._receiver()
         self._exporter()
         self._alerts()
         self._signals()
-        self._machine()
+        machine(self, self._minute, self._steps({self.proven: 1.0}))
 
     def at(self, minute: float) -> float:
         """The time of a minute of the story, in seconds since the epoch."""
@@ -267,24 +268,6 @@ class Story(Series):
                 self.histogram("http_request_duration_seconds", labels, done, _DURATION_SCALE_SECONDS[version])
             trouble = {FAULT + 1.0: 2.0} if version == CANARY else {}
             self.shops("database_connection_errors_total", {"version": version, "job": "shop"}, self._steps(trouble))
-
-    def _machine(self) -> None:
-        node = {"job": "node", "instance": "10.0.1.20:9100"}
-        busy = 0.35 + 0.1 * np.sin(self._minute / 5)
-        self.shops("node_cpu_seconds_total", node | {"mode": "idle", "cpu": "0"}, np.cumsum((1 - busy) * STEP_SECONDS))
-        self.shops("node_memory_MemTotal_bytes", node, np.full_like(busy, 8e9))
-        self.shops("node_memory_MemAvailable_bytes", node, 8e9 * (0.55 - busy / 5))
-        disk = node | {"mountpoint": "/", "fstype": "ext4"}
-        self.shops("node_filesystem_size_bytes", disk, np.full_like(busy, 4e10))
-        self.shops("node_filesystem_avail_bytes", disk, 2.2e10 - self._minute * 1e7)
-        for version, port in ((STABLE, 5000), (CANARY, 5001)):
-            process = {"job": "shop", "instance": f"10.0.1.20:{port}", "version": version}
-            self.shops("process_cpu_seconds_total", process, np.cumsum(busy * 0.4 * STEP_SECONDS))
-            self.shops("process_resident_memory_bytes", process, 9e7 + 1e5 * self._minute)
-            self.shops("process_open_fds", process, 40 + 5 * busy)
-            self.shops("process_max_fds", process, np.full_like(busy, 1024.0))
-        failed = self._steps({self.proven: 1.0})
-        self.shops("alertmanager_notifications_failed_total", {"integration": "webhook"}, failed)
 
 
 _KPIS = {
