@@ -6,14 +6,14 @@ from typing import Any
 import yaml
 from sqlalchemy.engine import make_url
 
-from canary.policy.model import Evidence
-from canary.policy.signals import Critical, Info, Signals, Warn
-from canary.units import format_duration, parse_duration
+from canary.policy import Policy, load_policy
+from canary.units import format_duration, format_ratio
 from demo import daemon
 from demo.places import Places
 from demo.shop import VISITOR_COOKIE
 
-_TOKENS = {"token_file": "webhook-token", "operator_token_file": "operator-token"}
+NOTIFY_URLS = "notify-urls"
+TOKENS = {"token_file": "webhook-token", "operator_token_file": "operator-token"}
 SCRAPE_SECONDS = 1.0
 
 # A window must hold a few scrapes, however fast the demo runs.
@@ -29,64 +29,94 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
     """The repository's policy as data, every number kept, places replaced and waiting times divided by *speed*.
 
     Intervals at which something is looked at become short but are not divided: a scrape takes what it takes.
+
+    Raises:
+        PolicyError: the policy has faults.
     """
-    policy: dict[str, Any] = yaml.safe_load(strategy.read_text(encoding="utf-8"))
-    policy["phases"] = [_phase(phase, speed) for phase in policy["phases"]]
-    policy["signals"] = _signals(policy.get("signals", {}), places, speed)
-    policy["state"] = {**policy.get("state", {}), "url": f"sqlite:///{places.file('state.db')}"}
-    policy["state"]["rollback_log"] = str(places.file("canary-rollbacks.log"))
-    policy["state"]["reports"] = str(places.file("reports"))
-    policy["database"] = _database(policy["database"], places, database, speed)
-    policy["router"] = _router(places)
-    policy["process"] = {"kind": "command", "drain": "1s", **daemon.commands(places.file("canary.json"))}
-    policy["receiver"] = {
-        **policy["receiver"],
-        **{key: str(places.file(name)) for key, name in _TOKENS.items()},
-        "url": places.url("receiver"),
-        "prometheus": places.url("prometheus"),
-        "alertmanager": places.url("alertmanager"),
-        "poll": "1s",
-        "reconcile": "1s",
+    checked = load_policy(strategy)
+    written: dict[str, Any] = yaml.safe_load(strategy.read_text(encoding="utf-8"))
+
+    def section(name: str) -> dict[str, Any]:
+        # The demo has secrets and addresses of its own; a `url_env` left over would win over its `url`.
+        return {key: value for key, value in written.get(name, {}).items() if not key.endswith(("_env", "_file"))}
+
+    return {
+        **written,
+        "phases": _phases(written, checked, speed),
+        "signals": {**section("signals"), **_signals(checked, section("signals"), places, speed)},
+        "state": {
+            **section("state"),
+            "url": f"sqlite:///{places.file('state.db')}",
+            "rollback_log": str(places.file("canary-rollbacks.log")),
+            "reports": str(places.file("reports")),
+        },
+        "database": {
+            **{key: value for key, value in section("database").items() if key != "url"},
+            "window": compressed(checked.database.window, speed, 60),
+            "url_file": str(_database_url(places, database)),
+        },
+        "router": _router(places),
+        "process": {"kind": "command", "drain": "1s", **daemon.commands(places.file("canary.json"))},
+        "receiver": {
+            **section("receiver"),
+            **{key: str(places.file(name)) for key, name in TOKENS.items()},
+            "url": places.url("receiver"),
+            "prometheus": places.url("prometheus"),
+            "alertmanager": places.url("alertmanager"),
+            "poll": "1s",
+            "reconcile": "1s",
+        },
+        "notify": {**section("notify"), "urls_file": str(places.file(NOTIFY_URLS))},
+        "evidence": {
+            **section("evidence"),
+            "pending_timeout": compressed(checked.evidence.pending_timeout, speed, 15),
+        },
     }
-    policy["notify"] = {**policy["notify"], "urls_file": str(places.file("notify-urls"))}
-    patience = policy["evidence"].get("pending_timeout", format_duration(Evidence().pending_timeout))
-    policy["evidence"]["pending_timeout"] = compressed(parse_duration(patience), speed, 15)
-    return policy
 
 
-def _phase(phase: dict[str, Any], speed: float) -> dict[str, Any]:
-    return {**phase, "duration": compressed(parse_duration(phase["duration"]), speed)}
+def _phases(written: dict[str, Any], checked: Policy, speed: float) -> list[dict[str, Any]]:
+    """The phases with their durations compressed; a policy without any has the strategy's."""
+    phases = written.get("phases") or [{"traffic": format_ratio(phase.traffic)} for phase in checked.phases]
+    compressed_phases = []
+    for phase, read in zip(phases, checked.phases, strict=True):
+        durations = {"duration": compressed(read.duration, speed)}
+        if read.max_duration is not None:
+            durations["max_duration"] = compressed(read.max_duration, speed)
+        compressed_phases.append({**phase, **durations})
+    return compressed_phases
 
 
-def _signals(signals: dict[str, Any], places: Places, speed: float) -> dict[str, Any]:
-    tiers: dict[str, Critical | Warn | Info] = {"critical": Critical(), "warning": Warn(), "info": Info()}
-    for name, tier in tiers.items():
-        given = signals.get(name, {})
-        hold_for = parse_duration(given["hold_for"]) if "hold_for" in given else tier.hold_for
-        signals[name] = {**given, "hold_for": compressed(hold_for, speed)}
-    for key in ("window", "long_window"):
-        seconds = parse_duration(signals[key]) if key in signals else getattr(Signals(), key)
-        signals[key] = compressed(seconds, speed, _SHORTEST_WINDOW_SECONDS)
+def _signals(checked: Policy, section: dict[str, Any], places: Places, speed: float) -> dict[str, Any]:
+    """What differs in the section: compressed windows, and where the demo's parts are scraped."""
+    signals = checked.signals
+    hold_for = {
+        "critical": signals.critical.hold_for,
+        "warning": signals.warning.hold_for,
+        "info": signals.info.hold_for,
+    }
     scrape = format_duration(SCRAPE_SECONDS)
     return {
-        **signals,
-        "exporter_target": places.address("exporter"),
-        "shop_targets": [places.address("stable"), places.address("canary")],
+        **{
+            tier: {**section.get(tier, {}), "hold_for": compressed(seconds, speed)}
+            for tier, seconds in hold_for.items()
+        },
+        "window": compressed(signals.window, speed, _SHORTEST_WINDOW_SECONDS),
+        "long_window": compressed(signals.long_window, speed, _SHORTEST_WINDOW_SECONDS),
         "scrape_interval": scrape,
         "evaluation_interval": scrape,
+        "exporter_target": places.address("exporter"),
+        "shop_targets": [places.address("stable"), places.address("canary")],
         # There is no node exporter here; the canary's own process is watched instead of its machine.
         "process_selector": f'instance="{places.address("canary")}"',
         "memory_limit": "1GiB",
     }
 
 
-def _database(section: dict[str, Any], places: Places, database: str, speed: float) -> dict[str, Any]:
-    kept = {key: value for key, value in section.items() if key not in ("url", "url_env", "url_file")}
-    kept["window"] = compressed(parse_duration(section.get("window", "1h")), speed, 60)
-    # A password in the address must not stand in the policy, so that the file holds the whole address.
-    url = places.file("database-url")
-    write_secret(url, make_url(database).render_as_string(hide_password=False))
-    return {**kept, "url_file": str(url)}
+def _database_url(places: Places, database: str) -> Path:
+    """A file with the whole address: a password in it must not stand in the policy."""
+    path = places.file("database-url")
+    write_secret(path, make_url(database).render_as_string(hide_password=False))
+    return path
 
 
 def _router(places: Places) -> dict[str, Any]:

@@ -118,10 +118,10 @@ class Stack:
             await self._open_monitoring()
 
     async def _write_policy(self) -> None:
-        for name in ("webhook-token", "operator-token"):
+        for name in policy.TOKENS.values():
             policy.write_secret(self.places.file(name), secrets.token_urlsafe(32))
         team = f"json://{self.places.address('team')}/team"
-        policy.write_secret(self.places.file("notify-urls"), team)
+        policy.write_secret(self.places.file(policy.NOTIFY_URLS), team)
         await self.team.listen(self.places.ports["team"])
         self._exit.push_async_callback(self.team.close)
         derived = policy.derive(self.settings.strategy, self.places, database=self.database, speed=self.settings.speed)

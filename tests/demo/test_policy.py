@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.errors import PolicyError
 from canary.policy import load_policy
 from canary.units import parse_duration
 from demo import policy
@@ -50,6 +51,47 @@ def test_a_password_stands_in_a_file_of_its_own(places: Places) -> None:
     assert "pssst" not in yaml.safe_dump(derived)
     assert file.read_text().strip() == secret
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_shortest_policy_is_enough(places: Places, tmp_path: Path) -> None:
+    """What a policy leaves out, the demo takes from its defaults."""
+    bare = tmp_path / "bare.yaml"
+    bare.write_text("service: shop\n")
+    path = places.file("canary.yaml")
+
+    policy.write(policy.derive(bare, places, database="sqlite+aiosqlite:///x.db", speed=60), path)
+
+    derived = load_policy(path)
+    assert [(phase.traffic, phase.duration) for phase in derived.phases] == [(0.05, 5), (0.25, 15), (0.5, 20), (1, 30)]
+
+
+def test_the_users_own_secrets_do_not_win_over_the_demos(places: Places, tmp_path: Path) -> None:
+    """A policy in use names its own database, tokens and chats; the demo touches none of them."""
+    used = tmp_path / "used.yaml"
+    used.write_text(
+        "service: shop\n"
+        "state: {url_env: STATE_URL}\n"
+        "database: {url_env: SHOP_URL, password_env: SHOP_PASSWORD}\n"
+        "receiver: {token_env: TOKEN, operator_token_env: OPERATOR}\n"
+        "notify: {urls_env: CHATS}\n"
+        "phases: [{traffic: 100%, duration: 10m, max_duration: 1h}]\n"
+    )
+    path = places.file("canary.yaml")
+
+    policy.write(policy.derive(used, places, database="sqlite+aiosqlite:///x.db", speed=60), path)
+
+    assert "_env" not in path.read_text()
+    (phase,) = load_policy(path).phases
+    assert (phase.duration, phase.max_duration) == (10, 60)
+
+
+def test_faults_of_the_policy_are_told_with_their_lines(places: Places, tmp_path: Path) -> None:
+    """A policy that `canary check` refuses is refused here with the same words."""
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("service: shop\nphasen: []\n")
+
+    with pytest.raises(PolicyError, match=r"wrong\.yaml:2"):
+        policy.derive(wrong, places, database="sqlite+aiosqlite:///x.db", speed=60)
 
 
 @given(st.floats(0.1, 86400), st.floats(1, 120), st.floats(0.1, 60))
