@@ -85,7 +85,7 @@ def _routes(policy: Policy) -> list[Section]:
     people: Section = {
         "matchers": [service, f'{names.SEVERITY}=~"critical|warning"'],
         "receiver": policy.receiver.people or people_name(policy),
-        "group_by": ["alertname", names.SERVICE, names.ROLLOUT],
+        "group_by": ["alertname", names.SERVICE, names.ROLLOUT, names.EXPERIMENT],
         "group_wait": "0s",
         "group_interval": "1m",
         "repeat_interval": "4h",
@@ -99,6 +99,7 @@ def _routes(policy: Policy) -> list[Section]:
         ),
         act(_equals(names.ACTION, "rollback"), by_rollout, **{"continue": True}),
         act(_equals(names.ACTION, "hold"), by_rollout, **{"continue": True}),
+        act(_equals(names.ACTION, "stop"), [names.SERVICE, names.EXPERIMENT, names.ACTION], **{"continue": True}),
         # Nobody needs to read that all is well. A change freeze mutes it, and the canary's share stays as it is.
         act(
             _equals(names.ACTION, "advance"),

@@ -81,7 +81,7 @@ def _wanted(policy: Policy, labels: dict[str, str]) -> set[str]:
     people = policy.receiver.people or f"{guard}-people"
     if labels["alertname"] in (names.WATCHDOG, names.DRILL) or labels[names.ACTION] == "advance":
         return {guard}
-    return {guard, people} if labels[names.ACTION] in ("rollback", "hold") else {people}
+    return {guard, people} if labels[names.ACTION] in ("rollback", "hold", "stop") else {people}
 
 
 @pytest.mark.parametrize("kind", sorted(golden.POLICIES))
@@ -111,12 +111,12 @@ def test_another_services_alerts_do_not_reach_the_receiver(tmp_path: Path) -> No
 
 
 def test_the_receiver_is_told_at_once() -> None:
-    """Nothing that acts waits in a group, and a group is never larger than a rollout and an action."""
+    """Nothing that acts waits in a group, and a group is never larger than a rollout, or experiment, and an action."""
     config = alertmanager_config(golden.policy("strategy"))
 
     acting = [route for route in config["route"]["routes"] if route["receiver"] == "canary-sastabazar"]
 
-    assert len(acting) == 4
+    assert len(acting) == 5
     assert all(route["group_wait"] == "0s" and route["group_interval"] == "10s" for route in acting)
     assert [route["group_by"] for route in acting[1:3]] == [["service", "rollout", "action"]] * 2
 
