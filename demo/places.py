@@ -8,7 +8,7 @@ from random import SystemRandom
 
 _PARTS = ("front", "stable", "canary", "prometheus", "alertmanager", "exporter", "receiver", "team")
 # Below the range from which the kernel takes the ports of outgoing connections.
-_PORTS = range(10_000, 12_000)
+_PORTS = range(4_000, 12_000)
 
 
 @dataclass(frozen=True)
