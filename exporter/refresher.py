@@ -1,8 +1,6 @@
 """Keeps the exporter's knowledge fresh: reads the database in the background, makes a snapshot after each refresh."""
 
-import asyncio
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,33 +10,28 @@ from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseUnavailabl
 from canary.logs import Log
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
-from canary.rollout import Rollout, State
+from canary.rollout import Rollout
+from exporter.assessor import Assessor, watched
+from exporter.blindness import blind_kpis
 from exporter.connection import Session
-from exporter.counters import MAX_VERSIONS, Counters, in_units
-from exporter.evidence.judge import RolloutEvidence
-from exporter.experiments import Arm, Experiments
+from exporter.counters import Counters, in_units
+from exporter.experiments import Experiments
 from exporter.feed import Feed
-from exporter.judgement import Judgement, role_values
-from exporter.kpis import KpiValue, kpi_values
-from exporter.ledger import Key, Tally
-from exporter.orders import Orders, merged
 from exporter.reconciler import Reconciler
 from exporter.replica import replica_lag_seconds
 from exporter.schema import SchemaWatch
 from exporter.snapshot import Snapshot
 from exporter.streams import FINE_SECONDS, streams_of
-from exporter.table import Codes, Table
+from exporter.table import Codes
+from exporter.totals import publish
 from exporter.zones import Zone
 
 _SCHEMA_SECONDS = 15
 _REPLICA_SECONDS = 1
 _ROWS_MARGIN_SECONDS = 60
 _PROGRESS_SECONDS = 5
-_EXPERIMENTS_SECONDS = 10
 _RETRY_SECONDS = 5
 """How long an event that could not be read is left alone, so that waiting for it does not delay the others."""
-_COMPUTE_SHARE = 0.25
-"""Joining and judging may take this share of the time; in a large shop they run less often than the counting."""
 
 
 @dataclass
@@ -77,15 +70,10 @@ class Refresher:
         self.reconciler = Reconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service)
         self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
-        self._judgement: Judgement | None = None
-        self._evidence: RolloutEvidence | None = None
-        self._roles: dict[str, dict[str, float]] = {}
         self.experiments = Experiments(policy)
-        self._arms: tuple[Arm, ...] = ()
-        self._arms_at = float("-inf")
-        self._kpis: list[KpiValue] | None = None
+        self.assessor = Assessor(policy, self.feeds, self.versions, self.currencies, self.experiments)
         self._lag: float | None = None
-        self._schema_at = self._replica_at = self._progress_at = self._computed_until = float("-inf")
+        self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
 
     async def refresh(self) -> None:
@@ -98,17 +86,20 @@ class Refresher:
             await self._read()
         except DatabaseUnavailableError as error:
             self._count(error)
-            self._kpis = None
-            await self._judge_blind()
+            self.assessor.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
             self.snapshot = self._snapshot(up=False)
             raise
-        await self._compute()
+        now = self.clock.now().timestamp()
+        await self.assessor.assess(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self.snapshot = self._snapshot(up=True)
 
     @property
     def complete(self) -> bool:
-        """Whether the past is counted and every single row that is wanted is there."""
-        return all(feed.filled and (feed.rows_ready or feed.rows_from is None) for feed in self.feeds)
+        """Whether the past is counted and every single row that is wanted is there, of what can be read."""
+        return all(
+            feed.fault is not None or (feed.filled and (feed.rows_ready or feed.rows_from is None))
+            for feed in self.feeds
+        )
 
     async def _read(self) -> None:
         now = self.clock.now().timestamp()
@@ -209,94 +200,8 @@ class Refresher:
             return await self.reconciler.work(now)
         return {}
 
-    async def _compute(self) -> None:
-        """Join, count the window and judge, in a thread, at most for a share of the time."""
-        now = self.clock.now().timestamp()
-        self._count_totals()
-        if now < self._computed_until or not self._rows_there():
-            return
-        began = time.perf_counter()
-        tables = dict(self._tables())
-        await asyncio.to_thread(self._work_out, tables, now)
-        took = time.perf_counter() - began
-        refresh = self.policy.database.refresh
-        self._computed_until = now + (took / _COMPUTE_SHARE if took > refresh * _COMPUTE_SHARE else 0.0)
-
-    def _rows_there(self) -> bool:
-        wanted = [feed for feed in self.feeds if feed.rows_from is not None and feed.fault is None]
-        return bool(wanted) and all(feed.rows_ready for feed in wanted)
-
-    def _tables(self) -> Iterator[tuple[str, Table]]:
-        """One table per event that can be read; an event whose feed is at fault has none."""
-        by_event: dict[str, list[Feed]] = {}
-        for feed in self.feeds:
-            if feed.rows_from is not None:
-                by_event.setdefault(feed.stream.event, []).append(feed)
-        for event, feeds in by_event.items():
-            if any(feed.fault is not None for feed in feeds):
-                continue
-            tables = {feed.stream.kind: feed.store.table() for feed in feeds}
-            if "rows" in tables:
-                yield event, tables["rows"]
-                continue
-            empty = Table.empty(len(feeds[0].stream.parents))
-            yield event, merged(*(tables.get(kind, empty) for kind in ("settled", "unsettled", "pending")))
-
-    def _work_out(self, tables: Mapping[str, Table], now: float) -> None:
-        policy = self.policy
-        as_of = min((feed.refreshed_at or now for feed in self.feeds if feed.rows_from is not None), default=now)
-        if self.experiments.since is not None:
-            if now - self._arms_at >= _EXPERIMENTS_SECONDS:
-                self._arms = self.experiments.look(tables, self.versions, as_of, self._blind_kpis(now))
-                self._arms_at = now
-            # Days of an experiment's rows must not slow down what protects customers.
-            low = self._rows_low(now)
-            tables = {name: table.where(table.bucket >= low) for name, table in tables.items()}
-        orders = Orders(policy.database.events, tables)
-        window = policy.database.window
-        self._kpis = list(
-            kpi_values(
-                policy.kpis, orders, self.versions.texts, self.currencies.texts,
-                since=now - window, until=now + policy.database.lateness,
-            )
-        )  # fmt: skip
-        rollout = self.rollout
-        if rollout is None or not watched(rollout, policy, now):
-            self._judgement = self._evidence = None
-            self._roles = {}
-            return
-        if self._judgement is None or self._judgement.rollout != rollout.id:
-            self._judgement = Judgement.of(policy, rollout)
-        self._evidence = self._judgement.look(orders, self.versions, rollout, as_of, self._blind_kpis(now))
-        self._roles = role_values(policy.kpis, orders, self.versions, rollout, self._judgement.currencies)
-
-    async def _judge_blind(self) -> None:
-        """Without new rows the evidence stays as it is, but once it is too old nobody may rely on it."""
-        now = self.clock.now().timestamp()
-        blind = self._blind_kpis(now)
-        judgement, rollout = self._judgement, self.rollout
-        if not blind or judgement is None or rollout is None or self._evidence is None:
-            return
-        orders = Orders(self.policy.database.events, {})
-        self._evidence = judgement.look(orders, self.versions, rollout, self._evidence.as_of, blind)
-        self._roles = {}
-
     def _blind_kpis(self, now: float) -> dict[str, str]:
-        """Each KPI that must not be relied on, with the reason."""
-        found: dict[str, str] = {}
-        staleness = self.policy.evidence.staleness
-        oldest: dict[str, float] = {}
-        for feed in self.feeds:
-            at = feed.refreshed_at if feed.refreshed_at is not None else float("-inf")
-            oldest[feed.stream.event] = min(at, oldest.get(feed.stream.event, now))
-        replica = self.policy.database.replica
-        behind = replica is not None and self._lag is not None and self._lag > replica.max_lag
-        for name, kpi in self.policy.kpis.items():
-            if behind:
-                found[name] = "replica"
-            elif any(now - oldest.get(event, float("-inf")) > staleness for event in events_of(kpi)):
-                found[name] = "schema" if self.schema.problems else "database"
-        return found
+        return blind_kpis(self.policy, self.feeds, now, self._lag, schema_broken=bool(self.schema.problems))
 
     def _blind(self, now: float) -> frozenset[str]:
         reasons = set(self._blind_kpis(now).values()) if self._refreshed_at is not None else {"starting"}
@@ -304,43 +209,12 @@ class Refresher:
             reasons.add("schema")
         if self.journal_fault:
             reasons.add("journal")
-        if not self._rows_there() and "database" not in reasons and self._kpis is None:
+        if not self.assessor.ready and self.assessor.kpis is None and "database" not in reasons:
             reasons.add("starting")
         return frozenset(reasons)
 
     def _count(self, error: DatabaseError) -> None:
         self.errors[error.label] = self.errors.get(error.label, 0) + 1
-
-    def _count_totals(self) -> None:
-        kept = self._kept_versions()
-        running = () if self.rollout is None else (self.rollout.stable, self.rollout.canary)
-        events = self.policy.database.events
-        totals: dict[str, dict[Key, Tally]] = {}
-        unfinished = {feed.stream.event for feed in self.feeds if feed.stream.counted and not feed.filled}
-        for feed in self.feeds:
-            if feed.stream.counted:
-                together = totals.setdefault(feed.stream.event, {})
-                for key, tally in feed.ledger.totals.items():
-                    held = together.get(key, Tally(0, 0))
-                    together[key] = Tally(held.rows + tally.rows, held.millionths + tally.millionths)
-        for event, found in totals.items():
-            if event not in unfinished:
-                self.counters.follow(event, events[event], found, kept)
-                self.counters.start(event, events[event], running)
-
-    def _kept_versions(self) -> set[str]:
-        """The running rollout's versions and the most recently seen ones."""
-        seen: dict[str, int] = {}
-        for feed in self.feeds:
-            for key in feed.ledger.totals:
-                seen.setdefault(key.version, 0)
-        kept = set() if self.rollout is None else {self.rollout.stable, self.rollout.canary}
-        if len(seen) <= MAX_VERSIONS:
-            return kept | seen.keys()
-        for feed in self.feeds:
-            for version, hour in feed.ledger.last_seen().items():
-                seen[version] = max(seen.get(version, 0), hour)
-        return kept | set(sorted(seen, key=lambda version: (-seen[version], version))[:MAX_VERSIONS])
 
     def _filled_ratio(self) -> float:
         return sum(feed.filled_ratio for feed in self.feeds) / len(self.feeds)
@@ -350,14 +224,15 @@ class Refresher:
         newest = [feed.ledger.newest for feed in self.feeds if feed.ledger.newest is not None]
         zone = self.feeds[0].zone
         lag = now - zone.moment((max(newest) + 1) * FINE_SECONDS) if newest else None
-        kept = self._kept_versions()
+        kept = publish(self.counters, self.feeds, self.policy.database.events, self.rollout)
+        assessor = self.assessor
         return Snapshot(
             service=self.policy.service,
             counters={series: in_units(series, amount) for series, amount in self.counters.values.items()},
-            kpis=[kpi for kpi in self._kpis if kpi.version in kept] if self._kpis is not None and up else None,
-            evidence=self._evidence,
-            role_values=self._roles if up else {},
-            experiments=self._arms if up else (),
+            kpis=[kpi for kpi in assessor.kpis if kpi.version in kept] if assessor.kpis is not None and up else None,
+            evidence=assessor.evidence,
+            role_values=assessor.roles if up else {},
+            experiments=assessor.arms if up else (),
             tolerances={name: kpi.tolerance for name, kpi in self.policy.kpis.items()},
             blind=self._blind(now),
             database_up=up,
@@ -370,11 +245,3 @@ class Refresher:
             corrections=dict(self.counters.corrections),
             reconciled=dict(self.reconciler.mended),
         )
-
-
-def watched(rollout: Rollout, policy: Policy, now: float) -> bool:
-    """Whether a rollout is judged: while it runs, and after promotion for as long as the floors stay watched."""
-    if rollout.running:
-        return True
-    ended = rollout.ended_at
-    return rollout.state is State.PROMOTED and ended is not None and now - ended.timestamp() < policy.rollback.watch
