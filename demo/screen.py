@@ -130,14 +130,18 @@ class Screen:
 def _line(situation: Situation) -> str:
     weight = "?" if situation.weight_ratio is None else f"{situation.weight_ratio:.0%}"
     alerts = f"; firing: {', '.join(sorted(situation.alerts))}" if situation.alerts else ""
-    return f"{situation.state}, phase {situation.phase + 1} of {len(situation.traffic)}, canary has {weight}{alerts}"
+    return f"{_state(situation)}, phase {situation.phase + 1} of {len(situation.traffic)}, canary has {weight}{alerts}"
+
+
+def _state(situation: Situation) -> str:
+    return "running" if situation.state == "phase" else situation.state.replace("_", " ")
 
 
 def _picture(situation: Situation) -> RenderableType:
     rows: list[RenderableType] = [_phases(situation), Text(), _sides(situation)]
     if situation.alerts:
         rows += [Text(), _alerts(situation.alerts)]
-    title = f"{situation.headline} — {situation.state.replace('_', ' ')}"
+    title = f"{situation.headline} — {_state(situation)}"
     return Panel(Group(*rows), title=escape(title), border_style=_border(situation), width=92, padding=(1, 2))
 
 

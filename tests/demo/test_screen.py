@@ -39,8 +39,8 @@ def test_without_a_terminal_each_change_is_one_plain_line() -> None:
         screen.show(replace(SITUATION, state="rolled_back", weight_ratio=0.0))
 
     assert out.getvalue().splitlines() == [
-        "phase, phase 2 of 4, canary has 25%; firing: CanaryPaymentSuccessLow",
-        "rolled_back, phase 2 of 4, canary has 0%; firing: CanaryPaymentSuccessLow",
+        "running, phase 2 of 4, canary has 25%; firing: CanaryPaymentSuccessLow",
+        "rolled back, phase 2 of 4, canary has 0%; firing: CanaryPaymentSuccessLow",
     ]
     assert "\x1b" not in out.getvalue()
 
@@ -63,7 +63,7 @@ def test_a_weight_that_cannot_be_read_is_not_invented() -> None:
 
     screen.show(replace(SITUATION, weight_ratio=None, alerts={}))
 
-    assert out.getvalue() == "phase, phase 2 of 4, canary has ?\n"
+    assert out.getvalue() == "running, phase 2 of 4, canary has ?\n"
 
 
 def test_the_timeline_is_sorted_and_names_what_is_missing() -> None:
