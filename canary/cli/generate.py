@@ -15,19 +15,53 @@ from canary.routers import routers_of
 @config_file
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write into.")
 @click.option(
+    "--format",
+    "target",
+    type=click.Choice(["files", "kubernetes", "mimir", "thanos"]),
+    default="files",
+    show_default=True,
+    help="Where the rules live: beside a Prometheus, with the operator, in Mimir or Cortex, in Thanos Ruler.",
+)
+@click.option(
     "--merge",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An alertmanager.yml of yours: the generated one is yours with our parts added.",
 )
 @click.option("--inline", is_flag=True, help="Alerts read no recorded series (vmalert and other remote evaluators).")
-def command(config_file: str, output: Path, merge: Path | None, inline: bool) -> None:
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --format kubernetes: a label that your operator selects PrometheusRules by; repeatable.",
+)
+def command(
+    config_file: str, output: Path, target: str, merge: Path | None, inline: bool, labels: tuple[str, ...]
+) -> None:
     """Write Prometheus rules, Alertmanager configuration, dashboards and router snippets.
 
     Files that are there already are replaced; files that are no longer generated stay.
     """
-    files = generated_files(load_policy(config_file), merge=merge, inline=inline)
+    policy = load_policy(config_file)
+    match target:
+        case "kubernetes":
+            files = kubernetes_files(policy, _pairs(labels))
+        case "mimir" | "thanos":
+            files = {**generated_files(policy, merge=merge, inline=inline), **remote_files(policy, target)}
+        case _:
+            files = generated_files(policy, merge=merge, inline=inline)
     write_files(files, output)
     click.echo(f"{len(files)} files written to {output}")
+
+
+def _pairs(labels: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for label in labels:
+        name, equals, value = label.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"expected NAME=VALUE, found {label!r}", param_hint="--label")
+        pairs[name] = value
+    return pairs
 
 
 def generated_files(policy: Policy, *, merge: Path | None = None, inline: bool = False) -> Mapping[str, str]:
@@ -47,6 +81,40 @@ def generated_files(policy: Policy, *, merge: Path | None = None, inline: bool =
     for router in routers_of(policy):
         files |= {f"router/{name}": text for name, text in router.snippet().items()}
     return files
+
+
+def remote_files(policy: Policy, target: str) -> Mapping[str, str]:
+    """The rules for a ruler that is not Prometheus: `mimir` or `thanos`.
+
+    Raises:
+        GenerateError: the rules cannot be generated.
+    """
+    from canary.yamltext import dump
+    from rules.targets import mimir_namespace, thanos_rules
+
+    rules = mimir_namespace(policy) if target == "mimir" else thanos_rules(policy)
+    return {f"{target}/canary.rules.yml": dump(rules)}
+
+
+def kubernetes_files(policy: Policy, labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Manifests below `kubernetes/`: rules, Alertmanager's part, dashboards, and templates for other engines.
+
+    Raises:
+        GenerateError: something cannot be generated.
+    """
+    from alertmanager.kubernetes import alertmanager_config_resource
+    from canary.yamltext import dump
+    from grafana.generate import kubernetes
+    from rules.targets import analysis_template, metadata, metric_templates, prometheus_rule
+
+    files = {
+        "prometheusrule.yaml": dump(prometheus_rule(policy, labels)),
+        "alertmanagerconfig.yaml": dump(alertmanager_config_resource(policy, metadata(policy, "", labels))),
+        "argo-analysistemplate.yaml": dump(analysis_template(policy)),
+        "flagger-metrictemplates.yaml": "---\n".join(dump(template) for template in metric_templates(policy)),
+    }
+    files |= {f"dashboards/{name}": text for name, text in kubernetes(policy).items()}
+    return {f"kubernetes/{name}": text for name, text in files.items()}
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> None:

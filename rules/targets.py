@@ -1,0 +1,124 @@
+"""The same rules for other homes: the operator, Mimir, Thanos; and our judgement for Argo Rollouts and Flagger."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from canary import names
+from canary.policy import Policy
+from canary.units import format_duration
+from rules.generate import rule_groups
+
+Resource = dict[str, Any]
+
+# A measurement that cannot be made this often in a row is an error, and errors end an analysis.
+_ERRORS_IN_A_ROW = 10
+
+
+def metadata(policy: Policy, suffix: str, labels: Mapping[str, str]) -> Resource:
+    """Name and labels of a Kubernetes resource of ours."""
+    return {
+        "name": f"{slug(policy.service)}-canary{suffix}",
+        "labels": {"app.kubernetes.io/name": "kpi-canary", "app.kubernetes.io/instance": policy.service, **labels},
+    }
+
+
+def slug(text: str) -> str:
+    """A text as Kubernetes takes it for a name: lower-case letters, digits and `-`."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def prometheus_rule(policy: Policy, labels: Mapping[str, str]) -> Resource:
+    """A PrometheusRule of the Prometheus operator.
+
+    Args:
+        policy: the policy.
+        labels: what the operator's `ruleSelector` wants to see, such as `release: kube-prometheus-stack`.
+    """
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": metadata(policy, "", labels),
+        "spec": {"groups": _groups(policy)},
+    }
+
+
+def mimir_namespace(policy: Policy) -> Resource:
+    """A rule file with a namespace, as `mimirtool rules load` (and cortextool) takes it."""
+    return {"namespace": f"canary-{policy.service}", "groups": _groups(policy)}
+
+
+def thanos_rules(policy: Policy) -> Resource:
+    """A rule file for Thanos Ruler: an answer that lacks a store's data must not decide anything."""
+    groups = [{**group, "partial_response_strategy": "abort"} for group in _groups(policy)]
+    keys = ("name", "interval", "partial_response_strategy", "rules")
+    return {"groups": [{key: group[key] for key in keys} for group in groups]}
+
+
+def _groups(policy: Policy) -> list[dict[str, Any]]:
+    return [group for file in rule_groups(policy).values() for group in file["groups"]]
+
+
+def judged(policy: Policy) -> list[str]:
+    """The KPIs whose evidence may stop a rollout."""
+    return [name for name, kpi in policy.kpis.items() if kpi.judge == "evidence" and kpi.action != "warn"]
+
+
+def verdict_query(policy: Policy, kpi: str) -> str:
+    """1 when a KPI has passed, 0 while nothing is proven, -1 when harm is; nothing when the judge is blind."""
+
+    def verdict(name: str) -> str:
+        matchers = f'{names.SERVICE}="{policy.service}",{names.KPI}="{kpi}",{names.VERDICT}="{name}"'
+        return f"max({names.KPI_VERDICT}{{{matchers}}})"
+
+    return "\n".join([verdict("pass"), f"- {verdict('fail')}", f"unless on () ({verdict('blind')} == 1)"])
+
+
+def analysis_template(policy: Policy) -> Resource:
+    """An AnalysisTemplate of Argo Rollouts that asks for our verdicts.
+
+    Evidence may be looked at at any time, so that one failed measurement is enough. A blind judge is inconclusive,
+    which pauses the rollout.
+    """
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AnalysisTemplate",
+        "metadata": metadata(policy, "-kpis", {}),
+        "spec": {
+            "args": [{"name": "prometheus", "value": policy.receiver.prometheus}],
+            "metrics": [
+                {
+                    "name": slug(kpi),
+                    "interval": format_duration(max(5, policy.signals.evaluation_interval)),
+                    "failureLimit": 0,
+                    "inconclusiveLimit": 0,
+                    "consecutiveErrorLimit": _ERRORS_IN_A_ROW,
+                    "failureCondition": "len(result) > 0 && result[0] < 0",
+                    "successCondition": "len(result) > 0 && result[0] >= 0",
+                    "provider": {
+                        "prometheus": {"address": "{{args.prometheus}}", "query": verdict_query(policy, kpi)},
+                    },
+                }
+                for kpi in judged(policy)
+            ],
+        },
+    }
+
+
+def metric_templates(policy: Policy) -> list[Resource]:
+    """MetricTemplates of Flagger, one per KPI; a Canary refers to them with `thresholdRange: {min: 0}`.
+
+    A blind judge gives no value, and Flagger does not advance without one.
+    """
+    return [
+        {
+            "apiVersion": "flagger.app/v1beta1",
+            "kind": "MetricTemplate",
+            "metadata": metadata(policy, f"-{slug(kpi)}", {}),
+            "spec": {
+                "provider": {"type": "prometheus", "address": policy.receiver.prometheus},
+                "query": verdict_query(policy, kpi),
+            },
+        }
+        for kpi in judged(policy)
+    ]

@@ -1,0 +1,223 @@
+"""The rules for other homes have the fields that those homes publish, and ask for our verdicts."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from canary.cli.generate import command, kubernetes_files, remote_files
+from canary.yamltext import dump
+from rules.generate import rule_groups
+from rules.targets import analysis_template, judged, slug, verdict_query
+from tests.support import golden
+from tests.support.processes import SEARCH_PATH
+
+# The fields that the published CustomResourceDefinitions have where we write: prometheus-operator 0.93,
+# Argo Rollouts 1.8, Flagger 1.41. A list stands for what each of its items has, None for any scalar or map.
+_MATCHER = {"name": None, "matchType": None, "value": None, "regex": None}
+_ROUTE: dict[str, Any] = {
+    "receiver": None, "groupBy": None, "groupWait": None, "groupInterval": None, "repeatInterval": None,
+    "matchers": [_MATCHER], "continue": None, "muteTimeIntervals": None, "activeTimeIntervals": None,
+}  # fmt: skip
+_ROUTE["routes"] = [_ROUTE]
+_FIELDS: dict[str, dict[str, Any]] = {
+    "PrometheusRule": {
+        "groups": [{
+            "name": None, "interval": None, "limit": None, "query_offset": None, "labels": None,
+            "partial_response_strategy": None,
+            "rules": [{
+                "record": None, "alert": None, "expr": None, "for": None, "keep_firing_for": None,
+                "labels": None, "annotations": None,
+            }],
+        }],
+    },
+    "AlertmanagerConfig": {
+        "route": _ROUTE,
+        "inhibitRules": [{"sourceMatch": [_MATCHER], "targetMatch": [_MATCHER], "equal": None}],
+        "receivers": [{
+            "name": None,
+            "webhookConfigs": [{
+                "url": None, "urlSecret": None, "sendResolved": None, "maxAlerts": None,
+                "httpConfig": {"authorization": {"type": None, "credentials": {"name": None, "key": None}}},
+            }],
+        }],
+        "muteTimeIntervals": [{
+            "name": None,
+            "timeIntervals": [{"times": [{"startTime": None, "endTime": None}], "weekdays": None}],
+        }],
+    },
+    "AnalysisTemplate": {
+        "args": [{"name": None, "value": None, "valueFrom": None}],
+        "metrics": [{
+            "name": None, "interval": None, "initialDelay": None, "count": None, "successCondition": None,
+            "failureCondition": None, "failureLimit": None, "inconclusiveLimit": None, "consecutiveErrorLimit": None,
+            "provider": {"prometheus": {"address": None, "query": None, "timeout": None, "insecure": None}},
+        }],
+    },
+    "MetricTemplate": {
+        "provider": {"type": None, "address": None, "secretRef": None, "region": None, "insecureSkipVerify": None},
+        "query": None,
+    },
+}  # fmt: skip
+_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def _unknown(data: Any, fields: Any, place: str) -> list[str]:
+    """Places in the data that the fields do not have."""
+    if fields is None:
+        return []
+    if isinstance(fields, list):
+        return [found for index, item in enumerate(data) for found in _unknown(item, fields[0], f"{place}[{index}]")]
+    found = [f"{place}.{key}" for key in data if key not in fields]
+    return found + [one for key in data if key in fields for one in _unknown(data[key], fields[key], f"{place}.{key}")]
+
+
+def _manifests(kind: str) -> list[Mapping[str, Any]]:
+    files = kubernetes_files(golden.policy(kind), {"release": "kps"})
+    return [manifest for text in files.values() for manifest in yaml.safe_load_all(text)]
+
+
+@pytest.mark.parametrize("kind", ["strategy", "custom"])
+def test_manifests_have_only_published_fields(kind: str) -> None:
+    """Nothing is written that a CRD would refuse or drop, and every name is one that Kubernetes takes."""
+    for manifest in _manifests(kind):
+        assert _DNS_NAME.fullmatch(manifest["metadata"]["name"])
+        if manifest["kind"] != "ConfigMap":
+            assert _unknown(manifest["spec"], _FIELDS[manifest["kind"]], manifest["kind"]) == []
+
+
+def test_the_operator_gets_every_rule() -> None:
+    """The PrometheusRule holds all groups under different names, and the label that the operator selects by."""
+    (rule,) = [manifest for manifest in _manifests("strategy") if manifest["kind"] == "PrometheusRule"]
+
+    groups = rule_groups(golden.policy("strategy"))
+    assert rule["spec"]["groups"] == groups["alerts"]["groups"] + groups["rules"]["groups"]
+    assert len({group["name"] for group in rule["spec"]["groups"]}) == len(rule["spec"]["groups"])
+    assert rule["metadata"]["labels"]["release"] == "kps"
+
+
+def test_the_operators_alertmanager_gets_the_same_routes() -> None:
+    """AlertmanagerConfig names the token's secret instead of its file, and keeps routes, order and change freezes."""
+    (resource,) = [manifest for manifest in _manifests("custom") if manifest["kind"] == "AlertmanagerConfig"]
+
+    spec = resource["spec"]
+    actions = [route["matchers"][1]["value"] for route in spec["route"]["routes"]]
+    assert (actions[:3], actions[-2:]) == (["CanaryWatchdog", "rollback", "hold"], ["advance", "critical|warning"])
+    assert spec["route"]["routes"][1]["continue"] is True
+    (webhook,) = spec["receivers"][1]["webhookConfigs"]
+    assert webhook["httpConfig"]["authorization"]["credentials"] == {"name": "kpi-canary", "key": "webhook-token"}
+    names = [interval["name"] for interval in spec["muteTimeIntervals"]]
+    assert spec["route"]["routes"][-2]["muteTimeIntervals"] == names
+
+
+def test_dashboards_come_as_config_maps_for_the_sidecar() -> None:
+    """Each dashboard is one ConfigMap with the sidecar's label, below Kubernetes' limit of a mebibyte."""
+    maps = [manifest for manifest in _manifests("strategy") if manifest["kind"] == "ConfigMap"]
+
+    assert maps
+    for manifest in maps:
+        assert manifest["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert len(str(manifest["data"])) < 1024 * 1024
+
+
+def test_thanos_decides_nothing_on_half_an_answer() -> None:
+    """Every group for Thanos Ruler aborts when a store does not answer."""
+    (text,) = remote_files(golden.policy("strategy"), "thanos").values()
+
+    groups = yaml.safe_load(text)["groups"]
+
+    assert [group["partial_response_strategy"] for group in groups] == ["abort"] * len(groups)
+
+
+def test_mimir_gets_a_namespace() -> None:
+    """The rule file for mimirtool has a namespace of the service's own beside the groups."""
+    (text,) = remote_files(golden.policy("custom"), "mimir").values()
+
+    data = yaml.safe_load(text)
+
+    assert data.keys() == {"namespace", "groups"}
+    assert data["namespace"] == "canary-bookshop"
+
+
+def test_argo_fails_on_proven_harm_alone_and_pauses_when_blind() -> None:
+    """One failed measurement is enough, since evidence may be looked at at any time; no value is inconclusive."""
+    metrics = analysis_template(golden.policy("strategy"))["spec"]["metrics"]
+
+    assert [metric["name"] for metric in metrics] == [slug(kpi) for kpi in judged(golden.policy("strategy"))]
+    for metric in metrics:
+        assert metric["failureCondition"] == "len(result) > 0 && result[0] < 0"
+        assert metric["successCondition"] == "len(result) > 0 && result[0] >= 0"
+        assert (metric["failureLimit"], metric["inconclusiveLimit"]) == (0, 0)
+
+
+@pytest.mark.parametrize(("verdict", "value"), [("pass", 1), ("hold", 0), ("fail", -1), ("blind", None), ("", None)])
+def test_the_query_turns_a_verdict_into_a_number(verdict: str, value: int | None, tmp_path: Path) -> None:
+    """1 for passed, 0 for nothing proven, -1 for harm, and nothing at all when the judge is blind or gone."""
+    policy = golden.policy("strategy")
+    series = [
+        {
+            "series": f'canary_kpi_verdict{{service="{policy.service}",kpi="conversion_rate",verdict="{one}"}}',
+            "values": str(int(one == verdict)),
+        }
+        for one in ("pass", "fail", "hold", "blind")
+        if verdict
+    ]
+    question = {
+        "expr": verdict_query(policy, "conversion_rate"),
+        "eval_time": "0s",
+        "exp_samples": [] if value is None else [{"labels": "{}", "value": value}],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(dump({"tests": [{"interval": "5s", "input_series": series, "promql_expr_test": [question]}]}))
+
+    argv = ["promtool", "test", "rules", str(file)]
+    outcome = subprocess.run(argv, check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH})
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("files", "prometheus/rules/canary-alerts.rules.yml"),
+        ("kubernetes", "kubernetes/prometheusrule.yaml"),
+        ("mimir", "mimir/canary.rules.yml"),
+        ("thanos", "thanos/canary.rules.yml"),
+    ],
+)
+def test_the_command_writes_each_format(target: str, found: str, tmp_path: Path) -> None:
+    """`canary generate --format` writes the files of its format below the output folder, and says how many."""
+    policy = str(golden.POLICIES["minimal"])
+
+    result = CliRunner().invoke(
+        command, ["--config.file", policy, "--output", str(tmp_path / "out"), "--format", target]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / found).is_file()
+    assert f"files written to {tmp_path / 'out'}" in result.output
+
+
+def test_a_label_without_a_value_is_wrong_usage(tmp_path: Path) -> None:
+    """`--label` says what it expects."""
+    arguments = ["--config.file", str(golden.POLICIES["minimal"]), "--output", str(tmp_path), "--format", "kubernetes"]
+
+    result = CliRunner().invoke(command, [*arguments, "--label", "release"])
+
+    assert result.exit_code == 2
+    assert "expected NAME=VALUE, found 'release'" in result.output
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file where a folder is expected ends with a message, not with a traceback."""
+    (tmp_path / "file").write_text("")
+    arguments = ["--config.file", str(golden.POLICIES["minimal"]), "--output", str(tmp_path / "file" / "out")]
+
+    result = CliRunner().invoke(command, arguments)
+
+    assert "cannot be written" in str(result.exception)
