@@ -44,12 +44,7 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
         **written,
         "phases": _phases(written, checked, speed),
         "signals": {**section("signals"), **_signals(checked, section("signals"), places, speed)},
-        "state": {
-            **section("state"),
-            "url": f"sqlite:///{places.file('state.db')}",
-            "rollback_log": str(places.file("canary-rollbacks.log")),
-            "reports": str(places.file("reports")),
-        },
+        "state": {**section("state"), **_state(places)},
         "database": {
             **{key: value for key, value in section("database").items() if key != "url"},
             "window": compressed(checked.database.window, speed, 60),
@@ -71,6 +66,14 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
             **section("evidence"),
             "pending_timeout": compressed(checked.evidence.pending_timeout, speed, 15),
         },
+    }
+
+
+def _state(places: Places) -> dict[str, str]:
+    return {
+        "url": f"sqlite:///{places.file('state.db')}",
+        "rollback_log": str(places.file("canary-rollbacks.log")),
+        "reports": str(places.file("reports")),
     }
 
 

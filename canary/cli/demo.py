@@ -64,6 +64,8 @@ def command(scenario: str, keep: bool, directory: Path | None, config_file: str,
 
     folder = directory or Path(tempfile.mkdtemp(prefix="canary-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise click.UsageError(f"--directory {folder}: expected an empty or new folder, found files in it")
     settings = Settings(Path(config_file), folder.resolve(), **chosen)
     status = 1
     try:

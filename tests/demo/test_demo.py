@@ -133,3 +133,15 @@ def test_a_part_that_cannot_start_is_told_and_nothing_stays(folder: Path) -> Non
     assert "Traceback" not in said
     assert "127.0.0.1:9/shop" in said
     assert _left_behind(folder) == []
+
+
+def test_a_folder_in_use_is_refused(folder: Path) -> None:
+    """What stands in a folder already is neither read nor overwritten."""
+    (folder / "state.db").touch()
+
+    with _demo(folder, "--directory", str(folder)) as demo:
+        said, _ = demo.communicate()
+
+    assert demo.returncode == 2
+    assert "expected an empty or new folder" in said
+    assert [path.name for path in folder.iterdir()] == ["state.db"]
