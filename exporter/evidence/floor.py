@@ -2,7 +2,7 @@
 
 Units count in order of entry, never in order of resolution: declines are often known at once while
 successes take minutes, and then the first resolved units are all failures. A unit still pending
-counts as a success for now, which can only understate the evidence.
+counts as a success where harm is to be proven, and as a failure where health is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from exporter.evidence.grid import Floats, Ints, confidence_sequence, estimate, log10_evidence, symmetric_grid
+from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, log10_evidence, symmetric_grid
 from exporter.evidence.rows import OutcomeRows
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
@@ -40,10 +40,10 @@ class FloorTest:
     bucket: int = 0
     entered: Ints = field(default_factory=_none)
     """Canary units that entered, by bucket."""
-    failures: tuple[Ints, Ints] = field(default_factory=lambda: (_none(), _none()))
-    """Buckets in which each failed unit entered and was known to have failed, oldest forgotten."""
-    forgotten: int = 0
-    """Failures that are in every prefix by now."""
+    known: Ints = field(default_factory=lambda: np.zeros((4, 0), dtype=np.int64))
+    """Buckets of entry and of resolution, and how many units and failures they share; the oldest are forgotten."""
+    forgotten: tuple[int, int] = (0, 0)
+    """Units and failures that are in every prefix by now."""
 
     @property
     def units(self) -> tuple[int, int]:
@@ -63,53 +63,90 @@ class FloorTest:
         chosen = np.flatnonzero(rows.canary)
         chosen = chosen[timeline.segment_of(rows.assigned[chosen]) >= 0]
         entries = timeline.bucket(rows.entered[chosen])
-        known = np.maximum(timeline.bucket(rows.resolved[chosen]), entries)
+        resolved = np.maximum(timeline.bucket(rows.resolved[chosen]), entries)
         arrived = entries[(entries >= self.bucket) & (entries < until)]
-        failing = rows.failed[chosen] & (known >= self.bucket) & (known < until)
+        news = (resolved >= self.bucket) & (resolved < until)
         entered = np.concatenate([self.entered, np.bincount(arrived - self.bucket, minlength=until - self.bucket)])
-        failed_entry = np.concatenate([self.failures[0], entries[failing]])
-        failed_known = np.concatenate([self.failures[1], known[failing]])
-
+        fresh = _together(entries[news], resolved[news], rows.failed[chosen][news], until)
+        known = np.concatenate([self.known, fresh], axis=1)
         lags = self.lags(timeline.bucket_seconds)
-        keys = [np.sort(np.maximum(failed_known, failed_entry + lag)) for lag in lags]
-        news = np.concatenate([np.unique(arrived), *keys])
-        buckets = np.unique(news[(news >= self.bucket) & (news < until)])
-        so_far = np.concatenate([[0], np.cumsum(entered)])
-        n = np.stack([so_far[np.maximum(buckets + 1 - lag, 0)] for lag in lags])
-        failed = self.forgotten + np.stack([np.searchsorted(key, buckets, side="right") for key in keys])
-        remembered = np.maximum(failed_known, failed_entry + lags[-1]) >= until
-        test = replace(
-            self,
-            bucket=until,
-            entered=entered,
-            failures=(failed_entry[remembered], failed_known[remembered]),
-            forgotten=self.forgotten + int(np.count_nonzero(~remembered)),
-        )
-        return test, self._trajectory(timeline, buckets, n, np.minimum(failed, n))
+        moments = np.unique(np.concatenate([arrived, *(np.maximum(known[1], known[0] + lag) for lag in lags)]))
+        moments = moments[(moments >= self.bucket) & (moments < until)]
+        prefixes = Prefixes.of(entered, known, self.forgotten, lags, moments)
+        kept = np.maximum(known[1], known[0] + lags[-1]) >= until
+        gone = known[2:, ~kept].sum(axis=1)
+        forgotten = (self.forgotten[0] + int(gone[0]), self.forgotten[1] + int(gone[1]))
+        test = replace(self, bucket=until, entered=entered, known=known[:, kept], forgotten=forgotten)
+        return test, self._trajectory(timeline, moments, prefixes)
 
-    def _trajectory(self, timeline: Timeline, buckets: Ints, n: Ints, failed: Ints) -> Trajectory:
+    def _trajectory(self, timeline: Timeline, buckets: Ints, prefixes: Prefixes) -> Trajectory:
         if not buckets.size:
             return Trajectory.empty()
-        at_floor = np.log(self.floor / (1.0 - self.floor))
-        log_success = -np.logaddexp(0.0, -(at_floor + GRID.effects))
-        log_failure = -np.logaddexp(0.0, at_floor + GRID.effects)
-        likelihood = (n - failed)[..., None] * log_success + failed[..., None] * log_failure
-        evidence = log10_evidence(GRID, likelihood)
-        strongest = evidence.argmax(axis=0)
-        at = (strongest, np.arange(buckets.size))
-        path = likelihood[at]
-        lower, upper = confidence_sequence(GRID, path, self.alpha)
+        # What is pending speaks for the canary where harm is to be proven, against it where health is.
+        for_it = self._likelihood(prefixes.entered, prefixes.failed)
+        evidence = log10_evidence(GRID, for_it)
+        strongest = (evidence.argmax(axis=0), np.arange(buckets.size))
+        upper = confidence_sequence(GRID, for_it[strongest], self.alpha)[1]
+        few = slice(None, None, 3)
+        against_it = self._likelihood(
+            prefixes.entered[few], (prefixes.entered - prefixes.resolved + prefixes.failed)[few]
+        )
+        lower = confidence_sequence(GRID, against_it, self.alpha)[0].max(axis=0)
+        with np.errstate(invalid="ignore"):
+            succeeded = 1.0 - prefixes.failed[0] / prefixes.resolved[0]
         return Trajectory(
             time=timeline.end_of(buckets),
-            estimate=_ratio(at_floor + estimate(GRID, path)),
-            lower=_ratio(at_floor + lower),
-            upper=_ratio(at_floor + upper),
-            log10_evidence=evidence[at],
-            canary_units=n[at],
+            estimate=succeeded,
+            lower=self._ratio(lower),
+            upper=self._ratio(upper),
+            log10_evidence=evidence[strongest],
+            canary_units=prefixes.resolved[0],
             stable_units=np.zeros(buckets.size, dtype=np.int64),
         )
 
+    def _likelihood(self, units: Ints, failed: Ints) -> Floats:
+        log_odds = _logit(self.floor) + GRID.effects
+        succeeded, missed = (units - failed)[..., None].astype(np.float64), failed[..., None].astype(np.float64)
+        likelihood: Floats = -succeeded * np.logaddexp(0.0, -log_odds) - missed * np.logaddexp(0.0, log_odds)
+        return likelihood
 
-def _ratio(log_odds: Floats) -> Floats:
-    ratio: Floats = 1.0 / (1.0 + np.exp(-log_odds))
-    return ratio
+    def _ratio(self, effect: Floats) -> Floats:
+        ratio: Floats = 1.0 / (1.0 + np.exp(-(_logit(self.floor) + effect)))
+        return ratio
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefixes:
+    """Counts per lag (rows) and moment (columns): units that old, those of them resolved, those of them failed."""
+
+    entered: Ints
+    resolved: Ints
+    failed: Ints
+
+    @classmethod
+    def of(cls, entered: Ints, known: Ints, forgotten: tuple[int, int], lags: Ints, moments: Ints) -> Prefixes:
+        """Count: a unit is in a prefix from bucket entry + lag on, and known there once it is resolved too."""
+        so_far = np.concatenate([[0], np.cumsum(entered)])
+        counts = []
+        for lag in lags:
+            since = np.maximum(known[1], known[0] + lag)
+            order = np.argsort(since, kind="stable")
+            totals = np.pad(np.cumsum(known[2:, order], axis=1), ((0, 0), (1, 0)))
+            at = np.searchsorted(since[order], moments, side="right")
+            units = so_far[np.maximum(moments + 1 - lag, 0)]
+            # Units that came too late to be counted when they entered are counted once they are resolved.
+            resolved = forgotten[0] + totals[0, at]
+            counts.append((np.maximum(units, resolved), resolved, forgotten[1] + totals[1, at]))
+        return cls(*(np.stack(columns) for columns in zip(*counts, strict=True)))
+
+
+def _together(entries: Ints, resolved: Ints, failed: Bools, until: int) -> Ints:
+    """Units that entered and were resolved in the same buckets, counted together."""
+    pairs, where = np.unique(entries * (until + 1) + resolved, return_inverse=True)
+    units = np.bincount(where, minlength=pairs.size)
+    failures = np.bincount(where, weights=failed, minlength=pairs.size).astype(np.int64)
+    return np.stack([pairs // (until + 1), pairs % (until + 1), units, failures])
+
+
+def _logit(ratio: float) -> float:
+    return float(np.log(ratio / (1.0 - ratio)))

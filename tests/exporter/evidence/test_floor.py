@@ -75,3 +75,34 @@ def test_goes_on_when_the_canary_has_all_the_traffic() -> None:
     _, path = FloorTest(0.90, 0.01).advance(OutcomeRows(times, times, everyone, times, everyone), timeline, 100)
 
     assert path.log10_evidence[-1] > 10
+
+
+def test_a_healthy_canary_passes_within_minutes() -> None:
+    """A floor far below the truth is proven kept within the first phase, although the oldest prefixes are empty."""
+    rows = payments(4, 2000.0, decline_seconds=2.0, settle_seconds=20.0)
+
+    _, path = FloorTest(0.90, 0.01, 900.0).advance(rows, TIMELINE, TIMELINE.complete(START + 300))
+
+    assert path.lower[-1] > 0.90
+    assert path.estimate[-1] == pytest.approx(0.97, abs=0.03)
+
+
+def test_what_is_pending_proves_no_health() -> None:
+    """While nearly everything is pending, the lower bound stays below the floor."""
+    rows = payments(5, 2000.0, decline_seconds=2000.0, settle_seconds=2000.0)
+
+    _, path = FloorTest(0.90, 0.01, 900.0).advance(rows, TIMELINE, TIMELINE.complete(START + 300))
+
+    assert path.lower[-1] < 0.90
+
+
+def test_bounds_cover_the_truth_while_outcomes_come_late() -> None:
+    """The canary's true success ratio lies within the bounds in nearly all rollouts, at every moment."""
+    covered = 0
+    for seed in range(60):
+        rows = payments(seed, 200.0, canary_success=0.93, decline_seconds=5.0, settle_seconds=240.0)
+        _, path = FloorTest(0.90, 0.05, 900.0).advance(rows, TIMELINE, ALL)
+        covered += bool(((path.lower <= 0.93) & (path.upper >= 0.93)).all())
+
+    # 3 of 60 may fail; three standard deviations more are 8.
+    assert covered >= 52

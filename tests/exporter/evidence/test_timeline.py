@@ -1,6 +1,7 @@
 """Buckets and segments of a rollout."""
 
 import numpy as np
+import pytest
 
 from exporter.evidence.timeline import Timeline
 
@@ -37,3 +38,10 @@ def test_only_whole_buckets_are_complete() -> None:
     assert timeline.changes_within(151, 400) == []
     assert timeline.bucket(np.asarray([1000.0, 1001.9, 1002.0])).tolist() == [0, 0, 1]
     assert timeline.bucket(np.asarray([np.nan]))[0] > timeline.complete(1e9)
+    assert timeline.bucket(np.asarray([-np.inf, 900.0])).tolist() == [0, 0]
+
+
+def test_a_rollout_without_a_weight_is_refused() -> None:
+    """Without the canary's share nothing can be compared."""
+    with pytest.raises(ValueError, match="weights: expected"):
+        Timeline.of(1000.0, 2.0, [])
