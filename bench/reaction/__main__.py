@@ -2,7 +2,15 @@
 
 import asyncio
 
-from bench.reaction import router
+from bench.reaction import flood, receiver, router
+
+
+async def main() -> None:
+    """Every part in turn."""
+    await router.main()
+    await receiver.main()
+    await flood.main()
+
 
 if __name__ == "__main__":
-    asyncio.run(router.main())
+    asyncio.run(main())

@@ -177,7 +177,8 @@ async def _roll_back(run: Run, front: HAProxy | Nginx, servers: Part, customers:
     )
 
 
-def _figures(values: list[float]) -> str:
+def figures(values: list[float]) -> str:
+    """Median, 99th percentile and largest of some times, as in the tables."""
     ordered = sorted(values)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
     return f"{statistics.median(ordered):.1f} / {p99:.1f} / {ordered[-1]:.1f}"
@@ -201,9 +202,9 @@ def row(run: Run) -> str:
         f"{run.round_trip_ms} ms",
         str(len(run.rollbacks)),
         f"{run.requests:,} ({run.requests / run.seconds:.0f})",
-        _figures([rollback.command_ms for rollback in run.rollbacks]),
-        _figures([rollback.last_arrival_ms for rollback in run.rollbacks]),
-        _figures([rollback.last_answer_ms for rollback in run.rollbacks]),
+        figures([rollback.command_ms for rollback in run.rollbacks]),
+        figures([rollback.last_arrival_ms for rollback in run.rollbacks]),
+        figures([rollback.last_answer_ms for rollback in run.rollbacks]),
         str(len(run.failures)),
     )
     return f"| {' | '.join(cells)} |"

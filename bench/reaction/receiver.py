@@ -1,0 +1,144 @@
+"""From the webhook's arrival to the last request that the canary is given, under 1,000 requests a second.
+
+As `bench.reaction.router`, but the decision comes the way it comes in life: a webhook, the journal, the reconciler.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from bench import results
+from bench.reaction.router import (
+    CYCLE_SECONDS,
+    ROUND_TRIP_SECONDS,
+    SERVICE_SECONDS,
+    Part,
+    figures,
+    parts,
+    relay,
+    serve,
+    shop,
+)
+from canary.client import Client
+from tests.support.haproxy import HAProxy
+from tests.support.nginx import Nginx
+from tests.support.receiver import ReceiverProgram, Setting, alert, in_state, payload, post, router_section, until
+
+COMMAND = "python -m bench.reaction.receiver"
+_PHASES = [{"traffic": "50%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
+
+
+@dataclass
+class Rollback:
+    """One rollback; milliseconds from the moment when the webhook was sent."""
+
+    answered_ms: float
+    last_arrival_ms: float
+
+
+@dataclass
+class Run:
+    """All rollbacks with one router at one distance."""
+
+    router: str
+    round_trip_ms: int
+    rollbacks: list[Rollback] = field(default_factory=list)
+    requests: int = 0
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+async def measure(make: type[HAProxy] | type[Nginx], far: bool, rollbacks: int) -> Run:
+    """Start a rollout and roll it back, again and again."""
+    run = Run(make.__name__, round(ROUND_TRIP_SECONDS * 1000) if far else 0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        async with parts() as start:
+            servers = start(serve)
+            stable, canary = await servers.hear()
+            front = make(folder / "front", stable, canary)
+            await front.start()
+            changes = {"phases": _PHASES, "process": {"kind": "none", "drain": "0s"}}
+            setting = Setting(folder / "receiver", [router_section(front)], changes)
+            receiver = ReceiverProgram(setting)
+            try:
+                await receiver.start()
+                port = await start(relay, front.port).hear() if far else front.port
+                latency = SERVICE_SECONDS + (ROUND_TRIP_SECONDS if far else 0)
+                customers = start(shop, port, CYCLE_SECONDS - latency)
+                await customers.hear()
+                began = time.perf_counter()
+                async with aiohttp.ClientSession() as session, Client.of(setting.policy) as client:
+                    for _ in range(rollbacks):
+                        await _roll_back(run, setting, client, session, servers, customers)
+                run.seconds = time.perf_counter() - began
+            finally:
+                receiver.program.stop()
+                front.stop()
+    return run
+
+
+async def _roll_back(
+    run: Run, setting: Setting, client: Client, session: aiohttp.ClientSession, servers: Part, customers: Part
+) -> None:
+    entry = await client.order("start", canary="v2.0", stable="v1.0")
+    await until(setting, "the share is in force", lambda now: now["settled"])
+    await asyncio.sleep(4 * CYCLE_SECONDS)
+    body = payload(alert("CanaryHighErrorRate", "rollback", str(entry["rollout"])))
+    sent_at = time.perf_counter()
+    assert await post(setting, body, session=session) == 202, "refused"
+    answered_at = time.perf_counter()
+    await asyncio.sleep(3 * CYCLE_SECONDS)
+    arrived_at = await servers.ask()
+    requests, failures, _ = await customers.ask()
+    run.requests += requests
+    run.failures += failures
+    run.rollbacks.append(Rollback((answered_at - sent_at) * 1000, (arrived_at - sent_at) * 1000))
+    await until(setting, "rolled back", in_state("rolled_back"))
+    # Rollouts are named by the second.
+    await asyncio.sleep(max(0.0, 1.1 - (time.perf_counter() - sent_at)))
+
+
+_INTRODUCTION = """\
+As above, from 50 %, but decided by a webhook: HTTP, bearer token, journal on disk (SQLite, synchronous=FULL),
+reconciler, router. Times are milliseconds from the moment when the webhook was sent: median / p99 / largest.
+
+| router | round trip | rollbacks | requests (per s) | webhook answered | canary's last request arrives | failed |
+|---|---|---|---|---|---|---|
+"""
+
+
+def row(run: Run) -> str:
+    """One run's figures as a row of Markdown."""
+    cells = (
+        run.router,
+        f"{run.round_trip_ms} ms",
+        str(len(run.rollbacks)),
+        f"{run.requests:,} ({run.requests / run.seconds:.0f})",
+        figures([rollback.answered_ms for rollback in run.rollbacks]),
+        figures([rollback.last_arrival_ms for rollback in run.rollbacks]),
+        str(len(run.failures)),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+async def main(rollbacks: int = 30) -> None:
+    """Measure both routers, near and far, and record the figures."""
+    runs = []
+    for far in (False, True):
+        for make in (HAProxy, Nginx):
+            runs.append(await measure(make, far, rollbacks))
+            print(row(runs[-1]), *set(runs[-1].failures), flush=True)
+    title = "Reaction: from the webhook to the last request"
+    results.record(title, f"{COMMAND} --rollbacks {rollbacks}", _INTRODUCTION + "\n".join(map(row, runs)))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rollbacks", type=int, default=30, help="per router and distance")
+    asyncio.run(main(parser.parse_args().rollbacks))
