@@ -1,6 +1,5 @@
 """Draws graphs and timelines as SVG."""
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -127,7 +126,7 @@ def _bars(series: Series, frame: Frame, y: Callable[[float], float], colour: str
 
 def _runs(series: Series) -> Iterator[list[tuple[float, float]]]:
     """Pieces without a gap."""
-    gap = 1.5 * min((b[0] - a[0] for a, b in itertools.pairwise(series.points)), default=math.inf)
+    gap = 1.5 * series.step_seconds
     run: list[tuple[float, float]] = []
     for point in series.points:
         if run and (math.isnan(point[1]) or point[0] - run[-1][0] > gap):
@@ -198,13 +197,12 @@ def timeline(panel: dict[str, Any], all_series: list[Series], frame: Frame) -> s
 def _states(series: Series) -> Iterator[tuple[float, float, float]]:
     """Stretches of the same value: from, to, value."""
     for run in _runs(series):
-        step = min((b[0] - a[0] for a, b in itertools.pairwise(run)), default=15.0)
         begin, value = run[0]
         for at, now in run[1:]:
             if now != value:
                 yield begin, at, value
                 begin, value = at, now
-        yield begin, run[-1][0] + step, value
+        yield begin, run[-1][0] + series.step_seconds, value
 
 
 def _times(frame: Frame) -> Iterator[str]:

@@ -10,10 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Series:
-    """One series: its labels, and samples as (time in seconds, value)."""
+    """One series: its labels, and samples as (time in seconds, value) *step_seconds* apart where there is no gap."""
 
     labels: dict[str, str]
     points: list[tuple[float, float]]
+    step_seconds: float = 0.0
     ref: str = ""
     name: str = ""
 
@@ -42,7 +43,7 @@ class Prometheus:
         start = math.floor(self.start / step_seconds) * step_seconds
         parameters = {"query": expression, "start": str(start), "end": str(self.end), "step": str(step_seconds)}
         found = self._get("query_range", parameters)["result"]
-        return [Series(item["metric"], [_sample(pair) for pair in item["values"]]) for item in found]
+        return [Series(item["metric"], [_sample(pair) for pair in item["values"]], step_seconds) for item in found]
 
     def label_values(self, selector: str, label: str) -> list[str]:
         """The values of a label of the series that a selector names."""

@@ -13,16 +13,17 @@ def experiment(series: Series, minute: Values) -> None:
     half: Values = np.divide(1.2, np.sqrt(1 + 30 * minute))
     for kpi, gain in gains.items():
         labels = arm | {names.KPI: kpi}
+        lower, upper, better = (np.asarray(it, dtype=np.float64) for it in (gain - half, gain + half, gain > half))
         series.own(names.EXPERIMENT_RELATIVE_CHANGE, labels, gain)
-        series.own(names.EXPERIMENT_RELATIVE_CHANGE_LOWER, labels, gain - half)
-        series.own(names.EXPERIMENT_RELATIVE_CHANGE_UPPER, labels, gain + half)
+        series.own(names.EXPERIMENT_RELATIVE_CHANGE_LOWER, labels, lower)
+        series.own(names.EXPERIMENT_RELATIVE_CHANGE_UPPER, labels, upper)
         series.own(names.EXPERIMENT_EVIDENCE, labels, -0.5)
         series.own(names.EXPERIMENT_EVIDENCE_THRESHOLD, labels, 2.0)
-        series.own(names.EXPERIMENT_BETTER, labels, (gain > half) * 1.0)
+        series.own(names.EXPERIMENT_BETTER, labels, better)
         series.own(names.EXPERIMENT_GUARDRAIL, labels, float(kpi == "payment_success_rate"))
-        for verdict in names.VERDICTS:
-            holds = (gain - half > -0.1) == (verdict == "pass") if verdict in ("pass", "hold") else half < 0
-            series.own(names.EXPERIMENT_VERDICT, labels | {names.VERDICT: verdict}, holds * 1.0)
+        passed = np.asarray(lower > -0.1, dtype=np.float64)
+        for verdict, holds in {"pass": passed, "hold": 1 - passed, "fail": 0.0, "blind": 0.0}.items():
+            series.own(names.EXPERIMENT_VERDICT, labels | {names.VERDICT: verdict}, holds)
         for role, factor, share in (("control", 1.0, 0.9), ("treatment", 1 + gain, 0.1)):
             series.own(names.EXPERIMENT_UNITS, labels | {names.ROLE: role}, np.floor(share * 900 * minute))
             series.own(names.EXPERIMENT_VALUE, labels | {names.ROLE: role}, 0.24 * factor)
