@@ -22,7 +22,8 @@ def experiment(series: Series, minute: Values) -> None:
         series.own(names.EXPERIMENT_BETTER, labels, better)
         series.own(names.EXPERIMENT_GUARDRAIL, labels, float(kpi == "payment_success_rate"))
         passed = np.asarray(lower > -0.1, dtype=np.float64)
-        for verdict, holds in {"pass": passed, "hold": 1 - passed, "fail": 0.0, "blind": 0.0}.items():
+        verdicts: dict[str, Values | float] = {"pass": passed, "hold": 1 - passed, "fail": 0.0, "blind": 0.0}
+        for verdict, holds in verdicts.items():
             series.own(names.EXPERIMENT_VERDICT, labels | {names.VERDICT: verdict}, holds)
         for role, factor, share in (("control", 1.0, 0.9), ("treatment", 1 + gain, 0.1)):
             series.own(names.EXPERIMENT_UNITS, labels | {names.ROLE: role}, np.floor(share * 900 * minute))
