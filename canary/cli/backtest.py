@@ -75,6 +75,11 @@ def _table(replays: "list[Replay]") -> Table:
             decided = "decided" if kpi.name == evidence.kpi else ""
             changes = (_percent(kpi.estimate), _percent(kpi.lower), _percent(kpi.upper))
             table.add_row(f"  {kpi.name}", _verdict(kpi.verdict), decided, f"{kpi.canary_units:,}", "", *changes)
+        mismatch = evidence.mismatch
+        if mismatch is not None and mismatch.verdict == "fail":
+            changes = (_percent(mismatch.estimate), _percent(mismatch.lower), _percent(mismatch.upper))
+            units = f"{mismatch.canary_units:,}"
+            table.add_row("  share of visits is off", _verdict(mismatch.verdict), "", units, "", *changes)
     return table
 
 

@@ -144,6 +144,21 @@ async def test_many_rollouts_on_several_processes_say_what_each_says_alone(lite:
     assert together[5].as_json() == one.as_json()
 
 
+async def test_a_share_that_was_not_what_the_file_says_is_shown(lite: ShopData, tmp_path: Path) -> None:
+    """A rollout whose canary got another share of the visits than written down is blind, and the table says why."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=5)
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("off", START, "v1", "v2").replace(",50%,", ",90%,"))
+
+    table = await output_of(
+        *("backtest", "--config.file", str(policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db"))),
+        *("--rollouts", str(rollouts)),
+    )
+
+    assert "blind" in table.split("\n")[1]
+    assert "share of visits is off" in table
+
+
 def test_between_phases_that_do_not_touch_nobody_is_on_the_canary(tmp_path: Path) -> None:
     """A gap between two phases is a stretch of weight 0."""
     rollouts = tmp_path / "rollouts.csv"
