@@ -105,7 +105,7 @@ async def _ask(client: Client, drill_id: str) -> Mapping[str, Any] | None:
 
 
 async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, clock: Clock) -> None:
-    """Hand Alertmanager an alert that is routed as a rollback is, but carries no rollout."""
+    """Hand Alertmanager an alert that is routed as a rollback is, but is about no rollout that there is."""
     now = clock.now()
     alert = {
         "labels": {
@@ -113,6 +113,8 @@ async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, cloc
             names.SERVICE: policy.service,
             names.ACTION: "rollback",
             names.SEVERITY: "info",
+            # No rollout has this id; a group of its own in Alertmanager has no earlier drill to wait for.
+            names.ROLLOUT: f"drill-{drill_id}",
             names.DRILL_LABEL: drill_id,
         },
         "annotations": {"summary": "A drill: moves no traffic"},

@@ -5,10 +5,10 @@ import json
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from canary.cli.console import table_console
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.policy.load import load_policy
@@ -35,7 +35,7 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
         what = str(entry["kind"]).replace("_", " ") + _detail(entry["data"])
         # As text, so that nothing an alert says is taken for markup.
         table.add_row(*(Text(str(cell)) for cell in (at, entry["rollout"], what, entry["actor"], entry["reason"])))
-    Console().print(table)
+    table_console().print(table)
 
 
 def _detail(data: dict[str, Any]) -> str:

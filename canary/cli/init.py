@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from canary.cli.console import table_console
 from canary.database import order_connection, order_engine, order_url
 from canary.errors import CanaryError
 from canary.policy import Policy
@@ -47,8 +48,7 @@ def command(
     router = router or (click.prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
     if ":" in url.partition("://")[2].rpartition("@")[0]:
         raise CanaryError("--database: holds a password, which must not stand in a policy; give --password-file")
-    # Read by a program, a table is not folded.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    console = table_console()
     proposed, counts = asyncio.run(_look(url, password_file, output.absolute().parent))
     _show(console, proposed, counts)
     kpis = judgeable(proposed)
