@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from canary.names import ALERTS, KPI_ALERT
 from canary.policy.document import Location
+from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
 from canary.policy.release import CommandRouter, NginxRouter
@@ -151,9 +152,12 @@ def _flags(policy: Policy) -> Iterator[Fault]:
                     ("flags", name, key),
                     f"no variant {variant!r}; known are {', '.join(sorted(flag.variants))}",
                 )
+        if flag.follow_rollout and flag.percentage:
+            yield ("flags", name, "percentage"), "follows the rollout's weight already; leave it out"
 
 
 def _experiments(policy: Policy) -> Iterator[Fault]:
+    by_flag: dict[str, str] = {}
     for name, experiment in policy.experiments.items():
         at: Location = ("experiments", name)
         if len(experiment.variants) < 2:
@@ -164,3 +168,32 @@ def _experiments(policy: Policy) -> Iterator[Fault]:
             for kpi in kpis:
                 if kpi not in policy.kpis:
                     yield (*at, key), f"no KPI {kpi!r}; known are {', '.join(sorted(policy.kpis))}"
+        yield from _told_apart(policy, at, experiment)
+        flag = experiment.flag or name
+        if flag in by_flag:
+            yield (
+                at,
+                f"experiment {by_flag[flag]!r} assigns the users of flag {flag!r} too; give one a `flag` of its own",
+            )
+        by_flag[flag] = name
+        assigning = policy.flags.get(flag)
+        if assigning is not None and (assigning.percentage or assigning.groups or assigning.follow_rollout):
+            yield (
+                ("flags", flag),
+                f"experiment {name!r} assigns its users; leave out percentage, groups and follow_rollout",
+            )
+
+
+def _told_apart(policy: Policy, at: Location, experiment: Experiment) -> Iterator[Fault]:
+    """How the order database tells which variant a customer had."""
+    versions = [variant.version for variant in experiment.variants.values() if variant.version is not None]
+    if versions and len(versions) < len(experiment.variants):
+        yield (*at, "variants"), "give every variant a `version`, or none"
+    elif len(set(versions)) < len(versions):
+        yield (*at, "variants"), "two variants have the same `version`, so that no row tells them apart"
+    judged = experiment.metrics or experiment.guardrails
+    if judged and not versions and all(event.variant is None for event in policy.database.events.values()):
+        remedy = (
+            "give each variant a `version`, or map the column that holds it, such as database.events.visits.variant"
+        )
+        yield (*at, "variants"), f"no row of the order database tells which variant a customer had; {remedy}"

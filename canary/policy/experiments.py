@@ -41,7 +41,7 @@ class Variant:
 class Experiment:
     """An A/B experiment."""
 
-    variants: dict[str, Variant]
+    variants: dict[Identifier, Variant]
     """At least two."""
     control: str = "control"
     """The variant that the others are compared with."""
@@ -50,5 +50,5 @@ class Experiment:
     guardrails: tuple[str, ...] = ()
     """KPIs whose proven harm stops the experiment."""
     enabled: bool = True
-    flag: str | None = None
+    flag: Identifier | None = None
     """The flag that assigns users; its own name when missing."""

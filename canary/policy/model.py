@@ -87,8 +87,8 @@ class Policy:
     process: Process = Process()
     receiver: Receiver = Receiver()
     notify: Notify = Notify()
-    flags: dict[str, Flag] = field(default_factory=dict)
-    experiments: dict[str, Experiment] = field(default_factory=dict)
+    flags: dict[Identifier, Flag] = field(default_factory=dict)
+    experiments: dict[Identifier, Experiment] = field(default_factory=dict)
     evidence: Evidence = Evidence()
     base: str = "."
     """Set by the loader: the policy file's folder, at which relative paths start."""

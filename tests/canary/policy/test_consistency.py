@@ -55,6 +55,30 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("flags: {f: {default: red}}", "flags.f.default: no variant 'red'; known are off, on"),
         ("experiments: {e: {variants: {control: {weight: 1}}}}", "needs at least two variants"),
         (
+            "experiments: {e: {variants: {control: {weight: 1}, b: {weight: 1}}, metrics: [conversion_rate]}}",
+            "no row of the order database tells which variant a customer had; give each variant a `version`, or map",
+        ),
+        (
+            'experiments: {e: {variants: {control: {weight: 1, version: "1"}, b: {weight: 1}}}}',
+            "experiments.e.variants: give every variant a `version`, or none",
+        ),
+        (
+            'experiments: {e: {variants: {control: {weight: 1, version: "1"}, b: {weight: 1, version: "1"}}}}',
+            "two variants have the same `version`",
+        ),
+        (
+            "experiments: {e: {flag: f, variants: &two {control: {weight: 1}, b: {weight: 1}}}, f: {variants: *two}}",
+            "experiments.f: experiment 'e' assigns the users of flag 'f' too; give one a `flag` of its own",
+        ),
+        (
+            "flags: {e: {percentage: 5%}}\nexperiments: {e: {variants: {control: {weight: 1}, b: {weight: 1}}}}",
+            "flags.e: experiment 'e' assigns its users; leave out percentage, groups and follow_rollout",
+        ),
+        (
+            "flags: {f: {percentage: 5%, follow_rollout: true}}",
+            "flags.f.percentage: follows the rollout's weight already; leave it out",
+        ),
+        (
             "experiments: {e: {control: c, variants: {a: {weight: 1}, b: {weight: 1}}, metrics: [sales]}}",
             "experiments.e.control: no variant 'c'",
         ),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.errors import PolicyError
@@ -131,6 +131,13 @@ def test_a_gate_is_a_person_or_a_url(tmp_path: Path) -> None:
             "canary.yaml:2: phases.0.duration: expected a duration such as 30s, 5m or 1h30m, found '5'",
         ),
         ("kpis:\n  Bad: {kind: mean, of: orders}\n", "the name 'Bad' does not fit ^[a-z][a-z0-9_]{0,62}$"),
+        ("flags: {a/b: {percentage: 5%}}\n", "the name 'a/b' does not fit"),
+        ("flags: {f: {percentage: 110%}}\n", "expected a percentage from 0% to 100%, found '110%'"),
+        ("experiments: {a b: {variants: {control: {weight: 1}, b: {weight: 1}}}}\n", "the name 'a b' does not fit"),
+        (
+            "experiments: {e: {variants: {control: {weight: 1}, b: {weight: 0}}}}\n",
+            "experiments.e.variants.b.weight",
+        ),
         ("process: pm2\n", "canary.yaml:2: process: expected a section with keys, found 'pm2'"),
         ("notify: {on: start}\n", "canary.yaml:2: notify.on: expected a list, found 'start'"),
         ("rollback: {automatic: yes}\n", "rollback.automatic: expected true or false, found 'yes'"),
@@ -162,6 +169,7 @@ def test_a_policy_of_nothing_says_what_one_looks_like(tmp_path: Path) -> None:
     assert faults(tmp_path, "") == ["canary.yaml:1: expected a mapping of sections, such as `service: shop`"]
 
 
+@settings(deadline=None)  # a wall time; a busy machine takes longer
 @given(word=st.text(st.characters(codec="ascii", categories=["Ll"]), min_size=1, max_size=12))
 def test_no_unknown_key_is_ever_let_through(word: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A top-level key that the policy does not have is always a fault that names it."""
