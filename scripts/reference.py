@@ -30,6 +30,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "reference-policy.md", policy_page(schema)
     yield ROOT / "docs" / "policy.schema.json", json.dumps(schema, indent=1) + "\n"
     yield ROOT / "docs" / "reference-metrics.md", metrics_page()
+    yield ROOT / "docs" / "reference-api.md", api_page()
     yield ROOT / "docs" / "reference-commands.md", commands_page()
     for folder, policy in (("haproxy", "canary.yaml"), ("nginx", "deploy/nginx/canary.yaml")):
         for router in routers_of(load_policy(ROOT / policy)):
@@ -218,6 +219,70 @@ def _series(node: ast.expr) -> str | None:
             if isinstance(value, str) and value.startswith("canary_"):
                 return value
     return None
+
+
+# The API.
+
+_API_HEAD = f"""\
+# API reference
+
+{MADE}
+
+The receiver's HTTP API, on `127.0.0.1:9878` unless told otherwise. It describes itself as OpenAPI 3.1 at
+`/api/v1/openapi.json`. What reads is open to whoever reaches the port (behind `--web.config.file`, to whoever it lets
+in); what changes needs `Authorization: Bearer TOKEN`, with the token of Alertmanager or of an operator.
+Besides: `/metrics`, `/-/healthy`, `/-/ready`, `/-/reload`, and a page for people at `/`.
+"""
+
+
+def api_page() -> str:
+    """Every path of the receiver's API, from its own OpenAPI description."""
+    api: Schema = json.loads((ROOT / "alertmanager" / "openapi.json").read_text(encoding="utf-8"))
+    lines = [_API_HEAD]
+    for path, methods in api["paths"].items():
+        for method, operation in methods.items():
+            lines += list(_operation(path, method, operation))
+    lines += ["## Objects", ""]
+    for name, schema in api["components"]["schemas"].items():
+        lines += [f"### {name}", "", "| key | type | meaning |", "|---|---|---|"]
+        for key, value in schema.get("properties", {}).items():
+            lines.append(f"| `{key}` | {_kind(value)} | {_cell(value.get('description', ''))} |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
+    yield f"## {method.upper()} {path}"
+    yield ""
+    token = next((key for need in operation.get("security", ()) for key in need), None)
+    yield operation["summary"] + "." + (f" {operation['description']}" if "description" in operation else "")
+    yield ""
+    if token:
+        yield from (f"Needs the token of the {token}.", "")
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    rows = [(key, value, key in body.get("required", ())) for key, value in body.get("properties", {}).items()]
+    rows += [(one["name"], {**one["schema"], **one}, one.get("required")) for one in operation.get("parameters", ())]
+    if rows:
+        yield "| key | type | meaning |"
+        yield "|---|---|---|"
+        for key, value, required in rows:
+            meaning = value.get("description", "") + (" Required." if required else "")
+            yield f"| `{key}` | {_kind(value)} | {_cell(meaning.strip())} |"
+        yield ""
+    for status, response in operation["responses"].items():
+        schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+        gives = f" ({_kind(schema)})" if schema else ""
+        yield f"* {status}: {response['description']}{gives}"
+    yield ""
+
+
+def _kind(schema: Schema) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rsplit("/", 1)[1]
+    kind = schema.get("type", "object")
+    if kind == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
 # The command line.
