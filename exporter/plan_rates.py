@@ -21,6 +21,7 @@ from exporter.zones import Zone
 _DAY_SECONDS = 86_400
 _SAMPLE_UNITS = 50_000
 """Units of the newest rows that lags and spreads are taken from."""
+_SHORTEST_SAMPLE_SECONDS = 900.0
 _LONGEST_SAMPLE_SECONDS = 3 * _DAY_SECONDS
 _MOST_CERTAIN = 0.9999
 """A ratio of one would leave a failure impossible; nobody knows that from a few days."""
@@ -50,7 +51,9 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
         return {}
     minutes = (max(hours) - min(hours) + 1) * COARSE_SECONDS / 60.0
     busiest = max(event.rows for event in counted.values()) / (minutes * 60.0)
-    sample_seconds = min(_LONGEST_SAMPLE_SECONDS, days * _DAY_SECONDS, max(3600.0, _SAMPLE_UNITS / busiest))
+    sample_seconds = min(
+        _LONGEST_SAMPLE_SECONDS, days * _DAY_SECONDS, max(_SHORTEST_SAMPLE_SECONDS, _SAMPLE_UNITS / busiest)
+    )
     newest = min(until, (max(hours) + 1.0) * COARSE_SECONDS)
     history = History(policy, session)
     sample = await history.between(newest - sample_seconds, newest)
