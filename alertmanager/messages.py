@@ -53,7 +53,8 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
         f"{rollout.canary} (canary) against {rollout.stable} (stable), rollout {rollout.id}",
         entry.reason,
         f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}.",
-        facts.traffic and f"Traffic: {facts.traffic}.",
+        # Right after a start or an advance the routers are still on their way.
+        facts.traffic and entry.kind is Kind.ROLLBACK and f"Traffic: {facts.traffic}.",
         todo,
         f"[{key}]",
     ]
