@@ -37,6 +37,7 @@ class Orders:
     tables: Mapping[str, Table]
     _finders: dict[str, Finder] = field(default_factory=dict)
     _origins: dict[str, Origin] = field(default_factory=dict)
+    _conversions: dict[tuple[str, str], Floats] = field(default_factory=dict)
 
     def origin(self, event: str) -> Origin:
         """The visits that an event's rows descend from."""
@@ -46,6 +47,11 @@ class Orders:
 
     def converted(self, units: str, by: str) -> Floats:
         """When each row of *units* first got a row of *by*; nan where it has none."""
+        if (units, by) not in self._conversions:
+            self._conversions[units, by] = self._first(units, by)
+        return self._conversions[units, by]
+
+    def _first(self, units: str, by: str) -> Floats:
         first = np.full(len(self.tables[units]), np.inf)
         conversions = self.tables[by]
         for number, (parent, _) in enumerate(parents_of(self.events, by)):

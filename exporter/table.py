@@ -145,8 +145,9 @@ class Finder:
     """Finds rows by id: a sorted index over the ids of one table."""
 
     def __init__(self, ids: Ints) -> None:
-        self._order = np.argsort(ids, kind="stable")
-        self._sorted = ids[self._order]
+        ascending = bool(np.all(ids[1:] >= ids[:-1]))  # as ids that a database hands out mostly are
+        self._order = np.arange(len(ids)) if ascending else np.argsort(ids, kind="stable")
+        self._sorted = ids if ascending else ids[self._order]
 
     def find(self, wanted: Ints) -> Ints:
         """Position of each wanted id, -1 where there is none."""
