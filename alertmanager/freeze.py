@@ -39,8 +39,7 @@ def _interval(index: int, text: str) -> dict[str, Any]:
             f"receiver.freeze.{index}: expected days and perhaps times, such as `sat,sun` or `mon-fri 18:00-24:00`, "
             f"found {text!r}"
         )
-    days = [":".join(_DAYS[day] for day in part.split("-")) for part in match["days"].split(",")]
-    interval: dict[str, Any] = {"weekdays": days}
+    interval: dict[str, Any] = {"weekdays": [days for part in match["days"].split(",") for days in _weekdays(part)]}
     if match["start"]:
         if not "00:00" <= match["start"] < match["end"] <= "24:00":
             raise GenerateError(
@@ -49,3 +48,14 @@ def _interval(index: int, text: str) -> dict[str, Any]:
             )
         interval["times"] = [{"start_time": match["start"], "end_time": match["end"]}]
     return interval
+
+
+def _weekdays(part: str) -> list[str]:
+    """`mon-fri` as Alertmanager's ranges; its week begins on Sunday, so that one may become two."""
+    first, _, last = part.partition("-")
+    if not last:
+        return [_DAYS[first]]
+    week = ("sun", *(day for day in _DAYS if day != "sun"))
+    if week.index(first) <= week.index(last):
+        return [f"{_DAYS[first]}:{_DAYS[last]}"]
+    return [f"{_DAYS[first]}:saturday", f"sunday:{_DAYS[last]}"]

@@ -281,3 +281,11 @@ def test_a_freeze_that_cannot_be_read_is_refused(freeze: str) -> None:
     """The message names the key, what was expected, and what was found."""
     with pytest.raises(GenerateError, match=r"receiver\.freeze\.0: expected"):
         alertmanager_config(_with_freeze(freeze))
+
+
+def test_a_week_that_ends_on_sunday_is_valid(tmp_path: Path) -> None:
+    """Alertmanager's week begins on Sunday: `mon-sun`, `sat-sun` and `fri-mon` become ranges that amtool takes."""
+    path = tmp_path / "alertmanager.yml"
+    for freeze in ("mon-sun 22:00-24:00", "sat-sun", "fri-mon", "sun-mon", "sun"):
+        path.write_text(alertmanager_file(_with_freeze(freeze)), encoding="utf-8")
+        subprocess.run(["amtool", "check-config", path], check=True, capture_output=True)
