@@ -1,5 +1,6 @@
 """Every name on the wire: metrics, labels, alerts. Rules, dashboards, exporter and receiver all take them from here."""
 
+import hashlib
 from typing import Final
 
 # Labels
@@ -212,3 +213,28 @@ DASHBOARD_UIDS: Final = {
     "experiments": "kpi-canary-experiments",
 }
 """Grafana's stable ids of the dashboards, for links from alerts and between dashboards."""
+
+ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
+    HIGH_ERROR_RATE: ("rollout", "Error rate by version"),
+    ELEVATED_ERROR_RATE: ("rollout", "Error rate by version"),
+    VERY_SLOW_RESPONSE: ("rollout", "Response time, p95, by version"),
+    SLOW_RESPONSE: ("rollout", "Response time, p95, by version"),
+    PAYMENT_SUCCESS_LOW: ("rollout", "Verdict by KPI"),
+    PAYMENT_SUCCESS_DEGRADED: ("rollout", "Verdict by KPI"),
+    CONVERSION_DEGRADED: ("rollout", "Verdict by KPI"),
+    KPI_ALERT: ("rollout", "Verdict by KPI"),
+    DATABASE_CONNECTION_FAILURES: ("infrastructure", "Failed database connections by version"),
+    TRAFFIC_MISMATCH: ("rollout", "Traffic on the canary"),
+    ROLLBACK_NOT_CONVERGED: ("rollout", "Traffic on the canary"),
+    REPLICA_LAG: ("infrastructure", "Replication lag"),
+    SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
+    EXPORTER_DOWN: ("guard", "Freshness"),
+    RECEIVER_DOWN: ("guard", "Heartbeat"),
+    DRILL_OVERDUE: ("guard", "Since the last drill"),
+}
+"""The dashboard and the panel that show best what an alert is about; the others lead to a whole dashboard."""
+
+
+def panel_id(title: str) -> int:
+    """Grafana's number of the panel with this title, the same wherever the panel stands."""
+    return int(hashlib.md5(title.encode(), usedforsecurity=False).hexdigest()[:6], 16)

@@ -35,7 +35,7 @@ local noRows = "Nothing was counted in this time range: see the dashboard on the
            unit: 'short',
            color: { mode: 'fixed', fixedColor: 'text' },
            paint: 'value',
-      text: 'value_and_name',
+           text: 'value_and_name',
          }),
        ] else []),
 

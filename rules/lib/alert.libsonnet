@@ -12,6 +12,7 @@ function(config) {
   // of_rollout (false when the alert has no rollout).
   alert(name, spec, watch=false)::
     local own = override(name);
+    local panel = std.get(n.ALERT_PANELS, name, { dashboard: std.get(spec, 'dashboard', 'rollout'), id: '' });
     local hold_for = std.get(own, 'hold_for', std.get(spec, 'hold_for', ''));
     if !own.enabled then [] else [
       { alert: name, expr: spec.expr }
@@ -26,9 +27,11 @@ function(config) {
           summary: spec.summary,
           description: spec.description,
           runbook_url: config.runbookUrl + name + '.md',
-          dashboard_url: config.dashboardUrl + '/d/' + config.dashboards[std.get(spec, 'dashboard', 'rollout')]
-                         + '?var-service=' + config.service
-                         + (if std.get(spec, 'of_rollout', true) then '&var-rollout={{ $labels.rollout }}' else ''),
+          dashboard_url: config.dashboardUrl + '/d/' + config.dashboards[panel.dashboard] + '?var-service=' + config.service
+                         + (if std.get(spec, 'of_rollout', true) then '&var-rollout={{ $labels.rollout }}' else '')
+                         + (if panel.id == '' then '' else '&viewPanel=' + panel.id)
+                         // An hour up to the alert and all that came after it, in milliseconds.
+                         + '&from={{ with query `time() - 3600` }}{{ . | first | value | printf "%.0f000" }}{{ end }}',
         } + own.annotations,
       },
     ],

@@ -50,6 +50,19 @@ def test_the_uids_are_those_that_alerts_link_to(dashboards: dict[str, dict[str, 
     assert {dashboard["uid"] for dashboard in dashboards.values()} == set(names.DASHBOARD_UIDS.values())
 
 
+def test_every_panel_that_alerts_link_to_is_there(dashboards: dict[str, dict[str, Any]]) -> None:
+    """The dashboard and panel named by an alert exist, under the number that the link has."""
+    found = {
+        (dashboard["uid"], panel["title"]): panel["id"]
+        for dashboard in dashboards.values()
+        for panel in panels(dashboard)
+    }
+
+    for key, title in names.ALERT_PANELS.values():
+        assert found[names.DASHBOARD_UIDS[key], title] == names.panel_id(title)
+    assert set(names.ALERT_PANELS) <= names.ALERTS
+
+
 def test_a_policy_without_experiments_has_no_dashboard_for_them(policy: Policy) -> None:
     """Nobody is shown a page that can never have data."""
     other = dataclasses.replace(policy, experiments={})
