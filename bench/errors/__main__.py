@@ -19,8 +19,8 @@ _EVERY_SECONDS = 5
 _SEED = 20260301
 
 _WORDS = (
-    f"{_ROLLOUTS:,} simulated rollouts of the strategy's 70 minutes each, limit 10 %, at least 50 requests within one minute or "
-    "five, looked at every 5 s. Plain: the ratio itself is above the limit. Proven: Wilson's lower bound is, as in "
+    f"{_ROLLOUTS:,} simulated rollouts of the strategy's 70 minutes each, limit 10 %, at least 50 requests within one "
+    "minute or five, looked at every 5 s. Plain: the ratio itself is above the limit. Proven: Wilson's lower bound is, as in "
     "CanaryHighErrorRate. The last column is the proven rule's median time to the rollback."
 )
 _HEAD = (
