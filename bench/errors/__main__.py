@@ -20,8 +20,8 @@ _SEED = 20260301
 
 _WORDS = (
     f"{_ROLLOUTS:,} simulated rollouts of the strategy's 70 minutes each, limit 10 %, at least 50 requests within one "
-    "minute or five, looked at every 5 s. Plain: the ratio itself is above the limit. Proven: Wilson's lower bound is, as in "
-    "CanaryHighErrorRate. The last column is the proven rule's median time to the rollback."
+    "minute or five, looked at every 5 s. Plain: the ratio itself is above the limit. Proven: Wilson's lower bound "
+    "is, as in CanaryHighErrorRate. The last column is the proven rule's median time to the rollback."
 )
 _HEAD = (
     "| canary requests a minute | true error rate | plain | proven | proven after |",
