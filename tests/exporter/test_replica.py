@@ -1,6 +1,7 @@
 """A read replica behind a real PostgreSQL primary: its lag, what is said while it lags, and a migration."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 
@@ -127,6 +128,30 @@ async def test_a_mariadb_that_is_no_replica_is_not_behind(mariadb: MariaDb, cloc
     """A primary has no lag."""
     async with refresher_on(policy_for(mariadb.new_database()), clock) as refresher:
         assert await replica_lag_seconds(refresher.session) == 0
+
+
+async def test_a_mariadb_replica_is_behind_or_not_replicating() -> None:
+    """A replica that keeps up is not behind; one whose replication was stopped is infinitely far behind."""
+    with MariaDb(["server-id=1", "log-bin=log"]) as first, MariaDb(["server-id=2", "slave-skip-errors=all"]) as second:
+        first.execute("GRANT REPLICATION SLAVE ON *.* TO shop@'127.0.0.1'")
+        second.execute(
+            f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={first.port}, MASTER_USER='shop',"
+            " MASTER_USE_GTID=slave_pos; START SLAVE"
+        )
+        url = first.new_database().replace(f":{first.port}/", f":{second.port}/")
+        async with refresher_on(policy_for(url), SystemClock()) as refresher:
+
+            async def arrived() -> bool:
+                try:
+                    return await replica_lag_seconds(refresher.session) == 0
+                except DatabaseError:
+                    return False
+
+            await eventually(arrived, "the database on the replica")
+            second.execute("STOP SLAVE")
+            stopped = await replica_lag_seconds(refresher.session)
+
+    assert stopped == math.inf
 
 
 async def test_sqlite_has_no_lag_to_measure(lite: ShopData, clock: FakeClock) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,7 +26,8 @@ def _program(name: str) -> str:
 class MariaDb:
     """One server with user `shop` who needs no password; `with` starts and ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[str] = ()) -> None:
+        """Prepare a server; *settings* are further ones, such as `server-id=1`."""
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="canary-maria-"))
         self._number = 0
@@ -33,6 +35,7 @@ class MariaDb:
         self._common = ["--no-defaults", f"--datadir={self._folder / 'data'}", f"--user={self._user}"]
         options = [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._socket}"]
         options += ["--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"]
+        options += [f"--{setting}" for setting in settings]
         self._server = Program([_program("mariadbd"), *self._common, *options], self._folder.with_suffix(".log"))
 
     @property
@@ -74,6 +77,10 @@ class MariaDb:
         name = f"test{self._number}"
         self._sql(f"CREATE DATABASE {name}").check_returncode()
         return f"mysql+asyncmy://shop@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, statement: str) -> None:
+        """Execute statements as the administrator."""
+        self._sql(statement).check_returncode()
 
     def _sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
         argv = [_program("mariadb"), "--no-defaults", f"--socket={self._socket}", "--user=root", "-e", statement]
