@@ -17,7 +17,7 @@ def kpi_table(view: View, ratios: Collection[str]) -> Markup:
         return tag("p", f"Prometheus cannot be asked: {view.kpi_fault}", class_="fault")
     if not view.kpis:
         return tag("p", "No KPI is judged now.", class_="quiet")
-    titles = ("KPI", "Stable", "Canary", "Canary's units", "Change against stable", "Band", "Verdict")
+    titles = ("KPI", "Verdict", "Change", "Band", "Canary", "Stable", "Units")
     head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))
     body = tag("tbody", *(_row(row, row.name in ratios) for row in view.kpis))
     caption = tag("caption", "Change of the canary against stable; the band holds the true change at any look.")
@@ -29,12 +29,12 @@ def _row(row: KpiRow, ratio: bool) -> Markup:
     return tag(
         "tr",
         tag("th", row.name.replace("_", " "), scope="row"),
-        tag("td", _value(row.stable, ratio)),
-        tag("td", _value(row.canary, ratio)),
-        tag("td", "—" if row.units is None else f"{row.units:.0f}"),
+        tag("td", _VERDICTS.get(row.verdict, "—"), class_=f"verdict {row.verdict}" if row.verdict else None),
         tag("td", _signed(row.change)),
         tag("td", _drawn(row, band), " ", tag("span", band, class_="quiet")),
-        tag("td", _VERDICTS.get(row.verdict, "—"), class_=f"verdict {row.verdict}" if row.verdict else None),
+        tag("td", _value(row.canary, ratio)),
+        tag("td", _value(row.stable, ratio)),
+        tag("td", "—" if row.units is None else f"{row.units:,.0f}"),
     )
 
 
