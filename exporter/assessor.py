@@ -53,6 +53,10 @@ class Assessor:
         wanted = [feed for feed in self.feeds if feed.rows_from is not None and feed.fault is None]
         return bool(wanted) and all(feed.rows_ready for feed in wanted)
 
+    def has_judged(self, rollout: Rollout) -> bool:
+        """Whether the rollout's rows were looked at from its beginning."""
+        return self._judgement is not None and self._judgement.rollout == rollout.id and self.evidence is not None
+
     async def assess(self, now: float, rollout: Rollout | None, blind: Blind, rows_from: int) -> None:
         """Look at the rows again, unless the last look took so long that the next one is not due."""
         if now < self._not_before or not self.ready:

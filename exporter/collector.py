@@ -166,10 +166,8 @@ def _values(snapshot: Snapshot) -> Metric:
 
 def _own(snapshot: Snapshot) -> Iterator[Metric]:
     service = snapshot.service
-    yield _gauge(
-        service, names.DATABASE_UP, "Whether the last refresh could read the order database.", snapshot.database_up
-    )
     gauges = (
+        (names.DATABASE_UP, "Whether the last refresh could read the order database.", snapshot.database_up),
         (
             names.LAST_REFRESH_TIMESTAMP_SECONDS,
             "When the order database was last read; all shop_ series are as old as this.",

@@ -29,6 +29,8 @@ from exporter.zones import Zone
 _SCHEMA_SECONDS = 15
 _REPLICA_SECONDS = 1
 _ROWS_MARGIN_SECONDS = 60
+_KEPT_SECONDS = 6 * 3600
+"""Rows of a long rollout are forgotten after this, once they were judged."""
 _PROGRESS_SECONDS = 5
 _RETRY_SECONDS = 5
 """How long an event that could not be read is left alone, so that waiting for it does not delay the others."""
@@ -146,7 +148,9 @@ class Refresher:
     def _rows_low(self, now: float) -> int:
         low = now - self.policy.database.window
         if self.rollout is not None and watched(self.rollout, self.policy, now):
-            low = min(low, self.rollout.started_at.timestamp())
+            started = self.rollout.started_at.timestamp()
+            # What was judged has become sums; a while is kept because orders may come long after their visits.
+            low = min(low, max(started, now - _KEPT_SECONDS) if self.assessor.has_judged(self.rollout) else started)
         return self._bucket(low)
 
     def _bucket(self, moment: float) -> int:

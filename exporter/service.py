@@ -121,7 +121,9 @@ class Exporter:
                 await self._under(policy)
             except CanaryError as error:
                 self._log.error("cannot work; trying again", exception=error)
-                self._snapshot = Snapshot(policy.service, counters=self._snapshot.counters, errors={error.label: 1})
+                self._snapshot = Snapshot(
+                    policy.service, counters=self._snapshot.counters, errors={error.label: 1}, database_up=False
+                )
                 await self._pause(_LONGEST_WAIT_SECONDS)
 
     async def _under(self, policy: Policy) -> None:
@@ -180,7 +182,7 @@ class Exporter:
         problems = refresher.schema.problems if refresher is not None else ()
         return {
             "Service": snapshot.service,
-            "Order database": "readable" if snapshot.database_up else "not readable",
+            "Order database": {None: "not asked yet", True: "readable", False: "not readable"}[snapshot.database_up],
             "Schema": "; ".join(problems) or ("compatible" if snapshot.schema_compatible else "not looked at yet"),
             "Past counted": f"{snapshot.backfill_ratio:.0%}",
             "Rollout": "none" if rollout is None else f"{rollout.id}: {rollout.canary}, {rollout.state.value}",

@@ -23,6 +23,7 @@ class Snapshot:
         evidence: on the running rollout; None when none runs.
         role_values: by KPI, the value of each role since the rollout began.
         blind: the reasons that hold now.
+        database_up: whether the last refresh could read; None before the first.
         refreshed_at: when a refresh last worked, seconds since the epoch.
         data_lag_seconds: age of the newest row; None while there is none.
         replica_lag_seconds: None where the database is no replica.
@@ -38,7 +39,7 @@ class Snapshot:
     tolerances: Mapping[str, float] = field(default_factory=dict)
     experiments: Sequence[Arm] = ()
     blind: frozenset[str] = frozenset({"starting"})
-    database_up: bool = False
+    database_up: bool | None = None
     refreshed_at: float | None = None
     data_lag_seconds: float | None = None
     replica_lag_seconds: float | None = None

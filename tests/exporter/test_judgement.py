@@ -138,6 +138,31 @@ async def test_a_restart_and_late_rows_change_nothing(lite: ShopData, clock: Fak
         assert second.kpis[name].canary_units == kpi.canary_units
 
 
+async def test_rows_of_a_long_rollout_are_forgotten_once_judged(lite: ShopData, clock: FakeClock) -> None:
+    """A rollout of ten hours is judged from its beginning, and only its last hours stay in memory."""
+    policy = policy_for(lite.url)
+    start = clock.now() - timedelta(hours=10)
+    await _shop(lite, start, 60, canary_pays=0.5)
+    await _shop(lite, clock.now(), 10, canary_pays=0.5, seed=2)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(15)
+        await settle(refresher, clock)
+        await _look(refresher, clock, 30)
+        first = refresher.snapshot.evidence
+        held = max(len(feed.store.table()) for feed in refresher.feeds)
+        await _look(refresher, clock, 60)
+        second = refresher.snapshot.evidence
+
+        assert first is not None
+        assert second is not None
+        assert held <= 100
+        assert second.kpis["payment_success_rate"].canary_units > 250
+        assert second.kpis["payment_success_rate"].log10_evidence == pytest.approx(
+            first.kpis["payment_success_rate"].log10_evidence
+        )
+
+
 async def test_an_order_belongs_to_the_side_of_its_visit(lite: ShopData, clock: FakeClock) -> None:
     """A customer who came in on stable and ordered on the canary after the weight grew converted stable's visit."""
     policy = policy_for(lite.url)

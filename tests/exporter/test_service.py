@@ -17,6 +17,7 @@ import pytest
 
 from canary import commands
 from canary.journal import Journal
+from canary.logs import configure
 from canary.policy.load import load_policy
 from canary.weboptions import WebOptions
 from exporter.service import Exporter
@@ -284,6 +285,21 @@ async def test_the_command_serves_and_ends_in_good_order(policy: Path, lite: Sho
 
     assert status == 0
     assert all(line.startswith(b'{"time": ') for line in lines)
+
+
+async def test_secrets_are_shown_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A database that refuses us is named without its password: in the log, on /metrics and on the landing page."""
+    (tmp_path / "url").write_text("postgresql://shop:hunter2@127.0.0.1:9/nowhere\n")  # before it starts
+    policy = tmp_path / "canary.yaml"
+    policy.write_text("service: shop\ndatabase: {url_file: url, refresh: 200ms}\n")  # as above
+    configure("debug", "logfmt")
+    async with _running(policy) as scraped:
+        found = await scraped.eventually("canary_exporter_database_up", 0)
+        shown = await scraped.text() + await scraped.text("/") + capfd.readouterr().err
+
+    assert found['canary_exporter_errors_total{error="unavailable"}'] >= 1
+    assert "127.0.0.1:9" in shown
+    assert "hunter2" not in shown
 
 
 async def test_a_database_that_appears_later_is_read(tmp_path: Path) -> None:
