@@ -34,9 +34,9 @@ def _middle(before: datetime, after: datetime) -> float:
 
 
 async def _database_ahead(policy: Policy, clock: Clock) -> float | None:
-    """Seconds by which the database server's clock is ahead; None for SQLite, which has none of its own."""
-    url = order_url(policy)
-    if url is None or url.get_backend_name() == "sqlite":
+    """Seconds by which the database server's clock is ahead; None where there is none of its own, or none we know."""
+    url = order_url(policy, any_dialect=True)
+    if url is None or url.get_backend_name() not in ("postgresql", "mysql"):
         return None
     statement = "SELECT UTC_TIMESTAMP(6)" if url.get_backend_name() == "mysql" else "SELECT clock_timestamp()"
     engine = order_engine(url)

@@ -39,11 +39,14 @@ def command(config_file: str, output_format: str, through_prometheus: bool, time
 
     Exit status: 0 proven, 1 something would have failed, 4 the alert did not arrive.
     """
-    report = asyncio.run(_drill(load_policy(config_file), through_prometheus, timeout_seconds, SystemClock()))
+    policy = load_policy(config_file)
+    console = Console(highlight=False, quiet=output_format == "json")
+    with console.status("waiting for the alert to arrive"):
+        report = asyncio.run(_drill(policy, through_prometheus, timeout_seconds, SystemClock()))
     if output_format == "json":
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
-        _show(Console(highlight=False), report)
+        _show(console, report)
     sys.exit(0 if report.passed else 1)
 
 
