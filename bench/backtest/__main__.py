@@ -26,11 +26,12 @@ def main() -> None:
         seconds = time.monotonic() - start
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     backs = sum('"verdict": "fail", "kpi"' in line for line in found)
+    cpu = f"{spent.ru_utime + spent.ru_stime:.1f} s of CPU on all cores together"
     results.record(
         "Backtest",
         "python -m bench.backtest",
         f"{len(found)} rollouts of 40 minutes with {PER_MINUTE:,.0f} visits a minute, six KPIs, SQLite:"
-        f" {seconds:.1f} s, of which {spent.ru_utime + spent.ru_stime:.1f} s of CPU on all cores together. Every tenth lost 20 % of its payments; {backs} would have been rolled back.",
+        f" {seconds:.1f} s, {cpu}. Every tenth lost 20 % of its payments; {backs} would have been rolled back.",
     )
     print(f"{seconds:.1f} s")
 
