@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from canary import names
 from canary.rollout import Kind
 from tests.support.chain import Chain, Places, chained
 from tests.support.haproxy import HAProxy
@@ -48,7 +49,7 @@ async def test_a_healthy_canary_goes_all_the_way(quick: Setting, chain: Chain, h
         await order(quick, "start", canary="v2.0", stable="v1.0")
         chain.signals.complete = True
         await until(quick, "promoted", in_state("promoted"), 60)
-        await until(quick, "told", lambda now: not now["untold"])
+        await eventually(lambda: "is promoted" in team.messages[-1]["title"], "people told")
 
     entries = await quick.journal()
     raised = [entry for entry in entries if entry.kind in (Kind.ADVANCED, Kind.PROMOTED)]
@@ -121,3 +122,27 @@ async def test_the_heartbeat_is_heard(quick: Setting, chain: Chain) -> None:
     """The watchdog alert reaches the receiver through Alertmanager."""
     async with receiving(quick):
         await until(quick, "heard", lambda now: now["watchdog"]["heard_at"] is not None)
+
+
+async def test_two_alertmanagers_that_both_tell(quick: Setting, places: Places, tmp_path: Path, team: Team) -> None:
+    """When a pair of Alertmanagers is parted, both send every alert; the rollback is done once."""
+    async with chained(quick, places, tmp_path, pair=True) as chain, receiving(quick) as receiver:
+        await order(quick, "start", canary="v2.0", stable="v1.0")
+        chain.signals.bad = True
+        await until(quick, "told", lambda now: "notify" in now["rollout"]["steps"])
+
+        def both_came() -> bool:
+            counted = [
+                sample.value
+                for family in receiver.metrics.registry.collect()
+                for sample in family.samples
+                if sample.name == names.WEBHOOK_ALERTS_TOTAL and sample.labels["action"] == "rollback"
+            ]
+            return sum(counted) >= 2
+
+        await eventually(both_came, "both Alertmanagers have told")
+
+    kinds = [entry.kind for entry in await quick.journal()]
+    assert kinds.count(Kind.ROLLBACK) == kinds.count(Kind.ROLLED_BACK) == 1
+    assert quick.stopped() == 1
+    assert sum("was rolled back" in message["title"] for message in team.messages) == 1

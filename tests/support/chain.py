@@ -18,7 +18,7 @@ from tests.support.receiver import SERVICE, Setting
 _PROMETHEUS = """\
 global: {{scrape_interval: 500ms, evaluation_interval: 250ms, scrape_timeout: 500ms}}
 rule_files: ["{rules}"]
-alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager}"]}}]}}]}}
+alerting: {{alertmanagers: [{{static_configs: [{{targets: [{alertmanagers}]}}]}}]}}
 scrape_configs:
 - job_name: all
   static_configs: [{{targets: ["{receiver}", "{signals}"]}}]
@@ -106,21 +106,26 @@ class Places:
 
 
 @asynccontextmanager
-async def chained(setting: Setting, places: Places, folder: Path) -> AsyncIterator[Chain]:
-    """Prometheus, with rules on three switches, and Alertmanager, with the generated configuration."""
+async def chained(setting: Setting, places: Places, folder: Path, *, pair: bool = False) -> AsyncIterator[Chain]:
+    """Prometheus, with rules on three switches, and Alertmanager, with the generated configuration.
+
+    With *pair*, there are two Alertmanagers that do not know of each other, so that both tell everything.
+    """
     async with Signals().listening() as signals:
         rules = folder / "rules.yml"
         rules.write_text(
             _RULES.format(service=SERVICE, complete=names.PHASE_COMPLETE, watchdog=names.WATCHDOG), encoding="utf-8"
         )
+        ports = [places.alertmanager, *([free_port()] if pair else [])]
         configuration = _PROMETHEUS.format(
             rules=rules,
-            alertmanager=f"127.0.0.1:{places.alertmanager}",
+            alertmanagers=", ".join(f'"127.0.0.1:{port}"' for port in ports),
             receiver=f"127.0.0.1:{setting.port}",
             signals=f"127.0.0.1:{signals.port}",
         )
         with contextlib.ExitStack() as servers:
-            alertmanager = servers.enter_context(Alertmanager(alertmanager_file(setting.policy), places.alertmanager))
+            generated = alertmanager_file(setting.policy)
+            alertmanager, *_ = [servers.enter_context(Alertmanager(generated, port)) for port in ports]
             # Prometheus drops what fires before it has found Alertmanager, and tells it again only after this delay.
             arguments = ["--rules.alert.resend-delay=2s"]
             prometheus = Prometheus(configuration, port=places.prometheus, arguments=arguments)
