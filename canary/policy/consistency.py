@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from canary.names import ALERTS, KPI_ALERT
 from canary.policy.document import Location
 from canary.policy.experiments import Experiment
-from canary.policy.kpis import Conversion, Mean, Success
+from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.model import Policy
 from canary.policy.release import CommandRouter, NginxRouter
 
@@ -191,9 +191,18 @@ def _told_apart(policy: Policy, at: Location, experiment: Experiment) -> Iterato
         yield (*at, "variants"), "give every variant a `version`, or none"
     elif len(set(versions)) < len(versions):
         yield (*at, "variants"), "two variants have the same `version`, so that no row tells them apart"
-    judged = experiment.metrics or experiment.guardrails
-    if judged and not versions and all(event.variant is None for event in policy.database.events.values()):
-        remedy = (
-            "give each variant a `version`, or map the column that holds it, such as database.events.visits.variant"
-        )
-        yield (*at, "variants"), f"no row of the order database tells which variant a customer had; {remedy}"
+    if not versions:
+        judged = [kpi for name, kpi in policy.kpis.items() if name in {*experiment.metrics, *experiment.guardrails}]
+        for event in sorted({event for kpi in judged if (event := _untold(policy, kpi)) is not None}):
+            remedy = f"give each variant a `version`, or map the column that holds it: database.events.{event}.variant"
+            yield (*at, "variants"), f"no row of {event!r} tells which variant a customer had; {remedy}"
+
+
+def _untold(policy: Policy, kpi: Kpi) -> str | None:
+    """The event whose rows would have to say a customer's variant, and do not."""
+    events = policy.database.events
+    if isinstance(kpi, Success):  # payments by themselves: one that fails may have no order, so that no visit is known
+        return kpi.of if kpi.of in events and events[kpi.of].variant is None else None
+    entries = [name for name, event in events.items() if event.parent is None]
+    told = any(events[name].variant is not None for name in entries)
+    return None if told or not entries else entries[0]

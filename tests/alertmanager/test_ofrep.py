@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from openfeature import api
 from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 
+from canary.flags import Flags
 from tests.support.haproxy import HAProxy
 from tests.support.receiver import Setting, order, receiving, router_section
 
@@ -110,6 +112,28 @@ async def test_the_documented_node_middleware_works(
 
     program = await asyncio.create_subprocess_exec(
         node, str(folder / "shop.mjs"), url, TOKEN, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    printed, complaints = await asyncio.wait_for(program.communicate(), 60)
+
+    assert printed.decode().strip() == expected, complaints.decode()
+
+
+@pytest.mark.parametrize(
+    ("listening", "expected"), [(True, "checkout new, variant treatment"), (False, "checkout old, variant control")]
+)
+async def test_the_documented_python_example_works(setting: Setting, *, listening: bool, expected: str) -> None:
+    """The example of the docs, on the real Python SDK, sees flag and experiment, and defaults without a receiver."""
+    flags, users = Flags(setting.policy), map(str, range(1000))
+    user = next(user for user in users if flags.evaluate("checkoutFlow", {"targetingKey": user}).variant == "treatment")
+    environment = {"RECEIVER_URL": setting.url if listening else "http://127.0.0.1:1", "FLAGS_TOKEN": TOKEN}
+
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "docs/examples/feature_flags.py"),
+        user,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     printed, complaints = await asyncio.wait_for(program.communicate(), 60)
 

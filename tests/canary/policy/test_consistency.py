@@ -56,7 +56,11 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("experiments: {e: {variants: {control: {weight: 1}}}}", "needs at least two variants"),
         (
             "experiments: {e: {variants: {control: {weight: 1}, b: {weight: 1}}, metrics: [conversion_rate]}}",
-            "no row of the order database tells which variant a customer had; give each variant a `version`, or map",
+            "no row of 'visits' tells which variant a customer had; give each variant a `version`, or map the column",
+        ),
+        (
+            "experiments: {e: {variants: {control: {weight: 1}, b: {weight: 1}}, guardrails: [payment_success_rate]}}",
+            "map the column that holds it: database.events.payments.variant",
         ),
         (
             'experiments: {e: {variants: {control: {weight: 1, version: "1"}, b: {weight: 1}}}}',
