@@ -38,7 +38,7 @@ def test_kpis_of_ones_own_fit_their_tables(shop: Path) -> None:
     page.run()
 
 
-@pytest.mark.parametrize("name", ["low-traffic.md", "troubleshooting.md", "deployment.md"])
+@pytest.mark.parametrize("name", ["low-traffic.md", "troubleshooting.md", "deployment.md", "before-a-release.md"])
 def test_commands_do_what_the_page_says(tmp_path: Path, name: str) -> None:
     """Each command of the page, with the page's policies or a bare one."""
     (tmp_path / "canary.yaml").write_text("service: myshop\n", encoding="utf-8")

@@ -1,6 +1,11 @@
 """`canary check` as a person and as a script see it."""
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -55,3 +60,37 @@ def test_servers_that_are_down_are_failures(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert failed == {"prometheus", "alertmanager", "receiver"}
+
+
+def on_a_terminal(tmp_path: Path, **environment: str) -> str:
+    """What `canary check` writes when a person looks on."""
+    (tmp_path / "canary.yaml").write_text("service: shop\nkpi: {}\n", encoding="utf-8")
+    program = str(Path(sys.executable).with_name("canary"))
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [program, "check"], cwd=tmp_path, stdin=slave, stdout=slave, stderr=slave,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )  # fmt: skip
+    os.close(slave)
+    said = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(master)
+    assert process.wait(30) == 1
+    return said.decode()
+
+
+def test_a_terminal_gets_colours_unless_they_are_not_wanted(tmp_path: Path) -> None:
+    """Failures are red; with NO_COLOR set nothing has a colour, and the words are the same."""
+    coloured, plain = on_a_terminal(tmp_path), on_a_terminal(tmp_path, NO_COLOR="1")
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
+
+    assert colour.search(coloured)
+    assert not colour.search(plain)
+    assert "did you mean 'kpis'?" in plain
