@@ -142,7 +142,8 @@ class Receiver:
         truncated = notification.truncated > 0
         stops = [alert for alert in notification.alerts if alert.action == "stop"]
         others = [alert for alert in notification.alerts if alert.action != "stop"]
-        for action, outcome in await self.worker.take(others, actor="alertmanager", truncated=truncated):
+        taken = await self.worker.take(others, actor="alertmanager", truncated=truncated)
+        for action, outcome in taken:
             self.metrics.alert(action, outcome.value)
         outcomes = [await self.trials.take(alert, "alertmanager") for alert in stops]
         for outcome in outcomes:
@@ -151,7 +152,8 @@ class Receiver:
             self.drills.take(alert)
         if truncated:
             self.lookout.bell.ring()
-        return not self.guard.unwritten and Outcome.FAILED not in outcomes
+        failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
+        return not (self.guard.unwritten or failed)
 
     async def submit(self, order: Order) -> Entry:
         """Carry out a person's order.

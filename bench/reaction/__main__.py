@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bench.reaction import flood, receiver, router
+from bench.reaction import endtoend, flood, receiver, router
 
 
 async def main() -> None:
@@ -10,6 +10,7 @@ async def main() -> None:
     await router.main()
     await receiver.main()
     await flood.main()
+    await endtoend.main()
 
 
 if __name__ == "__main__":
