@@ -1,26 +1,14 @@
 """Lint rules on a dashboard's variables."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from grafana.expand import expand, variables_in
 from grafana.promql import fault
+from grafana.templating import variable_query
 
 _KNOWN = {"datasource", "service", "rollout", "stable", "canary"}
-_LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+), *(?P<label>\w+)\)")
-
-
-def selector_and_label(query: str) -> tuple[str, str]:
-    """The parts of `label_values(selector, label)`.
-
-    Raises:
-        ValueError: the query is not of this form.
-    """
-    match = _LABEL_VALUES.fullmatch(query)
-    if match is None:
-        raise ValueError(f"expected label_values(selector, label), found {query!r}")
-    return match["selector"], match["label"]
+_BUILT_IN = {"__range": "1h"}
 
 
 def _variables(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
@@ -40,11 +28,11 @@ def _label_promql(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if variable["type"] != "query":
             continue
         try:
-            selector, _ = selector_and_label(variable["query"])
+            asked = variable_query(variable["query"])
         except ValueError as error:
             yield f"variable {variable['name']}", str(error)
             continue
-        if wrong := fault(expand(selector, dict.fromkeys(_KNOWN, "x"))):
+        if wrong := fault(expand(asked.expression, dict.fromkeys(_KNOWN, "x") | _BUILT_IN)):
             yield f"variable {variable['name']}", wrong
         if variable.get("datasource", {}).get("uid") != "${datasource}":
             yield f"variable {variable['name']}", "expected the data source ${datasource}"
@@ -61,6 +49,7 @@ def _order(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for variable in _variables(dashboard):
         uses = variables_in(variable["query"]) | variables_in(variable.get("datasource", {}).get("uid", ""))
+        uses -= set(_BUILT_IN)
         if missing := uses - seen:
             yield f"variable {variable['name']}", f"uses {', '.join(sorted(missing))} before it is there"
         seen.add(variable["name"])

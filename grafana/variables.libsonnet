@@ -12,8 +12,7 @@ function(config)
     query: 'label_values(' + metric + ', ' + name + ')',
     // On every change of the time range, so that a new rollout appears by itself.
     refresh: 2,
-    // Names of rollouts sort by time: newest first.
-    sort: 2,
+    sort: 1,
     regex: '',
     multi: false,
     includeAll: false,
@@ -36,7 +35,13 @@ function(config)
       current: {},
     },
     query('service', 'service', config.names.rollout_state),
-    query('rollout', 'rollout', select.own('rollout_info')),
+    // The newest rollout first, whatever its name: by the time of the last thing that happened to it.
+    query('rollout', 'rollout', '') {
+      query: 'query_result(sort_desc(max by (rollout) (last_over_time('
+             + select.own('rollout_event_timestamp_seconds') + '[$__range]))))',
+      regex: '/rollout="([^"]+)"/',
+      sort: 0,
+    },
     // The versions in the chosen rollout; the panels name them, nobody chooses them.
     query('stable', 'stable', select.own('rollout_info', ['rollout="$rollout"']), 2),
     query('canary', 'canary', select.own('rollout_info', ['rollout="$rollout"']), 2),

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from grafana.expand import expand
-from grafana.lint_templating import selector_and_label
+from grafana.expand import built_in, expand
+from grafana.templating import resolve
 from scripts.preview.display import field_of
 from scripts.preview.frames import columns_of, rows_of, series_of
 from scripts.preview.graph import Frame, Mark, graph, line_of, timeline
@@ -24,13 +24,13 @@ _STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 def choose(dashboard: dict[str, Any], server: Prometheus) -> dict[str, str]:
     """The values of the variables: the first of each, as Grafana chooses them."""
-    chosen: dict[str, str] = {"datasource": "Prometheus"}
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            selector, label = selector_and_label(variable["query"])
-            found = sorted(server.label_values(expand(selector, chosen), label), reverse=True)
-            chosen[variable["name"]] = found[0] if found else ""
-    return chosen
+    found = resolve(
+        dashboard,
+        built_in(1, server.end - server.start, 1),
+        server.label_values,
+        lambda expression: [series.labels for series in server.instant(expression)],
+    )
+    return {"datasource": "Prometheus"} | {name: values[0] if values else "" for name, values in found.items()}
 
 
 def page(dashboard: dict[str, Any], server: Prometheus) -> str:

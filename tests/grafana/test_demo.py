@@ -11,8 +11,8 @@ from canary.policy.load import load_policy
 from canary.units import parse_duration
 from grafana import generate
 from grafana.expand import built_in, expand
-from grafana.lint_templating import selector_and_label
 from scripts.preview import sources
+from scripts.preview.page import choose
 from scripts.preview.prometheus import Prometheus
 
 # Panels that a demo cannot fill, and why; each says the same to whoever looks at it.
@@ -47,12 +47,7 @@ def rollout() -> Iterator[tuple[Prometheus, dict[str, dict[str, Any]]]]:
 
 
 def _values(dashboard: dict[str, Any], server: Prometheus) -> dict[str, str]:
-    values = {"datasource": "x"} | built_in(1, server.end - server.start, 1)
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            selector, label = selector_and_label(variable["query"])
-            (values[variable["name"]],) = server.label_values(expand(selector, values), label)
-    return values
+    return choose(dashboard, server) | built_in(1, server.end - server.start, 1)
 
 
 def _answers(target: dict[str, Any], values: dict[str, str], server: Prometheus) -> bool:

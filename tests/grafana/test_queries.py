@@ -7,7 +7,7 @@ import pytest
 
 from canary.policy.model import Policy
 from grafana.expand import built_in, expand
-from grafana.lint_templating import selector_and_label
+from grafana.templating import resolve
 from tests.support.prometheus import Prometheus
 from tests.support.story import CANARY, END, STABLE, Story, moments
 
@@ -87,15 +87,12 @@ def test_every_variable_finds_its_values(
     dashboards: dict[str, dict[str, Any]], prometheus: Prometheus, story: Story, policy: Policy
 ) -> None:
     """The variables lead from the service to its rollout and the rollout's two versions."""
-    values = _values(story, policy)
-    found = {}
-
-    for variable in dashboards["canary-guard.json"]["templating"]["list"]:
-        if variable["type"] == "query":
-            selector, label = selector_and_label(variable["query"])
-            found[variable["name"]] = prometheus.label_values(
-                label, expand(selector, values), story.times[0], story.ends_at
-            )
+    found = resolve(
+        dashboards["canary-guard.json"],
+        built_in(_STEP_SECONDS, END * 60, policy.signals.scrape_interval),
+        lambda selector, label: prometheus.label_values(label, selector, story.times[0], story.ends_at),
+        lambda expression: [series["metric"] for series in prometheus.query(expression, story.ends_at)],
+    )
 
     assert found == {
         "service": [story.service],
