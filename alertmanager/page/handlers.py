@@ -31,6 +31,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_STRANGE = forms.message("Refused", "Open this page by this machine's own address.")
 _STREAMS = 100
 _LOOK_SECONDS = 1.0
 _FORM_BYTES = 16 * 1024
@@ -131,6 +132,8 @@ class Page:
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         form = await _form(request)
         after, name = _after(form.get("after", "")), form.get("name", "").strip()[:100]
+        if self._strange(request):
+            return _page(_STRANGE, 403)
         if not same_origin(request):
             return _page(forms.message("Refused", "This form came from another site."), 403)
         if self._sessions.closed():
@@ -154,10 +157,9 @@ class Page:
         verb = request.path.rsplit("/", 1)[1]
         session = self._sessions.of(request)
         fresh = None
+        if self._strange(request):
+            return _page(_STRANGE, 403)
         if session is None and self._open():
-            # Without a token the receiver listens on this machine only: whoever is here may give orders.
-            if not local_name(request):
-                return _page(forms.message("Refused", "Open this page by this machine's own address."), 403)
             session = fresh = self._sessions.begin("page")
         if session is None:
             return _see(f"/page/sign-in?after=/page/{verb}")
@@ -174,6 +176,8 @@ class Page:
         session, form = self._sessions.of(request), await _form(request)
         if session is None:
             return _see(f"/page/sign-in?after=/page/{verb}")
+        if self._strange(request):
+            return _page(_STRANGE, 403)
         if not same_origin(request) or not session.wrote(form.get("form_key", "")):
             return _page(forms.message("Refused", "This form was not made for you; go back and try again."), 403)
         rollout = (await self._viewer.view()).status["rollout"]
@@ -191,6 +195,14 @@ class Page:
         except CanaryError as error:
             return _page(forms.confirm(verb, rollout, session, str(error)), 409)
         return _see("/")
+
+    def _strange(self, request: web.Request) -> bool:
+        """Whether a stranger's name leads here while no token is needed.
+
+        Without a token the receiver listens on this machine only, and whoever is here may give orders; a page of
+        another site whose name is made to lead to this machine is not here.
+        """
+        return self._open() and not local_name(request)
 
     def _open(self) -> bool:
         return self._authority().allows(Role.OPERATOR, None)

@@ -163,8 +163,19 @@ async def test_an_open_receiver_listens_to_this_machine_only(tmp_path: Path) -> 
     setting = Setting(tmp_path / "open", changes={"receiver": {"operator_token_file": None}})
     async with browsing(setting) as http:
         here, page = await get(http, f"{setting.url}/page/hold")
+        signed, _ = await send(
+            http,
+            f"{setting.url}/page/sign-in",
+            {"name": "Eve", "token": "x"},
+            Host="rebound.example",
+            Origin="http://rebound.example",
+        )
+        ordered, _ = await send(
+            http, f"{setting.url}/page/hold", {**fields(page), "reason": "x"}, Host="rebound.example"
+        )
         strange, _ = await get(aiohttp_fresh(http), f"{setting.url}/page/hold", Host="rebound.example")
 
+    assert (signed, ordered) == (403, 403)
     assert here == 200
     assert "form_key" in fields(page)
     assert strange == 403
