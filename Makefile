@@ -45,5 +45,5 @@ bench: $(VENV)/.installed ## run the benchmarks; figures go to bench/RESULTS.md
 	@scripts/bench
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .hypothesis dist generated
+	@rm -rf $(VENV) bench/exporter/.venv node_modules .mypy_cache .ruff_cache .hypothesis dist generated
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

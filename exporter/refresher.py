@@ -88,12 +88,18 @@ class Refresher:
             await self._read()
         except DatabaseUnavailableError as error:
             self._count(error)
-            self.assessor.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
-            self.snapshot = self._snapshot(up=False)
+            self._nothing_read()
             raise
+        if all(feed.fault is not None for feed in self.feeds):
+            self._nothing_read()
+            return
         now = self.clock.now().timestamp()
         await self.assessor.assess(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self.snapshot = self._snapshot(up=True)
+
+    def _nothing_read(self) -> None:
+        self.assessor.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
+        self.snapshot = self._snapshot(up=False)
 
     @property
     def complete(self) -> bool:

@@ -1,6 +1,7 @@
 """The refresher on real databases: exact, fresh, and honest about what it does not know."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -149,3 +150,34 @@ async def test_reconciliation_finds_rows_of_long_ago(data: ShopData, clock: Fake
 
         assert published(refresher) == await data.counts()
         assert refresher.snapshot.reconciled["visits"] == 1
+
+
+async def test_a_database_without_our_tables_is_not_up(tmp_path: Path, clock: FakeClock) -> None:
+    """Where nothing can be read the database is not up, whatever it answers, and each kind of error is counted."""
+    (tmp_path / "empty.db").touch()
+    async with refresher_on(policy_for(f"sqlite:///{tmp_path}/empty.db"), clock) as refresher:
+        await refresher.refresh()
+
+        assert refresher.snapshot.database_up is False
+        assert refresher.snapshot.kpis is None
+        assert refresher.snapshot.schema_compatible is False
+        assert refresher.snapshot.errors["schema"] >= len(refresher.policy.database.events)
+
+
+async def test_one_event_that_cannot_be_read_leaves_the_others(lite: ShopData, clock: FakeClock) -> None:
+    """When one table goes, its KPIs go with it; the other KPIs stay and stay fresh."""
+    await fill(lite, clock.now(), 50)
+    async with refresher_on(policy_for(lite.url), clock) as refresher:
+        await settle(refresher, clock)
+        whole = kpis(refresher)
+        async with lite.engine.begin() as connection:
+            await connection.exec_driver_sql("DROP TABLE feedback")
+        clock.advance(1)
+        await lite.insert(VISITS, version="v1.0", created_at=clock.now())
+        await refresher.refresh()
+        rest = kpis(refresher)
+
+        assert ("customer_satisfaction", "v1.0") in whole
+        assert set(rest) == set(whole) - {("customer_satisfaction", "v1.0")}
+        assert published(refresher)["shop_visits_total"] == {("v1.0",): 51}
+        assert refresher.snapshot.database_up is True
