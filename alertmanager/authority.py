@@ -97,6 +97,16 @@ class Authority:
                 )
 
 
+def local_name(host: str) -> bool:
+    """Whether a request's `Host` names this machine.
+
+    A receiver without tokens listens on this machine only. A page of another site whose name is made to lead here
+    could still ask in a visitor's browser, but it cannot choose the name that it is asked by.
+    """
+    name, _, port = host.rpartition(":")
+    return _loopback((name if name and port.isdigit() else host).strip("[]"))
+
+
 def _loopback(host: str) -> bool:
     if host == "localhost":
         return True

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from alertmanager.authority import Authority, Role
+from alertmanager.authority import Authority, Role, local_name
 from alertmanager.bell import Bell
 from alertmanager.orders import Order
 from alertmanager.page import forms
 from alertmanager.page.render import LABELS, fingerprint, home, sections, sentence
-from alertmanager.page.sessions import COOKIE, Session, Sessions, local_name, same_origin
+from alertmanager.page.sessions import COOKIE, Session, Sessions, same_origin
 from alertmanager.page.view import Viewer
 from canary.clock import Clock
 from canary.errors import CanaryError
@@ -202,7 +202,7 @@ class Page:
         Without a token the receiver listens on this machine only, and whoever is here may give orders; a page of
         another site whose name is made to lead to this machine is not here.
         """
-        return self._open() and not local_name(request)
+        return self._open() and not local_name(request.host)
 
     def _open(self) -> bool:
         return self._authority().allows(Role.OPERATOR, None)

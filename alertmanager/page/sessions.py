@@ -1,7 +1,6 @@
 """Who is at the page: a session for an operator's token, a secret per session against forged forms."""
 
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -81,15 +80,3 @@ def same_origin(request: web.Request) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return False
     return origin is None or origin.partition("://")[2] == request.host
-
-
-def local_name(request: web.Request) -> bool:
-    """Whether the page was asked for by a name of this machine, not by a stranger's name that leads here."""
-    host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    host = host.strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

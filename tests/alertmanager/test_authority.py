@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from alertmanager.authority import Authority, Role
+from alertmanager.authority import Authority, Role, local_name
 from canary.errors import SecretError
 from canary.policy.model import Policy
 from canary.policy.release import Receiver
@@ -59,3 +59,15 @@ def test_others_need_both_tokens(address: str) -> None:
     with pytest.raises(SecretError, match=r"set receiver.operator_token_file in"):
         Authority({Role.WEBHOOK: ("alpha",)}).require_closed(["127.0.0.1:1", address])
     TOKENS.require_closed([address])
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1:9878", True), ("localhost:9878", True), ("localhost", True), ("[::1]:9878", True), ("[::1]", True),
+        ("rebound.example:9878", False), ("127.0.0.1.rebound.example", False), ("10.0.1.5:9878", False), ("", False),
+    ],
+)  # fmt: skip
+def test_only_this_machines_own_names_are_local(host: str, local: bool) -> None:
+    """A stranger's name that is made to lead to this machine is not one of its own."""
+    assert local_name(host) is local

@@ -173,9 +173,12 @@ async def test_an_open_receiver_listens_to_this_machine_only(tmp_path: Path) -> 
         ordered, _ = await send(
             http, f"{setting.url}/page/hold", {**fields(page), "reason": "x"}, Host="rebound.example"
         )
+        headers = {"Host": "rebound.example", "Origin": "http://rebound.example"}
+        async with http.post(f"{setting.url}/api/v1/hold", json={"reason": "x"}, headers=headers) as answer:
+            asked = answer.status
         strange, _ = await get(aiohttp_fresh(http), f"{setting.url}/page/hold", Host="rebound.example")
 
-    assert (signed, ordered) == (403, 403)
+    assert (signed, ordered, asked) == (403, 403, 403)
     assert here == 200
     assert "form_key" in fields(page)
     assert strange == 403
