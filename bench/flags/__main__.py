@@ -49,6 +49,11 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _waited_seconds(pid: int) -> float:
+    """How long a process was ready to run while the processor did something else."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 @dataclass
 class Bench:
     """A receiver with a rollout at half the traffic, on HAProxy."""
@@ -91,9 +96,10 @@ class Bench:
 
     async def row(self, load: Load, start: Any, seconds: float) -> str:
         """One load's figures, as a row of Markdown."""
-        before = _cpu_seconds(self.receiver.program.pid)
+        pid = self.receiver.program.pid
+        before, waited_before = _cpu_seconds(pid), _waited_seconds(pid)
         answers = await start(ask, self.setting.port, load, seconds).hear()
-        spent = _cpu_seconds(self.receiver.program.pid) - before
+        spent, waited = _cpu_seconds(pid) - before, _waited_seconds(pid) - waited_before
         requests = len(answers.milliseconds)
         evaluations = requests * load.evaluations
         cells = (
@@ -103,6 +109,7 @@ class Bench:
             figures(answers.milliseconds),
             f"{spent / requests * 1e6:,.0f} µs",
             f"{evaluations / spent:,.0f}",
+            f"{spent / answers.seconds:.0%} / {waited / answers.seconds:.0%}",
             str(answers.refused),
         )
         return f"| {' | '.join(cells)} |"
@@ -130,11 +137,13 @@ _INTRODUCTION = f"""\
 {CONNECTIONS} connections ask `canary receiver`, which is held to one core and runs a rollout; each answer's status is
 checked. An evaluation is one flag for one user; an answer about all flags holds {AT_ONCE}. Times are milliseconds from
 when a request was due: median / p99 / largest. On a machine that is busy with other things rate and times say little
-and the processor's time much: the last columns say what a request costs the receiver, and how many evaluations a core
-makes that has nothing else to do.
+and the processor's time much: the last columns say what a request costs the receiver (its look at router and
+Prometheus five times a second included), how many evaluations a core makes that has nothing else to do, and how much of
+the time the receiver ran, or could have run while others had its core.
 
-| load | requests/s | evaluations/s | answered, ms | processor per request | evaluations per core-second | not 200 |
-|---|---|---|---|---|---|---|
+| load | requests/s | evaluations/s | answered, ms | processor per request | evaluations per core-second \
+| ran / waited for its core | not 200 |
+|---|---|---|---|---|---|---|---|
 """
 
 
