@@ -77,8 +77,7 @@ class Keeper:
         wanted = self._wanted()
         try:
             if not await self._may_act():
-                await self._observe()
-                self._confirmed = None
+                await self._watch(wanted)
                 return self._interval_seconds
             if wanted == self._confirmed:
                 await self._check(wanted)
@@ -91,6 +90,15 @@ class Keeper:
             return self._backoff_seconds
         self._succeed(wanted)
         return self._interval_seconds
+
+    async def _watch(self, wanted: Split) -> None:
+        """Another receiver acts: see whether the router follows it."""
+        await self._observe()
+        if self.observation is not None and self.observation.agrees(wanted):
+            self._succeed(wanted)
+        elif self._confirmed is not None:
+            self._confirmed = None
+            self._on_change()
 
     async def _check(self, wanted: Split) -> None:
         observation = await self._router.read()

@@ -41,7 +41,10 @@ class Worker:
     async def take(self, alerts: Iterable[Alert], *, actor: str, truncated: bool = False) -> list[tuple[str, Outcome]]:
         """Do what the alerts ask for; gives each one's action and what became of it."""
         outcomes = []
-        for alert in sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3)):
+        ordered = sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3))
+        if any(judged(alert, self._guard.rollout, self._policy.service) in _PERHAPS_NEWS for alert in ordered):
+            await self._guard.catch_up()
+        for alert in ordered:
             outcome = await self._take(alert, actor, truncated=truncated)
             action = alert.action if alert.action in names.ACTIONS else "none"
             outcomes.append((action, outcome))
@@ -50,9 +53,6 @@ class Worker:
 
     async def _take(self, alert: Alert, actor: str, *, truncated: bool) -> Outcome:
         outcome = judged(alert, self._guard.rollout, self._policy.service)
-        if outcome in _PERHAPS_NEWS:
-            await self._guard.catch_up()
-            outcome = judged(alert, self._guard.rollout, self._policy.service)
         if alert.name == names.WATCHDOG and alert.firing and outcome is Outcome.INFORMED:
             self._on_heartbeat()
         if outcome is not Outcome.ACCEPTED:

@@ -36,13 +36,12 @@ def command(config_file: str, canary: str, stable: str, reason: str, force: bool
 
 
 async def _check(path: Path) -> None:
-    others = tuple(part for part in PARTS if part not in _NEEDED)
-    needed, useful = await asyncio.gather(_faults(path, _NEEDED), _faults(path, others))
-    for fault in useful:
-        click.echo(f"warning: {fault}", err=True)
-    if needed:
+    # One after the other: generating rules keeps this process busy, and servers seem slow meanwhile.
+    if needed := await _faults(path, _NEEDED):
         faults = "\n".join(needed)
         raise RefusedError(f"not started, a rollback might not work:\n{faults}\nMend this, or begin with --force.")
+    for fault in await _faults(path, tuple(part for part in PARTS if part not in _NEEDED)):
+        click.echo(f"warning: {fault}", err=True)
 
 
 async def _faults(path: Path, parts: tuple[str, ...]) -> list[str]:

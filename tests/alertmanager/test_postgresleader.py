@@ -60,7 +60,7 @@ async def test_a_killed_leader_is_followed_by_the_other(pair: tuple[Setting, Set
         await order(one, "start", canary="v2.0", stable="v1.0")
         await until(one, "5 %", lambda now: now["settled"])
         rollout = (await status(one))["rollout"]["id"]
-        assert not await leads(two)
+        await until(two, "the second sees the router follow", lambda now: now["settled"] and not now["leading"])
 
         first.program.stop(signal.SIGKILL)
         assert await post(two, payload(alert("CanaryHighErrorRate", "rollback", rollout))) == 202

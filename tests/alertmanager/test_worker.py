@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from alertmanager.fence import Outcome
+from alertmanager.webhook import Alert
 from canary import commands
 from canary.errors import RefusedError
 from canary.policy.model import Policy
@@ -109,3 +110,16 @@ async def test_an_alert_that_fits_no_more_when_it_is_written() -> None:
         with pytest.raises(RefusedError):
             await guard.submit(lambda _: commands.hold(guard.rollout, at=deciding.clock.now(), actor="x", reason=""))
         assert first is not guard.rollout
+
+
+async def test_a_notification_full_of_foreign_alerts_is_quick() -> None:
+    """However many alerts of other rollouts come at once, the journal is asked for news once."""
+    async with Deciding.about(PLAIN) as deciding:
+        labels = {"service": "shop", "action": "rollback"}
+        foreign = [Alert({**labels, "rollout": f"r{number}"}, {}, firing=True) for number in range(999)]
+        before = deciding.clock.monotonic()
+
+        outcomes = await deciding.worker.take(foreign, actor="alertmanager")
+
+        assert {outcome for _, outcome in outcomes} == {Outcome.OTHER_ROLLOUT}
+        assert deciding.clock.monotonic() - before < 1
