@@ -20,6 +20,7 @@ CREATE INDEX deliveries_created_at ON deliveries (created_at)
 """
 
 
+@pytest.mark.timeout(400)  # some twenty programs, one after the other
 def test_the_first_rollout_goes_as_the_page_says(shop: Path) -> None:
     """From an order database to a rollback, on real HAProxy, Prometheus and Alertmanager."""
     Page("first-rollout.md", shop).run()
