@@ -131,6 +131,19 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     if kpi.judged
   ],
 
+  // HAProxy's series tell neither endpoints nor percentiles apart.
+  local haproxy = s.preset == 'haproxy',
+  local byEndpoint(title, description, query, unit, size) = if haproxy then [] else [
+    panels.timeseries({
+      title: title,
+      description: description,
+      empty: 'No requests reach the canary',
+      size: size,
+      queries: [query],
+      unit: unit,
+    }),
+  ],
+
   local technical = [
     panels.timeseries({
       title: 'Error rate by version',
@@ -145,14 +158,9 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
       ],
       softMax: s.critical.errorRate.value,
     }),
-    panels.timeseries({
-      title: "Canary's error rate by endpoint",
-      description: "Where the canary's failed requests are.",
-      empty: if s.preset == 'haproxy' then "HAProxy's series do not tell endpoints apart" else 'No requests reach the canary',
-      size: [8, 7],
-      queries: [signals.errorsByEndpoint],
-      unit: 'percentunit',
-    }),
+  ] + byEndpoint(
+    "Canary's error rate by endpoint", "Where the canary's failed requests are.", signals.errorsByEndpoint, 'percentunit', [8, 7]
+  ) + [
     panels.timeseries({
       title: 'Requests per second by version',
       description: 'How many requests each version answers.',
@@ -164,7 +172,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
   ] + [
     panels.timeseries({
       title: 'Response time, ' + level[0] + ', by version',
-      description: (if s.preset == 'haproxy' then "Mean of HAProxy's last 1,024 requests, which has no percentiles. " else level[1])
+      description: (if haproxy then "Mean of HAProxy's last 1,024 requests, which has no percentiles. " else level[1])
                    + ' The canary rolls back when the 95th percentile is above ' + s.critical.responseTime.text + ' and warns above ' + s.warning.responseTime.text + '.',
       empty: 'No requests: is the shop scraped, and do its series carry the version?',
       size: [8, 7],
@@ -181,7 +189,10 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
       ['p95', 'Nineteen of twenty requests are answered faster than this.', '0.95'],
       ['p99', 'All but one of a hundred requests are answered faster than this.', '0.99'],
     ]
-  ],
+    if !haproxy || level[0] == 'p95'
+  ] + byEndpoint(
+    "Canary's response time, p95, by endpoint", 'Where the canary is slow.', signals.slowByEndpoint, 's', [24, 7]
+  ),
 
   grafanaDashboards+:: {
     'canary-rollout.json': dashboard(config, {

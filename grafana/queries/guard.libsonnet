@@ -4,7 +4,6 @@ local query = import '../lib/query.libsonnet';
 function(config)
   local select = (import '../lib/select.libsonnet')(config);
   local age(name) = 'time() - max(' + select.own(name) + ')';
-  local rate(name) = 'rate(' + select.own(name) + '[$__rate_interval])';
   // How often something rare happened since the point before. A counter that is new has counted from nought, which
   // increase() cannot see.
   local happened(expr, by) = 'clamp_min(sum by (' + by + ') (' + expr + ' - ' + expr + ' offset $__interval or ' + expr + '), 0)';
@@ -22,7 +21,6 @@ function(config)
     drift:: query.instant(
       'max(abs(' + select.own('traffic_ratio', ['role="canary"']) + ' - ' + select.own('traffic_target_ratio', ['role="canary"']) + '))', ''
     ),
-    blind:: query.instant('max(' + select.own('blind') + ')', ''),
     notDelivered:: query.instant(
       'sum(increase(' + select.own('notifications_total', ['outcome!="sent"']) + '[$__range])) or 0 * max(' + alive + ')', ''
     ),
