@@ -92,11 +92,18 @@ class Journal:
             engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
         journal = cls(engine, f"{policy.service}/{chain}" if chain else policy.service)
         try:
-            async with journal._connection() as connection:
-                await connection.run_sync(_METADATA.create_all)
+            try:
+                await journal._create()
+            except JournalError:
+                # Another receiver may have made the table at the same moment; then it is there now.
+                await journal._create()
             yield journal
         finally:
             await engine.dispose()
+
+    async def _create(self) -> None:
+        async with self._connection() as connection:
+            await connection.run_sync(_METADATA.create_all)
 
     async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
         """Write one entry durably and give it back with its position.

@@ -110,6 +110,16 @@ async def test_of_many_writers_at_once_one_wins(policy: Policy) -> None:
     assert len(entries) == 2
 
 
+async def test_many_may_open_a_new_journal_at_once(policy: Policy) -> None:
+    """Receivers that start together on an empty database all find their table."""
+
+    async def positions() -> int:
+        async with Journal.open(policy) as journal:
+            return await journal.position()
+
+    assert await asyncio.gather(*(positions() for _ in range(6))) == [0] * 6
+
+
 async def test_what_is_written_is_on_disk(tmp_path: Path) -> None:
     """SQLite is told to wait for the disk at every entry."""
     policy = Policy(service="shop", base=str(tmp_path))
