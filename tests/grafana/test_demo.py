@@ -36,16 +36,6 @@ EMPTY_IN_A_DEMO = {
 _DAY_BEFORE = "offset 1d"
 
 
-@pytest.fixture(scope="module")
-def rollout() -> Iterator[tuple[Prometheus, dict[str, dict[str, Any]]]]:
-    """A demo that rolled back its canary, and the dashboards of its policy."""
-    started = time.time()
-    with sources.demo("bad", speed=60, rate=40) as source:
-        policy = load_policy(source.policy)
-        dashboards = {name: json.loads(text) for name, text in generate.dashboards(policy).items()}
-        yield Prometheus(source.url, started, time.time()), dashboards
-
-
 def _values(dashboard: dict[str, Any], server: Prometheus) -> dict[str, str]:
     return choose(dashboard, server) | built_in(1, server.end - server.start, 1)
 
@@ -57,38 +47,39 @@ def _answers(target: dict[str, Any], values: dict[str, str], server: Prometheus)
     return bool(server.range(expression, step_seconds))
 
 
-@pytest.mark.timeout(300)
-def test_every_query_finds_what_a_real_rollout_left(
-    rollout: tuple[Prometheus, dict[str, dict[str, Any]]],
-) -> None:
-    """What exporter, receiver, rules and shop publish is what the dashboards ask for, name by name, label by label."""
-    server, dashboards = rollout
-    empty = []
-
-    for dashboard in dashboards.values():
-        values = _values(dashboard, server)
-        for panel in dashboard["panels"]:
-            for target in panel.get("targets", []):
-                expected = _DAY_BEFORE in target["expr"] or panel["title"] in EMPTY_IN_A_DEMO
-                expected = expected or panel["title"].startswith("checkoutFlow, ")
-                if not expected and not _answers(target, values, server):
-                    empty.append(f"{panel['title']}, query {target['refId']}: {target['expr']}")
-
-    assert empty == []
-
-
-@pytest.mark.timeout(300)
-def test_the_decisions_of_a_real_rollout_are_marked(rollout: tuple[Prometheus, dict[str, dict[str, Any]]]) -> None:
-    """Start, advance and rollback each have their mark within the time of the rollout."""
-    server, dashboards = rollout
-    dashboard = dashboards["canary-rollout.json"]
+def _empty(dashboard: dict[str, Any], server: Prometheus) -> Iterator[str]:
+    """Queries of panels without any data, and without a reason."""
     values = _values(dashboard, server)
+    for panel in dashboard["panels"]:
+        if panel["title"] in EMPTY_IN_A_DEMO or panel["title"].startswith("checkoutFlow, "):
+            continue
+        for target in panel.get("targets", []):
+            if _DAY_BEFORE not in target["expr"] and not _answers(target, values, server):
+                yield f"{panel['title']}, query {target['refId']}: {target['expr']}"
 
-    marked = {
+
+def _marked(dashboard: dict[str, Any], server: Prometheus) -> set[str]:
+    """Annotations with a mark, all of whose marks lie within the rollout's time."""
+    values = _values(dashboard, server)
+    return {
         annotation["name"]
         for annotation in dashboard["annotations"]["list"]
         for series in server.range(expand(annotation["expr"], values), 1)
         if all(server.start <= value / 1000 <= server.end for _, value in series.points)
     }
 
+
+@pytest.mark.timeout(300)
+def test_every_query_finds_what_a_real_rollout_left() -> None:
+    """What exporter, receiver, rules and shop publish is what the dashboards ask for, and each decision is marked."""
+    started = time.time()
+
+    with sources.demo("bad", speed=60, rate=40) as source:
+        server = Prometheus(source.url, started, time.time())
+        generated = generate.dashboards(load_policy(source.policy))
+        dashboards = {name: json.loads(text) for name, text in generated.items()}
+        empty = [query for dashboard in dashboards.values() for query in _empty(dashboard, server)]
+        marked = _marked(dashboards["canary-rollout.json"], server)
+
+    assert empty == []
     assert marked >= {"start", "advance", "rollback"}
