@@ -4,10 +4,11 @@ import asyncio
 from datetime import timedelta
 
 from alertmanager.fence import Outcome
+from alertmanager.prometheus import Prometheus, Silences, unsuppressed
 from alertmanager.webhook import Alert
 from canary import experiments, names
 from canary.clock import Clock
-from canary.errors import JournalConflictError, JournalError, RefusedError
+from canary.errors import JournalConflictError, JournalError, RefusedError, RemoteError
 from canary.experiments import Trial
 from canary.journal import Journal
 from canary.logs import Log
@@ -16,7 +17,7 @@ from canary.policy.model import Policy
 # Prometheus stamps startsAt by its own clock; machines that keep time differ by less than this.
 _CLOCKS_DIFFER = timedelta(seconds=5)
 
-_LOOK_SECONDS = 5.0
+_FOLLOW_SECONDS = 5.0
 _ATTEMPTS = 3
 
 
@@ -62,12 +63,30 @@ class Experiments:
                     self._log.debug("another receiver was first", experiment=entry.rollout)
             await self._refresh()
 
-    async def run(self) -> None:
-        """Follow what other receivers write, until cancelled."""
+    async def run(self, prometheus: Prometheus, silences: Silences) -> None:
+        """Follow what other receivers write, and look for stops that no webhook brought, until cancelled."""
         while True:
-            await self._clock.sleep(_LOOK_SECONDS)
-            if self._policy.experiments:
-                await self._refresh()
+            await self._clock.sleep(min(self._policy.receiver.poll, _FOLLOW_SECONDS))
+            if not self._policy.experiments:
+                continue
+            await self._refresh()
+            if any(trial.running and self._policy.experiments[name].guardrails for name, trial in self.trials.items()):
+                await self._look(prometheus, silences)
+
+    async def _look(self, prometheus: Prometheus, silences: Silences) -> None:
+        try:
+            firing = await prometheus.stopping()
+        except RemoteError as error:
+            self._log.debug("cannot look for stops", error=error)
+            return
+        try:
+            suppressed = await silences.suppressed() if firing else []
+        except RemoteError as error:
+            # Without Alertmanager no silence is known, and every alert counts.
+            self._log.debug("silences unknown", error=error)
+            suppressed = []
+        for alert in unsuppressed(firing, suppressed):
+            await self.take(alert, "prometheus")
 
     async def take(self, alert: Alert, actor: str) -> Outcome:
         """Do what an alert with `action: stop` asks for."""
@@ -76,6 +95,8 @@ class Experiments:
             return Outcome.OTHER_SERVICE
         if not alert.firing:
             return Outcome.RESOLVED
+        if alert.labels.get(names.DRY_RUN) == "true":
+            return Outcome.DRY_RUN
         if trial is None:
             return Outcome.NO_EXPERIMENT
         if not trial.running:

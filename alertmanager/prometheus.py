@@ -64,12 +64,23 @@ class Prometheus:
         Raises:
             RemoteError: Prometheus does not answer as expected.
         """
+        return [alert for alert in await self._firing() if self._about(alert, rollout)]
+
+    async def stopping(self) -> list[Alert]:
+        """The alerts that fire now and stop an experiment.
+
+        Raises:
+            RemoteError: Prometheus does not answer as expected.
+        """
+        wanted = {names.SERVICE: self._service, names.ACTION: "stop"}
+        return [alert for alert in await self._firing() if wanted.items() <= alert.labels.items()]
+
+    async def _firing(self) -> list[Alert]:
         answer = await self._remote.get("/api/v1/alerts")
         try:
-            found = [_alert(one) for one in answer["data"]["alerts"] if one["state"] == "firing"]
+            return [_alert(one) for one in answer["data"]["alerts"] if one["state"] == "firing"]
         except (TypeError, KeyError, ValueError) as error:
             raise RemoteError("Prometheus /api/v1/alerts: expected a list of alerts, found something else") from error
-        return [alert for alert in found if self._about(alert, rollout)]
 
     async def fired(self, rollout: Rollout, seconds: float) -> list[Alert]:
         """The rollback alerts about a rollout that have fired at any time in the last *seconds*.
@@ -130,11 +141,12 @@ class Silences:
 
 def lowering(alerts: Sequence[Alert], suppressed: Sequence[Mapping[str, str]] = ()) -> list[Alert]:
     """The alerts that ask for a rollback or a hold and are not suppressed."""
-    return [
-        alert
-        for alert in alerts
-        if alert.action in _LOWERING and not any(alert.labels.items() <= labels.items() for labels in suppressed)
-    ]
+    return [alert for alert in unsuppressed(alerts, suppressed) if alert.action in _LOWERING]
+
+
+def unsuppressed(alerts: Sequence[Alert], suppressed: Sequence[Mapping[str, str]]) -> list[Alert]:
+    """The alerts that nobody has silenced."""
+    return [alert for alert in alerts if not any(alert.labels.items() <= labels.items() for labels in suppressed)]
 
 
 def _alert(data: Mapping[str, Any]) -> Alert:

@@ -81,14 +81,14 @@ class Receiver:
         self.metrics = Metrics(registry, policy.service, self.snapshot)
         self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
         self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
-        silences = Silences(policy.receiver.alertmanager, session, policy.service)
+        self.silences = Silences(policy.receiver.alertmanager, session, policy.service)
         routers, process = routers_of(policy), process_of(policy.process)
         self.worker = Worker(policy, self.guard, on_key=self._turn, on_heartbeat=self._heard)
         self.lookout = Lookout(
             self.guard,
             self.worker,
             self.prometheus,
-            silences,
+            self.silences,
             leader,
             clock,
             policy.receiver.poll,
@@ -133,7 +133,7 @@ class Receiver:
             "advancer": self.advancer.run,
             "timers": self.timers.run,
             "outbox": self.outbox.run,
-            "experiments": self.trials.run,
+            "experiments": partial(self.trials.run, self.prometheus, self.silences),
             "reporter": self.reporter.run,
         }
 

@@ -28,6 +28,7 @@ from tests.support.shopdata import ORDERS, VISITS, ShopData
 
 _MINUTES = 30
 _ARMS = {"control": {"weight": 50, "version": "v1.0"}, "treatment": {"weight": 50, "version": "v2.0"}}
+_ARRIVED = 'canary_webhook_alerts_total{action="stop",outcome=~"accepted|joined"} > 0'
 
 
 @dataclass
@@ -78,8 +79,8 @@ class Shop:
             await journal.append(begun)
 
     @asynccontextmanager
-    async def guarded(self) -> AsyncIterator[Prometheus]:
-        """Exporter, Prometheus and Alertmanager, on the generated files."""
+    async def guarded(self, *, alertmanager: bool = True) -> AsyncIterator[Prometheus]:
+        """Exporter, Prometheus and, if wanted, Alertmanager, on the generated files."""
         policy = self.setting.policy
         rules = self.folder / "rules"
         rules.mkdir()
@@ -90,7 +91,8 @@ class Shop:
         async with AsyncExitStack() as parts:
             await parts.enter_async_context(exporter.refreshing())
             await parts.enter_async_context(exporter.web.serving())
-            parts.enter_context(Alertmanager(alertmanager_file(policy), self.places.alertmanager))
+            if alertmanager:
+                parts.enter_context(Alertmanager(alertmanager_file(policy), self.places.alertmanager))
             configuration = files["prometheus.yml"].replace("rules/*.yml", f"{rules}/*.yml")
             # Prometheus drops what fires before it has found Alertmanager, and tells it again only after this delay.
             arguments = ["--rules.alert.resend-delay=2s"]
@@ -129,9 +131,21 @@ async def test_a_failing_guardrail_stops_the_experiment(tmp_path: Path) -> None:
         async with shop.guarded() as prometheus:
             await eventually(shop.stopped, "the experiment is stopped", 60)
             after = await shop.variants()
+            await eventually(lambda: bool(prometheus.query(_ARRIVED)), "Alertmanager's webhook arrives", 30)
             await eventually(lambda: not firing(prometheus, "CanaryExperimentHarm"), "the alert resolves", 30)
 
     assert (before, after) == ({"control", "treatment"}, {"control"})
+
+
+async def test_a_failing_guardrail_stops_the_experiment_without_alertmanager(tmp_path: Path) -> None:
+    """With Alertmanager down nobody delivers the alert; the receiver sees it at Prometheus, and stops."""
+    shop = Shop(tmp_path, "guardrails")
+    await shop.sell({"v1.0": 0.4, "v2.0": 0.15})
+
+    async with receiving(shop.setting), shop.guarded(alertmanager=False):
+        await eventually(shop.stopped, "the experiment is stopped", 60)
+
+        assert await shop.variants() == {"control"}
 
 
 async def test_a_winner_is_announced_and_not_shipped(tmp_path: Path) -> None:

@@ -74,10 +74,10 @@ async def test_a_stop_survives_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"experiment": "another"}, {"service": "elsewhere"}, {"status": "resolved"}],
+    [{"experiment": "another"}, {"service": "elsewhere"}, {"status": "resolved"}, {"dry_run": "true"}],
 )
 async def test_alerts_about_something_else_change_nothing(setting: Setting, changes: dict[str, str]) -> None:
-    """Neither another experiment's alert, nor another service's, nor a resolved one stops this one."""
+    """Neither another experiment's alert, nor another service's, nor a resolved or a dry one stops this one."""
     found = harm()
     found["labels"].update({key: value for key, value in changes.items() if key != "status"})
     found["status"] = changes.get("status", "firing")
