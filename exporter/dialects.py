@@ -34,9 +34,10 @@ class Dialect:
         """Seconds since the epoch, with a fraction where the database keeps one."""
         match self.name:
             case "postgresql":
-                return sa.func.date_part("epoch", sa.cast(column, sa.DateTime(timezone=True)))
+                moment = sa.cast(column, sa.DateTime(timezone=True))
+                return sa.func.date_part(sa.literal_column("'epoch'"), moment, type_=sa.Double)
             case "mysql" | "mariadb":
-                return sa.cast(sa.func.unix_timestamp(column), sa.Double)
+                return sa.func.unix_timestamp(column, type_=sa.Double)
             case "duckdb":
                 return sa.func.epoch(column)
             case "clickhouse":
@@ -50,9 +51,10 @@ class Dialect:
 
     def bucket(self, column: Number, width_seconds: int) -> Number:
         """Number of the bucket of *width_seconds* since the epoch that the time falls into."""
-        width: Number = sa.literal_column(str(width_seconds))
         if self.name == "sqlite":  # whole seconds first, so that no rounding crosses a bucket's edge
-            return sa.cast(sa.func.strftime("%s", column), sa.Integer) / width
+            whole = sa.literal_column(f"{width_seconds}", type_=sa.Integer)
+            return sa.cast(sa.func.strftime("%s", column), sa.Integer) // whole
+        width = sa.literal_column(f"{width_seconds}", type_=sa.Double)  # a typed one keeps decimals out of the division
         return sa.cast(sa.func.floor(self.epoch(column) / width), sa.BigInteger)
 
     def within(self, column: Number, prefix: str = "", *, ended: bool) -> Predicate:

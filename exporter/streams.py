@@ -104,14 +104,16 @@ class _Builder:
         if event.outcome is None:
             yield self._stream("rows", event.time, lateness)
             return
-        final = self._outcome(event.outcome).is_not(None)
+        raw = sa.cast(self._column(event.outcome), sa.String)
+        every = (*event.succeeded, *event.failed)
+        final = raw.in_(every)
         if event.settled is not None:
             settled = self._column(event.settled)
             yield self._stream("settled", event.settled, lateness, final)
             yield self._stream("unsettled", event.time, patience, final, settled.is_(None), fresh=False)
         else:
             yield self._stream("unsettled", event.time, patience, final)
-        pending = self._outcome(event.outcome).is_(None)
+        pending = sa.or_(raw.is_(None), raw.not_in(every))
         yield self._stream("pending", event.time, patience + lateness, pending, fresh=False, counted=False)
 
     def _selectable(self) -> sa.FromClause:
@@ -128,7 +130,7 @@ class _Builder:
 
     def _outcome(self, name: str) -> Column:
         """`succeeded`, `failed`, or NULL while it is pending."""
-        raw = sa.cast(self._column(name), sa.String(64))
+        raw = sa.cast(self._column(name), sa.String)
         return sa.case(
             (raw.in_(self._event.succeeded), sa.literal_column(f"'{SUCCEEDED}'")),
             (raw.in_(self._event.failed), sa.literal_column(f"'{FAILED}'")),
@@ -158,7 +160,7 @@ class _Builder:
 
     def _exclusions(self) -> Iterator[Column]:
         for name, values in self._event.exclude.items():
-            column = sa.cast(self._column(name), sa.String(255))
+            column = sa.cast(self._column(name), sa.String)
             yield sa.or_(column.is_(None), column.not_in(values))
 
     def _aggregate(self, time: Column, width: int, wanted: list[Column], *, ended: bool) -> sa.Select[Any]:
@@ -189,17 +191,17 @@ class _Builder:
             self._text(event.currency),
             self._outcome_or_null(),
             self._column(event.value) if event.value is not None else sa.null(),
-            sa.cast(self._column(event.variant), sa.String(64)) if event.variant is not None else sa.null(),
+            sa.cast(self._column(event.variant), sa.String) if event.variant is not None else sa.null(),
             *(self._column(column) for _, column in self._parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
         return sa.select(*named).select_from(self._source).where(self._dialect.within(time, ended=ended), *wanted)
 
     def _version(self) -> Column:
-        return sa.cast(self._column(self._event.version), sa.String(64))
+        return sa.cast(self._column(self._event.version), sa.String)
 
     def _text(self, name: str | None) -> Column:
-        return sa.null() if name is None else sa.cast(self._column(name), sa.String(16))
+        return sa.null() if name is None else sa.cast(self._column(name), sa.String)
 
     def _outcome_or_null(self) -> Column:
         return sa.null() if self._event.outcome is None else self._outcome(self._event.outcome)

@@ -4,11 +4,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.clock import FakeClock
 from tests.support.mariadb import MariaDb
 from tests.support.postgres import Postgres
 from tests.support.shopdata import ShopData
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("exporter", deadline=None)
+settings.load_profile("exporter")
 
 
 @pytest.fixture(scope="session")
