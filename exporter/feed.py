@@ -207,7 +207,7 @@ class Feed:
             self.first_hour = self.newest_hour
         else:
             # Texts of mixed forms do not order by time, so a day more is looked at.
-            self.first_hour = max(self.first_hour, int(oldest) // COARSE_SECONDS - 24)
+            self.first_hour = min(max(self.first_hour, int(oldest) // COARSE_SECONDS - 24), self.newest_hour)
         self._fine_from = self.newest_hour - _FINE_HOURS
         self.next_hour = self.newest_hour
 
