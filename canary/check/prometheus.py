@@ -59,7 +59,7 @@ async def _present(prometheus: Prometheus, place: str, what: str, expression: st
 def generated_rules(files: Mapping[str, str]) -> Iterator[Rule]:
     """Every rule in the generated rule files, its group's name added."""
     for name, text in sorted(files.items()):
-        if not name.startswith("prometheus/") or not name.endswith((".yml", ".yaml", ".json")):
+        if not name.startswith("prometheus/rules/") or not name.endswith((".yml", ".yaml", ".json")):
             continue
         data = yaml.safe_load(text)
         for group in data.get("groups", ()) if isinstance(data, dict) else ():
@@ -72,14 +72,10 @@ async def _rules(prometheus: Prometheus, place: str, wanted: list[Rule]) -> list
     by_key: dict[tuple[str, str], list[Rule]] = {}
     for one in loaded:
         by_key.setdefault((one["group"], one["name"]), []).append(one)
-    missing, changed = [], []
-    for rule in wanted:
-        name = rule.get("alert") or rule["record"]
-        candidates = by_key.get((rule["group"], name), [])
-        if not candidates:
-            missing.append(name)
-        elif not any([await _same(prometheus, rule, candidate) for candidate in candidates]):
-            changed.append(name)
+    missing = [_name(rule) for rule in wanted if not by_key.get((rule["group"], _name(rule)))]
+    there = [rule for rule in wanted if by_key.get((rule["group"], _name(rule)))]
+    alike = await asyncio.gather(*(_loaded(prometheus, rule, by_key[rule["group"], _name(rule)]) for rule in there))
+    changed = [_name(rule) for rule, same in zip(there, alike, strict=True) if not same]
     remedy = "run `canary generate`, copy its prometheus/ folder to where rule_files looks, and reload Prometheus"
     findings = []
     if missing:
@@ -90,6 +86,15 @@ async def _rules(prometheus: Prometheus, place: str, wanted: list[Rule]) -> list
     if broken:
         findings.append(failed(place, f"{len(broken)} rules cannot be evaluated: {_some(broken)}", "see /rules there"))
     return findings or [ok(place, f"all {len(wanted)} rules are loaded as the policy generates them")]
+
+
+def _name(rule: Rule) -> str:
+    return str(rule.get("alert") or rule["record"])
+
+
+async def _loaded(prometheus: Prometheus, rule: Rule, candidates: list[Rule]) -> bool:
+    """Whether one of the loaded rules of that name is this one."""
+    return any([await _same(prometheus, rule, candidate) for candidate in candidates])
 
 
 async def _same(prometheus: Prometheus, rule: Rule, loaded: Rule) -> bool:

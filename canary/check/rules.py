@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from canary.check.finding import Finding, failed, ok, warning
@@ -17,14 +17,31 @@ Generate = Callable[[Policy], Mapping[str, str]]
 _TIMEOUT_SECONDS = 300
 
 
-async def check_rules(policy: Policy, generate: Generate, *, tested: bool = False) -> list[Finding]:
+Files = Callable[[], Awaitable[Mapping[str, str]]]
+"""The generated files, made once for all who ask."""
+
+
+def generated_once(policy: Policy, generate: Generate) -> Files:
+    """What gives the files of a policy: generated in a thread at the first call, remembered for the others."""
+    task: asyncio.Task[Mapping[str, str]] | None = None
+
+    async def files() -> Mapping[str, str]:
+        nonlocal task
+        if task is None:
+            task = asyncio.create_task(asyncio.to_thread(generate, policy))
+        return await asyncio.shield(task)
+
+    return files
+
+
+async def check_rules(generated: Files, *, tested: bool = False) -> list[Finding]:
     """Lint what is generated with the programs that will read it, in a temporary folder.
 
     Args:
         tested: also run the generated promtool tests, which takes up to a minute.
     """
     try:
-        files = await asyncio.to_thread(generate, policy)
+        files = await generated()
     except CanaryError as error:
         return [failed("rules", str(error))]
     with tempfile.TemporaryDirectory(prefix="canary-check-") as folder:

@@ -15,7 +15,7 @@ from canary.check.policy import check_policy
 from canary.check.prometheus import check_prometheus
 from canary.check.receiver import check_receiver
 from canary.check.router import check_process, check_router
-from canary.check.rules import Generate, check_rules
+from canary.check.rules import Generate, check_rules, generated_once
 from canary.check.secret import check_secrets
 from canary.check.state import check_state
 from canary.clock import Clock
@@ -74,18 +74,19 @@ def _looks(
     policy: Policy, generate: Generate, http: aiohttp.ClientSession, clock: Clock, tested: bool
 ) -> Mapping[str, Look]:
     prometheus = Prometheus(http, policy.receiver.prometheus)
+    generated = generated_once(policy, generate)
 
     async def secrets() -> list[Finding]:
         return check_secrets(policy)
 
     async def rules_of_prometheus() -> list[Finding]:
-        return await check_prometheus(policy, prometheus, await asyncio.to_thread(generate, policy))
+        return await check_prometheus(policy, prometheus, await generated())
 
     return {
         "secrets": secrets,
         "state": lambda: check_state(policy),
         "database": lambda: check_database(policy),
-        "rules": lambda: check_rules(policy, generate, tested=tested),
+        "rules": lambda: check_rules(generated, tested=tested),
         "prometheus": rules_of_prometheus,
         "alertmanager": lambda: check_alertmanager(policy, http),
         "receiver": lambda: check_receiver(policy, http),
