@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from alertmanager.bell import Bell
 from alertmanager.guard import Guard
 from alertmanager.leader import Leader
-from alertmanager.prometheus import Prometheus, Silences, lowering
+from alertmanager.prometheus import Prometheus, Silence, Silences, lowering
 from alertmanager.webhook import Alert
 from alertmanager.worker import Worker
 from canary import commands, names
@@ -64,6 +64,7 @@ class Lookout:
         self._on_complete = on_complete
         self._dry_run = dry_run
         self._clear_looks = 0
+        self._hushed: set[frozenset[tuple[str, str]]] = set()
         self._log = Log("lookout")
 
     async def run(self) -> None:
@@ -76,7 +77,7 @@ class Lookout:
         """Look once; trouble with Prometheus is remembered, and never acts."""
         rollout = self._guard.rollout
         if rollout is None or not (rollout.running or rollout.state is State.PROMOTED):
-            self.firing = ()
+            self.firing, self._hushed = (), set()
             return
         now = self._clock.now()
         try:
@@ -117,11 +118,24 @@ class Lookout:
         since = max(rollout.started_at, self.looked_at) if self.looked_at else rollout.started_at
         seconds = (now - since).total_seconds() + _OVERLAP_SECONDS
         seconds = min(seconds, max((now - rollout.started_at).total_seconds(), 1))
-        firing, fired, suppressed = await asyncio.gather(
-            self._prometheus.firing(rollout), self._prometheus.fired(rollout, seconds), self._suppressed()
+        firing, fired, suppressed, silences = await asyncio.gather(
+            self._prometheus.firing(rollout),
+            self._prometheus.fired(rollout, seconds),
+            self._suppressed(),
+            self._silences_since(now - timedelta(seconds=seconds)),
         )
         self.firing = tuple(firing)
-        return lowering([*firing, *fired], suppressed)
+        # Alertmanager forgets an alert with its end: what was suppressed while it fired must not count afterwards.
+        self._hushed |= {frozenset(labels.items()) for labels in suppressed}
+        past = [alert for alert in fired if not any(silence.covers(alert.labels) for silence in silences)]
+        return lowering(firing, suppressed) + lowering(past, [dict(labels) for labels in self._hushed])
+
+    async def _silences_since(self, moment: datetime) -> list[Silence]:
+        try:
+            return await self._silences.since(moment)
+        except RemoteError as error:
+            self._log.debug("silences unknown", error=error)
+            return []
 
     async def _suppressed(self) -> list[Mapping[str, str]]:
         """Without Alertmanager no silence is known, and every alert counts."""

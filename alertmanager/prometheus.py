@@ -2,8 +2,11 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
 
 import aiohttp
 
@@ -118,6 +121,43 @@ class Prometheus:
         )
 
 
+@dataclass(frozen=True)
+class Matcher:
+    """One condition of a silence on one label; a label that an alert lacks is empty."""
+
+    name: str
+    pattern: re.Pattern[str]
+    equal: bool
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """A matcher as Alertmanager's API has it.
+
+        Raises:
+            KeyError: it is not one.
+            re.error: its regular expression is none that Python knows.
+        """
+        text = str(data["value"])
+        pattern = re.compile(text if data["isRegex"] else re.escape(text), re.DOTALL)
+        return cls(str(data["name"]), pattern, bool(data.get("isEqual", True)))
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an alert's labels fulfil it."""
+        return (self.pattern.fullmatch(labels.get(self.name, "")) is not None) == self.equal
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A silence that is, or was, in force."""
+
+    matchers: tuple[Matcher, ...]
+    ends_at: datetime
+
+    def covers(self, labels: Mapping[str, str]) -> bool:
+        """Whether an alert with these labels is silent."""
+        return all(matcher.matches(labels) for matcher in self.matchers)
+
+
 class Silences:
     """Which alerts people have silenced, or other alerts inhibit, in Alertmanager."""
 
@@ -137,6 +177,25 @@ class Silences:
             return [dict(one["labels"]) for one in answer if one["status"]["state"] == "suppressed"]
         except (TypeError, KeyError, ValueError) as error:
             raise RemoteError("Alertmanager /api/v2/alerts: expected a list of alerts, found something else") from error
+
+    async def since(self, moment: datetime) -> list[Silence]:
+        """The silences that were in force at any time since a moment.
+
+        Raises:
+            RemoteError: Alertmanager does not answer as expected.
+        """
+        answer = await self._remote.get("/api/v2/silences")
+        try:
+            silences = [
+                Silence(tuple(Matcher.read(matcher) for matcher in one["matchers"]), from_text(one["endsAt"]))
+                for one in answer
+                if one["status"]["state"] != "pending"
+            ]
+        except (TypeError, KeyError, ValueError, re.error) as error:
+            raise RemoteError(
+                "Alertmanager /api/v2/silences: expected a list of silences, found something else"
+            ) from error
+        return [silence for silence in silences if silence.ends_at > moment]
 
 
 def lowering(alerts: Sequence[Alert], suppressed: Sequence[Mapping[str, str]] = ()) -> list[Alert]:

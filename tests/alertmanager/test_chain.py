@@ -102,7 +102,7 @@ async def test_a_hold_ends_when_its_cause_is_gone(quick: Setting, chain: Chain) 
 
 
 async def test_a_silenced_alert_does_not_roll_back(quick: Setting, chain: Chain) -> None:
-    """What people silence in Alertmanager is silent for the receiver's own look as well."""
+    """What people silence in Alertmanager is silent for the receiver's own look too, also once it has ended."""
     matchers = ["alertname=CanaryHighErrorRate", "service=shop"]
     command = ["amtool", f"--alertmanager.url={chain.alertmanager.url}", "silence", "add", "--comment=known", *matchers]
     await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
@@ -112,10 +112,21 @@ async def test_a_silenced_alert_does_not_roll_back(quick: Setting, chain: Chain)
         await until(
             quick, "the receiver sees it fire", lambda now: "CanaryHighErrorRate" in now["prometheus"]["firing"]
         )
-        looked_at = (await status(quick))["prometheus"]["looked_at"]
-        await until(quick, "another look", lambda now: now["prometheus"]["looked_at"] > looked_at)
+        await _looks_again(quick)
+        chain.signals.bad = False
+        await until(quick, "it is over", lambda now: "CanaryHighErrorRate" not in now["prometheus"]["firing"])
+        await _looks_again(quick)
 
         assert (await status(quick))["rollout"]["state"] == "phase"
+    async with receiving(quick):
+        await until(quick, "a look after a restart", lambda now: now["prometheus"]["looked_at"] is not None)
+        await _looks_again(quick)
+        assert (await status(quick))["rollout"]["state"] == "phase"
+
+
+async def _looks_again(setting: Setting) -> None:
+    looked_at = (await status(setting))["prometheus"]["looked_at"]
+    await until(setting, "another look", lambda now: now["prometheus"]["looked_at"] > looked_at)
 
 
 async def test_the_heartbeat_is_heard(quick: Setting, chain: Chain) -> None:
