@@ -358,7 +358,8 @@ def _listen(address: str) -> socket.socket:
     host, port = split_address(address)
     try:
         if not host and socket.has_dualstack_ipv6():
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+            with contextlib.suppress(OSError):  # a kernel that knows IPv6 may have no address of it
+                return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
         return socket.create_server(where[:2], family=family, backlog=128)

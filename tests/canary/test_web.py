@@ -210,6 +210,16 @@ def test_faulty_addresses_are_refused(text: str) -> None:
         split_address(text)
 
 
+async def test_an_empty_host_means_every_interface() -> None:
+    """`:0` listens on a free port of every interface."""
+    async with _service(options=WebOptions(addresses=(":0",))).serving() as urls, aiohttp.ClientSession() as client:
+        port = urls[0].rpartition(":")[2]
+        async with client.get(f"http://127.0.0.1:{port}/-/healthy") as answer:
+            status = answer.status
+
+    assert status == 200
+
+
 async def test_a_taken_address_is_named() -> None:
     """When the port is taken, the message names the flag and the address."""
     async with _service().serving() as urls:
