@@ -231,6 +231,11 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     EXPORTER_DOWN: ("guard", "Freshness"),
     RECEIVER_DOWN: ("guard", "Heartbeat"),
     DRILL_OVERDUE: ("guard", "Since the last drill"),
+    EXPERIMENT_HARM: ("experiments", "Verdict by treatment and KPI"),
+    EXPERIMENT_WORSE: ("experiments", "Verdict by treatment and KPI"),
+    EXPERIMENT_WINNER: ("experiments", "Verdict by treatment and KPI"),
+    EXPERIMENT_MISMATCH: ("experiments", "Doubt about the split"),
+    EXPERIMENT_BLIND: ("guard", "Freshness"),
 }
 """The dashboard and the panel that show best what an alert is about; the others lead to a whole dashboard."""
 

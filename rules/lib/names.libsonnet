@@ -133,5 +133,10 @@
     CanaryExporterDown: { dashboard: 'guard', id: '12551065' },
     CanaryReceiverDown: { dashboard: 'guard', id: '8610345' },
     CanaryDrillOverdue: { dashboard: 'guard', id: '498980' },
+    CanaryExperimentHarm: { dashboard: 'experiments', id: '1766551' },
+    CanaryExperimentWorse: { dashboard: 'experiments', id: '1766551' },
+    CanaryExperimentWinner: { dashboard: 'experiments', id: '1766551' },
+    CanaryExperimentMismatch: { dashboard: 'experiments', id: '3801382' },
+    CanaryExperimentBlind: { dashboard: 'guard', id: '12551065' },
   },
 }
