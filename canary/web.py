@@ -37,6 +37,7 @@ _SCRAPE_TIMEOUT_OFFSET_SECONDS = 0.5
 _DEFAULT_SCRAPE_TIMEOUT_SECONDS = 10.0
 _WATCH_SECONDS = 1.0
 _COMPRESS_FROM_BYTES = 1024
+_VERSION = version("kpi-canary")  # read once, because it is read from disk
 
 Reload = Callable[[], Awaitable[None]]
 
@@ -60,7 +61,7 @@ class ShellCollector(Collector):
         build = GaugeMetricFamily(
             names.BUILD_INFO, "Version of kpi-canary and of Python, value 1.", labels=["version", "pythonversion"]
         )
-        build.add_metric([version("kpi-canary"), ".".join(map(str, sys.version_info[:3]))], 1)
+        build.add_metric([_VERSION, ".".join(map(str, sys.version_info[:3]))], 1)
         yield build
         yield GaugeMetricFamily(
             names.CONFIG_LAST_RELOAD_SUCCESSFUL, "Whether the last reload of the policy worked.", float(self._reloaded)
@@ -321,7 +322,7 @@ class Service:
         title = f"kpi-canary {html.escape(self.name)}"
         return (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-            f"</head><body><h1>{title}</h1><p>Version {version('kpi-canary')}</p>"
+            f"</head><body><h1>{title}</h1><p>Version {_VERSION}</p>"
             f"<ul>{links}</ul><table>{rows}</table></body></html>\n"
         )
 
