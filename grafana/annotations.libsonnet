@@ -26,7 +26,8 @@ function(config)
       titleFormat: '{{event}}',
       textFormat: '{{rollout}}',
       tagKeys: 'event',
-      step: '',
+      // As fine as scrapes are; Grafana's own minute would show a rollback late. Over long ranges it takes a longer one.
+      step: config.step,
     }
     for event in config.events
   ]

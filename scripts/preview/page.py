@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from canary.units import parse_duration
 from grafana.expand import built_in, expand
 from grafana.templating import resolve
 from scripts.preview.display import field_of
@@ -54,7 +55,7 @@ def page(dashboard: dict[str, Any], server: Prometheus) -> str:
 
 def _marks(dashboard: dict[str, Any], server: Prometheus, chosen: dict[str, str]) -> Iterator[Mark]:
     for annotation in dashboard["annotations"]["list"]:
-        for series in server.range(expand(annotation["expr"], chosen), 15):
+        for series in server.range(expand(annotation["expr"], chosen), parse_duration(annotation["step"])):
             for value in sorted({value for _, value in series.points}):
                 if server.start <= value / 1000 <= server.end:
                     yield Mark(value / 1000, annotation["name"], annotation["iconColor"])
