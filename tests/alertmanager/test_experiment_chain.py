@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -109,11 +111,16 @@ class Shop:
                     found.add((await answer.json())["variant"])
         return found
 
-    async def stopped(self) -> bool:
-        """Whether the receiver has stopped the experiment."""
+    async def known(self) -> dict[str, Any]:
+        """Where the experiment stands at the receiver."""
         async with Client.of(self.setting.policy) as client:
             (one,) = await client.get("experiments")
-        return not one["running"]
+        assert isinstance(one, dict)
+        return one
+
+    async def stopped(self) -> bool:
+        """Whether the receiver has stopped it."""
+        return not (await self.known())["running"]
 
 
 def firing(prometheus: Prometheus, alert: str) -> bool:
@@ -131,10 +138,13 @@ async def test_a_failing_guardrail_stops_the_experiment(tmp_path: Path) -> None:
         async with shop.guarded() as prometheus:
             await eventually(shop.stopped, "the experiment is stopped", 60)
             after = await shop.variants()
+            reason = (await shop.known())["reason"]
             await eventually(lambda: bool(prometheus.query(_ARRIVED)), "Alertmanager's webhook arrives", 30)
             await eventually(lambda: not firing(prometheus, "CanaryExperimentHarm"), "the alert resolves", 30)
 
     assert (before, after) == ({"control", "treatment"}, {"control"})
+    assert re.match(r"Proven: conversion_rate of treatment is worse .*; the change is -\d+\.\d+%, between -", reason)
+    assert "?" not in reason
 
 
 async def test_a_failing_guardrail_stops_the_experiment_without_alertmanager(tmp_path: Path) -> None:
