@@ -68,6 +68,10 @@ class Counters:
                 for currency in currencies:
                     self.values.setdefault(Series(value_total(event), version, currency), 0)
 
+    def in_units(self) -> dict[Series, float]:
+        """What is published: whole rows, and values in their own unit."""
+        return {series: in_units(series, amount) for series, amount in self.values.items()}
+
     def _series(self, event: str, mapping: Event, key: Key, version: str, tally: Tally) -> Iterable[tuple[Series, int]]:
         yield Series(names.event_total(event), version, key.outcome), tally.rows
         if has_value(mapping) and key.outcome != "failed":

@@ -14,7 +14,7 @@ from canary.rollout import Rollout
 from exporter.assessor import Assessor, watched
 from exporter.blindness import blind_kpis
 from exporter.connection import Session
-from exporter.counters import Counters, in_units
+from exporter.counters import Counters
 from exporter.experiments import Experiments
 from exporter.feed import Feed
 from exporter.reconciler import Reconciler
@@ -70,7 +70,7 @@ class Refresher:
         ]
         self.schema = SchemaWatch(policy, self.session)
         self.reconciler = Reconciler(self.feeds, policy.database.reconcile, self.clock)
-        self.snapshot = Snapshot(policy.service)
+        self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
         self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
         self.experiments = Experiments(policy)
         self.assessor = Assessor(policy, self.feeds, self.versions, self.currencies, self.experiments)
@@ -238,7 +238,7 @@ class Refresher:
         assessor = self.assessor
         return Snapshot(
             service=self.policy.service,
-            counters={series: in_units(series, amount) for series, amount in self.counters.values.items()},
+            counters=self.counters.in_units(),
             kpis=[kpi for kpi in assessor.kpis if kpi.version in kept] if assessor.kpis is not None and up else None,
             evidence=assessor.evidence,
             role_values=assessor.roles if up else {},

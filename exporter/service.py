@@ -139,6 +139,8 @@ class Exporter:
             counters.values.update(remembered.values)
         session = open_session(url, policy.database.statement_timeout, policy.database.timezone)
         refresher = self._refresher = Refresher(policy, session, self.clock, counters, since)
+        if not self._snapshot.counters:
+            self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
         self._log.info("reading the order database", dialect=session.dialect.name, refresh=policy.database.refresh)
         try:
             await self._loop(policy, refresher, state)
