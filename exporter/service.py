@@ -13,7 +13,7 @@ from prometheus_client import Histogram
 from canary import experiments, names
 from canary.clock import Clock, SystemClock
 from canary.database import order_url
-from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError, JournalError
+from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
@@ -222,7 +222,7 @@ class _Journals:
         except CanaryError as error:
             if not refresher.journal_fault:
                 self._log.error("the journal cannot be read", exception=error)
-            refresher.journal_fault = isinstance(error, JournalError) or refresher.journal_fault
+            refresher.journal_fault = True
         else:
             refresher.journal_fault = False
 

@@ -287,6 +287,19 @@ async def test_the_command_serves_and_ends_in_good_order(policy: Path, lite: Sho
     assert all(line.startswith(b'{"time": ') for line in lines)
 
 
+async def test_a_journal_that_cannot_be_read_is_a_reason_to_be_blind(tmp_path: Path, lite: ShopData) -> None:
+    """Counting goes on, and the judge says that it cannot see which rollout runs."""
+    policy = tmp_path / "canary.yaml"
+    text = f'service: shop\nstate: {{url: "sqlite:///nowhere/state.db"}}\ndatabase: {{url: "{lite.url}"}}\n'
+    policy.write_text(text.replace("+aiosqlite", ""))  # before it starts
+    await lite.insert(VISITS, version="v1.0", created_at=datetime.now(UTC))
+    async with _running(policy) as scraped:
+        found = await scraped.eventually('canary_blind{reason="journal"}', 1)
+        found = await scraped.eventually('shop_visits_total{version="v1.0"}', 1)
+
+    assert found["canary_exporter_database_up"] == 1
+
+
 async def test_secrets_are_shown_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A database that refuses us is named without its password: in the log, on /metrics and on the landing page."""
     (tmp_path / "url").write_text("postgresql://shop:hunter2@127.0.0.1:9/nowhere\n")  # before it starts
