@@ -99,6 +99,7 @@ class Assessor:
         as_of = min((feed.refreshed_at or now for feed in healthy), default=now)
         if self.experiments.since is not None:
             if now - self._arms_at >= _EXPERIMENTS_SECONDS:
+                self.experiments.rollout = rollout
                 self.arms = self.experiments.look(tables, self.versions, as_of, blind)
                 self._arms_at = now
             # Days of an experiment's rows must not slow down what protects customers.

@@ -44,11 +44,14 @@ class Experiments:
 
     Attributes:
         trials: when each began and with which weights, from the journal.
+        rollout: the newest rollout; where it releases the versions that tell an experiment's variants, its share is
+            the treatment's.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.trials: Mapping[str, Trial] = {}
+        self.rollout: Rollout | None = None
         self._judgements: dict[tuple[str, str], Judgement] = {}
 
     @property
@@ -94,7 +97,7 @@ class Experiments:
         blind: Mapping[str, str],
     ) -> Arm:
         policy = arm_policy(self._policy, experiment)
-        compared = _as_rollout(trial, experiment, variant)
+        compared = _as_rollout(trial, experiment, variant, self.rollout)
         key = (trial.name, variant)
         judgement = self._judgements.get(key)
         if judgement is None or judgement.rollout != compared.id:
@@ -131,18 +134,23 @@ def arm_policy(policy: Policy, experiment: Experiment) -> Policy:
     )
 
 
-def _as_rollout(trial: Trial, experiment: Experiment, variant: str) -> Rollout:
+def _as_rollout(trial: Trial, experiment: Experiment, variant: str, rollout: Rollout | None) -> Rollout:
     """The comparison of a treatment with its control, in the judge's words."""
 
     def told(name: str) -> str:
         version = experiment.variants[name].version
         return version if told_by_version(experiment) and version is not None else name
 
+    stable, canary = told(experiment.control), told(variant)
     weights = tuple(Weight(one.since, one.share(variant, experiment.control)) for one in trial.weights)
+    followed = ""
+    if rollout is not None and told_by_version(experiment) and (rollout.stable, rollout.canary) == (stable, canary):
+        weights = (Weight(trial.started_at, 0.0), *rollout.weights)
+        followed = rollout.id
     return Rollout(
-        id=f"{trial.name}/{variant}/{trial.started_at.isoformat()}",
-        stable=told(experiment.control),
-        canary=told(variant),
+        id=f"{trial.name}/{variant}/{trial.started_at.isoformat()}/{followed}",
+        stable=stable,
+        canary=canary,
         traffic=(weights[-1].ratio, 1.0),
         durations_seconds=(0.0, 0.0),
         state=State.PHASE,

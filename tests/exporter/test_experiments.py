@@ -13,6 +13,7 @@ from canary.experiments import Trial, Weights
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
+from canary.rollout import Entry, Kind, fold
 from exporter.collector import ExporterCollector
 from exporter.evidence.judge import Verdict
 from exporter.refresher import Refresher
@@ -158,3 +159,20 @@ async def test_the_series_name_experiment_variant_and_kpi(lite: ShopData, clock:
     assert failed == 1
     assert units is not None
     assert units > 1000
+
+
+async def test_a_rollout_of_the_same_versions_sets_the_share(lite: ShopData, clock: FakeClock) -> None:
+    """While a rollout releases the very versions that tell the variants, its share is right, not the weights."""
+    await shop_history(lite, clock, {"v1.0": (0.5, 0.3), "v2.0": (0.5, 0.3)})
+    arms = {"control": Variant(weight=90, version="v1.0"), "treatment": Variant(weight=10, version="v2.0")}
+    async with refresher_on(with_experiment(policy_for(lite.url), **arms), clock) as refresher:
+        trial = begun(refresher, clock, control=90, treatment=10)
+        started = {"stable": "v1.0", "canary": "v2.0", "traffic": [0.5, 1.0], "durations_seconds": [3600.0, 60.0]}
+        refresher.rollout = fold([Entry("r-1", Kind.STARTED, trial.started_at, "ann", "", started)])
+        await settle(refresher, clock)
+
+        (arm,) = refresher.snapshot.experiments
+
+    assert arm.evidence.mismatch is not None
+    assert arm.evidence.mismatch.verdict is not Verdict.FAIL
+    assert arm.evidence.kpis["conversion_rate"].canary_units > 1000
