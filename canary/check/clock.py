@@ -1,7 +1,9 @@
 """One clock for all: servers whose time differs would judge each other's data as old or not yet there."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Self
 
 import sqlalchemy as sa
 
@@ -18,23 +20,33 @@ _REMEDY = "let both machines follow the same time servers (systemd-timesyncd, ch
 
 async def check_clock(policy: Policy, prometheus: Prometheus, clock: Clock) -> list[Finding]:
     """This machine's clock against Prometheus' and the database server's; a server that is down is not asked."""
-    differences: dict[str, float] = {}
+    differences: dict[str, Difference] = {}
     with suppress(CanaryError):  # its own check says so
         before = clock.now()
         found = await prometheus.query("time()")
-        differences["prometheus"] = float(found[0]["value"][1]) - _middle(before, clock.now())
+        differences["prometheus"] = Difference.of(float(found[0]["value"][1]), before, clock.now())
     with suppress(CanaryError):  # as above
         if (ahead := await _database_ahead(policy, clock)) is not None:
             differences["database"] = ahead
-    return [_judged(f"clock {name}", seconds) for name, seconds in differences.items()]
+    return [_judged(f"clock {name}", difference) for name, difference in differences.items()]
 
 
-def _middle(before: datetime, after: datetime) -> float:
-    return (before.timestamp() + after.timestamp()) / 2
+@dataclass(frozen=True)
+class Difference:
+    """How far another clock is ahead, and how far off this may be: half of the time that asking took."""
+
+    seconds: float
+    uncertain_seconds: float
+
+    @classmethod
+    def of(cls, theirs: float, before: datetime, after: datetime) -> Self:
+        """From their time and ours before and after asking."""
+        ours = (before.timestamp() + after.timestamp()) / 2
+        return cls(theirs - ours, (after - before).total_seconds() / 2)
 
 
-async def _database_ahead(policy: Policy, clock: Clock) -> float | None:
-    """Seconds by which the database server's clock is ahead; None where there is none of its own, or none we know."""
+async def _database_ahead(policy: Policy, clock: Clock) -> Difference | None:
+    """How far the database server's clock is ahead; None where there is none of its own, or none we know."""
     url = order_url(policy, any_dialect=True)
     if url is None or url.get_backend_name() not in ("postgresql", "mysql"):
         return None
@@ -47,10 +59,13 @@ async def _database_ahead(policy: Policy, clock: Clock) -> float | None:
             after = clock.now()
     finally:
         await engine.dispose()
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - _middle(before, after)
+    theirs = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return Difference.of(theirs, before, after)
 
 
-def _judged(place: str, seconds: float) -> Finding:
+def _judged(place: str, difference: Difference) -> Finding:
+    seconds = difference.seconds
     direction = "ahead of" if seconds > 0 else "behind"
-    what = f"{abs(seconds):.2f}s {direction} this machine"
-    return ok(place, what) if abs(seconds) <= _TOLERATED_SECONDS else failed(place, what, _REMEDY)
+    what = f"{abs(seconds):.2f}s {direction} this machine (±{difference.uncertain_seconds:.2f}s)"
+    proven = abs(seconds) - difference.uncertain_seconds
+    return ok(place, what) if proven <= _TOLERATED_SECONDS else failed(place, what, _REMEDY)
