@@ -24,6 +24,9 @@ _TWO_PHASES = [{"traffic": "5%", "duration": "300ms"}, {"traffic": "100%", "dura
 
 Status = dict[str, Any]
 
+# Some thirty lives of a receiver, each with a death: half a minute on a quiet machine, much more on a busy one.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(params=["haproxy", "nginx"])
 def router(request: pytest.FixtureRequest) -> Any:
