@@ -61,7 +61,7 @@ def ours(folder: Path, dsn: str, port: int) -> Peer:
 
 def debian(folder: Path, dsn: str, port: int, minutes: int | None) -> Peer:
     """Debian's prometheus-sql-exporter (justwatchcom/sql_exporter)."""
-    config = folder / "sql-exporter.yml"
+    config = folder / f"sql-exporter-{minutes}.yml"  # one for each, as all are prepared before the first runs
     jobs = [
         {"name": name, "help": name, "labels": ["version"], "values": ["value"], "query": query}
         for name, query in queries(minutes).items()
@@ -80,7 +80,7 @@ def query_exporter(folder: Path, dsn: str, port: int, minutes: int | None) -> Pe
     if not (_VENV / "bin" / "query-exporter").exists():
         subprocess.run([sys.executable, "-m", "venv", _VENV], check=True)
         subprocess.run([_VENV / "bin" / "pip", "install", "-q", "query-exporter==5.0.2", "psycopg2-binary"], check=True)
-    config = folder / "query-exporter.yml"
+    config = folder / f"query-exporter-{minutes}.yml"
     wanted = queries(minutes)
     config.write_text(
         yaml.safe_dump(
