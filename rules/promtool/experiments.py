@@ -24,7 +24,8 @@ class _Trial:
 
     def __init__(self, config: Mapping[str, Any], experiment: Experiment) -> None:
         self._name = config["name"]
-        self._variant = next(variant for variant in experiment.variants if variant != experiment.control)
+        self._treatments = [variant for variant in experiment.variants if variant != experiment.control]
+        self._variant = self._treatments[0]
         self._guardrails = list(experiment.guardrails)
         self._others = [kpi for kpi in experiment.metrics if kpi not in experiment.guardrails]
         self._threshold = float(config["mismatchThreshold"])
@@ -108,7 +109,9 @@ class _Trial:
         )
 
     def _stopped(self, world: World) -> None:
-        world.exporter(names.EXPERIMENT_RUNNING, 0, **self._arm)
+        """All treatments of an experiment end together."""
+        for variant in self._treatments:
+            world.exporter(names.EXPERIMENT_RUNNING, 0, **{names.EXPERIMENT: self._name, names.VARIANT: variant})
 
     def _gone(self, world: World) -> None:
         """Published before `begin`, and gone from then on."""
