@@ -75,9 +75,11 @@ function(config, series, build)
     + alert(n.EXPERIMENT_BLIND, {
       expr: p.lines([
         '(',
-        '  max by (experiment) (' + of(n.EXPERIMENT_VERDICT, [p.equals(n.VERDICT, 'blind')]) + ') == 1',
-        '  and on (experiment)',
-        '  (max by (experiment) (' + of(n.EXPERIMENT_RUNNING) + ') == 1)',
+        '  max by (experiment) (',
+        '    max by (experiment, variant) (' + of(n.EXPERIMENT_VERDICT, [p.equals(n.VERDICT, 'blind')]) + ')',
+        '    and on (experiment, variant)',
+        '    (max by (experiment, variant) (' + of(n.EXPERIMENT_RUNNING) + ') == 1)',
+        '  ) == 1',
         ')',
         'or',
         'absent(' + of(n.EXPERIMENT_VERDICT) + ')',

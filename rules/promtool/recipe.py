@@ -49,12 +49,12 @@ class Recipe:
 
 
 def step_for(window: float, hold_for: float) -> float:
-    """Seconds between scrapes, such that both are multiples of it and the window holds at least six."""
+    """Seconds between scrapes, such that both are multiples of it and the window holds at least four."""
     spans = [round(span * 1000) for span in (window, hold_for) if span]
     if not spans:
         return 5
     common = math.gcd(*spans)
-    return common / (math.ceil(6 * common / spans[0]) if window else 1) / 1000
+    return common / (math.ceil(4 * common / spans[0]) if window else 1) / 1000
 
 
 def after(*changes: Change) -> Change:

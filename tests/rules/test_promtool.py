@@ -38,6 +38,9 @@ def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     files = sorted(str(path) for path in (tmp_path / "tests").iterdir())
+    if kind == "haproxy":  # the other files are about what the strategy's own policy has as well
+        files = [path for path in files if "haproxy_backend_total_time" in Path(path).read_text()]
+    assert files
 
     outcome = subprocess.run(
         ["promtool", "test", "rules", *files], check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH}
