@@ -1,0 +1,44 @@
+"""Expressions are read as trees: which series they read, and through which recorded ones."""
+
+import pytest
+
+from canary.errors import GenerateError
+from rules.expressions import inputs, metrics, parse, template_queries
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("vector(1)", set()),
+        ('sum by (a) (rate(x_total{b="c"}[5m])) / on (a) (y > 0)', {"x_total", "y"}),
+        ("absent(x) or -(max_over_time(y[1h:1m]))", {"x", "y"}),
+        ("histogram_quantile(scalar(q), sum by (le) (rate(b_bucket[1m])))", {"q", "b_bucket"}),
+    ],
+)
+def test_metrics_are_found_wherever_they_stand(expression: str, found: set[str]) -> None:
+    """Functions, aggregations, operators, windows and subqueries are all looked into."""
+    assert metrics(expression) == found
+
+
+def test_what_is_read_through_records_is_found() -> None:
+    """A record's own inputs count for those who read it, at any depth, and circles end."""
+    rules = [
+        {"record": "a:one:sum", "expr": "raw_total"},
+        {"record": "a:two:sum", "expr": "a:one:sum + a:two:sum"},
+        {"alert": "Some", "expr": "a:two:sum > other"},
+    ]
+
+    assert inputs(rules[2:], rules) == {"a:two:sum", "a:one:sum", "raw_total", "other"}
+
+
+def test_queries_in_templates_are_found() -> None:
+    """Plain ones, and those in which a label's value will stand."""
+    text = '{{ with query `up{a="b"}` }}x{{ end }} {{ with printf `up{v="%s"}` $labels.v | query }}y{{ end }}'
+
+    assert template_queries(text) == ['up{a="b"}', 'up{v="x"}']
+
+
+def test_what_is_no_promql_is_named() -> None:
+    """The message holds the expression and what is wrong with it."""
+    with pytest.raises(GenerateError, match=r"not PromQL: .*: sum\(up"):
+        parse("sum(up")
