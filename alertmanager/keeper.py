@@ -57,6 +57,7 @@ class Keeper:
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
         self._confirmed: Split | None = None
         self._failed: Split | None = None
+        self._set: Split | None = None
         self._log = Log("router")
 
     def follows(self, split: Split) -> bool:
@@ -79,10 +80,12 @@ class Keeper:
             if not await self._may_act():
                 await self._watch(wanted)
                 return self._interval_seconds
-            if wanted == self._confirmed:
+            if wanted == self._confirmed == self._set:
                 await self._check(wanted)
             else:
+                # Also when the router follows already: what it would have after a restart is set too.
                 await self._router.set_weight(wanted)
+                self._set = wanted
             await self._observe()
             self._require(wanted)
         except RouterError as error:
@@ -93,6 +96,7 @@ class Keeper:
 
     async def _watch(self, wanted: Split) -> None:
         """Another receiver acts: see whether the router follows it."""
+        self._set = None
         await self._observe()
         if self.observation is not None and self.observation.agrees(wanted):
             self._succeed(wanted)

@@ -1,7 +1,6 @@
 """The receiver is killed at every journal write and at every step; whatever the moment, it ends where it should."""
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -62,9 +61,11 @@ async def live(
             if not receiver.alive():
                 receiver.begin()
                 died = True
-            with contextlib.suppress(CanaryError, aiohttp.ClientError):
+            try:
                 now = await client.get("status")
                 done = await act(now)
+            except (CanaryError, aiohttp.ClientError) as error:
+                now["refused"] = str(error)
             await asyncio.sleep(0.02)
     assert died or not dies_at, f"point {dies_at} was never reached"
     entries = await setting.journal()
