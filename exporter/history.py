@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from canary.policy.kpis import Conversion
+from canary.policy.kpis import events_of
 from canary.policy.model import Policy
 from exporter.connection import Session
 from exporter.mapping import parents_of
@@ -109,7 +109,7 @@ def needed_events(policy: Policy) -> set[str]:
     open_: list[str] = []
     for kpi in policy.kpis.values():
         if kpi.judge == "evidence":
-            open_ += [kpi.from_, kpi.to] if isinstance(kpi, Conversion) else [kpi.of]
+            open_ += events_of(kpi)
     needed: set[str] = set()
     while open_:
         event = open_.pop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from canary.policy.kpis import Conversion, Kpi, Success
+from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.model import Policy
 from canary.rollout import Rollout
 from exporter.evidence.judge import (
@@ -21,6 +21,7 @@ from exporter.evidence.judge import (
     RolloutRows,
 )
 from exporter.judging import judge_plan
+from exporter.kpis import in_currencies
 from exporter.mapping import parents_of
 from exporter.orders import Orders
 from exporter.table import FAILED_CODE, SUCCEEDED_CODE, Bools, Codes, Floats, Ints
@@ -70,12 +71,11 @@ class Judgement:
             return None
         if isinstance(kpi, Success):
             return rows.outcomes(kpi.of)
-        if name not in self.currencies:
+        if name not in self.currencies and in_currencies(kpi, rows.orders.events):
             found = rows.commonest_currency(kpi.of, self.plan.started_at)
-            if found is None:
-                return rows.means(kpi.of, -1)
-            self.currencies[name] = found
-        return rows.means(kpi.of, self.currencies[name])
+            if found is not None:
+                self.currencies[name] = found
+        return rows.means(kpi, self.currencies.get(name, -1))
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,16 @@ class _Rows:
             failed=table.outcome[wanted] == FAILED_CODE,
         )
 
-    def means(self, event: str, currency: int) -> MeanRows:
-        table, origin = self.orders.tables[event], self.orders.origin(event)
-        wanted = self._ours(origin.version) & (table.time >= self.since) & np.isfinite(table.value)
+    def means(self, kpi: Mean, currency: int) -> MeanRows:
+        table, origin, values = self.orders.tables[kpi.of], self.orders.origin(kpi.of), self.orders.values(kpi)
+        wanted = self._ours(origin.version) & (table.time >= self.since) & np.isfinite(values)
         if currency >= 0:
             wanted &= table.currency == currency
         return MeanRows(
             assigned=origin.assigned[wanted],
             observed=table.time[wanted],
             canary=self._canary(origin.version[wanted]),
-            value=table.value[wanted],
+            value=values[wanted],
         )
 
     def entries(self, event: str) -> EntryRows:
@@ -130,8 +130,6 @@ class _Rows:
 
     def commonest_currency(self, event: str, until: float) -> int | None:
         """The currency of most rows before the rollout, or of all when there are none before; None without rows."""
-        if self.orders.events[event].currency is None:
-            return None
         table = self.orders.tables[event]
         before = table.currency[table.time < until]
         found = before if len(before) else table.currency
@@ -183,4 +181,5 @@ def _role(kpi: Kpi, orders: Orders, version: int, since: float, currency: int) -
         return np.asarray(open_ if kpi.complement else ~open_, dtype=np.float64)
     if currency >= 0:
         ours &= table.currency == currency
-    return np.asarray(table.value[ours & np.isfinite(table.value)])
+    values = orders.values(kpi)
+    return np.asarray(values[ours & np.isfinite(values)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
+from canary.policy.orders import Event
 from exporter.orders import Orders
 from exporter.table import FAILED_CODE, SUCCEEDED_CODE, Floats, Ints
 
@@ -71,12 +72,19 @@ def _success(kpi: Success, orders: Orders, since: float, until: float) -> Iterat
 
 def _mean(kpi: Mean, orders: Orders, since: float, until: float) -> Iterator[_Value]:
     units = orders.tables[kpi.of]
-    inside = _inside(units.time, since, until) & np.isfinite(units.value)
-    has_currency = orders.events[kpi.of].currency is not None
-    for currency in np.unique(units.currency[inside]):
-        chosen = inside & (units.currency == currency)
-        for version, count, mean in _shares(units.version[chosen], units.value[chosen]):
+    values = orders.values(kpi)
+    inside = _inside(units.time, since, until) & np.isfinite(values)
+    has_currency = in_currencies(kpi, orders.events)
+    currencies = units.currency if has_currency else np.zeros_like(units.currency)
+    for currency in np.unique(currencies[inside]):
+        chosen = inside & (currencies == currency)
+        for version, count, mean in _shares(units.version[chosen], values[chosen]):
             yield version, int(currency) if has_currency else -1, mean, count
+
+
+def in_currencies(kpi: Mean, events: Mapping[str, Event]) -> bool:
+    """Whether the mean is an amount of money; amounts of different currencies have no mean."""
+    return kpi.since is None and events[kpi.of].currency is not None
 
 
 def _inside(times: Floats, since: float, until: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

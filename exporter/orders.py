@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from canary.policy.kpis import Mean
 from canary.policy.orders import Event
 from exporter.mapping import parents_of
 from exporter.table import NO_ID, Finder, Floats, Ints, Table
@@ -59,6 +60,21 @@ class Orders:
                 position = self._finder(units).find(conversions.parents[number])
                 np.minimum.at(first, position[position >= 0], conversions.time[position >= 0])
         return np.where(np.isinf(first), np.nan, first)
+
+    def values(self, kpi: Mean) -> Floats:
+        """What a mean is the mean of, for each row of its event; nan where it is not known."""
+        table = self.tables[kpi.of]
+        if kpi.since is None:
+            return table.value
+        began = np.full(len(table), np.nan)
+        if kpi.since in self.tables:
+            for number, (parent, _) in enumerate(parents_of(self.events, kpi.of)):
+                if parent in (kpi.since, ""):
+                    position = self._finder(kpi.since).find(table.parents[number])
+                    found = position >= 0
+                    began[found] = self.tables[kpi.since].entered[position[found]]
+        elapsed: Floats = table.time - began
+        return elapsed
 
     def _origin(self, event: str, path: frozenset[str]) -> Origin:
         table = self.tables[event]

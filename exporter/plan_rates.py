@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from canary.policy.kpis import Conversion, Success
+from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
 from exporter.connection import Session
 from exporter.history import History, needed_events
+from exporter.kpis import in_currencies
 from exporter.orders import Orders
 from exporter.plan import Rates
 from exporter.streams import COARSE_SECONDS, FAILED, SUCCEEDED, streams_of
@@ -66,7 +67,7 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
         elif isinstance(kpi, Success):
             rates = _success(counted[kpi.of], minutes) if kpi.of in counted else None
         else:
-            rates = _mean(counted, sample, history, kpi.of, minutes)
+            rates = _mean(counted, sample, history, kpi, minutes)
         if rates is not None:
             found[name] = rates
     return found
@@ -110,14 +111,16 @@ def _success(event: Counted, minutes: float) -> Rates | None:
     return Rates(final / minutes, min(event.outcomes[SUCCEEDED] / final, _MOST_CERTAIN))
 
 
-def _mean(counted: dict[str, Counted], sample: Orders, history: History, event: str, minutes: float) -> Rates | None:
+def _mean(counted: dict[str, Counted], sample: Orders, history: History, kpi: Mean, minutes: float) -> Rates | None:
+    event = kpi.of
     if event not in counted or not counted[event].rows:
         return None
-    table = sample.tables[event]
-    values: Floats = table.value[np.isfinite(table.value)]
+    table, every = sample.tables[event], sample.values(kpi)
+    known = np.isfinite(every)
     currency, rows = counted[event].currencies.most_common(1)[0]
-    if currency:
-        values = table.value[np.isfinite(table.value) & (table.currency == history.currencies.code(currency))]
+    if currency and in_currencies(kpi, sample.events):
+        known &= table.currency == history.currencies.code(currency)
+    values: Floats = every[known]
     if values.size < 2 or not values.mean():
         return None
     spread = float(values.std() / abs(values.mean()))

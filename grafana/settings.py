@@ -65,12 +65,13 @@ def _title(name: str) -> str:
 def _kpi(name: str, kpi: Kpi, policy: Policy) -> dict[str, Any]:
     mean = isinstance(kpi, Mean)
     complement = isinstance(kpi, Conversion) and kpi.complement
-    event = policy.database.events.get(kpi.of) if isinstance(kpi, Mean) else None
+    elapsed = isinstance(kpi, Mean) and kpi.since is not None
+    event = policy.database.events.get(kpi.of) if isinstance(kpi, Mean) and not elapsed else None
     return {
         "name": name,
         "metric": names.kpi_gauge(name),
         "title": _title(name),
-        "unit": "none" if mean else "percentunit",
+        "unit": "s" if elapsed else "none" if mean else "percentunit",
         "decimals": 2 if mean else 1,
         "worse": "higher" if isinstance(kpi, Mean) and kpi.better == "lower" else "lower",
         "note": " It is judged on the conversions, whose fall is a rise of this rate." if complement else "",

@@ -159,7 +159,7 @@ def _kpi(name: str, kpi: Kpi) -> dict[str, Any]:
             kind = {"entered": names.event_total(kpi.of)}
             upward, judged = True, kpi.floor is not None
         case Mean():
-            kind = {"entered": names.event_total(kpi.of), "of": kpi.of}
+            kind = {"entered": names.event_total(kpi.of), "of": kpi.of if kpi.since is None else ""}
             upward, judged = kpi.better == "higher", False
     own_floor = _OWN_FLOOR_ALERTS.get(name)
     return {

@@ -3,13 +3,14 @@
 import ipaddress
 import itertools
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from canary.names import ALERTS, KPI_ALERT
 from canary.policy.document import Location
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.model import Policy
+from canary.policy.orders import Event
 from canary.policy.release import CommandRouter, NginxRouter
 
 Fault = tuple[Location, str]
@@ -63,24 +64,48 @@ def _durations(policy: Policy) -> Iterator[Fault]:
 
 def _kpis(policy: Policy) -> Iterator[Fault]:
     events = policy.database.events
-    known = f"known are {', '.join(sorted(events))}"
     for name, kpi in policy.kpis.items():
-        at: Location = ("kpis", name)
-        if isinstance(kpi, Conversion):
-            for key, event in (("from", kpi.from_), ("to", kpi.to)):
-                if event not in events:
-                    yield (*at, key), f"no event {event!r} in database.events; {known}"
-            if kpi.from_ in events and kpi.to in events:
-                parent = events[kpi.to].parent
-                if parent is None or (isinstance(parent, dict) and kpi.from_ not in parent):
-                    remedy = f"add database.events.{kpi.to}.parent.{kpi.from_}"
-                    yield (*at, "to"), f"{kpi.to!r} does not say which of {kpi.from_!r} it comes from; {remedy}"
-        elif kpi.of not in events:
-            yield (*at, "of"), f"no event {kpi.of!r} in database.events; {known}"
-        elif isinstance(kpi, Success) and events[kpi.of].outcome is None:
-            yield (*at, "of"), f"{kpi.of!r} has no outcome; add database.events.{kpi.of}.outcome"
-        elif isinstance(kpi, Mean) and events[kpi.of].value is None:
-            yield (*at, "of"), f"{kpi.of!r} has no value; add database.events.{kpi.of}.value"
+        unknown = [(key, event) for key, event in _named(kpi) if event not in events]
+        for key, event in unknown:
+            text = f"no event {event!r} in database.events; known are {', '.join(sorted(events))}"
+            yield ("kpis", name, key), text
+        if not unknown:
+            for key, text in _lacking(kpi, events):
+                yield ("kpis", name, key), text
+
+
+def _named(kpi: Kpi) -> Iterator[tuple[str, str]]:
+    """The events that a KPI names, by its keys."""
+    if isinstance(kpi, Conversion):
+        yield from (("from", kpi.from_), ("to", kpi.to))
+    else:
+        yield "of", kpi.of
+        if isinstance(kpi, Mean) and kpi.since is not None:
+            yield "since", kpi.since
+
+
+def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str]]:
+    """What a KPI's events do not say although it needs it."""
+    match kpi:
+        case Conversion() if not _descends(events, kpi.to, kpi.from_):
+            yield "to", _rootless(kpi.to, kpi.from_)
+        case Success() if events[kpi.of].outcome is None:
+            yield "of", f"{kpi.of!r} has no outcome; add database.events.{kpi.of}.outcome"
+        case Mean(since=str(since)):
+            if not _descends(events, kpi.of, since):
+                yield "since", _rootless(kpi.of, since)
+        case Mean() if events[kpi.of].value is None:
+            yield "of", f"{kpi.of!r} has no value; add database.events.{kpi.of}.value"
+
+
+def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
+    parent = events[name].parent
+    return isinstance(parent, str) or (parent is not None and ancestor in parent)
+
+
+def _rootless(name: str, ancestor: str) -> str:
+    remedy = f"add database.events.{name}.parent.{ancestor}"
+    return f"{name!r} does not say which of {ancestor!r} it comes from; {remedy}"
 
 
 def _events(policy: Policy) -> Iterator[Fault]:

@@ -56,6 +56,8 @@ class Mean:
     kind: Literal["mean"]
     of: Name
     """Event whose `value` is averaged."""
+    since: Name | None = None
+    """Event that the rows come from: then the seconds from there are averaged instead (checkout time)."""
     better: Literal["higher", "lower"] = "higher"
     """Which direction is good."""
     tolerance: Ratio = 0.1
@@ -73,7 +75,9 @@ Kpi = Annotated[Conversion | Success | Mean, Discriminator("kind")]
 
 def events_of(kpi: Kpi) -> tuple[str, ...]:
     """The events that a KPI is made of."""
-    return (kpi.from_, kpi.to) if isinstance(kpi, Conversion) else (kpi.of,)
+    if isinstance(kpi, Conversion):
+        return (kpi.from_, kpi.to)
+    return (kpi.of, kpi.since) if isinstance(kpi, Mean) and kpi.since is not None else (kpi.of,)
 
 
 DEFAULT_KPIS: dict[str, Kpi] = {
