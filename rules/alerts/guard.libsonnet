@@ -144,9 +144,11 @@ function(config, series, build)
                    + config.evidence.mismatchThreshold + '.',
     })
     + build.alert(n.TRAFFIC_MISMATCH, {
+      // A hundredth of a percent is the finest share that a router knows.
       expr: p.for_rollout(running, p.lines([
         canary_share(n.TRAFFIC_RATIO),
-        '!= ' + canary_share(n.TRAFFIC_TARGET_RATIO),
+        'and on ()',
+        '(abs(' + canary_share(n.TRAFFIC_RATIO) + ' - ' + canary_share(n.TRAFFIC_TARGET_RATIO) + ') > 0.0001)',
       ])),
       hold_for: config.rollback.converge,
       severity: 'critical',

@@ -9,6 +9,9 @@ from rules.promtool.recipe import Change, Recipe, after, nothing
 from rules.promtool.technical import NEAR, requests_metric
 from rules.promtool.world import ROLLOUT_LABELS, World
 
+# The smallest difference of shares that counts.
+_FINEST = 0.0001
+
 
 def recipes(policy: Policy) -> Iterator[Recipe]:
     """Recipes for CanaryBlind and the other reasons to hold."""
@@ -130,8 +133,8 @@ def _traffic(policy: Policy) -> Iterator[Recipe]:
         scene="traffic: router",
         alert=names.TRAFFIC_MISMATCH,
         match={names.REASON: "router"},
-        beyond=lambda world: world.receiver(names.TRAFFIC_RATIO, share * 1.1, role="canary"),
-        limit=lambda world: world.receiver(names.TRAFFIC_RATIO, share, role="canary"),
+        beyond=lambda world: world.receiver(names.TRAFFIC_RATIO, share + _FINEST * (1 + NEAR), role="canary"),
+        limit=lambda world: world.receiver(names.TRAFFIC_RATIO, share + _FINEST * (1 - NEAR), role="canary"),
         inputs=(names.TRAFFIC_RATIO,),
     )
     yield _blind("router", without(names.TRAFFIC_RATIO))

@@ -37,8 +37,8 @@ _HARMLESS = (
     re.compile(r'"[^"]*"'),
 )
 
-# Two values of a bound that is worked out from square roots are never equal, so `>` and `>=` are the same there.
-_NEVER_EQUAL = re.compile(r"ratio_lower_increase\w+\{[^}]*\} >")
+# A bound worked out from square roots, or a difference of shares, never equals its limit: `>` and `>=` are the same.
+_NEVER_EQUAL = re.compile(r"ratio_lower_increase\w+\{[^}]*\} >|abs\([^>]*\) >")
 
 # Not compared with anything: an alert only carries its value to people.
 _TOLD = {"version:http_request_duration_seconds:p95_rate1m"}
