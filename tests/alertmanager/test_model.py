@@ -218,11 +218,9 @@ class Machine(RuleBasedStateMachine):
     def try_to_advance(self) -> None:
         """The advancer looks; only Prometheus' key, with nothing wrong, may let it raise the share."""
         rollout = self.rollout
-        over = (
-            rollout is not None
-            and rollout.elapsed_seconds(self.clock.now()) >= (rollout.durations_seconds[rollout.phase])
-        )
-        self.raise_allowed = self.complete and not self.complaint and over
+        lasted = self.clock.monotonic() - self.phase_since
+        over = rollout is not None and lasted >= rollout.durations_seconds[rollout.phase] - 0.001
+        self.raise_allowed = self.complete and not self.complaint and (over or self.doubtful)
         self.run(self.advancer.step())
 
     # What people do.
@@ -287,7 +285,8 @@ class Machine(RuleBasedStateMachine):
         """The share grew only when Prometheus agreed and the time was over, or a person had the right to."""
         weight = wanted_split(self.rollout).weight_ratio if hasattr(self, "guard") else 0.0
         if weight > self.weight:
-            assert self.raise_allowed, f"{self.weight} -> {weight}"
+            lasted = self.clock.monotonic() - self.phase_since
+            assert self.raise_allowed, f"{self.weight} -> {weight} after {lasted!r} s"
             self.phase_since = self.clock.monotonic()
             self.jumped = self.doubtful = False
         self.weight = weight
