@@ -177,6 +177,8 @@ class Stack:
                 "--log.level=warn",
             ],
         )
+        # What Prometheus cannot deliver it sends again only after a minute; the first heartbeat should arrive.
+        await self._processes.ready("alertmanager", f"{self.places.url('alertmanager')}/-/ready", self.session)
         await self._processes.start(
             "prometheus",
             [
@@ -187,8 +189,7 @@ class Stack:
                 "--log.level=warn",
             ],
         )
-        for name in ("alertmanager", "prometheus"):
-            await self._processes.ready(name, f"{self.places.url(name)}/-/ready", self.session)
+        await self._processes.ready("prometheus", f"{self.places.url('prometheus')}/-/ready", self.session)
 
     def _command(self, name: str) -> list[str]:
         return [find_program("canary"), name, f"--config.file={self.policy_file}"]

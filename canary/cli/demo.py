@@ -15,6 +15,8 @@ from canary.cli.options import config_file
 if TYPE_CHECKING:
     from demo.stack import Settings
 
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @click.command()
 @click.option(
@@ -71,6 +73,9 @@ def command(scenario: str, keep: bool, directory: Path | None, config_file: str,
     try:
         status = asyncio.run(_interruptible(settings, scenario, keep))
     finally:
+        # Python's own handlers are gone before its end; what is ignored stays ignored.
+        for number in _INTERRUPTIONS:
+            signal.signal(number, signal.SIG_IGN)
         if directory is None and status in (0, 130):
             rmtree(folder, ignore_errors=True)
         else:
@@ -93,7 +98,7 @@ async def _interruptible(settings: "Settings", scenario: str, keep: bool) -> int
             loop.call_soon_threadsafe(task.cancel)
 
     # Not the loop's own handlers: those are gone when the loop ends, and files are removed only after that.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _INTERRUPTIONS:
         signal.signal(number, interrupt)
     try:
         return await task

@@ -28,6 +28,7 @@ EMPTY_IN_A_DEMO = {
     "Exporter's errors": "nothing goes wrong with the exporter",
     "Rows put right": "the hourly comparison has not come yet",
     "Average order value: change against stable": "a mean has no estimate before 30 orders a side",
+    "Checkout time: change against stable": "a mean has no estimate before 30 orders a side",
     "Customer satisfaction: change against stable": "a mean has no estimate before 30 scores a side",
     "Alertmanager's failed webhooks": "Alertmanager itself is not scraped",
 }

@@ -1,6 +1,7 @@
 """A real HAProxy that runs the configuration which `canary generate` writes."""
 
 import signal
+import time
 from pathlib import Path
 
 from canary.policy.release import HaproxyRouter, Testers, Upstreams
@@ -9,6 +10,8 @@ from tests.support.ports import free_port
 from tests.support.processes import Program, eventually, listens
 
 _LOCAL_TESTERS = Testers(networks=("192.0.2.0/24",), header="X-Team: inside-1", cookie="team=inside")
+
+_RELOAD_SECONDS = 5.0
 
 
 class HAProxy:
@@ -53,8 +56,16 @@ class HAProxy:
     async def reload(self) -> None:
         """Reload it as an administrator would, and wait until the new worker has taken over."""
         before = self._loadings()
-        self._program.send_signal(signal.SIGUSR2)
-        await eventually(lambda: self._loadings() > before, "HAProxy's reload")
+        signalled = 0.0
+
+        def taken_over() -> bool:
+            nonlocal signalled
+            if time.monotonic() - signalled > _RELOAD_SECONDS:  # a master that is just starting over is deaf
+                self._program.send_signal(signal.SIGUSR2)
+                signalled = time.monotonic()
+            return self._loadings() > before
+
+        await eventually(taken_over, "HAProxy's reload")
 
     async def restart(self) -> None:
         """Stop it and start it again."""

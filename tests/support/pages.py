@@ -22,7 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 _BLOCK = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PORTS = {"canary exporter": 9877, "canary receiver": 9878, "prometheus-alertmanager": 9093, "prometheus": 9090}
-_PATIENT = re.compile(r"^(canary (status|history|drill)|curl)\b")
+_PATIENT = re.compile(r"^(canary (status|history|drill|check)|curl)\b")
 _SECONDS = 350
 
 # A network without anything in it needs its loopback switched on (`ip` is not on every machine), and the folders that

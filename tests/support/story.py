@@ -73,6 +73,7 @@ class Story(Series):
         counts["feedback"] = self._draw(counts["orders"], 0.3)
         counts["value"] = np.round(counts["orders"] * self._random.normal(48, 1.5, len(self.times)), 2)
         counts["score"] = counts["feedback"] * self._random.normal(4.3, 0.1, len(self.times))
+        counts["seconds"] = counts["orders"] * self._random.normal(95, 3, len(self.times))
         self._publish(version, counts, self.times)
         return counts
 
@@ -104,6 +105,7 @@ class Story(Series):
         counts["feedback"] = self._draw(counts["orders"], 0.3)
         counts["value"] = np.round(counts["orders"] * 47.5, 2)
         counts["score"] = counts["feedback"] * 4.3
+        counts["seconds"] = counts["orders"] * 94.0
         self._publish(STABLE, counts, times)
 
     def _judgement(self, counts: Mapping[str, Mapping[str, Values]]) -> None:
@@ -113,7 +115,7 @@ class Story(Series):
             units = {role: np.cumsum(counts[role][whole] * running) for role in names.ROLES}
             good = {role: np.cumsum(counts[role][part] * running) for role in names.ROLES}
             value = {role: good[role] / _positive(units[role]) for role in names.ROLES}
-            spread = 0.6 if kpi in ("average_order_value", "customer_satisfaction") else 1.0
+            spread = 0.6 if _KPIS[kpi][0] in ("value", "score", "seconds") else 1.0
             error = np.sqrt(
                 spread * sum((1 - np.minimum(value[role], 0.9)) / _positive(good[role]) for role in names.ROLES)
             )
@@ -277,6 +279,7 @@ _KPIS = {
     "payment_success_rate": ("orders", "payments"),
     "checkout_completion_rate": ("orders", "checkouts"),
     "customer_satisfaction": ("score", "feedback"),
+    "checkout_time": ("seconds", "orders"),
 }
 
 

@@ -8,7 +8,7 @@ from tests.support.series import STEP_SECONDS, Series, Values
 
 def experiment(series: Series, minute: Values) -> None:
     """A treatment that converts better, and nothing else; proven half-way."""
-    gains = {"conversion_rate": 0.06, "cart_abandonment_rate": 0.01, "payment_success_rate": 0.0}
+    gains = {"conversion_rate": 0.06, "cart_abandonment_rate": 0.01, "payment_success_rate": 0.0, "checkout_time": 0.0}
     arm = {names.EXPERIMENT: "checkoutFlow", names.VARIANT: "treatment"}
     half: Values = np.divide(1.2, np.sqrt(1 + 30 * minute))
     for kpi, gain in gains.items():
