@@ -177,7 +177,6 @@ class Stack:
                 "--log.level=warn",
             ],
         )
-        # What Prometheus cannot deliver it sends again only after a minute; the first heartbeat should arrive.
         await self._processes.ready("alertmanager", f"{self.places.url('alertmanager')}/-/ready", self.session)
         await self._processes.start(
             "prometheus",
@@ -186,6 +185,8 @@ class Stack:
                 f"--config.file={self._generated / 'prometheus' / 'prometheus.yml'}",
                 f"--storage.tsdb.path={self.places.file('prometheus-data')}",
                 f"--web.listen-address={self.places.address('prometheus')}",
+                # The first alerts come before Prometheus knows its Alertmanager; a minute is long for a demo.
+                "--rules.alert.resend-delay=5s",
                 "--log.level=warn",
             ],
         )
