@@ -292,8 +292,10 @@ def commands_page() -> str:
     """Every command and option, as `--help` says it."""
     import click
 
-    context = click.Context(command_line, info_name="canary", terminal_width=100)
-    lines = ["# Command reference", "", MADE, "", "```text", command_line.get_help(context), "```", ""]
+    # click keeps the first `--help` option that a process asks for; without it the page is always the same.
+    context = click.Context(command_line, info_name="canary", terminal_width=100, help_option_names=[])
+    lines = ["# Command reference", "", MADE, "", "Every command also takes `-h` and `--help`.", ""]
+    lines += ["```text", command_line.get_help(context), "```", ""]
     for name in command_line.list_commands(context):
         try:
             command = command_line.get_command(context, name)
