@@ -297,10 +297,7 @@ def commands_page() -> str:
     lines = ["# Command reference", "", MADE, "", "Every command also takes `-h` and `--help`.", ""]
     lines += ["```text", command_line.get_help(context), "```", ""]
     for name in command_line.list_commands(context):
-        try:
-            command = command_line.get_command(context, name)
-        except ModuleNotFoundError:
-            continue  # announced, not there yet
+        command = command_line.get_command(context, name)
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
         lines += [f"## canary {name}", "", "```text", command.get_help(inner), "```", ""]
