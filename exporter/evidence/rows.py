@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-import numpy as np
-
 from exporter.evidence.grid import Bools, Floats
 
 
@@ -63,13 +61,3 @@ class EntryRows(_Rows):
 
 
 Rows = ConversionRows | OutcomeRows | MeanRows
-
-
-def no_floats() -> Floats:
-    """An empty array, for rows of which there are none."""
-    return np.zeros(0)
-
-
-def no_bools() -> Bools:
-    """An empty array, for rows of which there are none."""
-    return np.zeros(0, dtype=np.bool_)

@@ -164,10 +164,6 @@ def _axis(defaults: dict[str, Any], all_series: list[Series]) -> tuple[float, fl
     return bottom, top, [bottom + step * i for i in range(count + 1)]
 
 
-def _soft(custom: dict[str, Any], name: str) -> list[float]:
-    return [custom[name]] if name in custom else []
-
-
 def timeline(panel: dict[str, Any], all_series: list[Series], frame: Frame) -> str:
     """A `state-timeline` panel."""
     longest = max(len(series.name) for series in all_series)
