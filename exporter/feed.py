@@ -20,6 +20,8 @@ _FEW_ROWS = 500
 _FOREVER = 1 << 60
 _MOST_HOURS = 24 * 7
 """Hours that one statement of the backfill may count."""
+_MANY_ROWS = 100_000
+"""Hours with so many rows are counted one by one."""
 _OFFSET_MARGIN_SECONDS = 3600
 
 
@@ -124,10 +126,12 @@ class Feed:
         fine = self.next_hour >= self._fine_from
         hours = 1 if fine else min(self._span_hours, self.next_hour - self.first_hour + 1)
         low = self.next_hour - hours + 1
-        statement = self.stream.fine if fine else self.stream.coarse
         high = self.next_hour + (2 if self.next_hour == self.newest_hour else 1)
         try:
-            counts = await self._counts(statement, low * COARSE_SECONDS, high * COARSE_SECONDS)
+            if fine:
+                counts = await self._counts(self.stream.fine, low * COARSE_SECONDS, high * COARSE_SECONDS)
+            else:
+                counts = await self._hours(low, high)
         except DatabaseTimeoutError:
             self._span_hours = max(1, self._span_hours // 4)
             raise
@@ -136,7 +140,9 @@ class Feed:
         else:
             self._take_hours(low, high, counts)
             rows = sum(tally.rows for counted in counts.values() for tally in counted.values())
-            if rows < 500_000:
+            if rows > _MANY_ROWS * hours:
+                self._span_hours = 1
+            elif rows < 500_000:
                 self._span_hours = min(self._span_hours * 2, _MOST_HOURS)
         self.next_hour = low - 1
 
@@ -165,7 +171,7 @@ class Feed:
         return difference
 
     async def _reconcile_coarse(self, low: int, high: int) -> int:
-        counts = await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
+        counts = await self._hours(low, high)
         difference = 0
         for hour in range(low, high):
             found = self.ledger.replace_coarse(hour, counts.get(hour, {}))
@@ -217,6 +223,13 @@ class Feed:
         endings = [str(row[0]) for row in await self.session.rows(self.stream.offsets) if row[0]]
         found = [abs(_offset_seconds(ending)) for ending in endings]
         self._offset_seconds = max(found) + _OFFSET_MARGIN_SECONDS if any(found) else 0
+
+    async def _hours(self, low: int, high: int) -> Any:
+        """The counts of the hours from *low* up to *high*."""
+        if high - low > 1:
+            return await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
+        parameters = self._parameters(low * COARSE_SECONDS, high * COARSE_SECONDS)
+        return counts_of((low, *row) for row in await self.session.rows(self.stream.whole, parameters))
 
     async def _counts(self, statement: Any, low: int, high: int | None) -> Any:
         parameters = self._parameters(low, high)

@@ -186,7 +186,7 @@ class Refresher:
 
     async def _fill(self, now: float) -> None:
         """A step of the backfill for every feed, as many as fit between two refreshes."""
-        until = self.clock.monotonic() + self.policy.database.refresh / 2
+        until = self.clock.monotonic() + self.policy.database.refresh * 0.9
         waiting = [feed for feed in self.feeds if not feed.filled and feed.fault is None]
         while waiting:
             feed = min(waiting, key=lambda one: one.filled_ratio)

@@ -46,6 +46,7 @@ class Stream:
         counted: whether the counters count it.
         parents: name of each parent event in the order in which `rows` selects them.
         fine, coarse: counts and sums per bucket, version, currency and outcome within `low` and `high`.
+        whole: the same without buckets. Databases guess far too many of these, and sort where they could add up.
         latest: the same as `fine` from `low` on.
         rows: single rows within `low` and `high`.
         newest: single rows from `low` on.
@@ -63,6 +64,7 @@ class Stream:
     latest: sa.Select[Any]
     fine: sa.Select[Any]
     coarse: sa.Select[Any]
+    whole: sa.Select[Any]
     rows: sa.Select[Any]
     newest: sa.Select[Any]
     oldest: sa.Select[Any]
@@ -152,6 +154,7 @@ class _Builder:
             latest=self._aggregate(column, FINE_SECONDS, wanted, ended=False),
             fine=self._aggregate(column, FINE_SECONDS, wanted, ended=True),
             coarse=self._aggregate(column, COARSE_SECONDS, wanted, ended=True),
+            whole=self._aggregate(column, None, wanted, ended=True),
             rows=self._rows(column, wanted, ended=True),
             newest=self._rows(column, wanted, ended=False),
             oldest=sa.select(self._dialect.epoch(sa.func.min(column))).select_from(self._source),
@@ -163,10 +166,10 @@ class _Builder:
             column = sa.cast(self._column(name), sa.String)
             yield sa.or_(column.is_(None), column.not_in(values))
 
-    def _aggregate(self, time: Column, width: int, wanted: list[Column], *, ended: bool) -> sa.Select[Any]:
+    def _aggregate(self, time: Column, width: int | None, wanted: list[Column], *, ended: bool) -> sa.Select[Any]:
         event = self._event
         groups = [
-            self._dialect.bucket(time, width).label("canary_bucket"),
+            *([self._dialect.bucket(time, width).label("canary_bucket")] if width is not None else []),
             self._version().label("canary_version"),
             self._text(event.currency).label("canary_currency"),
             self._outcome_or_null().label("canary_outcome"),
