@@ -52,7 +52,7 @@ class Evidence:
 
     alpha: Ratio = 0.01
     """Chance, for a whole rollout, that a healthy canary is rolled back; split over the KPIs that may roll back."""
-    bucket: Seconds = 2
+    bucket: Seconds = 1
     """Width of the time buckets in which events are compared."""
     minimum_units: int = 0
     """Canary units that every judged KPI must have seen before a phase may end."""

@@ -79,7 +79,7 @@ class JudgePlan:
     started_at: float
     kpis: tuple[KpiPlan, ...]
     alpha: float = 0.01
-    bucket_seconds: float = 2.0
+    bucket_seconds: float = 1.0
     lateness_seconds: float = 120.0
     """How long a row may appear or change after its time."""
 
@@ -91,11 +91,6 @@ class JudgePlan:
         sharing = sum(other.action is kpi.action for other in self.kpis)
         tests = (kpi.tolerance is not None) + (kpi.floor is not None)
         return self.alpha / sharing / tests
-
-
-def bucket_seconds_for(rollout_seconds: float) -> float:
-    """2 s for rollouts of up to two hours; coarser beyond, so that none has more than 3,600 buckets."""
-    return max(2.0, float(np.ceil(rollout_seconds / 3600.0)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -363,5 +358,4 @@ __all__ = [
     "TestEvidence",
     "Trajectory",
     "Verdict",
-    "bucket_seconds_for",
 ]

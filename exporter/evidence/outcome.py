@@ -21,7 +21,7 @@ from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
 # Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
-GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=2.0, harm_sd=0.75)
+GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.8, harm_sd=0.75)
 
 STRATUM_UNITS = (1, 10)
 """Canary and stable units that close a stratum."""

@@ -20,7 +20,6 @@ from exporter.evidence.judge import (
     RolloutJudge,
     RolloutRows,
     Verdict,
-    bucket_seconds_for,
 )
 from tests.exporter.evidence.simulation import END, PLAN, START, WEIGHTS, rollout
 
@@ -271,9 +270,3 @@ def test_rows_of_unequal_length_are_refused() -> None:
     """Arrays that do not belong together are an error, not a wrong verdict."""
     with pytest.raises(ValueError, match="EntryRows: arrays of one length"):
         EntryRows(np.zeros(3), np.zeros(2, dtype=np.bool_))
-
-
-def test_buckets_grow_with_the_rollout() -> None:
-    """Two seconds up to two hours, then as many as keep the number of buckets bounded."""
-    assert bucket_seconds_for(2400) == 2.0
-    assert bucket_seconds_for(86_400) == 24.0
