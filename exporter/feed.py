@@ -21,7 +21,6 @@ _FOREVER = 1 << 60
 _MOST_HOURS = 24 * 7
 """Hours that one statement of the backfill may count."""
 _MANY_ROWS = 100_000
-"""Hours with so many rows are counted one by one."""
 _OFFSET_MARGIN_SECONDS = 3600
 
 
@@ -32,6 +31,7 @@ class Feed:
     Times are the database's own (`exporter.zones`), in seconds or in numbers of buckets.
 
     Attributes:
+        many_rows: hours with more rows than this are counted one by one.
         rows_from: first bucket whose single rows are wanted; None for none.
         dirty: buckets whose single rows must be read again.
         next_hour: the hour that the backfill counts next; None before it began.
@@ -47,6 +47,7 @@ class Feed:
     versions: Codes
     currencies: Codes
     since: float
+    many_rows: int = _MANY_ROWS
     ledger: Ledger = field(default_factory=Ledger)
     store: RowStore = field(init=False)
     rows_from: int | None = None
@@ -140,7 +141,7 @@ class Feed:
         else:
             self._take_hours(low, high, counts)
             rows = sum(tally.rows for counted in counts.values() for tally in counted.values())
-            if rows > _MANY_ROWS * hours:
+            if rows > self.many_rows * hours:
                 self._span_hours = 1
             elif rows < 500_000:
                 self._span_hours = min(self._span_hours * 2, _MOST_HOURS)
@@ -209,11 +210,9 @@ class Feed:
         self.newest_hour = int(self.zone.stored(now)) // COARSE_SECONDS
         self.first_hour = int(self.zone.stored(self.since)) // COARSE_SECONDS
         oldest = (await self.session.rows(self.stream.oldest))[0][0]
-        if oldest is None:
-            self.first_hour = self.newest_hour
-        else:
-            # Texts of mixed forms do not order by time, so a day more is looked at.
-            self.first_hour = min(max(self.first_hour, int(oldest) // COARSE_SECONDS - 24), self.newest_hour)
+        reach = self.newest_hour if oldest is None else int(oldest) // COARSE_SECONDS
+        # A day more is looked at: texts of mixed forms do not order by time, and rows may come late.
+        self.first_hour = min(max(self.first_hour, reach - 24), self.newest_hour)
         self._fine_from = self.newest_hour - _FINE_HOURS
         self.next_hour = self.newest_hour
 

@@ -17,7 +17,8 @@ from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.web import Service, service_registry
+from canary.web import Service
+from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions
 from exporter.collector import ExporterCollector
 from exporter.connection import open_session

@@ -175,12 +175,13 @@ class _Builder:
             self._outcome_or_null().label("canary_outcome"),
         ]
         value = sa.func.sum(self._column(event.value)) if event.value is not None else sa.null()
-        keys = [group.name for group in groups if not isinstance(group.element, sa.sql.elements.Null)]
+        # By position: Trino knows no names here, and an expression with parameters is another one each time.
+        keys = [number for number, group in enumerate(groups, 1) if not isinstance(group.element, sa.sql.elements.Null)]
         return (
             sa.select(*groups, sa.func.count().label("canary_count"), value.label("canary_sum"))
             .select_from(self._source)
             .where(self._dialect.within(time, ended=ended), *wanted)
-            .group_by(*(sa.literal_column(key) for key in keys))
+            .group_by(*(sa.literal_column(f"{key}") for key in keys))
         )
 
     def _rows(self, time: Column, wanted: list[Column], *, ended: bool) -> sa.Select[Any]:

@@ -21,6 +21,19 @@ async def test_counters_agree_with_plain_counting(data: ShopData, clock: FakeClo
         assert published(refresher) == await data.counts()
 
 
+async def test_full_hours_are_counted_one_by_one(data: ShopData, clock: FakeClock) -> None:
+    """Hours with many rows are counted without time buckets, and the counters still say what SELECT … GROUP BY says."""
+    for days, seed in ((0, 1), (1, 2), (1.1, 3)):
+        await fill(data, clock.now() - timedelta(days=days), 100, version="v1.0", seed=seed)
+
+    async with refresher_on(policy_for(data.url), clock) as refresher:
+        for feed in refresher.feeds:
+            feed.many_rows = 0
+        await settle(refresher, clock, times=20)
+
+        assert published(refresher) == await data.counts()
+
+
 async def test_kpis_are_each_versions_units_of_the_window(data: ShopData, clock: FakeClock) -> None:
     """Rows before the window do not touch the KPIs; within it they are plain shares and means."""
     await fill(data, clock.now() - timedelta(hours=2), 100, version="v1.0", seed=3)
