@@ -16,187 +16,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 import numpy as np
 
 from exporter.evidence import verdict as verdicts
 from exporter.evidence.conversion import ConversionTest
+from exporter.evidence.findings import KpiEvidence, RolloutEvidence, TestEvidence
 from exporter.evidence.floor import FloorTest
 from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
 from exporter.evidence.mismatch import MismatchTest
 from exporter.evidence.outcome import OutcomeTest, with_timeout
-from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, Rows
+from exporter.evidence.plan import JudgePlan, Kind, KpiPlan
+from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.track import Track
 from exporter.evidence.trajectory import Trajectory
-from exporter.evidence.verdict import Action, Finding, Harm, Verdict
-
-
-class Kind(StrEnum):
-    """How a KPI is measured."""
-
-    CONVERSION = "conversion"
-    SUCCESS = "success"
-    MEAN = "mean"
-
-
-@dataclass(frozen=True, slots=True)
-class KpiPlan:
-    """What the policy says about one KPI.
-
-    `tolerance` is the relative change that is let pass (0.10 = 10 %), None for a KPI that only has a
-    floor. A conversion whose complement is published (cart abandonment) is judged on its conversions.
-    `harm` matters for means; conversions and success ratios are harmed by a decrease.
-    """
-
-    name: str
-    kind: Kind
-    tolerance: float | None = None
-    floor: float | None = None
-    action: Action = Action.ROLLBACK
-    harm: Harm = Harm.DECREASE
-    pending_timeout_seconds: float | None = None
-    """A unit pending for longer has failed. A conversion's floor needs it: by then a unit converted or it did not."""
-
-    def __post_init__(self) -> None:
-        if self.tolerance is None and self.floor is None:
-            raise ValueError(f"KPI {self.name}: a tolerance or a floor expected, found neither")
-        if self.floor is not None and (self.kind is Kind.MEAN or not 0.0 < self.floor < 1.0):
-            raise ValueError(
-                f"KPI {self.name}: a floor between 0 and 1 on a share of units expected, found {self.floor}"
-            )
-        if self.floor is not None and self.kind is Kind.CONVERSION and self.pending_timeout_seconds is None:
-            raise ValueError(f"KPI {self.name}: a conversion's floor needs pending_timeout_seconds")
-        if self.kind is not Kind.MEAN and self.harm is not Harm.DECREASE:
-            raise ValueError(f"KPI {self.name}: a {self.kind} is harmed by a decrease only")
-
-
-@dataclass(frozen=True, slots=True)
-class JudgePlan:
-    """The rollout's parameters; `alpha` is the chance of rolling back a healthy rollout, all KPIs together."""
-
-    started_at: float
-    kpis: tuple[KpiPlan, ...]
-    alpha: float = 0.01
-    bucket_seconds: float = 1.0
-    lateness_seconds: float = 120.0
-    """How long a row may appear or change after its time."""
-
-    mismatch_tolerance: float = 0.20
-    """Relative deviation of the canary's share of entries from its weight that is let pass."""
-
-    def alpha_of(self, kpi: KpiPlan) -> float:
-        """The KPI's share of alpha for each of its tests: KPIs with the same action share alpha among themselves."""
-        sharing = sum(other.action is kpi.action for other in self.kpis)
-        tests = (kpi.tolerance is not None) + (kpi.floor is not None)
-        return self.alpha / sharing / tests
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RolloutRows:
-    """The rows of one rollout; a KPI whose source is missing is left out. Units from before the rollout are ignored."""
-
-    kpis: Mapping[str, Rows]
-    entries: EntryRows | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TestEvidence:
-    """What one test (a comparison, a floor, the sample ratio) says.
-
-    For comparisons `estimate`, `lower` and `upper` are relative changes, canary against stable
-    (-0.10 = 10 % less); for a floor the canary's own success ratio. nan: nothing is known yet;
-    -1 and infinity: not bounded on that side. `history` has a row for each bucket that brought news.
-    """
-
-    verdict: Verdict
-    estimate: float
-    lower: float
-    upper: float
-    log10_evidence: float
-    log10_threshold: float
-    canary_units: int
-    stable_units: int
-    decided_at: float | None
-    history: Trajectory
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KpiEvidence:
-    """A KPI's verdict and what it rests on.
-
-    `estimate`, `lower` and so on speak of the comparison, or of the floor of a KPI without one.
-    """
-
-    name: str
-    verdict: Verdict
-    action: Action
-    decided_at: float | None
-    comparison: TestEvidence | None
-    floor: TestEvidence | None
-    frozen: bool
-    """The comparison ended: stable gets no traffic any more. The floor goes on."""
-    blind_reason: str | None
-
-    @property
-    def main(self) -> TestEvidence:
-        """The comparison, or the floor of a KPI that has nothing else."""
-        main = self.comparison or self.floor
-        assert main is not None
-        return main
-
-    @property
-    def estimate(self) -> float:
-        """Relative change, canary against stable."""
-        return self.main.estimate
-
-    @property
-    def lower(self) -> float:
-        """Lower end of the confidence sequence."""
-        return self.main.lower
-
-    @property
-    def upper(self) -> float:
-        """Upper end of the confidence sequence."""
-        return self.main.upper
-
-    @property
-    def log10_evidence(self) -> float:
-        """log10 of the evidence of harm."""
-        return self.main.log10_evidence
-
-    @property
-    def log10_threshold(self) -> float:
-        """What the evidence must reach to be a proof."""
-        return self.main.log10_threshold
-
-    @property
-    def canary_units(self) -> int:
-        """Canary units seen."""
-        return self.main.canary_units
-
-    @property
-    def stable_units(self) -> int:
-        """Stable units seen."""
-        return self.main.stable_units
-
-    @property
-    def history(self) -> Trajectory:
-        """How the evidence grew."""
-        return self.main.history
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RolloutEvidence:
-    """The rollout's verdict, the KPI that decided a fail, and every KPI's evidence."""
-
-    verdict: Verdict
-    kpi: str | None
-    decided_at: float | None
-    as_of: float
-    kpis: Mapping[str, KpiEvidence]
-    mismatch: TestEvidence | None
+from exporter.evidence.verdict import Action, Harm, Verdict
 
 
 @dataclass(slots=True)
@@ -262,12 +97,12 @@ class RolloutJudge:
         if kpi.tolerance is not None:
             path, units = self._follow(kpi.name, rows, timeline, min(as_of, timeline.judged_until), as_of)
             finding = verdicts.judge_comparison(path, threshold, kpi.tolerance, kpi.harm)
-            comparison = _evidence(path, finding, threshold, units)
+            comparison = TestEvidence.of(path, finding, threshold, units)
             findings.append(finding)
         if kpi.floor is not None:
             path, units = self._follow(_floor(kpi.name), _outcomes(kpi, rows), timeline, as_of, as_of)
             finding = verdicts.judge_floor(path, threshold, kpi.floor)
-            floor = _evidence(path, finding, threshold, units)
+            floor = TestEvidence.of(path, finding, threshold, units)
             findings.append(finding)
         combined = verdicts.combine(findings)
         reason = blind or (None if rows is not None else "its source is missing")
@@ -284,7 +119,7 @@ class RolloutJudge:
         path, units = self._follow(_ENTRIES, entries, timeline, min(as_of, timeline.judged_until), as_of)
         threshold = -float(np.log10(self.plan.alpha))
         finding = verdicts.judge_mismatch(path, threshold, self.plan.mismatch_tolerance)
-        return _evidence(path, finding, threshold, units)
+        return TestEvidence.of(path, finding, threshold, units)
 
     def _follow(
         self, name: str, rows: Rows | EntryRows | None, timeline: Timeline, until: float, as_of: float
@@ -323,22 +158,6 @@ def _outcomes(kpi: KpiPlan, rows: Rows | None) -> Rows | None:
     unknown = np.zeros(len(rows.entered), dtype=np.bool_)
     outcomes = OutcomeRows(rows.assigned, rows.entered, rows.canary, rows.converted, unknown)
     return with_timeout(outcomes, kpi.pending_timeout_seconds)
-
-
-def _evidence(path: Trajectory, finding: Finding, threshold: float, units: tuple[int, int]) -> TestEvidence:
-    known = len(path) > 0
-    return TestEvidence(
-        verdict=finding.verdict,
-        estimate=float(path.estimate[-1]) if known else np.nan,
-        lower=float(path.lower[-1]) if known else -1.0,
-        upper=float(path.upper[-1]) if known else np.inf,
-        log10_evidence=float(path.log10_evidence[-1]) if known else 0.0,
-        log10_threshold=threshold,
-        canary_units=units[0],
-        stable_units=units[1],
-        decided_at=finding.decided_at,
-        history=path,
-    )
 
 
 __all__ = [

@@ -7,6 +7,7 @@ the visit it descends from. `canary` is the side of that visit, True for the can
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from exporter.evidence.grid import Bools, Floats
@@ -61,3 +62,11 @@ class EntryRows(_Rows):
 
 
 Rows = ConversionRows | OutcomeRows | MeanRows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RolloutRows:
+    """The rows of one rollout; a KPI whose source is missing is left out. Units from before the rollout are ignored."""
+
+    kpis: Mapping[str, Rows]
+    entries: EntryRows | None = None
