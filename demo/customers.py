@@ -12,6 +12,7 @@ from random import Random
 import aiohttp
 
 from canary.clock import Clock
+from demo.flags import EXPRESS
 from demo.luck import luck
 from demo.shop import VERSION_HEADER, VISITOR_COOKIE
 
@@ -49,7 +50,7 @@ class Encounter:
     @property
     def request(self) -> bool:
         """Whether the version answered just then; the other encounters are conclusions."""
-        return self.step not in ("settlement", "till")
+        return self.step not in ("settlement", "till", EXPRESS)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class Memory:
     def users(self, version: str | None = None) -> set[str]:
         """Everybody who was served by a version, or by any."""
         return {e.user for e in self.encounters if e.version and version in (None, e.version)}
+
+    def took(self, step: str, since: datetime | None = None) -> set[str]:
+        """Everybody who got through one step, at any version, from a moment on or ever."""
+        return {e.user for e in self.encounters if e.step == step and not e.failed and (since is None or e.at >= since)}
 
     def harmed(self, version: str, since: datetime) -> set[str]:
         """Everybody who met an error, a late answer, a missing button or a failed payment there, from a moment on."""
@@ -223,7 +228,11 @@ class _Customer:
 
     async def _buy(self, cart_id: int) -> None:
         checkout = await self._ask("checkout", "POST", "/checkout", cart_id=cart_id)
-        if checkout.body is None or not self._goes_on(PAY_RATIO):
+        if checkout.body is None:
+            return
+        if checkout.body["checkout"] == EXPRESS:
+            self._all.remember(self._user, checkout.version, EXPRESS, 200, failed=False)
+        if not self._goes_on(PAY_RATIO):
             return
         if not checkout.body["payable"]:
             self._all.remember(self._user, checkout.version, "till", 200, failed=True)

@@ -8,12 +8,12 @@ from sqlalchemy.engine import make_url
 
 from canary.policy import Policy, load_policy
 from canary.units import format_duration, format_ratio
-from demo import daemon
+from demo import daemon, flags
 from demo.places import Places
 from demo.shop import VISITOR_COOKIE
 
 NOTIFY_URLS = "notify-urls"
-TOKENS = {"token_file": "webhook-token", "operator_token_file": "operator-token"}
+TOKENS = {"token_file": "webhook-token", "operator_token_file": "operator-token", "flags_token_file": "flags-token"}
 SCRAPE_SECONDS = 1.0
 
 # A window must hold a few scrapes, however fast the demo runs.
@@ -29,6 +29,7 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
     """The repository's policy as data, every number kept, places replaced and waiting times divided by *speed*.
 
     Intervals at which something is looked at become short but are not divided: a scrape takes what it takes.
+    The shop's own flag is added.
 
     Raises:
         PolicyError: the policy has faults.
@@ -52,16 +53,9 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
         },
         "router": _router(places),
         "process": {"kind": "command", "drain": "1s", **daemon.commands(places.file("canary.json"))},
-        "receiver": {
-            **section("receiver"),
-            **{key: str(places.file(name)) for key, name in TOKENS.items()},
-            "url": places.url("receiver"),
-            "prometheus": places.url("prometheus"),
-            "alertmanager": places.url("alertmanager"),
-            "poll": "1s",
-            "reconcile": "1s",
-        },
+        "receiver": {**section("receiver"), **_receiver(places)},
         "notify": {**section("notify"), "urls_file": str(places.file(NOTIFY_URLS))},
+        "flags": {**written.get("flags", {}), **flags.POLICY},
         "evidence": {
             **section("evidence"),
             "pending_timeout": compressed(checked.evidence.pending_timeout, speed, 15),
@@ -74,6 +68,16 @@ def _state(places: Places) -> dict[str, str]:
         "url": f"sqlite:///{places.file('state.db')}",
         "rollback_log": str(places.file("canary-rollbacks.log")),
         "reports": str(places.file("reports")),
+    }
+
+
+def _receiver(places: Places) -> dict[str, str]:
+    return {
+        **{key: str(places.file(name)) for key, name in TOKENS.items()},
+        **{part: places.url(part) for part in ("prometheus", "alertmanager")},
+        "url": places.url("receiver"),
+        "poll": "1s",
+        "reconcile": "1s",
     }
 
 

@@ -15,6 +15,7 @@ from canary.rollout import Entry, Kind, Rollout, State
 from demo import timeline
 from demo.customers import Customers, Memory
 from demo.faults import PATTERNS
+from demo.flags import EXPRESS
 from demo.screen import Screen, Side, Situation
 from demo.stack import CANARY, STABLE, Stack
 from demo.timeline import Moment
@@ -27,6 +28,9 @@ RECENT_SECONDS = 10.0
 
 # In the strategy's own time: the fault appears seven and a half minutes into the rollout, with 25 % of the customers.
 FAULT_AFTER_SECONDS = 450.0
+
+# Requests under way when something was decided may still end as they began.
+_UNDER_WAY = timedelta(seconds=1)
 
 # What a rollout may take beyond its phases before the demo gives up on it.
 ROLLBACK_PATIENCE_SECONDS = 90.0
@@ -137,7 +141,8 @@ class Story:
         since = self._clock.now() - timedelta(seconds=RECENT_SECONDS)
         recent = [e for e in memory.since(since) if e.version == version]
         settled = [e for e in recent if e.step == "settlement"]
-        return Side(version, len(recent) / RECENT_SECONDS, len(settled), sum(e.failed for e in settled))
+        requests = sum(e.request for e in recent)
+        return Side(version, requests / RECENT_SECONDS, len(settled), sum(e.failed for e in settled))
 
     async def _bad_outcome(self, rollout: Rollout) -> Outcome:
         entries = await self._stack.journal.entries(rollout.id)
@@ -155,17 +160,20 @@ class Story:
         harmed, met = memory.harmed(CANARY, fault_at), memory.users(CANARY)
         everybody = memory.users()
         rollbacks = [entry for entry in entries if entry.kind is Kind.ROLLBACK]
+        express = memory.took(EXPRESS, rollbacks[0].at + _UNDER_WAY) if rollbacks else set()
         problems = [
             *self._ended(rollout, State.ROLLED_BACK),
             *self._rollback_problems(rollbacks),
             *await self._weight_problems(0.0),
             *self._late_requests(rollout, CANARY),
+            *([f"{len(express)} customers had the express checkout after the rollback"] if express else []),
             *(["the canary's process still runs"] if self._stack.canary_runs() else []),
             *self._team_problems(rollbacks),
             *(f"{m.what}: did not happen" for m in moments if m.at is None),
         ]
         summary = [
             f"{len(harmed)} customers were harmed, of {len(met)} who met {CANARY} and {len(everybody)} in the shop.",
+            *self._express(rollbacks, "rollback"),
             f"{memory.unanswered()} requests were left without an answer.",
         ]
         success = f"the bad canary was rolled back by itself: {rollout.reason}"
@@ -178,19 +186,32 @@ class Story:
         kinds = Counter(entry.kind for entry in entries)
         advances = [entry.data["phase"] for entry in entries if entry.kind is Kind.ADVANCED]
         expected = list(range(1, len(rollout.traffic)))
+        promotions = [entry for entry in entries if entry.kind is Kind.PROMOTED]
         problems = [
             *self._ended(rollout, State.PROMOTED),
             *([f"expected the phases {expected}, found {advances}"] if advances != expected else []),
             *(["a healthy canary was rolled back"] if kinds[Kind.ROLLBACK] else []),
             *await self._weight_problems(1.0),
             *self._late_requests(rollout, STABLE),
-            *self._team_problems([entry for entry in entries if entry.kind is Kind.PROMOTED]),
+            *self._team_problems(promotions),
         ]
         summary = [
             f"{len(memory.users(CANARY))} customers met {CANARY}, of {len(memory.users())}.",
+            *self._express(promotions, "promotion"),
             f"{memory.unanswered()} requests were left without an answer.",
         ]
         return Outcome(moments, rollout.started_at, problems, summary, "the healthy canary was promoted by itself")
+
+    def _express(self, decisions: Sequence[Entry], what: str) -> list[str]:
+        """What became of the shop's feature flag, which follows the rollout."""
+        memory = self._customers.memory
+        line = f"{len(memory.took(EXPRESS))} customers had the express checkout (a feature flag)"
+        if not decisions:
+            return [f"{line}."]
+        since = decisions[0].at + _UNDER_WAY
+        have, came = len(memory.took(EXPRESS, since)), len(memory.took("checkout", since))
+        share = "none of the" if not have else "all" if have == came else f"{have} of the"
+        return [f"{line}, {share} {came} at the till since the {what}."]
 
     def _ended(self, rollout: Rollout, wanted: State) -> list[str]:
         if rollout.state is wanted:
@@ -214,8 +235,7 @@ class Story:
     def _late_requests(self, rollout: Rollout, version: str) -> list[str]:
         if rollout.ended_at is None:
             return []
-        # Requests under way when the router changed may still end where they began.
-        since = rollout.ended_at + timedelta(seconds=1)
+        since = rollout.ended_at + _UNDER_WAY
         late = [e for e in self._customers.memory.at(version) if e.request and e.at > since]
         return [f"{len(late)} requests reached {version} after the rollout had ended"] if late else []
 

@@ -9,24 +9,20 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
+from pathlib import Path
 from random import Random
 from typing import TypeVar, cast
 
 import click
 from aiohttp import web
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from canary.clock import Clock, SystemClock
 from canary.errors import DatabaseUnavailableError
 from demo.faults import Faults
+from demo.flags import STANDARD, CheckoutFlag
 from demo.luck import luck
+from demo.metrics import Metrics
 from demo.store import Store, UnknownRowError, open_engine
 
 VERSION_HEADER = "X-Shop-Version"
@@ -37,14 +33,16 @@ USUAL_PAYMENT_FAILURE_RATIO = 0.03
 PAYMENT_SERVICE_MEDIAN_SECONDS = 8.0
 DRAIN_SECONDS = 5.0
 
-_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 2.5, 5, 7.5, 10, 15, 30)
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Shop:
-    """One version of the shop; *speed* compresses the minutes that a payment service takes."""
+    """One version of the shop; *speed* compresses the minutes that a payment service takes.
+
+    Without a *flag* every checkout is the standard one.
+    """
 
     def __init__(
         self,
@@ -54,7 +52,7 @@ class Shop:
         clock: Clock,
         random: Random,
         speed: float = 1.0,
-        registry: CollectorRegistry | None = None,
+        flag: CheckoutFlag | None = None,
     ) -> None:
         self.faults = Faults()
         self._store = store
@@ -62,29 +60,9 @@ class Shop:
         self._clock = clock
         self._random = random
         self._speed = speed
+        self._flag = flag
+        self._metrics = Metrics(version)
         self._under_way: set[asyncio.Task[object]] = set()
-        self._registry = registry or CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "http_requests_total",
-            "Requests answered, by version, endpoint and HTTP status.",
-            ["version", "endpoint", "status"],
-            registry=self._registry,
-        )
-        self._durations = Histogram(
-            "http_request_duration_seconds",
-            "Time until a request was answered.",
-            ["version", "endpoint"],
-            buckets=_LATENCY_BUCKETS,
-            registry=self._registry,
-        )
-        self._connection_errors = Counter(
-            "database_connection_errors_total",
-            "Requests that found the order database out of reach.",
-            ["version"],
-            registry=self._registry,
-        )
-        self._connection_errors.labels(version)
 
     def application(self) -> web.Application:
         """The shop as an aiohttp application."""
@@ -98,7 +76,7 @@ class Shop:
                 web.post("/payments", self._pay, name="pay"),
                 web.get("/payments/{payment}", self._payment, name="payment"),
                 web.post("/feedback", self._feedback, name="feedback"),
-                web.get("/metrics", self._metrics),
+                web.get("/metrics", self._publish),
                 web.get("/-/healthy", self._healthy),
                 web.get("/-/faults", self._get_faults),
                 web.put("/-/faults", self._put_faults),
@@ -115,8 +93,7 @@ class Shop:
         started = self._clock.monotonic()
         # A customer who hangs up, or a shop that closes, does not tear what is being written.
         response = await asyncio.shield(self._begin(self._answer(request, handler)))
-        self._durations.labels(self._version, endpoint).observe(self._clock.monotonic() - started)
-        self._requests.labels(self._version, endpoint, str(response.status)).inc()
+        self._metrics.answered(endpoint, response.status, self._clock.monotonic() - started)
         response.headers[VERSION_HEADER] = self._version
         return response
 
@@ -128,7 +105,7 @@ class Shop:
         try:
             return await handler(request)
         except DatabaseUnavailableError as error:
-            self._connection_errors.labels(self._version).inc()
+            self._metrics.database_out_of_reach()
             _log.warning("%s", error)
             return _problem(503, "the order database is out of reach")
         except UnknownRowError as error:
@@ -155,7 +132,12 @@ class Shop:
         await self._store.start_checkout(await _number(request, "cart_id"))
         # The quiet kind of fault: every page answers 200, only the button that pays is not there.
         payable = self._random.random() >= self.faults.dropped_checkout_ratio
-        return web.json_response({"payable": payable})
+        variant = await self._variant(request.cookies.get(VISITOR_COOKIE, ""))
+        self._metrics.checkout(variant)
+        return web.json_response({"payable": payable, "checkout": variant})
+
+    async def _variant(self, user: str) -> str:
+        return await self._flag.variant(user) if self._flag and user else STANDARD
 
     async def _pay(self, request: web.Request) -> web.Response:
         cart_id, amount = await _number(request, "cart_id"), await _number(request, "amount_cents") / 100
@@ -174,7 +156,7 @@ class Shop:
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, DatabaseUnavailableError):
-            self._connection_errors.labels(self._version).inc()
+            self._metrics.database_out_of_reach()
         _log.error("a payment stays pending: %s", error)
 
     async def _payment(self, request: web.Request) -> web.Response:
@@ -188,8 +170,8 @@ class Shop:
         feedback_id = await self._store.add_feedback(await _number(request, "order_id"), score)
         return web.json_response({"feedback_id": feedback_id}, status=201)
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _publish(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _healthy(self, _request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
@@ -235,11 +217,13 @@ async def _number(request: web.Request, name: str) -> int:
 @click.option("--database", required=True, help="SQLAlchemy address of the order database.")
 @click.option("--speed", type=float, default=1.0, help="How many times faster than real a payment settles.")
 @click.option("--seed", type=int, default=0, help="Makes the shop's luck repeatable.")
-def main(version: str, port: int, database: str, speed: float, seed: int) -> None:
+@click.option("--flags", type=(str, click.Path(path_type=Path)), help="The receiver's URL, and a file with its token.")
+def main(version: str, port: int, database: str, speed: float, seed: int, flags: tuple[str, Path] | None) -> None:
     """Run one version of the shop until it is told to stop."""
     engine = open_engine(database)
-    clock = SystemClock()
-    shop = Shop(Store(engine, version, clock), version, clock=clock, random=luck(version, seed), speed=speed)
+    clock, random = SystemClock(), luck(version, seed)
+    flag = CheckoutFlag(flags[0], flags[1].read_text(encoding="utf-8").strip()) if flags else None
+    shop = Shop(Store(engine, version, clock), version, clock=clock, random=random, speed=speed, flag=flag)
     app = shop.application()
 
     async def close(_app: web.Application) -> None:

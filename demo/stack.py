@@ -137,6 +137,7 @@ class Stack:
         return [
             *(sys.executable, "-m", "demo.shop", "--version", version, "--port", str(self.places.ports[part])),
             *("--database", self.database, "--speed", str(self.settings.speed), "--seed", str(self.settings.seed)),
+            *("--flags", self.places.url("receiver"), str(self.places.file(policy.TOKENS["flags_token_file"]))),
         ]
 
     async def _open_shop(self) -> None:

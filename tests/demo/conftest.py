@@ -11,6 +11,7 @@ from aiohttp.web import Application, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.clock import SystemClock
+from demo.flags import CheckoutFlag
 from demo.luck import luck
 from demo.shop import Shop
 from demo.store import Store, create_schema, open_engine
@@ -24,8 +25,8 @@ Client = TestClient[Request, Application]
 class OpenShop(Protocol):
     """Opens one version of the shop for the length of a block."""
 
-    def __call__(self, version: str) -> AbstractAsyncContextManager[Client]:
-        """The shop's client."""
+    def __call__(self, version: str, flag: CheckoutFlag | None = None) -> AbstractAsyncContextManager[Client]:
+        """The shop's client; without a flag the checkout is the standard one."""
         ...
 
 
@@ -59,9 +60,9 @@ def open_shop(engine: AsyncEngine) -> OpenShop:
     """Opens one version of the shop on a free port."""
 
     @asynccontextmanager
-    async def open_version(version: str) -> AsyncIterator[Client]:
+    async def open_version(version: str, flag: CheckoutFlag | None = None) -> AsyncIterator[Client]:
         clock = SystemClock()
-        shop = Shop(Store(engine, version, clock), version, clock=clock, random=luck(version), speed=SPEED)
+        shop = Shop(Store(engine, version, clock), version, clock=clock, random=luck(version), speed=SPEED, flag=flag)
         async with TestClient(TestServer(shop.application())) as client:
             yield client
 

@@ -137,3 +137,23 @@ def test_memory_tells_versions_and_times_apart() -> None:
     assert memory.harmed("v2.0", later) == {"ben"}
     assert memory.users("v1.0") == {"cleo"}
     assert memory.unanswered() == 1
+
+
+def test_memory_tells_who_got_through_a_step() -> None:
+    """A step that failed does not count, one at any version does, and what an answer said is no request."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    later = moment + timedelta(seconds=1)
+    express = Encounter(later, "ben", "v2.0", "express", 200, failed=False)
+    memory = Memory(
+        [
+            Encounter(moment, "anna", "v1.0", "checkout", 200, failed=False),
+            Encounter(later, "ben", "v2.0", "checkout", 200, failed=False),
+            express,
+            Encounter(later, "cleo", "v2.0", "checkout", 500, failed=True),
+        ]
+    )
+
+    assert memory.took("checkout") == {"anna", "ben"}
+    assert memory.took("checkout", later) == {"ben"}
+    assert memory.took("express") == {"ben"}
+    assert not express.request

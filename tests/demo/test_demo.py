@@ -70,8 +70,9 @@ def _left_behind(folder: Path) -> list[str]:
 def test_a_bad_canary_is_rolled_back_by_itself(folder: Path) -> None:
     """From the first bad payment to the last customer back on stable, every link of the chain does its part.
 
-    The demo itself checks the end: rolled back by an alert, the router at 0 %, no late request, the process stopped,
-    the team told, nothing missing in the timeline. Kept up, everything can be looked at until Ctrl-C.
+    The demo itself checks the end: rolled back by an alert, the router at 0 %, no late request, the feature flag off,
+    the process stopped, the team told, nothing missing in the timeline. Kept up, everything can be looked at
+    until Ctrl-C.
     """
     with _demo(folder, "--speed", "60", "--seed", "3", "--keep") as demo:
         said = _says(demo, "  policy ")
@@ -86,6 +87,7 @@ def test_a_bad_canary_is_rolled_back_by_itself(folder: Path) -> None:
     assert moments.index("first bad payment") < moments.index("rolled back"), said
     assert re.search(r"alert Canary\w+ fires", said), said
     assert re.search(r"\d+ customers were harmed", said), said
+    assert re.search(r"[1-9]\d* customers had the express checkout .*, none of the [1-9]", said), said
     assert json.loads(status.stdout)["rollout"]["state"] == "rolled_back"
     assert _left_behind(folder) == []
     assert list(folder.iterdir()) == []
@@ -100,6 +102,7 @@ def test_a_healthy_canary_is_promoted_by_itself(folder: Path) -> None:
     assert demo.returncode == 0, said
     for share in ("25%", "50%", "100%"):
         assert f"{share} of customers" in said
+    assert re.search(r"[1-9]\d* customers had the express checkout .*, (all|\d+ of the) [1-9]", said), said
     assert _left_behind(folder) == []
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from canary.cli.demo import command
+from demo import flags
 from demo.faults import PATTERNS, Faults
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +47,13 @@ def test_the_page_knows_every_fault_and_no_other() -> None:
         "latency_seconds",
     ]
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == {field.name for field in fields(Faults)}
+
+
+def test_the_page_shows_the_flag_that_the_shop_asks_for() -> None:
+    """The flag in the page's policy is the demo's."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+    assert yaml.safe_load(block)["flags"] == flags.POLICY
 
 
 def test_the_page_knows_every_option() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from canary.errors import PolicyError
 from canary.policy import load_policy
 from canary.units import parse_duration
-from demo import policy
+from demo import flags, policy
 from demo.places import Places
 
 STRATEGY = Path(__file__).parents[2] / "canary.yaml"
@@ -34,6 +34,7 @@ def test_only_places_and_times_differ_from_the_strategy(places: Places) -> None:
     assert derived.kpis == original.kpis
     assert derived.evidence.alpha == original.evidence.alpha
     assert [phase.traffic for phase in derived.phases] == [phase.traffic for phase in original.phases]
+    assert set(derived.flags) == {*original.flags, flags.FLAG}
     assert [phase.duration * 30 for phase in derived.phases] == [phase.duration for phase in original.phases]
     for tier in ("critical", "warning", "info"):
         numbers = {key: value for key, value in strategy["signals"][tier].items() if key != "hold_for"}

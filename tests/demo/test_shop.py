@@ -101,7 +101,10 @@ async def test_a_till_without_a_button_answers_200(open_shop: OpenShop) -> None:
         visit = await _json(client, "GET", "/")
         cart = await _json(client, "POST", "/carts", visit_id=visit["visit_id"])
 
-        assert await _json(client, "POST", "/checkout", cart_id=cart["cart_id"]) == {"payable": False}
+        assert await _json(client, "POST", "/checkout", cart_id=cart["cart_id"]) == {
+            "payable": False,
+            "checkout": "standard",
+        }
 
 
 async def test_errors_and_latency_show_in_the_metrics(open_shop: OpenShop) -> None:
