@@ -16,7 +16,7 @@ from openfeature.evaluation_context import EvaluationContext
 def flags_of(receiver_url: str, token: str) -> OpenFeatureClient:
     """The client that the whole application shares; it waits at most half a second for an answer."""
     headers = {"Authorization": f"Bearer {token}"}
-    api.set_provider(OFREPProvider(receiver_url, headers_factory=lambda: headers, timeout=0.5))
+    api.set_provider_and_wait(OFREPProvider(receiver_url, headers_factory=lambda: headers, timeout=0.5))
     return api.get_client()
 
 

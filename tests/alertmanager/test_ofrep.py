@@ -64,7 +64,7 @@ async def ask(setting: Setting, path: str, body: object, **headers: str) -> tupl
 def python_client(setting: Setting, flag: str, user: str, **attributes: str) -> bool:
     """What the Python SDK with its OFREP provider gets, False by default."""
     provider = OFREPProvider(setting.url, headers_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
-    api.set_provider(provider)
+    api.set_provider_and_wait(provider)
     return api.get_client().get_boolean_value(flag, False, EvaluationContext(user, attributes))
 
 
