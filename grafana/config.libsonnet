@@ -13,7 +13,7 @@
     kpis: error 'must provide kpis',
     // Kinds of rows in the order database that are counted.
     counters: error 'must provide counters',
-    // The policy's experiments: name, treatments, kpis.
+    // The policy's experiments: name, treatments, kpis, mismatchThreshold (log10 of the evidence).
     experiments: error 'must provide experiments',
     // One text per phase, such as `2 of 4: 25%`.
     phases: error 'must provide phases',

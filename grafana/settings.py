@@ -36,6 +36,7 @@ def settings(policy: Policy) -> dict[str, Any]:
                 "name": name,
                 "treatments": [variant for variant in experiment.variants if variant != experiment.control],
                 "kpis": [*experiment.metrics, *experiment.guardrails],
+                "mismatchThreshold": experiment.mismatch_threshold(policy.evidence.alpha),
             }
             for name, experiment in policy.experiments.items()
         ],

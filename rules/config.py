@@ -203,14 +203,12 @@ def _evidence(evidence: Evidence) -> dict[str, str]:
 
 
 def _experiment(name: str, experiment: Experiment, evidence: Evidence) -> dict[str, Any]:
-    treatments = len(experiment.variants) - 1
     return {
         "name": name,
         "control": experiment.control,
         "guarded": bool(experiment.guardrails),
         "compared": bool(set(experiment.metrics) - set(experiment.guardrails)),
-        # All treatments share alpha, as in the exporter's judgement.
-        "mismatchThreshold": number(round(-math.log10(evidence.alpha / treatments), 6)),
+        "mismatchThreshold": number(experiment.mismatch_threshold(evidence.alpha)),
     }
 
 

@@ -1,5 +1,6 @@
 """The policy's feature flags and experiments."""
 
+import math
 from dataclasses import field
 from typing import Annotated
 
@@ -52,3 +53,7 @@ class Experiment:
     enabled: bool = True
     flag: Identifier | None = None
     """The flag that assigns users; its own name when missing."""
+
+    def mismatch_threshold(self, alpha: float) -> float:
+        """log10 of the evidence from which on a treatment's share is proven wrong; the treatments divide *alpha*."""
+        return round(-math.log10(alpha / (len(self.variants) - 1)), 6)

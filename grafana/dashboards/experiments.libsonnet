@@ -12,6 +12,9 @@ local empty = 'No experiment has begun';
   local config = $._config,
   local experiments = (import '../queries/experiments.libsonnet')(config),
   local count = std.length(config.experiments),
+  // The more treatments share the chance of a false alarm, the higher is the limit of each.
+  local thresholds = std.set([experiment.mismatchThreshold for experiment in config.experiments]),
+  local limits = std.join(', ', ['%s %.2g' % [e.name, e.mismatchThreshold] for e in config.experiments]),
 
   local now = [
     c.table({
@@ -47,12 +50,12 @@ local empty = 'No experiment has begun';
     }),
     panels.timeseries({
       title: 'Doubt about the split',
-      description: 'Evidence, as a power of ten, that a treatment gets another share of the visits than its weight. Above 2 the comparison is not to be trusted.',
+      description: 'Evidence, as a power of ten, that a treatment gets another share of the visits than its weight. From the limit on, the comparison is not to be trusted: ' + limits + '.',
       empty: empty,
       size: [14, 7],
       queries: [experiments.mismatch],
       unit: 'none',
-      limits: [panels.limit(2, colours.bad)],
+      limits: [panels.limit(threshold, colours.bad) for threshold in thresholds],
     }),
   ],
 

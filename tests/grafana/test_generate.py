@@ -15,11 +15,13 @@ import yaml
 import grafana
 from canary import names
 from canary.errors import GenerateError
+from canary.policy.experiments import Experiment, Variant
 from canary.policy.kpis import Mean, Success
 from canary.policy.model import Policy
 from canary.policy.orders import Event, Replica
 from grafana import generate
 from grafana.lint import lint, panels
+from rules.generate import rule_groups
 from tests.support.grafana_schema import faults
 
 _COLOURS = {"stable": "#0072B2", "canary": "#E69F00"}
@@ -69,6 +71,24 @@ def test_a_policy_without_experiments_has_no_dashboard_for_them(policy: Policy) 
 
     assert "canary-experiments.json" in generate.dashboards(policy)
     assert "canary-experiments.json" not in generate.dashboards(other)
+
+
+def test_the_doubt_about_a_split_has_the_limit_of_its_alert(policy: Policy) -> None:
+    """The panel's lines are where CanaryExperimentMismatch fires, however many treatments an experiment has."""
+    arms = {name: Variant(weight=1) for name in ("control", "one", "two")}
+    few = Experiment(variants={name: arms[name] for name in ("control", "one")}, metrics=("conversion_rate",))
+    many = dataclasses.replace(few, variants=arms)
+    changed = dataclasses.replace(policy, experiments={"few": few, "many": many})
+    title = names.ALERT_PANELS[names.EXPERIMENT_MISMATCH][1]
+
+    (panel,) = (panel for panel in panels(_all(changed)["canary-experiments.json"]) if panel["title"] == title)
+
+    rules = [rule for group in rule_groups(changed)["alerts"]["groups"] for rule in group["rules"]]
+    alerts = [rule["expr"] for rule in rules if rule.get("alert") == names.EXPERIMENT_MISMATCH]
+    limits = re.findall(r">= ([\d.]+)", " ".join(alerts))
+    assert limits == ["2", "2.30103"]
+    assert [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]] == [2, 2.30103]
+    assert "few 2, many 2.3." in panel["description"]
 
 
 def test_stable_and_canary_keep_their_colours(dashboards: dict[str, dict[str, Any]]) -> None:
