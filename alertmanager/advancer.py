@@ -137,7 +137,7 @@ class Advancer:
             self._clock.now(),
             "receiver",
             key,
-            f"phase {rollout.phase} is complete; a person decides",
+            f"phase {rollout.phase + 1} is complete; a person decides",
             occasion="gate",
         )
         try:
@@ -170,7 +170,7 @@ class Advancer:
                 raise RefusedError("the rollout moved on meanwhile")
             if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
                 raise RefusedError("this receiver was paused; what Prometheus said is too old")
-            reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase} is complete"
+            reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase + 1} is complete"
             return commands.advance(current, at=self._clock.now(), actor="alertmanager", reason=reason)
 
         return wish

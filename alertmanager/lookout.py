@@ -108,7 +108,7 @@ class Lookout:
         if wrong:
             return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
         if key and not any(_completes(alert, rollout) and alert.action == "advance" for alert in firing):
-            return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase}"
+            return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase + 1}"
         return ""
 
     def _passes(self, alert: Alert) -> bool:

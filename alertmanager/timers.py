@@ -81,7 +81,7 @@ class Timers:
         limit = self._policy.phases[rollout.phase].max_duration
         since = max(rollout.phase_started_at, rollout.resumed_at or rollout.phase_started_at)
         if limit is not None and self._clock.now() - since > timedelta(seconds=limit):
-            reason = f"phase {rollout.phase} was not allowed to end within {format_duration(limit)}"
+            reason = f"phase {rollout.phase + 1} was not allowed to end within {format_duration(limit)}"
             await self._submit(rollout, commands.hold, reason, urgent=False, cause="max_duration")
 
     async def _watch(self, rollout: Rollout) -> None:

@@ -128,8 +128,8 @@ def _require(current: Rollout | None, allowed: Iterable[State], wish: str) -> Ro
 def described(rollout: Rollout) -> str:
     """The state in words, with since when and why."""
     words = {
-        State.PHASE: f"in phase {rollout.phase} ({rollout.weight:.0%})",
-        State.HOLDING: f"held in phase {rollout.phase} ({rollout.reason or rollout.cause})",
+        State.PHASE: f"in phase {rollout.phase + 1} ({rollout.weight:.0%})",
+        State.HOLDING: f"held in phase {rollout.phase + 1} ({rollout.reason or rollout.cause})",
         State.BAKING: "baking at 100%",
         State.PROMOTED: "promoted",
         State.ROLLING_BACK: f"already rolling back since {rollout.weights[-1].since:%H:%M:%S} UTC ({rollout.reason})",

@@ -41,7 +41,7 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
 def _detail(data: dict[str, Any]) -> str:
     detail = data.get("step") or data.get("cause") or data.get("key")
     if "phase" in data:
-        detail = f"phase {data['phase']}"
+        detail = f"phase {data['phase'] + 1}"
     return f" ({detail})" if detail else ""
 
 

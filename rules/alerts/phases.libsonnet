@@ -33,6 +33,9 @@ function(config, series, build)
     p.differs(n.DRY_RUN, 'true'),
   ]);
 
+  // People count from one.
+  local shown(phase) = '%d' % (std.parseInt(phase.index) + 1);
+
   local complete(phase) = build.alert(n.PHASE_COMPLETE, {
     expr: p.lines(
       [in_phase(phase), elapsed('>= ' + phase.durationSeconds), active]
@@ -43,8 +46,8 @@ function(config, series, build)
     severity: 'info',
     action: if phase.gate == 'manual' then 'none' else 'advance',
     labels: { [n.PHASE]: phase.index },
-    summary: 'Canary {{ $labels.canary }} may leave phase ' + phase.index + ' (' + phase.traffic + ')',
-    description: 'Phase ' + phase.index + ' with ' + phase.traffic + ' of the traffic has lasted its '
+    summary: 'Canary {{ $labels.canary }} may leave phase ' + shown(phase) + ' (' + phase.traffic + ')',
+    description: 'Phase ' + shown(phase) + ' with ' + phase.traffic + ' of the traffic has lasted its '
                  + build.limit(phase.durationSeconds, 'humanizeDuration') + ', '
                  + (if phase.advance == 'when_proven' then 'every judged KPI has passed' else 'no judged KPI fails or is blind')
                  + ', and no alert asks for a rollback or a hold.'

@@ -127,7 +127,7 @@ async def test_bodies_are_judged(alone: Setting, receiver: Receiver, body: bytes
         ("rollback", b"{}", "application/json", 400, "reason: is required"),
         ("start", b'{"canary": "v3", "stable": "v1"}', "application/json", 409, "wait until it is over"),
         ("start", b'{"canary": "../../etc", "stable": "v1"}', "application/json", 409, "expected a version"),
-        ("resume", b"{}", "application/json", 409, "is in phase 0"),
+        ("resume", b"{}", "application/json", 409, "is in phase 1"),
         ("advance", b"{}", "application/json", 409, "add --force"),
     ],
 )

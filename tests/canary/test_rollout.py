@@ -160,7 +160,7 @@ def test_refusals_say_why() -> None:
     """A second rollback is refused with since when, a start with what runs, or with what is wrong with it."""
     with pytest.raises(RefusedError, match=r"already rolling back since 12:02:00 UTC \(because\)"):
         commands.roll_back(after(ROLLBACK), at=NOON, actor="ann", reason="", cause="manual")
-    with pytest.raises(RefusedError, match=r"rollout r1 is in phase 0 \(5%\); wait until it is over"):
+    with pytest.raises(RefusedError, match=r"rollout r1 is in phase 1 \(5%\); wait until it is over"):
         commands.start(after(), POLICY, rollout="r2", stable="a", canary="b", at=NOON, actor="ann")
     with pytest.raises(RefusedError, match="needs two versions"):
         commands.start(None, POLICY, rollout="r2", stable="a", canary="a", at=NOON, actor="ann")
