@@ -71,11 +71,12 @@ class Screen:
 
     def hear(self, message: Message) -> None:
         """A notification to the team."""
-        title = f"the team hears at {message.at:%H:%M:%S}: {message.title}"
+        title = f"the team hears at {message.at:%H:%M:%S}"
         if self.console.is_terminal:
-            self.console.print(Panel(escape(message.text), title=escape(title), border_style="magenta", expand=False))
+            text = Text.assemble((message.title, "bold"), "\n", message.text)
+            self.console.print(Panel(text, title=title, border_style="magenta", expand=False))
         else:
-            self.say(title)
+            self.say(f"{title}: {message.title}")
             for line in message.text.splitlines():
                 self.say(f"    {line}")
 
