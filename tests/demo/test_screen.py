@@ -24,9 +24,9 @@ SITUATION = Situation(
 )
 
 
-def _screen(*, terminal: bool) -> tuple[Screen, io.StringIO]:
+def _screen(*, terminal: bool, width: int = 120) -> tuple[Screen, io.StringIO]:
     out = io.StringIO()
-    return Screen(Console(file=out, force_terminal=terminal, width=120, color_system=None)), out
+    return Screen(Console(file=out, force_terminal=terminal, width=width, color_system=None)), out
 
 
 def test_without_a_terminal_each_change_is_one_plain_line() -> None:
@@ -79,6 +79,18 @@ def test_the_timeline_is_sorted_and_names_what_is_missing() -> None:
 
     lines = [line.split() for line in out.getvalue().splitlines() if line.strip()]
     assert [line[:2] for line in lines[2:]] == [["+2.5", "earlier"], ["+9.0", "later"], ["-", "never:"]]
+
+
+def test_in_a_narrow_terminal_nothing_of_a_message_is_cut_off() -> None:
+    """The team's news is read whole in a window of any width."""
+    screen, out = _screen(terminal=True, width=40)
+    news = "canary v2.0 was rolled back (CanaryPaymentSuccessDegraded)"
+
+    screen.hear(Message(START, news, "because of proven harm"))
+
+    said = " ".join(out.getvalue().translate(str.maketrans("", "", "│╭╮╰╯─")).split())
+    assert news in said
+    assert "the team hears at 12:00:00" in said
 
 
 def test_messages_with_brackets_are_shown_as_they_are() -> None:
