@@ -12,6 +12,8 @@ from demo import daemon, flags
 from demo.places import Places
 from demo.shop import VISITOR_COOKIE
 
+STRATEGY = Path(__file__).with_name("canary.yaml")
+"""The repository's policy, which the wheel brings along."""
 NOTIFY_URLS = "notify-urls"
 TOKENS = {"token_file": "webhook-token", "operator_token_file": "operator-token", "flags_token_file": "flags-token"}
 SCRAPE_SECONDS = 1.0

@@ -59,6 +59,7 @@ def test_the_wheel_holds_the_rooms_and_what_they_read(built: Path) -> None:
         "alertmanager/page/style.css",
         "alertmanager/page/live.js",
         "grafana/main.jsonnet",
+        "demo/canary.yaml",
     ):
         assert needed in names
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)

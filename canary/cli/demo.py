@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from canary.cli.options import config_file
-
 if TYPE_CHECKING:
     from demo.stack import Settings
 
@@ -56,19 +54,27 @@ _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for files and logs; a temporary one, removed at the end, when missing.",
 )
-@config_file
-def command(scenario: str, keep: bool, directory: Path | None, config_file: str, **chosen: Any) -> None:
+@click.option(
+    "--config.file",
+    "config_file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="The policy; when missing, ./canary.yaml, or else the one that the program brings along.",
+)
+def command(scenario: str, keep: bool, directory: Path | None, config_file: Path | None, **chosen: Any) -> None:
     """Run the whole stack on this machine: shop, customers, Prometheus, Alertmanager, router, a canary.
 
     The exit status is 0 only when what should have happened happened.
     """
+    from demo.policy import STRATEGY
     from demo.stack import Settings
 
+    here = Path("canary.yaml")
+    strategy = config_file or (here if here.exists() else STRATEGY)
     folder = directory or Path(tempfile.mkdtemp(prefix="canary-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise click.UsageError(f"--directory {folder}: expected an empty or new folder, found files in it")
-    settings = Settings(Path(config_file), folder.resolve(), **chosen)
+    settings = Settings(strategy, folder.resolve(), **chosen)
     status = 1
     try:
         status = asyncio.run(_interruptible(settings, scenario, keep))

@@ -26,11 +26,11 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def _demo(folder: Path, *arguments: str, cwd: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
     """A demo with its temporary files in a folder; it is ended whatever the test does."""
     with subprocess.Popen(
         [CANARY, "demo", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -136,6 +136,14 @@ def test_a_part_that_cannot_start_is_told_and_nothing_stays(folder: Path) -> Non
     assert "Traceback" not in said
     assert "127.0.0.1:9/shop" in said
     assert _left_behind(folder) == []
+
+
+def test_the_demo_brings_its_policy_along(folder: Path) -> None:
+    """Whoever installs the program and has no policy yet sees the demo all the same."""
+    with _demo(folder, cwd=folder) as demo:
+        said = _says(demo, "canary generate")
+
+    assert "✓ policy: canary.yaml" in said
 
 
 def test_a_folder_in_use_is_refused(folder: Path) -> None:

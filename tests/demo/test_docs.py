@@ -59,7 +59,7 @@ def test_the_page_shows_the_flag_that_the_shop_asks_for() -> None:
 def test_the_page_knows_every_option() -> None:
     """No option is left unexplained."""
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
-    assert {name for name in options if name not in PAGE} <= {"--scenario", "--config.file"}
+    assert {name for name in options if name not in PAGE} <= {"--scenario"}
 
 
 def test_the_choices_of_faults_are_those_that_exist() -> None:
