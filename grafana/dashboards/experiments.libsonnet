@@ -56,6 +56,7 @@ local empty = 'No experiment has begun';
       queries: [experiments.mismatch],
       unit: 'none',
       limits: [panels.limit(threshold, colours.bad) for threshold in thresholds],
+      softMax: std.floor(std.foldl(std.max, thresholds, 0)) + 1,  // so that the limit is in sight
     }),
   ],
 

@@ -19,9 +19,19 @@ local put(state, panel) =
     panels: state.panels + [panel { id: number(panel), gridPos: { x: x, y: y, w: w, h: h } }],
   };
 
+// Panels of one width share out their lines evenly: seven stand as three, two and two, and none is left alone.
+local even(panels) =
+  local count = std.length(panels);
+  local lines = std.ceil(count * panels[0].size[0] / columns);
+  local few = std.floor(count / lines);
+  local fuller = count % lines;
+  local width(i) = std.floor(columns / (if i < fuller * (few + 1) then few + 1 else few));
+  if std.length(std.set([panel.size[0] for panel in panels])) != 1 then panels
+  else std.mapWithIndex(function(i, panel) panel { size:: [width(i), panel.size[1]] }, panels);
+
 {
   // A list of panels under a heading; without a title there is no heading.
-  section(title, panels): (if title == null then [] else [heading(title)]) + panels,
+  section(title, panels): (if title == null then [] else [heading(title)]) + even(panels),
 
   // All sections, one below the other; the last panel of a line takes the rest of it.
   place(sections):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import _jsonnet
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,17 @@ def test_panels_keep_their_order(sections: list[list[tuple[int, int]]]) -> None:
     placed = _place(sections)
 
     assert placed == sorted(placed, key=lambda panel: (panel["gridPos"]["y"], panel["gridPos"]["x"]))
+
+
+@pytest.mark.parametrize(
+    ("count", "widths"),
+    [(1, [24]), (2, [12, 12]), (4, [12] * 4), (5, [8, 8, 8, 12, 12]), (7, [8, 8, 8, 12, 12, 12, 12]), (9, [8] * 9)],
+)
+def test_equal_panels_fill_their_lines_evenly(count: int, widths: list[int]) -> None:
+    """Among panels of a third of the width, none is left over to fill a line alone."""
+    _, *placed = _place([[(8, 7)] * count])
+
+    assert [panel["gridPos"]["w"] for panel in placed] == widths
 
 
 def test_a_panel_keeps_its_number_when_it_moves() -> None:
