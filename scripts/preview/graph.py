@@ -66,8 +66,9 @@ def graph(panel: dict[str, Any], all_series: list[Series], frame: Frame, marks: 
     parts = [_svg_open(frame), _clip(frame, clip)]
     for tick in ticks:
         parts.append(f'<path d="M{frame.left} {y(tick):.1f}H{frame.width - 6}" stroke="{_GRID}"/>')
-        label = unit_text(tick, defaults.get("unit", "none"), defaults.get("decimals"))
-        parts.append(_label(frame.left - 6, y(tick) + 4, label, "end"))
+        if defaults.get("decimals") != 0 or round(tick, 9).is_integer():  # as Grafana does
+            label = unit_text(tick, defaults.get("unit", "none"), defaults.get("decimals"))
+            parts.append(_label(frame.left - 6, y(tick) + 4, label, "end"))
     parts += _times(frame)
     parts.append(f'<g clip-path="url(#{clip})">')
     if defaults.get("custom", {}).get("thresholdsStyle", {}).get("mode") == "dashed":

@@ -83,7 +83,7 @@ def _timeseries(
     series = series_of(panel, server, chosen, size[0])
     if not series:
         return _none(panel, size)
-    frame = Frame(size[0], size[1] - 22, server.start, server.end)
+    frame = Frame(size[0], size[1] - 4 - _legend_height(series, size[0]), server.start, server.end)
     return graph(panel, series, frame, marks) + _legend(panel, series)
 
 
@@ -181,6 +181,15 @@ _DRAW = {
 def _none(panel: dict[str, Any], size: _Size) -> str:
     reason = escape(panel["fieldConfig"]["defaults"].get("noValue", "No data"))
     return f'<div class="none" style="height:{size[1]}px">{reason}</div>'
+
+
+def _legend_height(all_series: list[Series], width: int) -> int:
+    """How many pixels the names of the lines need, line by line."""
+    lines, x = 1, 0
+    for series in all_series:
+        entry = 34 + 7 * len(series.name)
+        lines, x = (lines, x + entry) if x + entry <= width or not x else (lines + 1, entry)
+    return 18 * lines
 
 
 def _legend(panel: dict[str, Any], all_series: list[Series]) -> str:
