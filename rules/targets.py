@@ -19,13 +19,17 @@ def metadata(policy: Policy, suffix: str, labels: Mapping[str, str]) -> Resource
     """Name and labels of a Kubernetes resource of ours."""
     return {
         "name": f"{slug(policy.service)}-canary{suffix}",
-        "labels": {"app.kubernetes.io/name": "kpi-canary", "app.kubernetes.io/instance": policy.service, **labels},
+        "labels": {
+            "app.kubernetes.io/name": "kpi-canary",
+            "app.kubernetes.io/instance": slug(policy.service),
+            **labels,
+        },
     }
 
 
 def slug(text: str) -> str:
-    """A text as Kubernetes takes it for a name: lower-case letters, digits and `-`."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    """A text as Kubernetes takes it for names and labels: at most 63 lower-case letters, digits and `-`."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:63].strip("-")
 
 
 def prometheus_rule(policy: Policy, labels: Mapping[str, str]) -> Resource:
@@ -108,7 +112,7 @@ def analysis_template(policy: Policy) -> Resource:
 def metric_templates(policy: Policy) -> list[Resource]:
     """MetricTemplates of Flagger, one per KPI; a Canary refers to them with `thresholdRange: {min: 0}`.
 
-    A blind judge gives no value, and Flagger does not advance without one.
+    A blind judge gives no value. Flagger does not advance without one, and counts a failed check.
     """
     return [
         {

@@ -1,6 +1,6 @@
 """The rules for other homes have the fields that those homes publish, and ask for our verdicts."""
 
-import re
+import dataclasses
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,66 +15,8 @@ from canary.yamltext import dump
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, slug, verdict_query
 from tests.support import golden
+from tests.support.crds import faults
 from tests.support.processes import SEARCH_PATH
-
-# The fields that the published CustomResourceDefinitions have where we write: prometheus-operator 0.93,
-# Argo Rollouts 1.8, Flagger 1.41. A list stands for what each of its items has, None for any scalar or map.
-_MATCHER = {"name": None, "matchType": None, "value": None, "regex": None}
-_ROUTE: dict[str, Any] = {
-    "receiver": None, "groupBy": None, "groupWait": None, "groupInterval": None, "repeatInterval": None,
-    "matchers": [_MATCHER], "continue": None, "muteTimeIntervals": None, "activeTimeIntervals": None,
-}  # fmt: skip
-_ROUTE["routes"] = [_ROUTE]
-_FIELDS: dict[str, dict[str, Any]] = {
-    "PrometheusRule": {
-        "groups": [{
-            "name": None, "interval": None, "limit": None, "query_offset": None, "labels": None,
-            "partial_response_strategy": None,
-            "rules": [{
-                "record": None, "alert": None, "expr": None, "for": None, "keep_firing_for": None,
-                "labels": None, "annotations": None,
-            }],
-        }],
-    },
-    "AlertmanagerConfig": {
-        "route": _ROUTE,
-        "inhibitRules": [{"sourceMatch": [_MATCHER], "targetMatch": [_MATCHER], "equal": None}],
-        "receivers": [{
-            "name": None,
-            "webhookConfigs": [{
-                "url": None, "urlSecret": None, "sendResolved": None, "maxAlerts": None,
-                "httpConfig": {"authorization": {"type": None, "credentials": {"name": None, "key": None}}},
-            }],
-        }],
-        "muteTimeIntervals": [{
-            "name": None,
-            "timeIntervals": [{"times": [{"startTime": None, "endTime": None}], "weekdays": None}],
-        }],
-    },
-    "AnalysisTemplate": {
-        "args": [{"name": None, "value": None, "valueFrom": None}],
-        "metrics": [{
-            "name": None, "interval": None, "initialDelay": None, "count": None, "successCondition": None,
-            "failureCondition": None, "failureLimit": None, "inconclusiveLimit": None, "consecutiveErrorLimit": None,
-            "provider": {"prometheus": {"address": None, "query": None, "timeout": None, "insecure": None}},
-        }],
-    },
-    "MetricTemplate": {
-        "provider": {"type": None, "address": None, "secretRef": None, "region": None, "insecureSkipVerify": None},
-        "query": None,
-    },
-}  # fmt: skip
-_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-
-
-def _unknown(data: Any, fields: Any, place: str) -> list[str]:
-    """Places in the data that the fields do not have."""
-    if fields is None:
-        return []
-    if isinstance(fields, list):
-        return [found for index, item in enumerate(data) for found in _unknown(item, fields[0], f"{place}[{index}]")]
-    found = [f"{place}.{key}" for key in data if key not in fields]
-    return found + [one for key in data if key in fields for one in _unknown(data[key], fields[key], f"{place}.{key}")]
 
 
 def _manifests(kind: str) -> list[Mapping[str, Any]]:
@@ -82,13 +24,64 @@ def _manifests(kind: str) -> list[Mapping[str, Any]]:
     return [manifest for text in files.values() for manifest in yaml.safe_load_all(text)]
 
 
-@pytest.mark.parametrize("kind", ["strategy", "custom"])
-def test_manifests_have_only_published_fields(kind: str) -> None:
-    """Nothing is written that a CRD would refuse or drop, and every name is one that Kubernetes takes."""
-    for manifest in _manifests(kind):
-        assert _DNS_NAME.fullmatch(manifest["metadata"]["name"])
-        if manifest["kind"] != "ConfigMap":
-            assert _unknown(manifest["spec"], _FIELDS[manifest["kind"]], manifest["kind"]) == []
+@pytest.mark.parametrize("kind", sorted(golden.POLICIES))
+def test_manifests_are_what_kubernetes_takes(kind: str) -> None:
+    """Every field is one that the published schema has, of its type, and none that it requires is missing."""
+    manifests = _manifests(kind)
+
+    assert {manifest["kind"] for manifest in manifests} == {
+        "PrometheusRule",
+        "AlertmanagerConfig",
+        "AnalysisTemplate",
+        "MetricTemplate",
+        "ConfigMap",
+    }
+    assert [fault for manifest in manifests for fault in faults(manifest)] == []
+
+
+@pytest.mark.parametrize("service", ["Book_Shop.2", "s" * 64, "shop+", "1"])
+def test_any_service_gives_names_that_kubernetes_takes(service: str) -> None:
+    """Whatever a policy may call the service, names and labels of the manifests are valid."""
+    policy = dataclasses.replace(golden.policy("minimal"), service=service)
+    texts = kubernetes_files(policy, {}).values()
+
+    assert [fault for text in texts for manifest in yaml.safe_load_all(text) for fault in faults(manifest)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "place"),
+    [
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "exprs"), "up", "rules[0].exprs: is no field"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "expr"), None, "rules[0].expr: is missing"),
+        ("PrometheusRule", ("spec", "groups", 0, "interval"), 5, "interval: expected text"),
+        ("PrometheusRule", ("spec", "groups", 0, "interval"), "5 s", "interval: expected 0|"),
+        ("PrometheusRule", ("spec", "groups", 1, "name"), "canary", "groups: two items are the same"),
+        ("AlertmanagerConfig", ("spec", "route", "routes", 0, "groupBy"), "alertname", "groupBy: expected a list"),
+        ("AlertmanagerConfig", ("spec", "route", "continue"), "yes", "continue: expected true or false"),
+        ("AlertmanagerConfig", ("spec", "receivers", 1, "webhookConfigs", 0, "maxAlerts"), "0", "expected a whole"),
+        ("AlertmanagerConfig", ("spec", "inhibitRules", 0, "equal", 0), 1, "equal[0]: expected text"),
+        ("AlertmanagerConfig", ("apiVersion",), "monitoring.coreos.com/v1", "apiVersion: expected"),
+        ("AnalysisTemplate", ("spec", "metrics", 0, "provider"), None, "metrics[0].provider: is missing"),
+        ("AnalysisTemplate", ("spec", "metrics", 0, "interval"), "1d", "interval: expected"),
+        ("MetricTemplate", ("spec", "query"), None, "MetricTemplate.spec.query: is missing"),
+        ("ConfigMap", ("data",), {"a b": ""}, "data.a b: expected"),
+        ("ConfigMap", ("metadata", "labels", "app.kubernetes.io/name"), "a b", "name: expected"),
+    ],
+)
+def test_a_spoilt_manifest_is_found(kind: str, path: tuple[str | int, ...], value: Any, place: str) -> None:
+    """Unknown fields, missing ones and wrong types are told with their place; None takes the field away."""
+    manifest: Any = next(one for one in _manifests("custom") if one["kind"] == kind)
+    parent = manifest
+    for key in path[:-1]:
+        parent = parent[key]
+    if value is None:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+
+    (fault,) = faults(manifest)
+
+    assert place in fault
 
 
 def test_the_operator_gets_every_rule() -> None:

@@ -1,0 +1,250 @@
+"""The fields of other projects' Kubernetes resources that our manifests use, with their types, and a check.
+
+Written from the published CustomResourceDefinitions; a field that is not here has not been looked up:
+
+* PrometheusRule v1 and AlertmanagerConfig v1alpha1: github.com/prometheus-operator/prometheus-operator,
+  example/prometheus-operator-crd/, of 0.82.2 and 0.93.1. Routes below the first are not described there; the operator
+  reads them as routes.
+* AnalysisTemplate v1alpha1: github.com/argoproj/argo-rollouts, manifests/crds/analysis-template-crd.yaml, of 1.8.
+* MetricTemplate v1beta1: github.com/fluxcd/flagger, artifacts/flagger/crd.yaml, of commit 023004da (after 1.41).
+* ConfigMap v1 and all metadata: the Kubernetes API.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Type = Callable[[Any], Iterator[tuple[str, str]]]
+"""Gives the faults of a value: the place below it, and what is wrong."""
+
+
+def text(pattern: str = r"(?s:.*)") -> Type:
+    """A text that matches as a whole."""
+
+    def check(value: Any) -> Iterator[tuple[str, str]]:
+        if not isinstance(value, str):
+            yield "", f"expected text, found {value!r}"
+        elif re.fullmatch(pattern, value) is None:
+            yield "", f"expected {pattern}, found {value!r}"
+
+    return check
+
+
+def integer(value: Any) -> Iterator[tuple[str, str]]:
+    """A whole number that is not negative; none of ours is."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        yield "", f"expected a whole number, found {value!r}"
+
+
+def boolean(value: Any) -> Iterator[tuple[str, str]]:
+    """True or false."""
+    if not isinstance(value, bool):
+        yield "", f"expected true or false, found {value!r}"
+
+
+def texts(keys: str = r".+", values: str = r"(?s:.*)") -> Type:
+    """A map of texts."""
+
+    def check(value: Any) -> Iterator[tuple[str, str]]:
+        if not isinstance(value, Mapping):
+            yield "", f"expected a map, found {value!r}"
+            return
+        for key, content in value.items():
+            yield from ((f".{key}{place}", fault) for place, fault in text(keys)(key))
+            yield from ((f".{key}{place}", fault) for place, fault in text(values)(content))
+
+    return check
+
+
+def items(of: Type, unique: Callable[[Any], Any] | None = None) -> Type:
+    """A list.
+
+    Args:
+        unique: What no two items may share (`x-kubernetes-list-map-keys`, or the item itself in a set).
+    """
+
+    def check(value: Any) -> Iterator[tuple[str, str]]:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            yield "", f"expected a list, found {value!r}"
+            return
+        for index, item in enumerate(value):
+            yield from ((f"[{index}]{place}", fault) for place, fault in of(item))
+        if unique and len({unique(item) for item in value}) < len(value):
+            yield "", "two items are the same to Kubernetes"
+
+    return check
+
+
+@dataclass(frozen=True)
+class Fields:
+    """An object: the fields that it must have, and those that it may."""
+
+    required: Mapping[str, Type]
+    optional: Mapping[str, Type]
+
+    def __call__(self, value: Any) -> Iterator[tuple[str, str]]:
+        """The faults of a value."""
+        if not isinstance(value, Mapping):
+            yield "", f"expected fields, found {value!r}"
+            return
+        known = {**self.required, **self.optional}
+        yield from ((f".{key}", "is missing") for key in self.required if key not in value)
+        for key, content in value.items():
+            if key not in known:
+                yield f".{key}", "is no field"
+            else:
+                yield from ((f".{key}{place}", fault) for place, fault in known[key](content))
+
+
+def _route(value: Any) -> Iterator[tuple[str, str]]:
+    yield from _ROUTE(value)
+
+
+_DURATION = text(r"0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?")
+_NOT_EMPTY_DURATION = text(r"0|(?=.)([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?")
+_LABELS = texts()
+_DAY = r"(?i:sun|mon|tues|wednes|thurs|fri|satur)day"
+_CLOCK = text(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _name(value: Any) -> Any:
+    return value.get("name")
+
+
+_MATCHER = Fields({"name": text(".+")}, {"matchType": text("=|!=|=~|!~"), "value": text()})
+
+_ROUTE = Fields(
+    {},
+    {
+        "receiver": text(),
+        "groupBy": items(text(), unique=_itself),
+        "groupWait": _NOT_EMPTY_DURATION,
+        "groupInterval": _NOT_EMPTY_DURATION,
+        "repeatInterval": _NOT_EMPTY_DURATION,
+        "matchers": items(_MATCHER),
+        "continue": boolean,
+        "muteTimeIntervals": items(text(), unique=_itself),
+        "routes": items(_route),
+    },
+)
+
+_RULE = Fields(
+    {"expr": text()},
+    {"record": text(), "alert": text(), "for": _DURATION, "labels": _LABELS, "annotations": _LABELS},
+)
+
+_SECRET_KEY = Fields({"key": text()}, {"name": text()})
+
+_WEBHOOK = Fields(
+    {},
+    {
+        "url": text(),
+        "sendResolved": boolean,
+        "maxAlerts": integer,
+        "httpConfig": Fields({}, {"authorization": Fields({}, {"type": text(), "credentials": _SECRET_KEY})}),
+    },
+)
+
+_MEASUREMENT = Fields(
+    {
+        "name": text(),
+        "provider": Fields({}, {"prometheus": Fields({}, {"address": text(), "query": text()})}),
+    },
+    {
+        "interval": text(r"([0-9]+(h|m|s|ms))+"),  # read by Go's time.ParseDuration, which knows no days
+        "successCondition": text(),
+        "failureCondition": text(),
+        "failureLimit": integer,
+        "inconclusiveLimit": integer,
+        "consecutiveErrorLimit": integer,
+    },
+)
+
+_SPECS: Mapping[str, tuple[str, str, Type]] = {
+    "PrometheusRule": (
+        "monitoring.coreos.com/v1",
+        "spec",
+        Fields(
+            {},
+            {
+                "groups": items(
+                    Fields({"name": text(".+")}, {"interval": _DURATION, "rules": items(_RULE)}), unique=_name
+                ),
+            },
+        ),
+    ),
+    "AlertmanagerConfig": (
+        "monitoring.coreos.com/v1alpha1",
+        "spec",
+        Fields(
+            {},
+            {
+                "route": _ROUTE,
+                "inhibitRules": items(
+                    Fields(
+                        {},
+                        {"sourceMatch": items(_MATCHER), "targetMatch": items(_MATCHER), "equal": items(text())},
+                    )
+                ),
+                "receivers": items(Fields({"name": text()}, {"webhookConfigs": items(_WEBHOOK)}), unique=_name),
+                "muteTimeIntervals": items(
+                    Fields(
+                        {"name": text()},
+                        {
+                            "timeIntervals": items(
+                                Fields(
+                                    {},
+                                    {
+                                        "times": items(Fields({}, {"startTime": _CLOCK, "endTime": _CLOCK})),
+                                        "weekdays": items(text(f"{_DAY}(:{_DAY})?")),
+                                    },
+                                )
+                            )
+                        },
+                    )
+                ),
+            },
+        ),
+    ),
+    "AnalysisTemplate": (
+        "argoproj.io/v1alpha1",
+        "spec",
+        Fields(
+            {"metrics": items(_MEASUREMENT, unique=_name)},
+            {"args": items(Fields({"name": text()}, {"value": text()}))},
+        ),
+    ),
+    "MetricTemplate": (
+        "flagger.app/v1beta1",
+        "spec",
+        Fields(
+            {"provider": Fields({"type": text("prometheus")}, {"address": text()}), "query": text()},
+            {},
+        ),
+    ),
+    "ConfigMap": ("v1", "data", texts(keys=r"[-._a-zA-Z0-9]{1,253}")),
+}
+
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_NAME = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+
+_METADATA = Fields(
+    {"name": text(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*"), "labels": texts(_LABEL_NAME, _LABEL_VALUE)},
+    {"annotations": texts(_LABEL_NAME)},
+)
+
+
+def faults(manifest: Mapping[str, Any]) -> list[str]:
+    """Everything in a manifest that Kubernetes would refuse or drop, each with its place."""
+    version, key, content = _SPECS[manifest["kind"]]
+    schema = Fields(
+        {"apiVersion": text(re.escape(version)), "kind": text(), "metadata": _METADATA, key: content},
+        {},
+    )
+    return [f"{manifest['kind']}{place}: {fault}" for place, fault in schema(manifest)]
