@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from canary.policy import Policy
+from canary.policy.signals import AlertOverride
 from rules.generate import rule_groups
 from rules.lint import lint
 from tests.support import golden
@@ -56,6 +57,11 @@ def test_sound_rules_have_no_problem() -> None:
         ("alerts/annotation", {"annotations": {**_ANNOTATIONS, "summary": ""}}),
         ("alerts/template", {"annotations": {**_ANNOTATIONS, "summary": "{{ query `sum(` }}"}}),
         ("alerts/template", {"labels": {**_LABELS, "now": "{{ $value }}"}}),
+        (
+            "alerts/template",
+            {"expr": "sum by (job) (a) > 1", "annotations": {**_ANNOTATIONS, "x": "{{ $labels.pod }}"}},
+        ),
+        ("alerts/template", {"expr": "rate(a_total[5m]) > 1", "annotations": {**_ANNOTATIONS, "x": "{{ $value }}"}}),
         ("rule/reject", {"labels": {**_LABELS, "link": "https://example"}}),
         ("rule/label", {"labels": {"service": "shop", "severity": "critical"}}),
         ("rule/label", {"labels": {**_LABELS, "action": "explode"}}),
@@ -65,9 +71,11 @@ def test_sound_rules_have_no_problem() -> None:
         ("promql/counter", {"expr": "some_requests_total > 5"}),
         ("promql/nan", {"expr": "sum(a / b) > 1"}),
         ("promql/fragile", {"expr": "topk(3, some_gauge) > 1"}),
+        ("promql/fragile", {"expr": "sum(a) - (sum(b)) > 1"}),
         ("promql/features", {"expr": "mad_over_time(some_gauge[5m]) > 1"}),
         ("promql/selector", {"expr": "canary_kpi_evidence > 2"}),
         ("promql/regexp", {"expr": 'some_gauge{job=~"^a.*"} > 1'}),
+        ("promql/vector_matching", {"expr": "sum by (job) (a) / sum(b) > 1", "for": "1m"}),
         ("promql/impossible", {"expr": "sum by (job) (a) / on (version) b > 1"}),
         ("rule/dependency", {"expr": 'job:nothing:rate5m{service="shop"} > 1'}),
     ],
@@ -83,6 +91,7 @@ def test_a_spoilt_alert_is_found(check: str, changes: dict[str, Any]) -> None:
         ("rule/name", {"record": "somerequests"}),
         ("rule/label", {"labels": {}}),
         ("promql/rate", {"expr": 'rate(job:other:rate5m{service="shop"}[5m])'}),
+        ("promql/aggregate", {"expr": "sum by (instance) (some_gauge)"}),
     ],
 )
 def test_a_spoilt_record_is_found(check: str, changes: dict[str, Any]) -> None:
@@ -119,6 +128,20 @@ def test_a_problem_says_where_why_and_what_to_do() -> None:
     assert str(problem) == (
         "group/Some: reads the counter some_requests_total as it is; use rate() or increase() (promql/counter)"
     )
+
+
+def test_a_policys_own_annotations_are_read() -> None:
+    """An override that reads a label which the alert does not have is found in the policy's own rules."""
+    minimal = golden.policy("minimal")
+    override = AlertOverride(annotations={"note": "{{ $labels.version }} on {{ $labels.pod }}"})
+    changed = dataclasses.replace(
+        minimal, signals=dataclasses.replace(minimal.signals, alerts={"CanarySlowResponse": override})
+    )
+
+    (problem,) = lint(changed, rule_groups(changed)["alerts"]["groups"])
+
+    assert problem.check == "alerts/template"
+    assert problem.reason == "annotation note reads pod, which the expression does not give"
 
 
 def test_a_policys_own_window_is_held_against_its_scrapes() -> None:
