@@ -27,7 +27,8 @@ local kpi = import 'lib/kpi.libsonnet';
     },
 
     // z of Wilson's interval: alpha (1 %) split over the windows of a rollout. Also z^2/2, z^2/4 and z^2.
-    confidence: { z: '3.675', half: '6.752', quarter: '3.376', square: '13.504' },
+    // And how many requests an endpoint needs for its 90th percentile to be surely below its 95th.
+    confidence: { z: '3.675', half: '6.752', quarter: '3.376', square: '13.504', endpointRequests: '257' },
 
     // Where the shop's own series are.
     signals: {
@@ -64,6 +65,15 @@ local kpi = import 'lib/kpi.libsonnet';
       holdFor: '10s',
     },
     warning: { enabled: true, errorRate: '0.05', responseTime: '5', holdFor: '5m' },
+    // Much worse than stable: both a factor and a difference.
+    againstStable: {
+      enabled: true,
+      errorRateFactor: '2',
+      errorRateDifference: '0.005',
+      responseTimeFactor: '1.5',
+      responseTimeDifference: '0.1',
+      holdFor: '5m',
+    },
     info: { enabled: true, errorRate: '0.05', responseTime: '2', cpu: '0.8', memory: '0.8', disk: '0.8', holdFor: '5m' },
 
     kpis: [

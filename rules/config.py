@@ -64,6 +64,14 @@ def mixin_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
             "disk": number(signals.info.disk),
             "holdFor": format_duration(signals.info.hold_for),
         },
+        "againstStable": {
+            "enabled": signals.against_stable.enabled,
+            "errorRateFactor": number(signals.against_stable.error_rate_factor),
+            "errorRateDifference": number(signals.against_stable.error_rate_difference),
+            "responseTimeFactor": number(signals.against_stable.response_time_factor),
+            "responseTimeDifference": number(signals.against_stable.response_time_difference),
+            "holdFor": format_duration(signals.against_stable.hold_for),
+        },
         "kpis": [_kpi(name, kpi) for name, kpi in policy.kpis.items()],
         "phases": [_phase(index, phase) for index, phase in enumerate(policy.phases)],
         "rollback": {
@@ -107,7 +115,16 @@ def _confidence(policy: Policy) -> dict[str, str]:
         "half": f"{z * z / 2:.3f}",
         "quarter": f"{z * z / 4:.3f}",
         "square": f"{z * z:.3f}",
+        "endpointRequests": str(endpoint_requests(policy, z)),
     }
+
+
+def endpoint_requests(policy: Policy, z: float) -> int:
+    """From how many requests on the 90th percentile of a sample is surely below the 95th of what it is drawn from.
+
+    The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n).
+    """
+    return max(policy.signals.minimum_requests, math.ceil((z / 0.05) ** 2 * 0.95 * 0.05))
 
 
 def _signals(policy: Policy) -> dict[str, str]:

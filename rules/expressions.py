@@ -59,8 +59,8 @@ def metrics(expression: str) -> set[str]:
 
 
 def template_queries(text: str) -> list[str]:
-    """The queries in an annotation's template, with `x` where a label's value will stand."""
-    return [query.replace("%s", "x") for query in re.findall(r"(?:query|printf) `([^`]*)`", text)]
+    """The queries in an annotation's template, with `"x"` where a label's value will stand."""
+    return [query.replace("%q", '"x"') for query in re.findall(r"(?:query|printf) `([^`]*)`", text)]
 
 
 def inputs(rules: Iterable[Mapping[str, Any]], every: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -14,6 +14,7 @@
         rules: series.rules
                + (import 'alerts/health.libsonnet')(config, series, build)
                + (import 'alerts/technical.libsonnet')(config, series, build)
+               + (import 'alerts/against_stable.libsonnet')(config, series, build)
                + (import 'alerts/kpis.libsonnet')(config, series, build)
                + (import 'alerts/guard.libsonnet')(config, series, build)
                + (import 'alerts/ranges.libsonnet')(config, series, build)

@@ -10,6 +10,7 @@ from canary import names
 from canary.check.finding import Finding, failed, ok
 from canary.errors import RemoteError
 from canary.policy import Policy
+from canary.policy.signals import Signals
 from canary.servers import Prometheus
 from canary.units import parse_duration
 
@@ -33,21 +34,34 @@ async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mappin
 
 
 def _scraped(policy: Policy, prometheus: Prometheus, place: str) -> Iterator[Any]:
-    signals = policy.signals
-    selector = f"{{{signals.selector}}}" if signals.selector else ""
-    label = signals.version_label
     wanted = [
         ("the exporter", names.DATABASE_UP, "start `canary exporter` and add the generated scrape job"),
         ("the receiver", f"max by ({names.STATE}) ({names.ROLLOUT_STATE})", "start `canary receiver`, scrape it"),
-        (
-            "the shop's requests",
-            f'count by ({label}) ({signals.requests}{selector[:-1] + "," if selector else "{"}{label}!=""}})',
-            f"have the shop count its requests as {signals.requests} with a label {label}; see docs/first-rollout.md",
-        ),
+        _shop(policy.signals),
     ]
-    if signals.preset != "application":
-        wanted = wanted[:2]
     return (_present(prometheus, place, *one) for one in wanted)
+
+
+def _shop(signals: Signals) -> tuple[str, str, str]:
+    """What tells the shop's requests: their name, an expression, and what to do when it has no series."""
+
+    def select(metric: str, matcher: str) -> str:
+        return f"{metric}{{{','.join(filter(None, (signals.selector, matcher)))}}}"
+
+    if signals.preset == "haproxy":
+        backend = f'proxy="{signals.canary_backend}"'
+        return (
+            f"HAProxy's backend {signals.canary_backend}",
+            f"count({select('haproxy_backend_http_responses_total', backend)})",
+            "let a frontend of HAProxy serve its metrics, and name it in signals.haproxy_targets; see docs/rules.md",
+        )
+    label = signals.version_label
+    versioned = f'{label}!=""'
+    return (
+        "the shop's requests",
+        f"count by ({label}) ({select(signals.requests, versioned)})",
+        f"have the shop count its requests as {signals.requests} with a label {label}; see docs/first-rollout.md",
+    )
 
 
 async def _present(prometheus: Prometheus, place: str, what: str, expression: str, remedy: str) -> Finding:

@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Literal
 
-from canary.policy.types import Bytes, LabelName, MetricName, Ratio, Seconds, section
+from canary.policy.types import Bytes, Factor, LabelName, MetricName, Ratio, Seconds, section
 
 
 @section
@@ -43,6 +43,25 @@ class Info:
     cpu: Ratio = 0.8
     memory: Ratio = 0.8
     disk: Ratio = 0.8
+    hold_for: Seconds = 300
+
+
+@section
+class AgainstStable:
+    """How much worse than stable, at the same time and endpoint, the canary is before people are warned.
+
+    Only what is proven counts. Both sides need `minimum_requests`.
+    """
+
+    enabled: bool = True
+    error_rate_factor: Factor = 2
+    """Share of 5xx: more than so many times stable's, and `error_rate_difference` above it."""
+    error_rate_difference: Ratio = 0.005
+    """Share of 5xx: so much above stable's, and `error_rate_factor` times it."""
+    response_time_factor: Factor = 1.5
+    """95th percentile: more than so many times stable's, and `response_time_difference` above it."""
+    response_time_difference: Seconds = 0.1
+    """95th percentile: so much above stable's, and `response_time_factor` times it."""
     hold_for: Seconds = 300
 
 
@@ -100,12 +119,13 @@ class Signals:
     long_window: Seconds = 300
     """Window over which rates are taken for the warning and info tiers."""
     minimum_requests: int = 50
-    """Canary requests within the window below which its error rate and response time say nothing."""
+    """Requests within the window below which a version's error rate and response time say nothing."""
     scrape_interval: Seconds = 5
     evaluation_interval: Seconds = 5
     critical: Critical = Critical()
     warning: Warn = Warn()
     info: Info = Info()
+    against_stable: AgainstStable = AgainstStable()
     alerts: dict[str, AlertOverride] = field(default_factory=dict)
     """Switches and overrides by alert name."""
     runbook_url: str = "https://github.com/kpi-canary/kpi-canary/blob/main/docs/runbooks/"

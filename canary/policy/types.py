@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, core_schema
 
 from canary.units import parse_duration, parse_ratio, parse_size
@@ -46,6 +46,9 @@ Seconds = Annotated[float, Written(parse_duration, "5m")]
 
 Ratio = Annotated[float, Written(parse_ratio, "10%")]
 """A share of one, written `10%` or `0.1`."""
+
+Factor = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+"""How many times as much: at least 1."""
 
 Bytes = Annotated[int, Written(parse_size, "1MiB")]
 """A size, written `64KB`, `1MiB`."""

@@ -17,7 +17,7 @@ function(config)
   local ratio(by, role, more) =
     'sum' + by + ' (' + rate(role, more) + ')\n/\n(sum' + by + ' (' + rate(role) + ') > 0)';
   local quantile(level, role) =
-    if haproxy then 'max(' + select.metric('haproxy_backend_total_time_average_seconds', [s.selector, of(role)]) + ')'
+    if haproxy then 'max(' + select.metric('haproxy_backend_response_time_average_seconds', [s.selector, of(role)]) + ')'
     else if s.histograms == 'native' then 'histogram_quantile(' + level + ', sum (' + rate(role, [], s.duration) + '))'
     else 'histogram_quantile(' + level + ', sum by (le) (' + rate(role, [], s.duration + '_bucket') + '))';
 

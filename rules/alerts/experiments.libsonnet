@@ -16,10 +16,8 @@ function(config, series, build)
     local failed = of(n.EXPERIMENT_VERDICT, [p.equals(n.VERDICT, 'fail')]);
     local mismatch = per_variant(of(n.EXPERIMENT_MISMATCH_EVIDENCE)) + ' >= ' + experiment.mismatchThreshold;
 
-    // `%s` stands for what the alert is about: a treatment, and one of its KPIs.
     local shown(metric, filter, matchers=[]) =
-      '{{ with printf `max(' + of(metric, [p.equals(n.VARIANT, '%s'), p.equals(n.KPI, '%s')] + matchers)
-      + ')` $labels.variant $labels.kpi | query }}{{ . | first | value | ' + filter + ' }}{{ else }}?{{ end }}';
+      build.shown('max(' + of(metric, ['variant=%q', 'kpi=%q'] + matchers) + ')', filter, ['variant', 'kpi']);
     local change = 'the change is ' + shown(n.EXPERIMENT_RELATIVE_CHANGE, 'humanizePercentage') + ', between '
                    + shown(n.EXPERIMENT_RELATIVE_CHANGE_LOWER, 'humanizePercentage') + ' and '
                    + shown(n.EXPERIMENT_RELATIVE_CHANGE_UPPER, 'humanizePercentage') + ', from '

@@ -11,10 +11,10 @@ function(config, series, build)
   local own(metric, matchers=[]) = p.own(config, metric, matchers);
   local missed = config.missedScrapes;
 
-  local blind(reason, expr, hold_for, summary, description, action='hold') = build.alert(n.BLIND_ALERT, {
+  local blind(reason, expr, hold_for, summary, description, action='hold', severity='warning') = build.alert(n.BLIND_ALERT, {
     expr: expr,
     hold_for: hold_for,
-    severity: if action == 'hold' then 'critical' else 'warning',
+    severity: if action == 'hold' then 'critical' else severity,
     action: action,
     labels: { [n.REASON]: reason },
     summary: summary,
@@ -23,7 +23,7 @@ function(config, series, build)
 
   local missing(expr) = p.lines([running, 'unless on ()', p.block(expr)]);
   local missing_version(expr) = p.lines([running, 'unless on (version)', p.block(expr)]);
-  local of_canary = 'max(' + own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, 'canary')]) + ') > 0';
+  local has_traffic(role) = p.during(running, 'max(' + own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, role)]) + ') > 0');
 
   local judged = [kpi for kpi in config.kpis if kpi.judge == 'evidence' && kpi.action != 'warn'];
   local names = std.join('|', [kpi.name for kpi in judged]);
@@ -95,38 +95,86 @@ function(config, series, build)
          ),
        ]);
 
-  local signals = if !config.critical.enabled then [] else [
-    if !build.enabled(n.HIGH_ERROR_RATE) then [] else blind(
+  // Without the series of an alert that acts, the share is held; where alerts only tell, people are told.
+  local any(tier, names) = tier.enabled && std.length(std.filter(build.enabled, names)) > 0;
+  local tells = any(config.info, [n.OUT_OF_RANGE]);
+  local action(acting, telling) = if any(config.critical, acting) then 'hold' else if telling then 'none' else '';
+  local of_requests = action(
+    [n.HIGH_ERROR_RATE, n.VERY_SLOW_RESPONSE],
+    tells || any(config.warning, [n.ELEVATED_ERROR_RATE, n.SLOW_RESPONSE])
+    || any(config.againstStable, [n.ERROR_RATE_DEGRADED, n.RESPONSE_TIME_DEGRADED]),
+  );
+  local of_durations = action(
+    [n.VERY_SLOW_RESPONSE],
+    tells || any(config.warning, [n.SLOW_RESPONSE]) || any(config.againstStable, [n.RESPONSE_TIME_DEGRADED]),
+  );
+  local of_stable =
+    (if any(config.againstStable, [n.ERROR_RATE_DEGRADED, n.RESPONSE_TIME_DEGRADED]) then [t.raw_requests] else [])
+    + (if any(config.againstStable, [n.RESPONSE_TIME_DEGRADED]) then [t.raw_durations] else []);
+  local machine = [m.raw_cpu] + (if m.watched.memory then [m.raw_memory] else []) + (if m.watched.disk then [m.raw_disk] else []);
+
+  local signals = [
+    if of_requests == '' then [] else blind(
       'requests',
-      p.lines([p.during(running, of_canary), 'unless on (version)', p.block(t.raw_requests)]),
+      p.lines([has_traffic('canary'), 'unless on (version)', p.block(t.raw_requests)]),
       s.longWindow,
       'Errors of canary {{ $labels.canary }} cannot be seen',
       'Prometheus has no series that counts the requests of {{ $labels.canary }}.',
+      of_requests,
     ),
-    if !build.enabled(n.VERY_SLOW_RESPONSE) then [] else blind(
+    if of_durations == '' then [] else blind(
       'response_time',
-      p.lines([p.during(running, of_canary), 'unless on (version)', p.block(t.raw_durations)]),
+      p.lines([has_traffic('canary'), 'unless on (version)', p.block(t.raw_durations)]),
       s.longWindow,
       'Response times of canary {{ $labels.canary }} cannot be seen',
       'Prometheus has no series with the response times of {{ $labels.canary }}.',
+      of_durations,
     ),
-    if s.connectionErrors == '' || !build.enabled(n.DATABASE_CONNECTION_FAILURES) then [] else blind(
+    if of_stable == [] then [] else blind(
+      'stable',
+      p.lines([
+        has_traffic('stable'),
+        'unless on (version)',
+        p.block(std.join('\nand on (version)\n', [p.block(t.of_stable(expr)) for expr in of_stable])),
+      ]),
+      s.longWindow,
+      'Canary {{ $labels.canary }} cannot be compared with stable {{ $labels.stable }}',
+      'Prometheus has no series with the requests, or the response times, of {{ $labels.stable }}, so that '
+      + n.ERROR_RATE_DEGRADED + ' and ' + n.RESPONSE_TIME_DEGRADED + ' cannot fire.',
+      'none',
+    ),
+    if t.servers == null then [] else blind(
+      'servers',
+      p.lines([has_traffic('canary'), 'and on ()', '(' + t.servers + ' == 0)']),
+      missed,
+      'HAProxy has no server left for canary {{ $labels.canary }}',
+      'The backend ' + s.canaryBackend + ' has no active server. Spare servers answer in their place, or nobody does, and what HAProxy counts there says nothing about {{ $labels.canary }}.',
+    ),
+    if t.connections == null || !any(config.critical, [n.DATABASE_CONNECTION_FAILURES]) then [] else blind(
       'database_connections',
-      missing_version(p.renamed(
-        'max by (' + s.versionLabel + ') (' + p.select(s.connectionErrors, [s.selector]) + ')', s.versionLabel, 'version'
-      )),
+      missing_version(t.connections.raw),
       s.longWindow,
       'Failed database connections of canary {{ $labels.canary }} cannot be seen',
       'Prometheus has no ' + s.connectionErrors + ' of {{ $labels.canary }}, so ' + n.DATABASE_CONNECTION_FAILURES + ' cannot fire.',
       'none',
     ),
-    if !m.watched.memory || !build.enabled(n.HIGH_MEMORY) then [] else blind(
+    if !m.watched.memory || !any(config.critical, [n.HIGH_MEMORY]) then [] else blind(
       'memory',
       missing(m.raw_memory),
       s.longWindow,
       'The memory of canary {{ $labels.canary }} cannot be seen',
       "Prometheus has no memory metrics of the canary's machine, so " + n.HIGH_MEMORY + ' cannot fire.',
       'none',
+    ),
+    if !tells then [] else blind(
+      'machine',
+      missing(std.join('\nand on ()\n', ['count(' + expr + ')' for expr in machine])),
+      s.longWindow,
+      'The machine of canary {{ $labels.canary }} cannot be seen',
+      "Prometheus lacks metrics of the canary's CPU" + (if m.watched.memory then ', memory' else '') + (if m.watched.disk then ' or disk' else '')
+      + ', so that ' + n.OUT_OF_RANGE + ' cannot fire for them.',
+      'none',
+      'info',
     ),
   ];
 

@@ -36,6 +36,13 @@ function(config, series, build)
       config.info.responseTime,
       'humanizeDuration',
     ),
+    if t.failed_tries == null then []
+    else out_of_range(
+      'tries',
+      p.for_canary(series.running, read(t.failed_tries) + ' > ' + config.info.errorRate + '\n' + enough),
+      'the share of failed tries',
+      config.info.errorRate,
+    ),
     out_of_range('cpu', p.for_rollout(series.running, read(m.cpu) + ' > ' + config.info.cpu), 'the use of the CPU', config.info.cpu, dashboard='infrastructure'),
     if !m.watched.memory then []
     else out_of_range(

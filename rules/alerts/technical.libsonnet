@@ -26,22 +26,14 @@ function(config, series, build)
     '(' + read(t.p95_lower(window)) + ' >= ' + config.critical.responseTime + ')',
     enough(window),
   ]));
-  local connection_failures = p.lines([
-    p.renamed(
-      'sum by (' + s.versionLabel + ') (increase('
-      + p.select(s.connectionErrors, [s.selector]) + '[' + s.window + ']))',
-      s.versionLabel,
-      'version',
-    ),
-    '>= ' + config.critical.databaseConnectionFailures,
-  ]);
+  local connection_failures() = read(t.connections.failures(s.window)) + ' >= ' + config.critical.databaseConnectionFailures;
   local short_of_memory = read(m.memory) + ' > ' + config.critical.memory;
 
-  local of_version(name) = p.select(name, [p.equals(n.SERVICE, config.service), p.equals('version', '%s')]);
+  local of_version(name) = p.own(config, name, ['version=%q']);
   local requests(window) =
-    build.shown('round(max(' + of_version(t.requests(window)) + '))', 'humanize', 'canary') + ' requests within ' + window;
+    build.shown('round(max(' + of_version(t.requests(window)) + '))', 'humanize', ['canary']) + ' requests within ' + window;
   local stable(name, filter='humanizePercentage') =
-    'Stable {{ $labels.stable }}: ' + build.shown('max(' + of_version(name) + ')', filter, 'stable') + '.';
+    'Stable {{ $labels.stable }}: ' + build.shown('max(' + of_version(name) + ')', filter, ['stable']) + '.';
 
   // While the rollout runs it rolls back; after promotion, as long as it is watched, people are told.
   local absolute(name, join, condition, spec) =
@@ -66,7 +58,7 @@ function(config, series, build)
                    + requests(s.longWindow) + '; the limit is ' + build.limit(config.critical.responseTime, 'humanizeDuration') + '. '
                    + stable(t.p95(s.longWindow), 'humanizeDuration'),
     })
-    + (if s.connectionErrors == '' then [] else absolute(n.DATABASE_CONNECTION_FAILURES, p.for_canary, connection_failures, {
+    + (if t.connections == null then [] else absolute(n.DATABASE_CONNECTION_FAILURES, p.for_canary, connection_failures(), {
          summary: 'Canary {{ $labels.canary }} cannot connect to its database',
          description: '{{ $labels.canary }} failed {{ $value | humanize }} times to connect to its database within '
                       + s.window + '; the limit is ' + config.critical.databaseConnectionFailures + '.',
@@ -90,9 +82,9 @@ function(config, series, build)
     + (if !t.by_endpoint then [] else build.alert(n.ELEVATED_ERROR_RATE, {
          expr: p.lines([
            p.block(p.lines([
-             read(t.endpoint_error_ratio(s.longWindow)) + ' > ' + config.warning.errorRate,
-             'and on (version, endpoint)',
-             '(' + read(t.endpoint_requests(s.longWindow)) + ' >= ' + s.minimumRequests + ')',
+             read(t.error_ratio(s.longWindow, true)) + ' > ' + config.warning.errorRate,
+             'and ' + t.on(true),
+             '(' + read(t.requests(s.longWindow, true)) + ' >= ' + s.minimumRequests + ')',
            ])),
            '* on (version) group_left (rollout, stable, canary)',
            series.running,
@@ -105,6 +97,17 @@ function(config, series, build)
          description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.endpoint }} of {{ $labels.canary }} ended in a server error within '
                       + s.longWindow + '; people are told above ' + build.limit(config.warning.errorRate) + ', counted over at least '
                       + s.minimumRequests + ' requests.',
+       }))
+    + (if t.failed_tries == null then [] else build.alert(n.ELEVATED_ERROR_RATE, {
+         expr: p.for_canary(series.running, read(t.failed_tries) + ' > ' + config.warning.errorRate + '\n' + enough(s.longWindow)),
+         hold_for: config.warning.holdFor,
+         severity: 'warning',
+         action: 'none',
+         labels: { [n.SCOPE]: 'tries' },
+         summary: 'HAProxy fails {{ $value | humanizePercentage }} as often to get an answer from canary {{ $labels.canary }} as it gets requests',
+         description: 'Over ' + requests(s.longWindow) + ' to {{ $labels.canary }}, HAProxy failed to connect, or got no whole answer, {{ $value | humanizePercentage }} as often, each try counted; people are told above '
+                      + build.limit(config.warning.errorRate) + '. Customers may have been answered by another server. '
+                      + stable(t.failed_tries),
        }))
     + build.alert(n.SLOW_RESPONSE, {
       expr: p.for_canary(series.running, read(t.p95(s.longWindow)) + ' >= ' + config.warning.responseTime + '\n' + enough(s.longWindow)),

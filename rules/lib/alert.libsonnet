@@ -37,9 +37,11 @@ function(config) {
     ],
 
   // For descriptions: the value of a query as a percentage (or by another template function), `?` when there is none.
-  // A `%s` in the query stands for the value of *label*.
-  shown(query, filter='humanizePercentage', label='')::
-    '{{ with ' + (if label == '' then 'query `' + query + '`' else 'printf `' + query + '` $labels.' + label + ' | query')
+  // Each `%q` in the query stands for the value of the next of *labels*, quoted.
+  shown(query, filter='humanizePercentage', labels=[])::
+    '{{ with '
+    + (if labels == [] then 'query `' + query + '`'
+       else 'printf `' + query + '` ' + std.join(' ', ['$labels.' + label for label in labels]) + ' | query')
     + ' }}{{ . | first | value | ' + filter + ' }}{{ else }}?{{ end }}',
 
   // For descriptions: a limit, written as people write it.

@@ -4,6 +4,8 @@ local p = import 'promql.libsonnet';
 function(config, read) {
   local s = config.signals,
   local process = s.processSelector != '',
+  local idle = p.equals('mode', 'idle'),
+  local real_disks = [s.nodeSelector, 'fstype!~"tmpfs|ramfs|squashfs|overlay|iso9660"'],
   local used(available, total) = 'max(1 - ' + available + ' / ' + total + ')',
 
   memory:: if process then 'canary:process_memory_utilisation:ratio' else 'canary:node_memory_utilisation:ratio',
@@ -17,9 +19,12 @@ function(config, read) {
     disk: !process,
   },
 
-  // Whether memory can be seen at all.
+  // The series themselves, to notice that they are not there.
   raw_memory:: if process then p.select('process_resident_memory_bytes', [s.processSelector])
   else p.select('node_memory_MemAvailable_bytes', [s.nodeSelector]),
+  raw_cpu:: if process then p.select('process_cpu_seconds_total', [s.processSelector])
+  else p.select('node_cpu_seconds_total', [s.nodeSelector, idle]),
+  raw_disk:: p.select('node_filesystem_size_bytes', real_disks),
 
   exprs:: (if $.watched.memory then {
              [$.memory]: if process
@@ -32,11 +37,9 @@ function(config, read) {
     [$.cpu]: if process
     then 'max(rate(' + p.select('process_cpu_seconds_total', [s.processSelector]) + '[' + s.longWindow + ']))'
     else 'max(1 - avg by (instance) (rate('
-         + p.select('node_cpu_seconds_total', [s.nodeSelector, p.equals('mode', 'idle')]) + '[' + s.longWindow + '])))',
+         + p.select('node_cpu_seconds_total', [s.nodeSelector, idle]) + '[' + s.longWindow + '])))',
   } + (if $.watched.disk then {
-         [$.disk]:
-           local real = [s.nodeSelector, 'fstype!~"tmpfs|ramfs|squashfs|overlay|iso9660"'];
-           used(p.select('node_filesystem_avail_bytes', real), p.select('node_filesystem_size_bytes', real)),
+         [$.disk]: used(p.select('node_filesystem_avail_bytes', real_disks), p.select('node_filesystem_size_bytes', real_disks)),
        } else {}),
 
   order:: (if $.watched.memory then [$.memory] else []) + [$.cpu] + (if $.watched.disk then [$.disk] else []),

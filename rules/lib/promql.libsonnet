@@ -8,6 +8,9 @@ local n = import 'names.libsonnet';
   // `(` expression `)` over several lines.
   block(text):: '(\n' + $.lines(['  ' + line for line in std.split(text, '\n')]) + '\n)',
 
+  // The text as one operand: in brackets when it has several lines.
+  operand(text):: if std.length(std.findSubstr('\n', text)) == 0 then text else $.block(text),
+
   // `metric{a,b}`; empty matchers are left out.
   select(metric, matchers=[])::
     local given = [matcher for matcher in matchers if matcher != ''];

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from canary.policy import Policy
 from canary.units import format_duration, parse_duration
 from rules.expressions import ALERTS, inputs
-from rules.promtool import experiments, guard, health, kpis, phases, ranges, technical
+from rules.promtool import against_stable, experiments, guard, health, kpis, phases, ranges, technical
 from rules.promtool.case import Case, Rule, Trial
 from rules.promtool.guard import without
 from rules.promtool.recipe import Change, Recipe, after, nothing, step_for
@@ -42,8 +42,10 @@ def _read_by(alerts: list[Rule], every: list[Rule]) -> set[str] | None:
 
 def recipes(policy: Policy) -> Iterator[Recipe]:
     """All recipes for a policy."""
-    for module in (technical, kpis, guard, ranges, experiments, health, phases):
-        yield from module.recipes(policy)
+    signals = policy.signals
+    native = signals.preset == "application" and signals.histograms == "native"
+    for module in (technical, against_stable, kpis, guard, ranges, experiments, health, phases):
+        yield from (recipe for recipe in module.recipes(policy) if not (native and recipe.histogram))
 
 
 def hold_of(rule: Rule) -> float:

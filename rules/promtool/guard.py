@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from canary import names
 from canary.policy import Policy
 from rules.promtool.recipe import Change, Recipe, after, nothing
-from rules.promtool.technical import NEAR, requests_metric
+from rules.promtool.shop import STABLE
+from rules.promtool.technical import NEAR, durations_metric, requests_metric
 from rules.promtool.world import ROLLOUT_LABELS, World
+
+_MEMORY, _DISK = "node_memory_MemAvailable_bytes", "node_filesystem_size_bytes"
 
 # The smallest difference of shares that counts.
 _FINEST = 0.0001
@@ -17,8 +20,7 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
     """Recipes for CanaryBlind and the other reasons to hold."""
     yield from _sources(policy)
     yield from _evidence(policy)
-    if policy.signals.critical.enabled:
-        yield from _signals(policy)
+    yield from _signals(policy)
     yield from _traffic(policy)
     if policy.database.replica:
         yield from _replica(policy.database.replica.max_lag)
@@ -96,26 +98,45 @@ def _evidence(policy: Policy) -> Iterator[Recipe]:
 
 def _signals(policy: Policy) -> Iterator[Recipe]:
     signals = policy.signals
-
-    def enabled(alert: str) -> bool:
-        override = signals.alerts.get(alert)
-        return override is None or override.enabled
-
     haproxy = signals.preset == "haproxy"
-    durations = "haproxy_backend_total_time_average_seconds" if haproxy else f"{signals.duration}_bucket"
     requests = requests_metric(policy)
+    durations = durations_metric(policy)
+    of_stable = {"proxy": signals.stable_backend} if haproxy else {signals.version_label: STABLE}
 
-    def no_traffic(metric: str) -> Mapping[str, Change]:
-        return {"the canary has no traffic": after(without(metric), lambda world: world.traffic(0))}
+    def no_traffic(change: Change, canary: float = 0) -> Mapping[str, Change]:
+        whose = "stable" if canary else "the canary"
+        return {f"{whose} has no traffic": after(change, lambda world: world.traffic(canary))}
 
-    if enabled(names.HIGH_ERROR_RATE):
-        yield _blind("requests", without(requests), quiet=no_traffic(requests))
-    if enabled(names.VERY_SLOW_RESPONSE):
-        yield _blind("response_time", without(durations), quiet=no_traffic(durations))
-    if not haproxy and signals.connection_errors and enabled(names.DATABASE_CONNECTION_FAILURES):
+    yield _blind("requests", without(requests), quiet=no_traffic(without(requests)))
+    yield _blind("response_time", without(durations), quiet=no_traffic(without(durations)))
+    if signals.against_stable.enabled:
+        yield _blind(
+            "stable",
+            without(requests, **of_stable),
+            also={"no response times": without(durations, **of_stable)},
+            quiet=no_traffic(without(requests, **of_stable), canary=1),
+        )
+    if haproxy:
+        gone = _servers(0)
+        yield _blind("servers", gone, _servers(1), quiet=no_traffic(gone), inputs=("haproxy_backend_active_servers",))
+    elif signals.connection_errors:
         yield _blind("database_connections", without(signals.connection_errors))
-    if enabled(names.HIGH_MEMORY) and (not signals.process_selector or signals.memory_limit is not None):
-        yield _blind("memory", without("node_memory_MemAvailable_bytes", "process_resident_memory_bytes"))
+    yield _blind("memory", without("node_memory_MemAvailable_bytes", "process_resident_memory_bytes"))
+    yield from _machine(policy)
+
+
+def _servers(active: float) -> Change:
+    return lambda world: world.backend("haproxy_backend_active_servers", active)
+
+
+def _machine(policy: Policy) -> Iterator[Recipe]:
+    signals = policy.signals
+    if signals.process_selector:
+        also = {"no memory": without("process_resident_memory_bytes")} if signals.memory_limit is not None else {}
+        yield _blind("machine", without("process_cpu_seconds_total"), also=also)
+    else:
+        also = {name: without(metric) for name, metric in (("no memory", _MEMORY), ("no disk", _DISK))}
+        yield _blind("machine", without("node_cpu_seconds_total"), also=also)
 
 
 def _traffic(policy: Policy) -> Iterator[Recipe]:

@@ -7,8 +7,9 @@ from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from rules.config import mixin_config
 from rules.promtool.recipe import Change, Recipe
+from rules.promtool.shop import CANARY, STABLE
 from rules.promtool.technical import NEAR
-from rules.promtool.world import CANARY, STABLE, THRESHOLD, World
+from rules.promtool.world import THRESHOLD, World
 
 
 def recipes(policy: Policy) -> Iterator[Recipe]:

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from canary import names
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean
+from rules.promtool import haproxy
 from rules.promtool.recipe import Change, Recipe
+from rules.promtool.shop import CANARY
 from rules.promtool.technical import NEAR, failing, requests_metric, slow_recipe
-from rules.promtool.world import CANARY, World
+from rules.promtool.world import World
 
 _FEW_UNITS = 30
 
@@ -32,6 +34,8 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
     )
     match = {names.METRIC: "response_time"}
     yield slow_recipe(policy, names.OUT_OF_RANGE, info.response_time, "ranges, slow", match)
+    if signals.preset == "haproxy":
+        yield haproxy.tries(policy, names.OUT_OF_RANGE, info.error_rate, {names.METRIC: "tries"})
     process = bool(signals.process_selector)
     shares = {"cpu": info.cpu}
     if not process or signals.memory_limit is not None:

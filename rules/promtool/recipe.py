@@ -31,6 +31,7 @@ class Recipe:
         state: the rollout's state in which it may fire.
         window: seconds of history that it looks at.
         coarse: scrapes are further apart than the rule's `for`, which is tested elsewhere.
+        histogram: it looks at response times as a histogram; promtool's notation has no native ones.
     """
 
     scene: str
@@ -46,6 +47,7 @@ class Recipe:
     state: str = "phase"
     window: float = 0
     coarse: bool = False
+    histogram: bool = False
 
 
 def step_for(window: float, hold_for: float) -> float:

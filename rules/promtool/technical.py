@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from canary import names
 from canary.policy import Policy
 from rules.config import mixin_config
+from rules.promtool import haproxy
 from rules.promtool.recipe import Change, Recipe, after
-from rules.promtool.world import ENDPOINT, ROLLOUT, ROLLOUT_LABELS, World
+from rules.promtool.shop import ENDPOINT
+from rules.promtool.world import ROLLOUT, ROLLOUT_LABELS, World
 
 # How far beyond a limit, or short of it, a test goes.
 NEAR = 0.003
@@ -51,6 +53,14 @@ def requests_metric(policy: Policy) -> str:
     return "haproxy_backend_http_responses_total" if policy.signals.preset == "haproxy" else policy.signals.requests
 
 
+def durations_metric(policy: Policy) -> str:
+    """The series of the shop's response times."""
+    signals = policy.signals
+    if signals.preset == "haproxy":
+        return "haproxy_backend_response_time_average_seconds"
+    return signals.duration if signals.histograms == "native" else f"{signals.duration}_bucket"
+
+
 def failing(total: float, failed: float, window: float) -> Change:
     """Of *total* requests within *window* to the canary, *failed* end in an error."""
     return lambda world: world.requests(total, failed, window=window)
@@ -64,9 +74,7 @@ def slow(limit: float, total: float, fast: float, window: float, *, slower: bool
 
     def change(world: World) -> None:
         world.requests(total, 0, window=window)
-        if world.policy.signals.preset == "haproxy":
-            world.mean_response_time(limit if slower else limit * (1 - NEAR))
-            return
+        world.mean_response_time(limit if slower else limit * (1 - NEAR))
         quick = total * max(fast - 0.05, 0)
         counts = {limit / 4: quick, limit / 2: 0, limit: total * fast - quick, limit * 2: total * (1 - fast)}
         world.response_times(counts, window=window)
@@ -146,7 +154,12 @@ class _Critical:
         signals = self.policy.signals
         limit, minimum = signals.critical.response_time, signals.minimum_requests
         level, margin = sure_level(total, self._z()), 0.0005
-        last = {"slower than the last bucket": self._in(span, slower_than_last_bucket(limit, total, window))}
+        also, quiet = further_slowness(self.policy, limit, total, window)
+        also = {name: self._in(span, change) for name, change in also.items()}
+        quiet = {name: self._in(span, change) for name, change in quiet.items()}
+        also["just enough requests"] = self._in(span, slow(limit, minimum, 0.2, window))
+        if span == "long":
+            quiet["the rollout is too young for the long window"] = after(young, slow(limit, total, 0.2, window))
         return Recipe(
             scene=self._scene(span) + ", slow",
             alert=names.VERY_SLOW_RESPONSE,
@@ -157,14 +170,10 @@ class _Critical:
             beyond=self._in(span, slow(limit, total, level - margin, window)),
             limit=self._in(span, slow(limit, total, level + margin, window, slower=False)),
             few=self._in(span, slow(limit, minimum - 1, 0.2, window)),
-            also={
-                "just enough requests": self._in(span, slow(limit, minimum, 0.2, window)),
-                **(last if signals.preset == "application" else {}),
-            },
-            quiet={"the rollout is too young for the long window": after(young, slow(limit, total, 0.2, window))}
-            if span == "long"
-            else {},
+            also=also,
+            quiet=quiet,
             inputs=(requests_metric(self.policy),),
+            histogram=True,
         )
 
     def _connections(self) -> Recipe:
@@ -239,7 +248,18 @@ def _warning(policy: Policy) -> Iterator[Recipe]:
             also={"just enough requests": failing(minimum, minimum, window)},
             inputs=(requests_metric(policy),),
         )
+    if signals.preset == "haproxy":
+        yield haproxy.tries(policy, names.ELEVATED_ERROR_RATE, limit, {names.SCOPE: "tries"})
     yield slow_recipe(policy, names.SLOW_RESPONSE, signals.warning.response_time, "warnings, slow", {})
+
+
+def further_slowness(
+    policy: Policy, limit: float, total: float, window: float
+) -> tuple[dict[str, Change], dict[str, Change]]:
+    """What else makes a canary too slow, and what does not."""
+    if policy.signals.preset == "haproxy":
+        return haproxy.fading(limit, total, window)
+    return {"slower than the last bucket": slower_than_last_bucket(limit, total, window)}, {}
 
 
 def slow_recipe(policy: Policy, alert: str, limit: float, scene: str, match: Mapping[str, str]) -> Recipe:
@@ -247,7 +267,7 @@ def slow_recipe(policy: Policy, alert: str, limit: float, scene: str, match: Map
     signals = policy.signals
     minimum, window = signals.minimum_requests, signals.long_window
     total = 20.0 * minimum
-    last = {"slower than the last bucket": slower_than_last_bucket(limit, total, window)}
+    also, quiet = further_slowness(policy, limit, total, window)
     return Recipe(
         scene=scene,
         alert=alert,
@@ -256,9 +276,8 @@ def slow_recipe(policy: Policy, alert: str, limit: float, scene: str, match: Map
         beyond=slow(limit, total, 0.949, window),
         limit=slow(limit, total, 0.951, window, slower=False),
         few=slow(limit, minimum - 1, 0.2, window),
-        also={
-            "just enough requests": slow(limit, minimum, 0.2, window),
-            **(last if signals.preset == "application" else {}),
-        },
+        also={**also, "just enough requests": slow(limit, minimum, 0.2, window)},
+        quiet=quiet,
         inputs=(requests_metric(policy),),
+        histogram=True,
     )

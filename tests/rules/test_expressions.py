@@ -33,7 +33,7 @@ def test_what_is_read_through_records_is_found() -> None:
 
 def test_queries_in_templates_are_found() -> None:
     """Plain ones, and those in which a label's value will stand."""
-    text = '{{ with query `up{a="b"}` }}x{{ end }} {{ with printf `up{v="%s"}` $labels.v | query }}y{{ end }}'
+    text = '{{ with query `up{a="b"}` }}x{{ end }} {{ with printf `up{v=%q}` $labels.v | query }}y{{ end }}'
 
     assert template_queries(text) == ['up{a="b"}', 'up{v="x"}']
 

@@ -147,14 +147,64 @@ def test_a_tier_can_be_switched_off() -> None:
             critical=dataclasses.replace(signals.critical, enabled=False),
             warning=dataclasses.replace(signals.warning, enabled=False),
             info=dataclasses.replace(signals.info, enabled=False),
+            against_stable=dataclasses.replace(signals.against_stable, enabled=False),
         ),
     )
 
     left = {rule["alert"] for rule in _alerts(quiet)}
     reasons = {rule["labels"].get(names.REASON) for rule in _alerts(quiet, names.BLIND_ALERT)}
 
-    assert not left & {names.HIGH_ERROR_RATE, names.SLOW_RESPONSE, names.OUT_OF_RANGE}
-    assert not reasons & {"requests", "response_time", "memory", "database_connections"}
+    assert not left & {names.HIGH_ERROR_RATE, names.SLOW_RESPONSE, names.OUT_OF_RANGE, names.ERROR_RATE_DEGRADED}
+    assert not reasons & {"requests", "response_time", "memory", "database_connections", "stable", "machine"}
+
+
+def test_a_companion_acts_as_far_as_what_it_stands_in_for() -> None:
+    """Missing requests hold the share while an alert that acts needs them; while people are only told, so is this."""
+    strategy = golden.policy("strategy")
+    critical = dataclasses.replace(strategy.signals.critical, enabled=False)
+    telling = dataclasses.replace(strategy, signals=dataclasses.replace(strategy.signals, critical=critical))
+
+    def action(policy: Policy, reason: str) -> list[str]:
+        rules = _alerts(policy, names.BLIND_ALERT)
+        return [rule["labels"][names.ACTION] for rule in rules if rule["labels"].get(names.REASON) == reason]
+
+    for reason in ("requests", "response_time"):
+        assert action(strategy, reason) == ["hold"]
+        assert action(telling, reason) == ["none"]
+    for reason in ("stable", "machine"):
+        assert action(strategy, reason) == ["none"]
+
+
+def test_stable_is_compared_with_by_warnings_unless_the_policy_says_otherwise() -> None:
+    """Worse than stable, by version and by endpoint, warns people; an override lets it act for the running rollout."""
+    strategy = golden.policy("strategy")
+    compared = (names.ERROR_RATE_DEGRADED, names.RESPONSE_TIME_DEGRADED)
+    override = AlertOverride(action="rollback", severity="critical")
+    acting = dataclasses.replace(
+        strategy, signals=dataclasses.replace(strategy.signals, alerts=dict.fromkeys(compared, override))
+    )
+
+    for name in compared:
+        labels = [rule["labels"] for rule in _alerts(strategy, name)]
+        assert [(one[names.ACTION], one[names.SEVERITY]) for one in labels] == [("none", "warning")] * 2
+        assert [one.get(names.SCOPE) for one in labels] == [None, "endpoint"]
+        assert [rule["labels"][names.ACTION] for rule in _alerts(acting, name)] == ["rollback"] * 2
+        assert next(_alerts(_policy("haproxy"), name))["labels"].get(names.SCOPE) is None
+
+
+def test_haproxys_series_are_selected_by_backend() -> None:
+    """Every series of HAProxy that is read is of the backends that the policy names."""
+    policy = golden.policy("minimal")
+    signals = dataclasses.replace(
+        policy.signals, preset="haproxy", selector='job="edge"', canary_backend="new", stable_backend="old"
+    )
+
+    rules = _rules(dataclasses.replace(policy, signals=signals))
+    read = re.findall(r"(?<![:\w])haproxy_\w+(\{[^}]*\})?", "\n".join(rule["expr"] for rule in rules))
+
+    assert read
+    assert {matchers.split(",")[0] for matchers in read} == {'{job="edge"'}
+    assert {matchers.split(",")[1].rstrip("}") for matchers in read} == {'proxy=~"new|old"', 'proxy="new"'}
 
 
 def test_an_alert_can_be_changed_by_name() -> None:

@@ -24,14 +24,15 @@ def _policy(kind: str) -> Policy:
     if kind in golden.POLICIES:
         return golden.policy(kind)
     minimal = golden.policy("minimal")
-    return dataclasses.replace(minimal, signals=dataclasses.replace(minimal.signals, preset="haproxy"))
+    changes: dict[str, Any] = {"preset": "haproxy"} if kind == "haproxy" else {"histograms": "native"}
+    return dataclasses.replace(minimal, signals=dataclasses.replace(minimal.signals, **changes))
 
 
 def _alerts(policy: Policy) -> list[dict[str, Any]]:
     return [rule for group in rule_groups(policy)["alerts"]["groups"] for rule in group["rules"]]
 
 
-@pytest.mark.parametrize("kind", ["strategy", "custom", "haproxy"])
+@pytest.mark.parametrize("kind", ["strategy", "custom", "haproxy", "native"])
 def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
     """Every case of every test file holds, against the very rule files that Prometheus loads."""
     for name, text in prometheus_files(_policy(kind)).items():
@@ -39,7 +40,9 @@ def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     files = sorted(str(path) for path in (tmp_path / "tests").iterdir())
     if kind == "haproxy":  # the other files are about what the strategy's own policy has as well
-        files = [path for path in files if "haproxy_backend_total_time" in Path(path).read_text()]
+        files = [path for path in files if "haproxy_backend" in Path(path).read_text()]
+    if kind == "native":  # likewise: what reads requests stands beside what reads native histograms
+        files = [path for path in files if "http_requests_total" in Path(path).read_text()]
     assert files
 
     outcome = subprocess.run(

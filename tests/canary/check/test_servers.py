@@ -99,6 +99,19 @@ async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path
     assert "run `canary generate`" in found
 
 
+async def test_a_shop_behind_haproxy_needs_its_exporter(write_policy: Write, tmp_path: Path) -> None:
+    """With `preset: haproxy` the canary's backend is looked for, and the shop's own requests are not."""
+    policy = write_policy("signals: {preset: haproxy, canary_backend: new}\n")
+    exporter = 'haproxy_backend_http_responses_total{proxy="new",code="2xx"} 7\n'
+    async with serving(("/metrics", exporter)) as target, aiohttp.ClientSession() as http:
+        with Prometheus(configuration(tmp_path, {}, target)) as prometheus:
+            await eventually(lambda: bool(prometheus.query("haproxy_backend_http_responses_total")), "HAProxy's series")
+            findings = await check_prometheus(policy, Questions(http, prometheus.url), {})
+
+    assert "scrapes HAProxy's backend new" in [finding.what for finding in findings]
+    assert all("shop's requests" not in finding.what for finding in findings)
+
+
 async def test_a_prometheus_that_is_down_is_one_failure(write_policy: Write) -> None:
     """Its remedy names the policy's key."""
     policy = write_policy("")

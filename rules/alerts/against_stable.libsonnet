@@ -1,0 +1,76 @@
+// The canary against stable, at the same time and endpoint: much worse is worth knowing, however far from the limits.
+local n = import '../lib/names.libsonnet';
+local p = import '../lib/promql.libsonnet';
+
+function(config, series, build)
+  local limits = config.againstStable;
+  local s = config.signals;
+  local t = series.technical;
+
+  // What is surely worse: *lower* of the canary's value is beyond *upper* of stable's, by a factor and a difference.
+  local worse(endpoint, value, lower, upper, factor, difference, minimum) =
+    local canary(recorded) = series.read(recorded(s.longWindow, endpoint));
+    local stable(recorded) = series.read(t.stable(recorded(s.longWindow, endpoint)));
+    local conditions = [
+      canary(lower) + ' > ' + t.on(endpoint) + ' (' + factor + ' * ' + stable(upper) + ')',
+      canary(lower) + ' > ' + t.on(endpoint) + ' (' + stable(upper) + ' + ' + difference + ')',
+      canary(t.requests) + ' >= ' + minimum,
+      stable(t.requests) + ' >= ' + s.minimumRequests,
+    ];
+    p.lines([
+      p.block(std.join('\nand ' + t.on(endpoint) + '\n', [canary(value)] + ['(' + one + ')' for one in conditions])),
+      '* on (version) group_left (rollout, stable, canary)',
+      series.running,
+    ]);
+
+  local compared(endpoint) =
+    local labels = if endpoint then ['endpoint'] else [];
+    local at = if endpoint then ' at {{ $labels.endpoint }}' else '';
+    local value(recorded, side, filter) = build.shown(
+      'max(' + p.own(config, recorded(s.longWindow, endpoint), [label + '=%q' for label in ['version'] + labels]) + ')',
+      filter,
+      [side] + labels,
+    );
+    local requests(side) = value(t.requests, side, 'printf "%.0f"') + ' requests';
+    local warning(name, spec) = build.alert(name, spec {
+      hold_for: limits.holdFor,
+      severity: 'warning',
+      action: 'none',
+      labels: if endpoint then { [n.SCOPE]: 'endpoint' } else {},
+    });
+
+    warning(n.ERROR_RATE_DEGRADED, {
+      expr: worse(
+        endpoint,
+        t.error_ratio,
+        t.error_ratio_lower,
+        t.error_ratio_upper,
+        limits.errorRateFactor,
+        limits.errorRateDifference,
+        s.minimumRequests,
+      ),
+      summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of its requests' + at + ' with errors, many more than stable',
+      description: 'Within ' + s.longWindow + ', {{ $value | humanizePercentage }} of ' + requests('canary') + ' to {{ $labels.canary }}' + at
+                   + ' ended in a server error, of ' + requests('stable') + ' to stable {{ $labels.stable }} '
+                   + value(t.error_ratio, 'stable', 'humanizePercentage') + '. Proven: more than ' + limits.errorRateFactor
+                   + ' times as many, and at least ' + build.limit(limits.errorRateDifference) + ' more.',
+    })
+    + warning(n.RESPONSE_TIME_DEGRADED, {
+      expr: worse(
+        endpoint,
+        t.p95,
+        t.p95_lower,
+        t.p95,
+        limits.responseTimeFactor,
+        limits.responseTimeDifference,
+        if endpoint then config.confidence.endpointRequests else s.minimumRequests,
+      ),
+      summary: 'Canary {{ $labels.canary }} takes {{ $value | humanizeDuration }} to answer' + at + ', much longer than stable',
+      description: 'Within ' + s.longWindow + ', the ' + t.response_time_words + ' of {{ $labels.canary }}' + at
+                   + ' is {{ $value | humanizeDuration }}, over ' + requests('canary') + '; of stable {{ $labels.stable }} '
+                   + value(t.p95, 'stable', 'humanizeDuration') + ', over ' + requests('stable')
+                   + '. People are told from ' + limits.responseTimeFactor + ' times as long on, when that is at least '
+                   + build.limit(limits.responseTimeDifference, 'humanizeDuration') + ' longer.',
+    });
+
+  if !limits.enabled then [] else compared(false) + (if t.by_endpoint then compared(true) else [])

@@ -1,0 +1,55 @@
+// The application's own counters and histogram as the source of technical signals, by version and endpoint.
+local p = import 'promql.libsonnet';
+
+function(config) {
+  local s = config.signals,
+  local native = s.histograms == 'native',
+  local buckets = if native then s.duration else s.duration + '_bucket',
+  local status = { all: '', server: p.matches(s.statusLabel, '5..'), client: p.matches(s.statusLabel, '4..') },
+
+  local by(labels, endpoint) =
+    'sum by (' + std.join(', ', labels + [s.versionLabel] + (if endpoint then [s.endpointLabel] else [])) + ') ',
+  // The shop's names of labels become ours.
+  local renamed(expr, endpoint=false) =
+    local versions = p.renamed(expr, s.versionLabel, 'version');
+    if endpoint then p.renamed(versions, s.endpointLabel, 'endpoint') else versions,
+
+  by_endpoint:: true,
+  recorded:: [],
+  requests:: p.base(s.requests),
+
+  // Requests within the window that ended in a status of this kind: all, server (5xx) or client (4xx).
+  increase(window, kind, endpoint=false)::
+    renamed(by([], endpoint) + '(increase(' + p.select(s.requests, [s.selector, status[kind]]) + '[' + window + ']))', endpoint),
+
+  response_time_words:: '95th percentile of the response time',
+  // Recorded as such: the 95th percentile, and what it surely is not below; see technical.libsonnet.
+  response_time(window):: s.duration + ':p95_rate' + window,
+  response_time_lower(window, endpoint=false):: s.duration + (if endpoint then ':p90_rate' else ':p95_lower_rate') + window,
+
+  quantile(level, window, endpoint=false):: renamed(
+    'histogram_quantile(\n  ' + level + ',\n  ' + by(if native then [] else ['le'], endpoint)
+    + '(rate(' + p.select(buckets, [s.selector]) + '[' + window + ']))\n)',
+    endpoint,
+  ),
+  // Further percentiles, that people read and no alert does.
+  for_people(window):: {
+    [level + s.duration + ':' + percentile[0] + '_rate' + window]: $.quantile(percentile[1], window, level != 'version:')
+    for level in ['version:', 'version_endpoint:']
+    for percentile in [['p50', '0.5'], ['p99', '0.99']]
+  },
+
+  // The series themselves, to notice that they are not there.
+  raw_requests:: renamed('max by (' + s.versionLabel + ') (' + p.select(s.requests, [s.selector]) + ')'),
+  raw_durations:: renamed('count by (' + s.versionLabel + ') (' + p.select(buckets, [s.selector]) + ')'),
+
+  connections:: if s.connectionErrors == '' then null else {
+    local selected = p.select(s.connectionErrors, [s.selector]),
+    failures(window):: 'version:' + p.base(s.connectionErrors) + ':increase' + window,
+    increase(window):: renamed('sum by (' + s.versionLabel + ') (increase(' + selected + '[' + window + ']))'),
+    raw:: renamed('max by (' + s.versionLabel + ') (' + selected + ')'),
+  },
+
+  failed_tries:: null,
+  servers:: null,
+}

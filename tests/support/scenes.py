@@ -1,0 +1,204 @@
+"""Worlds of the promtool tests as a scrape target: a real Prometheus sees them unfold, one service per world."""
+
+import contextlib
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from canary import names
+from canary.policy import Policy
+from rules.generate import rule_groups
+from rules.promtool import files as promtool_files
+from rules.promtool.case import Case, Trial
+from tests.support import protobuf
+from tests.support.ports import free_port
+from tests.support.processes import eventually
+
+SCENE = "scene-0"
+"""The service that the worlds were made for; each gets a number of its own."""
+
+PATIENCE_SECONDS = 90.0
+
+_TIERS = ("critical", "warning", "info", "against_stable")
+
+Sample = tuple[str, dict[str, str], float]
+
+
+def hasty(policy: Policy) -> Policy:
+    """The same policy for one scene, with windows and waiting times of seconds."""
+    tiers = {name: dataclasses.replace(getattr(policy.signals, name), hold_for=2) for name in _TIERS}
+    signals = dataclasses.replace(
+        policy.signals,
+        window=6,
+        long_window=12,
+        scrape_interval=1,
+        evaluation_interval=1,
+        selector=f'scene="{SCENE}"',
+        node_selector=f'scene="{SCENE}"',
+        **tiers,
+    )
+    return dataclasses.replace(policy, service=SCENE, signals=signals)
+
+
+def limited(policy: Policy, share: float) -> Policy:
+    """The same with limits that are reached well before (or after) the series reach those of the policy itself.
+
+    Real scrapes come a few milliseconds early or late, so that no rate is exact.
+
+    Args:
+        share: Of each limit; below 1 alerts fire earlier.
+    """
+    signals = policy.signals
+    tiers = {name: _scaled(getattr(signals, name), share) for name in _TIERS}
+    minimum = round(signals.minimum_requests * min(1, share))
+    return dataclasses.replace(policy, signals=dataclasses.replace(signals, minimum_requests=minimum, **tiers))
+
+
+def _scaled(tier: Any, share: float) -> Any:
+    """A tier with this share of each limit, of use as far as it is above the half that healthy machines use."""
+    changes: dict[str, float] = {}
+    for field in dataclasses.fields(tier):
+        value = getattr(tier, field.name)
+        match field.name:
+            case "enabled" | "hold_for":
+                continue
+            case "database_connection_failures":
+                changes[field.name] = round(value * share)
+            case "memory" | "cpu" | "disk":
+                changes[field.name] = 0.5 + (value - 0.5) * share
+            case "error_rate_factor" | "response_time_factor":
+                changes[field.name] = max(1, value * share)
+            case _:
+                changes[field.name] = value * share
+    return dataclasses.replace(tier, **changes)
+
+
+def unfolding(monkeypatch: pytest.MonkeyPatch, policy: Policy, limits: Policy) -> list[Trial]:
+    """The worlds of a policy's promtool tests, with all their series, long enough to be seen.
+
+    Args:
+        limits: The policy whose rules are tested in them.
+    """
+    monkeypatch.setattr(promtool_files, "_read_by", lambda *_: None)
+    monkeypatch.setattr(promtool_files, "_MARGIN", 200)
+    rules = [rule for group in rule_groups(limits)["alerts"]["groups"] for rule in group["rules"]]
+    return list(promtool_files.tests(policy, rules))
+
+
+@contextlib.asynccontextmanager
+async def served(*routes: web.RouteDef) -> AsyncIterator[str]:
+    """The address of a server with these routes."""
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield f"127.0.0.1:{port}"
+    await runner.cleanup()
+
+
+class SceneTarget:
+    """Serves the series of all worlds as one target; time runs as fast as it does.
+
+    Args:
+        trials: The worlds.
+        native: The name of a histogram that is served as a native one; everything is then written as protobuf.
+    """
+
+    def __init__(self, trials: Sequence[Trial], native: str = "") -> None:
+        self._trials = trials
+        self._native = native
+        self._started = time.time()
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """All samples of this moment."""
+        samples = [sample for number, trial in enumerate(self._trials) for sample in self._samples(number, trial)]
+        if self._native:
+            return self._protobuf(samples)
+        lines = [f"{name}{{{_text(labels)}}} {value!r}\n" for name, labels, value in samples]
+        return web.Response(text="".join(lines))
+
+    def _samples(self, number: int, trial: Trial) -> Iterator[Sample]:
+        world = trial.world
+        index = min(int((time.time() - self._started) / world.step), world.count - 1)
+        for (metric, labels), values in world.series.items():
+            value = values[index]
+            if not isinstance(value, float | int):
+                continue
+            if metric.endswith("_timestamp_seconds"):
+                value += self._started + (60 if metric == names.ROLLOUT_EVENT_TIMESTAMP_SECONDS else 0)
+            yield metric, {key: f"scene-{number}" if text == SCENE else text for key, text in labels}, value
+
+    def _protobuf(self, samples: Sequence[Sample]) -> web.Response:
+        below: dict[tuple[tuple[str, str], ...], dict[float, float]] = defaultdict(dict)
+        plain = []
+        for name, labels, value in samples:
+            if name == f"{self._native}_bucket":
+                key = tuple((label, text) for label, text in labels.items() if label != "le")
+                below[key][float(labels["le"])] = value
+            else:
+                plain.append((name, labels, value))
+        histograms = [protobuf.NativeHistogram(dict(key), _observations(counts)) for key, counts in below.items()]
+        body = protobuf.exposition(plain, {self._native: histograms} if histograms else {})
+        return web.Response(body=body, headers={"Content-Type": protobuf.CONTENT_TYPE})
+
+
+def _observations(below: dict[float, float]) -> dict[float, int]:
+    """Cumulative counts by upper bound as observations that are as large as their bound.
+
+    What is above the last bound is twice as large as it.
+    """
+    found: dict[float, int] = {}
+    before, last = 0, 0.0
+    for bound, count in sorted(below.items()):
+        value = 2 * last if bound == float("inf") else bound
+        if value and round(count) > before:
+            found[value] = round(count) - before
+        before, last = max(before, round(count)), bound
+    return found
+
+
+def _text(labels: dict[str, str]) -> str:
+    return ",".join(f'{key}="{text}"' for key, text in labels.items())
+
+
+def is_about(labels: dict[str, str], number: int, case: Case) -> bool:
+    """Whether an alert with these labels is the one that a case of a world is about."""
+    rule = {**case.rule["labels"], names.SERVICE: f"scene-{number}"}
+    same = labels["alertname"] == case.rule["alert"] and labels.get(names.SCOPE) == rule.get(names.SCOPE)
+    return same and rule.items() <= labels.items()
+
+
+async def firing(session: aiohttp.ClientSession, url: str) -> list[dict[str, str]]:
+    """The labels of every alert that fires in a Prometheus."""
+    async with session.get(f"{url}/api/v1/query", params={"query": 'ALERTS{alertstate="firing"}'}) as response:
+        return [one["metric"] for one in (await response.json())["data"]["result"]]
+
+
+async def eventually_firing(url: str, wanted: Sequence[tuple[int, Case]]) -> None:
+    """Wait until every wanted alert has fired, each at any time."""
+    missing = dict.fromkeys(range(len(wanted)))
+    async with aiohttp.ClientSession() as session:
+
+        async def nothing_is_missing() -> bool:
+            found = await firing(session, url)
+            for position in list(missing):
+                number, case = wanted[position]
+                if any(is_about(labels, number, case) for labels in found):
+                    del missing[position]
+            return not missing
+
+        try:
+            await eventually(nothing_is_missing, "all fire", PATIENCE_SECONDS)
+        except AssertionError:
+            found = [
+                f"{wanted[position][1].rule['alert']} {wanted[position][1].rule['labels']}" for position in missing
+            ]
+            raise AssertionError(f"never fired: {found}") from None
