@@ -27,8 +27,8 @@ local kpi = import 'lib/kpi.libsonnet';
     },
 
     // z of Wilson's interval: alpha (1 %) split over the windows of a rollout. Also z^2/2, z^2/4 and z^2.
-    // And how many requests an endpoint needs for its 90th percentile to be surely below its 95th.
-    confidence: { z: '3.675', half: '6.752', quarter: '3.376', square: '13.504', endpointRequests: '257' },
+    // And how many requests a 95th percentile must rest on to be compared with.
+    confidence: { z: '3.675', half: '6.752', quarter: '3.376', square: '13.504', quantileRequests: '257' },
 
     // Where the shop's own series are.
     signals: {

@@ -115,12 +115,14 @@ def _confidence(policy: Policy) -> dict[str, str]:
         "half": f"{z * z / 2:.3f}",
         "quarter": f"{z * z / 4:.3f}",
         "square": f"{z * z:.3f}",
-        "endpointRequests": str(endpoint_requests(policy, z)),
+        "quantileRequests": str(quantile_requests(policy, z)),
     }
 
 
-def endpoint_requests(policy: Policy, z: float) -> int:
+def quantile_requests(policy: Policy, z: float) -> int:
     """From how many requests on the 90th percentile of a sample is surely below the 95th of what it is drawn from.
+
+    From then on a 95th percentile is known well enough to compare with it.
 
     The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n).
     """

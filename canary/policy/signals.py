@@ -50,7 +50,7 @@ class Info:
 class AgainstStable:
     """How much worse than stable, at the same time and endpoint, the canary is before people are warned.
 
-    Only what is proven counts. Both sides need `minimum_requests`.
+    Only what is also proven to be worse counts.
     """
 
     enabled: bool = True

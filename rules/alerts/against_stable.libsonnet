@@ -7,15 +7,17 @@ function(config, series, build)
   local s = config.signals;
   local t = series.technical;
 
-  // What is surely worse: *lower* of the canary's value is beyond *upper* of stable's, by a factor and a difference.
+  // Much worse: the canary's value by a factor and by a difference; and surely worse: *lower* of it above *upper* of
+  // stable's. *minimum* requests of either side.
   local worse(endpoint, value, lower, upper, factor, difference, minimum) =
     local canary(recorded) = series.read(recorded(s.longWindow, endpoint));
     local stable(recorded) = series.read(t.stable(recorded(s.longWindow, endpoint)));
     local conditions = [
-      canary(lower) + ' > ' + t.on(endpoint) + ' (' + factor + ' * ' + stable(upper) + ')',
-      canary(lower) + ' > ' + t.on(endpoint) + ' (' + stable(upper) + ' + ' + difference + ')',
-      canary(t.requests) + ' >= ' + minimum,
-      stable(t.requests) + ' >= ' + s.minimumRequests,
+      canary(value) + ' > ' + t.on(endpoint) + ' (' + factor + ' * ' + stable(value) + ')',
+      canary(value) + ' > ' + t.on(endpoint) + ' (' + stable(value) + ' + ' + difference + ')',
+      canary(lower) + ' > ' + t.on(endpoint) + ' ' + stable(upper),
+      canary(t.requests) + ' >= ' + minimum.canary,
+      stable(t.requests) + ' >= ' + minimum.stable,
     ];
     p.lines([
       p.block(std.join('\nand ' + t.on(endpoint) + '\n', [canary(value)] + ['(' + one + ')' for one in conditions])),
@@ -47,13 +49,14 @@ function(config, series, build)
         t.error_ratio_upper,
         limits.errorRateFactor,
         limits.errorRateDifference,
-        s.minimumRequests,
+        { canary: s.minimumRequests, stable: s.minimumRequests },
       ),
       summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of its requests' + at + ' with errors, many more than stable',
       description: 'Within ' + s.longWindow + ', {{ $value | humanizePercentage }} of ' + requests('canary') + ' to {{ $labels.canary }}' + at
                    + ' ended in a server error, of ' + requests('stable') + ' to stable {{ $labels.stable }} '
-                   + value(t.error_ratio, 'stable', 'humanizePercentage') + '. Proven: more than ' + limits.errorRateFactor
-                   + ' times as many, and at least ' + build.limit(limits.errorRateDifference) + ' more.',
+                   + value(t.error_ratio, 'stable', 'humanizePercentage') + '. It is proven to be more; people are told from '
+                   + limits.errorRateFactor + ' times as many on, when that is at least '
+                   + build.limit(limits.errorRateDifference) + ' more.',
     })
     + warning(n.RESPONSE_TIME_DEGRADED, {
       expr: worse(
@@ -63,7 +66,11 @@ function(config, series, build)
         t.p95,
         limits.responseTimeFactor,
         limits.responseTimeDifference,
-        if endpoint then config.confidence.endpointRequests else s.minimumRequests,
+        {
+          // Only the quantiles of a whole version are made for its number of requests.
+          canary: if endpoint || !t.by_endpoint then config.confidence.quantileRequests else s.minimumRequests,
+          stable: config.confidence.quantileRequests,
+        },
       ),
       summary: 'Canary {{ $labels.canary }} takes {{ $value | humanizeDuration }} to answer' + at + ', much longer than stable',
       description: 'Within ' + s.longWindow + ', the ' + t.response_time_words + ' of {{ $labels.canary }}' + at

@@ -81,7 +81,7 @@ function(config, read) {
   local times(window, endpoint=false) =
     if haproxy then [[$.p95(window), source.mean(window)]] else [
       [$.p95(window, endpoint), source.quantile('0.95', window, endpoint)],
-      // A quantile has one level for all endpoints, so it is the one that suits `endpointRequests`.
+      // A quantile has one level for all endpoints, so it is the one that suits `quantileRequests`.
       [$.p95_lower(window, endpoint), source.quantile(if endpoint then '0.9' else lower_level(window), window, endpoint)],
     ],
   // What only comparisons with stable ask for.
@@ -89,7 +89,7 @@ function(config, read) {
     [$.error_ratio_upper(long, endpoint), wilson('+', $.errors(long, endpoint), $.requests(long, endpoint))],
   ] + [
     [$.stable(name(long, endpoint)), $.of_stable(read(name(long, endpoint)))]
-    for name in [$.requests, $.error_ratio_upper, $.p95]
+    for name in [$.requests, $.error_ratio, $.error_ratio_upper, $.p95]
   ],
   local by_version = std.flattenArrays([counts(window) + times(window) for window in std.set([s.window, long])]) + compared(),
   local by_endpoint = if source.by_endpoint then counts(long, true) + times(long, true) + compared(true) else [],

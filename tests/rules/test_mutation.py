@@ -42,7 +42,7 @@ _HARMLESS = (
 
 # A bound worked out from square roots, a quantile that is interpolated, or a difference of shares or of counts that
 # rates extrapolate, never equals its limit: `>` and `>=` are the same.
-_NEVER_EQUAL = re.compile(r"(ratio_lower_increase|p95_lower_rate|p90_rate|:mean)\w+\{[^}]*\} >|abs\([^>]*\) >|> 0\) >=")
+_NEVER_EQUAL = re.compile(r"(ratio_lower_increase|:mean)\w+\{[^}]*\} >|\{[^}]*\} >(?= on)|abs\([^>]*\) >|> 0\) >=")
 
 # Not compared with anything: an alert only carries its value to people.
 _TOLD = {"version:http_request_duration_seconds:p95_rate1m"}
