@@ -41,37 +41,7 @@ def mixin_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "dashboards": dict(names.DASHBOARD_UIDS),
         "confidence": _confidence(policy),
         "signals": _signals(policy),
-        "critical": {
-            "enabled": signals.critical.enabled,
-            "errorRate": number(signals.critical.error_rate),
-            "responseTime": number(signals.critical.response_time),
-            "memory": number(signals.critical.memory),
-            "databaseConnectionFailures": number(signals.critical.database_connection_failures),
-            "holdFor": format_duration(signals.critical.hold_for),
-        },
-        "warning": {
-            "enabled": signals.warning.enabled,
-            "errorRate": number(signals.warning.error_rate),
-            "responseTime": number(signals.warning.response_time),
-            "holdFor": format_duration(signals.warning.hold_for),
-        },
-        "info": {
-            "enabled": signals.info.enabled,
-            "errorRate": number(signals.info.error_rate),
-            "responseTime": number(signals.info.response_time),
-            "cpu": number(signals.info.cpu),
-            "memory": number(signals.info.memory),
-            "disk": number(signals.info.disk),
-            "holdFor": format_duration(signals.info.hold_for),
-        },
-        "againstStable": {
-            "enabled": signals.against_stable.enabled,
-            "errorRateFactor": number(signals.against_stable.error_rate_factor),
-            "errorRateDifference": number(signals.against_stable.error_rate_difference),
-            "responseTimeFactor": number(signals.against_stable.response_time_factor),
-            "responseTimeDifference": number(signals.against_stable.response_time_difference),
-            "holdFor": format_duration(signals.against_stable.hold_for),
-        },
+        **_tiers(signals),
         "kpis": [_kpi(name, kpi) for name, kpi in policy.kpis.items()],
         "phases": [_phase(index, phase) for index, phase in enumerate(policy.phases)],
         "rollback": {
@@ -150,6 +120,43 @@ def _signals(policy: Policy) -> dict[str, str]:
         "longWindow": format_duration(signals.long_window),
         "longWindowSeconds": number(signals.long_window),
         "minimumRequests": number(signals.minimum_requests),
+    }
+
+
+def _tiers(signals: Signals) -> dict[str, dict[str, Any]]:
+    """The limits of the three tiers, and those against stable."""
+    return {
+        "critical": {
+            "enabled": signals.critical.enabled,
+            "errorRate": number(signals.critical.error_rate),
+            "responseTime": number(signals.critical.response_time),
+            "memory": number(signals.critical.memory),
+            "databaseConnectionFailures": number(signals.critical.database_connection_failures),
+            "holdFor": format_duration(signals.critical.hold_for),
+        },
+        "warning": {
+            "enabled": signals.warning.enabled,
+            "errorRate": number(signals.warning.error_rate),
+            "responseTime": number(signals.warning.response_time),
+            "holdFor": format_duration(signals.warning.hold_for),
+        },
+        "info": {
+            "enabled": signals.info.enabled,
+            "errorRate": number(signals.info.error_rate),
+            "responseTime": number(signals.info.response_time),
+            "cpu": number(signals.info.cpu),
+            "memory": number(signals.info.memory),
+            "disk": number(signals.info.disk),
+            "holdFor": format_duration(signals.info.hold_for),
+        },
+        "againstStable": {
+            "enabled": signals.against_stable.enabled,
+            "errorRateFactor": number(signals.against_stable.error_rate_factor),
+            "errorRateDifference": number(signals.against_stable.error_rate_difference),
+            "responseTimeFactor": number(signals.against_stable.response_time_factor),
+            "responseTimeDifference": number(signals.against_stable.response_time_difference),
+            "holdFor": format_duration(signals.against_stable.hold_for),
+        },
     }
 
 

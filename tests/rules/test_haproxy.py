@@ -151,6 +151,17 @@ async def test_the_exporter_publishes_every_series_that_rules_read(tmp_path: Pat
             assert re.search(rf'^{metric}\{{proxy="{backend}"', text, re.MULTILINE), metric
 
 
+def _prometheus(folder: Path, guard: str, exporter: str) -> Prometheus:
+    """One that scrapes both every second and evaluates the folder's rules."""
+    return Prometheus(
+        "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+        f"rule_files: ['{folder}/rules.yml']\n"
+        "scrape_configs:\n"
+        f"  - {{job_name: guard, honor_labels: true, static_configs: [{{targets: ['{guard}']}}]}}\n"
+        f"  - {{job_name: haproxy, static_configs: [{{targets: ['{exporter}']}}]}}\n"
+    )
+
+
 @pytest.mark.timeout(300)
 async def test_a_shop_without_instrumentation_is_covered(tmp_path: Path) -> None:
     """Errors, slowness, failed and repeated tries are seen; what is mended is forgotten, what is gone is missed."""
@@ -165,14 +176,7 @@ async def test_a_shop_without_instrumentation_is_covered(tmp_path: Path) -> None
         stable = await stack.enter_async_context(served(web.get("/{path:.*}", _stable)))
         new = await canary_runs.enter_async_context(served(web.get("/{path:.*}", canary.answer)))
         haproxy, exporter = await stack.enter_async_context(_shop(tmp_path / "haproxy", new, stable))
-        configuration = (
-            "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
-            f"rule_files: ['{tmp_path}/rules.yml']\n"
-            "scrape_configs:\n"
-            f"  - {{job_name: guard, honor_labels: true, static_configs: [{{targets: ['{guard}']}}]}}\n"
-            f"  - {{job_name: haproxy, static_configs: [{{targets: ['{exporter}']}}]}}\n"
-        )
-        prometheus = await asyncio.to_thread(Prometheus(configuration).__enter__)
+        prometheus = await asyncio.to_thread(_prometheus(tmp_path, guard, exporter).__enter__)
         stack.callback(prometheus.__exit__, None, None, None)
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
