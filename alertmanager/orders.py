@@ -134,6 +134,7 @@ class Orders:
                 canary=order.canary,
                 at=at,
                 actor=order.actor,
+                reason=order.reason,
             )
 
         wish(self._guard.rollout)

@@ -13,9 +13,17 @@ from canary.times import to_text
 
 
 def start(
-    current: Rollout | None, policy: Policy, *, rollout: str, stable: str, canary: str, at: datetime, actor: str
+    current: Rollout | None,
+    policy: Policy,
+    *,
+    rollout: str,
+    stable: str,
+    canary: str,
+    at: datetime,
+    actor: str,
+    reason: str = "",
 ) -> Entry:
-    """The entry that begins a rollout.
+    """The entry that begins a rollout; its reason begins with both versions.
 
     Raises:
         RefusedError: another rollout is not over, or both versions are the same.
@@ -33,7 +41,8 @@ def start(
         "traffic": [phase.traffic for phase in policy.phases],
         "durations_seconds": [phase.duration for phase in policy.phases],
     }
-    return Entry(rollout, Kind.STARTED, at, actor, f"{canary} against {stable}", data)
+    why = f": {reason}" if reason else ""
+    return Entry(rollout, Kind.STARTED, at, actor, f"{canary} against {stable}{why}", data)
 
 
 def advance(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 from sqlalchemy.engine import URL
 
-from canary.cli.options import config_file
+from canary.cli.console import print_json
+from canary.cli.options import config_file, output_format
 from canary.clock import SystemClock
 from canary.database import order_url
 from canary.errors import DatabaseUnavailableError, GenerateError
@@ -37,6 +38,7 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
 
 @click.command()
 @config_file
+@output_format
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option(
     "--since",
@@ -53,7 +55,9 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     show_default=True,
     help="Time between samples, at most 5m.",
 )
-def command(config_file: str, output: Path, since: float | None, until: datetime | None, step: float) -> None:
+def command(
+    config_file: str, output_format: str, output: Path, since: float | None, until: datetime | None, step: float
+) -> None:
     """Write what the exporter would have published in the past, as OpenMetrics text for `promtool tsdb`.
 
     The order database is only read.
@@ -67,6 +71,9 @@ def command(config_file: str, output: Path, since: float | None, until: datetime
     end = (until or SystemClock().now()).astimezone(UTC).timestamp()
     begin = end - (policy.database.since if since is None else since)
     series, samples = asyncio.run(_write(policy, url, output, begin, end, step))
+    if output_format == "json":
+        print_json({"output": str(output), "series": series, "samples": samples})
+        return
     click.echo(f"{samples} samples of {series} series written to {output}; now run:")
     click.echo(f"promtool tsdb create-blocks-from openmetrics {output} PROMETHEUS_DATA_FOLDER")
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from canary.cli.options import config_file
+from canary.cli.options import config_file, format_option
 from canary.database import order_url
 from canary.errors import DatabaseUnavailableError
 from canary.policy import load_policy
@@ -22,25 +22,18 @@ _STYLES = {"pass": "green", "fail": "bold red", "hold": "yellow", "blind": "mage
 
 @click.command()
 @config_file
+@format_option("table")
 @click.option(
     "--rollouts",
     required=True,
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="CSV file, one row per phase: rollout,stable,canary,traffic,started_at,ended_at.",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table, or one JSON object a line.",
-)
-def command(config_file: str, rollouts: Path, output_format: str) -> None:
+def command(config_file: str, output_format: str, rollouts: Path) -> None:
     """Replay past rollouts from the order database and say what would have been decided, and when.
 
     A rollout that would have been rolled back is shown as it stood at that moment, any other as it stood at its end.
-    Nothing is written and no traffic is moved.
+    JSON has one object a line, a rollout each. Nothing is written and no traffic is moved.
     """
     from exporter.backtest import backtest, read_rollouts  # rooms are imported when they are needed
 
@@ -54,7 +47,7 @@ def command(config_file: str, rollouts: Path, output_format: str) -> None:
         if output_format == "json":
             click.echo(json.dumps(replay.as_json()))
         replays.append(replay)
-    if output_format == "table":
+    if output_format != "json":
         _console().print(_table(replays), _totals(replays), sep="\n")
 
 

@@ -1,7 +1,6 @@
 """`canary check`: the policy, and everything it names."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from canary.check.finding import Finding, Status
 from canary.check.run import OFFLINE, PARTS, check_all
+from canary.cli.console import print_json
 from canary.cli.options import config_file, output_format
 from canary.clock import SystemClock
 from canary.errors import GenerateError
@@ -39,7 +39,7 @@ def command(config_file: str, output_format: str, offline: bool, only: tuple[str
     findings = asyncio.run(_findings(Path(config_file), parts, rule_tests, quiet=output_format == "json"))
     failures = sum(finding.status is Status.FAILED for finding in findings)
     if output_format == "json":
-        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+        print_json([finding.as_json() for finding in findings])
     else:
         warnings = sum(finding.status is Status.WARNING for finding in findings)
         click.echo(f"{len(findings)} findings: {failures} failed, {warnings} warnings")

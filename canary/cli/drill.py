@@ -1,7 +1,6 @@
 """`canary drill`: an alert takes a rollback's way, and every link's time is told. Moves no traffic."""
 
 import asyncio
-import json
 import secrets
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from canary import names
+from canary.cli.console import print_json
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.clock import Clock, SystemClock
@@ -44,7 +44,7 @@ def command(config_file: str, output_format: str, through_prometheus: bool, time
     with console.status("waiting for the alert to arrive"):
         report = asyncio.run(_drill(policy, through_prometheus, timeout_seconds, SystemClock()))
     if output_format == "json":
-        click.echo(json.dumps(report.as_json(), indent=2))
+        print_json(report.as_json())
     else:
         _show(console, report)
     sys.exit(0 if report.passed else 1)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from canary import experiments
+from canary.cli.console import print_json
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.clock import SystemClock
@@ -20,6 +21,9 @@ from canary.policy import Policy, load_policy
 
 if TYPE_CHECKING:
     from exporter.experimentreport import ExperimentReport
+
+
+_reason = click.option("--reason", required=True, help="Why; people will read it in the journal.")
 
 
 @click.group("experiment")
@@ -34,7 +38,7 @@ def status(config_file: str, output_format: str) -> None:
     """Say which experiments run."""
     found = asyncio.run(_status(load_policy(config_file)))
     if output_format == "json":
-        click.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     table = Table("experiment", "state", "since (UTC)", "weights", "why", box=None, pad_edge=False)
     for one in found:
@@ -46,13 +50,17 @@ def status(config_file: str, output_format: str) -> None:
 
 @command.command()
 @config_file
-@click.option("--format", "output_format", type=click.Choice(["html", "json"]), default="html", show_default=True)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["html", "json"]),
+    default="html",
+    show_default=True,
+    help="What to write: a page, or one JSON object a line.",
+)
 @click.option("--output", default="-", show_default=True, help="File to write; `-` prints.")
 def report(config_file: str, output_format: str, output: str) -> None:
-    """Write what each treatment does to each KPI, with its confidence band over time.
-
-    JSON has one object a line, an experiment each.
-    """
+    """Write what each treatment does to each KPI, with its confidence band over time."""
     from exporter.experimentreport import as_html, as_json  # rooms are imported when they are needed
 
     policy = load_policy(config_file)
@@ -70,22 +78,30 @@ def report(config_file: str, output_format: str, output: str) -> None:
 
 @command.command()
 @config_file
+@output_format
 @click.argument("name")
-@click.option("--reason", required=True, help="Why; people will read it in the journal.")
-def stop(config_file: str, name: str, reason: str) -> None:
+@_reason
+def stop(config_file: str, output_format: str, name: str, reason: str) -> None:
     """Give everybody the control."""
-    asyncio.run(_order(load_policy(config_file), name, "stop", reason))
-    click.echo(f"experiment {name}: stopped; everybody gets the control")
+    found = asyncio.run(_order(load_policy(config_file), name, "stop", reason))
+    if output_format == "json":
+        print_json(found)
+    else:
+        click.echo(f"experiment {name}: stopped; everybody gets the control")
 
 
 @command.command()
 @config_file
+@output_format
 @click.argument("name")
-@click.option("--reason", required=True, help="Why; people will read it in the journal.")
-def start(config_file: str, name: str, reason: str) -> None:
+@_reason
+def start(config_file: str, output_format: str, name: str, reason: str) -> None:
     """Begin a stopped experiment anew, with fresh evidence."""
-    asyncio.run(_order(load_policy(config_file), name, "start", reason))
-    click.echo(f"experiment {name}: begun anew")
+    found = asyncio.run(_order(load_policy(config_file), name, "start", reason))
+    if output_format == "json":
+        print_json(found)
+    else:
+        click.echo(f"experiment {name}: begun anew")
 
 
 async def _status(policy: Policy) -> list[dict[str, Any]]:
@@ -95,9 +111,10 @@ async def _status(policy: Policy) -> list[dict[str, Any]]:
     return found
 
 
-async def _order(policy: Policy, name: str, verb: str, reason: str) -> None:
+async def _order(policy: Policy, name: str, verb: str, reason: str) -> dict[str, Any]:
+    """Where the experiment stands after the order."""
     async with Client.of(policy) as client:
-        await client.order(f"experiments/{name}/{verb}", reason=reason)
+        return await client.order(f"experiments/{name}/{verb}", reason=reason)
 
 
 async def _reports(policy: Policy) -> "list[ExperimentReport]":

@@ -5,19 +5,22 @@ from pathlib import Path
 
 import click
 
-from canary.cli.options import config_file
+from canary.cli.console import print_json
+from canary.cli.options import config_file, format_option
 from canary.errors import GenerateError
 from canary.policy import Policy, load_policy
 from canary.routers import routers_of
 
+_TARGETS = ("files", "kubernetes", "mimir", "thanos")
+
 
 @click.command()
 @config_file
+@format_option(*_TARGETS)
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write into.")
 @click.option(
-    "--format",
-    "target",
-    type=click.Choice(["files", "kubernetes", "mimir", "thanos"]),
+    "--target",
+    type=click.Choice(_TARGETS),
     default="files",
     show_default=True,
     help="Where the rules live: beside a Prometheus, with the operator, in Mimir or Cortex, in Thanos Ruler.",
@@ -33,16 +36,24 @@ from canary.routers import routers_of
     "labels",
     multiple=True,
     metavar="NAME=VALUE",
-    help="With --format kubernetes: a label that your operator selects PrometheusRules by; repeatable.",
+    help="With --target kubernetes: a label that your operator selects PrometheusRules by; repeatable.",
 )
 def command(
-    config_file: str, output: Path, target: str, merge: Path | None, inline: bool, labels: tuple[str, ...]
+    config_file: str,
+    output_format: str,
+    output: Path,
+    target: str,
+    merge: Path | None,
+    inline: bool,
+    labels: tuple[str, ...],
 ) -> None:
     """Write Prometheus rules, Alertmanager configuration, dashboards and router snippets.
 
     Files that are there already are replaced; files that are no longer generated stay.
     """
     policy = load_policy(config_file)
+    if output_format in _TARGETS:  # the earlier name of --target
+        target = output_format
     match target:
         case "kubernetes":
             files = kubernetes_files(policy, _pairs(labels))
@@ -51,7 +62,10 @@ def command(
         case _:
             files = generated_files(policy, merge=merge, inline=inline)
     write_files(files, output)
-    click.echo(f"{len(files)} files written to {output}")
+    if output_format == "json":
+        print_json({"output": str(output), "files": sorted(files)})
+    else:
+        click.echo(f"{len(files)} files written to {output}")
 
 
 def _pairs(labels: tuple[str, ...]) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """`canary history`: what was decided, when, by whom and why."""
 
 import asyncio
-import json
 from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from canary.cli.console import table_console
+from canary.cli.console import print_json, table_console
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.policy.load import load_policy
@@ -27,7 +26,7 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
     if not everything:
         entries = [entry for entry in entries if entry["kind"] not in _BOOKKEEPING]
     if output_format == "json":
-        click.echo(json.dumps(entries, indent=2))
+        print_json(entries)
         return
     table = Table("time (UTC)", "rollout", "what", "by", "why", box=None, header_style="bold", pad_edge=False)
     for entry in entries:

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from canary.cli.console import table_console
+from canary.cli.console import print_json, table_console
+from canary.cli.options import output_format
 from canary.database import order_connection, order_engine, order_url
 from canary.errors import CanaryError
 from canary.policy import Policy
@@ -25,16 +27,29 @@ _VALUES = 50
 
 
 @click.command()
+@output_format
 @click.option("--database", "url", help="SQLAlchemy URL of the order database, such as sqlite:///shop.db. Only read.")
 @click.option(
     "--password-file", type=click.Path(dir_okay=False), help="File with its password, as seen from the policy."
 )
 @click.option("--service", help="The shop's name.")
 @click.option("--router", type=click.Choice(["haproxy", "nginx", "command", "none"]), help="What divides the traffic.")
-@click.option("--output", default="canary.yaml", show_default=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--output",
+    default="canary.yaml",
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write.",
+)
 @click.option("--force", is_flag=True, help="Replace a policy that is there.")
 def command(
-    url: str | None, password_file: str | None, service: str | None, router: str | None, output: Path, force: bool
+    output_format: str,
+    url: str | None,
+    password_file: str | None,
+    service: str | None,
+    router: str | None,
+    output: Path,
+    force: bool,
 ) -> None:
     """Propose a policy for an order database: shows the mapping with rows counted per version, writes the file.
 
@@ -45,12 +60,12 @@ def command(
     asking = sys.stdin.isatty()
     url = url or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
     service = service or _ask(asking, "--service", "Name of the shop", "shop")
-    router = router or (click.prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
+    router = router or (_prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
     if ":" in url.partition("://")[2].rpartition("@")[0]:
         raise CanaryError("--database: holds a password, which must not stand in a policy; give --password-file")
-    console = table_console()
     proposed, counts = asyncio.run(_look(url, password_file, output.absolute().parent))
-    _show(console, proposed, counts)
+    if output_format == "text":
+        _show(table_console(), proposed, counts)
     kpis = judgeable(proposed)
     if not kpis:
         raise CanaryError(
@@ -58,13 +73,20 @@ def command(
             "docs/your-database.md shows how"
         )
     output.write_text(starter(Start(service, url, proposed, kpis, router, password_file)), encoding="utf-8")
-    console.print(f"Wrote {output} with the KPIs {', '.join(kpis)}. Next: canary check --config.file {output}")
+    if output_format == "json":
+        print_json({"output": str(output), "kpis": list(kpis), "events": _events(proposed, counts)})
+    else:
+        click.echo(f"Wrote {output} with the KPIs {', '.join(kpis)}. Next: canary check --config.file {output}")
 
 
 def _ask(asking: bool, option: str, question: str, default: str) -> str:
     if not asking:
         raise click.UsageError(f"{option} is needed when there is no terminal to ask at")
-    return str(click.prompt(question, default))
+    return _prompt(question, default)
+
+
+def _prompt(question: str, default: str) -> str:
+    return str(click.prompt(question, default, err=True))  # what is printed may be read by a program
 
 
 async def _look(url: str, password_file: str | None, base: Path) -> tuple[list[Proposed], dict[str, dict[str, int]]]:
@@ -141,6 +163,13 @@ async def _versions(connection: AsyncConnection, one: Proposed) -> dict[str, int
     sample = f"(SELECT {version} AS version FROM {one.relation} LIMIT {_SAMPLE_ROWS}) AS sample"  # noqa: S608  # as above
     rows = await connection.execute(sa.text(f"SELECT version, COUNT(*) FROM {sample} GROUP BY version"))  # noqa: S608  # as above
     return {str(name): int(count) for name, count in rows}
+
+
+def _events(proposed: Sequence[Proposed], counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    """The proposal for scripts: each event's table, its keys in the policy, and the sampled rows of each version."""
+    return [
+        {"event": one.event, "table": one.table, "keys": dict(one.keys), "rows": counts[one.event]} for one in proposed
+    ]
 
 
 def _show(console: Console, proposed: Sequence[Proposed], counts: dict[str, dict[str, int]]) -> None:

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from canary.cli.options import config_file
+from canary.cli.options import config_file, format_option
 from canary.clock import SystemClock
 from canary.database import order_url
 from canary.errors import DatabaseUnavailableError
@@ -34,6 +34,7 @@ its cost: orders lost, payments failed or customers affected until such a harm i
 
 @click.command()
 @config_file
+@format_option("table")
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
 @click.option("--until", help="Look back from this time (ISO 8601) instead of now.")
 @click.option(
@@ -43,17 +44,14 @@ its cost: orders lost, payments failed or customers affected until such a harm i
     help="Reckon with these rates instead of looking: units a minute, the share that converts or succeeds (for means,"
     " standard deviation over mean), minutes from unit to conversion; repeatable.",
 )
-@click.option(
-    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="A table, or one JSON object a line.",
-)  # fmt: skip
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a picture: a .png, .svg or .pdf.")
 def command(
-    config_file: str, days: float, until: str | None, given: tuple[str, ...], output_format: str, plot: Path | None
+    config_file: str, output_format: str, days: float, until: str | None, given: tuple[str, ...], plot: Path | None
 ) -> None:
     """Say what each phase can prove: the smallest harm, the time it takes, and what it costs until it is caught.
 
-    Figures are approximate. Nothing is written but the picture, and no traffic is moved.
+    Figures are approximate. JSON has one object a line, a KPI in a phase each. Nothing is written but the picture, and
+    no traffic is moved.
     """
     from exporter.judging import judge_plan
     from exporter.plan import Stretch, reaches

@@ -3,12 +3,13 @@
 import click
 
 from canary.cli import orders
-from canary.cli.options import config_file
+from canary.cli.options import config_file, output_format
 
 
 @click.command("resume")
 @config_file
+@output_format
 @orders.reason
-def command(config_file: str, reason: str) -> None:
+def command(config_file: str, output_format: str, reason: str) -> None:
     """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile."""
-    orders.give(config_file, "resume", reason=reason)
+    orders.give(config_file, output_format, "resume", reason=reason)

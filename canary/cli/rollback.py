@@ -3,13 +3,14 @@
 import click
 
 from canary.cli import orders
-from canary.cli.options import config_file
+from canary.cli.options import config_file, output_format
 
 
 @click.command("rollback")
 @config_file
+@output_format
 @click.option("--reason", required=True, help="Why; people will read it in the journal and in the team's message.")
 @click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
-def command(config_file: str, reason: str, give_up: bool) -> None:
+def command(config_file: str, output_format: str, reason: str, give_up: bool) -> None:
     """Take all customers off the canary, then stop its process and tell the team."""
-    orders.give(config_file, "rollback", reason=reason, give_up=give_up)
+    orders.give(config_file, output_format, "rollback", reason=reason, give_up=give_up)

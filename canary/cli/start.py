@@ -9,7 +9,7 @@ import click
 from canary.check.finding import Status
 from canary.check.run import PARTS, check_all
 from canary.cli import orders
-from canary.cli.options import config_file
+from canary.cli.options import config_file, output_format
 from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.policy import Policy
@@ -20,11 +20,12 @@ _NEEDED = ("secrets", "state", "alertmanager", "receiver", "router", "process")
 
 @click.command("start")
 @config_file
+@output_format
 @click.option("--canary", required=True, help="The new version.")
 @click.option("--stable", required=True, help="The version that serves now.")
 @orders.reason
 @click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
-def command(config_file: str, canary: str, stable: str, reason: str, force: bool) -> None:
+def command(config_file: str, output_format: str, canary: str, stable: str, reason: str, force: bool) -> None:
     """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
 
     First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
@@ -32,7 +33,7 @@ def command(config_file: str, canary: str, stable: str, reason: str, force: bool
     """
     if not force:
         asyncio.run(_check(Path(config_file)))
-    orders.give(config_file, "start", canary=canary, stable=stable, reason=reason, force=force)
+    orders.give(config_file, output_format, "start", canary=canary, stable=stable, reason=reason, force=force)
 
 
 async def _check(path: Path) -> None:

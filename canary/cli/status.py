@@ -1,13 +1,13 @@
 """`canary status`: where the rollout stands."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from canary.cli.options import config_file
+from canary.cli.console import print_json
+from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.policy.load import load_policy
 from canary.units import format_duration, format_ratio
@@ -15,12 +15,16 @@ from canary.units import format_duration, format_ratio
 
 @click.command("status")
 @config_file
-@click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
-def command(config_file: str, as_json: bool) -> None:
-    """Say where the rollout stands, what the routers have in force, and what it waits for."""
+@output_format
+@click.option("--json", "as_json", is_flag=True, hidden=True)  # an earlier name of `--format json`
+def command(config_file: str, output_format: str, as_json: bool) -> None:
+    """Say where the rollout stands, what the routers have in force, and what it waits for.
+
+    JSON is what the API answers.
+    """
     status = asyncio.run(_status(config_file))
-    if as_json:
-        click.echo(json.dumps(status, indent=2))
+    if as_json or output_format == "json":
+        print_json(status)
         return
     for line in _lines(status):
         click.echo(line)

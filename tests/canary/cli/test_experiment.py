@@ -104,11 +104,12 @@ async def test_a_person_stops_and_starts_by_name(tmp_path: Path) -> None:
     where = f"--config.file={setting.policy_file}"
     async with receiving(setting):
         before = await asyncio.to_thread(run, "status", where)
-        await asyncio.to_thread(run, "stop", "checkoutFlow", "--reason", "enough", where)
+        stopped = await asyncio.to_thread(run, "stop", "checkoutFlow", "--reason", "enough", "--format", "json", where)
         after = json.loads(await asyncio.to_thread(run, "status", "--format", "json", where))
         await asyncio.to_thread(run, "start", "checkoutFlow", "--reason", "once more", where)
         again = await asyncio.to_thread(run, "status", where)
 
     assert "running" in before
+    assert json.loads(stopped) == after[0]
     assert (after[0]["running"], after[0]["reason"]) == (False, "enough")
     assert "running" in again

@@ -1,6 +1,7 @@
 """`canary init` from an unknown database to a policy that `canary check` accepts."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,20 @@ def test_a_foreign_schema_becomes_a_policy_that_passes_check(tmp_path: Path, dat
     assert policy.database.events["payments"].failed == ("declined",)
     assert policy.database.events["orders"].exclude == {"state": ("cancelled",)}
     assert [finding for finding in findings if finding.status is Status.FAILED] == []
+
+
+def test_scripts_get_the_proposal(tmp_path: Path, database: Callable[[str], str]) -> None:
+    """Where the policy was written, its KPIs, and each event's table, keys and sampled rows by version."""
+    output = tmp_path / "canary.yaml"
+    argv = ["--database", database(MAKE), "--service", "shop", "--output", str(output), "--format", "json"]
+
+    said = json.loads(CliRunner().invoke(command, argv, catch_exceptions=False).stdout)
+    visits = next(event for event in said["events"] if event["event"] == "visits")
+
+    assert said["output"] == str(output)
+    assert sorted(said["kpis"]) == sorted(load_policy(output).kpis)
+    assert (visits["table"], visits["rows"]) == ("sessions", {"v1": 1, "v2": 1})
+    assert visits["keys"]["version"] == "release"
 
 
 def test_the_default_schema_is_recognised_as_such(tmp_path: Path) -> None:
