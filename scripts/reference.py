@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from the code: the policy's keys, the metrics, the API, the command line.
+"""Writes what is made from the code for docs/ and deploy/: references to the policy, metrics, API, commands; man page.
 
 `make golden` calls it too; a test fails when a page is not what the code says.
 """
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from canary import names
-from canary.cli import canary as command_line
 from canary.policy import load_policy
 from canary.policy.load import policy_schema
 from canary.routers import routers_of
 from canary.units import format_duration, format_ratio
+from scripts import manpage
+from scripts.commands import MADE, commands_page
 
 ROOT = Path(__file__).resolve().parent.parent
-MADE = "<!-- Made from the code by `make golden`; change the code, not this page. -->"
 
 Schema = dict[str, Any]
 
@@ -32,6 +32,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "reference-metrics.md", metrics_page()
     yield ROOT / "docs" / "reference-api.md", api_page()
     yield ROOT / "docs" / "reference-commands.md", commands_page()
+    yield manpage.PAGE, manpage.man_page()
     for folder, policy in (("haproxy", "canary.yaml"), ("nginx", "deploy/nginx/canary.yaml")):
         for router in routers_of(load_policy(ROOT / policy)):
             for name, text in router.snippet().items():
@@ -283,25 +284,6 @@ def _kind(schema: Schema) -> str:
     if kind == "array":
         return f"list of {_kind(schema.get('items', {}))}"
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
-
-
-# The command line.
-
-
-def commands_page() -> str:
-    """Every command and option, as `--help` says it."""
-    import click
-
-    # click keeps the first `--help` option that a process asks for; without it the page is always the same.
-    context = click.Context(command_line, info_name="canary", terminal_width=100, help_option_names=[])
-    lines = ["# Command reference", "", MADE, "", "Every command also takes `-h` and `--help`.", ""]
-    lines += ["```text", command_line.get_help(context), "```", ""]
-    for name in command_line.list_commands(context):
-        command = command_line.get_command(context, name)
-        assert command is not None
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
-        lines += [f"## canary {name}", "", "```text", command.get_help(inner), "```", ""]
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def main() -> None:

@@ -3,24 +3,21 @@
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.distribution import build, unpack
+
 ROOMS = {"canary", "exporter", "rules", "alertmanager", "grafana", "demo"}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the sdist of what git knows."""
-    folder = tmp_path_factory.mktemp("dist")
-    argv = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
-    subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
-    return folder
+    return build(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +50,7 @@ def test_the_wheel_holds_the_rooms_and_what_they_read(built: Path) -> None:
         names = wheel.namelist()
 
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == ROOMS
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == ROOMS
     for needed in (
         "rules/main.jsonnet",
         "alertmanager/page/style.css",
@@ -63,19 +60,17 @@ def test_the_wheel_holds_the_rooms_and_what_they_read(built: Path) -> None:
     ):
         assert needed in names
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
+    assert any(name.endswith(".data/data/share/man/man1/canary.1") for name in names)
     assert not [name for name in names if name.endswith((".db", ".pyc", ".log"))]
 
 
 def test_the_sdist_can_be_built_again(built: Path, tmp_path: Path) -> None:
     """A wheel made from the sdist holds the same files."""
-    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
-        sdist.extractall(tmp_path, filter="data")
-    [source] = [folder for folder in tmp_path.iterdir() if folder.is_dir()]
-    argv = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "--directory", str(tmp_path)]
+    source = unpack(built, tmp_path / "source")
 
-    subprocess.run(argv, cwd=source, check=True, capture_output=True)
+    again = build(tmp_path / "again", source)
 
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as first, zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as second:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as first, zipfile.ZipFile(next(again.glob("*.whl"))) as second:
         assert sorted(first.namelist()) == sorted(second.namelist())
     assert (source / "LICENSE").exists()
     assert (source / "tests").is_dir()
