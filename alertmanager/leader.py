@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from alertmanager.postgresleader import PostgresLeader
 from canary.clock import Clock
+from canary.journal import journal_url
 from canary.logs import Log
+from canary.policy.model import Policy
 
 _RETRY_SECONDS = 1.0
 
@@ -78,3 +81,12 @@ class FileLeader:
             os.close(self._descriptor)
             self._descriptor = None
             self.leading = False
+
+
+def leader_of(policy: Policy, clock: Clock) -> Leader:
+    """The leader that fits the journal's place: a lock in PostgreSQL, or one on this machine."""
+    url = journal_url(policy)
+    if url.get_backend_name() == "postgresql":
+        return PostgresLeader(url, policy.service, clock)
+    kept = url.database not in (None, "", ":memory:")
+    return FileLeader(Path(f"{url.database}.lock") if kept else None, clock)

@@ -1,10 +1,50 @@
-"""Where the rollout stands, as plain data: for the command line, the API and the page."""
+"""Where everything stands, as plain data: for the command line, the API and the page."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from alertmanager.keeper import wanted_split
 from canary.rollout import Entry, Rollout
 from canary.times import to_text
+
+if TYPE_CHECKING:
+    from alertmanager.receiver import Receiver
+
+
+def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
+    """Where everything stands, as JSON-ready data."""
+    rollout = receiver.guard.rollout
+    reconciler, lookout, watchdog = receiver.reconciler, receiver.lookout, receiver.watchdog
+    return {
+        "service": receiver.policy.service,
+        "now": to_text(now),
+        "leading": receiver.leader.leading,
+        "rollout": rollout_data(rollout, now) if rollout else None,
+        "settled": reconciler.settled,
+        "waiting_for": receiver.advancer.waiting_for,
+        "routers": [
+            {
+                "name": keeper.name,
+                "weight_ratio": keeper.observation.weight_ratio if keeper.observation else None,
+                "detail": keeper.observation.detail if keeper.observation else "",
+                "follows": keeper.follows(wanted_split(rollout)),
+                "error": keeper.error,
+            }
+            for keeper in reconciler.keepers
+        ],
+        "process": reconciler.process_state.value if reconciler.process_state else None,
+        "errors": receiver.faults(),
+        "prometheus": {
+            "looked_at": to_text(lookout.looked_at) if lookout.looked_at else None,
+            "error": lookout.error,
+            "firing": sorted({alert.name for alert in lookout.firing}),
+        },
+        "watchdog": {
+            "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
+            "blind": receiver.blind(),
+        },
+        "untold": len(receiver.outbox.pending),
+    }
 
 
 def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:

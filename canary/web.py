@@ -6,80 +6,31 @@ A service brings an aiohttp router, a registry of collectors and its own backgro
 
 import asyncio
 import contextlib
-import gzip
-import html
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
 
-from canary import names
 from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
 from canary.webauth import Guard
 from canary.webconfig import WebConfig, load_web_config
-from canary.weboptions import WebOptions, split_address
+from canary.weblanding import landing_page
+from canary.weblisten import host_port, listen
+from canary.webmetrics import ShellCollector, scraped, service_registry
+from canary.weboptions import WebOptions
 
-_SCRAPE_TIMEOUT_OFFSET_SECONDS = 0.5
-_DEFAULT_SCRAPE_TIMEOUT_SECONDS = 10.0
 _WATCH_SECONDS = 1.0
-_COMPRESS_FROM_BYTES = 1024
-_VERSION = version("kpi-canary")  # read once, because it is read from disk
 
 Reload = Callable[[], Awaitable[None]]
-
-
-class ShellCollector(Collector):
-    """What every service says about itself: build, and whether its last reload worked."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._reloaded = True
-        self._reloaded_at = clock.now().timestamp()
-
-    def reloaded(self, *, successful: bool) -> None:
-        """Remember how a reload ended."""
-        self._reloaded = successful
-        if successful:
-            self._reloaded_at = self._clock.now().timestamp()
-
-    def collect(self) -> Iterable[Metric]:
-        """Fresh values for one scrape."""
-        build = GaugeMetricFamily(
-            names.BUILD_INFO, "Version of kpi-canary and of Python, value 1.", labels=["version", "pythonversion"]
-        )
-        build.add_metric([_VERSION, ".".join(map(str, sys.version_info[:3]))], 1)
-        yield build
-        yield GaugeMetricFamily(
-            names.CONFIG_LAST_RELOAD_SUCCESSFUL, "Whether the last reload of the policy worked.", float(self._reloaded)
-        )
-        yield GaugeMetricFamily(
-            names.CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS,
-            "When the policy was last read without a fault.",
-            self._reloaded_at,
-        )
-
-
-def service_registry() -> CollectorRegistry:
-    """A registry with the process's own metrics, for a service to add its collectors to."""
-    registry = CollectorRegistry(auto_describe=True)
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
 
 
 async def _nothing() -> None:
@@ -172,10 +123,10 @@ class Service:
         with contextlib.ExitStack() as sockets:
             sockets.callback(guard.close)
             sockets.callback(renderer.shutdown, wait=False, cancel_futures=True)
-            listening = [sockets.enter_context(_listen(address)) for address in self.options.addresses]
+            listening = [sockets.enter_context(listen(address)) for address in self.options.addresses]
             sites = await self._open(runner, listening)
             scheme = "https" if self._config.tls else "http"
-            urls = [f"{scheme}://{_host_port(one)}" for one in listening]
+            urls = [f"{scheme}://{host_port(one)}" for one in listening]
             self._log.info("listening", addresses=" ".join(urls), tls=self._config.tls is not None)
             watcher = asyncio.create_task(self._watch(runner, listening, sites))
             try:
@@ -233,7 +184,7 @@ class Service:
         application.router.add_route("POST", "/-/reload", self._reload_request)
 
         async def metrics(request: web.Request) -> web.Response:
-            return await self._metrics(request, renderer)
+            return await scraped(request, self.registry, renderer)
 
         application.router.add_get(self.options.telemetry_path, metrics)
         return application
@@ -251,29 +202,6 @@ class Service:
             return response
 
         return add
-
-    async def _metrics(self, request: web.Request, renderer: ThreadPoolExecutor) -> web.Response:
-        encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
-        wanted = request.query.getall("name[]", [])
-        squeeze = "gzip" in request.headers.get("Accept-Encoding", "")
-
-        def render() -> tuple[bytes, bool]:
-            # restricted_registry has the one method that encoders use.
-            registry: Any = self.registry.restricted_registry(wanted) if wanted else self.registry
-            body = encode(registry)
-            small = not squeeze or len(body) < _COMPRESS_FROM_BYTES
-            return (body, False) if small else (gzip.compress(body, 3), True)
-
-        work = asyncio.get_running_loop().run_in_executor(renderer, render)
-        try:
-            async with asyncio.timeout(_time_limit(request)):
-                body, squeezed = await work
-        except TimeoutError:
-            raise web.HTTPServiceUnavailable(
-                text="the metrics were not ready within the scrape's time limit\n"
-            ) from None
-        headers = {"Content-Type": content_type} | ({"Content-Encoding": "gzip"} if squeezed else {})
-        return web.Response(body=body, headers=headers)
 
     async def _healthy(self, _request: web.Request) -> web.Response:
         return web.Response(text=f"kpi-canary {self.name} is healthy.\n")
@@ -304,43 +232,8 @@ class Service:
             return None
 
     async def _landing(self, _request: web.Request) -> web.Response:
-        return web.Response(text=self.landing_page(), content_type="text/html")
-
-    def landing_page(self) -> str:
-        """The page at `/`: what this is, its version, its state, and where everything else is."""
-        rows = "".join(
-            f"<tr><th>{html.escape(key)}</th><td>{html.escape(text)}</td></tr>" for key, text in self.status().items()
-        )
-        links = "".join(
-            f'<li><a href="{html.escape(path)}">{html.escape(text)}</a></li>'
-            for path, text in (
-                (self.options.telemetry_path, "Metrics"),
-                ("/-/healthy", "Health"),
-                ("/-/ready", "Readiness"),
-            )
-        )
-        title = f"kpi-canary {html.escape(self.name)}"
-        return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-            f"</head><body><h1>{title}</h1><p>Version {_VERSION}</p>"
-            f"<ul>{links}</ul><table>{rows}</table></body></html>\n"
-        )
-
-
-_STYLE: Final = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
-    "th{text-align:left;padding-right:1em;vertical-align:top}"
-    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8bf}}"
-)
-
-
-def _time_limit(request: web.Request) -> float:
-    """Prometheus' own limit, less what the answer's way takes."""
-    try:
-        wanted = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
-    except ValueError:
-        wanted = _DEFAULT_SCRAPE_TIMEOUT_SECONDS
-    return max(wanted - _SCRAPE_TIMEOUT_OFFSET_SECONDS, 0.05)
+        text = landing_page(self.name, self.status(), self.options.telemetry_path)
+        return web.Response(text=text, content_type="text/html")
 
 
 def _fingerprint(files: Iterable[Path]) -> tuple[object, ...]:
@@ -353,23 +246,3 @@ def _fingerprint(files: Iterable[Path]) -> tuple[object, ...]:
         else:
             marks.append((status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(marks)
-
-
-def _listen(address: str) -> socket.socket:
-    host, port = split_address(address)
-    try:
-        if not host and socket.has_dualstack_ipv6():
-            with contextlib.suppress(OSError):  # a kernel that knows IPv6 may have no address of it
-                return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
-        return socket.create_server(where[:2], family=family, backlog=128)
-    except OSError as error:
-        raise WebConfigError(f"--web.listen-address {address}: cannot listen ({error.strerror or error})") from error
-
-
-def _host_port(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    if host in ("::", "0.0.0.0"):
-        host = "localhost"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -15,7 +15,7 @@ from alertmanager.drill import drill_routes
 from alertmanager.experimentapi import experiment_routes
 from alertmanager.experiments import Experiments
 from alertmanager.ofrep import OFREP_PREFIX, Ofrep
-from alertmanager.service import Receiver
+from alertmanager.receiver import Receiver
 from canary.client import Client
 from canary.errors import PayloadError, RefusedError, RemoteError, SecretError
 from canary.flags import Flags

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from alertmanager.guard import note
-from alertmanager.service import Receiver
+from alertmanager.receiver import Receiver
 from canary import names
 from canary.errors import JournalError
 from canary.rollout import Kind

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from canary.errors import PolicyError, WebConfigError
-from canary.web import Service, service_registry
+from canary.web import Service
+from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions, split_address, web_options
 
 

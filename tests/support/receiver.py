@@ -15,7 +15,8 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from alertmanager.service import Receiver, web_service
+from alertmanager.receiver import Receiver
+from alertmanager.service import web_service
 from canary import names
 from canary.client import Client
 from canary.clock import Clock
@@ -24,7 +25,7 @@ from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.rollout import Entry, Rollout
 from canary.times import to_text
-from canary.web import service_registry
+from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx

@@ -1,0 +1,265 @@
+"""The receiver put together: one object that decides, acts, and can be asked."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from alertmanager import gate
+from alertmanager.advancer import Advancer
+from alertmanager.authority import Authority
+from alertmanager.drill import Drills
+from alertmanager.experiments import Experiments
+from alertmanager.fence import Outcome
+from alertmanager.guard import Guard
+from alertmanager.leader import Leader, leader_of
+from alertmanager.lookout import Lookout
+from alertmanager.messages import Facts
+from alertmanager.metrics import Metrics, Snapshot
+from alertmanager.ofrep import Ofrep
+from alertmanager.orders import Order, Orders
+from alertmanager.outbox import Outbox
+from alertmanager.page.handlers import Page
+from alertmanager.page.view import Viewer
+from alertmanager.prometheus import Prometheus, Silences
+from alertmanager.reconciler import Reconciler
+from alertmanager.reporter import Reporter
+from alertmanager.shopmetrics import shop_metrics
+from alertmanager.status import status_data
+from alertmanager.supervisor import working
+from alertmanager.timers import Timers
+from alertmanager.watchdog import Watchdog
+from alertmanager.webhook import Alert, Notification
+from alertmanager.worker import Worker
+from canary import experiments
+from canary.clock import Clock, SystemClock
+from canary.flags import Flags
+from canary.journal import Journal
+from canary.logs import Log
+from canary.notify import Notifier
+from canary.policy.load import load_policy
+from canary.policy.model import Policy
+from canary.process import process_of
+from canary.rollout import Entry, Rollout
+from canary.routers import routers_of
+from canary.units import format_ratio
+
+_EVENTS_KEPT = 100
+
+
+class Receiver:
+    """Alertmanager's webhook on one side, routers, process and people on the other, the journal between them."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        journal: Journal,
+        session: aiohttp.ClientSession,
+        registry: CollectorRegistry,
+        leader: Leader,
+        clock: Clock,
+        trials: Experiments,
+    ) -> None:
+        self.policy = policy
+        self.trials = trials
+        self.guard = Guard(journal, clock)
+        self.leader = leader
+        self.authority = Authority.of(policy)
+        self.metrics = Metrics(registry, policy.service, self.snapshot)
+        self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
+        self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
+        self.silences = Silences(policy.receiver.alertmanager, session, policy.service)
+        routers, process = routers_of(policy), process_of(policy.process)
+        self.worker = Worker(policy, self.guard, on_key=self._turn, on_heartbeat=self._heard)
+        self.lookout = Lookout(
+            self.guard,
+            self.worker,
+            self.prometheus,
+            self.silences,
+            leader,
+            clock,
+            policy.receiver.poll,
+            blind=self.blind,
+            on_complete=self._complete,
+            dry_run=policy.rollback.dry_run,
+        )
+        self.advancer = Advancer(
+            policy,
+            self.guard,
+            leader,
+            clock,
+            objection=partial(self.lookout.objection, key=True),
+            gate=partial(gate.objection, session=session),
+        )
+        self.orders = Orders(policy, self.guard, routers, process, self.metrics, self.lookout.objection)
+        self.timers = Timers(policy, self.guard, self.watchdog, leader, clock)
+        self.guard.listen(self.metrics.entry)
+        self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
+        self.notifier = Notifier.of(policy)
+        self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
+        self.reporter = Reporter(policy, self.guard, leader, session, clock)
+        self.page = Page(
+            Viewer(self, self.prometheus, policy.service, clock),
+            [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
+            self.submit,
+            lambda: self.authority,
+            self.guard,
+            clock,
+        )
+        self._clock = clock
+        self._log = Log("receiver")
+        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: trials.stopped, lambda: self.authority)
+        self.drills = Drills(policy.service, self.guard, routers, process, registry)
+
+    def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """Everything that runs beside the web server, by name."""
+        return {
+            **self.reconciler.workers(),
+            "leader": self.leader.run,
+            "lookout": self.lookout.run,
+            "advancer": self.advancer.run,
+            "timers": self.timers.run,
+            "outbox": self.outbox.run,
+            "experiments": partial(self.trials.run, self.prometheus, self.silences),
+            "reporter": self.reporter.run,
+        }
+
+    async def notify(self, notification: Notification) -> bool:
+        """Decide and persist what Alertmanager asks for; False when something decided is not in the journal."""
+        truncated = notification.truncated > 0
+        stops = [alert for alert in notification.alerts if alert.action == "stop"]
+        others = [alert for alert in notification.alerts if alert.action != "stop"]
+        taken = await self.worker.take(others, actor="alertmanager", truncated=truncated)
+        for action, outcome in taken:
+            self.metrics.alert(action, outcome.value)
+        outcomes = [await self.trials.take(alert, "alertmanager") for alert in stops]
+        for outcome in outcomes:
+            self.metrics.alert("stop", outcome.value)
+        for alert in notification.alerts:
+            self.drills.take(alert)
+        if truncated:
+            self.lookout.bell.ring()
+        failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
+        return not (self.guard.unwritten or failed)
+
+    async def submit(self, order: Order) -> Entry:
+        """Carry out a person's order.
+
+        Raises:
+            RefusedError: it does not fit.
+            JournalError: it could not be written.
+        """
+        entry = await self.orders.submit(order)
+        self._log.info("order", verb=order.verb, actor=order.actor, rollout=entry.rollout)
+        return entry
+
+    async def history(self, rollout: str | None = None) -> list[Entry]:
+        """The journal, oldest first, of one rollout or of all.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return await self.guard.entries(rollout)
+
+    async def shop_metrics(self) -> dict[str, Any]:
+        """Traffic split, error rate and payment success by role."""
+        return await shop_metrics(self.policy, self.prometheus, self.guard.rollout, self.reconciler.weight_ratio)
+
+    async def events(self) -> AsyncGenerator[Entry, None]:
+        """Every entry from now on, as it is decided; a reader who is too slow misses the oldest."""
+        queue: asyncio.Queue[Entry] = asyncio.Queue(_EVENTS_KEPT)
+
+        def put(entry: Entry) -> None:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(entry)
+
+        self.guard.listen(put)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self.guard.forget(put)
+
+    async def status(self) -> dict[str, Any]:
+        """Where everything stands, as JSON-ready data."""
+        return status_data(self, self._clock.now())
+
+    def facts(self) -> Facts:
+        """What a message may say beyond the journal."""
+        ratio = self.reconciler.weight_ratio
+        traffic = "" if ratio is None else f"canary {format_ratio(ratio)}, stable {format_ratio(1 - ratio)}"
+        return Facts(self.policy.service, traffic, self.faults())
+
+    def snapshot(self) -> Snapshot:
+        """What the metrics need, as it is now."""
+        return Snapshot(
+            rollout=self.guard.rollout,
+            weight_ratio=self.reconciler.weight_ratio,
+            converging_since=self.reconciler.converging_since,
+            watchdog_at=self.watchdog.heard_at,
+            events=tuple(self.metrics.events.items()),
+            leading=self.leader.leading,
+            drill_at=self.drills.last_success_at,
+        )
+
+    async def reload(self, path: Path) -> None:
+        """Take over new tokens; whatever else has changed in the policy needs a restart, and that is said.
+
+        Raises:
+            CanaryError: the policy or a secret is faulty; everything stays as it was.
+        """
+        policy = await asyncio.to_thread(load_policy, path)
+        self.authority = Authority.of(policy)
+        if dataclasses.replace(policy, base=self.policy.base) != self.policy:
+            self._log.warn("the policy has changed; restart the receiver to take it over")
+
+    def faults(self) -> dict[str, str]:
+        """What does not work at present, by router or step."""
+        routers = {f"router {keeper.name}": keeper.error for keeper in self.reconciler.keepers if keeper.error}
+        return routers | self.reconciler.errors
+
+    def _turn(self, alert: Alert) -> None:
+        self.advancer.turn(alert)
+
+    async def _complete(self, rollout: Rollout) -> None:
+        await self.advancer.complete(rollout)
+
+    def _heard(self) -> None:
+        self.watchdog.heard_at = self._clock.now()
+
+    def blind(self) -> bool:
+        """Whether the heartbeat has been away too long."""
+        rollout = self.guard.rollout
+        return rollout is not None and self.watchdog.blind(rollout, self._clock.now())
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, policy: Policy, registry: CollectorRegistry, clock: Clock | None = None) -> AsyncIterator[Self]:
+        """The receiver with its journal read and its workers running.
+
+        Raises:
+            CanaryError: the journal, a secret or a router's section is faulty.
+        """
+        clock = clock or SystemClock()
+        async with AsyncExitStack() as stack:
+            journal = await stack.enter_async_context(Journal.open(policy))
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            leader = leader_of(policy, clock)
+            stack.push_async_callback(leader.close)
+            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
+            trials = Experiments(policy, chain, clock)
+            await trials.begin()
+            receiver = cls(policy, journal, session, registry, leader, clock, trials)
+            stack.callback(receiver.notifier.close)
+            stack.push_async_callback(receiver.drills.close)
+            await receiver.guard.refresh()
+            receiver.guard.listen(receiver.reconciler.heard)
+            await stack.enter_async_context(working(receiver.workers(), clock))
+            yield receiver
