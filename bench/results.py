@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,3 +29,10 @@ def record(title: str, command: str, body: str) -> None:
     section = f"\n## {title}\n\n`{command}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}\n\n{body.strip()}\n"
     pattern = re.compile(rf"\n## {re.escape(title)}\n.*?(?=\n## |\Z)", re.DOTALL)
     PATH.write_text(pattern.sub(lambda _: section, text) if pattern.search(text) else text + section)
+
+
+def figures(values: list[float]) -> str:
+    """Median, 99th percentile and largest of some times, as in the tables."""
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    return f"{statistics.median(ordered):.1f} / {p99:.1f} / {ordered[-1]:.1f}"

@@ -16,7 +16,8 @@ from typing import Any
 
 from bench import results
 from bench.flags.load import CONNECTIONS, TOKEN, Load, ask
-from bench.reaction.router import Part, figures, parts
+from bench.parts import Part, parts
+from bench.results import figures
 from canary.client import Client
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually

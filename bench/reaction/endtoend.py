@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import results
-from bench.reaction.router import figures
+from bench.results import figures
 from canary.clock import SystemClock
 from demo import policy
 from demo.scenario import tell

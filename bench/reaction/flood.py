@@ -9,7 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench import results
-from bench.reaction.router import Part, figures, parts
+from bench.parts import Part, parts
+from bench.results import figures
 from canary import names
 from canary.client import Client
 from tests.support.haproxy import HAProxy

@@ -7,23 +7,13 @@ import argparse
 import asyncio
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
 from bench import results
-from bench.reaction.router import (
-    CYCLE_SECONDS,
-    ROUND_TRIP_SECONDS,
-    SERVICE_SECONDS,
-    Part,
-    figures,
-    parts,
-    relay,
-    serve,
-    shop,
-)
+from bench.reaction.load import CYCLE_SECONDS, Load, Make, Run, around, new_run
 from canary.client import Client
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
@@ -41,50 +31,28 @@ class Rollback:
     last_arrival_ms: float
 
 
-@dataclass
-class Run:
-    """All rollbacks with one router at one distance."""
-
-    router: str
-    round_trip_ms: int
-    rollbacks: list[Rollback] = field(default_factory=list)
-    requests: int = 0
-    failures: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-async def measure(make: type[HAProxy] | type[Nginx], far: bool, rollbacks: int) -> Run:
+async def measure(make: Make, far: bool, rollbacks: int) -> Run[Rollback]:
     """Start a rollout and roll it back, again and again."""
-    run = Run(make.__name__, round(ROUND_TRIP_SECONDS * 1000) if far else 0)
+    run: Run[Rollback] = new_run(make, far)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with parts() as start:
-            servers = start(serve)
-            stable, canary = await servers.hear()
-            front = make(folder / "front", stable, canary)
-            await front.start()
+        async with around(make, folder / "front") as load:
             changes = {"phases": _PHASES, "process": {"kind": "none", "drain": "0s"}}
-            setting = Setting(folder / "receiver", [router_section(front)], changes)
+            setting = Setting(folder / "receiver", [router_section(load.front)], changes)
             receiver = ReceiverProgram(setting)
             try:
                 await receiver.start()
-                port = await start(relay, front.port).hear() if far else front.port
-                latency = SERVICE_SECONDS + (ROUND_TRIP_SECONDS if far else 0)
-                customers = start(shop, port, CYCLE_SECONDS - latency)
-                await customers.hear()
-                began = time.perf_counter()
+                await load.begin(far)
                 async with aiohttp.ClientSession() as session, Client.of(setting.policy) as client:
                     for _ in range(rollbacks):
-                        await _roll_back(run, setting, client, session, servers, customers)
-                run.seconds = time.perf_counter() - began
+                        await _roll_back(run, setting, client, session, load)
             finally:
                 receiver.program.stop()
-                front.stop()
     return run
 
 
 async def _roll_back(
-    run: Run, setting: Setting, client: Client, session: aiohttp.ClientSession, servers: Part, customers: Part
+    run: Run[Rollback], setting: Setting, client: Client, session: aiohttp.ClientSession, load: Load
 ) -> None:
     entry = await client.order("start", canary="v2.0", stable="v1.0")
     await until(setting, "the share is in force", lambda now: now["settled"])
@@ -94,10 +62,7 @@ async def _roll_back(
     assert await post(setting, body, session=session) == 202, "refused"
     answered_at = time.perf_counter()
     await asyncio.sleep(3 * CYCLE_SECONDS)
-    arrived_at = await servers.ask()
-    requests, failures, _ = await customers.ask()
-    run.requests += requests
-    run.failures += failures
+    arrived_at, _ = await load.note(run)
     run.rollbacks.append(Rollback((answered_at - sent_at) * 1000, (arrived_at - sent_at) * 1000))
     await until(setting, "rolled back", in_state("rolled_back"))
     # Rollouts are named by the second.
@@ -113,18 +78,9 @@ reconciler, router. Times are milliseconds from the moment when the webhook was 
 """
 
 
-def row(run: Run) -> str:
+def row(run: Run[Rollback]) -> str:
     """One run's figures as a row of Markdown."""
-    cells = (
-        run.router,
-        f"{run.round_trip_ms} ms",
-        str(len(run.rollbacks)),
-        f"{run.requests:,} ({run.requests / run.seconds:.0f})",
-        figures([rollback.answered_ms for rollback in run.rollbacks]),
-        figures([rollback.last_arrival_ms for rollback in run.rollbacks]),
-        str(len(run.failures)),
-    )
-    return f"| {' | '.join(cells)} |"
+    return run.row(lambda one: one.answered_ms, lambda one: one.last_arrival_ms)
 
 
 async def main(rollbacks: int = 30) -> None:

@@ -11,24 +11,9 @@ from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.receiver import Setting, Team, router_section
 from tests.support.traffic import Upstream
+from tests.support.upstreams import canary, stable
 
-
-@pytest.fixture
-async def stable() -> AsyncIterator[Upstream]:
-    """The stable version's server."""
-    upstream = Upstream("stable")
-    await upstream.start()
-    yield upstream
-    await upstream.stop()
-
-
-@pytest.fixture
-async def canary() -> AsyncIterator[Upstream]:
-    """The canary version's server."""
-    upstream = Upstream("canary")
-    await upstream.start()
-    yield upstream
-    await upstream.stop()
+__all__ = ["canary", "stable"]  # fixtures
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,12 @@ import pytest
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.traffic import Upstream
+from tests.support.upstreams import canary, stable
+
+__all__ = ["canary", "stable"]  # fixtures
 
 Front = HAProxy | Nginx
 MakeFront = Callable[..., Front]
-
-
-@pytest.fixture
-async def stable() -> AsyncIterator[Upstream]:
-    """The stable version's server."""
-    upstream = Upstream("stable")
-    await upstream.start()
-    yield upstream
-    await upstream.stop()
-
-
-@pytest.fixture
-async def canary() -> AsyncIterator[Upstream]:
-    """The canary version's server."""
-    upstream = Upstream("canary")
-    await upstream.start()
-    yield upstream
-    await upstream.stop()
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""A real program of the Prometheus family in a temporary folder, on a free port."""
+
+import shutil
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.ports import free_port
+from tests.support.processes import Program
+
+_READY_SECONDS = 30.0
+
+
+class Server:
+    """One server; `with` starts it, waits until it is ready, and ends it.
+
+    Args:
+        program: Its name on PATH.
+        configuration: The text of its configuration file.
+        arguments: More of its flags; `{folder}` in them stands for its folder.
+        port: Where it listens; a free one when missing.
+    """
+
+    def __init__(self, program: str, configuration: str, arguments: Sequence[str], port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = Path(tempfile.mkdtemp(prefix=f"canary-{program}-"))
+        self._name = program
+        file = self.folder / "configuration.yml"
+        file.write_text(configuration, encoding="utf-8")
+        self._program = Program(
+            [
+                program,
+                f"--config.file={file}",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+                *(argument.format(folder=self.folder) for argument in arguments),
+            ],
+            self.folder / "log",
+        )
+
+    def __enter__(self) -> Self:
+        self._program.launch()
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._answers():
+            assert self._program.running, f"{self._name} ended: {self._program.log_tail()}"
+            assert time.monotonic() < deadline, f"{self._name} never became ready: {self._program.log_tail()}"
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._program.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
