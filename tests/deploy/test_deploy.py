@@ -43,7 +43,8 @@ def test_units_are_valid_and_hardened(unit: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_units_call_commands_that_are_there(unit: Path) -> None:
     """The command and its options exist."""
-    line = next(line for line in unit.read_text(encoding="utf-8").splitlines() if line.startswith("ExecStart="))
+    text = unit.read_text(encoding="utf-8").replace("\\\n", "")
+    line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
     name, *options = line.removeprefix("ExecStart=").split()[1:]
 
     command = canary.get_command(canary.make_context("canary", ["--help"], resilient_parsing=True), name)
@@ -51,6 +52,10 @@ def test_units_call_commands_that_are_there(unit: Path) -> None:
     assert command is not None
     known = {option for parameter in command.params for option in parameter.opts}
     assert {option.partition("=")[0] for option in options} <= known
+    # Everything outside of its own folders is read-only for a unit, the policy's folder too.
+    written = [value for key, _, value in (option.partition("=") for option in options) if key == "--state.file"]
+    assert all(path.startswith("/var/lib/kpi-canary/") for path in written)
+    assert len(written) == (1 if name == "exporter" else 0)
 
 
 def test_logrotate_reads_its_file(tmp_path: Path) -> None:
