@@ -9,6 +9,13 @@ import sqlalchemy as sa
 
 from demo.schema import carts, feedback, orders, payments, visits
 from demo.store import create_schema, open_engine
+from tests.support.distribution import build
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist."""
+    return build(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from canary.experiments import CHAIN
 from canary.journal import Journal
 from canary.policy import load_policy
 from canary.rollout import Entry, Kind
-from tests.support.pages import DOCS, Page
+from tests.support.pages import DOCS, Page, blocks_of
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
 _MINUTES = 60
@@ -50,8 +50,10 @@ async def _history(folder: Path) -> None:
     await data.create()
     for table, rows in ((VISITS, seen), (ORDERS, bought), (PAYMENTS, paid)):
         await data.insert_many(table, rows)
+    [added] = [block.text for block in blocks_of(DOCS / "experiments.md") if block.language == "sql"]
+    for statement in filter(str.strip, added.split(";")):
+        await data.run(sa.text(statement))
     for name in ("visits", "payments"):
-        await data.run(sa.text(f"ALTER TABLE {name} ADD COLUMN variant VARCHAR(64)"))
         await data.run(sa.text(f"UPDATE {name} SET variant = version"))
     for name in ("visits", "orders", "payments"):
         await data.run(sa.text(f"UPDATE {name} SET version = 'v1.0'"))

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from canary.policy import load_policy
+from tests.support.distribution import unpack
 from tests.support.pages import DOCS, Page
 
 ROOT = DOCS.parent
@@ -21,9 +22,23 @@ CREATE INDEX deliveries_created_at ON deliveries (created_at)
 
 
 @pytest.mark.timeout(400)  # some twenty programs, one after the other
-def test_the_first_rollout_goes_as_the_page_says(shop: Path) -> None:
-    """From an order database to a rollback, on real HAProxy, Prometheus and Alertmanager."""
-    Page("first-rollout.md", shop).run()
+def test_the_first_rollout_goes_as_the_page_says(shop: Path, wheels: Path) -> None:
+    """From the installation and an order database to a rollback, on real HAProxy, Prometheus and Alertmanager."""
+    Page("first-rollout.md", shop).administer(wheels=wheels)
+
+
+def test_the_deployment_goes_as_the_page_says(tmp_path: Path, wheels: Path) -> None:
+    """Program, user, policy, secrets, units and completions are installed, and systemd finds nothing wrong."""
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    page = Page("deployment.md", tmp_path)
+    page.write_files()
+
+    page.administer(["id prometheus >/dev/null 2>&1 || useradd --system prometheus"], wheels)
+
+
+def test_the_front_page_installs(tmp_path: Path, wheels: Path) -> None:
+    """What the README says about a checkout, in one."""
+    Page("../README.md", unpack(wheels, tmp_path)).administer()
 
 
 def test_kpis_of_ones_own_fit_their_tables(shop: Path) -> None:
@@ -39,7 +54,7 @@ def test_kpis_of_ones_own_fit_their_tables(shop: Path) -> None:
     page.run()
 
 
-@pytest.mark.parametrize("name", ["low-traffic.md", "troubleshooting.md", "deployment.md", "before-a-release.md"])
+@pytest.mark.parametrize("name", ["low-traffic.md", "troubleshooting.md", "before-a-release.md"])
 def test_commands_do_what_the_page_says(tmp_path: Path, name: str) -> None:
     """Each command of the page, with the page's policies or a bare one."""
     (tmp_path / "canary.yaml").write_text("service: myshop\n", encoding="utf-8")

@@ -5,7 +5,9 @@
   command prints, in this order, where `...` stands for anything. `console exit=1` ends with that status.
 * A command that ends with `&` is a service; the next command waits until it listens.
 
-Everything runs in a folder and a network of its own, so that every port is free and nothing outside is reached.
+Everything runs in a folder and a network of its own, so that every port is free and nothing outside is reached. An
+administrator's page also gets system folders of its own: it may add users, enable services and install programs, and
+all of it is gone at its end.
 """
 
 import os
@@ -13,6 +15,8 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,11 +35,23 @@ _ROOM = """\
 import fcntl, os, pathlib, socket, struct, subprocess, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
     fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh22x", b"lo", 0x41))
+def mount(kind, folder, *options):
+    subprocess.run(["mount", "-t", kind, *options, kind, folder], check=True)
+system, *words = sys.argv[1:]
+if system == "own":
+    mount("tmpfs", "/mnt")
+    for folder in ("/etc", "/opt", "/usr/local", "/var"):
+        upper, work = (pathlib.Path("/mnt") / part / folder[1:] for part in ("upper", "work"))
+        upper.mkdir(parents=True)
+        work.mkdir(parents=True)
+        mount("overlay", folder, "-o", f"lowerdir={folder},upperdir={upper},workdir={work}")
 for folder in ("/run", "/etc/haproxy"):
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+    mount("tmpfs", folder)
 pathlib.Path("/run/haproxy").mkdir()
-os.execvp(sys.argv[1], sys.argv[1:])
+os.execvp(words[0], words)
 """
+# Dependencies that an installation made in the room may borrow: they come after its own packages.
+_BORROWED = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})\n"
 _UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL")
 
 
@@ -53,20 +69,33 @@ class Command:
         return self.text.rstrip().endswith("&")
 
 
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page: its language, the name that may follow it, its text."""
+
+    language: str
+    name: str
+    text: str
+
+
+def blocks_of(path: Path) -> list[Block]:
+    """All fenced blocks of a page."""
+    return [Block(*found) for found in _BLOCK.findall(path.read_text(encoding="utf-8"))]
+
+
 class Page:
     """One page, run in a folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        text = (DOCS / name).read_text(encoding="utf-8")
         self.name = name
         self.folder = folder
         self.commands: list[Command] = []
         self.files: dict[str, str] = {}
-        for language, words, body in _BLOCK.findall(text):
-            if language == "console":
-                self.commands += _commands(body, words)
-            elif words:
-                self.files[words] = body
+        for block in blocks_of(DOCS / name):
+            if block.language == "console":
+                self.commands += _commands(block.text, block.name)
+            elif block.name:
+                self.files[block.name] = block.text
 
     def write_files(self) -> None:
         """Write the page's files into the folder."""
@@ -77,18 +106,46 @@ class Page:
 
     def run(self) -> None:
         """Give all commands; AssertionError for the first that does not do what the page says."""
-        script = self.folder / ".page.sh"
-        script.write_text("\n".join(self._script()), encoding="utf-8")
+        self._run("shared", self._script(), {"PYTHONPATH": str(DOCS.parent)})
+
+    def administer(self, before: Sequence[str] = (), wheels: Path | None = None) -> None:
+        """Give all commands with system folders of their own; a test that is not run by root is skipped.
+
+        Args:
+            before: commands that make the machine what the page takes for granted.
+            wheels: a folder with the wheel, where pip finds kpi-canary, and nothing else.
+        """
+        if os.geteuid() != 0:
+            import pytest  # this module is also a program, run after every command
+
+            pytest.skip("the page's commands are for root")
+        programs, borrowed = self.folder / ".bin", self.folder / ".borrowed"
+        for path, text in ((programs / "sudo", '#!/bin/sh\nexec "$@"\n'), (borrowed / "sitecustomize.py", _BORROWED)):
+            path.parent.mkdir()
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o755)
+        environment = {
+            "PATH": f"{programs}:{Path(sys.executable).parent}:{SEARCH_PATH}",
+            "PYTHONPATH": str(borrowed),
+            "PIP_FIND_LINKS": str(wheels or ""),
+            "PIP_NO_BUILD_ISOLATION": "0",  # as pip has it, this switches the isolation off
+            **dict.fromkeys(("PIP_NO_INDEX", "PIP_NO_DEPS", "PIP_IGNORE_INSTALLED", "SYSTEMD_OFFLINE"), "1"),
+        }
+        self._run("own", [*before, *self._script()], environment)
+
+    def _run(self, system: str, script: Sequence[str], environment: dict[str, str]) -> None:
+        file = self.folder / ".page.sh"
+        file.write_text("\n".join(script), encoding="utf-8")
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{SEARCH_PATH}",
             "HOME": str(self.folder),
             "USER": "reader",
-            "PYTHONPATH": str(DOCS.parent),
+            **environment,
         }
         unshare = [*_UNSHARE, *(() if os.geteuid() == 0 else ("--map-root-user",)), "--"]
         # What is left running ends with the namespace.
         subprocess.run(
-            [*unshare, sys.executable, "-c", _ROOM, "bash", str(script)],
+            [*unshare, sys.executable, "-c", _ROOM, system, "bash", str(file)],
             check=False,
             cwd=self.folder,
             env=environment,
