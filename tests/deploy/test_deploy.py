@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from canary.cli import canary
 from canary.policy import load_policy
 from canary.routers import routers_of
+from tests.support.distribution import build
 from tests.support.ports import free_port
 from tests.support.processes import SEARCH_PATH
 
@@ -116,10 +118,22 @@ def test_nginx_takes_its_example(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_the_container_copies_what_is_there() -> None:
-    """Every path that the container file copies from this repository exists."""
+def test_the_container_copies_what_the_program_is_built_from(tmp_path: Path) -> None:
+    """From what the container file copies, and nothing else, comes the same wheel as from the repository."""
     text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
-    copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
+    source = tmp_path / "src"
+    for line in text.splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            *names, target = line.split()[1:]
+            for name in names:
+                to = source / (Path(name).name if target == "./" else target)
+                to.parent.mkdir(parents=True, exist_ok=True)
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, to, symlinks=True)
+                else:
+                    shutil.copy(ROOT / name, to)
 
-    assert copied
-    assert all((ROOT / name).exists() for names in copied for name in names)
+    wheels = [next(build(tmp_path / folder, place).glob("*.whl")) for folder, place in (("a", source), ("b", ROOT))]
+
+    first, second = ({name for name in zipfile.ZipFile(wheel).namelist() if ".pyc" not in name} for wheel in wheels)
+    assert first == second

@@ -76,7 +76,7 @@ NOT_RUN = {
     ("README.md", "make test"): _PEOPLES,
     ("docs/dashboards.md", ".venv/bin/python -m grafana.lint"): _PEOPLES,
     ("docs/deployment.md", "podman build -t kpi-canary -f deploy/Containerfile ."): (
-        "needs podman, and a base image from the network; tests/deploy holds what the file copies and runs"
+        "needs podman, and a base image from the network; tests/deploy builds the program from what the file copies"
     ),
     ("docs/feature-flags.md", 'const flags = await featureFlags("http://127.0.0.1:9878", process.env.FLAGS_TOKEN);'): (
         "how to use docs/examples/feature-flags.mjs, which tests/alertmanager/test_ofrep.py runs"
