@@ -57,6 +57,8 @@ def graph(panel: dict[str, Any], all_series: list[Series], frame: Frame, marks: 
     """A `timeseries` panel."""
     defaults = panel["fieldConfig"]["defaults"]
     low, high, ticks = _axis(defaults, all_series)
+    labels = [_tick(tick, defaults) for tick in ticks]
+    frame = replace(frame, left=max(frame.left, 7 * max(map(len, labels)) + 8))
 
     def y(value: float) -> float:
         share = (min(max(value, low - (high - low)), high + (high - low)) - low) / (high - low)
@@ -64,11 +66,9 @@ def graph(panel: dict[str, Any], all_series: list[Series], frame: Frame, marks: 
 
     clip = f"plot-{panel['id']}"
     parts = [_svg_open(frame), _clip(frame, clip)]
-    for tick in ticks:
+    for tick, label in zip(ticks, labels, strict=True):
         parts.append(f'<path d="M{frame.left} {y(tick):.1f}H{frame.width - 6}" stroke="{_GRID}"/>')
-        if defaults.get("decimals") != 0 or round(tick, 9).is_integer():  # as Grafana does
-            label = unit_text(tick, defaults.get("unit", "none"), defaults.get("decimals"))
-            parts.append(_label(frame.left - 6, y(tick) + 4, label, "end"))
+        parts.append(_label(frame.left - 6, y(tick) + 4, label, "end"))
     parts += _times(frame)
     parts.append(f'<g clip-path="url(#{clip})">')
     if defaults.get("custom", {}).get("thresholdsStyle", {}).get("mode") == "dashed":
@@ -84,6 +84,13 @@ def graph(panel: dict[str, Any], all_series: list[Series], frame: Frame, marks: 
     ]
     parts.append("</g></svg>")
     return "".join(parts)
+
+
+def _tick(value: float, defaults: dict[str, Any]) -> str:
+    """What stands at a line of the axis; nothing between whole numbers where there are no others, as in Grafana."""
+    if defaults.get("decimals") == 0 and not round(value, 9).is_integer():
+        return ""
+    return unit_text(value, defaults.get("unit", "none"), defaults.get("decimals"))
 
 
 def _lines(panel: dict[str, Any], all_series: list[Series], frame: Frame, y: Callable[[float], float]) -> Iterator[str]:
