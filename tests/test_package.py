@@ -1,5 +1,7 @@
 """The distribution as others install it."""
 
+import json
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.distribution import build, unpack
+from tests.support.distribution import ROOT, build, unpack
 
 ROOMS = {"canary", "exporter", "rules", "alertmanager", "grafana", "demo"}
 
@@ -110,6 +112,22 @@ def test_the_installed_command_works_away_from_the_repository(installed: Path, t
     assert generated.returncode == 0, generated.stderr
     assert (tmp_path / "out" / "prometheus" / "prometheus.yml").exists()
     assert unknown.returncode == 2
+
+
+def test_the_example_policy_works_away_from_the_repository(installed: Path, tmp_path: Path) -> None:
+    """A script gets the list of what was generated from it, with every room's files."""
+    shutil.copy(ROOT / "canary.yaml", tmp_path)
+
+    generated = run(installed, "canary", "generate", "--output", "out", "--format", "json", cwd=tmp_path)
+
+    assert generated.returncode == 0, generated.stderr
+    tops = {name.split("/")[0] for name in json.loads(generated.stdout)["files"]}
+    assert tops == {"alertmanager", "grafana", "prometheus", "router"}
+
+
+def test_installers_find_the_man_page(installed: Path) -> None:
+    """It lies in the environment where pipx looks for pages to expose."""
+    assert (installed / "share" / "man" / "man1" / "canary.1").is_file()
 
 
 def test_shells_complete_commands(installed: Path, tmp_path: Path) -> None:

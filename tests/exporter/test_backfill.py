@@ -1,5 +1,6 @@
 """History written for Prometheus says what the exporter would have said."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -124,6 +125,19 @@ def test_prometheus_answers_from_it(policy: Policy, tmp_path: Path) -> None:
     assert float(visits["value"][1]) == pytest.approx(1800, rel=0.01)
     assert rate["metric"]["service"] == load_policy(configuration).service
     assert 0.85 < float(rate["value"][1]) < 0.95
+
+
+def test_scripts_are_told_what_was_written(policy: Policy, tmp_path: Path) -> None:
+    """JSON has the file, and how many series and samples are in it."""
+    configuration = tmp_path / "canary.yaml"
+    configuration.write_text(f"service: shop\ndatabase: {{url: 'sqlite:///{tmp_path / 'shop.db'}'}}\n")
+    where = ["--config.file", str(configuration), "--output", str(tmp_path / "history.om"), "--format", "json"]
+
+    result = CliRunner().invoke(canary, ["backfill", *where, "--since", "10m", "--until", NOON.isoformat()])
+    said = json.loads(result.stdout)
+
+    samples = [line for line in Path(said["output"]).read_text().splitlines() if not line.startswith("#")]
+    assert len(samples) == said["samples"] > said["series"] > 0
 
 
 @pytest.mark.parametrize(
