@@ -145,9 +145,11 @@ async def test_no_moment_without_markers(tmp_path: Path) -> None:
         return looks, misses
 
     looking = asyncio.create_task(asyncio.to_thread(look))
-    for _ in range(30):
+    for _ in range(10):
         for weight_ratio in (0.25, 0.5, 0.05):
             await router.set_weight(Split("r-7", weight_ratio))
+            # A look may be put off by a busy machine; the step it began with stays until the change after next.
+            await asyncio.sleep(0.05)
     leaving.set()
     looks, misses = await looking
 
