@@ -26,9 +26,9 @@ from tests.support.scenes import (
     hasty,
     is_about,
     limited,
-    served,
     unfolding,
 )
+from tests.support.webserver import served
 
 # Descriptions that cannot be filled in: Go's templates say so in their own words.
 _UNFILLED = ("error expanding", "<no value>", "?", "NaN", "%!")
@@ -42,6 +42,7 @@ _POLICY = hasty(
         rollback=dataclasses.replace(_STRATEGY.rollback, converge=2),
     )
 )
+
 _LENIENT = limited(_POLICY, 0.5)
 
 

@@ -23,7 +23,8 @@ from tests.support.haproxy import HAProxy
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
-from tests.support.scenes import PATIENCE_SECONDS, SceneTarget, firing, hasty, served
+from tests.support.scenes import PATIENCE_SECONDS, SceneTarget, firing, hasty
+from tests.support.webserver import served
 
 _LIMIT_SECONDS = 0.2
 

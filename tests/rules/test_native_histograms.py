@@ -24,9 +24,9 @@ from tests.support.scenes import (
     hasty,
     is_about,
     limited,
-    served,
     unfolding,
 )
+from tests.support.webserver import served
 
 _FEATURE = ("--enable-feature=native-histograms",)
 

@@ -1,10 +1,9 @@
 """Worlds of the promtool tests as a scrape target: a real Prometheus sees them unfold, one service per world."""
 
-import contextlib
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -17,7 +16,6 @@ from rules.generate import rule_groups
 from rules.promtool import files as promtool_files
 from rules.promtool.case import Case, Trial
 from tests.support import protobuf
-from tests.support.ports import free_port
 from tests.support.processes import eventually
 
 SCENE = "scene-0"
@@ -89,19 +87,6 @@ def unfolding(monkeypatch: pytest.MonkeyPatch, policy: Policy, limits: Policy) -
     monkeypatch.setattr(promtool_files, "_MARGIN", 200)
     rules = [rule for group in rule_groups(limits)["alerts"]["groups"] for rule in group["rules"]]
     return list(promtool_files.tests(policy, rules))
-
-
-@contextlib.asynccontextmanager
-async def served(*routes: web.RouteDef) -> AsyncIterator[str]:
-    """The address of a server with these routes."""
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"127.0.0.1:{port}"
-    await runner.cleanup()
 
 
 class SceneTarget:

@@ -1,7 +1,7 @@
 """Prometheus, Alertmanager, receiver and clocks as `canary check` sees them, on real servers."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
+from tests.support.webserver import served
 
 Write = Callable[[str], Policy]
 
@@ -32,18 +33,9 @@ http_requests_total{version="v1.0",status="200"} 7
 """
 
 
-@asynccontextmanager
-async def serving(*answers: tuple[str, str]) -> AsyncIterator[str]:
+def serving(*answers: tuple[str, str]) -> AbstractAsyncContextManager[str]:
     """A web server with these paths and texts; its `host:port`."""
-    application = web.Application()
-    for path, text in answers:
-        application.router.add_get(path, partial(_answer, text))
-    runner = web.AppRunner(application)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"127.0.0.1:{port}"
-    await runner.cleanup()
+    return served(*(web.get(path, partial(_answer, text)) for path, text in answers))
 
 
 async def _answer(text: str, _request: web.Request) -> web.Response:
