@@ -83,11 +83,7 @@ def report(config_file: str, output_format: str, output: str) -> None:
 @_reason
 def stop(config_file: str, output_format: str, name: str, reason: str) -> None:
     """Give everybody the control."""
-    found = asyncio.run(_order(load_policy(config_file), name, "stop", reason))
-    if output_format == "json":
-        print_json(found)
-    else:
-        click.echo(f"experiment {name}: stopped; everybody gets the control")
+    _give(config_file, output_format, name, "stop", reason, "stopped; everybody gets the control")
 
 
 @command.command()
@@ -97,11 +93,7 @@ def stop(config_file: str, output_format: str, name: str, reason: str) -> None:
 @_reason
 def start(config_file: str, output_format: str, name: str, reason: str) -> None:
     """Begin a stopped experiment anew, with fresh evidence."""
-    found = asyncio.run(_order(load_policy(config_file), name, "start", reason))
-    if output_format == "json":
-        print_json(found)
-    else:
-        click.echo(f"experiment {name}: begun anew")
+    _give(config_file, output_format, name, "start", reason, "begun anew")
 
 
 async def _status(policy: Policy) -> list[dict[str, Any]]:
@@ -109,6 +101,14 @@ async def _status(policy: Policy) -> list[dict[str, Any]]:
         found = await client.get("experiments")
     assert isinstance(found, list)
     return found
+
+
+def _give(config_file: str, output_format: str, name: str, verb: str, reason: str, done: str) -> None:
+    found = asyncio.run(_order(load_policy(config_file), name, verb, reason))
+    if output_format == "json":
+        print_json(found)
+    else:
+        click.echo(f"experiment {name}: {done}")
 
 
 async def _order(policy: Policy, name: str, verb: str, reason: str) -> dict[str, Any]:
