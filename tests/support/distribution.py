@@ -16,6 +16,7 @@ def build(folder: Path, source: Path = ROOT) -> Path:
 
 def unpack(built: Path, folder: Path) -> Path:
     """The folder that the sdist unpacks to, below *folder*."""
+    folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["tar", "-xzf", str(next(built.glob("*.tar.gz"))), "-C", str(folder)], check=True)
     [source] = [path for path in folder.iterdir() if path.is_dir()]
     return source
