@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 _LOCKS: list[int] = []
-_FOLDER = Path(tempfile.gettempdir()) / "kpi-canary-ports"
+# One user cannot open what another has left there.
+_FOLDER = Path(tempfile.gettempdir()) / f"kpi-canary-ports-{os.geteuid()}"
 
 # Below the kernel's own range, from which outgoing connections take theirs.
 _CANDIDATES = itertools.cycle(random.sample(range(12_000, 32_000), 20_000))
@@ -17,9 +18,9 @@ _CANDIDATES = itertools.cycle(random.sample(range(12_000, 32_000), 20_000))
 
 def free_port() -> int:
     """A port that nothing listens on, reserved for this process until it ends."""
-    _FOLDER.mkdir(mode=0o777, exist_ok=True)
+    _FOLDER.mkdir(exist_ok=True)
     for port in itertools.islice(_CANDIDATES, 20_000):
-        descriptor = os.open(_FOLDER / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(_FOLDER / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with socket.socket() as listener:
