@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Where Debian keeps daemons such as nginx, out of a user's PATH."""
+
 _SHOWN_CHARACTERS = 300
 
 
@@ -28,6 +31,7 @@ class Outcome:
 async def run(argv: Sequence[str], *, timeout_seconds: float, stdin: str = "") -> Outcome:
     """Run a program to its end, or kill it and its children at the time limit.
 
+    It is looked for, and may itself look, in PATH first and then in `SYSTEM_PATH`.
     What it starts in the background may go on; with pipes instead of memory files we would wait for that too.
     """
     with _memory(stdin) as given, _memory() as output, _memory() as complaint:
@@ -37,6 +41,7 @@ async def run(argv: Sequence[str], *, timeout_seconds: float, stdin: str = "") -
                 stdin=given,
                 stdout=output,
                 stderr=complaint,
+                env={**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"},
                 start_new_session=True,  # so that the time limit reaches the program's children too
             )
         except (OSError, ValueError) as error:

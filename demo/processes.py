@@ -13,13 +13,11 @@ from pathlib import Path
 import aiohttp
 
 from canary.errors import ProcessError
+from canary.program import SYSTEM_PATH
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 8.0
 _POLL_SECONDS = 0.1
-
-# Debian keeps daemons out of a user's PATH, and calls Alertmanager by a longer name.
-_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def find_program(*names: str) -> str:
@@ -28,7 +26,7 @@ def find_program(*names: str) -> str:
     Raises:
         ProcessError: none is.
     """
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), _SYSTEM_PATH))
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), SYSTEM_PATH))
     for name in names:
         if found := shutil.which(name, path=path):
             return found

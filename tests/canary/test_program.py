@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from canary.program import run
 from tests.support.processes import eventually
 
@@ -16,6 +18,15 @@ async def test_input_goes_in_and_output_comes_out() -> None:
     assert outcome.status == 0
     assert outcome.fault == ""
     assert outcome.output == "wächst " * 100_000 + "\n"
+
+
+async def test_a_daemon_is_found_by_any_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a user's PATH ends at /usr/bin, nginx in /usr/sbin is run all the same."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    outcome = await run(("nginx", "-v"), timeout_seconds=30)
+
+    assert outcome.fault == ""
 
 
 async def test_a_failure_is_one_sentence() -> None:
