@@ -20,18 +20,36 @@
     ├── FlagError             a feature flag cannot be evaluated
     └── GenerateError         rules, Alertmanager configuration or dashboards could not be generated
 
-A message says where, what was expected, what was found, and what to do. `label` is the bounded
-value under which an error is counted in metrics.
+An error has fields: where it is (`place`), what is wrong there (`what`: expected and found), and what to do about it
+(`remedy`). `str()` joins them as `place: what; remedy`. Whoever needs one of them reads the field; nobody takes a
+message apart. `label` is the bounded value under which an error is counted in metrics.
 """
 
 from typing import ClassVar
 
 
 class CanaryError(Exception):
-    """Base of all errors that are meant to be read by a person."""
+    """Base of all errors that are meant to be read by a person.
+
+    Args:
+        what: what is wrong: the state, or what was expected and what was found.
+        place: the subject: a file with its line, a policy key, a server's address, a router's name.
+        remedy: what to do about it, as a next step.
+    """
 
     label: ClassVar[str] = "other"
     exit_status: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, place: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.place = place
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Everything in one line: `place: what; remedy`."""
+        located = f"{self.place}: {self.what}" if self.place else self.what
+        return f"{located}; {self.remedy}" if self.remedy else located
 
 
 class PolicyError(CanaryError):
