@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy.engine import URL
 
+from canary.database import Patience
 from canary.errors import InputError
 from canary.policy.model import Policy
 from canary.rollout import Rollout, State, Weight
+from canary.sessions import order_session
 from canary.times import from_text
 from canary.units import parse_ratio
-from exporter.connection import open_session
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
 from exporter.history import History
 from exporter.judgement import Judgement, entry_event
@@ -38,8 +38,6 @@ _CHUNK = 50
 """Rollouts that one process replays at a time, at most."""
 _DENSE = 0.2
 """Rollouts that fill this much of the time from the first to the last are read at one go: a table may lack an index."""
-_STATEMENT_SECONDS = 60.0
-"""A statement may take this long even where the exporter's may not: nobody waits for a verdict."""
 
 
 @dataclass(frozen=True)
@@ -148,32 +146,32 @@ def read_rollouts(path: Path) -> list[PastRollout]:
     return past
 
 
-def backtest(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> Iterator[Replay]:
+def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay]:
     """Replay rollouts in their order, on all processors when there are many.
 
     Raises:
+        SecretError: a secret of the order database cannot be read.
         DatabaseError: one of its kinds.
     """
     processors = os.cpu_count() or 1
     if len(rollouts) <= _FEW:
-        yield from _replayed(policy, url, rollouts)
+        yield from _replayed(policy, rollouts)
         return
     size = math.ceil(len(rollouts) / (processors * math.ceil(len(rollouts) / (processors * _CHUNK))))
     chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), size)]
     workers = min(len(chunks), processors)
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for replays in pool.map(_replayed, itertools.repeat(policy), itertools.repeat(url), chunks):
+        for replays in pool.map(_replayed, itertools.repeat(policy), chunks):
             yield from replays
 
 
-def _replayed(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> list[Replay]:
-    return asyncio.run(_replay_all(policy, url, rollouts))
+def _replayed(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
+    return asyncio.run(_replay_all(policy, rollouts))
 
 
-async def _replay_all(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> list[Replay]:
-    session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
-    history = History(policy, session)
-    try:
+async def _replay_all(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
+    async with order_session(policy, Patience.STUDY) as session:
+        history = History(policy, session)
         start = min(rollout.started_at.timestamp() for rollout in rollouts)
         end = max(rollout.ended_at.timestamp() for rollout in rollouts)
         filled = sum((rollout.ended_at - rollout.started_at).total_seconds() for rollout in rollouts)
@@ -188,8 +186,6 @@ async def _replay_all(policy: Policy, url: URL, rollouts: Sequence[PastRollout])
                 orders = await history.between(low, high)
             replays.append(replay(policy, rollout, orders, history.versions))
         return replays
-    finally:
-        await session.close()
 
 
 def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -> Replay:

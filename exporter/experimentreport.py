@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy.engine import URL
 
+from canary.database import Patience
 from canary.experiments import Trial
 from canary.markup import Markup, tag
 from canary.policy.model import Policy
 from canary.report.html import figure, page, table
 from canary.report.plots import svg_of
 from canary.report.text import moment
+from canary.sessions import order_session
 from canary.times import to_text
-from exporter.connection import open_session
 from exporter.evidence.judge import KpiEvidence
 from exporter.experiments import Arm, Experiments, arm_policy
 from exporter.history import History
@@ -34,17 +34,14 @@ class ExperimentReport:
     made_at: datetime
 
 
-async def experiment_reports(
-    policy: Policy, url: URL, trials: Mapping[str, Trial], now: datetime
-) -> list[ExperimentReport]:
+async def experiment_reports(policy: Policy, trials: Mapping[str, Trial], now: datetime) -> list[ExperimentReport]:
     """Read and judge every experiment of the policy.
 
     Raises:
         DatabaseError: the order database cannot be read.
     """
-    session = open_session(url, max(policy.database.statement_timeout, 60.0), policy.database.timezone)
     reports = []
-    try:
+    async with order_session(policy, Patience.STUDY) as session:
         for name, trial in trials.items():
             history = History(arm_policy(policy, policy.experiments[name]), session)
             end = trial.stopped_at or now
@@ -53,8 +50,6 @@ async def experiment_reports(
             experiments.trials = {name: trial}
             arms = experiments.look(orders.tables, history.versions, end.timestamp(), {})
             reports.append(ExperimentReport(trial, arms, now))
-    finally:
-        await session.close()
     return reports
 
 

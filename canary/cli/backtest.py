@@ -10,8 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from canary.cli.options import config_file, format_option
-from canary.database import order_url
-from canary.errors import DatabaseUnavailableError
 from canary.policy import load_policy
 
 if TYPE_CHECKING:
@@ -39,11 +37,8 @@ def command(config_file: str, output_format: str, rollouts: Path) -> None:
 
     policy = load_policy(config_file)
     past = read_rollouts(rollouts)
-    url = order_url(policy, any_dialect=True)
-    if url is None:
-        raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
     replays = []
-    for replay in backtest(policy, url, past):
+    for replay in backtest(policy, past):
         if output_format == "json":
             click.echo(json.dumps(replay.as_json()))
         replays.append(replay)

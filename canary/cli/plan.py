@@ -14,9 +14,9 @@ from rich.table import Table
 
 from canary.cli.options import config_file, format_option
 from canary.clock import SystemClock
-from canary.database import order_url
-from canary.errors import DatabaseUnavailableError
+from canary.database import Patience
 from canary.policy import Policy, load_policy
+from canary.sessions import order_session
 from canary.times import from_text
 from canary.units import format_duration, format_ratio, parse_ratio
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from exporter.evidence.judge import JudgePlan
     from exporter.plan import Rates, Reach
 
-_STATEMENT_SECONDS = 60.0
 _LEGEND = """
 smallest harm: what the phase, with all before it, catches with even odds (with 90 %).
 tolerance in: how long this share alone takes to prove a harm as large as the policy's tolerance.
@@ -83,19 +82,10 @@ def command(
 
 
 async def _looked_up(policy: Policy, until: datetime, days: float) -> "dict[str, Rates]":
-    from exporter.connection import open_session
     from exporter.plan_rates import rates_of
 
-    url = order_url(policy, any_dialect=True)
-    if url is None:
-        raise DatabaseUnavailableError(
-            "database.url: expected the order database's address, found none; or use --given"
-        )
-    session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
-    try:
+    async with order_session(policy, Patience.STUDY) as session:
         return await rates_of(policy, session, until.timestamp(), days)
-    finally:
-        await session.close()
 
 
 def _moment(text: str | None) -> datetime:

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from canary.cli import canary
-from canary.database import order_url
 from canary.errors import InputError
 from canary.policy import load_policy
 from exporter.backtest import Replay, backtest, read_rollouts
@@ -70,9 +69,7 @@ def policy_file(folder: Path, url: str) -> Path:
 async def replays(path: Path, rollouts: Path) -> list[Replay]:
     """What a backtest says; it runs its own event loop."""
     policy = load_policy(path)
-    url = order_url(policy)
-    assert url is not None
-    return await asyncio.to_thread(lambda: list(backtest(policy, url, read_rollouts(rollouts))))
+    return await asyncio.to_thread(lambda: list(backtest(policy, read_rollouts(rollouts))))
 
 
 async def output_of(*argv: str) -> str:
