@@ -10,6 +10,7 @@ from canary.errors import RefusedError
 from canary.policy.model import Policy
 from canary.rollout import RUNNING, TERMINAL, Entry, Kind, Rollout, State
 from canary.times import to_text
+from canary.units import format_ratio
 
 
 def start(
@@ -137,7 +138,7 @@ def _require(current: Rollout | None, allowed: Iterable[State], wish: str) -> Ro
 def described(rollout: Rollout) -> str:
     """The state in words, with since when and why."""
     words = {
-        State.PHASE: f"in phase {rollout.phase + 1} ({rollout.weight:.0%})",
+        State.PHASE: f"in phase {rollout.phase + 1} ({format_ratio(rollout.weight)})",
         State.HOLDING: f"held in phase {rollout.phase + 1} ({rollout.reason or rollout.cause})",
         State.BAKING: "baking at 100%",
         State.PROMOTED: "promoted",

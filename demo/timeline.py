@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from canary import names
 from canary.rollout import Entry, Kind, Step
 from canary.times import from_text
+from canary.units import format_ratio
 from demo.customers import Memory
 from demo.questions import Questions
 from demo.schema import payments
@@ -104,7 +105,9 @@ def _course(entries: Sequence[Entry]) -> list[Moment]:
         match entry.kind:
             case Kind.ADVANCED:
                 phase = entry.data["phase"]
-                moments.append(Moment(entry.at, f"phase {phase + 1}: {traffic[phase]:.0%} of customers", "journal"))
+                moments.append(
+                    Moment(entry.at, f"phase {phase + 1}: {format_ratio(traffic[phase])} of customers", "journal")
+                )
             case Kind.HELD:
                 moments.append(Moment(entry.at, f"held by {entry.data.get('cause', entry.actor)}", "journal"))
             case Kind.RESUMED:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from canary.units import format_ratio
 from exporter.evidence.judge import JudgePlan
 from exporter.plan import Rates, Stretch, minutes_until
 
@@ -26,7 +27,7 @@ def draw(path: Path, plan: JudgePlan, rates: Mapping[str, Rates], phases: Sequen
         for share in dict.fromkeys(phase.traffic for phase in phases if 0.0 < phase.traffic < 1.0):
             minutes = [minutes_until(kpi, plan.alpha_of(kpi), rates[kpi.name], share, harm, 0.5) for harm in _HARMS]
             needed = [np.nan if found is None else found for found in minutes]
-            panel.plot(100 * _HARMS, needed, "o-", markersize=3, label=f"{share:.0%} of the traffic")
+            panel.plot(100 * _HARMS, needed, "o-", markersize=3, label=f"{format_ratio(share)} of the traffic")
         for phase in phases:
             if 0.0 < phase.traffic < 1.0:
                 panel.axhline(phase.minutes, color="#bbbbbb", linewidth=0.8)

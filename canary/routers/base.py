@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from canary.bucket import salt_of
 from canary.errors import RouterError
+from canary.units import format_ratio
 
 _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -83,7 +84,7 @@ class Observation:
     def detail(self) -> str:
         """One line a person can read."""
         return "; ".join(
-            f"{reading.instance}: {reading.error or f'{(reading.weight_ratio or 0) * 100:.10g}%'}"
+            f"{reading.instance}: {reading.error or format_ratio(reading.weight_ratio or 0.0)}"
             for reading in self.readings
         )
 
