@@ -26,8 +26,9 @@ from canary.times import from_text
 from canary.units import parse_ratio
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
 from exporter.history import History
-from exporter.judgement import Judgement, entry_event
+from exporter.judgement import Judgement, entry_event, role_values
 from exporter.orders import Orders
+from exporter.shown import Change, failed_tests, shown_change
 from exporter.table import Codes
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
@@ -97,12 +98,14 @@ class Replay:
         evidence: at the moment of the decision when it would have been rolled back, at the rollout's end otherwise.
         exposed: customers (entering units) on the canary until then.
         spared: customers who met the canary after that moment, and would not have.
+        changes: by KPI, the change of what it publishes.
     """
 
     rollout: PastRollout
     evidence: RolloutEvidence
     exposed: int
     spared: int
+    changes: Mapping[str, Change]
 
     def as_json(self) -> dict[str, Any]:
         """One line of `--format json`; what is unknown or without bound is null."""
@@ -111,7 +114,7 @@ class Replay:
             "verdict": str(self.evidence.verdict),
             "kpi": self.evidence.kpi,
             "decided_at": _moment(self.evidence.decided_at),
-            "kpis": {name: _kpi_as_json(kpi) for name, kpi in self.evidence.kpis.items()},
+            "kpis": {name: _kpi_as_json(kpi, self.changes[name]) for name, kpi in self.evidence.kpis.items()},
         }
 
 
@@ -124,12 +127,15 @@ def read_rollouts(path: Path) -> list[PastRollout]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a CSV file with rollouts, found none that can be read: {error}") from error
+        raise InputError(
+            f"expected a CSV file with rollouts, found none that can be read: {error}", place=str(path)
+        ) from error
     reader = csv.DictReader(text.splitlines())
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
         raise InputError(
-            f"{path}:1: expected a header with the columns {','.join(COLUMNS)}, found none of {', '.join(missing)}"
+            f"expected a header with the columns {','.join(COLUMNS)}, found none of {', '.join(missing)}",
+            place=f"{path}:1",
         )
     faults: list[str] = []
     rollouts: dict[str, list[tuple[dict[str, str], Phase]]] = {}
@@ -206,15 +212,28 @@ def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -
         came = came[(came >= past.started_at.timestamp()) & (came < end)]
         exposed = int(np.count_nonzero(came < until))
         spared = len(came) - exposed
-    return Replay(past, evidence, exposed, spared)
+    return Replay(past, evidence, exposed, spared, _changes(policy, rollout, orders, versions, evidence, until))
 
 
-def _kpi_as_json(kpi: KpiEvidence) -> Mapping[str, Any]:
+def _changes(
+    policy: Policy, rollout: Rollout, orders: Orders, versions: Codes, evidence: RolloutEvidence, until: float
+) -> dict[str, Change]:
+    """By KPI, the change of what it publishes, from what had happened by then."""
+    happened = Orders(orders.events, {name: table.where(table.time < until) for name, table in orders.tables.items()})
+    values = role_values(policy.kpis, happened, versions, rollout, {})
+    return {
+        name: shown_change(policy.kpis[name], kpi, values.get(name, {}).get("stable"))
+        for name, kpi in evidence.kpis.items()
+    }
+
+
+def _kpi_as_json(kpi: KpiEvidence, change: Change) -> Mapping[str, Any]:
     return {
         "verdict": str(kpi.verdict),
-        "estimate": _number(kpi.estimate),
-        "lower": _number(kpi.lower),
-        "upper": _number(kpi.upper),
+        "failed_tests": list(failed_tests(kpi)),
+        "estimate": _number(change.estimate),
+        "lower": _number(change.lower),
+        "upper": _number(change.upper),
         "log10_evidence": _number(kpi.log10_evidence),
         "canary_units": kpi.canary_units,
         "stable_units": kpi.stable_units,

@@ -25,7 +25,7 @@ _SAMPLE_UNITS = 50_000
 """Units of the newest rows that lags and spreads are taken from."""
 _SHORTEST_SAMPLE_SECONDS = 900.0
 _LONGEST_SAMPLE_SECONDS = 3 * _DAY_SECONDS
-_MOST_CERTAIN = 0.9999
+MOST_CERTAIN = 0.9999
 """A ratio of one would leave a failure impossible; nobody knows that from a few days."""
 
 
@@ -106,14 +106,14 @@ def _conversion(counted: dict[str, Counted], sample: Orders, kpi: Conversion, mi
     lags = sample.converted(kpi.from_, kpi.to) - sample.tables[kpi.from_].entered
     lags = lags[np.isfinite(lags)]
     lag_minutes = float(lags.mean()) / 60.0 if lags.size else 0.0
-    return Rates(units.rows / minutes, min(conversions.rows / units.rows, _MOST_CERTAIN), max(lag_minutes, 0.0))
+    return Rates(units.rows / minutes, min(conversions.rows / units.rows, MOST_CERTAIN), max(lag_minutes, 0.0))
 
 
 def _success(event: Counted, minutes: float) -> Rates | None:
     final = event.outcomes[SUCCEEDED] + event.outcomes[FAILED]
     if not event.outcomes[SUCCEEDED]:
         return None
-    return Rates(final / minutes, min(event.outcomes[SUCCEEDED] / final, _MOST_CERTAIN))
+    return Rates(final / minutes, min(event.outcomes[SUCCEEDED] / final, MOST_CERTAIN))
 
 
 def _mean(counted: dict[str, Counted], sample: Orders, history: History, kpi: Mean, minutes: float) -> Rates | None:

@@ -78,7 +78,7 @@ def _growth() -> Figure:
             for start in np.cumsum([duration for duration, _ in PHASES[:-1]]):
                 axes.axvline(start, color="#bbbbbb", linewidth=0.8)
     grid[0, 0].set_ylabel("evidence of harm, powers of ten")
-    grid[1, 0].set_ylabel("success against stable: change, %")
+    grid[1, 0].set_ylabel("success: change, %")
     grid[1, 1].set_ylabel("")
     return figure
 
