@@ -149,6 +149,6 @@ class Orders:
         if force:
             return
         findings = [finding for router in self._routers for finding in await router.check()]
-        errors = [str(finding) for finding in findings if finding.severity == "error"]
+        errors = [str(finding) for finding in findings if finding.failed]
         if errors:
             raise RefusedError("cannot start, a rollback would not work:\n" + "\n".join(errors))

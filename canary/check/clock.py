@@ -7,10 +7,10 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from canary.check.finding import Finding, failed, ok
 from canary.clock import Clock
 from canary.database import OrderDatabase, Patience, names_database
 from canary.errors import CanaryError
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy
 from canary.servers import Prometheus
 from canary.sessions import open_session

@@ -7,9 +7,9 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from canary.check.finding import Finding, failed, ok, skipped, warning
 from canary.database import OrderDatabase, Patience, Session, names_database
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
+from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.sessions import open_session

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from canary.check.finding import Finding, failed, ok
 from canary.errors import PolicyError
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy, load_policy
 from canary.units import format_ratio
 

@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from canary.check.finding import Finding, failed, ok
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.units import format_change, format_duration, format_measured_ratio, format_ratio, parse_duration, parse_ratio, parse_size
+from canary.units import (
+    format_change,
+    format_duration,
+    format_measured_ratio,
+    format_ratio,
+    parse_duration,
+    parse_ratio,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
