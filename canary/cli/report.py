@@ -52,5 +52,8 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
             entries = [entry for entry in entries if entry.rollout == current.id]
         report = await gather(policy, entries, Prometheus(http, policy.receiver.prometheus), SystemClock())
     if report is None:
-        raise RefusedError(f"there is no rollout {rollout}" if rollout else "no rollout has been started yet")
+        raise RefusedError(
+            f"there is no rollout {rollout}" if rollout else "no rollout has been started yet",
+            remedy="`canary history` shows all",
+        )
     return report
