@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from canary import commands
 from canary.rollout import Rollout, State, fold
 from exporter.assessor import Assessor, watched
 from exporter.experiments import Experiments
 from exporter.table import Codes, Table
 from tests.support.clock import FakeClock
+from tests.support.entries import started
 from tests.support.exporting import policy_for
 from tests.support.threads import InlineThreads
 
@@ -51,11 +51,7 @@ def _assessor(clock: FakeClock, threads: InlineThreads, *feeds: Any) -> Assessor
 
 
 def _rollout(clock: FakeClock) -> Rollout:
-    at = clock.now()
-    entry = commands.start(None, POLICY, rollout="r1", stable="v1", canary="v2", at=at, actor="test")
-    rollout = fold([entry])
-    assert rollout is not None
-    return rollout
+    return fold([started("r1", clock.now())])["r1"]
 
 
 async def _assess(assessor: Assessor, clock: FakeClock, rollout: Rollout | None = None) -> None:
