@@ -4,7 +4,6 @@ import asyncio
 from datetime import timedelta
 
 from alertmanager.fence import Outcome
-from alertmanager.prometheus import Prometheus, Silences, unsuppressed
 from alertmanager.webhook import Alert
 from canary import experiments, names
 from canary.clock import Clock
@@ -13,6 +12,7 @@ from canary.experiments import Trial
 from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.prometheus import Alertmanager, ServiceAlerts, unsuppressed
 
 # Prometheus stamps startsAt by its own clock; machines that keep time differ by less than this.
 _CLOCKS_DIFFER = timedelta(seconds=5)
@@ -63,7 +63,7 @@ class Experiments:
                     self._log.debug("another receiver was first", experiment=entry.rollout)
             await self._refresh()
 
-    async def run(self, prometheus: Prometheus, silences: Silences) -> None:
+    async def run(self, alerts: ServiceAlerts, alertmanager: Alertmanager) -> None:
         """Follow what other receivers write, and look for stops that no webhook brought, until cancelled."""
         while True:
             await self._clock.sleep(min(self._policy.receiver.poll, _FOLLOW_SECONDS))
@@ -71,16 +71,16 @@ class Experiments:
                 continue
             await self._refresh()
             if any(trial.running and self._policy.experiments[name].guardrails for name, trial in self.trials.items()):
-                await self._look(prometheus, silences)
+                await self._look(alerts, alertmanager)
 
-    async def _look(self, prometheus: Prometheus, silences: Silences) -> None:
+    async def _look(self, alerts: ServiceAlerts, alertmanager: Alertmanager) -> None:
         try:
-            firing = await prometheus.stopping()
+            firing = await alerts.stopping()
         except RemoteError as error:
             self._log.debug("cannot look for stops", error=error)
             return
         try:
-            suppressed = await silences.suppressed() if firing else []
+            suppressed = await alertmanager.suppressed(self._policy.service) if firing else []
         except RemoteError as error:
             # Without Alertmanager no silence is known, and every alert counts.
             self._log.debug("silences unknown", error=error)

@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from alertmanager import gate
 from alertmanager.advancer import Advancer
+from alertmanager.alertpoller import AlertPoller
 from alertmanager.authority import Authority
 from alertmanager.drill import Drills
 from alertmanager.experiments import Experiments
 from alertmanager.fence import Outcome
 from alertmanager.guard import Guard
 from alertmanager.leader import Leader, leader_of
-from alertmanager.lookout import Lookout
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.ofrep import Ofrep
@@ -27,7 +27,6 @@ from alertmanager.orders import Order, Orders
 from alertmanager.outbox import Outbox
 from alertmanager.page.handlers import Page
 from alertmanager.page.view import Viewer
-from alertmanager.prometheus import Prometheus, Silences
 from alertmanager.reconciler import Reconciler
 from alertmanager.reporter import Reporter
 from alertmanager.shopmetrics import shop_metrics
@@ -46,6 +45,7 @@ from canary.notify import Notifier
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.process import process_of
+from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout import Entry, Rollout
 from canary.routers import routers_of
 from canary.units import format_ratio
@@ -73,18 +73,20 @@ class Receiver:
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service, self.snapshot)
         self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
-        self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
-        self.silences = Silences(policy.receiver.alertmanager, session, policy.service)
+        self.prometheus = Prometheus(session, policy.receiver.prometheus)
+        self.alerts = ServiceAlerts(self.prometheus, policy.service)
+        self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
         routers, process = routers_of(policy), process_of(policy.process)
         self.worker = Worker(policy, self.guard, on_key=self._turn, on_heartbeat=self._heard)
-        self.lookout = Lookout(
+        self.poller = AlertPoller(
             self.guard,
             self.worker,
-            self.prometheus,
-            self.silences,
+            self.alerts,
+            self.alertmanager,
             leader,
             clock,
             policy.receiver.poll,
+            service=policy.service,
             blind=self.blind,
             on_complete=self._complete,
             dry_run=policy.rollback.dry_run,
@@ -94,10 +96,10 @@ class Receiver:
             self.guard,
             leader,
             clock,
-            objection=partial(self.lookout.objection, key=True),
+            objection=partial(self.poller.objection, key=True),
             gate=partial(gate.objection, session=session),
         )
-        self.orders = Orders(policy, self.guard, routers, process, self.metrics, self.lookout.objection)
+        self.orders = Orders(policy, self.guard, routers, process, self.metrics, self.poller.objection)
         self.timers = Timers(policy, self.guard, self.watchdog, leader, clock)
         self.guard.listen(self.metrics.entry)
         self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
@@ -115,18 +117,18 @@ class Receiver:
         self._clock = clock
         self._log = Log("receiver")
         self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: trials.stopped, lambda: self.authority)
-        self.drills = Drills(policy.service, self.guard, routers, process, registry)
+        self.drills = Drills(policy.service, self.guard, routers, process, registry, self.alerts)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
         return {
             **self.reconciler.workers(),
             "leader": self.leader.run,
-            "lookout": self.lookout.run,
+            "alert poller": self.poller.run,
             "advancer": self.advancer.run,
             "timers": self.timers.run,
             "outbox": self.outbox.run,
-            "experiments": partial(self.trials.run, self.prometheus, self.silences),
+            "experiments": partial(self.trials.run, self.alerts, self.alertmanager),
             "reporter": self.reporter.run,
         }
 
@@ -144,7 +146,7 @@ class Receiver:
         for alert in notification.alerts:
             self.drills.take(alert)
         if truncated:
-            self.lookout.bell.ring()
+            self.poller.bell.ring()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
         return not (self.guard.unwritten or failed)
 

@@ -6,39 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from canary import names
 from canary.errors import PayloadError
+from canary.prometheus.alert import Alert, clean
 from canary.times import from_text
 
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert, as Alertmanager or Prometheus tells it.
-
-    Attributes:
-        starts_at: when it began to fire, by Prometheus' clock; None when unknown.
-    """
-
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    firing: bool
-    starts_at: datetime | None = None
-
-    @property
-    def name(self) -> str:
-        """The alert's name."""
-        return self.labels.get("alertname", "")
-
-    @property
-    def action(self) -> str:
-        """What it asks for; `none` when it does not say."""
-        return self.labels.get(names.ACTION, "none")
-
-    @property
-    def description(self) -> str:
-        """What people should read about it."""
-        annotations = self.annotations
-        return annotations.get("description") or annotations.get("summary") or self.name
+__all__ = ["Alert", "Notification", "clean", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +79,6 @@ def _moment(where: str, text: object) -> datetime | None:
         return from_text(str(text))
     except (ValueError, OverflowError) as error:
         raise PayloadError(f"{where}: expected a moment such as 2026-01-31T12:00:00Z, found {_shown(text)}") from error
-
-
-def clean(text: str) -> str:
-    """The text without what no database or file takes: NUL, halves of surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _kind(value: object) -> str:

@@ -12,7 +12,7 @@ from canary.clock import Clock
 from canary.database import order_connection, order_engine, order_url
 from canary.errors import CanaryError
 from canary.policy import Policy
-from canary.servers import Prometheus
+from canary.prometheus import Prometheus
 
 _TOLERATED_SECONDS = 2.0
 _REMEDY = "let both machines follow the same time servers (systemd-timesyncd, chrony)"
@@ -23,8 +23,8 @@ async def check_clock(policy: Policy, prometheus: Prometheus, clock: Clock) -> l
     differences: dict[str, Difference] = {}
     with suppress(CanaryError):  # its own check says so
         before = clock.now()
-        found = await prometheus.query("time()")
-        differences["prometheus"] = Difference.of(float(found[0]["value"][1]), before, clock.now())
+        theirs = await prometheus.time()
+        differences["prometheus"] = Difference.of(theirs.timestamp(), before, clock.now())
     with suppress(CanaryError):  # as above
         if (ahead := await _database_ahead(policy, clock)) is not None:
             differences["database"] = ahead

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.policy import Policy
+from canary.prometheus import Prometheus as Questions
 from canary.report.data import json_report
 from canary.report.facts import KpiStory, Report
 from canary.report.gather import gather, phases
 from canary.report.html import html_report
 from canary.report.markdown import markdown_report
 from canary.rollout import Entry, Kind
-from canary.servers import Prometheus as Questions
 from tests.support.clock import FakeClock
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
