@@ -19,16 +19,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from alertmanager.alerthandler import AlertHandler
 from alertmanager.bell import Bell
-from alertmanager.guard import Guard
 from alertmanager.leader import Leader
-from alertmanager.worker import Worker
-from canary import commands, names
+from canary import names
 from canary.clock import Clock
-from canary.errors import CanaryError, RefusedError, RemoteError
+from canary.commands import Resume, Seen
+from canary.entries import Cause
+from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import Alert, Silence, unsuppressed
-from canary.rollout import Entry, Rollout, State
+from canary.rollout import Rollout, State
+from canary.store import RolloutStore
 
 # A hold that ends by itself does so after this many looks in a row that showed nothing wrong. One is not enough: an
 # alert's series may be away for an evaluation, as after a restart of Prometheus, which loses what was firing.
@@ -85,8 +87,8 @@ class AlertPoller:
 
     def __init__(
         self,
-        guard: Guard,
-        worker: Worker,
+        store: RolloutStore,
+        handler: AlertHandler,
         alerts: Alerts,
         silences: Silences,
         leader: Leader,
@@ -102,8 +104,8 @@ class AlertPoller:
         self.error = ""
         self.firing: tuple[Alert, ...] = ()
         self.bell = Bell(clock)
-        self._guard = guard
-        self._worker = worker
+        self._store = store
+        self._handler = handler
         self._alerts = alerts
         self._silences = silences
         self._leader = leader
@@ -120,6 +122,7 @@ class AlertPoller:
         """Forget what was about another rollout."""
         self._rollout = rollout
         self._known_until: float | None = None
+        self._seen: Seen | None = None
         self._clear_looks = 0
         self._hushed: set[frozenset[tuple[str, str]]] = set()
         self.firing = ()
@@ -132,7 +135,7 @@ class AlertPoller:
 
     async def look(self) -> None:
         """Look once; trouble with Prometheus is remembered, and never acts."""
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None or not (rollout.running or rollout.state is State.PROMOTED):
             self._begin("")
             self.error = ""
@@ -151,12 +154,13 @@ class AlertPoller:
         if not unknown:
             self.firing = tuple(firing)
         wrong = [*_lowering(firing, suppressed), *self._lowered(past, suppressed, silences)]
-        await self._worker.take(wrong, actor="prometheus")
-        if wrong or self.error:
-            self._clear_looks = 0
-        else:
+        await self._handler.take(wrong, actor="prometheus")
+        # Looks at one hold say nothing about the next, which may have come between two of them.
+        if wrong or self.error or Seen.of(rollout) != self._seen:
+            self._clear_looks, self._seen = 0, Seen.of(rollout)
+        if not wrong and not self.error:
             self._clear_looks += 1
-            await self._resume()
+            await self._resume(rollout)
         if any(_completes(alert, rollout) for alert in firing):
             await self._on_complete(rollout)
 
@@ -222,23 +226,14 @@ class AlertPoller:
             self._log.debug("silences unknown", error=error)
             return []
 
-    async def _resume(self) -> None:
-        """End a hold whose cause is gone; only a look that showed nothing wrong gets here."""
-        rollout = self._guard.rollout
-        held = rollout is not None and rollout.state is State.HOLDING and rollout.lifts and rollout.cause != "watchdog"
-        if rollout is None or not held or self._clear_looks < _CLEAR_LOOKS or self._blind():
+    async def _resume(self, rollout: Rollout) -> None:
+        """End the hold that was looked at; only a look that showed nothing wrong gets here."""
+        held = rollout.state is State.HOLDING and rollout.lifts and rollout.cause != Cause.WATCHDOG
+        if not held or self._clear_looks < _CLEAR_LOOKS or self._blind() or not await self._leader.may_act():
             return
-        if not await self._leader.may_act():
-            return
-        cause = rollout.cause
-
-        def wish(current: Rollout | None) -> Entry:
-            if current is None or current.id != rollout.id or current.cause != cause or not current.lifts:
-                raise RefusedError("held for another reason meanwhile")
-            return commands.resume(current, at=self._clock.now(), actor="prometheus", reason=f"{cause} is over")
-
+        resume = Resume(actor="prometheus", reason=f"{rollout.cause} is over")
         try:
-            await self._guard.submit(wish)
+            await self._store.propose(Seen.of(rollout), resume)
         except CanaryError as error:
             self._log.debug("not resumed", error=error)
 
