@@ -24,7 +24,10 @@ def http(body: bytes, status: int = 200, *headers: str) -> bytes:
 async def answering(answer: bytes, *, endless: bool = False) -> AsyncIterator[str]:
     """The URL of a server that answers these bytes to everything, and then closes, or repeats the last of them."""
 
+    giving = set()
+
     async def give(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        giving.add(asyncio.current_task())
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
@@ -33,12 +36,15 @@ async def answering(answer: bytes, *, endless: bool = False) -> AsyncIterator[st
                 await writer.drain()
             await writer.drain()
         writer.close()
+        giving.discard(asyncio.current_task())
 
     server = await asyncio.start_server(give, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        # Who asked has gone, so that each ends by itself.
+        await asyncio.gather(*(task for task in giving if task is not None), return_exceptions=True)
 
 
 def alerts_answer(*labels: Mapping[str, str]) -> dict[str, Any]:
