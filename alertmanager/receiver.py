@@ -75,7 +75,7 @@ class Receiver:
         self.timer = PhaseTimer(self.store, leader, clock)
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service, self.snapshot)
-        self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
+        self.watchdog = Watchdog(policy.receiver.watchdog, clock)
         self.prometheus = Prometheus(session, policy.receiver.prometheus)
         self.alerts = ServiceAlerts(self.prometheus, policy.service)
         self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
@@ -106,6 +106,7 @@ class Receiver:
         self.commands = Commands(policy, self.store, routers, process, self.metrics, self.poller.objection)
         self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
         self.store.listen(self.metrics.entry)
+        self.store.listen(self.watchdog.notice)
         self.reconciler = Reconciler(policy, self.store, routers, process, self.metrics, leader, clock)
         self.notifier = Notifier.of(policy)
         self.outbox = Outbox(policy, self.store, self.notifier, self.metrics, leader, clock, self.facts)
@@ -239,12 +240,12 @@ class Receiver:
         await self.promoter.complete(rollout)
 
     def _heard(self) -> None:
-        self.watchdog.heard_at = self._clock.now()
+        self.watchdog.hear()
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
         rollout = self.store.rollout
-        return rollout is not None and self.watchdog.blind(rollout, self._clock.now())
+        return rollout is not None and self.watchdog.blind(rollout)
 
     @classmethod
     @asynccontextmanager
