@@ -76,7 +76,12 @@ class Shop:
         await data.close()
         weights = {name: arm["weight"] for name, arm in _ARMS.items()}
         begun = entry_of(
-            "checkoutFlow", Kind.STARTED, now - timedelta(minutes=_MINUTES), "receiver", "", {"weights": weights}
+            "checkoutFlow",
+            Kind.EXPERIMENT_STARTED,
+            now - timedelta(minutes=_MINUTES),
+            "receiver",
+            "",
+            {"weights": weights},
         )
         async with Journal.open(self.setting.policy, CHAIN) as journal:
             await journal.append(begun)

@@ -60,7 +60,12 @@ async def _history(folder: Path) -> None:
         await data.run(sa.text(f"UPDATE {name} SET version = 'v1.0'"))
     await data.close()
     begun = entry_of(
-        "checkoutFlow", Kind.STARTED, now - timedelta(minutes=_MINUTES), "receiver", "", {"weights": _WEIGHTS}
+        "checkoutFlow",
+        Kind.EXPERIMENT_STARTED,
+        now - timedelta(minutes=_MINUTES),
+        "receiver",
+        "",
+        {"weights": _WEIGHTS},
     )
     async with Journal.open(load_policy(folder / "canary.yaml"), CHAIN) as journal:
         await journal.append(begun)

@@ -63,7 +63,9 @@ async def begin(file: Path) -> None:
     """What a receiver writes when it meets the experiment."""
     async with Journal.open(load_policy(file), experiments.CHAIN, experiments.KINDS) as journal:
         weights = {"control": 50.0, "treatment": 50.0}
-        await journal.append(entry_of("checkoutFlow", Kind.STARTED, STARTED, "receiver", "begun", {"weights": weights}))
+        await journal.append(
+            entry_of("checkoutFlow", Kind.EXPERIMENT_STARTED, STARTED, "receiver", "begun", {"weights": weights})
+        )
 
 
 def run(*arguments: str) -> str:
