@@ -28,7 +28,7 @@ from canary.commands import Resume, Seen
 from canary.entries import Cause
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
-from canary.prometheus import Alert, Silence, unsuppressed
+from canary.prometheus import Alert, Silence, UnevaluatedError, unsuppressed
 from canary.rollout import Rollout, State
 from canary.store import RolloutStore
 
@@ -161,7 +161,7 @@ class AlertPoller:
         if not wrong and not self.error:
             self._clear_looks += 1
             await self._resume(rollout)
-        if any(_completes(alert, rollout) for alert in firing):
+        if not unknown and any(_completes(alert, rollout) for alert in firing):
             await self._on_complete(rollout)
 
     async def objection(self, rollout: Rollout, *, key: bool = False) -> str:
@@ -239,9 +239,11 @@ class AlertPoller:
 
 
 async def _answered(question: Awaitable[list[Alert]]) -> tuple[list[Alert], str]:
-    """The answer, and why there is none."""
+    """The answer, and why there may be more."""
     try:
         return await question, ""
+    except UnevaluatedError as error:
+        return list(error.alerts), str(error)
     except RemoteError as error:
         return [], str(error)
 

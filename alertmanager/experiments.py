@@ -12,7 +12,7 @@ from canary.experiments import Trial
 from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.prometheus import Alertmanager, ServiceAlerts, unsuppressed
+from canary.prometheus import Alertmanager, ServiceAlerts, UnevaluatedError, unsuppressed
 
 # An experiment that begins anew keeps its name, and no label tells its runs apart. Prometheus stamps startsAt by its
 # own clock; machines that keep time differ by less than this.
@@ -35,6 +35,7 @@ class Experiments:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._trials: dict[str, Trial] = {}
+        self._unknown = ""
         self._log = Log("experiments")
 
     @property
@@ -76,10 +77,13 @@ class Experiments:
 
     async def _look(self, alerts: ServiceAlerts, alertmanager: Alertmanager) -> None:
         try:
-            firing = await alerts.stopping()
+            firing, unknown = await alerts.stopping(), ""
         except RemoteError as error:
-            self._log.debug("cannot look for stops", error=error)
-            return
+            # What it shows is believed; that it shows nothing is not.
+            firing, unknown = list(error.alerts) if isinstance(error, UnevaluatedError) else [], str(error)
+        if unknown and not self._unknown:
+            self._log.warn("it is not known whether a guardrail asks for a stop", error=unknown)
+        self._unknown = unknown
         try:
             suppressed = await alertmanager.suppressed(self._policy.service) if firing else []
         except RemoteError as error:

@@ -92,10 +92,11 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
                 return report
             await clock.sleep(_LOOK_SECONDS)
     raise RemoteError(
-        f"drill {report.id}: the alert did not reach the receiver within {timeout_seconds:g}s; "
-        "a real rollback would not have come either. `canary check` looks at every link: "
+        f"the alert did not reach the receiver within {timeout_seconds:g}s; a real rollback would not have come either",
+        place=f"drill {report.id}",
+        remedy="`canary check` looks at every link: "
         + ("scrape, rules, " if through_prometheus else "")
-        + "Alertmanager's routes, the webhook's token"
+        + "Alertmanager's routes, the webhook's token",
     )
 
 

@@ -10,7 +10,7 @@ from canary.prometheus.alert import Alert
 from canary.prometheus.alertmanager import Alertmanager, Matcher, Silence, unsuppressed
 from canary.prometheus.api import PATIENT, QUICK, Limits
 from canary.prometheus.client import Prometheus, Rule, Sample, Series
-from canary.prometheus.service import ServiceAlerts
+from canary.prometheus.service import ServiceAlerts, UnevaluatedError
 
 __all__ = [
     "PATIENT",
@@ -25,5 +25,6 @@ __all__ = [
     "Series",
     "ServiceAlerts",
     "Silence",
+    "UnevaluatedError",
     "unsuppressed",
 ]

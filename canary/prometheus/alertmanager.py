@@ -13,7 +13,6 @@ import aiohttp
 from pydantic import TypeAdapter
 
 from canary import names
-from canary.errors import RemoteError
 from canary.prometheus.alert import Alert
 from canary.prometheus.api import QUICK, JsonApi, Limits
 from canary.prometheus.shapes import Labels, Moment, Shape
@@ -99,10 +98,6 @@ class Alertmanager:
             RemoteError: it did not take them.
         """
         await self._api.post("/api/v2/alerts", alerts)
-
-    def error(self, what: str) -> RemoteError:
-        """An error about what this server says of itself."""
-        return self._api.error("", what)
 
 
 def unsuppressed(alerts: Iterable[Alert], suppressed: Sequence[Mapping[str, str]]) -> list[Alert]:

@@ -12,7 +12,6 @@ from typing import NamedTuple, TypeVar
 import aiohttp
 from pydantic import TypeAdapter
 
-from canary.errors import RemoteError
 from canary.prometheus import shapes
 from canary.prometheus.alert import Alert
 from canary.prometheus.api import QUICK, JsonApi, Limits, shown
@@ -153,10 +152,6 @@ class Prometheus:
             RemoteError: the server refuses the expression, or does not know this question.
         """
         return (await self._get("format_query", shapes.FORMAT, [("query", expression)])).data
-
-    def error(self, what: str, remedy: str) -> RemoteError:
-        """An error about what this server knows."""
-        return RemoteError(what, place=self.place, remedy=remedy)
 
     def _series(self, path: str, answer: shapes.Query) -> list[Series]:
         if not isinstance(answer.data, shapes.Matrix):

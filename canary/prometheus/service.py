@@ -6,9 +6,11 @@ Believed, such an answer lifts the hold of an alert that fires elsewhere, and le
 rules hold an alert that always fires, `CanaryWatchdog`, with the service's name; a list without it says nothing, and is
 the same error as no answer.
 
-The presence of an alert needs no such proof: it is believed whoever tells it, because lowering traffic needs one key.
+The presence of an alert needs no such proof: whoever tells it, lowering traffic needs one key. So the error has with it
+what the list shows all the same.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from canary import names
@@ -21,8 +23,30 @@ from canary.prometheus.client import Sample
 _RECORDED_WITHIN_SECONDS = 300
 
 
+class UnevaluatedError(RemoteError):
+    """The server answers, but does not evaluate the service's rules.
+
+    Args:
+        alerts: those of the wanted ones that it shows all the same; there may be more.
+    """
+
+    def __init__(self, service: str, place: str, alerts: Sequence[Alert]) -> None:
+        super().__init__(
+            f"answers, but does not evaluate the rules of service {service} "
+            f"({names.WATCHDOG} is not among its firing alerts)",
+            place=place,
+            remedy="load what `canary generate` wrote, or let receiver.prometheus name the server that evaluates it",
+        )
+        self.alerts = alerts
+
+
 class Asked(Protocol):
     """Of a `Prometheus`, what is needed here."""
+
+    @property
+    def place(self) -> str:
+        """What it is called in messages."""
+        ...
 
     async def alerts(self) -> list[Alert]:
         """Every alert that fires or is about to."""
@@ -30,10 +54,6 @@ class Asked(Protocol):
 
     async def query(self, expression: str) -> list[Sample]:
         """The value of an expression now."""
-        ...
-
-    def error(self, what: str, remedy: str) -> RemoteError:
-        """An error about what this server knows."""
         ...
 
 
@@ -48,37 +68,38 @@ class ServiceAlerts:
         """The service's alerts that fire now, as the rules were last evaluated; the watchdog is among them.
 
         Raises:
-            RemoteError: the server does not answer properly, or does not evaluate this service's rules.
+            UnevaluatedError: the server does not evaluate this service's rules.
+            RemoteError: it does not answer properly.
         """
-        alerts = await self._prometheus.alerts()
-        firing = [alert for alert in alerts if alert.firing and alert.labels.get(names.SERVICE) == self._service]
-        if not any(alert.name == names.WATCHDOG for alert in firing):
-            raise self._prometheus.error(
-                f"answers, but does not evaluate the rules of service {self._service} "
-                f"({names.WATCHDOG} is not among its firing alerts)",
-                "load what `canary generate` wrote, or let receiver.prometheus name the server that evaluates it",
-            )
-        return firing
+        return await self._firing(lambda _: True)
 
     async def about(self, rollout: str) -> list[Alert]:
         """The alerts about one rollout that fire now.
 
         Raises:
-            RemoteError: as for `firing`.
+            UnevaluatedError: the server does not evaluate this service's rules.
+            RemoteError: it does not answer properly.
         """
-        return [
-            alert
-            for alert in await self.firing()
-            if alert.labels.get(names.ROLLOUT) == rollout and alert.action in names.ACTIONS
-        ]
+        return await self._firing(
+            lambda alert: alert.labels.get(names.ROLLOUT) == rollout and alert.action in names.ACTIONS
+        )
 
     async def stopping(self) -> list[Alert]:
         """The alerts that fire now and stop an experiment.
 
         Raises:
-            RemoteError: as for `firing`.
+            UnevaluatedError: the server does not evaluate this service's rules.
+            RemoteError: it does not answer properly.
         """
-        return [alert for alert in await self.firing() if alert.action == "stop"]
+        return await self._firing(lambda alert: alert.action == "stop")
+
+    async def _firing(self, wanted: Callable[[Alert], bool]) -> list[Alert]:
+        alerts = await self._prometheus.alerts()
+        firing = [alert for alert in alerts if alert.firing and alert.labels.get(names.SERVICE) == self._service]
+        found = [alert for alert in firing if wanted(alert)]
+        if not any(alert.name == names.WATCHDOG for alert in firing):
+            raise UnevaluatedError(self._service, self._prometheus.place, found)
+        return found
 
     async def fired(self, rollout: str, seconds: int) -> list[Alert]:
         """The rollback alerts about a rollout that have fired at any time in the last *seconds* of Prometheus' clock.
@@ -102,10 +123,11 @@ class ServiceAlerts:
         )
         past = [_past(sample) for sample in found]
         if not past:
-            raise self._prometheus.error(
+            raise RemoteError(
                 f"has no history of the alerts of service {self._service} (no ALERTS of {names.WATCHDOG} in the last "
                 f"{_RECORDED_WITHIN_SECONDS // 60}m)",
-                "let receiver.prometheus name a server that stores what the rules record",
+                place=self._prometheus.place,
+                remedy="let receiver.prometheus name a server that stores what the rules record",
             )
         return [alert for alert in past if alert.name != names.WATCHDOG]
 

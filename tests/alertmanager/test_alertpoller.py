@@ -18,7 +18,7 @@ from canary.entries import Cause, Entry, Kind
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.prometheus import Alert, Silence
+from canary.prometheus import Alert, Silence, UnevaluatedError
 from canary.prometheus.alertmanager import Matcher
 from canary.rollout import Rollout, State
 from canary.store import RolloutStore
@@ -198,6 +198,17 @@ async def test_one_answer_is_enough_to_lower(unknown: str) -> None:
         assert await now.looks() is State.ROLLING_BACK
         assert now.poller.error == str(UNKNOWN)
         assert now.poller.looked_at is None
+
+
+async def test_an_alert_without_the_watchdog_lowers_and_opens_nothing() -> None:
+    """A list without the watchdog: what asks for less traffic acts; that a phase is complete is not passed on."""
+    async with scene() as now:
+        now.prometheus.now = UnevaluatedError(SERVICE, "Prometheus", [now.no_data, now.complete])
+        assert await now.looks() is State.HOLDING
+        now.alertmanager.silent = [now.no_data.labels]
+        assert await now.looks(5) is State.HOLDING
+        assert now.completed == []
+        assert now.poller.firing == ()
 
 
 # What is silent does not.

@@ -7,7 +7,7 @@ import pytest
 
 from canary import names
 from canary.errors import RemoteError
-from canary.prometheus import Alert, Prometheus, Sample, ServiceAlerts
+from canary.prometheus import Alert, Prometheus, Sample, ServiceAlerts, UnevaluatedError
 from tests.support.answering import watchdog
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus as PrometheusServer
@@ -41,9 +41,10 @@ class Told:
         """The history, whatever is asked."""
         return self._history
 
-    def error(self, what: str, remedy: str) -> RemoteError:
-        """An error about it."""
-        return RemoteError(what, place="Prometheus", remedy=remedy)
+    @property
+    def place(self) -> str:
+        """Its name in messages."""
+        return "Prometheus"
 
 
 def firing(labels: dict[str, str]) -> Alert:
@@ -70,6 +71,19 @@ async def test_a_list_without_the_watchdog_is_no_answer(alerts: list[Alert]) -> 
         with pytest.raises(RemoteError, match="answers, but does not evaluate the rules of service shop") as caught:
             await question
         assert "receiver.prometheus" in caught.value.remedy
+
+
+async def test_what_such_a_list_shows_is_there_all_the_same() -> None:
+    """An alert needs no watchdog beside it to be one; it comes with the error, for what lowers."""
+    asked = ServiceAlerts(Told(firing(BLIND), firing(HARM)), "shop")
+
+    with pytest.raises(UnevaluatedError) as about:
+        await asked.about("v2-1")
+    with pytest.raises(UnevaluatedError) as stopping:
+        await asked.stopping()
+
+    assert [alert.labels for alert in about.value.alerts] == [BLIND]
+    assert [alert.labels for alert in stopping.value.alerts] == [HARM]
 
 
 async def test_with_the_watchdog_the_rest_is_believed() -> None:
