@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +19,11 @@ from canary.entries import Cause, Entry, Kind
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.prometheus import Alert, Silence, UnevaluatedError
+from canary.prometheus import Alert, Alertmanager, Prometheus, ServiceAlerts, Silence, UnevaluatedError
 from canary.prometheus.alertmanager import Matcher
 from canary.rollout import Rollout, State
 from canary.store import RolloutStore
+from tests.support.answering import answering, http
 from tests.support.deciding import Deciding
 from tests.support.receiver import SERVICE
 
@@ -32,7 +34,7 @@ UNKNOWN = RemoteError("answers, but does not evaluate the rules of service shop"
 
 
 @dataclass
-class Prometheus:
+class ToldAlerts:
     """What Prometheus says: alerts, or why there is no answer."""
 
     now: list[Alert] | RemoteError = field(default_factory=list)
@@ -50,7 +52,7 @@ class Prometheus:
 
 
 @dataclass
-class Alertmanager:
+class ToldSilences:
     """What Alertmanager says: what is silent, or that it does not answer."""
 
     silent: list[Mapping[str, str]] | RemoteError = field(default_factory=list)
@@ -96,8 +98,8 @@ class Scene:
     """A poller with everything around it, in the first phase of a rollout."""
 
     deciding: Deciding
-    prometheus: Prometheus = field(default_factory=Prometheus)
-    alertmanager: Alertmanager = field(default_factory=Alertmanager)
+    prometheus: Any = field(default_factory=ToldAlerts)
+    alertmanager: Any = field(default_factory=ToldSilences)
     leader: Leader = field(default_factory=Leader)
     blind: bool = False
     completed: list[Rollout] = field(default_factory=list)
@@ -354,6 +356,36 @@ async def test_whatever_the_looks_show(looks: list[str]) -> None:
             assert await now.looks() is expected
             if expected is State.PHASE:
                 return
+
+
+GARBAGE = [
+    http(b"<html>Sign in</html>"),
+    http(b"[]"),
+    http(b'"success"'),
+    http(b'{"status":"success","data":null}'),
+    http(b'{"status":"success","data":{"alerts":{}}}'),
+    http(b'{"status":"success","data":{"alerts":[null]}}'),
+    http(b'{"status":"success","data":{"alerts":[{"labels":[],"annotations":7,"state":"firing"}]}}'),
+    http(b'{"status":"success","data":{"alerts":[{"labels":{"phase":"x"},"state":{},"activeAt":"yesterday"}]}}'),
+    http(b'{"status":"success","data":{"resultType":"vector","result":[{"metric":7,"value":[0,"NaN"]}]}}'),
+    http(b'{"status":"success","data":{"alerts":[]}}'),
+    http(b"\xff\xfe"),
+    http(b"", 204),
+    b"no HTTP",
+    b"",
+]
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=range(len(GARBAGE)))
+async def test_no_answer_breaks_the_poller_or_lifts_a_hold(answer: bytes) -> None:
+    """Whatever Prometheus and Alertmanager send back over real connections, the hold stays, and the error says why."""
+    async with scene() as now, answering(answer) as url, aiohttp.ClientSession() as session:
+        await now.held()
+        real = Scene(now.deciding, ServiceAlerts(Prometheus(session, url), SERVICE), Alertmanager(session, url))
+
+        assert await real.looks(4) is State.HOLDING
+        assert real.poller.error
+        assert await real.poller.objection(now.deciding.rollout)
 
 
 # How far back it asks.

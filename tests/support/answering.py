@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -48,11 +49,9 @@ async def answering(answer: bytes, *, endless: bool = False) -> AsyncIterator[st
 
 
 def alerts_answer(*labels: Mapping[str, str]) -> dict[str, Any]:
-    """What Prometheus answers to `alerts` when alerts with these labels fire."""
-    alerts = [
-        {"labels": dict(one), "annotations": {}, "state": "firing", "activeAt": "2026-03-03T12:00:00.123456789Z"}
-        for one in labels
-    ]
+    """What Prometheus answers to `alerts` when alerts with these labels have just begun to fire."""
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}.999999999Z"
+    alerts = [{"labels": dict(one), "annotations": {}, "state": "firing", "activeAt": since} for one in labels]
     return {"status": "success", "data": {"alerts": alerts}}
 
 
