@@ -187,7 +187,7 @@ async def _router(router: Router) -> list[dict[str, Any]]:
         return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
     now = format_ratio(observation.weight_ratio)
     first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
-    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.severity == "error"]
+    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.failed]
     return wrong or [first]
 
 

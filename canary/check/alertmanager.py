@@ -5,8 +5,8 @@ import shutil
 import yaml
 
 from canary import names
-from canary.check.finding import Finding, failed, ok, warning
 from canary.errors import RemoteError
+from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.program import run
 from canary.prometheus import Alertmanager

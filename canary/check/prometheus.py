@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from canary import names
-from canary.check.finding import Finding, failed, ok
 from canary.errors import RemoteError
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy
 from canary.policy.signals import Signals
 from canary.prometheus import Prometheus, ServiceAlerts

@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from canary.check.finding import Finding, failed, ok
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy
 
 # Enough for the reason why it is not ready; what else may answer at this address is not read to its end.

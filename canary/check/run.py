@@ -9,7 +9,6 @@ import aiohttp
 from canary.check.alertmanager import check_alertmanager
 from canary.check.clock import check_clock
 from canary.check.database import check_database
-from canary.check.finding import Finding, failed
 from canary.check.notify import check_notify
 from canary.check.policy import check_policy
 from canary.check.prometheus import check_prometheus
@@ -20,6 +19,7 @@ from canary.check.secret import check_secrets
 from canary.check.state import check_state
 from canary.clock import Clock
 from canary.errors import CanaryError
+from canary.finding import Finding, failed
 from canary.policy import Policy
 from canary.prometheus import PATIENT, Alertmanager, Prometheus
 
@@ -67,7 +67,7 @@ async def _settled(part: str, task: Awaitable[list[Finding]]) -> list[Finding]:
     try:
         return await task
     except CanaryError as error:
-        return [failed(part, str(error))]
+        return [failed(error.place or part, error.what, error.remedy)]
 
 
 def _looks(

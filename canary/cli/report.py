@@ -54,5 +54,8 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
             policy, entries, Prometheus(http, policy.receiver.prometheus, limits=PATIENT), SystemClock()
         )
     if report is None:
-        raise RefusedError(f"there is no rollout {rollout}" if rollout else "no rollout has been started yet")
+        raise RefusedError(
+            f"there is no rollout {rollout}" if rollout else "no rollout has been started yet",
+            remedy="`canary history` shows all",
+        )
     return report
