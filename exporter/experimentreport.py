@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sqlalchemy.engine import URL
 
+from canary import extras
 from canary.experiments import Trial
 from canary.markup import Markup, tag
 from canary.policy.model import Policy
@@ -129,7 +131,7 @@ def _section(report: ExperimentReport) -> Iterator[Markup]:
         for kpi in arm.evidence.kpis.values():
             if len(kpi.history):
                 caption = f"{arm.variant}, {kpi.name.replace('_', ' ')}: change against {arm.control} with its band."
-                yield figure(_plot(arm, kpi), caption)
+                yield figure(partial(_plot, arm, kpi), caption)
 
 
 def _cells(arm: Arm, kpi: KpiEvidence) -> tuple[str, ...]:
@@ -153,6 +155,7 @@ def _percent(ratio: float) -> str:
 
 
 def _plot(arm: Arm, kpi: KpiEvidence) -> str:
+    extras.require("plots", "pictures")
     # matplotlib takes long to import, and only reports need it.
     from matplotlib.figure import Figure
 
