@@ -4,8 +4,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from canary import extras
 from canary.database import Patience
 from canary.experiments import Trial
 from canary.markup import Markup, tag
@@ -124,7 +126,7 @@ def _section(report: ExperimentReport) -> Iterator[Markup]:
         for kpi in arm.evidence.kpis.values():
             if len(kpi.history):
                 caption = f"{arm.variant}, {kpi.name.replace('_', ' ')}: change against {arm.control} with its band."
-                yield figure(_plot(arm, kpi), caption)
+                yield figure(partial(_plot, arm, kpi), caption)
 
 
 def _cells(arm: Arm, kpi: KpiEvidence) -> tuple[str, ...]:
@@ -144,6 +146,7 @@ def _cells(arm: Arm, kpi: KpiEvidence) -> tuple[str, ...]:
 
 
 def _plot(arm: Arm, kpi: KpiEvidence) -> str:
+    extras.require("plots", "pictures")
     # matplotlib takes long to import, and only reports need it.
     from matplotlib.figure import Figure
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from canary import extras
 from canary.policy import Policy
 from canary.units import format_ratio
 from exporter.evidence.judge import JudgePlan
@@ -19,7 +19,15 @@ _HARMS = np.asarray([0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.30, 0.40
 
 
 def draw(path: Path, policy: Policy, plan: JudgePlan, rates: Mapping[str, Rates], phases: Sequence[Stretch]) -> None:
-    """Write a picture with one panel per KPI, in the format that the file's ending names."""
+    """Write a picture with one panel per KPI, in the format that the file's ending names.
+
+    Raises:
+        ExtraMissingError: matplotlib is not installed.
+    """
+    extras.require("plots", "--plot")
+    # matplotlib takes long to import, and only pictures need it.
+    from matplotlib.figure import Figure
+
     kpis = [kpi for kpi in plan.kpis if kpi.name in rates and kpi.tolerance is not None]
     columns = min(3, max(1, len(kpis)))
     lines = max(1, math.ceil(len(kpis) / columns))

@@ -14,7 +14,7 @@ _LEAST_SPAN = 0.05
 def kpi_table(view: View, ratios: Collection[str]) -> Markup:
     """The table, or why there is none."""
     if view.kpi_fault:
-        return tag("p", f"Prometheus cannot be asked: {view.kpi_fault}", class_="fault")
+        return tag("p", view.kpi_fault, class_="fault")
     if not view.kpis:
         return tag("p", "No KPI is judged now.", class_="quiet")
     titles = ("KPI", "Verdict", "Change", "Band", "Canary", "Stable", "Units")

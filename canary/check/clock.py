@@ -12,7 +12,7 @@ from canary.database import OrderDatabase, Patience, names_database
 from canary.errors import CanaryError
 from canary.finding import Finding, failed, ok
 from canary.policy import Policy
-from canary.servers import Prometheus
+from canary.prometheus import Prometheus
 from canary.sessions import open_session
 
 _TOLERATED_SECONDS = 2.0
@@ -26,8 +26,8 @@ async def check_clock(policy: Policy, prometheus: Prometheus, clock: Clock) -> l
     differences: dict[str, Difference] = {}
     with suppress(CanaryError):  # its own check says so
         before = clock.now()
-        found = await prometheus.query("time()")
-        differences["prometheus"] = Difference.of(float(found[0]["value"][1]), before, clock.now())
+        theirs = await prometheus.time()
+        differences["prometheus"] = Difference.of(theirs.timestamp(), before, clock.now())
     with suppress(CanaryError):  # as above
         if (ahead := await _database_ahead(policy, clock)) is not None:
             differences["database"] = ahead

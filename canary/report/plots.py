@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from canary import extras
 from canary.report.bandplot import BLUE, GREY, draw_band
 from canary.report.facts import KpiStory, Report
 
@@ -43,6 +44,7 @@ def share_plot(report: Report) -> str:
 
 
 def _canvas(report: Report) -> "tuple[Figure, Axes]":
+    extras.require("plots", "pictures")
     # matplotlib takes long to import, and only reports need it. A figure of its own touches no screen.
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
