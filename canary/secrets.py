@@ -1,4 +1,9 @@
-"""Secrets: read late, from a file or the environment, and never put into a message."""
+"""Secrets: read late, from a file or the environment, and never put into a message.
+
+Late, because a secret that was replaced is taken up by the next read without a restart, and because a command that
+needs none does not fail for want of one. An error names the policy's key and the place, never anything of the content:
+not even of a file that is no text.
+"""
 
 import os
 from collections.abc import Mapping
@@ -28,7 +33,7 @@ def read_secret(
     if env is not None:
         text = environ.get(env, "").strip()
         if not text:
-            raise SecretError(f"{what}: the environment variable {env} is not set or empty")
+            raise SecretError(f"the environment variable {env} is not set or empty", place=what)
         return text
     if file is None:
         return None
@@ -36,7 +41,7 @@ def read_secret(
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretError(f"{what}: the file {path} cannot be read ({type(error).__name__})") from error
+        raise SecretError(f"the file {path} cannot be read ({type(error).__name__})", place=what) from error
     if not text:
-        raise SecretError(f"{what}: the file {path} is empty")
+        raise SecretError(f"the file {path} is empty", place=what)
     return text

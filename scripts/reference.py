@@ -47,8 +47,9 @@ _POLICY_HEAD = f"""\
 
 Every key of `canary.yaml`. What a key means for your shop is told by the pages about the task; this page is for
 looking things up. A duration is written `30s`, `5m`, `1h30m`; a percentage `10%`; a size `1MiB`; a version in quotes.
-Unknown and repeated keys are refused. Editors that know YAML schemas complete and check the file when its first line
-is `# yaml-language-server: $schema=policy.schema.json` ([the schema](policy.schema.json)).
+A value out of its bounds is refused, and so are unknown and repeated keys. Editors that know YAML schemas complete and
+check the file when its first line is `# yaml-language-server: $schema=policy.schema.json`
+([the schema](policy.schema.json)).
 """
 
 _METRICS_HEAD = f"""\

@@ -16,7 +16,7 @@ from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event
 from canary.policy.references import At, Inconsistency, unknown_names
-from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Process
+from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Process, Receiver
 
 _SCRAPES: Final = 2
 """A rate needs two samples; over a shorter window every rate is missing, and no alert on one can ever fire."""
@@ -40,6 +40,7 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _phases(policy)
     yield from _routers(policy)
     yield from _process(policy.process)
+    yield from _tokens(policy.receiver)
     yield from _flags(policy)
     yield from _experiments(policy)
     if policy.evidence.staleness <= policy.database.refresh:
@@ -171,7 +172,24 @@ def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[I
             yield ("phases", index, "traffic"), what, remedy
 
 
+def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
+    """One secret for two rights: whoever may send webhooks, or ask for flags, could then advance a canary."""
+    files = (receiver.token_file, receiver.previous_token_file, receiver.flags_token_file)
+    for key, operators, others in (
+        ("operator_token_file", receiver.operator_token_file, files),
+        ("operator_token_env", receiver.operator_token_env, (receiver.token_env, receiver.flags_token_env)),
+    ):
+        if operators is not None and operators in others:
+            yield (
+                ("receiver", key),
+                "is another token as well, so that its holder could advance a canary",
+                "make its own",
+            )
+
+
 def _process(process: Process) -> Iterator[Inconsistency]:
+    if process.kind == "pm2" and process.name == "all":
+        yield ("process", "name"), "by `all` pm2 stops every process, stable's too", "name the canary's"
     if process.kind == "command":
         for key in ("start", "stop", "status"):
             if not getattr(process, key):

@@ -23,6 +23,7 @@ from canary.policy.types import (
     PositivePatience,
     PositiveRatio,
     PositiveSeconds,
+    ProcessName,
     RequestKey,
     RouterTimeout,
     Seconds,
@@ -159,7 +160,7 @@ class Process:
     """The canary's process, which is stopped after its traffic has left."""
 
     kind: Literal["none", "pm2", "systemd", "command"] = "none"
-    name: Text = "canary"
+    name: ProcessName = "canary"
     """pm2's process name, or the systemd unit."""
     start: OptionalArgv = ()
     """`command`: program and arguments that start it."""

@@ -160,6 +160,11 @@ EnvironmentName = Annotated[str, Grammar("the name of an environment variable", 
 RequestKey = Annotated[str, Grammar("the name of a cookie or header", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "user_id")]
 """The name of a cookie or of a header."""
 
+ProcessName = Annotated[
+    str, Grammar("the name of a process", r"[A-Za-z0-9_@][A-Za-z0-9_.@:+\\ -]{0,254}", "shop-canary.service")
+]
+"""A process as its manager knows it: no option, and no pattern by which systemd would stop others too."""
+
 Argv = Annotated[tuple[Text, ...], Field(min_length=1)]
 """A program and its arguments; never passed through a shell."""
 

@@ -113,8 +113,11 @@ _WORDS = """
 http://[::1 mon-xxx
 """
 _NASTY = st.sampled_from(
-    [*_WORDS.split(), "", "9" * 5000, "x" * 3000, "{a: b}", "!!int x", "&a [*a]", "&b b", "a: b: c", "- x", "? x"]
-    + ["\u2028", "\x85", "\x1b[31m"]
+    [
+        *_WORDS.split(),
+        *("", "9" * 5000, "x" * 3000, "{a: b}", "!!int x", "&a [*a]", "&b b", "a: b: c", "- x", "? x"),
+        *("\u2028", "\x85", "\x1b[31m"),
+    ]
 )
 _WAYS = st.sampled_from(["value", "value", "value", "key", "drop", "repeat", "swap", "indent", "insert", "cut"])
 

@@ -25,9 +25,9 @@ TYPES: dict[str, TypeAdapter[Any]] = {
         "Seconds", "PositiveSeconds", "Interval", "Scrape", "Look", "Timeout", "RouterTimeout", "Patience",
         "PositivePatience", "Lateness", "Ratio", "PositiveRatio", "OpenRatio", "ShareLimit", "Alpha", "Weight", "Count",
         "PositiveCount", "Threshold", "Finite", "Factor", "Proportion", "Bytes", "BodyLimit", "Text", "Name",
-        "Identifier", "LabelName", "MetricName", "EnvironmentName", "RequestKey", "Argv", "HttpUrl", "Link", "HostPort",
-        "Upstream", "ListenAddress", "SocketAddress", "Network", "HeaderPair", "CookiePair", "DatabaseUrl", "Selector",
-        "Freeze", "TimeZone",
+        "Identifier", "LabelName", "MetricName", "EnvironmentName", "ProcessName", "RequestKey", "Argv", "HttpUrl", "Link",
+        "HostPort", "Upstream", "ListenAddress", "SocketAddress", "Network", "HeaderPair", "CookiePair", "DatabaseUrl",
+        "Selector", "Freeze", "TimeZone",
     )
 }  # fmt: skip
 CHECKED = {"HttpUrl", "HostPort", "Upstream", "ListenAddress", "Network", "Freeze", "TimeZone"}
@@ -65,7 +65,7 @@ def _bound(fits: Fits) -> Any:
     return check
 
 
-SchemaValidator = jsonschema.validators.extend(
+SchemaValidator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # its stubs leave it out
     jsonschema.Draft202012Validator,
     {
         "x-at-least": _bound(lambda value, limit: value >= limit),
@@ -175,6 +175,9 @@ DISARMING = [
     "phases: [{traffic: 100%, duration: 5m, gate: {url: 'file:///etc/passwd'}}]",
     "phases: [{traffic: 100%, duration: 5m, max_duration: 0s}]",
     "process: {kind: command}",
+    "process: {kind: pm2, name: all}",
+    "process: {kind: systemd, name: '*'}",
+    "process: {kind: systemd, name: --all}",
     "process: {timeout: 0s}",
     "process: {drain: 365d}",
     "receiver: {alertmanager: 'http://127.0.0.1:99999999'}",
@@ -188,6 +191,7 @@ DISARMING = [
     "receiver: {prometheus: 'http://me:secret@127.0.0.1:9090'}",
     "receiver: {reconcile: 0s}",
     "receiver: {repeat: 0s}",
+    "receiver: {token_file: a, operator_token_file: a}",
     "receiver: {url: 'http://[::1'}",
     "receiver: {url: '127.0.0.1:9878'}",
     "receiver: {watchdog: {timeout: 0s}}",
