@@ -190,10 +190,8 @@ def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
 def _process(process: Process) -> Iterator[Inconsistency]:
     if process.kind == "pm2" and process.name == "all":
         yield ("process", "name"), "by `all` pm2 stops every process, stable's too", "name the canary's"
-    if process.kind == "command":
-        for key in ("start", "stop", "status"):
-            if not getattr(process, key):
-                yield ("process", key), "is required with `kind: command`", "give a program and its arguments"
+    if process.kind == "command" and not process.stop:  # without `start` and `status` nobody is asked; that may be
+        yield ("process", "stop"), "is required with `kind: command`", "give a program and its arguments"
 
 
 def _flags(policy: Policy) -> Iterator[Inconsistency]:

@@ -55,7 +55,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             'router: {kind: nginx, upstreams: {stable: ["a:1", "b:1"], canary: ["b:1"]}}',
             "router.upstreams.canary: b:1 serves stable as well",
         ),
-        ("process: {kind: command, start: [a], stop: [b]}", "process.status: is required with `kind: command`"),
+        ("process: {kind: command, start: [a]}", "process.stop: is required with `kind: command`"),
         (
             "kpis: {x: {kind: mean, of: vists}}",
             "kpis.x.of: no event 'vists' in database.events; did you mean 'visits'?",
