@@ -13,9 +13,8 @@ from typing import Any
 
 from canary import names
 from canary.policy import load_policy
-from canary.policy.load import policy_schema
+from canary.policy.schema import policy_schema
 from canary.routers import routers_of
-from canary.units import format_duration, format_ratio
 from scripts import manpage
 from scripts.commands import MADE, commands_page
 
@@ -48,8 +47,9 @@ _POLICY_HEAD = f"""\
 
 Every key of `canary.yaml`. What a key means for your shop is told by the pages about the task; this page is for
 looking things up. A duration is written `30s`, `5m`, `1h30m`; a percentage `10%`; a size `1MiB`; a version in quotes.
-Unknown and repeated keys are refused. Editors that know YAML schemas complete and check the file when its first line
-is `# yaml-language-server: $schema=policy.schema.json` ([the schema](policy.schema.json)).
+A value out of its bounds is refused, and so are unknown and repeated keys. Editors that know YAML schemas complete and
+check the file when its first line is `# yaml-language-server: $schema=policy.schema.json`
+([the schema](policy.schema.json)).
 """
 
 _METRICS_HEAD = f"""\
@@ -133,19 +133,38 @@ def _written(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
         return f"`{value['const']}`"
     if "enum" in value:
         return ", ".join(f"`{option}`" for option in value["enum"])
-    options = [option for option in value.get("anyOf", ()) if option.get("type") != "null" and "$ref" not in option]
+    options = [
+        option
+        for option in value.get("anyOf", ())
+        if option.get("type") != "null" and "$ref" not in option and "discriminator" not in option
+    ]
     if options:
         forms = [_written(option, []) for option in options]
         return " or ".join(dict.fromkeys([*forms, *(["a section"] if children else [])]))
-    if value.get("examples"):
-        return {"%": "percentage", "B": "size"}.get(value["examples"][0][-1], "duration")
+    if "x-quantity" in value:
+        return _quantity(value)
     if value.get("type") == "array":
         return "list of sections" if children else "list"
     if value.get("type") == "object" or children:
         named = "patternProperties" in value or isinstance(value.get("additionalProperties"), dict)
         return "names with sections" if named and children else "names with values" if named else "section"
     kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
-    return kinds.get(str(value.get("type")), "text")
+    kind = kinds.get(str(value.get("type")), "text")
+    return f"{kind}, at least {value['minimum']:g}" if value.get("minimum", 0) >= 1 else kind
+
+
+_WIDEST = {"0s", "3660d", "0%", "100%", "1B", "1048576GiB"}
+"""Bounds that go without saying."""
+
+
+def _quantity(value: Schema) -> str:
+    """`duration from 10ms to 1h`: what is written, with the bounds that do not go without saying."""
+    bounds = [
+        f"{word} {value[key]}"
+        for key, word in (("x-at-least", "from"), ("x-above", "above"), ("x-at-most", "to"), ("x-below", "below"))
+        if key in value and not (key.startswith("x-at-") and value[key] in _WIDEST)
+    ]
+    return " ".join([value["x-quantity"], *bounds])
 
 
 def _default(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
@@ -156,19 +175,7 @@ def _default(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
         return "none"
     if children:
         return "the defaults below"
-    return f"`{_unit(value, default)}`"
-
-
-def _unit(value: Schema, default: object) -> str:
-    """A default as a person would write it."""
-    examples = [example for form in (value, *value.get("anyOf", ())) for example in form.get("examples", ())]
-    if isinstance(default, int | float) and not isinstance(default, bool) and examples:
-        if examples[0].endswith("%"):
-            return format_ratio(float(default))
-        if examples[0].endswith("B"):
-            return f"{round(default / 2**20)}MiB" if default % 2**20 == 0 else f"{default}B"
-        return format_duration(float(default))
-    return json.dumps(default) if isinstance(default, bool | list) else str(default)
+    return f"`{json.dumps(default) if isinstance(default, bool | list) else default}`"
 
 
 def _cell(text: str) -> str:

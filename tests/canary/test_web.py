@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from canary.errors import PolicyError, WebConfigError
+from canary.errors import Fault, PolicyError, WebConfigError
 from canary.web import Service
 from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions, split_address, web_options
@@ -144,7 +144,7 @@ async def test_a_bad_policy_is_refused_and_reported() -> None:
     """A reload that fails answers 500 with the fault, and a gauge tells until one works."""
 
     async def reload() -> None:
-        raise PolicyError(["canary.yaml:3: kpis.x: unknown key"])
+        raise PolicyError([Fault("canary.yaml:3: kpis.x", "unknown key")])
 
     async with _asking(_service(reload=reload, options=WebOptions(enable_lifecycle=True))) as client:
         async with client.post("/-/reload") as answer:
