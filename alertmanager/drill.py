@@ -9,15 +9,13 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
-from alertmanager.authority import Authority, Role
 from alertmanager.guard import Guard
 from alertmanager.webhook import Alert
 from canary import names
@@ -33,8 +31,6 @@ _ID = re.compile(r"[a-z0-9]{1,32}")
 _REMEMBERED = 20
 _REQUEST_SECONDS = 600.0
 _PREFIX = "drill-"
-
-DRILL_PATH = f"{names.API_PREFIX}/drill"
 
 
 @dataclass
@@ -202,21 +198,3 @@ async def _process(process: ProcessManager) -> dict[str, Any]:
         ProcessState.UNKNOWN: "nobody is asked to stop it",
     }
     return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
-
-
-def drill_routes(drills: Callable[[], Drills], authority: Callable[[], Authority]) -> list[web.RouteDef]:
-    """`GET /api/v1/drill/ID` tells what became of a drill; `POST /api/v1/drill` lets Prometheus begin one."""
-
-    async def show(request: web.Request) -> web.Response:
-        drill = drills().report(request.match_info["id"])
-        if drill is None:
-            return web.json_response({"error": "no alert of this drill has arrived"}, status=404)
-        return web.json_response(drill.as_json())
-
-    async def ask(request: web.Request) -> web.Response:
-        if not authority().allows(Role.OPERATOR, request.headers.get("Authorization")):
-            fault = {"error": "a bearer token of the operator is needed"}
-            return web.json_response(fault, status=401, headers={"WWW-Authenticate": "Bearer"})
-        return web.json_response({"id": drills().ask_prometheus()})
-
-    return [web.get(f"{DRILL_PATH}/{{id}}", show), web.post(DRILL_PATH, ask)]

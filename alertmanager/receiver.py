@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from alertmanager import gate
+from alertmanager import answers, gate
 from alertmanager.advancer import Advancer
 from alertmanager.authority import Authority
 from alertmanager.drill import Drills
@@ -23,7 +23,8 @@ from alertmanager.lookout import Lookout
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.ofrep import Ofrep
-from alertmanager.orders import Order, Orders
+from alertmanager.commands import Request
+from alertmanager.orders import Orders
 from alertmanager.outbox import Outbox
 from alertmanager.page.handlers import Page
 from alertmanager.page.view import Viewer
@@ -114,7 +115,7 @@ class Receiver:
         )
         self._clock = clock
         self._log = Log("receiver")
-        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: trials.stopped, lambda: self.authority)
+        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: trials.stopped)
         self.drills = Drills(policy.service, self.guard, routers, process, registry)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -148,15 +149,15 @@ class Receiver:
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
         return not (self.guard.unwritten or failed)
 
-    async def submit(self, order: Order) -> Entry:
+    async def submit(self, request: Request) -> Entry:
         """Carry out a person's order.
 
         Raises:
             RefusedError: it does not fit.
             JournalError: it could not be written.
         """
-        entry = await self.orders.submit(order)
-        self._log.info("order", verb=order.verb, actor=order.actor, rollout=entry.rollout)
+        entry = await self.orders.submit(request)
+        self._log.info("command", verb=request.verb, actor=request.actor, rollout=entry.rollout)
         return entry
 
     async def history(self, rollout: str | None = None) -> list[Entry]:
@@ -187,7 +188,7 @@ class Receiver:
         finally:
             self.guard.forget(put)
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> answers.Status:
         """Where everything stands, as JSON-ready data."""
         return status_data(self, self._clock.now())
 

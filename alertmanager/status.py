@@ -1,17 +1,45 @@
 """Where everything stands, as plain data: for the command line, the API and the page."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
+from alertmanager import answers
+from alertmanager.advancer import Advancer
+from alertmanager.guard import Guard
 from alertmanager.keeper import wanted_split
+from alertmanager.leader import Leader
+from alertmanager.lookout import Lookout
+from alertmanager.outbox import Outbox
+from alertmanager.reconciler import Reconciler
+from alertmanager.watchdog import Watchdog
+from canary.policy.model import Policy
 from canary.rollout import Entry, Rollout
 from canary.times import to_text
 
-if TYPE_CHECKING:
-    from alertmanager.receiver import Receiver
+
+class Parts(Protocol):
+    """What is asked; a receiver has all of it."""
+
+    policy: Policy
+    guard: Guard
+    reconciler: Reconciler
+    lookout: Lookout
+    watchdog: Watchdog
+    leader: Leader
+    advancer: Advancer
+    outbox: Outbox
+
+    def faults(self) -> Mapping[str, str]:
+        """What does not work at present, by router or step."""
+        ...
+
+    def blind(self) -> bool:
+        """Whether the heartbeat has been away too long."""
+        ...
 
 
-def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
+def status_data(receiver: Parts, now: datetime) -> answers.Status:
     """Where everything stands, as JSON-ready data."""
     rollout = receiver.guard.rollout
     reconciler, lookout, watchdog = receiver.reconciler, receiver.lookout, receiver.watchdog
@@ -33,7 +61,7 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
             for keeper in reconciler.keepers
         ],
         "process": reconciler.process_state.value if reconciler.process_state else None,
-        "errors": receiver.faults(),
+        "errors": dict(receiver.faults()),
         "prometheus": {
             "looked_at": to_text(lookout.looked_at) if lookout.looked_at else None,
             "error": lookout.error,
@@ -47,13 +75,15 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
     }
 
 
-def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:
+def rollout_data(rollout: Rollout, now: datetime) -> answers.Rollout:
     """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
     return {
         "id": rollout.id,
         "stable": rollout.stable,
         "canary": rollout.canary,
-        "state": rollout.state.value,
+        "state": rollout.state,
+        "decision": rollout.decision,
+        "seen": seen_text(rollout),
         "phase": rollout.phase,
         "phases": [
             {"traffic_ratio": traffic, "duration_seconds": duration}
@@ -68,16 +98,21 @@ def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:
         "cause": rollout.cause,
         "reason": rollout.reason,
         "actor": rollout.actor,
-        "steps": sorted(step.value for step in rollout.steps),
+        "steps": sorted(rollout.steps),
     }
 
 
-def entry_data(entry: Entry) -> dict[str, Any]:
+def seen_text(rollout: Rollout | None) -> str:
+    """What whoever looks now has seen, as a command says it; `none/0` before the first rollout."""
+    return f"{rollout.id}/{rollout.decision}" if rollout else "none/0"
+
+
+def entry_data(entry: Entry) -> answers.Entry:
     """A journal entry as JSON-ready data."""
     return {
         "seq": entry.seq,
         "rollout": entry.rollout,
-        "kind": entry.kind.value,
+        "kind": entry.kind,
         "at": to_text(entry.at),
         "actor": entry.actor,
         "reason": entry.reason,

@@ -71,7 +71,7 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
     started = clock.monotonic()
     async with Client.of(policy) as client, aiohttp.ClientSession() as http:
         if through_prometheus:
-            report = Report(str((await client.order("drill"))["id"]))
+            report = Report(str((await client.post("drill"))["id"]))
             report.add(clock.monotonic() - started, "receiver", f"asks Prometheus to begin drill {report.id}")
         else:
             report = Report(secrets.token_hex(6))
@@ -79,7 +79,7 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
             report.add(clock.monotonic() - started, "alertmanager", f"took the test alert of drill {report.id}")
         arrived = False
         while clock.monotonic() - started < timeout_seconds:
-            drill = await _ask(client, report.id)
+            drill: Mapping[str, Any] | None = await client.find(f"drill/{report.id}")
             if drill is not None and not arrived:
                 arrived = True
                 report.add(clock.monotonic() - started, "receiver", "got the alert through Alertmanager's webhook")
@@ -90,21 +90,12 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
                 return report
             await clock.sleep(_LOOK_SECONDS)
     raise RemoteError(
-        f"drill {report.id}: the alert did not reach the receiver within {timeout_seconds:g}s; "
-        "a real rollback would not have come either. `canary check` looks at every link: "
+        f"the alert did not reach the receiver within {timeout_seconds:g}s; a real rollback would not have come either",
+        place=f"drill {report.id}",
+        remedy="`canary check` looks at every link: "
         + ("scrape, rules, " if through_prometheus else "")
-        + "Alertmanager's routes, the webhook's token"
+        + "Alertmanager's routes, the webhook's token",
     )
-
-
-async def _ask(client: Client, drill_id: str) -> Mapping[str, Any] | None:
-    try:
-        found: Mapping[str, Any] = await client.get(f"drill/{drill_id}")
-    except RemoteError as error:
-        if "found 404" in str(error):
-            return None
-        raise
-    return found
 
 
 async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, clock: Clock) -> None:
@@ -128,9 +119,11 @@ async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, cloc
     try:
         async with http.post(url, json=[alert], timeout=aiohttp.ClientTimeout(10)) as answer:
             if answer.status != 200:
-                raise RemoteError(f"{url}: expected status 200, found {answer.status}: {(await answer.text())[:200]}")
+                text = (await answer.text())[:200]
+                raise RemoteError(f"expected status 200, found {answer.status}: {text}", place=url)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise RemoteError(f"{url}: cannot be asked ({error}); does Alertmanager run?") from error
+        reason = str(error) or type(error).__name__
+        raise RemoteError(f"is unreachable ({reason})", place=url, remedy="does Alertmanager run?") from error
 
 
 def _show(console: Console, report: Report) -> None:

@@ -104,17 +104,17 @@ async def _status(policy: Policy) -> list[dict[str, Any]]:
 
 
 def _give(config_file: str, output_format: str, name: str, verb: str, reason: str, done: str) -> None:
-    found = asyncio.run(_order(load_policy(config_file), name, verb, reason))
+    found = asyncio.run(_command(load_policy(config_file), name, verb, reason))
     if output_format == "json":
         print_json(found)
     else:
         click.echo(f"experiment {name}: {done}")
 
 
-async def _order(policy: Policy, name: str, verb: str, reason: str) -> dict[str, Any]:
-    """Where the experiment stands after the order."""
+async def _command(policy: Policy, name: str, verb: str, reason: str) -> dict[str, Any]:
+    """Where the experiment stands after the command."""
     async with Client.of(policy) as client:
-        return await client.order(f"experiments/{name}/{verb}", reason=reason)
+        return await client.send(f"experiments/{name}/{verb}", reason=reason)
 
 
 async def _reports(policy: Policy) -> "list[ExperimentReport]":
@@ -122,10 +122,10 @@ async def _reports(policy: Policy) -> "list[ExperimentReport]":
 
     url = order_url(policy, any_dialect=True)
     if url is None:
-        raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
+        raise DatabaseUnavailableError("expected the order database's address, found none", place="database.url")
     async with Journal.open(policy, experiments.CHAIN) as journal:
         trials = experiments.fold(await journal.entries())
     known = {name: trial for name, trial in trials.items() if name in policy.experiments}
     if not known:
-        raise RefusedError("no experiment has begun; experiments begin when `canary receiver` starts")
+        raise RefusedError("no experiment has begun", remedy="experiments begin when `canary receiver` starts")
     return await experiment_reports(policy, url, known, SystemClock().now())
