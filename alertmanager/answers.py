@@ -4,12 +4,14 @@ Typed dictionaries rather than models: an answer is made by this program, so the
 evaluation costs no more than before.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
-from canary.rollout import Kind, State, Step
+from canary.commands import Verb
+from canary.entries import Kind, Step
+from canary.rollout import State
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -82,6 +84,11 @@ class Status(TypedDict):
     service: Annotated[str, _said("The policy's service.")]
     now: Annotated[Moment, _said("The receiver's clock.")]
     leading: Annotated[bool, _said("Whether this receiver is the one that acts.")]
+    seen: Annotated[
+        str,
+        _said("What a command says that its sender saw, as `If-Match` or `seen`; `none/0` before the first rollout."),
+    ]
+    accepts: Annotated[list[Verb], _said("The commands that fit now.")]
     rollout: Annotated[Rollout | None, _said("The newest rollout; null before the first.")]
     settled: Annotated[bool, _said("Whether every router has in force what is wanted.")]
     waiting_for: Annotated[str, _said("What the next advance waits for; empty when nothing is known.")]
@@ -98,7 +105,13 @@ class Entry(TypedDict):
 
     seq: Annotated[int, _said("Position in the journal; 0 while it could not be written.")]
     rollout: Annotated[str, _said("The rollout's id.")]
-    kind: Annotated[Kind, _said("What it records.")]
+    kind: Annotated[
+        str,
+        Field(
+            description="What it records; a newer version may write kinds that this one does not know.",
+            examples=[kind.value for kind in Kind if kind is not Kind.UNKNOWN],
+        ),
+    ]
     at: Annotated[Moment, _said("When it was decided.")]
     actor: Annotated[str, _said("A person, `alertmanager`, `prometheus` or `receiver`.")]
     reason: Annotated[str, _said("For people.")]

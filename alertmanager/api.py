@@ -14,14 +14,14 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from alertmanager import answers
-from alertmanager.bodies import Command, CommandHeaders, RollBack
+from alertmanager.bodies import Command, CommandHeaders
 from alertmanager.commands import Request
 from alertmanager.status import entry_data
 from alertmanager.webhook import Notification
 from canary.commands import Seen, Verb
+from canary.entries import Entry
 from canary.errors import PayloadError
 from canary.experiments import Trial
-from canary.rollout import Entry
 from canary.times import to_text
 from canary.webroutes import Call, Refusal
 
@@ -32,7 +32,7 @@ _KEYS = ("actor", "reason", "canary", "stable", "force", "give_up")
 class Drill(Protocol):
     """One drill as far as it has come."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> answers.Drill:
         """For the API."""
         ...
 
@@ -109,7 +109,7 @@ class Api:
     async def webhook(self, call: Call) -> web.Response:
         """Take Alertmanager's notification."""
         if not await self._receiver.notify(call.body):
-            # Alertmanager keeps what it could not deliver and sends it again: until the disk is back, it is our journal.
+            # Alertmanager sends again what it could not deliver: until the disk is back, it is the journal.
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE, "acting, but the journal cannot be written", remedy="send it again"
             )
@@ -119,15 +119,8 @@ class Api:
         """Carry out a command; the answer is the journal entry that was written."""
         given = call.body.model_dump(include=set(_KEYS))
         seen = _seen(call.headers, call.body)
-        if seen is None and _raises(verb, call.body):
-            raise Refusal(
-                HTTPStatus.PRECONDITION_REQUIRED,
-                "expected what you saw, found neither If-Match nor seen",
-                place=verb.value,
-                remedy="send rollout.seen of /api/v1/status as If-Match or as seen "
-                '("none/0" before the first rollout), so that only what you saw is changed',
-            )
-        entry = await self._receiver.submit(Request(verb, seen=seen, request=_key(call.headers), **given))
+        request = Request(verb, seen=seen, key=(call.headers.idempotency_key or "").strip('"'), **given)
+        entry = await self._receiver.submit(request)
         return web.json_response(entry_data(entry))
 
     async def status(self, _call: Call) -> web.Response:
@@ -173,30 +166,12 @@ class Api:
         return web.json_response(experiment_data(trials.trials[name]))
 
 
-def _raises(verb: Verb, body: Command) -> bool:
-    """Whether a command gives the canary more customers, or ends what holds it down."""
-    if verb is Verb.ROLLBACK:
-        return isinstance(body, RollBack) and body.give_up
-    return verb is not Verb.HOLD
-
-
 def _seen(headers: CommandHeaders, body: Command) -> Seen | None:
     header = headers.if_match.strip('"') if headers.if_match else None
     if header and body.seen and header != body.seen:
         raise PayloadError(f"expected as in If-Match, {header}, found {body.seen}", place="seen")
-    return seen_of(header or body.seen)
-
-
-def seen_of(text: str | None) -> Seen | None:
-    """What a text such as `v2.0-20260301T120000/7` says that its sender saw."""
-    if not text:
-        return None
-    rollout, _, decision = text.rpartition("/")
-    return Seen(rollout, int(decision))
-
-
-def _key(headers: CommandHeaders) -> str:
-    return (headers.idempotency_key or "").strip('"')
+    text = header or body.seen
+    return Seen.read(text) if text else None
 
 
 def experiment_data(trial: Trial) -> answers.Experiment:

@@ -28,7 +28,8 @@ Text = Annotated[str, Field(max_length=TEXT_CHARACTERS), AfterValidator(clean)]
 Required = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TEXT_CHARACTERS), AfterValidator(clean)
 ]
-Version = Annotated[str, Field(pattern=_VERSION)]
+Version = Annotated[str, Field(max_length=TEXT_CHARACTERS, json_schema_extra={"pattern": _VERSION})]
+"""Described here and refused by the command itself, which says in what it does not fit."""
 Seen = Annotated[str, Field(pattern=_SEEN)]
 
 _ACTOR = Field("unknown", description="Who gives the command.")
@@ -160,7 +161,7 @@ class NotifiedAlert(BaseModel):
 
 
 class Notification(BaseModel):
-    """Alertmanager's payload. Described here; `alertmanager.webhook.parse` reads it, blind to all that decides nothing."""
+    """Alertmanager's payload, version 4. Only described here: `alertmanager.webhook.parse` reads it."""
 
     version: Literal["4"]
     truncatedAlerts: int = Field(0, ge=0)  # noqa: N815  # Alertmanager's name

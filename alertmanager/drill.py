@@ -12,18 +12,19 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from alertmanager.guard import Guard
+from alertmanager import answers
 from alertmanager.webhook import Alert
 from canary import names
+from canary.commands import EndDrill
+from canary.entries import Drilled, Entry
 from canary.errors import CanaryError, JournalError, ProcessError
 from canary.logs import Log
 from canary.process import ProcessManager, ProcessState
-from canary.rollout import Entry, Kind, Rollout
 from canary.routers.base import Router
+from canary.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio
 
@@ -45,14 +46,14 @@ class Drill:
     id: str
     heard_at: datetime
     finished_at: datetime | None = None
-    links: list[dict[str, Any]] = field(default_factory=list)
+    links: list[answers.DrillLink] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
         """Whether a rollback would have arrived and could have acted."""
         return self.finished_at is not None and all(link["ok"] for link in self.links)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> answers.Drill:
         """For the API."""
         return {
             "id": self.id,
@@ -69,7 +70,7 @@ class Drills:
     def __init__(
         self,
         service: str,
-        guard: Guard,
+        store: RolloutStore,
         routers: Sequence[Router],
         process: ProcessManager,
         registry: CollectorRegistry,
@@ -82,13 +83,13 @@ class Drills:
             [names.SERVICE, *names.LABELS[names.DRILL_REQUESTED]],
             registry=registry,
         )
-        self._guard = guard
+        self._store = store
         self._routers = routers
         self._process = process
         self._drills: dict[str, Drill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = Log("drill")
-        guard.listen(self._heard)
+        store.listen(self._heard)
 
     def take(self, alert: Alert) -> None:
         """Begin a drill, unless the alert is none, has no proper id, or has been taken already."""
@@ -97,7 +98,7 @@ class Drills:
             return
         while len(self._drills) >= _REMEMBERED:
             self._drills.pop(next(iter(self._drills)))
-        drill = self._drills[drill_id] = Drill(drill_id, self._guard.clock.now())
+        drill = self._drills[drill_id] = Drill(drill_id, self._store.clock.now())
         self._withdraw(drill_id)
         self._start(self._look(drill))
 
@@ -109,7 +110,7 @@ class Drills:
         return drill_id
 
     async def _expire(self, drill_id: str) -> None:
-        await self._guard.clock.sleep(_REQUEST_SECONDS)
+        await self._store.clock.sleep(_REQUEST_SECONDS)
         self._withdraw(drill_id)
 
     def _withdraw(self, drill_id: str) -> None:
@@ -139,41 +140,35 @@ class Drills:
         if not self._routers:
             drill.links.append(_link("router", "the policy names none: there is nothing to roll back", ok=False))
         await self._note(drill)
-        drill.finished_at = self._guard.clock.now()
+        drill.finished_at = self._store.clock.now()
         self._log.info("drill", id=drill.id, passed=drill.passed)
 
     async def _note(self, drill: Drill) -> None:
         passed = all(link["ok"] for link in drill.links)
         what = "; ".join(f"{link['place']}: {link['what']}" for link in drill.links if not link["ok"])
-        entry = Entry(
+        ended = EndDrill(
             rollout=f"{_PREFIX}{drill.id}",
-            kind=Kind.NOTED,
-            at=self._guard.clock.now(),
             actor="drill",
             reason=what or "a rollback would have arrived and could have acted",
-            data={"key": "drill", "passed": passed},
+            passed=passed,
         )
-
-        def wish(_current: Rollout | None) -> Entry:
-            return entry
-
         try:
-            await self._guard.submit(wish)
+            await self._store.propose(None, ended)
         except JournalError as error:
             drill.links.append(_link("journal", str(error), ok=False))
         else:
             drill.links.append(_link("journal", "would be written before acting; this drill stands in it", ok=True))
 
     def _heard(self, entry: Entry) -> None:
-        if entry.rollout.startswith(_PREFIX) and entry.kind is Kind.NOTED and entry.data.get("passed"):
+        if isinstance(entry, Drilled) and entry.passed:
             self.last_success_at = entry.at
 
 
-def _link(place: str, what: str, *, ok: bool) -> dict[str, Any]:
+def _link(place: str, what: str, *, ok: bool) -> answers.DrillLink:
     return {"place": place, "ok": ok, "what": what}
 
 
-async def _router(router: Router) -> list[dict[str, Any]]:
+async def _router(router: Router) -> list[answers.DrillLink]:
     place = f"router {router.name}"
     try:
         findings = await router.check()
@@ -188,7 +183,7 @@ async def _router(router: Router) -> list[dict[str, Any]]:
     return wrong or [first]
 
 
-async def _process(process: ProcessManager) -> dict[str, Any]:
+async def _process(process: ProcessManager) -> answers.DrillLink:
     try:
         state = await process.state()
     except ProcessError as error:

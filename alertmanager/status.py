@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from alertmanager import answers
-from alertmanager.advancer import Advancer
-from alertmanager.guard import Guard
 from alertmanager.keeper import wanted_split
 from alertmanager.leader import Leader
 from alertmanager.lookout import Lookout
 from alertmanager.outbox import Outbox
+from alertmanager.phasetimer import PhaseTimer
+from alertmanager.promoter import Promoter
 from alertmanager.reconciler import Reconciler
 from alertmanager.watchdog import Watchdog
+from canary.commands import Seen, accepted
+from canary.entries import Entry
 from canary.policy.model import Policy
-from canary.rollout import Entry, Rollout
+from canary.rollout import Rollout
+from canary.store import RolloutStore
 from canary.times import to_text
 
 
@@ -22,12 +25,13 @@ class Parts(Protocol):
     """What is asked; a receiver has all of it."""
 
     policy: Policy
-    guard: Guard
+    store: RolloutStore
+    timer: PhaseTimer
     reconciler: Reconciler
     lookout: Lookout
     watchdog: Watchdog
     leader: Leader
-    advancer: Advancer
+    promoter: Promoter
     outbox: Outbox
 
     def faults(self) -> Mapping[str, str]:
@@ -41,15 +45,17 @@ class Parts(Protocol):
 
 def status_data(receiver: Parts, now: datetime) -> answers.Status:
     """Where everything stands, as JSON-ready data."""
-    rollout = receiver.guard.rollout
+    rollout = receiver.store.rollout
     reconciler, lookout, watchdog = receiver.reconciler, receiver.lookout, receiver.watchdog
     return {
         "service": receiver.policy.service,
         "now": to_text(now),
         "leading": receiver.leader.leading,
-        "rollout": rollout_data(rollout, now) if rollout else None,
+        "seen": str(Seen.of(rollout)),
+        "accepts": list(accepted(rollout)),
+        "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
-        "waiting_for": receiver.advancer.waiting_for,
+        "waiting_for": receiver.promoter.waiting_for,
         "routers": [
             {
                 "name": keeper.name,
@@ -75,15 +81,15 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
     }
 
 
-def rollout_data(rollout: Rollout, now: datetime) -> answers.Rollout:
+def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
     """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
     return {
         "id": rollout.id,
+        "decision": rollout.decision,
+        "seen": str(Seen.of(rollout)),
         "stable": rollout.stable,
         "canary": rollout.canary,
         "state": rollout.state,
-        "decision": rollout.decision,
-        "seen": seen_text(rollout),
         "phase": rollout.phase,
         "phases": [
             {"traffic_ratio": traffic, "duration_seconds": duration}
@@ -92,7 +98,7 @@ def rollout_data(rollout: Rollout, now: datetime) -> answers.Rollout:
         "weight_ratio": rollout.weight,
         "started_at": to_text(rollout.started_at),
         "phase_started_at": to_text(rollout.phase_started_at),
-        "phase_elapsed_seconds": round(rollout.elapsed_seconds(now), 3),
+        "phase_elapsed_seconds": round(elapsed_seconds, 3),
         "ended_at": _moment(rollout.ended_at),
         "rollback_at": _moment(rollout.rollback_at),
         "cause": rollout.cause,
@@ -102,22 +108,22 @@ def rollout_data(rollout: Rollout, now: datetime) -> answers.Rollout:
     }
 
 
-def seen_text(rollout: Rollout | None) -> str:
-    """What whoever looks now has seen, as a command says it; `none/0` before the first rollout."""
-    return f"{rollout.id}/{rollout.decision}" if rollout else "none/0"
-
-
 def entry_data(entry: Entry) -> answers.Entry:
     """A journal entry as JSON-ready data."""
     return {
         "seq": entry.seq,
         "rollout": entry.rollout,
-        "kind": entry.kind,
+        "kind": entry.label,
         "at": to_text(entry.at),
         "actor": entry.actor,
         "reason": entry.reason,
-        "data": dict(entry.data),
+        "data": _shown(entry),
     }
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    """What the kind has besides; how the writer's clocks stood is bookkeeping."""
+    return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError
+from canary.commands import Verb
+from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError, UnseenError
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
 from canary.secrets import read_secret
@@ -23,10 +24,10 @@ from canary.secrets import read_secret
 # `start` waits for the canary's process, and for every router to be looked at.
 _TIMEOUT_SECONDS = 60.0
 
-_ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError, 428: RefusedError, 503: JournalError}
+_ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError, 428: UnseenError, 503: JournalError}
 
 # What a person may do without having seen anything: it only ever lowers the weight, or leaves it where it is.
-_UNSEEN = ("hold", "rollback")
+_UNSEEN = (Verb.HOLD, Verb.ROLLBACK)
 
 
 class UnansweredError(RemoteError):
@@ -100,8 +101,7 @@ class Client:
         Raises:
             RemoteError: the receiver does not answer as expected.
         """
-        rollout = (await self.get("status"))["rollout"]
-        return str(rollout["seen"]) if rollout else "none/0"
+        return str((await self.get("status"))["seen"])
 
     async def command(self, verb: str, *, seen: str | None = None, **body: object) -> dict[str, Any]:
         """Give a command under the name of the person who runs this process; gives the journal entry.

@@ -190,7 +190,7 @@ class Service:
 
     def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
         attempts = Attempts(self.clock)
-        door = Door(self.table(renderer), self.access, users, attempts, self._log, self.max_body_bytes)
+        door = Door(self.table(renderer), self.access, users, attempts, self.max_body_bytes)
         application = web.Application(
             middlewares=[self._headers, door.middleware],  # type: ignore[list-item]  # aiohttp's old type
             client_max_size=self.max_body_bytes,

@@ -25,6 +25,17 @@ _SHOWN_CHARACTERS = 40
 _MOST_FIELDS = 50
 
 
+# By pydantic's kind of fault; its own sentences speak of Python's types.
+_EXPECTED = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "dict_type": "a JSON object",
+    "model_type": "a JSON object",
+    "string_unicode": "a text in Unicode",
+    "string_too_short": "a text",
+}
+
+
 class Body(BaseModel):
     """What a request may hold: exactly the keys that are named, each of exactly its type."""
 
@@ -101,34 +112,24 @@ def _form(body: bytes) -> Mapping[str, str]:
 
 def _sentence(detail: ErrorDetails, known: str) -> str:
     """One fault: where, what was expected, what was found."""
-    where = ".".join(
-        ascii(part[:_SHOWN_CHARACTERS])[1:-1] if isinstance(part, str) else str(part) for part in detail["loc"]
-    )
-    context, found = detail.get("ctx", {}), shown(detail["input"])
-    place = f"{where}: " if where else ""
+    where = ".".join(_part(part) for part in detail["loc"]) or "body"
+    found, limits = detail["input"], detail.get("ctx", {})
     match detail["type"]:
         case "missing":
-            return f"{place}is required"
+            return f"{where}: is required"
         case "extra_forbidden":
-            return f"{place}unknown key {where!a}; known are {known}"
-        case "string_type":
-            return f"{place}expected a text, found {found}"
-        case "bool_type":
-            return f"{place}expected true or false, found {found}"
-        case "string_unicode":
-            return f"{place}expected a text in Unicode, found half of a surrogate pair"
+            return f"{where}: unknown key; known are {known or 'none'}"
         case "string_too_long":
-            return f"{place}expected at most {context['max_length']} characters, found {len(detail['input'])}"
-        case "string_too_short":
-            return f"{place}expected a text, found an empty one"
+            return f"{where}: expected at most {limits['max_length']} characters, found {len(found)}"
         case "string_pattern_mismatch":
-            return f"{place}expected a text such as {context['pattern']}, found {found}"
-        case "dict_type" | "model_type":
-            return f"{place or 'body: '}expected a JSON object, found {found}"
-        case "value_error":
-            return f"{place}{context['error']}, found {found}"
-        case _:
-            return f"{place}{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {found}"
+            return f"{where}: expected a text that matches {limits['pattern']}, found {shown(found)}"
+        case kind:
+            expected = _EXPECTED.get(kind) or f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
+            return f"{where}: expected {expected}, found {shown(found)}"
+
+
+def _part(part: str | int) -> str:
+    return str(part) if isinstance(part, int) else ascii(part[:_SHOWN_CHARACTERS])[1:-1]
 
 
 def shown(value: object) -> str:

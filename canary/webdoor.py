@@ -5,20 +5,17 @@ form. What is refused has changed nothing, and what costs a caller without a tok
 only requests that it may answer, with a body that is what it expects; what it raises becomes an answer here.
 """
 
-import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from canary.errors import CanaryError
-from canary.logs import Log
 from canary.webattempts import Attempts
 from canary.webauth import Users
 from canary.webbodies import read_body, read_bytes, validated
-from canary.webroutes import FORM, Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
+from canary.webroutes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
 
 
 class Door:
@@ -30,14 +27,11 @@ class Door:
         most_bytes: limit of bodies for which the route says none.
     """
 
-    def __init__(
-        self, table: Table, access: Access, users: Users, attempts: Attempts, log: Log, most_bytes: int
-    ) -> None:
+    def __init__(self, table: Table, access: Access, users: Users, attempts: Attempts, most_bytes: int) -> None:
         self._table = table
         self._access = access
         self._users = users
         self._attempts = attempts
-        self._log = log
         self._most_bytes = most_bytes
         self._routes: dict[web.AbstractRoute, Route] = {}
 
@@ -72,12 +66,6 @@ class Door:
                 return await handler(request) if route is None else await self._answer(route, request)
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
-            except (web.HTTPException, ConnectionError, asyncio.CancelledError):
-                raise
-            except Exception as error:  # whatever a handler overlooked must not reach the caller
-                self._log.error("a request failed", exception=error, method=request.method, path=request.path)
-                fault = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the log says more")
-                return _refused(request, route.render if route else as_text, fault)
 
         return admit
 

@@ -167,7 +167,7 @@ def _exact(schema: Schema) -> Schema:
 
 
 def _plain(schema: Any) -> Any:
-    """A schema without the titles that only repeat a key, and with *or nothing* as a type rather than an alternative."""
+    """A schema without titles that only repeat a key, and with *or nothing* as a type, not as an alternative."""
     if isinstance(schema, list):
         return [_plain(one) for one in schema]
     if not isinstance(schema, dict):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from pydantic import BaseModel
 
-from canary.errors import CanaryError, PayloadError, RefusedError
+from canary.errors import CanaryError, PayloadError, RefusedError, UnseenError
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -203,6 +203,8 @@ def status_of(error: CanaryError) -> int:
             return error.status
         case PayloadError():
             return HTTPStatus.BAD_REQUEST
+        case UnseenError():
+            return HTTPStatus.PRECONDITION_REQUIRED
         case RefusedError():
             return HTTPStatus.CONFLICT
         case _:

@@ -9,7 +9,6 @@ from typing import Protocol
 from aiohttp import web
 
 from alertmanager import answers
-from alertmanager.api import seen_of
 from alertmanager.authority import Authority
 from alertmanager.bell import Bell
 from alertmanager.commands import Request
@@ -18,9 +17,9 @@ from alertmanager.page.render import LABELS, fingerprint, home, offered, section
 from alertmanager.page.sessions import COOKIE, Session, Sessions
 from alertmanager.page.view import Viewer
 from canary.clock import Clock
-from canary.commands import Verb
+from canary.commands import Seen, Verb
+from canary.entries import Entry
 from canary.errors import CanaryError
-from canary.rollout import Entry
 from canary.webroutes import Call, Refusal, Role
 
 _POLICY = (
@@ -150,14 +149,12 @@ class Page:
 
     async def ask(self, verb: Verb, call: Call) -> web.StreamResponse:
         """The form that confirms a command."""
-        rollout = (await self._viewer.view()).status["rollout"]
-        if rollout is None:
-            return _page(forms.message("Nothing to do", "No rollout has been started."), HTTPStatus.CONFLICT)
+        status = (await self._viewer.view()).status
         session = self.sessions.of(call.request)
         if session is not None:
-            return self._form(verb, rollout, session)
+            return self._form(verb, status, session)
         session = self.sessions.begin("page")  # the door lets nobody in without one unless no token is needed
-        response = self._form(verb, rollout, session)
+        response = self._form(verb, status, session)
         _welcome(call.request, response, session)
         return response
 
@@ -165,35 +162,32 @@ class Page:
         """Carry out a confirmed command about what the person saw."""
         session, body = self.sessions.of(call.request), call.body
         assert session is not None  # the door has compared its form key
-        fault, status = "A reason is needed.", HTTPStatus.BAD_REQUEST
+        fault, code = "A reason is needed.", HTTPStatus.BAD_REQUEST
         if verb is not Verb.ROLLBACK or body.reason:
             request = Request(
                 verb,
                 actor=f"{session.name} (page)",
                 reason=body.reason,
                 force=body.force == "yes",
-                seen=seen_of(body.seen),
+                seen=Seen.read(body.seen),
             )
             try:
                 await self._submit(request)
             except CanaryError as error:
-                fault, status = str(error), HTTPStatus.CONFLICT
+                fault, code = str(error), HTTPStatus.CONFLICT
             else:
                 return _see("/")
-        rollout = (await self._viewer.view()).status["rollout"]
-        if rollout is None:
-            return _page(forms.message("Refused", fault), status)
-        return self._form(verb, rollout, session, fault, status)
+        return self._form(verb, (await self._viewer.view()).status, session, fault, code)
 
     def _form(
-        self, verb: Verb, rollout: answers.Rollout, session: Session, fault: str = "", status: int = HTTPStatus.OK
+        self, verb: Verb, status: answers.Status, session: Session, fault: str = "", code: int = HTTPStatus.OK
     ) -> web.Response:
         """The form, about the rollout as it is now; a message where its state does not accept the command."""
-        if verb in offered(rollout):
-            return _page(forms.confirm(verb, rollout, session, fault), status)
-        state = rollout["state"].replace("_", " ")
-        text = fault or f"{LABELS[verb]} does not fit: rollout {rollout['id']} is {state}."
-        return _page(forms.message("Refused", text), HTTPStatus.CONFLICT)
+        rollout = status["rollout"]
+        if rollout is not None and verb in offered(status):
+            return _page(forms.confirm(verb, rollout, session, fault), code)
+        state = f"rollout {rollout['id']} is {rollout['state'].replace('_', ' ')}" if rollout else "there is no rollout"
+        return _page(forms.message("Refused", fault or f"{LABELS[verb]} does not fit: {state}."), HTTPStatus.CONFLICT)
 
     def _after(self, path: str) -> str:
         """Where to go after signing in: a page of ours, never another site."""

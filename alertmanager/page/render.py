@@ -7,9 +7,10 @@ from alertmanager import answers
 from alertmanager.page.kpitable import kpi_table
 from alertmanager.page.sessions import Session
 from alertmanager.page.view import View
-from canary.commands import Verb, accepted
+from canary.commands import Verb
+from canary.entries import Entry
 from canary.markup import Markup, join, tag
-from canary.rollout import Entry, State
+from canary.rollout import State
 from canary.times import to_text
 from canary.units import format_duration, format_ratio
 
@@ -85,9 +86,12 @@ def fingerprint(part: str) -> str:
     return hashlib.sha256(part.encode()).hexdigest()
 
 
-def offered(rollout: answers.Rollout | None) -> list[Verb]:
-    """The commands that the page offers now: those that the rollout's state accepts."""
-    return [verb for verb in accepted(State(rollout["state"])) if verb in LABELS] if rollout else []
+def offered(status: answers.Status) -> list[Verb]:
+    """The commands that the page offers now: those that fit, without giving up a rollback, which takes a terminal."""
+    rollout = status["rollout"]
+    if rollout is None or rollout["state"] is State.ROLLING_BACK:
+        return []
+    return [verb for verb in status["accepts"] if verb in LABELS]
 
 
 def state_of(view: View) -> str:
@@ -155,10 +159,9 @@ def _phase(rollout: answers.Rollout) -> Iterator[tuple[str, Markup | str]]:
 
 
 def _actions(view: View) -> Markup:
-    rollout = view.status["rollout"]
     links = [
         tag("li", tag("a", LABELS[verb], href=f"/page/{verb.value}", class_=f"button {verb.value}"))
-        for verb in offered(rollout)
+        for verb in offered(view.status)
     ]
     none = tag("p", "No actions available in this state.", class_="quiet")
     body = tag("ul", *links, class_="buttons") if links else none

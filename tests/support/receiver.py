@@ -147,7 +147,7 @@ class ReceiverProgram:
 async def order(setting: Setting, verb: str, **keys: object) -> dict[str, Any]:
     """Give an order through the API, as the command line does."""
     async with Client.of(setting.policy) as client:
-        return await client.order(verb, **keys)
+        return await client.command(verb, **keys)
 
 
 async def status(setting: Setting) -> dict[str, Any]:

@@ -59,7 +59,7 @@ async def test_reading_needs_no_token_and_loads_nothing_from_outside(setting: Se
             framing = answer.headers["X-Frame-Options"]
 
     assert code == 200
-    assert "On trial" in page
+    assert "In progress" in page
     assert not re.findall(r'(?:src|href|action)="(?!/|#)', page)
     assert "style=" not in page
     assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self';")
@@ -91,7 +91,7 @@ async def test_an_order_asks_for_the_token_then_for_a_reason(setting: Setting) -
         ({"form_key": ""}, {}, 403),
         ({}, {"Origin": "http://evil.example"}, 403),
         ({}, {"Sec-Fetch-Site": "cross-site"}, 403),
-        ({"seen": "another-rollout phase 0"}, {}, 409),
+        ({"seen": "another-rollout/3"}, {}, 409),
     ],
 )
 async def test_a_forged_or_late_form_changes_nothing(
