@@ -36,8 +36,8 @@ _ACTOR = Field("unknown", description="Who gives the command.")
 _REASON = Field("", description="Why; people will read it in the journal.")
 _SEEN_FIELD = Field(
     None,
-    description="What the caller saw: `rollout.seen` of the status, `none/0` before the first rollout. "
-    "May be sent as the header `If-Match` instead.",
+    description="What the caller saw: `seen` of the status. May be sent as the header `If-Match` instead. "
+    "Of what lowers or holds only the rollout is compared.",
 )
 
 

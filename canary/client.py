@@ -131,20 +131,21 @@ class Client:
             SecretError: the token is missing or wrong.
             RemoteError: the receiver does not answer as expected.
         """
-        given = {"actor": person(), **body}
-        status, answer = await self._ask("POST", path, json=given, headers=headers or {})
-        result = self._result(path, status, answer)
-        assert isinstance(result, dict)
-        return result
+        return await self._post(path, {"actor": person(), **body}, headers)
 
-    async def post(self, path: str) -> dict[str, Any]:
-        """Ask for something that takes no arguments.
+    async def start_drill(self) -> str:
+        """Let Prometheus begin a drill; gives its id.
 
         Raises:
             SecretError: the token is missing or wrong.
             RemoteError: the receiver does not answer as expected.
         """
-        status, answer = await self._ask("POST", path, json={})
+        return str((await self._post("drill", {}))["id"])
+
+    async def _post(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        status, answer = await self._ask("POST", path, json=body, headers=headers)
         result = self._result(path, status, answer)
         assert isinstance(result, dict)
         return result

@@ -2,6 +2,9 @@
 
 from canary.logs import Log
 
+# What a stranger sends is quoted in the reason; this much of it tells what it was.
+_MOST_CHARACTERS = 200
+
 
 class ServerLog:
     """Stands in for the logger of aiohttp's server.
@@ -19,5 +22,5 @@ class ServerLog:
 
     def exception(self, message: str, *arguments: object, exc_info: object = None) -> None:
         """A request that could not be read or answered."""
-        reason = str(exc_info).splitlines()[0] if str(exc_info) else type(exc_info).__name__
+        reason = " ".join(str(exc_info).split())[:_MOST_CHARACTERS] or type(exc_info).__name__
         self._log.warn(message % arguments if arguments else message, reason=reason)

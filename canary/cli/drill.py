@@ -71,7 +71,7 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
     started = clock.monotonic()
     async with Client.of(policy) as client, aiohttp.ClientSession() as http:
         if through_prometheus:
-            report = Report(str((await client.post("drill"))["id"]))
+            report = Report(await client.start_drill())
             report.add(clock.monotonic() - started, "receiver", f"asks Prometheus to begin drill {report.id}")
         else:
             report = Report(secrets.token_hex(6))
