@@ -109,6 +109,8 @@ def _refused(request: web.Request, render: Render, error: CanaryError) -> web.Re
     response = render(request, status_of(error), error)
     if isinstance(error, Refusal):
         response.headers.update(error.headers)
+    if request.content.exception() is not None:
+        response.force_close()  # what is left of a body that cannot be unpacked is no next request
     return response
 
 

@@ -52,6 +52,10 @@ class Sessions:
         self._valid = valid
         self._sessions: dict[str, Session] = {}
 
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._sessions)
+
     def begin(self, name: str, authorization: str = "") -> Session:
         """A new session."""
         now = self._clock.now()
