@@ -9,9 +9,9 @@ from alertmanager.leader import FileLeader
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.outbox import Outbox
+from canary.entries import Kind, Step
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Notify, Policy
-from canary.rollout import Kind, Step
 from tests.support.deciding import Deciding
 
 
@@ -94,7 +94,7 @@ async def test_what_is_too_old_is_dropped_and_said_so() -> None:
 
         assert chats.taken == []
         (told,) = (entry for entry in await deciding.store.entries() if entry.kind is Kind.NOTIFIED)
-        assert told.data["expired"] is True
+        assert told.data()["expired"] is True
 
 
 async def test_only_the_policys_occasions_are_told() -> None:
