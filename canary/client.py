@@ -119,11 +119,13 @@ class Client:
                 seen = await self.seen()
         headers = {"Idempotency-Key": self._new_key()} | ({"If-Match": f'"{seen}"'} if seen else {})
         try:
-            return await self.send(verb, headers, **body)
+            return await self.send(verb, body, headers)
         except UnansweredError:
-            return await self.send(verb, headers, **body)
+            return await self.send(verb, body, headers)
 
-    async def send(self, path: str, headers: Mapping[str, str] | None = None, **body: object) -> dict[str, Any]:
+    async def send(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Post something under the name of the person who runs this process.
 
         Raises:

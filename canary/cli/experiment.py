@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from canary import experiments
-from canary.cli.console import print_json
+from canary.cli.console import plain, print_json
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.clock import SystemClock
@@ -44,7 +45,9 @@ def status(config_file: str, output_format: str) -> None:
     for one in found:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in one["weights"].items())
         since = str(one["stopped_at"] or one["started_at"])[:19].replace("T", " ")
-        table.add_row(one["name"], "running" if one["running"] else "stopped", since, weights, one["reason"])
+        table.add_row(
+            one["name"], "running" if one["running"] else "stopped", since, weights, Text(plain(one["reason"]))
+        )
     Console().print(table)
 
 
@@ -114,7 +117,7 @@ def _give(config_file: str, output_format: str, name: str, verb: str, reason: st
 async def _command(policy: Policy, name: str, verb: str, reason: str) -> dict[str, Any]:
     """Where the experiment stands after the command."""
     async with Client.of(policy) as client:
-        return await client.send(f"experiments/{name}/{verb}", reason=reason)
+        return await client.send(f"experiments/{name}/{verb}", {"reason": reason})
 
 
 async def _reports(policy: Policy) -> "list[ExperimentReport]":

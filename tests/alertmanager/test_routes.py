@@ -1,4 +1,4 @@
-"""The receiver's table of routes, walked whole: every wrong host, token, type, method and size, and nothing besides it."""
+"""The receiver's table of routes, walked whole: every wrong host, token, type, method and size; and nothing besides."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -78,9 +78,8 @@ class Served:
 @asynccontextmanager
 async def serving(folder: Path, receiver_keys: Mapping[str, object]) -> AsyncIterator[Served]:
     """A receiver with a running rollout, a flag and an experiment."""
-    folder.mkdir()
-    (folder / "flags-token").write_text(FLAGS_TOKEN)
     setting = Setting(folder, [], {**CHANGES, "receiver": {"flags_token_file": "flags-token", **receiver_keys}})
+    (folder / "flags-token").write_text(FLAGS_TOKEN)
     registry = service_registry()
     options = WebOptions((f"127.0.0.1:{setting.port}",))
     async with Receiver.open(setting.policy, registry) as receiver:
@@ -217,7 +216,22 @@ async def test_nothing_answers_that_is_not_in_the_table(served: Served) -> None:
 
 
 _SEGMENTS = st.sampled_from(
-    ["api", "v1", "v2", "page", "-", "metrics", "status", "hold", "drill", "experiments", "..", "%2e%2e", "ofrep", "flags"]
+    [
+        "api",
+        "v1",
+        "v2",
+        "page",
+        "-",
+        "metrics",
+        "status",
+        "hold",
+        "drill",
+        "experiments",
+        "..",
+        "%2e%2e",
+        "ofrep",
+        "flags",
+    ]
 ) | st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="?#/\\%"), min_size=1, max_size=8)
 
 
