@@ -53,22 +53,25 @@ async def read_bytes(request: web.Request, most: int) -> bytes:
         Refusal: it is larger than *most*.
         MalformedError: it is not packed as `Content-Encoding` says.
     """
-    too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: expected at most {most} bytes, found more")
     if (request.content_length or 0) > most:
-        raise too_large
+        raise _too_large(most)
     body = bytearray()
     try:
         while chunk := await request.content.readany():
             body += chunk
             if len(body) > most:
-                raise too_large
+                raise _too_large(most)
     except (web.RequestPayloadError, HttpProcessingError) as error:
         encoding = request.headers.get("Content-Encoding", "none")
         raise MalformedError(f"expected it packed by Content-Encoding {encoding!a}", place="body") from error
     return bytes(body)
 
 
-def read_body(route: Route, content_type: str, body: bytes) -> Any:
+def _too_large(most: int) -> Refusal:
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {most} bytes, found more", place="body")
+
+
+def read_body(route: Route, body: bytes) -> Any:
     """The body as the route's handler wants it.
 
     Raises:
@@ -77,7 +80,7 @@ def read_body(route: Route, content_type: str, body: bytes) -> Any:
     if route.read is not None:
         return route.read(body)
     assert route.body is not None
-    return validated(route.body, _form(body) if content_type == FORM else _json(body))
+    return validated(route.body, _form(body) if FORM in route.types else _json(body))
 
 
 def validated(model: type[BaseModel], data: object) -> BaseModel:

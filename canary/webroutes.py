@@ -68,7 +68,7 @@ class Refusal(CanaryError):  # noqa: N818  # an answer rather than a fault of ou
         self.headers = dict(headers or {})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would cost a microsecond at every question about a flag
 class Call:
     """A request that has passed the door.
 
