@@ -153,7 +153,7 @@ class Commands:
         if force:
             return
         findings = [finding for router in self._routers for finding in await router.check()]
-        errors = [str(finding) for finding in findings if finding.severity == "error"]
+        errors = [str(finding) for finding in findings if finding.failed]
         if errors:
             raise RefusedError("a rollback would not work:\n" + "\n".join(errors), place="cannot start")
 

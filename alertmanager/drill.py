@@ -20,9 +20,10 @@ from alertmanager.webhook import Alert
 from canary import names
 from canary.commands import EndDrill
 from canary.entries import Drilled, Entry
-from canary.errors import CanaryError, JournalError, ProcessError
+from canary.errors import CanaryError, JournalError, ProcessError, RemoteError
 from canary.logs import Log
 from canary.process import ProcessManager, ProcessState
+from canary.prometheus import ServiceAlerts
 from canary.routers.base import Router
 from canary.store import RolloutStore
 from canary.times import to_text
@@ -74,6 +75,7 @@ class Drills:
         routers: Sequence[Router],
         process: ProcessManager,
         registry: CollectorRegistry,
+        alerts: ServiceAlerts,
     ) -> None:
         self.last_success_at: datetime | None = None
         self._service = service
@@ -86,6 +88,7 @@ class Drills:
         self._store = store
         self._routers = routers
         self._process = process
+        self._alerts = alerts
         self._drills: dict[str, Drill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = Log("drill")
@@ -136,6 +139,7 @@ class Drills:
         drill.links = [
             *(link for links in await asyncio.gather(*map(_router, self._routers)) for link in links),
             await _process(self._process),
+            await _prometheus(self._alerts),
         ]
         if not self._routers:
             drill.links.append(_link("router", "the policy names none: there is nothing to roll back", ok=False))
@@ -179,7 +183,7 @@ async def _router(router: Router) -> list[answers.DrillLink]:
         return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
     now = format_ratio(observation.weight_ratio)
     first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
-    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.severity == "error"]
+    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.failed]
     return wrong or [first]
 
 
@@ -193,3 +197,12 @@ async def _process(process: ProcessManager) -> answers.DrillLink:
         ProcessState.UNKNOWN: "nobody is asked to stop it",
     }
     return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
+
+
+async def _prometheus(alerts: ServiceAlerts) -> answers.DrillLink:
+    """A real rollback would begin at a rule, which must be evaluated somewhere."""
+    try:
+        await alerts.firing()
+    except RemoteError as error:
+        return _link("prometheus", str(error), ok=False)
+    return _link("prometheus", f"evaluates this service's rules: {names.WATCHDOG} fires there", ok=True)

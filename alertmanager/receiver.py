@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 from alertmanager import answers, gate
 from alertmanager.admission import Outcome
 from alertmanager.alerthandler import AlertHandler
+from alertmanager.alertpoller import AlertPoller
 from alertmanager.authority import Authority
 from alertmanager.commands import Commands, Request
 from alertmanager.deadlines import Deadlines
 from alertmanager.drill import Drills
 from alertmanager.experiments import Experiments
 from alertmanager.leader import Leader, leader_of
-from alertmanager.lookout import Lookout
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.ofrep import Ofrep
@@ -28,7 +28,6 @@ from alertmanager.outbox import Outbox
 from alertmanager.page.handlers import Page
 from alertmanager.page.view import Viewer
 from alertmanager.phasetimer import PhaseTimer
-from alertmanager.prometheus import Prometheus, Silences
 from alertmanager.promoter import Promoter
 from alertmanager.reconciler import Reconciler
 from alertmanager.reporter import Reporter
@@ -47,6 +46,7 @@ from canary.notify import Notifier
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.process import process_of
+from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout import Rollout
 from canary.routers import routers_of
 from canary.store import RolloutStore
@@ -75,19 +75,21 @@ class Receiver:
         self.timer = PhaseTimer(self.store, leader, clock)
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service, self.snapshot)
-        self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
-        self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
-        self.silences = Silences(policy.receiver.alertmanager, session, policy.service)
+        self.watchdog = Watchdog(policy.receiver.watchdog, clock)
+        self.prometheus = Prometheus(session, policy.receiver.prometheus)
+        self.alerts = ServiceAlerts(self.prometheus, policy.service)
+        self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
         routers, process = routers_of(policy), process_of(policy.process)
         self.handler = AlertHandler(policy, self.store, on_key=self._turn, on_heartbeat=self._heard)
-        self.lookout = Lookout(
+        self.poller = AlertPoller(
             self.store,
             self.handler,
-            self.prometheus,
-            self.silences,
+            self.alerts,
+            self.alertmanager,
             leader,
             clock,
             policy.receiver.poll,
+            service=policy.service,
             blind=self.blind,
             on_complete=self._complete,
             dry_run=policy.rollback.dry_run,
@@ -98,12 +100,13 @@ class Receiver:
             leader,
             self.timer,
             clock,
-            objection=partial(self.lookout.objection, key=True),
+            objection=partial(self.poller.objection, key=True),
             gate=partial(gate.objection, session=session),
         )
-        self.commands = Commands(policy, self.store, routers, process, self.metrics, self.lookout.objection)
+        self.commands = Commands(policy, self.store, routers, process, self.metrics, self.poller.objection)
         self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
         self.store.listen(self.metrics.entry)
+        self.store.listen(self.watchdog.notice)
         self.reconciler = Reconciler(policy, self.store, routers, process, self.metrics, leader, clock)
         self.notifier = Notifier.of(policy)
         self.outbox = Outbox(policy, self.store, self.notifier, self.metrics, leader, clock, self.facts)
@@ -119,19 +122,19 @@ class Receiver:
         self._clock = clock
         self._log = Log("receiver")
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
-        self.drills = Drills(policy.service, self.store, routers, process, registry)
+        self.drills = Drills(policy.service, self.store, routers, process, registry, self.alerts)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
         return {
             **self.reconciler.workers(),
             "leader": self.leader.run,
-            "lookout": self.lookout.run,
+            "alert poller": self.poller.run,
             "promoter": self.promoter.run,
             "deadlines": self.deadlines.run,
             "timer": self.timer.run,
             "outbox": self.outbox.run,
-            "experiments": partial(self.trials.run, self.prometheus, self.silences),
+            "experiments": partial(self.trials.run, self.alerts, self.alertmanager),
             "reporter": self.reporter.run,
         }
 
@@ -149,7 +152,7 @@ class Receiver:
         for alert in notification.alerts:
             self.drills.take(alert)
         if truncated:
-            self.lookout.bell.ring()
+            self.poller.bell.ring()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
         return not (self.store.unwritten or failed)
 
@@ -237,12 +240,12 @@ class Receiver:
         await self.promoter.complete(rollout)
 
     def _heard(self) -> None:
-        self.watchdog.heard_at = self._clock.now()
+        self.watchdog.hear()
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
         rollout = self.store.rollout
-        return rollout is not None and self.watchdog.blind(rollout, self._clock.now())
+        return rollout is not None and self.watchdog.blind(rollout)
 
     @classmethod
     @asynccontextmanager
@@ -258,7 +261,7 @@ class Receiver:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             leader = leader_of(policy, clock)
             stack.push_async_callback(leader.close)
-            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN, experiments.KINDS))
+            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
             trials = Experiments(policy, chain, clock)
             await trials.begin()
             receiver = cls(policy, journal, session, registry, leader, clock, trials)

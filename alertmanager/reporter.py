@@ -16,11 +16,11 @@ from canary.clock import Clock
 from canary.errors import CanaryError, JournalError
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.facts import Report
 from canary.report.files import folder_of, paths, write
 from canary.report.gather import gather
 from canary.rollout import TERMINAL, Rollout
-from canary.servers import Prometheus
 from canary.store import RolloutStore
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
@@ -28,6 +28,9 @@ _SETTLE = timedelta(seconds=10)
 # How long a Prometheus that is down is waited for, before a report without it is better than none.
 _PATIENCE = timedelta(minutes=15)
 _RETRY_SECONDS = 30.0
+
+# A report may be waited for, but is read in the process that must be able to roll back.
+_LIMITS = Limits(PATIENT.seconds, QUICK.size_bytes)
 _IDLE_SECONDS = 300.0
 
 
@@ -40,7 +43,7 @@ class Reporter:
         self._policy = policy
         self._store = store
         self._leader = leader
-        self._prometheus = Prometheus(session, policy.receiver.prometheus)
+        self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
         self._clock = clock
         self._bell = Bell(clock)
         self._log = Log("report")

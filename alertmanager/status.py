@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from alertmanager import answers
+from alertmanager.alertpoller import AlertPoller
 from alertmanager.keeper import wanted_split
 from alertmanager.leader import Leader
-from alertmanager.lookout import Lookout
 from alertmanager.outbox import Outbox
 from alertmanager.phasetimer import PhaseTimer
 from alertmanager.promoter import Promoter
@@ -28,7 +28,7 @@ class Parts(Protocol):
     store: RolloutStore
     timer: PhaseTimer
     reconciler: Reconciler
-    lookout: Lookout
+    poller: AlertPoller
     watchdog: Watchdog
     leader: Leader
     promoter: Promoter
@@ -46,7 +46,7 @@ class Parts(Protocol):
 def status_data(receiver: Parts, now: datetime) -> answers.Status:
     """Where everything stands, as JSON-ready data."""
     rollout = receiver.store.rollout
-    reconciler, lookout, watchdog = receiver.reconciler, receiver.lookout, receiver.watchdog
+    reconciler, poller, watchdog = receiver.reconciler, receiver.poller, receiver.watchdog
     return {
         "service": receiver.policy.service,
         "now": to_text(now),
@@ -69,9 +69,9 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),
         "prometheus": {
-            "looked_at": to_text(lookout.looked_at) if lookout.looked_at else None,
-            "error": lookout.error,
-            "firing": sorted({alert.name for alert in lookout.firing}),
+            "looked_at": to_text(poller.looked_at) if poller.looked_at else None,
+            "error": poller.error,
+            "firing": sorted({alert.name for alert in poller.firing}),
         },
         "watchdog": {
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,

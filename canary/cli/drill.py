@@ -20,6 +20,7 @@ from canary.client import Client
 from canary.clock import Clock, SystemClock
 from canary.errors import RemoteError
 from canary.policy import Policy, load_policy
+from canary.prometheus import PATIENT, Alertmanager
 from canary.times import to_text
 
 _LOOK_SECONDS = 0.05
@@ -75,7 +76,8 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
             report.add(clock.monotonic() - started, "receiver", f"asks Prometheus to begin drill {report.id}")
         else:
             report = Report(secrets.token_hex(6))
-            await _post(http, policy, report.id, clock)
+            alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
+            await _post(alertmanager, policy, report.id, clock)
             report.add(clock.monotonic() - started, "alertmanager", f"took the test alert of drill {report.id}")
         arrived = False
         while clock.monotonic() - started < timeout_seconds:
@@ -98,7 +100,7 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
     )
 
 
-async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, clock: Clock) -> None:
+async def _post(alertmanager: Alertmanager, policy: Policy, drill_id: str, clock: Clock) -> None:
     """Hand Alertmanager an alert that is routed as a rollback is, but is about no rollout that there is."""
     now = clock.now()
     alert = {
@@ -115,15 +117,7 @@ async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, cloc
         "startsAt": to_text(now),
         "endsAt": to_text(now + _ALERT_LIFE),
     }
-    url = f"{policy.receiver.alertmanager.rstrip('/')}/api/v2/alerts"
-    try:
-        async with http.post(url, json=[alert], timeout=aiohttp.ClientTimeout(10)) as answer:
-            if answer.status != 200:
-                text = (await answer.text())[:200]
-                raise RemoteError(f"expected status 200, found {answer.status}: {text}", place=url)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        raise RemoteError(f"is unreachable ({reason})", place=url, remedy="does Alertmanager run?") from error
+    await alertmanager.post([alert])
 
 
 def _show(console: Console, report: Report) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from canary.check.finding import Status
 from canary.check.run import PARTS, check_all
 from canary.cli import sending
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError, SecretError
+from canary.finding import Status
 from canary.policy import Policy, load_policy
 
 # What a rollback needs. Without the rest the canary is held or judged by less.
