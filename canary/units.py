@@ -51,16 +51,16 @@ def format_ratio(ratio: float) -> str:
     return f"{ratio * 100:.10g}%"
 
 
-def format_measured_ratio(ratio: float) -> str:
-    """A ratio that was measured, to a hundredth of a percent: 0.97531 -> `97.53%`.
+def format_measured_ratio(ratio: float, digits: int = 2) -> str:
+    """A ratio that was measured, with *digits* after the point, so that columns align: 0.97531 -> `97.53%`.
 
     Something is never shown as nothing, nor nearly all as all: 0.00001 -> `0.001%`, 0.99999 -> `99.999%`.
     """
-    for digits in range(2, 10):
-        text = f"{100 * ratio:.{digits}f}"
+    for more in range(digits, 10):
+        text = f"{100 * ratio:.{more}f}"
         if float(text) not in (0.0, 100.0) or float(text) == 100 * ratio:
             break
-    return f"{text.rstrip('0').rstrip('.')}%"
+    return f"{text}%"
 
 
 def format_change(change: float | None) -> str:
