@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alertmanager.api import Api
+from alertmanager.ofrep import Ofrep
+from alertmanager.routes import api_table, description_of
 from canary import names
 from canary.policy import load_policy
 from canary.policy.schema import policy_schema
@@ -22,6 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 Schema = dict[str, Any]
 
+# The table of routes is only read here: nobody stands behind its handlers.
+NOBODY: Any = None
+
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Every file that is made here, with its text."""
@@ -29,7 +35,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "reference-policy.md", policy_page(schema)
     yield ROOT / "docs" / "policy.schema.json", json.dumps(schema, indent=1) + "\n"
     yield ROOT / "docs" / "reference-metrics.md", metrics_page()
-    yield ROOT / "docs" / "reference-api.md", api_page()
+    api = description_of(api_table(Api(NOBODY), Ofrep(NOBODY, NOBODY, NOBODY)))
+    yield ROOT / "docs" / "openapi.json", json.dumps(api, indent=1) + "\n"
+    yield ROOT / "docs" / "reference-api.md", api_page(api)
     yield ROOT / "docs" / "reference-commands.md", commands_page()
     yield manpage.PAGE, manpage.man_page()
     for folder, policy in (("haproxy", "canary.yaml"), ("nginx", "deploy/nginx/canary.yaml")):
@@ -238,28 +246,34 @@ _API_HEAD = f"""\
 
 The receiver's HTTP API, on `127.0.0.1:9878` unless told otherwise. It describes itself as OpenAPI 3.1 at
 `/api/v1/openapi.json`. What reads is open to whoever reaches the port (behind `--web.config.file`, to whoever it lets
-in); what changes needs `Authorization: Bearer TOKEN`, with the token of Alertmanager or of an operator.
+in); what changes needs `Authorization: Bearer TOKEN`, with the token of Alertmanager or of an operator. A command that
+raises traffic says what its sender saw, as `If-Match` or `seen`; a command that is sent again with the same
+`Idempotency-Key` is answered with the first result.
 Besides: `/metrics`, `/-/healthy`, `/-/ready`, `/-/reload`, and a page for people at `/`.
 """
 
 
-def api_page() -> str:
+def api_page(api: Schema) -> str:
     """Every path of the receiver's API, from its own OpenAPI description."""
-    api: Schema = json.loads((ROOT / "alertmanager" / "openapi.json").read_text(encoding="utf-8"))
+    schemas = api["components"]["schemas"]
     lines = [_API_HEAD]
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
-            lines += list(_operation(path, method, operation))
+            lines += list(_operation(path, method, operation, schemas))
     lines += ["## Objects", ""]
-    for name, schema in api["components"]["schemas"].items():
-        lines += [f"### {name}", "", "| key | type | meaning |", "|---|---|---|"]
+    for name, schema in schemas.items():
+        lines += [f"### {name}", ""]
+        if "enum" in schema:
+            lines += ["One of " + ", ".join(f"`{value}`" for value in schema["enum"]) + ".", ""]
+            continue
+        lines += ["| key | type | meaning |", "|---|---|---|"]
         for key, value in schema.get("properties", {}).items():
             lines.append(f"| `{key}` | {_kind(value)} | {_cell(value.get('description', ''))} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
+def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> Iterator[str]:
     yield f"## {method.upper()} {path}"
     yield ""
     token = next((key for need in operation.get("security", ()) for key in need), None)
@@ -268,6 +282,7 @@ def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
     if token:
         yield from (f"Needs the token of the {token}.", "")
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    body = schemas[_kind(body)] if "$ref" in body else body
     rows = [(key, value, key in body.get("required", ())) for key, value in body.get("properties", {}).items()]
     rows += [(one["name"], {**one["schema"], **one}, one.get("required")) for one in operation.get("parameters", ())]
     if rows:
@@ -287,6 +302,8 @@ def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
 def _kind(schema: Schema) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[1]
+    if "anyOf" in schema:
+        return " or ".join(_kind(option) for option in schema["anyOf"])
     kind = schema.get("type", "object")
     if kind == "array":
         return f"list of {_kind(schema.get('items', {}))}"

@@ -20,6 +20,7 @@ from canary.errors import Fault, PolicyError, WebConfigError
 from canary.web import Service
 from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions, split_address, web_options
+from canary.webroutes import Call, Route
 
 
 class _Visits(Collector):
@@ -186,10 +187,11 @@ async def test_the_landing_page_links_and_escapes() -> None:
 async def test_a_service_may_bring_its_own_page() -> None:
     """A route for `/` replaces the landing page."""
 
-    async def page(_request: web.Request) -> web.Response:
+    async def page(_call: Call) -> web.Response:
         return web.Response(text="mine")
 
-    async with _asking(_service(routes=[web.get("/", page)])) as client, client.get("/") as answer:
+    own = [Route(method="GET", path="/", handler=page)]
+    async with _asking(_service(routes=own)) as client, client.get("/") as answer:
         text = await answer.text()
 
     assert text == "mine"
