@@ -13,8 +13,8 @@ from canary.errors import GenerateError
 from canary.policy import Policy
 from canary.units import format_duration, parse_duration
 from rules.checks import CHECKS, Context, Rule
-from rules.expressions import parse
-from rules.labels import Labels, labels
+from canary.promql import parse
+from canary.promlabels import Labels, labels
 
 _LONGEST_INTERVAL_SECONDS = 300
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import _jsonnet
 
-from rules.config import mixin_config
+from canary.mixin import rules_config
 from rules.generate import rule_groups
 from tests.support import golden
 
@@ -19,7 +19,7 @@ def test_its_defaults_are_the_strategys() -> None:
     """config.libsonnet says by hand what the command makes of a policy that only names its service."""
     shop = dataclasses.replace(golden.policy("minimal"), service="shop")
 
-    assert _evaluate('(import "rules/mixin.libsonnet")._config') == mixin_config(shop)
+    assert _evaluate('(import "rules/mixin.libsonnet")._config') == rules_config(shop)
 
 
 def test_it_gives_the_same_rules_as_the_command() -> None:

@@ -15,7 +15,7 @@ from canary import names
 from canary.policy import Policy
 from canary.units import format_duration, parse_duration
 from canary.yamltext import dump
-from rules.expressions import ALERTS, inputs
+from canary.promql import ALERTS, inputs
 from rules.generate import rule_groups
 from rules.promtool import tests as promtool_tests
 from rules.promtool.case import Trial

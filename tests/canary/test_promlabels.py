@@ -2,8 +2,8 @@
 
 import pytest
 
-from rules.expressions import parse
-from rules.labels import labels
+from canary.promql import parse
+from canary.promlabels import labels
 
 _RECORDED = {"job:a:sum": frozenset({"job", "service"})}
 

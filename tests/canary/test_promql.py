@@ -3,7 +3,7 @@
 import pytest
 
 from canary.errors import GenerateError
-from rules.expressions import inputs, metrics, parse, template_queries
+from canary.promql import inputs, metrics, parse, template_queries
 
 
 @pytest.mark.parametrize(
