@@ -94,7 +94,8 @@ def dashboards_config(policy: Policy) -> dict[str, Any]:
             f"{position} of {len(policy.phases)} ({format_ratio(phase.traffic)})"
             for position, phase in enumerate(policy.phases, start=1)
         ],
-        "signals": _signals(policy),
+        # Where the policy names no machines, dashboards show all of them.
+        "signals": _signals(policy) | {"nodeSelector": policy.signals.node_selector},
         "limits": _lines(policy),
         "window": format_duration(policy.database.window),
         "step": format_duration(policy.signals.scrape_interval),

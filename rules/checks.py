@@ -10,9 +10,9 @@ import promql_parser
 
 from canary import names
 from canary.errors import GenerateError
-from canary.units import format_duration, parse_duration
 from canary.promlabels import Labels, is_scalar, labels, rollout_series, without_identity, without_service
 from canary.promql import calls, children, matchers, metrics, parse, template_queries, walk
+from canary.units import format_duration, parse_duration
 
 Rule = Mapping[str, Any]
 Finding = tuple[str, str, str]

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import results
-from canary.policy import Policy, load_policy
 from canary.limits import confidence_z
+from canary.policy import Policy, load_policy
 
 _ROLLOUTS = 2000
 _EVERY_SECONDS = 5

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from canary import names
-from canary.policy import Policy
 from canary.limits import confidence_z, quantile_requests
+from canary.policy import Policy
 from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.shop import ENDPOINT, STABLE
 from rules.promtool.technical import NEAR, NEARER, errors_with_bound, requests_metric, slow, sure_level, wilson_lower

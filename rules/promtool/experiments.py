@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary import names
+from canary.mixin import rules_config
 from canary.policy import Policy
 from canary.policy.experiments import Experiment
-from canary.mixin import rules_config
 from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.technical import NEAR
 from rules.promtool.values import STALE, Values, constant

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from canary.policy import Policy
-from canary.units import format_duration, parse_duration
 from canary.promlabels import rollout_series
 from canary.promql import ALERTS, inputs
+from canary.units import format_duration, parse_duration
 from rules.promtool import against_stable, experiments, guard, health, kpis, phases, ranges, technical
 from rules.promtool.case import Case, Rule, Trial
 from rules.promtool.guard import without
@@ -29,9 +29,7 @@ def tests(policy: Policy, rules: Iterable[Rule]) -> list[Trial]:
                 step = step_for(recipe.window, 0 if recipe.coarse else hold_of(rule))
                 found.setdefault((recipe.scene, step, recipe.state), []).append((recipe, rule))
     return [
-        test
-        for (scene, step, _), pairs in found.items()
-        for test in _Scene(policy, scene, step, pairs, rules).tests()
+        test for (scene, step, _), pairs in found.items() for test in _Scene(policy, scene, step, pairs, rules).tests()
     ]
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from canary import names
+from canary.mixin import rules_config
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
-from canary.mixin import rules_config
 from rules.promtool.recipe import Change, Recipe
 from rules.promtool.shop import CANARY, STABLE
 from rules.promtool.technical import NEAR

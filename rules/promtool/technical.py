@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from canary import names
-from canary.policy import Policy
 from canary.limits import confidence_z
+from canary.policy import Policy
 from rules.promtool import haproxy
 from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.shop import ENDPOINT
@@ -126,7 +126,11 @@ class _Critical:
         return change if span == "long" else after(young, change)
 
     def _errors(self, span: str, window: float, total: float) -> Recipe:
-        limit, minimum, z = self.policy.signals.critical.error_rate, self.policy.signals.minimum_requests, confidence_z(self.policy)
+        limit, minimum, z = (
+            self.policy.signals.critical.error_rate,
+            self.policy.signals.minimum_requests,
+            confidence_z(self.policy),
+        )
 
         def bound(value: float) -> Change:
             return self._in(span, failing(total, errors_with_bound(value, total, z), window))

@@ -39,7 +39,7 @@ def test_it_is_changed_as_any_mixin() -> None:
     snippet = """
         local theirs = { prometheusAlerts+:: { groups+: [{ name: 'theirs', rules: [] }] } };
         (theirs + (import 'rules/mixin.libsonnet') + {
-          _config+:: { service: 'bookshop', critical+: { errorRate: '0.08' } },
+          _config+:: { service: 'bookshop', critical+: { holdFor: '20s' } },
         }).prometheusAlerts
     """
 
@@ -47,9 +47,9 @@ def test_it_is_changed_as_any_mixin() -> None:
 
     assert [group["name"] for group in groups] == ["theirs", "canary"]
     rules = {rule.get("alert"): rule for rule in groups[1]["rules"]}
-    assert "> 0.08" in rules["CanaryHighErrorRate"]["expr"]
+    assert rules["CanaryHighErrorRate"]["for"] == "20s"
     assert 'service="bookshop"' in rules["CanaryExporterDown"]["expr"]
-    assert ">= 10" in rules["CanaryVerySlowResponse"]["expr"]
+    assert rules["CanarySlowResponse"]["for"] == "5m"
 
 
 def test_it_brings_the_dashboards() -> None:
