@@ -18,14 +18,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
 from alertmanager.authority import Authority, Role
-from alertmanager.guard import Guard
 from alertmanager.webhook import Alert
 from canary import names
-from canary.errors import CanaryError, JournalError, ProcessError
+from canary.commands import EndDrill
+from canary.entries import Drilled, Entry
+from canary.errors import CanaryError, JournalError, ProcessError, RemoteError
 from canary.logs import Log
 from canary.process import ProcessManager, ProcessState
-from canary.rollout import Entry, Kind, Rollout
+from canary.prometheus import ServiceAlerts
 from canary.routers.base import Router
+from canary.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio
 
@@ -73,10 +75,11 @@ class Drills:
     def __init__(
         self,
         service: str,
-        guard: Guard,
+        store: RolloutStore,
         routers: Sequence[Router],
         process: ProcessManager,
         registry: CollectorRegistry,
+        alerts: ServiceAlerts,
     ) -> None:
         self.last_success_at: datetime | None = None
         self._service = service
@@ -86,13 +89,14 @@ class Drills:
             [names.SERVICE, *names.LABELS[names.DRILL_REQUESTED]],
             registry=registry,
         )
-        self._guard = guard
+        self._store = store
         self._routers = routers
         self._process = process
+        self._alerts = alerts
         self._drills: dict[str, Drill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = Log("drill")
-        guard.listen(self._heard)
+        store.listen(self._heard)
 
     def take(self, alert: Alert) -> None:
         """Begin a drill, unless the alert is none, has no proper id, or has been taken already."""
@@ -101,7 +105,7 @@ class Drills:
             return
         while len(self._drills) >= _REMEMBERED:
             self._drills.pop(next(iter(self._drills)))
-        drill = self._drills[drill_id] = Drill(drill_id, self._guard.clock.now())
+        drill = self._drills[drill_id] = Drill(drill_id, self._store.clock.now())
         self._withdraw(drill_id)
         self._start(self._look(drill))
 
@@ -113,7 +117,7 @@ class Drills:
         return drill_id
 
     async def _expire(self, drill_id: str) -> None:
-        await self._guard.clock.sleep(_REQUEST_SECONDS)
+        await self._store.clock.sleep(_REQUEST_SECONDS)
         self._withdraw(drill_id)
 
     def _withdraw(self, drill_id: str) -> None:
@@ -139,37 +143,32 @@ class Drills:
         drill.links = [
             *(link for links in await asyncio.gather(*map(_router, self._routers)) for link in links),
             await _process(self._process),
+            await _prometheus(self._alerts),
         ]
         if not self._routers:
             drill.links.append(_link("router", "the policy names none: there is nothing to roll back", ok=False))
         await self._note(drill)
-        drill.finished_at = self._guard.clock.now()
+        drill.finished_at = self._store.clock.now()
         self._log.info("drill", id=drill.id, passed=drill.passed)
 
     async def _note(self, drill: Drill) -> None:
         passed = all(link["ok"] for link in drill.links)
         what = "; ".join(f"{link['place']}: {link['what']}" for link in drill.links if not link["ok"])
-        entry = Entry(
+        ended = EndDrill(
             rollout=f"{_PREFIX}{drill.id}",
-            kind=Kind.NOTED,
-            at=self._guard.clock.now(),
             actor="drill",
             reason=what or "a rollback would have arrived and could have acted",
-            data={"key": "drill", "passed": passed},
+            passed=passed,
         )
-
-        def wish(_current: Rollout | None) -> Entry:
-            return entry
-
         try:
-            await self._guard.submit(wish)
+            await self._store.propose(None, ended)
         except JournalError as error:
             drill.links.append(_link("journal", str(error), ok=False))
         else:
             drill.links.append(_link("journal", "would be written before acting; this drill stands in it", ok=True))
 
     def _heard(self, entry: Entry) -> None:
-        if entry.rollout.startswith(_PREFIX) and entry.kind is Kind.NOTED and entry.data.get("passed"):
+        if isinstance(entry, Drilled) and entry.passed:
             self.last_success_at = entry.at
 
 
@@ -188,7 +187,7 @@ async def _router(router: Router) -> list[dict[str, Any]]:
         return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
     now = format_ratio(observation.weight_ratio)
     first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
-    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.severity == "error"]
+    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.failed]
     return wrong or [first]
 
 
@@ -202,6 +201,15 @@ async def _process(process: ProcessManager) -> dict[str, Any]:
         ProcessState.UNKNOWN: "nobody is asked to stop it",
     }
     return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
+
+
+async def _prometheus(alerts: ServiceAlerts) -> dict[str, Any]:
+    """A real rollback would begin at a rule, which must be evaluated somewhere."""
+    try:
+        await alerts.firing()
+    except RemoteError as error:
+        return _link("prometheus", str(error), ok=False)
+    return _link("prometheus", f"evaluates this service's rules: {names.WATCHDOG} fires there", ok=True)
 
 
 def drill_routes(drills: Callable[[], Drills], authority: Callable[[], Authority]) -> list[web.RouteDef]:

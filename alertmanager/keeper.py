@@ -9,6 +9,7 @@ from canary.errors import RouterError
 from canary.logs import Log
 from canary.rollout import Rollout
 from canary.routers.base import Observation, Router, Split
+from canary.units import format_ratio
 
 _FIRST_BACKOFF_SECONDS = 0.2
 
@@ -117,7 +118,9 @@ class Keeper:
     def _require(self, wanted: Split) -> None:
         if self.observation is None or not self.observation.agrees(wanted):
             found = self.observation.detail if self.observation else "nothing"
-            raise RouterError(f"router {self.name}: expected {wanted.weight_ratio:.2%} in force, found {found}")
+            raise RouterError(
+                f"router {self.name}: expected {format_ratio(wanted.weight_ratio)} in force, found {found}"
+            )
 
     def _fail(self, wanted: Split, error: RouterError) -> None:
         if self.error != str(error):

@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from alertmanager.bell import Bell
-from alertmanager.guard import Guard
 from alertmanager.leader import Leader
 from alertmanager.messages import OCCASIONS, Facts, message, occasion
 from alertmanager.metrics import Metrics
 from canary.clock import Clock
+from canary.commands import CompleteStep, Notify
+from canary.entries import Entry, Notified, RollbackDecided, Step
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.notify import Message, Notifier
 from canary.policy.model import Policy
-from canary.rollout import Entry, Kind, Rollout, State, Step
+from canary.rollout import Rollout, State
+from canary.store import RolloutStore
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
@@ -29,7 +31,7 @@ class Outbox:
     def __init__(
         self,
         policy: Policy,
-        guard: Guard,
+        store: RolloutStore,
         notifier: Notifier,
         metrics: Metrics,
         leader: Leader,
@@ -38,7 +40,7 @@ class Outbox:
     ) -> None:
         self.pending: tuple[Entry, ...] = ()
         self._policy = policy
-        self._guard = guard
+        self._store = store
         self._notifier = notifier
         self._metrics = metrics
         self._leader = leader
@@ -49,7 +51,7 @@ class Outbox:
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
         self._told_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
         self._worth_telling = frozenset(policy.notify.on) & OCCASIONS
-        guard.listen(lambda _: self._bell.ring())
+        store.listen(lambda _: self._bell.ring())
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -59,7 +61,7 @@ class Outbox:
     async def step(self) -> float:
         """Try once to send everything that is due; gives the seconds after which to try again."""
         try:
-            if not await self._leader.may_act() and not self._guard.unwritten:
+            if not await self._leader.may_act() and not self._store.unwritten:
                 return self._policy.receiver.reconcile
             failed = await self._send_due()
         except RefusedError:
@@ -74,13 +76,13 @@ class Outbox:
         return self._policy.receiver.reconcile
 
     async def _send_due(self) -> bool:
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None:
             return False
         try:
-            entries = await self._guard.entries(rollout.id)
+            entries = await self._store.entries(rollout.id)
         except JournalError:
-            entries = self._guard.pending
+            entries = self._store.unwritten
         told = _told(entries)
         self.pending = tuple(entry for entry in entries if self._open(entry, told))
         failed = False
@@ -97,7 +99,7 @@ class Outbox:
 
     def _due(self, entry: Entry, rollout: Rollout) -> bool:
         """A rollback is told when it is complete, or when it takes so long that people must help."""
-        if entry.kind is not Kind.ROLLBACK or rollout.state is not State.ROLLING_BACK:
+        if not isinstance(entry, RollbackDecided) or rollout.state is not State.ROLLING_BACK:
             return True
         return self._clock.now() - entry.at >= timedelta(seconds=self._policy.rollback.converge)
 
@@ -130,28 +132,19 @@ class Outbox:
         return f"{self._policy.service}/{entry.rollout}/{entry.seq}"
 
     async def _write(self, entry: Entry, targets: Sequence[str], *, expired: bool) -> None:
-        data = {"entry": entry.seq, "targets": list(targets), "expired": expired}
-        await self._append(entry.rollout, Kind.NOTIFIED, data)
+        told = Notify(rollout=entry.rollout, told=entry.seq, targets=tuple(targets), expired=expired)
+        await self._store.propose(None, told)
 
     async def _confirm(self, rollout: Rollout) -> None:
         """The rollback's last step is done when everybody has been told of it."""
-        entries = await self._guard.entries(rollout.id)
-        rollbacks = [entry for entry in entries if entry.kind is Kind.ROLLBACK]
-        current = self._guard.rollout
+        entries = await self._store.entries(rollout.id)
+        rollbacks = [entry for entry in entries if isinstance(entry, RollbackDecided)]
+        current = self._store.rollout
         if not rollbacks or current is None or current.id != rollout.id or Step.NOTIFY in current.steps:
             return
         if self._due(rollbacks[-1], current) and not self._open(rollbacks[-1], _told(entries)):
-            await self._append(rollout.id, Kind.STEP_DONE, {"step": Step.NOTIFY.value})
-
-    async def _append(self, rollout: str, kind: Kind, data: Mapping[str, object]) -> None:
-        at: datetime = self._clock.now()
-
-        def wish(current: Rollout | None) -> Entry:
-            if current is None or current.id != rollout:
-                raise RefusedError(f"rollout {rollout} is no longer the newest")
-            return Entry(rollout, kind, at, "receiver", "", data)
-
-        await self._guard.submit(wish)
+            done = CompleteStep(rollout=rollout.id, step=Step.NOTIFY, decision=current.decision)
+            await self._store.propose(None, done)
 
 
 def _identity(entry: Entry) -> tuple[str, str, datetime]:
@@ -163,7 +156,6 @@ def _told(entries: Sequence[Entry]) -> dict[int, frozenset[str]]:
     """By the entry's position: the targets that have been told."""
     told: dict[int, frozenset[str]] = {}
     for entry in entries:
-        if entry.kind is Kind.NOTIFIED:
-            about = int(entry.data["entry"])
-            told[about] = told.get(about, frozenset()) | frozenset(entry.data["targets"])
+        if isinstance(entry, Notified):
+            told[entry.entry] = told.get(entry.entry, frozenset()) | frozenset(entry.targets)
     return told

@@ -13,33 +13,33 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from alertmanager import gate
-from alertmanager.advancer import Advancer
+from alertmanager.admission import Outcome
+from alertmanager.alerthandler import AlertHandler
+from alertmanager.alertpoller import AlertPoller
 from alertmanager.authority import Authority
+from alertmanager.commands import Commands, Request
+from alertmanager.deadlines import Deadlines
 from alertmanager.drill import Drills
 from alertmanager.experiments import Experiments
-from alertmanager.fence import Outcome
-from alertmanager.guard import Guard
 from alertmanager.leader import Leader, leader_of
-from alertmanager.lookout import Lookout
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.ofrep import Ofrep
-from alertmanager.orders import Order, Orders
 from alertmanager.outbox import Outbox
 from alertmanager.page.handlers import Page
 from alertmanager.page.view import Viewer
-from alertmanager.prometheus import Prometheus, Silences
+from alertmanager.phasetimer import PhaseTimer
+from alertmanager.promoter import Promoter
 from alertmanager.reconciler import Reconciler
 from alertmanager.reporter import Reporter
 from alertmanager.shopmetrics import shop_metrics
 from alertmanager.status import status_data
 from alertmanager.supervisor import working
-from alertmanager.timers import Timers
 from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import Alert, Notification
-from alertmanager.worker import Worker
 from canary import experiments
 from canary.clock import Clock, SystemClock
+from canary.entries import Entry
 from canary.flags import Flags
 from canary.journal import Journal
 from canary.limits import gate_of, limits
@@ -48,8 +48,10 @@ from canary.notify import Notifier
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.process import process_of
-from canary.rollout import Entry, Rollout
+from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
+from canary.rollout import Rollout
 from canary.routers import routers_of
+from canary.store import RolloutStore
 from canary.units import format_ratio
 
 _EVENTS_KEPT = 100
@@ -70,65 +72,71 @@ class Receiver:
     ) -> None:
         self.policy = policy
         self.trials = trials
-        self.guard = Guard(journal, clock)
+        self.store = RolloutStore(journal, clock)
         self.leader = leader
+        self.timer = PhaseTimer(self.store, leader, clock)
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service, self.snapshot)
-        self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
-        self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
-        self.silences = Silences(policy.receiver.alertmanager, session, policy.service)
+        self.watchdog = Watchdog(policy.receiver.watchdog, clock)
+        self.prometheus = Prometheus(session, policy.receiver.prometheus)
+        self.alerts = ServiceAlerts(self.prometheus, policy.service)
+        self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
         routers, process = routers_of(policy), process_of(policy.process)
-        self.worker = Worker(policy, self.guard, on_key=self._turn, on_heartbeat=self._heard)
-        self.lookout = Lookout(
-            self.guard,
-            self.worker,
-            self.prometheus,
-            self.silences,
+        self.handler = AlertHandler(policy, self.store, on_key=self._turn, on_heartbeat=self._heard)
+        self.poller = AlertPoller(
+            self.store,
+            self.handler,
+            self.alerts,
+            self.alertmanager,
             leader,
             clock,
             policy.receiver.poll,
+            service=policy.service,
             blind=self.blind,
             on_complete=self._complete,
             dry_run=policy.rollback.dry_run,
         )
-        self.advancer = Advancer(
+        self.promoter = Promoter(
             policy,
-            self.guard,
+            self.store,
             leader,
+            self.timer,
             clock,
-            objection=partial(self.lookout.objection, key=True),
+            objection=partial(self.poller.objection, key=True),
             gate=partial(gate.objection, session=session),
         )
-        self.orders = Orders(policy, self.guard, routers, process, self.metrics, self.lookout.objection)
-        self.timers = Timers(policy, self.guard, self.watchdog, leader, clock)
-        self.guard.listen(self.metrics.entry)
-        self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
+        self.commands = Commands(policy, self.store, routers, process, self.metrics, self.poller.objection)
+        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
+        self.store.listen(self.metrics.entry)
+        self.store.listen(self.watchdog.notice)
+        self.reconciler = Reconciler(policy, self.store, routers, process, self.metrics, leader, clock)
         self.notifier = Notifier.of(policy)
-        self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
-        self.reporter = Reporter(policy, self.guard, leader, session, clock)
+        self.outbox = Outbox(policy, self.store, self.notifier, self.metrics, leader, clock, self.facts)
+        self.reporter = Reporter(policy, self.store, leader, session, clock)
         self.page = Page(
             Viewer(self, self.prometheus, policy.service, clock),
             [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
             self.submit,
             lambda: self.authority,
-            self.guard,
+            self.store,
             clock,
         )
         self._clock = clock
         self._log = Log("receiver")
-        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: trials.stopped, lambda: self.authority)
-        self.drills = Drills(policy.service, self.guard, routers, process, registry)
+        self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped, lambda: self.authority)
+        self.drills = Drills(policy.service, self.store, routers, process, registry, self.alerts)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
         return {
             **self.reconciler.workers(),
             "leader": self.leader.run,
-            "lookout": self.lookout.run,
-            "advancer": self.advancer.run,
-            "timers": self.timers.run,
+            "alert poller": self.poller.run,
+            "promoter": self.promoter.run,
+            "deadlines": self.deadlines.run,
+            "timer": self.timer.run,
             "outbox": self.outbox.run,
-            "experiments": partial(self.trials.run, self.prometheus, self.silences),
+            "experiments": partial(self.trials.run, self.alerts, self.alertmanager),
             "reporter": self.reporter.run,
         }
 
@@ -137,7 +145,7 @@ class Receiver:
         truncated = notification.truncated > 0
         stops = [alert for alert in notification.alerts if alert.action == "stop"]
         others = [alert for alert in notification.alerts if alert.action != "stop"]
-        taken = await self.worker.take(others, actor="alertmanager", truncated=truncated)
+        taken = await self.handler.take(others, actor="alertmanager", truncated=truncated)
         for action, outcome in taken:
             self.metrics.alert(action, outcome.value)
         outcomes = [await self.trials.take(alert, "alertmanager") for alert in stops]
@@ -146,19 +154,19 @@ class Receiver:
         for alert in notification.alerts:
             self.drills.take(alert)
         if truncated:
-            self.lookout.bell.ring()
+            self.poller.bell.ring()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
-        return not (self.guard.unwritten or failed)
+        return not (self.store.unwritten or failed)
 
-    async def submit(self, order: Order) -> Entry:
-        """Carry out a person's order.
+    async def submit(self, request: Request) -> Entry:
+        """Carry out a person's command.
 
         Raises:
             RefusedError: it does not fit.
             JournalError: it could not be written.
         """
-        entry = await self.orders.submit(order)
-        self._log.info("order", verb=order.verb, actor=order.actor, rollout=entry.rollout)
+        entry = await self.commands.submit(request)
+        self._log.info("command", verb=request.verb, actor=request.actor, rollout=entry.rollout)
         return entry
 
     async def history(self, rollout: str | None = None) -> list[Entry]:
@@ -167,11 +175,11 @@ class Receiver:
         Raises:
             JournalError: it cannot be read.
         """
-        return await self.guard.entries(rollout)
+        return await self.store.entries(rollout)
 
     async def shop_metrics(self) -> dict[str, Any]:
         """Traffic split, error rate and payment success by role."""
-        return await shop_metrics(self.policy, self.prometheus, self.guard.rollout, self.reconciler.weight_ratio)
+        return await shop_metrics(self.policy, self.prometheus, self.store.rollout, self.reconciler.weight_ratio)
 
     async def events(self) -> AsyncGenerator[Entry, None]:
         """Every entry from now on, as it is decided; a reader who is too slow misses the oldest."""
@@ -182,12 +190,12 @@ class Receiver:
                 queue.get_nowait()
             queue.put_nowait(entry)
 
-        self.guard.listen(put)
+        self.store.listen(put)
         try:
             while True:
                 yield await queue.get()
         finally:
-            self.guard.forget(put)
+            self.store.forget(put)
 
     async def status(self) -> dict[str, Any]:
         """Where everything stands, as JSON-ready data."""
@@ -201,7 +209,7 @@ class Receiver:
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
-        rollout, now = self.guard.rollout, self._clock.now()
+        rollout, now = self.store.rollout, self._clock.now()
         phases = self.policy.phases
         phase = phases[rollout.phase] if rollout is not None and rollout.phase < len(phases) else None
 
@@ -218,7 +226,7 @@ class Receiver:
             drill_at=self.drills.last_success_at,
             converging_seconds=since(self.reconciler.converging_since),
             elapsed_seconds=since(rollout.started_at) if rollout else None,
-            phase_elapsed_seconds=rollout.elapsed_seconds(now) if rollout else None,
+            phase_elapsed_seconds=self.timer.seconds(rollout) if rollout else None,
             since_end_seconds=since(rollout.ended_at) if rollout else None,
             gate=gate_of(phase) if phase else "",
             advance=phase.advance if phase else "",
@@ -243,18 +251,18 @@ class Receiver:
         return routers | self.reconciler.errors
 
     def _turn(self, alert: Alert) -> None:
-        self.advancer.turn(alert)
+        self.promoter.turn(alert)
 
     async def _complete(self, rollout: Rollout) -> None:
-        await self.advancer.complete(rollout)
+        await self.promoter.complete(rollout)
 
     def _heard(self) -> None:
-        self.watchdog.heard_at = self._clock.now()
+        self.watchdog.hear()
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
-        rollout = self.guard.rollout
-        return rollout is not None and self.watchdog.blind(rollout, self._clock.now())
+        rollout = self.store.rollout
+        return rollout is not None and self.watchdog.blind(rollout)
 
     @classmethod
     @asynccontextmanager
@@ -276,7 +284,7 @@ class Receiver:
             receiver = cls(policy, journal, session, registry, leader, clock, trials)
             stack.callback(receiver.notifier.close)
             stack.push_async_callback(receiver.drills.close)
-            await receiver.guard.refresh()
-            receiver.guard.listen(receiver.reconciler.heard)
+            await receiver.store.refresh()
+            receiver.store.listen(receiver.reconciler.heard)
             await stack.enter_async_context(working(receiver.workers(), clock))
             yield receiver

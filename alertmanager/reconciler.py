@@ -9,18 +9,20 @@ from datetime import datetime
 from functools import partial
 
 from alertmanager.bell import Bell
-from alertmanager.guard import Guard
 from alertmanager.keeper import Keeper, wanted_split
 from alertmanager.leader import Leader
 from alertmanager.metrics import Metrics
 from alertmanager.rollbacklog import RollbackLog
 from canary.clock import Clock
+from canary.commands import Command, CompleteRollback, CompleteStep
+from canary.entries import Advanced, Entry, Promoted, RollbackDecided, Started, Step
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.process import ProcessManager, ProcessState
-from canary.rollout import Entry, Kind, Rollout, State, Step
+from canary.rollout import Rollout, State
 from canary.routers.base import Router
+from canary.store import RolloutStore
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 10.0
@@ -32,7 +34,7 @@ class Reconciler:
     def __init__(
         self,
         policy: Policy,
-        guard: Guard,
+        store: RolloutStore,
         routers: Sequence[Router],
         process: ProcessManager,
         metrics: Metrics,
@@ -43,7 +45,7 @@ class Reconciler:
         self.converging_since: datetime | None = clock.now() if routers else None
         self.process_state: ProcessState | None = None
         self._policy = policy
-        self._guard = guard
+        self._store = store
         self._process = process
         self._metrics = metrics
         self._leader = leader
@@ -55,7 +57,7 @@ class Reconciler:
         self.keepers = [
             Keeper(
                 router,
-                wanted=lambda: wanted_split(guard.rollout),
+                wanted=lambda: wanted_split(store.rollout),
                 may_act=self._may_act,
                 clock=clock,
                 on_change=self._kept,
@@ -74,7 +76,7 @@ class Reconciler:
     @property
     def settled(self) -> bool:
         """Whether every router has in force what the journal wants."""
-        wanted = wanted_split(self._guard.rollout)
+        wanted = wanted_split(self._store.rollout)
         return all(keeper.follows(wanted) for keeper in self.keepers)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -91,7 +93,7 @@ class Reconciler:
 
     def heard(self, entry: Entry) -> None:
         """A decision was written: do not wait for the next look."""
-        if entry.kind in (Kind.STARTED, Kind.ADVANCED, Kind.PROMOTED, Kind.ROLLBACK) and self.keepers:
+        if isinstance(entry, Started | Advanced | Promoted | RollbackDecided) and self.keepers:
             self._decided_at, self.converging_since = self._clock.monotonic(), entry.at
             for keeper in self.keepers:
                 keeper.bell.ring()
@@ -112,7 +114,7 @@ class Reconciler:
 
     async def _may_act(self) -> bool:
         """The leader acts; anybody does when the journal is gone and what is wanted is nobody on the canary."""
-        if self._guard.unwritten and wanted_split(self._guard.rollout).weight_ratio == 0:
+        if self._store.unwritten and wanted_split(self._store.rollout).weight_ratio == 0:
             return True
         return await self._leader.may_act()
 
@@ -139,7 +141,7 @@ class Reconciler:
             await bell.wait(self._policy.receiver.reconcile)
 
     async def _follow_journal(self) -> None:
-        await self._guard.refresh()
+        await self._store.refresh()
 
     async def _confirm_traffic(self) -> None:
         rollout = self._rolling_back(Step.TRAFFIC)
@@ -168,7 +170,7 @@ class Reconciler:
         await self._clock.sleep(min(max(remaining, 0), self._policy.process.drain))
 
     async def _write_log(self) -> None:
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None or not rollout.cause or Step.LOG in rollout.steps:
             return
         if rollout.state not in (State.ROLLING_BACK, State.ROLLED_BACK):
@@ -177,33 +179,21 @@ class Reconciler:
         await self._done(rollout, Step.LOG)
 
     async def _finish(self) -> None:
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None or rollout.state is not State.ROLLING_BACK:
             return
         if {Step.TRAFFIC, Step.PROCESS} <= rollout.steps and self.settled:
             reason = "all traffic is on stable, the canary's process is stopped"
-            await self._append(rollout, Kind.ROLLED_BACK, reason)
+            await self._propose(CompleteRollback(rollout=rollout.id, reason=reason, decision=rollout.decision))
 
     def _rolling_back(self, step: Step) -> Rollout | None:
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None or rollout.state is not State.ROLLING_BACK or step in rollout.steps:
             return None
         return rollout
 
     async def _done(self, rollout: Rollout, step: Step) -> None:
-        await self._append(rollout, Kind.STEP_DONE, "", step=step.value)
+        await self._propose(CompleteStep(rollout=rollout.id, step=step, decision=rollout.decision))
 
-    async def _append(self, rollout: Rollout, kind: Kind, reason: str, **data: object) -> None:
-        def wish(current: Rollout | None) -> Entry:
-            if current is None or current.id != rollout.id or not _still(current, kind, data):
-                raise RefusedError(f"rollout {rollout.id} has moved on")
-            return Entry(rollout.id, kind, self._clock.now(), "receiver", reason, data)
-
-        await self._guard.submit(wish)
-
-
-def _still(current: Rollout, kind: Kind, data: dict[str, object]) -> bool:
-    """Whether an entry about the rollback still says something new."""
-    if kind is Kind.STEP_DONE:
-        return Step(str(data["step"])) not in current.steps
-    return current.state is State.ROLLING_BACK
+    async def _propose(self, command: Command) -> None:
+        await self._store.propose(None, command)

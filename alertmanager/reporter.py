@@ -11,23 +11,26 @@ from pathlib import Path
 import aiohttp
 
 from alertmanager.bell import Bell
-from alertmanager.guard import Guard
 from alertmanager.leader import Leader
 from canary.clock import Clock
 from canary.errors import CanaryError, JournalError
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.facts import Report
 from canary.report.files import folder_of, paths, write
 from canary.report.gather import gather
 from canary.rollout import TERMINAL, Rollout
-from canary.servers import Prometheus
+from canary.store import RolloutStore
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
 _SETTLE = timedelta(seconds=10)
 # How long a Prometheus that is down is waited for, before a report without it is better than none.
 _PATIENCE = timedelta(minutes=15)
 _RETRY_SECONDS = 30.0
+
+# A report may be waited for, but is read in the process that must be able to roll back.
+_LIMITS = Limits(PATIENT.seconds, QUICK.size_bytes)
 _IDLE_SECONDS = 300.0
 
 
@@ -35,16 +38,16 @@ class Reporter:
     """Writes what is missing: after a restart too, and never over a report that is there."""
 
     def __init__(
-        self, policy: Policy, guard: Guard, leader: Leader, session: aiohttp.ClientSession, clock: Clock
+        self, policy: Policy, store: RolloutStore, leader: Leader, session: aiohttp.ClientSession, clock: Clock
     ) -> None:
         self._policy = policy
-        self._guard = guard
+        self._store = store
         self._leader = leader
-        self._prometheus = Prometheus(session, policy.receiver.prometheus)
+        self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
         self._clock = clock
         self._bell = Bell(clock)
         self._log = Log("report")
-        guard.listen(lambda _: self._bell.ring())
+        store.listen(lambda _: self._bell.ring())
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -53,7 +56,7 @@ class Reporter:
 
     async def step(self) -> float:
         """Write the newest rollout's report if it is due and missing; gives the seconds after which to look again."""
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None or rollout.state not in TERMINAL or rollout.ended_at is None:
             return _IDLE_SECONDS
         if not await self._leader.may_act() or await asyncio.to_thread(self._is_there, rollout):
@@ -62,7 +65,7 @@ class Reporter:
         if wait > 0:
             return wait
         try:
-            report = await gather(self._policy, await self._guard.entries(rollout.id), self._prometheus, self._clock)
+            report = await gather(self._policy, await self._store.entries(rollout.id), self._prometheus, self._clock)
             if report is None or (not report.complete and self._clock.now() - rollout.ended_at < _PATIENCE):
                 return _RETRY_SECONDS
             await self._write(report)

@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from alertmanager.keeper import wanted_split
-from canary.rollout import Entry, Rollout
+from canary.commands import Seen
+from canary.entries import Entry
+from canary.rollout import Rollout
 from canary.times import to_text
 
 if TYPE_CHECKING:
@@ -13,15 +15,16 @@ if TYPE_CHECKING:
 
 def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
     """Where everything stands, as JSON-ready data."""
-    rollout = receiver.guard.rollout
-    reconciler, lookout, watchdog = receiver.reconciler, receiver.lookout, receiver.watchdog
+    rollout = receiver.store.rollout
+    reconciler, poller, watchdog = receiver.reconciler, receiver.poller, receiver.watchdog
     return {
         "service": receiver.policy.service,
         "now": to_text(now),
         "leading": receiver.leader.leading,
-        "rollout": rollout_data(rollout, now) if rollout else None,
+        "seen": str(Seen.of(rollout)),
+        "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
-        "waiting_for": receiver.advancer.waiting_for,
+        "waiting_for": receiver.promoter.waiting_for,
         "routers": [
             {
                 "name": keeper.name,
@@ -35,9 +38,9 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": receiver.faults(),
         "prometheus": {
-            "looked_at": to_text(lookout.looked_at) if lookout.looked_at else None,
-            "error": lookout.error,
-            "firing": sorted({alert.name for alert in lookout.firing}),
+            "looked_at": to_text(poller.looked_at) if poller.looked_at else None,
+            "error": poller.error,
+            "firing": sorted({alert.name for alert in poller.firing}),
         },
         "watchdog": {
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
@@ -47,10 +50,12 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
     }
 
 
-def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:
+def rollout_data(rollout: Rollout, elapsed_seconds: float) -> dict[str, Any]:
     """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
     return {
         "id": rollout.id,
+        "decision": rollout.decision,
+        "seen": str(Seen.of(rollout)),
         "stable": rollout.stable,
         "canary": rollout.canary,
         "state": rollout.state.value,
@@ -62,7 +67,7 @@ def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:
         "weight_ratio": rollout.weight,
         "started_at": to_text(rollout.started_at),
         "phase_started_at": to_text(rollout.phase_started_at),
-        "phase_elapsed_seconds": round(rollout.elapsed_seconds(now), 3),
+        "phase_elapsed_seconds": round(elapsed_seconds, 3),
         "ended_at": _moment(rollout.ended_at),
         "rollback_at": _moment(rollout.rollback_at),
         "cause": rollout.cause,
@@ -77,12 +82,17 @@ def entry_data(entry: Entry) -> dict[str, Any]:
     return {
         "seq": entry.seq,
         "rollout": entry.rollout,
-        "kind": entry.kind.value,
+        "kind": entry.label,
         "at": to_text(entry.at),
         "actor": entry.actor,
         "reason": entry.reason,
-        "data": dict(entry.data),
+        "data": _shown(entry),
     }
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    """What the kind has besides; how the writer's clocks stood is bookkeeping."""
+    return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -4,6 +4,7 @@
     ├── PolicyError           the policy file is wrong; carries every fault at once
     ├── InputError            a file given on the command line is faulty; carries every fault at once
     ├── WebConfigError        the web configuration file (TLS, basic authentication) is wrong
+    ├── ExtraMissingError     what is asked for needs an optional dependency
     ├── SecretError           a secret's file or environment variable cannot be read
     ├── DatabaseError         the order database
     │   ├── DatabaseUnavailableError
@@ -12,6 +13,7 @@
     ├── JournalError          the rollout's journal cannot be read or written
     │   └── JournalConflictError
     ├── RefusedError          a command is not allowed in the rollout's present state
+    │   └── UnseenError       it raises traffic, and does not say what its author saw
     ├── RouterError           a traffic router did not do what was asked, or cannot be read
     ├── ProcessError          the canary process could not be started, stopped or looked at
     ├── NotificationError     a notification target did not take the message
@@ -76,6 +78,12 @@ class WebConfigError(CanaryError):
     label = "web_config"
 
 
+class ExtraMissingError(CanaryError):
+    """What is asked for needs one of the distribution's extras, which is not installed."""
+
+    label = "extra"
+
+
 class SecretError(CanaryError):
     """A secret's file or environment variable is missing or empty."""
 
@@ -123,6 +131,12 @@ class RefusedError(CanaryError):
 
     label = "refused"
     exit_status = 3
+
+
+class UnseenError(RefusedError):
+    """A command that raises traffic does not say which state of which rollout it was decided from."""
+
+    label = "unseen"
 
 
 class RouterError(CanaryError):

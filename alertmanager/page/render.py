@@ -7,8 +7,8 @@ from typing import Any
 from alertmanager.page.kpitable import kpi_table
 from alertmanager.page.sessions import Session
 from alertmanager.page.view import View
+from canary.entries import Entry
 from canary.markup import Markup, join, tag
-from canary.rollout import Entry
 from canary.times import to_text
 from canary.units import format_duration, format_ratio
 
@@ -166,7 +166,7 @@ def _actions(view: View) -> Markup:
 def _alerts(status: Mapping[str, Any]) -> Markup:
     prometheus = status["prometheus"]
     if prometheus["error"]:
-        body = tag("p", f"Prometheus cannot be asked: {prometheus['error']}", class_="fault")
+        body = tag("p", prometheus["error"], class_="fault")
     elif prometheus["firing"]:
         body = tag("ul", *(tag("li", name) for name in prometheus["firing"]))
     else:

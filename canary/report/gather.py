@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 from canary import names
 from canary.clock import Clock
+from canary.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
 from canary.errors import RemoteError
 from canary.policy import Policy
 from canary.policy.kpis import Conversion
+from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
-from canary.rollout import Entry, Kind, Rollout, fold
-from canary.servers import Prometheus
+from canary.rollout import Rollout, fold, newest
 
 _POINTS = 400
-_BOOKKEEPING = frozenset({Kind.STEP_DONE, Kind.NOTIFIED})
+_BOOKKEEPING = (StepDone, Notified, Elapsed)
 _AFTER = timedelta(seconds=30)
 
 _SERIES = {
@@ -25,12 +26,10 @@ _SERIES = {
     names.KPI_RELATIVE_CHANGE_UPPER: "upper",
 }
 
-Found = list[tuple[dict[str, str], list[tuple[float, float]]]]
-
 
 async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheus, clock: Clock) -> Report | None:
     """The report of the rollout that the entries are about; None when they hold none."""
-    rollout = fold(entries)
+    rollout = newest(fold(entries))
     if rollout is None:
         return None
     now = clock.now()
@@ -56,7 +55,7 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         rollout=rollout,
         until=until,
         made_at=now,
-        entries=[entry for entry in entries if entry.kind not in _BOOKKEEPING],
+        entries=[entry for entry in entries if not isinstance(entry, _BOOKKEEPING)],
         phases=phases(entries, until),
         share=points,
         kpis=stories,
@@ -74,14 +73,13 @@ def phases(entries: Iterable[Entry], until: datetime) -> list[PhaseStory]:
     traffic: Sequence[float] = ()
     end = until
     for entry in entries:
-        if entry.kind is Kind.STARTED:
-            traffic = tuple(entry.data["traffic"])
+        if isinstance(entry, Started):
+            traffic = entry.traffic
             starts = [(0, traffic[0], entry.at)]
             end = until
-        elif entry.kind is Kind.ADVANCED:
-            phase = int(entry.data["phase"])
-            starts.append((phase, traffic[phase], entry.at))
-        elif entry.kind in (Kind.ROLLBACK, Kind.PROMOTED):
+        elif isinstance(entry, Advanced):
+            starts.append((entry.phase, traffic[entry.phase], entry.at))
+        elif isinstance(entry, RollbackDecided | Promoted):
             end = min(end, entry.at)
     ends = [*(at for _, _, at in starts[1:]), end]
     return [
@@ -150,7 +148,7 @@ class _History:
             if labels.get("alertname") in (names.PHASE_COMPLETE, names.WATCHDOG):
                 continue
             for since, until in _spells([at for at, _ in points], step):
-                name = labels["alertname"] + (f" ({labels[names.KPI]})" if names.KPI in labels else "")
+                name = labels.get("alertname", "") + (f" ({labels[names.KPI]})" if names.KPI in labels else "")
                 moments = datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)
                 firing.append(Firing(name, labels.get(names.ACTION, "none"), *moments))
         return sorted(firing, key=lambda one: one.since)
@@ -161,9 +159,9 @@ class _History:
         for event in self._policy.database.events:
             metric = names.event_total(event)
             selector = f'{metric}{{{self._service},{names.VERSION}="{self._rollout.canary}"}}'
-            points = [points for _, points in await self._range(f"sum({selector})")]
-            if points and points[0]:
-                found[event] = max(0.0, points[0][-1][1] - points[0][0][1])
+            counted = [_finite(points) for _, points in await self._range(f"sum({selector})")]
+            if counted and counted[0]:
+                found[event] = max(0.0, counted[0][-1][1] - counted[0][0][1])
         return found
 
     async def share(self) -> Points:
@@ -175,7 +173,7 @@ class _History:
         seconds = (self._end - self._rollout.started_at).total_seconds()
         return max(1.0, math.ceil(seconds / _POINTS))
 
-    async def _range(self, expression: str) -> Found:
+    async def _range(self, expression: str) -> list[Series]:
         return await self._prometheus.query_range(expression, self._rollout.started_at, self._end, self._step())
 
 

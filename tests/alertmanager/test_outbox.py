@@ -9,9 +9,9 @@ from alertmanager.leader import FileLeader
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.outbox import Outbox
+from canary.entries import Kind, Step
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Notify, Policy
-from canary.rollout import Kind, Step
 from tests.support.deciding import Deciding
 
 
@@ -42,7 +42,7 @@ def outbox(deciding: Deciding, chats: Chats, **notify: Any) -> Outbox:
     leader = FileLeader(None, deciding.clock)
     facts = Facts("shop", "canary 0%, stable 100%", {"router haproxy": "cannot be reached"})
     notifier = cast("Notifier", chats)
-    return Outbox(policy, deciding.guard, notifier, metrics, leader, deciding.clock, lambda: facts)
+    return Outbox(policy, deciding.store, notifier, metrics, leader, deciding.clock, lambda: facts)
 
 
 async def test_only_who_has_not_taken_it_is_told_again() -> None:
@@ -93,8 +93,8 @@ async def test_what_is_too_old_is_dropped_and_said_so() -> None:
         await box.step()
 
         assert chats.taken == []
-        (told,) = (entry for entry in await deciding.guard.entries() if entry.kind is Kind.NOTIFIED)
-        assert told.data["expired"] is True
+        (told,) = (entry for entry in await deciding.store.entries() if entry.kind is Kind.NOTIFIED)
+        assert told.data()["expired"] is True
 
 
 async def test_only_the_policys_occasions_are_told() -> None:

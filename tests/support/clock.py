@@ -10,6 +10,11 @@ class FakeClock:
         self._now = start
         self._monotonic = 1000.0
 
+    @property
+    def boot(self) -> str:
+        """Always the same boot."""
+        return "boot"
+
     def now(self) -> datetime:
         """The wall clock, in UTC."""
         return self._now
@@ -26,3 +31,7 @@ class FakeClock:
         """Let time pass."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as people and time servers do; no time passes."""
+        self._now += timedelta(seconds=seconds)

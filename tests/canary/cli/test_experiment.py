@@ -16,7 +16,6 @@ from canary.cli.experiment import command
 from canary.errors import RefusedError
 from canary.journal import Journal
 from canary.policy import load_policy
-from canary.rollout import Entry, Kind
 from tests.support.receiver import Setting, receiving
 from tests.support.shopdata import ORDERS, VISITS, ShopData
 
@@ -62,7 +61,11 @@ async def begin(file: Path) -> None:
     """What a receiver writes when it meets the experiment."""
     async with Journal.open(load_policy(file), experiments.CHAIN) as journal:
         weights = {"control": 50.0, "treatment": 50.0}
-        await journal.append(Entry("checkoutFlow", Kind.STARTED, STARTED, "receiver", "begun", {"weights": weights}))
+        await journal.append(
+            experiments.ExperimentStarted(
+                rollout="checkoutFlow", at=STARTED, actor="receiver", reason="begun", weights=weights
+            )
+        )
 
 
 def run(*arguments: str) -> str:

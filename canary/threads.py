@@ -1,0 +1,54 @@
+"""Where work runs that would block the event loop: files, drivers without an asynchronous side, long computations.
+
+Whoever needs a thread is given a `Threads` by its constructor. So a simulation can run the same code without threads,
+where the order of events comes from its seed alone, and a test can see what ran where.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Threads(Protocol):
+    """Runs blocking work beside the event loop."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What *work* gives or raises. Cancelling the wait does not stop work that has begun."""
+        ...
+
+    def close(self) -> None:
+        """Take no more work; what has not begun never will."""
+        ...
+
+
+class SharedThreads:
+    """The event loop's own pool, for work that always ends soon and may run on any thread."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What *work* gives or raises."""
+        return await asyncio.to_thread(work)
+
+    def close(self) -> None:
+        """Nothing to do: the pool is the loop's."""
+
+
+class OwnThread:
+    """One thread for one resource: a driver whose connections must not change threads, a disk that may hang.
+
+    Work runs in the order in which it came. Work that hangs holds up nothing but this resource; in the shared pool it
+    would take a thread from everybody.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What *work* gives or raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        """Take no more work; what has not begun never will."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
