@@ -39,9 +39,11 @@ class ProcessManager(Protocol):
 
     Attributes:
         managed: whether the policy names a process at all; where it does not, nothing is started and nothing stopped.
+        starts: whether `start` starts anything, or only looks.
     """
 
     managed: bool
+    starts: bool
 
     async def start(self) -> ProcessState:
         """Start it, and say what it is then.
@@ -72,6 +74,7 @@ class NoProcess:
     """For canaries that nobody stops."""
 
     managed = False
+    starts = False
 
     async def start(self) -> ProcessState:
         """Nothing to do."""
@@ -93,6 +96,7 @@ class _Managed(ABC):
 
     def __init__(self, section: Process) -> None:
         self._section = section
+        self.starts = section.kind != "command" or bool(section.start)
 
     async def start(self) -> ProcessState:
         return await self._bring("start", self._start_argv(), {ProcessState.RUNNING, ProcessState.UNKNOWN})
@@ -186,7 +190,7 @@ class CommandProcess(_Managed):
 
     async def start(self) -> ProcessState:
         """Run the program `start`, where there is one."""
-        return await super().start() if self._section.start else await self.state()
+        return await super().start() if self.starts else await self.state()
 
     async def state(self) -> ProcessState:
         """Running when the program `status` exits with 0."""
