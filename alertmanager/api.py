@@ -9,12 +9,13 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from alertmanager.authority import Authority, Role, local_name
-from alertmanager.orders import VERBS, Order
+from alertmanager.commands import Request
 from alertmanager.status import entry_data
 from alertmanager.webhook import Notification, clean, parse
-from canary.errors import CanaryError, JournalError, PayloadError, RefusedError
+from canary.commands import Seen, Verb
+from canary.entries import Entry
+from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, UnseenError
 from canary.names import API_PREFIX, WEBHOOK_PATH
-from canary.rollout import Entry
 
 _TEXT_LIMIT = 1000
 
@@ -28,7 +29,7 @@ class Receiver(Protocol):
         """Decide and persist; False when something decided is not in the journal."""
         ...
 
-    async def submit(self, order: Order) -> Entry:
+    async def submit(self, request: Request) -> Entry:
         """Carry out a person's order."""
         ...
 
@@ -54,13 +55,13 @@ def routes(receiver: Receiver, authority: Callable[[], Authority]) -> list[web.R
         web.get(f"{API_PREFIX}/status", partial(_status, receiver)),
         web.get(f"{API_PREFIX}/history", partial(_history, receiver)),
         web.get(f"{API_PREFIX}/openapi.json", _openapi),
-        *(web.post(f"{API_PREFIX}/{verb}", guarded(Role.OPERATOR, partial(_order, receiver, verb))) for verb in VERBS),
+        *(web.post(f"{API_PREFIX}/{verb}", guarded(Role.OPERATOR, partial(_order, receiver, verb))) for verb in Verb),
     ]
 
 
 def own_authentication() -> list[str]:
     """Paths that check bearer tokens themselves, so that basic authentication must leave them alone."""
-    return [WEBHOOK_PATH, *(f"{API_PREFIX}/{verb}" for verb in VERBS)]
+    return [WEBHOOK_PATH, *(f"{API_PREFIX}/{verb}" for verb in Verb)]
 
 
 def guarded_by(
@@ -96,9 +97,11 @@ async def _order(receiver: Receiver, verb: str, request: web.Request) -> web.Res
     if request.content_type != "application/json":
         return fault(415, f"expected Content-Type application/json, found {request.content_type}")
     try:
-        entry = await receiver.submit(_read_order(verb, await request.read()))
+        entry = await receiver.submit(_read_order(verb, request, await request.read()))
     except PayloadError as error:
         return fault(400, str(error))
+    except UnseenError as error:
+        return fault(428, str(error))
     except RefusedError as error:
         return fault(409, str(error))
     except JournalError as error:
@@ -106,14 +109,14 @@ async def _order(receiver: Receiver, verb: str, request: web.Request) -> web.Res
     return web.json_response(entry_data(entry))
 
 
-def _read_order(verb: str, body: bytes) -> Order:
+def _read_order(verb: str, request: web.Request, body: bytes) -> Request:
     try:
         data = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
         raise PayloadError(f"{verb}: expected JSON") from error
     if not isinstance(data, dict):
         raise PayloadError(f"{verb}: expected a JSON object")
-    texts = ("actor", "reason", "canary", "stable")
+    texts = ("actor", "reason", "canary", "stable", "seen")
     for name, value in data.items():
         if name not in (*texts, *_FLAGS):
             raise PayloadError(f"{verb}: unknown key {name[:40]!a}; known are {', '.join((*texts, *_FLAGS))}")
@@ -123,7 +126,8 @@ def _read_order(verb: str, body: bytes) -> Order:
             raise PayloadError(f"{verb}: {name}: expected at most {_TEXT_LIMIT} characters, found {len(value)}")
     if verb == "rollback" and not data.get("reason"):
         raise PayloadError("rollback: reason: is required; those who read the journal later will ask")
-    return Order(
+    seen = request.headers.get("If-Match") or data.get("seen")
+    return Request(
         verb,
         actor=clean(data.get("actor", "unknown")),
         reason=clean(data.get("reason", "")),
@@ -131,6 +135,8 @@ def _read_order(verb: str, body: bytes) -> Order:
         stable=clean(data.get("stable", "")),
         force=data.get("force", False),
         give_up=data.get("give_up", False),
+        seen=Seen.read(seen) if seen else None,
+        key=clean(request.headers.get("Idempotency-Key", ""))[:200],
     )
 
 

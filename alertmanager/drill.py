@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,14 +18,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
 from alertmanager.authority import Authority, Role
-from alertmanager.guard import Guard
+from alertmanager.effects import Effects
 from alertmanager.webhook import Alert
 from canary import names
+from canary.commands import EndDrill
+from canary.entries import Drilled, Entry
 from canary.errors import CanaryError, JournalError, ProcessError
 from canary.logs import Log
-from canary.process import ProcessManager, ProcessState
-from canary.rollout import Entry, Kind, Rollout
-from canary.routers.base import Router
+from canary.process import ProcessState
+from canary.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio
 
@@ -73,9 +74,8 @@ class Drills:
     def __init__(
         self,
         service: str,
-        guard: Guard,
-        routers: Sequence[Router],
-        process: ProcessManager,
+        store: RolloutStore,
+        effects: Effects,
         registry: CollectorRegistry,
     ) -> None:
         self.last_success_at: datetime | None = None
@@ -86,13 +86,12 @@ class Drills:
             [names.SERVICE, *names.LABELS[names.DRILL_REQUESTED]],
             registry=registry,
         )
-        self._guard = guard
-        self._routers = routers
-        self._process = process
+        self._store = store
+        self._effects = effects
         self._drills: dict[str, Drill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = Log("drill")
-        guard.listen(self._heard)
+        store.listen(self._heard)
 
     def take(self, alert: Alert) -> None:
         """Begin a drill, unless the alert is none, has no proper id, or has been taken already."""
@@ -101,7 +100,7 @@ class Drills:
             return
         while len(self._drills) >= _REMEMBERED:
             self._drills.pop(next(iter(self._drills)))
-        drill = self._drills[drill_id] = Drill(drill_id, self._guard.clock.now())
+        drill = self._drills[drill_id] = Drill(drill_id, self._store.clock.now())
         self._withdraw(drill_id)
         self._start(self._look(drill))
 
@@ -113,7 +112,7 @@ class Drills:
         return drill_id
 
     async def _expire(self, drill_id: str) -> None:
-        await self._guard.clock.sleep(_REQUEST_SECONDS)
+        await self._store.clock.sleep(_REQUEST_SECONDS)
         self._withdraw(drill_id)
 
     def _withdraw(self, drill_id: str) -> None:
@@ -136,72 +135,65 @@ class Drills:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look(self, drill: Drill) -> None:
+        names = self._effects.router_names
         drill.links = [
-            *(link for links in await asyncio.gather(*map(_router, self._routers)) for link in links),
-            await _process(self._process),
+            *(link for links in await asyncio.gather(*map(self._router, names)) for link in links),
+            await self._process(),
         ]
-        if not self._routers:
+        if not names:
             drill.links.append(_link("router", "the policy names none: there is nothing to roll back", ok=False))
         await self._note(drill)
-        drill.finished_at = self._guard.clock.now()
+        drill.finished_at = self._store.clock.now()
         self._log.info("drill", id=drill.id, passed=drill.passed)
+
+    async def _router(self, name: str) -> list[dict[str, Any]]:
+        place = f"router {name}"
+        try:
+            findings = await self._effects.check_router(name)
+            observation = await self._effects.read_router(name)
+        except CanaryError as error:
+            return [_link(place, str(error), ok=False)]
+        if observation.weight_ratio is None:
+            return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
+        now = format_ratio(observation.weight_ratio)
+        first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
+        wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.severity == "error"]
+        return wrong or [first]
+
+    async def _process(self) -> dict[str, Any]:
+        try:
+            state = await self._effects.process_state()
+        except ProcessError as error:
+            return _link("process", str(error), ok=False)
+        what = {
+            ProcessState.RUNNING: "would be stopped; its manager answers",
+            ProcessState.UNKNOWN: "nobody is asked to stop it",
+        }
+        return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
 
     async def _note(self, drill: Drill) -> None:
         passed = all(link["ok"] for link in drill.links)
         what = "; ".join(f"{link['place']}: {link['what']}" for link in drill.links if not link["ok"])
-        entry = Entry(
+        ended = EndDrill(
             rollout=f"{_PREFIX}{drill.id}",
-            kind=Kind.NOTED,
-            at=self._guard.clock.now(),
             actor="drill",
             reason=what or "a rollback would have arrived and could have acted",
-            data={"key": "drill", "passed": passed},
+            passed=passed,
         )
-
-        def wish(_current: Rollout | None) -> Entry:
-            return entry
-
         try:
-            await self._guard.submit(wish)
+            await self._store.propose(None, ended)
         except JournalError as error:
             drill.links.append(_link("journal", str(error), ok=False))
         else:
             drill.links.append(_link("journal", "would be written before acting; this drill stands in it", ok=True))
 
     def _heard(self, entry: Entry) -> None:
-        if entry.rollout.startswith(_PREFIX) and entry.kind is Kind.NOTED and entry.data.get("passed"):
+        if isinstance(entry, Drilled) and entry.passed:
             self.last_success_at = entry.at
 
 
 def _link(place: str, what: str, *, ok: bool) -> dict[str, Any]:
     return {"place": place, "ok": ok, "what": what}
-
-
-async def _router(router: Router) -> list[dict[str, Any]]:
-    place = f"router {router.name}"
-    try:
-        findings = await router.check()
-        observation = await router.read()
-    except CanaryError as error:
-        return [_link(place, str(error), ok=False)]
-    if observation.weight_ratio is None:
-        return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
-    now = format_ratio(observation.weight_ratio)
-    first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
-    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.severity == "error"]
-    return wrong or [first]
-
-
-async def _process(process: ProcessManager) -> dict[str, Any]:
-    try:
-        state = await process.state()
-    except ProcessError as error:
-        return _link("process", str(error), ok=False)
-    what = {
-        ProcessState.RUNNING: "would be stopped; its manager answers",
-        ProcessState.UNKNOWN: "nobody is asked to stop it",
-    }
-    return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
 
 
 def drill_routes(drills: Callable[[], Drills], authority: Callable[[], Authority]) -> list[web.RouteDef]:

@@ -28,12 +28,13 @@ from typing import Self, TypeVar
 from alertmanager.leader import Leader
 from alertmanager.reportfiles import ReportFiles
 from alertmanager.rollbacklog import RollbackLog
+from canary.entries import Entry, RollbackDecided, Step
 from canary.errors import RefusedError
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
 from canary.process import ENDED, ProcessManager, ProcessState, process_of
 from canary.report.facts import Report
-from canary.rollout import Entry, Rollout, State, Step
+from canary.rollout import Rollout, State
 from canary.routers import Finding, Observation, Router, Split, routers_of
 from canary.store import RolloutStore
 from canary.threads import Threads
@@ -276,7 +277,7 @@ class Effects:
             return await send()
         return await self.run(entry.rollout, Step.NOTIFY, send, still=still)
 
-    async def write_log(self, rollout: Rollout, decision: Entry) -> None:
+    async def write_log(self, rollout: Rollout, decision: RollbackDecided) -> None:
         """Write a rollback's line.
 
         Raises:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from alertmanager.fence import Outcome
+from alertmanager.admission import Outcome
 from alertmanager.prometheus import Prometheus, Silences, unsuppressed
 from alertmanager.webhook import Alert
 from canary import experiments, names
@@ -14,7 +14,8 @@ from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
 
-# Prometheus stamps startsAt by its own clock; machines that keep time differ by less than this.
+# An experiment that begins anew keeps its name, and no label tells its runs apart. Prometheus stamps startsAt by its
+# own clock; machines that keep time differ by less than this.
 _CLOCKS_DIFFER = timedelta(seconds=5)
 
 _FOLLOW_SECONDS = 5.0
@@ -144,7 +145,7 @@ class Experiments:
                 else:
                     break
             await self._refresh()
-        self._log.warn("experiment", experiment=name, kind=entry.kind.value, actor=actor, reason=reason)
+        self._log.warn("experiment", experiment=name, kind=entry.label, actor=actor, reason=reason)
 
     async def _refresh(self) -> None:
         self._trials = experiments.fold(await self._journal.entries())

@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
+from alertmanager.alerthandler import AlertHandler
 from alertmanager.bell import Bell
-from alertmanager.guard import Guard
 from alertmanager.leader import Leader
 from alertmanager.prometheus import Prometheus, Silence, Silences, lowering
 from alertmanager.webhook import Alert
-from alertmanager.worker import Worker
-from canary import commands, names
+from canary import names
 from canary.clock import Clock
+from canary.commands import Resume, Seen
+from canary.entries import Cause
 from canary.errors import RefusedError, RemoteError
 from canary.logs import Log
-from canary.rollout import Entry, Rollout, State
+from canary.rollout import Rollout, State
+from canary.store import RolloutStore
 
 # A hold that ends by itself does so after this many looks in a row that showed nothing wrong.
 _CLEAR_LOOKS = 3
@@ -37,8 +39,8 @@ class Lookout:
 
     def __init__(
         self,
-        guard: Guard,
-        worker: Worker,
+        store: RolloutStore,
+        handler: AlertHandler,
         prometheus: Prometheus,
         silences: Silences,
         leader: Leader,
@@ -53,8 +55,8 @@ class Lookout:
         self.error = ""
         self.firing: tuple[Alert, ...] = ()
         self.bell = Bell(clock)
-        self._guard = guard
-        self._worker = worker
+        self._store = store
+        self._handler = handler
         self._prometheus = prometheus
         self._silences = silences
         self._leader = leader
@@ -75,7 +77,7 @@ class Lookout:
 
     async def look(self) -> None:
         """Look once; trouble with Prometheus is remembered, and never acts."""
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None or not (rollout.running or rollout.state is State.PROMOTED):
             self.firing, self._hushed = (), set()
             return
@@ -88,7 +90,7 @@ class Lookout:
             self.error, self._clear_looks = str(error), 0
             return
         self.looked_at, self.error = now, ""
-        await self._worker.take(wrong, actor="prometheus")
+        await self._handler.take(wrong, actor="prometheus")
         self._clear_looks = 0 if wrong else self._clear_looks + 1
         await self._lift()
         if any(_completes(alert, rollout) for alert in self.firing):
@@ -147,21 +149,17 @@ class Lookout:
 
     async def _lift(self) -> None:
         """End a hold whose cause is gone; only a look that succeeded gets here."""
-        rollout = self._guard.rollout
-        held = rollout is not None and rollout.state is State.HOLDING and rollout.lifts and rollout.cause != "watchdog"
+        rollout = self._store.rollout
+        held = (
+            rollout is not None and rollout.state is State.HOLDING and rollout.lifts and rollout.cause != Cause.WATCHDOG
+        )
         if rollout is None or not held or self._clear_looks < _CLEAR_LOOKS or self._blind():
             return
         if not await self._leader.may_act():
             return
-        cause = rollout.cause
-
-        def wish(current: Rollout | None) -> Entry:
-            if current is None or current.id != rollout.id or current.cause != cause or not current.lifts:
-                raise RefusedError("held for another reason meanwhile")
-            return commands.resume(current, at=self._clock.now(), actor="prometheus", reason=f"{cause} is over")
-
         try:
-            await self._guard.submit(wish)
+            resume = Resume(actor="prometheus", reason=f"{rollout.cause} is over")
+            await self._store.propose(Seen.of(rollout), resume)
         except RefusedError as error:
             self._log.debug("not resumed", error=error)
 

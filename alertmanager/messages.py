@@ -3,13 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from canary.entries import (
+    Advanced,
+    Cause,
+    Entry,
+    Held,
+    Promoted,
+    Recorded,
+    Resumed,
+    RollbackDecided,
+    Started,
+    Step,
+)
+from canary.names import BLIND_ALERT
 from canary.notify import Message, Tone
-from canary.rollout import Entry, Kind, Rollout, State, Step
+from canary.rollout import Rollout, State
 from canary.units import format_ratio
 
 OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
 
-_BLIND_CAUSES = frozenset({"watchdog", "CanaryBlind"})
+_BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
 
 
 @dataclass(frozen=True)
@@ -18,30 +31,32 @@ class Facts:
 
     Attributes:
         faults: by the step that does not succeed, the reason.
+        process: whether the policy names a process of the canary, which a rollback stops.
     """
 
     service: str
     traffic: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
+    process: bool = True
 
 
 def occasion(entry: Entry) -> str:
     """The occasion of an entry as the policy's `notify.on` names it; empty when nobody need know."""
-    match entry.kind:
-        case Kind.STARTED:
+    match entry:
+        case Started():
             return "start"
-        case Kind.ADVANCED:
+        case Advanced():
             return "advance"
-        case Kind.HELD:
-            return "blind" if entry.data.get("cause") in _BLIND_CAUSES else "hold"
-        case Kind.RESUMED:
+        case Held():
+            return "blind" if entry.cause in _BLIND_CAUSES else "hold"
+        case Resumed():
             return "hold"
-        case Kind.PROMOTED:
+        case Promoted():
             return "promotion"
-        case Kind.ROLLBACK:
+        case RollbackDecided():
             return "rollback"
-        case Kind.NOTED:
-            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold"}.get(str(entry.data.get("occasion")), "")
+        case Recorded():
+            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold"}.get(entry.occasion, "")
         case _:
             return ""
 
@@ -54,7 +69,7 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
         entry.reason,
         f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}.",
         # Right after a start or an advance the routers are still on their way.
-        facts.traffic and entry.kind is Kind.ROLLBACK and f"Traffic: {facts.traffic}.",
+        facts.traffic and isinstance(entry, RollbackDecided) and f"Traffic: {facts.traffic}.",
         todo,
         f"[{key}]",
     ]
@@ -62,45 +77,47 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
 
 
 def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone]:
-    cause = str(entry.data.get("cause", ""))
-    match entry.kind:
-        case Kind.STARTED:
+    match entry:
+        case Started():
             share = format_ratio(rollout.traffic[0])
             return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO
-        case Kind.ADVANCED:
-            share = format_ratio(rollout.traffic[int(entry.data["phase"])])
+        case Advanced():
+            share = format_ratio(rollout.traffic[entry.phase])
             return f"canary {rollout.canary} goes on to {share} of the customers", "", Tone.INFO
-        case Kind.HELD if entry.data.get("rollback_at"):
-            until = str(entry.data["rollback_at"])[11:19]
+        case Held() if entry.rollback_at is not None:
+            until = f"{entry.rollback_at:%H:%M:%S}"
             todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
-            return f"canary {rollout.canary} will be rolled back at {until} UTC ({cause})", todo, Tone.WARNING
-        case Kind.HELD:
+            return f"canary {rollout.canary} will be rolled back at {until} UTC ({entry.cause})", todo, Tone.WARNING
+        case Held():
             todo = "See `canary status`; go on with `canary resume`, or end it with `canary rollback --reason TEXT`."
-            return f"canary {rollout.canary} is held ({cause})", todo, Tone.WARNING
-        case Kind.RESUMED:
+            return f"canary {rollout.canary} is held ({entry.cause})", todo, Tone.WARNING
+        case Resumed():
             return f"canary {rollout.canary} goes on", "", Tone.INFO
-        case Kind.PROMOTED:
+        case Promoted():
             todo = f"{rollout.canary} serves all customers. Keep {rollout.stable} ready for as long as you can."
             return f"canary {rollout.canary} is promoted", todo, Tone.SUCCESS
-        case Kind.ROLLBACK:
-            return _rollback_parts(rollout, facts, cause)
+        case RollbackDecided():
+            return _rollback_parts(rollout, facts, entry.cause)
+        case Recorded():
+            return _record_parts(entry, rollout)
         case _:
-            return _note_parts(entry, rollout)
+            return f"canary {rollout.canary}: {entry.label}", "", Tone.INFO
 
 
 def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, str, Tone]:
     if rollout.state is not State.ROLLING_BACK:
         todo = f"{rollout.stable} serves all customers. Next: find the cause, then `canary start` anew."
         return f"canary {rollout.canary} was rolled back ({cause})", todo, Tone.FAILURE
-    missing = [step.value for step in (Step.TRAFFIC, Step.PROCESS) if step not in rollout.steps]
+    asked = (Step.TRAFFIC, Step.PROCESS) if facts.process else (Step.TRAFFIC,)
+    missing = [step.value for step in asked if step not in rollout.steps]
     faults = "; ".join(f"{name}: {fault}" for name, fault in facts.faults.items())
     todo = f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nIt is being repeated; help by hand now."
     return f"rollback of {rollout.canary} does not get through ({cause})", todo, Tone.FAILURE
 
 
-def _note_parts(entry: Entry, rollout: Rollout) -> tuple[str, str, Tone]:
-    cause = str(entry.data.get("key", "")).partition(":")[2]
-    match entry.data.get("occasion"):
+def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
+    cause = entry.key.partition(":")[2]
+    match entry.occasion:
         case "dry_run":
             todo = "Nothing was done: this is a dry run."
             return f"canary {rollout.canary} would have been rolled back ({cause})", todo, Tone.WARNING

@@ -10,7 +10,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from canary import names
-from canary.rollout import Entry, Kind, Rollout, State
+from canary.entries import Entry, Kind, Recorded, RollbackDecided, cause_label
+from canary.rollout import Rollout, State
 
 _CONVERGENCE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -22,8 +23,6 @@ _EVENTS: Final = {
     Kind.ROLLBACK: "rollback",
     Kind.PROMOTED: "promotion",
 }
-
-_CAUSES: Final = names.ALERTS | {"manual", "watchdog"}
 
 
 @dataclass(frozen=True)
@@ -100,15 +99,14 @@ class Metrics:
 
     def entry(self, entry: Entry) -> None:
         """Count what the journal says; replaying it after a restart restores the counters."""
-        if entry.kind is Kind.ROLLBACK:
-            cause = str(entry.data.get("cause", ""))
-            self._rollbacks.labels(self.service, cause if cause in _CAUSES else names.OTHER).inc()
+        if isinstance(entry, RollbackDecided):
+            self._rollbacks.labels(self.service, cause_label(entry.cause)).inc()
         if entry.kind is Kind.STARTED:
             self.events.clear()
         if entry.kind in _EVENTS:
             self.events[_EVENTS[entry.kind]] = entry.at
             self.action(_EVENTS[entry.kind], "done")
-        elif entry.kind is Kind.NOTED and entry.data.get("occasion") == "dry_run":
+        elif isinstance(entry, Recorded) and entry.occasion == "dry_run":
             self.action("rollback", "dry_run")
 
 

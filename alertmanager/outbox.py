@@ -9,7 +9,7 @@ that is written down too, counted, and shown in the status. Beyond that there is
 begins to tell people of advances, or a target that is new, does not bring up all that ever happened.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -19,14 +19,13 @@ from alertmanager.messages import OCCASIONS, Facts, message, occasion
 from alertmanager.metrics import Metrics
 from canary.backoff import Backoff
 from canary.clock import Clock
-from canary.commands import CompleteStep, Notify, Seen
+from canary.commands import CompleteStep, Notify
+from canary.entries import Entry, Notified, RollbackDecided, Step
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout import Entry, Kind, Rollout, State, Step
+from canary.rollout import Rollout, State
 from canary.store import RolloutStore
-
-_ACTOR = "receiver"
 
 # A chat that refuses is mostly up again within seconds; one that is down for long is not hammered, and a minute later
 # than it could have been is soon enough for a person.
@@ -145,7 +144,7 @@ class Outbox:
         try:
             return await self._store.entries(rollout.id), True
         except JournalError:
-            return [entry for entry in self._store.pending if entry.rollout == rollout.id], False
+            return [entry for entry in self._store.unwritten if entry.rollout == rollout.id], False
 
     def _is_open(self, entry: Entry, told: Told | None) -> bool:
         """Whether somebody still has to be told, or it still has to be written down that nobody was."""
@@ -171,7 +170,7 @@ class Outbox:
 
     def _due(self, entry: Entry, rollout: Rollout) -> bool:
         """A rollback is told when it is complete, or when it takes so long that people must help."""
-        if entry.kind is not Kind.ROLLBACK or rollout.state is not State.ROLLING_BACK:
+        if not isinstance(entry, RollbackDecided) or rollout.state is not State.ROLLING_BACK:
             return True
         return self._clock.now() - entry.at >= timedelta(seconds=self._policy.rollback.converge)
 
@@ -223,16 +222,17 @@ class Outbox:
     async def _write(
         self, entry: Entry, targets: Sequence[str], *, owed: Sequence[str] = (), expired: bool = False
     ) -> None:
-        command = Notify(_ACTOR, about=entry.seq, targets=tuple(targets), owed=tuple(owed), expired=expired)
-        await self._store.propose(Seen(entry.rollout, None), command)
+        told = Notify(rollout=entry.rollout, told=entry.seq, targets=tuple(targets), owed=tuple(owed), expired=expired)
+        await self._store.propose(None, told)
 
     async def _confirm(self, rollout: Rollout, entries: Sequence[Entry]) -> bool:
         """Write down that everybody has been told of a rollback; True when nothing is left to write."""
-        rollbacks = [entry for entry in entries if entry.kind is Kind.ROLLBACK]
+        rollbacks = [entry for entry in entries if isinstance(entry, RollbackDecided)]
         if not rollbacks or Step.NOTIFY in rollout.steps:
             return True
         if self._due(rollbacks[-1], rollout):
-            await self._store.propose(Seen(rollout.id, None), CompleteStep(actor=_ACTOR, step=Step.NOTIFY))
+            done = CompleteStep(rollout=rollout.id, step=Step.NOTIFY, decision=rollout.decision)
+            await self._store.propose(None, done)
         return False
 
 
@@ -245,13 +245,11 @@ def _told(entries: Sequence[Entry]) -> dict[int, Told]:
     """By the entry's position: who has been told."""
     told: dict[int, Told] = {}
     for entry in entries:
-        if entry.kind is Kind.NOTIFIED:
-            about = int(entry.data["entry"])
-            before = told.get(about, Told())
-            owed = entry.data.get("owed")
-            told[about] = Told(
-                before.targets | frozenset(entry.data["targets"]),
-                None if owed is None else frozenset(owed),
-                entry.at if entry.data.get("expired") else before.expired_at,
+        if isinstance(entry, Notified):
+            before = told.get(entry.entry, Told())
+            told[entry.entry] = Told(
+                before.targets | frozenset(entry.targets),
+                None if entry.owed is None else frozenset(entry.owed),
+                entry.at if entry.expired else before.expired_at,
             )
     return told

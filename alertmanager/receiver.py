@@ -12,45 +12,49 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from alertmanager import gate
-from alertmanager.advancer import Advancer
+from alertmanager.admission import Outcome
+from alertmanager.alerthandler import AlertHandler
 from alertmanager.authority import Authority
+from alertmanager.commands import Commands, Request
+from alertmanager.deadlines import Deadlines
 from alertmanager.drill import Drills
+from alertmanager.effects import Effects
 from alertmanager.experiments import Experiments
-from alertmanager.fence import Outcome
-from alertmanager.guard import Guard
 from alertmanager.leader import Leader, leader_of
 from alertmanager.lookout import Lookout
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.ofrep import Ofrep
-from alertmanager.orders import Order, Orders
 from alertmanager.outbox import Outbox
 from alertmanager.page.handlers import Page
 from alertmanager.page.view import Viewer
+from alertmanager.phasetimer import PhaseTimer
 from alertmanager.prometheus import Prometheus, Silences
+from alertmanager.promoter import Promoter
 from alertmanager.reconciler import Reconciler
 from alertmanager.reporter import Reporter
 from alertmanager.shopmetrics import shop_metrics
 from alertmanager.status import status_data
 from alertmanager.supervisor import working
-from alertmanager.timers import Timers
 from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import Alert, Notification
-from alertmanager.worker import Worker
 from canary import experiments
 from canary.clock import Clock, SystemClock
+from canary.entries import Entry
 from canary.flags import Flags
 from canary.journal import Journal
 from canary.logs import Log
-from canary.notify import Notifier
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.process import process_of
-from canary.rollout import Entry, Rollout
-from canary.routers import routers_of
+from canary.rollout import Rollout
+from canary.store import RolloutStore
+from canary.threads import SystemThreads
 from canary.units import format_ratio
 
 _EVENTS_KEPT = 100
+
+# The disk is waited for in threads: for the rollback log, and for a look into the folder of reports. One each.
+_THREADS = 2
 
 
 class Receiver:
@@ -59,7 +63,8 @@ class Receiver:
     def __init__(
         self,
         policy: Policy,
-        journal: Journal,
+        store: RolloutStore,
+        effects: Effects,
         session: aiohttp.ClientSession,
         registry: CollectorRegistry,
         leader: Leader,
@@ -68,18 +73,19 @@ class Receiver:
     ) -> None:
         self.policy = policy
         self.trials = trials
-        self.guard = Guard(journal, clock)
+        self.store = store
+        self.effects = effects
         self.leader = leader
+        self.timer = PhaseTimer(self.store, leader, clock)
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service, self.snapshot)
         self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
         self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
         self.silences = Silences(policy.receiver.alertmanager, session, policy.service)
-        routers, process = routers_of(policy), process_of(policy.process)
-        self.worker = Worker(policy, self.guard, on_key=self._turn, on_heartbeat=self._heard)
+        self.handler = AlertHandler(policy, self.store, on_key=self._turn, on_heartbeat=self._heard)
         self.lookout = Lookout(
-            self.guard,
-            self.worker,
+            self.store,
+            self.handler,
             self.prometheus,
             self.silences,
             leader,
@@ -89,33 +95,33 @@ class Receiver:
             on_complete=self._complete,
             dry_run=policy.rollback.dry_run,
         )
-        self.advancer = Advancer(
+        self.promoter = Promoter(
             policy,
-            self.guard,
+            self.store,
             leader,
+            self.timer,
             clock,
             objection=partial(self.lookout.objection, key=True),
             gate=partial(gate.objection, session=session),
         )
-        self.orders = Orders(policy, self.guard, routers, process, self.metrics, self.lookout.objection)
-        self.timers = Timers(policy, self.guard, self.watchdog, leader, clock)
-        self.guard.listen(self.metrics.entry)
-        self.reconciler = Reconciler(policy, self.guard, routers, process, self.metrics, leader, clock)
-        self.notifier = Notifier.of(policy)
-        self.outbox = Outbox(policy, self.guard, self.notifier, self.metrics, leader, clock, self.facts)
-        self.reporter = Reporter(policy, self.guard, leader, session, clock)
+        self.commands = Commands(policy, self.store, effects, self.metrics, self.lookout.objection)
+        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
+        self.store.listen(self.metrics.entry)
+        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, clock)
+        self.outbox = Outbox(policy, self.store, effects, self.metrics, clock, self.facts)
+        self.reporter = Reporter(policy, self.store, effects, session, clock)
         self.page = Page(
             Viewer(self, self.prometheus, policy.service, clock),
             [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
             self.submit,
             lambda: self.authority,
-            self.guard,
+            self.store,
             clock,
         )
         self._clock = clock
         self._log = Log("receiver")
-        self.ofrep = Ofrep(Flags(policy), lambda: self.guard.rollout, lambda: trials.stopped, lambda: self.authority)
-        self.drills = Drills(policy.service, self.guard, routers, process, registry)
+        self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped, lambda: self.authority)
+        self.drills = Drills(policy.service, self.store, effects, registry)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
@@ -123,8 +129,9 @@ class Receiver:
             **self.reconciler.workers(),
             "leader": self.leader.run,
             "lookout": self.lookout.run,
-            "advancer": self.advancer.run,
-            "timers": self.timers.run,
+            "promoter": self.promoter.run,
+            "deadlines": self.deadlines.run,
+            "timer": self.timer.run,
             "outbox": self.outbox.run,
             "experiments": partial(self.trials.run, self.prometheus, self.silences),
             "reporter": self.reporter.run,
@@ -135,7 +142,7 @@ class Receiver:
         truncated = notification.truncated > 0
         stops = [alert for alert in notification.alerts if alert.action == "stop"]
         others = [alert for alert in notification.alerts if alert.action != "stop"]
-        taken = await self.worker.take(others, actor="alertmanager", truncated=truncated)
+        taken = await self.handler.take(others, actor="alertmanager", truncated=truncated)
         for action, outcome in taken:
             self.metrics.alert(action, outcome.value)
         outcomes = [await self.trials.take(alert, "alertmanager") for alert in stops]
@@ -146,17 +153,17 @@ class Receiver:
         if truncated:
             self.lookout.bell.ring()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
-        return not (self.guard.unwritten or failed)
+        return not (self.store.unwritten or failed)
 
-    async def submit(self, order: Order) -> Entry:
-        """Carry out a person's order.
+    async def submit(self, request: Request) -> Entry:
+        """Carry out a person's command.
 
         Raises:
             RefusedError: it does not fit.
             JournalError: it could not be written.
         """
-        entry = await self.orders.submit(order)
-        self._log.info("order", verb=order.verb, actor=order.actor, rollout=entry.rollout)
+        entry = await self.commands.submit(request)
+        self._log.info("command", verb=request.verb, actor=request.actor, rollout=entry.rollout)
         return entry
 
     async def history(self, rollout: str | None = None) -> list[Entry]:
@@ -165,11 +172,11 @@ class Receiver:
         Raises:
             JournalError: it cannot be read.
         """
-        return await self.guard.entries(rollout)
+        return await self.store.entries(rollout)
 
     async def shop_metrics(self) -> dict[str, Any]:
         """Traffic split, error rate and payment success by role."""
-        return await shop_metrics(self.policy, self.prometheus, self.guard.rollout, self.reconciler.weight_ratio)
+        return await shop_metrics(self.policy, self.prometheus, self.store.rollout, self.reconciler.weight_ratio)
 
     async def events(self) -> AsyncGenerator[Entry, None]:
         """Every entry from now on, as it is decided; a reader who is too slow misses the oldest."""
@@ -180,12 +187,12 @@ class Receiver:
                 queue.get_nowait()
             queue.put_nowait(entry)
 
-        self.guard.listen(put)
+        self.store.listen(put)
         try:
             while True:
                 yield await queue.get()
         finally:
-            self.guard.forget(put)
+            self.store.forget(put)
 
     async def status(self) -> dict[str, Any]:
         """Where everything stands, as JSON-ready data."""
@@ -195,12 +202,12 @@ class Receiver:
         """What a message may say beyond the journal."""
         ratio = self.reconciler.weight_ratio
         traffic = "" if ratio is None else f"canary {format_ratio(ratio)}, stable {format_ratio(1 - ratio)}"
-        return Facts(self.policy.service, traffic, self.faults())
+        return Facts(self.policy.service, traffic, self.faults(), process=self.effects.process_managed)
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
         return Snapshot(
-            rollout=self.guard.rollout,
+            rollout=self.store.rollout,
             weight_ratio=self.reconciler.weight_ratio,
             converging_since=self.reconciler.converging_since,
             watchdog_at=self.watchdog.heard_at,
@@ -226,17 +233,17 @@ class Receiver:
         return routers | self.reconciler.errors
 
     def _turn(self, alert: Alert) -> None:
-        self.advancer.turn(alert)
+        self.promoter.turn(alert)
 
     async def _complete(self, rollout: Rollout) -> None:
-        await self.advancer.complete(rollout)
+        await self.promoter.complete(rollout)
 
     def _heard(self) -> None:
         self.watchdog.heard_at = self._clock.now()
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
-        rollout = self.guard.rollout
+        rollout = self.store.rollout
         return rollout is not None and self.watchdog.blind(rollout, self._clock.now())
 
     @classmethod
@@ -253,13 +260,17 @@ class Receiver:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             leader = leader_of(policy, clock)
             stack.push_async_callback(leader.close)
-            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
+            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN, experiments.KINDS))
             trials = Experiments(policy, chain, clock)
             await trials.begin()
-            receiver = cls(policy, journal, session, registry, leader, clock, trials)
-            stack.callback(receiver.notifier.close)
+            store = RolloutStore(journal, clock)
+            threads = SystemThreads("receiver", _THREADS)
+            stack.callback(threads.close)
+            effects = Effects.of(policy, store, leader, threads)
+            stack.callback(effects.close)
+            receiver = cls(policy, store, effects, session, registry, leader, clock, trials)
             stack.push_async_callback(receiver.drills.close)
-            await receiver.guard.refresh()
-            receiver.guard.listen(receiver.reconciler.heard)
+            await receiver.store.refresh()
+            receiver.store.listen(receiver.reconciler.heard)
             await stack.enter_async_context(working(receiver.workers(), clock))
             yield receiver

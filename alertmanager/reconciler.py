@@ -18,15 +18,14 @@ from alertmanager.keeper import Keeper, wanted_split
 from alertmanager.metrics import Metrics
 from canary.backoff import Backoff
 from canary.clock import Clock
-from canary.commands import CompleteRollback, CompleteStep, Seen
+from canary.commands import CompleteRollback, CompleteStep
+from canary.entries import Advanced, Entry, Promoted, RollbackDecided, Started, Step
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.process import ProcessState
-from canary.rollout import Entry, Kind, Rollout, State, Step
+from canary.rollout import Rollout, State
 from canary.store import RolloutStore
-
-_ACTOR = "receiver"
 
 # A step that failed is soon tried again: a rollback that is not complete costs sleep. The longest pause is short too,
 # because a stop that fails is one local program, which nobody is overloaded by.
@@ -35,6 +34,9 @@ _LONGEST_PAUSE_SECONDS = 10.0
 
 _ROLLED = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
 """States that only a rollback leads to."""
+
+_MOVES = (Started, Advanced, Promoted, RollbackDecided)
+"""Decisions after which the routers have to be somewhere else."""
 
 
 class Reconciler:
@@ -91,7 +93,7 @@ class Reconciler:
 
     def heard(self, entry: Entry) -> None:
         """A decision was written: do not wait for the next look."""
-        if entry.kind in (Kind.STARTED, Kind.ADVANCED, Kind.PROMOTED, Kind.ROLLBACK) and self.keepers:
+        if isinstance(entry, _MOVES) and self.keepers:
             self._decided_at, self.converging_since = self._clock.monotonic(), entry.at
             for keeper in self.keepers:
                 keeper.bell.ring()
@@ -173,7 +175,7 @@ class Reconciler:
             return
         for rollout in unwritten:
             for entry in await self._store.entries(rollout.id):
-                if entry.kind is Kind.ROLLBACK:
+                if isinstance(entry, RollbackDecided):
                     await self._effects.write_log(rollout, entry)
             await self._complete(rollout, Step.LOG)
 
@@ -183,8 +185,9 @@ class Reconciler:
             return
         if {Step.TRAFFIC, Step.PROCESS} <= rollout.steps and self.settled:
             stopped = ", the canary's process is stopped" if self._effects.process_managed else ""
-            command = CompleteRollback(actor=_ACTOR, reason=f"all traffic is on stable{stopped}")
-            await self._store.propose(Seen(rollout.id, None), command)
+            reason = f"all traffic is on stable{stopped}"
+            complete = CompleteRollback(rollout=rollout.id, reason=reason, decision=rollout.decision)
+            await self._store.propose(None, complete)
 
     def _rolling_back(self, step: Step) -> Rollout | None:
         rollout = self._store.rollout
@@ -193,4 +196,4 @@ class Reconciler:
         return rollout
 
     async def _complete(self, rollout: Rollout, step: Step) -> None:
-        await self._store.propose(Seen(rollout.id, None), CompleteStep(actor=_ACTOR, step=step))
+        await self._store.propose(None, CompleteStep(rollout=rollout.id, step=step, decision=rollout.decision))

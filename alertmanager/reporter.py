@@ -12,16 +12,15 @@ import aiohttp
 from alertmanager.bell import Bell
 from alertmanager.effects import Effects
 from canary.clock import Clock
-from canary.commands import CompleteStep, Seen
+from canary.commands import CompleteStep
+from canary.entries import Step
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.report.gather import gather
-from canary.rollout import TERMINAL, Rollout, Step
+from canary.rollout import TERMINAL, Rollout
 from canary.servers import Prometheus
 from canary.store import RolloutStore
-
-_ACTOR = "receiver"
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
 _SETTLE = timedelta(seconds=10)
@@ -77,7 +76,8 @@ class Reporter:
                     return wait
                 if not await self._write(rollout, may_wait=self._clock.now() - rollout.ended_at < _PATIENCE):
                     return _RETRY_SECONDS
-            await self._store.propose(Seen(rollout.id, None), CompleteStep(_ACTOR, step=Step.REPORT))
+            done = CompleteStep(rollout=rollout.id, step=Step.REPORT, decision=rollout.decision)
+            await self._store.propose(None, done)
         except RefusedError:
             # Another receiver leads, or has written it, or the rollout is being rolled back after its promotion.
             return _IDLE_SECONDS

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from canary.entries import RollbackDecided
 from canary.errors import JournalError
 from canary.policy.model import Policy
-from canary.rollout import Entry, Rollout
+from canary.rollout import Rollout
 from canary.threads import Threads
 from canary.times import to_text
 
@@ -36,7 +37,7 @@ class RollbackLog:
         named = policy.state.rollback_log
         return cls(Path(policy.base) / named if named else None, threads)
 
-    async def write(self, rollout: Rollout, decision: Entry) -> None:
+    async def write(self, rollout: Rollout, decision: RollbackDecided) -> None:
         """Write the rollback of a rollout, as it was decided, once.
 
         Raises:
@@ -59,14 +60,14 @@ def _write(path: Path, line: bytes) -> None:
         raise JournalError(f"{path} cannot be written ({error.strerror})", place="state.rollback_log") from error
 
 
-def _line(rollout: Rollout, decision: Entry) -> bytes:
+def _line(rollout: Rollout, decision: RollbackDecided) -> bytes:
     """One line without raw control characters: JSON escapes what an alert's text may contain."""
     fields = {
         "time": to_text(decision.at),
         "rollout": rollout.id,
         "canary": rollout.canary,
         "stable": rollout.stable,
-        "cause": str(decision.data["cause"]),
+        "cause": str(decision.cause),
         "actor": decision.actor,
         "reason": decision.reason,
     }

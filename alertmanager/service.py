@@ -53,7 +53,7 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
 
 
 def _landing(receiver: Receiver) -> dict[str, str]:
-    rollout = receiver.guard.rollout
+    rollout = receiver.store.rollout
     ratio = receiver.reconciler.weight_ratio
     return {
         "Service": receiver.policy.service,

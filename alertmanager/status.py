@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from alertmanager.keeper import wanted_split
-from canary.rollout import Entry, Rollout
+from canary.commands import Seen
+from canary.entries import Entry
+from canary.rollout import Rollout
 from canary.times import to_text
 
 if TYPE_CHECKING:
@@ -13,15 +15,16 @@ if TYPE_CHECKING:
 
 def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
     """Where everything stands, as JSON-ready data."""
-    rollout = receiver.guard.rollout
+    rollout = receiver.store.rollout
     reconciler, lookout, watchdog = receiver.reconciler, receiver.lookout, receiver.watchdog
     return {
         "service": receiver.policy.service,
         "now": to_text(now),
         "leading": receiver.leader.leading,
-        "rollout": rollout_data(rollout, now) if rollout else None,
+        "seen": str(Seen.of(rollout)),
+        "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
-        "waiting_for": receiver.advancer.waiting_for,
+        "waiting_for": receiver.promoter.waiting_for,
         "routers": [
             {
                 "name": keeper.name,
@@ -44,13 +47,16 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
             "blind": receiver.blind(),
         },
         "untold": len(receiver.outbox.pending),
+        "expired": len(receiver.outbox.expired),
     }
 
 
-def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:
+def rollout_data(rollout: Rollout, elapsed_seconds: float) -> dict[str, Any]:
     """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
     return {
         "id": rollout.id,
+        "decision": rollout.decision,
+        "seen": str(Seen.of(rollout)),
         "stable": rollout.stable,
         "canary": rollout.canary,
         "state": rollout.state.value,
@@ -62,7 +68,7 @@ def rollout_data(rollout: Rollout, now: datetime) -> dict[str, Any]:
         "weight_ratio": rollout.weight,
         "started_at": to_text(rollout.started_at),
         "phase_started_at": to_text(rollout.phase_started_at),
-        "phase_elapsed_seconds": round(rollout.elapsed_seconds(now), 3),
+        "phase_elapsed_seconds": round(elapsed_seconds, 3),
         "ended_at": _moment(rollout.ended_at),
         "rollback_at": _moment(rollout.rollback_at),
         "cause": rollout.cause,
@@ -77,12 +83,17 @@ def entry_data(entry: Entry) -> dict[str, Any]:
     return {
         "seq": entry.seq,
         "rollout": entry.rollout,
-        "kind": entry.kind.value,
+        "kind": entry.label,
         "at": to_text(entry.at),
         "actor": entry.actor,
         "reason": entry.reason,
-        "data": dict(entry.data),
+        "data": _shown(entry),
     }
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    """What the kind has besides; how the writer's clocks stood is bookkeeping."""
+    return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
 
 
 def _moment(moment: datetime | None) -> str | None:

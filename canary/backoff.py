@@ -1,4 +1,4 @@
-"""Growing pauses between attempts, the same everywhere: whoever repeats something that failed asks here how long to wait.
+"""Growing pauses between attempts, the same everywhere: whoever repeats what has failed asks here how long to wait.
 
 A pause that grows is kind to a server that is down; one that is bounded finds it soon after it is back. There is no
 random part: each receiver repeats its own few things, so that there is no crowd that would have to be spread.

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from canary.commands import Verb
 from canary.errors import JournalError, PayloadError, RefusedError, RemoteError, SecretError
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
@@ -64,6 +65,8 @@ class Client:
             SecretError: the token is missing or wrong.
             RemoteError: the receiver does not answer as expected.
         """
+        if verb in set(Verb):
+            order = {"seen": (await self.get("status"))["seen"], **order}
         entry = await self._ask("POST", verb, json={"actor": person(), **order})
         assert isinstance(entry, dict)
         return entry

@@ -1,143 +1,460 @@
-"""What may be done to a rollout: each function turns a wish into the next journal entry, or refuses and says why.
+"""What may be done to a rollout: each command knows which entry it is in the present state, or refuses and says why.
 
-Pure, as `canary.rollout` is. Nothing here decides whether a wish is wise; that is the receiver's part.
+Pure, as `canary.rollout` is. Nothing here decides whether a command is wise; that is the receiver's part.
+
+Every caller says what it *saw*: the rollout, and the number of its last decision. State and phase are not enough, for a
+hold that was lifted and set anew looks the same. What was seen is compared when the command is written, not before, so
+that two people (or a person and an alert) who decide from the same picture cannot both be obeyed. Commands that lower
+or hold compare the rollout only: whoever lowers is obeyed, whatever else has happened to this rollout meanwhile.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Self
 
-from canary.errors import RefusedError
-from canary.policy.model import Policy
-from canary.rollout import RUNNING, TERMINAL, Entry, Kind, Rollout, State
-from canary.times import to_text
+from canary.entries import (
+    Advanced,
+    Cause,
+    Drilled,
+    Elapsed,
+    Entry,
+    Failed,
+    Held,
+    Notified,
+    Promoted,
+    Recorded,
+    Resumed,
+    RollbackDecided,
+    RolledBack,
+    Started,
+    Step,
+    StepDone,
+)
+from canary.errors import PayloadError, RefusedError
+from canary.rollout import RUNNING, TERMINAL, Rollout, State
+from canary.units import format_ratio
 
 
-def start(
-    current: Rollout | None,
-    policy: Policy,
-    *,
-    rollout: str,
-    stable: str,
-    canary: str,
-    at: datetime,
-    actor: str,
-    reason: str = "",
-) -> Entry:
-    """The entry that begins a rollout; its reason begins with both versions.
+class Verb(StrEnum):
+    """What people may ask for; the command line, the API and the page have exactly these."""
 
-    Raises:
-        RefusedError: another rollout is not over, or both versions are the same.
+    START = "start"
+    HOLD = "hold"
+    RESUME = "resume"
+    ADVANCE = "advance"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a caller saw before it decided.
+
+    Attributes:
+        rollout: the rollout's id; `none` before the first.
+        decision: position of its last decision; None when only the rollout was looked at.
     """
-    if current is not None and current.state not in TERMINAL:
-        raise RefusedError(
-            f"rollout {current.id} is {described(current)}; wait until it is over, or end it with "
-            "`canary rollback --reason TEXT` or `canary promote`"
+
+    rollout: str = "none"
+    decision: int | None = None
+
+    @classmethod
+    def of(cls, rollout: Rollout | None) -> Self:
+        """What somebody has seen who looked at this rollout."""
+        return cls("none", 0) if rollout is None else cls(rollout.id, rollout.decision)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """What a caller wrote: `ROLLOUT/DECISION`, or `ROLLOUT`.
+
+        Raises:
+            PayloadError: it is neither.
+        """
+        rollout, slash, decision = text.strip().strip('"').partition("/")
+        if not rollout or (slash and not (decision.isascii() and decision.isdigit() and len(decision) < 19)):
+            raise PayloadError(
+                f"expected ROLLOUT/DECISION as `canary status --json` gives it under `seen`, found {text[:80]!a}",
+                place="seen",
+            )
+        return cls(rollout, int(decision) if slash else None)
+
+    def __str__(self) -> str:
+        """As `read` takes it."""
+        return self.rollout if self.decision is None else f"{self.rollout}/{self.decision}"
+
+    def require(self, rollout: Rollout | None, *, rollout_only: bool) -> None:
+        """Refuse when what was seen is no longer so.
+
+        Raises:
+            RefusedError: it says what has happened meanwhile.
+        """
+        now = Seen.of(rollout)
+        if self.rollout == now.rollout and (rollout_only or self.decision in (None, now.decision)):
+            return
+        if rollout is None or self.rollout != now.rollout:
+            what = f"rollout {self.rollout} is not the present one, which is {now.rollout}"
+        else:
+            why = f": {rollout.reason}" if rollout.reason else ""
+            what = (
+                f"rollout {rollout.id} has changed since you looked; it is {described(rollout)} by {rollout.actor}{why}"
+            )
+        raise RefusedError(what, remedy="look again (`canary status`) and decide anew")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(ABC):
+    """What somebody wants the next entry to be.
+
+    Attributes:
+        actor: who wants it.
+        reason: for people.
+        lowers: it takes customers off the canary, or keeps it from getting more. Such a command compares nothing but
+            the rollout, and is acted upon although the journal cannot be written.
+        looked: it was decided by somebody who looked, so what was seen must still be so; the others only remember
+            what has been done, and say themselves what must hold.
+    """
+
+    actor: str
+    reason: str = ""
+
+    lowers: ClassVar[bool] = False
+    looked: ClassVar[bool] = True
+
+    @abstractmethod
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """The entry that it is in this state.
+
+        Raises:
+            RefusedError: it does not fit.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(Command):
+    """Begin a rollout; its reason begins with both versions."""
+
+    rollout: str
+    stable: str
+    canary: str
+    traffic: tuple[float, ...]
+    durations_seconds: tuple[float, ...]
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused while another rollout is not over, or when both versions are the same."""
+        if rollout is not None and rollout.state not in TERMINAL:
+            raise refusal("start another rollout", rollout)
+        if rollout is not None and rollout.id == self.rollout:
+            raise RefusedError(f"rollout {self.rollout} began in this very second", remedy="try again")
+        if self.stable == self.canary:
+            raise RefusedError(
+                f"--canary and --stable are both {self.stable!r}, expected two versions", remedy="correct one of them"
+            )
+        why = f": {self.reason}" if self.reason else ""
+        return Started(
+            rollout=self.rollout,
+            at=at,
+            actor=self.actor,
+            reason=f"{self.canary} against {self.stable}{why}",
+            stable=self.stable,
+            canary=self.canary,
+            traffic=self.traffic,
+            durations_seconds=self.durations_seconds,
         )
-    if stable == canary:
-        raise RefusedError(f"--canary and --stable are both {stable!r}; a rollout needs two versions")
-    data = {
-        "stable": stable,
-        "canary": canary,
-        "traffic": [phase.traffic for phase in policy.phases],
-        "durations_seconds": [phase.duration for phase in policy.phases],
-    }
-    why = f": {reason}" if reason else ""
-    return Entry(rollout, Kind.STARTED, at, actor, f"{canary} against {stable}{why}", data)
 
 
-def advance(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry that goes to the next phase, or promotes after the last.
+@dataclass(frozen=True, kw_only=True)
+class Advance(Command):
+    """Go on to the next phase, or promote after the last."""
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused while no rollout runs, or while it is held."""
+        known = required(rollout, {State.PHASE, State.BAKING}, "advance")
+        following = known.phase + 1
+        if following >= len(known.traffic):
+            return Promoted(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
+        return Advanced(rollout=known.id, at=at, actor=self.actor, reason=self.reason, phase=following)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote(Command):
+    """Give all traffic to the canary for good, whatever phase it is in."""
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused while no rollout runs."""
+        known = required(rollout, RUNNING, "promote")
+        return Promoted(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold(Command):
+    """Freeze the weight.
+
+    Attributes:
+        cause: a `Cause`, or an alert's name; only a person lifts a manual hold.
+        lifts: whether it ends by itself once its cause is gone.
+        rollback_at: when given, it counts down to a rollback that a person may cancel with `resume`.
+        phase: when given, it is about this phase only.
+    """
+
+    lowers = True
+    cause: str = Cause.MANUAL
+    lifts: bool = False
+    rollback_at: datetime | None = None
+    phase: int | None = None
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused while no rollout runs, or where it is held already and this hold would add nothing."""
+        known = required(rollout, RUNNING, "hold")
+        manual = self.cause == Cause.MANUAL and known.cause != Cause.MANUAL
+        adds = manual or (self.rollback_at is not None and known.rollback_at is None)
+        if known.state is State.HOLDING and not adds:
+            raise refusal("hold", known)
+        if self.phase not in (None, known.phase):
+            raise RefusedError(f"phase {known.phase + 1} of rollout {known.id} has begun meanwhile")
+        if self.rollback_at is not None and self.cause in known.overridden:
+            raise RefusedError(f"a person has cancelled the rollback for {self.cause} in this phase")
+        return Held(
+            rollout=known.id,
+            at=at,
+            actor=self.actor,
+            reason=self.reason,
+            cause=self.cause,
+            lifts=self.lifts,
+            rollback_at=self.rollback_at,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume(Command):
+    """Let a held rollout go on."""
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused unless the rollout is held."""
+        known = required(rollout, {State.HOLDING}, "resume")
+        return Resumed(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollBack(Command):
+    """Take all customers off the canary.
+
+    Attributes:
+        cause: a `Cause`, or an alert's name.
+        automatic: nobody has asked for it: then not after the promotion, and not against a person's word.
+        countdown: when given, it is the end of this countdown, which a person may have cancelled.
+    """
+
+    lowers = True
+    cause: str = Cause.MANUAL
+    automatic: bool = False
+    countdown: datetime | None = None
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused where there is nothing to roll back, or where it is being rolled back already."""
+        allowed = RUNNING if self.automatic else RUNNING | {State.PROMOTED}
+        known = required(rollout, allowed, "roll back")
+        if self.automatic and self.cause in known.overridden:
+            raise RefusedError(f"a person has cancelled the rollback for {self.cause} in this phase")
+        if self.countdown is not None and known.rollback_at != self.countdown:
+            raise RefusedError("the countdown was cancelled")
+        return RollbackDecided(rollout=known.id, at=at, actor=self.actor, reason=self.reason, cause=self.cause)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveUp(Command):
+    """End a rollback that cannot be completed, once a person has done it by hand."""
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused unless a rollback is going on."""
+        known = required(rollout, {State.ROLLING_BACK}, "give up the rollback")
+        return Failed(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory(Command):
+    """Base of the commands that remember what has been done, about a rollout that need not be the newest.
+
+    Attributes:
+        rollout: which one.
+    """
+
+    looked = False
+    rollout: str
+    actor: str = "receiver"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompleteStep(Memory):
+    """A step has been done and confirmed.
+
+    Attributes:
+        decision: the decision that it belongs to: a later one starts its steps anew.
+    """
+
+    step: Step
+    decision: int
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused when it is known already, or when another decision has come meanwhile."""
+        known = _known(rollout, self.rollout)
+        if self.step in known.steps:
+            raise RefusedError(f"rollout {known.id}: step {self.step} is done already")
+        # People are told of a rollback, and its line is logged, also when it has been given up meanwhile.
+        if known.decision != self.decision and self.step not in (Step.NOTIFY, Step.LOG):
+            raise RefusedError(f"rollout {known.id} has changed meanwhile; it is {described(known)}")
+        return StepDone(rollout=known.id, at=at, actor=self.actor, reason=self.reason, step=self.step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompleteRollback(Memory):
+    """Everything that a rollback asks for has been done and confirmed."""
+
+    decision: int
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused unless this very rollback is going on."""
+        known = _known(rollout, self.rollout)
+        if known.state is not State.ROLLING_BACK or known.decision != self.decision:
+            raise RefusedError(f"rollout {known.id} has changed meanwhile; it is {described(known)}")
+        return RolledBack(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Memory):
+    """Something worth remembering, once per key."""
+
+    key: str
+    occasion: str = ""
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused when a record with this key has been made."""
+        known = _known(rollout, self.rollout)
+        if self.key in known.recorded:
+            raise RefusedError(f"rollout {known.id}: {self.key} is recorded already")
+        return Recorded(
+            rollout=known.id, at=at, actor=self.actor, reason=self.reason, key=self.key, occasion=self.occasion
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notify(Memory):
+    """People have been told of an entry, or it has become too old for that.
+
+    Attributes:
+        told: the entry's position.
+        targets: who took the message.
+        owed: who has still to be told.
+    """
+
+    told: int
+    targets: tuple[str, ...]
+    owed: tuple[str, ...] = ()
+    expired: bool = False
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Never refused for a rollout that is known."""
+        known = _known(rollout, self.rollout)
+        return Notified(
+            rollout=known.id,
+            at=at,
+            actor=self.actor,
+            entry=self.told,
+            targets=self.targets,
+            owed=self.owed,
+            expired=self.expired,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndDrill(Memory):
+    """A drill has ended; its *rollout* is the drill's own name."""
+
+    passed: bool
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:  # noqa: ARG002  # a drill is about no rollout
+        """Never refused."""
+        return Drilled(rollout=self.rollout, at=at, actor=self.actor, reason=self.reason, passed=self.passed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkElapsed(Memory):
+    """How long the phase has lasted, for another machine that may have to go on from there."""
+
+    phase: int
+    seconds: float
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused when the phase is over."""
+        known = _known(rollout, self.rollout)
+        if known.phase != self.phase or not known.running:
+            raise RefusedError(f"phase {self.phase + 1} of rollout {known.id} is over")
+        return Elapsed(rollout=known.id, at=at, actor=self.actor, phase=self.phase, seconds=self.seconds)
+
+
+def accepted(rollout: Rollout | None) -> tuple[Verb, ...]:
+    """What people may do to a rollout as it is."""
+    match rollout and rollout.state:
+        case State.PHASE | State.BAKING:
+            return (Verb.HOLD, Verb.ADVANCE, Verb.PROMOTE, Verb.ROLLBACK)
+        case State.HOLDING:
+            taken_over = rollout is not None and rollout.cause == Cause.MANUAL
+            return (*(() if taken_over else (Verb.HOLD,)), Verb.RESUME, Verb.PROMOTE, Verb.ROLLBACK)
+        case State.PROMOTED:
+            return (Verb.START, Verb.ROLLBACK)
+        case State.ROLLING_BACK:
+            return (Verb.ROLLBACK,)
+        case _:
+            return (Verb.START,)
+
+
+_USAGE = {
+    Verb.START: "canary start --canary VERSION --stable VERSION",
+    Verb.ROLLBACK: "canary rollback --reason TEXT",
+}
+
+
+def usage(rollout: Rollout | None) -> tuple[str, ...]:
+    """What people may do now, as they would type it."""
+    if rollout is not None and rollout.state is State.ROLLING_BACK:
+        return ("canary rollback --give-up --reason TEXT",)
+    return tuple(_USAGE.get(verb, f"canary {verb}") for verb in accepted(rollout))
+
+
+def refusal(wanted: str, rollout: Rollout | None) -> RefusedError:
+    """Why something does not fit the state, and what does."""
+    state = "no rollout has been started" if rollout is None else f"rollout {rollout.id} is {described(rollout)}"
+    return RefusedError(f"{state}", place=f"cannot {wanted}", remedy="possible now: " + _choice(usage(rollout)))
+
+
+def _choice(lines: tuple[str, ...]) -> str:
+    quoted = [f"`{line}`" for line in lines]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def required(rollout: Rollout | None, allowed: Iterable[State], wanted: str) -> Rollout:
+    """The rollout, when it is in one of these states.
 
     Raises:
-        RefusedError: no rollout runs, or it is held.
+        RefusedError: it is not.
     """
-    rollout = _require(current, {State.PHASE, State.BAKING}, "advance")
-    following = rollout.phase + 1
-    if following >= len(rollout.traffic):
-        return Entry(rollout.id, Kind.PROMOTED, at, actor, reason)
-    return Entry(rollout.id, Kind.ADVANCED, at, actor, reason, {"phase": following})
+    if rollout is None or rollout.state not in set(allowed):
+        raise refusal(wanted, rollout)
+    return rollout
 
 
-def promote(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry that gives all traffic to the canary for good, whatever phase it is in.
-
-    Raises:
-        RefusedError: no rollout runs.
-    """
-    rollout = _require(current, RUNNING, "promote")
-    return Entry(rollout.id, Kind.PROMOTED, at, actor, reason)
-
-
-def hold(
-    current: Rollout | None,
-    *,
-    at: datetime,
-    actor: str,
-    reason: str,
-    cause: str = "manual",
-    lifts: bool = False,
-    rollback_at: datetime | None = None,
-) -> Entry:
-    """The entry that freezes the weight.
-
-    Args:
-        cause: an alert's name, `watchdog`, `max_duration`, or `manual`, which only a person lifts.
-        lifts: whether the hold ends by itself once its cause is gone.
-        rollback_at: when given, the hold counts down to a rollback that a person may cancel with `resume`.
-
-    Raises:
-        RefusedError: no rollout runs, or it is held already and this hold would add nothing.
-    """
-    rollout = _require(current, RUNNING, "hold")
-    adds = (cause == "manual" and rollout.cause != "manual") or (rollback_at and rollout.rollback_at is None)
-    if rollout.state is State.HOLDING and not adds:
-        raise RefusedError(f"cannot hold: rollout {rollout.id} is {described(rollout)}")
-    data = {"cause": cause, "lifts": lifts} | ({"rollback_at": to_text(rollback_at)} if rollback_at else {})
-    return Entry(rollout.id, Kind.HELD, at, actor, reason, data)
-
-
-def resume(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry that lets a held rollout go on.
-
-    Raises:
-        RefusedError: the rollout is not held.
-    """
-    rollout = _require(current, {State.HOLDING}, "resume")
-    return Entry(rollout.id, Kind.RESUMED, at, actor, reason)
-
-
-def roll_back(current: Rollout | None, *, at: datetime, actor: str, reason: str, cause: str) -> Entry:
-    """The entry that takes all customers off the canary.
-
-    Raises:
-        RefusedError: there is nothing to roll back, or it is being rolled back already.
-    """
-    rollout = _require(current, RUNNING | {State.PROMOTED}, "roll back")
-    return Entry(rollout.id, Kind.ROLLBACK, at, actor, reason, {"cause": cause})
-
-
-def give_up(current: Rollout | None, *, at: datetime, actor: str, reason: str) -> Entry:
-    """The entry by which a person ends a rollback that cannot be completed, once they have done it by hand.
-
-    Raises:
-        RefusedError: nothing is being rolled back.
-    """
-    rollout = _require(current, {State.ROLLING_BACK}, "give up the rollback")
-    return Entry(rollout.id, Kind.FAILED, at, actor, reason)
-
-
-def _require(current: Rollout | None, allowed: Iterable[State], wish: str) -> Rollout:
-    if current is None:
-        raise RefusedError(f"cannot {wish}: no rollout has been started; begin with `canary start`")
-    if current.state not in set(allowed):
-        raise RefusedError(f"cannot {wish}: rollout {current.id} is {described(current)}")
-    return current
+def _known(rollout: Rollout | None, wanted: str) -> Rollout:
+    if rollout is None:
+        raise RefusedError(f"no rollout {wanted}")
+    return rollout
 
 
 def described(rollout: Rollout) -> str:
     """The state in words, with since when and why."""
     words = {
-        State.PHASE: f"in phase {rollout.phase + 1} ({rollout.weight:.0%})",
+        State.PHASE: f"in phase {rollout.phase + 1} ({format_ratio(rollout.weight)})",
         State.HOLDING: f"held in phase {rollout.phase + 1} ({rollout.reason or rollout.cause})",
         State.BAKING: "baking at 100%",
         State.PROMOTED: "promoted",

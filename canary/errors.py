@@ -12,6 +12,7 @@
     ├── JournalError          the rollout's journal cannot be read or written
     │   └── JournalConflictError
     ├── RefusedError          a command is not allowed in the rollout's present state
+    │   └── UnseenError       it raises traffic, and does not say what its author saw
     ├── RouterError           a traffic router did not do what was asked, or cannot be read
     ├── ProcessError          the canary process could not be started, stopped or looked at
     ├── NotificationError     a notification target did not take the message
@@ -123,6 +124,12 @@ class RefusedError(CanaryError):
 
     label = "refused"
     exit_status = 3
+
+
+class UnseenError(RefusedError):
+    """A command that raises traffic does not say which state of which rollout it was decided from."""
+
+    label = "unseen"
 
 
 class RouterError(CanaryError):

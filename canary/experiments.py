@@ -6,14 +6,55 @@ Kept in the rollout's journal as a chain of its own, so that receiver, exporter 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
+from canary.entries import Entry, Kind
 from canary.errors import RefusedError
 from canary.policy.model import Policy
-from canary.rollout import Entry, Kind
 
 CHAIN = "experiments"
-"""The journal's chain that experiments are kept in."""
+"""The journal's chain that experiments are kept in; its entries' `rollout` is the experiment's name."""
+
+# Why an experiment that the policy has again begins by itself, while one that a person or an alert stopped does not.
+_DISABLED = "disabled in the policy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentStarted(Entry):
+    """Users are assigned from now on, with fresh evidence; *weights* by variant."""
+
+    kind = Kind.EXPERIMENT_STARTED
+    decides = True
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentWeighted(Entry):
+    """The variants have other weights from now on."""
+
+    kind = Kind.EXPERIMENT_WEIGHTED
+    decides = True
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentStopped(Entry):
+    """Everybody gets the control from now on."""
+
+    kind = Kind.EXPERIMENT_STOPPED
+    decides = True
+
+
+KINDS: Final[Mapping[str, type[Entry]]] = {
+    Kind.EXPERIMENT_STARTED: ExperimentStarted,
+    Kind.EXPERIMENT_WEIGHTED: ExperimentWeighted,
+    Kind.EXPERIMENT_STOPPED: ExperimentStopped,
+    # As 0.1 wrote them.
+    Kind.STARTED: ExperimentStarted,
+    Kind.ADVANCED: ExperimentWeighted,
+    Kind.HELD: ExperimentStopped,
+}
+"""Every kind of the experiments' chain, as rows name it."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +99,15 @@ def fold(entries: Iterable[Entry]) -> dict[str, Trial]:
     for entry in entries:
         name = entry.rollout
         known = trials.get(name)
-        if entry.kind is Kind.STARTED:
-            trials[name] = Trial(name, entry.at, (Weights(entry.at, entry.data["weights"]),), actor=entry.actor)
-        elif known is not None and entry.kind is Kind.ADVANCED:
-            trials[name] = replace(known, weights=(*known.weights, Weights(entry.at, entry.data["weights"])))
-        elif known is not None and entry.kind is Kind.HELD:
-            trials[name] = replace(known, stopped_at=entry.at, reason=entry.reason, actor=entry.actor)
+        match entry:
+            case ExperimentStarted():
+                trials[name] = Trial(name, entry.at, (Weights(entry.at, entry.weights),), actor=entry.actor)
+            case ExperimentWeighted() if known is not None:
+                trials[name] = replace(known, weights=(*known.weights, Weights(entry.at, entry.weights)))
+            case ExperimentStopped() if known is not None:
+                trials[name] = replace(known, stopped_at=entry.at, reason=entry.reason, actor=entry.actor)
+            case _:
+                pass
     return trials
 
 
@@ -77,11 +121,11 @@ def due(policy: Policy, trials: Mapping[str, Trial], *, at: datetime, actor: str
         weights = {variant: arm.weight for variant, arm in experiment.variants.items()}
         if not experiment.enabled:
             if known is not None and known.running:
-                yield Entry(name, Kind.HELD, at, actor, "disabled in the policy")
-        elif known is None or known.weights[-1].of.keys() != weights.keys() or known.reason == "disabled in the policy":
-            yield Entry(name, Kind.STARTED, at, actor, "begun", {"weights": weights})
+                yield ExperimentStopped(rollout=name, at=at, actor=actor, reason=_DISABLED)
+        elif known is None or known.weights[-1].of.keys() != weights.keys() or known.reason == _DISABLED:
+            yield ExperimentStarted(rollout=name, at=at, actor=actor, reason="begun", weights=weights)
         elif known.running and dict(known.weights[-1].of) != weights:
-            yield Entry(name, Kind.ADVANCED, at, actor, "weights changed", {"weights": weights})
+            yield ExperimentWeighted(rollout=name, at=at, actor=actor, reason="weights changed", weights=weights)
 
 
 class Command(Protocol):
@@ -98,12 +142,10 @@ def stop(trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, re
     Raises:
         RefusedError: there is no such experiment, or it was stopped already.
     """
-    known = trials.get(name)
-    if known is None:
-        raise RefusedError(f"no experiment {name!r}; known are {', '.join(sorted(trials)) or 'none'}")
+    known = _known(trials, name)
     if not known.running:
-        raise RefusedError(f"experiment {name} was stopped already ({known.reason})")
-    return Entry(name, Kind.HELD, at, actor, reason)
+        raise RefusedError(f"stopped already ({known.reason})", place=f"experiment {name}")
+    return ExperimentStopped(rollout=name, at=at, actor=actor, reason=reason)
 
 
 def start(trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, reason: str) -> Entry:
@@ -112,9 +154,15 @@ def start(trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, r
     Raises:
         RefusedError: there is no such experiment, or it runs.
     """
+    known = _known(trials, name)
+    if known.running:
+        raise RefusedError(f"runs since {known.started_at:%Y-%m-%d %H:%M} UTC", place=f"experiment {name}")
+    weights = dict(known.weights[-1].of)
+    return ExperimentStarted(rollout=name, at=at, actor=actor, reason=reason, weights=weights)
+
+
+def _known(trials: Mapping[str, Trial], name: str) -> Trial:
     known = trials.get(name)
     if known is None:
-        raise RefusedError(f"no experiment {name!r}; known are {', '.join(sorted(trials)) or 'none'}")
-    if known.running:
-        raise RefusedError(f"experiment {name} runs since {known.started_at:%Y-%m-%d %H:%M} UTC")
-    return Entry(name, Kind.STARTED, at, actor, reason, {"weights": dict(known.weights[-1].of)})
+        raise RefusedError(f"no experiment {name!r}", remedy=f"known are {', '.join(sorted(trials)) or 'none'}")
+    return known

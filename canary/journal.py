@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from canary.entries import KINDS, Entry, Kind, read
 from canary.errors import JournalConflictError, JournalError
 from canary.policy.model import Policy
-from canary.rollout import Entry, Kind, Rollout, fold
+from canary.rollout import Rollout, fold, newest
 from canary.secrets import read_secret
-from canary.times import from_text, to_text
+from canary.times import to_text
 
-_CONFLICT = "journal: somebody else wrote meanwhile; look again and decide anew"
+_CONFLICT = "somebody else wrote meanwhile"
 
 # A rollback waits no longer than this for a database that does not answer.
 _TIMEOUT_SECONDS = 2.0
@@ -54,11 +55,13 @@ def journal_url(policy: Policy) -> URL:
     try:
         url = make_url(text or "")
     except SQLAlchemyError as error:
-        raise JournalError("state.url: not a database URL; expected one such as sqlite:///state.db") from error
+        raise JournalError(
+            "not a database URL", place="state.url", remedy="write one such as sqlite:///state.db"
+        ) from error
     backend = url.get_backend_name()
     drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
     if backend not in drivers:
-        raise JournalError(f"state.url: expected sqlite or postgresql, found {backend}")
+        raise JournalError(f"expected sqlite or postgresql, found {backend}", place="state.url")
     url = url.set(drivername=drivers[backend])
     if backend == "sqlite" and url.database not in (None, "", ":memory:"):
         url = url.set(database=str(Path(policy.base) / str(url.database)))
@@ -66,19 +69,27 @@ def journal_url(policy: Policy) -> URL:
 
 
 class Journal:
-    """Appends and reads entries of one service."""
+    """Appends and reads entries of one service.
 
-    def __init__(self, engine: AsyncEngine, service: str) -> None:
+    Args:
+        kinds: the classes of the chain's entries.
+    """
+
+    def __init__(self, engine: AsyncEngine, service: str, kinds: Mapping[str, type[Entry]] = KINDS) -> None:
         self._engine = engine
         self._service = service
+        self._kinds = kinds
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, policy: Policy, chain: str = "") -> AsyncIterator["Journal"]:
+    async def open(
+        cls, policy: Policy, chain: str = "", kinds: Mapping[str, type[Entry]] = KINDS
+    ) -> AsyncIterator["Journal"]:
         """The policy's journal, its table created when missing, closed at the end.
 
         Args:
             chain: entries of other things than the rollout are chained apart.
+            kinds: the classes of that chain's entries.
 
         Raises:
             JournalError: the database cannot be reached or written.
@@ -90,7 +101,7 @@ class Journal:
         else:
             limits = {"timeout": _TIMEOUT_SECONDS, "command_timeout": _TIMEOUT_SECONDS}
             engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
-        journal = cls(engine, f"{policy.service}/{chain}" if chain else policy.service)
+        journal = cls(engine, f"{policy.service}/{chain}" if chain else policy.service, kinds)
         try:
             try:
                 await journal._create()
@@ -119,17 +130,17 @@ class Journal:
         async with self._connection() as connection:
             newest = await self._newest(connection)
             if after is not None and newest != after:
-                raise JournalConflictError(_CONFLICT)
+                raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew")
             result = await connection.execute(
                 _JOURNAL.insert().values(
                     service=self._service,
                     previous=newest,
                     rollout=entry.rollout,
-                    kind=entry.kind.value,
+                    kind=entry.label,
                     at=to_text(entry.at),
                     actor=entry.actor[:256],
                     reason=entry.reason,
-                    data=json.dumps(dict(entry.data), sort_keys=True),
+                    data=json.dumps(entry.data(), sort_keys=True),
                 )
             )
             key = result.inserted_primary_key
@@ -148,7 +159,7 @@ class Journal:
             query = query.where(_JOURNAL.c.rollout == rollout)
         async with self._connection() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [_entry(row) for row in rows]
+        return [self._entry(row) for row in rows]
 
     async def current(self) -> Rollout | None:
         """The newest rollout; None before the first.
@@ -156,19 +167,19 @@ class Journal:
         Raises:
             JournalError: the database cannot be read.
         """
-        newest = (
+        started = (
             sa.select(sa.func.max(_JOURNAL.c.seq))
             .where(_JOURNAL.c.service == self._service, _JOURNAL.c.kind == Kind.STARTED.value)
             .scalar_subquery()
         )
         query = (
             sa.select(_JOURNAL)
-            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq >= newest)
+            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq >= started)
             .order_by(_JOURNAL.c.seq)
         )
         async with self._connection() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return fold(_entry(row) for row in rows)
+        return newest(fold(self._entry(row) for row in rows))
 
     async def probe(self) -> None:
         """Write an entry and take it back before it counts: what `append` would meet.
@@ -193,6 +204,13 @@ class Journal:
         async with self._connection() as connection:
             return await self._newest(connection)
 
+    def _entry(self, row: sa.RowMapping) -> Entry:
+        try:
+            data = json.loads(row["data"])
+        except (TypeError, ValueError, RecursionError):
+            data = None
+        return read(dict(row), data, self._kinds)
+
     async def _newest(self, connection: AsyncConnection) -> int:
         query = sa.select(sa.func.max(_JOURNAL.c.seq)).where(_JOURNAL.c.service == self._service)
         return int((await connection.execute(query)).scalar() or 0)
@@ -204,12 +222,14 @@ class Journal:
             async with self._engine.begin() as connection:
                 yield connection
         except IntegrityError as error:
-            raise JournalConflictError(_CONFLICT) from error
+            raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error
         except (SQLAlchemyError, OSError) as error:
             where = self._engine.url.render_as_string(hide_password=True)
             cause = getattr(error, "orig", None) or error
             raise JournalError(
-                f"journal {where}: {type(cause).__name__}: {cause}; check that the database is there and writable"
+                f"{type(cause).__name__}: {cause}",
+                place=f"journal {where}",
+                remedy="check that the database is there and writable",
             ) from error
 
 
@@ -220,15 +240,3 @@ def _durable(connection: sa.engine.interfaces.DBAPIConnection, _record: object) 
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA busy_timeout=5000")
     cursor.close()
-
-
-def _entry(row: sa.RowMapping) -> Entry:
-    return Entry(
-        rollout=row["rollout"],
-        kind=Kind(row["kind"]),
-        at=from_text(row["at"]),
-        actor=row["actor"],
-        reason=row["reason"],
-        data=json.loads(row["data"]),
-        seq=row["seq"],
-    )

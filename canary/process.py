@@ -171,9 +171,7 @@ class SystemdProcess(_Managed):
         said = dict(line.partition("=")[::2] for line in outcome.output.splitlines())
         if outcome.fault or not {"LoadState", "ActiveState"} <= said.keys():
             found = outcome.output[:_SHOWN_CHARACTERS]
-            raise ProcessError(
-                outcome.fault or f"expected the state of the unit, found {found!r}", place=self._title
-            )
+            raise ProcessError(outcome.fault or f"expected the state of the unit, found {found!r}", place=self._title)
         if said["ActiveState"] in ("inactive", "failed"):
             return ProcessState.MISSING if said["LoadState"] == "not-found" else ProcessState.STOPPED
         return ProcessState.RUNNING
@@ -215,9 +213,7 @@ def process_of(section: Process) -> ProcessManager:
         ProcessError: `command` without a program to stop the canary.
     """
     if section.kind == "command" and not section.stop:
-        raise ProcessError(
-            "expected a program and its arguments for kind `command`, found none", place="process: stop"
-        )
+        raise ProcessError("expected a program and its arguments for kind `command`, found none", place="process: stop")
     match section.kind:
         case "pm2":
             return Pm2Process(section)

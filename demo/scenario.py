@@ -1,7 +1,6 @@
 """The two stories: a bad canary is rolled back, a healthy one is promoted."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from canary.clock import Clock
+from canary.entries import Advanced, Entry, Promoted, RollbackDecided
 from canary.errors import RemoteError
-from canary.rollout import Entry, Kind, Rollout, State
+from canary.rollout import Rollout, State
 from demo import timeline
 from demo.customers import Customers, Memory
 from demo.faults import PATTERNS
@@ -121,13 +121,13 @@ class Story:
             alerts = await self._stack.questions.firing()
         observation = await self._stack.router.read()
         memory = self._customers.memory
-        duration = rollout.durations_seconds[rollout.phase]
+        lasted = (rollout.ended_at or self._clock.now()) - rollout.phase_started_at
         self._screen.show(
             Situation(
                 state=rollout.state.value,
                 phase=rollout.phase,
                 traffic=rollout.traffic,
-                elapsed_ratio=rollout.elapsed_seconds(rollout.ended_at or self._clock.now()) / duration,
+                elapsed_ratio=lasted.total_seconds() / rollout.duration_seconds,
                 weight_ratio=observation.weight_ratio,
                 sides=[self._side(memory, version) for version in (STABLE, CANARY)],
                 alerts={name: action for name, action in alerts.items() if name != "CanaryWatchdog"},
@@ -159,7 +159,7 @@ class Story:
         )
         harmed, met = memory.harmed(CANARY, fault_at), memory.users(CANARY)
         everybody = memory.users()
-        rollbacks = [entry for entry in entries if entry.kind is Kind.ROLLBACK]
+        rollbacks = _rollbacks(entries)
         express = memory.took(EXPRESS, rollbacks[0].at + _UNDER_WAY) if rollbacks else set()
         problems = [
             *self._ended(rollout, State.ROLLED_BACK),
@@ -183,14 +183,13 @@ class Story:
         entries = await self._stack.journal.entries(rollout.id)
         memory = self._customers.memory
         moments = timeline.of_promotion(entries, self._stack.team.messages)
-        kinds = Counter(entry.kind for entry in entries)
-        advances = [entry.data["phase"] for entry in entries if entry.kind is Kind.ADVANCED]
+        advances = [entry.phase for entry in entries if isinstance(entry, Advanced)]
         expected = list(range(1, len(rollout.traffic)))
-        promotions = [entry for entry in entries if entry.kind is Kind.PROMOTED]
+        promotions = [entry for entry in entries if isinstance(entry, Promoted)]
         problems = [
             *self._ended(rollout, State.PROMOTED),
             *([f"expected the phases {expected}, found {advances}"] if advances != expected else []),
-            *(["a healthy canary was rolled back"] if kinds[Kind.ROLLBACK] else []),
+            *(["a healthy canary was rolled back"] if _rollbacks(entries) else []),
             *await self._weight_problems(1.0),
             *self._late_requests(rollout, STABLE),
             *self._team_problems(promotions),
@@ -244,6 +243,10 @@ class Story:
         if decisions and any(message.at >= decisions[0].at for message in messages):
             return []
         return ["the team was not told how it ended"]
+
+
+def _rollbacks(entries: Sequence[Entry]) -> list[RollbackDecided]:
+    return [entry for entry in entries if isinstance(entry, RollbackDecided)]
 
 
 async def tell(stack: Stack, clock: Clock, screen: Screen, scenario: str) -> Outcome:

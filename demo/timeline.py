@@ -3,13 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary import names
-from canary.rollout import Entry, Kind, Step
+from canary.entries import (
+    Advanced,
+    Entry,
+    Held,
+    Promoted,
+    Resumed,
+    RollbackDecided,
+    RolledBack,
+    Started,
+    Step,
+    StepDone,
+)
 from canary.times import from_text
+from canary.units import format_ratio
 from demo.customers import Memory
 from demo.questions import Questions
 from demo.schema import payments
@@ -51,9 +64,9 @@ async def of_rollback(
     fault: str,
 ) -> list[Moment]:
     """The moments of a rollout whose canary went bad, in the order in which they should happen."""
-    started, rollback = _first(entries, Kind.STARTED), _first(entries, Kind.ROLLBACK)
-    canary = str(started.data["canary"]) if started else ""
-    cause = str(rollback.data["cause"]) if rollback else ""
+    started, rollback = _first(entries, Started), _first(entries, RollbackDecided)
+    canary = started.canary if started else ""
+    cause = rollback.cause if rollback else ""
     until = entries[-1].at
     alert = f'ALERTS{{alertname="{cause}",alertstate="firing"}}'
     evidence = []
@@ -79,16 +92,16 @@ async def of_rollback(
         Moment(_step(entries, Step.TRAFFIC), "router reads back 0 %", "journal"),
         Moment(_step(entries, Step.PROCESS), f"process of {canary} stopped", "journal"),
         Moment(told, "team told", "team's webhook"),
-        Moment(_at(_first(entries, Kind.ROLLED_BACK)), "rolled back", "journal"),
+        Moment(_at(_first(entries, RolledBack)), "rolled back", "journal"),
     ]
 
 
 def of_promotion(entries: Sequence[Entry], messages: Sequence[Message]) -> list[Moment]:
     """The moments of a rollout whose canary stayed healthy."""
-    started, promoted = _first(entries, Kind.STARTED), _first(entries, Kind.PROMOTED)
+    started, promoted = _first(entries, Started), _first(entries, Promoted)
     told = next((m.at for m in messages if promoted and m.at >= promoted.at), None)
     return [
-        Moment(_at(started), f"rollout of {started.data['canary'] if started else '?'} starts", "journal"),
+        Moment(_at(started), f"rollout of {started.canary if started else '?'} starts", "journal"),
         *_course(entries),
         Moment(_at(promoted), "promoted", "journal"),
         Moment(told, "team told", "team's webhook"),
@@ -97,23 +110,26 @@ def of_promotion(entries: Sequence[Entry], messages: Sequence[Message]) -> list[
 
 def _course(entries: Sequence[Entry]) -> list[Moment]:
     """How the rollout went between its start and its end."""
-    started = _first(entries, Kind.STARTED)
-    traffic = started.data["traffic"] if started else []
+    started = _first(entries, Started)
+    traffic = started.traffic if started else ()
     moments = []
     for entry in entries:
-        match entry.kind:
-            case Kind.ADVANCED:
-                phase = entry.data["phase"]
-                moments.append(Moment(entry.at, f"phase {phase + 1}: {traffic[phase]:.0%} of customers", "journal"))
-            case Kind.HELD:
-                moments.append(Moment(entry.at, f"held by {entry.data.get('cause', entry.actor)}", "journal"))
-            case Kind.RESUMED:
+        match entry:
+            case Advanced(phase=phase):
+                share = format_ratio(traffic[phase])
+                moments.append(Moment(entry.at, f"phase {phase + 1}: {share} of customers", "journal"))
+            case Held():
+                moments.append(Moment(entry.at, f"held by {entry.cause}", "journal"))
+            case Resumed():
                 moments.append(Moment(entry.at, "goes on", "journal"))
     return moments
 
 
-def _first(entries: Sequence[Entry], kind: Kind) -> Entry | None:
-    return next((entry for entry in entries if entry.kind is kind), None)
+E = TypeVar("E", bound=Entry)
+
+
+def _first(entries: Sequence[Entry], kind: type[E]) -> E | None:
+    return next((entry for entry in entries if isinstance(entry, kind)), None)
 
 
 def _at(entry: Entry | None) -> datetime | None:
@@ -121,5 +137,5 @@ def _at(entry: Entry | None) -> datetime | None:
 
 
 def _step(entries: Sequence[Entry], step: Step) -> datetime | None:
-    done = (e for e in entries if e.kind is Kind.STEP_DONE and e.data.get("step") == step.value)
+    done = (e for e in entries if isinstance(e, StepDone) and e.step is step)
     return _at(next(done, None))

@@ -10,14 +10,15 @@ from aiohttp import web
 
 from alertmanager.authority import Authority, Role, local_name
 from alertmanager.bell import Bell
-from alertmanager.orders import Order
+from alertmanager.commands import Request
 from alertmanager.page import forms
 from alertmanager.page.render import LABELS, fingerprint, home, sections, sentence
 from alertmanager.page.sessions import COOKIE, Session, Sessions, same_origin
 from alertmanager.page.view import Viewer
 from canary.clock import Clock
+from canary.commands import Seen
+from canary.entries import Entry
 from canary.errors import CanaryError
-from canary.rollout import Entry
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -36,7 +37,7 @@ _STREAMS = 100
 _LOOK_SECONDS = 1.0
 _FORM_BYTES = 16 * 1024
 
-Submit = Callable[[Order], Awaitable[Entry]]
+Submit = Callable[[Request], Awaitable[Entry]]
 
 
 class Told(Protocol):
@@ -186,9 +187,9 @@ class Page:
         reason = form.get("reason", "").strip()[:1000]
         if verb == "rollback" and not reason:
             return _page(forms.confirm(verb, rollout, session, "A reason is needed."), 400)
-        order = Order(
+        order = Request(
             verb, actor=f"{session.name} (page)", reason=reason, canary="", stable="",
-            force=form.get("force") == "yes", give_up=False,
+            force=form.get("force") == "yes", seen=Seen.read(rollout["seen"]),
         )  # fmt: skip
         try:
             await self._submit(order)

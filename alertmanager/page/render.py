@@ -7,8 +7,8 @@ from typing import Any
 from alertmanager.page.kpitable import kpi_table
 from alertmanager.page.sessions import Session
 from alertmanager.page.view import View
+from canary.entries import Entry
 from canary.markup import Markup, join, tag
-from canary.rollout import Entry
 from canary.times import to_text
 from canary.units import format_duration, format_ratio
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from canary import names
 from canary.clock import Clock
+from canary.entries import Entry
 from canary.errors import CanaryError, RemoteError
-from canary.rollout import Entry
 
 _EVENTS = 25
 _KPI_SECONDS = 2.0

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from canary.rollout import Entry, Rollout
+from canary.entries import Entry
+from canary.rollout import Rollout
 
 Points = Sequence[tuple[float, float]]
 """Unix time and value, oldest first."""

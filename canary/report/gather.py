@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 from canary import names
 from canary.clock import Clock
+from canary.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
 from canary.errors import RemoteError
 from canary.policy import Policy
 from canary.policy.kpis import Conversion
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
-from canary.rollout import Entry, Kind, Rollout, fold
+from canary.rollout import Rollout, fold, newest
 from canary.servers import Prometheus
 
 _POINTS = 400
-_BOOKKEEPING = frozenset({Kind.STEP_DONE, Kind.NOTIFIED})
+_BOOKKEEPING = (StepDone, Notified, Elapsed)
 _AFTER = timedelta(seconds=30)
 
 _SERIES = {
@@ -30,7 +31,7 @@ Found = list[tuple[dict[str, str], list[tuple[float, float]]]]
 
 async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheus, clock: Clock) -> Report | None:
     """The report of the rollout that the entries are about; None when they hold none."""
-    rollout = fold(entries)
+    rollout = newest(fold(entries))
     if rollout is None:
         return None
     now = clock.now()
@@ -56,7 +57,7 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         rollout=rollout,
         until=until,
         made_at=now,
-        entries=[entry for entry in entries if entry.kind not in _BOOKKEEPING],
+        entries=[entry for entry in entries if not isinstance(entry, _BOOKKEEPING)],
         phases=phases(entries, until),
         share=points,
         kpis=stories,
@@ -74,14 +75,13 @@ def phases(entries: Iterable[Entry], until: datetime) -> list[PhaseStory]:
     traffic: Sequence[float] = ()
     end = until
     for entry in entries:
-        if entry.kind is Kind.STARTED:
-            traffic = tuple(entry.data["traffic"])
+        if isinstance(entry, Started):
+            traffic = entry.traffic
             starts = [(0, traffic[0], entry.at)]
             end = until
-        elif entry.kind is Kind.ADVANCED:
-            phase = int(entry.data["phase"])
-            starts.append((phase, traffic[phase], entry.at))
-        elif entry.kind in (Kind.ROLLBACK, Kind.PROMOTED):
+        elif isinstance(entry, Advanced):
+            starts.append((entry.phase, traffic[entry.phase], entry.at))
+        elif isinstance(entry, RollbackDecided | Promoted):
             end = min(end, entry.at)
     ends = [*(at for _, _, at in starts[1:]), end]
     return [

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from canary.entries import Advanced, Entry
 from canary.report.facts import KpiStory, Report
-from canary.rollout import Entry
 from canary.units import format_duration, format_ratio
 
 VERDICTS = {"pass": "no harm", "fail": "harm proven", "hold": "not yet known", "blind": "blind", "": "not judged"}
@@ -54,8 +54,8 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
 
 def decision(entry: Entry) -> str:
     """What an entry decided: `advanced to phase 2`."""
-    what = entry.kind.value.replace("_", " ")
-    return f"{what} to phase {int(entry.data['phase']) + 1}" if "phase" in entry.data else what
+    what = entry.label.replace("_", " ")
+    return f"{what} to phase {entry.phase + 1}" if isinstance(entry, Advanced) else what
 
 
 def exposure(report: Report) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 import sqlalchemy as sa
-
 from alertmanager.guard import note
+
 from alertmanager.receiver import Receiver
 from canary import names
 from canary.errors import JournalError

@@ -10,22 +10,22 @@ from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from alertmanager.advancer import Advancer
+from alertmanager.guard import Guard
+from alertmanager.orders import Order, Orders
+from alertmanager.timers import Timers
+from alertmanager.worker import Worker
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alertmanager.advancer import Advancer
-from alertmanager.guard import Guard
 from alertmanager.keeper import wanted_split
 from alertmanager.leader import FileLeader
 from alertmanager.metrics import Metrics, Snapshot
-from alertmanager.orders import Order, Orders
-from alertmanager.timers import Timers
 from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import parse
-from alertmanager.worker import Worker
 from canary import journal as journals
 from canary import names
 from canary.errors import CanaryError

@@ -42,7 +42,7 @@ def outbox(deciding: Deciding, chats: Chats, **notify: Any) -> Outbox:
     leader = FileLeader(None, deciding.clock)
     facts = Facts("shop", "canary 0%, stable 100%", {"router haproxy": "cannot be reached"})
     notifier = cast("Notifier", chats)
-    return Outbox(policy, deciding.guard, notifier, metrics, leader, deciding.clock, lambda: facts)
+    return Outbox(policy, deciding.store, notifier, metrics, leader, deciding.clock, lambda: facts)
 
 
 async def test_only_who_has_not_taken_it_is_told_again() -> None:
@@ -93,7 +93,7 @@ async def test_what_is_too_old_is_dropped_and_said_so() -> None:
         await box.step()
 
         assert chats.taken == []
-        (told,) = (entry for entry in await deciding.guard.entries() if entry.kind is Kind.NOTIFIED)
+        (told,) = (entry for entry in await deciding.store.entries() if entry.kind is Kind.NOTIFIED)
         assert told.data["expired"] is True
 
 

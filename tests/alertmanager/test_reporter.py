@@ -5,8 +5,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-
 from alertmanager.guard import Guard
+
 from alertmanager.leader import FileLeader
 from alertmanager.reporter import Reporter
 from canary import commands

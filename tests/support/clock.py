@@ -10,6 +10,11 @@ class FakeClock:
         self._now = start
         self._monotonic = 1000.0
 
+    @property
+    def boot(self) -> str:
+        """Always the same boot."""
+        return "boot"
+
     def now(self) -> datetime:
         """The wall clock, in UTC."""
         return self._now

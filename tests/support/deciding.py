@@ -8,23 +8,26 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alertmanager.advancer import Advancer
-from alertmanager.fence import Outcome
-from alertmanager.guard import Guard
+from alertmanager.admission import Outcome
+from alertmanager.alerthandler import AlertHandler
+from alertmanager.commands import Commands, Request
+from alertmanager.deadlines import Deadlines
 from alertmanager.leader import FileLeader
 from alertmanager.metrics import Metrics, Snapshot
-from alertmanager.orders import Order, Orders
-from alertmanager.timers import Timers
+from alertmanager.phasetimer import PhaseTimer
+from alertmanager.promoter import Promoter
 from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import parse
-from alertmanager.worker import Worker
 from canary import journal as journals
 from canary import names
+from canary.commands import Seen
+from canary.entries import Entry, Kind
 from canary.journal import Journal
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
 from canary.process import NoProcess
-from canary.rollout import Entry, Kind, Rollout, State
+from canary.rollout import Rollout, State
+from canary.store import RolloutStore
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
 
@@ -42,16 +45,19 @@ class Deciding:
         self.clock = FakeClock()
         self.complaint = ""
         self.gate = ""
-        self.guard = Guard(journal, self.clock)
+        self.store = RolloutStore(journal, self.clock)
         leader = FileLeader(None, self.clock)
+        self.timer = PhaseTimer(self.store, leader, self.clock)
         self.watchdog = Watchdog(policy.receiver.watchdog, self.clock.now())
-        self.advancer = Advancer(policy, self.guard, leader, self.clock, objection=self._objects, gate=self._closed)
-        self.worker = Worker(policy, self.guard, on_key=self.advancer.turn, on_heartbeat=self.beat)
-        self.timers = Timers(policy, self.guard, self.watchdog, leader, self.clock)
+        self.promoter = Promoter(
+            policy, self.store, leader, self.timer, self.clock, objection=self._objects, gate=self._closed
+        )
+        self.handler = AlertHandler(policy, self.store, on_key=self.promoter.turn, on_heartbeat=self.beat)
+        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, self.clock)
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry, SERVICE, lambda: Snapshot(rollout=self.guard.rollout))
-        self.guard.listen(metrics.entry)
-        self.orders = Orders(policy, self.guard, (), NoProcess(), metrics, self._objects)
+        metrics = Metrics(self.registry, SERVICE, lambda: Snapshot(rollout=self.store.rollout))
+        self.store.listen(metrics.entry)
+        self.commands = Commands(policy, self.store, (), NoProcess(), metrics, self._objects)
 
     @classmethod
     @asynccontextmanager
@@ -70,22 +76,23 @@ class Deciding:
     @property
     def rollout(self) -> Rollout:
         """The rollout as it stands."""
-        assert self.guard.rollout is not None
-        return self.guard.rollout
+        assert self.store.rollout is not None
+        return self.store.rollout
 
     def state(self) -> State:
         """The rollout's state."""
         return self.rollout.state
 
     async def order(self, verb: str, canary: str = "", stable: str = "", *, force: bool = False) -> Entry:
-        """A person's order."""
-        return await self.orders.submit(Order(verb, "ann", "because", canary, stable, force))
+        """A command of a person who has just looked."""
+        seen = Seen.of(self.store.rollout)
+        return await self.commands.submit(Request(verb, "ann", "because", canary, stable, force, seen=seen))
 
     async def hear(self, name: str, action: str, truncated: int = 0, /, **labels: str) -> Outcome:
         """An alert about the running rollout by webhook; gives what became of it."""
         sent = alert(name, action, self.rollout, starts_at=self.clock.now(), **labels)
         notification = parse(json.dumps(payload(sent, truncatedAlerts=truncated)).encode())
-        ((_, outcome),) = await self.worker.take(
+        ((_, outcome),) = await self.handler.take(
             notification.alerts, actor="alertmanager", truncated=notification.truncated > 0
         )
         return outcome
@@ -95,10 +102,10 @@ class Deciding:
         return await self.hear(names.PHASE_COMPLETE, "advance", phase=str(self.rollout.phase))
 
     async def passes(self, seconds: float) -> None:
-        """Let time pass, then let the timers and the advancer look."""
+        """Let time pass, then let the deadlines and the promoter look."""
         self.clock.advance(seconds)
-        await self.timers.step()
-        await self.advancer.step()
+        await self.deadlines.step()
+        await self.promoter.step()
 
     def beat(self) -> None:
         """The heartbeat comes."""
@@ -106,7 +113,7 @@ class Deciding:
 
     async def kinds(self) -> list[Kind]:
         """The kinds of all journal entries."""
-        return [entry.kind for entry in await self.guard.entries()]
+        return [entry.kind for entry in await self.store.entries()]
 
     async def _objects(self, _rollout: Rollout) -> str:
         return self.complaint

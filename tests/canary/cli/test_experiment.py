@@ -60,7 +60,7 @@ def policy(tmp_path: Path) -> Path:
 
 async def begin(file: Path) -> None:
     """What a receiver writes when it meets the experiment."""
-    async with Journal.open(load_policy(file), experiments.CHAIN) as journal:
+    async with Journal.open(load_policy(file), experiments.CHAIN, experiments.KINDS) as journal:
         weights = {"control": 50.0, "treatment": 50.0}
         await journal.append(Entry("checkoutFlow", Kind.STARTED, STARTED, "receiver", "begun", {"weights": weights}))
 

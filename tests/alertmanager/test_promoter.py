@@ -2,12 +2,13 @@
 
 import pytest
 
-from alertmanager.fence import Outcome
+from alertmanager.admission import Outcome
 from canary import names
+from canary.entries import Kind
 from canary.errors import RefusedError
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, UrlGate, Watchdog
-from canary.rollout import Kind, State
+from canary.rollout import State
 from tests.support.deciding import Deciding
 
 PHASES = (Phase(traffic=0.05, duration=300), Phase(traffic=0.5, duration=300), Phase(traffic=1, duration=300))
@@ -21,7 +22,7 @@ async def test_all_keys_together_advance() -> None:
     async with Deciding.about(PLAIN) as deciding:
         deciding.clock.advance(300)
         assert await deciding.key() is Outcome.ACCEPTED
-        await deciding.advancer.step()
+        await deciding.promoter.step()
 
         assert (deciding.rollout.phase, deciding.rollout.weight) == (1, 0.5)
         assert deciding.rollout.actor == "alertmanager"
@@ -56,9 +57,9 @@ async def test_prometheus_is_a_key() -> None:
         deciding.clock.advance(300)
         deciding.complaint = "CanaryHighErrorRate fires for rollout r1"
         await deciding.key()
-        await deciding.advancer.step()
+        await deciding.promoter.step()
         assert deciding.rollout.phase == 0
-        assert deciding.advancer.waiting_for == deciding.complaint
+        assert deciding.promoter.waiting_for == deciding.complaint
 
         deciding.complaint = ""
         await deciding.passes(10)
@@ -72,10 +73,10 @@ async def test_alertmanagers_key_grows_old() -> None:
         await deciding.key()
         deciding.clock.advance(300)
         deciding.complaint = ""
-        await deciding.advancer.step()
+        await deciding.promoter.step()
 
         assert deciding.rollout.phase == 0
-        assert names.PHASE_COMPLETE in deciding.advancer.waiting_for
+        assert names.PHASE_COMPLETE in deciding.promoter.waiting_for
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ async def test_what_is_no_key(labels: dict[str, str], truncated: int, outcome: O
     async with Deciding.about(PLAIN) as deciding:
         deciding.clock.advance(300)
         found = await deciding.hear(names.PHASE_COMPLETE, "advance", truncated, **labels)
-        await deciding.advancer.step()
+        await deciding.promoter.step()
 
         assert (found, deciding.rollout.phase) == (outcome, 0)
 
@@ -101,7 +102,7 @@ async def test_a_key_opens_one_phase() -> None:
     async with Deciding.about(PLAIN) as deciding:
         deciding.clock.advance(300)
         await deciding.key()
-        await deciding.advancer.step()
+        await deciding.promoter.step()
         await deciding.passes(300)
 
         assert deciding.rollout.phase == 1
@@ -114,7 +115,7 @@ async def test_held_or_rolled_back_nothing_advances() -> None:
             deciding.clock.advance(300)
             await deciding.key()
             await deciding.hear("CanaryX", action)
-            await deciding.advancer.step()
+            await deciding.promoter.step()
 
             assert deciding.state() is state
             assert Kind.ADVANCED not in await deciding.kinds()
@@ -127,9 +128,9 @@ async def test_a_manual_gate_waits_for_a_person() -> None:
         deciding.clock.advance(300)
         for _ in range(3):
             await deciding.key()
-            await deciding.advancer.step()
+            await deciding.promoter.step()
         assert deciding.rollout.phase == 0
-        assert (await deciding.kinds()).count(Kind.NOTED) == 1
+        assert (await deciding.kinds()).count(Kind.RECORDED) == 1
 
         await deciding.order("advance")
         assert (deciding.rollout.phase, deciding.rollout.actor) == (1, "ann")
@@ -142,8 +143,8 @@ async def test_the_users_own_gate_is_asked_until_it_opens() -> None:
         deciding.clock.advance(300)
         deciding.gate = "the gate answered 503"
         await deciding.key()
-        assert await deciding.advancer.step() == 30
-        assert (deciding.rollout.phase, deciding.advancer.waiting_for) == (0, deciding.gate)
+        assert await deciding.promoter.step() == 30
+        assert (deciding.rollout.phase, deciding.promoter.waiting_for) == (0, deciding.gate)
 
         deciding.gate = ""
         await deciding.passes(30)

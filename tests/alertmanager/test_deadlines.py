@@ -2,9 +2,10 @@
 
 import pytest
 
+from canary.entries import Kind
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Rollback, Watchdog
-from canary.rollout import Kind, State
+from canary.rollout import State
 from tests.support.deciding import Deciding
 
 BLIND = Policy(service="shop", receiver=Receiver(watchdog=Watchdog(timeout=180, then=600)))
@@ -84,10 +85,10 @@ async def test_the_watch_after_a_promotion_is_closed() -> None:
         await deciding.order("promote")
         await deciding.hear("CanaryPaymentSuccessLow", "rollback")
         await deciding.passes(3599)
-        assert "watch_closed" not in deciding.rollout.noted
+        assert "watch_closed" not in deciding.rollout.recorded
 
         await deciding.passes(2)
         await deciding.passes(3600)
-        closing = [entry for entry in await deciding.guard.entries() if entry.data.get("key") == "watch_closed"]
+        closing = [entry for entry in await deciding.store.entries() if entry.data().get("key") == "watch_closed"]
         assert [entry.reason for entry in closing] == ["limits broken: CanaryPaymentSuccessLow"]
-        assert closing[0].kind is Kind.NOTED
+        assert closing[0].kind is Kind.RECORDED

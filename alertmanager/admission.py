@@ -1,14 +1,15 @@
-"""Which alerts count: only those of this service and of the rollout, and the phase, that runs now."""
+"""Which alerts count: only those of this service and of the rollout that runs now, and its phase where they name one.
 
-from datetime import timedelta
+What an alert is about stands in its labels. Moments are not compared: `startsAt` is of Prometheus' clock, the rollout's
+start of the receiver's, and a clock that was set back in between once kept every alert of a rollout from counting. An
+alert about an earlier rollout, or an earlier attempt with the same version, carries that rollout's id.
+"""
+
 from enum import StrEnum
 
 from alertmanager.webhook import Alert
 from canary import names
 from canary.rollout import RUNNING, Rollout, State
-
-# Prometheus stamps startsAt by its own clock; machines that keep time differ by less than this.
-_CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 class Outcome(StrEnum):
@@ -30,7 +31,7 @@ class Outcome(StrEnum):
     NO_EXPERIMENT = "no_experiment"
     """It is about an experiment that the policy does not have."""
     BEFORE_START = "before_start"
-    """It began to fire before the rollout did."""
+    """It began to fire before its experiment did."""
     ENDED = "ended"
     """Its rollout is over."""
     TRUNCATED = "truncated"
@@ -43,7 +44,7 @@ class Outcome(StrEnum):
     """The journal could not be written."""
 
 
-def judged(alert: Alert, rollout: Rollout | None, service: str) -> Outcome:
+def admit(alert: Alert, rollout: Rollout | None, service: str) -> Outcome:
     """ACCEPTED when the alert may act on the rollout, otherwise why not."""
     if alert.labels.get(names.SERVICE) != service:
         return Outcome.OTHER_SERVICE
@@ -57,8 +58,6 @@ def judged(alert: Alert, rollout: Rollout | None, service: str) -> Outcome:
         return Outcome.OTHER_ROLLOUT
     if alert.labels.get(names.PHASE, str(rollout.phase)) != str(rollout.phase):
         return Outcome.OTHER_PHASE
-    if alert.starts_at is not None and alert.starts_at < rollout.started_at - _CLOCKS_DIFFER:
-        return Outcome.BEFORE_START
     if rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK) and alert.action == "rollback":
         return Outcome.JOINED
     if rollout.state not in RUNNING | {State.PROMOTED}:

@@ -1,21 +1,31 @@
-"""Raising traffic: only with Alertmanager's key, Prometheus' key, and the phase's time over by the receiver's clock."""
+"""Raising traffic: only with Alertmanager's key, Prometheus' key, and the phase's time over by the receiver's clock.
+
+A webhook can be forged, replayed or late; an answer of Prometheus can be old; a clock can be set. Only all three
+together raise the weight: Alertmanager has delivered the alert of this rollout and phase lately; Prometheus, asked now,
+shows it firing and nothing that speaks against it; and this receiver itself has measured that the phase's time is over.
+The answer's age is measured from before the question, and held against the moment of writing, so that a process that
+was paused in between raises nothing on what was true an hour ago.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from alertmanager.bell import Bell
-from alertmanager.guard import Guard, note
 from alertmanager.leader import Leader
+from alertmanager.phasetimer import PhaseTimer
 from alertmanager.webhook import Alert
-from canary import commands, names
+from canary import names
 from canary.clock import Clock
+from canary.commands import Advance, Record, Seen
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
-from canary.rollout import Entry, Rollout, State
+from canary.rollout import Rollout, State
+from canary.store import RolloutStore
 
+# Decisions and keys wake it; this only bounds how long a wake-up that was missed could go unnoticed.
 _IDLE_SECONDS = 60.0
 
 # How old Prometheus' answer may be when the advance is written.
@@ -34,7 +44,7 @@ class _Moment:
     at: float
 
 
-class Advancer:
+class Promoter:
     """Waits for Alertmanager's key, then tries the rest until it fits or the key is too old.
 
     Args:
@@ -45,8 +55,9 @@ class Advancer:
     def __init__(
         self,
         policy: Policy,
-        guard: Guard,
+        store: RolloutStore,
         leader: Leader,
+        timer: PhaseTimer,
         clock: Clock,
         *,
         objection: Callable[[Rollout], Awaitable[str]],
@@ -54,16 +65,16 @@ class Advancer:
     ) -> None:
         self.waiting_for = ""
         self._policy = policy
-        self._guard = guard
+        self._store = store
         self._leader = leader
+        self._timer = timer
         self._clock = clock
         self._objection = objection
         self._gate = gate
         self._key: _Moment | None = None
-        self._seen = _Moment("", 0, 0.0)
         self._bell = Bell(clock)
         self._log = Log("advance")
-        guard.listen(lambda _: self._bell.ring())
+        store.listen(lambda _: self._bell.ring())
 
     def turn(self, alert: Alert) -> None:
         """Alertmanager's key, for the phase that the alert names."""
@@ -86,11 +97,11 @@ class Advancer:
         return self._policy.receiver.poll
 
     async def _try(self) -> float:
-        rollout = self._guard.rollout
+        rollout = self._store.rollout
         if rollout is None or rollout.state not in (State.PHASE, State.BAKING):
             self.waiting_for = ""
             return _IDLE_SECONDS
-        remaining = rollout.durations_seconds[rollout.phase] - self._elapsed_seconds(rollout)
+        remaining = rollout.duration_seconds - self._timer.seconds(rollout)
         if remaining > 0:
             self.waiting_for = "the phase's time"
             return remaining if self._fits(rollout) else _IDLE_SECONDS
@@ -120,9 +131,16 @@ class Advancer:
             self.waiting_for = await self._objection(rollout)
             if self.waiting_for:
                 return self._policy.receiver.poll
-        await self._guard.submit(self._wish(rollout, asked_at))
+        await self._advance(rollout, asked_at)
         self._key = None
         return _IDLE_SECONDS
+
+    async def _advance(self, rollout: Rollout, asked_at: float) -> None:
+        await self._store.refresh()
+        if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
+            raise RefusedError("this receiver was paused; what Prometheus said is too old")
+        reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase + 1} is complete"
+        await self._store.propose(Seen.of(rollout), Advance(actor="alertmanager", reason=reason))
 
     async def complete(self, rollout: Rollout) -> None:
         """Prometheus shows the phase complete: where the gate is a person, tell them, once."""
@@ -130,28 +148,18 @@ class Advancer:
             return
         self.waiting_for = "a person: `canary advance`"
         key = f"gate:{rollout.phase}"
-        if key in rollout.noted or not await self._leader.may_act():
+        if key in rollout.recorded or not await self._leader.may_act():
             return
-        wish = note(
-            rollout.id,
-            self._clock.now(),
-            "receiver",
-            key,
-            f"phase {rollout.phase + 1} is complete; a person decides",
+        record = Record(
+            rollout=rollout.id,
+            key=key,
+            reason=f"phase {rollout.phase + 1} is complete; a person decides",
             occasion="gate",
         )
         try:
-            await self._guard.submit(wish)
+            await self._store.propose(None, record)
         except CanaryError as error:
             self._log.debug("not told", error=error)
-
-    def _elapsed_seconds(self, rollout: Rollout) -> float:
-        """How long the phase has lasted; setting the machine's clock meanwhile neither shortens nor lengthens it."""
-        seen = self._seen
-        if (seen.rollout, seen.phase) != (rollout.id, rollout.phase):
-            before = max(0.0, rollout.elapsed_seconds(self._clock.now()))
-            seen = self._seen = _Moment(rollout.id, rollout.phase, self._clock.monotonic() - before)
-        return self._clock.monotonic() - seen.at
 
     def _gate_of(self, rollout: Rollout) -> Literal["manual"] | UrlGate | None:
         phases = self._policy.phases
@@ -163,14 +171,3 @@ class Advancer:
             return False
         age = self._clock.monotonic() - key.at
         return age <= self._policy.receiver.repeat + _REPEAT_LATENESS_SECONDS
-
-    def _wish(self, rollout: Rollout, asked_at: float) -> Callable[[Rollout | None], Entry]:
-        def wish(current: Rollout | None) -> Entry:
-            if current is None or (current.id, current.phase) != (rollout.id, rollout.phase):
-                raise RefusedError("the rollout moved on meanwhile")
-            if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
-                raise RefusedError("this receiver was paused; what Prometheus said is too old")
-            reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase + 1} is complete"
-            return commands.advance(current, at=self._clock.now(), actor="alertmanager", reason=reason)
-
-        return wish

@@ -1,16 +1,16 @@
 """What alerts lead to: rollback, hold, dry run, countdown, or nothing but a count."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from alertmanager.fence import Outcome
+from alertmanager.admission import Outcome
 from alertmanager.webhook import Alert
-from canary import commands
-from canary.errors import RefusedError
+from canary.entries import Kind
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.rollout import Kind, State
+from canary.rollout import State
 from tests.support.deciding import Deciding
 
 PLAIN = Policy(service="shop")
@@ -49,7 +49,7 @@ async def test_a_dry_run_does_everything_but_act(by: str) -> None:
 
         assert outcomes == {Outcome.DRY_RUN}
         assert (deciding.state(), deciding.rollout.weight) == (State.PHASE, 0.05)
-        assert (await deciding.kinds()).count(Kind.NOTED) == 1
+        assert (await deciding.kinds()).count(Kind.RECORDED) == 1
         counted = {"service": "shop", "action": "rollback", "outcome": "dry_run"}
         assert deciding.registry.get_sample_value("canary_actions_total", counted) == 1
 
@@ -95,21 +95,33 @@ async def test_after_the_promotion_alerts_are_noted_only() -> None:
             assert await deciding.hear("CanaryPaymentSuccessLow", "rollback") is Outcome.INFORMED
 
         assert deciding.state() is State.PROMOTED
-        assert "watch:CanaryPaymentSuccessLow" in deciding.rollout.noted
+        assert "watch:CanaryPaymentSuccessLow" in deciding.rollout.recorded
         await deciding.order("rollback")
         assert deciding.state() is State.ROLLING_BACK
 
 
-async def test_an_alert_that_fits_no_more_when_it_is_written() -> None:
-    """Between judging and writing the rollout may change; then the alert changes nothing."""
+@pytest.mark.parametrize("action", ["hold", "rollback"])
+async def test_an_alert_never_loses_against_a_simultaneous_advance(action: str) -> None:
+    """Admitted while an advance is being written, a hold or a rollback is obeyed all the same."""
     async with Deciding.about(PLAIN) as deciding:
-        guard = deciding.guard
-        first = guard.rollout
-        await guard.submit(lambda now: commands.promote(now, at=deciding.clock.now(), actor="ann", reason=""))
+        advancing = asyncio.ensure_future(deciding.order("advance"))
+        await asyncio.sleep(0)
+        outcome = await deciding.hear("CanaryX", action)
 
-        with pytest.raises(RefusedError):
-            await guard.submit(lambda _: commands.hold(guard.rollout, at=deciding.clock.now(), actor="x", reason=""))
-        assert first is not guard.rollout
+        assert (await advancing).kind is Kind.ADVANCED
+        assert (outcome, deciding.rollout.phase) == (Outcome.ACCEPTED, 1)
+        assert deciding.state() is {"hold": State.HOLDING, "rollback": State.ROLLING_BACK}[action]
+
+
+async def test_an_alert_that_fits_no_more_when_it_is_written() -> None:
+    """Between admission and writing the rollout may be promoted by a person; then an alert moves nobody."""
+    async with Deciding.about(PLAIN) as deciding:
+        promoting = asyncio.ensure_future(deciding.order("promote"))
+        await asyncio.sleep(0)
+        outcome = await deciding.hear("CanaryX", "rollback")
+
+        assert (await promoting).kind is Kind.PROMOTED
+        assert (outcome, deciding.state()) == (Outcome.JOINED, State.PROMOTED)
 
 
 async def test_a_notification_full_of_foreign_alerts_is_quick() -> None:
@@ -119,7 +131,7 @@ async def test_a_notification_full_of_foreign_alerts_is_quick() -> None:
         foreign = [Alert({**labels, "rollout": f"r{number}"}, {}, firing=True) for number in range(999)]
         before = deciding.clock.monotonic()
 
-        outcomes = await deciding.worker.take(foreign, actor="alertmanager")
+        outcomes = await deciding.handler.take(foreign, actor="alertmanager")
 
         assert {outcome for _, outcome in outcomes} == {Outcome.OTHER_ROLLOUT}
         assert deciding.clock.monotonic() - before < 1
