@@ -67,11 +67,11 @@ async def _send(
 @pytest.mark.parametrize("token", [None, "wrong", f"{WEBHOOK_TOKEN}x", "", OPERATOR_TOKEN, "ä\u2028"])
 async def test_webhooks_need_their_token(alone: Setting, receiver: Receiver, token: str | None) -> None:
     """Without the webhook's token nothing is read, and nothing changes; the operator's token is not it."""
-    before = receiver.guard.rollout
+    before = receiver.store.rollout
     assert before is not None
 
     assert await post(alone, payload(alert("CanaryHighErrorRate", "rollback", before)), token=token) == 401
-    assert receiver.guard.rollout == before
+    assert receiver.store.rollout == before
 
 
 async def test_two_webhook_tokens_are_valid_at_once(alone: Setting, receiver: Receiver) -> None:
@@ -83,12 +83,12 @@ async def test_two_webhook_tokens_are_valid_at_once(alone: Setting, receiver: Re
 @pytest.mark.parametrize("verb", VERBS)
 async def test_orders_need_the_operators_token(alone: Setting, receiver: Receiver, verb: str) -> None:
     """Nobody gives orders without the operator's token, not even with the webhook's."""
-    before = receiver.guard.rollout
+    before = receiver.store.rollout
 
     for token in (None, "wrong", WEBHOOK_TOKEN):
         code, answer = await _send(alone, f"/api/v1/{verb}", b'{"reason": "x"}', token=token)
         assert (code, "operator" in answer["error"]) == (401, True)
-    assert receiver.guard.rollout == before
+    assert receiver.store.rollout == before
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ async def test_orders_are_admit(
     alone: Setting, receiver: Receiver, verb: str, body: bytes, kind: str, code: int, words: str
 ) -> None:
     """An order that is malformed, or does not fit, changes nothing and is answered with what to do."""
-    before = receiver.guard.rollout
+    before = receiver.store.rollout
 
     found, answer = await _send(alone, f"/api/v1/{verb}", body, kind=kind)
 
     assert (found, words in answer["error"]) == (code, True), answer
-    assert receiver.guard.rollout == before
+    assert receiver.store.rollout == before
 
 
 async def test_the_client_tells_errors_apart(alone: Setting, receiver: Receiver) -> None:
@@ -166,7 +166,7 @@ async def test_a_person_is_named_in_the_journal(alone: Setting, receiver: Receiv
     await order(alone, "rollback", reason="customers complain", actor="ann@office")
 
     async with Client.of(alone.policy) as client:
-        entries = await client.get("history", rollout=receiver.guard.rollout.id if receiver.guard.rollout else "")
+        entries = await client.get("history", rollout=receiver.store.rollout.id if receiver.store.rollout else "")
     orders = [(entry["kind"], entry["actor"], entry["reason"]) for entry in entries if entry["actor"] != "receiver"]
     assert orders[1:] == [
         ("held", "ann@office", "let me look"),
@@ -304,12 +304,12 @@ async def test_no_payload_breaks_the_receiver(
     alone: Setting, receiver: Receiver, body: bytes, token: str | None
 ) -> None:
     """Whatever arrives is answered with 202, 400 or 401, and what does not name the rollout changes nothing."""
-    before = receiver.guard.rollout
+    before = receiver.store.rollout
 
     code = await post(alone, body, token=token)
 
     assert code in ((202, 400) if token == WEBHOOK_TOKEN else (401,))
-    assert receiver.guard.rollout == before
+    assert receiver.store.rollout == before
 
 
 @settings(
@@ -320,17 +320,17 @@ async def test_no_order_breaks_the_receiver(
     alone: Setting, receiver: Receiver, body: bytes, verb: str, token: str | None
 ) -> None:
     """Random orders are answered without a server error; without the token they change nothing."""
-    before = receiver.guard.rollout
+    before = receiver.store.rollout
 
     code, _ = await _send(alone, f"/api/v1/{verb}", body, token=token)
 
     assert code in ((200, 400, 409) if token else (401,))
-    assert token or receiver.guard.rollout == before
+    assert token or receiver.store.rollout == before
 
 
 async def test_what_an_alert_says_stays_data(alone: Setting, receiver: Receiver) -> None:
     """Line breaks and control characters in an alert's texts forge no line in the rollback log."""
-    rollout = receiver.guard.rollout
+    rollout = receiver.store.rollout
     assert rollout is not None
     evil = alert("Evil\n$(touch /tmp/x)\x1b[2J", "rollback", rollout)
     evil["annotations"]["description"] = 'first\n{"time": "forged"}\r\nlevel=error msg=forged'

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from canary import names
-from canary.rollout import Kind
+from canary.entries import Kind
 from tests.support.chain import Chain, Places, chained
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually
@@ -84,7 +84,7 @@ async def test_an_alert_that_came_and_went_while_nobody_listened(
         await until(quick, "rolled back", in_state("rolled_back"))
 
     (rollback,) = (entry for entry in await quick.journal() if entry.kind is Kind.ROLLBACK)
-    assert rollback.data["cause"] == "CanaryHighErrorRate"
+    assert rollback.data()["cause"] == "CanaryHighErrorRate"
     assert (await haproxy.router.read()).weight_ratio == 0
 
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from canary.client import Client
+from canary.entries import Entry, Kind
 from canary.errors import CanaryError
-from canary.rollout import Entry, Kind
 from canary.routers.base import Router
 from tests.support.chain import Chain, Places, chained
 from tests.support.crashing import Mortal
@@ -77,7 +77,7 @@ async def live(
 
 def told_once(entries: list[Entry], team: Team, kinds: set[Kind]) -> None:
     """Every transition was confirmed exactly once, and its message arrived with its own key."""
-    confirmed = Counter(entry.data["entry"] for entry in entries if entry.kind is Kind.NOTIFIED)
+    confirmed = Counter(entry.data()["entry"] for entry in entries if entry.kind is Kind.NOTIFIED)
     for entry in entries:
         if entry.kind in kinds:
             assert confirmed[entry.seq] == 1, entry

@@ -14,14 +14,15 @@ import aiohttp
 
 from alertmanager.config import alertmanager_file
 from canary.client import Client
+from canary.entries import Kind
 from canary.experiments import CHAIN
 from canary.journal import Journal
-from canary.rollout import Entry, Kind
 from canary.weboptions import WebOptions
 from exporter.service import Exporter
 from rules.generate import prometheus_files
 from tests.support.alertmanager import Alertmanager
 from tests.support.chain import Places
+from tests.support.entries import entry as entry_of
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
@@ -74,7 +75,7 @@ class Shop:
         await data.insert_many(ORDERS, orders)
         await data.close()
         weights = {name: arm["weight"] for name, arm in _ARMS.items()}
-        begun = Entry(
+        begun = entry_of(
             "checkoutFlow", Kind.STARTED, now - timedelta(minutes=_MINUTES), "receiver", "", {"weights": weights}
         )
         async with Journal.open(self.setting.policy, CHAIN) as journal:

@@ -7,12 +7,12 @@ from typing import Any
 import aiohttp
 import pytest
 import sqlalchemy as sa
-from alertmanager.guard import note
 
 from alertmanager.receiver import Receiver
 from canary import names
+from canary.commands import Record
+from canary.entries import Kind
 from canary.errors import JournalError
-from canary.rollout import Kind
 from canary.routers.base import Split
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
@@ -49,8 +49,8 @@ class FullDisk:
     """Makes SQLite find no space for the journal, as on a full disk, and gives the space back."""
 
     def __init__(self, receiver: Receiver) -> None:
-        self._guard = receiver.guard
-        self._engine = receiver.guard._journal._engine
+        self._guard = receiver.store
+        self._engine = receiver.store._journal._engine
         self._pages = 0
 
     async def fill(self) -> None:
@@ -68,7 +68,7 @@ class FullDisk:
     async def _write(self, rollout: str, size: int) -> None:
         for number in range(200):
             key = f"{size}-{number}"
-            await self._guard.submit(note(rollout, self._guard.clock.now(), "test", key, "x" * size))
+            await self._guard.propose(None, Record(rollout=rollout, actor="test", key=key, reason="x" * size))
 
     async def free(self) -> None:
         """Let it grow again."""

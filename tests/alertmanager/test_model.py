@@ -1,6 +1,6 @@
 """No order of alerts, commands, restarts and time harms customers: the receiver's deciding parts, driven at random.
 
-Everything that decides is real (guard, worker, lookout's rules, advancer, timers, journal in SQLite); only the clock
+Everything that decides is real (store, alert handler, promoter, deadlines, journal in SQLite); only the clock
 and what Prometheus says are the test's.
 """
 
@@ -10,31 +10,33 @@ from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from alertmanager.advancer import Advancer
-from alertmanager.guard import Guard
-from alertmanager.orders import Order, Orders
-from alertmanager.timers import Timers
-from alertmanager.worker import Worker
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from alertmanager.alerthandler import AlertHandler
+from alertmanager.commands import Commands, Request
+from alertmanager.deadlines import Deadlines
 from alertmanager.keeper import wanted_split
 from alertmanager.leader import FileLeader
 from alertmanager.metrics import Metrics, Snapshot
+from alertmanager.phasetimer import PhaseTimer
+from alertmanager.promoter import Promoter
 from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import parse
 from canary import journal as journals
 from canary import names
+from canary.commands import Seen
 from canary.errors import CanaryError
 from canary.journal import Journal
 from canary.policy.model import Policy
 from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
 from canary.process import NoProcess
-from canary.rollout import Entry, Kind, Rollout, State
+from canary.rollout import Rollout, State
+from canary.store import RolloutStore
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
 
@@ -72,7 +74,6 @@ class Machine(RuleBasedStateMachine):
         self.weight = 0.0
         self.raise_allowed = False
         self.phase_since = self.clock.monotonic()
-        self.jumped = self.doubtful = False
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something asynchronous to its end."""
@@ -104,23 +105,33 @@ class Machine(RuleBasedStateMachine):
         """A rollout begins, unless one is being rolled back."""
         self.clock.advance(1)
         self.raise_allowed = True
-        self.attempt(self.orders.submit(Order("start", "ann", canary="v2.0", stable="v1.0")))
+        self.attempt(
+            self.commands.submit(
+                Request("start", "ann", canary="v2.0", stable="v1.0", seen=Seen.of(self.store.rollout))
+            )
+        )
 
     @rule()
     def restart(self) -> None:
-        """The receiver dies and comes back; only the journal is left, and the wall clock's word for how long ago."""
-        self.doubtful |= self.jumped
-        self.guard = Guard(Journal(self.engine, SERVICE), self.clock)
+        """The receiver dies and comes back; only the journal is left."""
+        self.store = RolloutStore(Journal(self.engine, SERVICE), self.clock)
         leader = FileLeader(None, self.clock)
         self.watchdog = Watchdog(self.policy.receiver.watchdog, self.clock.now())
-        self.advancer = Advancer(
-            self.policy, self.guard, leader, self.clock, objection=self.objection_with_key, gate=self.open_gate
+        timer = PhaseTimer(self.store, leader, self.clock)
+        self.promoter = Promoter(
+            self.policy,
+            self.store,
+            leader,
+            timer,
+            self.clock,
+            objection=self.objection_with_key,
+            gate=self.open_gate,
         )
-        self.worker = Worker(self.policy, self.guard, on_key=self.advancer.turn, on_heartbeat=self.heard)
-        self.timers = Timers(self.policy, self.guard, self.watchdog, leader, self.clock)
+        self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.turn, on_heartbeat=self.heard)
+        self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock)
         metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
-        self.orders = Orders(self.policy, self.guard, (), NoProcess(), metrics, self.objection)
-        self.run(self.guard.refresh())
+        self.commands = Commands(self.policy, self.store, (), NoProcess(), metrics, self.objection)
+        self.run(self.store.refresh())
 
     def heard(self) -> None:
         """The heartbeat has come."""
@@ -141,7 +152,7 @@ class Machine(RuleBasedStateMachine):
     @property
     def rollout(self) -> Rollout | None:
         """The rollout as the receiver has it."""
-        return self.guard.rollout
+        return self.store.rollout
 
     # What Prometheus sees.
 
@@ -176,7 +187,7 @@ class Machine(RuleBasedStateMachine):
         sent = alert(names_of.get(action, "CanarySlow"), action, of, status=status, starts_at=starts_at, **labels)
         notification = parse(json.dumps(payload(sent, truncatedAlerts=truncated)).encode())
         self.raise_allowed = False
-        self.run(self.worker.take(notification.alerts, actor="alertmanager", truncated=truncated > 0))
+        self.run(self.handler.take(notification.alerts, actor="alertmanager", truncated=truncated > 0))
         foreign = rollout is None or of != rollout.id or status == "resolved" or phase == "other"
         assert not foreign or self.rollout == rollout, "an alert that does not count has changed something"
 
@@ -192,7 +203,7 @@ class Machine(RuleBasedStateMachine):
         self.watchdog.heard_at = self.clock.now()
         sent = alert(names.PHASE_COMPLETE, "advance", rollout, starts_at=self.clock.now(), phase=str(rollout.phase))
         notification = parse(json.dumps(payload(sent)).encode())
-        self.run(self.worker.take(notification.alerts, actor="alertmanager"))
+        self.run(self.handler.take(notification.alerts, actor="alertmanager"))
 
     @rule()
     def heartbeat(self) -> None:
@@ -203,39 +214,42 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 10, 61, 301, 901, 1900]))
     def time_passes(self, seconds: float) -> None:
-        """Time passes, and the timers look."""
+        """Time passes, and the deadlines look."""
         self.clock.advance(seconds)
         self.raise_allowed = False
-        self.run(self.timers.step())
+        self.run(self.deadlines.step())
 
     @rule(seconds=st.sampled_from([-3600.0, -30.0, 30.0]))
     def clock_jumps(self, seconds: float) -> None:
-        """Somebody sets the machine's clock."""
-        self.jumped = True
+        """Somebody sets the machine's clock; no phase becomes shorter or longer by that."""
         self.clock.set_wall(seconds)
 
     @rule()
     def try_to_advance(self) -> None:
-        """The advancer looks; only Prometheus' key, with nothing wrong, may let it raise the share."""
+        """The promoter looks; only Prometheus' key, with nothing wrong, may let it raise the share."""
         rollout = self.rollout
         lasted = self.clock.monotonic() - self.phase_since
         over = rollout is not None and lasted >= rollout.durations_seconds[rollout.phase] - 0.001
-        self.raise_allowed = self.complete and not self.complaint and (over or self.doubtful)
-        self.run(self.advancer.step())
+        self.raise_allowed = self.complete and not self.complaint and over
+        self.run(self.promoter.step())
 
     # What people do.
 
     @rule(
         verb=st.sampled_from(["start", "hold", "resume", "resume", "resume", "advance", "promote", "rollback"]),
         force=st.booleans(),
+        stale=st.booleans(),
     )
-    def person(self, verb: str, force: bool) -> None:
-        """Any order, fitting or not."""
-        order = Order(verb, "ann", "because", canary="v2.0", stable="v1.0", force=force)
+    def person(self, verb: str, force: bool, stale: bool) -> None:
+        """Any command, fitting or not, from the present picture or an older one."""
+        seen = Seen.of(self.rollout)
+        if stale and seen.decision:
+            seen = Seen(seen.rollout, seen.decision - 1)
+        request = Request(verb, "ann", "because", canary="v2.0", stable="v1.0", force=force, seen=seen)
         raising = verb == "start" or (verb in ("advance", "promote") and (force or not self.complaint))
-        self.raise_allowed = raising
+        self.raise_allowed = raising and not stale
         self.clock.advance(1)
-        self.attempt(self.orders.submit(order))
+        self.attempt(self.commands.submit(request))
 
     @precondition(lambda self: self.rollout is not None and self.rollout.state is State.ROLLING_BACK)
     @rule(give_up=st.booleans())
@@ -245,13 +259,12 @@ class Machine(RuleBasedStateMachine):
         rollout = self.rollout
         assert rollout is not None
         if give_up:
-            self.attempt(self.orders.submit(Order("rollback", "ann", "by hand", give_up=True)))
+            self.attempt(
+                self.commands.submit(Request("rollback", "ann", "by hand", give_up=True, seen=Seen.of(rollout)))
+            )
             return
 
-        def done(current: Rollout | None) -> Entry:
-            return Entry(rollout.id, Kind.ROLLED_BACK, self.clock.now(), "receiver")
-
-        self.run(self.guard.submit(done))
+        self.run(self.store.propose(None, CompleteRollback(rollout=rollout.id, decision=rollout.decision)))
 
     def attempt(self, work: Awaitable[object]) -> None:
         """Do it, or be refused."""
@@ -269,7 +282,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def nobody_on_a_rolled_back_canary(self) -> None:
         """A rollout that was rolled back never gets customers again."""
-        rollout = getattr(self, "guard", None) and self.rollout
+        rollout = getattr(self, "store", None) and self.rollout
         if not rollout:
             return
         if rollout.id not in self.rollouts:
@@ -283,18 +296,17 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def shares_only_grow_with_all_keys(self) -> None:
         """The share grew only when Prometheus agreed and the time was over, or a person had the right to."""
-        weight = wanted_split(self.rollout).weight_ratio if hasattr(self, "guard") else 0.0
+        weight = wanted_split(self.rollout).weight_ratio if hasattr(self, "store") else 0.0
         if weight > self.weight:
             lasted = self.clock.monotonic() - self.phase_since
             assert self.raise_allowed, f"{self.weight} -> {weight} after {lasted!r} s"
             self.phase_since = self.clock.monotonic()
-            self.jumped = self.doubtful = False
         self.weight = weight
 
     @invariant()
     def the_journal_says_the_same(self) -> None:
         """What is acted upon is what is written."""
-        if hasattr(self, "guard"):
+        if hasattr(self, "store"):
             written = self.run(Journal(self.engine, SERVICE).current())
             assert written == self.rollout
 

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from alertmanager.guard import Guard
 
 from alertmanager.leader import FileLeader
 from alertmanager.reporter import Reporter
-from canary import commands
+from canary.commands import CompleteRollback, RollBack, Start
 from canary.journal import Journal
 from canary.policy import Policy, load_policy
-from canary.rollout import Entry, Kind, Rollout
+from canary.store import RolloutStore
 from tests.support.clock import FakeClock
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
@@ -27,26 +26,24 @@ def policy(tmp_path: Path) -> Policy:
 
 
 @pytest.fixture
-async def guard(policy: Policy) -> AsyncIterator[Guard]:
-    """A guard with an empty journal and a clock that stands still."""
+async def store(policy: Policy) -> AsyncIterator[RolloutStore]:
+    """A store with an empty journal and a clock that stands still."""
     async with Journal.open(policy) as journal:
-        yield Guard(journal, FakeClock())
+        yield RolloutStore(journal, FakeClock())
 
 
-async def roll_back(guard: Guard, policy: Policy) -> None:
+async def roll_back(store: RolloutStore, policy: Policy) -> None:
     """A rollout that has begun and was rolled back."""
 
-    def start(current: Rollout | None) -> Entry:
-        now = guard.clock.now()
-        return commands.start(current, policy, rollout="r1", stable="v1", canary="v2", at=now, actor="ada")
-
-    def back(current: Rollout | None) -> Entry:
-        return commands.roll_back(current, at=guard.clock.now(), actor="ada", reason="bad", cause="manual")
-
-    await guard.submit(start)
-    await guard.clock.sleep(60)
-    await guard.submit(back)
-    await guard.submit(lambda current: Entry("r1", Kind.ROLLED_BACK, guard.clock.now(), "receiver"))
+    phases = policy.phases
+    start = Start(
+        rollout="r1", stable="v1", canary="v2", actor="ada",
+        traffic=tuple(phase.traffic for phase in phases), durations_seconds=tuple(phase.duration for phase in phases),
+    )  # fmt: skip
+    await store.propose(None, start)
+    await store.clock.sleep(60)
+    rollback = await store.propose(None, RollBack(actor="ada", reason="bad"))
+    await store.propose(None, CompleteRollback(rollout="r1", decision=rollback.seq))
 
 
 def made(policy: Policy) -> list[str]:
@@ -54,15 +51,15 @@ def made(policy: Policy) -> list[str]:
     return sorted(path.name for path in (Path(policy.base) / "reports").glob("*"))
 
 
-async def test_a_rollout_that_ended_gets_its_report_once(policy: Policy, guard: Guard) -> None:
+async def test_a_rollout_that_ended_gets_its_report_once(policy: Policy, store: RolloutStore) -> None:
     """After the last samples have settled all three files are there; what is there is never written again."""
     async with aiohttp.ClientSession() as http:
-        reporter = Reporter(policy, guard, FileLeader(None, guard.clock), http, guard.clock)
+        reporter = Reporter(policy, store, FileLeader(None, store.clock), http, store.clock)
         before = await reporter.step()
-        await roll_back(guard, policy)
+        await roll_back(store, policy)
         wait = await reporter.step()
         none_yet = made(policy)
-        await guard.clock.sleep(20 * 60)
+        await store.clock.sleep(20 * 60)
         await reporter.step()
         files = made(policy)
         page = Path(policy.base) / "reports" / "r1.html"
@@ -76,13 +73,13 @@ async def test_a_rollout_that_ended_gets_its_report_once(policy: Policy, guard: 
     assert page.read_text(encoding="utf-8") == "mine\n"
 
 
-async def test_a_prometheus_that_is_down_is_waited_for(policy: Policy, guard: Guard) -> None:
+async def test_a_prometheus_that_is_down_is_waited_for(policy: Policy, store: RolloutStore) -> None:
     """For a while nothing is written, and when Prometheus is back the report is complete."""
     port = int(policy.receiver.prometheus.rsplit(":", 1)[1])
     async with aiohttp.ClientSession() as http:
-        reporter = Reporter(policy, guard, FileLeader(None, guard.clock), http, guard.clock)
-        await roll_back(guard, policy)
-        await guard.clock.sleep(60)
+        reporter = Reporter(policy, store, FileLeader(None, store.clock), http, store.clock)
+        await roll_back(store, policy)
+        await store.clock.sleep(60)
         wait = await reporter.step()
         none_yet = made(policy)
         with Prometheus(port=port):
@@ -94,12 +91,12 @@ async def test_a_prometheus_that_is_down_is_waited_for(policy: Policy, guard: Gu
     assert "could not be asked" not in text
 
 
-async def test_a_folder_that_cannot_be_written_is_tried_again(policy: Policy, guard: Guard) -> None:
+async def test_a_folder_that_cannot_be_written_is_tried_again(policy: Policy, store: RolloutStore) -> None:
     """A file in the folder's place is no end of the receiver."""
     (Path(policy.base) / "reports").write_text("in the way", encoding="utf-8")
     async with aiohttp.ClientSession() as http:
-        reporter = Reporter(policy, guard, FileLeader(None, guard.clock), http, guard.clock)
-        await roll_back(guard, policy)
-        await guard.clock.sleep(20 * 60)
+        reporter = Reporter(policy, store, FileLeader(None, store.clock), http, store.clock)
+        await roll_back(store, policy)
+        await store.clock.sleep(20 * 60)
 
         assert await reporter.step() == 30

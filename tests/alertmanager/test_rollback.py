@@ -22,7 +22,7 @@ async def test_webhook_takes_everybody_off_the_canary(setting: Setting, haproxy:
     assert (await haproxy.router.read()).weight_ratio == 0
     assert setting.stopped() == 1
     assert "was rolled back (CanaryHighErrorRate)" in team.messages[-1]["title"]
-    decided = [(entry.kind.value, entry.data.get("step")) for entry in await setting.journal()]
+    decided = [(entry.kind.value, entry.data().get("step")) for entry in await setting.journal()]
     order_of = [decided.index(one) for one in (("rollback", None), ("step_done", "traffic"), ("step_done", "process"))]
     assert order_of == sorted(order_of)
     assert decided.index(("rolled_back", None)) < decided.index(("step_done", "notify"))

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from canary import experiments
+from canary.entries import Entry
 from canary.errors import RefusedError
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy
-from canary.rollout import Entry
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

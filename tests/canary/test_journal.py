@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from canary.entries import Entry, Kind, Unknown
 from canary.errors import JournalConflictError, JournalError
 from canary.journal import Journal, journal_url
 from canary.policy.model import Policy, State
-from canary.rollout import Entry, Kind, Rollout
+from canary.rollout import Rollout
+from tests.support.entries import entry as entry_of
+from tests.support.entries import started
 from tests.support.postgres import Postgres
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
-STARTED = Entry(
-    "r1", Kind.STARTED, NOON, "ann", "v2 against v1",
-    {"stable": "v1", "canary": "v2", "traffic": [0.05, 1.0], "durations_seconds": [60.0, 60.0]},
-)  # fmt: skip
+STARTED = started("r1", NOON)
 
 
 def note(text: str, rollout: str = "r1") -> Entry:
     """A note."""
-    return Entry(rollout, Kind.NOTED, NOON, "ann", text, {"key": text})
+    return entry_of(rollout, Kind.RECORDED, NOON, "ann", text, {"key": text})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ async def test_the_newest_rollout_is_the_current_one(journal: Journal) -> None:
     """Before the first there is none; then the newest counts, and entries can be had by rollout and position."""
     assert await journal.current() is None
     first = await journal.append(STARTED)
-    await journal.append(Entry("r2", Kind.STARTED, NOON, "ann", "", STARTED.data))
+    await journal.append(entry_of("r2", Kind.STARTED, NOON, "ann", "", STARTED.data()))
 
     current = await journal.current()
 
@@ -92,7 +92,7 @@ async def test_nobody_decides_from_an_old_past(journal: Journal) -> None:
     with pytest.raises(JournalConflictError, match="somebody else wrote meanwhile"):
         await journal.append(note("too late"), after=first.seq)
 
-    assert [entry.reason for entry in await journal.entries()] == ["v2 against v1", "meanwhile"]
+    assert [entry.reason for entry in await journal.entries()] == ["v2.0 against v1.0", "meanwhile"]
 
 
 async def test_of_many_writers_at_once_one_wins(policy: Policy) -> None:
@@ -148,6 +148,26 @@ async def test_faults_are_ours_and_keep_the_password(url: str, message: str) -> 
             raise AssertionError("opened")
 
     assert "secret" not in str(caught.value)
+
+
+async def test_what_is_not_understood_is_kept_and_passed_over(journal: Journal) -> None:
+    """A kind of a newer version and damaged rows are shown with their number, and everything else is read."""
+    first = await journal.append(STARTED)
+    strange = Unknown(rollout="r1", at=NOON, actor="ann", reason="", written_kind="teleported")
+    newer = await journal.append(strange)
+    damaged = [await journal.append(note("x")) for _ in range(4)]
+    for entry, damage in zip(damaged, ("data='{'", "data='[1]'", "kind='advanced'", "at='not a time'"), strict=True):
+        async with journal._engine.begin() as connection:
+            await connection.exec_driver_sql(f"UPDATE canary_journal SET {damage} WHERE seq = {entry.seq}")
+
+    entries = await journal.entries()
+    current = await journal.current()
+
+    assert [entry.seq for entry in entries] == [first.seq, newer.seq, *(entry.seq for entry in damaged)]
+    assert all(isinstance(entry, Unknown) and entry.fault for entry in entries[1:])
+    assert entries[1].label == "teleported"
+    assert current is not None
+    assert current.id == "r1"
 
 
 def test_the_address_may_be_a_secret(tmp_path: Path) -> None:

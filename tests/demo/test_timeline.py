@@ -6,16 +6,17 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.clock import SystemClock
-from canary.rollout import Entry, Kind
+from canary.entries import Entry, Kind
 from demo import timeline
 from demo.store import Store
 from demo.team import Message
+from tests.support.entries import entry as entry_of
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def _entry(kind: Kind, seconds: float, **data: Any) -> Entry:
-    return Entry("r-1", kind, START + timedelta(seconds=seconds), "receiver", data=data)
+    return entry_of("r-1", kind, START + timedelta(seconds=seconds), "receiver", "", data)
 
 
 async def test_the_first_bad_payment_is_the_canarys_after_the_fault(engine: AsyncEngine) -> None:

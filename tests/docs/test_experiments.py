@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from canary.entries import Kind
 from canary.experiments import CHAIN
 from canary.journal import Journal
 from canary.policy import load_policy
-from canary.rollout import Entry, Kind
+from tests.support.entries import entry as entry_of
 from tests.support.pages import DOCS, Page, blocks_of
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
@@ -58,7 +59,7 @@ async def _history(folder: Path) -> None:
     for name in ("visits", "orders", "payments"):
         await data.run(sa.text(f"UPDATE {name} SET version = 'v1.0'"))
     await data.close()
-    begun = Entry(
+    begun = entry_of(
         "checkoutFlow", Kind.STARTED, now - timedelta(minutes=_MINUTES), "receiver", "", {"weights": _WEIGHTS}
     )
     async with Journal.open(load_policy(folder / "canary.yaml"), CHAIN) as journal:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from canary.entries import Kind
 from canary.errors import PolicyError
 from canary.policy.kpis import Kpi, Mean
 from canary.policy.load import load_policy
-from canary.rollout import Entry, Kind, fold
 from exporter.evidence.judge import Verdict
 from tests.support.clock import FakeClock
+from tests.support.entries import entry as entry_of
+from tests.support.entries import rollout_of
 from tests.support.exporting import kpis, policy_for, refresher_on, settle
 from tests.support.shopdata import CARTS, ORDERS, VISITS, ShopData
 
@@ -56,7 +58,7 @@ async def test_a_canary_that_takes_longer_is_caught(lite: ShopData, clock: FakeC
         await buy(lite, clock, version, 1750 - 7 * number, seconds + number % 7, "EUR")
     async with refresher_on(replace(policy_for(lite.url), kpis=CHECKOUT_TIME), clock) as refresher:
         data = {"stable": "v1.0", "canary": "v2.0", "traffic": [0.5, 1.0], "durations_seconds": [3600.0, 60.0]}
-        refresher.rollout = fold([Entry("r-1", Kind.STARTED, started, "ann", "", data)])
+        refresher.rollout = rollout_of([entry_of("r-1", Kind.STARTED, started, "ann", "", data)])
         await settle(refresher, clock)
 
         evidence = refresher.snapshot.evidence

@@ -9,15 +9,17 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from canary.entries import Kind
 from canary.experiments import Trial, Weights
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
-from canary.rollout import Entry, Kind, fold
 from exporter.collector import ExporterCollector
 from exporter.evidence.judge import Verdict
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
+from tests.support.entries import entry as entry_of
+from tests.support.entries import rollout_of
 from tests.support.exporting import policy_for, refresher_on, settle
 from tests.support.shopdata import ORDERS, VISITS, ShopData
 
@@ -168,7 +170,7 @@ async def test_a_rollout_of_the_same_versions_sets_the_share(lite: ShopData, clo
     async with refresher_on(with_experiment(policy_for(lite.url), **arms), clock) as refresher:
         trial = begun(refresher, clock, control=90, treatment=10)
         started = {"stable": "v1.0", "canary": "v2.0", "traffic": [0.5, 1.0], "durations_seconds": [3600.0, 60.0]}
-        refresher.rollout = fold([Entry("r-1", Kind.STARTED, trial.started_at, "ann", "", started)])
+        refresher.rollout = rollout_of([entry_of("r-1", Kind.STARTED, trial.started_at, "ann", "", started)])
         await settle(refresher, clock)
 
         (arm,) = refresher.snapshot.experiments

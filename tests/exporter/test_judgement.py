@@ -7,21 +7,25 @@ from typing import Any
 
 import pytest
 
-from canary import commands
+from canary.entries import Entry, Kind
 from canary.errors import DatabaseUnavailableError
 from canary.policy.model import Policy
-from canary.rollout import Entry, Kind, Rollout, fold
+from canary.rollout import Rollout, fold
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
+from tests.support.entries import entry as entry_of
+from tests.support.entries import started
 from tests.support.exporting import policy_for, refresher_on, settle
 from tests.support.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData
 
 
 def _rollout(policy: Policy, at: datetime, *more: Entry) -> Rollout:
-    entry = commands.start(None, policy, rollout="r1", stable="v1.0", canary="v2.0", at=at, actor="test")
-    rollout = fold([entry, *more])
-    assert rollout is not None
-    return rollout
+    phases = policy.phases
+    first = started(
+        "r1", at,
+        traffic=tuple(phase.traffic for phase in phases), durations_seconds=tuple(phase.duration for phase in phases),
+    )  # fmt: skip
+    return fold([first, *more])["r1"]
 
 
 async def _shop(data: ShopData, at: datetime, seconds: int, *, canary_pays: float, seed: int = 1) -> None:
@@ -217,7 +221,7 @@ async def test_the_floor_stays_watched_after_promotion(lite: ShopData, clock: Fa
     start = clock.now()
     await _shop(lite, start, 60, canary_pays=0.5)
     async with refresher_on(policy, clock) as refresher:
-        promoted = Entry("r1", Kind.PROMOTED, start + timedelta(seconds=1), "test")
+        promoted = entry_of("r1", Kind.PROMOTED, start + timedelta(seconds=1), "test")
         refresher.rollout = _rollout(policy, start, promoted)
         clock.advance(61)
         await settle(refresher, clock)

@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from canary import commands
 from canary.clock import SystemClock
 from canary.errors import DatabaseError
 from canary.policy.orders import Replica, RequiredColumns
-from canary.rollout import fold
 from exporter.refresher import Refresher
 from exporter.replica import replica_lag_seconds
 from tests.support.clock import FakeClock
+from tests.support.entries import rollout_of, started
 from tests.support.exporting import policy_for, published, refresher_on
 from tests.support.mariadb import MariaDb
 from tests.support.postgres import Postgres
@@ -58,10 +57,7 @@ async def test_a_lagging_replica_makes_the_judge_blind_and_loses_nothing(
     url = replica.url(primary.url)
     policy = policy_for(url, replica=Replica(max_lag=1.0), refresh=0.1)
     async with refresher_on(policy, SystemClock()) as refresher:
-        entry = commands.start(
-            None, policy, rollout="r1", stable="v1.0", canary="v2.0", at=datetime.now(UTC), actor="test"
-        )
-        refresher.rollout = fold([entry])
+        refresher.rollout = rollout_of([started("r1", datetime.now(UTC))])
         await _until(refresher, lambda: refresher.complete and refresher.snapshot.evidence is not None, "judged")
         quick = refresher.snapshot
         replica.sql("SELECT pg_wal_replay_pause()").check_returncode()

@@ -15,12 +15,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from canary import commands
 from canary.journal import Journal
 from canary.logs import configure
 from canary.policy.load import load_policy
 from canary.weboptions import WebOptions
 from exporter.service import Exporter
+from tests.support.entries import started
 from tests.support.postgres import Postgres
 from tests.support.processes import SEARCH_PATH, eventually
 from tests.support.shopdata import ORDERS, VISITS, ShopData, fill
@@ -93,10 +93,7 @@ async def test_a_rollout_is_judged_and_its_series_start_at_zero(policy: Path, li
         before = await scraped.eventually('shop_visits_total{version="v1.0"}', 40)
         settings = load_policy(policy)
         async with Journal.open(settings) as journal:
-            entry = commands.start(
-                None, settings, rollout="r1", stable="v1.0", canary="v2.0", at=datetime.now(UTC), actor="test"
-            )
-            await journal.append(entry)
+            await journal.append(started("r1", datetime.now(UTC)))
         during = await scraped.eventually('shop_visits_total{version="v2.0"}', 0)
         during = await scraped.eventually('canary_kpi_verdict{kpi="payment_success_rate",verdict="hold"}', 1)
 

@@ -20,10 +20,11 @@ from alertmanager.service import web_service
 from canary import names
 from canary.client import Client
 from canary.clock import Clock
+from canary.entries import Entry
 from canary.journal import Journal
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.rollout import Entry, Rollout
+from canary.rollout import Rollout
 from canary.times import to_text
 from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions

@@ -13,10 +13,11 @@ from click.testing import CliRunner
 
 from canary import experiments
 from canary.cli.experiment import command
+from canary.entries import Kind
 from canary.errors import RefusedError
 from canary.journal import Journal
 from canary.policy import load_policy
-from canary.rollout import Entry, Kind
+from tests.support.entries import entry as entry_of
 from tests.support.receiver import Setting, receiving
 from tests.support.shopdata import ORDERS, VISITS, ShopData
 
@@ -62,7 +63,7 @@ async def begin(file: Path) -> None:
     """What a receiver writes when it meets the experiment."""
     async with Journal.open(load_policy(file), experiments.CHAIN, experiments.KINDS) as journal:
         weights = {"control": 50.0, "treatment": 50.0}
-        await journal.append(Entry("checkoutFlow", Kind.STARTED, STARTED, "receiver", "begun", {"weights": weights}))
+        await journal.append(entry_of("checkoutFlow", Kind.STARTED, STARTED, "receiver", "begun", {"weights": weights}))
 
 
 def run(*arguments: str) -> str:

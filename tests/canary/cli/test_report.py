@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from canary.cli.report import command
+from canary.entries import Kind
 from canary.errors import RefusedError
 from canary.journal import Journal
 from canary.policy import load_policy
-from canary.rollout import Entry, Kind
+from tests.support.entries import entry as entry_of
 
 START = datetime(2026, 3, 3, 12, tzinfo=UTC)
 
@@ -29,8 +30,8 @@ def policy_file(tmp_path: Path) -> Path:
             for number, rollout in enumerate(("first", "second")):
                 at = START + timedelta(hours=number)
                 newest = await journal.position()
-                written = await journal.append(Entry(rollout, Kind.STARTED, at, "ada", "", data), after=newest)
-                ended = Entry(rollout, Kind.PROMOTED, at + timedelta(minutes=2), "ada")
+                written = await journal.append(entry_of(rollout, Kind.STARTED, at, "ada", "", data), after=newest)
+                ended = entry_of(rollout, Kind.PROMOTED, at + timedelta(minutes=2), "ada")
                 await journal.append(ended, after=written.seq)
 
     asyncio.run(fill())

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from canary.entries import Entry, Kind
 from canary.policy import Policy, load_policy
-from canary.rollout import Entry, Kind
+from tests.support.entries import entry as entry_of
 from tests.support.prometheus import Prometheus
 from tests.support.story import CANARY, SECOND, STABLE, START, THIRD, Story
 
@@ -34,7 +35,7 @@ def entries(story: Story) -> list[Entry]:
 
     def entry(minute: float, kind: Kind, actor: str, reason: str = "", **data: object) -> Entry:
         at = datetime.fromtimestamp(story.at(minute), UTC)
-        return Entry(story.rollout, kind, at, actor, reason, data, seq=round(minute * 10))
+        return entry_of(story.rollout, kind, at, actor, reason, data, seq=round(minute * 10))
 
     return [
         entry(

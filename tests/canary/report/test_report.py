@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.entries import Entry, Kind
 from canary.policy import Policy
 from canary.report.data import json_report
 from canary.report.facts import KpiStory, Report
 from canary.report.gather import gather, phases
 from canary.report.html import html_report
 from canary.report.markdown import markdown_report
-from canary.rollout import Entry, Kind
 from canary.servers import Prometheus as Questions
 from tests.support.clock import FakeClock
+from tests.support.entries import entry as entry_of
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
 from tests.support.story import Story
@@ -167,8 +168,8 @@ def test_phases_follow_one_another_without_gaps(hours: list[float], end: float) 
     start = datetime(2026, 1, 1, tzinfo=UTC)
     started = {"stable": "a", "canary": "b", "traffic": [0.1, 0.2, 0.3, 0.4], "durations_seconds": [1] * 4}
     moments = [start + timedelta(hours=hour) for hour in hours]
-    entries = [Entry("r", Kind.STARTED, moments[0], "x", "", started)]
-    entries += [Entry("r", Kind.ADVANCED, at, "x", "", {"phase": index}) for index, at in enumerate(moments[1:], 1)]
+    entries = [entry_of("r", Kind.STARTED, moments[0], "x", "", started)]
+    entries += [entry_of("r", Kind.ADVANCED, at, "x", "", {"phase": index}) for index, at in enumerate(moments[1:], 1)]
 
     lived = phases(entries, start + timedelta(hours=end))
 
