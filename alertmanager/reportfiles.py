@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Self
 
-from canary.errors import JournalError
+from canary.errors import CanaryError, JournalError
 from canary.policy.model import Policy
 from canary.report.facts import Report
 from canary.report.files import folder_of, paths, write
@@ -56,12 +56,17 @@ async def write_apart(report: Report, folder: Path) -> None:
     Threads would not help: they compute under the same lock as the event loop.
 
     Raises:
-        JournalError: the folder cannot be written to, or the process was killed.
+        JournalError: the folder cannot be written to, the report cannot be made, or the process was killed.
     """
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     try:
         await asyncio.get_running_loop().run_in_executor(pool, write, report, folder)
+    except CanaryError:
+        raise
     except BrokenProcessPool as error:
         raise JournalError("the process that writes it was killed", place=f"report of {report.rollout.id}") from error
+    except Exception as error:  # whatever is wrong with one report, the others are written
+        what = f"it cannot be made ({type(error).__name__}: {error})"
+        raise JournalError(what, place=f"report of {report.rollout.id}") from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -231,7 +231,7 @@ async def test_what_expires_of_an_older_rollout_is_counted_and_shown(leader: Act
     world.clock.advance(8 * 24 * 3600)
     await restarted.roll_back()
     await restarted.outbox.step()
-    assert restarted.outbox.expired == ()
+    assert not restarted.outbox.expired
 
 
 async def test_one_target_that_never_took_it_makes_it_expire(leader: Acting, world: World) -> None:
