@@ -95,8 +95,6 @@ class Keeper:
         # leader sets that too.
         self._set: Split | None = None
         self._carried_out: tuple[str, datetime] | None = None
-        # A set that failed may have reached some instances: the last look is no longer what is in force.
-        self._in_doubt = False
         self._log = Log("router")
 
     def follows(self, split: Split) -> bool:
@@ -152,8 +150,6 @@ class Keeper:
         looked_ago = self._clock.monotonic() - self._observed_at
         if not self._effects.leading or looked_ago > _RECENT_LOOKS * self._interval_seconds:
             await self._observe()
-        elif self._in_doubt:
-            return True
         observed = self.observation
         return observed is None or any(_is_above(reading, wanted) for reading in observed.readings)
 
@@ -188,7 +184,6 @@ class Keeper:
     async def _observe(self) -> None:
         self.observation = await self._effects.read_router(self.name)
         self._observed_at = self._clock.monotonic()
-        self._in_doubt = False
 
     def _require(self, wanted: Split) -> None:
         if self.observation is None or not self.observation.agrees(wanted):
@@ -201,7 +196,6 @@ class Keeper:
         if self.error != str(error):
             self._log.error("router does not follow", exception=error, wanted=wanted.weight_ratio)
         self._confirmed, self._failed, self.error = None, wanted, str(error)
-        self._in_doubt = True
         self._on_change()
 
     def _succeed(self, wanted: Split, decision: tuple[str, datetime] | None) -> None:

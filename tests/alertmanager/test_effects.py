@@ -198,7 +198,8 @@ async def test_a_start_waits_for_the_end_of_a_stop(leader: Acting, world: World)
     stop = asyncio.create_task(leader.effects.stop_process(leader.rollout.id))
     await begun.wait()
     start = asyncio.create_task(leader.effects.start_process(lambda: None))
-    await asyncio.sleep(0)
+    # Time enough to do it wrong; how much is really needed does not matter when it is done right.
+    await asyncio.wait({start}, timeout=0.3)
     may_end.set()
     await asyncio.gather(stop, start)
 
@@ -227,6 +228,17 @@ async def test_a_rollback_given_up_during_the_look_does_not_stop(leader: Acting,
     world.process.before_state = next_rollout
     with pytest.raises(RefusedError, match="has moved on"):
         await leader.effects.stop_process(old)
+    assert world.process.done == []
+
+
+async def test_a_rollback_that_was_given_up_stops_nothing(leader: Acting, world: World) -> None:
+    """A person has taken over, whether or not the next rollout has begun."""
+    world.process.now = ProcessState.RUNNING
+    await leader.roll_back()
+    await leader.give_up()
+
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.effects.stop_process(leader.rollout.id)
     assert world.process.done == []
 
 

@@ -322,6 +322,17 @@ async def test_people_hear_of_a_rollback_that_the_journal_cannot_take(leader: Ac
     assert Step.NOTIFY in leader.rollout.steps
 
 
+async def test_a_journal_that_was_away_is_read_again(leader: Acting, world: World) -> None:
+    """What could not be looked at is not taken for told."""
+    leader.journal.broken = True
+    await leader.outbox.step()
+    assert world.chats.taken == []
+
+    leader.journal.broken = False
+    await leader.outbox.step()
+    assert len(titles(world, "slack#1")) == 1
+
+
 async def test_a_standby_tells_nobody(leader: Acting, world: World) -> None:
     """Messages are the leader's."""
     standby = world.receiver(leading=False)
