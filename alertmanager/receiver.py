@@ -260,7 +260,7 @@ class Receiver:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             leader = leader_of(policy, clock)
             stack.push_async_callback(leader.close)
-            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN, experiments.KINDS))
+            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
             trials = Experiments(policy, chain, clock)
             await trials.begin()
             store = RolloutStore(journal, clock)

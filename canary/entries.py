@@ -288,6 +288,22 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
 """Every kind of the rollouts' chain, as rows name it."""
 
 
+@dataclass(frozen=True)
+class Chain:
+    """A sequence of entries in the journal in which each follows one other.
+
+    Attributes:
+        name: empty for the rollouts' own; the others stand under `SERVICE/NAME`.
+        kinds: the classes of its entries, as rows name them.
+    """
+
+    name: str
+    kinds: Mapping[str, type[Entry]]
+
+
+ROLLOUTS: Final = Chain("", KINDS)
+"""The chain of everything that is decided and done about rollouts."""
+
 # One reader and writer per kind, made when first needed: it never changes, and is costly to make.
 _ADAPTERS: Final[dict[Kind, TypeAdapter[Any]]] = {}
 
@@ -298,7 +314,7 @@ def _adapter(kind: type[Entry]) -> TypeAdapter[Any]:
     return _ADAPTERS[kind.kind]
 
 
-def read(row: Mapping[str, Any], data: object, kinds: Mapping[str, type[Entry]] = KINDS) -> Entry:
+def read(row: Mapping[str, Any], data: object, kinds: Mapping[str, type[Entry]]) -> Entry:
     """The entry that a row holds; `Unknown` when it is none.
 
     Args:

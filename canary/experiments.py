@@ -8,12 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from canary.entries import Entry, Kind
+from canary.entries import Chain, Entry, Kind
 from canary.errors import RefusedError
 from canary.policy.model import Policy
-
-CHAIN = "experiments"
-"""The journal's chain that experiments are kept in; its entries' `rollout` is the experiment's name."""
 
 # Why an experiment that the policy has again begins by itself, while one that a person or an alert stopped does not.
 _DISABLED = "disabled in the policy"
@@ -45,7 +42,7 @@ class ExperimentStopped(Entry):
     decides = True
 
 
-KINDS: Final[Mapping[str, type[Entry]]] = {
+_KINDS: Final[Mapping[str, type[Entry]]] = {
     Kind.EXPERIMENT_STARTED: ExperimentStarted,
     Kind.EXPERIMENT_WEIGHTED: ExperimentWeighted,
     Kind.EXPERIMENT_STOPPED: ExperimentStopped,
@@ -54,7 +51,9 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     Kind.ADVANCED: ExperimentWeighted,
     Kind.HELD: ExperimentStopped,
 }
-"""Every kind of the experiments' chain, as rows name it."""
+
+CHAIN: Final = Chain("experiments", _KINDS)
+"""The journal's chain that experiments are kept in; its entries' `rollout` is the experiment's name."""
 
 
 @dataclass(frozen=True)

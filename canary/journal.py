@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from canary.entries import KINDS, Entry, Kind, read
+from canary.entries import ROLLOUTS, Chain, Entry, Kind, read
 from canary.errors import JournalConflictError, JournalError
 from canary.policy.model import Policy
 from canary.rollout import Rollout, fold, newest
@@ -69,27 +69,20 @@ def journal_url(policy: Policy) -> URL:
 
 
 class Journal:
-    """Appends and reads entries of one service.
+    """Appends and reads entries of one chain of a service."""
 
-    Args:
-        kinds: the classes of the chain's entries.
-    """
-
-    def __init__(self, engine: AsyncEngine, service: str, kinds: Mapping[str, type[Entry]] = KINDS) -> None:
+    def __init__(self, engine: AsyncEngine, service: str, chain: Chain = ROLLOUTS) -> None:
         self._engine = engine
-        self._service = service
-        self._kinds = kinds
+        self._service = f"{service}/{chain.name}" if chain.name else service
+        self._kinds = chain.kinds
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, policy: Policy, chain: str = "", kinds: Mapping[str, type[Entry]] = KINDS
-    ) -> AsyncIterator["Journal"]:
+    async def open(cls, policy: Policy, chain: Chain = ROLLOUTS) -> AsyncIterator["Journal"]:
         """The policy's journal, its table created when missing, closed at the end.
 
         Args:
-            chain: entries of other things than the rollout are chained apart.
-            kinds: the classes of that chain's entries.
+            chain: entries of other things than rollouts are chained apart.
 
         Raises:
             JournalError: the database cannot be reached or written.
@@ -101,7 +94,7 @@ class Journal:
         else:
             limits = {"timeout": _TIMEOUT_SECONDS, "command_timeout": _TIMEOUT_SECONDS}
             engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
-        journal = cls(engine, f"{policy.service}/{chain}" if chain else policy.service, kinds)
+        journal = cls(engine, policy.service, chain)
         try:
             try:
                 await journal._create()

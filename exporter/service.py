@@ -217,7 +217,7 @@ class _Journals:
             refresher.rollout = await self._journal.current()
             if self._policy.experiments:
                 if self._experiments is None:
-                    opening = Journal.open(self._policy, experiments.CHAIN, experiments.KINDS)
+                    opening = Journal.open(self._policy, experiments.CHAIN)
                     self._experiments = await self._stack.enter_async_context(opening)
                 refresher.experiments.trials = experiments.fold(await self._experiments.entries())
         except CanaryError as error:

@@ -123,7 +123,7 @@ async def _reports(policy: Policy) -> "list[ExperimentReport]":
     url = order_url(policy, any_dialect=True)
     if url is None:
         raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
-    async with Journal.open(policy, experiments.CHAIN, experiments.KINDS) as journal:
+    async with Journal.open(policy, experiments.CHAIN) as journal:
         trials = experiments.fold(await journal.entries())
     known = {name: trial for name, trial in trials.items() if name in policy.experiments}
     if not known:

@@ -51,7 +51,7 @@ def heard(*, firing: bool = True, starts_at: datetime | None = NOON, **labels: s
     ],
 )
 def test_only_the_running_rollouts_alerts_count(alert: Alert, outcome: Outcome) -> None:
-    """Another service, rollout, phase, a resolved alert, one that asks for nothing: not counted; clocks are not asked."""
+    """Another service, rollout, phase, a resolved alert, one that asks for nothing: not counted, at whatever time."""
     assert admit(alert, rollout(), "shop") is outcome
 
 

@@ -109,7 +109,7 @@ async def test_orders_need_the_operators_token(alone: Setting, receiver: Receive
         (b'{"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "\\ud800\\u0000"}}]}', 202),
     ],
 )
-async def test_bodies_are_admit(alone: Setting, receiver: Receiver, body: bytes, code: int) -> None:
+async def test_bodies_are_checked(alone: Setting, receiver: Receiver, body: bytes, code: int) -> None:
     """What is no payload is refused, what is new in it is ignored, and the receiver keeps serving."""
     assert await post(alone, body) == code
     assert await post(alone, payload()) == 202
@@ -131,7 +131,7 @@ async def test_bodies_are_admit(alone: Setting, receiver: Receiver, body: bytes,
         ("advance", b"{}", "application/json", 409, "add --force"),
     ],
 )
-async def test_orders_are_admit(
+async def test_commands_are_checked(
     alone: Setting, receiver: Receiver, verb: str, body: bytes, kind: str, code: int, words: str
 ) -> None:
     """An order that is malformed, or does not fit, changes nothing and is answered with what to do."""

@@ -14,15 +14,13 @@ import aiohttp
 
 from alertmanager.config import alertmanager_file
 from canary.client import Client
-from canary.entries import Kind
-from canary.experiments import CHAIN
+from canary.experiments import CHAIN, ExperimentStarted
 from canary.journal import Journal
 from canary.weboptions import WebOptions
 from exporter.service import Exporter
 from rules.generate import prometheus_files
 from tests.support.alertmanager import Alertmanager
 from tests.support.chain import Places
-from tests.support.entries import entry as entry_of
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
@@ -74,9 +72,9 @@ class Shop:
         await data.insert_many(VISITS, visits)
         await data.insert_many(ORDERS, orders)
         await data.close()
-        weights = {name: arm["weight"] for name, arm in _ARMS.items()}
-        begun = entry_of(
-            "checkoutFlow", Kind.STARTED, now - timedelta(minutes=_MINUTES), "receiver", "", {"weights": weights}
+        weights = {name: float(str(arm["weight"])) for name, arm in _ARMS.items()}
+        begun = ExperimentStarted(
+            rollout="checkoutFlow", at=now - timedelta(minutes=_MINUTES), actor="receiver", weights=weights
         )
         async with Journal.open(self.setting.policy, CHAIN) as journal:
             await journal.append(begun)

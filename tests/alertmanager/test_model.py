@@ -28,7 +28,7 @@ from alertmanager.watchdog import Watchdog
 from alertmanager.webhook import parse
 from canary import journal as journals
 from canary import names
-from canary.commands import Seen
+from canary.commands import CompleteRollback, Seen
 from canary.errors import CanaryError
 from canary.journal import Journal
 from canary.policy.model import Policy

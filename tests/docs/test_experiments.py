@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from canary.entries import Kind
-from canary.experiments import CHAIN
+from canary.experiments import CHAIN, ExperimentStarted
 from canary.journal import Journal
 from canary.policy import load_policy
-from tests.support.entries import entry as entry_of
 from tests.support.pages import DOCS, Page, blocks_of
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
@@ -59,8 +57,8 @@ async def _history(folder: Path) -> None:
     for name in ("visits", "orders", "payments"):
         await data.run(sa.text(f"UPDATE {name} SET version = 'v1.0'"))
     await data.close()
-    begun = entry_of(
-        "checkoutFlow", Kind.STARTED, now - timedelta(minutes=_MINUTES), "receiver", "", {"weights": _WEIGHTS}
+    begun = ExperimentStarted(
+        rollout="checkoutFlow", at=now - timedelta(minutes=_MINUTES), actor="receiver", weights=_WEIGHTS
     )
     async with Journal.open(load_policy(folder / "canary.yaml"), CHAIN) as journal:
         await journal.append(begun)

@@ -3,12 +3,9 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from canary import experiments
 from canary.entries import KINDS, Entry, Kind, Started, read
 from canary.rollout import Rollout, fold, newest
 from canary.times import to_text
-
-_KINDS = {**experiments.KINDS, **KINDS}
 
 
 def entry(
@@ -22,7 +19,7 @@ def entry(
 ) -> Entry:
     """The entry that the journal gives for a row with these columns."""
     row = {"rollout": rollout, "kind": kind, "at": to_text(at), "actor": actor, "reason": reason, "seq": seq}
-    return read({**row, "data": ""}, data or {}, _KINDS)
+    return read({**row, "data": ""}, data or {}, KINDS)
 
 
 def started(

@@ -13,11 +13,9 @@ from click.testing import CliRunner
 
 from canary import experiments
 from canary.cli.experiment import command
-from canary.entries import Kind
 from canary.errors import RefusedError
 from canary.journal import Journal
 from canary.policy import load_policy
-from tests.support.entries import entry as entry_of
 from tests.support.receiver import Setting, receiving
 from tests.support.shopdata import ORDERS, VISITS, ShopData
 
@@ -61,9 +59,13 @@ def policy(tmp_path: Path) -> Path:
 
 async def begin(file: Path) -> None:
     """What a receiver writes when it meets the experiment."""
-    async with Journal.open(load_policy(file), experiments.CHAIN, experiments.KINDS) as journal:
+    async with Journal.open(load_policy(file), experiments.CHAIN) as journal:
         weights = {"control": 50.0, "treatment": 50.0}
-        await journal.append(entry_of("checkoutFlow", Kind.STARTED, STARTED, "receiver", "begun", {"weights": weights}))
+        await journal.append(
+            experiments.ExperimentStarted(
+                rollout="checkoutFlow", at=STARTED, actor="receiver", reason="begun", weights=weights
+            )
+        )
 
 
 def run(*arguments: str) -> str:
