@@ -240,7 +240,7 @@ async def test_a_leader_keeps_a_rolled_back_router_down_without_the_journal(lead
 async def test_a_leader_lowers_whatever_a_router_comes_back_with_without_the_journal(
     leader: Acting, world: World
 ) -> None:
-    """Also an older rollout's share, which the router had kept: the lead is enough where nobody gets onto the canary."""
+    """Also an older rollout's share, which the router had kept: the lead is enough where nobody gets on."""
     await leader.keeper.step()
     await leader.roll_back()
     await leader.keeper.step()

@@ -97,7 +97,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def test_systemd_is_asked_with_fixed_arguments(systemctl: Path) -> None:
-    """The unit stands behind `--`, and nothing comes before the stop: who asked for it has just made sure that it may."""
+    """The unit stands behind `--`, and nothing comes before the stop, which was permitted for this very moment."""
     process = process_of(Process(kind="systemd", name="shop@v2.service"))
     assert await process.stop() is ProcessState.STOPPED
     assert await process.stop() is ProcessState.STOPPED
