@@ -6,22 +6,28 @@ BIN := $(VENV)/bin
 SCENARIO ?= bad
 WORKERS ?= 3
 
-.PHONY: help setup demo test lint format golden bench preview clean
+.PHONY: help setup demo test lint format golden requirements bench preview clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/.installed: pyproject.toml
-	@PYTHON=$(PYTHON) scripts/venv $(VENV)
+$(VENV)/.installed: pyproject.toml requirements/dev.txt
+	@PYTHON=$(PYTHON) scripts/debian setup
+	@PYTHON=$(PYTHON) scripts/venv $(VENV) dev
+
+$(VENV)/.installed-demo: pyproject.toml requirements/demo.txt
+	@PYTHON=$(PYTHON) scripts/venv $(VENV) demo
 
 setup: $(VENV)/.installed ## create .venv with everything this project needs
 
-demo: $(VENV)/.installed ## watch a bad canary being rolled back (SCENARIO=healthy: promoted)
-	@scripts/debian demo
+demo: ## watch a bad canary being rolled back (SCENARIO=healthy: promoted)
+	@PYTHON=$(PYTHON) scripts/debian demo
+	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
 	@$(BIN)/canary demo --scenario $(SCENARIO) $(ARGS)
 
-test: $(VENV)/.installed ## lint, then every test, on the real parts
-	@scripts/debian test
+test: ## lint, then every test, on the real parts
+	@PYTHON=$(PYTHON) scripts/debian test
+	@$(MAKE) --no-print-directory setup
 	@scripts/npm
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
@@ -35,6 +41,9 @@ format: $(VENV)/.installed ## bring Python and jsonnet into the house's form
 
 golden: $(VENV)/.installed ## renew the committed output of the generators
 	@$(BIN)/python -m tests.support.golden
+
+requirements: ## renew the exact versions that are installed (ARGS=--upgrade: the newest)
+	@PYTHON=$(PYTHON) scripts/requirements
 
 preview: $(VENV)/.installed ## draw the Grafana dashboards with a demo's live data, as pages and pictures
 	@scripts/debian test

@@ -156,7 +156,7 @@ class Commands:
             return
         names = self._effects.router_names
         findings = [finding for name in names for finding in await self._effects.check_router(name)]
-        errors = [str(finding) for finding in findings if finding.severity == "error"]
+        errors = [str(finding) for finding in findings if finding.failed]
         if errors:
             raise RefusedError("a rollback would not work:\n" + "\n".join(errors), place="cannot start")
 

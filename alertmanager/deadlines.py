@@ -66,11 +66,10 @@ class Deadlines:
         rollout = self._store.rollout
         if rollout is None:
             return
-        now = self._clock.now()
-        silence = self._watchdog.silence_seconds(rollout, now)
+        silence = self._watchdog.silence_seconds()
         away = f"no heartbeat from Prometheus through Alertmanager for {format_duration(round(silence))}"
         seen = Seen.of(rollout)
-        match self._watchdog.verdict(rollout, now):
+        match self._watchdog.verdict(rollout):
             case "rollback":
                 command = RollBack(actor="receiver", reason=away, cause=Cause.WATCHDOG, automatic=True)
                 await self._store.propose(seen, command)

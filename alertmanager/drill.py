@@ -23,9 +23,10 @@ from alertmanager.webhook import Alert
 from canary import names
 from canary.commands import EndDrill
 from canary.entries import Drilled, Entry
-from canary.errors import CanaryError, JournalError, ProcessError
+from canary.errors import CanaryError, JournalError, ProcessError, RemoteError
 from canary.logs import Log
 from canary.process import ProcessState
+from canary.prometheus import ServiceAlerts
 from canary.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio
@@ -77,6 +78,7 @@ class Drills:
         store: RolloutStore,
         effects: Effects,
         registry: CollectorRegistry,
+        alerts: ServiceAlerts,
     ) -> None:
         self.last_success_at: datetime | None = None
         self._service = service
@@ -88,6 +90,7 @@ class Drills:
         )
         self._store = store
         self._effects = effects
+        self._alerts = alerts
         self._drills: dict[str, Drill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = Log("drill")
@@ -139,6 +142,7 @@ class Drills:
         drill.links = [
             *(link for links in await asyncio.gather(*map(self._router, names)) for link in links),
             await self._process(),
+            await _prometheus(self._alerts),
         ]
         if not names:
             drill.links.append(_link("router", "the policy names none: there is nothing to roll back", ok=False))
@@ -157,7 +161,7 @@ class Drills:
             return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
         now = format_ratio(observation.weight_ratio)
         first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
-        wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.severity == "error"]
+        wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.failed]
         return wrong or [first]
 
     async def _process(self) -> dict[str, Any]:
@@ -194,6 +198,15 @@ class Drills:
 
 def _link(place: str, what: str, *, ok: bool) -> dict[str, Any]:
     return {"place": place, "ok": ok, "what": what}
+
+
+async def _prometheus(alerts: ServiceAlerts) -> dict[str, Any]:
+    """A real rollback would begin at a rule, which must be evaluated somewhere."""
+    try:
+        await alerts.firing()
+    except RemoteError as error:
+        return _link("prometheus", str(error), ok=False)
+    return _link("prometheus", f"evaluates this service's rules: {names.WATCHDOG} fires there", ok=True)
 
 
 def drill_routes(drills: Callable[[], Drills], authority: Callable[[], Authority]) -> list[web.RouteDef]:

@@ -30,14 +30,16 @@ from alertmanager.reportfiles import ReportFiles
 from alertmanager.rollbacklog import RollbackLog
 from canary.entries import Entry, RollbackDecided, Step
 from canary.errors import RefusedError
+from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
 from canary.process import ENDED, ProcessManager, ProcessState, process_of
 from canary.report.facts import Report
 from canary.rollout import Rollout, State
-from canary.routers import Finding, Observation, Router, Split, routers_of
+from canary.routers import Observation, Router, Split, routers_of
 from canary.store import RolloutStore
-from canary.threads import Threads
+from canary.threads import OwnThread, Threads
+from canary.units import format_ratio
 
 T = TypeVar("T")
 
@@ -80,8 +82,13 @@ class Effects:
         self._report_files = report_files
 
     @classmethod
-    def of(cls, policy: Policy, store: RolloutStore, leader: Leader, threads: Threads) -> Self:
+    def of(
+        cls, policy: Policy, store: RolloutStore, leader: Leader, thread: Callable[[str], Threads] = OwnThread
+    ) -> Self:
         """The effects that a policy describes.
+
+        Args:
+            thread: makes a thread for a disk that may hang by itself, given a name.
 
         Raises:
             CanaryError: a router's or the process's section, or the secret of `notify`, is faulty.
@@ -89,16 +96,18 @@ class Effects:
         return cls(
             store,
             leader,
-            routers=routers_of(policy),
+            routers=routers_of(policy, thread),
             process=process_of(policy.process),
             notifier=Notifier.of(policy),
-            rollback_log=RollbackLog.of(policy, threads),
-            report_files=ReportFiles.of(policy, threads),
+            rollback_log=RollbackLog.of(policy, thread("rollback log")),
+            report_files=ReportFiles.of(policy, thread("reports")),
         )
 
     def close(self) -> None:
         """Wait for nothing more."""
         self._notifier.close()
+        self._rollback_log.close()
+        self._report_files.close()
 
     # The two questions.
 
@@ -194,7 +203,7 @@ class Effects:
 
         def require() -> None:
             if not still():
-                raise RefusedError(f"{split.weight_ratio:.2%} is no longer wanted", place=place)
+                raise RefusedError(f"{format_ratio(split.weight_ratio)} is no longer wanted", place=place)
 
         if lowers:
             await self._require_lead(place)

@@ -4,7 +4,6 @@ import asyncio
 from datetime import timedelta
 
 from alertmanager.admission import Outcome
-from alertmanager.prometheus import Prometheus, Silences, unsuppressed
 from alertmanager.webhook import Alert
 from canary import experiments, names
 from canary.clock import Clock
@@ -13,6 +12,7 @@ from canary.experiments import Trial
 from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.prometheus import Alertmanager, ServiceAlerts, UnevaluatedError, unsuppressed
 
 # An experiment that begins anew keeps its name, and no label tells its runs apart. Prometheus stamps startsAt by its
 # own clock; machines that keep time differ by less than this.
@@ -35,6 +35,7 @@ class Experiments:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._trials: dict[str, Trial] = {}
+        self._unknown = ""
         self._log = Log("experiments")
 
     @property
@@ -64,7 +65,7 @@ class Experiments:
                     self._log.debug("another receiver was first", experiment=entry.rollout)
             await self._refresh()
 
-    async def run(self, prometheus: Prometheus, silences: Silences) -> None:
+    async def run(self, alerts: ServiceAlerts, alertmanager: Alertmanager) -> None:
         """Follow what other receivers write, and look for stops that no webhook brought, until cancelled."""
         while True:
             await self._clock.sleep(min(self._policy.receiver.poll, _FOLLOW_SECONDS))
@@ -72,16 +73,19 @@ class Experiments:
                 continue
             await self._refresh()
             if any(trial.running and self._policy.experiments[name].guardrails for name, trial in self.trials.items()):
-                await self._look(prometheus, silences)
+                await self._look(alerts, alertmanager)
 
-    async def _look(self, prometheus: Prometheus, silences: Silences) -> None:
+    async def _look(self, alerts: ServiceAlerts, alertmanager: Alertmanager) -> None:
         try:
-            firing = await prometheus.stopping()
+            firing, unknown = await alerts.stopping(), ""
         except RemoteError as error:
-            self._log.debug("cannot look for stops", error=error)
-            return
+            # What it shows is believed; that it shows nothing is not.
+            firing, unknown = list(error.alerts) if isinstance(error, UnevaluatedError) else [], str(error)
+        if unknown and not self._unknown:
+            self._log.warn("it is not known whether a guardrail asks for a stop", error=unknown)
+        self._unknown = unknown
         try:
-            suppressed = await silences.suppressed() if firing else []
+            suppressed = await alertmanager.suppressed(self._policy.service) if firing else []
         except RemoteError as error:
             # Without Alertmanager no silence is known, and every alert counts.
             self._log.debug("silences unknown", error=error)

@@ -1,4 +1,8 @@
-"""A phase's own condition before it may end: the user's check, asked by HTTP."""
+"""A phase's own condition before it may end: the user's check, asked by HTTP.
+
+Only the status counts, so that the body is not read, however long it is; whatever else comes back keeps the gate
+closed.
+"""
 
 import asyncio
 
@@ -18,4 +22,4 @@ async def objection(gate: UrlGate, session: aiohttp.ClientSession) -> str:
     except TimeoutError:
         return f"the gate did not answer within {gate.timeout:g}s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return f"the gate cannot be asked ({type(error).__name__})"
+        return f"the gate is unreachable ({type(error).__name__})"

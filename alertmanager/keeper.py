@@ -28,6 +28,7 @@ from canary.errors import JournalError, RefusedError, RouterError
 from canary.logs import Log
 from canary.rollout import Rollout
 from canary.routers.base import Observation, Reading, Split
+from canary.units import format_ratio
 
 # Most faults of a router are a reload or a full connection table, over in a moment; while traffic is to be lowered,
 # each moment counts. The longest pause is the policy's `receiver.reconcile`: a router is looked at that often anyway.
@@ -156,7 +157,7 @@ class Keeper:
     def _require_wanted(self, wanted: Split) -> None:
         if wanted_split(self._rollout()) != wanted:
             self.bell.ring()
-            raise RefusedError(f"{wanted.weight_ratio:.2%} is no longer wanted", place=f"router {self.name}")
+            raise RefusedError(f"{format_ratio(wanted.weight_ratio)} is no longer wanted", place=f"router {self.name}")
 
     async def _put(self, wanted: Split) -> None:
         lowers = wanted.weight_ratio == 0 or (self.observation is not None and _only_lowers(self.observation, wanted))
@@ -189,7 +190,7 @@ class Keeper:
         if self.observation is None or not self.observation.agrees(wanted):
             found = self.observation.detail if self.observation else "nothing"
             raise RouterError(
-                f"expected {wanted.weight_ratio:.2%} in force, found {found}", place=f"router {self.name}"
+                f"expected {format_ratio(wanted.weight_ratio)} in force, found {found}", place=f"router {self.name}"
             )
 
     def _fail(self, wanted: Split, error: RouterError | JournalError) -> None:

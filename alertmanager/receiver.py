@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from alertmanager import gate
 from alertmanager.admission import Outcome
 from alertmanager.alerthandler import AlertHandler
+from alertmanager.alertpoller import AlertPoller
 from alertmanager.authority import Authority
 from alertmanager.commands import Commands, Request
 from alertmanager.deadlines import Deadlines
@@ -21,7 +22,6 @@ from alertmanager.drill import Drills
 from alertmanager.effects import Effects
 from alertmanager.experiments import Experiments
 from alertmanager.leader import Leader, leader_of
-from alertmanager.lookout import Lookout
 from alertmanager.messages import Facts
 from alertmanager.metrics import Metrics, Snapshot
 from alertmanager.ofrep import Ofrep
@@ -29,7 +29,6 @@ from alertmanager.outbox import Outbox
 from alertmanager.page.handlers import Page
 from alertmanager.page.view import Viewer
 from alertmanager.phasetimer import PhaseTimer
-from alertmanager.prometheus import Prometheus, Silences
 from alertmanager.promoter import Promoter
 from alertmanager.reconciler import Reconciler
 from alertmanager.reporter import Reporter
@@ -46,15 +45,12 @@ from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
+from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout import Rollout
 from canary.store import RolloutStore
-from canary.threads import SystemThreads
 from canary.units import format_ratio
 
 _EVENTS_KEPT = 100
-
-# The disk is waited for in threads: for the rollback log, and for a look into the folder of reports. One each.
-_THREADS = 2
 
 
 class Receiver:
@@ -79,18 +75,20 @@ class Receiver:
         self.timer = PhaseTimer(self.store, leader, clock)
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service, self.snapshot)
-        self.watchdog = Watchdog(policy.receiver.watchdog, clock.now())
-        self.prometheus = Prometheus(policy.receiver.prometheus, session, policy.service)
-        self.silences = Silences(policy.receiver.alertmanager, session, policy.service)
+        self.watchdog = Watchdog(policy.receiver.watchdog, clock)
+        self.prometheus = Prometheus(session, policy.receiver.prometheus)
+        self.alerts = ServiceAlerts(self.prometheus, policy.service)
+        self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
         self.handler = AlertHandler(policy, self.store, on_key=self._turn, on_heartbeat=self._heard)
-        self.lookout = Lookout(
+        self.poller = AlertPoller(
             self.store,
             self.handler,
-            self.prometheus,
-            self.silences,
+            self.alerts,
+            self.alertmanager,
             leader,
             clock,
             policy.receiver.poll,
+            service=policy.service,
             blind=self.blind,
             on_complete=self._complete,
             dry_run=policy.rollback.dry_run,
@@ -101,12 +99,13 @@ class Receiver:
             leader,
             self.timer,
             clock,
-            objection=partial(self.lookout.objection, key=True),
+            objection=partial(self.poller.objection, key=True),
             gate=partial(gate.objection, session=session),
         )
-        self.commands = Commands(policy, self.store, effects, self.metrics, self.lookout.objection)
+        self.commands = Commands(policy, self.store, effects, self.metrics, self.poller.objection)
         self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
         self.store.listen(self.metrics.entry)
+        self.store.listen(self.watchdog.notice)
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, clock)
         self.outbox = Outbox(policy, self.store, effects, self.metrics, clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, session, clock)
@@ -121,19 +120,19 @@ class Receiver:
         self._clock = clock
         self._log = Log("receiver")
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped, lambda: self.authority)
-        self.drills = Drills(policy.service, self.store, effects, registry)
+        self.drills = Drills(policy.service, self.store, effects, registry, self.alerts)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
         return {
             **self.reconciler.workers(),
             "leader": self.leader.run,
-            "lookout": self.lookout.run,
+            "alert poller": self.poller.run,
             "promoter": self.promoter.run,
             "deadlines": self.deadlines.run,
             "timer": self.timer.run,
             "outbox": self.outbox.run,
-            "experiments": partial(self.trials.run, self.prometheus, self.silences),
+            "experiments": partial(self.trials.run, self.alerts, self.alertmanager),
             "reporter": self.reporter.run,
         }
 
@@ -151,7 +150,7 @@ class Receiver:
         for alert in notification.alerts:
             self.drills.take(alert)
         if truncated:
-            self.lookout.bell.ring()
+            self.poller.bell.ring()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
         return not (self.store.unwritten or failed)
 
@@ -239,12 +238,12 @@ class Receiver:
         await self.promoter.complete(rollout)
 
     def _heard(self) -> None:
-        self.watchdog.heard_at = self._clock.now()
+        self.watchdog.hear()
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
         rollout = self.store.rollout
-        return rollout is not None and self.watchdog.blind(rollout, self._clock.now())
+        return rollout is not None and self.watchdog.blind(rollout)
 
     @classmethod
     @asynccontextmanager
@@ -264,9 +263,7 @@ class Receiver:
             trials = Experiments(policy, chain, clock)
             await trials.begin()
             store = RolloutStore(journal, clock)
-            threads = SystemThreads("receiver", _THREADS)
-            stack.callback(threads.close)
-            effects = Effects.of(policy, store, leader, threads)
+            effects = Effects.of(policy, store, leader)
             stack.callback(effects.close)
             receiver = cls(policy, store, effects, session, registry, leader, clock, trials)
             stack.push_async_callback(receiver.drills.close)

@@ -17,9 +17,9 @@ from canary.entries import Step
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.gather import gather
 from canary.rollout import TERMINAL, Rollout
-from canary.servers import Prometheus
 from canary.store import RolloutStore
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
@@ -30,6 +30,9 @@ _PATIENCE = timedelta(minutes=15)
 _LOOKS_BACK = timedelta(days=15)
 
 _RETRY_SECONDS = 30.0
+
+# A report may be waited for, but is read in the process that must be able to roll back.
+_LIMITS = Limits(PATIENT.seconds, QUICK.size_bytes)
 _IDLE_SECONDS = 300.0
 
 
@@ -42,7 +45,7 @@ class Reporter:
         self._policy = policy
         self._store = store
         self._effects = effects
-        self._prometheus = Prometheus(session, policy.receiver.prometheus)
+        self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
         self._clock = clock
         self._bell = Bell(clock)
         self._log = Log("report")

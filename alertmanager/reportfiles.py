@@ -49,6 +49,10 @@ class ReportFiles:
         """
         await self._writer(report, self.folder)
 
+    def close(self) -> None:
+        """Wait for nothing more."""
+        self._threads.close()
+
 
 async def write_apart(report: Report, folder: Path) -> None:
     """Write in a process of its own: plots take seconds of computing, in which a rollback must not wait.

@@ -46,6 +46,10 @@ class RollbackLog:
         if self._path is not None:
             await self._threads.run(partial(_write, self._path, _line(rollout, decision)))
 
+    def close(self) -> None:
+        """Wait for nothing more."""
+        self._threads.close()
+
 
 def _write(path: Path, line: bytes) -> None:
     try:

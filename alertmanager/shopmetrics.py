@@ -4,10 +4,10 @@ import asyncio
 import math
 from typing import Any
 
-from alertmanager.prometheus import Prometheus
 from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy
+from canary.prometheus import Prometheus
 from canary.rollout import Rollout
 from canary.units import format_duration
 
@@ -39,7 +39,7 @@ async def _value(prometheus: Prometheus, expression: str) -> float | None:
         found = await prometheus.query(expression)
     except RemoteError:
         return None
-    return found[0][1] if found and math.isfinite(found[0][1]) else None
+    return found[0].value if found and math.isfinite(found[0].value) else None
 
 
 def _error_rate(policy: Policy, role: str, version: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
     """Where everything stands, as JSON-ready data."""
     rollout = receiver.store.rollout
-    reconciler, lookout, watchdog = receiver.reconciler, receiver.lookout, receiver.watchdog
+    reconciler, poller, watchdog = receiver.reconciler, receiver.poller, receiver.watchdog
     return {
         "service": receiver.policy.service,
         "now": to_text(now),
@@ -38,9 +38,9 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": receiver.faults(),
         "prometheus": {
-            "looked_at": to_text(lookout.looked_at) if lookout.looked_at else None,
-            "error": lookout.error,
-            "firing": sorted({alert.name for alert in lookout.firing}),
+            "looked_at": to_text(poller.looked_at) if poller.looked_at else None,
+            "error": poller.error,
+            "firing": sorted({alert.name for alert in poller.firing}),
         },
         "watchdog": {
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,

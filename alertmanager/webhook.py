@@ -6,39 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from canary import names
 from canary.errors import PayloadError
+from canary.prometheus.alert import Alert, clean
 from canary.times import from_text
 
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert, as Alertmanager or Prometheus tells it.
-
-    Attributes:
-        starts_at: when it began to fire, by Prometheus' clock; None when unknown.
-    """
-
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    firing: bool
-    starts_at: datetime | None = None
-
-    @property
-    def name(self) -> str:
-        """The alert's name."""
-        return self.labels.get("alertname", "")
-
-    @property
-    def action(self) -> str:
-        """What it asks for; `none` when it does not say."""
-        return self.labels.get(names.ACTION, "none")
-
-    @property
-    def description(self) -> str:
-        """What people should read about it."""
-        annotations = self.annotations
-        return annotations.get("description") or annotations.get("summary") or self.name
+__all__ = ["Alert", "Notification", "clean", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +34,31 @@ def parse(body: bytes) -> Notification:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise PayloadError("webhook: expected JSON, found something else") from error
+        raise PayloadError("expected JSON, found something else", place="webhook") from error
     if not isinstance(data, dict):
-        raise PayloadError(f"webhook: expected a JSON object, found {_kind(data)}")
+        raise PayloadError(f"expected a JSON object, found {_kind(data)}", place="webhook")
     if data.get("version") != "4":
         raise PayloadError(
-            f'webhook: version: expected "4", found {_shown(data.get("version"))}; '
-            "leave `payload` of Alertmanager's webhook_config at its default"
+            f'expected "4", found {_shown(data.get("version"))}',
+            place="webhook: version",
+            remedy="leave `payload` of Alertmanager's webhook_config at its default",
         )
     alerts = data.get("alerts")
     if not isinstance(alerts, list):
-        raise PayloadError(f"webhook: alerts: expected a list, found {_kind(alerts)}")
+        raise PayloadError(f"expected a list, found {_kind(alerts)}", place="webhook: alerts")
     truncated = data.get("truncatedAlerts", 0)
     if isinstance(truncated, bool) or not isinstance(truncated, int) or truncated < 0:
-        raise PayloadError(f"webhook: truncatedAlerts: expected a count, found {_shown(truncated)}")
+        raise PayloadError(f"expected a count, found {_shown(truncated)}", place="webhook: truncatedAlerts")
     return Notification(tuple(_alert(index, alert) for index, alert in enumerate(alerts)), truncated)
 
 
 def _alert(index: int, data: object) -> Alert:
     where = f"webhook: alerts[{index}]"
     if not isinstance(data, dict):
-        raise PayloadError(f"{where}: expected an object, found {_kind(data)}")
+        raise PayloadError(f"expected an object, found {_kind(data)}", place=where)
     status: Literal["firing", "resolved"] | Any = data.get("status")
     if status not in ("firing", "resolved"):
-        raise PayloadError(f"{where}.status: expected firing or resolved, found {_shown(status)}")
+        raise PayloadError(f"expected firing or resolved, found {_shown(status)}", place=f"{where}.status")
     return Alert(
         labels=_texts(f"{where}.labels", data.get("labels")),
         annotations=_texts(f"{where}.annotations", data.get("annotations") or {}),
@@ -96,7 +69,7 @@ def _alert(index: int, data: object) -> Alert:
 
 def _texts(where: str, data: object) -> Mapping[str, str]:
     if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
-        raise PayloadError(f"{where}: expected an object of texts, found {_kind(data)}")
+        raise PayloadError(f"expected an object of texts, found {_kind(data)}", place=where)
     return {clean(name): clean(text) for name, text in data.items()}
 
 
@@ -106,12 +79,9 @@ def _moment(where: str, text: object) -> datetime | None:
     try:
         return from_text(str(text))
     except (ValueError, OverflowError) as error:
-        raise PayloadError(f"{where}: expected a moment such as 2026-01-31T12:00:00Z, found {_shown(text)}") from error
-
-
-def clean(text: str) -> str:
-    """The text without what no database or file takes: NUL, halves of surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+        raise PayloadError(
+            f"expected a moment such as 2026-01-31T12:00:00Z, found {_shown(text)}", place=where
+        ) from error
 
 
 def _kind(value: object) -> str:

@@ -1,17 +1,29 @@
-"""The way to the shop's order database: its address from the policy, read only, every error translated."""
+"""The way to the shop's order database: one description of it for everybody who reads it.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+`OrderDatabase.of(policy, patience)` takes from the policy all that decides how rows are understood: address, secrets,
+time zone, time limit. No caller can leave one of them out. When each command opened the database by itself, some forgot
+the time zone, and the same rows stored five hours off gave a backtest that found nothing, without an error.
+
+Whatever comes of it only reads: SQLite is opened read only, servers are told so at the beginning of every session
+(`canary/sessions.py`). Every error of a driver becomes one of ours, in one line and without secrets.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.policy.model import Policy
 from canary.secrets import read_secret
+
+T = TypeVar("T")
+Row = Sequence[Any]
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -19,33 +31,115 @@ _DRIVERS = {
     "mysql": "mysql+asyncmy",
     "mariadb": "mysql+asyncmy",
 }
+"""The asynchronous driver of each database that has one; others are read through their own driver, in a thread."""
 _TIMEOUTS = ("timeout", "database is locked", "max_statement_time", "max_execution_time", "interrupted")
-_EXAMPLE = "expected one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
+_MISSING = ("no such table", "no such column", "does not exist", "doesn't exist", "unknown column")
+_EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
 
 
-def order_url(policy: Policy, *, any_dialect: bool = False) -> URL | None:
-    """The order database's address with an asynchronous driver and, for SQLite, read only; None when not named.
+class Patience(Enum):
+    """For how long a statement may run, at least, in seconds; the policy's `statement_timeout` may allow more."""
 
-    Args:
-        any_dialect: give also addresses of databases that we know no asynchronous driver for, as they are.
+    LIVE = 0.0
+    """A service that asks again and again: the policy's limit alone."""
+    STUDY = 60.0
+    """A command that somebody waits for once. Days of rows take longer than what the exporter asks at each refresh."""
 
-    Raises:
-        SecretError: a named secret cannot be read.
-        DatabaseError: it is no database URL, or of a kind that is not supported.
+
+class Session(Protocol):
+    """One read-only conversation with a database: one statement at a time."""
+
+    @property
+    def dialect_name(self) -> str:
+        """SQLAlchemy's name of the database's dialect, such as `postgresql`."""
+        ...
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """All rows of a statement.
+
+        Raises:
+            DatabaseError: one of its kinds; after `DatabaseUnavailableError` the next call connects anew.
+        """
+        ...
+
+    async def columns(self, statement: sa.Executable) -> tuple[str, ...]:
+        """Names of the columns that a statement gives.
+
+        Raises:
+            DatabaseError: as `rows`.
+        """
+        ...
+
+    async def run(self, look: Callable[[sa.Connection], T]) -> T:
+        """What a function finds through a synchronous connection, such as an inspection.
+
+        Raises:
+            DatabaseError: as `rows`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+@dataclass(frozen=True)
+class OrderDatabase:
+    """Where the order database is and how it is to be read.
+
+    Attributes:
+        url: its address with the driver to use; for SQLite read only.
+        timezone: zone of times that are stored without one.
+        statement_timeout_seconds: the database itself ends a statement that takes longer.
     """
+
+    url: URL
+    timezone: str
+    statement_timeout_seconds: float
+
+    @classmethod
+    def of(cls, policy: Policy, patience: Patience) -> Self:
+        """The policy's order database.
+
+        Raises:
+            SecretError: a named secret cannot be read.
+            DatabaseUnavailableError: the policy names no database, or what it names is no database URL.
+        """
+        limit = max(patience.value, policy.database.statement_timeout)
+        return cls(_url(policy), policy.database.timezone, limit)
+
+    @property
+    def shown(self) -> str:
+        """The address for messages: without its password, without the options that we add."""
+        return shown(self.url)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for servers."""
+        if self.url.get_backend_name() != "sqlite":
+            return None
+        return Path(str(self.url.database).removeprefix("file:"))
+
+
+def names_database(policy: Policy) -> bool:
+    """Whether the policy says where the order database is."""
+    section = policy.database
+    return any(named is not None for named in (section.url, section.url_file, section.url_env))
+
+
+def _url(policy: Policy) -> URL:
     section = policy.database
     text = read_secret("database.url", file=section.url_file, env=section.url_env, base=policy.base) or section.url
     if text is None:
-        return None
+        raise DatabaseUnavailableError(
+            "the policy names no order database", place="database", remedy="give database.url, url_file or url_env"
+        )
     try:
         url = make_url(text)
     except SQLAlchemyError:
         # The original would print the text, which may hold a password.
-        raise DatabaseUnavailableError(f"database.url: not a database URL; {_EXAMPLE}") from None
+        raise DatabaseUnavailableError("not a database URL", place="database.url", remedy=_EXAMPLE) from None
     backend = url.get_backend_name()
-    if backend not in _DRIVERS and not any_dialect:
-        known = ", ".join(_DRIVERS)
-        raise DatabaseUnavailableError(f"database.url: {backend} is not supported; supported are {known}")
     url = url.set(drivername=_DRIVERS.get(backend, url.drivername))
     password = read_secret("database.password", file=section.password_file, env=section.password_env, base=policy.base)
     if password is not None:
@@ -56,33 +150,6 @@ def order_url(policy: Policy, *, any_dialect: bool = False) -> URL | None:
     return url
 
 
-def order_engine(url: URL) -> AsyncEngine:
-    """An engine whose sessions only read."""
-    options: dict[str, object] = {}
-    if url.get_backend_name() == "postgresql":
-        options = {"server_settings": {"default_transaction_read_only": "on", "application_name": "kpi-canary"}}
-    if url.get_backend_name() == "mysql":
-        options = {"init_command": "SET SESSION TRANSACTION READ ONLY"}
-    return create_async_engine(url, connect_args=options, pool_pre_ping=True)
-
-
-@asynccontextmanager
-async def order_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One connection; the place where the order database's errors become ours.
-
-    Raises:
-        DatabaseUnavailableError: there is no connection.
-        DatabaseSchemaError: a table or column that a statement names is not there.
-        DatabaseTimeoutError: a statement took too long.
-        DatabaseError: anything else that the database refused.
-    """
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise translated(error, engine.url) from error
-
-
 def shown(url: URL) -> str:
     """A URL for messages: without its password, without the options that we add."""
     if url.get_backend_name() == "sqlite":
@@ -91,16 +158,19 @@ def shown(url: URL) -> str:
 
 
 def translated(error: Exception, url: URL) -> DatabaseError:
-    """A database driver's error as one of ours, without secrets and in one line."""
+    """A database driver's error as one of ours, without secrets and in one line; its place is the database."""
     cause = getattr(error, "orig", None) or error
-    text = f"{shown(url)}: {type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".rstrip(": ")
+    what = f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".rstrip(": ")
+    return _kind_of(error, cause)(what, place=shown(url))
+
+
+def _kind_of(error: Exception, cause: Exception) -> type[DatabaseError]:
     lowered = str(cause).lower()
     if isinstance(cause, TimeoutError) or any(sign in lowered for sign in _TIMEOUTS):
-        return DatabaseTimeoutError(text)
-    missing = ("no such table", "no such column", "does not exist", "doesn't exist", "unknown column")
-    if isinstance(error, sa.exc.DBAPIError) and not error.connection_invalidated and any(m in lowered for m in missing):
+        return DatabaseTimeoutError
+    if not isinstance(error, sa.exc.DBAPIError):
+        return DatabaseUnavailableError
+    if not error.connection_invalidated and any(sign in lowered for sign in _MISSING):
         # PostgreSQL says the same of a missing database or role, but then there never was a connection.
-        return DatabaseSchemaError(text) if error.statement else DatabaseUnavailableError(text)
-    if isinstance(error, sa.exc.DBAPIError) and error.statement:
-        return DatabaseError(text)
-    return DatabaseUnavailableError(text)
+        return DatabaseSchemaError if error.statement else DatabaseUnavailableError
+    return DatabaseError if error.statement else DatabaseUnavailableError

@@ -4,6 +4,7 @@
     ├── PolicyError           the policy file is wrong; carries every fault at once
     ├── InputError            a file given on the command line is faulty; carries every fault at once
     ├── WebConfigError        the web configuration file (TLS, basic authentication) is wrong
+    ├── ExtraMissingError     what is asked for needs an optional dependency
     ├── SecretError           a secret's file or environment variable cannot be read
     ├── DatabaseError         the order database
     │   ├── DatabaseUnavailableError
@@ -75,6 +76,12 @@ class WebConfigError(CanaryError):
     """The web configuration file has faults; the message never quotes its values."""
 
     label = "web_config"
+
+
+class ExtraMissingError(CanaryError):
+    """What is asked for needs one of the distribution's extras, which is not installed."""
+
+    label = "extra"
 
 
 class SecretError(CanaryError):

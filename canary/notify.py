@@ -17,7 +17,7 @@ import apprise
 from canary.errors import NotificationError
 from canary.policy.model import Policy
 from canary.secrets import read_secret
-from canary.threads import SystemThreads, Threads
+from canary.threads import OwnThreads, Threads
 
 # Two attempts at each target may be under way: the one that has run into its time limit still blocks its thread.
 _THREADS_PER_TARGET = 2
@@ -78,7 +78,7 @@ class Notifier:
                     place=f"notify: URL {number} of {len(urls)}",
                 )
             self._services[f"{url.partition(':')[0].lower()}#{number}"] = service
-        self._threads = threads or SystemThreads("notify", max(1, _THREADS_PER_TARGET * len(urls)))
+        self._threads = threads or OwnThreads("notify", max(1, _THREADS_PER_TARGET * len(urls)))
 
     @classmethod
     def of(cls, policy: Policy, threads: Threads | None = None) -> Self:

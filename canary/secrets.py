@@ -28,7 +28,7 @@ def read_secret(
     if env is not None:
         text = environ.get(env, "").strip()
         if not text:
-            raise SecretError(f"{what}: the environment variable {env} is not set or empty")
+            raise SecretError(f"the environment variable {env} is not set or empty", place=what)
         return text
     if file is None:
         return None
@@ -36,7 +36,7 @@ def read_secret(
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretError(f"{what}: the file {path} cannot be read ({type(error).__name__})") from error
+        raise SecretError(f"the file {path} cannot be read ({type(error).__name__})", place=what) from error
     if not text:
-        raise SecretError(f"{what}: the file {path} is empty")
+        raise SecretError(f"the file {path} is empty", place=what)
     return text

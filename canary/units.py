@@ -1,5 +1,6 @@
 """Durations, percentages and sizes as people write them: `5m`, `10%`, `1MiB`."""
 
+import math
 import re
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -46,8 +47,27 @@ def parse_ratio(text: str) -> float:
 
 
 def format_ratio(ratio: float) -> str:
-    """A ratio as a percentage without needless digits: 0.05 -> `5%`."""
+    """A share or a limit as it is written in a policy, without needless digits and exact: 0.05 -> `5%`."""
     return f"{ratio * 100:.10g}%"
+
+
+def format_measured_ratio(ratio: float) -> str:
+    """A ratio that was measured, to a hundredth of a percent: 0.97531 -> `97.53%`.
+
+    Something is never shown as nothing, nor nearly all as all: 0.00001 -> `0.001%`, 0.99999 -> `99.999%`.
+    """
+    for digits in range(2, 10):
+        text = f"{100 * ratio:.{digits}f}"
+        if float(text) not in (0.0, 100.0) or float(text) == 100 * ratio:
+            break
+    return f"{text.rstrip('0').rstrip('.')}%"
+
+
+def format_change(change: float | None) -> str:
+    """A relative change with its sign: -0.123 -> `-12.3%`; `unknown` for none or nan, `unbounded` for infinity."""
+    if change is None or math.isnan(change):
+        return "unknown"
+    return "unbounded" if math.isinf(change) else f"{change:+.1%}"
 
 
 def parse_size(text: str) -> int:

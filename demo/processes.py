@@ -31,8 +31,9 @@ def find_program(*names: str) -> str:
         if found := shutil.which(name, path=path):
             return found
     raise ProcessError(
-        f"{names[0]}: expected the program on PATH, found none; install it "
-        f"(Debian: apt-get install prometheus prometheus-alertmanager haproxy)"
+        "expected the program on PATH, found none",
+        place=names[0],
+        remedy="install it (Debian: apt-get install prometheus prometheus-alertmanager haproxy)",
     )
 
 
@@ -59,7 +60,7 @@ class Processes:
                     *_LEASH, *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
             except OSError as error:
-                raise ProcessError(f"{name}: cannot start {argv[0]} ({error.strerror})") from error
+                raise ProcessError(f"cannot start {argv[0]} ({error.strerror})", place=name) from error
         self._running.append((name, process))
 
     async def ready(self, name: str, url: str, session: aiohttp.ClientSession) -> None:
@@ -85,7 +86,9 @@ class Processes:
                         return
                     await asyncio.sleep(_POLL_SECONDS)
         found = f"no 200 from {url} within {READY_SECONDS:g}s" if alive() else "that it ended by itself"
-        raise ProcessError(f"{name}: expected it to become ready, found {found}; its log ends:\n{self.log_tail(name)}")
+        raise ProcessError(
+            f"expected it to become ready, found {found}", place=name, remedy=f"its log ends:\n{self.log_tail(name)}"
+        )
 
     def ended(self) -> list[str]:
         """Names of the programs that ended although nobody asked them to."""

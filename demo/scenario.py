@@ -12,6 +12,7 @@ from canary.clock import Clock
 from canary.entries import Advanced, Entry, Promoted, RollbackDecided
 from canary.errors import RemoteError
 from canary.rollout import Rollout, State
+from canary.units import format_ratio
 from demo import timeline
 from demo.customers import Customers, Memory
 from demo.faults import PATTERNS
@@ -229,7 +230,7 @@ class Story:
         observation = await self._stack.router.read()
         if observation.weight_ratio == wanted:
             return []
-        return [f"expected the router to give the canary {wanted:.0%}, found {observation.detail}"]
+        return [f"expected the router to give the canary {format_ratio(wanted)}, found {observation.detail}"]
 
     def _late_requests(self, rollout: Rollout, version: str) -> list[str]:
         if rollout.ended_at is None:

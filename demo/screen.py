@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from canary.units import format_measured_ratio, format_ratio
 from demo.team import Message
 from demo.timeline import Moment
 
@@ -129,7 +130,7 @@ class Screen:
 
 
 def _line(situation: Situation) -> str:
-    weight = "?" if situation.weight_ratio is None else f"{situation.weight_ratio:.0%}"
+    weight = "?" if situation.weight_ratio is None else format_ratio(situation.weight_ratio)
     alerts = f"; firing: {', '.join(sorted(situation.alerts))}" if situation.alerts else ""
     return f"{_state(situation)}, phase {situation.phase + 1} of {len(situation.traffic)}, canary has {weight}{alerts}"
 
@@ -159,7 +160,7 @@ def _phases(situation: Situation) -> Table:
         over = situation.state == "promoted"
         style = "bold" if number == situation.phase and not over else "dim"
         bar = ProgressBar(total=1.0, completed=1.0 if over else min(1.0, done), width=50)
-        table.add_row(Text(f"phase {number + 1}", style=style), Text(f"{traffic:.0%}", style=style), bar)
+        table.add_row(Text(f"phase {number + 1}", style=style), Text(format_ratio(traffic), style=style), bar)
     return table
 
 
@@ -168,7 +169,7 @@ def _sides(situation: Situation) -> Table:
     for column in ("version", "traffic", "requests/s", "payments", "failed"):
         table.add_column(column, justify="left" if column == "version" else "right")
     weight = situation.weight_ratio
-    shares = ("?", "?") if weight is None else (f"{1 - weight:.0%}", f"{weight:.0%}")
+    shares = ("?", "?") if weight is None else (format_ratio(1 - weight), format_ratio(weight))
     for side, share in zip(situation.sides, shares, strict=True):
         failed_ratio = side.failed_payments / side.payments if side.payments else 0.0
         table.add_row(
@@ -176,7 +177,7 @@ def _sides(situation: Situation) -> Table:
             share,
             f"{side.requests_per_second:.0f}",
             str(side.payments),
-            Text(f"{failed_ratio:.0%}", style="bold red" if failed_ratio > 0.1 else ""),
+            Text(format_measured_ratio(failed_ratio), style="bold red" if failed_ratio > 0.1 else ""),
         )
     table.caption = f"the last ten seconds; {situation.customers} customers so far"
     table.caption_justify = "left"

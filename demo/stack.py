@@ -214,7 +214,9 @@ class Stack:
                 await process.wait()
         text = output.decode(errors="replace").strip()
         if process.returncode:
-            raise ProcessError(f"canary {name}: expected exit status 0, found {process.returncode}; it said:\n{text}")
+            raise ProcessError(
+                f"expected exit status 0, found {process.returncode}; it said:\n{text}", place=f"canary {name}"
+            )
         return text
 
     async def seen(self) -> None:
@@ -230,8 +232,9 @@ class Stack:
                 return
             await asyncio.sleep(_POLL_SECONDS)
         raise ProcessError(
-            f"prometheus: expected it to reach {parts} parts within {READY_SECONDS:g}s, found {seen:g}; "
-            f"see {self.places.url('prometheus')}/targets"
+            f"expected it to reach {parts} parts within {READY_SECONDS:g}s, found {seen:g}",
+            place="prometheus",
+            remedy=f"see {self.places.url('prometheus')}/targets",
         )
 
     async def set_faults(self, **faults: float) -> None:
@@ -246,4 +249,4 @@ class Stack:
             ProcessError: a part ended by itself; the message holds the end of its log.
         """
         for name in self._processes.ended():
-            raise ProcessError(f"{name}: ended by itself; its log ends:\n{self._processes.log_tail(name)}")
+            raise ProcessError(f"ended by itself; its log ends:\n{self._processes.log_tail(name)}", place=name)

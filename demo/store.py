@@ -59,8 +59,9 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise UnknownRowError("the row that this one belongs to does not exist") from error
     except (DBAPIError, OSError) as error:
         raise DatabaseUnavailableError(
-            f"order database at {engine.url.render_as_string(hide_password=True)}: expected it to take a row, "
-            f"found {type(error).__name__}; is it running, and are its tables created?"
+            f"expected it to take a row, found {type(error).__name__}",
+            place=f"order database at {engine.url.render_as_string(hide_password=True)}",
+            remedy="is it running, and are its tables created?",
         ) from error
 
 

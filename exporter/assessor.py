@@ -1,12 +1,12 @@
 """What the rows in memory say: the window's KPIs, the running rollout's evidence, the experiments."""
 
-import asyncio
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.rollout import Rollout, State
+from canary.threads import Threads
 from exporter.evidence.judge import RolloutEvidence
 from exporter.experiments import Arm, Experiments
 from exporter.feed import Feed
@@ -39,6 +39,8 @@ class Assessor:
     versions: Codes
     currencies: Codes
     experiments: Experiments
+    clock: Clock
+    threads: Threads
     kpis: list[KpiValue] | None = None
     evidence: RolloutEvidence | None = None
     roles: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -61,9 +63,10 @@ class Assessor:
         """Look at the rows again, unless the last look took so long that the next one is not due."""
         if now < self._not_before or not self.ready:
             return
-        began = time.perf_counter()
-        await asyncio.to_thread(self._work_out, dict(self._tables()), now, rollout, blind, rows_from)
-        took = time.perf_counter() - began
+        began = self.clock.monotonic()
+        tables = dict(self._tables())
+        await self.threads.run(lambda: self._work_out(tables, now, rollout, blind, rows_from))
+        took = self.clock.monotonic() - began
         self._not_before = now + (took / _SHARE if took > self.policy.database.refresh * _SHARE else 0.0)
 
     def without_database(self, rollout: Rollout | None, blind: Blind) -> None:
@@ -74,6 +77,11 @@ class Assessor:
         orders = Orders(self.policy.database.events, {})
         self.evidence = self._judgement.look(orders, self.versions, rollout, self.evidence.as_of, blind)
         self.roles = {}
+
+    def forget(self) -> None:
+        """Nothing is known any more; the next look judges all rows anew."""
+        self.kpis = self.evidence = self._judgement = None
+        self.roles, self.arms = {}, ()
 
     def _tables(self) -> Iterator[tuple[str, Table]]:
         """One table per event that can be read; an event whose feed is at fault has none."""

@@ -14,8 +14,8 @@ from typing import TextIO
 import numpy as np
 
 from canary import names
+from canary.database import Session
 from canary.policy import Policy
-from exporter.connection import Session
 from exporter.counters import has_value, value_total
 from exporter.history import History
 from exporter.kpis import kpi_values

@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy.engine import URL
 
+from canary.database import Patience
 from canary.errors import InputError
 from canary.policy.model import Policy
 from canary.rollout import Rollout, State, Weight
+from canary.sessions import order_session
 from canary.times import from_text
 from canary.units import parse_ratio
-from exporter.connection import open_session
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
 from exporter.history import History
-from exporter.judgement import Judgement, entry_event
+from exporter.judgement import Judgement, entry_event, role_values
 from exporter.orders import Orders
+from exporter.shown import Change, failed_tests, shown_change
 from exporter.table import Codes
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
@@ -38,8 +39,6 @@ _CHUNK = 50
 """Rollouts that one process replays at a time, at most."""
 _DENSE = 0.2
 """Rollouts that fill this much of the time from the first to the last are read at one go: a table may lack an index."""
-_STATEMENT_SECONDS = 60.0
-"""A statement may take this long even where the exporter's may not: nobody waits for a verdict."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,14 @@ class Replay:
         evidence: at the moment of the decision when it would have been rolled back, at the rollout's end otherwise.
         exposed: customers (entering units) on the canary until then.
         spared: customers who met the canary after that moment, and would not have.
+        changes: by KPI, the change of what it publishes.
     """
 
     rollout: PastRollout
     evidence: RolloutEvidence
     exposed: int
     spared: int
+    changes: Mapping[str, Change]
 
     def as_json(self) -> dict[str, Any]:
         """One line of `--format json`; what is unknown or without bound is null."""
@@ -113,7 +114,7 @@ class Replay:
             "verdict": str(self.evidence.verdict),
             "kpi": self.evidence.kpi,
             "decided_at": _moment(self.evidence.decided_at),
-            "kpis": {name: _kpi_as_json(kpi) for name, kpi in self.evidence.kpis.items()},
+            "kpis": {name: _kpi_as_json(kpi, self.changes[name]) for name, kpi in self.evidence.kpis.items()},
         }
 
 
@@ -126,12 +127,15 @@ def read_rollouts(path: Path) -> list[PastRollout]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a CSV file with rollouts, found none that can be read: {error}") from error
+        raise InputError(
+            f"expected a CSV file with rollouts, found none that can be read: {error}", place=str(path)
+        ) from error
     reader = csv.DictReader(text.splitlines())
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
         raise InputError(
-            f"{path}:1: expected a header with the columns {','.join(COLUMNS)}, found none of {', '.join(missing)}"
+            f"expected a header with the columns {','.join(COLUMNS)}, found none of {', '.join(missing)}",
+            place=f"{path}:1",
         )
     faults: list[str] = []
     rollouts: dict[str, list[tuple[dict[str, str], Phase]]] = {}
@@ -148,32 +152,32 @@ def read_rollouts(path: Path) -> list[PastRollout]:
     return past
 
 
-def backtest(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> Iterator[Replay]:
+def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay]:
     """Replay rollouts in their order, on all processors when there are many.
 
     Raises:
+        SecretError: a secret of the order database cannot be read.
         DatabaseError: one of its kinds.
     """
     processors = os.cpu_count() or 1
     if len(rollouts) <= _FEW:
-        yield from _replayed(policy, url, rollouts)
+        yield from _replayed(policy, rollouts)
         return
     size = math.ceil(len(rollouts) / (processors * math.ceil(len(rollouts) / (processors * _CHUNK))))
     chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), size)]
     workers = min(len(chunks), processors)
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for replays in pool.map(_replayed, itertools.repeat(policy), itertools.repeat(url), chunks):
+        for replays in pool.map(_replayed, itertools.repeat(policy), chunks):
             yield from replays
 
 
-def _replayed(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> list[Replay]:
-    return asyncio.run(_replay_all(policy, url, rollouts))
+def _replayed(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
+    return asyncio.run(_replay_all(policy, rollouts))
 
 
-async def _replay_all(policy: Policy, url: URL, rollouts: Sequence[PastRollout]) -> list[Replay]:
-    session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
-    history = History(policy, session)
-    try:
+async def _replay_all(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
+    async with order_session(policy, Patience.STUDY) as session:
+        history = History(policy, session)
         start = min(rollout.started_at.timestamp() for rollout in rollouts)
         end = max(rollout.ended_at.timestamp() for rollout in rollouts)
         filled = sum((rollout.ended_at - rollout.started_at).total_seconds() for rollout in rollouts)
@@ -188,8 +192,6 @@ async def _replay_all(policy: Policy, url: URL, rollouts: Sequence[PastRollout])
                 orders = await history.between(low, high)
             replays.append(replay(policy, rollout, orders, history.versions))
         return replays
-    finally:
-        await session.close()
 
 
 def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -> Replay:
@@ -210,15 +212,28 @@ def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -
         came = came[(came >= past.started_at.timestamp()) & (came < end)]
         exposed = int(np.count_nonzero(came < until))
         spared = len(came) - exposed
-    return Replay(past, evidence, exposed, spared)
+    return Replay(past, evidence, exposed, spared, _changes(policy, rollout, orders, versions, evidence, until))
 
 
-def _kpi_as_json(kpi: KpiEvidence) -> Mapping[str, Any]:
+def _changes(
+    policy: Policy, rollout: Rollout, orders: Orders, versions: Codes, evidence: RolloutEvidence, until: float
+) -> dict[str, Change]:
+    """By KPI, the change of what it publishes, from what had happened by then."""
+    happened = Orders(orders.events, {name: table.where(table.time < until) for name, table in orders.tables.items()})
+    values = role_values(policy.kpis, happened, versions, rollout, {})
+    return {
+        name: shown_change(policy.kpis[name], kpi, values.get(name, {}).get("stable"))
+        for name, kpi in evidence.kpis.items()
+    }
+
+
+def _kpi_as_json(kpi: KpiEvidence, change: Change) -> Mapping[str, Any]:
     return {
         "verdict": str(kpi.verdict),
-        "estimate": _number(kpi.estimate),
-        "lower": _number(kpi.lower),
-        "upper": _number(kpi.upper),
+        "failed_tests": list(failed_tests(kpi)),
+        "estimate": _number(change.estimate),
+        "lower": _number(change.lower),
+        "upper": _number(change.upper),
         "log10_evidence": _number(kpi.log10_evidence),
         "canary_units": kpi.canary_units,
         "stable_units": kpi.stable_units,

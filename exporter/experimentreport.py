@@ -4,24 +4,26 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-import numpy as np
-from sqlalchemy.engine import URL
-
+from canary import extras
+from canary.database import Patience
 from canary.experiments import Trial
 from canary.markup import Markup, tag
 from canary.policy.model import Policy
+from canary.report.bandplot import draw_band
 from canary.report.html import figure, page, table
 from canary.report.plots import svg_of
 from canary.report.text import moment
+from canary.sessions import order_session
 from canary.times import to_text
-from exporter.connection import open_session
+from canary.units import format_change
+from canary.verdicts import verdict_words
 from exporter.evidence.judge import KpiEvidence
 from exporter.experiments import Arm, Experiments, arm_policy
 from exporter.history import History
 
-_BLUE, _RED, _GREY = "#0b4f8a", "#a4110f", "#57606a"
 _TITLES = ("Treatment", "KPI", "Verdict", "Control", "Treatment's", "Change", "Between", "Units", "Evidence")
 
 
@@ -34,17 +36,14 @@ class ExperimentReport:
     made_at: datetime
 
 
-async def experiment_reports(
-    policy: Policy, url: URL, trials: Mapping[str, Trial], now: datetime
-) -> list[ExperimentReport]:
+async def experiment_reports(policy: Policy, trials: Mapping[str, Trial], now: datetime) -> list[ExperimentReport]:
     """Read and judge every experiment of the policy.
 
     Raises:
         DatabaseError: the order database cannot be read.
     """
-    session = open_session(url, max(policy.database.statement_timeout, 60.0), policy.database.timezone)
     reports = []
-    try:
+    async with order_session(policy, Patience.STUDY) as session:
         for name, trial in trials.items():
             history = History(arm_policy(policy, policy.experiments[name]), session)
             end = trial.stopped_at or now
@@ -53,8 +52,6 @@ async def experiment_reports(
             experiments.trials = {name: trial}
             arms = experiments.look(orders.tables, history.versions, end.timestamp(), {})
             reports.append(ExperimentReport(trial, arms, now))
-    finally:
-        await session.close()
     return reports
 
 
@@ -129,30 +126,27 @@ def _section(report: ExperimentReport) -> Iterator[Markup]:
         for kpi in arm.evidence.kpis.values():
             if len(kpi.history):
                 caption = f"{arm.variant}, {kpi.name.replace('_', ' ')}: change against {arm.control} with its band."
-                yield figure(_plot(arm, kpi), caption)
+                yield figure(partial(_plot, arm, kpi), caption)
 
 
 def _cells(arm: Arm, kpi: KpiEvidence) -> tuple[str, ...]:
     values = arm.values.get(kpi.name, {})
     shown = [f"{values[role]:.4g}" if role in values else "unknown" for role in ("stable", "canary")]
-    bounds = f"{_percent(kpi.lower)} and {_percent(kpi.upper)}"
+    bounds = f"{format_change(kpi.lower)} and {format_change(kpi.upper)}"
     return (
         arm.variant,
         kpi.name,
-        kpi.verdict.value,
+        verdict_words(kpi.verdict.value),
         *shown,
-        _percent(kpi.estimate),
+        format_change(kpi.estimate),
         bounds,
         f"{kpi.stable_units} / {kpi.canary_units}",
         f"{kpi.log10_evidence:.2f} of {kpi.log10_threshold:.2f}",
     )
 
 
-def _percent(ratio: float) -> str:
-    return f"{ratio:+.1%}" if math.isfinite(ratio) else "unknown"
-
-
 def _plot(arm: Arm, kpi: KpiEvidence) -> str:
+    extras.require("plots", "pictures")
     # matplotlib takes long to import, and only reports need it.
     from matplotlib.figure import Figure
 
@@ -160,19 +154,11 @@ def _plot(arm: Arm, kpi: KpiEvidence) -> str:
     drawn = Figure(figsize=(7.2, 2.4), layout="constrained")
     axes = drawn.subplots()
     times = [datetime.fromtimestamp(time, UTC) for time in history.time]
-    reach = 1.5 * max(0.2, float(np.nanmax(np.abs(history.estimate), initial=0.0)))
-    axes.fill_between(
-        times,  # type: ignore[arg-type]  # matplotlib takes datetimes
-        100 * np.clip(history.lower, -1, reach),
-        100 * np.clip(history.upper, -1, reach),
-        color=_BLUE,
-        alpha=0.25,
-        linewidth=0,
+    draw_band(
+        axes,
+        band=(times, history.lower.tolist(), history.upper.tolist()),
+        change=(times, history.estimate.tolist()),
+        limit=-arm.tolerances[kpi.name],
     )
-    axes.plot(times, 100 * history.estimate, color=_BLUE)  # type: ignore[arg-type]  # as above
-    axes.axhline(0, color=_GREY, linewidth=0.8)
-    axes.axhline(-100 * arm.tolerances[kpi.name], color=_RED, linewidth=1, linestyle="--")
-    axes.set_ylim(-100 * reach, 100 * reach)
-    axes.set_ylabel("change, %")
     axes.spines[["top", "right"]].set_visible(False)
     return svg_of(drawn)

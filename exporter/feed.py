@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from canary.errors import DatabaseError, DatabaseTimeoutError
-from exporter.connection import Session
+from canary.database import Session
+from canary.errors import DatabaseTimeoutError
 from exporter.ledger import Ledger, counts_of, counts_of_rows
 from exporter.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 from exporter.table import Codes, RowStore, Table
@@ -38,6 +38,8 @@ class Feed:
         first_hour: the last one it counts.
         fault: what went wrong at the last refresh.
         retry_at: before this moment it is left alone.
+        fill_fault: what went wrong at the last step of the backfill, but for a timeout.
+        fill_at: before this moment no step of the backfill is made.
         refreshed_at: when a refresh last worked, seconds since the epoch.
     """
 
@@ -55,8 +57,10 @@ class Feed:
     next_hour: int | None = None
     first_hour: int = 0
     newest_hour: int = 0
-    fault: DatabaseError | None = None
+    fault: Exception | None = None
     retry_at: float = float("-inf")
+    fill_fault: Exception | None = None
+    fill_at: float = float("-inf")
     refreshed_at: float | None = None
     _read_whole_at: float = float("-inf")
     _span_hours: int = 6
@@ -235,7 +239,7 @@ class Feed:
         return counts_of(map(tuple, await self.session.rows(statement, parameters)))
 
     def _parameters(self, low: int, high: int | None) -> Mapping[str, Any]:
-        return self.session.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
+        return self.zone.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
 
     def _take(self, low: int, high: int | None, counts: Any) -> None:
         self._want_rows_of(self.ledger.replace_fine(low, high, counts))

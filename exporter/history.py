@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from canary.database import Session
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
-from exporter.connection import Session
+from exporter.dialects import Dialect
 from exporter.mapping import parents_of
 from exporter.orders import Orders, merged
 from exporter.streams import Stream, streams_of
@@ -31,13 +32,17 @@ class History:
     session: Session
     versions: Codes = field(default_factory=Codes)
     currencies: Codes = field(default_factory=Codes)
+    _dialect: Dialect = field(init=False)
+    _zone: Zone = field(init=False)
     _streams: list[Stream] = field(init=False)
     _offset_seconds: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Build the statements."""
         wanted = needed_events(self.policy)
-        self._streams = [stream for stream in streams_of(self.policy, self.session.dialect) if stream.event in wanted]
+        self._dialect = Dialect(self.session.dialect_name)
+        self._zone = Zone(self.policy.database.timezone, self._dialect)
+        self._streams = [stream for stream in streams_of(self.policy, self._dialect) if stream.event in wanted]
 
     async def between(self, low: float, high: float) -> Orders:
         """All rows from `low` to `high` (seconds since the epoch), and what became of them.
@@ -77,8 +82,7 @@ class History:
         return self.policy.database.window if self.policy.database.events[event].currency is not None else 0.0
 
     async def _read(self, stream: Stream, low: float, high: float) -> Table:
-        dialect = self.session.dialect
-        zone = Zone(self.policy.database.timezone, dialect)
+        dialect, zone = self._dialect, self._zone
         first, last = int(zone.horizon(low, high)), int(zone.stored(high)) + 1
         tables = []
         start, span = first, _FIRST_SPAN_SECONDS

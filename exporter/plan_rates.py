@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from canary.database import Session
 from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
-from exporter.connection import Session
+from exporter.dialects import Dialect
 from exporter.history import History, needed_events
 from exporter.kpis import in_currencies
 from exporter.orders import Orders
@@ -24,7 +25,7 @@ _SAMPLE_UNITS = 50_000
 """Units of the newest rows that lags and spreads are taken from."""
 _SHORTEST_SAMPLE_SECONDS = 900.0
 _LONGEST_SAMPLE_SECONDS = 3 * _DAY_SECONDS
-_MOST_CERTAIN = 0.9999
+MOST_CERTAIN = 0.9999
 """A ratio of one would leave a failure impossible; nobody knows that from a few days."""
 
 
@@ -46,7 +47,9 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
     Raises:
         DatabaseError: one of its kinds.
     """
-    counted = await _count(policy, session, until, days)
+    dialect = Dialect(session.dialect_name)
+    zone = Zone(policy.database.timezone, dialect)
+    counted = await _count(policy, session, dialect, zone, until, days)
     hours = set().union(*(event.hours for event in counted.values()))
     if not hours:
         return {}
@@ -55,7 +58,7 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
     sample_seconds = min(
         _LONGEST_SAMPLE_SECONDS, days * _DAY_SECONDS, max(_SHORTEST_SAMPLE_SECONDS, _SAMPLE_UNITS / busiest)
     )
-    newest = min(until, (max(hours) + 1.0) * COARSE_SECONDS)
+    newest = min(until, zone.moment((max(hours) + 1.0) * COARSE_SECONDS))
     history = History(policy, session)
     sample = await history.between(newest - sample_seconds, newest)
     found: dict[str, Rates] = {}
@@ -73,18 +76,20 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
     return found
 
 
-async def _count(policy: Policy, session: Session, until: float, days: float) -> dict[str, Counted]:
+async def _count(
+    policy: Policy, session: Session, dialect: Dialect, zone: Zone, until: float, days: float
+) -> dict[str, Counted]:
+    """The rows of each judged event; hours are numbered in the database's own time."""
     wanted = needed_events(policy)
-    zone = Zone(policy.database.timezone, session.dialect)
     last = int(zone.stored(until))
     first = last - round(days * _DAY_SECONDS)
     counted: dict[str, Counted] = {}
-    for stream in streams_of(policy, session.dialect):
+    for stream in streams_of(policy, dialect):
         if stream.event not in wanted or not stream.counted:
             continue
         event = counted.setdefault(stream.event, Counted())
         for low in range(first, last, _DAY_SECONDS):
-            bounds = session.dialect.parameters(low, min(low + _DAY_SECONDS, last), offset_seconds=_DAY_SECONDS // 2)
+            bounds = dialect.parameters(low, min(low + _DAY_SECONDS, last), offset_seconds=_DAY_SECONDS // 2)
             for hour, _, currency, outcome, count, _ in await session.rows(stream.coarse, bounds):
                 if hour is not None:
                     event.rows += int(count)
@@ -101,14 +106,14 @@ def _conversion(counted: dict[str, Counted], sample: Orders, kpi: Conversion, mi
     lags = sample.converted(kpi.from_, kpi.to) - sample.tables[kpi.from_].entered
     lags = lags[np.isfinite(lags)]
     lag_minutes = float(lags.mean()) / 60.0 if lags.size else 0.0
-    return Rates(units.rows / minutes, min(conversions.rows / units.rows, _MOST_CERTAIN), max(lag_minutes, 0.0))
+    return Rates(units.rows / minutes, min(conversions.rows / units.rows, MOST_CERTAIN), max(lag_minutes, 0.0))
 
 
 def _success(event: Counted, minutes: float) -> Rates | None:
     final = event.outcomes[SUCCEEDED] + event.outcomes[FAILED]
     if not event.outcomes[SUCCEEDED]:
         return None
-    return Rates(final / minutes, min(event.outcomes[SUCCEEDED] / final, _MOST_CERTAIN))
+    return Rates(final / minutes, min(event.outcomes[SUCCEEDED] / final, MOST_CERTAIN))
 
 
 def _mean(counted: dict[str, Counted], sample: Orders, history: History, kpi: Mean, minutes: float) -> Rates | None:

@@ -1,21 +1,24 @@
 """Keeps the exporter's knowledge fresh: reads the database in the background, makes a snapshot after each refresh."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from canary.clock import Clock
-from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseUnavailableError
+from canary.database import Session
+from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.logs import Log
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
 from canary.rollout import Rollout
+from canary.threads import Threads
+from canary.units import format_ratio
 from exporter.assessor import Assessor, watched
 from exporter.blindness import blind_kpis
-from exporter.connection import Session
 from exporter.counters import Counters
+from exporter.dialects import Dialect
 from exporter.experiments import Experiments
+from exporter.faults import Attempt, Faults
 from exporter.feed import Feed
 from exporter.reconciler import Reconciler
 from exporter.replica import replica_lag_seconds
@@ -41,6 +44,7 @@ class Refresher:
     """Everything the exporter knows of one shop, and how it gets to know more.
 
     Attributes:
+        threads: where joining and judging run.
         rollout: the newest rollout of the journal; None when there is none.
         journal_fault: the journal could not be read.
         since: rows are counted from here, seconds since the epoch.
@@ -52,16 +56,17 @@ class Refresher:
     clock: Clock
     counters: Counters
     since: float
+    threads: Threads
     rollout: Rollout | None = None
     journal_fault: bool = False
     snapshot: Snapshot = field(init=False)
-    errors: dict[str, int] = field(default_factory=dict)
     feeds: list[Feed] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin knowing nothing."""
-        policy, dialect = self.policy, self.session.dialect
+        policy, dialect = self.policy, Dialect(self.session.dialect_name)
         self._log = Log("exporter")
+        self._faults = Faults(self._log)
         zone = Zone(policy.database.timezone, dialect)
         self.versions, self.currencies = Codes(), Codes()
         self.feeds = [
@@ -73,7 +78,10 @@ class Refresher:
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
         self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
         self.experiments = Experiments(policy)
-        self.assessor = Assessor(policy, self.feeds, self.versions, self.currencies, self.experiments)
+        self.assessor = Assessor(
+            policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads
+        )
+        self._unjudged = False
         self._lag: float | None = None
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
@@ -87,25 +95,48 @@ class Refresher:
         try:
             await self._read()
         except DatabaseUnavailableError as error:
-            self._count(error)
+            self._faults.count(error)
             self._nothing_read()
             raise
         if all(feed.fault is not None for feed in self.feeds):
             self._nothing_read()
             return
         now = self.clock.now().timestamp()
-        await self.assessor.assess(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
+        with self._faults.survived("what was read cannot be judged") as attempt:
+            await self.assessor.assess(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
+        self._judged_or_not(attempt)
         self.snapshot = self._snapshot(up=True)
 
+    def failed(self, error: Exception) -> None:
+        """A refresh ended in a way that nobody foresaw: only the counters are still known."""
+        self._faults.count(error)
+        self.snapshot = Snapshot(
+            self.policy.service,
+            counters=self.counters.in_units(),
+            blind=frozenset({"database"}),
+            database_up=False,
+            errors=dict(self._faults.counts),
+        )
+
     def _nothing_read(self) -> None:
-        self.assessor.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
+        with self._faults.survived("the evidence cannot be looked at") as attempt:
+            self.assessor.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
+        self._judged_or_not(attempt)
         self.snapshot = self._snapshot(up=False)
+
+    def _judged_or_not(self, attempt: Attempt) -> None:
+        """What could not be judged is unknown, and not what it was before."""
+        self._unjudged = attempt.error is not None
+        if self._unjudged:
+            self.assessor.forget()
 
     @property
     def complete(self) -> bool:
         """Whether the past is counted and every single row that is wanted is there, of what can be read."""
         return all(
-            feed.fault is not None or (feed.filled and (feed.rows_ready or feed.rows_from is None))
+            feed.fault is not None
+            or feed.fill_fault is not None
+            or (feed.filled and (feed.rows_ready or feed.rows_from is None))
             for feed in self.feeds
         )
 
@@ -129,27 +160,15 @@ class Refresher:
         if now - self._schema_at >= _SCHEMA_SECONDS:
             self._schema_at = now
             before = self.schema.problems
-            with self._survivable("the schema cannot be looked at"):
+            with self._faults.survived("the schema cannot be looked at"):
                 await self.schema.look()
             if self.schema.problems != before:
                 self._log.warn("schema changed", problems="; ".join(self.schema.problems) or "none any more")
         if self.policy.database.replica is not None and now - self._replica_at >= _REPLICA_SECONDS:
             self._replica_at = now
-            self._lag, known = math.inf, self._lag
-            with self._survivable("the replica's lag cannot be measured", told=known == math.inf):
+            self._lag = math.inf
+            with self._faults.survived("the replica's lag cannot be measured"):
                 self._lag = await replica_lag_seconds(self.session)
-
-    @contextmanager
-    def _survivable(self, what: str, *, told: bool = False) -> Iterator[None]:
-        """Count a database error and go on, unless the database is gone altogether."""
-        try:
-            yield
-        except DatabaseUnavailableError:
-            raise
-        except DatabaseError as error:
-            self._count(error)
-            if not told:
-                self._log.error(what, exception=error)
 
     def _rows_low(self, now: float) -> int:
         low = now - self.policy.database.window
@@ -167,46 +186,35 @@ class Refresher:
         if now < feed.retry_at:
             return
         lag = self._lag if self._lag is not None and self._lag < 3600 else 0.0
-        try:
+        with self._faults.survived("an event cannot be read", event=feed.stream.name) as attempt:
             await feed.refresh(now, lag)
-        except DatabaseUnavailableError:
-            raise
-        except DatabaseError as error:
-            self._count(error)
-            if feed.fault is None:
-                self._log.error("an event cannot be read", event=feed.stream.name, exception=error)
-            if isinstance(error, DatabaseSchemaError):
-                self._schema_at = float("-inf")
-            feed.fault = error
+        feed.fault = attempt.error
+        if feed.fault is not None:
             feed.retry_at = now + _RETRY_SECONDS
-        else:
-            if feed.fault is not None:
-                self._log.info("an event can be read again", event=feed.stream.name)
-            feed.fault = None
+        if isinstance(feed.fault, DatabaseSchemaError):
+            self._schema_at = float("-inf")
 
     async def _fill(self, now: float) -> None:
         """A step of the backfill for every feed, as many as fit between two refreshes."""
         until = self.clock.monotonic() + self.policy.database.refresh * 0.9
-        waiting = [feed for feed in self.feeds if not feed.filled and feed.fault is None]
+        waiting = [feed for feed in self.feeds if not feed.filled and feed.fault is None and now >= feed.fill_at]
         while waiting:
             feed = min(waiting, key=lambda one: one.filled_ratio)
-            try:
+            with self._faults.survived("an event's past cannot be counted", event=feed.stream.name) as attempt:
                 await feed.fill(now)
-            except DatabaseUnavailableError:
-                raise
-            except DatabaseError as error:
-                self._count(error)
-                waiting.remove(feed)
-                continue
-            waiting = [feed for feed in waiting if not feed.filled]
+            # After a timeout the next step is smaller, and need not wait.
+            feed.fill_fault = None if isinstance(attempt.error, DatabaseTimeoutError) else attempt.error
+            if feed.fill_fault is not None:
+                feed.fill_at = now + _RETRY_SECONDS
+            waiting = [one for one in waiting if not one.filled and (one is not feed or attempt.error is None)]
             if self.clock.monotonic() >= until:
                 break
         if now - self._progress_at >= _PROGRESS_SECONDS and (waiting or self._progress_at == float("-inf")):
             self._progress_at = now
-            self._log.info("counting the past", done=f"{self._filled_ratio():.0%}")
+            self._log.info("counting the past", done=format_ratio(self._filled_ratio()))
 
     async def _reconcile(self, now: float) -> Mapping[str, int]:
-        with self._survivable("the ledger cannot be compared"):
+        with self._faults.survived("the ledger cannot be compared with the table"):
             return await self.reconciler.work(now)
         return {}
 
@@ -219,12 +227,11 @@ class Refresher:
             reasons.add("schema")
         if self.journal_fault:
             reasons.add("journal")
+        if self._unjudged:
+            reasons.add("judge")
         if not self.assessor.ready and self.assessor.kpis is None and "database" not in reasons:
             reasons.add("starting")
         return frozenset(reasons)
-
-    def _count(self, error: DatabaseError) -> None:
-        self.errors[error.label] = self.errors.get(error.label, 0) + 1
 
     def _filled_ratio(self) -> float:
         return sum(feed.filled_ratio for feed in self.feeds) / len(self.feeds)
@@ -251,7 +258,7 @@ class Refresher:
             replica_lag_seconds=self._lag,
             backfill_ratio=self._filled_ratio(),
             schema_compatible=self.schema.compatible,
-            errors=dict(self.errors),
+            errors=dict(self._faults.counts),
             corrections=dict(self.counters.corrections),
             reconciled=dict(self.reconciler.mended),
         )

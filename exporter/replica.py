@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from canary.database import Session
 from canary.errors import DatabaseError
-from exporter.connection import Session
 
 # Replayed everything that was received, from a sender that is there: not behind, however long ago the last commit was.
 _POSTGRESQL = sa.text(
@@ -23,7 +23,7 @@ async def replica_lag_seconds(session: Session) -> float:
     Raises:
         DatabaseError: the database could not be asked, or it is of a kind whose lag we cannot measure.
     """
-    match session.dialect.name:
+    match session.dialect_name:
         case "postgresql":
             lag = (await session.rows(_POSTGRESQL))[0][0]
             return math.inf if lag is None else max(0.0, float(lag))
@@ -34,4 +34,6 @@ async def replica_lag_seconds(session: Session) -> float:
             seconds = rows[0]._mapping["Seconds_Behind_Master"]  # noqa: SLF001  # SQLAlchemy's public way to names
             return math.inf if seconds is None else float(seconds)
         case name:
-            raise DatabaseError(f"database.replica: the lag of {name} cannot be measured; remove the section")
+            raise DatabaseError(
+                f"the lag of {name} cannot be measured", place="database.replica", remedy="remove the section"
+            )

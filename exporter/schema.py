@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from canary.database import Session
 from canary.policy.model import Policy
-from exporter.connection import Session
 from exporter.mapping import columns_of
 
 

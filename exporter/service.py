@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -12,23 +13,28 @@ from prometheus_client import Histogram
 
 from canary import experiments, names
 from canary.clock import Clock, SystemClock
-from canary.database import order_url
-from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
+from canary.database import OrderDatabase, Patience
+from canary.errors import CanaryError, DatabaseError
 from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.sessions import open_session
+from canary.threads import SharedThreads, Threads
+from canary.units import format_ratio
 from canary.web import Service
 from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions
 from exporter.collector import ExporterCollector
-from exporter.connection import open_session
 from exporter.counters import Counters
+from exporter.faults import UNEXPECTED
 from exporter.refresher import Refresher
 from exporter.snapshot import Snapshot
 from exporter.statefile import StateFile
 
 _SAVE_SECONDS = 10
 _LONGEST_WAIT_SECONDS = 10.0
+_BUSY_SECONDS = 0.05
+"""Between two refreshes while the past is being counted."""
 _BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -40,12 +46,16 @@ class Exporter:
         load: reads the policy; called again on reload.
         options: how to serve.
         state_file: where counters survive a restart; relative paths start at the policy file's folder.
+        threads: where judging and writing the state file run.
+        jitter: spreads the retries of several exporters.
     """
 
     load: Callable[[], Policy]
     options: WebOptions
     state_file: str = "exporter-state.json"
     clock: Clock = field(default_factory=SystemClock)
+    threads: Threads = field(default_factory=SharedThreads)
+    jitter: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
         """Read the policy.
@@ -82,20 +92,26 @@ class Exporter:
 
         Raises:
             WebConfigError: an address cannot be listened on.
+            Exception: refreshing ended by a fault of this program, and nothing could be known any more.
         """
         async with self.refreshing():
             await self.web.run()
 
     @contextlib.asynccontextmanager
     async def refreshing(self) -> AsyncIterator[None]:
-        """Refresh in the background while the block runs; a fault there ends the service loudly."""
+        """Refresh in the background while the block runs.
+
+        What goes wrong with the policy, a database or a row is counted, logged and tried again. Only when refreshing
+        itself ends, the service ends too, and with the fault: a process that can do nothing must not look healthy.
+        """
         task = asyncio.create_task(self._work())
         task.add_done_callback(self._ended)
         try:
             yield
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     @property
     def snapshot(self) -> Snapshot:
@@ -109,7 +125,7 @@ class Exporter:
 
     async def _reload(self) -> None:
         policy = self.load()
-        order_url(policy, any_dialect=True)  # secrets and the address must be usable before the old policy goes
+        OrderDatabase.of(policy, Patience.LIVE)  # secrets and the address must be usable before the old policy goes
         self._policy = policy
         self._reloaded.set()
 
@@ -120,17 +136,16 @@ class Exporter:
             policy = self._policy
             try:
                 await self._under(policy)
-            except CanaryError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it may be gone after a while or a reload
                 self._log.error("cannot work; trying again", exception=error)
+                label = error.label if isinstance(error, CanaryError) else UNEXPECTED
                 self._snapshot = Snapshot(
-                    policy.service, counters=self._snapshot.counters, errors={error.label: 1}, database_up=False
+                    policy.service, counters=self._snapshot.counters, errors={label: 1}, database_up=False
                 )
                 await self._pause(_LONGEST_WAIT_SECONDS)
 
     async def _under(self, policy: Policy) -> None:
-        url = order_url(policy, any_dialect=True)
-        if url is None:
-            raise DatabaseUnavailableError("database.url: none is named; give database.url, url_file or url_env")
+        database = OrderDatabase.of(policy, Patience.LIVE)
         state = StateFile(Path(policy.base) / self.state_file, policy.service)
         remembered = state.read()
         now = self.clock.now().timestamp()
@@ -138,11 +153,11 @@ class Exporter:
         counters = Counters(policy.database.max_currencies)
         if remembered is not None:
             counters.values.update(remembered.values)
-        session = open_session(url, policy.database.statement_timeout, policy.database.timezone)
-        refresher = self._refresher = Refresher(policy, session, self.clock, counters, since)
+        session = open_session(database)
+        refresher = self._refresher = Refresher(policy, session, self.clock, counters, since, self.threads)
         if not self._snapshot.counters:
             self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
-        self._log.info("reading the order database", dialect=session.dialect.name, refresh=policy.database.refresh)
+        self._log.info("reading the order database", dialect=session.dialect_name, refresh=policy.database.refresh)
         try:
             await self._loop(policy, refresher, state)
         finally:
@@ -163,14 +178,26 @@ class Exporter:
                     failures += 1
                     if failures == 1:
                         self._log.error("the order database cannot be read", exception=error)
+                except Exception as error:  # noqa: BLE001  # the counters and the next refresh are not lost for it
+                    refresher.failed(error)
+                    failures += 1
+                    if failures == 1:
+                        self._log.error("a refresh failed unexpectedly; trying again", exception=error)
                 self._snapshot = refresher.snapshot
                 took = self.clock.monotonic() - began
                 self._duration.labels(policy.service).observe(took)
                 if self.clock.monotonic() - saved_at >= _SAVE_SECONDS:
-                    await asyncio.to_thread(state.write, refresher.since, dict(refresher.counters.values))
+                    await self.threads.run(partial(state.write, refresher.since, dict(refresher.counters.values)))
                     saved_at = self.clock.monotonic()
-                busy = not refresher.complete and not failures
-                await self._pause(_backoff(failures) if failures else 0.05 if busy else policy.database.refresh - took)
+                if failures:
+                    await self._pause(self._backoff(failures))
+                else:
+                    await self._pause(policy.database.refresh - took if refresher.complete else _BUSY_SECONDS)
+
+    def _backoff(self, failures: int) -> float:
+        """Twice as long after each failure, up to a limit, and never all exporters at the same moment."""
+        longest = min(_LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(failures, 10))
+        return longest * self.jitter.uniform(0.5, 1.0)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or go on at once when the policy was reloaded."""
@@ -187,7 +214,7 @@ class Exporter:
             "Service": snapshot.service,
             "Order database": {None: "not asked yet", True: "readable", False: "not readable"}[snapshot.database_up],
             "Schema": "; ".join(problems) or ("compatible" if snapshot.schema_compatible else "not looked at yet"),
-            "Past counted": f"{snapshot.backfill_ratio:.0%}",
+            "Past counted": format_ratio(snapshot.backfill_ratio),
             "Rollout": "none" if rollout is None else f"{rollout.id}: {rollout.canary}, {rollout.state.value}",
             "Blind": ", ".join(sorted(snapshot.blind)) or "no",
         }
@@ -220,15 +247,9 @@ class _Journals:
                     opening = Journal.open(self._policy, experiments.CHAIN)
                     self._experiments = await self._stack.enter_async_context(opening)
                 refresher.experiments.trials = experiments.fold(await self._experiments.entries())
-        except CanaryError as error:
+        except Exception as error:  # noqa: BLE001  # an unreadable journal blinds the judge, and ends nothing
             if not refresher.journal_fault:
                 self._log.error("the journal cannot be read", exception=error)
             refresher.journal_fault = True
         else:
             refresher.journal_fault = False
-
-
-def _backoff(failures: int) -> float:
-    """Twice as long after each failure, up to a limit, and never all exporters at the same moment."""
-    longest = min(_LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(failures, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter needs no secret numbers

@@ -8,7 +8,7 @@ from exporter.evidence.judge import RolloutEvidence
 from exporter.experiments import Arm
 from exporter.kpis import KpiValue
 
-BLIND_REASONS = ("starting", "database", "schema", "replica", "journal")
+BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge")
 """Why the judge may not see; the values of the label `reason`."""
 
 

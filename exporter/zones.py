@@ -16,9 +16,14 @@ _TURNED_BACK_SECONDS = 3 * 3600
 
 
 class Zone:
-    """Turns moments into stored times and back."""
+    """Turns moments into stored times and back.
+
+    Attributes:
+        dialect: how the database that the times are stored in writes them.
+    """
 
     def __init__(self, name: str, dialect: Dialect) -> None:
+        self.dialect = dialect
         self._zone = ZoneInfo(name)
         self._plain = name == "UTC" or dialect.name in ("postgresql", "duckdb")
 

@@ -41,7 +41,7 @@ _QUERIED = {"timeseries", "stat", "table", "state-timeline"}
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class Fault:
     """One fault: the rule, where, and why it is one."""
 
     place: str
@@ -57,10 +57,10 @@ Rule = Callable[[Dashboard], Iterator[tuple[str, str]]]
 """Gives the place inside the dashboard and the reason of every fault."""
 
 
-def lint(name: str, dashboard: Dashboard) -> list[Finding]:
+def lint(name: str, dashboard: Dashboard) -> list[Fault]:
     """Every fault of a dashboard, sorted."""
     return sorted(
-        Finding(f"{name}: {place}" if place else name, rule, reason)
+        Fault(f"{name}: {place}" if place else name, rule, reason)
         for rule, check in RULES.items()
         for place, reason in check(dashboard)
     )

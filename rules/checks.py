@@ -14,7 +14,7 @@ from rules.expressions import children, metrics, parse, template_queries, walk
 from rules.labels import Labels, is_scalar, labels
 
 Rule = Mapping[str, Any]
-Finding = tuple[str, str, str]
+Objection = tuple[str, str, str]
 """pint's name of the check, what was found, what to do."""
 
 _RECORD = re.compile(r"[a-z_]+:[a-zA-Z_][a-zA-Z0-9_]*:[a-z][a-z0-9_]*")
@@ -50,14 +50,14 @@ def _nodes(rule: Rule) -> Iterator[promql_parser.Expr]:
     return walk(parse(rule["expr"]))
 
 
-def _names(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _names(rule: Rule, _context: Context) -> Iterator[Objection]:
     if "record" in rule and not _RECORD.fullmatch(rule["record"]):
         yield "rule/name", "the name is not level:metric:operations", "name it so"
     if "alert" in rule and not _ALERT.fullmatch(rule["alert"]):
         yield "rule/name", "the name is not in CamelCase", "name it so"
 
 
-def _own_labels(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _own_labels(rule: Rule, _context: Context) -> Iterator[Objection]:
     own = rule.get("labels", {})
     for wanted in (names.SERVICE, *((names.SEVERITY, names.ACTION) if "alert" in rule else ())):
         if not own.get(wanted):
@@ -71,7 +71,7 @@ def _own_labels(rule: Rule, _context: Context) -> Iterator[Finding]:
             yield "rule/reject", f"label {label} holds a sentence or an address", "use an annotation"
 
 
-def _annotations(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _annotations(rule: Rule, _context: Context) -> Iterator[Objection]:
     if "alert" not in rule:
         return
     annotations = rule.get("annotations", {})
@@ -86,7 +86,7 @@ def _annotations(rule: Rule, _context: Context) -> Iterator[Finding]:
                 yield "alerts/template", f"annotation {name}: {error}", "correct the query"
 
 
-def _durations(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _durations(rule: Rule, _context: Context) -> Iterator[Objection]:
     for key in ("for", "keep_firing_for"):
         try:
             parse_duration(rule.get(key, "0s"))
@@ -94,7 +94,7 @@ def _durations(rule: Rule, _context: Context) -> Iterator[Finding]:
             yield "alerts/for", f"{key}: {error}", "write a duration such as 30s"
 
 
-def _compares(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _compares(rule: Rule, _context: Context) -> Iterator[Objection]:
     """An alert without a condition fires as long as its series exist."""
     if "alert" not in rule:
         return
@@ -108,13 +108,13 @@ def _compares(rule: Rule, _context: Context) -> Iterator[Finding]:
     yield "alerts/comparison", "fires whenever its series exist", "compare with a limit"
 
 
-def _absent(rule: Rule, context: Context) -> Iterator[Finding]:
+def _absent(rule: Rule, context: Context) -> Iterator[Objection]:
     calls = (node.func.name for node in _nodes(rule) if isinstance(node, promql_parser.Call))
     if "alert" in rule and "absent" in calls and parse_duration(rule.get("for", "0s")) < 2 * context.scrape_seconds:
         yield "alerts/absent", "fires when a single scrape is missed", "let it wait for at least two scrapes (`for`)"
 
 
-def _rates(rule: Rule, context: Context) -> Iterator[Finding]:
+def _rates(rule: Rule, context: Context) -> Iterator[Objection]:
     for node in _nodes(rule):
         if not isinstance(node, promql_parser.Call) or node.func.name not in _COUNTING:
             continue
@@ -131,7 +131,7 @@ def _rates(rule: Rule, context: Context) -> Iterator[Finding]:
                 yield "promql/rate", f"takes a rate of the recorded {selector.name}", "take it of the counter itself"
 
 
-def _counters(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _counters(rule: Rule, _context: Context) -> Iterator[Objection]:
     """A counter by itself only grows; `max` and `count` ask whether it is there."""
     for parent, child in _edges(parse(rule["expr"])):
         if (
@@ -149,7 +149,7 @@ def _edges(tree: promql_parser.Expr) -> Iterator[tuple[promql_parser.Expr, promq
         yield from _edges(child)
 
 
-def _guards(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _guards(rule: Rule, _context: Context) -> Iterator[Objection]:
     """Inside an aggregation one NaN spoils everything."""
     for parent, child in _edges(parse(rule["expr"])):
         if not isinstance(parent, promql_parser.AggregateExpr) or str(parent.op) not in ("sum", "avg", "stddev"):
@@ -165,7 +165,7 @@ def _positive(divisor: promql_parser.Expr) -> bool:
     )
 
 
-def _fragile(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _fragile(rule: Rule, _context: Context) -> Iterator[Objection]:
     for node in _nodes(rule):
         if "alert" in rule and isinstance(node, promql_parser.AggregateExpr) and str(node.op) in ("topk", "bottomk"):
             yield "promql/fragile", f"{node.op} gives other series from one moment to the next", "compare with a limit"
@@ -188,7 +188,7 @@ def _bare(tree: promql_parser.Expr) -> promql_parser.Expr:
     return _bare(tree.expr) if isinstance(tree, promql_parser.ParenExpr) else tree
 
 
-def _selectors(rule: Rule, _context: Context) -> Iterator[Finding]:
+def _selectors(rule: Rule, _context: Context) -> Iterator[Objection]:
     for node in _nodes(rule):
         if not isinstance(node, promql_parser.VectorSelector):
             continue
@@ -201,7 +201,7 @@ def _selectors(rule: Rule, _context: Context) -> Iterator[Finding]:
                 yield "promql/regexp", f"{matcher.name}=~ is anchored anyway", "leave ^ and $ out"
 
 
-def _impossible(rule: Rule, context: Context) -> Iterator[Finding]:
+def _impossible(rule: Rule, context: Context) -> Iterator[Objection]:
     """Two sides that are matched on a label which one of them has lost."""
     for node in _nodes(rule):
         if not isinstance(node, promql_parser.BinaryExpr) or node.modifier is None or node.modifier.matching is None:
@@ -216,7 +216,7 @@ def _impossible(rule: Rule, context: Context) -> Iterator[Finding]:
                 yield "promql/impossible", f"joins on {', '.join(lost)}, which one side has lost", "keep the label"
 
 
-def _matching(rule: Rule, context: Context) -> Iterator[Finding]:
+def _matching(rule: Rule, context: Context) -> Iterator[Objection]:
     """Two sides that are matched on all their labels, and do not have the same."""
     for node in _nodes(rule):
         if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) == "or" or is_scalar(node.lhs, node.rhs):
@@ -232,7 +232,7 @@ def _listed(kept: frozenset[str]) -> str:
     return ", ".join(sorted(kept)) or "nothing"
 
 
-def _levels(rule: Rule, context: Context) -> Iterator[Finding]:
+def _levels(rule: Rule, context: Context) -> Iterator[Objection]:
     """A recorded series is named after the labels that it has kept."""
     if "record" not in rule:
         return
@@ -244,7 +244,7 @@ def _levels(rule: Rule, context: Context) -> Iterator[Finding]:
         yield "promql/aggregate", reason, "keep the label, or name the series otherwise"
 
 
-def _templates(rule: Rule, context: Context) -> Iterator[Finding]:
+def _templates(rule: Rule, context: Context) -> Iterator[Objection]:
     """Templates see the labels of the expression only, and numbers with all their digits."""
     if "alert" not in rule:
         return
@@ -269,7 +269,7 @@ def _fractional(rule: Rule) -> bool:
     )
 
 
-def _dependencies(rule: Rule, context: Context) -> Iterator[Finding]:
+def _dependencies(rule: Rule, context: Context) -> Iterator[Objection]:
     for name in sorted(metrics(rule["expr"])):
         if ":" not in name:
             continue
@@ -283,7 +283,7 @@ def _dependencies(rule: Rule, context: Context) -> Iterator[Finding]:
             yield "rule/dependency", f"reads {name}, which is recorded after it", "put it before"
 
 
-Check = Callable[[Rule, Context], Iterator[Finding]]
+Check = Callable[[Rule, Context], Iterator[Objection]]
 
 CHECKS: tuple[Check, ...] = (
     _names, _own_labels, _annotations, _durations, _compares, _absent, _rates, _counters, _guards, _fragile, _selectors,

@@ -1,19 +1,24 @@
 """The distribution as others install it."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import canary
+from canary.installation import PACKAGES
 from tests.support.distribution import ROOT, build, unpack
 
-ROOMS = {"canary", "exporter", "rules", "alertmanager", "grafana", "demo"}
+ROOMS = set(PACKAGES)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -22,22 +27,42 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("dist"))
 
 
-@pytest.fixture(scope="module")
-def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel in it; the dependencies are borrowed from this one."""
-    folder = tmp_path_factory.mktemp("env")
+def environment(folder: Path, *wheels: Path) -> Path:
+    """A fresh environment with these wheels, one after the other; the dependencies are borrowed from this one."""
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
-    wheel = next(built.glob("*.whl"))
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel],
-        check=True,
-        capture_output=True,
-    )
+    for wheel in wheels:
+        subprocess.run(
+            [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel],
+            check=True,
+            capture_output=True,
+        )
     [packages] = (folder / "lib").glob("python*/site-packages")
     # A folder named by a .pth file comes after the environment's own, and its own .pth files are not read.
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel in it."""
+    return environment(tmp_path_factory.mktemp("env"), next(built.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of another distribution that brings a package `rules`, as django-rules does."""
+    source = tmp_path_factory.mktemp("another")
+    (source / "rules").mkdir()
+    (source / "rules" / "__init__.py").write_text("import framework_of_another_application\n", encoding="utf-8")
+    (source / "rules" / "predicates.py").touch()
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "other-rules"\nversion = "3.5"\n'
+        '[tool.hatch.build.targets.wheel]\npackages = ["rules"]\n',
+        encoding="utf-8",
+    )
+    return next(build(source / "dist", source).glob("*.whl"))
 
 
 def run(installed: Path, *argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -59,6 +84,7 @@ def test_the_wheel_holds_the_rooms_and_what_they_read(built: Path) -> None:
         "alertmanager/page/live.js",
         "grafana/main.jsonnet",
         "demo/canary.yaml",
+        *(f"{room}/py.typed" for room in ROOMS),
     ):
         assert needed in names
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
@@ -136,3 +162,91 @@ def test_shells_complete_commands(installed: Path, tmp_path: Path) -> None:
         program = ["env", f"_CANARY_COMPLETE={shell}_source", str(installed / "bin" / "canary")]
         answer = subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, text=True)
         assert mark in answer.stdout
+
+
+def test_the_public_interface_is_there_and_small() -> None:
+    """Each name of `canary.__all__` can be imported; what is not there is an AttributeError as everywhere."""
+    assert {name: getattr(canary, name) is not None for name in canary.__all__} == dict.fromkeys(canary.__all__, True)
+    assert len(canary.__all__) < 8
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = canary.nothing
+
+
+def test_a_package_that_was_overwritten_is_told_at_start(built: Path, another: Path, tmp_path: Path) -> None:
+    """Another distribution's `rules` over ours: the command says whose it is and what to do."""
+    (tmp_path / "canary.yaml").write_text("service: shop\n", encoding="utf-8")
+    spoilt = environment(tmp_path / "env", next(built.glob("*.whl")), another)
+
+    version = run(spoilt, "canary", "--version", cwd=tmp_path)
+    generate = run(spoilt, "canary", "generate", "--output", "out", cwd=tmp_path)
+
+    said = "canary: package rules: was overwritten by the distribution other-rules; give kpi-canary an environment"
+    assert version.returncode == 0
+    assert version.stderr.startswith(said)
+    assert len(version.stderr.splitlines()) == 1
+    assert generate.returncode == 1
+    assert generate.stderr.startswith(said)
+    assert "Traceback" not in generate.stderr
+
+
+def test_a_package_that_is_shared_is_told_at_start(built: Path, another: Path, tmp_path: Path) -> None:
+    """Ours over another distribution's `rules`: we work, they do not, and uninstalling one breaks the other."""
+    shared = environment(tmp_path / "env", another, next(built.glob("*.whl")))
+
+    version = run(shared, "canary", "--version", cwd=tmp_path)
+
+    assert version.returncode == 0
+    assert version.stderr.startswith("canary: package rules: belongs to the distribution other-rules too")
+
+
+def test_a_package_that_lies_elsewhere_is_told_at_start(installed: Path, tmp_path: Path) -> None:
+    """A folder on PYTHONPATH that hides one of ours is named."""
+    (tmp_path / "hiding" / "grafana").mkdir(parents=True)
+    (tmp_path / "hiding" / "grafana" / "__init__.py").touch()
+    program = ["env", f"PYTHONPATH={tmp_path / 'hiding'}", str(installed / "bin" / "canary"), "--version"]
+
+    version = subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, text=True)
+
+    assert f"found it in {tmp_path / 'hiding' / 'grafana'}; look at PYTHONPATH" in version.stderr
+
+
+def test_a_sound_installation_says_nothing(installed: Path, tmp_path: Path) -> None:
+    """No word on standard error, also when somebody left a file in one of the folders."""
+    [packages] = (installed / "lib").glob("python*/site-packages")
+    before = run(installed, "canary", "--version", cwd=tmp_path)
+    (packages / "rules" / "notes.txt").touch()
+    after = run(installed, "canary", "--version", cwd=tmp_path)
+    (packages / "rules" / "notes.txt").unlink()
+
+    assert (before.stderr, after.stderr) == ("", "")
+
+
+def test_dependencies_have_bounds() -> None:
+    """Whoever installs without our exact versions gets none that is older, or a major version newer, than was tried."""
+    groups = [*PROJECT["project"]["optional-dependencies"].values(), *PROJECT["dependency-groups"].values()]
+    named = [*PROJECT["project"]["dependencies"], *(one for group in groups for one in group)]
+    named = [one for one in named if isinstance(one, str) and not one.startswith("kpi-canary[")]
+
+    assert len(named) > 20
+    assert [one for one in named if not re.search(r">=.+,<|==", one)] == []
+
+
+@pytest.mark.parametrize("name", ["dev", "demo", "run"])
+def test_what_is_installed_is_exact_and_from_no_named_place(name: str) -> None:
+    """Each requirement has one version and hashes; no line tells which registry to ask."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#")]
+
+    assert [line for line in lines if not re.match(r"[\w.\-\[\]]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
+    assert "://" not in text
+    assert '"resolved"' not in (ROOT / "package-lock.json").read_text(encoding="utf-8")
+
+
+def test_what_is_installed_is_what_the_project_asks_for() -> None:
+    """A dependency that pyproject.toml gained is in the exact list too (make requirements)."""
+    listed = re.findall(r"^([\w.\-]+)==", (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    asked = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["demo"]]
+    asked += [one for one in PROJECT["dependency-groups"]["dev"] if isinstance(one, str)]
+    names = {re.split(r"[\[><=]", one)[0].lower().replace("_", "-") for one in asked}
+
+    assert names - {"kpi-canary"} <= set(listed)

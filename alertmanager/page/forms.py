@@ -6,6 +6,7 @@ from typing import Any
 from alertmanager.page.render import LABELS, document
 from alertmanager.page.sessions import Session
 from canary.markup import Markup, join, tag
+from canary.units import format_ratio
 
 _QUESTIONS = {
     "hold": "Freeze the canary's share at {share}?",
@@ -42,7 +43,7 @@ def sign_in(after: str, fault: str = "") -> str:
 def confirm(verb: str, rollout: Mapping[str, Any], session: Session, fault: str = "") -> str:
     """The form that asks for the reason of an order, and says what it will do."""
     question = _QUESTIONS[verb].format(
-        share=f"{rollout['weight_ratio']:.0%}", phase=rollout["phase"] + 1, canary=rollout["canary"]
+        share=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
     )
     must = verb == "rollback"
     return document(

@@ -4,17 +4,17 @@ from collections.abc import Collection
 
 from alertmanager.page.view import KpiRow, View
 from canary.markup import Markup, tag
+from canary.units import format_change, format_measured_ratio
+from canary.verdicts import verdict_words
 
 _WIDTH, _HEIGHT = 160, 20
 _LEAST_SPAN = 0.05
-
-_VERDICTS = {"pass": "no harm", "fail": "harm proven", "hold": "not yet known", "blind": "blind"}
 
 
 def kpi_table(view: View, ratios: Collection[str]) -> Markup:
     """The table, or why there is none."""
     if view.kpi_fault:
-        return tag("p", f"Prometheus cannot be asked: {view.kpi_fault}", class_="fault")
+        return tag("p", view.kpi_fault, class_="fault")
     if not view.kpis:
         return tag("p", "No KPI is judged now.", class_="quiet")
     titles = ("KPI", "Verdict", "Change", "Band", "Canary", "Stable", "Units")
@@ -29,7 +29,7 @@ def _row(row: KpiRow, ratio: bool) -> Markup:
     return tag(
         "tr",
         tag("th", row.name.replace("_", " "), scope="row"),
-        tag("td", _VERDICTS.get(row.verdict, "—"), class_=f"verdict {row.verdict}" if row.verdict else None),
+        tag("td", verdict_words(row.verdict), class_=f"verdict {row.verdict}" if row.verdict else None),
         tag("td", _signed(row.change)),
         tag("td", _drawn(row, band), " ", tag("span", band, class_="quiet")),
         tag("td", _value(row.canary, ratio)),
@@ -41,11 +41,11 @@ def _row(row: KpiRow, ratio: bool) -> Markup:
 def _value(value: float | None, ratio: bool) -> str:
     if value is None:
         return "—"
-    return f"{value:.2%}" if ratio else f"{value:,.2f}"
+    return format_measured_ratio(value) if ratio else f"{value:,.2f}"
 
 
 def _signed(change: float | None) -> str:
-    return "—" if change is None else f"{change:+.1%}"
+    return "—" if change is None else format_change(change)
 
 
 def _drawn(row: KpiRow, band: str) -> Markup | None:

@@ -166,7 +166,7 @@ def _actions(view: View) -> Markup:
 def _alerts(status: Mapping[str, Any]) -> Markup:
     prometheus = status["prometheus"]
     if prometheus["error"]:
-        body = tag("p", f"Prometheus cannot be asked: {prometheus['error']}", class_="fault")
+        body = tag("p", prometheus["error"], class_="fault")
     elif prometheus["firing"]:
         body = tag("ul", *(tag("li", name) for name in prometheus["firing"]))
     else:

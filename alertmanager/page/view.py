@@ -9,6 +9,7 @@ from canary import names
 from canary.clock import Clock
 from canary.entries import Entry
 from canary.errors import CanaryError, RemoteError
+from canary.prometheus import Sample
 
 _EVENTS = 25
 _KPI_SECONDS = 2.0
@@ -17,7 +18,7 @@ _KPI_SECONDS = 2.0
 class Asked(Protocol):
     """Prometheus, for instant queries."""
 
-    async def query(self, expression: str) -> list[tuple[Mapping[str, str], float]]:
+    async def query(self, expression: str) -> list[Sample]:
         """The instant vector of an expression."""
         ...
 
@@ -101,7 +102,7 @@ def rows(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[KpiRow]:
     for labels, value in samples:
         kpi = values.setdefault(labels.get(names.KPI, ""), {})
         role = labels.get(names.ROLE)
-        match labels["__name__"], role:
+        match labels.get("__name__"), role:
             case names.KPI_VALUE, "stable" | "canary":
                 kpi[str(role)] = value
             case names.KPI_UNITS, "canary":

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 
 from bench.detection.shop import MINUTES, PHASES, START, Scene, traffic
 from bench.detection.table import RATES, RULES, Cell
+from canary.report.bandplot import RED, draw_band
 from exporter.evidence.judge import JudgePlan, Kind, KpiEvidence, KpiPlan, OutcomeRows, RolloutJudge, RolloutRows
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
+_TOLERANCE = 0.05
 COLOURS = dict(zip(RULES, ("#1b6e3c", "#c0392b", "#8e6bbf", "#d68910", "#5d6d7e"), strict=True))
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 110})
 
@@ -64,18 +66,20 @@ def _growth() -> Figure:
         evidence.text(MINUTES, kpi.log10_threshold, "proof", color="#c0392b", ha="right", va="bottom")
         evidence.set_ylim(-3.5, 8)
         evidence.set_title(title, fontsize=9)
-        bounds.fill_between(minutes, path.lower, np.minimum(path.upper, 1.0), color="#1b6e3c", alpha=0.2, linewidth=0)
-        bounds.plot(minutes, path.estimate, color="#1b6e3c")
-        bounds.axhline(-0.05, color="#c0392b", linestyle="--", linewidth=1)
-        bounds.text(MINUTES, -0.05, "tolerance", color="#c0392b", ha="right", va="top")
-        bounds.set_ylim(-0.4, 0.12)
-        bounds.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        draw_band(
+            bounds,
+            band=(minutes.tolist(), path.lower.tolist(), path.upper.tolist()),
+            change=(minutes.tolist(), path.estimate.tolist()),
+            limit=-_TOLERANCE,
+        )
+        bounds.text(MINUTES, -100 * _TOLERANCE, "tolerance", color=RED, ha="right", va="top")
         bounds.set_xlabel("minutes since the rollout began")
         for axes in (evidence, bounds):
             for start in np.cumsum([duration for duration, _ in PHASES[:-1]]):
                 axes.axvline(start, color="#bbbbbb", linewidth=0.8)
     grid[0, 0].set_ylabel("evidence of harm, powers of ten")
-    grid[1, 0].set_ylabel("success, canary against stable")
+    grid[1, 0].set_ylabel("success: change, %")
+    grid[1, 1].set_ylabel("")
     return figure
 
 
@@ -86,7 +90,7 @@ def _payments(harm: float) -> KpiEvidence:
     failed = ~np.where(canary, units.good_on_canary, units.good)
     starts = START + 60 * np.cumsum([0.0, *(minutes for minutes, _ in PHASES[:-1])])
     weights = [(float(start), share) for start, (_, share) in zip(starts, PHASES, strict=True)]
-    plan = JudgePlan(START, (KpiPlan("payments", Kind.SUCCESS, tolerance=0.05),))
+    plan = JudgePlan(START, (KpiPlan("payments", Kind.SUCCESS, tolerance=_TOLERANCE),))
     rows = RolloutRows({"payments": OutcomeRows(times, times, canary, times, failed)})
     return RolloutJudge(plan).judge(rows, weights, START + 60 * MINUTES).kpis["payments"]
 

@@ -2,32 +2,30 @@
 
 import shutil
 
-import aiohttp
 import yaml
 
 from canary import names
-from canary.check.finding import Finding, failed, ok, warning
 from canary.errors import RemoteError
+from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.program import run
-from canary.servers import get_json
+from canary.prometheus import Alertmanager
 
 _TIMEOUT_SECONDS = 20
 _ACTIONS = ("rollback", "advance", "hold")
 
 
-async def check_alertmanager(policy: Policy, http: aiohttp.ClientSession) -> list[Finding]:
+async def check_alertmanager(policy: Policy, alertmanager: Alertmanager) -> list[Finding]:
     """Whether each action's alerts would reach the receiver, asked of the configuration that runs."""
-    url = policy.receiver.alertmanager.rstrip("/")
-    place = f"alertmanager {url}"
+    place = f"alertmanager {alertmanager.url}"
     try:
-        status = await get_json(http, f"{url}/api/v2/status")
-        running = yaml.safe_load(status["config"]["original"])
+        running = yaml.safe_load(await alertmanager.configuration())
     except RemoteError as error:
-        what = str(error).removeprefix(url)
-        return [failed(place, what, "start it, or correct receiver.alertmanager in the policy")]
-    except (KeyError, TypeError, yaml.YAMLError) as error:
-        return [failed(place, f"its status is not an Alertmanager's ({type(error).__name__})", "correct the address")]
+        return [failed(place, error.what, error.remedy)]
+    except (yaml.YAMLError, RecursionError) as error:
+        return [failed(place, f"its configuration is no YAML ({type(error).__name__})", "correct the address")]
+    if not isinstance(running, dict):
+        return [failed(place, "its configuration is not an Alertmanager's", "correct the address")]
     if shutil.which("amtool") is None:
         return [warning(place, "reachable, but its routes were not tested", "install amtool and check again")]
     ours = _receivers(running, policy.receiver.url)
@@ -41,7 +39,7 @@ def _receivers(running: dict[str, object], url: str) -> set[str]:
         for webhook in _listed(receiver.get("webhook_configs")):
             target = str(webhook.get("url", ""))
             if target.startswith(url.rstrip("/") + "/") or target == "<secret>":
-                ours.add(str(receiver["name"]))
+                ours.add(str(receiver.get("name", "")))
     return ours
 
 

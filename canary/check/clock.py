@@ -7,14 +7,17 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from canary.check.finding import Finding, failed, ok
 from canary.clock import Clock
-from canary.database import order_connection, order_engine, order_url
+from canary.database import OrderDatabase, Patience, names_database
 from canary.errors import CanaryError
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy
-from canary.servers import Prometheus
+from canary.prometheus import Prometheus
+from canary.sessions import open_session
 
 _TOLERATED_SECONDS = 2.0
+_NOW = {"mysql": "SELECT UTC_TIMESTAMP(6)", "postgresql": "SELECT clock_timestamp()"}
+"""How each server tells its own time."""
 _REMEDY = "let both machines follow the same time servers (systemd-timesyncd, chrony)"
 
 
@@ -23,8 +26,8 @@ async def check_clock(policy: Policy, prometheus: Prometheus, clock: Clock) -> l
     differences: dict[str, Difference] = {}
     with suppress(CanaryError):  # its own check says so
         before = clock.now()
-        found = await prometheus.query("time()")
-        differences["prometheus"] = Difference.of(float(found[0]["value"][1]), before, clock.now())
+        theirs = await prometheus.time()
+        differences["prometheus"] = Difference.of(theirs.timestamp(), before, clock.now())
     with suppress(CanaryError):  # as above
         if (ahead := await _database_ahead(policy, clock)) is not None:
             differences["database"] = ahead
@@ -47,18 +50,20 @@ class Difference:
 
 async def _database_ahead(policy: Policy, clock: Clock) -> Difference | None:
     """How far the database server's clock is ahead; None where there is none of its own, or none we know."""
-    url = order_url(policy, any_dialect=True)
-    if url is None or url.get_backend_name() not in ("postgresql", "mysql"):
+    if not names_database(policy):
         return None
-    statement = "SELECT UTC_TIMESTAMP(6)" if url.get_backend_name() == "mysql" else "SELECT clock_timestamp()"
-    engine = order_engine(url)
+    database = OrderDatabase.of(policy, Patience.LIVE)
+    statement = _NOW.get(database.url.get_backend_name())
+    if statement is None:
+        return None
+    session = open_session(database)
     try:
-        async with order_connection(engine) as connection:
-            before = clock.now()
-            moment: datetime = (await connection.execute(sa.text(statement))).scalar_one()
-            after = clock.now()
+        await session.rows(sa.text("SELECT 1"))  # connecting takes time that is not the clock's
+        before = clock.now()
+        moment: datetime = (await session.rows(sa.text(statement)))[0][0]
+        after = clock.now()
     finally:
-        await engine.dispose()
+        await session.close()
     theirs = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return Difference.of(theirs, before, after)
 

@@ -3,16 +3,16 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from canary.check.finding import Finding, failed, ok, skipped, warning
-from canary.database import order_connection, order_engine, order_url, shown
-from canary.errors import CanaryError, DatabaseError
+from canary.database import OrderDatabase, Patience, Session, names_database
+from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
+from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
+from canary.sessions import open_session
 
 _LOOKED_INTO = ("sqlite", "postgresql", "mysql")
 
@@ -27,44 +27,43 @@ class Table:
 
 async def check_database(policy: Policy) -> list[Finding]:
     """Whether the exporter could read what the policy maps."""
-    try:
-        url = order_url(policy, any_dialect=True)
-    except CanaryError as error:
-        return [failed("database", str(error))]
-    if url is None:
+    if not names_database(policy):
         return [skipped("database", "the policy names none", "give database.url, url_file or url_env")]
-    place = f"database {shown(url)}"
-    if url.get_backend_name() not in _LOOKED_INTO:
-        what = f"the exporter reads {url.get_backend_name()}, but its tables are not looked into here"
-        return [warning(place, what, "start `canary exporter` and look at canary_exporter_database_up")]
-    if _missing_file(url):
-        return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
-    engine = order_engine(url)
     try:
-        async with order_connection(engine) as connection:
-            names = await connection.run_sync(_table_names)
-            wanted = {event.table for event in policy.database.events.values() if event.table}
-            wanted |= {required.table for required in policy.database.required}
-            tables = {table: await connection.run_sync(_table, table) for table in sorted(wanted)}
+        database = OrderDatabase.of(policy, Patience.LIVE)
+    except CanaryError as error:
+        return [failed(error.place or "database", error.what, error.remedy)]
+    place = f"database {database.shown}"
+    backend = database.url.get_backend_name()
+    if backend not in _LOOKED_INTO:
+        what = f"the exporter reads {backend}, but its tables are not looked into here"
+        return [warning(place, what, "start `canary exporter` and look at canary_exporter_database_up")]
+    if database.file is not None and not database.file.exists():
+        return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
+    session = open_session(database)
+    try:
+        return await _looked_into(place, policy, session)
     except DatabaseError as error:
-        remedy = "see that the database runs and that this user may connect and read"
-        return [failed(place, str(error).removeprefix(f"{shown(url)}: "), remedy)]
+        return [failed(place, error.what, "see that the database runs and that this user may connect and read")]
     finally:
-        await engine.dispose()
+        await session.close()
+
+
+async def _looked_into(place: str, policy: Policy, session: Session) -> list[Finding]:
+    names = await session.run(_table_names)
+    wanted = {event.table for event in policy.database.events.values() if event.table}
+    wanted |= {required.table for required in policy.database.required}
+    tables = {table: await session.run(partial(_table, table=table)) for table in sorted(wanted)}
     findings = list(_mapped(place, policy, tables, names))
     findings += list(_required(place, policy, tables, names))
     for name, event in policy.database.events.items():
         if event.sql is not None:
-            findings += await _check_sql(place, name, event, engine_url=url)
+            findings += await _check_sql(place, name, event, session)
     if not findings:
         findings = [
             ok(place, f"reachable, {len(policy.database.events)} events mapped, every column there and indexed")
         ]
     return findings
-
-
-def _missing_file(url: sa.URL) -> bool:
-    return url.get_backend_name() == "sqlite" and not Path(str(url.database).removeprefix("file:")).exists()
 
 
 def _table_names(connection: sa.Connection) -> list[str]:
@@ -139,27 +138,21 @@ def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], na
                 yield failed(place, what, _near(column, table.columns))
 
 
-async def _check_sql(place: str, name: str, event: Event, engine_url: sa.URL) -> list[Finding]:
+async def _check_sql(place: str, name: str, event: Event, session: Session) -> list[Finding]:
     """Ask the database for the columns of an event's own SELECT, without a row."""
     at = f"database.events.{name}"
-    engine = order_engine(engine_url)
+    sql = (event.sql or "").rstrip().rstrip(";")
     try:
-        async with order_connection(engine) as connection:
-            columns = await _columns_of_sql(connection, event.sql or "")
+        columns = await session.columns(sa.text(f"SELECT * FROM ({sql}) AS event WHERE 1 = 0"))  # noqa: S608  # the policy's own statement
+    except DatabaseUnavailableError:
+        raise
     except DatabaseError as error:
-        return [failed(place, f"{at}.sql: {error}", "try the statement in the database's own client")]
-    finally:
-        await engine.dispose()
+        return [failed(place, f"{at}.sql: {error.what}", "try the statement in the database's own client")]
     return [
         failed(place, f"{at}.{key}: the statement gives no column {column!r}", _near(column, columns))
         for key, column in columns_of(event)
         if column not in columns
     ]
-
-
-async def _columns_of_sql(connection: AsyncConnection, sql: str) -> tuple[str, ...]:
-    result = await connection.execute(sa.text(f"SELECT * FROM ({sql.rstrip().rstrip(';')}) AS event WHERE 1 = 0"))  # noqa: S608  # the policy's own statement
-    return tuple(result.keys())
 
 
 def _near(word: str, options: list[str] | tuple[str, ...]) -> str:

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from canary.check.finding import Finding, failed, ok, skipped
 from canary.errors import CanaryError
+from canary.finding import Finding, failed, ok, skipped
 from canary.notify import Notifier
 from canary.policy import Policy
 
@@ -18,7 +18,7 @@ async def check_notify(policy: Policy) -> list[Finding]:
     try:
         notifier = Notifier.of(policy)
     except CanaryError as error:
-        return [failed("notify", str(error).removeprefix("notify: "))]
+        return [failed(error.place or "notify", error.what, error.remedy)]
     try:
         return list(await asyncio.gather(*(_reachable(name, server) for name, server in notifier.servers().items())))
     finally:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from canary.check.finding import Finding, failed, ok
 from canary.errors import PolicyError
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy, load_policy
+from canary.units import format_ratio
 
 
 def check_policy(path: Path) -> tuple[Policy | None, list[Finding]]:
@@ -14,7 +15,7 @@ def check_policy(path: Path) -> tuple[Policy | None, list[Finding]]:
     except PolicyError as error:
         return None, [_finding(fault) for fault in error.faults]
     kpis = ", ".join(policy.kpis)
-    phases = ", ".join(f"{phase.traffic * 100:g}%" for phase in policy.phases)
+    phases = ", ".join(format_ratio(phase.traffic) for phase in policy.phases)
     return policy, [ok(path.name, f"valid: service {policy.service}, KPIs {kpis}, phases {phases}")]
 
 

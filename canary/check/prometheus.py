@@ -1,17 +1,18 @@
 """Prometheus: reachable, scraping the exporter, the receiver and the shop, with the rules that the policy generates."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from canary import names
-from canary.check.finding import Finding, failed, ok
 from canary.errors import RemoteError
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy
 from canary.policy.signals import Signals
-from canary.servers import Prometheus
+from canary.prometheus import Prometheus, ServiceAlerts
+from canary.prometheus import Rule as Loaded
 from canary.units import parse_duration
 
 Rule = Mapping[str, Any]
@@ -28,12 +29,20 @@ async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mappin
         findings = list(await asyncio.gather(*_scraped(policy, prometheus, place)))
         findings += await _rules(prometheus, place, list(generated_rules(files)))
     except RemoteError as error:
-        what = str(error).removeprefix(f"{prometheus.url}")
-        return [failed(place, what, "start it, or correct receiver.prometheus in the policy")]
-    return findings
+        return [failed(place, error.what, error.remedy)]
+    return [*findings, await _evaluated(policy, prometheus, place)]
 
 
-def _scraped(policy: Policy, prometheus: Prometheus, place: str) -> Iterator[Any]:
+async def _evaluated(policy: Policy, prometheus: Prometheus, place: str) -> Finding:
+    """Rules may be loaded by a server and yet not be evaluated there, or not yet."""
+    try:
+        await ServiceAlerts(prometheus, policy.service).firing()
+    except RemoteError as error:
+        return failed(place, error.what, error.remedy)
+    return ok(place, f"evaluates the rules of service {policy.service}: {names.WATCHDOG} fires")
+
+
+def _scraped(policy: Policy, prometheus: Prometheus, place: str) -> Iterator[Coroutine[Any, Any, Finding]]:
     wanted = [
         ("the exporter", names.DATABASE_UP, "start `canary exporter` and add the generated scrape job"),
         ("the receiver", f"max by ({names.STATE}) ({names.ROLLOUT_STATE})", "start `canary receiver`, scrape it"),
@@ -81,11 +90,11 @@ def generated_rules(files: Mapping[str, str]) -> Iterator[Rule]:
                 yield {**rule, "group": group["name"]}
 
 
-async def _rules(prometheus: Prometheus, place: str, wanted: list[Rule]) -> list[Finding]:
-    loaded = [{**rule, "group": group["name"]} for group in await prometheus.rules() for rule in group["rules"]]
-    by_key: dict[tuple[str, str], list[Rule]] = {}
+async def _rules(prometheus: Prometheus, place: str, wanted: Sequence[Rule]) -> list[Finding]:
+    loaded = await prometheus.rules()
+    by_key: dict[tuple[str, str], list[Loaded]] = {}
     for one in loaded:
-        by_key.setdefault((one["group"], one["name"]), []).append(one)
+        by_key.setdefault((one.group, one.name), []).append(one)
     missing = [_name(rule) for rule in wanted if not by_key.get((rule["group"], _name(rule)))]
     there = [rule for rule in wanted if by_key.get((rule["group"], _name(rule)))]
     alike = await asyncio.gather(*(_loaded(prometheus, rule, by_key[rule["group"], _name(rule)]) for rule in there))
@@ -96,7 +105,8 @@ async def _rules(prometheus: Prometheus, place: str, wanted: list[Rule]) -> list
         findings.append(failed(place, f"{len(missing)} rules are not loaded: {_some(missing)}", remedy))
     if changed:
         findings.append(failed(place, f"{len(changed)} rules differ from the policy: {_some(changed)}", remedy))
-    broken = [rule["name"] for rule in loaded if (rule["group"], rule["name"]) in by_key and rule.get("lastError")]
+    ours = {(rule["group"], _name(rule)) for rule in wanted}
+    broken = [one.name for one in loaded if one.error and (one.group, one.name) in ours]
     if broken:
         findings.append(failed(place, f"{len(broken)} rules cannot be evaluated: {_some(broken)}", "see /rules there"))
     return findings or [ok(place, f"all {len(wanted)} rules are loaded as the policy generates them")]
@@ -106,20 +116,20 @@ def _name(rule: Rule) -> str:
     return str(rule.get("alert") or rule["record"])
 
 
-async def _loaded(prometheus: Prometheus, rule: Rule, candidates: list[Rule]) -> bool:
+async def _loaded(prometheus: Prometheus, rule: Rule, candidates: Sequence[Loaded]) -> bool:
     """Whether one of the loaded rules of that name is this one."""
     return any([await _same(prometheus, rule, candidate) for candidate in candidates])
 
 
-async def _same(prometheus: Prometheus, rule: Rule, loaded: Rule) -> bool:
-    if dict(rule.get("labels") or {}) != dict(loaded.get("labels") or {}):
+async def _same(prometheus: Prometheus, rule: Rule, loaded: Loaded) -> bool:
+    if dict(rule.get("labels") or {}) != loaded.labels:
         return False
-    if "alert" in rule and float(loaded.get("duration", 0)) != parse_duration(str(rule.get("for", "0s"))):
+    if "alert" in rule and loaded.duration_seconds != parse_duration(str(rule.get("for", "0s"))):
         return False
-    ours, theirs = str(rule["expr"]), str(loaded["query"])
+    ours, theirs = str(rule["expr"]), loaded.expression
     if "".join(ours.split()) == "".join(theirs.split()):
         return True
-    return await prometheus.normal(ours) == await prometheus.normal(theirs)
+    return await prometheus.format(ours) == await prometheus.format(theirs)
 
 
 def _some(rules: list[str]) -> str:

@@ -2,8 +2,11 @@
 
 import aiohttp
 
-from canary.check.finding import Finding, failed, ok
+from canary.finding import Finding, failed, ok
 from canary.policy import Policy
+
+# Enough for the reason why it is not ready; what else may answer at this address is not read to its end.
+_SHOWN_BYTES = 200
 
 
 async def check_receiver(policy: Policy, http: aiohttp.ClientSession) -> list[Finding]:
@@ -12,8 +15,8 @@ async def check_receiver(policy: Policy, http: aiohttp.ClientSession) -> list[Fi
     place = f"receiver {url}"
     try:
         async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(5)) as response:
-            text = (await response.text())[:200].strip()
-    except (aiohttp.ClientError, TimeoutError) as error:
+            text = (await response.content.read(_SHOWN_BYTES)).decode(errors="replace").strip()
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return [failed(place, f"cannot be reached ({type(error).__name__})", "start `canary receiver`")]
     if response.status == 200:
         return [ok(place, "running and ready")]

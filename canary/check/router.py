@@ -1,7 +1,7 @@
 """The traffic routers and the canary's process: could they be switched, and can they be read."""
 
-from canary.check.finding import Finding, failed, ok, skipped, warning
 from canary.errors import CanaryError
+from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.process import ProcessState, process_of
 from canary.routers import Router, routers_of
@@ -14,16 +14,13 @@ async def check_router(policy: Policy) -> list[Finding]:
     try:
         routers = routers_of(policy)
     except CanaryError as error:
-        return [failed("router", str(error))]
+        return [failed(error.place or "router", error.what, error.remedy)]
     return [finding for router in routers for finding in await _router(router)]
 
 
 async def _router(router: Router) -> list[Finding]:
     place = f"router {router.name}"
-    findings = [
-        (failed if found.severity == "error" else warning)(found.where, found.problem, found.remedy)
-        for found in await router.check()
-    ]
+    findings = await router.check()
     observation = await router.read()
     if observation.weight_ratio is not None and not findings:
         findings.append(ok(place, f"can be switched; in force: {observation.detail}"))
@@ -41,7 +38,7 @@ async def check_process(policy: Policy) -> list[Finding]:
     try:
         state = await process_of(section).state()
     except CanaryError as error:
-        return [failed(place, str(error).removeprefix(f"{place}: "), "see that this user may ask its manager")]
+        return [failed(place, error.what, error.remedy or "see that this user may ask its manager")]
     if state is ProcessState.MISSING:
         return [warning(place, "its manager does not know it", "start it once, or correct process.name")]
     return [ok(place, f"is {state}")]

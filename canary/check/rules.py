@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from canary.check.finding import Finding, failed, ok, warning
 from canary.errors import CanaryError
+from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.program import run
 

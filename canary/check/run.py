@@ -9,7 +9,6 @@ import aiohttp
 from canary.check.alertmanager import check_alertmanager
 from canary.check.clock import check_clock
 from canary.check.database import check_database
-from canary.check.finding import Finding, failed
 from canary.check.notify import check_notify
 from canary.check.policy import check_policy
 from canary.check.prometheus import check_prometheus
@@ -20,8 +19,9 @@ from canary.check.secret import check_secrets
 from canary.check.state import check_state
 from canary.clock import Clock
 from canary.errors import CanaryError
+from canary.finding import Finding, failed
 from canary.policy import Policy
-from canary.servers import Prometheus
+from canary.prometheus import PATIENT, Alertmanager, Prometheus
 
 Look = Callable[[], Coroutine[None, None, list[Finding]]]
 
@@ -67,13 +67,14 @@ async def _settled(part: str, task: Awaitable[list[Finding]]) -> list[Finding]:
     try:
         return await task
     except CanaryError as error:
-        return [failed(part, str(error))]
+        return [failed(error.place or part, error.what, error.remedy)]
 
 
 def _looks(
     policy: Policy, generate: Generate, http: aiohttp.ClientSession, clock: Clock, tested: bool
 ) -> Mapping[str, Look]:
-    prometheus = Prometheus(http, policy.receiver.prometheus)
+    prometheus = Prometheus(http, policy.receiver.prometheus, limits=PATIENT)
+    alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
     generated = generated_once(policy, generate)
 
     async def secrets() -> list[Finding]:
@@ -88,7 +89,7 @@ def _looks(
         "database": lambda: check_database(policy),
         "rules": lambda: check_rules(generated, tested=tested),
         "prometheus": rules_of_prometheus,
-        "alertmanager": lambda: check_alertmanager(policy, http),
+        "alertmanager": lambda: check_alertmanager(policy, alertmanager),
         "receiver": lambda: check_receiver(policy, http),
         "router": lambda: check_router(policy),
         "process": lambda: check_process(policy),

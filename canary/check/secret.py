@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from canary.check.finding import Finding, failed, ok, skipped, warning
 from canary.errors import SecretError
+from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.secrets import read_secret
 
@@ -25,8 +25,7 @@ def check_secrets(policy: Policy) -> list[Finding]:
         try:
             text = read_secret(place, file=file, env=env, base=policy.base)
         except SecretError as error:
-            what = str(error).removeprefix(f"{place}: ")
-            findings.append(failed(place, what, f"make one: openssl rand -hex 32 > {file}" if file else ""))
+            findings.append(failed(place, error.what, f"make one: openssl rand -hex 32 > {file}" if file else ""))
             continue
         if text is None:
             findings.append(skipped(place, "the policy names none"))

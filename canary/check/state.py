@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from canary.check.finding import Finding, failed, ok, skipped, warning
 from canary.errors import CanaryError
+from canary.finding import Finding, failed, ok, skipped, warning
 from canary.journal import Journal, journal_url
 from canary.policy import Policy
 
@@ -19,7 +19,7 @@ async def check_state(policy: Policy) -> list[Finding]:
     try:
         url = journal_url(policy)
     except CanaryError as error:
-        return [failed("state", str(error))]
+        return [failed(error.place or "state", error.what, error.remedy)]
     # Opening a file that is not there would create it, as this user's, and the receiver's user could not write it.
     findings = [_writable("state.url", Path(str(url.database))) if _unborn(url) else await _journal(policy, url)]
     if url.get_backend_name() == "sqlite":
@@ -41,7 +41,7 @@ async def _journal(policy: Policy, url: URL) -> Finding:
             await journal.probe()
             count = len(await journal.entries())
     except CanaryError as error:
-        return failed(place, str(error), "give this user the right to write there")
+        return failed(place, error.what, error.remedy or "give this user the right to write there")
     return ok(place, f"the journal can be written, {count} entries")
 
 

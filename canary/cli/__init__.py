@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from canary import installation
 from canary.errors import CanaryError
 
 _COMMANDS = {
@@ -59,9 +60,20 @@ def canary() -> None:
 
 
 def main() -> None:
-    """Run the command line; our own errors become one message on standard error and an exit status."""
+    """Run the command line; our own errors become one message on standard error and an exit status.
+
+    A package that is not ours is told at once, and the command goes on as far as it can: a receiver that needs no rules
+    must not refuse to guard customers because somebody else's `rules` came into its environment.
+    """
+    foreign = installation.faults()
+    for fault in foreign:
+        click.echo(f"canary: {fault}", err=True)
     try:
         canary()
+    except ImportError:
+        if not foreign:
+            raise
+        sys.exit(1)  # said above
     except CanaryError as error:
         click.echo(f"canary: {error}", err=True)
         sys.exit(error.exit_status)

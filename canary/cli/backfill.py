@@ -5,21 +5,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from sqlalchemy.engine import URL
 
 from canary.cli.console import print_json
 from canary.cli.options import config_file, output_format
 from canary.clock import SystemClock
-from canary.database import order_url
-from canary.errors import DatabaseUnavailableError, GenerateError
+from canary.database import Patience
+from canary.errors import GenerateError
 from canary.policy import Policy, load_policy
+from canary.sessions import order_session
 from canary.times import from_text
 from canary.units import parse_duration
 
 # Prometheus looks back five minutes for the newest sample; further apart, series would have gaps.
 _LONGEST_STEP_SECONDS = 300.0
-# A day of a large shop may take longer than what the exporter asks at every refresh.
-_STATEMENT_SECONDS = 60.0
 
 
 def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
@@ -65,12 +63,9 @@ def command(
     if not 0 < step <= _LONGEST_STEP_SECONDS:
         raise click.BadParameter("expected at most 5m, which is how far Prometheus looks back", param_hint="--step")
     policy = load_policy(config_file)
-    url = order_url(policy, any_dialect=True)
-    if url is None:
-        raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
     end = (until or SystemClock().now()).astimezone(UTC).timestamp()
     begin = end - (policy.database.since if since is None else since)
-    series, samples = asyncio.run(_write(policy, url, output, begin, end, step))
+    series, samples = asyncio.run(_write(policy, output, begin, end, step))
     if output_format == "json":
         print_json({"output": str(output), "series": series, "samples": samples})
         return
@@ -78,20 +73,17 @@ def command(
     click.echo(f"promtool tsdb create-blocks-from openmetrics {output} PROMETHEUS_DATA_FOLDER")
 
 
-async def _write(policy: Policy, url: URL, output: Path, begin: float, end: float, step: float) -> tuple[int, int]:
+async def _write(policy: Policy, output: Path, begin: float, end: float, step: float) -> tuple[int, int]:
     """Number of series and samples."""
     from exporter.backfill import backfill  # rooms are imported when they are needed
-    from exporter.connection import open_session
 
-    limit = max(_STATEMENT_SECONDS, policy.database.statement_timeout)
-    session = open_session(url, limit, policy.database.timezone)
-    try:
+    async with order_session(policy, Patience.STUDY) as session:
         found = await backfill(policy, session, since=begin, until=end, step=step)
-    finally:
-        await session.close()
     try:
         with output.open("w", encoding="utf-8") as file:
             found.write(file)
     except OSError as error:
-        raise GenerateError(f"--output {output}: cannot be written ({error.strerror})") from error
+        raise GenerateError(
+            f"cannot be written ({error.strerror})", place=f"--output {output}", remedy="name a file that can be"
+        ) from error
     return len(found.series), found.samples

@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from canary.cli.options import config_file, format_option
-from canary.database import order_url
-from canary.errors import DatabaseUnavailableError
 from canary.policy import load_policy
+from canary.units import format_change, format_measured_ratio
 
 if TYPE_CHECKING:
     from exporter.backtest import Replay
+    from exporter.evidence.judge import KpiEvidence
 
 _STYLES = {"pass": "green", "fail": "bold red", "hold": "yellow", "blind": "magenta"}
 
@@ -39,11 +39,8 @@ def command(config_file: str, output_format: str, rollouts: Path) -> None:
 
     policy = load_policy(config_file)
     past = read_rollouts(rollouts)
-    url = order_url(policy, any_dialect=True)
-    if url is None:
-        raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
     replays = []
-    for replay in backtest(policy, url, past):
+    for replay in backtest(policy, past):
         if output_format == "json":
             click.echo(json.dumps(replay.as_json()))
         replays.append(replay)
@@ -54,8 +51,8 @@ def command(config_file: str, output_format: str, rollouts: Path) -> None:
 def _table(replays: "list[Replay]") -> Table:
     """One row per rollout, one below it for each KPI."""
     table = Table(box=None, pad_edge=False)
-    for column in ("rollout", "verdict", "after", "canary", "spared", "change", "lower", "upper"):
-        left = column in ("rollout", "verdict")
+    for column in ("rollout", "verdict", "after", "canary", "spared", "change", "lower", "upper", "proof of harm"):
+        left = column in ("rollout", "verdict", "proof of harm")
         table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for replay in replays:
         evidence = replay.evidence
@@ -63,17 +60,33 @@ def _table(replays: "list[Replay]") -> Table:
         after = "" if evidence.decided_at is None else f"{(evidence.decided_at - started) / 60:.1f} min"
         spared = f"{replay.spared:,}" if evidence.decided_at is not None else ""
         name = Text(replay.rollout.name, style="bold")
-        table.add_row(name, _verdict(evidence.verdict), after, f"{replay.exposed:,}", spared, "", "", "")
+        table.add_row(name, _verdict(evidence.verdict), after, f"{replay.exposed:,}", spared, "", "", "", "")
         for kpi in evidence.kpis.values():
             decided = "decided" if kpi.name == evidence.kpi else ""
-            changes = (_percent(kpi.estimate), _percent(kpi.lower), _percent(kpi.upper))
-            table.add_row(f"  {kpi.name}", _verdict(kpi.verdict), decided, f"{kpi.canary_units:,}", "", *changes)
+            change = replay.changes[kpi.name]
+            changes = (format_change(change.estimate), format_change(change.lower), format_change(change.upper))
+            units = f"{kpi.canary_units:,}"
+            table.add_row(f"  {kpi.name}", _verdict(kpi.verdict), decided, units, "", *changes, _proof(kpi))
         mismatch = evidence.mismatch
         if mismatch is not None and mismatch.verdict == "fail":
-            changes = (_percent(mismatch.estimate), _percent(mismatch.lower), _percent(mismatch.upper))
+            shares = [format_change(one) for one in (mismatch.estimate, mismatch.lower, mismatch.upper)]
             units = f"{mismatch.canary_units:,}"
-            table.add_row("  share of visits is off", _verdict(mismatch.verdict), "", units, "", *changes)
+            table.add_row("  share of visits is off", _verdict(mismatch.verdict), "", units, "", *shares)
     return table
+
+
+def _proof(kpi: "KpiEvidence") -> str:
+    """Which test failed, and on what: a band that still holds *no harm* is two-sided, the proof of harm is not."""
+    from exporter.shown import failed_tests
+
+    proofs = []
+    for name in failed_tests(kpi):
+        test = kpi.floor if name == "floor" else kpi.comparison
+        assert test is not None
+        e_value = f"e-value 10^{test.log10_evidence:.1f}, threshold 10^{test.log10_threshold:.1f}"
+        below = f"canary at {format_measured_ratio(test.estimate)}, " if name == "floor" else ""
+        proofs.append(f"{name} ({below}{e_value})")
+    return "; ".join(proofs)
 
 
 def _verdict(verdict: str) -> Text:
@@ -92,10 +105,4 @@ def _totals(replays: "list[Replay]") -> str:
 def _console() -> Console:
     """As wide as the table needs, also where nobody said how wide the paper is."""
     console = Console(highlight=False)
-    return Console(highlight=False, width=max(console.width, 110))
-
-
-def _percent(ratio: float) -> str:
-    if ratio != ratio:  # noqa: PLR0124  # nan: nothing is known yet
-        return "unknown"
-    return "none" if ratio == float("inf") else f"{ratio:+.1%}"
+    return Console(highlight=False, width=max(console.width, 160))

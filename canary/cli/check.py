@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from canary.check.finding import Finding, Status
 from canary.check.run import OFFLINE, PARTS, check_all
 from canary.cli.console import print_json
 from canary.cli.options import config_file, output_format
 from canary.clock import SystemClock
 from canary.errors import GenerateError
+from canary.finding import Finding, Status
 from canary.policy import Policy
 
 _STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", Status.FAILED: "bold red"}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from canary import extras
+
 if TYPE_CHECKING:
     from demo.stack import Settings
 
@@ -65,6 +67,7 @@ def command(scenario: str, keep: bool, directory: Path | None, config_file: Path
 
     The exit status is 0 only when what should have happened happened.
     """
+    extras.require("demo", "canary demo")
     from demo.policy import STRATEGY
     from demo.stack import Settings
 

@@ -20,6 +20,7 @@ from canary.client import Client
 from canary.clock import Clock, SystemClock
 from canary.errors import RemoteError
 from canary.policy import Policy, load_policy
+from canary.prometheus import PATIENT, Alertmanager
 from canary.times import to_text
 
 _LOOK_SECONDS = 0.05
@@ -75,7 +76,8 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
             report.add(clock.monotonic() - started, "receiver", f"asks Prometheus to begin drill {report.id}")
         else:
             report = Report(secrets.token_hex(6))
-            await _post(http, policy, report.id, clock)
+            alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
+            await _post(alertmanager, policy, report.id, clock)
             report.add(clock.monotonic() - started, "alertmanager", f"took the test alert of drill {report.id}")
         arrived = False
         while clock.monotonic() - started < timeout_seconds:
@@ -90,10 +92,11 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
                 return report
             await clock.sleep(_LOOK_SECONDS)
     raise RemoteError(
-        f"drill {report.id}: the alert did not reach the receiver within {timeout_seconds:g}s; "
-        "a real rollback would not have come either. `canary check` looks at every link: "
+        f"the alert did not reach the receiver within {timeout_seconds:g}s; a real rollback would not have come either",
+        place=f"drill {report.id}",
+        remedy="`canary check` looks at every link: "
         + ("scrape, rules, " if through_prometheus else "")
-        + "Alertmanager's routes, the webhook's token"
+        + "Alertmanager's routes, the webhook's token",
     )
 
 
@@ -107,7 +110,7 @@ async def _ask(client: Client, drill_id: str) -> Mapping[str, Any] | None:
     return found
 
 
-async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, clock: Clock) -> None:
+async def _post(alertmanager: Alertmanager, policy: Policy, drill_id: str, clock: Clock) -> None:
     """Hand Alertmanager an alert that is routed as a rollback is, but is about no rollout that there is."""
     now = clock.now()
     alert = {
@@ -124,13 +127,7 @@ async def _post(http: aiohttp.ClientSession, policy: Policy, drill_id: str, cloc
         "startsAt": to_text(now),
         "endsAt": to_text(now + _ALERT_LIFE),
     }
-    url = f"{policy.receiver.alertmanager.rstrip('/')}/api/v2/alerts"
-    try:
-        async with http.post(url, json=[alert], timeout=aiohttp.ClientTimeout(10)) as answer:
-            if answer.status != 200:
-                raise RemoteError(f"{url}: expected status 200, found {answer.status}: {(await answer.text())[:200]}")
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise RemoteError(f"{url}: cannot be asked ({error}); does Alertmanager run?") from error
+    await alertmanager.post([alert])
 
 
 def _show(console: Console, report: Report) -> None:

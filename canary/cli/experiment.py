@@ -14,8 +14,7 @@ from canary.cli.console import print_json
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.clock import SystemClock
-from canary.database import order_url
-from canary.errors import DatabaseUnavailableError, RefusedError
+from canary.errors import RefusedError
 from canary.journal import Journal
 from canary.policy import Policy, load_policy
 
@@ -120,12 +119,9 @@ async def _order(policy: Policy, name: str, verb: str, reason: str) -> dict[str,
 async def _reports(policy: Policy) -> "list[ExperimentReport]":
     from exporter.experimentreport import experiment_reports  # rooms are imported when they are needed
 
-    url = order_url(policy, any_dialect=True)
-    if url is None:
-        raise DatabaseUnavailableError("database.url: expected the order database's address, found none")
     async with Journal.open(policy, experiments.CHAIN) as journal:
         trials = experiments.fold(await journal.entries())
     known = {name: trial for name, trial in trials.items() if name in policy.experiments}
     if not known:
         raise RefusedError("no experiment has begun; experiments begin when `canary receiver` starts")
-    return await experiment_reports(policy, url, known, SystemClock().now())
+    return await experiment_reports(policy, known, SystemClock().now())

@@ -143,4 +143,6 @@ def write_files(files: Mapping[str, str], folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise GenerateError(f"--output {folder}: cannot be written ({error.strerror})") from error
+        raise GenerateError(
+            f"cannot be written ({error.strerror})", place=f"--output {folder}", remedy="name a folder that can be"
+        ) from error

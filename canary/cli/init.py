@@ -11,15 +11,15 @@ import click
 import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from canary.cli.console import print_json, table_console
 from canary.cli.options import output_format
-from canary.database import order_connection, order_engine, order_url
+from canary.database import Patience, Session
 from canary.errors import CanaryError
 from canary.policy import Policy
 from canary.policy.orders import Database
 from canary.proposal import Column, Proposed, Source, excluded, judgeable, outcomes, propose
+from canary.sessions import order_session
 from canary.starter import Start, starter
 
 _SAMPLE_ROWS = 10_000
@@ -56,21 +56,25 @@ def command(
     Asks for what is not given, when there is a terminal to ask at. The database is only read.
     """
     if output.exists() and not force:
-        raise CanaryError(f"{output} exists; name another with --output, or replace it with --force")
+        raise CanaryError(
+            "exists already", place=str(output), remedy="name another with --output, or replace it with --force"
+        )
     asking = sys.stdin.isatty()
     url = url or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
     service = service or _ask(asking, "--service", "Name of the shop", "shop")
     router = router or (_prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
     if ":" in url.partition("://")[2].rpartition("@")[0]:
-        raise CanaryError("--database: holds a password, which must not stand in a policy; give --password-file")
+        raise CanaryError(
+            "holds a password, which must not stand in a policy", place="--database", remedy="give --password-file"
+        )
     proposed, counts = asyncio.run(_look(url, password_file, output.absolute().parent))
     if output_format == "text":
         _show(table_console(), proposed, counts)
     kpis = judgeable(proposed)
     if not kpis:
         raise CanaryError(
-            "no table looks like visits, carts, orders, payments or feedback; write the policy by hand, "
-            "docs/your-database.md shows how"
+            "no table looks like visits, carts, orders, payments or feedback",
+            remedy="write the policy by hand, docs/your-database.md shows how",
         )
     output.write_text(starter(Start(service, url, proposed, kpis, router, password_file)), encoding="utf-8")
     if output_format == "json":
@@ -92,16 +96,11 @@ def _prompt(question: str, default: str) -> str:
 async def _look(url: str, password_file: str | None, base: Path) -> tuple[list[Proposed], dict[str, dict[str, int]]]:
     """The proposal, and the sampled rows of each event by version."""
     section = Database(url=url, password_file=password_file)
-    address = order_url(Policy(service="init", database=section, base=str(base)))
-    assert address is not None
-    engine = order_engine(address)
-    try:
-        async with order_connection(engine) as connection:
-            proposed = propose(await connection.run_sync(_sources))
-            proposed = [await _with_values(connection, one) for one in proposed]
-            counts = {one.event: await _versions(connection, one) for one in proposed}
-    finally:
-        await engine.dispose()
+    policy = Policy(service="init", database=section, base=str(base))
+    async with order_session(policy, Patience.STUDY) as session:
+        proposed = propose(await session.run(_sources))
+        proposed = [await _with_values(session, one) for one in proposed]
+        counts = {one.event: await _versions(session, one) for one in proposed}
     return proposed, counts
 
 
@@ -133,35 +132,34 @@ def _kind(name: str, type_: sa.types.TypeEngine[object]) -> str:
     return "time" if looks_like_time else "text"
 
 
-async def _with_values(connection: AsyncConnection, one: Proposed) -> Proposed:
+async def _with_values(session: Session, one: Proposed) -> Proposed:
     """The event with what its status column's values mean."""
     column = one.keys.get("outcome")
     if isinstance(column, str):
-        succeeded, failed = outcomes(await _distinct(connection, one, column))
+        succeeded, failed = outcomes(await _distinct(session, one, column))
         keys = {**one.keys, "succeeded": succeeded, "failed": failed} if succeeded else one.keys
         return Proposed(one.event, one.table, keys, one.sql)
     if one.event == "orders":
-        result = await connection.execute(sa.text(f"SELECT * FROM {one.relation} LIMIT 0"))  # noqa: S608  # names from the database itself
-        columns = list(result.keys())
+        columns = await session.columns(sa.text(f"SELECT * FROM {one.relation} LIMIT 0"))  # noqa: S608  # names from the database itself
         status = next((name for name in ("status", "state") if name in columns), None)
-        cancelled = excluded(await _distinct(connection, one, status)) if status else []
+        cancelled = excluded(await _distinct(session, one, status)) if status else []
         if cancelled:
             return Proposed(one.event, one.table, {**one.keys, "exclude": {status: cancelled}}, one.sql)
     return one
 
 
-async def _distinct(connection: AsyncConnection, one: Proposed, column: str) -> Sequence[str]:
+async def _distinct(session: Session, one: Proposed, column: str) -> Sequence[str]:
     statement = f"SELECT DISTINCT {column} FROM (SELECT {column} FROM {one.relation} LIMIT {_SAMPLE_ROWS}) AS sample"  # noqa: S608  # as above
-    rows = (await connection.execute(sa.text(statement))).scalars().all()
-    return [str(value) for value in rows if value is not None][:_VALUES]
+    rows = await session.rows(sa.text(statement))
+    return [str(value) for (value,) in rows if value is not None][:_VALUES]
 
 
-async def _versions(connection: AsyncConnection, one: Proposed) -> dict[str, int]:
+async def _versions(session: Session, one: Proposed) -> dict[str, int]:
     version = one.keys["version"]
     if version is None:
         return {}
     sample = f"(SELECT {version} AS version FROM {one.relation} LIMIT {_SAMPLE_ROWS}) AS sample"  # noqa: S608  # as above
-    rows = await connection.execute(sa.text(f"SELECT version, COUNT(*) FROM {sample} GROUP BY version"))  # noqa: S608  # as above
+    rows = await session.rows(sa.text(f"SELECT version, COUNT(*) FROM {sample} GROUP BY version"))  # noqa: S608  # as above
     return {str(name): int(count) for name, count in rows}
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,21 +14,21 @@ from rich.table import Table
 
 from canary.cli.options import config_file, format_option
 from canary.clock import SystemClock
-from canary.database import order_url
-from canary.errors import DatabaseUnavailableError
+from canary.database import Patience
 from canary.policy import Policy, load_policy
+from canary.policy.kpis import Kpi
+from canary.sessions import order_session
 from canary.times import from_text
-from canary.units import format_duration, format_ratio, parse_ratio
+from canary.units import format_duration, format_measured_ratio, format_ratio, parse_ratio
 
 if TYPE_CHECKING:
     from exporter.evidence.judge import JudgePlan
     from exporter.plan import Rates, Reach
 
-_STATEMENT_SECONDS = 60.0
 _LEGEND = """
-smallest harm: what the phase, with all before it, catches with even odds (with 90 %).
+smallest harm: what the phase, with all before it, detects with 50 % power (with 90 %); of a complement, its rise.
 tolerance in: how long this share alone takes to prove a harm as large as the policy's tolerance.
-its cost: orders lost, payments failed or customers affected until such a harm is caught, with even odds.
+its cost: orders lost, payments failed or customers affected until such a harm is detected, with 50 % power.
 """
 
 
@@ -41,7 +41,7 @@ its cost: orders lost, payments failed or customers affected until such a harm i
     "--given",
     multiple=True,
     metavar="KPI=PER_MINUTE:RATIO[:LAG]",
-    help="Reckon with these rates instead of looking: units a minute, the share that converts or succeeds (for means,"
+    help="Reckon with these rates instead of looking: units a minute, the KPI's own ratio (for means,"
     " standard deviation over mean), minutes from unit to conversion; repeatable.",
 )
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a picture: a .png, .svg or .pdf.")
@@ -55,47 +55,40 @@ def command(
     """
     from exporter.judging import judge_plan
     from exporter.plan import Stretch, reaches
+    from exporter.shown import shown_rates, shown_reach
 
     policy = load_policy(config_file)
     plan = judge_plan(policy, 0.0)
     rates = _given(given, policy) if given else asyncio.run(_looked_up(policy, _moment(until), days))
     phases = [Stretch(phase.duration / 60.0, phase.traffic) for phase in policy.phases]
     found = [
-        reach
+        shown_reach(policy.kpis[kpi.name], reach, rates[kpi.name])
         for kpi in plan.kpis
         if kpi.name in rates and kpi.tolerance is not None
         for reach in reaches(kpi, plan.alpha_of(kpi), rates[kpi.name], phases)
     ]
+    shown = {name: shown_rates(policy.kpis[name], of_shop) for name, of_shop in rates.items()}
     if output_format == "json":
         for reach in sorted(found, key=lambda one: one.phase):
-            click.echo(json.dumps({**asdict(reach), "rates": asdict(rates[reach.kpi])}))
+            click.echo(json.dumps({**asdict(reach), "rates": asdict(shown[reach.kpi])}))
     else:
         console = Console(highlight=False)
         console = Console(highlight=False, width=max(console.width, 110))
-        console.print(_rates_table(rates), _reach_table(found, policy), sep="\n\n")
+        console.print(_rates_table(shown), _reach_table(found, policy), sep="\n\n")
         console.print(_LEGEND)
         for line in _plainly(found, policy, plan, rates):
             console.print(line, style="bold")
     if plot is not None:
         from exporter.plan_plot import draw
 
-        draw(plot, plan, rates, phases)
+        draw(plot, policy, plan, rates, phases)
 
 
 async def _looked_up(policy: Policy, until: datetime, days: float) -> "dict[str, Rates]":
-    from exporter.connection import open_session
     from exporter.plan_rates import rates_of
 
-    url = order_url(policy, any_dialect=True)
-    if url is None:
-        raise DatabaseUnavailableError(
-            "database.url: expected the order database's address, found none; or use --given"
-        )
-    session = open_session(url, max(_STATEMENT_SECONDS, policy.database.statement_timeout))
-    try:
+    async with order_session(policy, Patience.STUDY) as session:
         return await rates_of(policy, session, until.timestamp(), days)
-    finally:
-        await session.close()
 
 
 def _moment(text: str | None) -> datetime:
@@ -115,19 +108,24 @@ def _given(given: tuple[str, ...], policy: Policy) -> "dict[str, Rates]":
             known = ", ".join(policy.kpis)
             raise click.BadParameter(f"expected a KPI of the policy ({known}), found {name!r}", param_hint="--given")
         try:
-            rates[name] = _rates(rest, mean=policy.kpis[name].kind == "mean")
+            rates[name] = _rates(rest, policy.kpis[name])
         except ValueError as error:
             message = f"expected KPI=PER_MINUTE:RATIO[:LAG] with numbers above 0, found {text!r}: {error}"
             raise click.BadParameter(message, param_hint="--given") from error
     return rates
 
 
-def _rates(text: str, *, mean: bool) -> "Rates":
+def _rates(text: str, kpi: Kpi) -> "Rates":
     from exporter.plan import Rates
+    from exporter.plan_rates import MOST_CERTAIN
+    from exporter.shown import shown_rates
 
+    mean = kpi.kind == "mean"
     per_minute, ratio, *lag = text.split(":")
-    share = float(ratio) if mean and not ratio.endswith("%") else parse_ratio(ratio)
-    rates = Rates(float(per_minute), share if mean else min(share, 0.9999), float(*lag) if lag else 0.0)
+    value = float(ratio) if mean and not ratio.endswith("%") else parse_ratio(ratio)
+    rates = shown_rates(kpi, Rates(float(per_minute), value, float(*lag) if lag else 0.0))
+    if not mean:
+        rates = replace(rates, ratio=min(rates.ratio, MOST_CERTAIN))
     if not (rates.per_minute > 0 and rates.ratio > 0 and rates.lag_minutes >= 0):
         raise ValueError("a number is 0 or less")
     return rates
@@ -139,7 +137,7 @@ def _rates_table(rates: "Mapping[str, Rates]") -> Table:
         table.add_column(column, justify="left" if column == "the shop" else "right")
     for name, found in rates.items():
         lag = f"{found.lag_minutes:.1f} min" if found.lag_minutes else ""
-        table.add_row(name, f"{found.per_minute:,.3g}", f"{found.ratio:.2%}", lag)
+        table.add_row(name, f"{found.per_minute:,.3g}", format_measured_ratio(found.ratio), lag)
     return table
 
 
@@ -150,7 +148,9 @@ def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
         table.add_column(column, justify="left" if column in ("phase", "KPI") else "right", no_wrap=True)
     for reach in sorted(found, key=lambda one: one.phase):
         cost = "never caught" if reach.customers is None else f"{reach.customers:,.0f} {_unit(policy, reach.kpi)}"
-        harms = [f"{harm:.1%}" if harm is not None else "nothing" for harm in reach.smallest_harm]
+        harms = [
+            format_measured_ratio(round(harm, 3)) if harm is not None else "nothing" for harm in reach.smallest_harm
+        ]
         times = [_duration(minutes) for minutes in reach.minutes]
         table.add_row(_phase(policy, reach.phase), reach.kpi, *harms, *times, cost)
     return table

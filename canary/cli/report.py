@@ -11,10 +11,10 @@ from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.journal import Journal
 from canary.policy import Policy, load_policy
+from canary.prometheus import PATIENT, Prometheus
 from canary.report.facts import Report
 from canary.report.files import WRITERS, folder_of, write
 from canary.report.gather import gather
-from canary.servers import Prometheus
 
 
 @click.command()
@@ -50,7 +50,12 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
         entries = await journal.entries(rollout)
         if rollout is None and (current := await journal.current()) is not None:
             entries = [entry for entry in entries if entry.rollout == current.id]
-        report = await gather(policy, entries, Prometheus(http, policy.receiver.prometheus), SystemClock())
+        report = await gather(
+            policy, entries, Prometheus(http, policy.receiver.prometheus, limits=PATIENT), SystemClock()
+        )
     if report is None:
-        raise RefusedError(f"there is no rollout {rollout}" if rollout else "no rollout has been started yet")
+        raise RefusedError(
+            f"there is no rollout {rollout}" if rollout else "no rollout has been started yet",
+            remedy="`canary history` shows all",
+        )
     return report

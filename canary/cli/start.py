@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from canary.check.finding import Status
 from canary.check.run import PARTS, check_all
 from canary.cli import orders
 from canary.cli.options import config_file, output_format
 from canary.clock import SystemClock
 from canary.errors import RefusedError
+from canary.finding import Status
 from canary.policy import Policy
 
 # What a rollback needs. Without the rest the canary is held or judged by less.

@@ -40,5 +40,5 @@ def write(report: Report, folder: Path, formats: Sequence[str] = tuple(WRITERS))
             unfinished.write_text(WRITERS[name](report), encoding="utf-8")
             unfinished.replace(path)
     except OSError as error:
-        raise JournalError(f"state.reports: {folder} cannot be written to ({error.strerror})") from error
+        raise JournalError(f"{folder} cannot be written to ({error.strerror})", place="state.reports") from error
     return written

@@ -11,10 +11,10 @@ from canary.entries import Advanced, Elapsed, Entry, Notified, Promoted, Rollbac
 from canary.errors import RemoteError
 from canary.policy import Policy
 from canary.policy.kpis import Conversion
+from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
 from canary.rollout import Rollout, fold, newest
-from canary.servers import Prometheus
 
 _POINTS = 400
 _BOOKKEEPING = (StepDone, Notified, Elapsed)
@@ -25,8 +25,6 @@ _SERIES = {
     names.KPI_RELATIVE_CHANGE_LOWER: "lower",
     names.KPI_RELATIVE_CHANGE_UPPER: "upper",
 }
-
-Found = list[tuple[dict[str, str], list[tuple[float, float]]]]
 
 
 async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheus, clock: Clock) -> Report | None:
@@ -149,7 +147,7 @@ class _History:
             if labels.get("alertname") in (names.PHASE_COMPLETE, names.WATCHDOG):
                 continue
             for since, until in _spells([at for at, _ in points], step):
-                name = labels["alertname"] + (f" ({labels[names.KPI]})" if names.KPI in labels else "")
+                name = labels.get("alertname", "") + (f" ({labels[names.KPI]})" if names.KPI in labels else "")
                 moments = datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)
                 firing.append(Firing(name, labels.get(names.ACTION, "none"), *moments))
         return sorted(firing, key=lambda one: one.since)
@@ -160,9 +158,9 @@ class _History:
         for event in self._policy.database.events:
             metric = names.event_total(event)
             selector = f'{metric}{{{self._service},{names.VERSION}="{self._rollout.canary}"}}'
-            points = [points for _, points in await self._range(f"sum({selector})")]
-            if points and points[0]:
-                found[event] = max(0.0, points[0][-1][1] - points[0][0][1])
+            counted = [_finite(points) for _, points in await self._range(f"sum({selector})")]
+            if counted and counted[0]:
+                found[event] = max(0.0, counted[0][-1][1] - counted[0][0][1])
         return found
 
     async def share(self) -> Points:
@@ -174,7 +172,7 @@ class _History:
         seconds = (self._end - self._rollout.started_at).total_seconds()
         return max(1.0, math.ceil(seconds / _POINTS))
 
-    async def _range(self, expression: str) -> Found:
+    async def _range(self, expression: str) -> list[Series]:
         return await self._prometheus.query_range(expression, self._rollout.started_at, self._end, self._step())
 
 

@@ -1,8 +1,10 @@
 """The report as one HTML file that needs nothing from outside."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
+from canary.errors import ExtraMissingError
 from canary.markup import Markup, join, tag
 from canary.report import text
 from canary.report.facts import KpiStory, Report
@@ -53,7 +55,8 @@ def _parts(report: Report) -> Iterable[Markup]:
         yield tag("ol", *(tag("li", line) for line in report.advice))
     yield tag("h2", "Traffic")
     if report.share:
-        yield figure(share_plot(report), "The canary's share: grey as wanted, blue as read back from the routers.")
+        caption = "The canary's share: grey as wanted, blue as read back from the routers."
+        yield figure(partial(share_plot, report), caption)
     rows = [
         (
             str(phase.number),
@@ -91,11 +94,15 @@ def _parts(report: Report) -> Iterable[Markup]:
 
 def _plotted(report: Report, kpi: KpiStory) -> Markup:
     caption = f"{kpi.name.replace('_', ' ')}: change against stable with its confidence band; dashed: the tolerance."
-    return figure(kpi_plot(report, kpi), caption)
+    return figure(partial(kpi_plot, report, kpi), caption)
 
 
-def figure(svg: str, caption: str) -> Markup:
-    """A picture with what it shows."""
+def figure(draw: Callable[[], str], caption: str) -> Markup:
+    """A picture, which *draw* gives as SVG, with what it shows; a line in its place when nothing here can draw."""
+    try:
+        svg = draw()
+    except ExtraMissingError as error:
+        return tag("p", f"No picture ({caption}): {error}.", class_="quiet")
     # As a picture of its own, so that the ids inside several of them cannot meet.
     source = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
     return tag("figure", tag("img", src=source, alt=caption), tag("figcaption", caption))

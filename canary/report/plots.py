@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from canary import extras
+from canary.report.bandplot import BLUE, GREY, draw_band
 from canary.report.facts import KpiStory, Report
 
 if TYPE_CHECKING:
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE_INCHES = (7.2, 2.4)
-_BLUE, _RED, _GREY = "#0b4f8a", "#a4110f", "#57606a"
 
 
 def kpi_plot(report: Report, kpi: KpiStory) -> str:
@@ -20,17 +21,12 @@ def kpi_plot(report: Report, kpi: KpiStory) -> str:
     figure, axes = _canvas(report)
     lower, upper = dict(kpi.lower), dict(kpi.upper)
     both = sorted(set(lower) & set(upper))
-    band = ([100 * lower[at] for at in both], [100 * upper[at] for at in both])
-    axes.fill_between(_days(both), *band, color=_BLUE, alpha=0.25, linewidth=0)
-    axes.plot(_days(at for at, _ in kpi.change), [100 * value for _, value in kpi.change], color=_BLUE)
-    axes.axhline(0, color=_GREY, linewidth=0.8)
-    if kpi.tolerance:
-        axes.axhline(-100 * kpi.tolerance, color=_RED, linewidth=1, linestyle="--")
-    axes.set_ylabel("change, %")
-    # The first looks know so little that their bands would flatten all that follows.
-    seen = [100 * value for _, value in kpi.change] + [100 * (kpi.tolerance or 0)]
-    reach = 1.5 * max(20.0, *(abs(value) for value in seen))
-    axes.set_ylim(-reach, reach)
+    draw_band(
+        axes,
+        band=(_days(both), [lower[at] for at in both], [upper[at] for at in both]),
+        change=(_days(at for at, _ in kpi.change), [value for _, value in kpi.change]),
+        limit=-kpi.tolerance if kpi.tolerance else None,
+    )
     return svg_of(figure)
 
 
@@ -39,15 +35,16 @@ def share_plot(report: Report) -> str:
     figure, axes = _canvas(report)
     for phase in report.phases:
         axes.hlines(
-            100 * phase.traffic_ratio, _day(phase.since), _day(phase.until), color=_GREY, linewidth=4, alpha=0.35
+            100 * phase.traffic_ratio, _day(phase.since), _day(phase.until), color=GREY, linewidth=4, alpha=0.35
         )
-    axes.plot(_days(at for at, _ in report.share), [100 * value for _, value in report.share], color=_BLUE)
+    axes.plot(_days(at for at, _ in report.share), [100 * value for _, value in report.share], color=BLUE)
     axes.set_ylabel("share, %")
     axes.set_ylim(0, 105)
     return svg_of(figure)
 
 
 def _canvas(report: Report) -> "tuple[Figure, Axes]":
+    extras.require("plots", "pictures")
     # matplotlib takes long to import, and only reports need it. A figure of its own touches no screen.
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
@@ -61,7 +58,7 @@ def _canvas(report: Report) -> "tuple[Figure, Axes]":
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]  # as above
     axes.grid(visible=True, color="#c9ced4", linewidth=0.5)
     for phase in report.phases[1:]:
-        axes.axvline(_day(phase.since), color=_GREY, linewidth=0.8, linestyle=":")
+        axes.axvline(_day(phase.since), color=GREY, linewidth=0.8, linestyle=":")
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

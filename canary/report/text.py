@@ -5,9 +5,8 @@ from datetime import datetime
 
 from canary.entries import Advanced, Entry
 from canary.report.facts import KpiStory, Report
-from canary.units import format_duration, format_ratio
-
-VERDICTS = {"pass": "no harm", "fail": "harm proven", "hold": "not yet known", "blind": "blind", "": "not judged"}
+from canary.units import format_change, format_duration, format_measured_ratio, format_ratio
+from canary.verdicts import verdict_words
 
 KPI_TITLES = ("KPI", "Stable", "Canary", "Canary's units", "Change", "Band", "Verdict", "Harmed, estimated")
 
@@ -24,15 +23,19 @@ def lasted(since: datetime, until: datetime) -> str:
 
 def kpi_cells(kpi: KpiStory) -> tuple[str, ...]:
     """One KPI's row below `KPI_TITLES`."""
-    band = f"{_signed(_last(kpi.lower))} to {_signed(_last(kpi.upper))}" if kpi.lower and kpi.upper else "unknown"
+    band = (
+        f"{format_change(_last(kpi.lower))} to {format_change(_last(kpi.upper))}"
+        if kpi.lower and kpi.upper
+        else "unknown"
+    )
     return (
         kpi.name.replace("_", " "),
         _value(kpi.stable, ratio=kpi.ratio),
         _value(kpi.canary, ratio=kpi.ratio),
         "unknown" if kpi.units is None else f"{kpi.units:,.0f}",
-        _signed(_last(kpi.change)),
+        format_change(_last(kpi.change)),
         band,
-        VERDICTS[kpi.verdict],
+        verdict_words(kpi.verdict),
         "" if kpi.harmed is None else f"{kpi.harmed:,.0f}",
     )
 
@@ -77,8 +80,4 @@ def _last(points: object) -> float | None:
 def _value(value: float | None, *, ratio: bool) -> str:
     if value is None:
         return "unknown"
-    return f"{value:.2%}" if ratio else f"{value:,.2f}"
-
-
-def _signed(change: float | None) -> str:
-    return "unknown" if change is None else f"{change:+.1%}"
+    return format_measured_ratio(value) if ratio else f"{value:,.2f}"

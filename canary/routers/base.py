@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 from canary.bucket import salt_of
 from canary.errors import RouterError
+from canary.finding import Finding
+from canary.units import format_ratio
 
 _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -40,11 +42,12 @@ class Split:
     def __post_init__(self) -> None:
         if not _ROLLOUT.fullmatch(self.rollout):
             raise RouterError(
-                f"rollout id: expected up to 64 letters, digits and any of `._+-`, beginning with a letter or digit, "
-                f"found {self.rollout!r}"
+                f"expected up to 64 letters, digits and any of `._+-`, beginning with a letter or digit, "
+                f"found {self.rollout!r}",
+                place="rollout id",
             )
         if not (math.isfinite(self.weight_ratio) and 0 <= self.weight_ratio <= 1):
-            raise RouterError(f"canary's share: expected a ratio from 0 to 1, found {self.weight_ratio!r}")
+            raise RouterError(f"expected a ratio from 0 to 1, found {self.weight_ratio!r}", place="canary's share")
 
     @property
     def salt(self) -> int:
@@ -83,7 +86,7 @@ class Observation:
     def detail(self) -> str:
         """One line a person can read."""
         return "; ".join(
-            f"{reading.instance}: {reading.error or f'{(reading.weight_ratio or 0) * 100:.10g}%'}"
+            f"{reading.instance}: {reading.error or format_ratio(reading.weight_ratio or 0.0)}"
             for reading in self.readings
         )
 
@@ -102,19 +105,6 @@ def _agrees(reading: Reading, split: Split) -> bool:
     return reading.testers == split.testers and reading.salt in (None, split.salt)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that would defeat a switch of traffic, found before it is needed."""
-
-    where: str
-    problem: str
-    remedy: str
-    severity: Literal["error", "warning"] = "error"
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.problem}; {self.remedy}"
-
-
 def written_pair(router: str, kind: Literal["header", "cookie"], text: str) -> tuple[str, str]:
     """Name and value of a tester's header (`Name: value`) or cookie (`name=value`).
 
@@ -124,7 +114,7 @@ def written_pair(router: str, kind: Literal["header", "cookie"], text: str) -> t
     mark, form = (":", "Name: value") if kind == "header" else ("=", "name=value")
     name, found, value = (part.strip() for part in text.partition(mark))
     if not (name and found and value):
-        raise RouterError(f"router {router}: testers.{kind}: expected `{form}`, found {text!r}")
+        raise RouterError(f"expected `{form}`, found {text!r}", place=f"router {router}: testers.{kind}")
     return name, value
 
 

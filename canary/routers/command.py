@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from canary.bucket import haproxy_bucket
 from canary.errors import RouterError
+from canary.finding import Finding, failed
 from canary.policy.release import CommandRouter
 from canary.program import run
-from canary.routers.base import Finding, Observation, Reading, Split
+from canary.routers.base import Observation, Reading, Split
+from canary.units import format_ratio
 
 
 class ProgramRouter:
@@ -33,11 +35,12 @@ class ProgramRouter:
             self._section.set, timeout_seconds=self._section.timeout, stdin=json.dumps(self._wanted(split))
         )
         if outcome.fault:
-            raise RouterError(f"router {self.name}: set: {outcome.fault}")
+            raise RouterError(outcome.fault, place=f"router {self.name}: set")
         observation = await self.read()
         if not observation.agrees(split):
             raise RouterError(
-                f"router {self.name}: expected {split.weight_ratio * 100:.10g}% after set, found {observation.detail}"
+                f"expected {format_ratio(split.weight_ratio)} after set, found {observation.detail}",
+                place=f"router {self.name}",
             )
 
     async def read(self) -> Observation:
@@ -49,7 +52,7 @@ class ProgramRouter:
         """A program that cannot be read from."""
         observation = await self.read()
         return [
-            Finding(f"router {self.name}: read", reading.error, "the share could not be confirmed")
+            failed(f"router {self.name}: read", reading.error, "the share could not be confirmed")
             for reading in observation.readings
             if reading.error
         ]

@@ -6,15 +6,19 @@ map's file is written too, because a reload or restart of HAProxy starts from th
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from canary.bucket import haproxy_bucket
 from canary.errors import RouterError
+from canary.finding import Finding, failed, warning
 from canary.policy.release import HaproxyRouter
 from canary.routers import haproxy_config, mapfile
-from canary.routers.base import Finding, Observation, Reading, Split
+from canary.routers.base import Observation, Reading, Split
 from canary.routers.mapfile import SALT, TESTERS, WEIGHT, Entries
+from canary.threads import OwnThread, Threads
+from canary.units import format_ratio
 
 # What may stand on a line of HAProxy's command line: blanks, `;` and `\` would end or change the command.
 _PATH = re.compile(r"[A-Za-z0-9/._+@:-]+")
@@ -32,6 +36,7 @@ class RuntimeSocket:
 
     def __init__(self, address: str, timeout_seconds: float) -> None:
         self.address = address
+        self.place = f"HAProxy socket {address}"
         self._timeout_seconds = timeout_seconds
 
     async def ask(self, command: str) -> str:
@@ -45,13 +50,15 @@ class RuntimeSocket:
                 return await self._exchange(command)
         except TimeoutError as error:
             raise RouterError(
-                f"HAProxy socket {self.address}: expected an answer to `{command}` within {self._timeout_seconds:g}s, "
-                f"found none; is HAProxy overloaded or stopped?"
+                f"expected an answer to `{command}` within {self._timeout_seconds:g}s, found none",
+                place=self.place,
+                remedy="is HAProxy overloaded or stopped?",
             ) from error
         except (OSError, ValueError) as error:
             raise RouterError(
-                f"HAProxy socket {self.address}: cannot be reached ({error}); is HAProxy running, and may this user "
-                f"open the socket?"
+                f"cannot be reached ({error})",
+                place=self.place,
+                remedy="is HAProxy running, and may this user open the socket?",
             ) from error
 
     async def _exchange(self, command: str) -> str:
@@ -73,23 +80,27 @@ class HAProxyRouter:
 
     Args:
         section: The policy's `router` section of kind `haproxy`.
+        thread: Makes the thread in which the map's file is written, given its name.
 
     Raises:
         RouterError: the map's path cannot be written on HAProxy's command line, or a socket is no address.
     """
 
-    def __init__(self, section: HaproxyRouter) -> None:
+    def __init__(self, section: HaproxyRouter, thread: Callable[[str], Threads] = OwnThread) -> None:
         if not _PATH.fullmatch(section.map):
             raise RouterError(
-                f"router {section.name}: map: expected a path of letters, digits and `/._+@:-`, found {section.map!r}"
+                f"expected a path of letters, digits and `/._+@:-`, found {section.map!r}",
+                place=f"router {section.name}: map",
             )
         for address in section.sockets:
             if not _SOCKET.fullmatch(address):
                 raise RouterError(
-                    f"router {section.name}: sockets: expected a path from / or `tcp:host:port`, found {address!r}"
+                    f"expected a path from / or `tcp:host:port`, found {address!r}",
+                    place=f"router {section.name}: sockets",
                 )
         self.name = section.name
         self._section = section
+        self._thread = thread("haproxy-map")
         self._sockets = [RuntimeSocket(address, section.timeout) for address in section.sockets]
 
     async def set_weight(self, split: Split) -> None:
@@ -103,22 +114,24 @@ class HAProxyRouter:
         """
         wanted = Entries.of(split)
         if split.weight_ratio and not wanted.weight:
-            share = f"{split.weight_ratio * 100:.10g}%"
-            raise RouterError(f"router {self.name}: canary's share: expected 0 or at least 0.01%, found {share}")
+            share = format_ratio(split.weight_ratio)
+            raise RouterError(
+                f"expected 0 or at least 0.01%, found {share}", place=f"router {self.name}: canary's share"
+            )
         results = await asyncio.gather(*(self._put(socket, wanted) for socket in self._sockets), return_exceptions=True)
         faults = [str(result) for result in results if isinstance(result, RouterError)]
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, RouterError):
                 raise result
         try:
-            await asyncio.to_thread(self._write, wanted, split.rollout, bool(faults))
+            await self._thread.run(partial(self._write, wanted, split.rollout, bool(faults)))
         except OSError as error:
             faults.append(
                 f"HAProxy map file {self._section.map}: cannot be written ({error.strerror}); until it is, "
                 f"a reload of HAProxy brings the old share back"
             )
         if faults:
-            raise RouterError(f"router {self.name}: " + "; ".join(faults))
+            raise RouterError("; ".join(faults), place=f"router {self.name}")
 
     async def read(self) -> Observation:
         """What each HAProxy's map says."""
@@ -130,7 +143,7 @@ class HAProxyRouter:
         findings = [finding for findings in by_socket for finding in findings]
         if self._section.write_map:
             in_force = (await self.read()).weight_ratio
-            findings += await asyncio.to_thread(self._check_file, in_force)
+            findings += await self._thread.run(partial(self._check_file, in_force))
         return findings
 
     def is_canary(self, user_id: str, split: Split) -> bool:
@@ -162,7 +175,7 @@ class HAProxyRouter:
         if (found.weight, found.testers) != (wanted.weight, wanted.testers) or (
             wanted.weight and found.salt != wanted.salt
         ):
-            raise RouterError(f"HAProxy socket {socket.address}: expected {wanted} in force, found {found}")
+            raise RouterError(f"expected {wanted} in force, found {found}", place=socket.place)
 
     async def _set(self, socket: RuntimeSocket, key: str, value: int) -> None:
         command = f"set map {self._section.map} {key} {value}"
@@ -171,7 +184,7 @@ class HAProxyRouter:
             command = f"add map {self._section.map} {key} {value}"
             answer = await socket.ask(command)
         if answer:
-            raise RouterError(f"HAProxy socket {socket.address}: refused `{command}`: {answer}")
+            raise RouterError(f"refused `{command}`: {answer}", place=socket.place)
 
     async def _entries(self, socket: RuntimeSocket) -> Entries:
         """The map's entries; keys that it lacks count as 0, as in HAProxy's configuration."""
@@ -181,8 +194,9 @@ class HAProxyRouter:
             return _parse(answer)
         except ValueError as error:
             raise RouterError(
-                f"HAProxy socket {socket.address}: expected the numbers of {self._section.map}, found {answer!r}; "
-                f"does HAProxy's configuration use exactly this path?"
+                f"expected the numbers of {self._section.map}, found {answer!r}",
+                place=socket.place,
+                remedy="does HAProxy's configuration use exactly this path?",
             ) from error
 
     async def _reading(self, socket: RuntimeSocket) -> Reading:
@@ -217,11 +231,11 @@ class HAProxyRouter:
             level = await socket.ask("show cli level")
             await self._entries(socket)
         except RouterError as error:
-            problem = str(error).removeprefix(f"HAProxy socket {socket.address}: ")
-            return [Finding(where, problem, "until it answers, its share cannot be changed")]
+            remedy = "; ".join(filter(None, (error.remedy, "until it answers, its share cannot be changed")))
+            return [failed(where, error.what, remedy)]
         if level != "admin":
             return [
-                Finding(
+                failed(
                     where,
                     f"the socket's level is {level!r}, newer HAProxies change maps at level admin only",
                     "write `stats socket PATH mode 660 level admin`",
@@ -229,11 +243,10 @@ class HAProxyRouter:
             ]
         if socket.address.startswith("tcp:"):
             return [
-                Finding(
+                warning(
                     where,
                     "HAProxy's command line over TCP asks for no password",
                     "let only this host reach the port, or use a unix socket",
-                    "warning",
                 )
             ]
         return []
@@ -245,12 +258,12 @@ class HAProxyRouter:
         try:
             written = mapfile.read(path).weight / 10_000
         except (OSError, ValueError) as error:
-            return [Finding(where, f"cannot be read ({error})", "install the generated map file there")]
+            return [failed(where, f"cannot be read ({error})", "install the generated map file there")]
         if in_force is not None and written != in_force:
             findings.append(
-                Finding(
+                failed(
                     where,
-                    f"says {written * 100:.10g}%, but {in_force * 100:.10g}% is in force: a reload would change it",
+                    f"says {format_ratio(written)}, but {format_ratio(in_force)} is in force: a reload would change it",
                     "leave the file to the receiver, which writes both",
                 )
             )
@@ -258,7 +271,7 @@ class HAProxyRouter:
             mapfile.probe(path.parent)
         except OSError as error:
             findings.append(
-                Finding(
+                failed(
                     where,
                     f"a new file cannot be written beside it ({error.strerror})",
                     "give this user the folder, so that a reload of HAProxy keeps the share",

@@ -111,8 +111,8 @@ def _word(section: HaproxyRouter, key: str, text: str) -> str:
     """A text that stands in the configuration as one word, as written."""
     if not text or any(character.isspace() or character in "\"'\\#%{}()" for character in text):
         raise RouterError(
-            f"router {section.name}: {key}: expected one word without blanks, quotes or any of `\\#%{{}}()`, "
-            f"found {text!r}"
+            f"expected one word without blanks, quotes or any of `\\#%{{}}()`, found {text!r}",
+            place=f"router {section.name}: {key}",
         )
     return text
 

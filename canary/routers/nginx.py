@@ -14,16 +14,18 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from canary.bucket import NGINX_BUCKETS, nginx_order, nginx_place
 from canary.errors import RouterError
+from canary.finding import Finding, failed, warning
 from canary.policy.release import NginxRouter
 from canary.program import run
 from canary.routers import nginx_config, nginx_dump
-from canary.routers.base import Finding, Observation, Reading, Split
+from canary.routers.base import Observation, Reading, Split
+from canary.threads import OwnThread, Threads
+from canary.units import format_ratio
 
 T = TypeVar("T")
 
@@ -153,15 +155,14 @@ class NginxMarkerRouter:
 
     Args:
         section: The policy's `router` section of kind `nginx`.
+        thread: Makes a thread for one folder, given its name.
     """
 
-    def __init__(self, section: NginxRouter) -> None:
+    def __init__(self, section: NginxRouter, thread: Callable[[str], Threads] = OwnThread) -> None:
         self.name = section.name
         self._section = section
         self._directories = [MarkerDirectory(Path(directory)) for directory in section.directories]
-        self._threads = {
-            directory.path: ThreadPoolExecutor(1, thread_name_prefix="nginx-markers") for directory in self._directories
-        }
+        self._threads = {directory.path: thread("nginx-markers") for directory in self._directories}
 
     async def set_weight(self, split: Split) -> None:
         """Place the markers in every folder, or remove the link when the share is 0, and read back.
@@ -171,12 +172,13 @@ class NginxMarkerRouter:
         """
         if split.weight_ratio and abs(split.weight_ratio * 100 - _percent(split)) > 0.005:
             raise RouterError(
-                f"router {self.name}: canary's share: expected whole percents from 1 to 100, "
-                f"found {split.weight_ratio * 100:.10g}%; use router kind haproxy for finer ones"
+                f"expected whole percents from 1 to 100, found {format_ratio(split.weight_ratio)}",
+                place=f"router {self.name}: canary's share",
+                remedy="use router kind haproxy for finer ones",
             )
         outcomes = await asyncio.gather(*(self._put(directory, split) for directory in self._directories))
         if faults := [fault for fault in outcomes if fault]:
-            raise RouterError(f"router {self.name}: " + "; ".join(faults))
+            raise RouterError("; ".join(faults), place=f"router {self.name}")
 
     async def read(self) -> Observation:
         """What each folder's markers say."""
@@ -191,7 +193,7 @@ class NginxMarkerRouter:
                 problems = await self._blocking(directory, directory.check)
             except OSError as error:
                 problems = [(f"cannot be looked at ({error})", "give the receiver's user this folder")]
-            findings += [Finding(where, problem, remedy) for problem, remedy in problems]
+            findings += [failed(where, problem, remedy) for problem, remedy in problems]
         return findings + await self._check_configuration()
 
     def is_canary(self, user_id: str, split: Split) -> bool:
@@ -215,7 +217,7 @@ class NginxMarkerRouter:
         reading = await self._reading(directory)
         if Observation((reading,)).agrees(split):
             return ""
-        return f"{directory.path}: expected {split.weight_ratio * 100:.10g}%, found {Observation((reading,)).detail}"
+        return f"{directory.path}: expected {format_ratio(split.weight_ratio)}, found {Observation((reading,)).detail}"
 
     async def _reading(self, directory: MarkerDirectory) -> Reading:
         try:
@@ -225,10 +227,9 @@ class NginxMarkerRouter:
 
     async def _blocking(self, directory: MarkerDirectory, work: Callable[[], T]) -> T:
         # A thread for each folder: a file server that hangs must not hang the other hosts' rollback.
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._section.timeout):
-                return await loop.run_in_executor(self._threads[directory.path], work)
+                return await self._threads[directory.path].run(work)
         except TimeoutError as error:
             raise OSError(f"the file system did not answer within {self._section.timeout:g}s") from error
 
@@ -238,19 +239,19 @@ class NginxMarkerRouter:
         outcome = await run(argv, timeout_seconds=max(self._section.timeout, 10))
         if outcome.fault:
             remedy = "run `canary check` on nginx' host, as a user who may run `nginx -T`"
-            return [Finding(where, outcome.fault, remedy, "warning")]
+            return [warning(where, outcome.fault, remedy)]
         found = nginx_dump.problems(outcome.output, self._section.directories)
-        findings = [Finding(where, problem, remedy) for problem, remedy in found]
+        findings = [failed(where, problem, remedy) for problem, remedy in found]
         user = nginx_dump.worker(outcome.output) or pwd.getpwuid(os.geteuid()).pw_name
         for directory in self._directories:
             try:
                 closed = await self._blocking(directory, functools.partial(directory.closed_to, user))
             except (OSError, LookupError) as error:
-                findings.append(Finding(where, f"nginx' user {user!r} cannot be looked up ({error})", "check `user`"))
+                findings.append(failed(where, f"nginx' user {user!r} cannot be looked up ({error})", "check `user`"))
                 continue
             if closed:
                 problem = f"nginx' workers run as {user!r}, who may not enter {closed}"
-                findings.append(Finding(f"router {self.name}: {directory.path}", problem, f"chmod o+x {closed}"))
+                findings.append(failed(f"router {self.name}: {directory.path}", problem, f"chmod o+x {closed}"))
         return findings
 
 

@@ -121,8 +121,8 @@ def _word(section: NginxRouter, key: str, text: str) -> str:
     """A text that stands in the configuration as one word, as written."""
     if not text or any(character.isspace() or character in "\"'\\#$;{}" for character in text):
         raise RouterError(
-            f"router {section.name}: {key}: expected one word without blanks, quotes or any of `\\#$;{{}}`, "
-            f"found {text!r}"
+            f"expected one word without blanks, quotes or any of `\\#$;{{}}`, found {text!r}",
+            place=f"router {section.name}: {key}",
         )
     return text
 
@@ -132,8 +132,8 @@ def _variable(section: NginxRouter, key: str, kind: Literal["header", "cookie"],
     name = text.lower().replace("-", "_") if kind == "header" else text
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise RouterError(
-            f"router {section.name}: {key}: nginx knows only names of letters, digits, `_` (and `-` in headers), "
-            f"found {text!r}"
+            f"nginx knows only names of letters, digits, `_` (and `-` in headers), found {text!r}",
+            place=f"router {section.name}: {key}",
         )
     return name
 

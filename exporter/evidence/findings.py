@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.evidence.trajectory import Trajectory
-from exporter.evidence.verdict import Action, Finding, Verdict
+from exporter.evidence.verdict import Action, Conclusion, Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +32,11 @@ class TestEvidence:
     history: Trajectory
 
     @classmethod
-    def of(cls, path: Trajectory, finding: Finding, threshold: float, units: tuple[int, int]) -> TestEvidence:
-        """What a trajectory and its finding come to; *units* are the canary's and stable's."""
+    def of(cls, path: Trajectory, conclusion: Conclusion, threshold: float, units: tuple[int, int]) -> TestEvidence:
+        """What a trajectory and its conclusion come to; *units* are the canary's and stable's."""
         known = len(path) > 0
         return cls(
-            verdict=finding.verdict,
+            verdict=conclusion.verdict,
             estimate=float(path.estimate[-1]) if known else np.nan,
             lower=float(path.lower[-1]) if known else -1.0,
             upper=float(path.upper[-1]) if known else np.inf,
@@ -44,7 +44,7 @@ class TestEvidence:
             log10_threshold=threshold,
             canary_units=units[0],
             stable_units=units[1],
-            decided_at=finding.decided_at,
+            decided_at=conclusion.decided_at,
             history=path,
         )
 

@@ -93,18 +93,18 @@ class RolloutJudge:
         alpha = self.plan.alpha_of(kpi)
         threshold = -float(np.log10(alpha))
         comparison = floor = None
-        findings = []
+        conclusions = []
         if kpi.tolerance is not None:
             path, units = self._follow(kpi.name, rows, timeline, min(as_of, timeline.judged_until), as_of)
-            finding = verdicts.judge_comparison(path, threshold, kpi.tolerance, kpi.harm)
-            comparison = TestEvidence.of(path, finding, threshold, units)
-            findings.append(finding)
+            conclusion = verdicts.judge_comparison(path, threshold, kpi.tolerance, kpi.harm)
+            comparison = TestEvidence.of(path, conclusion, threshold, units)
+            conclusions.append(conclusion)
         if kpi.floor is not None:
             path, units = self._follow(_floor(kpi.name), _outcomes(kpi, rows), timeline, as_of, as_of)
-            finding = verdicts.judge_floor(path, threshold, kpi.floor)
-            floor = TestEvidence.of(path, finding, threshold, units)
-            findings.append(finding)
-        combined = verdicts.combine(findings)
+            conclusion = verdicts.judge_floor(path, threshold, kpi.floor)
+            floor = TestEvidence.of(path, conclusion, threshold, units)
+            conclusions.append(conclusion)
+        combined = verdicts.combine(conclusions)
         reason = blind or (None if rows is not None else "its source is missing")
         if reason is not None and combined.verdict is not Verdict.FAIL:
             combined = replace(combined, verdict=Verdict.BLIND)
@@ -118,8 +118,8 @@ class RolloutJudge:
             return None
         path, units = self._follow(_ENTRIES, entries, timeline, min(as_of, timeline.judged_until), as_of)
         threshold = -float(np.log10(self.plan.alpha))
-        finding = verdicts.judge_mismatch(path, threshold, self.plan.mismatch_tolerance)
-        return TestEvidence.of(path, finding, threshold, units)
+        conclusion = verdicts.judge_mismatch(path, threshold, self.plan.mismatch_tolerance)
+        return TestEvidence.of(path, conclusion, threshold, units)
 
     def _follow(
         self, name: str, rows: Rows | EntryRows | None, timeline: Timeline, until: float, as_of: float

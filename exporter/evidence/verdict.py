@@ -37,14 +37,14 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Conclusion:
     """What one test says at the end of its trajectory, and when it first proved harm (None: never)."""
 
     verdict: Verdict
     decided_at: float | None
 
 
-def judge_comparison(path: Trajectory, log10_threshold: float, tolerance: float, harm: Harm) -> Finding:
+def judge_comparison(path: Trajectory, log10_threshold: float, tolerance: float, harm: Harm) -> Conclusion:
     """`fail` once evidence reached the threshold with the estimate past the tolerance; `pass` when
     the bounds exclude a harm larger than the tolerance.
 
@@ -52,40 +52,40 @@ def judge_comparison(path: Trajectory, log10_threshold: float, tolerance: float,
     proof, whoever looked at that moment.
     """
     if not len(path):
-        return Finding(Verdict.HOLD, None)
+        return Conclusion(Verdict.HOLD, None)
     sign = -1.0 if harm is Harm.DECREASE else 1.0
     decided_at = _first_time(path, (path.log10_evidence >= log10_threshold) & (sign * path.estimate > tolerance))
     worst = path.lower[-1] if harm is Harm.DECREASE else path.upper[-1]
-    return _finding(decided_at, passed=bool(sign * worst < tolerance))
+    return _conclusion(decided_at, passed=bool(sign * worst < tolerance))
 
 
-def judge_floor(path: Trajectory, log10_threshold: float, floor: float) -> Finding:
+def judge_floor(path: Trajectory, log10_threshold: float, floor: float) -> Conclusion:
     """`fail` once the canary is proven below the floor; `pass` when the bounds exclude that."""
     if not len(path):
-        return Finding(Verdict.HOLD, None)
+        return Conclusion(Verdict.HOLD, None)
     decided_at = _first_time(path, path.log10_evidence >= log10_threshold)
-    return _finding(decided_at, passed=bool(path.lower[-1] >= floor))
+    return _conclusion(decided_at, passed=bool(path.lower[-1] >= floor))
 
 
-def judge_mismatch(path: Trajectory, log10_threshold: float, tolerated: float) -> Finding:
+def judge_mismatch(path: Trajectory, log10_threshold: float, tolerated: float) -> Conclusion:
     """`fail` while a shift of the canary's share larger than tolerated is proven; unlike the others it can heal."""
     if not len(path):
-        return Finding(Verdict.HOLD, None)
+        return Conclusion(Verdict.HOLD, None)
     shifted = path.log10_evidence >= log10_threshold
     if shifted[-1]:
-        return Finding(Verdict.FAIL, _first_time(path, shifted))
+        return Conclusion(Verdict.FAIL, _first_time(path, shifted))
     within = path.lower[-1] >= -tolerated and path.upper[-1] <= tolerated
-    return Finding(Verdict.PASS if within else Verdict.HOLD, None)
+    return Conclusion(Verdict.PASS if within else Verdict.HOLD, None)
 
 
-def combine(findings: Iterable[Finding]) -> Finding:
+def combine(conclusions: Iterable[Conclusion]) -> Conclusion:
     """One KPI's verdict from its tests: any fail fails, the earliest decides; all must pass to pass."""
-    found = list(findings)
-    times = [finding.decided_at for finding in found if finding.decided_at is not None]
+    found = list(conclusions)
+    times = [conclusion.decided_at for conclusion in found if conclusion.decided_at is not None]
     if times:
-        return Finding(Verdict.FAIL, min(times))
-    passed = bool(found) and all(finding.verdict is Verdict.PASS for finding in found)
-    return Finding(Verdict.PASS if passed else Verdict.HOLD, None)
+        return Conclusion(Verdict.FAIL, min(times))
+    passed = bool(found) and all(conclusion.verdict is Verdict.PASS for conclusion in found)
+    return Conclusion(Verdict.PASS if passed else Verdict.HOLD, None)
 
 
 def of_rollout(verdicts: Iterable[tuple[Verdict, Action]], *, mismatch: bool) -> Verdict:
@@ -104,10 +104,10 @@ def of_rollout(verdicts: Iterable[tuple[Verdict, Action]], *, mismatch: bool) ->
     return Verdict.PASS if passed else Verdict.HOLD
 
 
-def _finding(decided_at: float | None, *, passed: bool) -> Finding:
+def _conclusion(decided_at: float | None, *, passed: bool) -> Conclusion:
     if decided_at is not None:
-        return Finding(Verdict.FAIL, decided_at)
-    return Finding(Verdict.PASS if passed else Verdict.HOLD, None)
+        return Conclusion(Verdict.FAIL, decided_at)
+    return Conclusion(Verdict.PASS if passed else Verdict.HOLD, None)
 
 
 def _first_time(path: Trajectory, holds: Bools) -> float | None:

@@ -1,5 +1,6 @@
 """Takes a page's picture with a headless Chromium."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -26,10 +27,12 @@ def take(html: Path, png: Path, width: int, height: int) -> None:
     if chromium is None:
         raise RuntimeError("chromium is not installed (Debian: apt-get install chromium); it takes the pictures")
     png.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="canary-preview-") as profile:
-        argv = [chromium, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+    with tempfile.TemporaryDirectory(prefix="canary-preview-") as folder:
+        argv = [chromium, *_FLAGS, f"--user-data-dir={folder}/profile", f"--window-size={width},{height}"]
         argv += [f"--screenshot={png.resolve()}", html.resolve().as_uri()]
-        result = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+        # It also writes beside its profile: into the home and into the folder for temporary files.
+        surroundings = {**os.environ, "HOME": folder, "TMPDIR": folder}
+        result = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60, env=surroundings)
     if not png.exists():
         raise RuntimeError(f"chromium took no picture of {html}: {result.stderr[-500:]}")
     with Image.open(png) as picture:

@@ -10,9 +10,11 @@ import pytest
 
 from canary import names
 from canary.entries import Kind
+from canary.errors import RefusedError
 from tests.support.chain import Chain, Places, chained
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually
+from tests.support.prometheus import Prometheus
 from tests.support.receiver import Setting, Team, in_state, order, receiving, router_section, status, until
 
 _QUICK = [
@@ -99,6 +101,32 @@ async def test_a_hold_ends_when_its_cause_is_gone(quick: Setting, chain: Chain) 
 
     kinds = [entry.kind for entry in await quick.journal()]
     assert kinds.index(Kind.HELD) < kinds.index(Kind.RESUMED) < kinds.index(Kind.ADVANCED)
+
+
+async def test_a_prometheus_without_the_rules_lifts_nothing_and_agrees_to_nothing(
+    tmp_path: Path, haproxy: HAProxy, told: dict[str, Any], places: Places
+) -> None:
+    """The rules are evaluated by another server than the policy names: a hold stays, and a person must insist."""
+    with Prometheus() as without_rules:
+        section = {**places.section(), "prometheus": without_rules.url, "repeat": "10s"}
+        setting = Setting(
+            tmp_path / "receiver", [router_section(haproxy)], {"notify": told, "phases": _SLOW, "receiver": section}
+        )
+        async with chained(setting, places, tmp_path) as chain, receiving(setting) as receiver:
+            await order(setting, "start", canary="v2.0", stable="v1.0")
+            chain.signals.blind = True
+            await until(setting, "held", in_state("holding"))
+            for _ in range(6):
+                await receiver.poller.look()
+            now = await status(setting)
+            assert now["rollout"]["state"] == "holding"
+            assert "answers, but does not evaluate the rules of service shop" in now["prometheus"]["error"]
+            for verb in ("advance", "promote"):
+                with pytest.raises(RefusedError, match=rf"cannot {verb}: .*CanaryWatchdog is not among.*--force"):
+                    await order(setting, verb)
+            assert await order(setting, "promote", force=True)
+
+    assert Kind.RESUMED not in [entry.kind for entry in await setting.journal()]
 
 
 async def test_a_silenced_alert_does_not_roll_back(quick: Setting, chain: Chain) -> None:

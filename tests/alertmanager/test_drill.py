@@ -14,6 +14,7 @@ import pytest
 from canary import names
 from canary.cli.generate import generated_files
 from tests.support.alertmanager import Alertmanager
+from tests.support.answering import evaluating
 from tests.support.haproxy import HAProxy
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
@@ -33,10 +34,11 @@ from tests.support.receiver import (
 
 
 @pytest.fixture
-def drilled(tmp_path: Path, haproxy: HAProxy, told: dict[str, Any]) -> Setting:
-    """A policy whose Alertmanager is to be started on the port it names."""
-    servers = {"alertmanager": f"http://127.0.0.1:{free_port()}"}
-    return Setting(tmp_path / "receiver", [router_section(haproxy)], {"notify": told, "receiver": servers})
+async def drilled(tmp_path: Path, haproxy: HAProxy, told: dict[str, Any]) -> AsyncIterator[Setting]:
+    """A policy whose Alertmanager is to be started on the port it names; Prometheus evaluates the rules."""
+    async with evaluating() as prometheus:
+        servers = {"alertmanager": f"http://127.0.0.1:{free_port()}", "prometheus": prometheus}
+        yield Setting(tmp_path / "receiver", [router_section(haproxy)], {"notify": told, "receiver": servers})
 
 
 def alertmanager(setting: Setting) -> Alertmanager:
@@ -77,7 +79,8 @@ async def test_a_drill_passes_through_alertmanager_and_moves_nothing(drilled: Se
 
     assert code == 0, report
     assert [(link["place"], link["ok"]) for link in report["links"]] == [
-        ("alertmanager", True), ("receiver", True), ("router haproxy", True), ("process", True), ("journal", True),
+        ("alertmanager", True), ("receiver", True), ("router haproxy", True), ("process", True), ("prometheus", True),
+        ("journal", True),
     ]  # fmt: skip
     assert "would go from 5% to 0%" in report["links"][2]["what"]
     assert (await haproxy.router.read()).weight_ratio == 0.05
@@ -99,6 +102,21 @@ async def test_a_router_that_could_not_be_switched_fails_the_drill(drilled: Sett
     assert published == []
 
 
+async def test_rules_that_nobody_evaluates_fail_the_drill(tmp_path: Path, haproxy: HAProxy) -> None:
+    """Alertmanager would deliver, but the Prometheus that the policy names has no rules: no alert would begin."""
+    with Prometheus() as without_rules:
+        servers = {"alertmanager": f"http://127.0.0.1:{free_port()}", "prometheus": without_rules.url}
+        setting = Setting(tmp_path / "receiver", [router_section(haproxy)], {"receiver": servers})
+        async with receiving(setting):
+            with alertmanager(setting):
+                code, report = await drill(setting)
+
+    assert code == 1
+    (broken,) = (link for link in report["links"] if not link["ok"])
+    assert broken["place"] == "prometheus"
+    assert "does not evaluate the rules of service shop" in broken["what"]
+
+
 async def test_a_broken_way_fails_the_drill(drilled: Setting) -> None:
     """Alertmanager is down, or does not know the receiver: exit status 4, and the message says what that means."""
     people_only = "route: {receiver: people}\nreceivers: [{name: people}]\n"
@@ -109,13 +127,15 @@ async def test_a_broken_way_fails_the_drill(drilled: Setting) -> None:
             lost, second = await drill(drilled, "--timeout", "1")
 
     assert (down, lost) == (4, 4)
-    assert "does Alertmanager run?" in first["error"]
+    assert "unreachable" in first["error"]
+    assert "receiver.alertmanager" in first["error"]
     assert "a real rollback would not have come either" in second["error"]
 
 
 async def test_a_drill_may_begin_at_a_real_rule(tmp_path: Path, haproxy: HAProxy, told: dict[str, Any]) -> None:
     """Prometheus scrapes the request, its rule fires, Alertmanager delivers: the whole way."""
-    servers = {"alertmanager": f"http://127.0.0.1:{free_port()}"}
+    port = free_port()
+    servers = {"alertmanager": f"http://127.0.0.1:{free_port()}", "prometheus": f"http://127.0.0.1:{port}"}
     changes = {"receiver": servers, "signals": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "notify": told}
     setting = Setting(tmp_path / "receiver", [router_section(haproxy)], changes)
     files = generated_files(setting.policy)
@@ -126,7 +146,8 @@ async def test_a_drill_may_begin_at_a_real_rule(tmp_path: Path, haproxy: HAProxy
             (rules / Path(name).name).write_text(text, encoding="utf-8")
     configuration = files["prometheus/prometheus.yml"].replace("rules/*.yml", f"{rules}/*.yml")
     async with receiving(setting):
-        with alertmanager(setting), Prometheus(configuration.replace("127.0.0.1:9878", f"127.0.0.1:{setting.port}")):
+        configuration = configuration.replace("127.0.0.1:9878", f"127.0.0.1:{setting.port}")
+        with alertmanager(setting), Prometheus(configuration, port=port):
             code, report = await drill(setting, "--through-prometheus")
         requested = await metric(setting, names.DRILL_REQUESTED)
 

@@ -10,6 +10,8 @@ import pytest
 
 from canary.client import Client
 from canary.errors import PayloadError, RefusedError
+from tests.support.answering import alerts_answer, answering, http, text
+from tests.support.processes import eventually
 from tests.support.receiver import Setting, alert, payload, post, receiving
 
 EXPERIMENTS = {"checkoutFlow": {"variants": {"control": {"weight": 1}, "treatment": {"weight": 99}}}}
@@ -106,3 +108,19 @@ async def test_only_the_operator_may_stop(setting: Setting) -> None:
     async with aiohttp.ClientSession() as session, session.post(url, data="{}", headers=headers) as answer:
         assert answer.status == 401
     assert (await known(setting))["running"] is True
+
+
+async def test_a_stop_that_prometheus_shows_counts_although_its_list_is_no_answer(tmp_path: Path) -> None:
+    """The list lacks the watchdog, so that nothing is known of the rest; the guardrail's alert in it stops."""
+    labels = {"alertname": "CanaryExperimentHarm", "service": "shop", "action": "stop", "experiment": "checkoutFlow"}
+    variants = {"control": {"weight": 1, "version": "v1.0"}, "treatment": {"weight": 1, "version": "v2.0"}}
+    guarded = {"checkoutFlow": {"variants": variants, "guardrails": ["conversion_rate"]}}
+    async with answering(http(text(alerts_answer(labels)))) as url:
+        changes = {"experiments": guarded, "receiver": {"prometheus": url}}
+        made = Setting(tmp_path / "receiver", changes=changes)
+
+        async def stopped() -> bool:
+            return not (await known(made))["running"]
+
+        async with receiving(made):
+            await eventually(stopped, "the experiment is stopped")

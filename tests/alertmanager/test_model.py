@@ -116,7 +116,8 @@ class Machine(RuleBasedStateMachine):
         """The receiver dies and comes back; only the journal is left."""
         self.store = RolloutStore(Journal(self.engine, SERVICE), self.clock)
         leader = FileLeader(None, self.clock)
-        self.watchdog = Watchdog(self.policy.receiver.watchdog, self.clock.now())
+        self.watchdog = Watchdog(self.policy.receiver.watchdog, self.clock)
+        self.store.listen(self.watchdog.notice)
         timer = PhaseTimer(self.store, leader, self.clock)
         self.promoter = Promoter(
             self.policy,
@@ -135,7 +136,7 @@ class Machine(RuleBasedStateMachine):
 
     def heard(self) -> None:
         """The heartbeat has come."""
-        self.watchdog.heard_at = self.clock.now()
+        self.watchdog.hear()
 
     async def objection(self, rollout: Rollout) -> str:
         """What Prometheus says to a person's order."""
@@ -200,7 +201,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.complaint, self.complete = "", True
         self.clock.advance(elapsed_ratio * rollout.durations_seconds[rollout.phase])
-        self.watchdog.heard_at = self.clock.now()
+        self.watchdog.hear()
         sent = alert(names.PHASE_COMPLETE, "advance", rollout, starts_at=self.clock.now(), phase=str(rollout.phase))
         notification = parse(json.dumps(payload(sent)).encode())
         self.run(self.handler.take(notification.alerts, actor="alertmanager"))

@@ -1,10 +1,20 @@
 """Durations, percentages and sizes as people write them."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.units import format_duration, format_ratio, parse_duration, parse_ratio, parse_size
+from canary.units import (
+    format_change,
+    format_duration,
+    format_measured_ratio,
+    format_ratio,
+    parse_duration,
+    parse_ratio,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +69,22 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     """Unknown units are refused with an example."""
     with pytest.raises(ValueError, match="expected a size such as 1MiB"):
         parse_size(text)
+
+
+@given(ratio=st.floats(0, 1))
+def test_something_is_never_shown_as_nothing_nor_nearly_all_as_all(ratio: float) -> None:
+    """A measured share reads as 0 % or 100 % only when it is that, and else is off by less than a hundredth."""
+    shown = float(format_measured_ratio(ratio).removesuffix("%"))
+
+    assert abs(shown - 100 * ratio) < 0.01
+    if 1e-9 < ratio < 1 - 1e-9:
+        assert 0 < shown < 100
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [(0.005, "+0.5%"), (-0.1234, "-12.3%"), (None, "unknown"), (math.nan, "unknown"), (math.inf, "unbounded")],
+)
+def test_a_change_has_a_sign(change: float | None, text: str) -> None:
+    """A relative change shows its direction; what is not known or has no bound says so."""
+    assert format_change(change) == text

@@ -24,15 +24,18 @@ def _openssl(*arguments: str | Path) -> None:
 
 
 def _certificate(folder: Path, name: str, authority: str | None = None) -> None:
-    """A key and a certificate for 127.0.0.1, signed by itself or by *authority*."""
+    """A key and a certificate for 127.0.0.1, signed by itself or by *authority*.
+
+    Python 3.13 and newer verify strictly: who signs must have been given the right to.
+    """
     key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
     signing: list[str | Path] = (
         ["-CA", folder / f"{authority}.pem", "-CAkey", folder / f"{authority}.key"] if authority else []
     )
     _openssl(
         "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-        "-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:127.0.0.1,DNS:{name}", "-keyout", key,
-        "-out", certificate, *signing,
+        "-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:127.0.0.1,DNS:{name}",
+        "-addext", "keyUsage=digitalSignature,keyCertSign", "-keyout", key, "-out", certificate, *signing,
     )  # fmt: skip
 
 

@@ -86,5 +86,5 @@ async def test_a_refused_question_and_a_missing_prometheus_are_told(questions: Q
         await questions.first_time("not a query (", now, now)
 
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(RemoteError, match=f"{unused_tcp_port}.*does it run"):
+        with pytest.raises(RemoteError, match=f"{unused_tcp_port}.*Connection refused.*start it"):
             await Questions(f"http://127.0.0.1:{unused_tcp_port}", session).firing()

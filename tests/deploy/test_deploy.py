@@ -1,8 +1,11 @@
 """What deploy/ offers is valid, hardened, and what the generators write."""
 
 import re
+import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -58,6 +61,24 @@ def test_units_call_commands_that_are_there(unit: Path) -> None:
     written = [value for key, _, value in (option.partition("=") for option in options) if key == "--state.file"]
     assert all(path.startswith("/var/lib/kpi-canary/") for path in written)
     assert len(written) == (1 if name == "exporter" else 0)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_reload_needs_no_further_package(unit: Path) -> None:
+    """The command that systemd gives at a reload signals the service with nothing but a shell on the machine."""
+    line = next(line for line in unit.read_text(encoding="utf-8").splitlines() if line.startswith("ExecReload="))
+    # Whoever starts the tests may ignore the signal (nohup does), and programs inherit that.
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); print(flush=True); signal.pause()"
+    service = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert service.stdout is not None
+    with service.stdout as said:
+        said.readline()
+
+    subprocess.run(
+        shlex.split(line.removeprefix("ExecReload=")), check=True, env={"PATH": "", "MAINPID": str(service.pid)}
+    )
+
+    assert service.wait() == -signal.SIGHUP
 
 
 def test_logrotate_reads_its_file(tmp_path: Path) -> None:

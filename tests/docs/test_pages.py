@@ -24,16 +24,17 @@ CREATE INDEX deliveries_created_at ON deliveries (created_at)
 @pytest.mark.timeout(400)  # some twenty programs, one after the other
 def test_the_first_rollout_goes_as_the_page_says(shop: Path, wheels: Path) -> None:
     """From the installation and an order database to a rollback, on real HAProxy, Prometheus and Alertmanager."""
-    Page("first-rollout.md", shop).administer(wheels=wheels)
+    unpack(wheels, shop / "source").rename(shop / "kpi-canary")
+
+    Page("first-rollout.md", shop).administer()
 
 
 def test_the_deployment_goes_as_the_page_says(tmp_path: Path, wheels: Path) -> None:
     """Program, user, policy, secrets, units and completions are installed, and systemd finds nothing wrong."""
-    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
-    page = Page("deployment.md", tmp_path)
+    page = Page("deployment.md", unpack(wheels, tmp_path))
     page.write_files()
 
-    page.administer(["id prometheus >/dev/null 2>&1 || useradd --system prometheus"], wheels)
+    page.administer(["id prometheus >/dev/null 2>&1 || useradd --system prometheus"])
 
 
 def test_the_front_page_installs(tmp_path: Path, wheels: Path) -> None:

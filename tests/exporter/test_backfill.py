@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from canary import names
 from canary.cli import canary
-from canary.database import order_url
+from canary.database import Patience
 from canary.policy import Policy, load_policy
+from canary.sessions import order_session
 from exporter.backfill import Backfill, backfill
-from exporter.connection import open_session
 from tests.support.clock import FakeClock
 from tests.support.exporting import kpis, policy_for, refresher_on, settle
 from tests.support.prometheus import Prometheus
@@ -37,14 +37,9 @@ async def policy(tmp_path: Path) -> AsyncIterator[Policy]:
 
 
 async def _backfilled(policy: Policy, *, hours: float = 2, step: float = 60) -> Backfill:
-    url = order_url(policy, any_dialect=True)
-    assert url is not None
-    session = open_session(url, 5)
-    try:
-        end = NOON.timestamp()
+    end = NOON.timestamp()
+    async with order_session(policy, Patience.STUDY) as session:
         return await backfill(policy, session, since=end - hours * 3600, until=end, step=step)
-    finally:
-        await session.close()
 
 
 async def test_counters_end_where_the_database_does(policy: Policy, tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ import json
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
 from canary.cli import canary
-from canary.database import order_url
 from canary.errors import InputError
 from canary.policy import load_policy
 from exporter.backtest import Replay, backtest, read_rollouts
@@ -20,7 +20,7 @@ from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 START = datetime(2026, 3, 1, 22, 40, tzinfo=UTC)
 PHASES = ((5, 0.05), (15, 0.25), (20, 0.5))
 HEADER = "rollout,stable,canary,traffic,started_at,ended_at\n"
-KPI_KEYS = {"verdict", "estimate", "lower", "upper", "log10_evidence", "canary_units", "stable_units"}
+KPI_KEYS = {"verdict", "failed_tests", "estimate", "lower", "upper", "log10_evidence", "canary_units", "stable_units"}
 
 
 def csv_of(name: str, start: datetime, stable: str, canary_version: str) -> str:
@@ -70,9 +70,7 @@ def policy_file(folder: Path, url: str) -> Path:
 async def replays(path: Path, rollouts: Path) -> list[Replay]:
     """What a backtest says; it runs its own event loop."""
     policy = load_policy(path)
-    url = order_url(policy)
-    assert url is not None
-    return await asyncio.to_thread(lambda: list(backtest(policy, url, read_rollouts(rollouts))))
+    return await asyncio.to_thread(lambda: list(backtest(policy, read_rollouts(rollouts))))
 
 
 async def output_of(*argv: str) -> str:
@@ -127,6 +125,64 @@ async def test_json_has_one_object_a_line_with_the_promised_keys(lite: ShopData,
     assert first["kpis"]["conversion_rate"]["canary_units"] > 500
     assert first["kpis"]["customer_satisfaction"]["estimate"] is None
     assert "1 of 2 rollouts would have been rolled back" in table
+
+
+async def test_times_stored_in_a_local_zone_give_the_same_answer(data: ShopData, database: str, tmp_path: Path) -> None:
+    """The same rows, stored five hours ahead of UTC without a zone, are judged the same under `database.timezone`."""
+    await write_rollout(data, START, ("v1", "v2"), canary_success=0.65, seed=1)
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
+    path = policy_file(tmp_path, database.replace("+aiosqlite", ""))
+    (in_utc,) = await replays(path, rollouts)
+
+    await data.store_in_local_time("Asia/Karachi", 5)
+    path.write_text(path.read_text() + "  timezone: Asia/Karachi\n")
+    (local,) = await replays(path, rollouts)
+
+    assert in_utc.evidence.verdict == "fail"
+    assert _told(local) == _told(in_utc)
+
+
+def _told(replay: Replay) -> dict[str, Any]:
+    """What a person is told, to the precision in which times are stored."""
+    said = replay.as_json()
+    kpis = {name: (kpi["verdict"], kpi["canary_units"], kpi["stable_units"]) for name, kpi in said["kpis"].items()}
+    return {**said, "kpis": kpis, "exposed": replay.exposed, "spared": replay.spared}
+
+
+async def test_a_failure_names_the_test_that_proved_it(lite: ShopData, tmp_path: Path) -> None:
+    """A canary just below its floor, in a shop whose stable is no better, fails by its floor and says so."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=6)
+    path = policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db")
+    kpi = "{kind: success, of: payments, tolerance: 50%, floor: 99.9%, action: rollback}"
+    path.write_text(path.read_text() + f"kpis: {{payment_success_rate: {kpi}}}\n")
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
+
+    (found,) = await replays(path, rollouts)
+    table = await output_of("backtest", "--config.file", str(path), "--rollouts", str(rollouts))
+
+    assert found.as_json()["kpis"]["payment_success_rate"]["failed_tests"] == ["floor"]
+    assert found.evidence.kpis["payment_success_rate"].upper > 0
+    assert "floor (canary at 9" in table
+
+
+async def test_abandonment_that_rises_has_a_plus(lite: ShopData, tmp_path: Path) -> None:
+    """A KPI that publishes one minus a conversion shows the change of what it publishes, not that of the conversion."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=7)
+    await lite.run(ORDERS.delete().where(ORDERS.c.version == "v2", ORDERS.c.id % 3 == 0))
+    path = policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db")
+    kpi = "{kind: conversion, from: visits, to: orders, complement: true, action: rollback}"
+    path.write_text(path.read_text() + f"kpis: {{visit_abandonment: {kpi}}}\n")
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
+
+    (found,) = await replays(path, rollouts)
+
+    change = found.changes["visit_abandonment"]
+    assert found.evidence.kpis["visit_abandonment"].estimate < -0.15
+    assert 0.15 < change.estimate < 0.6
+    assert change.lower < change.estimate < change.upper
 
 
 async def test_many_rollouts_on_several_processes_say_what_each_says_alone(lite: ShopData, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ async def test_rates_come_from_the_shops_own_last_days(lite: ShopData, tmp_path:
     found = {line["kpi"]: line["rates"] for line in map(json.loads, output.output.splitlines())}
     assert found["conversion_rate"]["per_minute"] == pytest.approx(visits / 120)
     assert found["conversion_rate"]["ratio"] == pytest.approx(orders / visits)
-    assert found["cart_abandonment_rate"]["ratio"] == pytest.approx(orders / carts)
+    assert found["cart_abandonment_rate"]["ratio"] == pytest.approx(1 - orders / carts)
     assert found["checkout_completion_rate"]["per_minute"] == pytest.approx(checkouts / 120)
     assert found["payment_success_rate"]["ratio"] == pytest.approx(0.9, abs=0.02)
     assert found["customer_satisfaction"]["ratio"] == pytest.approx(math.sqrt(2) / 3, abs=0.03)
@@ -166,6 +166,24 @@ async def test_rates_come_from_the_shops_own_last_days(lite: ShopData, tmp_path:
     assert table.exit_code == 0
     assert "3 (50% for 20m)" in table.output
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+async def test_rates_are_the_same_in_a_local_zone(data: ShopData, database: str, tmp_path: Path) -> None:
+    """The same rows, stored five hours ahead of UTC without a zone, give the same rates under `database.timezone`."""
+    now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    await fill(data, now, 1800)
+    path = tmp_path / "canary.yaml"
+    url = database.replace("+aiosqlite", "")
+    options = ("--until", "2026-03-01T12:00:00Z", "--days", "0.1", "--format", "json")
+    path.write_text(f"service: shop\ndatabase: {{url: '{url}'}}\n")
+    in_utc = await asyncio.to_thread(plan, path, *options)
+
+    await data.store_in_local_time("Asia/Karachi", 5)
+    path.write_text(f"service: shop\ndatabase: {{url: '{url}', timezone: Asia/Karachi}}\n")
+    local = await asyncio.to_thread(plan, path, *options)
+
+    assert "conversion_rate" in in_utc.output
+    assert local.output == in_utc.output
 
 
 async def test_a_kpi_without_rows_is_named(lite: ShopData, tmp_path: Path) -> None:
@@ -188,6 +206,20 @@ def test_given_rates_need_no_database(tmp_path: Path) -> None:
     assert result.exit_code == 0
     words = " ".join(result.output.split())
     assert "Phase 1 (5% for 5m) can prove nothing about average_order_value, payment_success_rate" in words
+
+
+def test_a_complement_is_given_and_shown_as_it_is_published(tmp_path: Path) -> None:
+    """Seventy percent abandonment is given and shown; the harm is its rise, and not the fall of the other 30 %."""
+    options = ("--format", "json")
+
+    abandoned = plan(policy(tmp_path), "--given", "cart_abandonment_rate=200:70%", *options)
+    completed = plan(policy(tmp_path), "--given", "conversion_rate=200:30%", *options)
+
+    for complement, conversion in zip(abandoned.output.splitlines(), completed.output.splitlines(), strict=True):
+        shown, judged = json.loads(complement), json.loads(conversion)
+        assert (shown["rates"]["ratio"], judged["rates"]["ratio"]) == (pytest.approx(0.7), pytest.approx(0.3))
+        for rise, fall in zip(shown["smallest_harm"], judged["smallest_harm"], strict=True):
+            assert rise is None if fall is None else rise == pytest.approx(fall * 0.3 / 0.7, rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from canary.journal import Journal
 from canary.logs import configure
 from canary.policy.load import load_policy
 from canary.weboptions import WebOptions
+from exporter.refresher import Refresher
 from exporter.service import Exporter
 from tests.support.entries import started
 from tests.support.postgres import Postgres
@@ -161,7 +162,7 @@ async def test_a_locked_table_only_takes_its_own_series(postgres: Postgres, tmp_
     await data.create()
     await fill(data, datetime.now(UTC), 40)
     async with _running(_write_policy(tmp_path, data.url)) as scraped:
-        await scraped.eventually('shop_visits_total{version="v1.0"}', 40)
+        await scraped.eventually("canary_exporter_backfill_ratio", 1)  # else orders may still be uncounted
         async with data.engine.begin() as connection:
             await connection.exec_driver_sql("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
             await scraped.eventually('canary_exporter_errors_total{error="timeout"}', 1, or_more=True)
@@ -324,3 +325,40 @@ async def test_a_database_that_appears_later_is_read(tmp_path: Path) -> None:
         await data.close()
 
         await scraped.eventually('shop_visits_total{version="v1.0"}', 1)
+
+
+async def test_a_refresh_that_nobody_foresaw_is_survived(
+    policy: Path, lite: ShopData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of this program in one refresh is counted, the database is not called readable, and then it goes on."""
+    whole, broken = Refresher._read, 2
+
+    async def read(self: Refresher) -> None:
+        nonlocal broken
+        if self.snapshot.refreshed_at is not None and broken:
+            broken -= 1
+            raise ZeroDivisionError
+        await whole(self)
+
+    monkeypatch.setattr(Refresher, "_read", read)
+    async with _running(policy) as scraped:
+        await scraped.eventually('canary_exporter_errors_total{error="unexpected"}', 2)
+        await lite.insert(VISITS, version="v1.0", created_at=datetime.now(UTC))
+        found = await scraped.eventually('shop_visits_total{version="v1.0"}', 41)
+
+    assert found["canary_exporter_database_up"] == 1
+
+
+async def test_a_process_that_can_do_nothing_any_more_ends_with_its_fault(
+    policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When refreshing itself ends, the service stops and the exit status is not 0: a supervisor must see it."""
+
+    async def ended() -> None:
+        raise ZeroDivisionError("a fault of this program")
+
+    exporter = Exporter(lambda: load_policy(policy), WebOptions(("127.0.0.1:0",)))
+    monkeypatch.setattr(exporter, "_work", ended)
+
+    with pytest.raises(ZeroDivisionError):
+        await exporter.run()

@@ -7,9 +7,10 @@ import duckdb
 import pytest
 from sqlalchemy.engine import make_url
 
+from canary.database import OrderDatabase
 from canary.errors import DatabaseSchemaError, DatabaseUnavailableError
 from canary.policy.orders import Event
-from exporter.connection import open_session
+from canary.sessions import open_session
 from tests.support.clock import FakeClock
 from tests.support.exporting import kpis, policy_for, published, refresher_on, settle, with_events
 
@@ -62,4 +63,4 @@ async def test_errors_of_a_threaded_driver_are_ours(tmp_path: Path, clock: FakeC
 def test_a_dialect_that_is_not_installed_is_named() -> None:
     """The message says which driver is missing."""
     with pytest.raises(DatabaseUnavailableError, match="nosuchthing"):
-        open_session(make_url("nosuchthing://host/db"), 5)
+        open_session(OrderDatabase(make_url("nosuchthing://host/db"), "UTC", 5.0))

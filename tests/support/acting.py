@@ -26,6 +26,7 @@ from canary import journal as journals
 from canary.commands import Advance, Command, GiveUp, RollBack, Seen, Start
 from canary.entries import Entry
 from canary.errors import JournalError, ProcessError, RouterError
+from canary.finding import Finding
 from canary.journal import Journal
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
@@ -33,7 +34,7 @@ from canary.process import NoProcess, ProcessManager, ProcessState
 from canary.report.facts import Report
 from canary.report.files import write
 from canary.rollout import Rollout
-from canary.routers import Finding, Observation, Reading, Router, Split
+from canary.routers import Observation, Reading, Router, Split
 from canary.store import RolloutStore
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock

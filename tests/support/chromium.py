@@ -128,9 +128,12 @@ class Tab:
 async def chromium() -> AsyncIterator[Tab]:
     """A browser with one tab, ended with its folder."""
     folder = Path(tempfile.mkdtemp(prefix="canary-chromium-"))
-    program = Program(["chromium", *_FLAGS, f"--user-data-dir={folder}", "about:blank"], folder / "log")
+    # It also writes beside its profile: into the home and into the folder for temporary files.
+    surroundings = {"HOME": str(folder), "TMPDIR": str(folder)}
+    argv = ["chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
+    program = Program(argv, folder / "log", surroundings)
     try:
-        port_file = folder / "DevToolsActivePort"
+        port_file = folder / "profile" / "DevToolsActivePort"
         await program.start(lambda: port_file.exists() and "\n" in port_file.read_text(), 60.0)
         port = int(port_file.read_text().splitlines()[0])
         async with aiohttp.ClientSession() as http:

@@ -31,3 +31,7 @@ class FakeClock:
         """Let time pass."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as people and time servers do; no time passes."""
+        self._now += timedelta(seconds=seconds)

@@ -48,7 +48,8 @@ class Deciding:
         self.store = RolloutStore(journal, self.clock)
         leader = FileLeader(None, self.clock)
         self.timer = PhaseTimer(self.store, leader, self.clock)
-        self.watchdog = Watchdog(policy.receiver.watchdog, self.clock.now())
+        self.watchdog = Watchdog(policy.receiver.watchdog, self.clock)
+        self.store.listen(self.watchdog.notice)
         self.promoter = Promoter(
             policy, self.store, leader, self.timer, self.clock, objection=self._objects, gate=self._closed
         )
@@ -109,7 +110,7 @@ class Deciding:
 
     def beat(self) -> None:
         """The heartbeat comes."""
-        self.watchdog.heard_at = self.clock.now()
+        self.watchdog.hear()
 
     async def kinds(self) -> list[Kind]:
         """The kinds of all journal entries."""

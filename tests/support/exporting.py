@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from canary.clock import Clock
-from canary.database import order_url
+from canary.database import Patience
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
 from canary.policy.orders import Database
-from exporter.connection import open_session
+from canary.sessions import order_session
+from canary.threads import SharedThreads
 from exporter.counters import Counters
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
@@ -25,15 +26,10 @@ def policy_for(url: str, base: Path | str = ".", **database: Any) -> Policy:
 @asynccontextmanager
 async def refresher_on(policy: Policy, clock: Clock, counters: Counters | None = None) -> AsyncIterator[Refresher]:
     """A refresher whose connection is closed at the end."""
-    url = order_url(policy, any_dialect=True)
-    assert url is not None
-    session = open_session(url, policy.database.statement_timeout, policy.database.timezone)
     since = clock.now().timestamp() - policy.database.since
     counters = counters or Counters(policy.database.max_currencies)
-    try:
-        yield Refresher(policy, session, clock, counters, since)
-    finally:
-        await session.close()
+    async with order_session(policy, Patience.LIVE) as session:
+        yield Refresher(policy, session, clock, counters, since, SharedThreads())
 
 
 async def settle(refresher: Refresher, clock: FakeClock, times: int = 5) -> None:

@@ -47,11 +47,15 @@ if system == "own":
         mount("overlay", folder, "-o", f"lowerdir={folder},upperdir={upper},workdir={work}")
 for folder in ("/run", "/etc/haproxy"):
     mount("tmpfs", folder)
-pathlib.Path("/run/haproxy").mkdir()
 os.execvp(words[0], words)
 """
 # Dependencies that an installation made in the room may borrow: they come after its own packages.
 _BORROWED = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})\n"
+_NO_NAMESPACES = (
+    "the pages of docs/ are run in namespaces of their own, which this machine forbids ({}); "
+    "a container allows them with --cap-add=SYS_ADMIN --security-opt=seccomp=unconfined "
+    "--security-opt=apparmor=unconfined"
+)
 _UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL")
 
 
@@ -108,12 +112,11 @@ class Page:
         """Give all commands; AssertionError for the first that does not do what the page says."""
         self._run("shared", self._script(), {"PYTHONPATH": str(DOCS.parent)})
 
-    def administer(self, before: Sequence[str] = (), wheels: Path | None = None) -> None:
+    def administer(self, before: Sequence[str] = ()) -> None:
         """Give all commands with system folders of their own, as root or through sudo.
 
         Args:
             before: commands that make the machine what the page takes for granted.
-            wheels: a folder with the wheel, where pip finds kpi-canary, and nothing else.
         """
         programs, borrowed = self.folder / ".bin", self.folder / ".borrowed"
         for path, text in ((programs / "sudo", '#!/bin/sh\nexec "$@"\n'), (borrowed / "sitecustomize.py", _BORROWED)):
@@ -123,7 +126,7 @@ class Page:
         environment = {
             "PATH": f"{programs}:{Path(sys.executable).parent}:{SEARCH_PATH}",
             "PYTHONPATH": str(borrowed),
-            "PIP_FIND_LINKS": str(wheels or ""),
+            "PIP_FIND_LINKS": "",
             "PIP_NO_BUILD_ISOLATION": "0",  # as pip has it, this switches the isolation off
             **dict.fromkeys(("PIP_NO_INDEX", "PIP_NO_DEPS", "PIP_IGNORE_INSTALLED", "SYSTEMD_OFFLINE"), "1"),
         }
@@ -143,6 +146,8 @@ class Page:
         sudo = ["sudo", "-n"] if system == "own" and not root else []
         unshare = [*_UNSHARE, *(() if root or sudo else ("--map-root-user",)), "--"]
         variables = [f"{name}={value}" for name, value in environment.items()]
+        tried = subprocess.run([*sudo, *unshare, "true"], check=False, capture_output=True, text=True)
+        assert tried.returncode == 0, _NO_NAMESPACES.format(tried.stderr.strip())
         # What is left running ends with the namespace.
         subprocess.run(
             [*sudo, "env", "-i", *variables, *unshare, sys.executable, "-c", _ROOM, system, "bash", str(file)],

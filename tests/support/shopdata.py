@@ -129,6 +129,22 @@ class ShopData:
             result = await connection.execute(statement, parameters or {})
             return result.all() if result.returns_rows else None
 
+    async def store_in_local_time(self, zone: str, hours: int) -> None:
+        """Write every time anew as a shop's clock *hours* ahead of UTC shows it, without zone or offset."""
+        for table in METADATA.sorted_tables:
+            for column in (column.name for column in table.c if column.name.endswith("_at")):
+                match self.engine.dialect.name:
+                    case "postgresql":
+                        change = (
+                            f"ALTER TABLE {table} ALTER {column} TYPE TIMESTAMP USING {column} AT TIME ZONE '{zone}'"
+                        )
+                    case "sqlite":
+                        shown = f"strftime('%Y-%m-%d %H:%M:%f', {column}, '+{hours} hours')"
+                        change = f"UPDATE {table} SET {column} = {shown}"
+                    case _:
+                        change = f"UPDATE {table} SET {column} = {column} + INTERVAL {hours} HOUR"
+                await self.run(sa.text(change.replace(":", r"\:")))
+
     async def counts(self) -> dict[str, dict[tuple[str, ...], float]]:
         """What the counters should say, by plain SELECT … GROUP BY."""
         version = sa.func.coalesce

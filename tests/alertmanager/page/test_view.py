@@ -43,7 +43,7 @@ def test_a_band_is_drawn_and_said() -> None:
     table = kpi_table(view(row), {"payment_success_rate"})
 
     assert 'aria-label="band -21.0% to -11.0%"' in table
-    assert "97.00%" in table
+    assert "<td>97%</td>" in table
     assert "harm proven" in table
     assert 'class="limit"' in table
 

@@ -13,7 +13,7 @@ from canary.check.database import check_database
 from canary.cli.init import command
 from canary.clock import SystemClock
 from canary.policy import Policy, load_policy
-from canary.servers import Prometheus
+from canary.prometheus import Prometheus
 from tests.support.mariadb import MariaDb
 
 Write = Callable[[str], Policy]

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from canary import names
 from canary.check import Finding, Status
 from canary.check.alertmanager import check_alertmanager
 from canary.check.clock import Difference, check_clock
@@ -17,7 +18,8 @@ from canary.check.receiver import check_receiver
 from canary.cli.generate import generated_files
 from canary.clock import SystemClock
 from canary.policy import Policy
-from canary.servers import Prometheus as Questions
+from canary.prometheus import Alertmanager as Router
+from canary.prometheus import Prometheus as Questions
 from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port
 from tests.support.processes import eventually
@@ -66,11 +68,13 @@ async def test_a_prometheus_with_our_rules_and_targets_passes(write_policy: Writ
     async with serving(("/metrics", SHOP)) as target, aiohttp.ClientSession() as http:
         with Prometheus(configuration(tmp_path, files, target)) as prometheus:
             await eventually(lambda: bool(prometheus.query("http_requests_total")), "the shop's series")
+            await eventually(lambda: bool(prometheus.query(f'ALERTS{{alertname="{names.WATCHDOG}"}}')), "the heartbeat")
 
             findings = await check_prometheus(policy, Questions(http, prometheus.url), files)
 
     assert failures(findings) == []
     assert any("rules are loaded as the policy generates them" in finding.what for finding in findings)
+    assert any("evaluates the rules of service" in finding.what for finding in findings)
 
 
 async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path: Path) -> None:
@@ -89,6 +93,19 @@ async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path
     assert "does not scrape the exporter" in found
     assert "does not scrape the shop's requests" in found
     assert "run `canary generate`" in found
+
+
+async def test_a_server_that_evaluates_nothing_is_told_from_one_that_is_down(write_policy: Write) -> None:
+    """A Prometheus that answers "no alerts" because it has no rules fails, with what to do about it."""
+    policy = write_policy("")
+    async with aiohttp.ClientSession() as http:
+        with Prometheus() as prometheus:
+            findings = await check_prometheus(policy, Questions(http, prometheus.url), {})
+
+    (found,) = (finding for finding in findings if names.WATCHDOG in finding.what)
+    assert found.status is Status.FAILED
+    assert f"answers, but does not evaluate the rules of service {policy.service}" in found.what
+    assert "receiver.prometheus" in found.remedy
 
 
 async def test_a_shop_behind_haproxy_needs_its_exporter(write_policy: Write, tmp_path: Path) -> None:
@@ -122,10 +139,10 @@ async def test_the_generated_routes_reach_the_receiver(write_policy: Write) -> N
     other = "route: {receiver: people}\nreceivers: [{name: people}]\n"
     async with aiohttp.ClientSession() as http:
         with Alertmanager(generated_files(policy)["alertmanager/alertmanager.yml"], port):
-            ours = await check_alertmanager(policy, http)
+            ours = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
         with Alertmanager(other, port):
-            theirs = await check_alertmanager(policy, http)
-        gone = await check_alertmanager(policy, http)
+            theirs = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
+        gone = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
 
     assert [finding.status for finding in ours] == [Status.OK] * 4
     assert 'sends alerts with action="rollback" to http://127.0.0.1:9878' in ours[0].what

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from canary.entries import Entry, Kind
 from canary.policy import Policy
+from canary.prometheus import Prometheus as Questions
 from canary.report.data import json_report
 from canary.report.facts import KpiStory, Report
 from canary.report.gather import gather, phases
 from canary.report.html import html_report
 from canary.report.markdown import markdown_report
-from canary.servers import Prometheus as Questions
 from tests.support.clock import FakeClock
 from tests.support.entries import entry as entry_of
 from tests.support.ports import free_port

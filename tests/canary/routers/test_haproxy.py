@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import RouterError
+from canary.finding import Status
 from canary.policy.release import HaproxyRouter
 from canary.routers import Split, mapfile
 from canary.routers.haproxy import HAProxyRouter, RuntimeSocket
@@ -47,7 +48,7 @@ async def test_runtime_over_tcp(make_haproxy: MakeHAProxy) -> None:
     await haproxy.router.set_weight(HALF)
 
     assert (await haproxy.router.read()).agrees(HALF)
-    assert [(finding.severity, "password" in finding.problem) for finding in await haproxy.router.check()] == [
+    assert [(finding.status, "password" in finding.what) for finding in await haproxy.router.check()] == [
         ("warning", True)
     ]
 
@@ -156,7 +157,7 @@ async def test_another_map_than_haproxys_is_an_error(make_haproxy: MakeHAProxy) 
     assert "exactly this path" in observation.detail
     with pytest.raises(RouterError, match="Unknown map"):
         await stranger.set_weight(CLOSED)
-    assert any("Unknown map" in finding.problem for finding in await stranger.check())
+    assert any("Unknown map" in finding.what for finding in await stranger.check())
 
 
 async def test_a_full_disk_does_not_stop_a_rollback(
@@ -202,7 +203,7 @@ async def test_a_file_that_says_something_else_is_found(make_haproxy: MakeHAProx
 
     findings = await haproxy.router.check()
 
-    assert ["says 50%, but 0% is in force" in finding.problem for finding in findings] == [True]
+    assert ["says 50%, but 0% is in force" in finding.what for finding in findings] == [True]
 
 
 async def test_a_remote_haproxys_file_stays_closed(make_haproxy: MakeHAProxy) -> None:
@@ -226,7 +227,7 @@ async def test_a_socket_below_admin_is_found(make_haproxy: MakeHAProxy) -> None:
 
     findings = await haproxy.router.check()
 
-    assert [finding.severity for finding in findings] == ["error"]
+    assert [finding.status for finding in findings] == [Status.FAILED]
     assert "'operator'" in str(findings[0])
 
 

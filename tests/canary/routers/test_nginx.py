@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from canary.bucket import nginx_bucket, nginx_order
 from canary.errors import RouterError
+from canary.finding import Status
 from canary.policy.release import NginxRouter
 from canary.routers import Observation, Split
 from canary.routers.nginx import MarkerDirectory, NginxMarkerRouter
@@ -251,8 +252,8 @@ async def test_an_nginx_that_cannot_be_asked_is_a_warning(tmp_path: Path) -> Non
     )
     findings = await router.check()
 
-    assert [finding.severity for finding in findings] == ["warning"]
-    assert "missing.conf" in findings[0].problem
+    assert [finding.status for finding in findings] == [Status.WARNING]
+    assert "missing.conf" in findings[0].what
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from exporter.evidence.trajectory import Trajectory
 from exporter.evidence.verdict import (
     Action,
-    Finding,
+    Conclusion,
     Harm,
     Verdict,
     combine,
@@ -29,16 +29,16 @@ def path(*rows: tuple[float, float, float, float]) -> Trajectory:
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([], Finding(Verdict.HOLD, None)),
-        ([(-0.3, -0.5, -0.2, 1.9)], Finding(Verdict.HOLD, None)),
-        ([(-0.3, -0.5, -0.2, 2.0)], Finding(Verdict.FAIL, 10.0)),
-        ([(-0.05, -0.09, -0.02, 4.0)], Finding(Verdict.PASS, None)),
-        ([(-0.05, -0.12, -0.02, 4.0)], Finding(Verdict.HOLD, None)),
-        ([(0.0, -0.3, 0.3, 0.1), (-0.2, -0.4, -0.1, 2.5), (-0.02, -0.05, 0.0, -1.0)], Finding(Verdict.FAIL, 20.0)),
-        ([(np.nan, -1.0, np.inf, 0.0)], Finding(Verdict.HOLD, None)),
+        ([], Conclusion(Verdict.HOLD, None)),
+        ([(-0.3, -0.5, -0.2, 1.9)], Conclusion(Verdict.HOLD, None)),
+        ([(-0.3, -0.5, -0.2, 2.0)], Conclusion(Verdict.FAIL, 10.0)),
+        ([(-0.05, -0.09, -0.02, 4.0)], Conclusion(Verdict.PASS, None)),
+        ([(-0.05, -0.12, -0.02, 4.0)], Conclusion(Verdict.HOLD, None)),
+        ([(0.0, -0.3, 0.3, 0.1), (-0.2, -0.4, -0.1, 2.5), (-0.02, -0.05, 0.0, -1.0)], Conclusion(Verdict.FAIL, 20.0)),
+        ([(np.nan, -1.0, np.inf, 0.0)], Conclusion(Verdict.HOLD, None)),
     ],
 )
-def test_a_comparison_fails_on_proof_past_the_tolerance_only(rows: list[Any], expected: Finding) -> None:
+def test_a_comparison_fails_on_proof_past_the_tolerance_only(rows: list[Any], expected: Conclusion) -> None:
     """Fail needs proof and an estimate past the tolerance, once is for good; pass needs the bounds; else hold."""
     assert judge_comparison(path(*rows), 2.0, 0.10, Harm.DECREASE) == expected
 
@@ -51,26 +51,28 @@ def test_a_comparison_harmed_by_an_increase_looks_up() -> None:
 
 def test_a_floor_fails_on_proof_and_passes_on_bounds() -> None:
     """A floor fails once proven broken, passes once its lower bound is above it, and holds between."""
-    assert judge_floor(path((0.8, 0.7, 0.88, 2.5)), 2.0, 0.9) == Finding(Verdict.FAIL, 10.0)
-    assert judge_floor(path((0.97, 0.93, 0.99, -3.0)), 2.0, 0.9) == Finding(Verdict.PASS, None)
-    assert judge_floor(path((0.92, 0.85, 0.97, 0.3)), 2.0, 0.9) == Finding(Verdict.HOLD, None)
-    assert judge_floor(path(), 2.0, 0.9) == Finding(Verdict.HOLD, None)
+    assert judge_floor(path((0.8, 0.7, 0.88, 2.5)), 2.0, 0.9) == Conclusion(Verdict.FAIL, 10.0)
+    assert judge_floor(path((0.97, 0.93, 0.99, -3.0)), 2.0, 0.9) == Conclusion(Verdict.PASS, None)
+    assert judge_floor(path((0.92, 0.85, 0.97, 0.3)), 2.0, 0.9) == Conclusion(Verdict.HOLD, None)
+    assert judge_floor(path(), 2.0, 0.9) == Conclusion(Verdict.HOLD, None)
 
 
 def test_a_mismatch_heals() -> None:
     """A mismatch is said while it is proven, from when it was first proven, and no longer."""
     proven, healed = (0.5, 0.3, 0.7, 2.5), (0.1, -0.1, 0.15, 0.0)
 
-    assert judge_mismatch(path(healed, proven), 2.0, 0.2) == Finding(Verdict.FAIL, 20.0)
-    assert judge_mismatch(path(proven, healed), 2.0, 0.2) == Finding(Verdict.PASS, None)
-    assert judge_mismatch(path((0.1, -0.3, 0.4, 0.5)), 2.0, 0.2) == Finding(Verdict.HOLD, None)
+    assert judge_mismatch(path(healed, proven), 2.0, 0.2) == Conclusion(Verdict.FAIL, 20.0)
+    assert judge_mismatch(path(proven, healed), 2.0, 0.2) == Conclusion(Verdict.PASS, None)
+    assert judge_mismatch(path((0.1, -0.3, 0.4, 0.5)), 2.0, 0.2) == Conclusion(Verdict.HOLD, None)
 
 
 def test_any_test_fails_a_kpi_and_all_must_pass_it() -> None:
     """The earliest proof decides; one undecided test holds."""
-    passed, held = Finding(Verdict.PASS, None), Finding(Verdict.HOLD, None)
+    passed, held = Conclusion(Verdict.PASS, None), Conclusion(Verdict.HOLD, None)
 
-    assert combine([passed, Finding(Verdict.FAIL, 30.0), Finding(Verdict.FAIL, 20.0)]) == Finding(Verdict.FAIL, 20.0)
+    assert combine([passed, Conclusion(Verdict.FAIL, 30.0), Conclusion(Verdict.FAIL, 20.0)]) == Conclusion(
+        Verdict.FAIL, 20.0
+    )
     assert combine([passed, held]) == held
     assert combine([passed, passed]) == passed
     assert combine([]) == held

@@ -1,26 +1,31 @@
-"""One read-only session with the order database: asynchronous where there is a driver, in a thread otherwise."""
+"""Read-only sessions with the order database: asynchronous where there is a driver, in a thread otherwise.
+
+A session has one connection, asks one statement at a time, and is bounded in time three times over: the server ends a
+statement at the policy's limit, a lock is waited for shortly, and a server that does not keep to its limit is given up
+a little later. So a refresh never hangs, and a shop's database never carries a statement of ours that nobody reads any
+more. What a session sets (read only, time zone, limits) is set when it connects, and so again after a lost connection.
+"""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from canary.database import shown, translated
+from canary.database import OrderDatabase, Patience, Row, Session, shown, translated
 from canary.errors import DatabaseError, DatabaseUnavailableError
-from exporter.dialects import Dialect
+from canary.policy.model import Policy
+from canary.threads import OwnThread, Threads
 
 T = TypeVar("T")
-Row = Sequence[Any]
 
 APPLICATION_NAME = "kpi-canary"
+"""How the shop's database administrators know our connections."""
 _CONNECT_SECONDS = 5
 _LOCK_SECONDS = 1.0
 """How long a statement may wait for a table that somebody locked."""
@@ -30,67 +35,53 @@ _GRACE_SECONDS = 2.0
 _ASYNCHRONOUS = ("aiosqlite", "asyncpg", "asyncmy")
 
 
-class Session(Protocol):
-    """What the exporter asks of a database: one statement at a time."""
+@contextlib.asynccontextmanager
+async def order_session(policy: Policy, patience: Patience) -> AsyncIterator[Session]:
+    """A session with the policy's order database, for as long as the block runs.
 
-    @property
-    def dialect(self) -> Dialect:
-        """How this database writes times."""
-        ...
-
-    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
-        """All rows of a statement.
-
-        Raises:
-            DatabaseError: one of its kinds; after `DatabaseUnavailableError` the next call connects anew.
-        """
-        ...
-
-    async def run(self, look: Callable[[sa.Connection], T]) -> T:
-        """What a function finds through a synchronous connection, such as an inspection.
-
-        Raises:
-            DatabaseError: as `rows`.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Give the connection back."""
-        ...
+    Raises:
+        SecretError: a named secret cannot be read.
+        DatabaseUnavailableError: the policy names no database, or its driver is not installed.
+    """
+    session = open_session(OrderDatabase.of(policy, patience))
+    try:
+        yield session
+    finally:
+        await session.close()
 
 
-def open_session(url: URL, statement_timeout_seconds: float, timezone: str = "UTC") -> Session:
+def open_session(database: OrderDatabase) -> Session:
     """A session that connects at its first question.
-
-    Args:
-        timezone: zone of times that are stored without one, where the database itself can turn them into UTC.
 
     Raises:
         DatabaseUnavailableError: the driver that the URL names is not installed.
     """
     try:
-        if url.get_driver_name() in _ASYNCHRONOUS:
-            return AsyncSession(url, statement_timeout_seconds, timezone)
-        return ThreadSession(url, statement_timeout_seconds, timezone)
+        if database.url.get_driver_name() in _ASYNCHRONOUS:
+            return AsyncSession(database)
+        return ThreadSession(database, OwnThread("database"))
     except (ImportError, SQLAlchemyError) as error:
         raise DatabaseUnavailableError(
-            f"database.url: no driver for {url.drivername}; install its SQLAlchemy dialect beside kpi-canary"
+            f"no driver for {database.url.drivername}",
+            place="database.url",
+            remedy="install its SQLAlchemy dialect alongside kpi-canary",
         ) from error
 
 
 class AsyncSession:
     """A session on an asynchronous driver."""
 
-    def __init__(self, url: URL, statement_timeout_seconds: float, timezone: str) -> None:
-        self._url = url
-        self._limit = statement_timeout_seconds
+    def __init__(self, database: OrderDatabase) -> None:
+        self._url = database.url
+        self._limit = database.statement_timeout_seconds
         self._deadline = float("inf")
-        self._greetings = _greetings(url.get_backend_name(), statement_timeout_seconds, timezone)
-        options = _options(url, statement_timeout_seconds, timezone)
-        self._engine = create_async_engine(url, connect_args=options, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        self.dialect = Dialect(self._engine.dialect.name)
+        self._greetings = _greetings(database)
+        self._engine = create_async_engine(
+            database.url, connect_args=_options(database), isolation_level="AUTOCOMMIT", poolclass=NullPool
+        )
+        self.dialect_name = self._engine.dialect.name
         self._connection: AsyncConnection | None = None
-        if self.dialect.name == "sqlite":
+        if self.dialect_name == "sqlite":
             sa.event.listen(self._engine.sync_engine, "connect", self._guard_sqlite)
 
     async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
@@ -100,6 +91,10 @@ class AsyncSession:
             return (await connection.execute(statement, parameters or {})).all()
 
         return await self._guarded(ask)
+
+    async def columns(self, statement: sa.Executable) -> tuple[str, ...]:
+        """Names of the columns that a statement gives."""
+        return await self.run(lambda connection: tuple(connection.execute(statement).keys()))
 
     async def run(self, look: Callable[[sa.Connection], T]) -> T:
         """What a function finds through a synchronous connection."""
@@ -127,7 +122,7 @@ class AsyncSession:
             if not kept or isinstance(ours, DatabaseUnavailableError):
                 await self._drop()
             if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
-                raise DatabaseUnavailableError(str(ours)) from error
+                raise DatabaseUnavailableError(ours.what, place=ours.place) from error
             raise ours from error
         except asyncio.CancelledError:
             await self._drop()
@@ -166,18 +161,23 @@ class AsyncSession:
 class ThreadSession:
     """A session on a synchronous driver, in one thread of its own."""
 
-    def __init__(self, url: URL, statement_timeout_seconds: float, timezone: str) -> None:
-        self._url = url
-        self._limit = statement_timeout_seconds
-        self._greetings = _greetings(url.get_backend_name(), statement_timeout_seconds, timezone)
-        self._engine = sa.create_engine(url, poolclass=NullPool)
-        self.dialect = Dialect(self._engine.dialect.name)
-        self._thread = ThreadPoolExecutor(1, "database")
+    def __init__(self, database: OrderDatabase, thread: Threads) -> None:
+        """*thread* must be one and the same for all work: connections of many drivers must not change threads."""
+        self._url = database.url
+        self._limit = database.statement_timeout_seconds
+        self._greetings = _greetings(database)
+        self._engine = sa.create_engine(database.url, poolclass=NullPool)
+        self.dialect_name = self._engine.dialect.name
+        self._thread = thread
         self._connection: sa.Connection | None = None
 
     async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
         """All rows of a statement."""
         return await self._guarded(lambda connection: connection.execute(statement, parameters or {}).all())
+
+    async def columns(self, statement: sa.Executable) -> tuple[str, ...]:
+        """Names of the columns that a statement gives."""
+        return await self.run(lambda connection: tuple(connection.execute(statement).keys()))
 
     async def run(self, look: Callable[[sa.Connection], T]) -> T:
         """What a function finds through the connection."""
@@ -185,10 +185,9 @@ class ThreadSession:
 
     async def close(self) -> None:
         """Give the connection back."""
-        loop = asyncio.get_running_loop()
         with contextlib.suppress(SQLAlchemyError):
-            await loop.run_in_executor(self._thread, self._drop)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+            await self._thread.run(self._drop)
+        self._thread.close()
 
     async def _guarded(self, ask: Callable[[sa.Connection], T]) -> T:
         def work() -> T:
@@ -203,14 +202,13 @@ class ThreadSession:
                 if self._connection is not None:
                     connection.rollback()  # no transaction stays open between two questions
 
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limit + _GRACE_SECONDS):
-                return await loop.run_in_executor(self._thread, work)
+                return await self._thread.run(work)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise translated(error, self._url) from error
         except RuntimeError as error:  # some drivers raise plain errors
-            raise DatabaseError(f"{shown(self._url)}: {error}") from error
+            raise DatabaseError(str(error), place=shown(self._url)) from error
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
@@ -227,17 +225,17 @@ class ThreadSession:
             connection.close()
 
 
-def _options(url: URL, limit: float, timezone: str) -> dict[str, Any]:
+def _options(database: OrderDatabase) -> dict[str, Any]:
     """Driver options that make the session read only, bounded in time, and known by name."""
-    milliseconds = str(int(limit * 1000))
-    match url.get_driver_name():
+    limit = database.statement_timeout_seconds
+    match database.url.get_driver_name():
         case "asyncpg":
             settings = {
                 "application_name": APPLICATION_NAME,
                 "default_transaction_read_only": "on",
-                "statement_timeout": milliseconds,
+                "statement_timeout": str(int(limit * 1000)),
                 "lock_timeout": str(int(min(limit, _LOCK_SECONDS) * 1000)),
-                "timezone": timezone,
+                "timezone": database.timezone,
                 "jit": "off",
             }
             return {"server_settings": settings, "timeout": _CONNECT_SECONDS}
@@ -249,9 +247,10 @@ def _options(url: URL, limit: float, timezone: str) -> dict[str, Any]:
             return {}
 
 
-def _greetings(dialect: str, limit: float, timezone: str) -> list[str]:
+def _greetings(database: OrderDatabase) -> list[str]:
     """Statements that begin a session where the driver has no options for them."""
-    match dialect:
+    limit = database.statement_timeout_seconds
+    match database.url.get_backend_name():
         case "mysql" | "mariadb":
             return [
                 "SET SESSION TRANSACTION READ ONLY",
@@ -262,6 +261,6 @@ def _greetings(dialect: str, limit: float, timezone: str) -> list[str]:
                 f"SET SESSION max_execution_time = {int(limit * 1000)}",
             ]
         case "duckdb":
-            return [f"SET TimeZone = '{timezone}'"]
+            return [f"SET TimeZone = '{database.timezone}'"]
         case _:
             return []

@@ -1,4 +1,8 @@
-"""What one look at one place found."""
+"""What one look at one place found: the one form for `canary check`, `start` and the drill, whoever looks.
+
+Routers, the database and every server are looked at by different modules; what they find is read by the same people in
+the same lists. A finding names the place, says what was expected and found, and what to do, as errors do.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +21,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `canary check`.
+    """One line of what was found.
 
     Attributes:
         place: where to look: `canary.yaml:13`, `database sqlite shop.db`, `prometheus http://127.0.0.1:9090`.
@@ -29,6 +33,11 @@ class Finding:
     status: Status
     what: str
     remedy: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it does not work as it is."""
+        return self.status is Status.FAILED
 
     def __str__(self) -> str:
         text = f"{self.place}: {self.what}"

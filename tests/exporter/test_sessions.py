@@ -2,10 +2,11 @@
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
+from canary.database import OrderDatabase, Session
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
-from exporter.connection import open_session
+from canary.sessions import open_session
 from tests.support.ports import free_port
 from tests.support.shopdata import ShopData
 
@@ -16,9 +17,14 @@ _ENDLESS = {
 }
 
 
+def session_on(url: URL, limit_seconds: float, timezone: str = "UTC") -> Session:
+    """A session with a database, as a policy with this limit and zone opens it."""
+    return open_session(OrderDatabase(url, timezone, limit_seconds))
+
+
 async def test_it_cannot_write(data: ShopData) -> None:
     """Whatever rights the user has, the session refuses to write."""
-    session = open_session(make_url(data.url), 5)
+    session = session_on(make_url(data.url), 5)
     try:
         with pytest.raises(DatabaseError):
             await session.rows(sa.text("INSERT INTO visits (id, version) VALUES (1, 'x')"))
@@ -30,7 +36,7 @@ async def test_it_cannot_write(data: ShopData) -> None:
 async def test_a_statement_that_takes_too_long_is_ended_by_the_database(data: ShopData) -> None:
     """The limit holds on the server, the error is a timeout, and the session goes on."""
     url = make_url(data.url)
-    session = open_session(url, 0.5)
+    session = session_on(url, 0.5)
     try:
         with pytest.raises(DatabaseTimeoutError):
             await session.rows(sa.text(_ENDLESS[url.get_backend_name()]))
@@ -41,7 +47,7 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_database(data: Sh
 
 async def test_what_is_missing_is_a_schema_error(data: ShopData) -> None:
     """A table or column that is not there is told apart from a database that is not there."""
-    session = open_session(make_url(data.url), 5)
+    session = session_on(make_url(data.url), 5)
     try:
         for statement in ("SELECT 1 FROM nowhere", "SELECT missing FROM visits"):
             with pytest.raises(DatabaseSchemaError):
@@ -53,7 +59,7 @@ async def test_what_is_missing_is_a_schema_error(data: ShopData) -> None:
 @pytest.mark.parametrize("driver", ["postgresql+asyncpg", "mysql+asyncmy"])
 async def test_a_server_that_is_not_there_is_unavailable(driver: str) -> None:
     """Nobody listens: unavailable, without the password in the message."""
-    session = open_session(make_url(f"{driver}://shop:hunter2@127.0.0.1:{free_port()}/shop"), 5)
+    session = session_on(make_url(f"{driver}://shop:hunter2@127.0.0.1:{free_port()}/shop"), 5)
     try:
         with pytest.raises(DatabaseUnavailableError) as caught:
             await session.rows(sa.text("SELECT 1"))
@@ -64,7 +70,7 @@ async def test_a_server_that_is_not_there_is_unavailable(driver: str) -> None:
 
 async def test_an_inspection_goes_over_the_same_connection(data: ShopData) -> None:
     """Looking at the schema needs no second connection."""
-    session = open_session(make_url(data.url), 5)
+    session = session_on(make_url(data.url), 5)
     try:
         tables = await session.run(lambda connection: sa.inspect(connection).get_table_names())
     finally:

@@ -1,0 +1,30 @@
+"""Everything that is asked of Prometheus and Alertmanager, by whichever part of kpi-canary.
+
+In: an HTTP session and the addresses that the policy names. Out: alerts, samples, rules and silences of known types,
+or a `RemoteError` that says what is wrong and what to do. There is no third outcome: an answer that is not understood,
+that is cut off, too large, or about fewer series than asked for, is *unknown*, and never an empty list. Who decides on
+the absence of alerts asks through `ServiceAlerts`, which also knows whether the rules are evaluated there at all.
+"""
+
+from canary.prometheus.alert import Alert
+from canary.prometheus.alertmanager import Alertmanager, Matcher, Silence, unsuppressed
+from canary.prometheus.api import PATIENT, QUICK, Limits
+from canary.prometheus.client import Prometheus, Rule, Sample, Series
+from canary.prometheus.service import ServiceAlerts, UnevaluatedError
+
+__all__ = [
+    "PATIENT",
+    "QUICK",
+    "Alert",
+    "Alertmanager",
+    "Limits",
+    "Matcher",
+    "Prometheus",
+    "Rule",
+    "Sample",
+    "Series",
+    "ServiceAlerts",
+    "Silence",
+    "UnevaluatedError",
+    "unsuppressed",
+]
