@@ -9,7 +9,7 @@ that is written down too, counted, and shown in the status. Beyond that there is
 begins to tell people of advances, or a target that is new, does not bring up all that ever happened.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -52,6 +52,24 @@ class Told:
     expired_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What one look at the journal found about a rollout.
+
+    Attributes:
+        whole: whether these are all entries; without the journal they are what is in memory.
+        pending: the entries of which somebody has still to be told.
+        expired: those that were given up.
+    """
+
+    rollout: Rollout
+    entries: Sequence[Entry]
+    whole: bool
+    told: Mapping[int, Told]
+    pending: Sequence[Entry]
+    expired: Sequence[Entry]
+
+
 class Outbox:
     """Sends what the journal says people should know, until every target has taken it or it is too old.
 
@@ -82,7 +100,7 @@ class Outbox:
         # What was sent while the journal could not be written: nowhere else is there a place to know it from.
         self._told_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
         # Rollouts, as folded, of which nothing is open: nothing new can be found in them, so they are not read again.
-        self._closed: dict[str, tuple[Rollout, tuple[Entry, ...]]] = {}
+        self._closed: dict[str, _Look] = {}
         self._expire = timedelta(seconds=policy.notify.expire)
         self._worth_telling = frozenset(policy.notify.on) & OCCASIONS
         store.listen(lambda _: self._bell.ring())
@@ -111,29 +129,32 @@ class Outbox:
 
     async def _send_due(self) -> bool:
         """Go through all rollouts, the newest first; True when somebody could not be told."""
+        looks = [look async for look in self._look()]
+        self.pending = tuple(entry for look in looks for entry in look.pending)
+        self.expired = tuple(entry for look in looks for entry in look.expired)
         failed = False
-        pending: list[Entry] = []
-        expired: list[Entry] = []
+        for look in looks:
+            for entry in look.pending:
+                told = look.told.get(entry.seq)
+                failed |= self._due(entry, look.rollout) and not await self._send(entry, look.rollout, told)
+            if look.whole and not look.pending and await self._confirm(look.rollout, look.entries):
+                self._closed[look.rollout.id] = look
+        return failed
+
+    async def _look(self) -> AsyncIterator["_Look"]:
+        """What there is to say about each rollout; where nothing was left to do, it is not read again."""
         for rollout in reversed(list(self._store.rollouts.values())):
+            closed = self._closed.get(rollout.id)
             if not self._recent(rollout):
                 self._closed.pop(rollout.id, None)
-                continue
-            closed_as, expired_then = self._closed.get(rollout.id, (None, ()))
-            if closed_as is rollout:
-                expired += expired_then
-                continue
-            entries, whole = await self._entries(rollout)
-            told = _told(entries)
-            still_open = [entry for entry in entries if self._is_open(entry, told.get(entry.seq))]
-            given_up = [entry for entry in entries if self._gave_up(told.get(entry.seq))]
-            pending += still_open
-            expired += given_up
-            for entry in still_open:
-                failed |= self._due(entry, rollout) and not await self._send(entry, rollout, told.get(entry.seq))
-            if whole and not still_open and await self._confirm(rollout, entries):
-                self._closed[rollout.id] = rollout, tuple(given_up)
-        self.pending, self.expired = tuple(pending), tuple(expired)
-        return failed
+            elif closed is not None and closed.rollout is rollout:
+                yield closed
+            else:
+                entries, whole = await self._entries(rollout)
+                told = _told(entries)
+                pending = [entry for entry in entries if self._is_open(entry, told.get(entry.seq))]
+                expired = [entry for entry in entries if self._gave_up(told.get(entry.seq))]
+                yield _Look(rollout, entries, whole, told, pending, expired)
 
     def _recent(self, rollout: Rollout) -> bool:
         """Whether something about a rollout may still have to be told, or to be given up."""
