@@ -98,6 +98,10 @@ class Status(TypedDict):
     prometheus: Alerts
     watchdog: Heartbeat
     untold: Annotated[int, _said("Messages that have not reached everybody yet.")]
+    expired: Annotated[
+        int,
+        _said("Messages of the last seven days that were given up after `notify.expire`."),
+    ]
 
 
 class Entry(TypedDict):

@@ -8,15 +8,15 @@ refused and not carried out.
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
+from alertmanager.effects import Effects
 from alertmanager.metrics import Metrics
 from canary.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Seen, Start, Verb
 from canary.entries import Entry
 from canary.errors import ProcessError, RefusedError, UnseenError
 from canary.policy.model import Policy
-from canary.process import ProcessManager
 from canary.rollout import Rollout
-from canary.routers.base import Router
 from canary.store import RolloutStore
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
@@ -54,15 +54,13 @@ class Commands:
         self,
         policy: Policy,
         store: RolloutStore,
-        routers: tuple[Router, ...],
-        process: ProcessManager,
+        effects: Effects,
         metrics: Metrics,
         objection: Objection,
     ) -> None:
         self._policy = policy
         self._store = store
-        self._routers = routers
-        self._process = process
+        self._effects = effects
         self._metrics = metrics
         self._objection = objection
 
@@ -139,20 +137,26 @@ class Commands:
             reason=request.reason,
         )
         if request.seen is not None and not self._store.answered(_key(request)):
-            rollout = self._store.rollout
-            request.seen.require(rollout, rollout_only=False)
-            command.entry(rollout, at)
+            require = partial(self._require_start, request.seen, command)
+            require()
             await self._check_routers(force=request.force)
             try:
-                await self._process.start()
+                await self._effects.start_process(require)
             except ProcessError as error:
                 raise RefusedError(str(error), place="cannot start") from error
         return await self._propose(request, command)
 
+    def _require_start(self, seen: Seen, command: Start) -> None:
+        """Refuse to begin a rollout that the journal would refuse."""
+        rollout = self._store.rollout
+        seen.require(rollout, rollout_only=False)
+        command.entry(rollout, self._store.clock.now())
+
     async def _check_routers(self, *, force: bool) -> None:
         if force:
             return
-        findings = [finding for router in self._routers for finding in await router.check()]
+        names = self._effects.router_names
+        findings = [finding for name in names for finding in await self._effects.check_router(name)]
         errors = [str(finding) for finding in findings if finding.failed]
         if errors:
             raise RefusedError("a rollback would not work:\n" + "\n".join(errors), place="cannot start")

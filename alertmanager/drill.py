@@ -9,22 +9,22 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from alertmanager import answers
+from alertmanager.effects import Effects
 from alertmanager.webhook import Alert
 from canary import names
 from canary.commands import EndDrill
 from canary.entries import Drilled, Entry
 from canary.errors import CanaryError, JournalError, ProcessError, RemoteError
 from canary.logs import Log
-from canary.process import ProcessManager, ProcessState
+from canary.process import ProcessState
 from canary.prometheus import ServiceAlerts
-from canary.routers.base import Router
 from canary.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio
@@ -72,8 +72,7 @@ class Drills:
         self,
         service: str,
         store: RolloutStore,
-        routers: Sequence[Router],
-        process: ProcessManager,
+        effects: Effects,
         registry: CollectorRegistry,
         alerts: ServiceAlerts,
     ) -> None:
@@ -86,8 +85,7 @@ class Drills:
             registry=registry,
         )
         self._store = store
-        self._routers = routers
-        self._process = process
+        self._effects = effects
         self._alerts = alerts
         self._drills: dict[str, Drill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,16 +134,42 @@ class Drills:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look(self, drill: Drill) -> None:
+        names = self._effects.router_names
         drill.links = [
-            *(link for links in await asyncio.gather(*map(_router, self._routers)) for link in links),
-            await _process(self._process),
+            *(link for links in await asyncio.gather(*map(self._router, names)) for link in links),
+            await self._process(),
             await _prometheus(self._alerts),
         ]
-        if not self._routers:
+        if not names:
             drill.links.append(_link("router", "the policy names none: there is nothing to roll back", ok=False))
         await self._note(drill)
         drill.finished_at = self._store.clock.now()
         self._log.info("drill", id=drill.id, passed=drill.passed)
+
+    async def _router(self, name: str) -> list[answers.DrillLink]:
+        place = f"router {name}"
+        try:
+            findings = await self._effects.check_router(name)
+            observation = await self._effects.read_router(name)
+        except CanaryError as error:
+            return [_link(place, str(error), ok=False)]
+        if observation.weight_ratio is None:
+            return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
+        now = format_ratio(observation.weight_ratio)
+        first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
+        wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.failed]
+        return wrong or [first]
+
+    async def _process(self) -> answers.DrillLink:
+        try:
+            state = await self._effects.process_state()
+        except ProcessError as error:
+            return _link("process", str(error), ok=False)
+        what = {
+            ProcessState.RUNNING: "would be stopped; its manager answers",
+            ProcessState.UNKNOWN: "nobody is asked to stop it",
+        }
+        return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
 
     async def _note(self, drill: Drill) -> None:
         passed = all(link["ok"] for link in drill.links)
@@ -170,33 +194,6 @@ class Drills:
 
 def _link(place: str, what: str, *, ok: bool) -> answers.DrillLink:
     return {"place": place, "ok": ok, "what": what}
-
-
-async def _router(router: Router) -> list[answers.DrillLink]:
-    place = f"router {router.name}"
-    try:
-        findings = await router.check()
-        observation = await router.read()
-    except CanaryError as error:
-        return [_link(place, str(error), ok=False)]
-    if observation.weight_ratio is None:
-        return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
-    now = format_ratio(observation.weight_ratio)
-    first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
-    wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.failed]
-    return wrong or [first]
-
-
-async def _process(process: ProcessManager) -> answers.DrillLink:
-    try:
-        state = await process.state()
-    except ProcessError as error:
-        return _link("process", str(error), ok=False)
-    what = {
-        ProcessState.RUNNING: "would be stopped; its manager answers",
-        ProcessState.UNKNOWN: "nobody is asked to stop it",
-    }
-    return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
 
 
 async def _prometheus(alerts: ServiceAlerts) -> answers.DrillLink:

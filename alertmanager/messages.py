@@ -31,11 +31,13 @@ class Facts:
 
     Attributes:
         faults: by the step that does not succeed, the reason.
+        process: whether the policy names a process of the canary, which a rollback stops.
     """
 
     service: str
     traffic: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
+    process: bool = True
 
 
 def occasion(entry: Entry) -> str:
@@ -106,7 +108,8 @@ def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, st
     if rollout.state is not State.ROLLING_BACK:
         todo = f"{rollout.stable} serves all customers. Next: find the cause, then `canary start` anew."
         return f"canary {rollout.canary} was rolled back ({cause})", todo, Tone.FAILURE
-    missing = [step.value for step in (Step.TRAFFIC, Step.PROCESS) if step not in rollout.steps]
+    asked = (Step.TRAFFIC, Step.PROCESS) if facts.process else (Step.TRAFFIC,)
+    missing = [step.value for step in asked if step not in rollout.steps]
     faults = "; ".join(f"{name}: {fault}" for name, fault in facts.faults.items())
     todo = f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nIt is being repeated; help by hand now."
     return f"rollback of {rollout.canary} does not get through ({cause})", todo, Tone.FAILURE

@@ -20,6 +20,7 @@ from alertmanager.authority import Authority
 from alertmanager.commands import Commands, Request
 from alertmanager.deadlines import Deadlines
 from alertmanager.drill import Drills
+from alertmanager.effects import Effects
 from alertmanager.experiments import Experiments
 from alertmanager.leader import Leader, leader_of
 from alertmanager.messages import Facts
@@ -44,13 +45,10 @@ from canary.flags import Flags
 from canary.journal import Journal
 from canary.limits import gate_of, limits
 from canary.logs import Log
-from canary.notify import Notifier
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.process import process_of
 from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout import Rollout
-from canary.routers import routers_of
 from canary.store import RolloutStore
 from canary.units import format_ratio
 
@@ -63,7 +61,8 @@ class Receiver:
     def __init__(
         self,
         policy: Policy,
-        journal: Journal,
+        store: RolloutStore,
+        effects: Effects,
         session: aiohttp.ClientSession,
         registry: CollectorRegistry,
         leader: Leader,
@@ -72,7 +71,8 @@ class Receiver:
     ) -> None:
         self.policy = policy
         self.trials = trials
-        self.store = RolloutStore(journal, clock)
+        self.store = store
+        self.effects = effects
         self.leader = leader
         self.timer = PhaseTimer(self.store, leader, clock)
         self.authority = Authority.of(policy)
@@ -81,7 +81,6 @@ class Receiver:
         self.prometheus = Prometheus(session, policy.receiver.prometheus)
         self.alerts = ServiceAlerts(self.prometheus, policy.service)
         self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
-        routers, process = routers_of(policy), process_of(policy.process)
         self.handler = AlertHandler(policy, self.store, on_key=self._turn, on_heartbeat=self._heard)
         self.poller = AlertPoller(
             self.store,
@@ -105,14 +104,13 @@ class Receiver:
             objection=partial(self.poller.objection, key=True),
             gate=partial(gate.objection, session=session),
         )
-        self.commands = Commands(policy, self.store, routers, process, self.metrics, self.poller.objection)
+        self.commands = Commands(policy, self.store, effects, self.metrics, self.poller.objection)
         self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
         self.store.listen(self.metrics.entry)
         self.store.listen(self.watchdog.notice)
-        self.reconciler = Reconciler(policy, self.store, routers, process, self.metrics, leader, clock)
-        self.notifier = Notifier.of(policy)
-        self.outbox = Outbox(policy, self.store, self.notifier, self.metrics, leader, clock, self.facts)
-        self.reporter = Reporter(policy, self.store, leader, session, clock)
+        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, clock)
+        self.outbox = Outbox(policy, self.store, effects, self.metrics, clock, self.facts)
+        self.reporter = Reporter(policy, self.store, effects, session, clock)
         self.page = Page(
             Viewer(self, self.prometheus, policy.service, clock),
             [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
@@ -124,7 +122,7 @@ class Receiver:
         self._clock = clock
         self._log = Log("receiver")
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
-        self.drills = Drills(policy.service, self.store, routers, process, registry, self.alerts)
+        self.drills = Drills(policy.service, self.store, effects, registry, self.alerts)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
@@ -205,7 +203,7 @@ class Receiver:
         """What a message may say beyond the journal."""
         ratio = self.reconciler.weight_ratio
         traffic = "" if ratio is None else f"canary {format_ratio(ratio)}, stable {format_ratio(1 - ratio)}"
-        return Facts(self.policy.service, traffic, self.faults())
+        return Facts(self.policy.service, traffic, self.faults(), process=self.effects.process_managed)
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
@@ -281,8 +279,10 @@ class Receiver:
             chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
             trials = Experiments(policy, chain, clock)
             await trials.begin()
-            receiver = cls(policy, journal, session, registry, leader, clock, trials)
-            stack.callback(receiver.notifier.close)
+            store = RolloutStore(journal, clock)
+            effects = Effects.of(policy, store, leader)
+            stack.callback(effects.close)
+            receiver = cls(policy, store, effects, session, registry, leader, clock, trials)
             stack.push_async_callback(receiver.drills.close)
             await receiver.store.refresh()
             receiver.store.listen(receiver.reconciler.heard)

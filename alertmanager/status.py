@@ -78,6 +78,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "blind": receiver.blind(),
         },
         "untold": len(receiver.outbox.pending),
+        "expired": len(receiver.outbox.expired),
     }
 
 

@@ -302,7 +302,8 @@ class CompleteStep(Memory):
         known = _known(rollout, self.rollout)
         if self.step in known.steps:
             raise RefusedError(f"rollout {known.id}: step {self.step} is done already")
-        if known.decision != self.decision and self.step in (Step.TRAFFIC, Step.PROCESS):
+        # People are told of a rollback, and its line is logged, also when it has been given up meanwhile.
+        if known.decision != self.decision and self.step not in (Step.NOTIFY, Step.LOG):
             raise RefusedError(f"rollout {known.id} has changed meanwhile; it is {described(known)}")
         return StepDone(rollout=known.id, at=at, actor=self.actor, reason=self.reason, step=self.step)
 
@@ -340,17 +341,30 @@ class Record(Memory):
 
 @dataclass(frozen=True, kw_only=True)
 class Notify(Memory):
-    """People have been told of an entry, or it has become too old for that."""
+    """People have been told of an entry, or it has become too old for that.
+
+    Attributes:
+        told: the entry's position.
+        targets: who took the message.
+        owed: who has still to be told.
+    """
 
     told: int
     targets: tuple[str, ...]
+    owed: tuple[str, ...] = ()
     expired: bool = False
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Never refused for a rollout that is known."""
         known = _known(rollout, self.rollout)
         return Notified(
-            rollout=known.id, at=at, actor=self.actor, entry=self.told, targets=self.targets, expired=self.expired
+            rollout=known.id,
+            at=at,
+            actor=self.actor,
+            entry=self.told,
+            targets=self.targets,
+            owed=self.owed,
+            expired=self.expired,
         )
 
 

@@ -215,12 +215,14 @@ class Notified(Entry):
     Attributes:
         entry: the entry's position.
         targets: who took the message, as names without secrets.
+        owed: who had not taken it by then; None in what older versions wrote.
         expired: whether it was given up because it was too old.
     """
 
     kind = Kind.NOTIFIED
     entry: int
     targets: tuple[str, ...] = ()
+    owed: tuple[str, ...] | None = None
     expired: bool = False
 
 

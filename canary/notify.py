@@ -6,9 +6,9 @@ One call is one attempt. Whoever must not lose a message keeps it and calls agai
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -17,6 +17,10 @@ import apprise
 from canary.errors import NotificationError
 from canary.policy.model import Policy
 from canary.secrets import read_secret
+from canary.threads import OwnThreads, Threads
+
+# Two attempts at each target may be under way: the one that has run into its time limit still blocks its thread.
+_THREADS_PER_TARGET = 2
 
 
 class Tone(StrEnum):
@@ -54,12 +58,14 @@ class Notifier:
     Args:
         urls: apprise URLs, one per target.
         timeout_seconds: How long one attempt at one target may take.
+        threads: Where apprise, which blocks, does its work. By default threads of its own: a service that hangs must
+            not take the threads that routers and name look-ups need.
 
     Raises:
         NotificationError: a URL is none that apprise knows.
     """
 
-    def __init__(self, urls: Sequence[str], timeout_seconds: float) -> None:
+    def __init__(self, urls: Sequence[str], timeout_seconds: float, threads: Threads | None = None) -> None:
         _quieten()
         self._timeout_seconds = timeout_seconds
         self._services: dict[str, apprise.Apprise] = {}
@@ -67,15 +73,15 @@ class Notifier:
             service = apprise.Apprise()
             if not service.add(url):
                 raise NotificationError(
-                    f"notify: URL {number} of {len(urls)}: expected an apprise URL such as "
-                    f"`slack://…`, `mailto://…` or `json://…`, found something that apprise does not know"
+                    "expected an apprise URL such as `slack://…`, `mailto://…` or `json://…`, "
+                    "found something that apprise does not know",
+                    place=f"notify: URL {number} of {len(urls)}",
                 )
             self._services[f"{url.partition(':')[0].lower()}#{number}"] = service
-        # Threads of their own: a service that hangs must not take the threads that routers and name look-ups need.
-        self._threads = ThreadPoolExecutor(max(1, 2 * len(urls)), thread_name_prefix="notify")
+        self._threads = threads or OwnThreads("notify", max(1, _THREADS_PER_TARGET * len(urls)))
 
     @classmethod
-    def of(cls, policy: Policy) -> Self:
+    def of(cls, policy: Policy, threads: Threads | None = None) -> Self:
         """The notifier of a policy; without `notify` URLs it has no targets.
 
         Raises:
@@ -86,7 +92,7 @@ class Notifier:
         text = read_secret("notify", file=notify.urls_file, env=notify.urls_env, base=policy.base) or ""
         lines = (line.strip() for line in text.splitlines())
         urls = [url for line in lines if not line.startswith("#") for url in line.split()]
-        return cls(urls, notify.timeout)
+        return cls(urls, notify.timeout, threads)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -107,13 +113,12 @@ class Notifier:
 
     def close(self) -> None:
         """Wait for nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _deliver(self, name: str, message: Message) -> Delivery:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                taken = await loop.run_in_executor(self._threads, self._notify, name, message)
+                taken = await self._threads.run(partial(self._notify, name, message))
         except TimeoutError:
             return Delivery(name, f"no answer within {self._timeout_seconds:g}s")
         return Delivery(name, "" if taken else "refused or not reachable")

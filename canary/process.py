@@ -1,4 +1,9 @@
-"""The canary's process: looked at, stopped after its traffic has left, started again for a new rollout."""
+"""The canary's process: looked at, stopped after its traffic has left, started again for a new rollout.
+
+A manager does what it is told at once: between the call and the program that starts or stops there is no look and no
+other wait, because whoever calls has just made sure that it still may (`alertmanager.effects`). Afterwards only what
+the manager of processes says about the state is believed, not the program's exit status.
+"""
 
 import json
 from abc import ABC, abstractmethod
@@ -9,6 +14,9 @@ from typing import Protocol
 from canary.errors import ProcessError
 from canary.policy.release import Process
 from canary.program import Outcome, run
+
+# What a manager printed is quoted in an error, but not a whole page of it.
+_SHOWN_CHARACTERS = 200
 
 
 class ProcessState(StrEnum):
@@ -22,8 +30,20 @@ class ProcessState(StrEnum):
     """Nobody was asked to know."""
 
 
+ENDED = frozenset({ProcessState.STOPPED, ProcessState.MISSING})
+"""States in which there is nothing to stop."""
+
+
 class ProcessManager(Protocol):
-    """Starts, stops and looks at the canary's process. All may be repeated at will."""
+    """Starts, stops and looks at the canary's process. All may be repeated at will.
+
+    Attributes:
+        managed: whether the policy names a process at all; where it does not, nothing is started and nothing stopped.
+        starts: whether `start` starts anything, or only looks.
+    """
+
+    managed: bool
+    starts: bool
 
     async def start(self) -> ProcessState:
         """Start it, and say what it is then.
@@ -53,6 +73,9 @@ class ProcessManager(Protocol):
 class NoProcess:
     """For canaries that nobody stops."""
 
+    managed = False
+    starts = False
+
     async def start(self) -> ProcessState:
         """Nothing to do."""
         return ProcessState.UNKNOWN
@@ -69,17 +92,17 @@ class NoProcess:
 class _Managed(ABC):
     """Start and stop by one program each, then believe only what the manager says about the state."""
 
+    managed = True
+
     def __init__(self, section: Process) -> None:
         self._section = section
+        self.starts = section.kind != "command" or bool(section.start)
 
     async def start(self) -> ProcessState:
         return await self._bring("start", self._start_argv(), {ProcessState.RUNNING, ProcessState.UNKNOWN})
 
     async def stop(self) -> ProcessState:
-        ended = {ProcessState.STOPPED, ProcessState.MISSING}
-        if (state := await self.state()) in ended:
-            return state
-        return await self._bring("stop", self._stop_argv(), {*ended, ProcessState.UNKNOWN})
+        return await self._bring("stop", self._stop_argv(), {*ENDED, ProcessState.UNKNOWN})
 
     @abstractmethod
     async def state(self) -> ProcessState: ...
@@ -95,11 +118,12 @@ class _Managed(ABC):
         state = await self.state()
         if state not in wanted:
             raise ProcessError(
-                f"{self._title}: expected {' or '.join(sorted(wanted))} after {verb}, found {state}; "
-                f"{outcome.fault or f'`{argv[0]}` reported success'}"
+                f"expected {' or '.join(sorted(wanted))} after {verb}, found {state}; "
+                f"{outcome.fault or f'`{argv[0]}` reported success'}",
+                place=self._title,
             )
         if outcome.fault and state is ProcessState.UNKNOWN:
-            raise ProcessError(f"{self._title}: {verb}: {outcome.fault}")
+            raise ProcessError(f"{verb}: {outcome.fault}", place=self._title)
         return state
 
     async def _run(self, argv: Sequence[str]) -> Outcome:
@@ -117,14 +141,15 @@ class Pm2Process(_Managed):
         """What `pm2 jlist` says."""
         outcome = await self._run(("pm2", "jlist"))
         if outcome.fault:
-            raise ProcessError(f"{self._title}: {outcome.fault}")
+            raise ProcessError(outcome.fault, place=self._title)
         # A pm2 that has just started its daemon, or is out of date, talks before the list.
         listed = outcome.output[outcome.output.rfind("\n[") + 1 :] if "\n[" in outcome.output else outcome.output
         try:
             instances = [entry for entry in json.loads(listed) if entry["name"] == self._section.name]
             statuses = {entry["pm2_env"]["status"] for entry in instances}
         except (ValueError, KeyError, TypeError) as error:
-            raise ProcessError(f"{self._title}: expected pm2's list as JSON, found {outcome.output[:200]!r}") from error
+            found = outcome.output[:_SHOWN_CHARACTERS]
+            raise ProcessError(f"expected pm2's list as JSON, found {found!r}", place=self._title) from error
         if not statuses:
             return ProcessState.MISSING
         return ProcessState.STOPPED if statuses <= {"stopped", "errored"} else ProcessState.RUNNING
@@ -145,9 +170,8 @@ class SystemdProcess(_Managed):
         outcome = await self._run(argv)
         said = dict(line.partition("=")[::2] for line in outcome.output.splitlines())
         if outcome.fault or not {"LoadState", "ActiveState"} <= said.keys():
-            raise ProcessError(
-                f"{self._title}: {outcome.fault or f'expected the state of the unit, found {outcome.output[:200]!r}'}"
-            )
+            found = outcome.output[:_SHOWN_CHARACTERS]
+            raise ProcessError(outcome.fault or f"expected the state of the unit, found {found!r}", place=self._title)
         if said["ActiveState"] in ("inactive", "failed"):
             return ProcessState.MISSING if said["LoadState"] == "not-found" else ProcessState.STOPPED
         return ProcessState.RUNNING
@@ -164,7 +188,7 @@ class CommandProcess(_Managed):
 
     async def start(self) -> ProcessState:
         """Run the program `start`, where there is one."""
-        return await super().start() if self._section.start else await self.state()
+        return await super().start() if self.starts else await self.state()
 
     async def state(self) -> ProcessState:
         """Running when the program `status` exits with 0."""
@@ -172,7 +196,7 @@ class CommandProcess(_Managed):
             return ProcessState.UNKNOWN
         outcome = await self._run(self._section.status)
         if outcome.status is None:
-            raise ProcessError(f"{self._title}: status: {outcome.fault}")
+            raise ProcessError(f"status: {outcome.fault}", place=self._title)
         return ProcessState.STOPPED if outcome.status else ProcessState.RUNNING
 
     def _start_argv(self) -> Sequence[str]:
@@ -189,7 +213,7 @@ def process_of(section: Process) -> ProcessManager:
         ProcessError: `command` without a program to stop the canary.
     """
     if section.kind == "command" and not section.stop:
-        raise ProcessError("process: stop: expected a program and its arguments for kind `command`, found none")
+        raise ProcessError("expected a program and its arguments for kind `command`, found none", place="process: stop")
     match section.kind:
         case "pm2":
             return Pm2Process(section)

@@ -35,15 +35,15 @@ class SharedThreads:
         """Nothing to do: the pool is the loop's."""
 
 
-class OwnThread:
-    """One thread for one resource: a driver whose connections must not change threads, a disk that may hang.
+class OwnThreads:
+    """Some threads for one purpose, such as calls that may hang: they hold up nothing else.
 
-    Work runs in the order in which it came. Work that hangs holds up nothing but this resource; in the shared pool it
-    would take a thread from everybody.
+    Args:
+        most: how many there are at most.
     """
 
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(1, name)
+    def __init__(self, name: str, most: int) -> None:
+        self._pool = ThreadPoolExecutor(most, name)
 
     async def run(self, work: Callable[[], T]) -> T:
         """What *work* gives or raises."""
@@ -52,3 +52,25 @@ class OwnThread:
     def close(self) -> None:
         """Take no more work; what has not begun never will."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class OwnThread(OwnThreads):
+    """One thread for one resource: a driver whose connections must not change threads, a disk that may hang.
+
+    Work runs in the order in which it came. Work that hangs holds up nothing but this resource; in the shared pool it
+    would take a thread from everybody.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, 1)
+
+
+class InlineThreads:
+    """No threads: the work is done at once, in the event loop. For simulations and tests."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What *work* gives or raises."""
+        return work()
+
+    def close(self) -> None:
+        """Nothing to end."""

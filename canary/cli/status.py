@@ -65,6 +65,8 @@ def _troubles(status: dict[str, Any]) -> Iterator[str]:
         yield f"firing    {', '.join(status['prometheus']['firing'])}"
     if status["untold"]:
         yield f"untold    {status['untold']} messages have not reached everybody yet"
+    if status.get("expired"):
+        yield f"expired   {status['expired']} messages were given up in the last 7 days; see `canary history`"
     if not status["leading"]:
         yield "standby   another receiver acts"
 

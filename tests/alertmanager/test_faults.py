@@ -10,9 +10,11 @@ import sqlalchemy as sa
 
 from alertmanager.receiver import Receiver
 from canary import names
+from canary.clock import SystemClock
 from canary.commands import Record
 from canary.entries import Kind
 from canary.errors import JournalError
+from canary.process import ProcessState
 from canary.routers.base import Split
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
@@ -214,6 +216,87 @@ async def test_a_process_that_does_not_stop_is_tried_again(tmp_path: Path, hapro
 
         await order(setting, "rollback", reason="stopped by hand", give_up=True)
         await until(setting, "given up", in_state("failed"))
+
+
+class DrainingClock(SystemClock):
+    """The machine's clock, but a drain lasts until the test ends it; nothing else sleeps that long uninterrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = asyncio.Event()
+        self.drained = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let *seconds* pass, or the drain."""
+        if _DRAIN_SECONDS - 50 < seconds <= _DRAIN_SECONDS:
+            self.draining.set()
+            await self.drained.wait()
+        else:
+            await super().sleep(seconds)
+
+
+_DRAIN_SECONDS = 2000.0
+
+
+async def test_an_old_rollback_does_not_stop_the_next_canary(
+    tmp_path: Path, haproxy: HAProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Router down, rollback, given up during the drain, router back, next rollout: its canary is not stopped."""
+    done = tmp_path / "done"
+    process = {
+        "kind": "command",
+        "start": ["sh", "-c", f"echo started >> {done}"],
+        "stop": ["sh", "-c", f"echo stopped >> {done}"],
+        "drain": f"{_DRAIN_SECONDS:g}s",
+    }
+    setting = Setting(tmp_path / "receiver", [router_section(haproxy)], {"process": process})
+    clock = DrainingClock()
+    async with receiving(setting, clock) as receiver:
+        asked = asyncio.Event()
+        stop_process = receiver.effects.stop_process
+
+        async def watched(rollout_id: str) -> ProcessState:
+            try:
+                return await stop_process(rollout_id)
+            finally:
+                asked.set()
+
+        monkeypatch.setattr(receiver.effects, "stop_process", watched)
+        rollout = await running(setting)
+        haproxy.stop()
+        await post(setting, payload(alert("CanaryHighErrorRate", "rollback", rollout)))
+        await clock.draining.wait()
+        await order(setting, "rollback", reason="by hand", give_up=True)
+        await haproxy.start()
+        await order(setting, "start", canary="v2.2", stable="v1.0")
+        await until(setting, "the next 5 %", lambda now: now["settled"])
+        clock.drained.set()
+        await asked.wait()
+
+        assert done.read_text().split() == ["started", "started"]
+        now = await status(setting)
+        assert (now["rollout"]["canary"], now["rollout"]["state"]) == ("v2.2", "phase")
+        assert now["errors"] == {}
+        assert await _share(haproxy, 0.05)
+
+
+async def test_a_rollback_is_told_although_the_next_rollout_has_begun(setting: Setting, team: Team) -> None:
+    """The chat was down while the rollback was completed; the next rollout does not make the receiver forget it."""
+    async with receiving(setting):
+        rollout = await running(setting)
+        team.refusing = True
+        await post(setting, payload(alert("CanaryHighErrorRate", "rollback", rollout)))
+        await until(setting, "rolled back", in_state("rolled_back"))
+        await order(setting, "start", canary="v2.2", stable="v1.0")
+        await eventually(lambda: _refused(setting), "an attempt refused")
+        team.refusing = False
+        await until(setting, "all told", lambda now: not now["untold"] and now["rollout"]["canary"] == "v2.2", 60)
+        await eventually(lambda: len({message["title"] for message in team.messages}) >= 3, "three messages")
+        assert (await status(setting))["expired"] == 0
+
+    titles = [message["title"] for message in team.messages]
+    assert titles.count("shop: canary v2.0 was rolled back (CanaryHighErrorRate)") == 1
+    assert titles.count("shop: canary v2.2 starts with 5% of the customers") == 1
 
 
 async def _refused(setting: Setting) -> bool:

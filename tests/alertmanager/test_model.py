@@ -34,9 +34,9 @@ from canary.journal import Journal
 from canary.policy.model import Policy
 from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
-from canary.process import NoProcess
 from canary.rollout import Rollout, State
 from canary.store import RolloutStore
+from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
 
@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
         self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.turn, on_heartbeat=self.heard)
         self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock)
         metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
-        self.commands = Commands(self.policy, self.store, (), NoProcess(), metrics, self.objection)
+        self.commands = Commands(self.policy, self.store, make_effects(self.store, leader), metrics, self.objection)
         self.run(self.store.refresh())
 
     def heard(self) -> None:

@@ -25,9 +25,9 @@ from canary.entries import Entry, Kind
 from canary.journal import Journal
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
-from canary.process import NoProcess
 from canary.rollout import Rollout, State
 from canary.store import RolloutStore
+from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
 
@@ -58,7 +58,7 @@ class Deciding:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry, SERVICE, lambda: Snapshot(rollout=self.store.rollout))
         self.store.listen(metrics.entry)
-        self.commands = Commands(policy, self.store, (), NoProcess(), metrics, self._objects)
+        self.commands = Commands(policy, self.store, make_effects(self.store, leader), metrics, self._objects)
 
     @classmethod
     @asynccontextmanager

@@ -21,6 +21,7 @@ IDLE: Status = {
     "prometheus": {"looked_at": None, "error": "", "firing": []},
     "watchdog": {"heard_at": None, "blind": False},
     "untold": 0,
+    "expired": 0,
 }
 
 

@@ -1,0 +1,76 @@
+"""The files of the reports that are written by themselves."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Self
+
+from canary.errors import CanaryError, JournalError
+from canary.policy.model import Policy
+from canary.report.facts import Report
+from canary.report.files import folder_of, paths, write
+from canary.threads import Threads
+
+Writer = Callable[[Report, Path], Awaitable[None]]
+"""Writes a report's files into a folder."""
+
+
+class ReportFiles:
+    """Looks for a report's files, and writes them.
+
+    Args:
+        folder: where the reports are.
+        threads: where the disk is waited for.
+        writer: how files are written; a process of its own by default, inline in a simulation.
+    """
+
+    def __init__(self, folder: Path, threads: Threads, writer: Writer | None = None) -> None:
+        self.folder = folder
+        self._threads = threads
+        self._writer = writer or write_apart
+
+    @classmethod
+    def of(cls, policy: Policy, threads: Threads) -> Self:
+        """The files in the folder that `state.reports` names."""
+        return cls(folder_of(policy), threads)
+
+    async def are_there(self, rollout: str) -> bool:
+        """Whether all files of a rollout's report exist."""
+        return await self._threads.run(lambda: all(path.exists() for path in paths(self.folder, rollout)))
+
+    async def write(self, report: Report) -> None:
+        """Write all files of a report.
+
+        Raises:
+            JournalError: the folder cannot be written to, or the process that writes was killed.
+        """
+        await self._writer(report, self.folder)
+
+    def close(self) -> None:
+        """Wait for nothing more."""
+        self._threads.close()
+
+
+async def write_apart(report: Report, folder: Path) -> None:
+    """Write in a process of its own: plots take seconds of computing, in which a rollback must not wait.
+
+    Threads would not help: they compute under the same lock as the event loop.
+
+    Raises:
+        JournalError: the folder cannot be written to, the report cannot be made, or the process was killed.
+    """
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    try:
+        await asyncio.get_running_loop().run_in_executor(pool, write, report, folder)
+    except CanaryError:
+        raise
+    except BrokenProcessPool as error:
+        raise JournalError("the process that writes it was killed", place=f"report of {report.rollout.id}") from error
+    except Exception as error:  # whatever is wrong with one report, the others are written
+        what = f"it cannot be made ({type(error).__name__}: {error})"
+        raise JournalError(what, place=f"report of {report.rollout.id}") from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

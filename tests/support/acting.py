@@ -1,0 +1,337 @@
+"""The receiver's acting parts with a world made of memory: several receivers, one journal, one router, one process.
+
+Journal and store are the real ones; routers, process and chats only remember what was done to them, and let a test come
+in between wherever an effect has to wait.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, cast
+
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from alertmanager.effects import Effects
+from alertmanager.keeper import Keeper
+from alertmanager.leader import Leader
+from alertmanager.messages import Facts
+from alertmanager.metrics import Metrics, Snapshot
+from alertmanager.outbox import Outbox
+from alertmanager.reconciler import Reconciler
+from alertmanager.reportfiles import ReportFiles
+from alertmanager.rollbacklog import RollbackLog
+from canary import journal as journals
+from canary.commands import Advance, Command, GiveUp, RollBack, Seen, Start
+from canary.entries import Entry
+from canary.errors import JournalError, ProcessError, RouterError
+from canary.finding import Finding
+from canary.journal import Journal
+from canary.notify import Delivery, Message, Notifier
+from canary.policy.model import Policy
+from canary.process import NoProcess, ProcessManager, ProcessState
+from canary.report.facts import Report
+from canary.report.files import write
+from canary.rollout import Rollout
+from canary.routers import Observation, Reading, Router, Split
+from canary.store import RolloutStore
+from canary.threads import InlineThreads
+from tests.support.clock import FakeClock
+from tests.support.receiver import SERVICE
+
+Hook = Callable[[], Awaitable[object]]
+
+
+async def nothing() -> None:
+    """Nothing comes in between."""
+
+
+class MemoryLead:
+    """A lead that the test gives and takes; *asked* is done with each question, before it is answered."""
+
+    def __init__(self, *, leading: bool = True) -> None:
+        self.leading = leading
+        self.asked: Callable[[], object] = lambda: None
+
+    async def run(self) -> None:
+        """Nothing to try."""
+
+    async def may_act(self) -> bool:
+        """As the test says."""
+        self.asked()
+        return self.leading
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+@dataclass
+class MemoryRouter:
+    """A router that has in force what was set last.
+
+    Attributes:
+        tells_salt: whether it says whose traffic it has.
+        away: whether it can be reached.
+        set: every split that was put into force, in order.
+        before_read: what happens while it is being read.
+    """
+
+    name: str = "edge"
+    split: Split = field(default_factory=lambda: Split("none", 0.0, testers=False))
+    tells_salt: bool = True
+    away: bool = False
+    set: list[Split] = field(default_factory=list)
+    before_read: Hook = nothing
+
+    async def set_weight(self, split: Split) -> None:
+        """Put it into force at once."""
+        if self.away:
+            raise RouterError("is unreachable", place=f"router {self.name}")
+        self.split = split
+        self.set.append(split)
+
+    async def read(self) -> Observation:
+        """What is in force."""
+        await self.before_read()
+        if self.away:
+            return Observation((Reading(self.name, None, error="is unreachable"),))
+        weight = self.split.weight_ratio
+        salt = self.split.salt if weight and self.tells_salt else None
+        return Observation((Reading(self.name, weight, salt, testers=self.split.testers and weight > 0),))
+
+    async def check(self) -> list[Finding]:
+        """Nothing is wrong."""
+        return []
+
+    def is_canary(self, user_id: str, split: Split) -> bool:  # nobody asks
+        """Nobody is."""
+        return False
+
+    def snippet(self) -> dict[str, str]:
+        """No configuration."""
+        return {}
+
+
+@dataclass
+class MemoryProcess:
+    """A process that is started and stopped in memory.
+
+    Attributes:
+        done: what was done to it, in order.
+        before_state: what happens while somebody looks at it.
+        stopping: what happens between the beginning of a stop and its end.
+    """
+
+    managed: bool = True
+    starts: bool = True
+    now: ProcessState = ProcessState.STOPPED
+    done: list[str] = field(default_factory=list)
+    refuses: bool = False
+    before_state: Hook = nothing
+    stopping: Hook = nothing
+
+    async def start(self) -> ProcessState:
+        """Start it."""
+        self.done.append("start")
+        self.now = ProcessState.RUNNING
+        return self.now
+
+    async def stop(self) -> ProcessState:
+        """Stop it."""
+        self.done.append("stop")
+        await self.stopping()
+        if self.refuses:
+            raise ProcessError("expected stopped, found running", place="process canary")
+        self.now = ProcessState.STOPPED
+        self.done.append("stopped")
+        return self.now
+
+    async def state(self) -> ProcessState:
+        """What it is."""
+        await self.before_state()
+        return self.now
+
+
+class Chats:
+    """Targets that take messages, or refuse them."""
+
+    def __init__(self, *targets: str) -> None:
+        self.targets = targets
+        self.refusing: set[str] = set()
+        self.taken: list[tuple[str, Message]] = []
+
+    async def send(self, message: Message, targets: Collection[str] | None = None) -> tuple[Delivery, ...]:
+        """One attempt at each."""
+        deliveries = []
+        for target in self.targets if targets is None else targets:
+            if target in self.refusing:
+                deliveries.append(Delivery(target, "refused"))
+            else:
+                self.taken.append((target, message))
+                deliveries.append(Delivery(target))
+        return tuple(deliveries)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class FrailJournal(Journal):
+    """A journal in memory that a test may break."""
+
+    broken = False
+
+    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+        """Write, unless broken."""
+        self._require()
+        return await super().append(entry, after=after)
+
+    async def entries(self, rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
+        """Read, unless broken."""
+        self._require()
+        return await super().entries(rollout, after=after)
+
+    def _require(self) -> None:
+        if self.broken:
+            raise JournalError("no space left", place="journal")
+
+
+async def write_inline(report: Report, folder: Path) -> None:
+    """Write a report in this process."""
+    write(report, folder)
+
+
+def make_effects(
+    store: RolloutStore,
+    leader: Leader,
+    *,
+    routers: Sequence[Router] = (),
+    process: ProcessManager | None = None,
+    chats: Chats | None = None,
+    folder: Path | None = None,
+) -> Effects:
+    """Effects on a world of memory, and on the files of a folder."""
+    return Effects(
+        store,
+        leader,
+        routers=routers,
+        process=process or NoProcess(),
+        notifier=cast("Notifier", chats or Chats()),
+        rollback_log=RollbackLog(folder / "rollbacks.log" if folder else None, InlineThreads()),
+        report_files=ReportFiles((folder or Path()) / "reports", InlineThreads(), write_inline),
+    )
+
+
+class Acting:
+    """One receiver's acting parts."""
+
+    def __init__(self, world: "World", policy: Policy, *, leading: bool) -> None:
+        self.journal = FrailJournal(world.engine, SERVICE)
+        self.clock = world.clock
+        self.store = RolloutStore(self.journal, world.clock)
+        self.lead = MemoryLead(leading=leading)
+        self.metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
+        self.effects = make_effects(
+            self.store,
+            self.lead,
+            routers=[world.router],
+            process=world.process,
+            chats=world.chats,
+            folder=world.folder,
+        )
+        self.reconciler = Reconciler(policy, self.store, self.effects, self.metrics, world.clock)
+        self.facts = Facts(SERVICE, "canary 0%, stable 100%", {"router edge": "is unreachable"})
+        self.outbox = Outbox(policy, self.store, self.effects, self.metrics, world.clock, lambda: self.facts)
+        self.store.listen(self.reconciler.heard)
+
+    @property
+    def keeper(self) -> Keeper:
+        """The keeper of the one router."""
+        return self.reconciler.keepers[0]
+
+    @property
+    def rollout(self) -> Rollout:
+        """The newest rollout, as this receiver knows it."""
+        assert self.store.rollout is not None
+        return self.store.rollout
+
+    async def propose(self, command: Command) -> Entry:
+        """A command of somebody who has just looked."""
+        return await self.store.propose(Seen.of(self.store.rollout), command)
+
+    async def start(self, canary: str = "v2.0") -> Entry:
+        """A rollout of 5 %, 50 % and 100 % begins."""
+        self.clock.advance(1)
+        return await self.propose(
+            Start(
+                actor="ann",
+                rollout=f"{canary}-{self.clock.now():%H%M%S}",
+                stable="v1.0",
+                canary=canary,
+                traffic=(0.05, 0.5, 1.0),
+                durations_seconds=(300.0, 300.0, 300.0),
+            )
+        )
+
+    async def advance(self) -> Entry:
+        """The next phase begins."""
+        return await self.propose(Advance(actor="ann"))
+
+    async def roll_back(self) -> Entry:
+        """All customers are to leave the canary."""
+        self.clock.advance(1)
+        return await self.propose(RollBack(actor="ann", reason="bad", cause="manual"))
+
+    async def give_up(self) -> Entry:
+        """A person ends the rollback."""
+        return await self.propose(GiveUp(actor="ann", reason="done by hand"))
+
+    async def reconcile(self) -> None:
+        """Every worker has looked, until nothing more is to be done about a rollback."""
+        for _ in range(3):
+            await self.keeper.step()
+            for step in (self.reconciler.confirm_traffic, self.reconciler.stop_process, self.reconciler.write_log):
+                await self.reconciler.attempt(step.__name__, step)
+
+
+@dataclass
+class World:
+    """What several receivers share."""
+
+    engine: AsyncEngine
+    folder: Path
+    policy: Policy
+    clock: FakeClock = field(default_factory=FakeClock)
+    router: MemoryRouter = field(default_factory=MemoryRouter)
+    process: MemoryProcess = field(default_factory=MemoryProcess)
+    chats: Chats = field(default_factory=Chats)
+
+    def receiver(self, *, leading: bool = True, **sections: Any) -> Acting:
+        """One more receiver; *sections* of its policy are as given."""
+        return Acting(self, Policy(service=SERVICE, **sections) if sections else self.policy, leading=leading)
+
+    @classmethod
+    @asynccontextmanager
+    async def around(cls, folder: Path, **sections: Any) -> AsyncIterator[Self]:
+        """A world with an empty journal."""
+        engine = create_async_engine("sqlite+aiosqlite:///:memory:")
+        async with engine.begin() as connection:
+            await connection.run_sync(journals._METADATA.create_all)
+        try:
+            yield cls(engine, folder, Policy(service=SERVICE, **sections))
+        finally:
+            await engine.dispose()
+
+
+class PausingClock(FakeClock):
+    """A clock in whose sleep the test does something: what happens while a receiver waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Hook = nothing
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass, and something happen."""
+        meanwhile, self.meanwhile = self.meanwhile, nothing
+        await meanwhile()
+        await super().sleep(seconds)
