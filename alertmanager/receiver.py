@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from alertmanager import gate
+from alertmanager import answers, gate
 from alertmanager.admission import Outcome
 from alertmanager.alerthandler import AlertHandler
 from alertmanager.alertpoller import AlertPoller
@@ -123,7 +123,7 @@ class Receiver:
         )
         self._clock = clock
         self._log = Log("receiver")
-        self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped, lambda: self.authority)
+        self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
         self.drills = Drills(policy.service, self.store, routers, process, registry, self.alerts)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -197,7 +197,7 @@ class Receiver:
         finally:
             self.store.forget(put)
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> answers.Status:
         """Where everything stands, as JSON-ready data."""
         return status_data(self, self._clock.now())
 

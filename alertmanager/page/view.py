@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from alertmanager import answers
 from canary import names
 from canary.clock import Clock
 from canary.entries import Entry
@@ -26,7 +27,7 @@ class Asked(Protocol):
 class Receiver(Protocol):
     """What the page needs of the receiver."""
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> answers.Status:
         """Where everything stands."""
         ...
 
@@ -54,7 +55,7 @@ class KpiRow:
 class View:
     """Everything that one rendering shows."""
 
-    status: Mapping[str, Any]
+    status: answers.Status
     kpis: Sequence[KpiRow]
     kpi_fault: str
     events: Sequence[Entry]
