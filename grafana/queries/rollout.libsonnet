@@ -5,7 +5,8 @@ local any(terms) = 'max by (service) (\n  ' + std.join('\nor\n  ', terms) + '\n)
 
 function(config)
   local select = (import '../lib/select.libsonnet')(config);
-  local in_state(pattern) = '(' + select.rollout('rollout_state', ['state=~"' + pattern + '"']) + ' == 1)';
+  // Before the first rollout the receiver is idle, and its state has no rollout.
+  local in_state(pattern) = '(' + select.own('rollout_state', ['rollout=~"$rollout|"', 'state=~"' + pattern + '"']) + ' == 1)';
   local while_running(expr) = '(' + expr + ' == 1 and on (service) ' + in_state('phase|holding|baking') + ')';
   local some(verdict) = while_running('max by (service) (' + select.rollout('kpi_verdict', ['verdict="' + verdict + '"']) + ')');
   local all_pass = while_running(
