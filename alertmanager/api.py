@@ -1,39 +1,93 @@
-"""The receiver's HTTP side: Alertmanager's webhook, the rollout's API, the strategy's `/api/metrics`."""
+"""The receiver's API: Alertmanager's webhook, commands, where everything stands, drills, experiments.
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from importlib.resources import files
+A command says what its sender saw: the rollout and the number of its newest decision, as `If-Match` or in the body.
+Whoever raises the canary's weight must say it, because what they saw may be over by the time the command arrives: two
+people who advance at once would skip a phase, and a promotion meant for one rollout would promote the next. Commands
+that lower or hold may leave it out, so that nothing stands between a person in a hurry and a safe state.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from alertmanager.authority import Authority, Role, local_name
+from alertmanager import answers
+from alertmanager.bodies import Command, CommandHeaders
 from alertmanager.commands import Request
 from alertmanager.status import entry_data
-from alertmanager.webhook import Notification, clean, parse
+from alertmanager.webhook import Notification
 from canary.commands import Seen, Verb
 from canary.entries import Entry
-from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, UnseenError
-from canary.names import API_PREFIX, WEBHOOK_PATH
+from canary.errors import PayloadError
+from canary.experiments import Trial
+from canary.times import to_text
+from canary.webroutes import Call, Refusal
 
-_TEXT_LIMIT = 1000
+# The body's keys that are a request's own, whichever the verb is.
+_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up")
 
-_FLAGS = ("force", "give_up")
+
+class Drill(Protocol):
+    """One drill as far as it has come."""
+
+    def as_json(self) -> answers.Drill:
+        """For the API."""
+        ...
+
+
+class Drills(Protocol):
+    """What the handlers need of drills."""
+
+    def report(self, drill_id: str) -> Drill | None:
+        """What is known about a drill; None when its alert has not arrived."""
+        ...
+
+    def ask_prometheus(self) -> str:
+        """Let Prometheus' own rule begin a drill; gives its id."""
+        ...
+
+
+class Experiments(Protocol):
+    """What the handlers need of experiments."""
+
+    @property
+    def trials(self) -> Mapping[str, Trial]:
+        """Every experiment that the policy has, by name."""
+        ...
+
+    async def stop(self, name: str, *, actor: str, reason: str) -> None:
+        """Give everybody the control."""
+        ...
+
+    async def start(self, name: str, *, actor: str, reason: str) -> None:
+        """Begin a stopped experiment anew."""
+        ...
 
 
 class Receiver(Protocol):
     """What the handlers need of the receiver."""
+
+    @property
+    def drills(self) -> Drills:
+        """Drills."""
+        ...
+
+    @property
+    def trials(self) -> Experiments:
+        """Experiments."""
+        ...
 
     async def notify(self, notification: Notification) -> bool:
         """Decide and persist; False when something decided is not in the journal."""
         ...
 
     async def submit(self, request: Request) -> Entry:
-        """Carry out a person's order."""
+        """Carry out a person's command."""
         ...
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> answers.Status:
         """Where everything stands."""
         ...
 
@@ -46,128 +100,92 @@ class Receiver(Protocol):
         ...
 
 
-def routes(receiver: Receiver, authority: Callable[[], Authority]) -> list[web.RouteDef]:
-    """All routes of the receiver."""
-    guarded = partial(guarded_by, authority)
-    return [
-        web.post(WEBHOOK_PATH, guarded(Role.WEBHOOK, partial(_webhook, receiver))),
-        web.get("/api/metrics", partial(_metrics, receiver)),
-        web.get(f"{API_PREFIX}/status", partial(_status, receiver)),
-        web.get(f"{API_PREFIX}/history", partial(_history, receiver)),
-        web.get(f"{API_PREFIX}/openapi.json", _openapi),
-        *(web.post(f"{API_PREFIX}/{verb}", guarded(Role.OPERATOR, partial(_order, receiver, verb))) for verb in Verb),
-    ]
+class Api:
+    """The handlers of one receiver."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    async def webhook(self, call: Call) -> web.Response:
+        """Take Alertmanager's notification."""
+        if not await self._receiver.notify(call.body):
+            # Alertmanager sends again what it could not deliver: until the disk is back, it is the journal.
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, "acting, but the journal cannot be written", remedy="send it again"
+            )
+        return web.json_response(answers.Accepted(status="accepted"), status=HTTPStatus.ACCEPTED)
+
+    async def command(self, verb: Verb, call: Call) -> web.Response:
+        """Carry out a command; the answer is the journal entry that was written."""
+        given = call.body.model_dump(include=set(_KEYS))
+        seen = _seen(call.headers, call.body)
+        request = Request(verb, seen=seen, key=(call.headers.idempotency_key or "").strip('"'), **given)
+        entry = await self._receiver.submit(request)
+        return web.json_response(entry_data(entry))
+
+    async def status(self, _call: Call) -> web.Response:
+        """Where everything stands."""
+        return web.json_response(await self._receiver.status())
+
+    async def shop_metrics(self, _call: Call) -> web.Response:
+        """The strategy's debugging commands."""
+        return web.json_response(await self._receiver.shop_metrics())
+
+    async def history(self, call: Call) -> web.Response:
+        """The journal, oldest first."""
+        entries = await self._receiver.history(call.query.rollout)
+        return web.json_response([entry_data(entry) for entry in entries])
+
+    async def start_drill(self, _call: Call) -> web.Response:
+        """Let a rule of Prometheus begin a drill."""
+        return web.json_response(answers.DrillStarted(id=self._receiver.drills.ask_prometheus()))
+
+    async def drill(self, call: Call) -> web.Response:
+        """What became of a drill."""
+        drill = self._receiver.drills.report(call.request.match_info["id"])
+        if drill is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, "no alert of this drill has arrived")
+        return web.json_response(drill.as_json())
+
+    async def experiments(self, _call: Call) -> web.Response:
+        """Where the experiments stand."""
+        return web.json_response([experiment_data(trial) for trial in self._receiver.trials.trials.values()])
+
+    async def stop_experiment(self, call: Call) -> web.Response:
+        """Give everybody the control."""
+        return await self._experiment("stop", call)
+
+    async def start_experiment(self, call: Call) -> web.Response:
+        """Begin a stopped experiment anew."""
+        return await self._experiment("start", call)
+
+    async def _experiment(self, verb: str, call: Call) -> web.Response:
+        name, trials = call.request.match_info["name"], self._receiver.trials
+        change = trials.stop if verb == "stop" else trials.start
+        await change(name, actor=call.body.actor, reason=call.body.reason)
+        return web.json_response(experiment_data(trials.trials[name]))
 
 
-def own_authentication() -> list[str]:
-    """Paths that check bearer tokens themselves, so that basic authentication must leave them alone."""
-    return [WEBHOOK_PATH, *(f"{API_PREFIX}/{verb}" for verb in Verb)]
+def _seen(headers: CommandHeaders, body: Command) -> Seen | None:
+    header = headers.if_match.strip('"') if headers.if_match else None
+    if header and body.seen and header != body.seen:
+        raise PayloadError(f"expected as in If-Match, {header}, found {body.seen}", place="seen")
+    text = header or body.seen
+    return Seen.read(text) if text else None
 
 
-def guarded_by(
-    authority: Callable[[], Authority], role: Role, handler: Callable[[web.Request], Awaitable[web.Response]]
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler, for those only who have a token of the role."""
-
-    async def checked(request: web.Request) -> web.Response:
-        # Flags may be asked for through a proxy of the shop's; they order nothing.
-        if role is not Role.FLAGS and authority().allows(role, None) and not local_name(request.host):
-            return fault(403, f"without a token of the {role.value}, ask by this machine's own address")
-        if not authority().allows(role, request.headers.get("Authorization")):
-            return fault(401, f"a bearer token of the {role.value} is needed", {"WWW-Authenticate": "Bearer"})
-        return await handler(request)
-
-    return checked
+def experiment_data(trial: Trial) -> answers.Experiment:
+    """An experiment as JSON-ready data."""
+    return {
+        "name": trial.name,
+        "running": trial.running,
+        "started_at": to_text(trial.started_at),
+        "stopped_at": _moment(trial.stopped_at),
+        "weights": dict(trial.weights[-1].of),
+        "reason": trial.reason,
+        "actor": trial.actor,
+    }
 
 
-async def _webhook(receiver: Receiver, request: web.Request) -> web.Response:
-    body = await request.read()
-    try:
-        notification = parse(body)
-    except PayloadError as error:
-        return fault(400, str(error))
-    if not await receiver.notify(notification):
-        # Alertmanager keeps what it could not deliver and sends it again: until the disk is back, it is our journal.
-        return fault(503, "acting, but the journal cannot be written; send it again")
-    return web.json_response({"status": "accepted"}, status=202)
-
-
-async def _order(receiver: Receiver, verb: str, request: web.Request) -> web.Response:
-    # Browsers send other types across sites without asking first.
-    if request.content_type != "application/json":
-        return fault(415, f"expected Content-Type application/json, found {request.content_type}")
-    try:
-        entry = await receiver.submit(_read_order(verb, request, await request.read()))
-    except PayloadError as error:
-        return fault(400, str(error))
-    except UnseenError as error:
-        return fault(428, str(error))
-    except RefusedError as error:
-        return fault(409, str(error))
-    except JournalError as error:
-        return fault(503, str(error))
-    return web.json_response(entry_data(entry))
-
-
-def _read_order(verb: str, request: web.Request, body: bytes) -> Request:
-    try:
-        data = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise PayloadError(f"{verb}: expected JSON") from error
-    if not isinstance(data, dict):
-        raise PayloadError(f"{verb}: expected a JSON object")
-    texts = ("actor", "reason", "canary", "stable", "seen")
-    for name, value in data.items():
-        if name not in (*texts, *_FLAGS):
-            raise PayloadError(f"{verb}: unknown key {name[:40]!a}; known are {', '.join((*texts, *_FLAGS))}")
-        if not isinstance(value, bool if name in _FLAGS else str):
-            raise PayloadError(f"{verb}: {name}: expected {'true or false' if name in _FLAGS else 'a text'}")
-        if isinstance(value, str) and len(value) > _TEXT_LIMIT:
-            raise PayloadError(f"{verb}: {name}: expected at most {_TEXT_LIMIT} characters, found {len(value)}")
-    if verb == "rollback" and not data.get("reason"):
-        raise PayloadError("rollback: reason: is required; those who read the journal later will ask")
-    seen = request.headers.get("If-Match") or data.get("seen")
-    return Request(
-        verb,
-        actor=clean(data.get("actor", "unknown")),
-        reason=clean(data.get("reason", "")),
-        canary=clean(data.get("canary", "")),
-        stable=clean(data.get("stable", "")),
-        force=data.get("force", False),
-        give_up=data.get("give_up", False),
-        seen=Seen.read(seen) if seen else None,
-        key=clean(request.headers.get("Idempotency-Key", ""))[:200],
-    )
-
-
-async def _status(receiver: Receiver, _request: web.Request) -> web.Response:
-    return await _answer(receiver.status())
-
-
-async def _metrics(receiver: Receiver, _request: web.Request) -> web.Response:
-    return await _answer(receiver.shop_metrics())
-
-
-async def _history(receiver: Receiver, request: web.Request) -> web.Response:
-    try:
-        entries = await receiver.history(request.query.get("rollout"))
-    except CanaryError as error:
-        return fault(503, str(error))
-    return web.json_response([entry_data(entry) for entry in entries])
-
-
-async def _answer(work: Awaitable[dict[str, Any]]) -> web.Response:
-    try:
-        return web.json_response(await work)
-    except CanaryError as error:
-        return fault(503, str(error))
-
-
-async def _openapi(_request: web.Request) -> web.Response:
-    text = files("alertmanager").joinpath("openapi.json").read_text(encoding="utf-8")
-    return web.Response(text=text, content_type="application/json")
-
-
-def fault(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer that says what is wrong."""
-    return web.json_response({"error": text}, status=status, headers=headers)
+def _moment(moment: datetime | None) -> str | None:
+    return to_text(moment) if moment else None

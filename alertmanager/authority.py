@@ -1,26 +1,15 @@
-"""Who may send webhooks and who may give orders: bearer tokens, compared in constant time."""
+"""Who may send webhooks, give commands and ask for flags: bearer tokens, compared in constant time."""
 
 import hmac
 import ipaddress
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Self
 
 from canary.errors import SecretError
 from canary.policy.model import Policy
 from canary.secrets import read_secret
 from canary.weboptions import split_address
-
-
-class Role(StrEnum):
-    """Whose token it is."""
-
-    WEBHOOK = "webhook"
-    """Alertmanager's."""
-    OPERATOR = "operator"
-    """That of people and the command line."""
-    FLAGS = "flags"
-    """That of applications that ask for feature flags."""
+from canary.webroutes import Role
 
 
 class Authority:
@@ -33,7 +22,7 @@ class Authority:
 
     def __init__(self, tokens: dict[Role, tuple[str, ...]], *, flags: bool = False) -> None:
         self._flags = flags
-        self._tokens = {role: tuple(token.encode() for token in tokens.get(role, ())) for role in Role}
+        self._tokens = {role: tuple(token.encode() for token in tokens.get(role, ())) for role in Role if role.bearer}
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
@@ -67,10 +56,14 @@ class Authority:
             flags=bool(policy.flags or policy.experiments),
         )
 
+    def open(self, role: Role) -> bool:
+        """Whether a role needs no token."""
+        return not self._tokens[role]
+
     def allows(self, role: Role, authorization: str | None) -> bool:
         """Whether a request's `Authorization` header holds a token of the role, or the role is open."""
         tokens = self._tokens[role]
-        if not tokens:
+        if self.open(role):
             return True
         scheme, _, presented = (authorization or "").partition(" ")
         found = presented.strip().encode("utf-8", "surrogateescape")
@@ -92,8 +85,9 @@ class Authority:
         for address in addresses:
             if missing and not _loopback(split_address(address)[0]):
                 raise SecretError(
-                    f"--web.listen-address {address}: others than this machine could give it orders; "
-                    f"set {' and '.join(missing)} in the policy, or listen on 127.0.0.1"
+                    "others than this machine could give it commands",
+                    place=f"--web.listen-address {address}",
+                    remedy=f"set {' and '.join(missing)} in the policy, or listen on 127.0.0.1",
                 )
 
 

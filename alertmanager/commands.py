@@ -109,11 +109,12 @@ class Commands:
 
     async def _raise(self, request: Request, command: Command) -> Entry:
         """A person is one key; Prometheus, seeing nothing wrong, is the other."""
-        rollout = self._store.rollout
-        fits = request.seen is not None and rollout is not None and rollout.running and not request.force
+        rollout, seen = self._store.rollout, request.seen
         # A request that is repeated gets its first result, whatever Prometheus says by now.
-        if fits and rollout is not None and not self._store.answered(_key(request)):
-            objection = await self._objection(rollout)
+        if rollout is not None and rollout.running and seen is not None and not self._store.answered(_key(request)):
+            # What has changed meanwhile is said before what Prometheus says about it.
+            seen.require(rollout, rollout_only=False)
+            objection = "" if request.force else await self._objection(rollout)
             if objection:
                 raise RefusedError(
                     objection, place=f"cannot {request.verb}", remedy="to do it all the same, add --force"

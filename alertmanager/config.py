@@ -22,11 +22,7 @@ _GROUP_INTERVAL = "10s"
 
 
 def alertmanager_config(policy: Policy) -> Section:
-    """Alertmanager's configuration as data.
-
-    Raises:
-        GenerateError: a change freeze of the policy cannot be read.
-    """
+    """Alertmanager's configuration as data."""
     people = policy.receiver.people or people_name(policy)
     config: Section = {
         "route": {
@@ -48,7 +44,7 @@ def alertmanager_file(policy: Policy, merge: Path | None = None) -> str:
     """The text of `alertmanager.yml`; with *merge*, that file with our parts added or renewed.
 
     Raises:
-        GenerateError: a change freeze, or the file to merge into, cannot be read.
+        GenerateError: the file to merge into cannot be read.
     """
     config = alertmanager_config(policy)
     return dump(config if merge is None else merged(_read(merge), config, policy))

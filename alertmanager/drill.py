@@ -9,15 +9,13 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
-from alertmanager.authority import Authority, Role
+from alertmanager import answers
 from alertmanager.webhook import Alert
 from canary import names
 from canary.commands import EndDrill
@@ -36,8 +34,6 @@ _REMEMBERED = 20
 _REQUEST_SECONDS = 600.0
 _PREFIX = "drill-"
 
-DRILL_PATH = f"{names.API_PREFIX}/drill"
-
 
 @dataclass
 class Drill:
@@ -51,14 +47,14 @@ class Drill:
     id: str
     heard_at: datetime
     finished_at: datetime | None = None
-    links: list[dict[str, Any]] = field(default_factory=list)
+    links: list[answers.DrillLink] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
         """Whether a rollback would have arrived and could have acted."""
         return self.finished_at is not None and all(link["ok"] for link in self.links)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> answers.Drill:
         """For the API."""
         return {
             "id": self.id,
@@ -172,11 +168,11 @@ class Drills:
             self.last_success_at = entry.at
 
 
-def _link(place: str, what: str, *, ok: bool) -> dict[str, Any]:
+def _link(place: str, what: str, *, ok: bool) -> answers.DrillLink:
     return {"place": place, "ok": ok, "what": what}
 
 
-async def _router(router: Router) -> list[dict[str, Any]]:
+async def _router(router: Router) -> list[answers.DrillLink]:
     place = f"router {router.name}"
     try:
         findings = await router.check()
@@ -191,7 +187,7 @@ async def _router(router: Router) -> list[dict[str, Any]]:
     return wrong or [first]
 
 
-async def _process(process: ProcessManager) -> dict[str, Any]:
+async def _process(process: ProcessManager) -> answers.DrillLink:
     try:
         state = await process.state()
     except ProcessError as error:
@@ -203,28 +199,10 @@ async def _process(process: ProcessManager) -> dict[str, Any]:
     return _link("process", what.get(state, f"is {state} already; its manager answers"), ok=True)
 
 
-async def _prometheus(alerts: ServiceAlerts) -> dict[str, Any]:
+async def _prometheus(alerts: ServiceAlerts) -> answers.DrillLink:
     """A real rollback would begin at a rule, which must be evaluated somewhere."""
     try:
         await alerts.firing()
     except RemoteError as error:
         return _link("prometheus", str(error), ok=False)
     return _link("prometheus", f"evaluates this service's rules: {names.WATCHDOG} fires there", ok=True)
-
-
-def drill_routes(drills: Callable[[], Drills], authority: Callable[[], Authority]) -> list[web.RouteDef]:
-    """`GET /api/v1/drill/ID` tells what became of a drill; `POST /api/v1/drill` lets Prometheus begin one."""
-
-    async def show(request: web.Request) -> web.Response:
-        drill = drills().report(request.match_info["id"])
-        if drill is None:
-            return web.json_response({"error": "no alert of this drill has arrived"}, status=404)
-        return web.json_response(drill.as_json())
-
-    async def ask(request: web.Request) -> web.Response:
-        if not authority().allows(Role.OPERATOR, request.headers.get("Authorization")):
-            fault = {"error": "a bearer token of the operator is needed"}
-            return web.json_response(fault, status=401, headers={"WWW-Authenticate": "Bearer"})
-        return web.json_response({"id": drills().ask_prometheus()})
-
-    return [web.get(f"{DRILL_PATH}/{{id}}", show), web.post(DRILL_PATH, ask)]

@@ -15,11 +15,7 @@ TOKEN_SECRET = {"name": "kpi-canary", "key": "webhook-token"}
 
 
 def alertmanager_config_resource(policy: Policy, metadata: Section) -> Section:
-    """An AlertmanagerConfig, v1alpha1, which every operator serves.
-
-    Raises:
-        GenerateError: a change freeze of the policy cannot be read.
-    """
+    """An AlertmanagerConfig, v1alpha1, which every operator serves."""
     config = alertmanager_config(policy)
     intervals = config.get("time_intervals", [])
     return {

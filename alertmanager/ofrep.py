@@ -2,19 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
-from alertmanager.authority import Authority, Role
-from canary.errors import FlagError
+from canary.errors import CanaryError, FlagError, PayloadError
 from canary.flags import Evaluation, Flags
 from canary.rollout import Rollout
+from canary.webbodies import MalformedError
+from canary.webroutes import JSON, Call
 
 OFREP_PREFIX = "/ofrep/v1/evaluate/flags"
-
-_JSON = "application/json"
 
 
 class Ofrep:
@@ -24,59 +24,33 @@ class Ofrep:
         flags: the policy's flags and experiments.
         rollout: gives the newest rollout, for flags that follow it.
         stopped: gives the experiments that were stopped.
-        authority: knows the applications' tokens.
     """
 
     def __init__(
-        self,
-        flags: Flags,
-        rollout: Callable[[], Rollout | None],
-        stopped: Callable[[], Iterable[str]],
-        authority: Callable[[], Authority],
+        self, flags: Flags, rollout: Callable[[], Rollout | None], stopped: Callable[[], Iterable[str]]
     ) -> None:
         self._flags = flags
         self._rollout = rollout
         self._stopped = stopped
-        self._authority = authority
 
-    @property
-    def paths(self) -> list[str]:
-        """Paths that check bearer tokens themselves, so that basic authentication must leave them alone."""
-        return [OFREP_PREFIX, *(f"{OFREP_PREFIX}/{key}" for key in self._flags.keys)]
+    async def single(self, call: Call) -> web.Response:
+        """One flag for one user."""
+        key = call.request.match_info["key"]
+        try:
+            found = self._flags.evaluate(key, call.body.context, self._rollout(), self._stopped())
+        except FlagError as error:
+            status = HTTPStatus.NOT_FOUND if error.code == "FLAG_NOT_FOUND" else HTTPStatus.BAD_REQUEST
+            return ofrep_refusal(call.request, status, error)
+        return web.Response(body=_dumps(_answer(found)), content_type=JSON)
 
-    def routes(self) -> list[web.RouteDef]:
-        """The protocol's two routes."""
-        return [
-            web.post(OFREP_PREFIX, self._checked(self._bulk)),
-            web.post(f"{OFREP_PREFIX}/{{key}}", self._checked(self._single)),
-        ]
-
-    def _checked(
-        self, handler: Callable[[web.Request, Mapping[str, Any]], web.Response]
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def checked(request: web.Request) -> web.Response:
-            if not self._authority().allows(Role.FLAGS, request.headers.get("Authorization")):
-                return _fault(401, "GENERAL", "a bearer token of receiver.flags_token_file is needed", request)
-            try:
-                return handler(request, _context(await request.read()))
-            except FlagError as error:
-                status = 404 if error.code == "FLAG_NOT_FOUND" else 400
-                return _fault(status, error.code, str(error), request)
-
-        return checked
-
-    def _single(self, request: web.Request, context: Mapping[str, Any]) -> web.Response:
-        found = self._flags.evaluate(request.match_info["key"], context, self._rollout(), self._stopped())
-        return web.Response(body=_dumps(_answer(found)), content_type=_JSON)
-
-    def _bulk(self, request: web.Request, context: Mapping[str, Any]) -> web.Response:
-        rollout, stopped = self._rollout(), frozenset(self._stopped())
-        answers = [self._one(key, context, rollout, stopped) for key in self._flags.keys]
-        body = _dumps({"flags": answers})
+    async def bulk(self, call: Call) -> web.Response:
+        """Every flag for one user."""
+        rollout, stopped, context = self._rollout(), frozenset(self._stopped()), call.body.context
+        body = _dumps({"flags": [self._one(key, context, rollout, stopped) for key in self._flags.keys]})
         tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-        if tag in (known.strip() for known in request.headers.get("If-None-Match", "").split(",")):
-            return web.Response(status=304, headers={"ETag": tag})
-        return web.Response(body=body, content_type=_JSON, headers={"ETag": tag})
+        if tag in (known.strip() for known in call.request.headers.get("If-None-Match", "").split(",")):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+        return web.Response(body=body, content_type=JSON, headers={"ETag": tag})
 
     def _one(
         self, key: str, context: Mapping[str, Any], rollout: Rollout | None, stopped: frozenset[str]
@@ -85,17 +59,6 @@ class Ofrep:
             return _answer(self._flags.evaluate(key, context, rollout, stopped))
         except FlagError as error:
             return {"key": key, "errorCode": error.code, "errorDetails": str(error)}
-
-
-def _context(body: bytes) -> Mapping[str, Any]:
-    try:
-        data = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise FlagError("PARSE_ERROR", 'expected JSON such as {"context": {"targetingKey": "user-1"}}') from error
-    context = data.get("context", {}) if isinstance(data, dict) else None
-    if not isinstance(context, dict):
-        raise FlagError("INVALID_CONTEXT", "context: expected an object")
-    return context
 
 
 def _answer(found: Evaluation) -> dict[str, Any]:
@@ -109,9 +72,19 @@ def _answer(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _fault(status: int, code: str, text: str, request: web.Request) -> web.Response:
-    data = {"key": request.match_info.get("key", ""), "errorCode": code, "errorDetails": text}
-    return web.Response(body=_dumps(data), status=status, content_type=_JSON)
+def ofrep_refusal(request: web.Request, status: int, error: CanaryError) -> web.Response:
+    """A refusal in the protocol's own words."""
+    match error:
+        case FlagError():
+            code = error.code
+        case MalformedError():
+            code = "PARSE_ERROR"
+        case PayloadError():
+            code = "INVALID_CONTEXT"
+        case _:
+            code = "GENERAL"
+    data = {"key": request.match_info.get("key", ""), "errorCode": code, "errorDetails": str(error)}
+    return web.Response(body=_dumps(data), status=status, content_type=JSON)
 
 
 def _dumps(data: object) -> bytes:

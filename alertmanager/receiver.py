@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from alertmanager import gate
+from alertmanager import answers, gate
 from alertmanager.admission import Outcome
 from alertmanager.alerthandler import AlertHandler
 from alertmanager.alertpoller import AlertPoller
@@ -41,6 +42,7 @@ from canary.clock import Clock, SystemClock
 from canary.entries import Entry
 from canary.flags import Flags
 from canary.journal import Journal
+from canary.limits import gate_of, limits
 from canary.logs import Log
 from canary.notify import Notifier
 from canary.policy.load import load_policy
@@ -121,7 +123,7 @@ class Receiver:
         )
         self._clock = clock
         self._log = Log("receiver")
-        self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped, lambda: self.authority)
+        self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
         self.drills = Drills(policy.service, self.store, routers, process, registry, self.alerts)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -195,7 +197,7 @@ class Receiver:
         finally:
             self.store.forget(put)
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> answers.Status:
         """Where everything stands, as JSON-ready data."""
         return status_data(self, self._clock.now())
 
@@ -207,14 +209,29 @@ class Receiver:
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
+        rollout, now = self.store.rollout, self._clock.now()
+        phases = self.policy.phases
+        phase = phases[rollout.phase] if rollout is not None and rollout.phase < len(phases) else None
+
+        def since(moment: datetime | None) -> float | None:
+            return None if moment is None else max(0.0, (now - moment).total_seconds())
+
         return Snapshot(
-            rollout=self.store.rollout,
+            rollout=rollout,
             weight_ratio=self.reconciler.weight_ratio,
             converging_since=self.reconciler.converging_since,
             watchdog_at=self.watchdog.heard_at,
             events=tuple(self.metrics.events.items()),
             leading=self.leader.leading,
             drill_at=self.drills.last_success_at,
+            converging_seconds=since(self.reconciler.converging_since),
+            elapsed_seconds=since(rollout.started_at) if rollout else None,
+            phase_elapsed_seconds=self.timer.seconds(rollout) if rollout else None,
+            since_end_seconds=since(rollout.ended_at) if rollout else None,
+            gate=gate_of(phase) if phase else "",
+            advance=phase.advance if phase else "",
+            limits=limits(self.policy),
+            drill_age_seconds=since(self.drills.last_success_at),
         )
 
     async def reload(self, path: Path) -> None:

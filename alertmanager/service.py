@@ -6,11 +6,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from alertmanager.api import own_authentication, routes
+from alertmanager.access import ReceiverAccess
+from alertmanager.api import Api
 from alertmanager.authority import Authority
-from alertmanager.drill import DRILL_PATH, drill_routes
-from alertmanager.experimentapi import experiment_paths, experiment_routes
 from alertmanager.receiver import Receiver
+from alertmanager.routes import receiver_table
 from canary.policy.load import load_policy
 from canary.units import format_ratio
 from canary.web import Service
@@ -37,16 +37,10 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         name="receiver",
         options=options,
         registry=registry,
-        routes=[
-            *routes(receiver, lambda: receiver.authority),
-            *drill_routes(lambda: receiver.drills, lambda: receiver.authority),
-            *receiver.page.routes(),
-            *receiver.ofrep.routes(),
-            *experiment_routes(receiver.trials, lambda: receiver.authority),
-        ],
+        routes=receiver_table(Api(receiver), receiver.page, receiver.ofrep),
+        access=ReceiverAccess(lambda: receiver.authority, receiver.page.sessions),
         reload=partial(receiver.reload, path),
         status=lambda: _landing(receiver),
-        open_paths=[*own_authentication(), DRILL_PATH, *receiver.ofrep.paths, *experiment_paths(receiver.policy)],
         shutdown=receiver.page.close,
         max_body_bytes=receiver.policy.receiver.max_body,
     )

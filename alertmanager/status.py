@@ -1,19 +1,49 @@
 """Where everything stands, as plain data: for the command line, the API and the page."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from alertmanager import answers
+from alertmanager.alertpoller import AlertPoller
 from alertmanager.keeper import wanted_split
-from canary.commands import Seen
+from alertmanager.leader import Leader
+from alertmanager.outbox import Outbox
+from alertmanager.phasetimer import PhaseTimer
+from alertmanager.promoter import Promoter
+from alertmanager.reconciler import Reconciler
+from alertmanager.watchdog import Watchdog
+from canary.commands import Seen, accepted
 from canary.entries import Entry
+from canary.policy.model import Policy
 from canary.rollout import Rollout
+from canary.store import RolloutStore
 from canary.times import to_text
 
-if TYPE_CHECKING:
-    from alertmanager.receiver import Receiver
+
+class Parts(Protocol):
+    """What is asked; a receiver has all of it."""
+
+    policy: Policy
+    store: RolloutStore
+    timer: PhaseTimer
+    reconciler: Reconciler
+    poller: AlertPoller
+    watchdog: Watchdog
+    leader: Leader
+    promoter: Promoter
+    outbox: Outbox
+
+    def faults(self) -> Mapping[str, str]:
+        """What does not work at present, by router or step."""
+        ...
+
+    def blind(self) -> bool:
+        """Whether the heartbeat has been away too long."""
+        ...
 
 
-def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
+def status_data(receiver: Parts, now: datetime) -> answers.Status:
     """Where everything stands, as JSON-ready data."""
     rollout = receiver.store.rollout
     reconciler, poller, watchdog = receiver.reconciler, receiver.poller, receiver.watchdog
@@ -22,6 +52,7 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
         "now": to_text(now),
         "leading": receiver.leader.leading,
         "seen": str(Seen.of(rollout)),
+        "accepts": list(accepted(rollout)),
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for,
@@ -36,7 +67,7 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
             for keeper in reconciler.keepers
         ],
         "process": reconciler.process_state.value if reconciler.process_state else None,
-        "errors": receiver.faults(),
+        "errors": dict(receiver.faults()),
         "prometheus": {
             "looked_at": to_text(poller.looked_at) if poller.looked_at else None,
             "error": poller.error,
@@ -50,7 +81,7 @@ def status_data(receiver: "Receiver", now: datetime) -> dict[str, Any]:
     }
 
 
-def rollout_data(rollout: Rollout, elapsed_seconds: float) -> dict[str, Any]:
+def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
     """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
     return {
         "id": rollout.id,
@@ -58,7 +89,7 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> dict[str, Any]:
         "seen": str(Seen.of(rollout)),
         "stable": rollout.stable,
         "canary": rollout.canary,
-        "state": rollout.state.value,
+        "state": rollout.state,
         "phase": rollout.phase,
         "phases": [
             {"traffic_ratio": traffic, "duration_seconds": duration}
@@ -73,11 +104,11 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> dict[str, Any]:
         "cause": rollout.cause,
         "reason": rollout.reason,
         "actor": rollout.actor,
-        "steps": sorted(step.value for step in rollout.steps),
+        "steps": sorted(rollout.steps),
     }
 
 
-def entry_data(entry: Entry) -> dict[str, Any]:
+def entry_data(entry: Entry) -> answers.Entry:
     """A journal entry as JSON-ready data."""
     return {
         "seq": entry.seq,

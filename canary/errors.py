@@ -27,6 +27,8 @@ An error has fields: where it is (`place`), what is wrong there (`what`: expecte
 message apart. `label` is the bounded value under which an error is counted in metrics.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -54,15 +56,37 @@ class CanaryError(Exception):
         return f"{located}; {self.remedy}" if self.remedy else located
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a file: where, what, and what to do.
+
+    Attributes:
+        place: file, line and key: `canary.yaml:13: kpis.x.tolerence`.
+        what: what was expected and found.
+        remedy: the next step; empty when *what* says it already.
+        line: the line by itself, by which faults are sorted; 0 when the file as a whole is meant.
+    """
+
+    place: str
+    what: str
+    remedy: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        """Everything in one line: `place: what; remedy`."""
+        text = f"{self.place}: {self.what}"
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
 class PolicyError(CanaryError):
-    """The policy file has faults; *faults* holds one printable line each."""
+    """The policy file has faults; *faults* holds them all, and `str()` prints one line each."""
 
     label = "policy"
     exit_status = 1
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
 
 
 class InputError(CanaryError):

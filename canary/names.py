@@ -29,6 +29,8 @@ METRIC: Final = "metric"
 SCOPE: Final = "scope"
 LIMIT: Final = "limit"
 DRILL_LABEL: Final = "drill"
+GATE: Final = "gate"
+MODE: Final = "mode"
 OTHER: Final = "other"
 """Label value that takes what would make a label unbounded."""
 
@@ -36,6 +38,10 @@ ROLES: Final = ("stable", "canary")
 VERDICTS: Final = ("pass", "fail", "hold", "blind")
 ACTIONS: Final = ("rollback", "advance", "hold", "stop", "none")
 """`stop` ends an experiment; the others are about the rollout."""
+GATES: Final = ("none", "manual", "url")
+"""What else a phase waits for when its time is over: nothing, a person, or the user's own check."""
+ADVANCES: Final = ("on_schedule", "when_proven")
+"""What the evidence must say before a phase may end: nothing against the canary, or that every judged KPI passed."""
 STATES: Final = ("idle", "phase", "holding", "baking", "promoted", "rolling_back", "rolled_back", "failed")
 EVENTS: Final = ("start", "advance", "hold", "resume", "rollback", "promotion")
 """What happens to a rollout, as marked in dashboards by the time of its latest occurrence."""
@@ -75,6 +81,7 @@ TRAFFIC_MISMATCH_EVIDENCE: Final = "canary_traffic_mismatch_evidence"
 BLIND: Final = "canary_blind"
 DATABASE_UP: Final = "canary_exporter_database_up"
 REFRESH_DURATION_SECONDS: Final = "canary_exporter_refresh_duration_seconds"
+LAST_REFRESH_AGE_SECONDS: Final = "canary_exporter_last_refresh_age_seconds"
 LAST_REFRESH_TIMESTAMP_SECONDS: Final = "canary_exporter_last_refresh_timestamp_seconds"
 DATA_LAG_SECONDS: Final = "canary_exporter_data_lag_seconds"
 EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
@@ -103,9 +110,15 @@ CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_config_last_reload
 ROLLOUT_INFO: Final = "canary_rollout_info"
 ROLLOUT_STATE: Final = "canary_rollout_state"
 ROLLOUT_PHASE: Final = "canary_rollout_phase"
+ROLLOUT_ELAPSED_SECONDS: Final = "canary_rollout_elapsed_seconds"
+ROLLOUT_SINCE_END_SECONDS: Final = "canary_rollout_since_end_seconds"
 ROLLOUT_STARTED_TIMESTAMP_SECONDS: Final = "canary_rollout_started_timestamp_seconds"
 ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS: Final = "canary_rollout_phase_started_timestamp_seconds"
+ROLLOUT_PHASE_ELAPSED_SECONDS: Final = "canary_rollout_phase_elapsed_seconds"
 ROLLOUT_PHASE_DURATION_SECONDS: Final = "canary_rollout_phase_duration_seconds"
+ROLLOUT_GATE: Final = "canary_rollout_gate"
+ROLLOUT_ADVANCE: Final = "canary_rollout_advance"
+ROLLOUT_LIMIT: Final = "canary_rollout_limit"
 ROLLOUT_EVENT_TIMESTAMP_SECONDS: Final = "canary_rollout_event_timestamp_seconds"
 TRAFFIC_RATIO: Final = "canary_traffic_ratio"
 TRAFFIC_TARGET_RATIO: Final = "canary_traffic_target_ratio"
@@ -113,26 +126,87 @@ ROLLBACKS_TOTAL: Final = "canary_rollbacks_total"
 ACTIONS_TOTAL: Final = "canary_actions_total"
 WEBHOOK_ALERTS_TOTAL: Final = "canary_webhook_alerts_total"
 CONVERGENCE_SECONDS: Final = "canary_convergence_seconds"
+CONVERGING_SECONDS: Final = "canary_converging_seconds"
 CONVERGING_SINCE_TIMESTAMP_SECONDS: Final = "canary_converging_since_timestamp_seconds"
 NOTIFICATIONS_TOTAL: Final = "canary_notifications_total"
 WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: Final = "canary_watchdog_last_seen_timestamp_seconds"
 ROUTER_DRIFT_TOTAL: Final = "canary_router_drift_total"
 DRILL_REQUESTED: Final = "canary_drill_requested"
+DRILL_AGE_SECONDS: Final = "canary_drill_age_seconds"
 DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_drill_last_success_timestamp_seconds"
 
+# Limits: what a rule compares with, as values of the label `limit` of ROLLOUT_LIMIT. The unit ends the name.
+LIMIT_CRITICAL_ERROR: Final = "critical_error_ratio"
+LIMIT_CRITICAL_RESPONSE: Final = "critical_response_seconds"
+LIMIT_CRITICAL_MEMORY: Final = "critical_memory_ratio"
+LIMIT_CRITICAL_CONNECTIONS: Final = "critical_connection_failures"
+LIMIT_WARNING_ERROR: Final = "warning_error_ratio"
+LIMIT_WARNING_RESPONSE: Final = "warning_response_seconds"
+LIMIT_NORMAL_ERROR: Final = "normal_error_ratio"
+LIMIT_NORMAL_RESPONSE: Final = "normal_response_seconds"
+LIMIT_NORMAL_CPU: Final = "normal_cpu_ratio"
+LIMIT_NORMAL_MEMORY: Final = "normal_memory_ratio"
+LIMIT_NORMAL_DISK: Final = "normal_disk_ratio"
+LIMIT_STABLE_ERROR_FACTOR: Final = "stable_error_factor"
+LIMIT_STABLE_ERROR_DIFFERENCE: Final = "stable_error_difference_ratio"
+LIMIT_STABLE_RESPONSE_FACTOR: Final = "stable_response_factor"
+LIMIT_STABLE_RESPONSE_DIFFERENCE: Final = "stable_response_difference_seconds"
+LIMIT_MINIMUM_REQUESTS: Final = "minimum_requests"
+LIMIT_QUANTILE_REQUESTS: Final = "quantile_minimum_requests"
+LIMIT_MINIMUM_UNITS: Final = "minimum_units"
+LIMIT_CONFIDENCE: Final = "confidence_z"
+LIMIT_STALENESS: Final = "staleness_seconds"
+LIMIT_MISMATCH: Final = "mismatch_ratio"
+LIMIT_MISMATCH_EVIDENCE: Final = "mismatch_evidence_log10"
+LIMIT_REPLICA_LAG: Final = "replica_lag_seconds"
+LIMIT_CONVERGE: Final = "converge_seconds"
+LIMIT_WATCH: Final = "watch_seconds"
+LIMIT_KPI_TOLERANCE: Final = "tolerance_ratio"
+LIMIT_KPI_FLOOR: Final = "floor"
+LIMIT_KPI_TARGET: Final = "target"
+"""KPI limits also carry `kpi`; floor and target have the unit of the KPI, as its gauge has."""
+
 LABELS: Final[dict[str, tuple[str, ...]]] = {
-    KPI_RELATIVE_CHANGE: (KPI,),
-    KPI_RELATIVE_CHANGE_LOWER: (KPI,),
-    KPI_RELATIVE_CHANGE_UPPER: (KPI,),
-    KPI_EVIDENCE: (KPI,),
-    KPI_EVIDENCE_THRESHOLD: (KPI,),
-    KPI_FLOOR_EVIDENCE: (KPI,),
-    KPI_VERDICT: (KPI, VERDICT),
-    KPI_UNITS: (KPI, ROLE),
-    KPI_VALUE: (KPI, ROLE),
-    KPI_TOLERANCE: (KPI,),
-    KPI_FROZEN: (KPI,),
-    KPI_JUDGED: (KPI,),
+    KPI_RELATIVE_CHANGE: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_RELATIVE_CHANGE_LOWER: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_RELATIVE_CHANGE_UPPER: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_EVIDENCE: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_EVIDENCE_THRESHOLD: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_FLOOR_EVIDENCE: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_VERDICT: (ROLLOUT, KPI, VERDICT),
+    KPI_UNITS: (ROLLOUT, KPI, ROLE),
+    KPI_VALUE: (ROLLOUT, KPI, ROLE),
+    KPI_TOLERANCE: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_FROZEN: (
+        ROLLOUT,
+        KPI,
+    ),
+    KPI_JUDGED: (
+        ROLLOUT,
+        KPI,
+    ),
+    TRAFFIC_MISMATCH_EVIDENCE: (ROLLOUT,),
     BLIND: (REASON,),
     EXPORTER_ERRORS_TOTAL: (ERROR,),
     RECONCILED_ROWS_TOTAL: (EVENT,),
@@ -150,18 +224,43 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     EXPERIMENT_MISMATCH_EVIDENCE: (EXPERIMENT, VARIANT),
     EXPERIMENT_RUNNING: (EXPERIMENT, VARIANT),
     ROLLOUT_INFO: (ROLLOUT, STABLE, CANARY),
-    ROLLOUT_STATE: (STATE,),
+    ROLLOUT_STATE: (
+        ROLLOUT,
+        STATE,
+    ),
+    ROLLOUT_PHASE: (ROLLOUT,),
+    ROLLOUT_ELAPSED_SECONDS: (ROLLOUT,),
+    ROLLOUT_SINCE_END_SECONDS: (ROLLOUT,),
+    ROLLOUT_STARTED_TIMESTAMP_SECONDS: (ROLLOUT,),
+    ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS: (ROLLOUT,),
+    ROLLOUT_PHASE_ELAPSED_SECONDS: (ROLLOUT,),
+    ROLLOUT_PHASE_DURATION_SECONDS: (ROLLOUT,),
+    ROLLOUT_GATE: (ROLLOUT, GATE),
+    ROLLOUT_ADVANCE: (ROLLOUT, MODE),
+    ROLLOUT_LIMIT: (ROLLOUT, LIMIT, KPI),
+    CONVERGING_SECONDS: (ROLLOUT,),
+    CONVERGING_SINCE_TIMESTAMP_SECONDS: (ROLLOUT,),
     DRILL_REQUESTED: (DRILL_LABEL,),
     ROLLOUT_EVENT_TIMESTAMP_SECONDS: (ROLLOUT, EVENT),
-    TRAFFIC_RATIO: (ROLE,),
-    TRAFFIC_TARGET_RATIO: (ROLE,),
+    TRAFFIC_RATIO: (
+        ROLLOUT,
+        ROLE,
+    ),
+    TRAFFIC_TARGET_RATIO: (
+        ROLLOUT,
+        ROLE,
+    ),
     ROLLBACKS_TOTAL: (CAUSE,),
     ACTIONS_TOTAL: (ACTION, OUTCOME),
     WEBHOOK_ALERTS_TOTAL: (ACTION, OUTCOME),
     NOTIFICATIONS_TOTAL: (OUTCOME,),
 }
 """The labels of exporter's and receiver's own series, besides `service`, which every one of them carries, the
-shop's counters and KPIs by version included. A series that is not listed has no further label."""
+shop's counters and KPIs by version included. A series that is not listed has no further label.
+
+Whatever speaks of a rollout carries its id: Prometheus answers the series of an earlier rollout for minutes when it was
+restarted meanwhile, and only the id tells them from those of the present one. Before the first rollout the id is empty.
+"""
 
 # Alerts
 HIGH_ERROR_RATE: Final = "CanaryHighErrorRate"

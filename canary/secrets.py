@@ -1,4 +1,9 @@
-"""Secrets: read late, from a file or the environment, and never put into a message."""
+"""Secrets: read late, from a file or the environment, and never put into a message.
+
+Late, because a secret that was replaced is taken up by the next read without a restart, and because a command that
+needs none does not fail for want of one. An error names the policy's key and the place, never anything of the content:
+not even of a file that is no text.
+"""
 
 import os
 from collections.abc import Mapping

@@ -1,10 +1,21 @@
-"""Durations, percentages and sizes as people write them: `5m`, `10%`, `1MiB`."""
+"""Durations, percentages and sizes as people write them: `5m`, `10%`, `1MiB`.
+
+Each has one grammar, a pattern, that both the parsers here and the policy's JSON schema use, so that an editor and the
+loader cannot disagree about how a value is written. Digits are `[0-9]`, never `\\d`, which also means the digits of
+other scripts, and never a power of ten, which nobody means when writing a time.
+"""
 
 import math
 import re
+from typing import Final
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+
+DURATION_PATTERN: Final = rf"^(?:{_NUMBER}(?:ms|[smhdw]))+$"
+RATIO_PATTERN: Final = rf"^{_NUMBER} ?%?$"
+SIZE_PATTERN: Final = rf"^{_NUMBER} ?(?:[KMG]i?B|B)?$"
 
 
 def parse_duration(text: str) -> float:
@@ -13,9 +24,9 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: the text is not a duration.
     """
-    pieces = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text)
-    if not pieces or "".join(number + unit for number, unit in pieces) != text:
+    if re.fullmatch(DURATION_PATTERN.strip("^$"), text) is None:
         raise ValueError(f"expected a duration such as 30s, 5m or 1h30m, found {text!r}")
+    pieces = re.findall(rf"({_NUMBER})(ms|[smhdw])", text)
     return sum(float(number) * _SECONDS[unit] for number, unit in pieces)
 
 
@@ -36,7 +47,7 @@ def parse_ratio(text: str) -> float:
     Raises:
         ValueError: the text is neither, or is not within 0 % and 100 %.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
+    match = re.fullmatch(rf"({_NUMBER}) ?(%?)", text)
     if match is None:
         raise ValueError(f"expected a percentage such as 5%, found {text!r}")
     number = float(match[1])
@@ -51,16 +62,16 @@ def format_ratio(ratio: float) -> str:
     return f"{ratio * 100:.10g}%"
 
 
-def format_measured_ratio(ratio: float) -> str:
-    """A ratio that was measured, to a hundredth of a percent: 0.97531 -> `97.53%`.
+def format_measured_ratio(ratio: float, digits: int = 2) -> str:
+    """A ratio that was measured, with *digits* after the point, so that columns align: 0.97531 -> `97.53%`.
 
     Something is never shown as nothing, nor nearly all as all: 0.00001 -> `0.001%`, 0.99999 -> `99.999%`.
     """
-    for digits in range(2, 10):
-        text = f"{100 * ratio:.{digits}f}"
+    for more in range(digits, 10):
+        text = f"{100 * ratio:.{more}f}"
         if float(text) not in (0.0, 100.0) or float(text) == 100 * ratio:
             break
-    return f"{text.rstrip('0').rstrip('.')}%"
+    return f"{text}%"
 
 
 def format_change(change: float | None) -> str:
@@ -76,7 +87,16 @@ def parse_size(text: str) -> int:
     Raises:
         ValueError: the text is not a size.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B|B)?", text.strip())
-    if match is None:
+    match = re.fullmatch(rf"({_NUMBER}) ?([KMG]i?B|B)?", text)
+    size = float(match[1]) * _BYTES[match[2] or "B"] if match else math.inf
+    if math.isinf(size):
         raise ValueError(f"expected a size such as 1MiB, found {text!r}")
-    return round(float(match[1]) * _BYTES[match[2] or "B"])
+    return round(size)
+
+
+def format_size(size: int) -> str:
+    """A size in the largest unit that leaves a whole number: 1048576 -> `1MiB`."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return f"{size}B"

@@ -1,18 +1,18 @@
 """The shell of both services: Prometheus-family flags and endpoints, reload, graceful end.
 
-A service brings an aiohttp router, a registry of collectors and its own background work; the shell adds `/metrics`,
-`/-/healthy`, `/-/ready`, `/-/reload`, the landing page, TLS and authentication, and the signals.
+A service brings its table of routes, a registry of collectors and its own background work; the shell adds the routes of
+`/metrics`, `/-/healthy`, `/-/ready`, `/-/reload` and the landing page, TLS, the door, and the signals.
 """
 
 import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -21,12 +21,16 @@ from prometheus_client import CollectorRegistry
 from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
-from canary.webauth import Guard
+from canary.webattempts import Attempts
+from canary.webauth import Users
 from canary.webconfig import WebConfig, load_web_config
+from canary.webdoor import Door
 from canary.weblanding import landing_page
 from canary.weblisten import host_port, listen
+from canary.weblog import ServerLog
 from canary.webmetrics import ShellCollector, scraped, service_registry
 from canary.weboptions import WebOptions
+from canary.webroutes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
 
 _WATCH_SECONDS = 1.0
 
@@ -44,23 +48,23 @@ class Service:
     Attributes:
         name: `exporter` or `receiver`.
         registry: what `/metrics` shows; collectors are called in a thread, so they must read immutable snapshots.
-        routes: the service's own handlers; one for `GET /` replaces the landing page.
+        routes: the service's own part of the table; one for `GET /` replaces the landing page.
+        access: knows who has which role.
         reload: reads the policy again; raises `CanaryError` when it is bad, and then keeps the old one.
         ready: whether the service can do its work; while False, `/-/ready` answers 503.
         status: lines for the landing page, name to text.
-        open_paths: paths that authenticate by themselves and are exempt from basic authentication.
         shutdown: ends connections that would stay open, before the server waits for them.
+        max_body_bytes: limit of a request's body, unpacked, where its route says none.
     """
 
     name: str
     options: WebOptions
     registry: CollectorRegistry = field(default_factory=service_registry)
-    routes: Sequence[web.AbstractRouteDef] = ()
-    middlewares: Sequence[Any] = ()
+    routes: Table = ()
+    access: Access = field(default_factory=ReadersOnly)
     reload: Reload = _nothing
     ready: Callable[[], bool] = lambda: True
     status: Callable[[], Mapping[str, str]] = dict
-    open_paths: Collection[str] = ()
     shutdown: Callable[[], Awaitable[None]] = _nothing
     max_body_bytes: int = 1024**2
     clock: Clock = field(default_factory=SystemClock)
@@ -116,12 +120,14 @@ class Service:
         Raises:
             WebConfigError: an address cannot be listened on.
         """
-        guard = Guard(lambda: self._config, open_paths=self.open_paths)
+        users = Users(lambda: self._config)
         renderer = ThreadPoolExecutor(1, "metrics")
-        runner = web.AppRunner(self._application(guard, renderer), access_log=None, shutdown_timeout=5)
+        runner = web.AppRunner(
+            self._application(users, renderer), access_log=None, shutdown_timeout=5, logger=ServerLog(self._log)
+        )
         await runner.setup()
         with contextlib.ExitStack() as sockets:
-            sockets.callback(guard.close)
+            sockets.callback(users.close)
             sockets.callback(renderer.shutdown, wait=False, cancel_futures=True)
             listening = [sockets.enter_context(listen(address)) for address in self.options.addresses]
             sites = await self._open(runner, listening)
@@ -165,28 +171,36 @@ class Service:
             seen = _fingerprint(self._config.files)
             self._log.info("web configuration read again")
 
-    def _application(self, guard: Guard, renderer: ThreadPoolExecutor) -> web.Application:
+    def table(self, renderer: ThreadPoolExecutor | None = None) -> Table:
+        """Every route that is served: the service's own, and the shell's."""
+
+        async def metrics(call: Call) -> web.Response:
+            return await scraped(call.request, self.registry, renderer)
+
+        own_page = any((route.method, route.path) == ("GET", "/") for route in self.routes)
+        return (
+            *self.routes,
+            *(() if own_page else (Route(method="GET", path="/", handler=self._landing),)),
+            Route(method="GET", path="/-/healthy", handler=self._healthy),
+            Route(method="GET", path="/-/ready", handler=self._is_ready),
+            Route(method="PUT", path="/-/reload", handler=self._reload_request),
+            Route(method="POST", path="/-/reload", handler=self._reload_request, forgery=Forgery.ORIGIN),
+            Route(method="GET", path=self.options.telemetry_path, handler=metrics),
+        )
+
+    def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
+        attempts = Attempts(self.clock)
+        door = Door(self.table(renderer), self.access, users, attempts, self.max_body_bytes)
         application = web.Application(
-            middlewares=[self._headers, guard.middleware, *self.middlewares],  # type: ignore[list-item]  # aiohttp's old type
+            middlewares=[self._headers, door.middleware],  # type: ignore[list-item]  # aiohttp's old type
             client_max_size=self.max_body_bytes,
         )
-        application.add_routes(self.routes)
+        door.open(application.router)
 
         async def shut_down(_application: web.Application) -> None:
             await self.shutdown()
 
         application.on_shutdown.append(shut_down)
-        if not any(isinstance(one, web.RouteDef) and (one.method, one.path) == ("GET", "/") for one in self.routes):
-            application.router.add_get("/", self._landing)
-        application.router.add_get("/-/healthy", self._healthy)
-        application.router.add_get("/-/ready", self._is_ready)
-        application.router.add_route("PUT", "/-/reload", self._reload_request)
-        application.router.add_route("POST", "/-/reload", self._reload_request)
-
-        async def metrics(request: web.Request) -> web.Response:
-            return await scraped(request, self.registry, renderer)
-
-        application.router.add_get(self.options.telemetry_path, metrics)
         return application
 
     @property
@@ -203,20 +217,22 @@ class Service:
 
         return add
 
-    async def _healthy(self, _request: web.Request) -> web.Response:
+    async def _healthy(self, _call: Call) -> web.Response:
         return web.Response(text=f"kpi-canary {self.name} is healthy.\n")
 
-    async def _is_ready(self, _request: web.Request) -> web.Response:
+    async def _is_ready(self, _call: Call) -> web.Response:
         if not self.ready():
-            raise web.HTTPServiceUnavailable(text=f"kpi-canary {self.name} is not ready yet.\n")
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"kpi-canary {self.name} is not ready yet.")
         return web.Response(text=f"kpi-canary {self.name} is ready.\n")
 
-    async def _reload_request(self, _request: web.Request) -> web.Response:
+    async def _reload_request(self, _call: Call) -> web.Response:
         if not self.options.enable_lifecycle:
-            raise web.HTTPForbidden(text="Lifecycle API is not enabled; start with --web.enable-lifecycle.\n")
+            raise Refusal(
+                HTTPStatus.FORBIDDEN, "Lifecycle API is not enabled", remedy="start with --web.enable-lifecycle"
+            )
         fault = await self._reload()
         if fault is not None:
-            raise web.HTTPInternalServerError(text=f"failed to reload, the old policy stays:\n{fault}\n")
+            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed to reload, the old policy stays:\n{fault}")
         return web.Response(text="")
 
     async def _reload(self) -> CanaryError | None:
@@ -231,7 +247,7 @@ class Service:
             self._log.info("policy reloaded")
             return None
 
-    async def _landing(self, _request: web.Request) -> web.Response:
+    async def _landing(self, _call: Call) -> web.Response:
         text = landing_page(self.name, self.status(), self.options.telemetry_path)
         return web.Response(text=text, content_type="text/html")
 

@@ -1,4 +1,4 @@
-"""Who may ask: basic authentication and client certificate names, for all paths but those that check for themselves."""
+"""Who may ask at all: client certificates' names, and users with passwords, as the web configuration has them."""
 
 import asyncio
 import binascii
@@ -6,30 +6,30 @@ import hashlib
 import hmac
 import secrets
 from base64 import b64decode
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 import bcrypt
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from canary.webconfig import WebConfig
+from canary.webroutes import Refusal
 
 # Compared with when the user is unknown, so that the time taken does not tell which users exist.
 _NOBODY = b"$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 _REMEMBERED = 100
 
 
-class Guard:
+class Users:
     """Checks requests against the web configuration that is valid at that moment.
 
     bcrypt is slow on purpose, so it runs in one thread of its own, one comparison at a time, and its answers are
     remembered under a key that only this process knows.
     """
 
-    def __init__(self, config: Callable[[], WebConfig], *, open_paths: Collection[str] = ()) -> None:
+    def __init__(self, config: Callable[[], WebConfig]) -> None:
         self._config = config
-        self._open_paths = frozenset(open_paths)
         self._thread = ThreadPoolExecutor(1, "bcrypt")
         self._salt = secrets.token_bytes(32)
         self._answers: dict[bytes, bool] = {}
@@ -38,22 +38,21 @@ class Guard:
         """Give the thread back."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def middleware(self) -> Callable[[web.Request, Handler], object]:
-        """Refuses with 403 a client whose certificate has none of the allowed names, with 401 an unknown user."""
+    async def admit(self, request: web.Request, *, password: bool) -> None:
+        """Let a request in.
 
-        @web.middleware
-        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            config = self._config()
-            if config.allowed_names and not _names(request) & config.allowed_names:
-                raise web.HTTPForbidden(text="the client certificate has none of the allowed names\n")
-            if config.users and request.path not in self._open_paths and not await self._knows(config, request):
-                raise web.HTTPUnauthorized(
-                    text="Unauthorized\n", headers={"WWW-Authenticate": 'Basic realm="kpi-canary", charset="UTF-8"'}
-                )
-            return await handler(request)
+        Args:
+            password: whether a user's password is needed, where there are users.
 
-        return check
+        Raises:
+            Refusal: 403 for a client whose certificate has none of the allowed names, 401 for an unknown user.
+        """
+        config = self._config()
+        if config.allowed_names and not _names(request) & config.allowed_names:
+            raise Refusal(HTTPStatus.FORBIDDEN, "the client certificate has none of the allowed names")
+        if config.users and password and not await self._knows(config, request):
+            challenge = {"WWW-Authenticate": 'Basic realm="kpi-canary", charset="UTF-8"'}
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "Unauthorized", headers=challenge)
 
     async def _knows(self, config: WebConfig, request: web.Request) -> bool:
         credentials = _basic(request.headers.get("Authorization", ""))

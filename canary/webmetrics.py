@@ -5,6 +5,7 @@ import gzip
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.clock import Clock
+from canary.webroutes import Refusal
 
 VERSION: Final = version("kpi-canary")  # read once, because it is read from disk
 
@@ -64,11 +66,13 @@ def service_registry() -> CollectorRegistry:
     return registry
 
 
-async def scraped(request: web.Request, registry: CollectorRegistry, renderer: ThreadPoolExecutor) -> web.Response:
+async def scraped(
+    request: web.Request, registry: CollectorRegistry, renderer: ThreadPoolExecutor | None
+) -> web.Response:
     """The answer to a scrape, rendered in the *renderer*'s thread, in the form that the request accepts.
 
     Raises:
-        web.HTTPServiceUnavailable: the scrape's time limit came first.
+        Refusal: the scrape's time limit came first.
     """
     encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
     wanted = request.query.getall("name[]", [])
@@ -86,7 +90,9 @@ async def scraped(request: web.Request, registry: CollectorRegistry, renderer: T
         async with asyncio.timeout(_time_limit(request)):
             body, squeezed = await work
     except TimeoutError:
-        raise web.HTTPServiceUnavailable(text="the metrics were not ready within the scrape's time limit\n") from None
+        raise Refusal(
+            HTTPStatus.SERVICE_UNAVAILABLE, "the metrics were not ready within the scrape's time limit"
+        ) from None
     headers = {"Content-Type": content_type} | ({"Content-Encoding": "gzip"} if squeezed else {})
     return web.Response(body=body, headers=headers)
 

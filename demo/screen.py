@@ -177,7 +177,7 @@ def _sides(situation: Situation) -> Table:
             share,
             f"{side.requests_per_second:.0f}",
             str(side.payments),
-            Text(format_measured_ratio(failed_ratio), style="bold red" if failed_ratio > 0.1 else ""),
+            Text(format_measured_ratio(failed_ratio, 0), style="bold red" if failed_ratio > 0.1 else ""),
         )
     table.caption = f"the last ten seconds; {situation.customers} customers so far"
     table.caption_justify = "left"

@@ -55,9 +55,14 @@ class Assessor:
         wanted = [feed for feed in self.feeds if feed.rows_from is not None and feed.fault is None]
         return bool(wanted) and all(feed.rows_ready for feed in wanted)
 
+    @property
+    def judged_rollout(self) -> str:
+        """The id of the rollout that evidence and roles are about; empty when there is no evidence."""
+        return self._judgement.rollout if self._judgement is not None and self.evidence is not None else ""
+
     def has_judged(self, rollout: Rollout) -> bool:
         """Whether the rollout's rows were looked at from its beginning."""
-        return self._judgement is not None and self._judgement.rollout == rollout.id and self.evidence is not None
+        return self.judged_rollout == rollout.id
 
     async def assess(self, now: float, rollout: Rollout | None, blind: Blind, rows_from: int) -> None:
         """Look at the rows again, unless the last look took so long that the next one is not due."""
@@ -73,6 +78,11 @@ class Assessor:
         """Without new rows the evidence stays as it is, but once it is too old nobody may rely on it."""
         self.kpis = None
         if not blind or self._judgement is None or rollout is None or self.evidence is None:
+            return
+        if self._judgement.rollout != rollout.id:
+            # Another rollout has begun while nothing could be read: what was known of the last says nothing about it.
+            self._judgement = self.evidence = None
+            self.roles = {}
             return
         orders = Orders(self.policy.database.events, {})
         self.evidence = self._judgement.look(orders, self.versions, rollout, self.evidence.as_of, blind)

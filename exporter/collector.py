@@ -1,4 +1,10 @@
-"""The snapshot as Prometheus metrics, made anew for every scrape; no series outlives what it stands for."""
+"""The snapshot as Prometheus metrics, made anew for every scrape; no series outlives what it stands for.
+
+What judges a rollout carries the rollout's id. A series that ends without a stale marker, because Prometheus was
+restarted at that moment, is answered by Prometheus for five minutes more: without the id, one rollout's proven harm
+would count against the next. How old the knowledge is, is measured here, by the clock that also dated it; a rule that
+subtracts a timestamp of this machine from the time of Prometheus' would compare two clocks.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from canary import names
+from canary.clock import Clock
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
 from exporter.experimentmetrics import experiment_metrics
@@ -16,10 +23,11 @@ _SHOP_LABELS = (names.VERSION, names.OUTCOME, names.CURRENCY)
 
 
 class ExporterCollector(Collector):
-    """Shows the newest snapshot."""
+    """Shows the newest snapshot, and how old it is."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], clock: Clock) -> None:
         self._snapshot = snapshot
+        self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names depend on the policy."""
@@ -31,6 +39,13 @@ class ExporterCollector(Collector):
         yield from _counters(snapshot)
         yield from _kpis(snapshot)
         yield from _own(snapshot)
+        if snapshot.refreshed_monotonic is not None:
+            yield _gauge(
+                snapshot.service,
+                names.LAST_REFRESH_AGE_SECONDS,
+                "How long ago the order database was last read, by the exporter's own clock.",
+                max(0.0, self._clock.monotonic() - snapshot.refreshed_monotonic),
+            )
         if snapshot.evidence is not None:
             yield from _judgement(snapshot, snapshot.evidence)
         yield from experiment_metrics(snapshot.service, snapshot.experiments)
@@ -72,7 +87,7 @@ def _kpis(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _judgement(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
-    service = snapshot.service
+    identity = [snapshot.service, snapshot.rollout]
     per_kpi: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
         (
             names.KPI_RELATIVE_CHANGE,
@@ -113,18 +128,19 @@ def _judgement(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric
         for kpi in evidence.kpis.values():
             value = of(kpi)
             if value is not None and not math.isnan(value):
-                family.add_metric([service, kpi.name], float(value))
+                family.add_metric([*identity, kpi.name], float(value))
         yield family
-    yield _verdicts(service, evidence)
-    yield _units(service, evidence)
-    yield _values(snapshot)
+    yield _verdicts(identity, evidence)
+    yield _units(identity, evidence)
+    yield _values(identity, snapshot)
     if evidence.mismatch is not None:
-        yield _gauge(
-            service,
+        mismatch = GaugeMetricFamily(
             names.TRAFFIC_MISMATCH_EVIDENCE,
             "log10 of the evidence that the canary's share of visits is not its weight.",
-            evidence.mismatch.log10_evidence,
+            labels=[names.SERVICE, *LABELS[names.TRAFFIC_MISMATCH_EVIDENCE]],
         )
+        mismatch.add_metric(identity, evidence.mismatch.log10_evidence)
+        yield mismatch
 
 
 def _change(attribute: str) -> Callable[[KpiEvidence], float | None]:
@@ -132,7 +148,7 @@ def _change(attribute: str) -> Callable[[KpiEvidence], float | None]:
     return lambda kpi: getattr(kpi.comparison, attribute) if kpi.comparison is not None else None
 
 
-def _verdicts(service: str, evidence: RolloutEvidence) -> Metric:
+def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:
     family = GaugeMetricFamily(
         names.KPI_VERDICT,
         "What may be said about the KPI; one of them is 1.",
@@ -140,27 +156,27 @@ def _verdicts(service: str, evidence: RolloutEvidence) -> Metric:
     )
     for kpi in evidence.kpis.values():
         for verdict in names.VERDICTS:
-            family.add_metric([service, kpi.name, verdict], float(kpi.verdict.value == verdict))
+            family.add_metric([*identity, kpi.name, verdict], float(kpi.verdict.value == verdict))
     return family
 
 
-def _units(service: str, evidence: RolloutEvidence) -> Metric:
+def _units(identity: list[str], evidence: RolloutEvidence) -> Metric:
     family = GaugeMetricFamily(
         names.KPI_UNITS, "Units that the evidence rests on, by role.", labels=[names.SERVICE, *LABELS[names.KPI_UNITS]]
     )
     for kpi in evidence.kpis.values():
-        family.add_metric([service, kpi.name, "canary"], kpi.canary_units)
-        family.add_metric([service, kpi.name, "stable"], kpi.stable_units)
+        family.add_metric([*identity, kpi.name, "canary"], kpi.canary_units)
+        family.add_metric([*identity, kpi.name, "stable"], kpi.stable_units)
     return family
 
 
-def _values(snapshot: Snapshot) -> Metric:
+def _values(identity: list[str], snapshot: Snapshot) -> Metric:
     family = GaugeMetricFamily(
         names.KPI_VALUE, "The KPI since the rollout began, by role.", labels=[names.SERVICE, *LABELS[names.KPI_VALUE]]
     )
     for kpi, roles in snapshot.role_values.items():
         for role, value in roles.items():
-            family.add_metric([snapshot.service, kpi, role], value)
+            family.add_metric([*identity, kpi, role], value)
     return family
 
 

@@ -85,6 +85,7 @@ class Refresher:
         self._lag: float | None = None
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
+        self._refreshed_monotonic: float | None = None
 
     async def refresh(self) -> None:
         """Read what is new, and take a new snapshot of it.
@@ -141,7 +142,8 @@ class Refresher:
         )
 
     async def _read(self) -> None:
-        now = self.clock.now().timestamp()
+        # What is read is as old as the moment before the first question, not as the last answer.
+        now, began = self.clock.now().timestamp(), self.clock.monotonic()
         await self._look_around(now)
         low = self._rows_low(now)
         if self.experiments.since is not None:
@@ -153,7 +155,7 @@ class Refresher:
         await self._fill(now)
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was mended", event=event, rows=rows)
-        self._refreshed_at = now
+        self._refreshed_at, self._refreshed_monotonic = now, began
 
     async def _look_around(self, now: float) -> None:
         """The schema and the replica's lag, now and then."""
@@ -247,6 +249,7 @@ class Refresher:
             service=self.policy.service,
             counters=self.counters.in_units(),
             kpis=[kpi for kpi in assessor.kpis if kpi.version in kept] if assessor.kpis is not None and up else None,
+            rollout=assessor.judged_rollout,
             evidence=assessor.evidence,
             role_values=assessor.roles if up else {},
             experiments=assessor.arms if up else (),
@@ -254,6 +257,7 @@ class Refresher:
             blind=self._blind(now),
             database_up=up,
             refreshed_at=self._refreshed_at,
+            refreshed_monotonic=self._refreshed_monotonic,
             data_lag_seconds=max(0.0, lag) if lag is not None else None,
             replica_lag_seconds=self._lag,
             backfill_ratio=self._filled_ratio(),

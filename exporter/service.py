@@ -69,7 +69,7 @@ class Exporter:
         self._reloaded = asyncio.Event()
         self._refresher: Refresher | None = None
         registry = service_registry()
-        registry.register(ExporterCollector(lambda: self._snapshot))
+        registry.register(ExporterCollector(lambda: self._snapshot, self.clock))
         self._duration = Histogram(
             names.REFRESH_DURATION_SECONDS,
             "How long a refresh from the order database took.",

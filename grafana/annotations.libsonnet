@@ -21,7 +21,7 @@ function(config)
       iconColor: std.get(colour, event, colours.neutral),
       // The sample's value is the time of the event, in milliseconds here.
       expr: '1000 * max by (rollout, event) ('
-            + select.own('rollout_event_timestamp_seconds', ['rollout="$rollout"', 'event="' + event + '"']) + ')',
+            + select.rollout('rollout_event_timestamp_seconds', ['event="' + event + '"']) + ')',
       useValueForTime: true,
       titleFormat: '{{event}}',
       textFormat: '{{rollout}}',

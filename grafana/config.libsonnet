@@ -13,14 +13,14 @@
     kpis: error 'must provide kpis',
     // Kinds of rows in the order database that are counted.
     counters: error 'must provide counters',
-    // The policy's experiments: name, treatments, kpis, mismatchThreshold (log10 of the evidence).
+    // The policy's experiments: name, treatments, kpis, mismatchThreshold.value (log10 of the evidence).
     experiments: error 'must provide experiments',
     // One text per phase, such as `2 of 4: 25%`.
     phases: error 'must provide phases',
-    // The shop's own series: names, labels, selectors, limits.
+    // The shop's own series: names, labels, selectors.
     signals: error 'must provide signals',
-    // Largest replication lag, in seconds; null without a replica.
-    replicaLimit: error 'must provide replicaLimit',
+    // What graphs draw as lines, by the limit's name: `value`, and `text` as people write it.
+    limits: error 'must provide limits',
 
     uids: error 'must provide uids of dashboards',
     tags: ['kpi-canary'],

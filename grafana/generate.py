@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from canary import jsonnet
+from canary.mixin import dashboards_config
 from canary.policy.model import Policy
 from canary.yamltext import dump
-from grafana.settings import settings
 
 FOLDER = "Canary"
 """The folder in Grafana."""
@@ -25,7 +25,7 @@ def dashboards(policy: Policy) -> dict[str, str]:
     Raises:
         GenerateError: the mixin cannot be evaluated.
     """
-    found: dict[str, Any] = jsonnet.evaluate(_MAIN, {"config": settings(policy)})
+    found: dict[str, Any] = jsonnet.evaluate(_MAIN, {"config": dashboards_config(policy)})
     return {name: json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n" for name, dashboard in found.items()}
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import promql_parser
 
 from canary import names
+from canary.promlabels import rollout_series, without_identity, without_service
+from canary.promql import calls, fault, matchers, parse
 from grafana.expand import expand, variables_in
-from grafana.promql import fault, parts
 
 _RATES = {"rate", "irate"}
 # So rare that each single one is shown: increase() cannot see the first, with which the series begins.
@@ -59,7 +60,7 @@ def _parsed(dashboard: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
     """Place, node and enclosing function, for queries that parse; the others are another rule's business."""
     if not any(_parses(dashboard)):
         for place, query in queries(dashboard):
-            for node, function in parts(_expanded(dashboard, query)):
+            for node, function in calls(parse(_expanded(dashboard, query))):
                 yield place, node, function
 
 
@@ -80,8 +81,28 @@ def _counters(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield place, f"expected the counter {node.name} inside {', '.join(sorted(_COUNTER_FUNCTIONS))}"
 
 
+def _identities(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every query is about one service; and what it says about rollouts, about the chosen one."""
+    if any(_parses(dashboard)):
+        return
+    for place, query in queries(dashboard):
+        tree = parse(_expanded(dashboard, query))
+        for reason, _ in without_identity(tree, {}):
+            yield place, reason
+        for name in without_service(tree):
+            yield place, f"expected {name} of one service"
+    for place, node, _ in _parsed(dashboard):
+        if (
+            isinstance(node, promql_parser.VectorSelector)
+            and node.name in rollout_series()
+            and names.ROLLOUT not in matchers(node)
+        ):
+            yield place, f"expected {node.name} of one rollout"
+
+
 RULES: dict[str, Callable[[dict[str, Any]], Iterator[tuple[str, str]]]] = {
     "target-promql-rule": _parses,
     "target-rate-interval-rule": _rate_interval,
     "target-counter-agg-rule": _counters,
+    "house-identity-rule": _identities,
 }

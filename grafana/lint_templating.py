@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from canary.promql import fault
 from grafana.expand import expand, variables_in
-from grafana.promql import fault
 from grafana.templating import variable_query
 
 _KNOWN = {"datasource", "service", "rollout", "stable", "canary"}

@@ -43,6 +43,6 @@ function(config)
       sort: 0,
     },
     // The versions in the chosen rollout; the panels name them, nobody chooses them.
-    query('stable', 'stable', select.own('rollout_info', ['rollout="$rollout"']), 2),
-    query('canary', 'canary', select.own('rollout_info', ['rollout="$rollout"']), 2),
+    query('stable', 'stable', select.rollout('rollout_info'), 2),
+    query('canary', 'canary', select.rollout('rollout_info'), 2),
   ]

@@ -1,5 +1,6 @@
 """What is looked at in one rule: the checks of pint that need no Prometheus, by pint's names."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ import promql_parser
 
 from canary import names
 from canary.errors import GenerateError
+from canary.promlabels import Labels, is_scalar, labels, rollout_series, without_identity, without_service
+from canary.promql import calls, children, matchers, metrics, parse, template_queries, walk
 from canary.units import format_duration, parse_duration
-from rules.expressions import children, metrics, parse, template_queries, walk
-from rules.labels import Labels, is_scalar, labels
 
 Rule = Mapping[str, Any]
 Objection = tuple[str, str, str]
@@ -189,16 +190,44 @@ def _bare(tree: promql_parser.Expr) -> promql_parser.Expr:
 
 
 def _selectors(rule: Rule, _context: Context) -> Iterator[Objection]:
+    queries = [query for text in rule.get("annotations", {}).values() for query in template_queries(text)]
+    for expression in (rule["expr"], *queries):
+        with contextlib.suppress(GenerateError):  # another check's business
+            yield from _of_one_service(expression)
     for node in _nodes(rule):
         if not isinstance(node, promql_parser.VectorSelector):
             continue
-        matchers = {matcher.name: matcher for matcher in node.matchers.matchers}
-        own = (node.name or "").startswith(("canary_", "shop_")) or ":" in (node.name or "")
-        if own and names.SERVICE not in matchers:
-            yield "promql/selector", f"{node.name} of every service", f"select one by {names.SERVICE}"
-        for matcher in matchers.values():
+        for matcher in matchers(node).values():
             if str(matcher.op).endswith(".Re") and re.match(r"\^|.*\$$", matcher.value):
                 yield "promql/regexp", f"{matcher.name}=~ is anchored anyway", "leave ^ and $ out"
+
+
+def _of_one_service(expression: str) -> Iterator[Objection]:
+    for name in without_service(parse(expression)):
+        yield "promql/selector", f"{name} of every service", f"select one by {names.SERVICE}"
+
+
+def _identities(rule: Rule, context: Context) -> Iterator[Objection]:
+    """What is joined is about the same thing; and of a rollout, about the same rollout."""
+    tree = parse(rule["expr"])
+    for reason, remedy in without_identity(tree, context.labels):
+        yield "promql/identity", reason, remedy
+    found = labels(tree, context.labels)
+    if "alert" in rule and found is not None and names.ROLLOUT not in found:
+        for name in sorted(_read_of_rollouts(tree, context)):
+            yield "promql/identity", f"fires because of {name}, and does not say of which rollout", "keep the label"
+
+
+def _read_of_rollouts(tree: promql_parser.Expr, context: Context) -> set[str]:
+    """The series about rollouts that an expression reads; that one is missing says nothing about any rollout."""
+    return {
+        node.name
+        for node, function in calls(tree)
+        if isinstance(node, promql_parser.VectorSelector)
+        and node.name
+        and not function.startswith("absent")
+        and (node.name in rollout_series() or names.ROLLOUT in (context.labels.get(node.name) or ()))
+    }
 
 
 def _impossible(rule: Rule, context: Context) -> Iterator[Objection]:
@@ -287,5 +316,5 @@ Check = Callable[[Rule, Context], Iterator[Objection]]
 
 CHECKS: tuple[Check, ...] = (
     _names, _own_labels, _annotations, _durations, _compares, _absent, _rates, _counters, _guards, _fragile, _selectors,
-    _impossible, _matching, _levels, _templates, _dependencies,
+    _identities, _impossible, _matching, _levels, _templates, _dependencies,
 )  # fmt: skip

@@ -1,6 +1,7 @@
-// The mixin's configuration, with the strategy's numbers. `canary generate` fills all of it from a policy; by hand it is
-// changed as in any mixin: `kpiCanary { _config+:: { service: 'bookshop', critical+: { errorRate: '0.08' } } }`.
-// Numbers are texts, because jsonnet prints 0.8 as 0.80000000000000004. docs/rules.md says what each means.
+// The mixin's configuration. It has no limits and no phases: the receiver publishes those of each rollout, and the rules
+// compare with what it publishes. `canary generate` fills all of it from a policy; by hand it is
+// changed as in any mixin: `kpiCanary { _config+:: { service: 'bookshop', critical+: { holdFor: '20s' } } }`.
+// Numbers are texts. docs/rules.md says what each means.
 local kpi = import 'lib/kpi.libsonnet';
 
 {
@@ -26,10 +27,6 @@ local kpi = import 'lib/kpi.libsonnet';
       experiments: 'kpi-canary-experiments',
     },
 
-    // z of Wilson's interval: alpha (1 %) split over the windows of a rollout. Also z^2/2, z^2/4 and z^2.
-    // And how many requests a 95th percentile must rest on to be compared with.
-    confidence: { z: '3.675', half: '6.752', quarter: '3.376', square: '13.504', quantileRequests: '257' },
-
     // Where the shop's own series are.
     signals: {
       // application, or haproxy: HAProxy's built-in exporter, by backend.
@@ -53,67 +50,32 @@ local kpi = import 'lib/kpi.libsonnet';
       window: '1m',
       longWindow: '5m',
       longWindowSeconds: '300',
-      minimumRequests: '50',
     },
 
-    critical: {
-      enabled: true,
-      errorRate: '0.1',
-      responseTime: '10',
-      memory: '0.95',
-      databaseConnectionFailures: '5',
-      holdFor: '10s',
-    },
-    warning: { enabled: true, errorRate: '0.05', responseTime: '5', holdFor: '5m' },
+    // The tiers of alerts: whether they are there, and how long each waits. Their limits are series of the receiver.
+    critical: { enabled: true, holdFor: '10s' },
+    warning: { enabled: true, holdFor: '5m' },
     // Much worse than stable: both a factor and a difference.
-    againstStable: {
-      enabled: true,
-      errorRateFactor: '2',
-      errorRateDifference: '0.005',
-      responseTimeFactor: '1.5',
-      responseTimeDifference: '0.1',
-      holdFor: '5m',
-    },
-    info: { enabled: true, errorRate: '0.05', responseTime: '2', cpu: '0.8', memory: '0.8', disk: '0.8', holdFor: '5m' },
+    againstStable: { enabled: true, holdFor: '5m' },
+    info: { enabled: true, holdFor: '5m' },
 
     kpis: [
       kpi.conversion('conversion_rate', 'visits', 'orders') { action: 'rollback' },
       kpi.mean('average_order_value', 'orders') { action: 'hold' },
       kpi.complement('cart_abandonment_rate', 'carts', 'orders') { action: 'hold' },
-      kpi.success('payment_success_rate', 'payments') { floor: '0.9', target: '0.95', action: 'rollback' },
-      kpi.conversion('checkout_completion_rate', 'checkouts', 'orders') { target: '0.9', action: 'hold' },
+      kpi.success('payment_success_rate', 'payments') { floor: true, target: true, action: 'rollback' },
+      kpi.conversion('checkout_completion_rate', 'checkouts', 'orders') { target: true, action: 'hold' },
       kpi.mean('customer_satisfaction', 'feedback') { action: 'hold' },
     ],
 
-    phases: [
-      { index: '0', traffic: '5%', durationSeconds: '300', advance: 'on_schedule', gate: '' },
-      { index: '1', traffic: '25%', durationSeconds: '900', advance: 'on_schedule', gate: '' },
-      { index: '2', traffic: '50%', durationSeconds: '1200', advance: 'on_schedule', gate: '' },
-      { index: '3', traffic: '100%', durationSeconds: '1800', advance: 'on_schedule', gate: '' },
-    ],
+    // How long routers may take to follow.
+    converge: '30s',
 
-    rollback: {
-      converge: '30s',
-      convergeSeconds: '30',
-      // How long the absolute limits stay watched after promotion.
-      watchSeconds: '172800',
-    },
+    // Whether the order database is a read replica.
+    replica: false,
 
-    evidence: {
-      minimumUnits: '0',
-      stalenessSeconds: '120',
-      mismatch: '0.2',
-      // log10(1 / alpha)
-      mismatchThreshold: '2',
-    },
-
-    database: {
-      // Empty without a read replica.
-      replicaMaxLagSeconds: '',
-    },
-
-    // Experiments that are judged: name, control, guarded (has guardrails), compared (has other metrics), and
-    // mismatchThreshold, log10 of treatments / alpha.
+    // Experiments that are judged: name, control, guarded (has guardrails), compared (has other metrics), mismatch (the
+    // share that is tolerated), and mismatchThreshold.text, log10 of treatments / alpha.
     experiments: [],
 
     // Empty when drills are not asked for.

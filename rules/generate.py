@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from canary.jsonnet import evaluate
+from canary.mixin import rules_config
 from canary.policy import Policy
 from canary.yamltext import dump
-from rules.config import mixin_config
 from rules.promtool import test_files
 from rules.scrape import scrape_config
 
@@ -27,7 +27,7 @@ def rule_groups(policy: Policy, *, inline: bool = False) -> dict[str, Groups]:
     Raises:
         GenerateError: the mixin cannot be evaluated.
     """
-    files: dict[str, Groups] = evaluate(_MAIN, {"config": mixin_config(policy, inline=inline)})
+    files: dict[str, Groups] = evaluate(_MAIN, {"config": rules_config(policy, inline=inline)})
     return {name: {"groups": [_ordered_group(group) for group in file["groups"]]} for name, file in files.items()}
 
 

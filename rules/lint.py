@@ -11,10 +11,10 @@ from typing import Any
 
 from canary.errors import GenerateError
 from canary.policy import Policy
+from canary.promlabels import Labels, labels
+from canary.promql import parse
 from canary.units import format_duration, parse_duration
 from rules.checks import CHECKS, Context, Rule
-from rules.expressions import parse
-from rules.labels import Labels, labels
 
 _LONGEST_INTERVAL_SECONDS = 300
 

@@ -69,13 +69,28 @@ def judged(policy: Policy) -> list[str]:
 
 
 def verdict_query(policy: Policy, kpi: str) -> str:
-    """1 when a KPI has passed, 0 while nothing is proven, -1 when harm is; nothing when the judge is blind."""
+    """1 when a KPI has passed, 0 while nothing is proven, -1 when harm is; nothing when the judge is blind.
 
-    def verdict(name: str) -> str:
-        matchers = f'{names.SERVICE}="{policy.service}",{names.KPI}="{kpi}",{names.VERDICT}="{name}"'
-        return f"max({names.KPI_VERDICT}{{{matchers}}})"
+    Of the rollout that the exporter's newest scrape is about: what was said of an earlier one is no verdict.
+    """
 
-    return "\n".join([verdict("pass"), f"- {verdict('fail')}", f"unless on () ({verdict('blind')} == 1)"])
+    def said(verdict: str) -> str:
+        matchers = f'{names.SERVICE}="{policy.service}",{names.KPI}="{kpi}",{names.VERDICT}="{verdict}"'
+        return f"{names.KPI_VERDICT}{{{matchers}}}"
+
+    def of_each(series: str) -> str:
+        return f"max by ({names.ROLLOUT}) ({series})"
+
+    same = f"on ({names.ROLLOUT})"
+    return "\n".join(
+        [
+            "sum(",
+            f"  {of_each(said('pass'))} - {same} {of_each(said('fail'))}",
+            f"  unless {same} ({of_each(said('blind'))} == 1)",
+            f"  and {same} topk(1, {of_each('timestamp(' + said('pass') + ')')})",
+            ")",
+        ]
+    )
 
 
 def analysis_template(policy: Policy) -> Resource:

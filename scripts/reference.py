@@ -11,17 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alertmanager.api import Api
+from alertmanager.ofrep import Ofrep
+from alertmanager.routes import api_table, description_of
 from canary import names
 from canary.policy import load_policy
-from canary.policy.load import policy_schema
+from canary.policy.schema import policy_schema
 from canary.routers import routers_of
-from canary.units import format_duration, format_ratio
 from scripts import manpage
 from scripts.commands import MADE, commands_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
 Schema = dict[str, Any]
+
+# The table of routes is only read here: nobody stands behind its handlers.
+NOBODY: Any = None
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -30,7 +35,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "reference-policy.md", policy_page(schema)
     yield ROOT / "docs" / "policy.schema.json", json.dumps(schema, indent=1) + "\n"
     yield ROOT / "docs" / "reference-metrics.md", metrics_page()
-    yield ROOT / "docs" / "reference-api.md", api_page()
+    api = description_of(api_table(Api(NOBODY), Ofrep(NOBODY, NOBODY, NOBODY)))
+    yield ROOT / "docs" / "openapi.json", json.dumps(api, indent=1) + "\n"
+    yield ROOT / "docs" / "reference-api.md", api_page(api)
     yield ROOT / "docs" / "reference-commands.md", commands_page()
     yield manpage.PAGE, manpage.man_page()
     for folder, policy in (("haproxy", "canary.yaml"), ("nginx", "deploy/nginx/canary.yaml")):
@@ -48,8 +55,9 @@ _POLICY_HEAD = f"""\
 
 Every key of `canary.yaml`. What a key means for your shop is told by the pages about the task; this page is for
 looking things up. A duration is written `30s`, `5m`, `1h30m`; a percentage `10%`; a size `1MiB`; a version in quotes.
-Unknown and repeated keys are refused. Editors that know YAML schemas complete and check the file when its first line
-is `# yaml-language-server: $schema=policy.schema.json` ([the schema](policy.schema.json)).
+A value out of its bounds is refused, and so are unknown and repeated keys. Editors that know YAML schemas complete and
+check the file when its first line is `# yaml-language-server: $schema=policy.schema.json`
+([the schema](policy.schema.json)).
 """
 
 _METRICS_HEAD = f"""\
@@ -133,19 +141,38 @@ def _written(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
         return f"`{value['const']}`"
     if "enum" in value:
         return ", ".join(f"`{option}`" for option in value["enum"])
-    options = [option for option in value.get("anyOf", ()) if option.get("type") != "null" and "$ref" not in option]
+    options = [
+        option
+        for option in value.get("anyOf", ())
+        if option.get("type") != "null" and "$ref" not in option and "discriminator" not in option
+    ]
     if options:
         forms = [_written(option, []) for option in options]
         return " or ".join(dict.fromkeys([*forms, *(["a section"] if children else [])]))
-    if value.get("examples"):
-        return {"%": "percentage", "B": "size"}.get(value["examples"][0][-1], "duration")
+    if "x-quantity" in value:
+        return _quantity(value)
     if value.get("type") == "array":
         return "list of sections" if children else "list"
     if value.get("type") == "object" or children:
         named = "patternProperties" in value or isinstance(value.get("additionalProperties"), dict)
         return "names with sections" if named and children else "names with values" if named else "section"
     kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
-    return kinds.get(str(value.get("type")), "text")
+    kind = kinds.get(str(value.get("type")), "text")
+    return f"{kind}, at least {value['minimum']:g}" if value.get("minimum", 0) >= 1 else kind
+
+
+_WIDEST = {"0s", "3660d", "0%", "100%", "1B", "1048576GiB"}
+"""Bounds that go without saying."""
+
+
+def _quantity(value: Schema) -> str:
+    """`duration from 10ms to 1h`: what is written, with the bounds that do not go without saying."""
+    bounds = [
+        f"{word} {value[key]}"
+        for key, word in (("x-at-least", "from"), ("x-above", "above"), ("x-at-most", "to"), ("x-below", "below"))
+        if key in value and not (key.startswith("x-at-") and value[key] in _WIDEST)
+    ]
+    return " ".join([value["x-quantity"], *bounds])
 
 
 def _default(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
@@ -156,19 +183,7 @@ def _default(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
         return "none"
     if children:
         return "the defaults below"
-    return f"`{_unit(value, default)}`"
-
-
-def _unit(value: Schema, default: object) -> str:
-    """A default as a person would write it."""
-    examples = [example for form in (value, *value.get("anyOf", ())) for example in form.get("examples", ())]
-    if isinstance(default, int | float) and not isinstance(default, bool) and examples:
-        if examples[0].endswith("%"):
-            return format_ratio(float(default))
-        if examples[0].endswith("B"):
-            return f"{round(default / 2**20)}MiB" if default % 2**20 == 0 else f"{default}B"
-        return format_duration(float(default))
-    return json.dumps(default) if isinstance(default, bool | list) else str(default)
+    return f"`{json.dumps(default) if isinstance(default, bool | list) else default}`"
 
 
 def _cell(text: str) -> str:
@@ -231,28 +246,34 @@ _API_HEAD = f"""\
 
 The receiver's HTTP API, on `127.0.0.1:9878` unless told otherwise. It describes itself as OpenAPI 3.1 at
 `/api/v1/openapi.json`. What reads is open to whoever reaches the port (behind `--web.config.file`, to whoever it lets
-in); what changes needs `Authorization: Bearer TOKEN`, with the token of Alertmanager or of an operator.
+in); what changes needs `Authorization: Bearer TOKEN`, with the token of Alertmanager or of an operator. A command that
+raises traffic says what its sender saw, as `If-Match` or `seen`; a command that is sent again with the same
+`Idempotency-Key` is answered with the first result.
 Besides: `/metrics`, `/-/healthy`, `/-/ready`, `/-/reload`, and a page for people at `/`.
 """
 
 
-def api_page() -> str:
+def api_page(api: Schema) -> str:
     """Every path of the receiver's API, from its own OpenAPI description."""
-    api: Schema = json.loads((ROOT / "alertmanager" / "openapi.json").read_text(encoding="utf-8"))
+    schemas = api["components"]["schemas"]
     lines = [_API_HEAD]
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
-            lines += list(_operation(path, method, operation))
+            lines += list(_operation(path, method, operation, schemas))
     lines += ["## Objects", ""]
-    for name, schema in api["components"]["schemas"].items():
-        lines += [f"### {name}", "", "| key | type | meaning |", "|---|---|---|"]
+    for name, schema in schemas.items():
+        lines += [f"### {name}", ""]
+        if "enum" in schema:
+            lines += ["One of " + ", ".join(f"`{value}`" for value in schema["enum"]) + ".", ""]
+            continue
+        lines += ["| key | type | meaning |", "|---|---|---|"]
         for key, value in schema.get("properties", {}).items():
             lines.append(f"| `{key}` | {_kind(value)} | {_cell(value.get('description', ''))} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
+def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> Iterator[str]:
     yield f"## {method.upper()} {path}"
     yield ""
     token = next((key for need in operation.get("security", ()) for key in need), None)
@@ -261,6 +282,7 @@ def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
     if token:
         yield from (f"Needs the token of the {token}.", "")
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    body = schemas[_kind(body)] if "$ref" in body else body
     rows = [(key, value, key in body.get("required", ())) for key, value in body.get("properties", {}).items()]
     rows += [(one["name"], {**one["schema"], **one}, one.get("required")) for one in operation.get("parameters", ())]
     if rows:
@@ -280,6 +302,8 @@ def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
 def _kind(schema: Schema) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[1]
+    if "anyOf" in schema:
+        return " or ".join(_kind(option) for option in schema["anyOf"])
     kind = schema.get("type", "object")
     if kind == "array":
         return f"list of {_kind(schema.get('items', {}))}"

@@ -1,19 +1,20 @@
-"""The page's forms: signing in, and confirming an order with a reason."""
+"""The page's forms: signing in, and confirming a command with a reason."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from alertmanager import answers
 from alertmanager.page.render import LABELS, document
 from alertmanager.page.sessions import Session
+from canary.commands import Verb
 from canary.markup import Markup, join, tag
 from canary.units import format_ratio
 
-_QUESTIONS = {
-    "hold": "Freeze the canary's share at {share}?",
-    "resume": "Let the rollout go on at {share}?",
-    "advance": "Leave phase {phase} and go to the next one now?",
-    "promote": "Give {canary} all traffic for good?",
-    "rollback": "Take all customers off {canary}, and stop it?",
+_QUESTIONS: Mapping[Verb, str] = {
+    Verb.HOLD: "Freeze the canary's share at {share}?",
+    Verb.RESUME: "Let the rollout go on at {share}?",
+    Verb.ADVANCE: "Leave phase {phase} and go to the next one now?",
+    Verb.PROMOTE: "Give {canary} all traffic for good?",
+    Verb.ROLLBACK: "Take all customers off {canary}, and stop it?",
 }
 
 
@@ -40,12 +41,12 @@ def sign_in(after: str, fault: str = "") -> str:
     )
 
 
-def confirm(verb: str, rollout: Mapping[str, Any], session: Session, fault: str = "") -> str:
-    """The form that asks for the reason of an order, and says what it will do."""
+def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str = "") -> str:
+    """The form that asks for the reason of a command, and says what it will do."""
     question = _QUESTIONS[verb].format(
         share=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
     )
-    must = verb == "rollback"
+    must = verb is Verb.ROLLBACK
     return document(
         LABELS[verb],
         tag(
@@ -57,20 +58,15 @@ def confirm(verb: str, rollout: Mapping[str, Any], session: Session, fault: str 
             tag(
                 "form",
                 tag("input", type="hidden", name="form_key", value=session.form_key),
-                tag("input", type="hidden", name="seen", value=seen(rollout)),
+                tag("input", type="hidden", name="seen", value=rollout["seen"]),
                 _field("reason", "Reason, for those who read the journal", required=must, maxlength="1000"),
                 _force(verb),
-                _send(f"Yes, {LABELS[verb].lower()}", verb),
+                _send(f"Yes, {LABELS[verb].lower()}", verb.value),
                 method="post",
-                action=f"/page/{verb}",
+                action=f"/page/{verb.value}",
             ),
         ),
     )
-
-
-def seen(rollout: Mapping[str, Any]) -> str:
-    """What the person saw when asked; an order given to something else is refused."""
-    return f"{rollout['id']} {rollout['state']} {rollout['phase']}"
 
 
 def message(title: str, text: str) -> str:
@@ -86,8 +82,8 @@ def _field(name: str, label: str, **attributes: str | bool) -> Markup:
     return tag("p", tag("label", label, for_=name), tag("input", id=name, name=name, **attributes))
 
 
-def _force(verb: str) -> Markup | None:
-    if verb not in ("advance", "promote"):
+def _force(verb: Verb) -> Markup | None:
+    if verb not in (Verb.ADVANCE, Verb.PROMOTE):
         return None
     box = tag("input", type="checkbox", id="force", name="force", value="yes")
     return tag(

@@ -1,24 +1,26 @@
-"""The page's HTTP side."""
+"""The page's HTTP side; the door has checked token, session, origin and form before anything here runs."""
 
 import json
 from collections.abc import Awaitable, Callable, Collection
+from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, Protocol
-from urllib.parse import parse_qs
+from typing import Protocol
 
 from aiohttp import web
 
-from alertmanager.authority import Authority, Role, local_name
+from alertmanager import answers
+from alertmanager.authority import Authority
 from alertmanager.bell import Bell
 from alertmanager.commands import Request
 from alertmanager.page import forms
-from alertmanager.page.render import LABELS, fingerprint, home, sections, sentence
-from alertmanager.page.sessions import COOKIE, Session, Sessions, same_origin
+from alertmanager.page.render import LABELS, fingerprint, home, offered, sections, sentence
+from alertmanager.page.sessions import COOKIE, Session, Sessions
 from alertmanager.page.view import Viewer
 from canary.clock import Clock
-from canary.commands import Seen
+from canary.commands import Seen, Verb
 from canary.entries import Entry
 from canary.errors import CanaryError
+from canary.webroutes import Call, Refusal, Role
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -32,10 +34,10 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STRANGE = forms.message("Refused", "Open this page by this machine's own address.")
+
+# Each open page holds a connection; more of them than a team has would be a stranger's.
 _STREAMS = 100
 _LOOK_SECONDS = 1.0
-_FORM_BYTES = 16 * 1024
 
 Submit = Callable[[Request], Awaitable[Entry]]
 
@@ -53,8 +55,12 @@ class Page:
 
     Args:
         ratios: KPIs that are shown as percentages.
-        submit: carries out an order.
+        submit: carries out a command.
         authority: knows the operator's token.
+
+    Attributes:
+        sessions: who is signed in.
+        verbs: the commands that have a form.
     """
 
     def __init__(
@@ -66,47 +72,38 @@ class Page:
         told: Told,
         clock: Clock,
     ) -> None:
+        self.sessions = Sessions(clock, lambda header: authority().allows(Role.OPERATOR, header))
+        self.verbs = tuple(LABELS)
+        self.style = _asset("style.css", "text/css")
+        self.script = _asset("live.js", "text/javascript")
         self._viewer = viewer
         self._ratios = ratios
         self._submit = submit
         self._authority = authority
         self._clock = clock
-        self._sessions = Sessions(clock)
         self._bells: set[Bell] = set()
         self._closing = False
         told.listen(lambda _: self._ring())
-
-    def routes(self) -> list[web.RouteDef]:
-        """Everything below `/page/`, and `/` itself."""
-        return [
-            web.get("/", self._home),
-            web.get("/page/style.css", _asset("style.css", "text/css")),
-            web.get("/page/live.js", _asset("live.js", "text/javascript")),
-            web.get("/page/live", self._live),
-            web.get("/page/sign-in", self._ask_token),
-            web.post("/page/sign-in", self._sign_in),
-            web.post("/page/sign-out", self._sign_out),
-            *(web.get(f"/page/{verb}", self._ask) for verb in LABELS),
-            *(web.post(f"/page/{verb}", self._act) for verb in LABELS),
-        ]
 
     async def close(self) -> None:
         """End all live connections."""
         self._closing = True
         self._ring()
 
-    async def _home(self, request: web.Request) -> web.Response:
-        return _page(home(await self._viewer.view(), self._ratios, self._sessions.of(request)))
+    async def home(self, call: Call) -> web.Response:
+        """Everything, complete without scripts."""
+        return _page(home(await self._viewer.view(), self._ratios, self.sessions.of(call.request)))
 
-    async def _live(self, request: web.Request) -> web.StreamResponse:
+    async def live(self, call: Call) -> web.StreamResponse:
+        """The parts that change, as server-sent events."""
         if len(self._bells) >= _STREAMS:
-            raise web.HTTPServiceUnavailable(text="too many pages are open\n")
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are open")
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         bell = Bell(self._clock)
         self._bells.add(bell)
         sent: dict[str, str] = {}
         try:
-            await response.prepare(request)
+            await response.prepare(call.request)
             while not self._closing:
                 await response.write(await self._changes(sent))
                 await bell.wait(_LOOK_SECONDS)
@@ -127,117 +124,97 @@ class Page:
         sent.update({name: fingerprint(part) for name, part in changed.items()})
         return f"data: {json.dumps(changed)}\n\n".encode() if changed else b": still here\n\n"
 
-    async def _ask_token(self, request: web.Request) -> web.Response:
-        return _page(forms.sign_in(_after(request.query.get("after", ""))))
+    async def ask_token(self, call: Call) -> web.Response:
+        """The form that asks for the operator's token."""
+        return _page(forms.sign_in(self._after(call.query.after)))
 
-    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        form = await _form(request)
-        after, name = _after(form.get("after", "")), form.get("name", "").strip()[:100]
-        if self._strange(request):
-            return _page(_STRANGE, 403)
-        if not same_origin(request):
-            return _page(forms.message("Refused", "This form came from another site."), 403)
-        if self._sessions.closed():
-            return _page(forms.sign_in(after, "Too many wrong tokens; wait a minute."), 429)
-        if not name or not self._authority().allows(Role.OPERATOR, f"Bearer {form.get('token', '').strip()}"):
-            self._sessions.failed()
-            return _page(forms.sign_in(after, "A name is needed, and the operator's token."), 401)
+    async def sign_in(self, call: Call) -> web.StreamResponse:
+        """Open a session for an operator's token."""
+        after, name, authorization = self._after(call.body.after), call.body.name, f"Bearer {call.body.token}"
+        if not name or not self._authority().allows(Role.OPERATOR, authorization):
+            text = forms.sign_in(after, "A name is needed, and the operator's token.")
+            return _page(text, HTTPStatus.UNAUTHORIZED)
         response = _see(after)
-        self._welcome(request, response, self._sessions.begin(name))
+        _welcome(call.request, response, self.sessions.begin(name, authorization))
         return response
 
-    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
-        session, form = self._sessions.of(request), await _form(request)
-        if session is not None and same_origin(request) and session.wrote(form.get("form_key", "")):
-            self._sessions.end(session)
+    async def sign_out(self, call: Call) -> web.StreamResponse:
+        """End the session."""
+        session = self.sessions.of(call.request)
+        if session is not None and session.wrote(call.body.form_key):
+            self.sessions.end(session)
         response = _see("/")
         response.del_cookie(COOKIE, path="/")
         return response
 
-    async def _ask(self, request: web.Request) -> web.StreamResponse:
-        verb = request.path.rsplit("/", 1)[1]
-        session = self._sessions.of(request)
-        fresh = None
-        if self._strange(request):
-            return _page(_STRANGE, 403)
-        if session is None and self._open():
-            session = fresh = self._sessions.begin("page")
-        if session is None:
-            return _see(f"/page/sign-in?after=/page/{verb}")
-        rollout = (await self._viewer.view()).status["rollout"]
-        if rollout is None:
-            return _page(forms.message("Nothing to do", "No rollout has been started."), 409)
-        response = _page(forms.confirm(verb, rollout, session))
-        if fresh is not None:
-            self._welcome(request, response, fresh)
+    async def ask(self, verb: Verb, call: Call) -> web.StreamResponse:
+        """The form that confirms a command."""
+        status = (await self._viewer.view()).status
+        session = self.sessions.of(call.request)
+        if session is not None:
+            return self._form(verb, status, session)
+        session = self.sessions.begin("page")  # the door lets nobody in without one unless no token is needed
+        response = self._form(verb, status, session)
+        _welcome(call.request, response, session)
         return response
 
-    async def _act(self, request: web.Request) -> web.StreamResponse:
-        verb = request.path.rsplit("/", 1)[1]
-        session, form = self._sessions.of(request), await _form(request)
-        if session is None:
-            return _see(f"/page/sign-in?after=/page/{verb}")
-        if self._strange(request):
-            return _page(_STRANGE, 403)
-        if not same_origin(request) or not session.wrote(form.get("form_key", "")):
-            return _page(forms.message("Refused", "This form was not made for you; go back and try again."), 403)
-        rollout = (await self._viewer.view()).status["rollout"]
-        if rollout is None or form.get("seen") != forms.seen(rollout):
-            return _page(forms.message("Changed meanwhile", "The rollout is no longer as you saw it; look again."), 409)
-        reason = form.get("reason", "").strip()[:1000]
-        if verb == "rollback" and not reason:
-            return _page(forms.confirm(verb, rollout, session, "A reason is needed."), 400)
-        order = Request(
-            verb, actor=f"{session.name} (page)", reason=reason, canary="", stable="",
-            force=form.get("force") == "yes", seen=Seen.read(rollout["seen"]),
-        )  # fmt: skip
-        try:
-            await self._submit(order)
-        except CanaryError as error:
-            return _page(forms.confirm(verb, rollout, session, str(error)), 409)
-        return _see("/")
+    async def act(self, verb: Verb, call: Call) -> web.StreamResponse:
+        """Carry out a confirmed command about what the person saw."""
+        session, body = self.sessions.of(call.request), call.body
+        assert session is not None  # the door has compared its form key
+        fault, code = "A reason is needed.", HTTPStatus.BAD_REQUEST
+        if verb is not Verb.ROLLBACK or body.reason:
+            request = Request(
+                verb,
+                actor=f"{session.name} (page)",
+                reason=body.reason,
+                force=body.force == "yes",
+                seen=Seen.read(body.seen),
+            )
+            try:
+                await self._submit(request)
+            except CanaryError as error:
+                fault, code = str(error), HTTPStatus.CONFLICT
+            else:
+                return _see("/")
+        return self._form(verb, (await self._viewer.view()).status, session, fault, code)
 
-    def _strange(self, request: web.Request) -> bool:
-        """Whether a stranger's name leads here while no token is needed.
+    def _form(
+        self, verb: Verb, status: answers.Status, session: Session, fault: str = "", code: int = HTTPStatus.OK
+    ) -> web.Response:
+        """The form, about the rollout as it is now; a message where its state does not accept the command."""
+        rollout = status["rollout"]
+        if rollout is not None and verb in offered(status):
+            return _page(forms.confirm(verb, rollout, session, fault), code)
+        state = f"rollout {rollout['id']} is {rollout['state'].replace('_', ' ')}" if rollout else "there is no rollout"
+        return _page(forms.message("Refused", fault or f"{LABELS[verb]} does not fit: {state}."), HTTPStatus.CONFLICT)
 
-        Without a token the receiver listens on this machine only, and whoever is here may give orders; a page of
-        another site whose name is made to lead to this machine is not here.
-        """
-        return self._open() and not local_name(request.host)
-
-    def _open(self) -> bool:
-        return self._authority().allows(Role.OPERATOR, None)
-
-    def _welcome(self, request: web.Request, response: web.StreamResponse, session: Session) -> None:
-        response.set_cookie(
-            COOKIE, session.id, path="/", httponly=True, samesite="Strict", secure=request.scheme == "https"
-        )
+    def _after(self, path: str) -> str:
+        """Where to go after signing in: a page of ours, never another site."""
+        return path if path in {f"/page/{verb.value}" for verb in self.verbs} else "/"
 
     def _ring(self) -> None:
         for bell in self._bells:
             bell.ring()
 
 
-def _asset(name: str, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def as_page(_request: web.Request, status: int, error: CanaryError) -> web.Response:
+    """A refusal as people read it."""
+    return _page(forms.message("Refused", f"{str(error)[:1].upper()}{str(error)[1:]}."), status)
+
+
+def _welcome(request: web.Request, response: web.StreamResponse, session: Session) -> None:
+    secure = request.scheme == "https"
+    response.set_cookie(COOKIE, session.id, path="/", httponly=True, samesite="Strict", secure=secure)
+
+
+def _asset(name: str, kind: str) -> Callable[[Call], Awaitable[web.Response]]:
     text = files("alertmanager.page").joinpath(name).read_text(encoding="utf-8")
 
-    async def serve(_request: web.Request) -> web.Response:
+    async def serve(_call: Call) -> web.Response:
         return web.Response(text=text, content_type=kind, headers=_HEADERS)
 
     return serve
-
-
-async def _form(request: web.Request) -> dict[str, str]:
-    """A form's fields; of a body that is none, or too long, nothing."""
-    if request.content_type != "application/x-www-form-urlencoded":
-        return {}
-    body: Any = await request.content.read(_FORM_BYTES)
-    return {key: values[0] for key, values in parse_qs(body.decode("utf-8", "replace")).items()}
-
-
-def _after(path: str) -> str:
-    """Where to go after signing in: a page of ours, never another site."""
-    return path if path in {f"/page/{verb}" for verb in LABELS} else "/"
 
 
 def _page(text: str, status: int = 200) -> web.Response:
@@ -245,4 +222,4 @@ def _page(text: str, status: int = 200) -> web.Response:
 
 
 def _see(path: str) -> web.Response:
-    return web.Response(status=303, headers={**_HEADERS, "Location": path})
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": path})

@@ -2,35 +2,30 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
 
+from alertmanager import answers
 from alertmanager.page.kpitable import kpi_table
 from alertmanager.page.sessions import Session
 from alertmanager.page.view import View
+from canary.commands import Verb
 from canary.entries import Entry
 from canary.markup import Markup, join, tag
+from canary.rollout import State
 from canary.times import to_text
 from canary.units import format_duration, format_ratio
 
-VERBS: Mapping[str, tuple[str, ...]] = {
-    "phase": ("hold", "advance", "promote", "rollback"),
-    "baking": ("hold", "advance", "promote", "rollback"),
-    "holding": ("resume", "promote", "rollback"),
-    "promoted": ("rollback",),
+LABELS: Mapping[Verb, str] = {
+    Verb.HOLD: "Hold",
+    Verb.RESUME: "Resume",
+    Verb.ADVANCE: "Advance",
+    Verb.PROMOTE: "Promote",
+    Verb.ROLLBACK: "Roll back",
 }
-"""What may be ordered in each state."""
-
-LABELS: Mapping[str, str] = {
-    "hold": "Hold",
-    "resume": "Resume",
-    "advance": "Advance",
-    "promote": "Promote",
-    "rollback": "Roll back",
-}
+"""The commands that the page offers; a rollout is started where its version is built."""
 
 _STATES = {
     "idle": "No rollout",
-    "phase": "On trial",
+    "phase": "In progress",
     "holding": "Held",
     "baking": "All traffic, still watched",
     "promoted": "Promoted",
@@ -91,6 +86,14 @@ def fingerprint(part: str) -> str:
     return hashlib.sha256(part.encode()).hexdigest()
 
 
+def offered(status: answers.Status) -> list[Verb]:
+    """The commands that the page offers now: those that fit, without giving up a rollback, which takes a terminal."""
+    rollout = status["rollout"]
+    if rollout is None or rollout["state"] is State.ROLLING_BACK:
+        return []
+    return [verb for verb in status["accepts"] if verb in LABELS]
+
+
 def state_of(view: View) -> str:
     """The rollout's state in words."""
     rollout = view.status["rollout"]
@@ -136,7 +139,7 @@ def _state(view: View) -> Markup:
     )
 
 
-def _phase(rollout: Mapping[str, Any]) -> Iterator[tuple[str, Markup | str]]:
+def _phase(rollout: answers.Rollout) -> Iterator[tuple[str, Markup | str]]:
     phases, index = rollout["phases"], rollout["phase"]
     if rollout["state"] in ("phase", "baking", "holding"):
         least = phases[index]["duration_seconds"]
@@ -156,14 +159,16 @@ def _phase(rollout: Mapping[str, Any]) -> Iterator[tuple[str, Markup | str]]:
 
 
 def _actions(view: View) -> Markup:
-    rollout = view.status["rollout"]
-    verbs = VERBS.get(rollout["state"], ()) if rollout else ()
-    links = [tag("li", tag("a", LABELS[verb], href=f"/page/{verb}", class_=f"button {verb}")) for verb in verbs]
-    body = tag("ul", *links, class_="buttons") if links else tag("p", "Nothing can be ordered now.", class_="quiet")
-    return join(tag("h2", "Orders", id="actions-title"), body)
+    links = [
+        tag("li", tag("a", LABELS[verb], href=f"/page/{verb.value}", class_=f"button {verb.value}"))
+        for verb in offered(view.status)
+    ]
+    none = tag("p", "No actions available in this state.", class_="quiet")
+    body = tag("ul", *links, class_="buttons") if links else none
+    return join(tag("h2", "Actions", id="actions-title"), body)
 
 
-def _alerts(status: Mapping[str, Any]) -> Markup:
+def _alerts(status: answers.Status) -> Markup:
     prometheus = status["prometheus"]
     if prometheus["error"]:
         body = tag("p", prometheus["error"], class_="fault")
@@ -202,6 +207,6 @@ def _footer(session: Session | None) -> Markup:
             action="/page/sign-out",
         )
         if session
-        else tag("p", tag("a", "Sign in to give orders", href="/page/sign-in"))
+        else tag("p", tag("a", "Sign in to act", href="/page/sign-in"))
     )
     return tag("footer", who, tag("ul", *(tag("li", tag("a", text, href=href)) for href, text in links)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from alertmanager import answers
 from canary import names
 from canary.clock import Clock
 from canary.entries import Entry
@@ -26,7 +27,7 @@ class Asked(Protocol):
 class Receiver(Protocol):
     """What the page needs of the receiver."""
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> answers.Status:
         """Where everything stands."""
         ...
 
@@ -54,7 +55,7 @@ class KpiRow:
 class View:
     """Everything that one rendering shows."""
 
-    status: Mapping[str, Any]
+    status: answers.Status
     kpis: Sequence[KpiRow]
     kpi_fault: str
     events: Sequence[Entry]
@@ -83,13 +84,14 @@ class Viewer:
             entries = []
         if self._clock.monotonic() - self._asked_at >= _KPI_SECONDS:
             self._asked_at = self._clock.monotonic()
-            await self._ask()
+            await self._ask(rollout["id"] if rollout else "")
         told = [entry for entry in entries if entry.kind.value not in ("notified", "step_done")]
         return View(status, self._kpis, self._fault, told[-_EVENTS:][::-1])
 
-    async def _ask(self) -> None:
+    async def _ask(self, rollout: str) -> None:
+        about = f'{names.SERVICE}="{self._service}",{names.ROLLOUT}="{rollout}"'
         try:
-            found = await self._prometheus.query(f'{{__name__=~"canary_kpi_.+",{names.SERVICE}="{self._service}"}}')
+            found = await self._prometheus.query(f'{{__name__=~"canary_kpi_.+",{about}}}')
         except RemoteError as error:
             self._kpis, self._fault = (), str(error)
         else:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import results
+from canary.limits import confidence_z
 from canary.policy import Policy, load_policy
-from rules.config import mixin_config
 
 _ROLLOUTS = 2000
 _EVERY_SECONDS = 5
@@ -52,7 +52,7 @@ def share(policy: Policy, per_minute: float, rate: float) -> tuple[float, float,
     looks = int(seconds / _EVERY_SECONDS)
     total = luck.poisson(per_minute * _EVERY_SECONDS / 60, (_ROLLOUTS, looks)).astype(float)
     failed = luck.binomial(total.astype(int), rate).astype(float)
-    signals, z = policy.signals, float(mixin_config(policy)["confidence"]["z"])
+    signals, z = policy.signals, confidence_z(policy)
     ends = {"plain": np.full(_ROLLOUTS, np.inf), "proven": np.full(_ROLLOUTS, np.inf)}
     for window in (signals.window, signals.long_window):
         width = int(window / _EVERY_SECONDS)

@@ -13,15 +13,7 @@ def check_policy(path: Path) -> tuple[Policy | None, list[Finding]]:
     try:
         policy = load_policy(path)
     except PolicyError as error:
-        return None, [_finding(fault) for fault in error.faults]
+        return None, [failed(fault.place, fault.what, fault.remedy) for fault in error.faults]
     kpis = ", ".join(policy.kpis)
     phases = ", ".join(format_ratio(phase.traffic) for phase in policy.phases)
     return policy, [ok(path.name, f"valid: service {policy.service}, KPIs {kpis}, phases {phases}")]
-
-
-def _finding(fault: str) -> Finding:
-    """The loader's `file:line: text` as a finding; the remedy is part of the text already."""
-    file, line, text = (*fault.split(":", 2), "", "")[:3]
-    if line.strip().isdigit():
-        return failed(f"{file}:{line}", text.strip())
-    return failed(file, fault.removeprefix(f"{file}:").strip())

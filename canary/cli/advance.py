@@ -2,15 +2,15 @@
 
 import click
 
-from canary.cli import orders
+from canary.cli import sending
 from canary.cli.options import config_file, output_format
 
 
 @click.command("advance")
 @config_file
 @output_format
-@orders.reason
-@orders.force
+@sending.reason
+@sending.force
 def command(config_file: str, output_format: str, reason: str, force: bool) -> None:
     """Go to the next phase now, unless Prometheus shows an alert that asks for a rollback or a hold."""
-    orders.give(config_file, output_format, "advance", reason=reason, force=force)
+    sending.send(config_file, output_format, "advance", reason=reason, force=force)

@@ -72,7 +72,7 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
     started = clock.monotonic()
     async with Client.of(policy) as client, aiohttp.ClientSession() as http:
         if through_prometheus:
-            report = Report(str((await client.order("drill"))["id"]))
+            report = Report(await client.start_drill())
             report.add(clock.monotonic() - started, "receiver", f"asks Prometheus to begin drill {report.id}")
         else:
             report = Report(secrets.token_hex(6))
@@ -81,7 +81,7 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
             report.add(clock.monotonic() - started, "alertmanager", f"took the test alert of drill {report.id}")
         arrived = False
         while clock.monotonic() - started < timeout_seconds:
-            drill = await _ask(client, report.id)
+            drill: Mapping[str, Any] | None = await client.find(f"drill/{report.id}")
             if drill is not None and not arrived:
                 arrived = True
                 report.add(clock.monotonic() - started, "receiver", "got the alert through Alertmanager's webhook")
@@ -98,16 +98,6 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
         + ("scrape, rules, " if through_prometheus else "")
         + "Alertmanager's routes, the webhook's token",
     )
-
-
-async def _ask(client: Client, drill_id: str) -> Mapping[str, Any] | None:
-    try:
-        found: Mapping[str, Any] = await client.get(f"drill/{drill_id}")
-    except RemoteError as error:
-        if "found 404" in str(error):
-            return None
-        raise
-    return found
 
 
 async def _post(alertmanager: Alertmanager, policy: Policy, drill_id: str, clock: Clock) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from canary import experiments
-from canary.cli.console import print_json
+from canary.cli.console import plain, print_json
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.clock import SystemClock
@@ -43,7 +44,9 @@ def status(config_file: str, output_format: str) -> None:
     for one in found:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in one["weights"].items())
         since = str(one["stopped_at"] or one["started_at"])[:19].replace("T", " ")
-        table.add_row(one["name"], "running" if one["running"] else "stopped", since, weights, one["reason"])
+        table.add_row(
+            one["name"], "running" if one["running"] else "stopped", since, weights, Text(plain(one["reason"]))
+        )
     Console().print(table)
 
 
@@ -103,17 +106,17 @@ async def _status(policy: Policy) -> list[dict[str, Any]]:
 
 
 def _give(config_file: str, output_format: str, name: str, verb: str, reason: str, done: str) -> None:
-    found = asyncio.run(_order(load_policy(config_file), name, verb, reason))
+    found = asyncio.run(_command(load_policy(config_file), name, verb, reason))
     if output_format == "json":
         print_json(found)
     else:
         click.echo(f"experiment {name}: {done}")
 
 
-async def _order(policy: Policy, name: str, verb: str, reason: str) -> dict[str, Any]:
-    """Where the experiment stands after the order."""
+async def _command(policy: Policy, name: str, verb: str, reason: str) -> dict[str, Any]:
+    """Where the experiment stands after the command."""
     async with Client.of(policy) as client:
-        return await client.order(f"experiments/{name}/{verb}", reason=reason)
+        return await client.send(f"experiments/{name}/{verb}", {"reason": reason})
 
 
 async def _reports(policy: Policy) -> "list[ExperimentReport]":
@@ -123,5 +126,5 @@ async def _reports(policy: Policy) -> "list[ExperimentReport]":
         trials = experiments.fold(await journal.entries())
     known = {name: trial for name, trial in trials.items() if name in policy.experiments}
     if not known:
-        raise RefusedError("no experiment has begun; experiments begin when `canary receiver` starts")
+        raise RefusedError("no experiment has begun", remedy="experiments begin when `canary receiver` starts")
     return await experiment_reports(policy, known, SystemClock().now())

@@ -7,7 +7,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from canary.cli.console import print_json, table_console
+from canary.cli.console import plain, print_json, table_console
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.policy.load import load_policy
@@ -32,8 +32,8 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
     for entry in entries:
         at = str(entry["at"])[:19].replace("T", " ")
         what = str(entry["kind"]).replace("_", " ") + _detail(entry["data"])
-        # As text, so that nothing an alert says is taken for markup.
-        table.add_row(*(Text(str(cell)) for cell in (at, entry["rollout"], what, entry["actor"], entry["reason"])))
+        # As plain text, so that nothing an alert says is taken for markup, or steers the terminal.
+        table.add_row(*(Text(plain(cell)) for cell in (at, entry["rollout"], what, entry["actor"], entry["reason"])))
     table_console().print(table)
 
 

@@ -2,14 +2,14 @@
 
 import click
 
-from canary.cli import orders
+from canary.cli import sending
 from canary.cli.options import config_file, output_format
 
 
 @click.command("hold")
 @config_file
 @output_format
-@orders.reason
+@sending.reason
 def command(config_file: str, output_format: str, reason: str) -> None:
     """Freeze the canary's share until `canary resume`; a rollback stays possible. Cancels a countdown."""
-    orders.give(config_file, output_format, "hold", reason=reason)
+    sending.send(config_file, output_format, "hold", reason=reason)

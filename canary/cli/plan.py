@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from exporter.plan import Rates, Reach
 
 _LEGEND = """
-smallest harm: what the phase, with all before it, detects with 50 % power (with 90 %); of a complement, its rise.
+smallest harm: detected by the end of the phase with 50 % power (with 90 %); of a complement, its rise.
 tolerance in: how long this share alone takes to prove a harm as large as the policy's tolerance.
 its cost: orders lost, payments failed or customers affected until such a harm is detected, with 50 % power.
 """
@@ -148,9 +148,7 @@ def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
         table.add_column(column, justify="left" if column in ("phase", "KPI") else "right", no_wrap=True)
     for reach in sorted(found, key=lambda one: one.phase):
         cost = "never caught" if reach.customers is None else f"{reach.customers:,.0f} {_unit(policy, reach.kpi)}"
-        harms = [
-            format_measured_ratio(round(harm, 3)) if harm is not None else "nothing" for harm in reach.smallest_harm
-        ]
+        harms = [format_measured_ratio(harm, 1) if harm is not None else "nothing" for harm in reach.smallest_harm]
         times = [_duration(minutes) for minutes in reach.minutes]
         table.add_row(_phase(policy, reach.phase), reach.kpi, *harms, *times, cost)
     return table

@@ -2,15 +2,15 @@
 
 import click
 
-from canary.cli import orders
+from canary.cli import sending
 from canary.cli.options import config_file, output_format
 
 
 @click.command("promote")
 @config_file
 @output_format
-@orders.reason
-@orders.force
+@sending.reason
+@sending.force
 def command(config_file: str, output_format: str, reason: str, force: bool) -> None:
     """Give the canary all customers and end the rollout, whatever phase it is in."""
-    orders.give(config_file, output_format, "promote", reason=reason, force=force)
+    sending.send(config_file, output_format, "promote", reason=reason, force=force)

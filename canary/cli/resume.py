@@ -2,14 +2,14 @@
 
 import click
 
-from canary.cli import orders
+from canary.cli import sending
 from canary.cli.options import config_file, output_format
 
 
 @click.command("resume")
 @config_file
 @output_format
-@orders.reason
+@sending.reason
 def command(config_file: str, output_format: str, reason: str) -> None:
     """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile."""
-    orders.give(config_file, output_format, "resume", reason=reason)
+    sending.send(config_file, output_format, "resume", reason=reason)

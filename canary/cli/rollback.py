@@ -2,7 +2,7 @@
 
 import click
 
-from canary.cli import orders
+from canary.cli import sending
 from canary.cli.options import config_file, output_format
 
 
@@ -13,4 +13,4 @@ from canary.cli.options import config_file, output_format
 @click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
 def command(config_file: str, output_format: str, reason: str, give_up: bool) -> None:
     """Take all customers off the canary, then stop its process and tell the team."""
-    orders.give(config_file, output_format, "rollback", reason=reason, give_up=give_up)
+    sending.send(config_file, output_format, "rollback", reason=reason, give_up=give_up)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from canary.cli.console import print_json
+from canary.cli.console import plain, print_json
 from canary.cli.options import config_file, output_format
 from canary.client import Client
 from canary.policy.load import load_policy
@@ -27,7 +27,7 @@ def command(config_file: str, output_format: str, as_json: bool) -> None:
         print_json(status)
         return
     for line in _lines(status):
-        click.echo(line)
+        click.echo(plain(line))
 
 
 async def _status(config_file: str) -> dict[str, Any]:

@@ -1,101 +1,77 @@
-"""What no schema can say: sections of a policy that must fit one another."""
+"""What no type can say: keys of a policy that must fit one another.
 
-import ipaddress
+Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to
+`canary.policy.references`. What is left relates several keys: a phase to the one before it, a window to the scrapes
+that fill it, a name to the series that already has it. Each finding says what is wrong at one of the places and what to
+do there.
+"""
+
 import itertools
-import zoneinfo
 from collections.abc import Iterator, Mapping
+from typing import Final
 
-from canary.names import ALERTS, KPI_ALERT
-from canary.policy.document import Location
+from canary import names
 from canary.policy.experiments import Experiment
-from canary.policy.kpis import Conversion, Kpi, Mean, Success
+from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event
-from canary.policy.release import CommandRouter, NginxRouter
+from canary.policy.references import At, Inconsistency, unknown_names
+from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Process, Receiver
 
-Fault = tuple[Location, str]
+_SCRAPES: Final = 2
+"""A rate needs two samples; over a shorter window every rate is missing, and no alert on one can ever fire."""
 
-OCCASIONS = ("start", "advance", "hold", "blind", "rollback", "promotion")
-"""What `notify.on` may name."""
+_GUARDS_OWN: Final = frozenset(
+    {
+        "alertname", names.SERVICE, names.ROLLOUT, names.PHASE, names.KPI, names.ACTION, names.DRY_RUN, names.SEVERITY,
+        names.EXPERIMENT, names.DRILL_LABEL,
+    }
+)  # fmt: skip
+"""Labels by which the receiver knows what an alert is about; another value there, and the alert is someone else's."""
 
 
-def inconsistencies(policy: Policy) -> Iterator[Fault]:
+def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     """Every place where the policy contradicts itself, with what to do."""
+    yield from unknown_names(policy)
     yield from _kpis(policy)
+    yield from _series(policy)
     yield from _events(policy)
+    yield from _signals(policy)
     yield from _phases(policy)
     yield from _routers(policy)
+    yield from _process(policy.process)
+    yield from _tokens(policy.receiver)
     yield from _flags(policy)
     yield from _experiments(policy)
-    yield from _durations(policy)
-    for occasion in policy.notify.on:
-        if occasion not in OCCASIONS:
-            yield ("notify", "on"), f"no occasion {occasion!r}; known are {', '.join(OCCASIONS)}"
-    for name in policy.signals.alerts:
-        if name not in ALERTS and name != KPI_ALERT:
-            yield (
-                ("signals", "alerts", name),
-                f"no alert has this name; known are {', '.join(sorted(ALERTS))}",
-            )
+    if policy.evidence.staleness <= policy.database.refresh:
+        what = "must be longer than `database.refresh`: data would count as stale before it is read again"
+        yield ("evidence", "staleness"), what, ""
 
 
-def _durations(policy: Policy) -> Iterator[Fault]:
-    """Intervals and windows that cannot be nothing."""
-    positive: dict[Location, float] = {
-        ("database", "window"): policy.database.window,
-        ("database", "refresh"): policy.database.refresh,
-        ("database", "reconcile"): policy.database.reconcile,
-        ("database", "statement_timeout"): policy.database.statement_timeout,
-        ("evidence", "bucket"): policy.evidence.bucket,
-        ("evidence", "staleness"): policy.evidence.staleness,
-        ("receiver", "poll"): policy.receiver.poll,
-        ("receiver", "reconcile"): policy.receiver.reconcile,
-        ("receiver", "repeat"): policy.receiver.repeat,
-        ("signals", "window"): policy.signals.window,
-        ("signals", "long_window"): policy.signals.long_window,
-        ("signals", "scrape_interval"): policy.signals.scrape_interval,
-        ("signals", "evaluation_interval"): policy.signals.evaluation_interval,
-        **{("phases", index, "duration"): phase.duration for index, phase in enumerate(policy.phases)},
-    }
-    yield from ((place, "must be more than 0s") for place, seconds in positive.items() if seconds <= 0)
-    if not 0 < policy.evidence.alpha < 1:
-        yield ("evidence", "alpha"), "must be between 0% and 100%, such as 1%"
-
-
-def _kpis(policy: Policy) -> Iterator[Fault]:
+def _kpis(policy: Policy) -> Iterator[Inconsistency]:
     events = policy.database.events
     for name, kpi in policy.kpis.items():
-        unknown = [(key, event) for key, event in _named(kpi) if event not in events]
-        for key, event in unknown:
-            text = f"no event {event!r} in database.events; known are {', '.join(sorted(events))}"
-            yield ("kpis", name, key), text
-        if not unknown:
-            for key, text in _lacking(kpi, events):
-                yield ("kpis", name, key), text
+        if all(event in events for event in events_of(kpi)):
+            for key, what, remedy in _lacking(kpi, events):
+                yield ("kpis", name, key), what, remedy
+        if isinstance(kpi, Mean) and kpi.better == "higher" and kpi.tolerance >= 1:
+            yield ("kpis", name, "tolerance"), "a mean cannot fall by more than 100%", "allow less"
 
 
-def _named(kpi: Kpi) -> Iterator[tuple[str, str]]:
-    """The events that a KPI names, by its keys."""
-    if isinstance(kpi, Conversion):
-        yield from (("from", kpi.from_), ("to", kpi.to))
-    else:
-        yield "of", kpi.of
-        if isinstance(kpi, Mean) and kpi.since is not None:
-            yield "since", kpi.since
-
-
-def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str]]:
-    """What a KPI's events do not say although it needs it."""
+def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, str]]:
+    """What a KPI's events do not say although it needs it: key, what, remedy."""
     match kpi:
+        case Conversion() if kpi.to == kpi.from_:
+            yield "to", f"every {kpi.to!r} would be its own conversion", "name the event that units convert to"
         case Conversion() if not _descends(events, kpi.to, kpi.from_):
-            yield "to", _rootless(kpi.to, kpi.from_)
+            yield "to", *_rootless(kpi.to, kpi.from_)
         case Success() if events[kpi.of].outcome is None:
-            yield "of", f"{kpi.of!r} has no outcome; add database.events.{kpi.of}.outcome"
+            yield "of", f"{kpi.of!r} has no outcome", f"add database.events.{kpi.of}.outcome"
         case Mean(since=str(since)):
             if not _descends(events, kpi.of, since):
-                yield "since", _rootless(kpi.of, since)
+                yield "since", *_rootless(kpi.of, since)
         case Mean() if events[kpi.of].value is None:
-            yield "of", f"{kpi.of!r} has no value; add database.events.{kpi.of}.value"
+            yield "of", f"{kpi.of!r} has no value", f"add database.events.{kpi.of}.value"
 
 
 def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
@@ -103,124 +79,157 @@ def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
     return isinstance(parent, str) or (parent is not None and ancestor in parent)
 
 
-def _rootless(name: str, ancestor: str) -> str:
+def _rootless(name: str, ancestor: str) -> tuple[str, str]:
     remedy = f"add database.events.{name}.parent.{ancestor}"
-    return f"{name!r} does not say which of {ancestor!r} it comes from; {remedy}"
+    return f"{name!r} does not say which of {ancestor!r} it comes from", remedy
 
 
-def _events(policy: Policy) -> Iterator[Fault]:
+def _series(policy: Policy) -> Iterator[Inconsistency]:
+    """Two things that would be published under one name.
+
+    OpenMetrics counts a counter's name without `_total`, so that a KPI `orders` collides with the counter of orders.
+    """
+    taken: dict[str, str] = {}
+    for event, mapping in policy.database.events.items():
+        stems = [event, *([f"{event.removesuffix('s')}_value"] if mapping.value and mapping.currency else [])]
+        for stem in stems:
+            other = taken.setdefault(stem, event)
+            if other != event:
+                what = f"its counter {names.event_total(stem)} is that of {other!r}"
+                yield ("database", "events", event), what, "give one of them another name"
+    for kpi in policy.kpis:
+        event = taken.get(kpi.removesuffix("_total").removesuffix("_created"), "")
+        if event:
+            what = f"its series {names.kpi_gauge(kpi)} collides with the counter of {event!r}"
+            yield ("kpis", kpi), what, "give the KPI another name"
+
+
+def _events(policy: Policy) -> Iterator[Inconsistency]:
     for name, event in policy.database.events.items():
+        at: At = ("database", "events", name)
         if (event.table is None) == (event.sql is None):
-            yield ("database", "events", name), "needs either `table` or `sql`"
-    try:
-        zoneinfo.ZoneInfo(policy.database.timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        yield (
-            ("database", "timezone"),
-            f"no time zone {policy.database.timezone!r}; write one such as Asia/Karachi",
-        )
+            yield at, "needs either `table` or `sql`", ""
+        both = sorted({*event.succeeded} & {*event.failed})
+        if event.outcome is not None and both:
+            yield (*at, "failed"), f"{both[0]!r} is a success as well", "say it in one of the two"
 
 
-def _phases(policy: Policy) -> Iterator[Fault]:
+def _signals(policy: Policy) -> Iterator[Inconsistency]:
+    signals = policy.signals
+    if signals.window < _SCRAPES * signals.scrape_interval:
+        what = f"must hold at least {_SCRAPES} scrapes: no rate is known over less"
+        yield ("signals", "window"), what, "take a longer window, or a shorter `scrape_interval`"
+    if signals.long_window < signals.window:
+        yield ("signals", "long_window"), "must not be shorter than `window`", ""
+    labels = (signals.version_label, signals.endpoint_label, signals.status_label)
+    if len(set(labels)) < len(labels):
+        yield ("signals",), "version_label, endpoint_label and status_label must be three labels", ""
+    if signals.preset == "haproxy" and signals.canary_backend == signals.stable_backend:
+        yield ("signals", "canary_backend"), "is stable's backend too: the canary would be compared with itself", ""
+    for alert, override in signals.alerts.items():
+        for label in sorted(_GUARDS_OWN & override.labels.keys()):
+            own = label if label in ("severity", "action", "dry_run") else ""
+            remedy = f"use the key `{own}` next to `labels`" if own else "give the label another name"
+            yield ("signals", "alerts", alert, "labels", label), "the receiver knows the alert by this label", remedy
+
+
+def _phases(policy: Policy) -> Iterator[Inconsistency]:
     traffic = [phase.traffic for phase in policy.phases]
-    if not traffic:
-        yield ("phases",), "at least one phase is needed"
-        return
     for index, (before, after) in enumerate(itertools.pairwise(traffic), start=1):
         if after <= before:
-            yield (
-                ("phases", index, "traffic"),
-                "must be more than the phase before has; customers are only added",
-            )
-    if traffic[0] <= 0:
-        yield ("phases", 0, "traffic"), "must be more than 0%"
+            what = "must be more than the phase before has; customers are only added"
+            yield ("phases", index, "traffic"), what, ""
     if traffic[-1] != 1:
-        yield ("phases", len(traffic) - 1, "traffic"), "the last phase must have 100%"
+        yield ("phases", len(traffic) - 1, "traffic"), "the last phase must have 100%", ""
     for index, phase in enumerate(policy.phases):
         if phase.max_duration is not None and phase.max_duration < phase.duration:
-            yield ("phases", index, "max_duration"), "must not be shorter than `duration`"
+            yield ("phases", index, "max_duration"), "must not be shorter than `duration`", ""
 
 
-def _routers(policy: Policy) -> Iterator[Fault]:
-    names: set[str] = set()
+def _routers(policy: Policy) -> Iterator[Inconsistency]:
+    seen: set[str] = set()
     for index, router in enumerate(policy.router):
-        at: Location = ("router", index)
-        if router.name in names:
-            yield (*at, "name"), f"two routers are named {router.name!r}; give each its own name"
-        names.add(router.name)
-        for network in router.testers.networks:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                yield (*at, "testers", "networks"), f"not an address range: {error}"
+        at: At = ("router", index)
+        if router.name in seen:
+            yield (*at, "name"), f"two routers are named {router.name!r}", "give each its own name"
+        seen.add(router.name)
         if isinstance(router, NginxRouter):
-            yield from _whole_percents(policy, router.name)
-        if not isinstance(router, CommandRouter):
-            if (router.testers.header or ":").count(":") < 1:
-                yield (*at, "testers", "header"), "expected `Name: value`"
-            if "=" not in (router.testers.cookie or "="):
-                yield (*at, "testers", "cookie"), "expected `name=value`"
-
-
-def _whole_percents(policy: Policy, router: str) -> Iterator[Fault]:
-    for index, phase in enumerate(policy.phases):
-        if abs(phase.traffic * 100 - round(phase.traffic * 100)) > 1e-6:
             remedy = "write one, or use haproxy"
-            yield ("phases", index, "traffic"), f"router {router!r} (nginx) divides in whole percents; {remedy}"
+            yield from _divisible(policy, 100, f"router {router.name!r} (nginx) divides in whole percents", remedy)
+        if isinstance(router, HaproxyRouter):
+            what = f"router {router.name!r} (haproxy) divides in hundredths of a percent"
+            yield from _divisible(policy, 10_000, what, "round it")
+        if not isinstance(router, CommandRouter):
+            for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
+                what = f"{address} serves stable as well: the canary would be compared with itself"
+                yield (*at, "upstreams", "canary"), what, "give each version its own address"
 
 
-def _flags(policy: Policy) -> Iterator[Fault]:
+def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[Inconsistency]:
+    """Shares that a router cannot divide off, and would round."""
+    for index, phase in enumerate(policy.phases):
+        if abs(phase.traffic * parts - round(phase.traffic * parts)) > 1e-6:
+            yield ("phases", index, "traffic"), what, remedy
+
+
+def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
+    """One secret for two rights: whoever may send webhooks, or ask for flags, could then advance a canary."""
+    files = (receiver.token_file, receiver.previous_token_file, receiver.flags_token_file)
+    for key, operators, others in (
+        ("operator_token_file", receiver.operator_token_file, files),
+        ("operator_token_env", receiver.operator_token_env, (receiver.token_env, receiver.flags_token_env)),
+    ):
+        if operators is not None and operators in others:
+            yield (
+                ("receiver", key),
+                "is another token as well, so that its holder could advance a canary",
+                "make its own",
+            )
+
+
+def _process(process: Process) -> Iterator[Inconsistency]:
+    if process.kind == "pm2" and process.name == "all":
+        yield ("process", "name"), "by `all` pm2 stops every process, stable's too", "name the canary's"
+    if process.kind == "command" and not process.stop:  # without `start` and `status` nobody is asked; that may be
+        yield ("process", "stop"), "is required with `kind: command`", "give a program and its arguments"
+
+
+def _flags(policy: Policy) -> Iterator[Inconsistency]:
     for name, flag in policy.flags.items():
-        for key, variant in (("default", flag.default), ("treatment", flag.treatment)):
-            if variant not in flag.variants:
-                yield (
-                    ("flags", name, key),
-                    f"no variant {variant!r}; known are {', '.join(sorted(flag.variants))}",
-                )
         if flag.follow_rollout and flag.percentage:
-            yield ("flags", name, "percentage"), "follows the rollout's weight already; leave it out"
+            yield ("flags", name, "percentage"), "follows the rollout's weight already", "leave it out"
 
 
-def _experiments(policy: Policy) -> Iterator[Fault]:
+def _experiments(policy: Policy) -> Iterator[Inconsistency]:
     by_flag: dict[str, str] = {}
     for name, experiment in policy.experiments.items():
-        at: Location = ("experiments", name)
+        at: At = ("experiments", name)
         if len(experiment.variants) < 2:
-            yield (*at, "variants"), "an experiment needs at least two variants"
-        if experiment.control not in experiment.variants:
-            yield (*at, "control"), f"no variant {experiment.control!r}"
-        for key, kpis in (("metrics", experiment.metrics), ("guardrails", experiment.guardrails)):
-            for kpi in kpis:
-                if kpi not in policy.kpis:
-                    yield (*at, key), f"no KPI {kpi!r}; known are {', '.join(sorted(policy.kpis))}"
+            yield (*at, "variants"), "an experiment needs at least two variants", ""
         yield from _told_apart(policy, at, experiment)
         flag = experiment.flag or name
         if flag in by_flag:
-            yield (
-                at,
-                f"experiment {by_flag[flag]!r} assigns the users of flag {flag!r} too; give one a `flag` of its own",
-            )
+            what = f"experiment {by_flag[flag]!r} assigns the users of flag {flag!r} too"
+            yield at, what, "give one a `flag` of its own"
         by_flag[flag] = name
         assigning = policy.flags.get(flag)
         if assigning is not None and (assigning.percentage or assigning.groups or assigning.follow_rollout):
-            yield (
-                ("flags", flag),
-                f"experiment {name!r} assigns its users; leave out percentage, groups and follow_rollout",
-            )
+            what = f"experiment {name!r} assigns its users"
+            yield ("flags", flag), what, "leave out percentage, groups and follow_rollout"
 
 
-def _told_apart(policy: Policy, at: Location, experiment: Experiment) -> Iterator[Fault]:
+def _told_apart(policy: Policy, at: At, experiment: Experiment) -> Iterator[Inconsistency]:
     """How the order database tells which variant a customer had."""
     versions = [variant.version for variant in experiment.variants.values() if variant.version is not None]
     if versions and len(versions) < len(experiment.variants):
-        yield (*at, "variants"), "give every variant a `version`, or none"
+        yield (*at, "variants"), "give every variant a `version`, or none", ""
     elif len(set(versions)) < len(versions):
-        yield (*at, "variants"), "two variants have the same `version`, so that no row tells them apart"
+        yield (*at, "variants"), "two variants have the same `version`, so that no row tells them apart", ""
     if not versions:
         judged = [kpi for name, kpi in policy.kpis.items() if name in {*experiment.metrics, *experiment.guardrails}]
         for event in sorted({event for kpi in judged if (event := _untold(policy, kpi)) is not None}):
             remedy = f"give each variant a `version`, or map the column that holds it: database.events.{event}.variant"
-            yield (*at, "variants"), f"no row of {event!r} tells which variant a customer had; {remedy}"
+            yield (*at, "variants"), f"no row of {event!r} tells which variant a customer had", remedy
 
 
 def _untold(policy: Policy, kpi: Kpi) -> str | None:

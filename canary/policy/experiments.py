@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from canary.policy.types import Identifier, Ratio, section
+from canary.policy.types import Finite, Identifier, Proportion, Ratio, Text, section
 
 
 @section
@@ -16,9 +16,11 @@ class Flag:
     enabled: bool = True
     percentage: Ratio = 0
     """Share of the users that see it."""
-    groups: tuple[str, ...] = ()
+    groups: tuple[Text, ...] = ()
     """User groups that always see it."""
-    variants: dict[str, bool | str | float | int] = field(default_factory=lambda: {"on": True, "off": False})
+    variants: Annotated[dict[Text, bool | str | Finite | int], Field(min_length=1)] = field(
+        default_factory=lambda: {"on": True, "off": False}
+    )
     """Values by variant name."""
     default: str = "off"
     """The control variant, for users who do not see the flag."""
@@ -32,7 +34,7 @@ class Flag:
 class Variant:
     """One arm of an experiment."""
 
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    weight: Proportion
     """Share relative to the other variants' weights."""
     version: Identifier | None = None
     """The shop's version that this variant means, when the variant is told by it."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from canary.policy.types import Name, Ratio, section
+from canary.policy.types import Finite, Name, OpenRatio, Ratio, ShareLimit, section
 
 Action = Literal["rollback", "hold", "warn"]
 Judge = Literal["evidence", "threshold"]
@@ -21,9 +21,9 @@ class Conversion:
     """Event that marks a unit as converted; its `parent` names the unit."""
     complement: bool = False
     """Publish one minus the rate (cart abandonment); it is judged by the conversion all the same."""
-    tolerance: Ratio = 0.1
+    tolerance: ShareLimit = 0.1
     """Relative fall against stable that is harm when proven."""
-    floor: Ratio | None = None
+    floor: OpenRatio | None = None
     """Lowest acceptable rate of the canary by itself."""
     target: Ratio | None = None
     """Normal range, for information; below it (above, for a complement) `CanaryOutOfRange` tells."""
@@ -39,9 +39,9 @@ class Success:
     kind: Literal["success"]
     of: Name
     """Event whose `outcome` says succeeded, failed or pending."""
-    tolerance: Ratio = 0.05
+    tolerance: ShareLimit = 0.05
     """Relative fall of the success rate against stable that is harm when proven."""
-    floor: Ratio | None = None
+    floor: OpenRatio | None = None
     """Lowest acceptable success rate of the canary by itself."""
     target: Ratio | None = None
     """Normal range, for information."""
@@ -62,9 +62,9 @@ class Mean:
     """Which direction is good."""
     tolerance: Ratio = 0.1
     """Relative change in the bad direction against stable that is harm when proven."""
-    floor: float | None = None
+    floor: Finite | None = None
     """Lowest acceptable mean of the canary by itself, in the value's own unit (shown, not judged)."""
-    target: float | None = None
+    target: Finite | None = None
     """Normal range, for information, in the value's own unit."""
     action: Action = "warn"
     judge: Judge = "evidence"

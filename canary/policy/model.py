@@ -5,28 +5,47 @@ The attribute docstrings are the reference that `docs/reference-policy.md` is ma
 """
 
 from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from canary.policy.experiments import Experiment, Flag
 from canary.policy.kpis import Kpi
 from canary.policy.orders import Database
 from canary.policy.release import Phase, Process, Receiver, Rollback, Router
 from canary.policy.signals import Signals
-from canary.policy.types import Identifier, Name, Ratio, Seconds, section
+from canary.policy.types import (
+    Alpha,
+    Count,
+    DatabaseUrl,
+    EnvironmentName,
+    Identifier,
+    Name,
+    OpenRatio,
+    PositivePatience,
+    Text,
+    Timeout,
+    lasting,
+    section,
+)
+
+Occasion = Literal["start", "advance", "hold", "blind", "rollback", "promotion"]
+"""What a message may be about."""
 
 
 @section
 class State:
     """Where the rollout's journal lives."""
 
-    url: str | None = "sqlite:///state.db"
+    url: DatabaseUrl | None = "sqlite:///state.db"
     """SQLAlchemy URL; relative SQLite paths start at the policy file's folder. PostgreSQL for several receivers."""
-    url_file: str | None = None
+    url_file: Text | None = None
     """File holding the URL, when it contains a password."""
-    url_env: str | None = None
+    url_env: EnvironmentName | None = None
     """Environment variable holding the URL."""
-    rollback_log: str | None = None
+    rollback_log: Text | None = None
     """Text file that gets one line per rollback (the strategy's `/var/log/canary-rollbacks.log`)."""
-    reports: str = "reports"
+    reports: Text = "reports"
     """Folder that gets a report at the end of every rollout."""
 
 
@@ -34,15 +53,15 @@ class State:
 class Notify:
     """Who hears about a rollout, through apprise URLs (Slack, e-mail, and many more)."""
 
-    urls_file: str | None = None
+    urls_file: Text | None = None
     """File with one apprise URL a line; they contain secrets."""
-    urls_env: str | None = None
+    urls_env: EnvironmentName | None = None
     """Environment variable with apprise URLs, separated by white space."""
-    on: tuple[str, ...] = ("start", "advance", "hold", "blind", "rollback", "promotion")
+    on: tuple[Occasion, ...] = ("start", "advance", "hold", "blind", "rollback", "promotion")
     """The occasions that are worth a message."""
-    timeout: Seconds = 10
+    timeout: Timeout = 10
     """How long one attempt may take."""
-    expire: Seconds = 3600
+    expire: Annotated[float, lasting(1, 30 * 86400)] = 3600
     """Messages that could not be delivered for this long are dropped and counted."""
 
 
@@ -50,17 +69,17 @@ class Notify:
 class Evidence:
     """How sure a judgement must be."""
 
-    alpha: Ratio = 0.01
+    alpha: Alpha = 0.01
     """Chance, for a whole rollout, that a healthy canary is rolled back; split over the KPIs that may roll back."""
-    bucket: Seconds = 1
+    bucket: Annotated[float, lasting(0.01, 60)] = 1
     """Width of the time buckets in which events are compared."""
-    minimum_units: int = 0
+    minimum_units: Count = 0
     """Canary units that every judged KPI must have seen before a phase may end."""
-    pending_timeout: Seconds = 900
+    pending_timeout: Annotated[float, lasting(1, 7 * 86400)] = 900
     """A payment that is pending for longer counts as failed."""
-    staleness: Seconds = 120
+    staleness: PositivePatience = 120
     """Data older than this makes the verdict blind."""
-    mismatch: Ratio = 0.2
+    mismatch: OpenRatio = 0.2
     """Proven deviation of the canary's share of units from its weight that makes the comparison untrusted."""
 
 
@@ -75,7 +94,7 @@ class Policy:
     kpis: dict[Name, Kpi] = field(default_factory=dict)
     """The KPIs to publish and judge; the strategy's six when the section is missing."""
     signals: Signals = Signals()
-    phases: tuple[Phase, ...] = (
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=100)] = (
         Phase(traffic=0.05, duration=300),
         Phase(traffic=0.25, duration=900),
         Phase(traffic=0.5, duration=1200),

@@ -1,41 +1,57 @@
 """The policy's order database: where it is, how it is read, and which tables hold which events."""
 
 from dataclasses import field
+from typing import Annotated
 
-from canary.policy.types import Name, Seconds, section
+from pydantic import Field
+
+from canary.policy.types import (
+    DatabaseUrl,
+    EnvironmentName,
+    Interval,
+    Lateness,
+    Name,
+    PositivePatience,
+    PositiveSeconds,
+    Seconds,
+    Text,
+    TimeZone,
+    lasting,
+    section,
+)
 
 
 @section
 class Event:
     """One kind of row in the order database."""
 
-    table: str | None = None
+    table: Text | None = None
     """Table or view, optionally `schema.table`."""
-    sql: str | None = None
+    sql: Text | None = None
     """A SELECT instead of a table; its columns are named by the keys below."""
-    id: str = "id"
+    id: Text = "id"
     """Column that identifies a row."""
-    time: str = "created_at"
+    time: Text = "created_at"
     """Column with the time of the event; rows where it is NULL have not happened."""
-    version: str = "version"
+    version: Text = "version"
     """Column with the version of the shop that wrote the row."""
-    parent: str | dict[str, str] | None = None
+    parent: Text | dict[Name, Text] | None = None
     """Column that names the unit this row comes from; a mapping when there are several (`visits: visit_id`)."""
-    value: str | None = None
+    value: Text | None = None
     """Column with a number: an order's total, a score."""
-    currency: str | None = None
+    currency: Text | None = None
     """Column with the value's currency; sums are kept apart by it."""
-    outcome: str | None = None
+    outcome: Text | None = None
     """Column with the row's outcome."""
-    succeeded: tuple[str, ...] = ("succeeded",)
+    succeeded: Annotated[tuple[Text, ...], Field(min_length=1)] = ("succeeded",)
     """Outcomes that are a success."""
-    failed: tuple[str, ...] = ("failed",)
+    failed: tuple[Text, ...] = ("failed",)
     """Outcomes that are a failure; every other outcome is pending."""
-    settled: str | None = None
+    settled: Text | None = None
     """Column with the time at which the outcome became final."""
-    exclude: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    exclude: dict[Text, tuple[str, ...]] = field(default_factory=dict)
     """Rows with one of these values in one of these columns do not count (cancelled orders, test customers)."""
-    variant: str | None = None
+    variant: Text | None = None
     """Column with the variant of an experiment, when it is not the version."""
 
 
@@ -60,7 +76,7 @@ DEFAULT_EVENTS: dict[str, Event] = {
 class Replica:
     """A read replica, when the database named by the URL is one."""
 
-    max_lag: Seconds = 10
+    max_lag: PositivePatience = 10
     """Beyond this the verdict is blind."""
 
 
@@ -68,43 +84,43 @@ class Replica:
 class RequiredColumns:
     """Columns that both versions need although no KPI reads them."""
 
-    table: str
-    columns: tuple[str, ...]
+    table: Text
+    columns: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 @section
 class Database:
     """The shop's order database."""
 
-    url: str | None = None
+    url: DatabaseUrl | None = None
     """SQLAlchemy URL without a password; relative SQLite paths start at the policy file's folder."""
-    url_file: str | None = None
+    url_file: Text | None = None
     """File holding the URL, when it contains a password."""
-    url_env: str | None = None
+    url_env: EnvironmentName | None = None
     """Environment variable holding the URL."""
-    password_file: str | None = None
+    password_file: Text | None = None
     """File holding only the password, added to `url`."""
-    password_env: str | None = None
+    password_env: EnvironmentName | None = None
     """Environment variable holding only the password."""
     events: dict[Name, Event] = field(default_factory=lambda: dict(DEFAULT_EVENTS))
     """Where the events are; entries are added to the default schema's, replacing those of the same name."""
-    window: Seconds = 3600
+    window: PositiveSeconds = 3600
     """The published KPIs cover each version's units of this trailing window."""
     since: Seconds = 30 * 86400
     """Counters count rows since this long before the first start."""
-    refresh: Seconds = 1
+    refresh: Interval = 1
     """How often new rows are read."""
-    lateness: Seconds = 120
+    lateness: Lateness = 120
     """How long after its time a row may still appear or change; older buckets are closed."""
-    reconcile: Seconds = 3600
+    reconcile: Annotated[float, lasting(0.01, 7 * 86400)] = 3600
     """How often the whole ledger is compared with the table."""
-    statement_timeout: Seconds = 5
+    statement_timeout: Annotated[float, lasting(0.01, 3600)] = 5
     """The database cancels a statement of ours that takes longer."""
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     """Time zone of times stored without one."""
     replica: Replica | None = None
     """Say `{}` or more when the URL names a read replica."""
     required: tuple[RequiredColumns, ...] = ()
     """Tables and columns that must stay during a rollout, besides the mapped ones."""
-    max_currencies: int = 10
+    max_currencies: Annotated[int, Field(ge=0, le=1000)] = 10
     """Further currencies are counted as `other`."""

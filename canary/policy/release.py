@@ -3,31 +3,60 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Discriminator
+from pydantic import Discriminator, Field
 
-from canary.policy.types import Bytes, Ratio, Seconds, section
+from canary.policy.types import (
+    Argv,
+    BodyLimit,
+    CookiePair,
+    EnvironmentName,
+    Freeze,
+    HeaderPair,
+    HttpUrl,
+    Identifier,
+    Interval,
+    ListenAddress,
+    Look,
+    Network,
+    OptionalArgv,
+    Patience,
+    PositivePatience,
+    PositiveRatio,
+    PositiveSeconds,
+    ProcessName,
+    RequestKey,
+    RouterTimeout,
+    Seconds,
+    SocketAddress,
+    Text,
+    Timeout,
+    Upstream,
+    Weight,
+    lasting,
+    section,
+)
 
 
 @section
 class UrlGate:
     """The user's own check before a phase may end: 2xx goes on, anything else holds and is asked again."""
 
-    url: str
-    timeout: Seconds = 10
-    interval: Seconds = 30
+    url: HttpUrl
+    timeout: Timeout = 10
+    interval: Interval = 30
 
 
 @section
 class Phase:
     """One step of the rollout."""
 
-    traffic: Ratio
+    traffic: Weight
     """Share of the customers on the canary."""
-    duration: Seconds
+    duration: PositiveSeconds
     """How long the phase lasts at least."""
     advance: Literal["on_schedule", "when_proven"] = "on_schedule"
     """`when_proven`: every judged KPI must have passed, however long it takes."""
-    max_duration: Seconds | None = None
+    max_duration: PositiveSeconds | None = None
     """When a phase has lasted this long without being allowed to advance, it holds and says so."""
     gate: Literal["manual"] | UrlGate | None = None
     """A person (`manual`: `canary advance`), or the user's own check."""
@@ -40,9 +69,9 @@ class Rollback:
     automatic: bool = True
     dry_run: bool = False
     """Do everything but act, and count what would have been rolled back."""
-    countdown: Seconds = 0
+    countdown: Patience = 0
     """Time in which a person may cancel an automatic rollback."""
-    converge: Seconds = 30
+    converge: PositivePatience = 30
     """When the routers do not agree after this long, `CanaryRollbackNotConverged` fires."""
     watch: Seconds = 48 * 3600
     """How long after promotion the absolute floors stay watched."""
@@ -52,11 +81,11 @@ class Rollback:
 class Testers:
     """Who always reaches the canary while a rollout runs."""
 
-    networks: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
     """Address ranges, such as `10.0.1.0/24`."""
-    header: str | None = None
+    header: HeaderPair | None = None
     """`Name: value` of a request header."""
-    cookie: str | None = None
+    cookie: CookiePair | None = None
     """`name=value` of a cookie."""
 
 
@@ -64,8 +93,8 @@ class Testers:
 class Upstreams:
     """Addresses of the two versions, for the generated router configuration."""
 
-    stable: tuple[str, ...] = ()
-    canary: tuple[str, ...] = ()
+    stable: tuple[Upstream, ...] = ()
+    canary: tuple[Upstream, ...] = ()
 
 
 @section
@@ -73,21 +102,21 @@ class HaproxyRouter:
     """HAProxy, by its runtime socket."""
 
     kind: Literal["haproxy"]
-    name: str = "haproxy"
-    sockets: tuple[str, ...] = ("/run/haproxy/canary.sock",)
+    name: Identifier = "haproxy"
+    sockets: Annotated[tuple[SocketAddress, ...], Field(min_length=1)] = ("/run/haproxy/canary.sock",)
     """Runtime sockets, one per instance: a path, or `tcp:host:port`."""
-    map: str = "/etc/haproxy/canary.map"
+    map: Text = "/etc/haproxy/canary.map"
     """The map file; also written on disk, so that a reload or restart keeps the weight."""
     write_map: bool = True
     """No when HAProxy runs on another host: its file then stays at 0, and a restart there begins on stable."""
     sticky: Literal["cookie", "header", "address"] = "cookie"
-    key: str = "user_id"
+    key: RequestKey = "user_id"
     """Name of the cookie or header that identifies a user."""
-    listen: str = ":80"
+    listen: ListenAddress = ":80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
     testers: Testers = Testers()
-    timeout: Seconds = 2
+    timeout: RouterTimeout = 2
 
 
 @section
@@ -95,18 +124,18 @@ class NginxRouter:
     """nginx, by marker files."""
 
     kind: Literal["nginx"]
-    name: str = "nginx"
-    directories: tuple[str, ...] = ("/run/kpi-canary/nginx",)
+    name: Identifier = "nginx"
+    directories: Annotated[tuple[Text, ...], Field(min_length=1)] = ("/run/kpi-canary/nginx",)
     """Marker directories, one per nginx host (shared or pushed)."""
     sticky: Literal["cookie", "header", "address"] = "cookie"
-    key: str = "user_id"
-    listen: str = "80"
+    key: RequestKey = "user_id"
+    listen: ListenAddress = "80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
     testers: Testers = Testers()
-    configuration: str | None = None
+    configuration: Text | None = None
     """nginx's main configuration file, for `canary check` (nginx's own default when missing)."""
-    timeout: Seconds = 2
+    timeout: RouterTimeout = 2
 
 
 @section
@@ -114,12 +143,12 @@ class CommandRouter:
     """Any other router, by the user's own programs."""
 
     kind: Literal["command"]
-    name: str = "command"
-    set: tuple[str, ...]
+    name: Identifier = "command"
+    set: Argv
     """Program and arguments; gets the split as JSON on standard input."""
-    read: tuple[str, ...]
+    read: Argv
     """Program and arguments; prints `{"weight": 0.05}`."""
-    timeout: Seconds = 10
+    timeout: RouterTimeout = 10
     testers: Testers = Testers()
 
 
@@ -131,29 +160,29 @@ class Process:
     """The canary's process, which is stopped after its traffic has left."""
 
     kind: Literal["none", "pm2", "systemd", "command"] = "none"
-    name: str = "canary"
+    name: ProcessName = "canary"
     """pm2's process name, or the systemd unit."""
-    start: tuple[str, ...] = ()
+    start: OptionalArgv = ()
     """`command`: program and arguments that start it."""
-    stop: tuple[str, ...] = ()
+    stop: OptionalArgv = ()
     """`command`: program and arguments that stop it; must be harmless when repeated."""
-    status: tuple[str, ...] = ()
+    status: OptionalArgv = ()
     """`command`: program and arguments whose exit status 0 means running."""
-    drain: Seconds = 5
+    drain: Patience = 5
     """Time for requests in flight between the last routed request and the stop."""
-    timeout: Seconds = 30
+    timeout: Timeout = 30
 
 
 @section
 class Watchdog:
     """What happens when the heartbeat from Prometheus through Alertmanager stays away during a rollout."""
 
-    timeout: Seconds = 180
+    timeout: PositivePatience = 180
     """Silence after which the rollout is held."""
-    then: Seconds = 600
+    then: Annotated[float, lasting(0, 86400)] = 600
     """Further silence after which `action` is taken."""
     action: Literal["rollback", "stay"] = "rollback"
-    up_to: Ratio = 0.5
+    up_to: PositiveRatio = 0.5
     """Roll back only while the canary has at most this share."""
 
 
@@ -161,33 +190,33 @@ class Watchdog:
 class Receiver:
     """The webhook receiver, and the servers it talks to."""
 
-    url: str = "http://127.0.0.1:9878"
+    url: HttpUrl = "http://127.0.0.1:9878"
     """Where Alertmanager and the command line reach the receiver."""
-    token_file: str | None = None
+    token_file: Text | None = None
     """File with the bearer token of Alertmanager's webhooks: one line, since Alertmanager reads the same file."""
-    token_env: str | None = None
-    previous_token_file: str | None = None
+    token_env: EnvironmentName | None = None
+    previous_token_file: Text | None = None
     """File with the token that was valid before; taken too, so that it can be replaced without a gap."""
-    operator_token_file: str | None = None
+    operator_token_file: Text | None = None
     """File with the bearer token of people and the command line."""
-    operator_token_env: str | None = None
-    flags_token_file: str | None = None
+    operator_token_env: EnvironmentName | None = None
+    flags_token_file: Text | None = None
     """File with the bearer tokens of applications that ask for feature flags, one a line."""
-    flags_token_env: str | None = None
-    prometheus: str = "http://127.0.0.1:9090"
-    alertmanager: str = "http://127.0.0.1:9093"
-    poll: Seconds = 10
+    flags_token_env: EnvironmentName | None = None
+    prometheus: HttpUrl = "http://127.0.0.1:9090"
+    alertmanager: HttpUrl = "http://127.0.0.1:9093"
+    poll: Look = 10
     """How often the receiver looks at Prometheus' alerts by itself."""
-    reconcile: Seconds = 2
+    reconcile: Look = 2
     """How often routers are read back and brought to the journal's desired state."""
-    max_body: Bytes = 1024 * 1024
+    max_body: BodyLimit = 1024 * 1024
     """Larger webhook bodies are refused with 413."""
     watchdog: Watchdog = Watchdog()
-    drill_max_age: Seconds | None = None
+    drill_max_age: PositiveSeconds | None = None
     """When the last successful drill is older, `CanaryDrillOverdue` fires."""
-    repeat: Seconds = 60
+    repeat: PositivePatience = 60
     """How often Alertmanager repeats a notification that still holds."""
-    people: str | None = None
+    people: Text | None = None
     """Name of the Alertmanager receiver that people read; generated empty when missing."""
-    freeze: tuple[str, ...] = field(default_factory=tuple)
+    freeze: tuple[Freeze, ...] = field(default_factory=tuple)
     """Change freezes, as `sat,sun` or `mon-fri 18:00-24:00`: no advance in these times (UTC)."""

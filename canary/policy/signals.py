@@ -1,9 +1,25 @@
 """The policy's technical signals: where the shop's own series are, and the limits of the three tiers."""
 
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
-from canary.policy.types import Bytes, Factor, LabelName, MetricName, Ratio, Seconds, section
+from canary.policy.types import (
+    Bytes,
+    Factor,
+    HostPort,
+    LabelName,
+    Link,
+    MetricName,
+    Patience,
+    PositivePatience,
+    Scrape,
+    Selector,
+    ShareLimit,
+    Text,
+    Threshold,
+    lasting,
+    section,
+)
 
 
 @section
@@ -11,15 +27,15 @@ class Critical:
     """Limits whose breach rolls back at once."""
 
     enabled: bool = True
-    error_rate: Ratio = 0.1
+    error_rate: ShareLimit = 0.1
     """Share of the canary's requests answered 5xx."""
-    response_time: Seconds = 10
+    response_time: PositivePatience = 10
     """95th percentile of the canary's response time."""
-    memory: Ratio = 0.95
+    memory: ShareLimit = 0.95
     """Share of memory in use on the canary's machine."""
-    database_connection_failures: int = 5
+    database_connection_failures: Threshold = 5
     """Failed connections of the canary to its database within the window."""
-    hold_for: Seconds = 10
+    hold_for: Patience = 10
     """How long the breach must last (`for` of the rule)."""
 
 
@@ -28,9 +44,9 @@ class Warn:
     """Limits whose breach warns people."""
 
     enabled: bool = True
-    error_rate: Ratio = 0.05
-    response_time: Seconds = 5
-    hold_for: Seconds = 300
+    error_rate: ShareLimit = 0.05
+    response_time: PositivePatience = 5
+    hold_for: Patience = 300
 
 
 @section
@@ -38,12 +54,12 @@ class Info:
     """The normal ranges; leaving one is worth knowing. KPIs have theirs in `target`."""
 
     enabled: bool = True
-    error_rate: Ratio = 0.05
-    response_time: Seconds = 2
-    cpu: Ratio = 0.8
-    memory: Ratio = 0.8
-    disk: Ratio = 0.8
-    hold_for: Seconds = 300
+    error_rate: ShareLimit = 0.05
+    response_time: PositivePatience = 2
+    cpu: ShareLimit = 0.8
+    memory: ShareLimit = 0.8
+    disk: ShareLimit = 0.8
+    hold_for: Patience = 300
 
 
 @section
@@ -56,13 +72,13 @@ class AgainstStable:
     enabled: bool = True
     error_rate_factor: Factor = 2
     """Share of 5xx: more than so many times stable's, and `error_rate_difference` above it."""
-    error_rate_difference: Ratio = 0.005
+    error_rate_difference: ShareLimit = 0.005
     """Share of 5xx: so much above stable's, and `error_rate_factor` times it."""
     response_time_factor: Factor = 1.5
     """95th percentile: more than so many times stable's, and `response_time_difference` above it."""
-    response_time_difference: Seconds = 0.1
+    response_time_difference: Patience = 0.1
     """95th percentile: so much above stable's, and `response_time_factor` times it."""
-    hold_for: Seconds = 300
+    hold_for: Patience = 300
 
 
 @section
@@ -70,7 +86,7 @@ class AlertOverride:
     """Changes to one generated alert, by its name."""
 
     enabled: bool = True
-    hold_for: Seconds | None = None
+    hold_for: Patience | None = None
     severity: Literal["critical", "warning", "info"] | None = None
     action: Literal["rollback", "hold", "none"] | None = None
     dry_run: bool | None = None
@@ -85,7 +101,7 @@ class Signals:
 
     preset: Literal["application", "haproxy"] = "application"
     """Whose series tell errors and response times: the application's own, or HAProxy's built-in exporter by backend."""
-    selector: str = ""
+    selector: Selector = ""
     """Label matchers added to every selector of the shop's series, such as `job="shop"`."""
     requests: MetricName = "http_requests_total"
     duration: MetricName = "http_request_duration_seconds"
@@ -96,39 +112,39 @@ class Signals:
     version_label: LabelName = "version"
     endpoint_label: LabelName = "endpoint"
     status_label: LabelName = "status"
-    canary_backend: str = "canary"
+    canary_backend: Text = "canary"
     """HAProxy preset: the canary's backend."""
-    stable_backend: str = "stable"
+    stable_backend: Text = "stable"
     """HAProxy preset: stable's backend."""
-    node_selector: str = ""
+    node_selector: Selector = ""
     """Label matchers of the canary machine's node exporter series; when missing, those of the router's upstreams."""
-    process_selector: str = ""
+    process_selector: Selector = ""
     """Label matchers of the canary's process metrics, when there is no node exporter."""
     memory_limit: Bytes | None = None
     """The canary process' memory limit, of which `memory` is a share when process metrics are watched."""
-    exporter_target: str = "127.0.0.1:9877"
+    exporter_target: HostPort = "127.0.0.1:9877"
     """Address of `canary exporter` for the generated scrape configuration."""
-    shop_targets: tuple[str, ...] = ()
+    shop_targets: tuple[HostPort, ...] = ()
     """Addresses (`host:port`) of the shop's own /metrics for the generated scrape configuration."""
-    haproxy_targets: tuple[str, ...] = ()
+    haproxy_targets: tuple[HostPort, ...] = ()
     """Addresses of HAProxy's built-in exporter for the generated scrape configuration."""
-    node_targets: tuple[str, ...] = ()
+    node_targets: tuple[HostPort, ...] = ()
     """Addresses of node exporters for the generated scrape configuration."""
-    window: Seconds = 60
+    window: PositivePatience = 60
     """Window over which rates are taken for the critical tier."""
-    long_window: Seconds = 300
+    long_window: Annotated[float, lasting(0.01, 86400)] = 300
     """Window over which rates are taken for the warning and info tiers."""
-    minimum_requests: int = 50
+    minimum_requests: Threshold = 50
     """Requests within the window below which a version's error rate and response time say nothing."""
-    scrape_interval: Seconds = 5
-    evaluation_interval: Seconds = 5
+    scrape_interval: Scrape = 5
+    evaluation_interval: Scrape = 5
     critical: Critical = Critical()
     warning: Warn = Warn()
     info: Info = Info()
     against_stable: AgainstStable = AgainstStable()
     alerts: dict[str, AlertOverride] = field(default_factory=dict)
     """Switches and overrides by alert name."""
-    runbook_url: str = "https://github.com/kpi-canary/kpi-canary/blob/main/docs/runbooks/"
+    runbook_url: Link = "https://github.com/kpi-canary/kpi-canary/blob/main/docs/runbooks/"
     """Where the runbook pages are; the alert's name and `.md` are appended."""
-    dashboard_url: str = ""
+    dashboard_url: Link = ""
     """Grafana's address, for links from alerts to the dashboard."""

@@ -98,12 +98,13 @@ class _History:
         self._end = until + _AFTER
         self._prometheus = prometheus
         self._service = f'{names.SERVICE}="{policy.service}"'
+        self._told = f'{self._service},{names.ROLLOUT}="{rollout.id}"'
 
     async def kpis(self) -> list[KpiStory]:
         """Every KPI of the policy, with its band over time and its last values."""
         bands: dict[str, dict[str, Points]] = {}
         for metric, key in _SERIES.items():
-            for labels, points in await self._range(f"max by ({names.KPI}) ({metric}{{{self._service}}})"):
+            for labels, points in await self._range(f"max by ({names.KPI}) ({metric}{{{self._told}}})"):
                 bands.setdefault(labels.get(names.KPI, ""), {})[key] = _finite(points)
         last = await self._last()
         return [
@@ -131,7 +132,7 @@ class _History:
             (names.KPI_UNITS, names.ROLE),
             (names.KPI_VERDICT, names.VERDICT),
         ):
-            expression = f"max by ({names.KPI}, {label}) ({metric}{{{self._service}}})"
+            expression = f"max by ({names.KPI}, {label}) ({metric}{{{self._told}}})"
             for labels, points in await self._range(expression):
                 values = _finite(points)
                 if values:
@@ -165,7 +166,7 @@ class _History:
 
     async def share(self) -> Points:
         """The canary's share, as read back from the routers."""
-        series = await self._range(f'max({names.TRAFFIC_RATIO}{{{self._service},{names.ROLE}="canary"}})')
+        series = await self._range(f'max({names.TRAFFIC_RATIO}{{{self._told},{names.ROLE}="canary"}})')
         return _finite(series[0][1]) if series else ()
 
     def _step(self) -> float:

@@ -13,8 +13,8 @@ local empty = 'No experiment has begun';
   local experiments = (import '../queries/experiments.libsonnet')(config),
   local count = std.length(config.experiments),
   // The more treatments share the chance of a false alarm, the higher is the limit of each.
-  local thresholds = std.set([experiment.mismatchThreshold for experiment in config.experiments]),
-  local limits = std.join(', ', ['%s %.2g' % [e.name, e.mismatchThreshold] for e in config.experiments]),
+  local thresholds = std.set([experiment.mismatchThreshold.value for experiment in config.experiments]),
+  local limits = std.join(', ', ['%s %.2g' % [e.name, e.mismatchThreshold.value] for e in config.experiments]),
 
   local now = [
     c.table({

@@ -25,7 +25,7 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
 
   local lights = [
     now('Order database readable', 'Whether the exporter can read the order database. When it cannot, the KPIs are absent rather than stale.', guard.databaseUp, noExporter, 'none', [], { mappings: words.upDown }),
-    now('Since the last refresh', 'Age of what the exporter publishes. Older than ' + l.staleness.text + ' is blind.', guard.refreshAgeNow, noExporter, 's', [panels.limit(l.staleness.value, colours.bad)], { decimals: 1 }),
+    now('Since the last refresh', 'Age of what the exporter publishes. Older than ' + l.staleness_seconds.text + ' is blind.', guard.refreshAgeNow, noExporter, 's', [panels.limit(l.staleness_seconds.value, colours.bad)], { decimals: 1 }),
     now('Since the last heartbeat', "Age of the watchdog's alert at the receiver. After " + l.watchdog.text + ' a running rollout is held.', guard.watchdogAgeNow, 'No heartbeat has reached the receiver: is Alertmanager configured as generated?', 's', [panels.limit(l.watchdog.value, colours.bad)], { decimals: 0 }),
     now('Router drift', 'Difference between the share that was asked for and the one that the router has in force.', guard.drift, noReceiver, 'percentunit', [panels.limit(l.drift.value, colours.bad)], { decimals: 1 }),
     now('Messages not delivered', 'Notifications that failed in this time range.', guard.notDelivered, 'No message has been sent yet', 'short', [panels.limit(1, colours.bad)], { decimals: 0 }),

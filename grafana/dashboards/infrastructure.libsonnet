@@ -11,6 +11,9 @@ local words = import '../lib/words.libsonnet';
   local signals = (import '../queries/signals.libsonnet')(config),
   local guard = (import '../queries/guard.libsonnet')(config),
   local s = config.signals,
+  local l = config.limits,
+  // Null without a read replica.
+  local replica = std.get(l, 'replica_lag_seconds'),
   local noNode = 'No series of a node exporter' + (if s.nodeSelector == '' then '' else ' with ' + s.nodeSelector) + ": scrape one on the canary's machine, and name it in signals.node_selector",
   local noProcess = 'No process metrics of the shop: name them in signals.process_selector or signals.selector',
 
@@ -27,9 +30,9 @@ local words = import '../lib/words.libsonnet';
   }),
 
   local machines = [
-    used('CPU in use', 'Share of CPU time that is not idle. The normal range ends at ' + s.info.cpu.text + '.', machine.cpu, s.info.cpu, null, noNode),
-    used('Memory in use', 'Share of memory that is not available. The normal range ends at ' + s.info.memory.text + '; the canary rolls back above ' + s.critical.memory.text + '.', machine.memory, s.info.memory, s.critical.memory, noNode),
-    used('Disk in use', 'Share of each file system. The normal range ends at ' + s.info.disk.text + '.', machine.disk, s.info.disk, null, noNode),
+    used('CPU in use', 'Share of CPU time that is not idle. The normal range ends at ' + l.normal_cpu_ratio.text + '.', machine.cpu, l.normal_cpu_ratio, null, noNode),
+    used('Memory in use', 'Share of memory that is not available. The normal range ends at ' + l.normal_memory_ratio.text + '; the canary rolls back above ' + l.critical_memory_ratio.text + '.', machine.memory, l.normal_memory_ratio, l.critical_memory_ratio, noNode),
+    used('Disk in use', 'Share of each file system. The normal range ends at ' + l.normal_disk_ratio.text + '.', machine.disk, l.normal_disk_ratio, null, noNode),
   ],
 
   local processes = [
@@ -62,7 +65,7 @@ local words = import '../lib/words.libsonnet';
   local connections = if s.connectionErrors == '' then [] else [
     panels.timeseries({
       title: 'Failed database connections by version',
-      description: 'Requests that found the order database out of reach, as the shop counts them. The canary rolls back at ' + s.critical.connections.text + ' within ' + s.window + '.',
+      description: 'Requests that found the order database out of reach, as the shop counts them. The canary rolls back at ' + l.critical_connection_failures.text + ' within ' + s.window + '.',
       empty: 'The shop counts none: name its counter in signals.connection_errors',
       size: [8, 7],
       queries: signals.connectionErrors,
@@ -81,12 +84,12 @@ local words = import '../lib/words.libsonnet';
     }),
     panels.timeseries({
       title: 'Replication lag',
-      description: 'How far the read replica is behind its primary. Beyond ' + (if config.replicaLimit == null then "the policy's limit" else config.replicaLimit.text) + ' the verdict is blind and the rollout holds.',
-      empty: if config.replicaLimit == null then 'The policy names no read replica (database.replica)' else 'The replica does not tell its lag',
+      description: 'How far the read replica is behind its primary. Beyond ' + (if replica == null then "the policy's limit" else replica.text) + ' the verdict is blind and the rollout holds.',
+      empty: if replica == null then 'The policy names no read replica (database.replica)' else 'The replica does not tell its lag',
       size: [8, 7],
       queries: [machine.replicaLag],
       unit: 's',
-    } + (if config.replicaLimit == null then {} else { limits: [panels.limit(config.replicaLimit.value, colours.bad)] })),
+    } + (if replica == null then {} else { limits: [panels.limit(replica.value, colours.bad)] })),
     panels.stat({
       title: 'Order database readable',
       description: 'Whether the exporter can read the order database.',

@@ -16,6 +16,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
   local kpis = (import '../queries/kpis.libsonnet')(config),
   local signals = (import '../queries/signals.libsonnet')(config),
   local s = config.signals,
+  local l = config.limits,
 
   local now = [
     panels.stat({
@@ -147,16 +148,16 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
   local technical = [
     panels.timeseries({
       title: 'Error rate by version',
-      description: 'Share of requests answered 5xx. The canary rolls back above ' + s.critical.errorRate.text + ' and warns above ' + s.warning.errorRate.text + '.',
+      description: 'Share of requests answered 5xx. The canary rolls back above ' + l.critical_error_ratio.text + ' and warns above ' + l.warning_error_ratio.text + '.',
       empty: 'No requests: is the shop scraped, and do its series carry the version?',
       size: [8, 7],
       queries: signals.errors,
       unit: 'percentunit',
       limits: [
-        panels.limit(s.warning.errorRate.value, colours.canary),
-        panels.limit(s.critical.errorRate.value, colours.bad),
+        panels.limit(l.warning_error_ratio.value, colours.canary),
+        panels.limit(l.critical_error_ratio.value, colours.bad),
       ],
-      softMax: s.critical.errorRate.value,
+      softMax: l.critical_error_ratio.value,
     }),
   ] + byEndpoint(
     "Canary's error rate by endpoint", "Where the canary's failed requests are.", signals.errorsByEndpoint, 'percentunit', [8, 7]
@@ -173,15 +174,15 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     panels.timeseries({
       title: 'Response time, ' + level[0] + ', by version',
       description: (if haproxy then "Mean of HAProxy's last 1,024 requests, which has no percentiles. " else level[1])
-                   + ' The canary rolls back when the 95th percentile is above ' + s.critical.responseTime.text + ' and warns above ' + s.warning.responseTime.text + '.',
+                   + ' The canary rolls back when the 95th percentile is above ' + l.critical_response_seconds.text + ' and warns above ' + l.warning_response_seconds.text + '.',
       empty: 'No requests: is the shop scraped, and do its series carry the version?',
       size: [8, 7],
       queries: signals.quantile(level[2]),
       unit: 's',
       limits: [
-        panels.limit(s.info.responseTime.value, colours.caution),
-        panels.limit(s.warning.responseTime.value, colours.canary),
-        panels.limit(s.critical.responseTime.value, colours.bad),
+        panels.limit(l.normal_response_seconds.value, colours.caution),
+        panels.limit(l.warning_response_seconds.value, colours.canary),
+        panels.limit(l.critical_response_seconds.value, colours.bad),
       ],
     })
     for level in [

@@ -2,7 +2,7 @@
 function(config) {
   local names = config.names,
 
-  // Our series of the chosen service: select.own('kpi_evidence', ['kpi="conversion_rate"']).
+  // Our series of the chosen service: select.own('refresh_duration_seconds').
   own(name, matchers=[])::
     names[name] + '{' + std.join(', ', ['service="$service"'] + matchers) + '}',
 
@@ -10,9 +10,9 @@ function(config) {
   metric(name, matchers=[])::
     name + '{' + std.join(', ', [matcher for matcher in matchers if matcher != '']) + '}',
 
-  // Series while the chosen rollout was the newest one; the others belong to another rollout.
-  ofRollout(expr)::
-    expr + ' and on (service) ' + self.own('rollout_info', ['rollout="$rollout"']),
+  // Our series about the chosen rollout: select.rollout('kpi_evidence', ['kpi="conversion_rate"']). Before the first
+  // one, the id is empty on both sides.
+  rollout(name, matchers=[]):: self.own(name, ['rollout="$rollout"'] + matchers),
 
   // The version that plays a role in the chosen rollout.
   version(role):: '$' + role,

@@ -8,24 +8,25 @@ function(config)
   // increase() cannot see.
   local happened(expr, by) = 'clamp_min(sum by (' + by + ') (' + expr + ' - ' + expr + ' offset $__interval or ' + expr + '), 0)';
   local recent(name, by) = happened(select.own(name), by);
-  local alive = select.own('rollout_state', ['state="idle"']);
+  // Published from the receiver's start on, whatever happens to any rollout.
+  local alive = select.own('router_drift_total');
   local duration(level, name) =
     'histogram_quantile(' + level + ', sum by (le) (rate('
     + select.metric(config.names[name] + '_bucket', ['service="$service"']) + '[$__rate_interval])))';
 
   {
     databaseUp:: query.instant('min(' + select.own('database_up') + ')', ''),
-    refreshAgeNow:: query.instant(age('last_refresh_timestamp_seconds'), ''),
+    refreshAgeNow:: query.instant('min(' + select.own('last_refresh_age_seconds') + ')', ''),
     watchdogAgeNow:: query.instant(age('watchdog_last_seen_timestamp_seconds'), ''),
-    drillAge:: query.instant(age('drill_last_success_timestamp_seconds'), ''),
+    drillAge:: query.instant('min(' + select.own('drill_age_seconds') + ')', ''),
     drift:: query.instant(
-      'max(abs(' + select.own('traffic_ratio', ['role="canary"']) + ' - ' + select.own('traffic_target_ratio', ['role="canary"']) + '))', ''
+      'max(abs(' + select.rollout('traffic_ratio', ['role="canary"']) + ' - ' + select.rollout('traffic_target_ratio', ['role="canary"']) + '))', ''
     ),
     notDelivered:: query.instant(
       'sum(increase(' + select.own('notifications_total', ['outcome!="sent"']) + '[$__range])) or 0 * max(' + alive + ')', ''
     ),
 
-    refreshAge:: query.range(age('last_refresh_timestamp_seconds'), 'since the last refresh'),
+    refreshAge:: query.range('min(' + select.own('last_refresh_age_seconds') + ')', 'since the last refresh'),
     dataLag:: query.range('max(' + select.own('data_lag_seconds') + ')', 'newest order'),
     refresh:: [
       query.range(duration(pair[0], 'refresh_duration_seconds'), pair[1])

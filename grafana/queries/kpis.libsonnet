@@ -6,7 +6,7 @@ function(config)
   local of(kpi) = ['kpi="' + kpi.name + '"'];
   local percents = std.join('|', [kpi.name for kpi in config.kpis if kpi.unit == 'percentunit']);
   local perKpi(expr) = 'max by (kpi) (' + expr + ')';
-  local judged(name, matchers=[]) = select.ofRollout(select.own(name, matchers));
+  local judged(name, matchers=[]) = select.rollout(name, matchers);
   local label(expr, name, value, kpis) =
     if kpis == [] then expr
     else 'label_replace(' + expr + ', "' + name + '", "' + value + '", "kpi", "' + std.join('|', kpis) + '")';
@@ -16,20 +16,20 @@ function(config)
     expr
   );
   // The last that was known in the time range, so that the table still says why when the rollout is over.
-  local last(expr) = 'last_over_time((' + select.ofRollout(expr) + ')[$__range:' + config.rateStep + '])';
-  local column(name, matchers=[]) = query.column(perKpi(last(select.own(name, matchers))));
+  local last(expr) = 'last_over_time((' + expr + ')[$__range:' + config.rateStep + '])';
+  local column(name, matchers=[]) = query.column(perKpi(last(select.rollout(name, matchers))));
 
   // Shares are shown as percent, so that all KPIs fit one column; the column `unit` says so.
   local readable(role) =
-    local value = select.own('kpi_value', ['role="' + role + '"']);
-    local shares = select.own('kpi_value', ['role="' + role + '"', 'kpi=~"' + percents + '"']);
+    local value = select.rollout('kpi_value', ['role="' + role + '"']);
+    local shares = select.rollout('kpi_value', ['role="' + role + '"', 'kpi=~"' + percents + '"']);
     last(if percents == '' then value else '(100 * ' + shares + ' or ' + value + ')');
-  local proof(name) = select.own(name) + ' / ' + select.own('kpi_evidence_threshold');
+  local proof(name) = select.rollout(name) + ' / ' + select.rollout('kpi_evidence_threshold');
 
   {
     // Columns of the table, one row per KPI.
     verdict:: query.column(
-      'max by (kpi, verdict, action) (' + withAction(last(select.own('kpi_verdict'))) + ' == 1)'
+      'max by (kpi, verdict, action) (' + withAction(last(select.rollout('kpi_verdict'))) + ' == 1)'
     ),
     proof:: query.column('clamp(' + perKpi(last(
       '(' + proof('kpi_evidence') + ' or label_replace(' + proof('kpi_floor_evidence') + ', "of", "floor", "kpi", ".*"))'

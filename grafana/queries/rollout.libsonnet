@@ -5,15 +5,15 @@ local any(terms) = 'max by (service) (\n  ' + std.join('\nor\n  ', terms) + '\n)
 
 function(config)
   local select = (import '../lib/select.libsonnet')(config);
-  local in_state(pattern) = '(' + select.own('rollout_state', ['state=~"' + pattern + '"']) + ' == 1)';
+  local in_state(pattern) = '(' + select.rollout('rollout_state', ['state=~"' + pattern + '"']) + ' == 1)';
   local while_running(expr) = '(' + expr + ' == 1 and on (service) ' + in_state('phase|holding|baking') + ')';
-  local some(verdict) = while_running('max by (service) (' + select.own('kpi_verdict', ['verdict="' + verdict + '"']) + ')');
+  local some(verdict) = while_running('max by (service) (' + select.rollout('kpi_verdict', ['verdict="' + verdict + '"']) + ')');
   local all_pass = while_running(
-    'min by (service) (' + select.own('kpi_verdict', ['verdict="pass"'])
-    + ' and on (service, kpi) ' + select.own('kpi_judged') + ' == 1)'
+    'min by (service) (' + select.rollout('kpi_verdict', ['verdict="pass"'])
+    + ' and on (rollout, kpi) ' + select.rollout('kpi_judged') + ' == 1)'
   );
-  local harm_alert = while_running('max by (service) (ALERTS{service="$service", alertstate="firing", action="rollback"})');
-  local traffic(name) = select.ofRollout(select.own(name, ['role="canary"']));
+  local harm_alert = while_running('max by (service) (ALERTS{service="$service", rollout="$rollout", alertstate="firing", action="rollback"})');
+  local traffic(name) = select.rollout(name, ['role="canary"']);
 
   {
     // The worst that is known, as a number; the dashboard has the words. Several terms have the same labels, of which
@@ -39,16 +39,16 @@ function(config)
       for i in std.range(0, std.length(config.states) - 1)
     ]), ''),
 
-    phase:: query.instant('max by (service) (' + select.own('rollout_phase') + ') and on (service) ' + in_state('phase|holding|baking'), ''),
+    phase:: query.instant('max by (service) (' + select.rollout('rollout_phase') + ') and on (service) ' + in_state('phase|holding|baking'), ''),
 
     timeLeft:: query.instant(
-      'clamp_min(max by (service) (' + select.own('rollout_phase_started_timestamp_seconds') + ' + '
-      + select.own('rollout_phase_duration_seconds') + ') - time(), 0) and on (service) '
+      'clamp_min(max by (service) (' + select.rollout('rollout_phase_duration_seconds') + ' - '
+      + select.rollout('rollout_phase_elapsed_seconds') + '), 0) and on (service) '
       + in_state('phase|holding|baking'), ''
     ),
 
     versions:: query.instant(
-      'max by (stable, canary) (' + select.own('rollout_info', ['rollout="$rollout"']) + ')', '{{canary}} after {{stable}}'
+      'max by (stable, canary) (' + select.rollout('rollout_info') + ')', '{{canary}} after {{stable}}'
     ),
 
     // What asked for a rollback; nothing when a person did.

@@ -9,7 +9,7 @@ function(config)
   local requests = if haproxy then 'haproxy_backend_http_responses_total' else s.requests;
   local failed = if haproxy then 'code="5xx"' else s.statusLabel + '=~"5.."';
   local of(role) =
-    if haproxy then 'proxy="' + s.backends[role] + '"' else s.versionLabel + '="$' + role + '"';
+    if haproxy then 'proxy="' + s[role + 'Backend'] + '"' else s.versionLabel + '="$' + role + '"';
   local legend(role) = role + ' $' + role;
   local rate(role, more=[], metric=requests) =
     'rate(' + select.metric(metric, [s.selector, of(role)] + more) + '[$__rate_interval])';

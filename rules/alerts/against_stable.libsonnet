@@ -10,20 +10,19 @@ function(config, series, build)
   // Much worse: the canary's value by a factor and by a difference; and surely worse: *lower* of it above *upper* of
   // stable's. *minimum* requests of either side.
   local worse(endpoint, value, lower, upper, factor, difference, minimum) =
-    local canary(recorded) = series.read(recorded(s.longWindow, endpoint));
+    local same = 'on (rollout' + (if endpoint then ', endpoint' else '') + ')';
+    local canary(recorded) = t.of_endpoints(series.read(recorded(s.longWindow, endpoint)));
     local stable(recorded) = series.read(t.stable(recorded(s.longWindow, endpoint)));
+    local limited(operator, name) =
+      p.block(stable(value) + '\n' + operator + ' on (rollout) group_left ()\n' + p.limit(config, name));
     local conditions = [
-      canary(value) + ' > ' + t.on(endpoint) + ' (' + factor + ' * ' + stable(value) + ')',
-      canary(value) + ' > ' + t.on(endpoint) + ' (' + stable(value) + ' + ' + difference + ')',
-      canary(lower) + ' > ' + t.on(endpoint) + ' ' + stable(upper),
-      canary(t.requests) + ' >= ' + minimum.canary,
-      stable(t.requests) + ' >= ' + minimum.stable,
+      canary(value) + '\n> ' + same + '\n' + limited('*', factor),
+      canary(value) + '\n> ' + same + '\n' + limited('+', difference),
+      canary(lower) + '\n> ' + same + '\n' + stable(upper),
+      p.beyond(canary(t.requests), '>=', p.limit(config, minimum.canary)),
+      p.beyond(stable(t.requests), '>=', p.limit(config, minimum.stable)),
     ];
-    p.lines([
-      p.block(std.join('\nand ' + t.on(endpoint) + '\n', [canary(value)] + ['(' + one + ')' for one in conditions])),
-      '* on (version) group_left (rollout, stable, canary)',
-      series.running,
-    ]);
+    std.join('\nand ' + same + '\n', [canary(value)] + [p.block(one) for one in conditions]);
 
   local compared(endpoint) =
     local labels = if endpoint then ['endpoint'] else [];
@@ -47,16 +46,16 @@ function(config, series, build)
         t.error_ratio,
         t.error_ratio_lower,
         t.error_ratio_upper,
-        limits.errorRateFactor,
-        limits.errorRateDifference,
-        { canary: s.minimumRequests, stable: s.minimumRequests },
+        n.LIMIT_STABLE_ERROR_FACTOR,
+        n.LIMIT_STABLE_ERROR_DIFFERENCE,
+        { canary: n.LIMIT_MINIMUM_REQUESTS, stable: n.LIMIT_MINIMUM_REQUESTS },
       ),
       summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of its requests' + at + ' with errors, many more than stable',
       description: 'Within ' + s.longWindow + ', {{ $value | humanizePercentage }} of ' + requests('canary') + ' to {{ $labels.canary }}' + at
                    + ' ended in a server error, of ' + requests('stable') + ' to stable {{ $labels.stable }} '
                    + value(t.error_ratio, 'stable', 'humanizePercentage') + '. It is proven to be more; people are told from '
-                   + limits.errorRateFactor + ' times as many on, when that is at least '
-                   + build.limit(limits.errorRateDifference) + ' more.',
+                   + build.limit(n.LIMIT_STABLE_ERROR_FACTOR, 'humanize') + ' times as many on, when that is at least '
+                   + build.limit(n.LIMIT_STABLE_ERROR_DIFFERENCE) + ' more.',
     })
     + warning(n.RESPONSE_TIME_DEGRADED, {
       expr: worse(
@@ -64,20 +63,20 @@ function(config, series, build)
         t.p95,
         t.p95_lower,
         t.p95,
-        limits.responseTimeFactor,
-        limits.responseTimeDifference,
+        n.LIMIT_STABLE_RESPONSE_FACTOR,
+        n.LIMIT_STABLE_RESPONSE_DIFFERENCE,
         {
           // Only the quantiles of a whole version are made for its number of requests.
-          canary: if endpoint || !t.by_endpoint then config.confidence.quantileRequests else s.minimumRequests,
-          stable: config.confidence.quantileRequests,
+          canary: if endpoint || !t.by_endpoint then n.LIMIT_QUANTILE_REQUESTS else n.LIMIT_MINIMUM_REQUESTS,
+          stable: n.LIMIT_QUANTILE_REQUESTS,
         },
       ),
       summary: 'Canary {{ $labels.canary }} takes {{ $value | humanizeDuration }} to answer' + at + ', much longer than stable',
       description: 'Within ' + s.longWindow + ', the ' + t.response_time_words + ' of {{ $labels.canary }}' + at
                    + ' is {{ $value | humanizeDuration }}, over ' + requests('canary') + '; of stable {{ $labels.stable }} '
                    + value(t.p95, 'stable', 'humanizeDuration') + ', over ' + requests('stable')
-                   + '. People are told from ' + limits.responseTimeFactor + ' times as long on, when that is at least '
-                   + build.limit(limits.responseTimeDifference, 'humanizeDuration') + ' longer.',
+                   + '. People are told from ' + build.limit(n.LIMIT_STABLE_RESPONSE_FACTOR, 'humanize') + ' times as long on, when that is at least '
+                   + build.limit(n.LIMIT_STABLE_RESPONSE_DIFFERENCE, 'humanizeDuration') + ' longer.',
     });
 
   if !limits.enabled then [] else compared(false) + (if t.by_endpoint then compared(true) else [])

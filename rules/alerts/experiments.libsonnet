@@ -14,7 +14,7 @@ function(config, series, build)
       '(' + per_kpi(of(n.EXPERIMENT_GUARDRAIL)) + ' == ' + guardrail + ')',
     ] + while_running);
     local failed = of(n.EXPERIMENT_VERDICT, [p.equals(n.VERDICT, 'fail')]);
-    local mismatch = per_variant(of(n.EXPERIMENT_MISMATCH_EVIDENCE)) + ' >= ' + experiment.mismatchThreshold;
+    local mismatch = per_variant(of(n.EXPERIMENT_MISMATCH_EVIDENCE)) + ' >= ' + experiment.mismatchThreshold.text;
 
     local shown(metric, filter, matchers=[]) =
       build.shown('max(' + of(metric, ['variant=%q', 'kpi=%q'] + matchers) + ')', filter, ['variant', 'kpi']);
@@ -66,9 +66,9 @@ function(config, series, build)
       severity: 'warning',
       summary: 'Experiment ' + experiment.name + ': {{ $labels.variant }} gets another share of customers than its weight',
       description: 'Proven: the share of customers recorded for {{ $labels.variant }}, among those of it and of '
-                   + experiment.control + ', differs by more than ' + build.limit(config.evidence.mismatch)
+                   + experiment.control + ', differs by more than ' + build.written(experiment.mismatch)
                    + ' from its weight. Assignment or recording is broken, or a variant loses sessions; whatever is said about {{ $labels.variant }} is not to be trusted. The evidence is 10^{{ $value | humanize }}, the limit 10^'
-                   + experiment.mismatchThreshold + '.',
+                   + experiment.mismatchThreshold.text + '.',
     })
     + alert(n.EXPERIMENT_BLIND, {
       expr: p.lines([

@@ -21,9 +21,13 @@ function(config, series, build)
     description: description + (if action == 'hold' then " The canary's share stays as it is until this is over." else ''),
   });
 
-  local missing(expr) = p.lines([running, 'unless on ()', p.block(expr)]);
+  // *expr* are series of this service, of a rollout, of a version.
+  local missing(expr) = p.lines([running, 'unless on (service)', p.block(expr)]);
+  local missing_rollout(expr) = p.lines([running, 'unless on (rollout)', p.block(expr)]);
   local missing_version(expr) = p.lines([running, 'unless on (version)', p.block(expr)]);
-  local has_traffic(role) = p.during(running, 'max(' + own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, role)]) + ') > 0');
+  local has_traffic(role) = p.during(running, 'max by (rollout) (' + own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, role)]) + ') > 0');
+  local database_up(value) =
+    p.while_service(running, 'max by (service) (' + own(n.DATABASE_UP) + ') == ' + value);
 
   local judged = [kpi for kpi in config.kpis if kpi.judge == 'evidence' && kpi.action != 'warn'];
   local names = std.join('|', [kpi.name for kpi in judged]);
@@ -39,27 +43,36 @@ function(config, series, build)
     ),
     blind(
       'database',
-      p.during(running, 'max(' + own(n.DATABASE_UP) + ') == 0'),
+      database_up('0'),
       missed,
       'Nothing is known about canary {{ $labels.canary }}: the order database cannot be read',
       'The exporter of ' + config.service + ' cannot read the order database.',
     ),
     blind(
       'stale',
-      p.for_rollout(running, p.lines([
-        'time() - max(' + own(n.LAST_REFRESH_TIMESTAMP_SECONDS) + ')',
-        '> ' + config.evidence.stalenessSeconds,
-      ])),
+      p.beyond(
+        p.for_service(running, 'min by (service) (' + own(n.LAST_REFRESH_AGE_SECONDS) + ')'),
+        '>',
+        p.limit(config, n.LIMIT_STALENESS)
+      ),
       '',
       'What is known about canary {{ $labels.canary }} is {{ $value | humanizeDuration }} old',
       'The exporter read the order database {{ $value | humanizeDuration }} ago; the limit is '
-      + build.limit(config.evidence.stalenessSeconds, 'humanizeDuration') + '.',
+      + build.limit(n.LIMIT_STALENESS, 'humanizeDuration') + '.',
+    ),
+    // Every rule that acts compares with them.
+    blind(
+      'limits',
+      missing_rollout(own(n.ROLLOUT_LIMIT)),
+      missed,
+      'No limits are known for canary {{ $labels.canary }}',
+      'The receiver of ' + config.service + ' publishes no limits for rollout {{ $labels.rollout }}, so that no other alert about it can fire.',
     ),
     // The exporter's own reasons, as labels.
     build.alert(n.BLIND_ALERT, {
       expr: p.lines([
-        p.block('max by (reason) (' + own(n.BLIND) + ') == 1'),
-        '* on () group_left (rollout, stable, canary, version)',
+        p.block('max by (service, reason) (' + own(n.BLIND) + ') == 1'),
+        '* on (service) group_left (rollout, stable, canary, version)',
         running,
       ]),
       hold_for: missed,
@@ -74,8 +87,8 @@ function(config, series, build)
          blind(
            'kpi',
            p.lines([
-             p.block('max by (kpi) (' + verdicts('blind') + ') == 1'),
-             '* on () group_left (rollout, stable, canary, version)',
+             p.block('max by (rollout, kpi) (' + verdicts('blind') + ') == 1'),
+             '* on (rollout) group_left (stable, canary, version)',
              running,
            ]),
            missed,
@@ -85,9 +98,9 @@ function(config, series, build)
          blind(
            'evidence',
            p.lines([
-             p.during(running, 'max(' + own(n.DATABASE_UP) + ') == 1'),
-             'unless on ()',
-             '(count(max by (kpi) (' + verdicts('.+') + ')) == ' + std.length(judged) + ')',
+             database_up('1'),
+             'unless on (rollout)',
+             '(count by (rollout) (max by (rollout, kpi) (' + verdicts('.+') + ')) == ' + std.length(judged) + ')',
            ]),
            missed,
            'Canary {{ $labels.canary }} is not judged',
@@ -134,8 +147,8 @@ function(config, series, build)
       'stable',
       p.lines([
         has_traffic('stable'),
-        'unless on (version)',
-        p.block(std.join('\nand on (version)\n', [p.block(t.of_stable(expr)) for expr in of_stable])),
+        'unless on (rollout)',
+        p.block(std.join('\nand on (rollout)\n', [p.block(t.of_stable(expr)) for expr in of_stable])),
       ]),
       s.longWindow,
       'Canary {{ $labels.canary }} cannot be compared with stable {{ $labels.stable }}',
@@ -145,7 +158,7 @@ function(config, series, build)
     ),
     if t.servers == null then [] else blind(
       'servers',
-      p.lines([has_traffic('canary'), 'and on ()', '(' + t.servers + ' == 0)']),
+      p.while_service(has_traffic('canary'), p.of_service(config, t.servers) + ' == 0'),
       missed,
       'HAProxy has no server left for canary {{ $labels.canary }}',
       'The backend ' + s.canaryBackend + ' has no active server. Spare servers answer in their place, or nobody does, and what HAProxy counts there says nothing about {{ $labels.canary }}.',
@@ -160,7 +173,7 @@ function(config, series, build)
     ),
     if !m.watched.memory || !any(config.critical, [n.HIGH_MEMORY]) then [] else blind(
       'memory',
-      missing(m.raw_memory),
+      missing(p.of_service(config, 'count(' + m.raw_memory + ')')),
       s.longWindow,
       'The memory of canary {{ $labels.canary }} cannot be seen',
       "Prometheus has no memory metrics of the canary's machine, so " + n.HIGH_MEMORY + ' cannot fire.',
@@ -168,7 +181,7 @@ function(config, series, build)
     ),
     if !tells then [] else blind(
       'machine',
-      missing(std.join('\nand on ()\n', ['count(' + expr + ')' for expr in machine])),
+      missing(std.join('\nand on (service)\n', [p.of_service(config, 'count(' + expr + ')') for expr in machine])),
       s.longWindow,
       'The machine of canary {{ $labels.canary }} cannot be seen',
       "Prometheus lacks metrics of the canary's CPU" + (if m.watched.memory then ', memory' else '') + (if m.watched.disk then ' or disk' else '')
@@ -178,61 +191,70 @@ function(config, series, build)
     ),
   ];
 
-  local canary_share(metric) = 'max(' + own(metric, [p.equals(n.ROLE, 'canary')]) + ')';
+  local of_canary = [p.equals(n.ROLE, 'canary')];
+  local canary_share(metric) = 'max by (rollout) (' + own(metric, of_canary) + ')';
   local mismatch =
     build.alert(n.TRAFFIC_MISMATCH, {
-      expr: p.for_rollout(running, 'max(' + own(n.TRAFFIC_MISMATCH_EVIDENCE) + ') >= ' + config.evidence.mismatchThreshold),
+      expr: p.beyond(
+        p.for_rollout(running, 'max by (rollout) (' + own(n.TRAFFIC_MISMATCH_EVIDENCE) + ')'),
+        '>=',
+        p.limit(config, n.LIMIT_MISMATCH_EVIDENCE)
+      ),
       severity: 'critical',
       action: 'hold',
       labels: { [n.REASON]: 'units' },
       summary: 'Canary {{ $labels.canary }} gets another share of customers than it should',
       description: 'Proven: the share of units in the order database that {{ $labels.canary }} has differs by more than '
-                   + build.limit(config.evidence.mismatch) + ' from its traffic of ' + build.shown(canary_share(n.TRAFFIC_TARGET_RATIO))
+                   + build.limit(n.LIMIT_MISMATCH) + ' from its traffic of ' + build.value(n.TRAFFIC_TARGET_RATIO, matchers=of_canary)
                    + '. Routing or the stamping of versions is broken, or the canary loses sessions; the comparison is not to be trusted. The evidence is 10^{{ $value | humanize }}, the limit 10^'
-                   + config.evidence.mismatchThreshold + '.',
+                   + build.limit(n.LIMIT_MISMATCH_EVIDENCE, 'humanize') + '.',
     })
     + build.alert(n.TRAFFIC_MISMATCH, {
       // A hundredth of a percent is the finest share that a router knows.
       expr: p.for_rollout(running, p.lines([
         canary_share(n.TRAFFIC_RATIO),
-        'and on ()',
-        '(abs(' + canary_share(n.TRAFFIC_RATIO) + ' - ' + canary_share(n.TRAFFIC_TARGET_RATIO) + ') > 0.0001)',
+        'and on (rollout)',
+        '(abs(' + canary_share(n.TRAFFIC_RATIO) + ' - on (rollout) ' + canary_share(n.TRAFFIC_TARGET_RATIO) + ') > 0.0001)',
       ])),
-      hold_for: config.rollback.converge,
+      hold_for: config.converge,
       severity: 'critical',
       action: 'hold',
       labels: { [n.REASON]: 'router' },
       summary: 'The router gives canary {{ $labels.canary }} {{ $value | humanizePercentage }} of the traffic',
       description: 'The router reads back {{ $value | humanizePercentage }} for {{ $labels.canary }}; asked for was '
-                   + build.shown(canary_share(n.TRAFFIC_TARGET_RATIO)) + '.',
+                   + build.value(n.TRAFFIC_TARGET_RATIO, matchers=of_canary) + '.',
     })
     + blind(
       'router',
-      missing(own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, 'canary')])),
-      config.rollback.converge,
+      missing_rollout(own(n.TRAFFIC_RATIO, of_canary)),
+      config.converge,
       'The traffic of canary {{ $labels.canary }} cannot be read back',
       'The receiver of ' + config.service + ' cannot read from the router how much traffic {{ $labels.canary }} has.',
     );
 
-  local replica = if config.database.replicaMaxLagSeconds == '' then [] else
+  local replica = if !config.replica then [] else
     build.alert(n.REPLICA_LAG, {
-      expr: p.for_rollout(running, 'max(' + own(n.REPLICA_LAG_SECONDS) + ') > ' + config.database.replicaMaxLagSeconds),
+      expr: p.beyond(
+        p.for_service(running, 'max by (service) (' + own(n.REPLICA_LAG_SECONDS) + ')'),
+        '>',
+        p.limit(config, n.LIMIT_REPLICA_LAG)
+      ),
       severity: 'warning',
       action: 'hold',
       summary: "The order database's replica is {{ $value | humanizeDuration }} behind",
       description: 'The replica that the exporter of ' + config.service + ' reads is {{ $value | humanizeDuration }} behind; the limit is '
-                   + build.limit(config.database.replicaMaxLagSeconds, 'humanizeDuration') + '.',
+                   + build.limit(n.LIMIT_REPLICA_LAG, 'humanizeDuration') + '.',
     })
     + blind(
       'replica_lag',
-      p.lines([p.during(running, 'max(' + own(n.DATABASE_UP) + ') == 1'), 'unless on ()', own(n.REPLICA_LAG_SECONDS)]),
+      p.lines([database_up('1'), 'unless on (service)', own(n.REPLICA_LAG_SECONDS)]),
       missed,
       "The lag of the order database's replica is not known",
       'The exporter of ' + config.service + ' cannot measure how far the replica is behind.',
     );
 
   local schema = build.alert(n.SCHEMA_INCOMPATIBLE, {
-    expr: p.during(running, 'max(' + own(n.SCHEMA_COMPATIBLE) + ') == 0'),
+    expr: p.while_service(running, 'max by (service) (' + own(n.SCHEMA_COMPATIBLE) + ') == 0'),
     severity: 'critical',
     action: 'hold',
     summary: 'The order database has lost something that both versions need',

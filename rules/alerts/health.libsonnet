@@ -4,22 +4,21 @@ local p = import '../lib/promql.libsonnet';
 
 function(config, series, build)
   local own(metric, matchers=[]) = p.own(config, metric, matchers);
-  local rolling_back = 'max(' + own(n.ROLLOUT_STATE, [p.equals(n.STATE, 'rolling_back')]) + ') == 1';
+  local rolling_back = 'max by (rollout) (' + own(n.ROLLOUT_STATE, [p.equals(n.STATE, 'rolling_back')]) + ') == 1';
 
   build.alert(n.ROLLBACK_NOT_CONVERGED, {
     expr: p.lines([
-      'time() - min(' + own(n.CONVERGING_SINCE_TIMESTAMP_SECONDS) + ') > ' + config.rollback.convergeSeconds,
-      'and on ()',
+      p.beyond('max by (rollout) (' + own(n.CONVERGING_SECONDS) + ')', '>', p.limit(config, n.LIMIT_CONVERGE)),
+      'and on (rollout)',
       '(' + rolling_back + ')',
     ]),
     severity: 'critical',
     action: 'none',
     dashboard: 'guard',
-    of_rollout: false,
     summary: 'A rollback of ' + config.service + ' has not arrived',
     description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's share, as read back, is "
-                 + build.shown('max(' + own(n.TRAFFIC_RATIO, [p.equals(n.ROLE, 'canary')]) + ')') + '. The limit is '
-                 + build.limit(config.rollback.convergeSeconds, 'humanizeDuration') + '.',
+                 + build.value(n.TRAFFIC_RATIO, matchers=[p.equals(n.ROLE, 'canary')]) + '. The limit is '
+                 + build.limit(n.LIMIT_CONVERGE, 'humanizeDuration') + '.',
   })
   + build.alert(n.ROLLED_BACK, {
     expr: series.rolled_back,
@@ -50,9 +49,9 @@ function(config, series, build)
   })
   + (if config.drillMaxAgeSeconds == '' then [] else build.alert(n.DRILL_OVERDUE, {
        expr: p.lines([
-         'time() - max(' + own(n.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS) + ') > ' + config.drillMaxAgeSeconds,
+         'min(' + own(n.DRILL_AGE_SECONDS) + ') > ' + config.drillMaxAgeSeconds,
          'or',
-         'absent(' + own(n.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS) + ')',
+         'absent(' + own(n.DRILL_AGE_SECONDS) + ')',
        ]),
        hold_for: config.missedScrapes,
        severity: 'warning',
@@ -60,7 +59,7 @@ function(config, series, build)
        dashboard: 'guard',
        of_rollout: false,
        summary: 'No drill has proven lately that a rollback of ' + config.service + ' would arrive',
-       description: 'The last successful `canary drill` is older than ' + build.limit(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none.',
+       description: 'The last successful `canary drill` is older than ' + build.written(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none.',
      }))
   + build.alert(n.DRILL, {
     // Carries no rollout, so that nothing on its way can take it for a real one.

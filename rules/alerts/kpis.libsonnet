@@ -9,23 +9,27 @@ function(config, series, build)
     hold: { severity: 'warning', action: 'hold' },
     warn: { severity: 'warning', action: 'none' },
   };
-  local value(kpi, role) = build.shown('max(' + judged(n.KPI_VALUE, kpi, [p.equals(n.ROLE, role)]) + ')', kpi.filter);
-  local units(kpi, role) =
-    build.shown('max(' + judged(n.KPI_UNITS, kpi, [p.equals(n.ROLE, role)]) + ')', 'humanize');
+  local told(metric, kpi, filter, more=[]) = build.value(metric, filter, [p.equals(n.KPI, kpi.name)] + more);
+  local value(kpi, role) = told(n.KPI_VALUE, kpi, kpi.filter, [p.equals(n.ROLE, role)]);
+  local units(kpi, role) = told(n.KPI_UNITS, kpi, 'humanize', [p.equals(n.ROLE, role)]);
+  local tolerance(kpi) = build.limit(n.LIMIT_KPI_TOLERANCE, kpi=kpi.name);
+  local floor(kpi) = build.limit(n.LIMIT_KPI_FLOOR, kpi.filter, kpi.name);
   local compared(kpi) =
     'Canary {{ $labels.canary }}: ' + value(kpi, 'canary') + ' of ' + units(kpi, 'canary') + ' units; stable {{ $labels.stable }}: '
     + value(kpi, 'stable') + ' of ' + units(kpi, 'stable') + '.';
 
   // Nothing but the floor's evidence may have made the verdict, so the relative one is compared by itself.
   local harmful(kpi) = p.lines([
-    'max(' + judged(n.KPI_EVIDENCE, kpi) + ')',
-    '>= max(' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')',
-    'and on ()',
-    '(max(' + judged(n.KPI_VERDICT, kpi, [p.equals(n.VERDICT, 'fail')]) + ') == 1)',
+    'max by (rollout) (' + judged(n.KPI_EVIDENCE, kpi) + ')',
+    '>= on (rollout)',
+    'max by (rollout) (' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')',
+    'and on (rollout)',
+    '(max by (rollout) (' + judged(n.KPI_VERDICT, kpi, [p.equals(n.VERDICT, 'fail')]) + ') == 1)',
   ]);
   local below_floor(kpi) = p.lines([
-    'max(' + judged(n.KPI_FLOOR_EVIDENCE, kpi) + ')',
-    '>= max(' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')',
+    'max by (rollout) (' + judged(n.KPI_FLOOR_EVIDENCE, kpi) + ')',
+    '>= on (rollout)',
+    'max by (rollout) (' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')',
   ]);
 
   local degraded(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
@@ -33,20 +37,20 @@ function(config, series, build)
     labels: { [n.KPI]: kpi.name },
     summary: 'Canary {{ $labels.canary }} harms ' + kpi.words,
     description: 'Proven: ' + kpi.words + ' is worse than stable by more than the tolerance of '
-                 + build.limit(kpi.tolerance) + ' (change '
-                 + build.shown('max(' + judged(n.KPI_RELATIVE_CHANGE, kpi) + ')') + '). ' + compared(kpi)
+                 + tolerance(kpi) + ' (change '
+                 + told(n.KPI_RELATIVE_CHANGE, kpi, 'humanizePercentage') + '). ' + compared(kpi)
                  + ' The evidence is 10^{{ $value | humanize }}, the limit 10^'
-                 + build.shown('max(' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')', 'humanize') + '.',
+                 + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
   });
 
   local low(kpi) =
     local spec = tiers[kpi.action] {
       labels: { [n.KPI]: kpi.name },
-      summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is below ' + build.limit(kpi.floor, kpi.filter),
+      summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is below ' + floor(kpi),
       description: 'Proven: ' + kpi.words + ' of {{ $labels.canary }} is below the floor of '
-                   + build.limit(kpi.floor, kpi.filter) + '. ' + compared(kpi)
+                   + floor(kpi) + '. ' + compared(kpi)
                    + ' The evidence is 10^{{ $value | humanize }}, the limit 10^'
-                   + build.shown('max(' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')', 'humanize') + '.',
+                   + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
     };
     build.alert(kpi.floorAlert, spec { expr: p.for_rollout(series.running, below_floor(kpi)), labels+: kpi.floorLabels })
     + build.alert(kpi.floorAlert, spec {
@@ -65,32 +69,35 @@ function(config, series, build)
     else if kpi.kind == 'success' then
       per_version(kpi.entered, [p.equals(n.OUTCOME, 'succeeded')]) + ' / (' + per_version(kpi.entered) + ' > 0)'
     else 'avg by (version) (' + p.own(config, kpi.gauge) + ')';
-  local of_role(kpi, role) = p.lines([
-    'sum(',
-    '  ' + std.strReplace(rate(kpi), '\n', '\n  '),
-    '  and on (version)',
-    '  label_replace(' + series.running + ', "version", "$1", "' + role + '", "(.+)")',
-    ')',
-  ]);
-  local change(kpi) = p.lines([
-    p.block(of_role(kpi, 'canary') + '\n-\n' + of_role(kpi, 'stable')),
-    '/ (' + of_role(kpi, 'stable') + ' > 0)',
-    if kpi.upward then '< -' + kpi.tolerance else '> ' + kpi.tolerance,
-  ]);
+  // A version's rate as the value of the rollouts in which it has this role.
+  local of_role(kpi, role) =
+    local rollouts = if role == 'canary' then series.running
+    else 'label_replace(' + series.running + ', "version", "$1", "' + role + '", "(.+)")';
+    p.for_canary(rollouts, p.block(rate(kpi)));
+  local limit(name, kpi) = p.limit(config, name, kpi.name);
+  local change(kpi) = p.beyond(
+    p.lines([
+      p.block(of_role(kpi, 'canary') + '\n- on (rollout) group_left ()\n' + p.block(of_role(kpi, 'stable'))),
+      '/ on (rollout) group_left ()',
+      '(' + p.block(of_role(kpi, 'stable')) + ' > 0)',
+    ]),
+    if kpi.upward then '<' else '>',
+    (if kpi.upward then '-' else '') + limit(n.LIMIT_KPI_TOLERANCE, kpi)
+  );
   local windowed(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
-    expr: p.for_rollout(series.running, change(kpi)),
+    expr: change(kpi),
     hold_for: '2m',
     labels: { [n.KPI]: kpi.name },
     summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' differs from stable by {{ $value | humanizePercentage }}',
     description: 'Within ' + config.signals.longWindow + ', ' + kpi.words + ' of {{ $labels.canary }} differed by {{ $value | humanizePercentage }} from {{ $labels.stable }}; the tolerance is '
-                 + build.limit(kpi.tolerance) + '. This KPI is judged by a windowed threshold, not by evidence.',
-  }) + (if kpi.floor == '' then [] else build.alert(kpi.floorAlert, tiers[kpi.action] {
-          expr: p.for_rollout(series.running, of_role(kpi, 'canary') + (if kpi.upward then ' < ' else ' > ') + kpi.floor),
+                 + tolerance(kpi) + '. This KPI is judged by a windowed threshold, not by evidence.',
+  }) + (if !kpi.floor then [] else build.alert(kpi.floorAlert, tiers[kpi.action] {
+          expr: p.beyond(of_role(kpi, 'canary'), if kpi.upward then '<' else '>', limit(n.LIMIT_KPI_FLOOR, kpi)),
           hold_for: '2m',
           labels: { [n.KPI]: kpi.name } + kpi.floorLabels,
           summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is {{ $value | ' + kpi.filter + ' }}',
           description: 'Within ' + config.signals.longWindow + ', ' + kpi.words + ' of {{ $labels.canary }} was {{ $value | ' + kpi.filter + ' }}; the floor is '
-                       + build.limit(kpi.floor, kpi.filter) + '. This KPI is judged by a windowed threshold, not by evidence.',
+                       + floor(kpi) + '. This KPI is judged by a windowed threshold, not by evidence.',
         }));
 
   std.flattenArrays([

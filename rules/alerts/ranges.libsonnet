@@ -7,10 +7,15 @@ function(config, series, build)
   local t = series.technical;
   local m = series.machine;
   local read = series.read;
-  local enough = 'and on (version)\n(' + read(t.requests(s.longWindow)) + ' >= ' + s.minimumRequests + ')';
+  local beyond(expr, comparison, limit, kpi='') = p.beyond(expr, comparison, p.limit(config, limit, kpi));
+  local of_canary(recorded, comparison, limit) =
+    local own(name) = p.for_canary(series.running, read(name));
+    beyond(own(recorded), comparison, limit) + '\nand on (rollout)\n'
+    + p.block(beyond(own(t.requests(s.longWindow)), '>=', n.LIMIT_MINIMUM_REQUESTS));
+  local of_machine(recorded, limit) = beyond(p.for_service(series.running, read(recorded)), '>', limit);
 
   local capital(text) = std.asciiUpper(text[0:1]) + text[1:];
-  local out_of_range(metric, expr, words, limit, filter='humanizePercentage', dashboard='rollout') = build.alert(n.OUT_OF_RANGE, {
+  local out_of_range(metric, expr, words, limit, filter='humanizePercentage', dashboard='rollout', kpi='') = build.alert(n.OUT_OF_RANGE, {
     expr: expr,
     hold_for: config.info.holdFor,
     severity: 'info',
@@ -19,57 +24,63 @@ function(config, series, build)
     labels: { [n.METRIC]: metric },
     summary: 'Canary {{ $labels.canary }}: ' + words + ' is outside its normal range',
     description: capital(words) + ' of {{ $labels.canary }} is {{ $value | ' + filter + ' }}; normal is '
-                 + build.limit(limit, filter) + '.',
+                 + build.limit(limit, filter, kpi) + '.',
   });
 
   local technical = [
     out_of_range(
       'error_rate',
-      p.for_canary(series.running, read(t.error_ratio(s.longWindow)) + ' > ' + config.info.errorRate + '\n' + enough),
+      of_canary(t.error_ratio(s.longWindow), '>', n.LIMIT_NORMAL_ERROR),
       'the error rate',
-      config.info.errorRate,
+      n.LIMIT_NORMAL_ERROR,
     ),
     out_of_range(
       'response_time',
-      p.for_canary(series.running, read(t.p95(s.longWindow)) + ' >= ' + config.info.responseTime + '\n' + enough),
+      of_canary(t.p95(s.longWindow), '>=', n.LIMIT_NORMAL_RESPONSE),
       'the ' + t.response_time_words,
-      config.info.responseTime,
+      n.LIMIT_NORMAL_RESPONSE,
       'humanizeDuration',
     ),
     if t.failed_tries == null then []
     else out_of_range(
       'tries',
-      p.for_canary(series.running, read(t.failed_tries) + ' > ' + config.info.errorRate + '\n' + enough),
+      of_canary(t.failed_tries, '>', n.LIMIT_NORMAL_ERROR),
       'the share of failed tries',
-      config.info.errorRate,
+      n.LIMIT_NORMAL_ERROR,
     ),
-    out_of_range('cpu', p.for_rollout(series.running, read(m.cpu) + ' > ' + config.info.cpu), 'the use of the CPU', config.info.cpu, dashboard='infrastructure'),
+    out_of_range('cpu', of_machine(m.cpu, n.LIMIT_NORMAL_CPU), 'the use of the CPU', n.LIMIT_NORMAL_CPU, dashboard='infrastructure'),
     if !m.watched.memory then []
     else out_of_range(
-      'memory', p.for_rollout(series.running, read(m.memory) + ' > ' + config.info.memory), 'the use of memory', config.info.memory, dashboard='infrastructure'
+      'memory', of_machine(m.memory, n.LIMIT_NORMAL_MEMORY), 'the use of memory', n.LIMIT_NORMAL_MEMORY, dashboard='infrastructure'
     ),
     if !m.watched.disk then []
     else out_of_range(
-      'disk', p.for_rollout(series.running, read(m.disk) + ' > ' + config.info.disk), 'the use of the disk', config.info.disk, dashboard='infrastructure'
+      'disk', of_machine(m.disk, n.LIMIT_NORMAL_DISK), 'the use of the disk', n.LIMIT_NORMAL_DISK, dashboard='infrastructure'
     ),
   ];
 
   // A rate over a handful of units says nothing.
   local few_units(kpi) =
-    'unless on ()\n(max(' + p.own(config, n.KPI_UNITS, [p.equals(n.KPI, kpi.name), p.equals(n.ROLE, 'canary')]) + ') < 30)';
+    'unless on (rollout)\n(max by (rollout) (' + p.own(config, n.KPI_UNITS, [p.equals(n.KPI, kpi.name), p.equals(n.ROLE, 'canary')]) + ') < 30)';
   local kpi(kpi) =
-    local below = if kpi.upward then ' < ' else ' > ';
+    local below = if kpi.upward then '<' else '>';
     local worst = if kpi.upward then 'min' else 'max';
     out_of_range(
       kpi.name,
       p.lines([
-        p.for_canary(series.running, worst + ' by (version) (' + p.own(config, kpi.gauge) + ')' + below + kpi.target),
+        beyond(
+          p.for_canary(series.running, worst + ' by (version) (' + p.own(config, kpi.gauge) + ')'),
+          below,
+          n.LIMIT_KPI_TARGET,
+          kpi.name
+        ),
         few_units(kpi),
       ]),
       kpi.words,
-      kpi.target,
+      n.LIMIT_KPI_TARGET,
       kpi.filter,
+      kpi=kpi.name,
     );
 
   if !config.info.enabled then []
-  else std.flattenArrays(technical + [kpi(k) for k in config.kpis if k.target != ''])
+  else std.flattenArrays(technical + [kpi(k) for k in config.kpis if k.target])

@@ -8,26 +8,34 @@ function(config, series, build)
   local m = series.machine;
   local read = series.read;
 
-  // Within the long window only once the rollout is that old: before, it holds what an earlier rollout left behind.
-  local old_enough = 'and on ()\n(' + series.rollout.age + ' >= ' + config.signals.longWindowSeconds + ')';
-  local enough(window) = 'and on (version)\n(' + read(t.requests(window)) + ' >= ' + s.minimumRequests + ')';
-  local either(condition) =
-    p.block(condition(s.window)) + '\nor on (version)\n' + p.block(condition(s.longWindow) + '\n' + old_enough);
+  local limit(name) = p.limit(config, name);
 
-  local too_many_errors = either(function(window) p.lines([
-    read(t.error_ratio(window)),
-    'and on (version)',
-    '(' + read(t.error_ratio_lower(window)) + ' > ' + config.critical.errorRate + ')',
-    enough(window),
+  // *recorded*, a series by version, as the rollouts' own value, where it is beyond a limit of theirs.
+  local beyond(rollouts, recorded, comparison, name) =
+    p.beyond(p.for_canary(rollouts, read(recorded)), comparison, limit(name));
+  local enough(rollouts, window) =
+    'and on (rollout)\n' + p.block(beyond(rollouts, t.requests(window), '>=', n.LIMIT_MINIMUM_REQUESTS));
+  // Within the long window only once the rollout is that old: before, it holds what an earlier rollout left behind.
+  local old_enough = 'and on (rollout)\n(' + series.rollout.age + ' >= ' + config.signals.longWindowSeconds + ')';
+  local either(condition) =
+    p.block(condition(s.window)) + '\nor on (rollout)\n' + p.block(condition(s.longWindow) + '\n' + old_enough);
+
+  // *value* is told, *bound* is compared.
+  local surely(value, bound, comparison, name) = function(rollouts) either(function(window) p.lines([
+    p.for_canary(rollouts, read(value(window))),
+    'and on (rollout)',
+    p.block(beyond(rollouts, bound(window), comparison, name)),
+    enough(rollouts, window),
   ]));
-  local too_slow = either(function(window) p.lines([
-    read(t.p95(window)),
-    'and on (version)',
-    '(' + read(t.p95_lower(window)) + ' >= ' + config.critical.responseTime + ')',
-    enough(window),
-  ]));
-  local connection_failures() = read(t.connections.failures(s.window)) + ' >= ' + config.critical.databaseConnectionFailures;
-  local short_of_memory = read(m.memory) + ' > ' + config.critical.memory;
+  local too_many_errors = surely(t.error_ratio, t.error_ratio_lower, '>', n.LIMIT_CRITICAL_ERROR);
+  local too_slow = surely(t.p95, t.p95_lower, '>=', n.LIMIT_CRITICAL_RESPONSE);
+  local connection_failures(rollouts) =
+    beyond(rollouts, t.connections.failures(s.window), '>=', n.LIMIT_CRITICAL_CONNECTIONS);
+  local short_of_memory(rollouts) =
+    p.beyond(p.for_service(rollouts, read(m.memory)), '>', limit(n.LIMIT_CRITICAL_MEMORY));
+  // Within the long window, where there is enough to tell people.
+  local told(recorded, comparison, name) =
+    beyond(series.running, recorded, comparison, name) + '\n' + enough(series.running, s.longWindow);
 
   local of_version(name) = p.own(config, name, ['version=%q']);
   local requests(window) =
@@ -36,10 +44,10 @@ function(config, series, build)
     'Stable {{ $labels.stable }}: ' + build.shown('max(' + of_version(name) + ')', filter, ['stable']) + '.';
 
   // While the rollout runs it rolls back; after promotion, as long as it is watched, people are told.
-  local absolute(name, join, condition, spec) =
-    build.alert(name, spec { expr: join(series.running, condition), severity: 'critical', action: 'rollback', hold_for: config.critical.holdFor })
+  local absolute(name, condition, spec) =
+    build.alert(name, spec { expr: condition(series.running), severity: 'critical', action: 'rollback', hold_for: config.critical.holdFor })
     + build.alert(name, spec {
-      expr: join(series.promoted, condition),
+      expr: condition(series.promoted),
       severity: 'critical',
       action: 'none',
       hold_for: config.critical.holdFor,
@@ -47,47 +55,43 @@ function(config, series, build)
     }, watch=true);
 
   local critical = if !config.critical.enabled then [] else
-    absolute(n.HIGH_ERROR_RATE, p.for_canary, too_many_errors, {
+    absolute(n.HIGH_ERROR_RATE, too_many_errors, {
       summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of its requests with errors',
       description: 'Of ' + requests(s.longWindow) + ' to {{ $labels.canary }}, {{ $value | humanizePercentage }} ended in a server error; the limit is '
-                   + build.limit(config.critical.errorRate) + '. ' + stable(t.error_ratio(s.longWindow)),
+                   + build.limit(n.LIMIT_CRITICAL_ERROR) + '. ' + stable(t.error_ratio(s.longWindow)),
     })
-    + absolute(n.VERY_SLOW_RESPONSE, p.for_canary, too_slow, {
+    + absolute(n.VERY_SLOW_RESPONSE, too_slow, {
       summary: 'Canary {{ $labels.canary }} takes {{ $value | humanizeDuration }} to answer',
       description: 'The ' + t.response_time_words + ' of {{ $labels.canary }} is {{ $value | humanizeDuration }}, over '
-                   + requests(s.longWindow) + '; the limit is ' + build.limit(config.critical.responseTime, 'humanizeDuration') + '. '
+                   + requests(s.longWindow) + '; the limit is ' + build.limit(n.LIMIT_CRITICAL_RESPONSE, 'humanizeDuration') + '. '
                    + stable(t.p95(s.longWindow), 'humanizeDuration'),
     })
-    + (if t.connections == null then [] else absolute(n.DATABASE_CONNECTION_FAILURES, p.for_canary, connection_failures(), {
+    + (if t.connections == null then [] else absolute(n.DATABASE_CONNECTION_FAILURES, connection_failures, {
          summary: 'Canary {{ $labels.canary }} cannot connect to its database',
          description: '{{ $labels.canary }} failed {{ $value | humanize }} times to connect to its database within '
-                      + s.window + '; the limit is ' + config.critical.databaseConnectionFailures + '.',
+                      + s.window + '; the limit is ' + build.limit(n.LIMIT_CRITICAL_CONNECTIONS, 'humanize') + '.',
        }))
-    + (if !m.watched.memory then [] else absolute(n.HIGH_MEMORY, p.for_rollout, short_of_memory, {
+    + (if !m.watched.memory then [] else absolute(n.HIGH_MEMORY, short_of_memory, {
          summary: 'Canary {{ $labels.canary }} has {{ $value | humanizePercentage }} of its memory in use',
          description: '{{ $value | humanizePercentage }} of memory is in use where canary {{ $labels.canary }} runs; the limit is '
-                      + build.limit(config.critical.memory) + '.',
+                      + build.limit(n.LIMIT_CRITICAL_MEMORY) + '.',
        }));
 
   local warning = if !config.warning.enabled then [] else
     build.alert(n.ELEVATED_ERROR_RATE, {
-      expr: p.for_canary(series.running, read(t.error_ratio(s.longWindow)) + ' > ' + config.warning.errorRate + '\n' + enough(s.longWindow)),
+      expr: told(t.error_ratio(s.longWindow), '>', n.LIMIT_WARNING_ERROR),
       hold_for: config.warning.holdFor,
       severity: 'warning',
       action: 'none',
       summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of its requests with errors',
       description: 'Of ' + requests(s.longWindow) + ' to {{ $labels.canary }}, {{ $value | humanizePercentage }} ended in a server error; people are told above '
-                   + build.limit(config.warning.errorRate) + '. ' + stable(t.error_ratio(s.longWindow)),
+                   + build.limit(n.LIMIT_WARNING_ERROR) + '. ' + stable(t.error_ratio(s.longWindow)),
     })
     + (if !t.by_endpoint then [] else build.alert(n.ELEVATED_ERROR_RATE, {
          expr: p.lines([
-           p.block(p.lines([
-             read(t.error_ratio(s.longWindow, true)) + ' > ' + config.warning.errorRate,
-             'and ' + t.on(true),
-             '(' + read(t.requests(s.longWindow, true)) + ' >= ' + s.minimumRequests + ')',
-           ])),
-           '* on (version) group_left (rollout, stable, canary)',
-           series.running,
+           p.beyond(t.of_endpoints(read(t.error_ratio(s.longWindow, true))), '>', limit(n.LIMIT_WARNING_ERROR)),
+           'and on (rollout, endpoint)',
+           p.block(p.beyond(t.of_endpoints(read(t.requests(s.longWindow, true))), '>=', limit(n.LIMIT_MINIMUM_REQUESTS))),
          ]),
          hold_for: config.warning.holdFor,
          severity: 'warning',
@@ -95,28 +99,28 @@ function(config, series, build)
          labels: { [n.SCOPE]: 'endpoint' },
          summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of the requests to {{ $labels.endpoint }} with errors',
          description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.endpoint }} of {{ $labels.canary }} ended in a server error within '
-                      + s.longWindow + '; people are told above ' + build.limit(config.warning.errorRate) + ', counted over at least '
-                      + s.minimumRequests + ' requests.',
+                      + s.longWindow + '; people are told above ' + build.limit(n.LIMIT_WARNING_ERROR) + ', counted over at least '
+                      + build.limit(n.LIMIT_MINIMUM_REQUESTS, 'printf "%.0f"') + ' requests.',
        }))
     + (if t.failed_tries == null then [] else build.alert(n.ELEVATED_ERROR_RATE, {
-         expr: p.for_canary(series.running, read(t.failed_tries) + ' > ' + config.warning.errorRate + '\n' + enough(s.longWindow)),
+         expr: told(t.failed_tries, '>', n.LIMIT_WARNING_ERROR),
          hold_for: config.warning.holdFor,
          severity: 'warning',
          action: 'none',
          labels: { [n.SCOPE]: 'tries' },
          summary: 'HAProxy fails {{ $value | humanizePercentage }} as often to get an answer from canary {{ $labels.canary }} as it gets requests',
          description: 'Over ' + requests(s.longWindow) + ' to {{ $labels.canary }}, HAProxy failed to connect, or got no whole answer, {{ $value | humanizePercentage }} as often, each try counted; people are told above '
-                      + build.limit(config.warning.errorRate) + '. Customers may have been answered by another server. '
+                      + build.limit(n.LIMIT_WARNING_ERROR) + '. Customers may have been answered by another server. '
                       + stable(t.failed_tries),
        }))
     + build.alert(n.SLOW_RESPONSE, {
-      expr: p.for_canary(series.running, read(t.p95(s.longWindow)) + ' >= ' + config.warning.responseTime + '\n' + enough(s.longWindow)),
+      expr: told(t.p95(s.longWindow), '>=', n.LIMIT_WARNING_RESPONSE),
       hold_for: config.warning.holdFor,
       severity: 'warning',
       action: 'none',
       summary: 'Canary {{ $labels.canary }} takes {{ $value | humanizeDuration }} to answer',
       description: 'The ' + t.response_time_words + ' of {{ $labels.canary }} is {{ $value | humanizeDuration }}, over '
-                   + requests(s.longWindow) + '; people are told above ' + build.limit(config.warning.responseTime, 'humanizeDuration') + '. '
+                   + requests(s.longWindow) + '; people are told above ' + build.limit(n.LIMIT_WARNING_RESPONSE, 'humanizeDuration') + '. '
                    + stable(t.p95(s.longWindow), 'humanizeDuration'),
     });
 

@@ -1,5 +1,6 @@
 // Builds alerts: labels, annotations and the policy's switches and overrides, the same way for all of them.
 local n = import 'names.libsonnet';
+local p = import 'promql.libsonnet';
 
 function(config) {
   local override(name) = { enabled: true, labels: {}, annotations: {} } + std.get(config.alerts, name, {}),
@@ -44,6 +45,14 @@ function(config) {
        else 'printf `' + query + '` ' + std.join(' ', ['$labels.' + label for label in labels]) + ' | query')
     + ' }}{{ . | first | value | ' + filter + ' }}{{ else }}?{{ end }}',
 
-  // For descriptions: a limit, written as people write it.
-  limit(value, filter='humanizePercentage'):: '{{ "' + value + '" | ' + filter + ' }}',
+  // For descriptions: what exporter or receiver say of the alert's own rollout.
+  value(metric, filter='humanizePercentage', matchers=[])::
+    $.shown('max(' + p.own(config, metric, [n.ROLLOUT + '=%q'] + matchers) + ')', filter, [n.ROLLOUT]),
+
+  // For descriptions: a limit of the alert's own rollout.
+  limit(name, filter='humanizePercentage', kpi='')::
+    $.value(n.ROLLOUT_LIMIT, filter, [p.equals(n.LIMIT, name)] + (if kpi == '' then [] else [p.equals(n.KPI, kpi)])),
+
+  // For descriptions: a number of the configuration, written as people write it.
+  written(number, filter='humanizePercentage'):: '{{ "' + number + '" | ' + filter + ' }}',
 }

@@ -1,4 +1,4 @@
-// KPIs as the rules need them, for those who use the mixin without the command. Numbers are texts, as in config.libsonnet.
+// KPIs as the rules need them, for those who use the mixin without the command.
 local n = import 'names.libsonnet';
 
 local common(name, kind, entered) = {
@@ -20,10 +20,10 @@ local common(name, kind, entered) = {
   action: 'warn',
   // evidence, or threshold: the strategy's windowed rule.
   judge: 'evidence',
-  tolerance: '0.1',
-  floor: '',
-  floorJudged: kind != 'mean' && self.floor != '',
-  target: '',
+  // Whether it has a floor and a target; the receiver publishes which.
+  floor: false,
+  floorJudged: kind != 'mean' && self.floor,
+  target: false,
   alert: std.get(own_alerts, name, n.KPI_ALERT),
   floorAlert: std.get(own_floor_alerts, name, n.KPI_ALERT),
   floorLabels: if std.objectHas(own_floor_alerts, name) then {} else { [n.LIMIT]: 'floor' },
@@ -37,7 +37,7 @@ local common(name, kind, entered) = {
   complement(name, from, to):: $.conversion(name, from, to) + { complement: true, upward: false },
 
   // Units that succeed or fail: payments.
-  success(name, of):: common(name, 'success', of) + { tolerance: '0.05' },
+  success(name, of):: common(name, 'success', of),
 
   // An average of values: order value.
   mean(name, of):: common(name, 'mean', of) + { of: of, filter: 'humanize' },

@@ -6,7 +6,7 @@ function(config, read) {
   local process = s.processSelector != '',
   local idle = p.equals('mode', 'idle'),
   local real_disks = [s.nodeSelector, 'fstype!~"tmpfs|ramfs|squashfs|overlay|iso9660"'],
-  local used(available, total) = 'max(1 - ' + available + ' / ' + total + ')',
+  local used(available, total) = p.of_service(config, 'max(1 - ' + available + ' / ' + total + ')'),
 
   memory:: if process then 'canary:process_memory_utilisation:ratio' else 'canary:node_memory_utilisation:ratio',
   cpu:: if process then 'canary:process_cpu_utilisation:ratio_rate' + s.longWindow else 'canary:node_cpu_utilisation:ratio_rate' + s.longWindow,
@@ -28,16 +28,16 @@ function(config, read) {
 
   exprs:: (if $.watched.memory then {
              [$.memory]: if process
-             then 'max(' + p.select('process_resident_memory_bytes', [s.processSelector]) + ') / ' + s.memoryLimitBytes
+             then p.of_service(config, 'max(' + p.select('process_resident_memory_bytes', [s.processSelector]) + ') / ' + s.memoryLimitBytes)
              else used(
                p.select('node_memory_MemAvailable_bytes', [s.nodeSelector]),
                p.select('node_memory_MemTotal_bytes', [s.nodeSelector]),
              ),
            } else {}) + {
     [$.cpu]: if process
-    then 'max(rate(' + p.select('process_cpu_seconds_total', [s.processSelector]) + '[' + s.longWindow + ']))'
-    else 'max(1 - avg by (instance) (rate('
-         + p.select('node_cpu_seconds_total', [s.nodeSelector, idle]) + '[' + s.longWindow + '])))',
+    then p.of_service(config, 'max(rate(' + p.select('process_cpu_seconds_total', [s.processSelector]) + '[' + s.longWindow + ']))')
+    else p.of_service(config, 'max(1 - avg by (instance) (rate('
+                              + p.select('node_cpu_seconds_total', [s.nodeSelector, idle]) + '[' + s.longWindow + '])))'),
   } + (if $.watched.disk then {
          [$.disk]: used(p.select('node_filesystem_avail_bytes', real_disks), p.select('node_filesystem_size_bytes', real_disks)),
        } else {}),

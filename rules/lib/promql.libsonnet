@@ -32,12 +32,29 @@ local n = import 'names.libsonnet';
     if from == to then expr
     else 'max without (' + from + ') (label_replace(' + expr + ', "' + to + '", "$1", "' + from + '", "(.*)"))',
 
-  // *expr*, one series without labels, as a value of every rollout in *rollouts*.
-  for_rollout(rollouts, expr):: rollouts + '\n* on () group_left ()\n' + $.block(expr),
+  // What a rollout's plan allows, as the receiver publishes it; *kpi* when it is a limit of one.
+  limit(config, name, kpi='')::
+    'max by (rollout) ('
+    + $.own(config, n.ROLLOUT_LIMIT, [$.equals(n.LIMIT, name)] + (if kpi == '' then [] else [$.equals(n.KPI, kpi)])) + ')',
+
+  // *expr*, one series per rollout (with whatever other labels), where it is beyond the limit of its rollout.
+  beyond(expr, comparison, limit):: expr + '\n' + comparison + ' on (rollout) group_left ()\n' + limit,
+
+  // *expr*, one series per rollout, as a value of the rollouts among *rollouts*.
+  for_rollout(rollouts, expr):: rollouts + '\n* on (rollout) group_left ()\n' + $.block(expr),
+
+  // *expr*, one series of this service, as a value of every rollout in *rollouts*.
+  for_service(rollouts, expr):: rollouts + '\n* on (service) group_left ()\n' + $.operand(expr),
 
   // *expr*, one series per version, as a value of the rollout whose canary has that version.
-  for_canary(rollouts, expr):: rollouts + '\n* on (version) group_left ()\n' + $.block(expr),
+  for_canary(rollouts, expr):: rollouts + '\n* on (version) group_left ()\n' + $.operand(expr),
 
-  // *rollouts* as long as *condition*, one series without labels, holds.
-  during(rollouts, condition):: rollouts + '\nand on ()\n' + $.block(condition),
+  // *rollouts* as long as *condition*, one series per rollout, holds.
+  during(rollouts, condition):: rollouts + '\nand on (rollout)\n' + $.block(condition),
+
+  // *rollouts* as long as *condition*, one series of this service, holds.
+  while_service(rollouts, condition):: rollouts + '\nand on (service)\n' + $.block(condition),
+
+  // *expr*, whose series know no service, as one of this service: the shop's machines, that selectors of the policy name.
+  of_service(config, expr):: 'label_replace(' + expr + ', "' + n.SERVICE + '", "' + config.service + '", "", "")',
 }

@@ -1,39 +1,44 @@
-// Which rollout runs, and which version is its canary: what every rule that may act is joined with.
+// Which rollout runs, and which version is its canary: what every rule that may act is joined with, by the rollout's id.
+//
+// Prometheus answers a series that ended without a stale marker (it was restarted at that moment) for five minutes more,
+// and so it may answer two rollouts as running at once. A receiver only ever speaks of its newest, and all that it says
+// comes with one scrape: so of each receiver only what its newest scrape said counts. Prometheus compares times of its
+// own for that, never a timestamp of another machine.
 local n = import 'names.libsonnet';
 local p = import 'promql.libsonnet';
 
 function(config) {
+  local info = p.own(config, n.ROLLOUT_INFO),
+
   // Receivers in these states, each target by itself: with two receivers one may lag behind the other.
   local in_state(states) = p.lines([
     'label_replace(',
-    '  max by (rollout, stable, canary) (',
-    '    ' + p.own(config, n.ROLLOUT_INFO),
-    '    and on (job, instance)',
+    '  max by (service, rollout, stable, canary) (',
+    '    ' + info,
+    '    and on (job, instance, rollout)',
     '    (' + p.own(config, n.ROLLOUT_STATE, [p.matches(n.STATE, states)]) + ' == 1)',
+    '    and on (job, instance, rollout)',
+    '    (timestamp(' + info + ') == on (job, instance) group_left () max by (job, instance) (timestamp(' + info + ')))',
     '  ),',
     '  "version", "$1", "canary", "(.+)"',
     ')',
   ]),
 
-  local older_than(event, seconds) = p.lines([
-    'unless on (rollout)',
-    '(',
-    '  time() - max by (rollout) (' + p.own(config, n.ROLLOUT_EVENT_TIMESTAMP_SECONDS, [p.equals(n.EVENT, event)]) + ')',
-    '  > ' + seconds,
-    ')',
-  ]),
+  local over_for = 'max by (rollout) (' + p.own(config, n.ROLLOUT_SINCE_END_SECONDS) + ')',
 
   running:: 'rollout:canary_rollout_info:running',
   promoted:: 'rollout:canary_rollout_info:promoted',
   rolled_back:: 'rollout:canary_rollout_info:rolled_back',
 
-  // Value 1, with the labels rollout, stable, canary, and version (the canary's).
+  // Value 1, with the labels service, rollout, stable, canary, and version (the canary's).
   exprs:: {
     [$.running]: in_state('phase|holding|baking'),
-    [$.promoted]: in_state('promoted') + '\n' + older_than('promotion', config.rollback.watchSeconds),
-    [$.rolled_back]: in_state('rolled_back') + '\n' + older_than('rollback', '86400'),
+    [$.promoted]: in_state('promoted') + '\nunless on (rollout)\n'
+                  + p.block(p.beyond(over_for, '>', p.limit(config, n.LIMIT_WATCH))),
+    // People read of a rollback for a day.
+    [$.rolled_back]: in_state('rolled_back') + '\nunless on (rollout)\n(' + over_for + ' > 86400)',
   },
 
-  // How long the running rollout has lasted.
-  age:: 'time() - max(' + p.own(config, n.ROLLOUT_STARTED_TIMESTAMP_SECONDS) + ')',
+  // How long the rollouts have lasted, as their receiver measures it.
+  age:: 'max by (rollout) (' + p.own(config, n.ROLLOUT_ELAPSED_SECONDS) + ')',
 }

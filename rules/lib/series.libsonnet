@@ -11,7 +11,7 @@ function(config) {
   technical:: (import 'technical.libsonnet')(config, read),
   machine:: (import 'machine.libsonnet')(config, read),
 
-  exprs:: $.rollout.exprs + $.technical.exprs + $.machine.exprs,
+  exprs:: $.rollout.exprs { [$.technical.confidence]: $.technical.confidence_expr } + $.technical.exprs + $.machine.exprs,
 
   running:: read($.rollout.running),
   promoted:: read($.rollout.promoted),
@@ -23,7 +23,7 @@ function(config) {
   rules:: [
     $.rule(name, $.exprs[name])
     for name in
-      [$.rollout.running, $.rollout.promoted, $.rollout.rolled_back] + $.technical.order + $.machine.order
+      [$.rollout.running, $.rollout.promoted, $.rollout.rolled_back, $.technical.confidence] + $.technical.order + $.machine.order
   ] + (
     if $.technical.by_endpoint then []
     else [$.rule(name, $.technical.for_people[name]) for name in std.objectFields($.technical.for_people)]

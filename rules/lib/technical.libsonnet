@@ -2,14 +2,16 @@
 //
 // A ratio alone says little about few requests, and a rule is looked at every few seconds. So beside each ratio stands
 // what is proven: Wilson's bounds of the error ratio, and, for the response time, the lower quantile that bounds the
-// 95th percentile of a sample of this size. `confidenceZ` is the policy's alpha, split over a rollout's windows.
+// 95th percentile of a sample of this size. z is the plan's alpha, split over a rollout's windows, as the receiver publishes
+// it; without a rollout there is none, and nothing is proven.
+local n = import 'names.libsonnet';
 local p = import 'promql.libsonnet';
 
 function(config, read) {
   local s = config.signals,
   local long = s.longWindow,
   local rollout = (import 'rollout.libsonnet')(config),
-  local z = config.confidence.z,
+  local z = 'scalar(' + read($.confidence) + ')',
   local known = read(rollout.running) + ' or ' + read(rollout.promoted),
   local source =
     if s.preset == 'haproxy' then (import 'haproxy.libsonnet')(config, read, known) else (import 'application.libsonnet')(config),
@@ -28,6 +30,15 @@ function(config, read) {
   p95(window, endpoint=false):: level(endpoint) + source.response_time(window),
   p95_lower(window, endpoint=false):: level(endpoint) + source.response_time_lower(window, endpoint),
 
+  confidence:: 'service:canary_rollout_limit:confidence_z',
+  confidence_expr:: p.lines([
+    'max by (service) (',
+    '  ' + p.own(config, n.ROLLOUT_LIMIT, [p.equals(n.LIMIT, n.LIMIT_CONFIDENCE)]),
+    '  and on (rollout)',
+    '  (' + known + ')',
+    ')',
+  ]),
+
   by_endpoint:: source.by_endpoint,
   response_time_words:: source.response_time_words,
   raw_requests:: source.raw_requests,
@@ -36,14 +47,16 @@ function(config, read) {
   failed_tries:: source.failed_tries,
   servers:: source.servers,
 
-  // A series of stable's, recorded under the canary's version, so that both can be compared.
+  // A series of stable's, recorded under the canary's version and rollout, so that both can be compared.
   stable(name)::
     local parts = std.splitLimit(name, ':', 1);
     parts[0] + ':stable_' + parts[1],
+  // A series of the canary's, of several endpoints perhaps, with the labels of its rollout.
+  of_endpoints(expr):: expr + '\n* on (version) group_left (rollout, stable, canary)\n' + read(rollout.running),
   of_stable(expr):: p.lines([
     'label_replace(',
     '  ' + std.strReplace(p.operand(expr), '\n', '\n  '),
-    '  * on (version) group_left (canary)',
+    '  * on (version) group_left (rollout, canary)',
     '  label_replace(' + read(rollout.running) + ', "version", "$1", "stable", "(.+)"),',
     '  "version", "$1", "canary", "(.+)"',
     ')',
@@ -58,13 +71,13 @@ function(config, read) {
   // Wilson's bounds: (e + z^2/2 -+ z sqrt(e (n - e) / n + z^2/4)) / (n + z^2).
   local wilson(sign, errors, all) = p.lines([
     '(',
-    '  ' + read(errors) + ' + ' + config.confidence.half,
+    '  ' + read(errors) + ' + ' + z + ' ^ 2 / 2',
     '  ' + sign + ' ' + z + ' * sqrt(',
     '    clamp_min(' + read(errors) + ' * (' + read(all) + ' - ' + read(errors) + ') / (' + read(all) + ' > 0), 0)',
-    '    + ' + config.confidence.quarter,
+    '    + ' + z + ' ^ 2 / 4',
     '  )',
     ')',
-    '/ (' + read(all) + ' + ' + config.confidence.square + ')',
+    '/ (' + read(all) + ' + ' + z + ' ^ 2)',
   ]),
 
   // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n).
@@ -81,7 +94,7 @@ function(config, read) {
   local times(window, endpoint=false) =
     if haproxy then [[$.p95(window), source.mean(window)]] else [
       [$.p95(window, endpoint), source.quantile('0.95', window, endpoint)],
-      // A quantile has one level for all endpoints, so it is the one that suits `quantileRequests`.
+      // A quantile has one level for all endpoints, so it is the one that suits `quantile_minimum_requests`.
       [$.p95_lower(window, endpoint), source.quantile(if endpoint then '0.9' else lower_level(window), window, endpoint)],
     ],
   // What only comparisons with stable ask for.

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from canary import names
+from canary.limits import confidence_z, quantile_requests
 from canary.policy import Policy
-from rules.config import mixin_config
 from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.shop import ENDPOINT, STABLE
 from rules.promtool.technical import NEAR, NEARER, errors_with_bound, requests_metric, slow, sure_level, wilson_lower
@@ -13,7 +13,7 @@ from rules.promtool.world import ROLLOUT_LABELS, World
 # How far a share of a sample is from a quantile's level, so that the quantile is just beyond the share's value.
 _MARGIN = 0.0005
 
-# What the 95th percentile of an endpoint surely is not below; see rules.config.quantile_requests.
+# What the 95th percentile of an endpoint surely is not below; see canary.limits.quantile_requests.
 _ENDPOINT_LEVEL = 0.9
 
 _ELSEWHERE = "search"
@@ -41,8 +41,7 @@ class _Comparison:
         self._minimum = policy.signals.minimum_requests
         self._window = policy.signals.long_window
         self._endpoint = endpoint
-        confidence = mixin_config(policy)["confidence"]
-        self._z, self._known = float(confidence["z"]), int(confidence["quantileRequests"])
+        self._z, self._known = confidence_z(policy), quantile_requests(policy)
         self._some, self._many = 20.0 * self._minimum, 200.0 * self._minimum
 
     @property

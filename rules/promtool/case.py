@@ -15,7 +15,8 @@ class Case:
     """One question to promtool: whether an alert fires at one moment of one world.
 
     Attributes:
-        kind: what the case shows: `fires`, `limit`, `before`, `absent`, `reset`, `missed`, `few`, `also`, `quiet`.
+        kind: what the case shows: `fires`, `limit`, `before`, `absent`, `reset`, `missed`, `few`, `also`, `quiet`,
+            `earlier`.
         rule: the alert rule.
         at: seconds after the test's beginning.
         fires: whether it must.

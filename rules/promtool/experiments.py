@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary import names
+from canary.mixin import rules_config
 from canary.policy import Policy
 from canary.policy.experiments import Experiment
-from rules.config import mixin_config
 from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.technical import NEAR
 from rules.promtool.values import STALE, Values, constant
@@ -15,7 +15,7 @@ from rules.promtool.world import World
 
 def recipes(policy: Policy) -> Iterator[Recipe]:
     """Recipes for every experiment that is judged."""
-    for config in mixin_config(policy)["experiments"]:
+    for config in rules_config(policy)["experiments"]:
         yield from _Trial(config, policy.experiments[config["name"]]).recipes()
 
 
@@ -28,7 +28,7 @@ class _Trial:
         self._variant = self._treatments[0]
         self._guardrails = list(experiment.guardrails)
         self._others = [kpi for kpi in experiment.metrics if kpi not in experiment.guardrails]
-        self._threshold = float(config["mismatchThreshold"])
+        self._threshold = config["mismatchThreshold"]["value"]
 
     def recipes(self) -> Iterator[Recipe]:
         for alert, kpis in ((names.EXPERIMENT_HARM, self._guardrails), (names.EXPERIMENT_WORSE, self._others)):

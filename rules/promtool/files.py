@@ -4,14 +4,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from canary.policy import Policy
+from canary.promlabels import rollout_series
+from canary.promql import ALERTS, inputs
 from canary.units import format_duration, parse_duration
-from rules.expressions import ALERTS, inputs
 from rules.promtool import against_stable, experiments, guard, health, kpis, phases, ranges, technical
 from rules.promtool.case import Case, Rule, Trial
 from rules.promtool.guard import without
 from rules.promtool.recipe import Change, Recipe, after, nothing, step_for
 from rules.promtool.render import render
-from rules.promtool.world import World
+from rules.promtool.world import EXISTENCE, World
 
 # Two scrapes after the last change everything has settled.
 _MARGIN = 3
@@ -28,9 +29,7 @@ def tests(policy: Policy, rules: Iterable[Rule]) -> list[Trial]:
                 step = step_for(recipe.window, 0 if recipe.coarse else hold_of(rule))
                 found.setdefault((recipe.scene, step, recipe.state), []).append((recipe, rule))
     return [
-        test
-        for (scene, step, _), pairs in found.items()
-        for test in _Scene(policy, scene, step, pairs, _read_by([rule for _, rule in pairs], rules)).tests()
+        test for (scene, step, _), pairs in found.items() for test in _Scene(policy, scene, step, pairs, rules).tests()
     ]
 
 
@@ -58,6 +57,10 @@ def _fits(recipe: Recipe, rule: Rule) -> bool:
     return rule["alert"] == recipe.alert and all(labels.get(key, "") == value for key, value in recipe.match.items())
 
 
+def _earlier(world: World) -> None:
+    world.of_earlier_rollout()
+
+
 def _any(_recipe: Recipe) -> bool:
     return True
 
@@ -66,13 +69,14 @@ class _Scene:
     """Recipes that are tested in the same worlds."""
 
     def __init__(
-        self, policy: Policy, name: str, step: float, pairs: list[tuple[Recipe, Rule]], read: set[str] | None
+        self, policy: Policy, name: str, step: float, pairs: list[tuple[Recipe, Rule]], every: list[Rule]
     ) -> None:
         self._policy = policy
         self._name = name
         self._step = step
         self._pairs = pairs
-        self._read = read
+        self._every = every
+        self._read = _read_by([rule for _, rule in pairs], every)
         window = max(recipe.window for recipe, _ in pairs)
         self._begin = math.ceil(window / step) + 1
         self._always = pairs[0][0].state == "always"
@@ -90,6 +94,8 @@ class _Scene:
                 after(self._everyone("beyond"), without(*inputs)),
                 self._silent("absent", having=lambda recipe: bool(recipe.inputs)),
             )
+        if told := list(self._of_earlier()):
+            yield self._test("what was said of an earlier rollout", after(self._everyone("beyond"), _earlier), told)
         if any(recipe.few for recipe, _ in self._pairs):
             yield self._test("low traffic", self._everyone("few"), self._silent("few", lambda recipe: bool(recipe.few)))
             yield self._test(
@@ -98,6 +104,12 @@ class _Scene:
                 self._firing("reset", lambda recipe: bool(recipe.few)),
             )
         yield from self._single()
+
+    def _of_earlier(self) -> Iterator[Case]:
+        """Whatever an earlier rollout left behind makes no alert about this one fire, and answers for nothing."""
+        for recipe, rule in self._pairs:
+            if inputs([rule], self._every) & rollout_series() - EXISTENCE:
+                yield self._case("earlier", recipe, rule, self._when(rule), fires=recipe.missing)
 
     def _single(self) -> Iterator[Trial]:
         for recipe, rule in self._pairs:

@@ -65,10 +65,11 @@ def _sources(policy: Policy) -> Iterator[Recipe]:
     yield _blind("database", lambda world: world.exporter(names.DATABASE_UP, 0), inputs=(names.DATABASE_UP,))
     yield _blind(
         "stale",
-        lambda world: world.exporter(names.LAST_REFRESH_TIMESTAMP_SECONDS, world.ago(stale * (1 + NEAR))),
-        lambda world: world.exporter(names.LAST_REFRESH_TIMESTAMP_SECONDS, world.ago(stale)),
-        inputs=(names.LAST_REFRESH_TIMESTAMP_SECONDS,),
+        lambda world: world.exporter(names.LAST_REFRESH_AGE_SECONDS, stale * (1 + NEAR)),
+        lambda world: world.exporter(names.LAST_REFRESH_AGE_SECONDS, stale),
+        inputs=(names.LAST_REFRESH_AGE_SECONDS,),
     )
+    yield _blind("limits", without(names.ROLLOUT_LIMIT), missing=True)
     yield Recipe(
         scene="blind: the exporter says so",
         alert=names.BLIND_ALERT,
@@ -93,7 +94,7 @@ def _evidence(policy: Policy) -> Iterator[Recipe]:
             inputs=(names.KPI_VERDICT,),
             dynamic=ROLLOUT_LABELS | {names.KPI: name},
         )
-        yield _blind("evidence", without(names.KPI_VERDICT, kpi=name), inputs=(names.DATABASE_UP,))
+        yield _blind("evidence", without(names.KPI_VERDICT, kpi=name), inputs=(names.DATABASE_UP,), missing=True)
 
 
 def _signals(policy: Policy) -> Iterator[Recipe]:
@@ -158,7 +159,7 @@ def _traffic(policy: Policy) -> Iterator[Recipe]:
         limit=lambda world: world.receiver(names.TRAFFIC_RATIO, share + _FINEST * (1 - NEAR), role="canary"),
         inputs=(names.TRAFFIC_RATIO,),
     )
-    yield _blind("router", without(names.TRAFFIC_RATIO))
+    yield _blind("router", without(names.TRAFFIC_RATIO), missing=True)
 
 
 def _replica(limit: float) -> Iterator[Recipe]:

@@ -18,18 +18,18 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
     yield Recipe(
         scene="a rollback that does not arrive",
         alert=names.ROLLBACK_NOT_CONVERGED,
-        dynamic={},
+        dynamic={names.ROLLOUT: ROLLOUT},
         state="rolling_back",
-        beyond=_since(names.CONVERGING_SINCE_TIMESTAMP_SECONDS, converge * (1 + NEAR)),
-        limit=_since(names.CONVERGING_SINCE_TIMESTAMP_SECONDS, converge),
-        inputs=(names.CONVERGING_SINCE_TIMESTAMP_SECONDS,),
+        beyond=_for(names.CONVERGING_SECONDS, converge * (1 + NEAR)),
+        limit=_for(names.CONVERGING_SECONDS, converge),
+        inputs=(names.CONVERGING_SECONDS,),
     )
     yield Recipe(
         scene="after a rollback",
         alert=names.ROLLED_BACK,
         state="rolled_back",
-        beyond=_event("rollback", _DAY_SECONDS),
-        limit=_event("rollback", _DAY_SECONDS * (1 + NEAR)),
+        beyond=_for(names.ROLLOUT_SINCE_END_SECONDS, _DAY_SECONDS),
+        limit=_for(names.ROLLOUT_SINCE_END_SECONDS, _DAY_SECONDS * (1 + NEAR)),
         inputs=(names.ROLLOUT_INFO,),
     )
     for alert, metric in ((names.EXPORTER_DOWN, names.DATABASE_UP), (names.RECEIVER_DOWN, names.ROLLOUT_STATE)):
@@ -43,14 +43,14 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
         )
     oldest = policy.receiver.drill_max_age
     if oldest is not None:
-        metric = names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS
+        metric = names.DRILL_AGE_SECONDS
         yield Recipe(
             scene="drills",
             alert=names.DRILL_OVERDUE,
             dynamic={},
             state="",
             beyond=_until_begin(metric, oldest * (1 + NEAR)),
-            limit=_since(metric, oldest),
+            limit=_for(metric, oldest),
             also={"no drill ever": _gone(metric)},
         )
     yield Recipe(
@@ -65,16 +65,15 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
     yield Recipe(scene="heartbeat", alert=names.WATCHDOG, dynamic={}, state="always", beyond=lambda _world: None)
 
 
-def _since(metric: str, seconds: float) -> Change:
-    return lambda world: world.receiver(metric, world.ago(seconds))
+def _for(metric: str, seconds: float) -> Change:
+    return lambda world: world.receiver(metric, seconds)
 
 
 def _until_begin(metric: str, seconds: float) -> Change:
-    """Well before `begin`, *seconds* ago from then on."""
+    """Fresh before `begin`, and so many seconds old from then on."""
 
     def change(world: World) -> None:
-        fresh, old = world.ago(0), world.ago(seconds)
-        world.receiver(metric, fresh[: world.begin] + old[world.begin :])
+        world.receiver(metric, constant(0, world.begin) + constant(seconds, world.count - world.begin))
 
     return change
 
@@ -87,12 +86,6 @@ def _drill(value: float) -> Change:
         world.receiver(names.DRILL_REQUESTED, values, drill="d-1")
 
     return change
-
-
-def _event(event: str, seconds: float) -> Change:
-    return lambda world: world.receiver(
-        names.ROLLOUT_EVENT_TIMESTAMP_SECONDS, world.ago(seconds), rollout=ROLLOUT, event=event
-    )
 
 
 def _gone(metric: str) -> Change:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from canary import names
+from canary.mixin import rules_config
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
-from rules.config import mixin_config
 from rules.promtool.recipe import Change, Recipe
 from rules.promtool.shop import CANARY, STABLE
 from rules.promtool.technical import NEAR
@@ -14,7 +14,7 @@ from rules.promtool.world import THRESHOLD, World
 
 def recipes(policy: Policy) -> Iterator[Recipe]:
     """Recipes for every KPI of the policy."""
-    for config in mixin_config(policy)["kpis"]:
+    for config in rules_config(policy)["kpis"]:
         name = config["name"]
         kpi = policy.kpis[name]
         if kpi.judge == "threshold":

@@ -31,6 +31,7 @@ class Recipe:
         state: the rollout's state in which it may fire.
         window: seconds of history that it looks at.
         coarse: scrapes are further apart than the rule's `for`, which is tested elsewhere.
+        missing: it fires because something about its own rollout is not there; what was said of another is no answer.
         histogram: it looks at response times as a histogram; promtool's notation has no native ones.
     """
 
@@ -47,6 +48,7 @@ class Recipe:
     state: str = "phase"
     window: float = 0
     coarse: bool = False
+    missing: bool = False
     histogram: bool = False
 
 

@@ -19,7 +19,8 @@ class Series:
         self.begin = begin
 
     def put(self, metric: str, values: float | Values, **labels: str) -> None:
-        """Give a series these values; a number stays the same throughout."""
+        """Give a series these values; a number stays the same throughout. An empty label is none."""
+        labels = {label: text for label, text in labels.items() if text}
         series = constant(values, self.count) if isinstance(values, float | int) else values
         self.series[(metric, tuple(sorted(labels.items())))] = series
 

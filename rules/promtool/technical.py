@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from canary import names
+from canary.limits import confidence_z
 from canary.policy import Policy
-from rules.config import mixin_config
 from rules.promtool import haproxy
 from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.shop import ENDPOINT
-from rules.promtool.world import ROLLOUT, ROLLOUT_LABELS, World
+from rules.promtool.world import ROLLOUT_LABELS, World
 
 # How far beyond a limit, or short of it, a test goes.
 NEAR = 0.003
@@ -94,7 +94,7 @@ def slower_than_last_bucket(limit: float, total: float, window: float) -> Change
 
 def young(world: World) -> None:
     """The rollout is too young for the long window."""
-    world.receiver(names.ROLLOUT_STARTED_TIMESTAMP_SECONDS, world.ago(world.policy.signals.long_window * (1 - NEAR)))
+    world.receiver(names.ROLLOUT_ELAPSED_SECONDS, world.policy.signals.long_window * (1 - NEAR))
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,12 @@ class _Critical:
     def _in(self, span: str, change: Change) -> Change:
         return change if span == "long" else after(young, change)
 
-    def _z(self) -> float:
-        return float(mixin_config(self.policy)["confidence"]["z"])
-
     def _errors(self, span: str, window: float, total: float) -> Recipe:
-        limit, minimum, z = self.policy.signals.critical.error_rate, self.policy.signals.minimum_requests, self._z()
+        limit, minimum, z = (
+            self.policy.signals.critical.error_rate,
+            self.policy.signals.minimum_requests,
+            confidence_z(self.policy),
+        )
 
         def bound(value: float) -> Change:
             return self._in(span, failing(total, errors_with_bound(value, total, z), window))
@@ -153,7 +154,7 @@ class _Critical:
     def _slowness(self, span: str, window: float, total: float) -> Recipe:
         signals = self.policy.signals
         limit, minimum = signals.critical.response_time, signals.minimum_requests
-        level, margin = sure_level(total, self._z()), 0.0005
+        level, margin = sure_level(total, confidence_z(self.policy)), 0.0005
         also, quiet = further_slowness(self.policy, limit, total, window)
         also = {name: self._in(span, change) for name, change in also.items()}
         quiet = {name: self._in(span, change) for name, change in quiet.items()}
@@ -222,8 +223,7 @@ class _Critical:
 
         def change(world: World) -> None:
             world.use("memory", memory + NEAR * (1 - memory))
-            ago = world.ago(share * self.policy.rollback.watch)
-            world.receiver(names.ROLLOUT_EVENT_TIMESTAMP_SECONDS, ago, rollout=ROLLOUT, event="promotion")
+            world.receiver(names.ROLLOUT_SINCE_END_SECONDS, share * self.policy.rollback.watch)
 
         return change
 

@@ -1,16 +1,25 @@
 """A healthy rollout as series: what exporter, receiver, shop and machine would have given to Prometheus."""
 
 from canary import names
+from canary.limits import gate_of, limits
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Mean, Success
+from canary.policy.release import Phase
 from rules.promtool.shop import CANARY, STABLE, Shop
-from rules.promtool.values import Values, constant, nothing
+from rules.promtool.values import STALE, Values, constant, nothing
 
 ROLLOUT = "r-2026-01-31"
+EARLIER = "r-2026-01-30"
+"""The rollout before."""
+
 ROLLOUT_LABELS = {names.ROLLOUT: ROLLOUT, names.STABLE: STABLE, names.CANARY: CANARY, names.VERSION: CANARY}
 """The labels that an alert has from the rollout that it is about."""
 
 THRESHOLD = 2.0
+
+EXISTENCE = frozenset({names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS})
+"""The series that say that a rollout is there, and whether it runs."""
+
 
 _RECEIVER = {"job": "kpi-canary-receiver", "instance": "receiver"}
 _EXPORTER = {"job": "kpi-canary-exporter", "instance": "exporter"}
@@ -26,30 +35,54 @@ class World(Shop):
         self.well()
 
     def receiver(self, metric: str, values: float | Values, **labels: str) -> None:
-        """A series of the receiver."""
-        self.put(metric, values, **_RECEIVER, service=self.policy.service, **labels)
+        """A series of the receiver, about the rollout if its metric is about one."""
+        self.put(metric, values, **_RECEIVER, **self._identity(metric), **labels)
 
     def exporter(self, metric: str, values: float | Values, **labels: str) -> None:
-        """A series of the exporter."""
-        self.put(metric, values, **_EXPORTER, service=self.policy.service, **labels)
+        """A series of the exporter, about the rollout if its metric is about one."""
+        self.put(metric, values, **_EXPORTER, **self._identity(metric), **labels)
+
+    def _identity(self, metric: str) -> dict[str, str]:
+        of_rollout = names.ROLLOUT in names.LABELS.get(metric, ())
+        return {names.SERVICE: self.policy.service, names.ROLLOUT: ROLLOUT if of_rollout else ""}
+
+    def of_earlier_rollout(self) -> None:
+        """All that is known of the rollout, but that it is there, was said about the one before it."""
+        for metric, labels in list(self.series):
+            if (names.ROLLOUT, ROLLOUT) in labels and metric not in EXISTENCE:
+                told = tuple((key, EARLIER if key == names.ROLLOUT else text) for key, text in labels)
+                self.series[metric, told] = self.series.pop((metric, labels))
 
     def state(self, state: str) -> None:
         """Let the rollout be in this state from scrape `begin` on; before, nothing has ever been started."""
         for known in names.STATES:
-            values = constant(float(known == "idle"), self.begin)
-            values += constant(float(known == state), self.count - self.begin)
-            self.receiver(names.ROLLOUT_STATE, values, **{names.STATE: known})
+            before = constant(float(known == "idle"), self.begin)
+            since = constant(float(known == state), self.count - self.begin)
+            self.receiver(names.ROLLOUT_STATE, nothing(self.begin) + since, **{names.STATE: known})
+            gone: Values = [STALE, *nothing(self.count - self.begin - 1)]
+            own = {names.SERVICE: self.policy.service, names.STATE: known}
+            self.put(names.ROLLOUT_STATE, before + gone, **_RECEIVER, **own)
 
     def _receiver(self) -> None:
         running = nothing(self.begin) + constant(1, self.count - self.begin)
-        identity = {names.ROLLOUT: ROLLOUT, names.STABLE: STABLE, names.CANARY: CANARY}
-        self.receiver(names.ROLLOUT_INFO, running, **identity)
+        self.receiver(names.ROLLOUT_INFO, running, **{names.STABLE: STABLE, names.CANARY: CANARY})
         self.state("phase")
-        self.receiver(names.ROLLOUT_PHASE, 0)
-        self.receiver(names.ROLLOUT_STARTED_TIMESTAMP_SECONDS, self.ago(self.policy.signals.long_window))
-        self.receiver(names.ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS, self.ago(0))
-        self.receiver(names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS, self.ago(0))
-        self.traffic(self.policy.phases[0].traffic)
+        self.receiver(names.ROLLOUT_ELAPSED_SECONDS, self.policy.signals.long_window)
+        self.receiver(names.DRILL_AGE_SECONDS, 0)
+        for limit in limits(self.policy):
+            self.receiver(names.ROLLOUT_LIMIT, limit.value, **{names.LIMIT: limit.name, names.KPI: limit.kpi})
+        self.phase(0, self.policy.phases[0], 0)
+
+    def phase(self, index: int, phase: Phase, elapsed_seconds: float) -> None:
+        """Let the rollout be in this phase for so long."""
+        self.receiver(names.ROLLOUT_PHASE, index)
+        self.receiver(names.ROLLOUT_PHASE_ELAPSED_SECONDS, elapsed_seconds)
+        self.receiver(names.ROLLOUT_PHASE_DURATION_SECONDS, phase.duration)
+        for gate in names.GATES:
+            self.receiver(names.ROLLOUT_GATE, float(gate == gate_of(phase)), gate=gate)
+        for mode in names.ADVANCES:
+            self.receiver(names.ROLLOUT_ADVANCE, float(mode == phase.advance), mode=mode)
+        self.traffic(phase.traffic)
 
     def traffic(self, ratio: float) -> None:
         """Let the canary have this share of the traffic, as asked for and as read back."""
@@ -61,7 +94,7 @@ class World(Shop):
         self.exporter(names.DATABASE_UP, 1)
         self.exporter(names.SCHEMA_COMPATIBLE, 1)
         self.exporter(names.BLIND, 0, reason="schema")
-        self.exporter(names.LAST_REFRESH_TIMESTAMP_SECONDS, self.ago(1))
+        self.exporter(names.LAST_REFRESH_AGE_SECONDS, 1)
         self.exporter(names.TRAFFIC_MISMATCH_EVIDENCE, 0.1)
         if self.policy.database.replica:
             self.exporter(names.REPLICA_LAG_SECONDS, 0.1)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from alertmanager.authority import Authority, Role, local_name
+from alertmanager.authority import Authority, local_name
 from canary.errors import SecretError
 from canary.policy.model import Policy
 from canary.policy.release import Receiver
+from canary.webroutes import Role
 
 TOKENS = Authority({Role.WEBHOOK: ("alpha", "beta"), Role.OPERATOR: ("gamma",)})
 

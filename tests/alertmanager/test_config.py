@@ -276,13 +276,6 @@ def test_freezes_are_written_as_people_write_them(tmp_path: Path) -> None:
     assert _amtool("check-config", str(file)).returncode == 0
 
 
-@pytest.mark.parametrize("freeze", ["weekends", "mon 25:00-26:00", "mon-fri 18:00-06:00", "mon 9-17", ""])
-def test_a_freeze_that_cannot_be_read_is_refused(freeze: str) -> None:
-    """The message names the key, what was expected, and what was found."""
-    with pytest.raises(GenerateError, match=r"receiver\.freeze\.0: expected"):
-        alertmanager_config(_with_freeze(freeze))
-
-
 def test_a_week_that_ends_on_sunday_is_valid(tmp_path: Path) -> None:
     """Alertmanager's week begins on Sunday: `mon-sun`, `sat-sun` and `fri-mon` become ranges that amtool takes."""
     path = tmp_path / "alertmanager.yml"

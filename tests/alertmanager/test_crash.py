@@ -97,7 +97,7 @@ async def test_a_rollback_survives_a_kill_at_every_point(lasting: Setting, route
         rollout = now["rollout"]
         if rollout is None:
             async with Client.of(lasting.policy) as client:
-                await client.order("start", canary="v2.0", stable="v1.0")
+                await client.command("start", canary="v2.0", stable="v1.0")
         elif rollout["state"] == "phase" and now["settled"]:
             await post(lasting, payload(alert("CanaryHighErrorRate", "rollback", rollout["id"])))
         return bool(rollout) and rollout["state"] == "rolled_back" and {"notify", "log"} <= set(rollout["steps"])
@@ -149,7 +149,7 @@ async def test_an_advance_survives_a_kill_at_every_point(
         rollout = now["rollout"]
         if rollout is None:
             async with Client.of(advancing.policy) as client:
-                await client.order("start", canary="v2.0", stable="v1.0")
+                await client.command("start", canary="v2.0", stable="v1.0")
         return bool(rollout) and rollout["phase"] == 1 and now["settled"] and not now["untold"]
 
     with Mortal(advancing) as receiver:

@@ -49,7 +49,7 @@ async def known(setting: Setting) -> dict[str, Any]:
 async def order(setting: Setting, verb: str, **texts: str) -> None:
     """A person's order."""
     async with Client.of(setting.policy) as client:
-        await client.order(f"experiments/checkoutFlow/{verb}", **texts)
+        await client.send(f"experiments/checkoutFlow/{verb}", texts)
 
 
 async def test_a_guardrails_alert_gives_everybody_the_control(setting: Setting) -> None:

@@ -5,13 +5,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from canary import names
+from canary.limits import gate_of, limits
 from tests.support.haproxy import HAProxy
 from tests.support.receiver import Setting, alert, in_state, order, payload, post, receiving, status, until
 
 # What the contract names, besides what appears only in trouble.
 ALWAYS = {
     names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_PHASE, names.ROLLOUT_STARTED_TIMESTAMP_SECONDS,
-    names.ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS, names.ROLLOUT_PHASE_DURATION_SECONDS,
+    names.ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS, names.ROLLOUT_PHASE_DURATION_SECONDS, names.ROLLOUT_ELAPSED_SECONDS,
+    names.ROLLOUT_PHASE_ELAPSED_SECONDS, names.ROLLOUT_GATE, names.ROLLOUT_ADVANCE, names.ROLLOUT_LIMIT,
     names.ROLLOUT_EVENT_TIMESTAMP_SECONDS, names.TRAFFIC_RATIO, names.TRAFFIC_TARGET_RATIO, names.ROLLBACKS_TOTAL,
     names.ACTIONS_TOTAL, names.WEBHOOK_ALERTS_TOTAL, names.NOTIFICATIONS_TOTAL, names.ROUTER_DRIFT_TOTAL,
     names.WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS, f"{names.CONVERGENCE_SECONDS}_count",
@@ -66,6 +68,9 @@ async def test_a_rollback_as_metrics(setting: Setting, haproxy: HAProxy) -> None
     for name in ALWAYS - {f"{names.CONVERGENCE_SECONDS}_count"}:
         for sample in found[name]:
             assert set(sample.labels) == {names.SERVICE, *names.LABELS.get(name, ())}, name
+    of_rollouts = {name for name in found if names.ROLLOUT in names.LABELS.get(name, ())}
+    assert {sample.labels[names.ROLLOUT] for name in of_rollouts for sample in found[name]} == {rollout}
+    assert value(found, names.ROLLOUT_SINCE_END_SECONDS) >= 0
     assert value(early, names.TRAFFIC_RATIO, role="canary") == 0.05
     assert value(early, names.TRAFFIC_TARGET_RATIO, role="stable") == 0.95
     assert value(found, names.TRAFFIC_RATIO, role="canary") == 0
@@ -74,6 +79,24 @@ async def test_a_rollback_as_metrics(setting: Setting, haproxy: HAProxy) -> None
     assert value(found, names.WEBHOOK_ALERTS_TOTAL, action="rollback", outcome="accepted") == 1
     assert value(found, names.WEBHOOK_ALERTS_TOTAL, action="rollback", outcome="joined") == 2
     assert value(found, f"{names.CONVERGENCE_SECONDS}_count") >= 2
+
+
+async def test_the_plan_as_metrics(setting: Setting, haproxy: HAProxy) -> None:
+    """What rules compare with is published for the rollout: limits, gate, advance, and what the phase has lasted."""
+    async with receiving(setting):
+        await order(setting, "start", canary="v2.0", stable="v1.0")
+        await until(setting, "5 %", lambda now: now["settled"])
+        found = await samples(setting)
+
+    published = {(one.labels[names.LIMIT], one.labels[names.KPI]): one.value for one in found[names.ROLLOUT_LIMIT]}
+    assert published == {(limit.name, limit.kpi): limit.value for limit in limits(setting.policy)}
+    (phase, *_) = setting.policy.phases
+    assert value(found, names.ROLLOUT_GATE, gate=gate_of(phase)) == 1
+    assert sum(one.value for one in found[names.ROLLOUT_GATE]) == 1
+    assert value(found, names.ROLLOUT_ADVANCE, mode=phase.advance) == 1
+    assert sum(one.value for one in found[names.ROLLOUT_ADVANCE]) == 1
+    assert value(found, names.ROLLOUT_PHASE_DURATION_SECONDS) == phase.duration
+    assert 0 <= value(found, names.ROLLOUT_PHASE_ELAPSED_SECONDS) <= value(found, names.ROLLOUT_ELAPSED_SECONDS) + 1
 
 
 async def test_counters_survive_a_restart(setting: Setting, haproxy: HAProxy) -> None:

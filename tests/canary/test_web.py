@@ -16,10 +16,11 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from canary.errors import PolicyError, WebConfigError
+from canary.errors import Fault, PolicyError, WebConfigError
 from canary.web import Service
 from canary.webmetrics import service_registry
 from canary.weboptions import WebOptions, split_address, web_options
+from canary.webroutes import Call, Route
 
 
 class _Visits(Collector):
@@ -144,7 +145,7 @@ async def test_a_bad_policy_is_refused_and_reported() -> None:
     """A reload that fails answers 500 with the fault, and a gauge tells until one works."""
 
     async def reload() -> None:
-        raise PolicyError(["canary.yaml:3: kpis.x: unknown key"])
+        raise PolicyError([Fault("canary.yaml:3: kpis.x", "unknown key")])
 
     async with _asking(_service(reload=reload, options=WebOptions(enable_lifecycle=True))) as client:
         async with client.post("/-/reload") as answer:
@@ -186,10 +187,11 @@ async def test_the_landing_page_links_and_escapes() -> None:
 async def test_a_service_may_bring_its_own_page() -> None:
     """A route for `/` replaces the landing page."""
 
-    async def page(_request: web.Request) -> web.Response:
+    async def page(_call: Call) -> web.Response:
         return web.Response(text="mine")
 
-    async with _asking(_service(routes=[web.get("/", page)])) as client, client.get("/") as answer:
+    own = [Route(method="GET", path="/", handler=page)]
+    async with _asking(_service(routes=own)) as client, client.get("/") as answer:
         text = await answer.text()
 
     assert text == "mine"

@@ -9,11 +9,13 @@ from pathlib import Path
 import aiohttp
 import bcrypt
 import pytest
+from aiohttp import web
 
 from canary.errors import WebConfigError
 from canary.web import Service
 from canary.webconfig import load_web_config
 from canary.weboptions import WebOptions
+from canary.webroutes import Call, Role, Route
 from tests.support.processes import eventually
 
 _HASH = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
@@ -134,18 +136,36 @@ async def test_basic_authentication_guards_every_path(tmp_path: Path) -> None:
     assert statuses == [401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 200]
 
 
-async def test_a_path_may_authenticate_by_itself(tmp_path: Path) -> None:
-    """A webhook with a bearer token of its own is not asked for a password."""
-    config = _write(tmp_path / "web.yml", f"basic_auth_users:\n  prometheus: {_HASH}\n")
-    service = Service(name="receiver", options=WebOptions(config_file=config), open_paths=["/-/ready"])
-    async with (
-        service.serving() as urls,
-        aiohttp.ClientSession(urls[0]) as client,
-        client.get("/-/ready") as answer,
-    ):
-        status = answer.status
+async def test_a_route_with_a_token_of_its_own_asks_for_no_password(tmp_path: Path) -> None:
+    """A webhook authenticates by its bearer token; the one `Authorization` header cannot hold a password too."""
 
-    assert status == 200
+    class Anybody:
+        def refusal(self, _route: Route, _request: web.Request) -> None:
+            return None
+
+        def wrote(self, _request: web.Request, _form_key: str) -> bool:
+            return False
+
+    async def take(_call: Call) -> web.Response:
+        return web.Response()
+
+    config = _write(tmp_path / "web.yml", f"basic_auth_users:\n  prometheus: {_HASH}\n")
+    service = Service(
+        name="receiver",
+        options=WebOptions(config_file=config),
+        routes=[
+            Route(method="GET", path="/hook", handler=take, role=Role.WEBHOOK),
+            Route(method="GET", path="/read", handler=take),
+        ],
+        access=Anybody(),
+    )
+    statuses = []
+    async with service.serving() as urls, aiohttp.ClientSession(urls[0]) as client:
+        for path in ("/hook", "/read"):
+            async with client.get(path) as answer:
+                statuses.append(answer.status)
+
+    assert statuses == [200, 401]
 
 
 async def test_headers_are_added_to_every_answer(tmp_path: Path) -> None:

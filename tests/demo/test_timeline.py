@@ -43,7 +43,7 @@ async def test_the_first_bad_payment_is_the_canarys_after_the_fault(engine: Asyn
 def test_a_promotion_tells_each_phase_each_hold_and_the_message_after_it() -> None:
     """Each advance has its share, each hold its cause; a message from before the promotion is not its news."""
     entries = [
-        _entry(Kind.STARTED, 0, stable="v1.0", canary="v2.0", traffic=[0.05, 0.5, 1.0]),
+        _entry(Kind.STARTED, 0, stable="v1.0", canary="v2.0", traffic=[0.05, 0.5, 1.0], durations_seconds=[10, 10, 10]),
         _entry(Kind.ADVANCED, 10, phase=1),
         _entry(Kind.HELD, 12, cause="CanaryBlind"),
         _entry(Kind.RESUMED, 15),

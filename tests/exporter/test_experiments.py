@@ -151,7 +151,7 @@ async def test_the_series_name_experiment_variant_and_kpi(lite: ShopData, clock:
         begun(refresher, clock, control=50, treatment=50)
         await settle(refresher, clock)
         registry = CollectorRegistry()
-        registry.register(ExporterCollector(lambda: refresher.snapshot))
+        registry.register(ExporterCollector(lambda: refresher.snapshot, clock))
 
         labels = {"service": "shop", "experiment": "checkout", "variant": "treatment", "kpi": "conversion_rate"}
 

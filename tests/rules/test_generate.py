@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from canary import names
+from canary.limits import limits
 from canary.policy import Policy, load_policy
-from canary.policy.release import Phase
+from canary.policy.release import Phase, UrlGate
 from canary.policy.signals import AlertOverride
+from canary.promlabels import Labels, labels
+from canary.promql import parse
 from rules.generate import prometheus_files, rule_groups
 from tests.support import golden
 from tests.support.processes import SEARCH_PATH
@@ -80,31 +83,96 @@ def test_every_alert_of_the_contract_is_generated() -> None:
     assert found == names.ALERTS
 
 
-def test_the_strategys_numbers_stand_in_the_rules() -> None:
-    """Error rate 10 % and 5 %, response time 10 s, 5 s and 2 s, memory 95 % and 80 %, payments 95 %, checkout 90 %."""
+def test_each_alert_compares_with_the_limit_of_its_tier() -> None:
+    """The rules hold no number of the strategy; they name the limits, which the receiver publishes."""
     strategy = golden.policy("strategy")
     wanted = {
-        names.HIGH_ERROR_RATE: "> 0.1",
-        names.ELEVATED_ERROR_RATE: "> 0.05",
-        names.VERY_SLOW_RESPONSE: ">= 10",
-        names.SLOW_RESPONSE: ">= 5",
-        names.HIGH_MEMORY: "> 0.95",
+        names.HIGH_ERROR_RATE: ("> on (rollout)", names.LIMIT_CRITICAL_ERROR),
+        names.ELEVATED_ERROR_RATE: ("> on (rollout)", names.LIMIT_WARNING_ERROR),
+        names.VERY_SLOW_RESPONSE: (">= on (rollout)", names.LIMIT_CRITICAL_RESPONSE),
+        names.SLOW_RESPONSE: (">= on (rollout)", names.LIMIT_WARNING_RESPONSE),
+        names.HIGH_MEMORY: ("> on (rollout)", names.LIMIT_CRITICAL_MEMORY),
     }
+    for name, (comparison, limit) in wanted.items():
+        for rule in _alerts(strategy, name):
+            assert f'limit="{limit}"' in rule["expr"], name
+            assert comparison in rule["expr"], name
 
-    for name, limit in wanted.items():
-        assert all(limit in rule["expr"] for rule in _alerts(strategy, name)), name
     ranges = {rule["labels"][names.METRIC]: rule["expr"] for rule in _alerts(strategy, names.OUT_OF_RANGE)}
     limits = {
-        "error_rate": "> 0.05",
-        "response_time": ">= 2",
-        "cpu": "> 0.8",
-        "memory": "> 0.8",
-        "disk": "> 0.8",
-        "payment_success_rate": "< 0.95",
-        "checkout_completion_rate": "< 0.9",
+        "error_rate": names.LIMIT_NORMAL_ERROR,
+        "response_time": names.LIMIT_NORMAL_RESPONSE,
+        "cpu": names.LIMIT_NORMAL_CPU,
+        "memory": names.LIMIT_NORMAL_MEMORY,
+        "disk": names.LIMIT_NORMAL_DISK,
+        "payment_success_rate": names.LIMIT_KPI_TARGET,
+        "checkout_completion_rate": names.LIMIT_KPI_TARGET,
     }
     assert ranges.keys() == limits.keys()
-    assert [name for name, limit in limits.items() if f"{limit}\n" not in ranges[name]] == []
+    assert [name for name, limit in limits.items() if f'limit="{limit}"' not in ranges[name]] == []
+
+
+def test_the_rules_are_the_same_for_every_plan() -> None:
+    """Phases, gates, alpha and limits are facts that the receiver publishes; no rule changes with them."""
+    one = golden.policy("strategy")
+    signals = one.signals
+    tiers = {
+        tier: dataclasses.replace(
+            getattr(signals, tier),
+            **{
+                field.name: getattr(getattr(signals, tier), field.name) * 2
+                for field in dataclasses.fields(getattr(signals, tier))
+                if field.name not in ("enabled", "hold_for")
+            },
+        )
+        for tier in ("critical", "warning", "info", "against_stable")
+    }
+    other = dataclasses.replace(
+        one,
+        phases=(
+            Phase(traffic=0.01, duration=60, gate="manual"),
+            Phase(traffic=0.5, duration=7200, advance="when_proven", gate=UrlGate(url="http://127.0.0.1/ok")),
+        ),
+        kpis={
+            name: dataclasses.replace(
+                kpi,
+                tolerance=kpi.tolerance / 2,
+                floor=None if kpi.floor is None else kpi.floor / 2,
+                target=None if kpi.target is None else kpi.target / 2,
+            )
+            for name, kpi in one.kpis.items()
+        },
+        evidence=dataclasses.replace(one.evidence, alpha=0.001, mismatch=0.5, staleness=30, minimum_units=1000),
+        rollback=dataclasses.replace(one.rollback, watch=60),
+        signals=dataclasses.replace(signals, minimum_requests=7, **tiers),
+    )
+
+    assert limits(other) != limits(one)
+    assert rule_groups(other) == rule_groups(one)
+    assert rule_groups(other, inline=True) == rule_groups(one, inline=True)
+
+
+def test_every_alert_about_a_rollout_names_it() -> None:
+    """Its expression keeps the id; only the guard's own health, drills and experiments are about no rollout."""
+    nobody = {names.EXPORTER_DOWN, names.RECEIVER_DOWN, names.DRILL, names.DRILL_OVERDUE, names.WATCHDOG}
+    for kind in golden.POLICIES:
+        rules = _rules(golden.policy(kind))
+        recorded: dict[str, Labels] = {}
+        for rule in rules:
+            found = labels(parse(rule["expr"]), recorded)
+            if "record" in rule:
+                recorded[rule["record"]] = None if found is None else found | {names.SERVICE}
+            elif rule["alert"] not in nobody and names.EXPERIMENT not in rule["labels"]:
+                assert found is not None, rule["alert"]
+                assert names.ROLLOUT in found, rule["alert"]
+
+
+def test_no_rule_reads_another_machines_clock() -> None:
+    """Ages and durations are measured where they are decided; Prometheus' own time is never held against them."""
+    for kind in golden.POLICIES:
+        for rule in _rules(golden.policy(kind)):
+            assert "time()" not in rule["expr"], rule.get("alert") or rule["record"]
+            assert "_timestamp_seconds" not in rule["expr"], rule.get("alert") or rule["record"]
 
 
 @pytest.mark.parametrize("kind", _KINDS)
@@ -237,13 +305,12 @@ def test_a_switched_off_alert_takes_its_companion_along() -> None:
 
 
 def test_a_manual_gate_only_tells() -> None:
-    """The phase that waits for a person is announced without asking for an advance."""
-    minimal = golden.policy("minimal")
-    phases = (Phase(traffic=0.5, duration=60, gate="manual"), Phase(traffic=1, duration=60))
+    """The phase that waits for a person is announced without asking for an advance; one rule serves all phases."""
+    automatic, manual = _alerts(golden.policy("minimal"), names.PHASE_COMPLETE)
 
-    first, second = _alerts(dataclasses.replace(minimal, phases=phases), names.PHASE_COMPLETE)
-
-    assert (first["labels"][names.ACTION], second["labels"][names.ACTION]) == ("none", "advance")
+    assert (automatic["labels"][names.ACTION], manual["labels"][names.ACTION]) == ("advance", "none")
+    assert 'gate!="manual"' in automatic["expr"]
+    assert 'gate="manual"' in manual["expr"]
 
 
 def test_prometheus_can_be_started_on_the_generated_folder() -> None:

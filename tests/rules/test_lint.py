@@ -15,6 +15,8 @@ from tests.support import golden
 _LABELS = {"service": "shop", "severity": "critical", "action": "none"}
 _ANNOTATIONS = dict.fromkeys(("summary", "description", "runbook_url", "dashboard_url"), "text")
 _ALERT = {"alert": "Some", "expr": "some_gauge > 1", "labels": _LABELS, "annotations": _ANNOTATIONS}
+_RUNNING = 'canary_rollout_info{service="shop"}'
+_KPI = 'canary_kpi_evidence{service="shop"}'
 _RECORD = {"record": "job:some_requests:rate5m", "expr": "sum by (job) (some_gauge)", "labels": {"service": "shop"}}
 
 
@@ -74,6 +76,19 @@ def test_sound_rules_have_no_problem() -> None:
         ("promql/fragile", {"expr": "sum(a) - (sum(b)) > 1"}),
         ("promql/features", {"expr": "mad_over_time(some_gauge[5m]) > 1"}),
         ("promql/selector", {"expr": "canary_kpi_evidence > 2"}),
+        ("promql/selector", {"expr": 'some_gauge > 1 unless on (job) ALERTS{action="hold"}'}),
+        (
+            "promql/selector",
+            {"annotations": {**_ANNOTATIONS, "x": "{{ with query `max(canary_rollout_phase)` }}x{{ end }}"}},
+        ),
+        ("promql/identity", {"expr": "some_gauge > on () other_gauge"}),
+        ("promql/identity", {"expr": "some_gauge > ignoring (job) other_gauge"}),
+        ("promql/identity", {"expr": "some_gauge and on () (other_gauge > 1)"}),
+        (
+            "promql/identity",
+            {"expr": f"{_RUNNING} and on (service) (max by (service, rollout) ({_KPI}) > 2)"},
+        ),
+        ("promql/identity", {"expr": f"max({_KPI}) > 2"}),
         ("promql/regexp", {"expr": 'some_gauge{job=~"^a.*"} > 1'}),
         ("promql/vector_matching", {"expr": "sum by (job) (a) / sum(b) > 1", "for": "1m"}),
         ("promql/impossible", {"expr": "sum by (job) (a) / on (version) b > 1"}),
@@ -97,6 +112,19 @@ def test_a_spoilt_alert_is_found(check: str, changes: dict[str, Any]) -> None:
 def test_a_spoilt_record_is_found(check: str, changes: dict[str, Any]) -> None:
     """Recorded series are held to names, labels and rates of counters."""
     assert check in _found({**_RECORD, **changes})
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        f"{_RUNNING} and on (rollout) (max by (rollout) ({_KPI}) > 2)",
+        f'{_RUNNING} and on (service) (canary_exporter_database_up{{service="shop"}} == 0)',
+        f"absent({_RUNNING})",
+    ],
+)
+def test_joins_that_say_what_is_joined_are_sound(expression: str) -> None:
+    """Facts about rollouts are joined by the rollout, the exporter's health by the service; absence is of nobody."""
+    assert "promql/identity" not in _found({**_ALERT, "expr": expression, "for": "1m"})
 
 
 def test_rules_must_stand_before_those_that_read_them() -> None:

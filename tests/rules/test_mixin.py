@@ -6,7 +6,7 @@ from typing import Any
 
 import _jsonnet
 
-from rules.config import mixin_config
+from canary.mixin import rules_config
 from rules.generate import rule_groups
 from tests.support import golden
 
@@ -19,7 +19,7 @@ def test_its_defaults_are_the_strategys() -> None:
     """config.libsonnet says by hand what the command makes of a policy that only names its service."""
     shop = dataclasses.replace(golden.policy("minimal"), service="shop")
 
-    assert _evaluate('(import "rules/mixin.libsonnet")._config') == mixin_config(shop)
+    assert _evaluate('(import "rules/mixin.libsonnet")._config') == rules_config(shop)
 
 
 def test_it_gives_the_same_rules_as_the_command() -> None:
@@ -39,7 +39,7 @@ def test_it_is_changed_as_any_mixin() -> None:
     snippet = """
         local theirs = { prometheusAlerts+:: { groups+: [{ name: 'theirs', rules: [] }] } };
         (theirs + (import 'rules/mixin.libsonnet') + {
-          _config+:: { service: 'bookshop', critical+: { errorRate: '0.08' } },
+          _config+:: { service: 'bookshop', critical+: { holdFor: '20s' } },
         }).prometheusAlerts
     """
 
@@ -47,9 +47,9 @@ def test_it_is_changed_as_any_mixin() -> None:
 
     assert [group["name"] for group in groups] == ["theirs", "canary"]
     rules = {rule.get("alert"): rule for rule in groups[1]["rules"]}
-    assert "> 0.08" in rules["CanaryHighErrorRate"]["expr"]
+    assert rules["CanaryHighErrorRate"]["for"] == "20s"
     assert 'service="bookshop"' in rules["CanaryExporterDown"]["expr"]
-    assert ">= 10" in rules["CanaryVerySlowResponse"]["expr"]
+    assert rules["CanarySlowResponse"]["for"] == "5m"
 
 
 def test_it_brings_the_dashboards() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from canary import names
 from canary.policy import Policy
 from rules.generate import ALERTS_FILE, prometheus_files, rule_groups
 from rules.promtool import tests as promtool_tests
@@ -75,6 +76,22 @@ def test_no_alert_lacks_its_cases(kind: str) -> None:
         assert "absent" in kinds or all(not case.recipe.inputs for case in found), (rule["alert"], rule["labels"])
         if any(case.recipe.few for case in found):
             assert kinds >= _OF_COUNTERS, (rule["alert"], rule["labels"])
+
+
+def test_alerts_that_judge_a_rollout_meet_what_an_earlier_one_left() -> None:
+    """Whatever is known of another rollout makes none of them fire, and is no answer where one is missing."""
+    policy = golden.policy("strategy")
+    rules = _alerts(policy)
+    met = {
+        _identity(case.rule) for test in promtool_tests(policy, rules) for case in test.cases if case.kind == "earlier"
+    }
+
+    acting = {
+        _identity(rule)
+        for rule in rules
+        if "alert" in rule and rule["labels"][names.ACTION] in ("rollback", "advance") and rule["alert"] != names.DRILL
+    }
+    assert acting <= met
 
 
 def test_alerts_on_rates_meet_resets_and_little_traffic() -> None:

@@ -152,17 +152,20 @@ def test_argo_fails_on_proven_harm_alone_and_pauses_when_blind() -> None:
 def test_the_query_turns_a_verdict_into_a_number(verdict: str, value: int | None, tmp_path: Path) -> None:
     """1 for passed, 0 for nothing proven, -1 for harm, and nothing at all when the judge is blind or gone."""
     policy = golden.policy("strategy")
+    own = f'service="{policy.service}",kpi="conversion_rate"'
     series = [
         {
-            "series": f'canary_kpi_verdict{{service="{policy.service}",kpi="conversion_rate",verdict="{one}"}}',
-            "values": str(int(one == verdict)),
+            "series": f'canary_kpi_verdict{{{own},rollout="{rollout}",verdict="{one}"}}',
+            # The earlier rollout's series ended without a stale marker, so that Prometheus still answers them.
+            "values": str(int(one == said)) if rollout == "earlier" else f"_ {int(one == said)}",
         }
+        for rollout, said in (("earlier", "fail"), ("present", verdict))
         for one in ("pass", "fail", "hold", "blind")
         if verdict
     ]
     question = {
         "expr": verdict_query(policy, "conversion_rate"),
-        "eval_time": "0s",
+        "eval_time": "5s",
         "exp_samples": [] if value is None else [{"labels": "{}", "value": value}],
     }
     file = tmp_path / "test.yml"

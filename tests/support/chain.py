@@ -39,7 +39,7 @@ groups:
   - alert: {complete}
     expr: |
       canary_rollout_info * on () group_left () (signal{{name="complete"}} == 1)
-      and on () (canary_rollout_state{{state=~"phase|baking"}} == 1)
+      and on (rollout) (canary_rollout_state{{state=~"phase|baking"}} == 1)
       unless on (rollout) ALERTS{{action=~"rollback|hold"}}
     labels:
       service: {service}

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alertmanager.config import alertmanager_file
+from canary.mixin import dashboards_config
 from canary.policy import Policy, load_policy
-from grafana.settings import settings
 from rules.generate import prometheus_files
 from rules.names import names_libsonnet
 from scripts import reference
@@ -38,7 +38,7 @@ def golden() -> Iterator[tuple[Path, str]]:
     yield ROOT / "rules" / "lib" / "names.libsonnet", names_libsonnet()
     # What the mixin alone, without the command, makes dashboards from.
     shop = dataclasses.replace(policy("minimal"), service="shop")
-    yield ROOT / "grafana" / "default.json", json.dumps(settings(shop), indent=2, ensure_ascii=False) + "\n"
+    yield ROOT / "grafana" / "default.json", json.dumps(dashboards_config(shop), indent=2, ensure_ascii=False) + "\n"
     yield from reference.pages()
     for name in POLICIES:
         found = policy(name)

@@ -145,10 +145,10 @@ class ReceiverProgram:
             return False
 
 
-async def order(setting: Setting, verb: str, **keys: object) -> dict[str, Any]:
+async def order(setting: Setting, verb: str, **keys: Any) -> dict[str, Any]:
     """Give an order through the API, as the command line does."""
     async with Client.of(setting.policy) as client:
-        return await client.order(verb, **keys)
+        return await client.command(verb, **keys)
 
 
 async def status(setting: Setting) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A real program of the Prometheus family in a temporary folder, on a free port."""
 
 import shutil
+import signal
 import tempfile
 import time
 import urllib.request
@@ -43,13 +44,22 @@ class Server:
         )
 
     def __enter__(self) -> Self:
-        self._program.launch()
+        self.again()
+        return self
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the program, by this signal, and keep its folder."""
+        self._program.stop(number)
+
+    def again(self) -> None:
+        """Start it on its folder, as it was left, and wait until it is ready."""
+        if not self._program.running:  # a test may have entered it in a thread before its own `with` does
+            self._program.launch()
         deadline = time.monotonic() + _READY_SECONDS
         while not self._answers():
             assert self._program.running, f"{self._name} ended: {self._program.log_tail()}"
             assert time.monotonic() < deadline, f"{self._name} never became ready: {self._program.log_tail()}"
             time.sleep(0.05)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -56,6 +56,13 @@ class Story(Series):
         """The time of a minute of the story, in seconds since the epoch."""
         return float(self.times[0] + minute * 60)
 
+    def own(
+        self, name: str, labels: Mapping[str, str], values: Values | float = 1.0, times: Values | None = None
+    ) -> None:
+        """A series of exporter or receiver; what is about a rollout is about the one of the story."""
+        told = {names.ROLLOUT: self.rollout} if names.ROLLOUT in names.LABELS.get(name, ()) else {}
+        super().own(name, told | dict(labels), values, times)
+
     # One method per part of the stack.
 
     def _shop(self, role: str) -> dict[str, Values]:
@@ -162,7 +169,10 @@ class Story(Series):
             [minute < START, ~over, minute < self.proven + 0.3], ["idle", "phase", "rolling_back"], "rolled_back"
         )
         for known in names.STATES:
-            self.own(names.ROLLOUT_STATE, {names.STATE: known}, (state == known) * 1.0)
+            told = (state == known) * 1.0
+            self.own(names.ROLLOUT_STATE, {names.STATE: known}, np.where(running, told, np.nan))
+            before = {names.ROLLOUT: "", names.STATE: known}
+            self.own(names.ROLLOUT_STATE, before, np.where(running, np.nan, told))
         identity = {names.ROLLOUT: self.rollout, names.STABLE: STABLE, names.CANARY: CANARY}
         self.own(names.ROLLOUT_INFO, identity, np.where(running, 1.0, np.nan))
         index = np.select([minute < SECOND, minute < THIRD], [0.0, 1.0], 2.0)
@@ -171,6 +181,8 @@ class Story(Series):
             (names.ROLLOUT_PHASE, index),
             (names.ROLLOUT_STARTED_TIMESTAMP_SECONDS, np.full_like(minute, self.at(START))),
             (names.ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS, self.times[0] + 60 * since),
+            (names.ROLLOUT_ELAPSED_SECONDS, 60 * (minute - START)),
+            (names.ROLLOUT_PHASE_ELAPSED_SECONDS, 60 * (minute - since)),
             (names.ROLLOUT_PHASE_DURATION_SECONDS, duration),
         ):
             self.own(name, {}, np.where(running, values, np.nan))
@@ -182,6 +194,7 @@ class Story(Series):
         self._marks()
         self.own(names.WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS, {}, np.floor(self.times / 60) * 60)
         self.own(names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS, {}, np.full_like(minute, self.times[0] - 7200))
+        self.own(names.DRILL_AGE_SECONDS, {}, 7200 + 60 * minute)
         self.own(names.ROUTER_DRIFT_TOTAL, {}, self._steps({18.0: 1}))
         self.own(names.ROLLBACKS_TOTAL, {names.CAUSE: names.PAYMENT_SUCCESS_DEGRADED}, self._steps({self.proven: 1}))
         steps = {START: 1.0, SECOND: 1.0, THIRD: 1.0}
@@ -209,7 +222,9 @@ class Story(Series):
 
     def _exporter(self) -> None:
         self.own(names.DATABASE_UP, {}, np.where(np.abs(self._minute - 20) < 0.2, 0.0, 1.0))
-        self.own(names.LAST_REFRESH_TIMESTAMP_SECONDS, {}, self.times - self._random.uniform(0.1, 1.1, len(self.times)))
+        age = self._random.uniform(0.1, 1.1, len(self.times))
+        self.own(names.LAST_REFRESH_TIMESTAMP_SECONDS, {}, self.times - age)
+        self.own(names.LAST_REFRESH_AGE_SECONDS, {}, age)
         self.own(names.DATA_LAG_SECONDS, {}, self._random.exponential(1.5, len(self.times)))
         self.own(names.BACKFILL_RATIO, {}, np.minimum(1, self._minute / 2 + 0.2))
         self.own(names.SCHEMA_COMPATIBLE, {})

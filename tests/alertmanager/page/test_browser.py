@@ -53,7 +53,7 @@ async def test_an_order_is_given_with_the_keyboard_and_seen_live(setting: Settin
     """Sign in, give a reason, roll back; another tab's page follows by itself, and nothing outside is asked for."""
     async with chromium() as watching, running(setting):
         await watching.open(setting.url)
-        await watching.until("document.getElementById('state-title').textContent == 'On trial'")
+        await watching.until("document.getElementById('state-title').textContent == 'In progress'")
         await sign_in(tab, setting, "/page/rollback")
         await tab.value("document.getElementById('reason').focus()")
         await tab.type("customers complain")
@@ -111,7 +111,7 @@ async def test_screen_readers_get_names_and_roles(setting: Setting, tab: Tab) ->
     assert has(home, "status", "")
     assert has(home, "link", "Roll back")
     assert has(home, "progressbar", "Time of this phase")
-    assert has(home, "region", "On trial")
+    assert has(home, "region", "In progress")
     assert has(form, "textbox", "Reason")
     assert has(form, "button", "Yes, roll back")
     unnamed = [node for node in [*home, *form] if node["role"] in ("button", "link", "textbox") and not node["name"]]

@@ -1,4 +1,4 @@
-"""The page's HTTP side: who may order, and what forged forms meet."""
+"""The page's HTTP side: who may act, and what forged and late forms meet."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -59,7 +59,7 @@ async def test_reading_needs_no_token_and_loads_nothing_from_outside(setting: Se
             framing = answer.headers["X-Frame-Options"]
 
     assert code == 200
-    assert "On trial" in page
+    assert "In progress" in page
     assert not re.findall(r'(?:src|href|action)="(?!/|#)', page)
     assert "style=" not in page
     assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self';")
@@ -67,7 +67,7 @@ async def test_reading_needs_no_token_and_loads_nothing_from_outside(setting: Se
     assert framing == "DENY"
 
 
-async def test_an_order_asks_for_the_token_then_for_a_reason(setting: Setting) -> None:
+async def test_a_command_asks_for_the_token_then_for_a_reason(setting: Setting) -> None:
     """Without a session the way leads to the sign-in; with one, to a form that says what will happen."""
     async with browsing(setting) as http:
         _, first = await get(http, f"{setting.url}/page/hold")
@@ -91,7 +91,7 @@ async def test_an_order_asks_for_the_token_then_for_a_reason(setting: Setting) -
         ({"form_key": ""}, {}, 403),
         ({}, {"Origin": "http://evil.example"}, 403),
         ({}, {"Sec-Fetch-Site": "cross-site"}, 403),
-        ({"seen": "another-rollout phase 0"}, {}, 409),
+        ({"seen": "another-rollout/3"}, {}, 409),
     ],
 )
 async def test_a_forged_or_late_form_changes_nothing(
@@ -143,7 +143,7 @@ async def test_a_rollback_needs_a_reason(setting: Setting) -> None:
     assert state == "phase"
 
 
-async def test_an_order_that_is_refused_says_why(setting: Setting) -> None:
+async def test_a_command_that_is_refused_says_why(setting: Setting) -> None:
     """Advancing needs Prometheus, which is down here; the form says so and offers to insist."""
     async with browsing(setting) as http:
         await sign_in(http, setting)
@@ -191,7 +191,7 @@ def aiohttp_fresh(http: aiohttp.ClientSession) -> aiohttp.ClientSession:
 
 
 async def test_signing_out_ends_the_session(setting: Setting) -> None:
-    """Afterwards an order asks for the token again."""
+    """Afterwards a command asks for the token again."""
     async with browsing(setting) as http:
         await sign_in(http, setting)
         _, page = await get(http, setting.url)
@@ -200,3 +200,63 @@ async def test_signing_out_ends_the_session(setting: Setting) -> None:
 
     assert "Signed in as Ada" in page
     assert "The operator&#x27;s token" in asked
+
+
+async def test_a_late_form_does_not_skip_a_phase(setting: Setting) -> None:
+    """Two people look, both advance: the second is told what has happened, and gets a form about what is there now."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, page = await get(http, f"{setting.url}/page/advance")
+        form = {**fields(page), "force": "yes"}
+        first, _ = await send(http, f"{setting.url}/page/advance", form)
+        second, again = await send(http, f"{setting.url}/page/advance", form)
+        now = await status(setting)
+
+    assert (first, second) == (303, 409)
+    assert "has changed since you looked; it is in phase 2 (50%) by Ada (page)" in again
+    assert fields(again)["seen"] == now["seen"]
+    assert now["rollout"]["phase"] == 1
+
+
+async def test_a_late_form_still_holds_and_rolls_back(setting: Setting) -> None:
+    """Whoever lowers or holds is obeyed, whatever else has happened to this rollout since they looked."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, hold = await get(http, f"{setting.url}/page/hold")
+        _, rollback = await get(http, f"{setting.url}/page/rollback")
+        await order(setting, "advance", force=True)
+        held, _ = await send(http, f"{setting.url}/page/hold", fields(hold))
+        fell, _ = await send(http, f"{setting.url}/page/rollback", {**fields(rollback), "reason": "x"})
+
+    assert (held, fell) == (303, 303)
+
+
+async def test_the_page_offers_what_the_state_accepts(setting: Setting) -> None:
+    """Buttons are those of the status, and the form of another command says that it does not fit."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        await order(setting, "hold")
+        accepts = (await status(setting))["accepts"]
+        _, page = await get(http, setting.url)
+        code, refused = await get(http, f"{setting.url}/page/advance")
+        await order(setting, "rollback", reason="x")
+        await until(setting, "rolled back", in_state("rolled_back"))
+        _, after = await get(http, setting.url)
+
+    assert re.findall(r'href="/page/(\w+)" class="button', page) == accepts == ["resume", "promote", "rollback"]
+    assert code == 409
+    assert "Advance does not fit" in refused
+    assert "No actions available in this state." in after
+
+
+async def test_a_token_that_is_taken_away_ends_its_sessions(setting: Setting) -> None:
+    """After the operator's token was replaced and read again, whoever signed in with the old one signs in anew."""
+    async with receiving(setting) as receiver, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        await sign_in(http, setting)
+        _, before = await get(http, setting.url)
+        (setting.folder / "operator-token").write_text("another-token")
+        await receiver.reload(setting.policy_file)
+        _, after = await get(http, setting.url)
+
+    assert "Signed in as Ada" in before
+    assert "Signed in as Ada" not in after

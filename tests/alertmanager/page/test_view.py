@@ -1,8 +1,27 @@
 """What the page shows of the KPIs."""
 
+from alertmanager.answers import Status
 from alertmanager.page.kpitable import kpi_table
 from alertmanager.page.view import KpiRow, View, rows
 from canary import names
+from canary.commands import Verb
+
+IDLE: Status = {
+    "service": "shop",
+    "now": "2026-03-01T12:00:00Z",
+    "leading": True,
+    "seen": "none/0",
+    "accepts": [Verb.START],
+    "rollout": None,
+    "settled": True,
+    "waiting_for": "",
+    "routers": [],
+    "process": None,
+    "errors": {},
+    "prometheus": {"looked_at": None, "error": "", "firing": []},
+    "watchdog": {"heard_at": None, "blind": False},
+    "untold": 0,
+}
 
 
 def sample(name: str, value: float, **labels: str) -> tuple[dict[str, str], float]:
@@ -12,7 +31,7 @@ def sample(name: str, value: float, **labels: str) -> tuple[dict[str, str], floa
 
 def view(*kpis: KpiRow, fault: str = "") -> View:
     """A view with these KPIs."""
-    return View({"service": "shop", "rollout": None}, kpis, fault, ())
+    return View(IDLE, kpis, fault, ())
 
 
 def test_the_series_of_a_kpi_become_one_row() -> None:
@@ -43,7 +62,7 @@ def test_a_band_is_drawn_and_said() -> None:
     table = kpi_table(view(row), {"payment_success_rate"})
 
     assert 'aria-label="band -21.0% to -11.0%"' in table
-    assert "<td>97%</td>" in table
+    assert "97.00%" in table
     assert "harm proven" in table
     assert 'class="limit"' in table
 

@@ -9,7 +9,7 @@ from canary.check.policy import check_policy
 def test_each_fault_is_a_finding_at_its_line(tmp_path: Path) -> None:
     """The place is file and line, the text names key, expectation and remedy."""
     path = tmp_path / "canary.yaml"
-    path.write_text("service: shop\nkpi: {}\nphases: []\ndatabase: {refesh: 1s}\n", encoding="utf-8")
+    path.write_text("service: shop\nkpi: {}\nnotify: {}\ndatabase: {refesh: 1s}\n", encoding="utf-8")
 
     policy, findings = check_policy(path)
 
@@ -37,4 +37,4 @@ def test_a_missing_policy_is_a_finding(tmp_path: Path) -> None:
     _, findings = check_policy(tmp_path / "nowhere.yaml")
 
     assert findings[0].place.endswith("nowhere.yaml")
-    assert "name another with --config.file" in findings[0].what
+    assert "name another with --config.file" in findings[0].remedy

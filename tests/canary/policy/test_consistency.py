@@ -14,13 +14,52 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     path.write_text("service: shop\n" + text, encoding="utf-8")
     with pytest.raises(PolicyError) as caught:
         load_policy(path)
-    return caught.value.faults
+    return [str(fault) for fault in caught.value.faults]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("kpis: {x: {kind: mean, of: vists}}", "kpis.x.of: no event 'vists' in database.events; known are carts"),
+        ("evidence: {staleness: 1s}", "evidence.staleness: must be longer than `database.refresh`"),
+        ("kpis: {orders: {kind: mean, of: orders}}", "its series shop_orders collides with the counter of 'orders'"),
+        ("kpis: {orders_total: {kind: mean, of: orders}}", "kpis.orders_total: its series shop_orders_total collides"),
+        ("kpis: {order_value: {kind: mean, of: orders}}", "shop_order_value collides with the counter of 'orders'"),
+        (
+            "database: {events: {order_value: {table: t}}}",
+            "database.events.order_value: its counter shop_order_value_total is that of 'orders'",
+        ),
+        ("kpis: {x: {kind: conversion, from: orders, to: orders}}", "every 'orders' would be its own conversion"),
+        ("kpis: {x: {kind: mean, of: orders, tolerance: 100%}}", "a mean cannot fall by more than 100%"),
+        (
+            "database: {events: {carts: {table: carts, parent: {vists: visit_id}}}}",
+            "database.events.carts.parent.vists: no event 'vists' in database.events; did you mean 'visits'?",
+        ),
+        (
+            "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
+            "database.events.payments.failed: 'succeeded' is a success as well",
+        ),
+        ("signals: {window: 5s}", "signals.window: must hold at least 2 scrapes"),
+        ("signals: {window: 10m}", "signals.long_window: must not be shorter than `window`"),
+        ("signals: {status_label: version}", "must be three labels"),
+        ("signals: {preset: haproxy, canary_backend: stable}", "signals.canary_backend: is stable's backend too"),
+        (
+            "signals: {alerts: {CanaryHighErrorRate: {labels: {service: other}}}}",
+            "signals.alerts.CanaryHighErrorRate.labels.service: the receiver knows the alert by this label",
+        ),
+        ("signals: {alerts: {CanaryBlind: {labels: {action: none}}}}", "use the key `action` next to `labels`"),
+        (
+            "router: {kind: haproxy}\nphases: [{traffic: 0.015%, duration: 1m}, {traffic: 100%, duration: 1m}]",
+            "router 'haproxy' (haproxy) divides in hundredths of a percent; round it",
+        ),
+        (
+            'router: {kind: nginx, upstreams: {stable: ["a:1", "b:1"], canary: ["b:1"]}}',
+            "router.upstreams.canary: b:1 serves stable as well",
+        ),
+        ("process: {kind: command, start: [a]}", "process.stop: is required with `kind: command`"),
+        (
+            "kpis: {x: {kind: mean, of: vists}}",
+            "kpis.x.of: no event 'vists' in database.events; did you mean 'visits'?",
+        ),
         ("kpis: {x: {kind: conversion, from: vists, to: orders}}", "kpis.x.from: no event 'vists'"),
         ("kpis: {x: {kind: success, of: orders}}", "add database.events.orders.outcome"),
         ("kpis: {x: {kind: mean, of: visits}}", "add database.events.visits.value"),
@@ -31,19 +70,25 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("database: {events: {x: {table: a, sql: SELECT 1}}}", "database.events.x: needs either `table` or `sql`"),
         ("database: {events: {x: {}}}", "database.events.x: needs either `table` or `sql`"),
         ("database: {timezone: Mars/Olympus}", "no time zone 'Mars/Olympus'; write one such as Asia/Karachi"),
-        ("database: {refresh: 0s}", "database.refresh: must be more than 0s"),
+        ("database: {refresh: 0s}", "database.refresh: expected a duration from 10ms to 1h, found '0s'"),
         (
             "router: {kind: nginx}\nphases: [{traffic: 0.5%, duration: 1m}, {traffic: 100%, duration: 1m}]",
             "phases.0.traffic: router 'nginx' (nginx) divides in whole percents; write one, or use haproxy",
         ),
-        ("phases: []", "phases: at least one phase is needed"),
-        ("phases: [{traffic: 0%, duration: 1m}, {traffic: 100%, duration: 1m}]", "must be more than 0%"),
+        ("phases: []", "phases: needs at least one entry"),
+        (
+            "phases: [{traffic: 0%, duration: 1m}, {traffic: 100%, duration: 1m}]",
+            "phases.0.traffic: expected a percentage from 0.01% to 100%, found '0%'",
+        ),
         ("phases: [{traffic: 50%, duration: 1m}]", "the last phase must have 100%"),
         (
             "phases: [{traffic: 50%, duration: 1m}, {traffic: 5%, duration: 1m}, {traffic: 100%, duration: 1m}]",
             "phases.1.traffic: must be more than the phase before has; customers are only added",
         ),
-        ("phases: [{traffic: 100%, duration: 0s}]", "phases.0.duration: must be more than 0s"),
+        (
+            "phases: [{traffic: 100%, duration: 0s}]",
+            "phases.0.duration: expected a duration from 1ms to 3660d, found '0s'",
+        ),
         (
             "phases: [{traffic: 100%, duration: 5m, max_duration: 1m}]",
             "phases.0.max_duration: must not be shorter than `duration`",
@@ -86,9 +131,15 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             "experiments: {e: {control: c, variants: {a: {weight: 1}, b: {weight: 1}}, metrics: [sales]}}",
             "experiments.e.control: no variant 'c'",
         ),
-        ("signals: {alerts: {CanaryHighErrorRat: {enabled: false}}}", "no alert has this name"),
-        ("notify: {on: [party]}", "no occasion 'party'; known are start, advance"),
-        ("evidence: {alpha: 0%}", "evidence.alpha: must be between 0% and 100%"),
+        (
+            "signals: {alerts: {CanaryHighErrorRat: {enabled: false}}}",
+            "no alert 'CanaryHighErrorRat'; did you mean 'CanaryHighErrorRate'?",
+        ),
+        (
+            "notify: {on: [party]}",
+            "notify.on.0: expected 'start', 'advance', 'hold', 'blind', 'rollback' or 'promotion', found 'party'",
+        ),
+        ("evidence: {alpha: 0%}", "evidence.alpha: expected a percentage from 0.0001% to 50%, found '0%'"),
     ],
 )
 def test_a_contradiction_names_both_sides(tmp_path: Path, text: str, expected: str) -> None:
@@ -101,6 +152,6 @@ def test_a_contradiction_names_both_sides(tmp_path: Path, text: str, expected: s
 
 def test_one_policy_may_contradict_itself_in_many_places(tmp_path: Path) -> None:
     """Contradictions are collected, not reported one at a time."""
-    found = faults(tmp_path, "kpis:\n  x: {kind: mean, of: a}\n  y: {kind: mean, of: b}\nphases: []\n")
+    found = faults(tmp_path, "kpis:\n  x: {kind: mean, of: a}\n  y: {kind: mean, of: b}\nflags: {f: {default: red}}\n")
 
-    assert [line.split(": ")[1] for line in found] == ["kpis.x.of", "kpis.y.of", "phases"]
+    assert [line.split(": ")[1] for line in found] == ["kpis.x.of", "kpis.y.of", "flags.f.default"]

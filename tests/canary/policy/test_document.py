@@ -32,7 +32,10 @@ def test_a_fault_of_a_missing_place_names_the_nearest_line(tmp_path: Path) -> No
     """What is missing is reported at the section that lacks it."""
     document = read_document(written(tmp_path, "a: 1\nb:\n  c: x\n"))
 
-    assert document.fault(("b", "missing", "deep"), "is needed") == "canary.yaml:2: b.missing.deep: is needed"
+    fault = document.fault(("b", "missing", "deep"), "is missing", "add it")
+
+    assert (fault.place, fault.line) == ("canary.yaml:2: b.missing.deep", 2)
+    assert str(fault) == "canary.yaml:2: b.missing.deep: is missing; add it"
 
 
 def test_switches_stay_text(tmp_path: Path) -> None:
@@ -52,7 +55,10 @@ def test_switches_stay_text(tmp_path: Path) -> None:
         ("a: [\n", "canary.yaml:2: not valid YAML"),
         ("a: 1\n---\nb: 2\n", "not valid YAML"),
         ("a: &x {b: *x}\n", "canary.yaml:1: a.b: this alias contains itself"),
-        ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML: could not determine a constructor"),
+        (
+            "a: !!python/object/apply:os.system ['true']\n",
+            "canary.yaml:1: not valid YAML: tags are not read;",
+        ),
         ("- a\n", "expected a mapping of sections"),
     ],
 )

@@ -20,7 +20,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PolicyError) as caught:
         load_policy(path)
-    return caught.value.faults
+    return [str(fault) for fault in caught.value.faults]
 
 
 def test_the_strategy_document_stands_in_the_root_policy() -> None:
@@ -119,7 +119,7 @@ def test_a_gate_is_a_person_or_a_url(tmp_path: Path) -> None:
             "canary.yaml:4: router.sokets: unknown key; did you mean 'sockets'?",
         ),
         (
-            "phases: [{traffic: 100%, duration: 5m, gate: {url: u, timout: 3s}}]\n",
+            "phases: [{traffic: 100%, duration: 5m, gate: {url: 'http://u', timout: 3s}}]\n",
             "canary.yaml:2: phases.0.gate.timout: unknown key; did you mean 'timeout'?",
         ),
         (

@@ -1,4 +1,4 @@
-"""The commands that give orders, as a person and as a script see them."""
+"""The commands that change a rollout, as a person and as a script see them."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def asked(setting: Setting, *words: str) -> Any:
 
 
 async def test_scripts_get_the_entry_and_what_stands_after_it(setting: Setting) -> None:
-    """Each order prints the journal's entry, and the status as `canary status` has it."""
+    """Each command prints the journal's entry, and the status as `canary status` has it."""
     start = ("start", "--canary", "v2.0", "--stable", "v1.0", "--force", "--reason", "release 42")
     said = [
         await asked(setting, *words)
@@ -83,7 +83,7 @@ async def test_a_refusal_is_a_message_and_a_status_for_scripts_too(setting: Sett
     assert complained.startswith(b"canary: ")
 
 
-async def test_an_order_that_was_taken_does_not_fail_afterwards(tmp_path: Path) -> None:
+async def test_a_command_that_was_taken_does_not_fail_afterwards(tmp_path: Path) -> None:
     """When the receiver cannot be asked any more, the entry is printed, the status is null, and a warning says why."""
     setting = Setting(tmp_path)
 
@@ -103,3 +103,23 @@ async def test_an_order_that_was_taken_does_not_fail_afterwards(tmp_path: Path) 
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"entry": {**ENTRY, "data": {}}, "status": None}
     assert "warning: done, but" in result.stderr
+
+
+async def test_two_who_advance_at_once_go_one_phase(setting: Setting) -> None:
+    """One advances, the other is refused with what has happened meanwhile; no phase is skipped."""
+    await run(setting, "start", "--canary", "v2.0", "--stable", "v1.0", "--force")
+    options = ("--format", "json", "--force", "--config.file", setting.policy_file)
+    program = Path(sys.executable).with_name("canary")
+    both = [
+        await asyncio.create_subprocess_exec(
+            program, "advance", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    said = [await process.communicate() for process in both]
+    ended = sorted(process.returncode or 0 for process in both)
+    phase = (await asked(setting, "status"))["rollout"]["phase"]
+
+    # The second may have looked only after the first had advanced; then it goes on from there, knowingly.
+    assert (ended, phase) in (([0, 3], 1), ([0, 0], 2))
+    assert ended == [0, 0] or any(b"has changed since you looked" in complaint for _, complaint in said)

@@ -1,9 +1,10 @@
 """Expressions are read as trees: which series they read, and through which recorded ones."""
 
+import promql_parser
 import pytest
 
 from canary.errors import GenerateError
-from rules.expressions import inputs, metrics, parse, template_queries
+from canary.promql import calls, fault, inputs, matchers, metrics, parse, template_queries
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,30 @@ def test_what_is_no_promql_is_named() -> None:
     """The message holds the expression and what is wrong with it."""
     with pytest.raises(GenerateError, match=r"not PromQL: .*: sum\(up"):
         parse("sum(up")
+
+
+def test_the_function_around_each_node_is_told() -> None:
+    """What a counter stands in decides whether its use is right: the innermost function counts."""
+    found = {
+        str(node.name): function
+        for node, function in calls(
+            parse("sum(rate(a_total[5m])) / on (x) max_over_time(increase(b_total[1m])[1h:]) + c")
+        )
+        if isinstance(node, promql_parser.VectorSelector)
+    }
+
+    assert found == {"a_total": "rate", "b_total": "increase", "c": ""}
+
+
+def test_a_selectors_matchers_are_found_by_label() -> None:
+    """Each label's matcher, whatever its kind."""
+    selector = parse('up{job="a",instance!~"b.*"}')
+    assert isinstance(selector, promql_parser.VectorSelector)
+
+    assert {label: matcher.value for label, matcher in matchers(selector).items()} == {"job": "a", "instance": "b.*"}
+
+
+def test_a_fault_is_told_in_words() -> None:
+    """What does not parse is named; what does has no fault."""
+    assert fault("sum(up)") == ""
+    assert fault("sum(up").startswith("not PromQL: ")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rules.expressions import parse
-from rules.labels import labels
+from canary.promlabels import labels
+from canary.promql import parse
 
 _RECORDED = {"job:a:sum": frozenset({"job", "service"})}
 
@@ -39,6 +39,9 @@ _RECORDED = {"job:a:sum": frozenset({"job", "service"})}
         ("max_over_time(sum by (x) (a)[1h:1m])", {"x"}),
         ("absent(a)", None),
         ("vector(1)", set()),
+        ("canary_kpi_judged", {"job", "instance", "service", "rollout", "kpi"}),
+        ('count_values by (x) ("value", a)', {"x", "value"}),
+        ("timestamp(job:a:sum)", {"job", "service"}),
         ("scalar(a)", set()),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the commands that give orders to the receiver share."""
+"""What the commands that change a rollout share: they look first, and say what they saw."""
 
 import asyncio
 from typing import Any
@@ -17,33 +17,36 @@ force = click.option(
 )
 
 
-def give(config_file: str, output_format: str, verb: str, **order: Any) -> None:
-    """Send one order and say what was written into the journal.
+def send(config_file: str, output_format: str, verb: str, *, seen: str | None = None, **body: Any) -> None:
+    """Send one command and say what was written into the journal.
 
     JSON has that `entry`, and as `status` where everything stands after it, as `canary status` prints it.
+
+    Args:
+        seen: what the person saw; without it the status is read right before.
     """
     if output_format == "json":
-        entry, status = asyncio.run(_give_and_ask(config_file, verb, order))
+        entry, status = asyncio.run(_send_and_ask(config_file, verb, seen, body))
         print_json({"entry": entry, "status": status})
         return
-    entry = asyncio.run(_give(config_file, verb, order))
+    entry = asyncio.run(_send(config_file, verb, seen, body))
     kind = str(entry["kind"]).replace("_", " ")
     click.echo(f"rollout {entry['rollout']}: {kind} at {str(entry['at'])[:19].replace('T', ' ')} UTC")
 
 
-async def _give(config_file: str, verb: str, order: dict[str, Any]) -> dict[str, Any]:
+async def _send(config_file: str, verb: str, seen: str | None, body: dict[str, Any]) -> dict[str, Any]:
     async with Client.of(load_policy(config_file)) as client:
-        return await client.order(verb, **order)
+        return await client.command(verb, seen=seen, **body)
 
 
-async def _give_and_ask(
-    config_file: str, verb: str, order: dict[str, Any]
+async def _send_and_ask(
+    config_file: str, verb: str, seen: str | None, body: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     async with Client.of(load_policy(config_file)) as client:
-        entry = await client.order(verb, **order)
+        entry = await client.command(verb, seen=seen, **body)
         try:
             return entry, await client.get("status")
         except (RemoteError, JournalError) as error:
-            # The order has been taken; an exit status that says otherwise would have it given twice.
-            click.echo(f"warning: done, but where things stand after it cannot be asked: {error}", err=True)
+            # The command has been taken; an exit status that says otherwise would have it sent twice.
+            click.echo(f"warning: done, but the status after it is not known: {error}", err=True)
             return entry, None

@@ -1,4 +1,7 @@
-"""PromQL read as a tree: which series an expression reads, and through which recorded ones."""
+"""PromQL read as a tree: which series an expression reads, and through which recorded ones.
+
+Rules, dashboards and their lints all look at expressions this way, never by searching their text.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,11 +28,33 @@ def parse(expression: str) -> Expr:
         raise GenerateError(f"not PromQL: {error}: {expression}") from error
 
 
+def fault(expression: str) -> str:
+    """What is wrong with an expression; empty when it is PromQL."""
+    try:
+        parse(expression)
+    except GenerateError as error:
+        return error.what
+    return ""
+
+
+def matchers(selector: promql_parser.VectorSelector) -> dict[str, promql_parser.Matcher]:
+    """The label matchers of a selector, by label."""
+    return {matcher.name: matcher for matcher in selector.matchers.matchers}
+
+
 def walk(tree: Expr) -> Iterator[Expr]:
     """Every node of a tree, parents before their children."""
     yield tree
     for child in children(tree):
         yield from walk(child)
+
+
+def calls(tree: Expr, function: str = "") -> Iterator[tuple[Expr, str]]:
+    """Every node of a tree, with the name of the function that encloses it most closely; empty for none."""
+    yield tree, function
+    inner = tree.func.name if isinstance(tree, promql_parser.Call) else function
+    for child in children(tree):
+        yield from calls(child, inner)
 
 
 def children(tree: Expr) -> list[Expr]:

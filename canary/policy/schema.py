@@ -1,0 +1,80 @@
+"""The policy as a JSON schema: for editors, for the reference page, and for the loader's own hints.
+
+It is made from the same types that the loader reads with, so that what an editor underlines is what the loader refuses.
+Three things are put right afterwards: the loader's own field, the single router that needs no list, and defaults, which
+are written as a person would write them (`5m`, not 300).
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from canary.policy.model import Policy
+from canary.units import format_duration, format_ratio, format_size
+
+Schema = dict[str, Any]
+
+_WRITERS: Final[dict[str, Callable[[Any], str]]] = {
+    "duration": format_duration, "percentage": format_ratio, "size": format_size,
+}  # fmt: skip
+
+ADAPTER: Final[TypeAdapter[Policy]] = TypeAdapter(Policy)
+
+
+@functools.cache
+def policy_schema() -> Schema:
+    """The policy's keys as a JSON schema; made once and on demand, because making it takes longer than loading."""
+    schema: Schema = ADAPTER.json_schema()
+    properties = schema["properties"]
+    del properties["base"]
+    several = {key: properties["router"].pop(key) for key in ("type", "items")}
+    properties["router"]["anyOf"] = [several, several["items"]]
+    for section in (schema, *schema["$defs"].values()):
+        for value in section.get("properties", {}).values():
+            _write_default(value)
+    return schema
+
+
+def _write_default(value: Schema) -> None:
+    """The default as it would stand in the file; none where it is a section, whose keys have their own."""
+    default = value.get("default")
+    quantity = next((form["x-quantity"] for form in (value, *value.get("anyOf", ())) if "x-quantity" in form), "")
+    if isinstance(default, Mapping) or (isinstance(default, list) and default and isinstance(default[0], Mapping)):
+        del value["default"]
+    elif quantity and default is not None:
+        value["default"] = _WRITERS[quantity](default)
+
+
+def keys_at(loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that the section around pydantic's location *loc* has."""
+    schema = policy_schema()
+    definitions = schema["$defs"]
+    node = schema
+    for step in loc[:-1]:
+        node = _descend(_resolve(node, definitions), step)
+    return sorted(_resolve(node, definitions).get("properties", {}))
+
+
+def _resolve(node: Schema, definitions: Schema) -> Schema:
+    if "$ref" in node:
+        return _resolve(definitions[node["$ref"].rsplit("/", 1)[1]], definitions)
+    if "allOf" in node:
+        return _resolve(node["allOf"][0], definitions)
+    options = [option for option in node.get("anyOf", []) if "$ref" in option or "items" in option]
+    return _resolve(options[0], definitions) if options else node
+
+
+def _descend(node: Schema, step: str | int) -> Schema:
+    if isinstance(step, int):
+        items: Schema = node.get("items", {})
+        return items
+    if node.get("title") == step:  # pydantic names the form of a union's value that it tried
+        return node
+    mapping = node.get("discriminator", {}).get("mapping", {})
+    if step in mapping:
+        return {"$ref": mapping[step]}
+    values = next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties", {}))
+    child = node.get("properties", {}).get(step, values)
+    return child if isinstance(child, dict) else {}
