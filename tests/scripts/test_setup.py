@@ -140,6 +140,20 @@ def test_what_was_interrupted_is_begun_anew(machine: Machine) -> None:
     assert (machine.folder / ".venv" / ".installed").exists()
 
 
+def test_a_whole_environment_survives_a_failed_renewal(machine: Machine) -> None:
+    """Without a network the newer list cannot be installed; what was there goes on working."""
+    machine.run("venv", ".venv", "dev")
+    (machine.folder / ".venv" / "precious").touch()
+    (machine.folder / "pip-fails").touch()
+
+    failed = machine.run("venv", ".venv", "dev")
+    (machine.folder / "pip-fails").unlink()
+    mended = machine.run("venv", ".venv", "dev")
+
+    assert (failed.returncode, mended.returncode) == (1, 0)
+    assert (machine.folder / ".venv" / "precious").exists()
+
+
 def test_an_environment_without_pip_is_begun_anew(machine: Machine) -> None:
     """Ctrl-C in the first seconds leaves a Python without pip."""
     machine.run("venv", ".venv", "demo")
