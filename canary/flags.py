@@ -14,7 +14,7 @@ import xxhash
 from canary.errors import FlagError
 from canary.policy.experiments import Experiment, Flag
 from canary.policy.model import Policy
-from canary.rollout import Rollout, State
+from canary.rollout.state import Rollout, State
 
 Value = bool | str | float | int
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from canary.errors import ProcessError
-from canary.program import SYSTEM_PATH
+from canary.process.program import SYSTEM_PATH
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 8.0

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from canary.clock import Clock
-from canary.entries import Advanced, Entry, Promoted, RollbackDecided
 from canary.errors import RemoteError
-from canary.rollout import Rollout, State
+from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided
+from canary.rollout.state import Rollout, State
 from canary.units import format_ratio
 from demo import timeline
 from demo.customers import Customers, Memory

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.clock import Clock
 from canary.errors import ProcessError
-from canary.journal import Journal
 from canary.policy import Policy, load_policy
+from canary.rollout.journal import Journal
 from canary.routers import Router, routers_of
 from demo import daemon, policy
 from demo.places import Places

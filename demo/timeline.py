@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary import names
-from canary.entries import (
+from canary.rollout.entries import (
     Advanced,
     Entry,
     Held,

@@ -5,29 +5,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from canary.clock import Clock
-from canary.database import Session
 from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.logs import Log
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
-from canary.rollout import Rollout
+from canary.rollout.state import Rollout
 from canary.threads import Threads
 from canary.units import format_ratio
-from exporter.assessor import Assessor, watched
-from exporter.blindness import blind_kpis
-from exporter.counters import Counters
-from exporter.dialects import Dialect
-from exporter.experiments import Experiments
 from exporter.faults import Attempt, Faults
-from exporter.feed import Feed
-from exporter.reconciler import Reconciler
-from exporter.replica import replica_lag_seconds
-from exporter.schema import SchemaWatch
-from exporter.snapshot import Snapshot
-from exporter.streams import FINE_SECONDS, streams_of
-from exporter.table import Codes
-from exporter.totals import publish
-from exporter.zones import Zone
+from exporter.judge.assessor import Assessor, watched
+from exporter.judge.blindness import blind_kpis
+from exporter.judge.experiments import Experiments
+from exporter.ledger.feed import Feed
+from exporter.ledger.reconciler import Reconciler
+from exporter.ledger.table import Codes
+from exporter.ledger.totals import publish
+from exporter.publish.counters import Counters
+from exporter.publish.snapshot import Snapshot
+from exporter.source.database import Session
+from exporter.source.dialects import Dialect
+from exporter.source.replica import replica_lag_seconds
+from exporter.source.schema import SchemaWatch
+from exporter.source.streams import FINE_SECONDS, streams_of
+from exporter.source.zones import Zone
 
 _SCHEMA_SECONDS = 15
 _REPLICA_SECONDS = 1

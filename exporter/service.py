@@ -11,25 +11,26 @@ from typing import Self
 
 from prometheus_client import Histogram
 
-from canary import experiments, names
+from canary import names
 from canary.clock import Clock, SystemClock
-from canary.database import OrderDatabase, Patience
 from canary.errors import CanaryError, DatabaseError
-from canary.journal import Journal
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.sessions import open_session
+from canary.rollout import experiments
+from canary.rollout.journal import Journal
 from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
-from canary.web import Service
-from canary.webmetrics import service_registry
-from canary.weboptions import WebOptions
-from exporter.collector import ExporterCollector
-from exporter.counters import Counters
+from canary.web.metrics import service_registry
+from canary.web.options import WebOptions
+from canary.web.service import Service
 from exporter.faults import UNEXPECTED
+from exporter.ledger.statefile import StateFile
+from exporter.publish.collector import ExporterCollector
+from exporter.publish.counters import Counters
+from exporter.publish.snapshot import Snapshot
 from exporter.refresher import Refresher
-from exporter.snapshot import Snapshot
-from exporter.statefile import StateFile
+from exporter.source.database import OrderDatabase, Patience
+from exporter.source.session import open_session
 
 _SAVE_SECONDS = 10
 _LONGEST_WAIT_SECONDS = 10.0

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from canary import jsonnet
-from canary.mixin import dashboards_config
+from canary.mixin import jsonnet
+from canary.mixin.config import dashboards_config
 from canary.policy.model import Policy
-from canary.yamltext import dump
+from canary.policy.yamltext import dump
 
 FOLDER = "Canary"
 """The folder in Grafana."""

@@ -6,8 +6,8 @@ from typing import Any
 import promql_parser
 
 from canary import names
-from canary.promlabels import rollout_series, without_identity, without_service
-from canary.promql import calls, fault, matchers, parse
+from canary.prometheus.labels import rollout_series, without_identity, without_service
+from canary.prometheus.promql import calls, fault, matchers, parse
 from grafana.expand import expand, variables_in
 
 _RATES = {"rate", "irate"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from canary.promql import fault
+from canary.prometheus.promql import fault
 from grafana.expand import expand, variables_in
 from grafana.templating import variable_query
 

@@ -10,8 +10,8 @@ import promql_parser
 
 from canary import names
 from canary.errors import GenerateError
-from canary.promlabels import Labels, is_scalar, labels, rollout_series, without_identity, without_service
-from canary.promql import calls, children, matchers, metrics, parse, template_queries, walk
+from canary.prometheus.labels import Labels, is_scalar, labels, rollout_series, without_identity, without_service
+from canary.prometheus.promql import calls, children, matchers, metrics, parse, template_queries, walk
 from canary.units import format_duration, parse_duration
 
 Rule = Mapping[str, Any]

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from canary.jsonnet import evaluate
-from canary.mixin import rules_config
+from canary.mixin.config import rules_config
+from canary.mixin.jsonnet import evaluate
 from canary.policy import Policy
-from canary.yamltext import dump
+from canary.policy.yamltext import dump
 from rules.promtool import test_files
 from rules.scrape import scrape_config
 

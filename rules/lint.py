@@ -11,8 +11,8 @@ from typing import Any
 
 from canary.errors import GenerateError
 from canary.policy import Policy
-from canary.promlabels import Labels, labels
-from canary.promql import parse
+from canary.prometheus.labels import Labels, labels
+from canary.prometheus.promql import parse
 from canary.units import format_duration, parse_duration
 from rules.checks import CHECKS, Context, Rule
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from canary.cli import canary as command_line
+from canaryctl.cli import canary as command_line
 
 MADE = "<!-- Made from the code by `make golden`; change the code, not this page. -->"
 

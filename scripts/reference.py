@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alertmanager.api import Api
-from alertmanager.ofrep import Ofrep
-from alertmanager.routes import api_table, description_of
+from alertmanager.receiver.http.api import Api
+from alertmanager.receiver.http.ofrep import Ofrep
+from alertmanager.receiver.http.routes import api_table, description_of
 from canary import names
 from canary.policy import load_policy
 from canary.policy.schema import policy_schema

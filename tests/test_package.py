@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import canary
-from canary.installation import PACKAGES
+from canaryctl.installation import PACKAGES
 from tests.support.distribution import ROOT, build, unpack
 
 ROOMS = set(PACKAGES)
@@ -80,8 +80,8 @@ def test_the_wheel_holds_the_rooms_and_what_they_read(built: Path) -> None:
     assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == ROOMS
     for needed in (
         "rules/main.jsonnet",
-        "alertmanager/page/style.css",
-        "alertmanager/page/live.js",
+        "alertmanager/receiver/http/page/style.css",
+        "alertmanager/receiver/http/page/live.js",
         "grafana/main.jsonnet",
         "demo/canary.yaml",
         *(f"{room}/py.typed" for room in ROOMS),

@@ -11,7 +11,7 @@ from bench.detection.shop import START
 from bench.detection.whole import END, POLICY, WEIGHTS, Shop, rows
 from exporter.evidence.judge import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutJudge, RolloutRows
 from exporter.evidence.rows import Rows
-from exporter.judging import judge_plan
+from exporter.judge.plans import judge_plan
 
 REFRESHES = 60
 

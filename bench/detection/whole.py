@@ -21,7 +21,7 @@ from exporter.evidence.judge import (
     RolloutRows,
     Verdict,
 )
-from exporter.judging import judge_plan
+from exporter.judge.plans import judge_plan
 
 SEEDS = {2.0: 300, 20.0: 300, 200.0: 250, 2000.0: 100, 20000.0: 15}
 END = START + 60 * sum(minutes for minutes, _ in PHASES)

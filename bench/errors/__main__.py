@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import results
-from canary.limits import confidence_z
+from canary.mixin.limits import confidence_z
 from canary.policy import Policy, load_policy
 
 _ROLLOUTS = 2000

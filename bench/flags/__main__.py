@@ -18,7 +18,7 @@ from bench import results
 from bench.flags.load import CONNECTIONS, TOKEN, Load, ask
 from bench.parts import Part, parts
 from bench.results import figures
-from canary.client import Client
+from canary.web.client import Client
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually
 from tests.support.receiver import ReceiverProgram, Setting, alert, payload, post, router_section

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from alertmanager.ofrep import OFREP_PREFIX
+from alertmanager.receiver.http.ofrep import OFREP_PREFIX
 
 TOKEN = "flags-token"
 CONNECTIONS = 32

@@ -12,7 +12,7 @@ from bench import results
 from bench.parts import Part, parts
 from bench.results import figures
 from canary import names
-from canary.client import Client
+from canary.web.client import Client
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually
 from tests.support.receiver import WEBHOOK_TOKEN, ReceiverProgram, Setting, alert, payload, post, router_section

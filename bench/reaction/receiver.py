@@ -14,7 +14,7 @@ import aiohttp
 
 from bench import results
 from bench.reaction.load import CYCLE_SECONDS, Load, Make, Run, around, new_run
-from canary.client import Client
+from canary.web.client import Client
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.receiver import ReceiverProgram, Setting, alert, in_state, payload, post, router_section, until

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from canary import names
 from canary.report.facts import Firing, KpiStory
-from canary.rollout import Rollout, State
+from canary.rollout.state import Rollout, State
 
 _ERRORS = "Errors: read the canary's logs around the first alert; look for code paths or configuration that changed."
 _SLOW = (

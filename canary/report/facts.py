@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from canary.entries import Entry
-from canary.rollout import Rollout
+from canary.rollout.entries import Entry
+from canary.rollout.state import Rollout
 
 Points = Sequence[tuple[float, float]]
 """Unix time and value, oldest first."""

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from canary import names
 from canary.clock import Clock
-from canary.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
 from canary.errors import RemoteError
 from canary.policy import Policy
 from canary.policy.kpis import Conversion
 from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
-from canary.rollout import Rollout, fold, newest
+from canary.rollout.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
+from canary.rollout.state import Rollout, fold, newest
 
 _POINTS = 400
 _BOOKKEEPING = (StepDone, Notified, Elapsed)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from canary.errors import ExtraMissingError
-from canary.markup import Markup, join, tag
 from canary.report import text
 from canary.report.facts import KpiStory, Report
+from canary.report.markup import Markup, join, tag
 from canary.report.plots import kpi_plot, share_plot
 from canary.times import to_text
 from canary.units import format_ratio

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from canary.entries import Advanced, Entry
 from canary.report.facts import KpiStory, Report
+from canary.rollout.entries import Advanced, Entry
 from canary.units import format_change, format_duration, format_measured_ratio, format_ratio
 from canary.verdicts import verdict_words
 

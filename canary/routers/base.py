@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from canary.bucket import salt_of
 from canary.errors import RouterError
 from canary.finding import Finding
+from canary.routers.bucket import salt_of
 from canary.units import format_ratio
 
 _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")

@@ -5,12 +5,12 @@ import json
 import math
 from collections.abc import Mapping
 
-from canary.bucket import haproxy_bucket
 from canary.errors import RouterError
 from canary.finding import Finding, failed
 from canary.policy.release import CommandRouter
-from canary.program import run
+from canary.process.program import run
 from canary.routers.base import Observation, Reading, Split
+from canary.routers.bucket import haproxy_bucket
 from canary.units import format_ratio
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from canary.bucket import haproxy_bucket
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
 from canary.policy.release import HaproxyRouter
-from canary.routers import haproxy_config, mapfile
+from canary.routers import haproxy_config
+from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Observation, Reading, Split
-from canary.routers.mapfile import SALT, TESTERS, WEIGHT, Entries
+from canary.routers.bucket import haproxy_bucket
+from canary.routers.haproxy_map import SALT, TESTERS, WEIGHT, Entries
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 

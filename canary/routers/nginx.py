@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from canary.bucket import NGINX_BUCKETS, nginx_order, nginx_place
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
 from canary.policy.release import NginxRouter
-from canary.program import run
+from canary.process.program import run
 from canary.routers import nginx_config, nginx_dump
 from canary.routers.base import Observation, Reading, Split
+from canary.routers.bucket import NGINX_BUCKETS, nginx_order, nginx_place
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 

@@ -3,10 +3,10 @@
 import re
 from typing import Literal
 
-from canary.bucket import NGINX_BUCKETS, NGINX_PREFIX
 from canary.errors import RouterError
 from canary.policy.release import NginxRouter
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
+from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 
 _EXAMPLE_STABLE = ("127.0.0.1:5000",)
 _EXAMPLE_CANARY = ("127.0.0.1:5001",)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from canary.bucket import NGINX_BUCKETS, NGINX_PREFIX
+from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|(?:\$\{\w+\}|\\.|[^\s{};"'#\\])[^\s{};]*""")
 

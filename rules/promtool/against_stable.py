@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from canary import names
-from canary.limits import confidence_z, quantile_requests
+from canary.mixin.limits import confidence_z, quantile_requests
 from canary.policy import Policy
 from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.shop import ENDPOINT, STABLE
@@ -13,7 +13,7 @@ from rules.promtool.world import ROLLOUT_LABELS, World
 # How far a share of a sample is from a quantile's level, so that the quantile is just beyond the share's value.
 _MARGIN = 0.0005
 
-# What the 95th percentile of an endpoint surely is not below; see canary.limits.quantile_requests.
+# What the 95th percentile of an endpoint surely is not below; see canary.mixin.limits.quantile_requests.
 _ENDPOINT_LEVEL = 0.9
 
 _ELSEWHERE = "search"

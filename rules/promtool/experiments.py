@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary import names
-from canary.mixin import rules_config
+from canary.mixin.config import rules_config
 from canary.policy import Policy
 from canary.policy.experiments import Experiment
 from rules.promtool.recipe import Change, Recipe, after

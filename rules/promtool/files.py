@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from canary.policy import Policy
-from canary.promlabels import rollout_series
-from canary.promql import ALERTS, inputs
+from canary.prometheus.labels import rollout_series
+from canary.prometheus.promql import ALERTS, inputs
 from canary.units import format_duration, parse_duration
 from rules.promtool import against_stable, experiments, guard, health, kpis, phases, ranges, technical
 from rules.promtool.case import Case, Rule, Trial

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from canary import names
-from canary.mixin import rules_config
+from canary.mixin.config import rules_config
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from rules.promtool.recipe import Change, Recipe

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from canary import names
-from canary.limits import gate_of
+from canary.mixin.limits import gate_of
 from canary.policy import Policy
 from canary.policy.release import Phase, UrlGate
 from rules.promtool.guard import judged_kpis, says, without

@@ -4,7 +4,7 @@ import re
 
 import promql_parser
 
-from canary.mixin import node_selector
+from canary.mixin.config import node_selector
 from rules.promtool.series import Series
 from rules.promtool.values import Values
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from canary import names
-from canary.limits import confidence_z
+from canary.mixin.limits import confidence_z
 from canary.policy import Policy
 from rules.promtool import haproxy
 from rules.promtool.recipe import Change, Recipe, after

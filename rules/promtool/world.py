@@ -1,7 +1,7 @@
 """A healthy rollout as series: what exporter, receiver, shop and machine would have given to Prometheus."""
 
 from canary import names
-from canary.limits import gate_of, limits
+from canary.mixin.limits import gate_of, limits
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.release import Phase

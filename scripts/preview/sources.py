@@ -34,7 +34,7 @@ def demo(scenario: str, speed: float, rate: float) -> Iterator[Source]:
         RuntimeError: the demo ended by itself; what it printed is in the message.
     """
     with tempfile.TemporaryDirectory(prefix="canary-preview-") as folder:
-        argv = [sys.executable, "-c", "from canary.cli import main; main()", "demo", "--keep"]
+        argv = [sys.executable, "-c", "from canaryctl.cli import main; main()", "demo", "--keep"]
         argv += ["--directory", folder, "--scenario", scenario, "--speed", str(speed), "--rate", str(rate)]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:

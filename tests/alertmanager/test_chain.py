@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from canary import names
-from canary.entries import Kind
 from canary.errors import RefusedError
+from canary.rollout.entries import Kind
 from tests.support.chain import Chain, Places, chained
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually

@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from canary.client import Client
-from canary.entries import Entry, Kind
 from canary.errors import CanaryError
+from canary.rollout.entries import Entry, Kind
 from canary.routers.base import Router
+from canary.web.client import Client
 from tests.support.chain import Chain, Places, chained
 from tests.support.crashing import Mortal
 from tests.support.haproxy import HAProxy

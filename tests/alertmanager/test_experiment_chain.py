@@ -12,11 +12,11 @@ from typing import Any
 
 import aiohttp
 
-from alertmanager.config import alertmanager_file
-from canary.client import Client
-from canary.experiments import CHAIN, ExperimentStarted
-from canary.journal import Journal
-from canary.weboptions import WebOptions
+from alertmanager.config.configuration import alertmanager_file
+from canary.rollout.experiments import CHAIN, ExperimentStarted
+from canary.rollout.journal import Journal
+from canary.web.client import Client
+from canary.web.options import WebOptions
 from exporter.service import Exporter
 from rules.generate import prometheus_files
 from tests.support.alertmanager import Alertmanager

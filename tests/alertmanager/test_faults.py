@@ -8,13 +8,13 @@ import aiohttp
 import pytest
 import sqlalchemy as sa
 
-from alertmanager.receiver import Receiver
+from alertmanager.receiver.receiver import Receiver
 from canary import names
 from canary.clock import SystemClock
-from canary.commands import Record
-from canary.entries import Kind
 from canary.errors import JournalError
-from canary.process import ProcessState
+from canary.process.manager import ProcessState
+from canary.rollout.commands import Record
+from canary.rollout.entries import Kind
 from canary.routers.base import Split
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx

@@ -56,8 +56,10 @@ def test_nothing_that_serves_needs_an_extra() -> None:
     program = (
         "import sys\n"
         "sys.modules['matplotlib'] = sys.modules['openfeature'] = None\n"
-        "import canary.cli.exporter, canary.cli.receiver, canary.cli.plan, canary.cli.report, canary.cli.demo\n"
-        "import canary.report.html, alertmanager.service, exporter.plan_plot, exporter.experimentreport\n"
+        "import canaryctl.cli.exporter, canaryctl.cli.receiver, canaryctl.cli.plan\n"
+        "import canaryctl.cli.report, canaryctl.cli.demo\n"
+        "import canary.report.html, alertmanager.receiver.service\n"
+        "import exporter.study.plan_plot, exporter.study.experiments\n"
     )
     root = Path(__file__).resolve().parents[2]
 

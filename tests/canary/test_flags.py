@@ -11,7 +11,7 @@ from canary.errors import FlagError
 from canary.flags import Flags, Reason, place
 from canary.policy.experiments import Experiment, Flag, Variant
 from canary.policy.model import Policy
-from canary.rollout import Rollout, State, Weight
+from canary.rollout.state import Rollout, State, Weight
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 USERS = [f"user-{number}" for number in range(20_000)]

@@ -10,7 +10,7 @@ import click
 import pytest
 import yaml
 
-from canary.cli.demo import command
+from canaryctl.cli.demo import command
 from demo import flags
 from demo.faults import PATTERNS, Faults
 

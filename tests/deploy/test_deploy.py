@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from canary.cli import canary
 from canary.policy import load_policy
 from canary.routers import routers_of
+from canaryctl.cli import canary
 from tests.support.distribution import build
 from tests.support.ports import free_port
 from tests.support.processes import SEARCH_PATH

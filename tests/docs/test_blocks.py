@@ -82,10 +82,10 @@ NOT_RUN = {
         "needs the network; scripts/venv gives the same commands for every run of the tests"
     ),
     ("docs/feature-flags.md", 'const flags = await featureFlags("http://127.0.0.1:9878", process.env.FLAGS_TOKEN);'): (
-        "how to use docs/examples/feature-flags.mjs, which tests/alertmanager/test_ofrep.py runs"
+        "how to use docs/examples/feature-flags.mjs, which tests/alertmanager/receiver/http/test_ofrep.py runs"
     ),
     ("docs/feature-flags.md", 'headers = {"Authorization": f"Bearer {token}"}'): (
-        "from docs/examples/feature_flags.py, which tests/alertmanager/test_ofrep.py runs"
+        "from docs/examples/feature_flags.py, which tests/alertmanager/receiver/http/test_ofrep.py runs"
     ),
     ("docs/feature-flags.md", "async with asyncio.timeout(0.5):"): (
         "as demo/flags.py does it, which tests/demo/test_flags.py runs"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from canary.experiments import CHAIN, ExperimentStarted
-from canary.journal import Journal
 from canary.policy import load_policy
+from canary.rollout.experiments import CHAIN, ExperimentStarted
+from canary.rollout.journal import Journal
 from tests.support.pages import DOCS, Page, blocks_of
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from canary.policy.orders import Event
-from exporter.snapshot import BLIND_REASONS
+from exporter.publish.snapshot import BLIND_REASONS
 from tests.support.pages import DOCS, Page
 
 

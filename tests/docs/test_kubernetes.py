@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.cli.generate import kubernetes_files
 from canary.policy import load_policy
+from canaryctl.cli.generate import kubernetes_files
 from tests.support.pages import DOCS, Page, blocks_of
 
 

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from canary.check import Status
-from canary.check.database import check_database
 from canary.policy import load_policy
+from canaryctl.check import Status
+from canaryctl.check.database import check_database
 from demo.store import create_schema, open_engine
 from tests.support.mariadb import MariaDb
 from tests.support.pages import DOCS, blocks_of

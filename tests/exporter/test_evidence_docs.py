@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from canary.cli import canary
 from canary.policy import load_policy
+from canaryctl.cli import canary
 from exporter.evidence.conversion import AGE_GROWTH, COHORT_UNITS
 from exporter.evidence.outcome import STRATUM_UNITS
 from tests.support.shopdata import ShopData, fill

@@ -15,10 +15,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from canary.journal import Journal
 from canary.logs import configure
 from canary.policy.load import load_policy
-from canary.weboptions import WebOptions
+from canary.rollout.journal import Journal
+from canary.web.options import WebOptions
 from exporter.refresher import Refresher
 from exporter.service import Exporter
 from tests.support.entries import started

@@ -4,9 +4,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
-from canary.database import OrderDatabase, Session
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
-from canary.sessions import open_session
+from exporter.source.database import OrderDatabase, Session
+from exporter.source.session import open_session
 from tests.support.ports import free_port
 from tests.support.shopdata import ShopData
 

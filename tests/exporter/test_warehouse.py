@@ -7,10 +7,10 @@ import duckdb
 import pytest
 from sqlalchemy.engine import make_url
 
-from canary.database import OrderDatabase
 from canary.errors import DatabaseSchemaError, DatabaseUnavailableError
 from canary.policy.orders import Event
-from canary.sessions import open_session
+from exporter.source.database import OrderDatabase
+from exporter.source.session import open_session
 from tests.support.clock import FakeClock
 from tests.support.exporting import kpis, policy_for, published, refresher_on, settle, with_events
 

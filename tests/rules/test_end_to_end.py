@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from alertmanager.config import alertmanager_file
+from alertmanager.config.configuration import alertmanager_file
 from canary import names
 from rules.generate import ALERTS_FILE, prometheus_files
 from rules.promtool.case import Case, Trial

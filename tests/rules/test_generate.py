@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from canary import names
-from canary.limits import limits
+from canary.mixin.limits import limits
 from canary.policy import Policy, load_policy
 from canary.policy.release import Phase, UrlGate
 from canary.policy.signals import AlertOverride
-from canary.promlabels import Labels, labels
-from canary.promql import parse
+from canary.prometheus.labels import Labels, labels
+from canary.prometheus.promql import parse
 from rules.generate import prometheus_files, rule_groups
 from tests.support import golden
 from tests.support.processes import SEARCH_PATH

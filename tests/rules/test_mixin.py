@@ -6,7 +6,7 @@ from typing import Any
 
 import _jsonnet
 
-from canary.mixin import rules_config
+from canary.mixin.config import rules_config
 from rules.generate import rule_groups
 from tests.support import golden
 

@@ -13,9 +13,9 @@ import pytest
 
 from canary import names
 from canary.policy import Policy
-from canary.promql import ALERTS, inputs
+from canary.policy.yamltext import dump
+from canary.prometheus.promql import ALERTS, inputs
 from canary.units import format_duration, parse_duration
-from canary.yamltext import dump
 from rules.generate import rule_groups
 from rules.promtool import tests as promtool_tests
 from rules.promtool.case import Trial

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from canary import names
 from canary.policy import Policy
-from canary.yamltext import dump
+from canary.policy.yamltext import dump
 from rules.generate import rule_groups
 from rules.promtool.world import ROLLOUT, World
 from tests.support import golden

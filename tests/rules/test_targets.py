@@ -10,8 +10,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from canary.cli.generate import command, kubernetes_files, remote_files
-from canary.yamltext import dump
+from canary.policy.yamltext import dump
+from canaryctl.cli.generate import command, kubernetes_files, remote_files
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, slug, verdict_query
 from tests.support import golden

@@ -13,29 +13,29 @@ from typing import Any, Self, cast
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from alertmanager.effects import Effects
-from alertmanager.keeper import Keeper
-from alertmanager.leader import Leader
-from alertmanager.messages import Facts
-from alertmanager.metrics import Metrics, Snapshot
-from alertmanager.outbox import Outbox
-from alertmanager.reconciler import Reconciler
-from alertmanager.reportfiles import ReportFiles
-from alertmanager.rollbacklog import RollbackLog
-from canary import journal as journals
-from canary.commands import Advance, Command, GiveUp, RollBack, Seen, Start
-from canary.entries import Entry
+from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.act.messages import Facts
+from alertmanager.receiver.act.outbox import Outbox
+from alertmanager.receiver.act.reconciler import Reconciler
+from alertmanager.receiver.act.reportfiles import ReportFiles
+from alertmanager.receiver.act.rollbacklog import RollbackLog
+from alertmanager.receiver.act.routercontroller import Keeper
+from alertmanager.receiver.lead.leader import Leader
+from alertmanager.receiver.metrics import Metrics, Snapshot
 from canary.errors import JournalError, ProcessError, RouterError
 from canary.finding import Finding
-from canary.journal import Journal
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
-from canary.process import NoProcess, ProcessManager, ProcessState
+from canary.process.manager import NoProcess, ProcessManager, ProcessState
 from canary.report.facts import Report
 from canary.report.files import write
-from canary.rollout import Rollout
+from canary.rollout import journal as journals
+from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Seen, Start
+from canary.rollout.entries import Entry
+from canary.rollout.journal import Journal
+from canary.rollout.state import Rollout
+from canary.rollout.store import RolloutStore
 from canary.routers import Observation, Reading, Router, Split
-from canary.store import RolloutStore
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE

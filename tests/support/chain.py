@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from alertmanager.config import alertmanager_file
+from alertmanager.config.configuration import alertmanager_file
 from canary import names
 from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port

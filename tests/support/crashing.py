@@ -17,15 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from alertmanager.rollbacklog import RollbackLog
-from alertmanager.service import serve
+from alertmanager.receiver.act.rollbacklog import RollbackLog
+from alertmanager.receiver.service import serve
 from canary import logs
-from canary.journal import Journal
 from canary.notify import Notifier
-from canary.process import CommandProcess
+from canary.process.manager import CommandProcess
+from canary.rollout.journal import Journal
 from canary.routers.haproxy import HAProxyRouter
 from canary.routers.nginx import NginxMarkerRouter
-from canary.weboptions import WebOptions
+from canary.web.options import WebOptions
 from tests.support.receiver import Setting
 
 _EFFECTS: list[tuple[type, str]] = [

@@ -8,25 +8,25 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alertmanager.admission import Outcome
-from alertmanager.alerthandler import AlertHandler
-from alertmanager.commands import Commands, Request
-from alertmanager.deadlines import Deadlines
-from alertmanager.leader import FileLeader
-from alertmanager.metrics import Metrics, Snapshot
-from alertmanager.phasetimer import PhaseTimer
-from alertmanager.promoter import Promoter
-from alertmanager.watchdog import Watchdog
-from alertmanager.webhook import parse
-from canary import journal as journals
+from alertmanager.receiver.decide.admission import Outcome
+from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.commands import Commands, Request
+from alertmanager.receiver.decide.deadlines import Deadlines
+from alertmanager.receiver.decide.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.http.webhook import parse
+from alertmanager.receiver.lead.leader import FileLeader
+from alertmanager.receiver.metrics import Metrics, Snapshot
 from canary import names
-from canary.commands import Seen
-from canary.entries import Entry, Kind
-from canary.journal import Journal
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
-from canary.rollout import Rollout, State
-from canary.store import RolloutStore
+from canary.rollout import journal as journals
+from canary.rollout.commands import Seen
+from canary.rollout.entries import Entry, Kind
+from canary.rollout.journal import Journal
+from canary.rollout.state import Rollout, State
+from canary.rollout.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload

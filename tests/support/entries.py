@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from canary.entries import KINDS, Entry, Kind, Started, read
-from canary.rollout import Rollout, fold, newest
+from canary.rollout.entries import KINDS, Entry, Kind, Started, read
+from canary.rollout.state import Rollout, fold, newest
 from canary.times import to_text
 
 

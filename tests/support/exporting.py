@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from canary.clock import Clock
-from canary.database import Patience
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
 from canary.policy.orders import Database
-from canary.sessions import order_session
 from canary.threads import SharedThreads
-from exporter.counters import Counters
+from exporter.publish.counters import Counters
 from exporter.refresher import Refresher
+from exporter.source.database import Patience
+from exporter.source.session import order_session
 from tests.support.clock import FakeClock
 
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from alertmanager.config import alertmanager_file
-from canary.mixin import dashboards_config
+from alertmanager.config.configuration import alertmanager_file
+from canary.mixin.config import dashboards_config
 from canary.policy import Policy, load_policy
 from rules.generate import prometheus_files
 from rules.names import names_libsonnet

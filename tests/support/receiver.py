@@ -15,19 +15,19 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from alertmanager.receiver import Receiver
-from alertmanager.service import web_service
+from alertmanager.receiver.receiver import Receiver
+from alertmanager.receiver.service import web_service
 from canary import names
-from canary.client import Client
 from canary.clock import Clock
-from canary.entries import Entry
-from canary.journal import Journal
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.rollout import Rollout
+from canary.rollout.entries import Entry
+from canary.rollout.journal import Journal
+from canary.rollout.state import Rollout
 from canary.times import to_text
-from canary.webmetrics import service_registry
-from canary.weboptions import WebOptions
+from canary.web.client import Client
+from canary.web.metrics import service_registry
+from canary.web.options import WebOptions
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.ports import free_port

@@ -7,13 +7,13 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from canary.check import Status
-from canary.check.clock import check_clock
-from canary.check.database import check_database
-from canary.cli.init import command
 from canary.clock import SystemClock
 from canary.policy import Policy, load_policy
 from canary.prometheus import Prometheus
+from canaryctl.check import Status
+from canaryctl.check.clock import check_clock
+from canaryctl.check.database import check_database
+from canaryctl.cli.init import command
 from tests.support.mariadb import MariaDb
 
 Write = Callable[[str], Policy]

@@ -10,16 +10,16 @@ import aiohttp
 from aiohttp import web
 
 from canary import names
-from canary.check import Finding, Status
-from canary.check.alertmanager import check_alertmanager
-from canary.check.clock import Difference, check_clock
-from canary.check.prometheus import check_prometheus
-from canary.check.receiver import check_receiver
-from canary.cli.generate import generated_files
 from canary.clock import SystemClock
 from canary.policy import Policy
 from canary.prometheus import Alertmanager as Router
 from canary.prometheus import Prometheus as Questions
+from canaryctl.check import Finding, Status
+from canaryctl.check.alertmanager import check_alertmanager
+from canaryctl.check.clock import Difference, check_clock
+from canaryctl.check.prometheus import check_prometheus
+from canaryctl.check.receiver import check_receiver
+from canaryctl.cli.generate import generated_files
 from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port
 from tests.support.processes import eventually

@@ -7,8 +7,8 @@ import pytest
 
 from canary.policy import Policy, load_policy
 from canary.policy.kpis import DEFAULT_KPIS
-from canary.proposal import Column, Source, propose
-from canary.starter import Start, starter
+from canaryctl.init.proposal import Column, Source, propose
+from canaryctl.init.starter import Start, starter
 
 ROOT = Path(__file__).resolve().parents[3]
 

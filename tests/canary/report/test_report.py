@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.entries import Entry, Kind
 from canary.policy import Policy
 from canary.prometheus import Prometheus as Questions
 from canary.report.data import json_report
@@ -22,6 +21,7 @@ from canary.report.facts import KpiStory, Report
 from canary.report.gather import gather, phases
 from canary.report.html import html_report
 from canary.report.markdown import markdown_report
+from canary.rollout.entries import Entry, Kind
 from tests.support.clock import FakeClock
 from tests.support.entries import entry as entry_of
 from tests.support.ports import free_port

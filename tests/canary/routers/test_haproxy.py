@@ -10,9 +10,10 @@ import pytest
 from canary.errors import RouterError
 from canary.finding import Status
 from canary.policy.release import HaproxyRouter
-from canary.routers import Split, mapfile
+from canary.routers import Split
+from canary.routers import haproxy_map as mapfile
 from canary.routers.haproxy import HAProxyRouter, RuntimeSocket
-from canary.routers.mapfile import Entries
+from canary.routers.haproxy_map import Entries
 from tests.support.haproxy import HAProxy
 from tests.support.traffic import load
 

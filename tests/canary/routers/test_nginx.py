@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary.bucket import nginx_bucket, nginx_order
 from canary.errors import RouterError
 from canary.finding import Status
 from canary.policy.release import NginxRouter
 from canary.routers import Observation, Split
+from canary.routers.bucket import nginx_bucket, nginx_order
 from canary.routers.nginx import MarkerDirectory, NginxMarkerRouter
 from tests.support.nginx import Nginx
 from tests.support.traffic import Customer, Upstream

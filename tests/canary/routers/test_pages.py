@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from canary.policy import load_policy
-from canary.program import Outcome, run
+from canary.process.program import Outcome, run
 from canary.routers import Router, Split, routers_of
 from tests.support.nginx import Nginx
 from tests.support.ports import free_port

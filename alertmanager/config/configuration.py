@@ -1,0 +1,210 @@
+"""From the policy to `alertmanager.yml`: how alerts reach the receiver at once, and people besides.
+
+What Alertmanager does with each setting is measured in docs/alertmanager.md.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alertmanager.config.freeze import time_intervals
+from canary import names
+from canary.errors import GenerateError
+from canary.policy import Policy
+from canary.policy.yamltext import dump
+from canary.units import format_duration
+
+Section = dict[str, Any]
+
+# Alertmanager gives up a notification after max(group_interval, 10 s); shorter intervals only repeat failures sooner.
+_GROUP_INTERVAL = "10s"
+
+
+def alertmanager_config(policy: Policy) -> Section:
+    """Alertmanager's configuration as data."""
+    people = policy.receiver.people or people_name(policy)
+    config: Section = {
+        "route": {
+            "receiver": people,
+            "group_by": ["alertname", names.SERVICE],
+            "group_wait": "10s",
+            "group_interval": "1m",
+            "repeat_interval": "4h",
+            "routes": _routes(policy),
+        },
+        "inhibit_rules": _inhibit_rules(policy),
+        "receivers": [{"name": people}, _webhook(policy)],
+    }
+    intervals = time_intervals(policy)
+    return config | ({"time_intervals": intervals} if intervals else {})
+
+
+def alertmanager_file(policy: Policy, merge: Path | None = None) -> str:
+    """The text of `alertmanager.yml`; with *merge*, that file with our parts added or renewed.
+
+    Raises:
+        GenerateError: the file to merge into cannot be read.
+    """
+    config = alertmanager_config(policy)
+    return dump(config if merge is None else merged(_read(merge), config, policy))
+
+
+def guard_name(policy: Policy) -> str:
+    """The name of the receiver that acts; everything that we own in a shared file begins with it."""
+    return f"canary-{policy.service}"
+
+
+def people_name(policy: Policy) -> str:
+    """The receiver for people when the policy names none; it is generated empty, to be filled in."""
+    return f"{guard_name(policy)}-people"
+
+
+def _routes(policy: Policy) -> list[Section]:
+    """Our routes, by what an alert asks for. They stand side by side, so that they fit into anybody's tree."""
+    service = _equals(names.SERVICE, policy.service)
+    by_rollout = [names.SERVICE, names.ROLLOUT, names.ACTION]
+
+    def act(matcher: str, group_by: list[str], **more: Any) -> Section:
+        return {
+            "matchers": [service, matcher],
+            "receiver": guard_name(policy),
+            "group_by": group_by,
+            # Alertmanager must not collect before it tells: whatever comes first is reason enough.
+            "group_wait": "0s",
+            "group_interval": _GROUP_INTERVAL,
+            "repeat_interval": format_duration(policy.receiver.repeat),
+            **more,
+        }
+
+    frozen = [interval["name"] for interval in time_intervals(policy)]
+    people: Section = {
+        "matchers": [service, f'{names.SEVERITY}=~"critical|warning"'],
+        "receiver": policy.receiver.people or people_name(policy),
+        "group_by": ["alertname", names.SERVICE, names.ROLLOUT, names.EXPERIMENT],
+        "group_wait": "0s",
+        "group_interval": "1m",
+        "repeat_interval": "4h",
+    }
+    return [
+        # The heartbeat is for the receiver alone.
+        act(
+            _equals("alertname", names.WATCHDOG),
+            ["alertname", names.SERVICE],
+            repeat_interval=_heartbeat(policy),
+        ),
+        act(_equals(names.ACTION, "rollback"), by_rollout, **{"continue": True}),
+        act(_equals(names.ACTION, "hold"), by_rollout, **{"continue": True}),
+        act(_equals(names.ACTION, "stop"), [names.SERVICE, names.EXPERIMENT, names.ACTION], **{"continue": True}),
+        # Nobody needs to read that all is well. A change freeze mutes it, and the canary's share stays as it is.
+        act(
+            _equals(names.ACTION, "advance"),
+            [*by_rollout, names.PHASE],
+            **({"mute_time_intervals": frozen} if frozen else {}),
+        ),
+        people,
+    ]
+
+
+def _heartbeat(policy: Policy) -> str:
+    """Often enough that two may be lost before the receiver calls it silence."""
+    return format_duration(max(10, min(policy.receiver.repeat, policy.receiver.watchdog.timeout / 3)))
+
+
+def _inhibit_rules(policy: Policy) -> list[Section]:
+    service = _equals(names.SERVICE, policy.service)
+    relative = f"{names.CONVERSION_DEGRADED}|{names.PAYMENT_SUCCESS_DEGRADED}|{names.KPI_ALERT}"
+    return [
+        {
+            "source_matchers": [service, _equals(names.ACTION, "rollback")],
+            "target_matchers": [service, _equals(names.ACTION, "advance")],
+            "equal": [names.SERVICE, names.ROLLOUT],
+        },
+        {
+            "source_matchers": [service, _equals(names.ACTION, "hold")],
+            "target_matchers": [service, _equals(names.ACTION, "advance")],
+            "equal": [names.SERVICE, names.ROLLOUT],
+        },
+        {
+            # Blind comparisons are not to be trusted. Absolute floors stand by themselves and are never inhibited.
+            "source_matchers": [service, _equals("alertname", names.BLIND_ALERT), _equals(names.ACTION, "hold")],
+            "target_matchers": [service, f'alertname=~"{relative}"', f'{names.LIMIT}!="floor"'],
+            "equal": [names.SERVICE, names.ROLLOUT],
+        },
+    ]
+
+
+def _webhook(policy: Policy) -> Section:
+    receiver = policy.receiver
+    webhook: Section = {
+        "url": receiver.url.rstrip("/") + names.WEBHOOK_PATH,
+        "send_resolved": True,
+        "max_alerts": 0,
+    }
+    if receiver.token_file:
+        token = Path(policy.base, receiver.token_file)
+        webhook["http_config"] = {"authorization": {"type": "Bearer", "credentials_file": str(token)}}
+    return {"name": guard_name(policy), "webhook_configs": [webhook]}
+
+
+def _equals(label: str, value: str) -> str:
+    return f'{label}="{value}"'
+
+
+def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
+    """*theirs* with our branch, receiver, inhibitions and time intervals added, or renewed where they were before.
+
+    Nothing else is touched. Our parts are known by the service's name in their matchers, or by their own name.
+
+    Raises:
+        GenerateError: *theirs* has no route.
+    """
+    route = theirs.get("route")
+    if not isinstance(route, dict):
+        raise GenerateError("merge: the file has no `route`; expected an Alertmanager configuration")
+    service = _equals(names.SERVICE, policy.service)
+    guard = guard_name(policy)
+
+    def foreign(parts: list[Section] | None, mine: Any) -> list[Section]:
+        return [part for part in parts or [] if not mine(part)]
+
+    routes = foreign(route.get("routes"), lambda part: service in part.get("matchers", []))
+    # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
+    mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
+    result = {
+        **theirs,
+        # Ours stand first: a route of theirs without `continue` would keep alerts from us.
+        "route": {**route, "routes": [*mine, *routes]},
+        "inhibit_rules": [
+            *foreign(theirs.get("inhibit_rules"), lambda part: service in part.get("source_matchers", [])),
+            *ours["inhibit_rules"],
+        ],
+        "receivers": [
+            *foreign(theirs.get("receivers"), lambda part: part.get("name") == guard),
+            *(part for part in ours["receivers"] if part["name"] == guard),
+        ],
+    }
+    intervals = [
+        *foreign(theirs.get("time_intervals"), lambda part: str(part.get("name")).startswith(f"{guard}-")),
+        *ours.get("time_intervals", []),
+    ]
+    people = policy.receiver.people
+    if people and people not in {part.get("name") for part in result["receivers"]}:
+        known = ", ".join(str(part.get("name")) for part in theirs.get("receivers") or [])
+        raise GenerateError(
+            f"receiver.people: expected the name of a receiver in the file to merge into, found {people!r}; "
+            f"known are {known}"
+        )
+    return result | ({"time_intervals": intervals} if intervals or "time_intervals" in theirs else {})
+
+
+def _read(path: Path) -> Section:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GenerateError(f"merge: {path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise GenerateError(f"merge: {path}: not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise GenerateError(f"merge: {path}: expected a mapping of sections such as `route:`")
+    return data

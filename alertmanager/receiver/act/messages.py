@@ -1,0 +1,128 @@
+"""What people read: one message per decision, with the values behind it and what to do now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from canary.names import BLIND_ALERT
+from canary.notify import Message, Tone
+from canary.rollout.entries import (
+    Advanced,
+    Cause,
+    Entry,
+    Held,
+    Promoted,
+    Recorded,
+    Resumed,
+    RollbackDecided,
+    Started,
+    Step,
+)
+from canary.rollout.state import Rollout, State
+from canary.units import format_ratio
+
+OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
+
+_BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the receiver knows at the moment of writing, beyond the journal.
+
+    Attributes:
+        faults: by the step that does not succeed, the reason.
+        process: whether the policy names a process of the canary, which a rollback stops.
+    """
+
+    service: str
+    traffic: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    process: bool = True
+
+
+def occasion(entry: Entry) -> str:
+    """The occasion of an entry as the policy's `notify.on` names it; empty when nobody need know."""
+    match entry:
+        case Started():
+            return "start"
+        case Advanced():
+            return "advance"
+        case Held():
+            return "blind" if entry.cause in _BLIND_CAUSES else "hold"
+        case Resumed():
+            return "hold"
+        case Promoted():
+            return "promotion"
+        case RollbackDecided():
+            return "rollback"
+        case Recorded():
+            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold"}.get(entry.occasion, "")
+        case _:
+            return ""
+
+
+def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
+    """The message about one journal entry."""
+    title, todo, tone = _parts(entry, rollout, facts)
+    lines = [
+        f"{rollout.canary} (canary) against {rollout.stable} (stable), rollout {rollout.id}",
+        entry.reason,
+        f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}.",
+        # Right after a start or an advance the routers are still on their way.
+        facts.traffic and isinstance(entry, RollbackDecided) and f"Traffic: {facts.traffic}.",
+        todo,
+        f"[{key}]",
+    ]
+    return Message(f"{facts.service}: {title}", "\n".join(line for line in lines if line), tone)
+
+
+def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone]:
+    match entry:
+        case Started():
+            share = format_ratio(rollout.traffic[0])
+            return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO
+        case Advanced():
+            share = format_ratio(rollout.traffic[entry.phase])
+            return f"canary {rollout.canary} goes on to {share} of the customers", "", Tone.INFO
+        case Held() if entry.rollback_at is not None:
+            until = f"{entry.rollback_at:%H:%M:%S}"
+            todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
+            return f"canary {rollout.canary} will be rolled back at {until} UTC ({entry.cause})", todo, Tone.WARNING
+        case Held():
+            todo = "See `canary status`; go on with `canary resume`, or end it with `canary rollback --reason TEXT`."
+            return f"canary {rollout.canary} is held ({entry.cause})", todo, Tone.WARNING
+        case Resumed():
+            return f"canary {rollout.canary} goes on", "", Tone.INFO
+        case Promoted():
+            todo = f"{rollout.canary} serves all customers. Keep {rollout.stable} ready for as long as you can."
+            return f"canary {rollout.canary} is promoted", todo, Tone.SUCCESS
+        case RollbackDecided():
+            return _rollback_parts(rollout, facts, entry.cause)
+        case Recorded():
+            return _record_parts(entry, rollout)
+        case _:
+            return f"canary {rollout.canary}: {entry.label}", "", Tone.INFO
+
+
+def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, str, Tone]:
+    if rollout.state is not State.ROLLING_BACK:
+        todo = f"{rollout.stable} serves all customers. Next: find the cause, then `canary start` anew."
+        return f"canary {rollout.canary} was rolled back ({cause})", todo, Tone.FAILURE
+    asked = (Step.TRAFFIC, Step.PROCESS) if facts.process else (Step.TRAFFIC,)
+    missing = [step.value for step in asked if step not in rollout.steps]
+    faults = "; ".join(f"{name}: {fault}" for name, fault in facts.faults.items())
+    todo = f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nIt is being repeated; help by hand now."
+    return f"rollback of {rollout.canary} does not get through ({cause})", todo, Tone.FAILURE
+
+
+def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
+    cause = entry.key.partition(":")[2]
+    match entry.occasion:
+        case "dry_run":
+            todo = "Nothing was done: this is a dry run."
+            return f"canary {rollout.canary} would have been rolled back ({cause})", todo, Tone.WARNING
+        case "watch":
+            todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
+            return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case _:
+            return f"canary {rollout.canary} waits for a person", "Go on with `canary advance`.", Tone.INFO

@@ -1,0 +1,276 @@
+"""Telling people, at least once: what has to be told is read from the journal, and so is what has been told.
+
+The key of a message is `SERVICE/ROLLOUT/ENTRY`, the journal entry it is about. A message may arrive twice when the
+receiver dies between sending it and writing that down; its key is the same then.
+
+What is open is looked for in every rollout, not only in the newest: a chat that was down while a rollback was completed
+still hears of it when the next rollout has begun. A message that nobody has taken for `notify.expire` is given up, and
+that is written down too, counted, and shown in the status. Beyond that there is an end to looking back: a policy that
+begins to tell people of advances, or a target that is new, does not bring up all that ever happened.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
+from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.metrics import Metrics
+from canary.backoff import Backoff
+from canary.clock import Clock
+from canary.errors import CanaryError, JournalError, RefusedError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.rollout.commands import CompleteStep, Notify
+from canary.rollout.entries import Entry, Notified, RollbackDecided, Step
+from canary.rollout.state import Rollout, State
+from canary.rollout.store import RolloutStore
+
+# A chat that refuses is mostly up again within seconds; one that is down for long is not hammered, and a minute later
+# than it could have been is soon enough for a person.
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+
+# How long after a message would have expired it is still written down that it has, and how long that is shown: long
+# enough for a receiver that was down over a week-end, and for people who were away then.
+_LOOKS_BACK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the journal says about the messages of one entry.
+
+    Attributes:
+        targets: those who have taken it.
+        owed: those who had not, when that was written; None in what older versions wrote, which did not say.
+        expired_at: when it was given up.
+    """
+
+    targets: frozenset[str] = frozenset()
+    owed: frozenset[str] | None = None
+    expired_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look at the journal found about a rollout.
+
+    Attributes:
+        whole: whether these are all entries; without the journal they are what is in memory.
+        pending: the entries of which somebody has still to be told.
+        expired: those that were given up.
+    """
+
+    rollout: Rollout
+    entries: Sequence[Entry]
+    whole: bool
+    told: Mapping[int, Told]
+    pending: Sequence[Entry]
+    expired: Sequence[Entry]
+
+
+class Outbox:
+    """Sends what the journal says people should know, until every target has taken it or it is too old.
+
+    Args:
+        facts: what a message may say beyond the journal, about the newest rollout.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: RolloutStore,
+        effects: Effects,
+        metrics: Metrics,
+        clock: Clock,
+        facts: Callable[[], Facts],
+    ) -> None:
+        self.pending: tuple[Entry, ...] = ()
+        self.expired: tuple[Entry, ...] = ()
+        self._policy = policy
+        self._store = store
+        self._effects = effects
+        self._metrics = metrics
+        self._clock = clock
+        self._facts = facts
+        self._bell = Bell(clock)
+        self._log = Log("notify")
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        # What was sent while the journal could not be written: nowhere else is there a place to know it from.
+        self._told_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
+        # Rollouts, as folded, of which nothing is open: nothing new can be found in them, so they are not read again.
+        self._closed: dict[str, _Look] = {}
+        self._expire = timedelta(seconds=policy.notify.expire)
+        self._worth_telling = frozenset(policy.notify.on) & OCCASIONS
+        store.listen(lambda _: self._bell.ring())
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._bell.wait(await self.step())
+
+    async def step(self) -> float:
+        """Try once to send everything that is due; gives the seconds after which to try again."""
+        try:
+            if not await self._effects.leads() and not self._store.unwritten:
+                return self._policy.receiver.reconcile
+            failed = await self._send_due()
+        except RefusedError:
+            # Somebody else leads, or has told people, meanwhile.
+            return self._policy.receiver.reconcile
+        except CanaryError as error:
+            self._log.error("cannot tell people", exception=error)
+            failed = True
+        if failed:
+            return self._backoff.failed()
+        self._backoff.succeeded()
+        return self._policy.receiver.reconcile
+
+    async def _send_due(self) -> bool:
+        """Go through all rollouts, the newest first; True when somebody could not be told."""
+        looks = [look async for look in self._look()]
+        self.pending = tuple(entry for look in looks for entry in look.pending)
+        self.expired = tuple(entry for look in looks for entry in look.expired)
+        failed = False
+        for look in looks:
+            for entry in look.pending:
+                told = look.told.get(entry.seq)
+                failed |= self._due(entry, look.rollout) and not await self._send(entry, look.rollout, told)
+            if look.whole and not look.pending and await self._confirm(look.rollout, look.entries):
+                self._closed[look.rollout.id] = look
+        return failed
+
+    async def _look(self) -> AsyncIterator["_Look"]:
+        """What there is to say about each rollout; where nothing was left to do, it is not read again."""
+        for rollout in reversed(list(self._store.rollouts.values())):
+            closed = self._closed.get(rollout.id)
+            if not self._recent(rollout):
+                self._closed.pop(rollout.id, None)
+            elif closed is not None and closed.rollout is rollout:
+                yield closed
+            else:
+                entries, whole = await self._entries(rollout)
+                told = _told(entries)
+                pending = [entry for entry in entries if self._is_open(entry, told.get(entry.seq))]
+                expired = [entry for entry in entries if self._gave_up(told.get(entry.seq))]
+                yield _Look(rollout, entries, whole, told, pending, expired)
+
+    def _recent(self, rollout: Rollout) -> bool:
+        """Whether something about a rollout may still have to be told, or to be given up."""
+        return rollout.ended_at is None or self._clock.now() - rollout.ended_at < self._expire + _LOOKS_BACK
+
+    async def _entries(self, rollout: Rollout) -> tuple[Sequence[Entry], bool]:
+        """The entries of a rollout, and whether these are all: without the journal they are what is in memory."""
+        try:
+            return await self._store.entries(rollout.id), True
+        except JournalError:
+            return [entry for entry in self._store.unwritten if entry.rollout == rollout.id], False
+
+    def _is_open(self, entry: Entry, told: Told | None) -> bool:
+        """Whether somebody still has to be told, or it still has to be written down that nobody was."""
+        if occasion(entry) not in self._worth_telling or self._clock.now() - entry.at >= self._expire + _LOOKS_BACK:
+            return False
+        return told is None or bool(self._owed(entry, told))
+
+    def _owed(self, entry: Entry, told: Told | None) -> list[str]:
+        """Who has to be told; targets that are new do not hear of what everybody else was told before."""
+        if told is not None and told.expired_at is not None:
+            return []
+        owed = set(self._effects.targets)
+        if told is not None and told.owed is not None:
+            owed &= told.owed
+        elif told is not None and self._clock.now() - entry.at > self._expire:
+            owed = set()
+        done = told.targets if told is not None else frozenset()
+        done |= self._told_early.get(_identity(entry), frozenset())
+        return [target for target in self._effects.targets if target in owed - done]
+
+    def _gave_up(self, told: Told | None) -> bool:
+        return told is not None and told.expired_at is not None and self._clock.now() - told.expired_at < _LOOKS_BACK
+
+    def _due(self, entry: Entry, rollout: Rollout) -> bool:
+        """A rollback is told when it is complete, or when it takes so long that people must help."""
+        if not isinstance(entry, RollbackDecided) or rollout.state is not State.ROLLING_BACK:
+            return True
+        return self._clock.now() - entry.at >= timedelta(seconds=self._policy.rollback.converge)
+
+    async def _send(self, entry: Entry, rollout: Rollout, told: Told | None) -> bool:
+        """One attempt at everybody who has to be told; True when nobody is left."""
+        owed = self._owed(entry, told)
+        if self._clock.now() - entry.at > self._expire:
+            await self._give_up(entry, owed)
+            return True
+        try:
+            deliveries = await self._effects.send(
+                entry,
+                message(entry, rollout, self._facts_about(rollout), self._key(entry)),
+                owed,
+                still=lambda now: not now.told.get(entry.seq, frozenset()) >= frozenset(owed) or not owed,
+            )
+        except JournalError as error:
+            # What the journal has not taken can be told nevertheless, and may come after this.
+            self._log.error("cannot tell people", exception=error)
+            return False
+        taken = frozenset(delivery.target for delivery in deliveries if not delivery.error)
+        for delivery in deliveries:
+            self._metrics.notification("failed" if delivery.error else "sent")
+            if delivery.error:
+                self._log.warn("target did not take the message", target=delivery.target, error=delivery.error)
+        early = self._told_early.pop(_identity(entry), frozenset()) | taken
+        if not entry.seq:
+            self._told_early[_identity(entry)] = early
+        elif early or not owed:
+            await self._write(entry, sorted(early), owed=[target for target in owed if target not in taken])
+        return len(taken) == len(owed)
+
+    async def _give_up(self, entry: Entry, owed: Sequence[str]) -> None:
+        self._log.error("message dropped, it is too old", key=self._key(entry), targets=", ".join(owed))
+        await self._write(entry, self._effects.targets, expired=True)
+        self._metrics.notification("expired")
+
+    def _facts_about(self, rollout: Rollout) -> Facts:
+        """Where the traffic is, and what does not work, is about the newest rollout only."""
+        facts = self._facts()
+        newest = self._store.rollout
+        if newest is not None and newest.id == rollout.id:
+            return facts
+        return replace(facts, traffic="", faults={})
+
+    def _key(self, entry: Entry) -> str:
+        return f"{self._policy.service}/{entry.rollout}/{entry.seq}"
+
+    async def _write(
+        self, entry: Entry, targets: Sequence[str], *, owed: Sequence[str] = (), expired: bool = False
+    ) -> None:
+        told = Notify(rollout=entry.rollout, told=entry.seq, targets=tuple(targets), owed=tuple(owed), expired=expired)
+        await self._store.propose(None, told)
+
+    async def _confirm(self, rollout: Rollout, entries: Sequence[Entry]) -> bool:
+        """Write down that everybody has been told of a rollback; True when nothing is left to write."""
+        rollbacks = [entry for entry in entries if isinstance(entry, RollbackDecided)]
+        if not rollbacks or Step.NOTIFY in rollout.steps:
+            return True
+        if self._due(rollbacks[-1], rollout):
+            done = CompleteStep(rollout=rollout.id, step=Step.NOTIFY, decision=rollout.decision)
+            await self._store.propose(None, done)
+        return False
+
+
+def _identity(entry: Entry) -> tuple[str, str, datetime]:
+    """What an entry is known by before it has a position."""
+    return entry.rollout, entry.kind.value, entry.at
+
+
+def _told(entries: Sequence[Entry]) -> dict[int, Told]:
+    """By the entry's position: who has been told."""
+    told: dict[int, Told] = {}
+    for entry in entries:
+        if isinstance(entry, Notified):
+            before = told.get(entry.entry, Told())
+            told[entry.entry] = Told(
+                before.targets | frozenset(entry.targets),
+                None if entry.owed is None else frozenset(entry.owed),
+                entry.at if entry.expired else before.expired_at,
+            )
+    return told

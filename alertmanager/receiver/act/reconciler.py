@@ -1,0 +1,199 @@
+"""Driving the world to what the journal wants: routers, the canary's process, the rollback's log.
+
+Level-triggered: nothing here remembers an event. Each step looks at the rollouts, does what is missing, writes into the
+journal what is done, and is repeated until it holds. So a receiver that was killed at any moment goes on where it
+stopped, and so does another one. No step waits for one that protects customers less.
+
+Each thing that is done goes through `act.effects`, which asks for lead and journal at the last moment; looks and
+bookkeeping are the leader's alone only so that two receivers do not do the same in vain.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from functools import partial
+
+from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.act.routercontroller import Keeper, wanted_split
+from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.metrics import Metrics
+from canary.backoff import Backoff
+from canary.clock import Clock
+from canary.errors import CanaryError, RefusedError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.process.manager import ProcessState
+from canary.rollout.commands import CompleteRollback, CompleteStep
+from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided, Started, Step
+from canary.rollout.state import Rollout, State
+from canary.rollout.store import RolloutStore
+
+# A step that failed is soon tried again: a rollback that is not complete costs sleep. The longest pause is short too,
+# because a stop that fails is one local program, which nobody is overloaded by.
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+
+_ROLLED = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
+"""States that only a rollback leads to."""
+
+_MOVES = (Started, Advanced, Promoted, RollbackDecided)
+"""Decisions after which the routers have to be somewhere else."""
+
+
+class Reconciler:
+    """Runs one keeper per router, and the steps that follow the traffic in a rollback."""
+
+    def __init__(self, policy: Policy, store: RolloutStore, effects: Effects, metrics: Metrics, clock: Clock) -> None:
+        self.errors: dict[str, str] = {}
+        self.converging_since: datetime | None = clock.now() if effects.router_names else None
+        self.process_state: ProcessState | None = None
+        self._policy = policy
+        self._store = store
+        self._effects = effects
+        self._metrics = metrics
+        self._clock = clock
+        self._log = Log("receiver")
+        self._decided_at: float | None = None
+        self._bells = {name: Bell(clock) for name in ("traffic", "process", "log", "journal")}
+        self.keepers = [
+            Keeper(
+                name,
+                effects,
+                rollout=lambda: store.rollout,
+                clock=clock,
+                on_change=self._kept,
+                on_drift=metrics.drift,
+                interval_seconds=policy.receiver.reconcile,
+            )
+            for name in effects.router_names
+        ]
+
+    @property
+    def weight_ratio(self) -> float | None:
+        """The canary's largest share on any router, as read back; None when none can be read."""
+        observed = [keeper.observation.weight_ratio for keeper in self.keepers if keeper.observation]
+        return max((ratio for ratio in observed if ratio is not None), default=None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every router has in force what the journal wants."""
+        wanted = wanted_split(self._store.rollout)
+        return all(keeper.follows(wanted) for keeper in self.keepers)
+
+    def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """The loops to be run side by side, by name."""
+        steps = {
+            "traffic": self.confirm_traffic,
+            "process": self.stop_process,
+            "log": self.write_log,
+            "journal": self._store.refresh,
+        }
+        return {f"router {keeper.name}": keeper.run for keeper in self.keepers} | {
+            name: partial(self._repeat, name, step) for name, step in steps.items()
+        }
+
+    def heard(self, entry: Entry) -> None:
+        """A decision was written: do not wait for the next look."""
+        if isinstance(entry, _MOVES) and self.keepers:
+            self._decided_at, self.converging_since = self._clock.monotonic(), entry.at
+            for keeper in self.keepers:
+                keeper.bell.ring()
+        self._ring()
+
+    def _kept(self) -> None:
+        if self.settled and self.converging_since is not None:
+            self.converging_since = None
+            if self._decided_at is not None:
+                self._metrics.converged(self._clock.monotonic() - self._decided_at)
+        elif not self.settled and self.converging_since is None:
+            self.converging_since, self._decided_at = self._clock.now(), None
+        self._ring()
+
+    def _ring(self) -> None:
+        for bell in self._bells.values():
+            bell.ring()
+
+    async def _repeat(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        bell = self._bells[name]
+        backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        while True:
+            if await self.attempt(name, step):
+                backoff.succeeded()
+                await bell.wait(self._policy.receiver.reconcile)
+            else:
+                await self._clock.sleep(backoff.failed())
+
+    async def attempt(self, name: str, step: Callable[[], Awaitable[None]]) -> bool:
+        """Do a step once; False when it failed and is to be repeated."""
+        try:
+            await step()
+        except RefusedError:
+            # The rollout moved on, or another receiver leads, while the step was done; the next look sees how.
+            self.errors.pop(name, None)
+        except CanaryError as error:
+            if self.errors.get(name) != str(error):
+                self._log.error("step failed and is repeated", exception=error, step=name)
+            self.errors[name] = str(error)
+            return False
+        else:
+            self.errors.pop(name, None)
+        return True
+
+    async def confirm_traffic(self) -> None:
+        """Write down that all routers follow a rollback."""
+        if not await self._effects.leads():
+            return
+        rollout = self._rolling_back(Step.TRAFFIC)
+        if rollout is not None and self.settled:
+            await self._complete(rollout, Step.TRAFFIC)
+        await self._finish()
+
+    async def stop_process(self) -> None:
+        """Stop the canary's process once its traffic has left and the requests in flight have had their time."""
+        rollout = self._rolling_back(Step.PROCESS)
+        if rollout is None or not await self._effects.leads():
+            return
+        wanted = wanted_split(rollout)
+        # A router that cannot be reached leaves a dead canary by itself: then stopping is what protects customers.
+        if not all(keeper.tried(wanted) for keeper in self.keepers):
+            return
+        await self._drain(rollout)
+        self.process_state = await self._effects.stop_process(rollout.id)
+        await self._complete(rollout, Step.PROCESS)
+        await self._finish()
+
+    async def _drain(self, rollout: Rollout) -> None:
+        """Give the requests in flight their time, from the moment when the last router let go."""
+        closed = [keeper.confirmed_at for keeper in self.keepers if keeper.confirmed_at is not None]
+        since = max([rollout.weights[-1].since, *closed])
+        remaining = self._policy.process.drain - (self._clock.now() - since).total_seconds()
+        await self._clock.sleep(min(max(remaining, 0), self._policy.process.drain))
+
+    async def write_log(self) -> None:
+        """Write the line of every rollback that has none, of whichever rollout."""
+        unwritten = [one for one in self._store.rollouts.values() if one.state in _ROLLED and Step.LOG not in one.steps]
+        if not unwritten or not await self._effects.leads():
+            return
+        for rollout in unwritten:
+            for entry in await self._store.entries(rollout.id):
+                if isinstance(entry, RollbackDecided):
+                    await self._effects.write_log(rollout, entry)
+            await self._complete(rollout, Step.LOG)
+
+    async def _finish(self) -> None:
+        rollout = self._store.rollout
+        if rollout is None or rollout.state is not State.ROLLING_BACK:
+            return
+        if {Step.TRAFFIC, Step.PROCESS} <= rollout.steps and self.settled:
+            stopped = ", the canary's process is stopped" if self._effects.process_managed else ""
+            reason = f"all traffic is on stable{stopped}"
+            complete = CompleteRollback(rollout=rollout.id, reason=reason, decision=rollout.decision)
+            await self._store.propose(None, complete)
+
+    def _rolling_back(self, step: Step) -> Rollout | None:
+        rollout = self._store.rollout
+        if rollout is None or rollout.state is not State.ROLLING_BACK or step in rollout.steps:
+            return None
+        return rollout
+
+    async def _complete(self, rollout: Rollout, step: Step) -> None:
+        await self._store.propose(None, CompleteStep(rollout=rollout.id, step=step, decision=rollout.decision))

@@ -1,0 +1,100 @@
+"""The report that is written by itself when a rollout has ended.
+
+Every rollout that has ended and has no report gets one, also when the next one has begun meanwhile. That it is written
+stands in the journal (`Step.REPORT`), so that a folder that somebody has cleared is not filled again. Where an older
+version, which left no mark, has written the files, they are left as they are and the mark is made up for.
+"""
+
+from datetime import timedelta
+
+import aiohttp
+
+from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.bell import Bell
+from canary.clock import Clock
+from canary.errors import CanaryError, RefusedError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
+from canary.report.gather import gather
+from canary.rollout.commands import CompleteStep
+from canary.rollout.entries import Step
+from canary.rollout.state import TERMINAL, Rollout
+from canary.rollout.store import RolloutStore
+
+# The last scrapes and rule evaluations of a rollout arrive after its end.
+_SETTLE = timedelta(seconds=10)
+# How long a Prometheus that is down is waited for, before a report without it is better than none.
+_PATIENCE = timedelta(minutes=15)
+# Prometheus forgets after 15 days unless told otherwise: a report that is made later would be of nothing.
+_LOOKS_BACK = timedelta(days=15)
+
+_RETRY_SECONDS = 30.0
+
+# A report may be waited for, but is read in the process that must be able to roll back.
+_LIMITS = Limits(PATIENT.seconds, QUICK.size_bytes)
+_IDLE_SECONDS = 300.0
+
+
+class Reporter:
+    """Writes what is missing: after a restart too, and never over a report that is there."""
+
+    def __init__(
+        self, policy: Policy, store: RolloutStore, effects: Effects, session: aiohttp.ClientSession, clock: Clock
+    ) -> None:
+        self._policy = policy
+        self._store = store
+        self._effects = effects
+        self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
+        self._clock = clock
+        self._bell = Bell(clock)
+        self._log = Log("report")
+        store.listen(lambda _: self._bell.ring())
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._bell.wait(await self.step())
+
+    async def step(self) -> float:
+        """Write every report that is due and missing; gives the seconds after which to look again."""
+        missing = [rollout for rollout in self._store.rollouts.values() if self._is_missing(rollout)]
+        if not missing or not await self._effects.leads():
+            return _IDLE_SECONDS
+        # The newest first: its report is what people wait for.
+        return min([await self._step(rollout) for rollout in reversed(missing)], default=_IDLE_SECONDS)
+
+    def _is_missing(self, rollout: Rollout) -> bool:
+        if rollout.state not in TERMINAL or rollout.ended_at is None or Step.REPORT in rollout.steps:
+            return False
+        return self._clock.now() - rollout.ended_at < _LOOKS_BACK
+
+    async def _step(self, rollout: Rollout) -> float:
+        """Bring one rollout's report nearer; gives the seconds after which to look at it again."""
+        assert rollout.ended_at is not None  # missing
+        wait = (rollout.ended_at + _SETTLE - self._clock.now()).total_seconds()
+        try:
+            if not await self._effects.report_is_there(rollout.id):
+                if wait > 0:
+                    return wait
+                if not await self._write(rollout, may_wait=self._clock.now() - rollout.ended_at < _PATIENCE):
+                    return _RETRY_SECONDS
+            done = CompleteStep(rollout=rollout.id, step=Step.REPORT, decision=rollout.decision)
+            await self._store.propose(None, done)
+        except RefusedError:
+            # Another receiver leads, or has written it, or the rollout is being rolled back after its promotion.
+            return _IDLE_SECONDS
+        except CanaryError as error:
+            self._log.error("report not written", exception=error, rollout=rollout.id)
+            return _RETRY_SECONDS
+        return _IDLE_SECONDS
+
+    async def _write(self, rollout: Rollout, *, may_wait: bool) -> bool:
+        """Write one report; False when a better one can be made later."""
+        entries = await self._store.entries(rollout.id)
+        report = await gather(self._policy, entries, self._prometheus, self._clock)
+        if report is None or (may_wait and not report.complete):
+            return False
+        await self._effects.write_report(report)
+        self._log.info("report written", rollout=rollout.id)
+        return True

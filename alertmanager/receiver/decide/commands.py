@@ -1,0 +1,166 @@
+"""Commands of people: `start`, `hold`, `resume`, `advance`, `promote`, `rollback`, each checked before it is written.
+
+A person is one key. For what raises traffic Prometheus is the other: asked now, it must see nothing wrong, unless the
+person says `--force`. And who wants to raise says what they saw, so that a decision made from yesterday's picture is
+refused and not carried out.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.metrics import Metrics
+from canary.errors import ProcessError, RefusedError, UnseenError
+from canary.policy.model import Policy
+from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Seen, Start, Verb
+from canary.rollout.entries import Entry
+from canary.rollout.state import Rollout
+from canary.rollout.store import RolloutStore
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+
+Objection = Callable[[Rollout], Awaitable[str]]
+"""Why Prometheus does not let a rollout go on; empty when it does."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person wants.
+
+    Attributes:
+        force: raise the canary's weight although Prometheus objects or is unreachable.
+        give_up: end a rollback that cannot be completed; the person has done it by hand.
+        seen: what they saw; needed for everything but `hold` and `rollback`.
+        key: their own key for this request; the same one again, with the same verb, gets the first result.
+    """
+
+    verb: str
+    actor: str
+    reason: str = ""
+    canary: str = ""
+    stable: str = ""
+    force: bool = False
+    give_up: bool = False
+    seen: Seen | None = None
+    key: str = ""
+
+
+class Commands:
+    """Carries out commands; the reconcilers do the rest."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: RolloutStore,
+        effects: Effects,
+        metrics: Metrics,
+        objection: Objection,
+    ) -> None:
+        self._policy = policy
+        self._store = store
+        self._effects = effects
+        self._metrics = metrics
+        self._objection = objection
+
+    async def submit(self, request: Request) -> Entry:
+        """Check a command and write it into the journal.
+
+        Raises:
+            RefusedError: it does not fit, with the reason.
+            UnseenError: it raises traffic, and does not say what its author saw.
+            JournalError: it could not be written; a rollback and a hold are acted upon nevertheless.
+        """
+        try:
+            return await self._submit(request)
+        except RefusedError:
+            self._metrics.action(request.verb if request.verb in set(Verb) else "none", "refused")
+            raise
+
+    async def _submit(self, request: Request) -> Entry:
+        actor, reason = request.actor, request.reason
+        match request.verb:
+            case Verb.START:
+                return await self._start(request)
+            case Verb.HOLD:
+                return await self._propose(request, Hold(actor=actor, reason=reason))
+            case Verb.RESUME:
+                return await self._propose(request, Resume(actor=actor, reason=reason))
+            case Verb.ADVANCE:
+                return await self._raise(request, Advance(actor=actor, reason=reason))
+            case Verb.PROMOTE:
+                return await self._raise(request, Promote(actor=actor, reason=reason))
+            case Verb.ROLLBACK if request.give_up:
+                return await self._propose(request, GiveUp(actor=actor, reason=reason))
+            case Verb.ROLLBACK:
+                return await self._propose(request, RollBack(actor=actor, reason=reason))
+            case _:
+                raise RefusedError(f"no command {request.verb!r}", remedy=f"known are {', '.join(Verb)}")
+
+    async def _propose(self, request: Request, command: Command) -> Entry:
+        if request.seen is None and not command.lowers:
+            raise UnseenError(
+                f"{request.verb} does not say what it is about", remedy="send `seen` as `canary status --json` gives it"
+            )
+        return await self._store.propose(request.seen, command, request=_key(request))
+
+    async def _raise(self, request: Request, command: Command) -> Entry:
+        """A person is one key; Prometheus, seeing nothing wrong, is the other."""
+        rollout, seen = self._store.rollout, request.seen
+        # A request that is repeated gets its first result, whatever Prometheus says by now.
+        if rollout is not None and rollout.running and seen is not None and not self._store.answered(_key(request)):
+            # What has changed meanwhile is said before what Prometheus says about it.
+            seen.require(rollout, rollout_only=False)
+            objection = "" if request.force else await self._objection(rollout)
+            if objection:
+                raise RefusedError(
+                    objection, place=f"cannot {request.verb}", remedy="to do it all the same, add --force"
+                )
+        return await self._propose(request, command)
+
+    async def _start(self, request: Request) -> Entry:
+        for name, version in (("--canary", request.canary), ("--stable", request.stable)):
+            if not _VERSION.fullmatch(version):
+                raise RefusedError(
+                    f"expected a version of up to 40 letters, digits and any of `._+-`, found {version!r}", place=name
+                )
+        phases = self._policy.phases
+        at = self._store.clock.now()
+        command = Start(
+            rollout=f"{request.canary}-{at:%Y%m%dT%H%M%S}",
+            stable=request.stable,
+            canary=request.canary,
+            traffic=tuple(phase.traffic for phase in phases),
+            durations_seconds=tuple(phase.duration for phase in phases),
+            actor=request.actor,
+            reason=request.reason,
+        )
+        if request.seen is not None and not self._store.answered(_key(request)):
+            require = partial(self._require_start, request.seen, command)
+            require()
+            await self._check_routers(force=request.force)
+            try:
+                await self._effects.start_process(require)
+            except ProcessError as error:
+                raise RefusedError(str(error), place="cannot start") from error
+        return await self._propose(request, command)
+
+    def _require_start(self, seen: Seen, command: Start) -> None:
+        """Refuse to begin a rollout that the journal would refuse."""
+        rollout = self._store.rollout
+        seen.require(rollout, rollout_only=False)
+        command.entry(rollout, self._store.clock.now())
+
+    async def _check_routers(self, *, force: bool) -> None:
+        if force:
+            return
+        names = self._effects.router_names
+        findings = [finding for name in names for finding in await self._effects.check_router(name)]
+        errors = [str(finding) for finding in findings if finding.failed]
+        if errors:
+            raise RefusedError("a rollback would not work:\n" + "\n".join(errors), place="cannot start")
+
+
+def _key(request: Request) -> str:
+    return f"{request.verb}:{request.key}" if request.key else ""

@@ -1,0 +1,106 @@
+"""What happens because time passes: countdowns end, the heartbeat stays away, phases last too long."""
+
+from datetime import timedelta
+
+from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.lead.leader import Leader
+from canary.clock import Clock
+from canary.errors import CanaryError, RefusedError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.rollout.commands import Hold, Record, Resume, RollBack, Seen
+from canary.rollout.entries import Cause
+from canary.rollout.state import Rollout, State
+from canary.rollout.store import RolloutStore
+from canary.units import format_duration
+
+# The finest that any of the deadlines is written in.
+_INTERVAL_SECONDS = 1.0
+
+
+class Deadlines:
+    """Looks at the clock once a second."""
+
+    def __init__(self, policy: Policy, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock) -> None:
+        self._policy = policy
+        self._store = store
+        self._watchdog = watchdog
+        self._leader = leader
+        self._clock = clock
+        self._bell = Bell(clock)
+        self._log = Log("deadlines")
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.step()
+            await self._bell.wait(_INTERVAL_SECONDS)
+
+    async def step(self) -> None:
+        """Do everything whose time has come."""
+        for due in (self._countdown, self._heartbeat, self._max_duration, self._watch):
+            if not await self._leader.may_act():
+                return
+            try:
+                await due()
+            except RefusedError as error:
+                self._log.debug("refused", error=error)
+            except CanaryError as error:
+                self._log.error("cannot act in time", exception=error)
+
+    async def _countdown(self) -> None:
+        rollout = self._store.rollout
+        if rollout is None or rollout.rollback_at is None or self._clock.now() < rollout.rollback_at:
+            return
+        command = RollBack(
+            actor="receiver",
+            reason=rollout.reason,
+            cause=rollout.cause,
+            automatic=True,
+            countdown=rollout.rollback_at,
+        )
+        await self._store.propose(Seen.of(rollout), command)
+
+    async def _heartbeat(self) -> None:
+        rollout = self._store.rollout
+        if rollout is None:
+            return
+        silence = self._watchdog.silence_seconds()
+        away = f"no heartbeat from Prometheus through Alertmanager for {format_duration(round(silence))}"
+        seen = Seen.of(rollout)
+        match self._watchdog.verdict(rollout):
+            case "rollback":
+                command = RollBack(actor="receiver", reason=away, cause=Cause.WATCHDOG, automatic=True)
+                await self._store.propose(seen, command)
+            case "hold":
+                await self._store.propose(seen, Hold(actor="receiver", reason=away, cause=Cause.WATCHDOG, lifts=True))
+            case "resume":
+                await self._store.propose(seen, Resume(actor="receiver", reason="the heartbeat is back"))
+
+    async def _max_duration(self) -> None:
+        rollout = self._store.rollout
+        if rollout is None or rollout.state not in (State.PHASE, State.BAKING):
+            return
+        limit = self._limit_seconds(rollout)
+        since = max(rollout.phase_started_at, rollout.resumed_at or rollout.phase_started_at)
+        if limit is None or self._clock.now() - since <= timedelta(seconds=limit):
+            return
+        reason = f"phase {rollout.phase + 1} was not allowed to end within {format_duration(limit)}"
+        hold = Hold(actor="receiver", reason=reason, cause=Cause.MAX_DURATION, phase=rollout.phase)
+        await self._store.propose(Seen.of(rollout), hold)
+
+    def _limit_seconds(self, rollout: Rollout) -> float | None:
+        phases = self._policy.phases
+        return phases[rollout.phase].max_duration if rollout.phase < len(phases) else None
+
+    async def _watch(self) -> None:
+        """Close the watch that follows each promotion, also when the next rollout has begun meanwhile."""
+        for rollout in list(self._store.rollouts.values()):
+            if rollout.state is not State.PROMOTED or rollout.ended_at is None or "watch_closed" in rollout.recorded:
+                continue
+            if self._clock.now() - rollout.ended_at <= timedelta(seconds=self._policy.rollback.watch):
+                continue
+            kept = [key.partition(":")[2] for key in rollout.recorded if key.startswith("watch:")]
+            reason = f"limits broken: {', '.join(sorted(kept))}" if kept else "no limit was broken"
+            await self._store.propose(None, Record(rollout=rollout.id, key="watch_closed", reason=reason))

@@ -1,0 +1,173 @@
+"""Raising traffic: only with Alertmanager's key, Prometheus' key, and the phase's time over by the receiver's clock.
+
+A webhook can be forged, replayed or late; an answer of Prometheus can be old; a clock can be set. Only all three
+together raise the weight: Alertmanager has delivered the alert of this rollout and phase lately; Prometheus, asked now,
+shows it firing and nothing that speaks against it; and this receiver itself has measured that the phase's time is over.
+The answer's age is measured from before the question, and held against the moment of writing, so that a process that
+was paused in between raises nothing on what was true an hour ago.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.decide.phasetimer import PhaseTimer
+from alertmanager.receiver.http.webhook import Alert
+from alertmanager.receiver.lead.leader import Leader
+from canary import names
+from canary.clock import Clock
+from canary.errors import CanaryError, RefusedError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.policy.release import UrlGate
+from canary.rollout.commands import Advance, Record, Seen
+from canary.rollout.state import Rollout, State
+from canary.rollout.store import RolloutStore
+
+# Decisions and keys wake it; this only bounds how long a wake-up that was missed could go unnoticed.
+_IDLE_SECONDS = 60.0
+
+# How old Prometheus' answer may be when the advance is written.
+_FRESH_SECONDS = 5.0
+
+# Alertmanager repeats at the ticks of its group interval, so a repetition may come this much late.
+_REPEAT_LATENESS_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """When something was so for one phase, by the monotonic clock."""
+
+    rollout: str
+    phase: int
+    at: float
+
+
+class Promoter:
+    """Waits for Alertmanager's key, then tries the rest until it fits or the key is too old.
+
+    Args:
+        objection: why Prometheus, asked now, does not turn its key; empty when it does.
+        gate: why the user's own check is closed; empty when it is open.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: RolloutStore,
+        leader: Leader,
+        timer: PhaseTimer,
+        clock: Clock,
+        *,
+        objection: Callable[[Rollout], Awaitable[str]],
+        gate: Callable[[UrlGate], Awaitable[str]],
+    ) -> None:
+        self.waiting_for = ""
+        self._policy = policy
+        self._store = store
+        self._leader = leader
+        self._timer = timer
+        self._clock = clock
+        self._objection = objection
+        self._gate = gate
+        self._key: _Moment | None = None
+        self._bell = Bell(clock)
+        self._log = Log("advance")
+        store.listen(lambda _: self._bell.ring())
+
+    def turn(self, alert: Alert) -> None:
+        """Alertmanager's key, for the phase that the alert names."""
+        self._key = _Moment(alert.labels[names.ROLLOUT], int(alert.labels[names.PHASE]), self._clock.monotonic())
+        self._bell.ring()
+
+    async def run(self) -> None:
+        """Advance whenever everything fits, until cancelled."""
+        while True:
+            await self._bell.wait(await self.step())
+
+    async def step(self) -> float:
+        """Try once; gives the seconds after which to try again."""
+        try:
+            return await self._try()
+        except RefusedError as error:
+            self._log.debug("not advanced", error=error)
+        except CanaryError as error:
+            self._log.error("cannot advance", exception=error)
+        return self._policy.receiver.poll
+
+    async def _try(self) -> float:
+        rollout = self._store.rollout
+        if rollout is None or rollout.state not in (State.PHASE, State.BAKING):
+            self.waiting_for = ""
+            return _IDLE_SECONDS
+        remaining = rollout.duration_seconds - self._timer.seconds(rollout)
+        if remaining > 0:
+            self.waiting_for = "the phase's time"
+            return remaining if self._fits(rollout) else _IDLE_SECONDS
+        if not self._fits(rollout):
+            if self._gate_of(rollout) != "manual":
+                self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
+            return _IDLE_SECONDS
+        if not await self._leader.may_act():
+            return self._policy.receiver.poll
+        return await self._with_key(rollout)
+
+    async def _with_key(self, rollout: Rollout) -> float:
+        asked_at = self._clock.monotonic()
+        self.waiting_for = await self._objection(rollout)
+        if self.waiting_for:
+            return self._policy.receiver.poll
+        gate = self._gate_of(rollout)
+        if gate == "manual":
+            await self.complete(rollout)
+            return _IDLE_SECONDS
+        if isinstance(gate, UrlGate):
+            self.waiting_for = await self._gate(gate)
+            if self.waiting_for:
+                return gate.interval
+            # The gate may have taken its time; what Prometheus said before is no longer fresh.
+            asked_at = self._clock.monotonic()
+            self.waiting_for = await self._objection(rollout)
+            if self.waiting_for:
+                return self._policy.receiver.poll
+        await self._advance(rollout, asked_at)
+        self._key = None
+        return _IDLE_SECONDS
+
+    async def _advance(self, rollout: Rollout, asked_at: float) -> None:
+        await self._store.refresh()
+        if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
+            raise RefusedError("this receiver was paused; what Prometheus said is too old")
+        reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase + 1} is complete"
+        await self._store.propose(Seen.of(rollout), Advance(actor="alertmanager", reason=reason))
+
+    async def complete(self, rollout: Rollout) -> None:
+        """Prometheus shows the phase complete: where the gate is a person, tell them, once."""
+        if rollout.state not in (State.PHASE, State.BAKING) or self._gate_of(rollout) != "manual":
+            return
+        self.waiting_for = "a person: `canary advance`"
+        key = f"gate:{rollout.phase}"
+        if key in rollout.recorded or not await self._leader.may_act():
+            return
+        record = Record(
+            rollout=rollout.id,
+            key=key,
+            reason=f"phase {rollout.phase + 1} is complete; a person decides",
+            occasion="gate",
+        )
+        try:
+            await self._store.propose(None, record)
+        except CanaryError as error:
+            self._log.debug("not told", error=error)
+
+    def _gate_of(self, rollout: Rollout) -> Literal["manual"] | UrlGate | None:
+        phases = self._policy.phases
+        return phases[rollout.phase].gate if rollout.phase < len(phases) else None
+
+    def _fits(self, rollout: Rollout) -> bool:
+        key = self._key
+        if key is None or (key.rollout, key.phase) != (rollout.id, rollout.phase):
+            return False
+        age = self._clock.monotonic() - key.at
+        return age <= self._policy.receiver.repeat + _REPEAT_LATENESS_SECONDS

@@ -1,0 +1,52 @@
+"""Who has a role at the receiver: bearer tokens, and sessions of the page that an operator's token opened."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from aiohttp import web
+
+from alertmanager.receiver.http.authority import Authority, local_name
+from alertmanager.receiver.http.page.sessions import Sessions
+from canary.web.routes import Refusal, Role, Route
+
+
+class ReceiverAccess:
+    """Answers the door's questions about roles.
+
+    Args:
+        authority: gives the tokens that are valid now; a reload replaces them.
+    """
+
+    def __init__(self, authority: Callable[[], Authority], sessions: Sessions) -> None:
+        self._authority = authority
+        self._sessions = sessions
+
+    def refusal(self, route: Route, request: web.Request) -> Refusal | None:
+        """Why the request may not call the route; None when it may."""
+        authority = self._authority()
+        if route.own_name is not None and authority.open(route.own_name) and not local_name(request.host):
+            return Refusal(
+                HTTPStatus.FORBIDDEN,
+                f"without a token of the {route.own_name.value}, ask by this machine's own address",
+            )
+        if route.role.bearer and not authority.allows(route.role, request.headers.get("Authorization")):
+            return Refusal(
+                HTTPStatus.UNAUTHORIZED,
+                f"a bearer token of the {route.role.value} is needed",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if route.role is Role.PERSON and not self._signed_in(route, request):
+            after = request.path if request.path.startswith("/page/") else "/"
+            return Refusal(HTTPStatus.SEE_OTHER, "sign in first", headers={"Location": f"/page/sign-in?after={after}"})
+        return None
+
+    def wrote(self, request: web.Request, form_key: str) -> bool:
+        """Whether a form was made for the request's session."""
+        session = self._sessions.of(request)
+        return session is not None and session.wrote(form_key)
+
+    def _signed_in(self, route: Route, request: web.Request) -> bool:
+        if self._sessions.of(request) is not None:
+            return True
+        # Whoever is at this machine needs no token; the form that is shown begins a session for its key.
+        return route.method == "GET" and self._authority().open(Role.OPERATOR)

@@ -1,0 +1,221 @@
+"""What the receiver's API answers: the shape of every JSON object, for those who make it, type checks and OpenAPI.
+
+Typed dictionaries rather than models: an answer is made by this program, so there is nothing to validate, and a flag's
+evaluation costs no more than before.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from canary.rollout.commands import Verb
+from canary.rollout.entries import Kind, Step
+from canary.rollout.state import State
+
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+def _said(description: str) -> Any:
+    return Field(description=description)
+
+
+class Phase(TypedDict):
+    """One phase of a rollout."""
+
+    traffic_ratio: Annotated[Ratio, _said("Share of the customers.")]
+    duration_seconds: Annotated[float, _said("How long it lasts at least.")]
+
+
+class Rollout(TypedDict):
+    """The newest rollout."""
+
+    id: Annotated[str, _said("The rollout's id; alerts carry it as their label `rollout`.")]
+    stable: Annotated[str, _said("The version that served before.")]
+    canary: Annotated[str, _said("The version on trial.")]
+    state: Annotated[State, _said("Where it stands.")]
+    decision: Annotated[int, _said("Position of the newest decision in the journal.")]
+    seen: Annotated[str, _said("What a command says that it saw: `If-Match`, or `seen` in its body.")]
+    phase: Annotated[int, _said("Index of the phase, from 0.")]
+    phases: list[Phase]
+    weight_ratio: Annotated[Ratio, _said("The share that is wanted now.")]
+    started_at: Annotated[Moment, _said("When it began.")]
+    phase_started_at: Annotated[Moment, _said("When the phase began; a hold does not move it.")]
+    phase_elapsed_seconds: Annotated[float, _said("How long the phase has lasted.")]
+    ended_at: Annotated[Moment | None, _said("When it was promoted, rolled back or given up.")]
+    rollback_at: Annotated[Moment | None, _said("End of the countdown in which a person may cancel the rollback.")]
+    cause: Annotated[
+        str, _said("What a hold or a rollback is due to: an alert's name, `manual`, `watchdog`, `max_duration`.")
+    ]
+    reason: Annotated[str, _said("The newest decision's reason, for people.")]
+    actor: Annotated[str, _said("Who made it.")]
+    steps: Annotated[list[Step], _said("Steps of the rollback that are done.")]
+
+
+class Router(TypedDict):
+    """One traffic router."""
+
+    name: str
+    weight_ratio: Annotated[Ratio | None, _said("Read back; null when it cannot be read.")]
+    detail: Annotated[str, _said("By instance.")]
+    follows: Annotated[bool, _said("Whether it has in force what is wanted.")]
+    error: Annotated[str, _said("Why it cannot be read or changed; empty when it can.")]
+
+
+class Alerts(TypedDict):
+    """What Prometheus says."""
+
+    looked_at: Annotated[Moment | None, _said("The last look that succeeded.")]
+    error: Annotated[str, _said("Why the last look failed.")]
+    firing: Annotated[list[str], _said("Alerts about the rollout that fire.")]
+
+
+class Heartbeat(TypedDict):
+    """The alert that always fires."""
+
+    heard_at: Annotated[Moment | None, _said("When the heartbeat last came.")]
+    blind: Annotated[bool, _said("Whether it has been away too long.")]
+
+
+class Status(TypedDict):
+    """Where everything stands."""
+
+    service: Annotated[str, _said("The policy's service.")]
+    now: Annotated[Moment, _said("The receiver's clock.")]
+    leading: Annotated[bool, _said("Whether this receiver is the one that acts.")]
+    seen: Annotated[
+        str,
+        _said("What a command says that its sender saw, as `If-Match` or `seen`; `none/0` before the first rollout."),
+    ]
+    accepts: Annotated[list[Verb], _said("The commands that fit now.")]
+    rollout: Annotated[Rollout | None, _said("The newest rollout; null before the first.")]
+    settled: Annotated[bool, _said("Whether every router has in force what is wanted.")]
+    waiting_for: Annotated[str, _said("What the next advance waits for; empty when nothing is known.")]
+    routers: list[Router]
+    process: Annotated[str | None, _said("What the canary's process was when it was last stopped.")]
+    errors: Annotated[dict[str, str], _said("By the step that is being repeated, why.")]
+    prometheus: Alerts
+    watchdog: Heartbeat
+    untold: Annotated[int, _said("Messages that have not reached everybody yet.")]
+    expired: Annotated[
+        int,
+        _said("Messages of the last seven days that were given up after `notify.expire`."),
+    ]
+
+
+class Entry(TypedDict):
+    """One entry of the journal."""
+
+    seq: Annotated[int, _said("Position in the journal; 0 while it could not be written.")]
+    rollout: Annotated[str, _said("The rollout's id.")]
+    kind: Annotated[
+        str,
+        Field(
+            description="What it records; a newer version may write kinds that this one does not know.",
+            examples=[kind.value for kind in Kind if kind is not Kind.UNKNOWN],
+        ),
+    ]
+    at: Annotated[Moment, _said("When it was decided.")]
+    actor: Annotated[str, _said("A person, `alertmanager`, `prometheus` or `receiver`.")]
+    reason: Annotated[str, _said("For people.")]
+    data: Annotated[dict[str, Any], _said("What the kind needs.")]
+
+
+class Versions(TypedDict):
+    """Both versions of a rollout."""
+
+    stable: str
+    canary: str
+
+
+class ByRole(TypedDict):
+    """One number of each role; null where nothing is known."""
+
+    stable: float | None
+    canary: float | None
+
+
+class ShopMetrics(TypedDict):
+    """The strategy's debugging commands."""
+
+    rollout: str | None
+    versions: NotRequired[Versions]
+    traffic_split: ByRole
+    error_rate: ByRole
+    payment_success_rate: ByRole
+
+
+class Accepted(TypedDict):
+    """A notification was taken."""
+
+    status: Literal["accepted"]
+
+
+class Fault(TypedDict):
+    """Why a request was refused."""
+
+    error: Annotated[str, _said("Where, what was expected, what was found, what to do.")]
+
+
+class DrillStarted(TypedDict):
+    """A drill that Prometheus will begin."""
+
+    id: Annotated[str, _said("The drill's id.")]
+
+
+class DrillLink(TypedDict):
+    """What was found at one place of a rollback's way."""
+
+    place: str
+    ok: bool
+    what: str
+
+
+class Drill(TypedDict):
+    """What became of a drill."""
+
+    id: str
+    heard_at: Moment
+    finished_at: Moment | None
+    passed: Annotated[bool, _said("Whether a rollback would have arrived and could have acted.")]
+    links: list[DrillLink]
+
+
+class Experiment(TypedDict):
+    """Where an experiment stands."""
+
+    name: Annotated[str, _said("Its name in the policy.")]
+    running: Annotated[bool, _said("Whether users are assigned; otherwise everybody gets the control.")]
+    started_at: Annotated[Moment, _said("Since when, UTC.")]
+    stopped_at: Annotated[Moment | None, _said("When it was stopped, UTC.")]
+    weights: Annotated[dict[str, float], _said("The weight of each variant.")]
+    reason: Annotated[str, _said("Why it was stopped.")]
+    actor: Annotated[str, _said("Who began or stopped it.")]
+
+
+class FlagEvaluation(TypedDict):
+    """What one user gets of one flag."""
+
+    key: Annotated[str, _said("The flag's name.")]
+    value: Annotated[bool | str | float, _said("What the application reads.")]
+    reason: Annotated[Literal["STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED"], _said("Why, in OpenFeature's words.")]
+    variant: Annotated[str, _said("The variant's name.")]
+    metadata: Annotated[dict[str, Any], _said("The rollout that a flag follows, or the version that a variant means.")]
+
+
+class FlagFault(TypedDict):
+    """Why a flag cannot be evaluated."""
+
+    key: Annotated[str, _said("The flag's name; empty for all flags.")]
+    errorCode: Annotated[
+        Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_NOT_FOUND", "GENERAL"],
+        _said("OFREP's code."),
+    ]
+    errorDetails: Annotated[str, _said("What was expected, what was found.")]
+
+
+class FlagEvaluations(TypedDict):
+    """Every flag, evaluated or with what is wrong."""
+
+    flags: list[FlagEvaluation | FlagFault]

@@ -1,0 +1,191 @@
+"""The receiver's API: Alertmanager's webhook, commands, where everything stands, drills, experiments.
+
+A command says what its sender saw: the rollout and the number of its newest decision, as `If-Match` or in the body.
+Whoever raises the canary's weight must say it, because what they saw may be over by the time the command arrives: two
+people who advance at once would skip a phase, and a promotion meant for one rollout would promote the next. Commands
+that lower or hold may leave it out, so that nothing stands between a person in a hurry and a safe state.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from alertmanager.receiver.decide.commands import Request
+from alertmanager.receiver.http import answers
+from alertmanager.receiver.http.bodies import Command, CommandHeaders
+from alertmanager.receiver.http.webhook import Notification
+from alertmanager.receiver.status import entry_data
+from canary.errors import PayloadError
+from canary.rollout.commands import Seen, Verb
+from canary.rollout.entries import Entry
+from canary.rollout.experiments import Trial
+from canary.times import to_text
+from canary.web.routes import Call, Refusal
+
+# The body's keys that are a request's own, whichever the verb is.
+_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up")
+
+
+class Drill(Protocol):
+    """One drill as far as it has come."""
+
+    def as_json(self) -> answers.Drill:
+        """For the API."""
+        ...
+
+
+class Drills(Protocol):
+    """What the handlers need of drills."""
+
+    def report(self, drill_id: str) -> Drill | None:
+        """What is known about a drill; None when its alert has not arrived."""
+        ...
+
+    def ask_prometheus(self) -> str:
+        """Let Prometheus' own rule begin a drill; gives its id."""
+        ...
+
+
+class Experiments(Protocol):
+    """What the handlers need of experiments."""
+
+    @property
+    def trials(self) -> Mapping[str, Trial]:
+        """Every experiment that the policy has, by name."""
+        ...
+
+    async def stop(self, name: str, *, actor: str, reason: str) -> None:
+        """Give everybody the control."""
+        ...
+
+    async def start(self, name: str, *, actor: str, reason: str) -> None:
+        """Begin a stopped experiment anew."""
+        ...
+
+
+class Receiver(Protocol):
+    """What the handlers need of the receiver."""
+
+    @property
+    def drills(self) -> Drills:
+        """Drills."""
+        ...
+
+    @property
+    def trials(self) -> Experiments:
+        """Experiments."""
+        ...
+
+    async def notify(self, notification: Notification) -> bool:
+        """Decide and persist; False when something decided is not in the journal."""
+        ...
+
+    async def submit(self, request: Request) -> Entry:
+        """Carry out a person's command."""
+        ...
+
+    async def status(self) -> answers.Status:
+        """Where everything stands."""
+        ...
+
+    async def history(self, rollout: str | None) -> list[Entry]:
+        """The journal."""
+        ...
+
+    async def shop_metrics(self) -> dict[str, Any]:
+        """Traffic split, error rate and payment success by role."""
+        ...
+
+
+class Api:
+    """The handlers of one receiver."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    async def webhook(self, call: Call) -> web.Response:
+        """Take Alertmanager's notification."""
+        if not await self._receiver.notify(call.body):
+            # Alertmanager sends again what it could not deliver: until the disk is back, it is the journal.
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, "acting, but the journal cannot be written", remedy="send it again"
+            )
+        return web.json_response(answers.Accepted(status="accepted"), status=HTTPStatus.ACCEPTED)
+
+    async def command(self, verb: Verb, call: Call) -> web.Response:
+        """Carry out a command; the answer is the journal entry that was written."""
+        given = call.body.model_dump(include=set(_KEYS))
+        seen = _seen(call.headers, call.body)
+        request = Request(verb, seen=seen, key=(call.headers.idempotency_key or "").strip('"'), **given)
+        entry = await self._receiver.submit(request)
+        return web.json_response(entry_data(entry))
+
+    async def status(self, _call: Call) -> web.Response:
+        """Where everything stands."""
+        return web.json_response(await self._receiver.status())
+
+    async def shop_metrics(self, _call: Call) -> web.Response:
+        """The strategy's debugging commands."""
+        return web.json_response(await self._receiver.shop_metrics())
+
+    async def history(self, call: Call) -> web.Response:
+        """The journal, oldest first."""
+        entries = await self._receiver.history(call.query.rollout)
+        return web.json_response([entry_data(entry) for entry in entries])
+
+    async def start_drill(self, _call: Call) -> web.Response:
+        """Let a rule of Prometheus begin a drill."""
+        return web.json_response(answers.DrillStarted(id=self._receiver.drills.ask_prometheus()))
+
+    async def drill(self, call: Call) -> web.Response:
+        """What became of a drill."""
+        drill = self._receiver.drills.report(call.request.match_info["id"])
+        if drill is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, "no alert of this drill has arrived")
+        return web.json_response(drill.as_json())
+
+    async def experiments(self, _call: Call) -> web.Response:
+        """Where the experiments stand."""
+        return web.json_response([experiment_data(trial) for trial in self._receiver.trials.trials.values()])
+
+    async def stop_experiment(self, call: Call) -> web.Response:
+        """Give everybody the control."""
+        return await self._experiment("stop", call)
+
+    async def start_experiment(self, call: Call) -> web.Response:
+        """Begin a stopped experiment anew."""
+        return await self._experiment("start", call)
+
+    async def _experiment(self, verb: str, call: Call) -> web.Response:
+        name, trials = call.request.match_info["name"], self._receiver.trials
+        change = trials.stop if verb == "stop" else trials.start
+        await change(name, actor=call.body.actor, reason=call.body.reason)
+        return web.json_response(experiment_data(trials.trials[name]))
+
+
+def _seen(headers: CommandHeaders, body: Command) -> Seen | None:
+    header = headers.if_match.strip('"') if headers.if_match else None
+    if header and body.seen and header != body.seen:
+        raise PayloadError(f"expected as in If-Match, {header}, found {body.seen}", place="seen")
+    text = header or body.seen
+    return Seen.read(text) if text else None
+
+
+def experiment_data(trial: Trial) -> answers.Experiment:
+    """An experiment as JSON-ready data."""
+    return {
+        "name": trial.name,
+        "running": trial.running,
+        "started_at": to_text(trial.started_at),
+        "stopped_at": _moment(trial.stopped_at),
+        "weights": dict(trial.weights[-1].of),
+        "reason": trial.reason,
+        "actor": trial.actor,
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return to_text(moment) if moment else None

@@ -1,0 +1,96 @@
+"""The page's forms: signing in, and confirming a command with a reason."""
+
+from collections.abc import Mapping
+
+from alertmanager.receiver.http import answers
+from alertmanager.receiver.http.page.render import LABELS, document
+from alertmanager.receiver.http.page.sessions import Session
+from canary.report.markup import Markup, join, tag
+from canary.rollout.commands import Verb
+from canary.units import format_ratio
+
+_QUESTIONS: Mapping[Verb, str] = {
+    Verb.HOLD: "Freeze the canary's share at {share}?",
+    Verb.RESUME: "Let the rollout go on at {share}?",
+    Verb.ADVANCE: "Leave phase {phase} and go to the next one now?",
+    Verb.PROMOTE: "Give {canary} all traffic for good?",
+    Verb.ROLLBACK: "Take all customers off {canary}, and stop it?",
+}
+
+
+def sign_in(after: str, fault: str = "") -> str:
+    """The form that asks for the operator's token."""
+    return document(
+        "Sign in",
+        tag(
+            "main",
+            tag("h1", "Sign in"),
+            _fault(fault),
+            tag(
+                "form",
+                tag("input", type="hidden", name="after", value=after),
+                _field("name", "Your name, for the journal", autocomplete="username", required=True, maxlength="100"),
+                _field(
+                    "token", "The operator's token", type="password", autocomplete="current-password", required=True
+                ),
+                _send("Sign in", ""),
+                method="post",
+                action="/page/sign-in",
+            ),
+        ),
+    )
+
+
+def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str = "") -> str:
+    """The form that asks for the reason of a command, and says what it will do."""
+    question = _QUESTIONS[verb].format(
+        share=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
+    )
+    must = verb is Verb.ROLLBACK
+    return document(
+        LABELS[verb],
+        tag(
+            "main",
+            tag("h1", LABELS[verb]),
+            tag("p", question),
+            tag("p", f"Rollout {rollout['id']}, now {rollout['state'].replace('_', ' ')}.", class_="quiet"),
+            _fault(fault),
+            tag(
+                "form",
+                tag("input", type="hidden", name="form_key", value=session.form_key),
+                tag("input", type="hidden", name="seen", value=rollout["seen"]),
+                _field("reason", "Reason, for those who read the journal", required=must, maxlength="1000"),
+                _force(verb),
+                _send(f"Yes, {LABELS[verb].lower()}", verb.value),
+                method="post",
+                action=f"/page/{verb.value}",
+            ),
+        ),
+    )
+
+
+def message(title: str, text: str) -> str:
+    """A page that says one thing."""
+    return document(title, tag("main", tag("h1", title), tag("p", text), tag("p", tag("a", "Back", href="/"))))
+
+
+def _fault(text: str) -> Markup | None:
+    return tag("p", text, class_="fault", role="alert") if text else None
+
+
+def _field(name: str, label: str, **attributes: str | bool) -> Markup:
+    return tag("p", tag("label", label, for_=name), tag("input", id=name, name=name, **attributes))
+
+
+def _force(verb: Verb) -> Markup | None:
+    if verb not in (Verb.ADVANCE, Verb.PROMOTE):
+        return None
+    box = tag("input", type="checkbox", id="force", name="force", value="yes")
+    return tag(
+        "p", box, " ", tag("label", "even if Prometheus objects or cannot be asked", for_="force"), class_="tick"
+    )
+
+
+def _send(text: str, verb: str) -> Markup:
+    button = tag("button", text, type="submit", class_=f"button {verb}".strip())
+    return join(tag("p", button, " ", tag("a", "Cancel", href="/", class_="button plain")))

@@ -1,0 +1,92 @@
+"""Which receiver acts when several run: exactly one, the others wait and take over."""
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+from typing import Protocol
+
+from alertmanager.receiver.lead.postgres import PostgresLeader
+from canary.clock import Clock
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.rollout.journal import journal_url
+
+_RETRY_SECONDS = 1.0
+
+
+class Leader(Protocol):
+    """Says whether this receiver is the one that acts."""
+
+    leading: bool
+
+    async def run(self) -> None:
+        """Try to lead, and keep leading, until cancelled."""
+        ...
+
+    async def may_act(self) -> bool:
+        """Whether this receiver leads at this very moment; asked before every action."""
+        ...
+
+    async def close(self) -> None:
+        """Let another one lead."""
+        ...
+
+
+class FileLeader:
+    """One leader on this machine: the one that holds a lock on a file beside the journal.
+
+    The kernel gives the lock back when its holder dies, however it dies.
+
+    Args:
+        path: the lock's file; None when the journal is in memory and nobody else can be there.
+    """
+
+    def __init__(self, path: Path | None, clock: Clock) -> None:
+        self.leading = path is None
+        self._path = path
+        self._clock = clock
+        self._log = Log("leader")
+        self._descriptor: int | None = None
+
+    async def run(self) -> None:
+        """Wait for the lock, then keep it."""
+        while not self.leading:
+            self.leading = self.try_lock()
+            if self.leading:
+                self._log.info("leading", lock=self._path)
+                break
+            await self._clock.sleep(_RETRY_SECONDS)
+        await asyncio.Event().wait()
+
+    async def may_act(self) -> bool:
+        """Whether the lock is ours; it cannot be lost."""
+        return self.leading
+
+    def try_lock(self) -> bool:
+        """Take the lock when nobody has it."""
+        assert self._path is not None  # without a path this receiver leads from the start
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    async def close(self) -> None:
+        """Give the lock back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            self.leading = False
+
+
+def leader_of(policy: Policy, clock: Clock) -> Leader:
+    """The leader that fits the journal's place: a lock in PostgreSQL, or one on this machine."""
+    url = journal_url(policy)
+    if url.get_backend_name() == "postgresql":
+        return PostgresLeader(url, policy.service, clock)
+    kept = url.database not in (None, "", ":memory:")
+    return FileLeader(Path(f"{url.database}.lock") if kept else None, clock)

@@ -1,0 +1,131 @@
+"""Where everything stands, as plain data: for the command line, the API and the page."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from alertmanager.receiver.act.outbox import Outbox
+from alertmanager.receiver.act.reconciler import Reconciler
+from alertmanager.receiver.act.routercontroller import wanted_split
+from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.http import answers
+from alertmanager.receiver.lead.leader import Leader
+from canary.policy.model import Policy
+from canary.rollout.commands import Seen, accepted
+from canary.rollout.entries import Entry
+from canary.rollout.state import Rollout
+from canary.rollout.store import RolloutStore
+from canary.times import to_text
+
+
+class Parts(Protocol):
+    """What is asked; a receiver has all of it."""
+
+    policy: Policy
+    store: RolloutStore
+    timer: PhaseTimer
+    reconciler: Reconciler
+    poller: AlertPoller
+    watchdog: Watchdog
+    leader: Leader
+    promoter: Promoter
+    outbox: Outbox
+
+    def faults(self) -> Mapping[str, str]:
+        """What does not work at present, by router or step."""
+        ...
+
+    def blind(self) -> bool:
+        """Whether the heartbeat has been away too long."""
+        ...
+
+
+def status_data(receiver: Parts, now: datetime) -> answers.Status:
+    """Where everything stands, as JSON-ready data."""
+    rollout = receiver.store.rollout
+    reconciler, poller, watchdog = receiver.reconciler, receiver.poller, receiver.watchdog
+    return {
+        "service": receiver.policy.service,
+        "now": to_text(now),
+        "leading": receiver.leader.leading,
+        "seen": str(Seen.of(rollout)),
+        "accepts": list(accepted(rollout)),
+        "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
+        "settled": reconciler.settled,
+        "waiting_for": receiver.promoter.waiting_for,
+        "routers": [
+            {
+                "name": keeper.name,
+                "weight_ratio": keeper.observation.weight_ratio if keeper.observation else None,
+                "detail": keeper.observation.detail if keeper.observation else "",
+                "follows": keeper.follows(wanted_split(rollout)),
+                "error": keeper.error,
+            }
+            for keeper in reconciler.keepers
+        ],
+        "process": reconciler.process_state.value if reconciler.process_state else None,
+        "errors": dict(receiver.faults()),
+        "prometheus": {
+            "looked_at": to_text(poller.looked_at) if poller.looked_at else None,
+            "error": poller.error,
+            "firing": sorted({alert.name for alert in poller.firing}),
+        },
+        "watchdog": {
+            "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
+            "blind": receiver.blind(),
+        },
+        "untold": len(receiver.outbox.pending),
+        "expired": len(receiver.outbox.expired),
+    }
+
+
+def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
+    """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
+    return {
+        "id": rollout.id,
+        "decision": rollout.decision,
+        "seen": str(Seen.of(rollout)),
+        "stable": rollout.stable,
+        "canary": rollout.canary,
+        "state": rollout.state,
+        "phase": rollout.phase,
+        "phases": [
+            {"traffic_ratio": traffic, "duration_seconds": duration}
+            for traffic, duration in zip(rollout.traffic, rollout.durations_seconds, strict=True)
+        ],
+        "weight_ratio": rollout.weight,
+        "started_at": to_text(rollout.started_at),
+        "phase_started_at": to_text(rollout.phase_started_at),
+        "phase_elapsed_seconds": round(elapsed_seconds, 3),
+        "ended_at": _moment(rollout.ended_at),
+        "rollback_at": _moment(rollout.rollback_at),
+        "cause": rollout.cause,
+        "reason": rollout.reason,
+        "actor": rollout.actor,
+        "steps": sorted(rollout.steps),
+    }
+
+
+def entry_data(entry: Entry) -> answers.Entry:
+    """A journal entry as JSON-ready data."""
+    return {
+        "seq": entry.seq,
+        "rollout": entry.rollout,
+        "kind": entry.label,
+        "at": to_text(entry.at),
+        "actor": entry.actor,
+        "reason": entry.reason,
+        "data": _shown(entry),
+    }
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    """What the kind has besides; how the writer's clocks stood is bookkeeping."""
+    return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return to_text(moment) if moment else None

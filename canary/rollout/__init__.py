@@ -1,0 +1,6 @@
+"""What has been decided about rollouts, and the only way to decide more.
+
+In come commands (`commands`, `records`) of people, alerts and the receiver's own parts, with what their authors saw;
+out go journal entries (`entries`) and the rollouts that they fold into (`state`). `journal` keeps the entries durably,
+`store` is the one door through which a rollout changes. Pure but for `journal` and `store`; nothing here acts.
+"""

@@ -1,0 +1,258 @@
+"""The one place where a rollout changes: `propose` compares what the caller saw, and appends, before anything acts.
+
+The journal's chain refuses a second entry after the same one, so two writers never decide from the same past. Under the
+lock of this process the newest entries are folded, what the caller saw is held against them, the command makes its
+entry, and the append succeeds only if nothing was written meanwhile by another process; otherwise all of it is done
+again from what is there now.
+
+What lowers traffic must not wait for a disk or a database that hangs. It is given a moment to be written first, as
+everything is; when the moment is over, or the writing fails, it is acted upon, and written as soon as the journal takes
+it. Until then it is *unwritten*: part of the rollout as this process sees it, and of what it tells others.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from canary.clock import Clock
+from canary.errors import JournalConflictError, JournalError, RefusedError
+from canary.logs import Log
+from canary.rollout.commands import Command, Memory, Seen
+from canary.rollout.entries import Entry
+from canary.rollout.journal import Journal
+from canary.rollout.state import Rollout, fold, newest
+
+Listener = Callable[[Entry], None]
+
+# Each attempt is lost to another process that has written something; more than that many in a row are not others'
+# decisions but a fault.
+_ATTEMPTS = 20
+
+# Under a flood of foreign alerts the journal is asked for news no more often than this.
+_NEWS_SECONDS = 0.1
+
+# A healthy journal answers within milliseconds. What lowers traffic waits for it no longer than this, so that routers
+# are told well within a second although a database hangs.
+_PATIENCE_SECONDS = 0.25
+
+# Requests of which the first result is remembered. A caller repeats a request after its time-out of a minute at most;
+# nobody makes that many in a minute.
+_REQUESTS_KEPT = 1000
+
+
+@dataclass(eq=False)
+class _Pending:
+    """An entry on its way into the journal that may be acted upon before it is there.
+
+    Attributes:
+        command: what made it; it is asked again right before the entry is written.
+        acted: it counts already, for the journal did not take it in time.
+        written: as it stands in the journal.
+        refused: why it is no longer wanted, such as another one that was first.
+    """
+
+    entry: Entry
+    command: Command
+    acted: bool = False
+    written: Entry | None = None
+    refused: RefusedError | None = None
+
+
+class RolloutStore:
+    """The rollouts as the journal has them, and the only way to change one."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.clock = clock
+        self._journal = journal
+        self._log = Log("receiver")
+        self._lock = asyncio.Lock()
+        self._position = 0
+        self._caught_up_at = float("-inf")
+        self._next_look: asyncio.Task[None] | None = None
+        self._rollouts: dict[str, Rollout] = {}
+        self._pending: list[_Pending] = []
+        self._requests: OrderedDict[str, Entry] = OrderedDict()
+        self._listeners: list[Listener] = []
+
+    @property
+    def rollouts(self) -> dict[str, Rollout]:
+        """All rollouts by id, in the order of their starts, with what could not be written yet."""
+        unwritten = self.unwritten
+        return fold(unwritten, self._rollouts) if unwritten else self._rollouts
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The newest rollout, with what could not be written yet; None before the first."""
+        return newest(self.rollouts)
+
+    @property
+    def unwritten(self) -> list[Entry]:
+        """What is acted upon although it could not be written yet."""
+        return [pending.entry for pending in self._pending if pending.acted]
+
+    def listen(self, listener: Listener) -> None:
+        """Call *listener* with every entry from now on, also with those that another receiver wrote."""
+        self._listeners.append(listener)
+
+    def forget(self, listener: Listener) -> None:
+        """Call *listener* no more."""
+        self._listeners.remove(listener)
+
+    async def propose(self, seen: Seen | None, command: Command, *, request: str = "") -> Entry:
+        """Append what the command is in the rollout's present state.
+
+        Args:
+            seen: what the caller saw; None where it means whatever rollout is there now. Of a command that lowers or
+                holds only the rollout is compared.
+            request: the caller's own key for this command; when it has been used, the first result is given again.
+
+        Raises:
+            RefusedError: the command does not fit, or what was seen is no longer so; nothing was changed.
+            JournalError: the entry is not in the journal; what lowers or holds is acted upon nevertheless.
+        """
+        if command.lowers:
+            return await self._lower(seen, command, request)
+        async with self._lock:
+            for _ in range(_ATTEMPTS):
+                try:
+                    await self._flush()
+                    known = self._requests.get(request)
+                    return known or await self._append(self._entry(seen, command, request))
+                except JournalConflictError:
+                    await self._catch_up()
+        raise self._crowded()
+
+    def answered(self, request: str) -> bool:
+        """Whether a command with this key has been carried out."""
+        return request in self._requests
+
+    async def refresh(self) -> None:
+        """Take over what is new in the journal, and write what could not be written before.
+
+        Raises:
+            JournalError: it cannot be read or written.
+        """
+        async with self._lock:
+            await self._catch_up()
+            await self._flush()
+            self._caught_up_at = self.clock.monotonic()
+
+    async def catch_up(self) -> None:
+        """As `refresh`, for a decision that hangs on what another receiver may just have written.
+
+        Callers that come close together share one look. Trouble with the journal is left to whoever must write into
+        it.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look_soon())
+        await asyncio.shield(self._next_look)
+
+    async def entries(self, rollout: str | None = None, *, after: int = 0) -> list[Entry]:
+        """The journal's entries, oldest first, with those that could not be written yet.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        unwritten = [entry for entry in self.unwritten if rollout in (None, entry.rollout)]
+        return [*await self._journal.entries(rollout, after=after), *unwritten]
+
+    async def _look_soon(self) -> None:
+        await self.clock.sleep(max(0.0, self._caught_up_at + _NEWS_SECONDS - self.clock.monotonic()))
+        # Whoever asks from here on may need what is written after this look.
+        self._next_look = None
+        with contextlib.suppress(JournalError):
+            await self.refresh()
+
+    async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
+        known = self._requests.get(request)
+        if known is not None:
+            return known
+        pending = _Pending(self._entry(seen, command, request), command)
+        self._pending.append(pending)
+        writing = asyncio.ensure_future(self._write(pending))
+        try:
+            await asyncio.wait({writing}, timeout=_PATIENCE_SECONDS)
+            if not writing.done():
+                self._act(pending)
+            return await asyncio.shield(writing)
+        except JournalError:
+            self._act(pending)
+            raise
+
+    async def _write(self, pending: _Pending) -> Entry:
+        async with self._lock:
+            for _ in range(_ATTEMPTS):
+                try:
+                    await self._flush()
+                except JournalConflictError:
+                    await self._catch_up()
+                if pending.refused is not None:
+                    raise pending.refused
+                if pending.written is not None:
+                    return pending.written
+        raise self._crowded()
+
+    def _act(self, pending: _Pending) -> None:
+        """Let it count although it is not written."""
+        if pending.acted or pending.refused is not None or pending.written is not None:
+            return
+        pending.acted = True
+        self._log.error("acting without the journal", kind=pending.entry.label, rollout=pending.entry.rollout)
+        self._tell(pending.entry)
+
+    def _entry(self, seen: Seen | None, command: Command, request: str) -> Entry:
+        rollout = self.rollouts.get(command.rollout) if isinstance(command, Memory) else self.rollout
+        if seen is not None and command.looked:
+            seen.require(rollout, rollout_only=command.lowers)
+        entry = command.entry(rollout, self.clock.now())
+        return replace(entry, request=request, boot=self.clock.boot, uptime_seconds=self.clock.monotonic())
+
+    async def _append(self, entry: Entry) -> Entry:
+        written = await self._journal.append(entry, after=self._position)
+        self._take(written)
+        return written
+
+    async def _flush(self) -> None:
+        """Write what waits to be written, oldest first; what is no longer wanted by then is dropped."""
+        while self._pending:
+            pending = self._pending[0]
+            pending.refused = self._refused(pending)
+            if pending.refused is None:
+                pending.written = await self._journal.append(pending.entry, after=self._position)
+            self._pending.remove(pending)
+            if pending.written is not None:
+                self._take(pending.written, told=pending.acted)
+
+    def _refused(self, pending: _Pending) -> RefusedError | None:
+        """Why an entry must not be written any more: its rollout is over, or another one says the same already."""
+        rollout = newest(self._rollouts)
+        if rollout is None or rollout.id != pending.entry.rollout:
+            return RefusedError(f"rollout {pending.entry.rollout} is not the present one any more")
+        try:
+            pending.command.entry(rollout, pending.entry.at)
+        except RefusedError as error:
+            return error
+        return None
+
+    async def _catch_up(self) -> None:
+        for entry in await self._journal.entries(after=self._position):
+            self._take(entry)
+
+    def _take(self, entry: Entry, *, told: bool = False) -> None:
+        self._position = entry.seq
+        self._rollouts = fold([entry], self._rollouts)
+        if entry.request:
+            self._requests[entry.request] = entry
+            while len(self._requests) > _REQUESTS_KEPT:
+                self._requests.popitem(last=False)
+        if not told:
+            self._tell(entry)
+
+    def _tell(self, entry: Entry) -> None:
+        for listener in self._listeners:
+            listener(entry)
+
+    def _crowded(self) -> JournalConflictError:
+        return JournalConflictError("others keep writing", place="journal", remedy="look again and decide anew")

@@ -1,0 +1,94 @@
+"""Who may ask at all: client certificates' names, and users with passwords, as the web configuration has them."""
+
+import asyncio
+import binascii
+import hashlib
+import hmac
+import secrets
+from base64 import b64decode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+
+import bcrypt
+from aiohttp import web
+
+from canary.web.config import WebConfig
+from canary.web.routes import Refusal
+
+# Compared with when the user is unknown, so that the time taken does not tell which users exist.
+_NOBODY = b"$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
+_REMEMBERED = 100
+
+
+class Users:
+    """Checks requests against the web configuration that is valid at that moment.
+
+    bcrypt is slow on purpose, so it runs in one thread of its own, one comparison at a time, and its answers are
+    remembered under a key that only this process knows.
+    """
+
+    def __init__(self, config: Callable[[], WebConfig]) -> None:
+        self._config = config
+        self._thread = ThreadPoolExecutor(1, "bcrypt")
+        self._salt = secrets.token_bytes(32)
+        self._answers: dict[bytes, bool] = {}
+
+    def close(self) -> None:
+        """Give the thread back."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def admit(self, request: web.Request, *, password: bool) -> None:
+        """Let a request in.
+
+        Args:
+            password: whether a user's password is needed, where there are users.
+
+        Raises:
+            Refusal: 403 for a client whose certificate has none of the allowed names, 401 for an unknown user.
+        """
+        config = self._config()
+        if config.allowed_names and not _names(request) & config.allowed_names:
+            raise Refusal(HTTPStatus.FORBIDDEN, "the client certificate has none of the allowed names")
+        if config.users and password and not await self._knows(config, request):
+            challenge = {"WWW-Authenticate": 'Basic realm="kpi-canary", charset="UTF-8"'}
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "Unauthorized", headers=challenge)
+
+    async def _knows(self, config: WebConfig, request: web.Request) -> bool:
+        credentials = _basic(request.headers.get("Authorization", ""))
+        if credentials is None:
+            return False
+        user, password = credentials
+        known = config.users.get(user)
+        secret = known or _NOBODY
+        key = hmac.digest(self._salt, b"\0".join((user.encode(), secret, password)), hashlib.sha256)
+        if key not in self._answers:
+            loop = asyncio.get_running_loop()
+            matches = await loop.run_in_executor(self._thread, _matches, password, secret)
+            while len(self._answers) >= _REMEMBERED:
+                self._answers.pop(next(iter(self._answers)))
+            self._answers[key] = matches
+        return self._answers[key] and known is not None
+
+
+def _matches(password: bytes, secret: bytes) -> bool:
+    try:
+        return bcrypt.checkpw(password[:72], secret)  # bcrypt looks at no more than 72 bytes
+    except ValueError:
+        return False
+
+
+def _basic(header: str) -> tuple[str, bytes] | None:
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, separator, password = b64decode(encoded, validate=True).partition(b":")
+        return (user.decode(), password) if separator else None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _names(request: web.Request) -> frozenset[str]:
+    certificate = (request.transport.get_extra_info("peercert") if request.transport else None) or {}
+    return frozenset(name for _, name in certificate.get("subjectAltName", ()))

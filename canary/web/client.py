@@ -1,0 +1,201 @@
+"""The receiver's API, as the command line calls it.
+
+A command says what its sender saw and carries a key of its own. When the answer is lost, the command is sent once more
+with the same key: a receiver that has carried it out gives the first result again instead of doing it twice.
+"""
+
+import asyncio
+import contextlib
+import getpass
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aiohttp
+
+from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError, UnseenError
+from canary.names import API_PREFIX
+from canary.policy.model import Policy
+from canary.rollout.commands import Verb
+from canary.secrets import read_secret
+
+# `start` waits for the canary's process, and for every router to be looked at.
+_TIMEOUT_SECONDS = 60.0
+
+_ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError, 428: UnseenError, 503: JournalError}
+
+# What a person may do without having seen anything: it only ever lowers the weight, or leaves it where it is.
+_UNSEEN = (Verb.HOLD, Verb.ROLLBACK)
+
+
+class UnansweredError(RemoteError):
+    """A request was sent and no answer came: it may have been carried out."""
+
+
+class Client:
+    """Talks to one receiver, with the operator's token.
+
+    Args:
+        new_key: makes the keys by which the receiver knows a command that is sent again.
+        timeout_seconds: how long one answer may take.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        session: aiohttp.ClientSession,
+        *,
+        new_key: Callable[[], str] = secrets.token_urlsafe,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._session = session
+        self._new_key = new_key
+        self._timeout_seconds = timeout_seconds
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, policy: Policy) -> AsyncIterator[Self]:
+        """The client that a policy's `receiver` section describes.
+
+        Raises:
+            SecretError: the operator's token is named but cannot be read.
+        """
+        receiver = policy.receiver
+        text = read_secret(
+            "receiver.operator_token",
+            file=receiver.operator_token_file,
+            env=receiver.operator_token_env,
+            base=policy.base,
+        )
+        token = text.split()[0] if text else None
+        async with aiohttp.ClientSession() as session:
+            yield cls(receiver.url, token, session)
+
+    async def get(self, path: str, **params: str) -> Any:
+        """What the API answers to a question.
+
+        Raises:
+            RemoteError: the receiver does not answer as expected.
+            JournalError: it cannot read its journal.
+        """
+        status, body = await self._ask("GET", path, params=params)
+        return self._result(path, status, body)
+
+    async def find(self, path: str) -> Any:
+        """As `get`, for what there may not be; None when there is none.
+
+        Raises:
+            RemoteError: the receiver does not answer as expected.
+        """
+        status, body = await self._ask("GET", path)
+        return None if status == 404 and isinstance(body, dict) else self._result(path, status, body)
+
+    async def seen(self) -> str:
+        """What whoever looks at the status now has seen, as `command` sends it.
+
+        Raises:
+            RemoteError: the receiver does not answer as expected.
+        """
+        return str((await self.get("status"))["seen"])
+
+    async def command(self, verb: str, *, seen: str | None = None, **body: object) -> dict[str, Any]:
+        """Give a command under the name of the person who runs this process; gives the journal entry.
+
+        Args:
+            seen: what the person saw, from `seen()`; without it the status is read now.
+
+        Raises:
+            RefusedError: it does not fit the rollout's state, or the rollout is no longer as it was seen.
+            SecretError: the token is missing or wrong.
+            RemoteError: the receiver does not answer as expected.
+        """
+        if seen is None:
+            with contextlib.suppress(*((CanaryError,) if verb in _UNSEEN else ())):
+                seen = await self.seen()
+        headers = {"Idempotency-Key": self._new_key()} | ({"If-Match": f'"{seen}"'} if seen else {})
+        try:
+            return await self.send(verb, body, headers)
+        except UnansweredError:
+            return await self.send(verb, body, headers)
+
+    async def send(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Post something under the name of the person who runs this process.
+
+        Raises:
+            RefusedError: it does not fit.
+            SecretError: the token is missing or wrong.
+            RemoteError: the receiver does not answer as expected.
+        """
+        return await self._post(path, {"actor": person(), **body}, headers)
+
+    async def start_drill(self) -> str:
+        """Let Prometheus begin a drill; gives its id.
+
+        Raises:
+            SecretError: the token is missing or wrong.
+            RemoteError: the receiver does not answer as expected.
+        """
+        return str((await self._post("drill", {}))["id"])
+
+    async def _post(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        status, answer = await self._ask("POST", path, json=body, headers=headers)
+        result = self._result(path, status, answer)
+        assert isinstance(result, dict)
+        return result
+
+    def _result(self, path: str, status: int, body: Any) -> Any:
+        if status == 200:
+            return body
+        fault = body.get("error", "") if isinstance(body, dict) else ""
+        if status in _ERRORS:
+            raise _ERRORS[status](fault)
+        place = f"receiver {self._at(path)}"
+        if status == 401:
+            raise SecretError(fault, place=place, remedy="set receiver.operator_token_file as the receiver has it")
+        raise RemoteError(f"expected status 200, found {status}: {fault}", place=place)
+
+    async def _ask(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> tuple[int, Any]:
+        """Status and JSON of an answer."""
+        url = self._at(path)
+        sent = {**self._headers, **(headers or {})}
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._session.request(method, url, headers=sent, **options) as answer,
+            ):
+                body = await answer.json(content_type=None) if answer.content_type == "application/json" else None
+                return answer.status, body
+        except TimeoutError as error:
+            raise UnansweredError(
+                f"expected an answer within {self._timeout_seconds:g}s, found none", place=f"receiver {url}"
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL)
+            raise (RemoteError if unsent else UnansweredError)(
+                str(error) or type(error).__name__,
+                place=f"cannot reach the receiver at {url}",
+                remedy="does `canary receiver` run, and is receiver.url in the policy right?",
+            ) from error
+
+    def _at(self, path: str) -> str:
+        return f"{self._url}{API_PREFIX}/{path}"
+
+
+def person() -> str:
+    """Who runs this process, as `name@machine`."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return f"{name}@{socket.gethostname()}"

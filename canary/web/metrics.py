@@ -1,0 +1,106 @@
+"""`/metrics` of both services: what each says about itself, and how a scrape is answered."""
+
+import asyncio
+import gzip
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from canary import names
+from canary.clock import Clock
+from canary.web.routes import Refusal
+
+VERSION: Final = version("kpi-canary")  # read once, because it is read from disk
+
+_SCRAPE_TIMEOUT_OFFSET_SECONDS = 0.5
+_DEFAULT_SCRAPE_TIMEOUT_SECONDS = 10.0
+_COMPRESS_FROM_BYTES = 1024
+
+
+class ShellCollector(Collector):
+    """What every service says about itself: build, and whether its last reload worked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._reloaded = True
+        self._reloaded_at = clock.now().timestamp()
+
+    def reloaded(self, *, successful: bool) -> None:
+        """Remember how a reload ended."""
+        self._reloaded = successful
+        if successful:
+            self._reloaded_at = self._clock.now().timestamp()
+
+    def collect(self) -> Iterable[Metric]:
+        """Fresh values for one scrape."""
+        build = GaugeMetricFamily(
+            names.BUILD_INFO, "Version of kpi-canary and of Python, value 1.", labels=["version", "pythonversion"]
+        )
+        build.add_metric([VERSION, ".".join(map(str, sys.version_info[:3]))], 1)
+        yield build
+        yield GaugeMetricFamily(
+            names.CONFIG_LAST_RELOAD_SUCCESSFUL, "Whether the last reload of the policy worked.", float(self._reloaded)
+        )
+        yield GaugeMetricFamily(
+            names.CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS,
+            "When the policy was last read without a fault.",
+            self._reloaded_at,
+        )
+
+
+def service_registry() -> CollectorRegistry:
+    """A registry with the process's own metrics, for a service to add its collectors to."""
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+async def scraped(
+    request: web.Request, registry: CollectorRegistry, renderer: ThreadPoolExecutor | None
+) -> web.Response:
+    """The answer to a scrape, rendered in the *renderer*'s thread, in the form that the request accepts.
+
+    Raises:
+        Refusal: the scrape's time limit came first.
+    """
+    encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
+    wanted = request.query.getall("name[]", [])
+    squeeze = "gzip" in request.headers.get("Accept-Encoding", "")
+
+    def render() -> tuple[bytes, bool]:
+        # restricted_registry has the one method that encoders use.
+        shown: Any = registry.restricted_registry(wanted) if wanted else registry
+        body = encode(shown)
+        small = not squeeze or len(body) < _COMPRESS_FROM_BYTES
+        return (body, False) if small else (gzip.compress(body, 3), True)
+
+    work = asyncio.get_running_loop().run_in_executor(renderer, render)
+    try:
+        async with asyncio.timeout(_time_limit(request)):
+            body, squeezed = await work
+    except TimeoutError:
+        raise Refusal(
+            HTTPStatus.SERVICE_UNAVAILABLE, "the metrics were not ready within the scrape's time limit"
+        ) from None
+    headers = {"Content-Type": content_type} | ({"Content-Encoding": "gzip"} if squeezed else {})
+    return web.Response(body=body, headers=headers)
+
+
+def _time_limit(request: web.Request) -> float:
+    """Prometheus' own limit, less what the answer's way takes."""
+    try:
+        wanted = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
+    except ValueError:
+        wanted = _DEFAULT_SCRAPE_TIMEOUT_SECONDS
+    return max(wanted - _SCRAPE_TIMEOUT_OFFSET_SECONDS, 0.05)

@@ -1,0 +1,264 @@
+"""The shell of both services: Prometheus-family flags and endpoints, reload, graceful end.
+
+A service brings its table of routes, a registry of collectors and its own background work; the shell adds the routes of
+`/metrics`, `/-/healthy`, `/-/ready`, `/-/reload` and the landing page, TLS, the door, and the signals.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry
+
+from canary.clock import Clock, SystemClock
+from canary.errors import CanaryError, WebConfigError
+from canary.logs import Log
+from canary.web.attempts import Attempts
+from canary.web.auth import Users
+from canary.web.config import WebConfig, load_web_config
+from canary.web.door import Door
+from canary.web.landing import landing_page
+from canary.web.listen import host_port, listen
+from canary.web.log import ServerLog
+from canary.web.metrics import ShellCollector, scraped, service_registry
+from canary.web.options import WebOptions
+from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
+
+_WATCH_SECONDS = 1.0
+
+Reload = Callable[[], Awaitable[None]]
+
+
+async def _nothing() -> None:
+    return None
+
+
+@dataclass(kw_only=True)
+class Service:
+    """One service's web shell.
+
+    Attributes:
+        name: `exporter` or `receiver`.
+        registry: what `/metrics` shows; collectors are called in a thread, so they must read immutable snapshots.
+        routes: the service's own part of the table; one for `GET /` replaces the landing page.
+        access: knows who has which role.
+        reload: reads the policy again; raises `CanaryError` when it is bad, and then keeps the old one.
+        ready: whether the service can do its work; while False, `/-/ready` answers 503.
+        status: lines for the landing page, name to text.
+        shutdown: ends connections that would stay open, before the server waits for them.
+        max_body_bytes: limit of a request's body, unpacked, where its route says none.
+    """
+
+    name: str
+    options: WebOptions
+    registry: CollectorRegistry = field(default_factory=service_registry)
+    routes: Table = ()
+    access: Access = field(default_factory=ReadersOnly)
+    reload: Reload = _nothing
+    ready: Callable[[], bool] = lambda: True
+    status: Callable[[], Mapping[str, str]] = dict
+    shutdown: Callable[[], Awaitable[None]] = _nothing
+    max_body_bytes: int = 1024**2
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        """Read the web configuration.
+
+        Raises:
+            WebConfigError: it is faulty.
+        """
+        self._log = Log(self.name)
+        self._config = WebConfig()
+        if self.options.config_file is not None:
+            self._config = load_web_config(self.options.config_file)
+        self._shell = ShellCollector(self.clock)
+        self.registry.register(self._shell)
+        self._stop = asyncio.Event()
+        self._reloading = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; SIGHUP reloads.
+
+        Raises:
+            WebConfigError: an address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        tasks: set[asyncio.Task[object]] = set()
+
+        def hang_up() -> None:
+            task: asyncio.Task[object] = asyncio.ensure_future(self._reload())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        async with self.serving():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
+            try:
+                await self._stop.wait()
+            finally:
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    loop.remove_signal_handler(number)
+        self._log.info("stopped")
+
+    def stop(self) -> None:
+        """Make `run` return, as SIGTERM does."""
+        self._stop.set()
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[list[str]]:
+        """Listen while the block runs; gives the base URLs, with the real ports where 0 was asked for.
+
+        Raises:
+            WebConfigError: an address cannot be listened on.
+        """
+        users = Users(lambda: self._config)
+        renderer = ThreadPoolExecutor(1, "metrics")
+        runner = web.AppRunner(
+            self._application(users, renderer), access_log=None, shutdown_timeout=5, logger=ServerLog(self._log)
+        )
+        await runner.setup()
+        with contextlib.ExitStack() as sockets:
+            sockets.callback(users.close)
+            sockets.callback(renderer.shutdown, wait=False, cancel_futures=True)
+            listening = [sockets.enter_context(listen(address)) for address in self.options.addresses]
+            sites = await self._open(runner, listening)
+            scheme = "https" if self._config.tls else "http"
+            urls = [f"{scheme}://{host_port(one)}" for one in listening]
+            self._log.info("listening", addresses=" ".join(urls), tls=self._config.tls is not None)
+            watcher = asyncio.create_task(self._watch(runner, listening, sites))
+            try:
+                yield urls
+            finally:
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+                await runner.cleanup()
+
+    async def _open(self, runner: web.AppRunner, listening: Sequence[socket.socket]) -> list[web.SockSite]:
+        """Accept on copies of the sockets, so that the copies can be closed and no client is refused meanwhile."""
+        sites = [web.SockSite(runner, one.dup(), ssl_context=self._config.tls) for one in listening]
+        for site in sites:
+            await site.start()
+        return sites
+
+    async def _watch(
+        self, runner: web.AppRunner, listening: Sequence[socket.socket], sites: Sequence[web.SockSite]
+    ) -> None:
+        """Take over a changed web configuration or certificate; a bad one is reported and the old one stays."""
+        seen = _fingerprint(self._config.files)
+        while self.options.config_file is not None:
+            await asyncio.sleep(_WATCH_SECONDS)
+            now = _fingerprint(self._config.files)
+            if now == seen:
+                continue
+            seen = now
+            try:
+                self._config = load_web_config(self.options.config_file)
+            except WebConfigError as error:
+                self._log.error("web configuration changed and is wrong; the old one stays", exception=error)
+                continue
+            for site in sites:
+                await site.stop()
+            sites = await self._open(runner, listening)
+            seen = _fingerprint(self._config.files)
+            self._log.info("web configuration read again")
+
+    def table(self, renderer: ThreadPoolExecutor | None = None) -> Table:
+        """Every route that is served: the service's own, and the shell's."""
+
+        async def metrics(call: Call) -> web.Response:
+            return await scraped(call.request, self.registry, renderer)
+
+        own_page = any((route.method, route.path) == ("GET", "/") for route in self.routes)
+        return (
+            *self.routes,
+            *(() if own_page else (Route(method="GET", path="/", handler=self._landing),)),
+            Route(method="GET", path="/-/healthy", handler=self._healthy),
+            Route(method="GET", path="/-/ready", handler=self._is_ready),
+            Route(method="PUT", path="/-/reload", handler=self._reload_request),
+            Route(method="POST", path="/-/reload", handler=self._reload_request, forgery=Forgery.ORIGIN),
+            Route(method="GET", path=self.options.telemetry_path, handler=metrics),
+        )
+
+    def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
+        attempts = Attempts(self.clock)
+        door = Door(self.table(renderer), self.access, users, attempts, self.max_body_bytes)
+        application = web.Application(
+            middlewares=[self._headers, door.middleware],  # type: ignore[list-item]  # aiohttp's old type
+            client_max_size=self.max_body_bytes,
+        )
+        door.open(application.router)
+
+        async def shut_down(_application: web.Application) -> None:
+            await self.shutdown()
+
+        application.on_shutdown.append(shut_down)
+        return application
+
+    @property
+    def _headers(self) -> Callable[[web.Request, Handler], object]:
+        @web.middleware
+        async def add(request: web.Request, handler: Handler) -> web.StreamResponse:
+            try:
+                response = await handler(request)
+            except web.HTTPException as refusal:
+                refusal.headers.update(self._config.headers)
+                raise
+            response.headers.update(self._config.headers)
+            return response
+
+        return add
+
+    async def _healthy(self, _call: Call) -> web.Response:
+        return web.Response(text=f"kpi-canary {self.name} is healthy.\n")
+
+    async def _is_ready(self, _call: Call) -> web.Response:
+        if not self.ready():
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"kpi-canary {self.name} is not ready yet.")
+        return web.Response(text=f"kpi-canary {self.name} is ready.\n")
+
+    async def _reload_request(self, _call: Call) -> web.Response:
+        if not self.options.enable_lifecycle:
+            raise Refusal(
+                HTTPStatus.FORBIDDEN, "Lifecycle API is not enabled", remedy="start with --web.enable-lifecycle"
+            )
+        fault = await self._reload()
+        if fault is not None:
+            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed to reload, the old policy stays:\n{fault}")
+        return web.Response(text="")
+
+    async def _reload(self) -> CanaryError | None:
+        async with self._reloading:
+            try:
+                await self.reload()
+            except CanaryError as error:
+                self._shell.reloaded(successful=False)
+                self._log.error("reload failed, the old policy stays", exception=error)
+                return error
+            self._shell.reloaded(successful=True)
+            self._log.info("policy reloaded")
+            return None
+
+    async def _landing(self, _call: Call) -> web.Response:
+        text = landing_page(self.name, self.status(), self.options.telemetry_path)
+        return web.Response(text=text, content_type="text/html")
+
+
+def _fingerprint(files: Iterable[Path]) -> tuple[object, ...]:
+    marks: list[object] = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(marks)

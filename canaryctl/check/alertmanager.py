@@ -1,0 +1,72 @@
+"""Alertmanager: reachable, and sending what must act to this receiver."""
+
+import shutil
+
+import yaml
+
+from canary import names
+from canary.errors import RemoteError
+from canary.finding import Finding, failed, ok, warning
+from canary.policy import Policy
+from canary.process.program import run
+from canary.prometheus import Alertmanager
+
+_TIMEOUT_SECONDS = 20
+_ACTIONS = ("rollback", "advance", "hold")
+
+
+async def check_alertmanager(policy: Policy, alertmanager: Alertmanager) -> list[Finding]:
+    """Whether each action's alerts would reach the receiver, asked of the configuration that runs."""
+    place = f"alertmanager {alertmanager.url}"
+    try:
+        running = yaml.safe_load(await alertmanager.configuration())
+    except RemoteError as error:
+        return [failed(place, error.what, error.remedy)]
+    except (yaml.YAMLError, RecursionError) as error:
+        return [failed(place, f"its configuration is no YAML ({type(error).__name__})", "correct the address")]
+    if not isinstance(running, dict):
+        return [failed(place, "its configuration is not an Alertmanager's", "correct the address")]
+    if shutil.which("amtool") is None:
+        return [warning(place, "reachable, but its routes were not tested", "install amtool and check again")]
+    ours = _receivers(running, policy.receiver.url)
+    return [await _routed(place, policy, action, ours) for action in _ACTIONS] + await _watchdog(place, policy, ours)
+
+
+def _receivers(running: dict[str, object], url: str) -> set[str]:
+    """Names of the receivers whose webhook is ours; newer Alertmanagers hide URLs, then every webhook may be."""
+    ours = set()
+    for receiver in _listed(running.get("receivers")):
+        for webhook in _listed(receiver.get("webhook_configs")):
+            target = str(webhook.get("url", ""))
+            if target.startswith(url.rstrip("/") + "/") or target == "<secret>":
+                ours.add(str(receiver.get("name", "")))
+    return ours
+
+
+def _listed(value: object) -> list[dict[str, object]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+async def _routed(place: str, policy: Policy, action: str, ours: set[str]) -> Finding:
+    labels = (f"{names.ACTION}={action}", f"{names.SERVICE}={policy.service}", "alertname=Canary")
+    what = f'alerts with action="{action}"'
+    return await _tested(place, policy, labels, what, ours)
+
+
+async def _watchdog(place: str, policy: Policy, ours: set[str]) -> list[Finding]:
+    labels = (f"alertname={names.WATCHDOG}", f"{names.SERVICE}={policy.service}", f"{names.ACTION}=none")
+    return [await _tested(place, policy, labels, f"the heartbeat {names.WATCHDOG}", ours)]
+
+
+async def _tested(place: str, policy: Policy, labels: tuple[str, ...], what: str, ours: set[str]) -> Finding:
+    argv = ("amtool", "config", "routes", "test", f"--alertmanager.url={policy.receiver.alertmanager}", *labels)
+    outcome = await run(argv, timeout_seconds=_TIMEOUT_SECONDS)
+    if outcome.fault:
+        return failed(place, f"amtool could not test its routes: {outcome.fault}")
+    reached = {name.strip() for name in outcome.output.strip().split(",")}
+    if reached & ours:
+        return ok(place, f"sends {what} to {policy.receiver.url}")
+    remedy = "run `canary generate`, put its alertmanager.yml (or its routes) to use, and reload Alertmanager"
+    return failed(
+        place, f"sends {what} to {', '.join(sorted(reached))}, none of which is {policy.receiver.url}", remedy
+    )

@@ -1,0 +1,98 @@
+"""All checks of a policy, side by side, their findings in a fixed order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+
+import aiohttp
+
+from canary.clock import Clock
+from canary.errors import CanaryError
+from canary.finding import Finding, failed
+from canary.policy import Policy
+from canary.prometheus import PATIENT, Alertmanager, Prometheus
+from canaryctl.check.alertmanager import check_alertmanager
+from canaryctl.check.clock import check_clock
+from canaryctl.check.database import check_database
+from canaryctl.check.notify import check_notify
+from canaryctl.check.policy import check_policy
+from canaryctl.check.prometheus import check_prometheus
+from canaryctl.check.receiver import check_receiver
+from canaryctl.check.router import check_process, check_router
+from canaryctl.check.rules import Generate, check_rules, generated_once
+from canaryctl.check.secret import check_secrets
+from canaryctl.check.state import check_state
+
+Look = Callable[[], Coroutine[None, None, list[Finding]]]
+
+PARTS = (
+    "secrets", "state", "database", "rules", "prometheus", "alertmanager", "receiver", "router", "process", "notify",
+    "clock",
+)  # fmt: skip
+"""What is looked at besides the policy itself, in this order."""
+
+OFFLINE = ("rules",)
+"""What needs neither a server nor this machine's secrets."""
+
+
+async def check_all(
+    path: Path, generate: Generate, clock: Clock, parts: tuple[str, ...], *, tested: bool = False
+) -> AsyncIterator[Finding]:
+    """Findings of the policy at *path* and then of *parts*, as soon as the ones before them are known.
+
+    With *tested*, the generated rules' own tests are run too. A faulty policy ends it: what it names is not looked at.
+    """
+    policy, findings = check_policy(path)
+    for finding in findings:
+        yield finding
+    if policy is None:
+        return
+    async with aiohttp.ClientSession() as http:
+        running = {
+            part: asyncio.create_task(look())
+            for part, look in _looks(policy, generate, http, clock, tested).items()
+            if part in parts
+        }
+        try:
+            for part, task in running.items():
+                for finding in await _settled(part, task):
+                    yield finding
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+
+
+async def _settled(part: str, task: Awaitable[list[Finding]]) -> list[Finding]:
+    try:
+        return await task
+    except CanaryError as error:
+        return [failed(error.place or part, error.what, error.remedy)]
+
+
+def _looks(
+    policy: Policy, generate: Generate, http: aiohttp.ClientSession, clock: Clock, tested: bool
+) -> Mapping[str, Look]:
+    prometheus = Prometheus(http, policy.receiver.prometheus, limits=PATIENT)
+    alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
+    generated = generated_once(policy, generate)
+
+    async def secrets() -> list[Finding]:
+        return check_secrets(policy)
+
+    async def rules_of_prometheus() -> list[Finding]:
+        return await check_prometheus(policy, prometheus, await generated())
+
+    return {
+        "secrets": secrets,
+        "state": lambda: check_state(policy),
+        "database": lambda: check_database(policy),
+        "rules": lambda: check_rules(generated, tested=tested),
+        "prometheus": rules_of_prometheus,
+        "alertmanager": lambda: check_alertmanager(policy, alertmanager),
+        "receiver": lambda: check_receiver(policy, http),
+        "router": lambda: check_router(policy),
+        "process": lambda: check_process(policy),
+        "notify": lambda: check_notify(policy),
+        "clock": lambda: check_clock(policy, prometheus, clock),
+    }

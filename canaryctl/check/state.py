@@ -1,0 +1,66 @@
+"""Where the rollout's memory lives: the journal, the rollback log, the reports."""
+
+import os
+import shutil
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from canary.errors import CanaryError
+from canary.finding import Finding, failed, ok, skipped, warning
+from canary.policy import Policy
+from canary.rollout.journal import Journal, journal_url
+
+_LOW_BYTES = 200 * 1024**2
+
+
+async def check_state(policy: Policy) -> list[Finding]:
+    """Whether a decision could be written down; writes nothing that stays."""
+    try:
+        url = journal_url(policy)
+    except CanaryError as error:
+        return [failed(error.place or "state", error.what, error.remedy)]
+    # Opening a file that is not there would create it, as this user's, and the receiver's user could not write it.
+    findings = [_writable("state.url", Path(str(url.database))) if _unborn(url) else await _journal(policy, url)]
+    if url.get_backend_name() == "sqlite":
+        findings += _disk(f"state {url.database}", Path(str(url.database)))
+    for key, text in (("rollback_log", policy.state.rollback_log), ("reports", policy.state.reports)):
+        findings.append(_writable(f"state.{key}", Path(policy.base) / text if text else None))
+    return findings
+
+
+def _unborn(url: URL) -> bool:
+    """Whether the journal is a SQLite file that nobody has made yet."""
+    return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
+
+
+async def _journal(policy: Policy, url: URL) -> Finding:
+    place = f"state {url.database if url.get_backend_name() == 'sqlite' else url.render_as_string()}"
+    try:
+        async with Journal.open(policy) as journal:
+            await journal.probe()
+            count = len(await journal.entries())
+    except CanaryError as error:
+        return failed(place, error.what, error.remedy or "give this user the right to write there")
+    return ok(place, f"the journal can be written, {count} entries")
+
+
+def _disk(place: str, path: Path) -> list[Finding]:
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free >= _LOW_BYTES:
+        return []
+    return [warning(place, f"only {free // 1024**2} MiB are free on this disk", "make room before the next rollout")]
+
+
+def _writable(place: str, path: Path | None) -> Finding:
+    if path is None:
+        return skipped(place, "the policy names none")
+    target = path
+    while not target.exists():
+        target = target.parent
+    if os.access(target, os.W_OK):
+        return ok(place, f"{path} can be written")
+    return failed(place, f"{path} cannot be written by this user", f"give it the right to write to {target}")

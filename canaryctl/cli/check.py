@@ -1,0 +1,69 @@
+"""`canary check`: the policy, and everything it names."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from canary.clock import SystemClock
+from canary.errors import GenerateError
+from canary.finding import Finding, Status
+from canary.policy import Policy
+from canaryctl.check.run import OFFLINE, PARTS, check_all
+from canaryctl.cli.console import print_json
+from canaryctl.cli.options import config_file, output_format
+
+_STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", Status.FAILED: "bold red"}
+
+
+@click.command()
+@config_file
+@output_format
+@click.option("--offline", is_flag=True, help="Look only at what needs no server: the policy, and what is generated.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(PARTS), help="Look at this part only, besides the policy; repeatable."
+)
+@click.option("--rule-tests", is_flag=True, help="Also run the generated promtool tests; takes up to a minute.")
+def command(config_file: str, output_format: str, offline: bool, only: tuple[str, ...], rule_tests: bool) -> None:
+    """Validate the policy and everything it names: one line per finding, each with a remedy.
+
+    Nothing is changed, no traffic is moved and nobody is notified.
+
+    Exit status: 0 all is well, 1 something failed, 2 wrong usage.
+    """
+    parts = only or (OFFLINE if offline else PARTS)
+    findings = asyncio.run(_findings(Path(config_file), parts, rule_tests, quiet=output_format == "json"))
+    failures = sum(finding.status is Status.FAILED for finding in findings)
+    if output_format == "json":
+        print_json([finding.as_json() for finding in findings])
+    else:
+        warnings = sum(finding.status is Status.WARNING for finding in findings)
+        click.echo(f"{len(findings)} findings: {failures} failed, {warnings} warnings")
+    sys.exit(1 if failures else 0)
+
+
+async def _findings(path: Path, parts: tuple[str, ...], tested: bool, *, quiet: bool) -> list[Finding]:
+    console = Console(quiet=quiet, highlight=False)
+    findings = []
+    with console.status("looking"):
+        async for finding in check_all(path, _generated, SystemClock(), parts, tested=tested):
+            findings.append(finding)
+            line = Text.assemble((f"{finding.status.value:<8}", _STYLES[finding.status]), " ", str(finding))
+            console.print(line, soft_wrap=True)
+    return findings
+
+
+def _generated(policy: Policy) -> Mapping[str, str]:
+    from canaryctl.cli.generate import generated_files
+    from rules.generate import rule_groups
+    from rules.lint import lint
+
+    files = rule_groups(policy)
+    problems = lint(policy, [group for file in files.values() for group in file["groups"]])
+    if problems:
+        raise GenerateError("\n".join(str(problem) for problem in problems))
+    return generated_files(policy)

@@ -1,0 +1,181 @@
+"""The first policy of a shop as commented text, from what was found in its order database."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from canary.policy.kpis import DEFAULT_KPIS, Conversion, Mean, Success
+from canary.units import format_ratio
+from canaryctl.init.proposal import Proposed
+
+
+@dataclass(frozen=True)
+class Start:
+    """What `canary init` knows.
+
+    Attributes:
+        url: the order database, without a password.
+        password_file: the file that holds the password, when there is one.
+        kpis: those of the strategy's six that can be measured.
+        router: `haproxy`, `nginx`, `command` or `none`.
+    """
+
+    service: str
+    url: str
+    proposed: Sequence[Proposed]
+    kpis: Sequence[str]
+    router: str = "none"
+    password_file: str | None = None
+
+
+def starter(start: Start) -> str:
+    """A policy that `canary check --offline` accepts, every section with a word on what it is for."""
+    sections = [
+        _HEAD,
+        f"service: {_scalar(start.service)}",
+        "state:\n  url: sqlite:///state.db            # the rollout's journal; PostgreSQL for several receivers",
+        _database(start),
+        _kpis(start.kpis),
+        _SIGNALS,
+        _PHASES,
+        _ROUTERS.get(start.router, _NO_ROUTER),
+        _RECEIVER,
+        "# notify:\n#   urls_file: secrets/notify-urls   # one apprise URL a line: Slack, e-mail, ...",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+_HEAD = """\
+# The canary policy of this shop: what is measured, when a canary is rolled back, how it is released.
+# Written by `canary init`; yours to change. `canary check` validates it and everything it names.
+# Every key and its default: docs/reference-policy.md."""
+
+_SIGNALS = """\
+# The technical side: the names of the shop's own series, which carry the version as a label.
+signals:
+  requests: http_requests_total
+  duration: http_request_duration_seconds
+  version_label: version
+  critical: {error_rate: 10%, response_time: 10s}   # rolls back
+  warning: {error_rate: 5%, response_time: 5s}      # tells people"""
+
+_PHASES = """\
+# The canary's share of the customers, and how long it lasts at least.
+phases:
+  - {traffic: 5%, duration: 5m}
+  - {traffic: 25%, duration: 15m}
+  - {traffic: 50%, duration: 20m}
+  - {traffic: 100%, duration: 30m}   # the old version stays warm until this is over"""
+
+_RECEIVER = """\
+receiver:
+  token_file: secrets/webhook-token   # openssl rand -hex 32 > secrets/webhook-token
+  operator_token_file: secrets/operator-token
+  prometheus: http://127.0.0.1:9090
+  alertmanager: http://127.0.0.1:9093"""
+
+_NO_ROUTER = (
+    "# Without a router nothing can be rolled back: docs/routers-haproxy.md, routers-nginx.md, routers-other.md.\n"
+    "# router: {kind: haproxy}"
+)
+
+_UPSTREAMS = """\
+  sticky: cookie                     # who a customer is: the cookie `user_id`, set where it is missing
+  key: user_id
+  upstreams:                         # where the two versions listen
+    stable: ["127.0.0.1:8001"]
+    canary: ["127.0.0.1:8002"]"""
+
+_ROUTERS = {
+    "haproxy": """\
+router:                              # docs/routers-haproxy.md
+  kind: haproxy
+  sockets: [/run/haproxy/canary.sock]
+  map: /etc/haproxy/canary.map
+  listen: "127.0.0.1:8080"
+"""
+    + _UPSTREAMS,
+    "nginx": """\
+router:                              # docs/routers-nginx.md
+  kind: nginx
+  directories: [/run/kpi-canary/nginx]
+  listen: "127.0.0.1:8080"
+"""
+    + _UPSTREAMS,
+    "command": """\
+router:                              # docs/routers-other.md
+  kind: command
+  set: [/usr/local/bin/set-canary-share]    # gets the split as JSON on standard input
+  read: [/usr/local/bin/get-canary-share]   # prints {"weight": 0.05}""",
+}
+
+
+def _database(start: Start) -> str:
+    lines = ["database:", f"  url: {_scalar(start.url)}   # only read"]
+    if start.password_file:
+        lines.append(f"  password_file: {_scalar(start.password_file)}")
+    lines += ["  window: 1h                         # the published KPIs cover this much", "  events:"]
+    for one in start.proposed:
+        lines += _event(one)
+    return "\n".join(lines)
+
+
+def _event(one: Proposed) -> list[str]:
+    source = f"sql: {_scalar(one.sql)}" if one.sql else f"table: {_scalar(one.table)}"
+    lines = [f"    {one.event}:", f"      {source}"]
+    if one.keys["version"] is None:
+        lines.append(f"      # {one.table} has no column with the shop's version; add one, or give `sql` that joins it")
+    for key, value in one.keys.items():
+        if value is None:
+            continue
+        if isinstance(value, Mapping):
+            pairs = ", ".join(f"{name}: {_listed(item)}" for name, item in value.items())
+            lines.append(f"      {key}: {{{pairs}}}")
+        else:
+            lines.append(f"      {key}: {_listed(value)}")
+    return lines
+
+
+def _listed(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_scalar(str(item)) for item in value)}]"
+    return _scalar(str(value))
+
+
+def _scalar(text: str) -> str:
+    """Text as YAML writes it, quoted where it must be."""
+    return yaml.safe_dump(text, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+
+
+_MEANINGS = {
+    "conversion_rate": "orders / visits",
+    "average_order_value": "revenue / orders; heavy-tailed, so it holds rather than rolls back",
+    "cart_abandonment_rate": "(carts - orders) / carts",
+    "payment_success_rate": "successful payments / all payments",
+    "checkout_completion_rate": "orders / checkouts",
+    "customer_satisfaction": "feedback scores",
+}
+
+
+def _kpis(names: Sequence[str]) -> str:
+    lines = [
+        "# What is measured, and what a proven harm leads to: `rollback`, `hold` or `warn`.",
+        "# `tolerance` is the relative fall against the old version that counts as harm.",
+        "kpis:",
+    ]
+    for name in names:
+        kpi = DEFAULT_KPIS[name]
+        lines.append(f"  {name}:   # {_MEANINGS[name]}")
+        lines.append(f"    kind: {kpi.kind}")
+        match kpi:
+            case Conversion():
+                lines += [f"    from: {kpi.from_}", f"    to: {kpi.to}"]
+                lines += ["    complement: true"] if kpi.complement else []
+            case Success() | Mean():
+                lines.append(f"    of: {kpi.of}")
+        lines.append(f"    tolerance: {format_ratio(kpi.tolerance)}")
+        lines += [f"    floor: {format_ratio(kpi.floor)}"] if kpi.floor is not None else []
+        lines += [f"    target: {format_ratio(kpi.target)}"] if kpi.target is not None else []
+        lines.append(f"    action: {kpi.action}")
+    return "\n".join(lines)

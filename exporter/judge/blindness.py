@@ -1,0 +1,27 @@
+"""When the judge must not be relied on, and why."""
+
+from collections.abc import Sequence
+
+from canary.policy.kpis import events_of
+from canary.policy.model import Policy
+from exporter.ledger.feed import Feed
+
+
+def blind_kpis(
+    policy: Policy, feeds: Sequence[Feed], now: float, lag_seconds: float | None, *, schema_broken: bool
+) -> dict[str, str]:
+    """Each KPI whose data are older than the policy's limits, with the reason as a label value."""
+    replica = policy.database.replica
+    if replica is not None and lag_seconds is not None and lag_seconds > replica.max_lag:
+        return dict.fromkeys(policy.kpis, "replica")
+    refreshed: dict[str, float] = {}
+    for feed in feeds:
+        at = feed.refreshed_at if feed.refreshed_at is not None else float("-inf")
+        refreshed[feed.stream.event] = min(at, refreshed.get(feed.stream.event, now))
+    stale = {event for event, at in refreshed.items() if now - at > policy.evidence.staleness}
+    reason = "schema" if schema_broken else "database"
+    return {
+        name: reason
+        for name, kpi in policy.kpis.items()
+        if any(event in stale or event not in refreshed for event in events_of(kpi))
+    }

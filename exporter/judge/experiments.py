@@ -1,0 +1,169 @@
+"""The policy's experiments judged: every treatment against its control, by the same judge as a rollout."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from canary.policy.experiments import Experiment
+from canary.policy.kpis import Conversion, Kpi, Success
+from canary.policy.model import Policy
+from canary.rollout.experiments import Trial
+from canary.rollout.state import Rollout, State, Weight
+from exporter.evidence.judge import RolloutEvidence
+from exporter.judge.judgement import Judgement, role_values
+from exporter.judge.units import Orders
+from exporter.ledger.table import Codes, Table
+
+_BUCKET_SECONDS = 60
+"""Experiments last for days, so that finer buckets would tell no more."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One treatment of one experiment, and what is known of it.
+
+    Attributes:
+        values: by KPI, the plain value of each role (`canary` is the treatment) since the experiment began.
+        better: KPIs in which the treatment is proven better than the control.
+        guardrails: KPIs whose proven harm stops the experiment.
+        running: whether users are still assigned.
+    """
+
+    experiment: str
+    variant: str
+    control: str
+    evidence: RolloutEvidence
+    values: Mapping[str, Mapping[str, float]]
+    tolerances: Mapping[str, float]
+    better: frozenset[str]
+    guardrails: frozenset[str]
+    running: bool
+
+
+class Experiments:
+    """Judges all experiments of a policy again and again.
+
+    Attributes:
+        trials: when each began and with which weights, from the journal.
+        rollout: the newest rollout; where it releases the versions that tell an experiment's variants, its share is
+            the treatment's.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.trials: Mapping[str, Trial] = {}
+        self.rollout: Rollout | None = None
+        self._judgements: dict[tuple[str, str], Judgement] = {}
+
+    @property
+    def since(self) -> float | None:
+        """Rows are needed from here on, seconds since the epoch; None when nothing is judged."""
+        starts = [self.trials[name].started_at.timestamp() for name in self._judged() if name in self.trials]
+        return min(starts, default=None)
+
+    def look(
+        self, tables: Mapping[str, Table], versions: Codes, as_of: float, blind: Mapping[str, str]
+    ) -> tuple[Arm, ...]:
+        """Every treatment's evidence at *as_of*; that of a stopped experiment is as it was when it was stopped."""
+        by_version = Orders(self._policy.database.events, tables)
+        by_variant = Orders(
+            self._policy.database.events,
+            {name: replace(table, version=table.variant) for name, table in tables.items()},
+        )
+        arms: list[Arm] = []
+        for name, experiment in self._judged().items():
+            trial = self.trials.get(name)
+            if trial is None:
+                continue
+            orders = by_version if told_by_version(experiment) else by_variant
+            treatments = (variant for variant in experiment.variants if variant != experiment.control)
+            arms += [self._arm(trial, experiment, variant, orders, versions, as_of, blind) for variant in treatments]
+        return tuple(arms)
+
+    def _judged(self) -> dict[str, Experiment]:
+        return {
+            name: experiment
+            for name, experiment in self._policy.experiments.items()
+            if experiment.metrics or experiment.guardrails
+        }
+
+    def _arm(
+        self,
+        trial: Trial,
+        experiment: Experiment,
+        variant: str,
+        orders: Orders,
+        versions: Codes,
+        as_of: float,
+        blind: Mapping[str, str],
+    ) -> Arm:
+        policy = arm_policy(self._policy, experiment)
+        compared = _as_rollout(trial, experiment, variant, self.rollout)
+        key = (trial.name, variant)
+        judgement = self._judgements.get(key)
+        if judgement is None or judgement.rollout != compared.id:
+            judgement = self._judgements[key] = Judgement.of(policy, compared)
+        if trial.stopped_at is not None:
+            as_of = min(as_of, trial.stopped_at.timestamp())
+        evidence = judgement.look(orders, versions, compared, as_of, blind)
+        return Arm(
+            experiment=trial.name,
+            variant=variant,
+            control=experiment.control,
+            evidence=evidence,
+            values=role_values(policy.kpis, orders, versions, compared, judgement.currencies),
+            tolerances={name: kpi.tolerance for name, kpi in policy.kpis.items()},
+            better=frozenset(_better(policy.kpis, evidence)),
+            guardrails=frozenset(experiment.guardrails),
+            running=trial.running,
+        )
+
+
+def told_by_version(experiment: Experiment) -> bool:
+    """Whether a row's version says which variant its customer had, rather than a column of its own."""
+    return any(variant.version is not None for variant in experiment.variants.values())
+
+
+def arm_policy(policy: Policy, experiment: Experiment) -> Policy:
+    """The policy by which one treatment is judged: the experiment's KPIs share the alpha of all its treatments."""
+    names = [name for name in policy.kpis if name in {*experiment.metrics, *experiment.guardrails}]
+    alpha = policy.evidence.alpha / (len(experiment.variants) - 1)
+    return replace(
+        policy,
+        kpis={name: replace(policy.kpis[name], action="rollback", judge="evidence", floor=None) for name in names},
+        evidence=replace(policy.evidence, alpha=alpha, bucket=_BUCKET_SECONDS),
+    )
+
+
+def _as_rollout(trial: Trial, experiment: Experiment, variant: str, rollout: Rollout | None) -> Rollout:
+    """The comparison of a treatment with its control, in the judge's words."""
+
+    def told(name: str) -> str:
+        version = experiment.variants[name].version
+        return version if told_by_version(experiment) and version is not None else name
+
+    stable, canary = told(experiment.control), told(variant)
+    weights = tuple(Weight(one.since, one.share(variant, experiment.control)) for one in trial.weights)
+    followed = ""
+    if rollout is not None and told_by_version(experiment) and (rollout.stable, rollout.canary) == (stable, canary):
+        weights = (Weight(trial.started_at, 0.0), *rollout.weights)
+        followed = rollout.id
+    return Rollout(
+        id=f"{trial.name}/{variant}/{trial.started_at.isoformat()}/{followed}",
+        stable=stable,
+        canary=canary,
+        traffic=(weights[-1].ratio, 1.0),
+        durations_seconds=(0.0, 0.0),
+        state=State.PHASE,
+        started_at=trial.started_at,
+        phase=0,
+        phase_started_at=trial.started_at,
+        weights=weights,
+    )
+
+
+def _better(kpis: Mapping[str, Kpi], evidence: RolloutEvidence) -> Iterator[str]:
+    for name, found in evidence.kpis.items():
+        kpi = kpis[name]
+        higher = isinstance(kpi, Conversion | Success) or kpi.better == "higher"
+        if found.blind_reason is None and (found.lower > 0 if higher else found.upper < 0):
+            yield name

@@ -1,0 +1,54 @@
+"""What one refresh found, immutable: the only thing that a scrape reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from exporter.evidence.judge import RolloutEvidence
+from exporter.judge.experiments import Arm
+from exporter.judge.kpis import KpiValue
+from exporter.publish.counters import Series
+
+BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge")
+"""Why the judge may not see; the values of the label `reason`."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The exporter's knowledge at one moment.
+
+    Attributes:
+        service: the shop's name.
+        counters: what each counter shows, in base units.
+        kpis: of the trailing window; None while they are not known.
+        rollout: the id of the rollout that evidence and role_values are about; empty when none is judged.
+        evidence: on the running rollout; None when none runs.
+        role_values: by KPI, the value of each role since the rollout began.
+        blind: the reasons that hold now.
+        database_up: whether the last refresh could read; None before the first.
+        refreshed_at: when a refresh last worked, seconds since the epoch.
+        refreshed_monotonic: the same moment on the monotonic clock; ages are measured by it.
+        data_lag_seconds: age of the newest row; None while there is none.
+        replica_lag_seconds: None where the database is no replica.
+        backfill_ratio: how much of the past is counted, 0 to 1.
+        schema_compatible: None before the first look.
+    """
+
+    service: str
+    counters: Mapping[Series, float] = field(default_factory=dict)
+    kpis: Sequence[KpiValue] | None = None
+    rollout: str = ""
+    evidence: RolloutEvidence | None = None
+    role_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    experiments: Sequence[Arm] = ()
+    blind: frozenset[str] = frozenset({"starting"})
+    database_up: bool | None = None
+    refreshed_at: float | None = None
+    refreshed_monotonic: float | None = None
+    data_lag_seconds: float | None = None
+    replica_lag_seconds: float | None = None
+    backfill_ratio: float = 0.0
+    schema_compatible: bool | None = None
+    errors: Mapping[str, int] = field(default_factory=dict)
+    corrections: Mapping[str, int] = field(default_factory=dict)
+    reconciled: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,94 @@
+"""The schema watch: what both versions need is still there, with the type it had."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from canary.policy.model import Policy
+from exporter.source.database import Session
+from exporter.source.mapping import columns_of
+
+
+@dataclass
+class SchemaWatch:
+    """Compares the order database with the policy's mapping, and with how it looked at the first time.
+
+    Attributes:
+        problems: what is wrong, one sentence each; empty when both versions find what they need.
+        looked: whether it was looked at.
+    """
+
+    policy: Policy
+    session: Session
+    problems: tuple[str, ...] = ()
+    looked: bool = False
+    _types: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    async def look(self) -> None:
+        """Look again.
+
+        Raises:
+            DatabaseError: the database could not be asked.
+        """
+        wanted = dict(_wanted(self.policy))
+        found = await self.session.run(lambda connection: {table: _columns(connection, table) for table in wanted})
+        self.problems = tuple(self._problems(wanted, found))
+        self.looked = True
+
+    @property
+    def compatible(self) -> bool | None:
+        """Whether nothing is wrong; None before the first look."""
+        return not self.problems if self.looked else None
+
+    def _problems(self, wanted: Mapping[str, set[str]], found: Mapping[str, Mapping[str, str] | None]) -> Iterator[str]:
+        for table, columns in wanted.items():
+            there = found[table]
+            if there is None:
+                yield f"table {table} is not there"
+                continue
+            for column in sorted(columns):
+                if column not in there:
+                    yield f"column {table}.{column} is not there"
+                    continue
+                before = self._types.setdefault((table, column), there[column])
+                if there[column] != before:
+                    yield f"column {table}.{column} was {before} and is now {there[column]}"
+
+
+def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:
+    tables: dict[str, set[str]] = {}
+    for name, event in policy.database.events.items():
+        if event.sql is None:
+            tables.setdefault(event.table or name, set()).update(columns_of(event))
+    for required in policy.database.required:
+        tables.setdefault(required.table, set()).update(required.columns)
+    yield from tables.items()
+
+
+def _columns(connection: sa.Connection, table: str) -> Mapping[str, str] | None:
+    """Name and kind of each column, None when there is no such table or view."""
+    schema, _, name = table.rpartition(".")
+    inspector: Any = sa.inspect(connection)
+    inspector.clear_cache()
+    try:
+        columns = inspector.get_columns(name, schema=schema or None)
+    except sa.exc.NoSuchTableError:
+        return None
+    return {column["name"]: _kind(column["type"]) for column in columns}
+
+
+def _kind(column: Any) -> str:
+    """The type's family: a longer text or a wider number breaks nobody."""
+    for family, name in (
+        (sa.Boolean, "boolean"),
+        (sa.Numeric, "number"),
+        (sa.Integer, "number"),
+        (sa.DateTime, "time"),
+        (sa.Date, "date"),
+        (sa.String, "text"),
+    ):
+        if isinstance(column, family):
+            return name
+    return type(column).__name__.lower()

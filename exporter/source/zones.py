@@ -1,0 +1,61 @@
+"""Times that are stored without a zone, when the shop's clock does not run in UTC.
+
+PostgreSQL and DuckDB turn them into UTC themselves. Elsewhere the ledger's buckets are in the shop's own wall-clock
+time, and single rows are turned into UTC here; in the hour that the clock shows twice, the earlier one is meant.
+"""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from exporter.ledger.table import Floats
+from exporter.source.dialects import Dialect
+
+_TURNED_BACK_SECONDS = 3 * 3600
+
+
+class Zone:
+    """Turns moments into stored times and back.
+
+    Attributes:
+        dialect: how the database that the times are stored in writes them.
+    """
+
+    def __init__(self, name: str, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._zone = ZoneInfo(name)
+        self._plain = name == "UTC" or dialect.name in ("postgresql", "duckdb")
+
+    def stored(self, moment: float) -> float:
+        """How the moment is stored, as if it were UTC."""
+        return moment if self._plain else moment + self._offset(moment)
+
+    def moment(self, stored: float) -> float:
+        """The moment that a stored time means."""
+        return stored if self._plain else self._moment(stored)
+
+    def horizon(self, moment: float, now: float) -> float:
+        """A stored time from which on everything since *moment* is found, also when the clock was just turned back."""
+        if self._plain:
+            return moment
+        back = self._offset(now - _TURNED_BACK_SECONDS) - self._offset(now)
+        return min(self.stored(moment), self.stored(now)) - max(back, 0.0)
+
+    def to_utc(self, stored: Floats) -> Floats:
+        """Stored times as moments."""
+        if self._plain or not len(stored):
+            return stored
+        hours, where = np.unique(np.floor(stored / 900.0), return_inverse=True)
+        moments = [self._moment(hour * 900.0) - hour * 900.0 for hour in hours]
+        turned: Floats = stored + np.asarray(moments)[where]
+        return turned
+
+    def _offset(self, moment: float) -> float:
+        offset = datetime.fromtimestamp(moment, self._zone).utcoffset()
+        assert offset is not None
+        return offset.total_seconds()
+
+    def _moment(self, stored: float) -> float:
+        naive = datetime.fromtimestamp(stored, UTC).replace(tzinfo=self._zone)
+        return naive.timestamp()

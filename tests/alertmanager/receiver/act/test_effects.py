@@ -1,0 +1,281 @@
+"""Nothing is done without asking for lead and journal at the last moment; only lowering traffic asks nobody."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from canary.errors import JournalError, RefusedError
+from canary.notify import Message
+from canary.process.manager import ProcessState
+from canary.rollout.entries import Notified, RollbackDecided, Step
+from canary.rollout.state import State
+from canary.routers import Split
+from tests.support.acting import Acting, Chats, World
+
+MESSAGE = Message("rolled back", "payments failed")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with an empty journal and one chat."""
+    async with World.around(tmp_path) as world:
+        world.chats = Chats("slack#1")
+        yield world
+
+
+@pytest.fixture
+async def leader(world: World) -> Acting:
+    """The receiver that leads, with a rollout that has just begun."""
+    leader = world.receiver()
+    await leader.start()
+    return leader
+
+
+class Action:
+    """Something to be done, and whether it was."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    async def __call__(self) -> int:
+        """Do it."""
+        self.done += 1
+        return self.done
+
+
+async def test_the_leader_acts_and_gives_the_result(leader: Acting) -> None:
+    """Leading, and with the rollout as it should be, the action is done once and its result given."""
+    action = Action()
+
+    assert await leader.effects.run(leader.rollout.id, Step.LOG, action) == 1
+    assert action.done == 1
+
+
+async def test_a_receiver_that_does_not_lead_does_nothing(leader: Acting, world: World) -> None:
+    """It says who acts instead, and does not even read the journal for it."""
+    follower = world.receiver(leading=False)
+    follower.journal.broken = True
+    action = Action()
+
+    with pytest.raises(RefusedError, match="does not lead; the one that leads does it"):
+        await follower.effects.run(leader.rollout.id, Step.LOG, action)
+    assert action.done == 0
+
+
+async def test_a_lead_lost_while_the_journal_is_read_counts(leader: Acting) -> None:
+    """The lead is asked for again after the journal, which may have been slow."""
+    action = Action()
+    questions = 0
+
+    def lose() -> None:
+        nonlocal questions
+        questions += 1
+        leader.lead.leading = questions < 2
+
+    leader.lead.asked = lose
+    with pytest.raises(RefusedError, match="does not lead"):
+        await leader.effects.run(leader.rollout.id, Step.LOG, action)
+    assert action.done == 0
+
+
+async def test_what_another_receiver_has_written_counts(leader: Acting, world: World) -> None:
+    """The journal is read anew: a decision that this receiver has not heard of yet stops the action."""
+    other = world.receiver()
+    await other.store.refresh()
+    await other.roll_back()
+    action = Action()
+    assert leader.rollout.state is State.PHASE
+
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.effects.run(leader.rollout.id, Step.LOG, action, still=lambda now: now.state is State.PHASE)
+    assert action.done == 0
+
+
+async def test_what_is_decided_while_the_lead_is_asked_for_counts(leader: Acting) -> None:
+    """The rollout is compared after the last wait, not before it."""
+    action = Action()
+    moved_on: set[str] = set()
+    leader.lead.asked = lambda: moved_on.add("yes")
+
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.effects.run(leader.rollout.id, Step.LOG, action, still=lambda _: not moved_on)
+    assert action.done == 0
+
+
+async def test_nothing_happens_between_the_answers_and_the_action(leader: Acting) -> None:
+    """No other task of the event loop runs between the last question and the beginning of the action."""
+    others_ran: list[bool] = []
+    loop = asyncio.get_running_loop()
+
+    def compare(_: object) -> bool:
+        loop.call_soon(others_ran.append, True)
+        return True
+
+    async def action() -> list[bool]:
+        return list(others_ran)
+
+    assert await leader.effects.run(leader.rollout.id, Step.LOG, action, still=compare) == []
+    await asyncio.sleep(0)
+    assert others_ran == [True]
+
+
+async def test_without_the_journal_nothing_is_done(leader: Acting) -> None:
+    """A leader that cannot read the journal does not know what is wanted."""
+    leader.journal.broken = True
+    action = Action()
+
+    with pytest.raises(JournalError):
+        await leader.effects.run(leader.rollout.id, Step.LOG, action)
+    with pytest.raises(JournalError):
+        await leader.effects.set_weight("edge", Split(leader.rollout.id, 0.5), still=lambda: True)
+    assert action.done == 0
+
+
+async def test_a_rollout_that_nobody_knows_is_not_acted_for(leader: Acting) -> None:
+    """An id that the journal does not have is refused."""
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.effects.run("other", Step.LOG, Action())
+
+
+async def test_lowering_asks_nobody(leader: Acting, world: World) -> None:
+    """Neither a lost lead nor a broken journal keeps customers on the canary."""
+    leader.lead.leading = False
+    leader.journal.broken = True
+    closed = Split(leader.rollout.id, 0.0, testers=False)
+
+    await leader.effects.lower("edge", closed)
+
+    assert world.router.set == [closed]
+
+
+async def test_putting_a_router_right_downwards_needs_the_lead_only(leader: Acting, world: World) -> None:
+    """Where nobody gets onto the canary the journal is not waited for, but another leader is respected."""
+    leader.journal.broken = True
+    closed = Split(leader.rollout.id, 0.0, testers=False)
+    await leader.effects.set_weight("edge", closed, still=lambda: True, lowers=True)
+    leader.lead.leading = False
+
+    with pytest.raises(RefusedError, match="router edge: this receiver does not lead"):
+        await leader.effects.set_weight("edge", closed, still=lambda: True, lowers=True)
+    assert world.router.set == [closed]
+
+
+async def test_the_process_is_started_by_the_leader_only(leader: Acting, world: World) -> None:
+    """A command that reaches another receiver is refused with where to send it; one without a process is not."""
+    follower = world.receiver(leading=False)
+
+    with pytest.raises(RefusedError, match=r"does not lead; .*canary status"):
+        await follower.effects.start_process(lambda: None)
+    world.process.starts = False
+    assert await follower.effects.start_process(lambda: None) is ProcessState.STOPPED
+    assert world.process.done == []
+
+
+async def test_the_process_is_not_started_for_a_rollout_that_may_not_begin(leader: Acting, world: World) -> None:
+    """What has happened since the command was checked is compared right before the start."""
+
+    def refuse() -> None:
+        raise RefusedError("another rollout has begun")
+
+    with pytest.raises(RefusedError, match="another rollout has begun"):
+        await leader.effects.start_process(refuse)
+    assert world.process.done == []
+
+
+async def test_a_start_waits_for_the_end_of_a_stop(leader: Acting, world: World) -> None:
+    """The stop of an old rollback that is under way never ends the new canary: the start comes after it."""
+    world.process.now = ProcessState.RUNNING
+    await leader.roll_back()
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def stopping() -> None:
+        begun.set()
+        await may_end.wait()
+
+    world.process.stopping = stopping
+    stop = asyncio.create_task(leader.effects.stop_process(leader.rollout.id))
+    await begun.wait()
+    start = asyncio.create_task(leader.effects.start_process(lambda: None))
+    # Time enough to do it wrong; how much is really needed does not matter when it is done right.
+    await asyncio.wait({start}, timeout=0.3)
+    may_end.set()
+    await asyncio.gather(stop, start)
+
+    assert world.process.done == ["stop", "stopped", "start"]
+    assert world.process.now is ProcessState.RUNNING
+
+
+async def test_what_is_stopped_is_not_stopped_again(leader: Acting, world: World) -> None:
+    """A process that has ended by itself is left alone."""
+    await leader.roll_back()
+
+    assert await leader.effects.stop_process(leader.rollout.id) is ProcessState.STOPPED
+    assert world.process.done == []
+
+
+async def test_a_rollback_given_up_during_the_look_does_not_stop(leader: Acting, world: World) -> None:
+    """The look at the process may last; the next rollout may have begun by its end."""
+    world.process.now = ProcessState.RUNNING
+    await leader.roll_back()
+    old = leader.rollout.id
+
+    async def next_rollout() -> None:
+        await leader.give_up()
+        await leader.start("v2.2")
+
+    world.process.before_state = next_rollout
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.effects.stop_process(old)
+    assert world.process.done == []
+
+
+async def test_a_rollback_that_was_given_up_stops_nothing(leader: Acting, world: World) -> None:
+    """A person has taken over, whether or not the next rollout has begun."""
+    world.process.now = ProcessState.RUNNING
+    await leader.roll_back()
+    await leader.give_up()
+
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.effects.stop_process(leader.rollout.id)
+    assert world.process.done == []
+
+
+async def test_people_are_told_what_the_journal_does_not_know(leader: Acting, world: World) -> None:
+    """An entry that is not written yet is known to this receiver only: it tells people, whoever leads."""
+    leader.lead.leading = False
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.roll_back()
+    (entry,) = leader.store.unwritten
+
+    await leader.effects.send(entry, MESSAGE, ["slack#1"], still=lambda _: False)
+
+    assert world.chats.taken == [("slack#1", MESSAGE)]
+
+
+async def test_people_are_not_told_twice_by_two_receivers(leader: Acting, world: World) -> None:
+    """What another receiver has told meanwhile is not told again."""
+    entry = await leader.roll_back()
+    other = world.receiver()
+    told = Notified(
+        rollout=entry.rollout, at=world.clock.now(), actor="receiver", entry=entry.seq, targets=("slack#1",)
+    )
+    await other.journal.append(told)
+
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.effects.send(entry, MESSAGE, ["slack#1"], still=lambda now: entry.seq not in now.told)
+    assert world.chats.taken == []
+
+
+async def test_the_log_is_written_once(leader: Acting, world: World) -> None:
+    """A line that the journal knows to be written is not written again."""
+    decision = await leader.roll_back()
+    assert isinstance(decision, RollbackDecided)
+    await leader.effects.write_log(leader.rollout, decision)
+    await leader.reconciler.write_log()
+
+    with pytest.raises(RefusedError, match="step log of rollout"):
+        await leader.effects.write_log(leader.rollout, decision)
+    assert len((world.folder / "rollbacks.log").read_text().splitlines()) == 1

@@ -1,0 +1,106 @@
+"""What people read about each decision."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
+from canary.notify import Tone
+from canary.rollout.entries import (
+    KINDS,
+    Advanced,
+    Entry,
+    Held,
+    Kind,
+    Promoted,
+    Recorded,
+    Resumed,
+    RollbackDecided,
+    Started,
+)
+from canary.rollout.state import Rollout, fold, newest
+from tests.support.clock import FakeClock
+
+AT = FakeClock().now()
+COMMON: dict[str, Any] = {"rollout": "r-1", "at": AT, "actor": "ann", "reason": "because", "seq": 7}
+START = Started(
+    **{**COMMON, "seq": 1}, stable="v1.0", canary="v2.0", traffic=(0.005, 1.0), durations_seconds=(300.0, 300.0)
+)
+ROLLBACK = RollbackDecided(**COMMON, cause="CanaryHighErrorRate")
+
+
+def rollout(*entries: Entry) -> Rollout:
+    """The rollout after these entries."""
+    found = newest(fold([START, *entries]))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("entry", "named", "title", "tone"),
+    [
+        (START, "start", "canary v2.0 starts with 0.5% of the customers", Tone.INFO),
+        (Advanced(**COMMON, phase=1), "advance", "canary v2.0 goes on to 100% of the customers", Tone.INFO),
+        (Held(**COMMON, cause="manual"), "hold", "canary v2.0 is held (manual)", Tone.WARNING),
+        (Held(**COMMON, cause="CanaryBlind"), "blind", "canary v2.0 is held (CanaryBlind)", Tone.WARNING),
+        (
+            Held(**COMMON, cause="CanaryHighErrorRate", rollback_at=AT + timedelta(minutes=1)),
+            "hold",
+            "canary v2.0 will be rolled back at 12:01:00 UTC (CanaryHighErrorRate)",
+            Tone.WARNING,
+        ),
+        (Resumed(**COMMON), "hold", "canary v2.0 goes on", Tone.INFO),
+        (Promoted(**COMMON), "promotion", "canary v2.0 is promoted", Tone.SUCCESS),
+        (ROLLBACK, "rollback", "rollback of v2.0 does not get through (CanaryHighErrorRate)", Tone.FAILURE),
+        (
+            Recorded(**COMMON, key="dry_run:CanaryHighErrorRate", occasion="dry_run"),
+            "rollback",
+            "canary v2.0 would have been rolled back (CanaryHighErrorRate)",
+            Tone.WARNING,
+        ),
+        (
+            Recorded(**COMMON, key="watch:CanaryHighErrorRate", occasion="watch"),
+            "rollback",
+            "v2.0 breaks a limit after its promotion (CanaryHighErrorRate)",
+            Tone.FAILURE,
+        ),
+        (
+            Recorded(**COMMON, key="gate:1", occasion="gate"),
+            "hold",
+            "canary v2.0 waits for a person",
+            Tone.INFO,
+        ),
+    ],
+)
+def test_a_decision_is_told_with_who_why_and_its_key(entry: Entry, named: str, title: str, tone: Tone) -> None:
+    """Each has its occasion, its title and colour; the body names versions, reason, author, moment and the key."""
+    told = message(entry, rollout(entry), Facts("shop"), "shop/r-1/7")
+
+    assert occasion(entry) == named
+    assert named in OCCASIONS
+    assert told.title == f"shop: {title}"
+    assert told.tone is tone
+    for part in ("v2.0 (canary) against v1.0 (stable), rollout r-1", "because", "12:00:00 UTC by ann", "[shop/r-1/7]"):
+        assert part in told.body
+
+
+def test_what_has_no_occasion_is_not_told() -> None:
+    """Steps, marks and drills are the receiver's own."""
+    told = {Kind.STARTED, Kind.ADVANCED, Kind.HELD, Kind.RESUMED, Kind.PROMOTED, Kind.ROLLBACK, Kind.RECORDED}
+    silent = [one for one in KINDS.values() if one.kind not in told]
+
+    assert silent
+    for one in silent:
+        assert occasion(object.__new__(one)) == ""
+    assert occasion(Recorded(**COMMON, key="drill")) == ""
+
+
+@pytest.mark.parametrize(("process", "missing"), [(True, "traffic, process"), (False, "traffic")])
+def test_a_rollback_that_is_not_complete_names_only_what_there_is(*, process: bool, missing: str) -> None:
+    """Where the policy names no process, none is waited for and none is said to be missing."""
+    facts = Facts("shop", "canary 5%, stable 95%", {"router edge": "is unreachable"}, process=process)
+    told = message(ROLLBACK, rollout(ROLLBACK), facts, "key")
+
+    assert f"NOT COMPLETE: {missing} not confirmed. router edge: is unreachable" in told.body
+    assert "Traffic: canary 5%, stable 95%." in told.body

@@ -1,0 +1,57 @@
+"""The files of the reports."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alertmanager.receiver.act.reportfiles import ReportFiles, write_apart
+from canary.errors import JournalError
+from canary.policy.model import Policy
+from canary.report.facts import Report
+from canary.report.gather import phases
+from canary.threads import InlineThreads
+from tests.support.acting import World
+
+
+async def report_in(folder: Path) -> Report:
+    """A small report."""
+    async with World.around(folder) as world:
+        leader = world.receiver()
+        await leader.start()
+        entries = await leader.store.entries()
+        return Report(
+            service="shop",
+            rollout=leader.rollout,
+            until=world.clock.now(),
+            made_at=world.clock.now(),
+            entries=entries,
+            phases=phases(entries, world.clock.now()),
+        )
+
+
+async def test_a_report_is_written_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """The event loop goes on meanwhile; afterwards all files are there."""
+    files = ReportFiles.of(Policy(service="shop", base=str(tmp_path)), InlineThreads())
+    report = await report_in(tmp_path)
+    assert not await files.are_there(report.rollout.id)
+
+    await files.write(report)
+
+    assert await files.are_there(report.rollout.id)
+
+
+async def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """What the other process raises arrives here, with the folder's name."""
+    (tmp_path / "reports").write_text("in the way")
+
+    with pytest.raises(JournalError, match=r"reports cannot be written to"):
+        await write_apart(await report_in(tmp_path), tmp_path / "reports")
+
+
+async def test_a_report_that_cannot_be_made_is_an_error_of_this_report(tmp_path: Path) -> None:
+    """Whatever breaks in the other process is said with the rollout's name, and the reporter goes on to the next."""
+    report = replace(await report_in(tmp_path), phases=())
+
+    with pytest.raises(JournalError, match=rf"report of {report.rollout.id}: it cannot be made \(ValueError"):
+        await write_apart(report, tmp_path / "reports")

@@ -1,0 +1,406 @@
+"""Keeping a router where the journal wants it, beside other receivers that do the same."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alertmanager.receiver.act.routercontroller import Keeper, lowered_at, wanted_split
+from canary.errors import JournalError, RefusedError
+from canary.rollout.commands import MarkElapsed
+from canary.routers import haproxy_map as mapfile
+from canary.routers.base import Split
+from canary.routers.haproxy_map import Entries
+from tests.support.acting import Acting, MemoryLead, World, make_effects, nothing
+from tests.support.haproxy import HAProxy
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with an empty journal."""
+    async with World.around(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+async def leader(world: World) -> Acting:
+    """The receiver that leads, with a rollout of 5 % that has just begun."""
+    leader = world.receiver()
+    await leader.start()
+    return leader
+
+
+def keeper(leader: Acting, haproxy: HAProxy, lead: MemoryLead, drifts: list[None]) -> Keeper:
+    """A keeper of a real HAProxy."""
+    return Keeper(
+        haproxy.router.name,
+        make_effects(leader.store, lead, routers=[haproxy.router]),
+        rollout=lambda: leader.store.rollout,
+        clock=leader.clock,
+        on_change=lambda: None,
+        on_drift=lambda: drifts.append(None),
+        interval_seconds=2,
+    )
+
+
+def five(leader: Acting) -> Split:
+    """5 % of the running rollout."""
+    return Split(leader.rollout.id, 0.05)
+
+
+# On a real HAProxy.
+
+
+async def test_a_standby_looks_and_does_not_touch(leader: Acting, haproxy: HAProxy) -> None:
+    """While another receiver acts, a keeper sees whether the router follows, and sets nothing."""
+    lead, drifts = MemoryLead(leading=False), list[None]()
+    kept, wanted = keeper(leader, haproxy, lead, drifts), five(leader)
+
+    await kept.step()
+    assert not kept.follows(wanted)
+    assert (await haproxy.router.read()).weight_ratio == 0
+
+    await haproxy.router.set_weight(wanted)
+    await kept.step()
+    assert kept.follows(wanted)
+    await haproxy.router.set_weight(replace(wanted, weight_ratio=0))
+    await kept.step()
+    assert not kept.follows(wanted)
+    assert drifts == []
+
+
+async def test_a_new_leader_sets_what_a_restart_of_the_router_would_bring(leader: Acting, haproxy: HAProxy) -> None:
+    """A leader that died between the runtime and the map's file leaves the file behind; its follower mends it."""
+    lead = MemoryLead(leading=False)
+    kept, wanted = keeper(leader, haproxy, lead, []), five(leader)
+    await haproxy.router.set_weight(wanted)
+    mapfile.write(haproxy.map, mapfile.render(Entries(), "none"))
+
+    await kept.step()
+    lead.leading = True
+    await kept.step()
+
+    assert mapfile.read(haproxy.map) == Entries.of(wanted)
+
+
+async def test_a_drift_is_counted_once_and_mended(leader: Acting, haproxy: HAProxy) -> None:
+    """Changed by somebody else, the router is brought back; a change of ours is no drift."""
+    drifts = list[None]()
+    kept, wanted = keeper(leader, haproxy, MemoryLead(), drifts), five(leader)
+    await kept.step()
+    assert drifts == []
+
+    await haproxy.router.set_weight(replace(wanted, weight_ratio=0.5))
+    await kept.step()
+    await kept.step()
+
+    assert len(drifts) == 1
+    assert (await haproxy.router.read()).agrees(wanted)
+
+
+async def test_pauses_grow_while_a_router_is_away(leader: Acting, haproxy: HAProxy) -> None:
+    """A router that does not answer is tried again with growing pauses, and at once is known not to follow."""
+    kept, wanted = keeper(leader, haproxy, MemoryLead(), []), five(leader)
+    haproxy.stop()
+
+    pauses = [await kept.step() for _ in range(6)]
+
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 2
+    assert kept.tried(wanted)
+    assert not kept.follows(wanted)
+    assert "cannot be reached" in kept.error
+    await haproxy.start()
+    await kept.step()
+    assert kept.follows(wanted)
+    assert kept.error == ""
+
+
+# Raising asks lead and journal.
+
+
+async def test_a_share_that_another_receiver_has_rolled_back_is_not_raised(leader: Acting, world: World) -> None:
+    """A leader that has not heard of the rollback yet reads the journal before it raises."""
+    other = world.receiver()
+    await other.store.refresh()
+    await other.roll_back()
+
+    await leader.keeper.step()
+
+    assert world.router.set == []
+
+
+async def test_an_advance_of_a_rollout_that_was_rolled_back_is_not_raised(leader: Acting, world: World) -> None:
+    """Nor does the router get more of the same customers when the journal says by now that they are to leave."""
+    await leader.keeper.step()
+    await leader.advance()
+    other = world.receiver()
+    await other.store.refresh()
+    await other.roll_back()
+
+    await leader.keeper.step()
+
+    assert [split.weight_ratio for split in world.router.set] == [0.05]
+
+
+async def test_without_the_journal_nobody_gets_onto_the_canary(leader: Acting, world: World) -> None:
+    """A leader that cannot read the journal raises nothing, says why, and goes on when it can."""
+    leader.journal.broken = True
+    await leader.keeper.step()
+    assert world.router.set == []
+    assert "no space left" in leader.keeper.error
+
+    leader.journal.broken = False
+    await leader.keeper.step()
+    assert leader.keeper.follows(five(leader))
+
+
+async def test_a_lead_lost_while_the_journal_is_read_raises_nothing(leader: Acting, world: World) -> None:
+    """A receiver that was paused between its look and its deed finds that it leads no more."""
+    questions: list[None] = []
+
+    def lose() -> None:
+        questions.append(None)
+        leader.lead.leading = len(questions) < 3
+
+    leader.lead.asked = lose
+    await leader.keeper.step()
+
+    assert len(questions) == 3
+    assert world.router.set == []
+
+
+# Lowering asks nobody.
+
+
+@pytest.mark.parametrize("leading", [True, False])
+async def test_a_rollback_is_carried_out_without_lead_and_journal(
+    leader: Acting, world: World, *, leading: bool
+) -> None:
+    """The journal is broken, perhaps the lead lost: the customers leave the canary all the same."""
+    await leader.keeper.step()
+    leader.lead.leading = leading
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.roll_back()
+
+    await leader.keeper.step()
+
+    assert world.router.split.weight_ratio == 0
+    assert leader.keeper.follows(wanted_split(leader.rollout))
+
+
+async def test_a_standby_carries_out_a_rollback_that_it_has_read(leader: Acting, world: World) -> None:
+    """A receiver that reads of a rollback lowers the router although another one leads."""
+    standby = world.receiver(leading=False)
+    await leader.keeper.step()
+    await leader.roll_back()
+    await standby.store.refresh()
+
+    await standby.keeper.step()
+
+    assert world.router.split.weight_ratio == 0
+
+
+async def test_a_router_that_is_away_is_lowered_when_it_is_back(leader: Acting, world: World) -> None:
+    """Without lead and journal it is tried until the router follows."""
+    await leader.keeper.step()
+    leader.lead.leading = False
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.roll_back()
+    world.router.away = True
+    pauses = [await leader.keeper.step() for _ in range(3)]
+    world.router.away = False
+    await leader.keeper.step()
+
+    assert pauses == [0.2, 0.4, 0.8]
+    assert world.router.split.weight_ratio == 0
+
+
+async def test_a_leader_keeps_a_rolled_back_router_down_without_the_journal(leader: Acting, world: World) -> None:
+    """A router that comes back with an old share, while the journal's disk is full, is lowered as often as needed."""
+    await leader.keeper.step()
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.roll_back()
+    for _ in range(3):
+        await leader.keeper.step()
+        world.router.split = five(leader)
+
+    await leader.keeper.step()
+
+    assert world.router.split.weight_ratio == 0
+
+
+async def test_a_leader_lowers_whatever_a_router_comes_back_with_without_the_journal(
+    leader: Acting, world: World
+) -> None:
+    """Also an older rollout's share, which the router had kept: the lead is enough where nobody gets on."""
+    await leader.keeper.step()
+    await leader.roll_back()
+    await leader.keeper.step()
+    leader.journal.broken = True
+    world.router.split = Split("older", 0.5)
+
+    await leader.keeper.step()
+
+    assert world.router.split.weight_ratio == 0
+
+
+# Two receivers do not fight.
+
+
+async def test_a_standby_that_is_cut_off_does_not_undo_an_advance(leader: Acting, world: World) -> None:
+    """It knows of 5 % only; that the router has 50 % is the leader's doing."""
+    standby = world.receiver(leading=False)
+    await standby.store.refresh()
+    await leader.keeper.step()
+    await standby.keeper.step()
+    await leader.advance()
+    await leader.keeper.step()
+    standby.journal.broken = True
+
+    for _ in range(3):
+        await standby.keeper.step()
+
+    assert [split.weight_ratio for split in world.router.set] == [0.05, 0.5]
+
+
+async def test_a_receiver_that_is_cut_off_lowers_once_and_then_leaves_it_to_the_leader(
+    leader: Acting, world: World
+) -> None:
+    """Its own decision, which the journal cannot take, is carried out; when the leader raises again, it knows why."""
+    cut_off = world.receiver(leading=False)
+    await cut_off.store.refresh()
+    await leader.keeper.step()
+    cut_off.journal.broken = True
+    with pytest.raises(JournalError):
+        await cut_off.roll_back()
+
+    for _ in range(4):
+        await cut_off.keeper.step()
+        await leader.keeper.step()
+
+    assert [split.weight_ratio for split in world.router.set] == [0.05, 0, 0.05]
+
+
+async def test_an_old_rollback_does_not_touch_the_next_rollouts_traffic(leader: Acting, world: World) -> None:
+    """A receiver paused in the middle of a rollback wakes up when the next rollout runs, and leaves its traffic."""
+    await leader.keeper.step()
+    await leader.roll_back()
+    world.router.away = True
+    await leader.keeper.step()
+    # It is paused here; another one takes over.
+    leader.lead.leading = False
+    other = world.receiver()
+    await other.store.refresh()
+    await other.give_up()
+    await other.start("v2.2")
+    world.router.away = False
+    await other.keeper.step()
+    world.clock.advance(3600)
+
+    await leader.keeper.step()
+
+    assert world.router.split == wanted_split(other.rollout)
+    assert world.router.split.weight_ratio == 0.05
+
+
+async def test_a_rollout_that_begins_during_the_look_is_not_lowered(leader: Acting, world: World) -> None:
+    """What this receiver learns while it reads the router is compared before it lowers."""
+    await leader.keeper.step()
+    await leader.roll_back()
+    leader.lead.leading = False
+
+    async def next_rollout() -> None:
+        world.router.before_read = nothing
+        await leader.give_up()
+        await leader.start("v2.2")
+
+    world.router.before_read = next_rollout
+    await leader.keeper.step()
+
+    assert [split.weight_ratio for split in world.router.set] == [0.05]
+
+
+async def test_a_router_that_does_not_tell_whose_traffic_it_has_is_lowered(leader: Acting, world: World) -> None:
+    """Not knowing is no reason to leave customers on a canary that is rolled back."""
+    world.router.tells_salt = False
+    await leader.keeper.step()
+    leader.lead.leading = False
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.roll_back()
+
+    await leader.keeper.step()
+
+    assert world.router.split.weight_ratio == 0
+
+
+@settings(deadline=None)
+@given(chosen=st.lists(st.sampled_from(["lead", "follow", "advance", "roll back", "cut off", "repair"]), max_size=30))
+async def test_whoever_looks_in_whatever_order_the_router_comes_to_rest(
+    tmp_path_factory: pytest.TempPathFactory, chosen: Sequence[str]
+) -> None:
+    """Two receivers, one cut off now and then: in the end the router has what the journal wants, and stays there."""
+    async with World.around(tmp_path_factory.getbasetemp()) as world:
+        leader, standby = world.receiver(), world.receiver(leading=False)
+        await leader.start()
+        await standby.store.refresh()
+        for what in chosen:
+            match what:
+                case "lead":
+                    await leader.keeper.step()
+                case "follow":
+                    await standby.keeper.step()
+                case "advance" if leader.rollout.phase < 2:
+                    with contextlib.suppress(RefusedError):
+                        await leader.advance()
+                case "roll back" if standby.rollout.running:
+                    with contextlib.suppress(JournalError):
+                        await standby.roll_back()
+                case "cut off":
+                    standby.journal.broken = True
+                case "repair":
+                    standby.journal.broken = False
+        standby.journal.broken = False
+        await leader.store.refresh()
+        await standby.store.refresh()
+        await leader.store.refresh()
+        for _ in range(2):
+            await leader.keeper.step()
+            await standby.keeper.step()
+        settled = len(world.router.set)
+        for _ in range(3):
+            await leader.keeper.step()
+            await standby.keeper.step()
+
+        assert world.router.split == wanted_split(leader.rollout)
+        assert wanted_split(standby.rollout) == wanted_split(leader.rollout)
+        assert len(world.router.set) == settled
+
+
+# What is wanted.
+
+
+def test_without_a_rollout_everybody_is_on_stable() -> None:
+    """Before the first rollout the wanted share is 0, and nothing was decided."""
+    assert wanted_split(None).weight_ratio == 0
+    assert lowered_at(None) is None
+
+
+async def test_only_lowering_is_a_decision_to_lower(leader: Acting) -> None:
+    """A start and an advance are none, a rollback is one until the end, also when it is given up."""
+    await leader.propose(MarkElapsed(rollout=leader.rollout.id, phase=0, seconds=1))
+    assert lowered_at(leader.rollout) is None
+    await leader.advance()
+    assert lowered_at(leader.rollout) is None
+    decision = await leader.roll_back()
+    assert lowered_at(leader.rollout) == decision.at
+    await leader.give_up()
+    assert lowered_at(leader.rollout) == decision.at

@@ -1,0 +1,103 @@
+"""The heartbeat's silence: how long it is, and what it asks for."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+
+from alertmanager.receiver.decide.watchdog import Watchdog
+from canary.policy.release import Watchdog as Section
+from canary.rollout.entries import Cause
+from canary.rollout.state import Rollout, State, fold
+from tests.support.clock import FakeClock
+from tests.support.entries import started
+
+MOMENT = datetime(2026, 3, 3, 12, tzinfo=UTC)
+SECTION = Section(timeout=180, then=600, action="rollback", up_to=0.1)
+
+
+def rollout(state: State = State.PHASE, cause: str = "", traffic: tuple[float, ...] = (0.05, 1.0)) -> Rollout:
+    """A rollout in a state."""
+    begun = fold([started("v2.0-1", MOMENT, traffic=traffic, durations_seconds=(60, 60))])["v2.0-1"]
+    return dataclasses.replace(begun, state=state, cause=cause)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands."""
+    return FakeClock()
+
+
+@pytest.fixture
+def watchdog(clock: FakeClock) -> Watchdog:
+    """A receiver that has just started to listen."""
+    return Watchdog(SECTION, clock)
+
+
+@pytest.mark.parametrize(
+    ("silence", "state", "cause", "asked"),
+    [
+        (180, State.PHASE, "", ""),
+        (181, State.PHASE, "", "hold"),
+        (780, State.PHASE, "", "hold"),
+        (781, State.PHASE, "", "rollback"),
+        (181, State.HOLDING, Cause.WATCHDOG, ""),
+        (781, State.HOLDING, Cause.WATCHDOG, "rollback"),
+        (781, State.HOLDING, Cause.MANUAL, "rollback"),
+        (180, State.HOLDING, Cause.WATCHDOG, "resume"),
+        (180, State.HOLDING, Cause.MANUAL, ""),
+        (10_000, State.ROLLING_BACK, "", ""),
+        (10_000, State.PROMOTED, "", ""),
+    ],
+)
+def test_silence_holds_and_then_rolls_back(
+    watchdog: Watchdog, clock: FakeClock, silence: float, state: State, cause: str, asked: str
+) -> None:
+    """Up to the second; what is held is not held again, and only the heartbeat's own hold ends with it."""
+    clock.advance(silence)
+
+    assert watchdog.verdict(rollout(state, cause)) == asked
+
+
+@pytest.mark.parametrize(
+    ("section", "traffic"), [(Section(timeout=180, then=600, action="stay"), 0.05), (SECTION, 0.5)]
+)
+def test_many_customers_are_not_moved_blindly(clock: FakeClock, section: Section, traffic: float) -> None:
+    """Where the policy says so, or above the share that it names, silence holds and never rolls back."""
+    watchdog = Watchdog(section, clock)
+    clock.advance(100_000)
+
+    assert watchdog.verdict(rollout(traffic=(traffic, 1.0))) == "hold"
+    assert watchdog.verdict(rollout(State.HOLDING, traffic=(traffic, 1.0))) == ""
+
+
+def test_a_heartbeat_ends_the_silence(watchdog: Watchdog, clock: FakeClock) -> None:
+    """It is counted from the last one."""
+    clock.advance(1000)
+    watchdog.hear()
+    clock.advance(100)
+
+    assert watchdog.silence_seconds() == 100
+    assert watchdog.heard_at is not None
+    assert not watchdog.blind(rollout())
+
+
+def test_silence_of_before_the_rollout_does_not_count(watchdog: Watchdog, clock: FakeClock) -> None:
+    """Nothing needs to be heard while nothing runs; a rollout begins with a full allowance."""
+    clock.advance(1000)
+    assert watchdog.blind(rollout())
+    watchdog.notice(started("v2.0-2", clock.now()))
+
+    assert not watchdog.blind(rollout())
+    assert watchdog.heard_at is None
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_setting_the_clock_is_no_silence(watchdog: Watchdog, clock: FakeClock, seconds: float) -> None:
+    """A wall clock that jumps neither rolls a healthy canary back nor hides that nothing is heard."""
+    watchdog.hear()
+    clock.advance(3)
+    clock.set_wall(seconds)
+    assert watchdog.verdict(rollout()) == ""
+    clock.advance(181)
+    assert watchdog.verdict(rollout()) == "hold"

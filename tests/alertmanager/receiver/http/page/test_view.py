@@ -1,0 +1,75 @@
+"""What the page shows of the KPIs."""
+
+from alertmanager.receiver.http.answers import Status
+from alertmanager.receiver.http.page.kpitable import kpi_table
+from alertmanager.receiver.http.page.view import KpiRow, View, rows
+from canary import names
+from canary.rollout.commands import Verb
+
+IDLE: Status = {
+    "service": "shop",
+    "now": "2026-03-01T12:00:00Z",
+    "leading": True,
+    "seen": "none/0",
+    "accepts": [Verb.START],
+    "rollout": None,
+    "settled": True,
+    "waiting_for": "",
+    "routers": [],
+    "process": None,
+    "errors": {},
+    "prometheus": {"looked_at": None, "error": "", "firing": []},
+    "watchdog": {"heard_at": None, "blind": False},
+    "untold": 0,
+    "expired": 0,
+}
+
+
+def sample(name: str, value: float, **labels: str) -> tuple[dict[str, str], float]:
+    """One sample as Prometheus answers it."""
+    return {"__name__": name, names.KPI: "payment_success_rate", **labels}, value
+
+
+def view(*kpis: KpiRow, fault: str = "") -> View:
+    """A view with these KPIs."""
+    return View(IDLE, kpis, fault, ())
+
+
+def test_the_series_of_a_kpi_become_one_row() -> None:
+    """Values by role, the band, the verdict that is 1; what is not a number is not known."""
+    found = rows(
+        [
+            sample(names.KPI_VALUE, 0.97, role="stable"),
+            sample(names.KPI_VALUE, 0.81, role="canary"),
+            sample(names.KPI_UNITS, 412, role="canary"),
+            sample(names.KPI_RELATIVE_CHANGE, -0.16),
+            sample(names.KPI_RELATIVE_CHANGE_LOWER, -0.21),
+            sample(names.KPI_RELATIVE_CHANGE_UPPER, float("nan")),
+            sample(names.KPI_TOLERANCE, 0.05),
+            sample(names.KPI_VERDICT, 0, verdict="pass"),
+            sample(names.KPI_VERDICT, 1, verdict="fail"),
+        ]
+    )
+
+    assert found == [
+        KpiRow("payment_success_rate", 0.97, 0.81, 412, -0.16, -0.21, None, 0.05, "fail"),
+    ]
+
+
+def test_a_band_is_drawn_and_said() -> None:
+    """The drawing has a name with the same numbers as the cell beside it."""
+    row = KpiRow("payment_success_rate", 0.97, 0.81, 412, -0.16, -0.21, -0.11, 0.05, "fail")
+
+    table = kpi_table(view(row), {"payment_success_rate"})
+
+    assert 'aria-label="band -21.0% to -11.0%"' in table
+    assert "97.00%" in table
+    assert "harm proven" in table
+    assert 'class="limit"' in table
+
+
+def test_what_is_not_known_is_said() -> None:
+    """No KPI, a KPI without data, and a Prometheus that is down each read differently."""
+    assert "No KPI is judged now." in kpi_table(view(), ())
+    assert "<svg" not in kpi_table(view(KpiRow("x")), ())
+    assert "is down" in kpi_table(view(fault="Prometheus is down"), ())

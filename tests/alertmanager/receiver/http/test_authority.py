@@ -1,0 +1,74 @@
+"""Who is let in."""
+
+from pathlib import Path
+
+import pytest
+
+from alertmanager.receiver.http.authority import Authority, local_name
+from canary.errors import SecretError
+from canary.policy.model import Policy
+from canary.policy.release import Receiver
+from canary.web.routes import Role
+
+TOKENS = Authority({Role.WEBHOOK: ("alpha", "beta"), Role.OPERATOR: ("gamma",)})
+
+
+@pytest.mark.parametrize(
+    ("role", "header", "allowed"),
+    [
+        (Role.WEBHOOK, "Bearer alpha", True),
+        (Role.WEBHOOK, "bearer beta", True),
+        (Role.WEBHOOK, "Bearer gamma", False),
+        (Role.WEBHOOK, "Basic alpha", False),
+        (Role.WEBHOOK, "Bearer", False),
+        (Role.WEBHOOK, "Bearer alpha beta", False),
+        (Role.WEBHOOK, None, False),
+        (Role.OPERATOR, "Bearer gamma", True),
+        (Role.OPERATOR, "Bearer alpha", False),
+        (Role.OPERATOR, "Bearer \udcff", False),
+    ],
+)
+def test_a_token_opens_its_own_role(role: Role, header: str | None, allowed: bool) -> None:
+    """Any of a role's tokens opens it, no other role's does, and only as a bearer token."""
+    assert TOKENS.allows(role, header) is allowed
+
+
+def test_tokens_come_from_files(tmp_path: Path) -> None:
+    """The webhook's old token is valid beside the new one; operators' tokens stand one a line."""
+    (tmp_path / "new").write_text("new\n")
+    (tmp_path / "old").write_text("old\n")
+    (tmp_path / "people").write_text("ann\nbob\n")
+    section = Receiver(token_file="new", previous_token_file="old", operator_token_file="people")
+
+    authority = Authority.of(Policy(service="shop", receiver=section, base=str(tmp_path)))
+
+    assert all(authority.allows(Role.WEBHOOK, f"Bearer {token}") for token in ("new", "old"))
+    assert all(authority.allows(Role.OPERATOR, f"Bearer {token}") for token in ("ann", "bob"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9878", "[::1]:9878", "localhost:9878", "127.8.9.10:1"])
+def test_this_machine_needs_no_token(address: str) -> None:
+    """On a loopback address a receiver may be open."""
+    Authority({}).require_closed([address])
+
+
+@pytest.mark.parametrize("address", [":9878", "0.0.0.0:9878", "10.0.1.5:9878", "[::]:9878", "shop.example:9878"])
+def test_others_need_both_tokens(address: str) -> None:
+    """Where strangers can reach it, a receiver without both tokens does not listen, and says which is missing."""
+    with pytest.raises(SecretError, match=r"receiver.token_file and receiver.operator_token_file"):
+        Authority({}).require_closed([address])
+    with pytest.raises(SecretError, match=r"set receiver.operator_token_file in"):
+        Authority({Role.WEBHOOK: ("alpha",)}).require_closed(["127.0.0.1:1", address])
+    TOKENS.require_closed([address])
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1:9878", True), ("localhost:9878", True), ("localhost", True), ("[::1]:9878", True), ("[::1]", True),
+        ("rebound.example:9878", False), ("127.0.0.1.rebound.example", False), ("10.0.1.5:9878", False), ("", False),
+    ],
+)  # fmt: skip
+def test_only_this_machines_own_names_are_local(host: str, local: bool) -> None:
+    """A stranger's name that is made to lead to this machine is not one of its own."""
+    assert local_name(host) is local

@@ -1,0 +1,43 @@
+"""One leader on a machine: whoever holds the lock beside the journal."""
+
+from pathlib import Path
+
+from alertmanager.receiver.lead.leader import FileLeader, leader_of
+from alertmanager.receiver.lead.postgres import PostgresLeader
+from canary.policy.model import Policy, State
+from tests.support.clock import FakeClock
+
+
+async def test_one_of_two_leads_and_the_other_follows_it(tmp_path: Path) -> None:
+    """The second cannot have the lock until the first has given it back."""
+    first, second = (FileLeader(tmp_path / "lock", FakeClock()) for _ in range(2))
+    first.leading = first.try_lock()
+    second.leading = second.try_lock()
+    assert await first.may_act()
+    assert not await second.may_act()
+
+    await first.close()
+    assert not await first.may_act()
+    assert second.try_lock()
+    await second.close()
+
+
+async def test_a_journal_in_memory_needs_no_lock() -> None:
+    """Nobody else can be there."""
+    leader = FileLeader(None, FakeClock())
+
+    assert await leader.may_act()
+    await leader.close()
+
+
+async def test_the_lock_stands_where_the_journal_is(tmp_path: Path) -> None:
+    """A SQLite file has it beside itself, PostgreSQL inside, memory none."""
+
+    async def of(url: str) -> type:
+        leader = leader_of(Policy(service="shop", base=str(tmp_path), state=State(url=url)), FakeClock())
+        await leader.close()
+        return type(leader)
+
+    assert await of("sqlite:///state.db") is FileLeader
+    assert await of("sqlite://") is FileLeader
+    assert await of("postgresql://localhost/shop") is PostgresLeader

@@ -1,0 +1,56 @@
+"""The people's channels."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from canary.policy import Policy
+from canaryctl.check import Status
+from canaryctl.check.notify import check_notify
+from tests.support.ports import free_port
+
+Write = Callable[[str], Policy]
+
+
+async def test_each_channel_is_reached_without_a_message(write_policy: Write, tmp_path: Path) -> None:
+    """A listening server passes, a dead one fails, and neither URL nor token is shown; nothing is sent."""
+    received: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    (tmp_path / "urls").write_text(
+        f"json://127.0.0.1:{port}/s3cret\njson://127.0.0.1:{free_port()}/s3cret\n", encoding="utf-8"
+    )
+
+    findings = await check_notify(write_policy("notify: {urls_file: urls}\n"))
+    server.close()
+    await server.wait_closed()
+
+    assert [(finding.place, finding.status) for finding in findings] == [
+        ("notify json#1", Status.OK),
+        ("notify json#2", Status.FAILED),
+    ]
+    assert not any("s3cret" in str(finding) for finding in findings)
+    assert received in ([], [b""])
+
+
+async def test_a_url_that_apprise_does_not_know_is_a_failure(write_policy: Write, tmp_path: Path) -> None:
+    """The URL is named by its place in the file."""
+    (tmp_path / "urls").write_text("slak://a/b/c\n", encoding="utf-8")
+
+    findings = await check_notify(write_policy("notify: {urls_file: urls}\n"))
+
+    assert findings[0].status is Status.FAILED
+    assert "URL 1 of 1" in findings[0].what
+
+
+async def test_without_targets_the_remedy_says_what_is_lost(write_policy: Write) -> None:
+    """No targets is allowed, but said."""
+    findings = await check_notify(write_policy(""))
+
+    assert findings[0].status is Status.SKIPPED
+    assert "nobody hears about a rollback" in findings[0].remedy

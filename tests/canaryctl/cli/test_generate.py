@@ -1,0 +1,44 @@
+"""`canary generate` as a script uses it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from canaryctl.cli.generate import command
+
+
+def files(tmp_path: Path, *options: str) -> list[str]:
+    """What the command says it wrote; all of it is there."""
+    policy = tmp_path / "canary.yaml"
+    policy.write_text("service: shop\n", encoding="utf-8")
+    output = tmp_path / "out"
+    argv = ["--config.file", str(policy), "--output", str(output), *options]
+
+    result = CliRunner().invoke(command, argv, catch_exceptions=False)
+
+    assert result.exit_code == 0, result.output
+    if "json" not in options:
+        return sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
+    said = json.loads(result.stdout)
+    assert said["output"] == str(output)
+    assert all((output / name).is_file() for name in said["files"])
+    return list(said["files"])
+
+
+def test_scripts_get_the_files(tmp_path: Path) -> None:
+    """The folder, and every file in it that was written."""
+    assert "prometheus/prometheus.yml" in files(tmp_path, "--format", "json")
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "mimir", "thanos"])
+def test_the_target_has_its_earlier_name(tmp_path: Path, target: str) -> None:
+    """`--format TARGET` goes on meaning `--target TARGET`."""
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old").mkdir()
+
+    written = files(tmp_path / "new", "--target", target, "--format", "json")
+
+    assert any(name.startswith(f"{target}/") for name in written)
+    assert files(tmp_path / "old", "--format", target) == written

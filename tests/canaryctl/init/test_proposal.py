@@ -1,0 +1,121 @@
+"""From unknown tables to a proposed mapping."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canaryctl.init.proposal import Column, Proposed, Source, excluded, judgeable, outcomes, propose
+
+TIME, NUMBER, TEXT = "time", "number", "text"
+
+
+def source(name: str, *columns: tuple[str, str] | tuple[str, str, str], key: str | None = "id") -> Source:
+    """A table; a column's third word is the table its foreign key points to."""
+    return Source(name, tuple(Column(*column) for column in columns), key)
+
+
+SHOP = [
+    source("tbl_sessions", ("id", NUMBER), ("started_at", TIME), ("app_version", TEXT)),
+    source("CustomerBasket", ("id", NUMBER), ("created", TIME), ("checkout_at", TIME),
+           ("sess", NUMBER, "tbl_sessions")),
+    source(
+        "shop_orders",
+        ("uuid", TEXT), ("session_id", NUMBER), ("basket_id", NUMBER), ("placed_at", TIME), ("grand_total", NUMBER),
+        ("currency_code", TEXT), ("status", TEXT),
+        key="uuid",
+    ),
+    source("shop_order_items", ("id", NUMBER), ("order_id", NUMBER), ("created_at", TIME)),
+    source("transactions", ("id", NUMBER), ("order_id", TEXT), ("state", TEXT), ("amount", NUMBER),
+           ("created_at", TIME)),
+]  # fmt: skip
+
+
+def by_event(sources: list[Source]) -> dict[str, Proposed]:
+    """The proposal by event."""
+    return {one.event: one for one in propose(sources)}
+
+
+def test_tables_are_found_by_their_last_word() -> None:
+    """Prefixes, plural, camel case and synonyms do not matter; a detail table is not taken for its master."""
+    found = by_event(SHOP)
+
+    assert {event: one.table for event, one in found.items()} == {
+        "visits": "tbl_sessions",
+        "carts": "CustomerBasket",
+        "checkouts": "CustomerBasket",
+        "orders": "shop_orders",
+        "payments": "transactions",
+    }
+
+
+def test_columns_are_found_by_key_reference_and_name() -> None:
+    """The primary key, a foreign key, and usual names for times, totals, currencies and outcomes."""
+    found = by_event(SHOP)
+
+    assert found["orders"].keys["id"] == "uuid"
+    assert found["orders"].keys["time"] == "placed_at"
+    assert found["orders"].keys["value"] == "grand_total"
+    assert found["orders"].keys["currency"] == "currency_code"
+    assert found["orders"].keys["parent"] == {
+        "visits": "session_id", "carts": "basket_id", "checkouts": "basket_id",
+    }  # fmt: skip
+    assert found["carts"].keys["parent"] == {"visits": "sess"}
+    assert found["checkouts"].keys["time"] == "checkout_at"
+    assert found["payments"].keys["outcome"] == "state"
+
+
+def test_a_missing_version_is_fetched_from_the_visit() -> None:
+    """Rows without a version get the one of the visit they come from, by a join that a person can read."""
+    orders = by_event(SHOP)["orders"]
+
+    assert orders.keys["version"] == "version"
+    assert orders.sql == (
+        "SELECT child.*, parent.app_version AS version FROM shop_orders AS child "
+        "JOIN tbl_sessions AS parent ON parent.id = child.session_id"
+    )
+
+
+def test_only_what_can_be_measured_is_judged() -> None:
+    """A KPI needs its events, its value or outcome, and the link between unit and conversion."""
+    assert judgeable(propose(SHOP)) == [
+        "conversion_rate", "average_order_value", "cart_abandonment_rate", "payment_success_rate",
+        "checkout_completion_rate",
+    ]  # fmt: skip
+    assert judgeable(propose([])) == []
+
+
+def test_a_table_without_a_time_is_no_event() -> None:
+    """Rows that cannot be ordered in time cannot be counted."""
+    assert propose([source("orders", ("id", NUMBER), ("total", NUMBER))]) == []
+
+
+def test_outcomes_are_read_from_their_names() -> None:
+    """What sounds like success or failure is one; the rest stays pending."""
+    values = ["succeeded", "CAPTURED", "paid", "failed", "card_declined", "pending", "requires_action", "expired"]
+
+    succeeded, failed = outcomes(values)
+
+    assert succeeded == ["CAPTURED", "paid", "succeeded"]
+    assert failed == ["card_declined", "expired", "failed"]
+    assert excluded(["open", "cancelled", "test_order"]) == ["cancelled", "test_order"]
+
+
+_NAMES = st.text("abcdeorst_", min_size=1, max_size=10)
+_SOURCES = st.lists(
+    st.builds(
+        Source,
+        _NAMES,
+        st.lists(st.builds(Column, _NAMES, st.sampled_from([TIME, NUMBER, TEXT])), min_size=1, max_size=5).map(tuple),
+    ),
+    max_size=6,
+)
+
+
+@given(sources=_SOURCES)
+def test_a_proposal_only_names_what_is_there(sources: list[Source]) -> None:
+    """Whatever the tables are called, every proposed column exists in the proposed table."""
+    for one in propose(sources):
+        columns = {column.name for source in sources if source.name == one.table for column in source.columns}
+        named = [
+            value for key, value in one.keys.items() if isinstance(value, str) and not (one.sql and key == "version")
+        ]
+        assert set(named) <= columns

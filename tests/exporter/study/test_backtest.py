@@ -1,0 +1,264 @@
+"""Past rollouts replayed from the order database."""
+
+import asyncio
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+
+from canary.errors import InputError
+from canary.policy import load_policy
+from canaryctl.cli import canary
+from exporter.study.backtest import Replay, backtest, read_rollouts
+from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
+
+START = datetime(2026, 3, 1, 22, 40, tzinfo=UTC)
+PHASES = ((5, 0.05), (15, 0.25), (20, 0.5))
+HEADER = "rollout,stable,canary,traffic,started_at,ended_at\n"
+KPI_KEYS = {"verdict", "failed_tests", "estimate", "lower", "upper", "log10_evidence", "canary_units", "stable_units"}
+
+
+def csv_of(name: str, start: datetime, stable: str, canary_version: str) -> str:
+    """The CSV rows of one rollout of 5 % / 25 % / 50 %."""
+    lines, began = "", start
+    for minutes, share in PHASES:
+        ended = began + timedelta(minutes=minutes)
+        lines += f"{name},{stable},{canary_version},{share:.0%},{began:%Y-%m-%dT%H:%M:%SZ},{ended:%Y-%m-%d %H:%M:%S}\n"
+        began = ended
+    return lines
+
+
+async def write_rollout(
+    data: ShopData, start: datetime, versions: tuple[str, str], *, canary_success: float, seed: int
+) -> None:
+    """Sixty visits a minute, every second one an order with a payment; and an hour of stable before."""
+    luck = random.Random(seed)
+    visits, orders, payments = [], [], []
+    seconds = [luck.uniform(-600, 2400) for _ in range(3000)]
+    for number, second in enumerate(sorted(seconds), start=seed * 100_000):
+        share = 0.0 if second < 0 else 0.05 if second < 300 else 0.25 if second < 1200 else 0.5
+        version = versions[luck.random() < share]
+        at = start + timedelta(seconds=second)
+        visits.append({"id": number, "version": version, "created_at": at})
+        if luck.random() < 0.5:
+            later = at + timedelta(seconds=luck.expovariate(1 / 30))
+            good = luck.random() < (0.97 if version == versions[0] else canary_success)
+            orders.append(
+                {"id": number, "visit_id": number, "version": version, "status": "paid", "total": 20, "currency": "EUR"}
+                | {"created_at": later}
+            )
+            payments.append(
+                {"id": number, "order_id": number, "version": version, "status": "succeeded" if good else "failed"}
+                | {"amount": 20, "created_at": later, "settled_at": later + timedelta(seconds=luck.uniform(0, 20))}
+            )
+    for table, rows in ((VISITS, visits), (ORDERS, orders), (PAYMENTS, payments)):
+        await data.insert_many(table, rows)
+
+
+def policy_file(folder: Path, url: str) -> Path:
+    """A bare policy on a database."""
+    path = folder / "canary.yaml"
+    path.write_text(f"service: shop\ndatabase:\n  url: {json.dumps(url)}\n")
+    return path
+
+
+async def replays(path: Path, rollouts: Path) -> list[Replay]:
+    """What a backtest says; it runs its own event loop."""
+    policy = load_policy(path)
+    return await asyncio.to_thread(lambda: list(backtest(policy, read_rollouts(rollouts))))
+
+
+async def output_of(*argv: str) -> str:
+    """What the command line prints."""
+    result = await asyncio.to_thread(CliRunner().invoke, canary, argv, catch_exceptions=False)
+    return result.output
+
+
+async def test_a_harmful_rollout_is_caught_in_every_database(data: ShopData, database: str, tmp_path: Path) -> None:
+    """A canary that loses a third of its payments fails, early, and those who met it afterwards are counted."""
+    await write_rollout(data, START, ("v1", "v2"), canary_success=0.65, seed=1)
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
+
+    (found,) = await replays(policy_file(tmp_path, database.replace("+aiosqlite", "")), rollouts)
+
+    assert found.evidence.verdict == "fail"
+    assert found.evidence.kpi == "payment_success_rate"
+    decided = datetime.fromtimestamp(found.evidence.decided_at or 0, UTC)
+    assert START < decided < START + timedelta(minutes=20)
+    count = sa.select(sa.func.count()).select_from(VISITS).where(VISITS.c.version == "v2")
+    everyone = (await data.run(count))[0][0]
+    before = (await data.run(count.where(VISITS.c.created_at < decided)))[0][0] if "sqlite" not in database else None
+    assert found.exposed + found.spared == everyone
+    assert before is None or found.exposed == before
+    assert found.evidence.kpis["payment_success_rate"].floor is not None
+
+
+async def test_json_has_one_object_a_line_with_the_promised_keys(lite: ShopData, tmp_path: Path) -> None:
+    """`--format json` prints one object a line, in the file's order, nulls where nothing is known."""
+    later = START + timedelta(hours=3)
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=2)
+    await write_rollout(lite, later, ("v2", "v3"), canary_success=0.5, seed=3)
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("healthy", START, "v1", "v2") + csv_of("harmful", later, "v2", "v3"))
+    path = policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db")
+
+    argv = ("backtest", "--config.file", str(path), "--rollouts", str(rollouts))
+    lines = await output_of(*argv, "--format", "json")
+    table = await output_of(*argv)
+
+    first, second = (json.loads(line) for line in lines.splitlines())
+    assert set(first) == set(second) == {"rollout", "verdict", "kpi", "decided_at", "kpis"}
+    assert (first["rollout"], first["verdict"], first["kpi"], first["decided_at"]) == ("healthy", "hold", None, None)
+    assert (second["rollout"], second["verdict"], second["kpi"]) == ("harmful", "fail", "payment_success_rate")
+    assert second["decided_at"].endswith("Z")
+    for kpi in [*first["kpis"].values(), *second["kpis"].values()]:
+        assert set(kpi) == KPI_KEYS
+    payments = second["kpis"]["payment_success_rate"]
+    assert payments["verdict"] == "fail"
+    assert payments["estimate"] < -0.2
+    assert first["kpis"]["conversion_rate"]["canary_units"] > 500
+    assert first["kpis"]["customer_satisfaction"]["estimate"] is None
+    assert "1 of 2 rollouts would have been rolled back" in table
+
+
+async def test_times_stored_in_a_local_zone_give_the_same_answer(data: ShopData, database: str, tmp_path: Path) -> None:
+    """The same rows, stored five hours ahead of UTC without a zone, are judged the same under `database.timezone`."""
+    await write_rollout(data, START, ("v1", "v2"), canary_success=0.65, seed=1)
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
+    path = policy_file(tmp_path, database.replace("+aiosqlite", ""))
+    (in_utc,) = await replays(path, rollouts)
+
+    await data.store_in_local_time("Asia/Karachi", 5)
+    path.write_text(path.read_text() + "  timezone: Asia/Karachi\n")
+    (local,) = await replays(path, rollouts)
+
+    assert in_utc.evidence.verdict == "fail"
+    assert _told(local) == _told(in_utc)
+
+
+def _told(replay: Replay) -> dict[str, Any]:
+    """What a person is told, to the precision in which times are stored."""
+    said = replay.as_json()
+    kpis = {name: (kpi["verdict"], kpi["canary_units"], kpi["stable_units"]) for name, kpi in said["kpis"].items()}
+    return {**said, "kpis": kpis, "exposed": replay.exposed, "spared": replay.spared}
+
+
+async def test_a_failure_names_the_test_that_proved_it(lite: ShopData, tmp_path: Path) -> None:
+    """A canary just below its floor, in a shop whose stable is no better, fails by its floor and says so."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=6)
+    path = policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db")
+    kpi = "{kind: success, of: payments, tolerance: 50%, floor: 99.9%, action: rollback}"
+    path.write_text(path.read_text() + f"kpis: {{payment_success_rate: {kpi}}}\n")
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
+
+    (found,) = await replays(path, rollouts)
+    table = await output_of("backtest", "--config.file", str(path), "--rollouts", str(rollouts))
+
+    assert found.as_json()["kpis"]["payment_success_rate"]["failed_tests"] == ["floor"]
+    assert found.evidence.kpis["payment_success_rate"].upper > 0
+    assert "floor (canary at 9" in table
+
+
+async def test_abandonment_that_rises_has_a_plus(lite: ShopData, tmp_path: Path) -> None:
+    """A KPI that publishes one minus a conversion shows the change of what it publishes, not that of the conversion."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=7)
+    await lite.run(ORDERS.delete().where(ORDERS.c.version == "v2", ORDERS.c.id % 3 == 0))
+    path = policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db")
+    kpi = "{kind: conversion, from: visits, to: orders, complement: true, action: rollback}"
+    path.write_text(path.read_text() + f"kpis: {{visit_abandonment: {kpi}}}\n")
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
+
+    (found,) = await replays(path, rollouts)
+
+    change = found.changes["visit_abandonment"]
+    assert found.evidence.kpis["visit_abandonment"].estimate < -0.15
+    assert 0.15 < change.estimate < 0.6
+    assert change.lower < change.estimate < change.upper
+
+
+async def test_many_rollouts_on_several_processes_say_what_each_says_alone(lite: ShopData, tmp_path: Path) -> None:
+    """More rollouts than one process takes at a time give the same answers in the same order."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.6, seed=4)
+    rollouts, alone = tmp_path / "rollouts.csv", tmp_path / "alone.csv"
+    rollouts.write_text(HEADER + "".join(csv_of(f"r{number:02}", START, "v1", "v2") for number in range(12)))
+    alone.write_text(HEADER + csv_of("r05", START, "v1", "v2"))
+    path = policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db")
+
+    together = await replays(path, rollouts)
+    (one,) = await replays(path, alone)
+
+    assert [replay.rollout.name for replay in together] == [f"r{number:02}" for number in range(12)]
+    assert together[5].as_json() == one.as_json()
+
+
+async def test_a_share_that_was_not_what_the_file_says_is_shown(lite: ShopData, tmp_path: Path) -> None:
+    """A rollout whose canary got another share of the visits than written down is blind, and the table says why."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=5)
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("off", START, "v1", "v2").replace(",50%,", ",90%,"))
+
+    table = await output_of(
+        *("backtest", "--config.file", str(policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db"))),
+        *("--rollouts", str(rollouts)),
+    )
+
+    assert "blind" in table.split("\n")[1]
+    assert "share of visits is off" in table
+
+
+def test_between_phases_that_do_not_touch_nobody_is_on_the_canary(tmp_path: Path) -> None:
+    """A gap between two phases is a stretch of weight 0."""
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(
+        HEADER
+        + "one,v1,v2,0.25,2026-03-01T13:00:00Z,2026-03-01T13:10:00Z\n"
+        + "one,v1,v2,5%,2026-03-01T12:00:00+00:00,2026-03-01 12:30:00\n"
+    )
+
+    (found,) = read_rollouts(rollouts)
+
+    weights = [(weight.since.strftime("%H:%M"), weight.ratio) for weight in found.as_rollout().weights]
+    assert weights == [("12:00", 0.05), ("12:30", 0.0), ("13:00", 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rollout,stable\n", "rollouts.csv:1: expected a header with the columns rollout,stable,canary"),
+        (HEADER, "expected at least one row"),
+        (HEADER + "one,v1,v2,5%,soon,2026-03-01T12:30:00Z\n", "rollouts.csv:2: started_at: expected an ISO 8601 time"),
+        (HEADER + "one,v1,v2,120%,2026-03-01T12:00:00Z,2026-03-01T12:30:00Z\n", "rollouts.csv:2: traffic: expected"),
+        (HEADER + "one,,v2,5%,2026-03-01T12:00:00Z,2026-03-01T12:30:00Z\n", "rollouts.csv:2: stable: expected a value"),
+        (HEADER + "one,v1,v2,5%,2026-03-01T12:30:00Z,2026-03-01T12:00:00Z\n", "rollouts.csv:2: ended_at: expected"),
+        (
+            HEADER
+            + "one,v1,v2,5%,2026-03-01T12:00:00Z,2026-03-01T12:30:00Z\n"
+            + "one,v1,v2,9%,2026-03-01T12:10:00Z,2026-03-01T12:40:00Z\n",
+            "rollout one: expected phases one after the other",
+        ),
+        (
+            HEADER
+            + "one,v1,v2,5%,2026-03-01T12:00:00Z,2026-03-01T12:30:00Z\n"
+            + "one,v1,v3,9%,2026-03-01T12:30:00Z,2026-03-01T12:40:00Z\n",
+            "rollout one: expected one stable and one canary version",
+        ),
+    ],
+)
+def test_faults_of_the_file_are_named_with_their_line(tmp_path: Path, text: str, message: str) -> None:
+    """A faulty CSV file is refused with the line, what was expected and what was found."""
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(text)
+
+    with pytest.raises(InputError) as caught:
+        read_rollouts(rollouts)
+
+    assert message in str(caught.value)
