@@ -13,13 +13,12 @@ from canary.rollout.state import Rollout
 from canary.threads import Threads
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
-from exporter.judge.assessor import Assessor, watched
 from exporter.judge.blindness import blind_kpis
-from exporter.judge.experiments import Experiments
+from exporter.judge.experiments import JudgedExperiments
+from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
-from exporter.ledger.reconciler import Reconciler
-from exporter.ledger.table import Codes
-from exporter.ledger.totals import publish
+from exporter.ledger.reconciler import LedgerReconciler
+from exporter.ledger.rows import Codes
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Session
@@ -74,14 +73,13 @@ class Refresher:
             for stream in streams_of(policy, dialect)
         ]
         self.schema = SchemaWatch(policy, self.session)
-        self.reconciler = Reconciler(self.feeds, policy.database.reconcile, self.clock)
+        self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
         self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
-        self.experiments = Experiments(policy)
-        self.assessor = Assessor(
-            policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads
+        self.experiments = JudgedExperiments(policy)
+        self.judge = ScheduledJudge(
+            policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads, self._faults
         )
-        self._unjudged = False
         self._lag: float | None = None
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
@@ -104,7 +102,7 @@ class Refresher:
             return
         now = self.clock.now().timestamp()
         with self._faults.survived("what was read cannot be judged") as attempt:
-            await self.assessor.assess(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
+            await self.judge.look(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self._judged_or_not(attempt)
         self.snapshot = self._snapshot(up=True)
 
@@ -121,15 +119,14 @@ class Refresher:
 
     def _nothing_read(self) -> None:
         with self._faults.survived("the evidence cannot be looked at") as attempt:
-            self.assessor.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
+            self.judge.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
         self._judged_or_not(attempt)
         self.snapshot = self._snapshot(up=False)
 
     def _judged_or_not(self, attempt: Attempt) -> None:
         """What could not be judged is unknown, and not what it was before."""
-        self._unjudged = attempt.error is not None
-        if self._unjudged:
-            self.assessor.forget()
+        if attempt.error is not None:
+            self.judge.forget()
 
     @property
     def complete(self) -> bool:
@@ -137,7 +134,7 @@ class Refresher:
         return all(
             feed.fault is not None
             or feed.fill_fault is not None
-            or (feed.filled and (feed.rows_ready or feed.rows_from is None))
+            or (feed.filled and (feed.rows_ready or not feed.rows_wanted))
             for feed in self.feeds
         )
 
@@ -150,7 +147,7 @@ class Refresher:
             low = min(low, self._bucket(self.experiments.since))
         for feed in self.feeds:
             if feed.stream.event in self._judged:
-                feed.want_rows_from(low)
+                feed.held.want_from(low)
             await self._attempt(feed, now)
         await self._fill(now)
         for event, rows in (await self._reconcile(now)).items():
@@ -177,7 +174,7 @@ class Refresher:
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             started = self.rollout.started_at.timestamp()
             # What was judged has become sums; a while is kept because orders may come long after their visits.
-            low = min(low, max(started, now - _KEPT_SECONDS) if self.assessor.has_judged(self.rollout) else started)
+            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else started)
         return self._bucket(low)
 
     def _bucket(self, moment: float) -> int:
@@ -229,9 +226,9 @@ class Refresher:
             reasons.add("schema")
         if self.journal_fault:
             reasons.add("journal")
-        if self._unjudged:
+        if self.judge.broken:
             reasons.add("judge")
-        if not self.assessor.ready and self.assessor.kpis is None and "database" not in reasons:
+        if not self.judge.ready and self.judge.kpis is None and "database" not in reasons:
             reasons.add("starting")
         return frozenset(reasons)
 
@@ -243,16 +240,16 @@ class Refresher:
         newest = [feed.ledger.newest for feed in self.feeds if feed.ledger.newest is not None]
         zone = self.feeds[0].zone
         lag = now - zone.moment((max(newest) + 1) * FINE_SECONDS) if newest else None
-        kept = publish(self.counters, self.feeds, self.policy.database.events, self.rollout)
-        assessor = self.assessor
+        kept = self.counters.follow_ledgers(self.feeds, self.policy.database.events, self.rollout)
+        judge = self.judge
         return Snapshot(
             service=self.policy.service,
             counters=self.counters.in_units(),
-            kpis=[kpi for kpi in assessor.kpis if kpi.version in kept] if assessor.kpis is not None and up else None,
-            rollout=assessor.judged_rollout,
-            evidence=assessor.evidence,
-            role_values=assessor.roles if up else {},
-            experiments=assessor.arms if up else (),
+            kpis=[kpi for kpi in judge.kpis if kpi.version in kept] if judge.kpis is not None and up else None,
+            rollout=judge.judged_rollout,
+            evidence=judge.evidence,
+            role_values=judge.roles if up else {},
+            experiments=judge.arms if up else (),
             tolerances={name: kpi.tolerance for name, kpi in self.policy.kpis.items()},
             blind=self._blind(now),
             database_up=up,

@@ -24,10 +24,10 @@ from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
 from canary.web.service import Service
 from exporter.faults import UNEXPECTED
-from exporter.ledger.statefile import StateFile
 from exporter.publish.collector import ExporterCollector
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.publish.statefile import StateFile
 from exporter.refresher import Refresher
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import open_session

@@ -22,8 +22,7 @@ from exporter.evidence.grid import (
     symmetric_grid,
 )
 from exporter.evidence.rows import MeanRows
-from exporter.evidence.strata import stratum_ends
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.timeline import Timeline, stratum_ends
 from exporter.evidence.trajectory import Trajectory
 
 _SPANS = ((0.3, 0.005), (1.0, 0.05), (4.0, 0.25))

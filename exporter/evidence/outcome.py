@@ -16,8 +16,7 @@ import numpy as np
 from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, estimate, log10_evidence, symmetric_grid
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.strata import stratum_ends
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.timeline import Timeline, stratum_ends
 from exporter.evidence.trajectory import Trajectory
 
 # Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.

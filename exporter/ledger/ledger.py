@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS
 
 MILLION = 1_000_000
-_RATIO = COARSE_SECONDS // FINE_SECONDS
+BUCKETS_PER_HOUR = COARSE_SECONDS // FINE_SECONDS
+"""Fine buckets in a coarse one."""
 
 
 class Key(NamedTuple):
@@ -98,9 +99,9 @@ class Ledger:
 
     def close(self, before: int) -> None:
         """Melt the fine buckets of whole coarse buckets before the coarse bucket *before*."""
-        for number in sorted(number for number in self.fine if number // _RATIO < before):
+        for number in sorted(number for number in self.fine if number // BUCKETS_PER_HOUR < before):
             counts = self.fine.pop(number)
-            hour = self.coarse.setdefault(number // _RATIO, {})
+            hour = self.coarse.setdefault(number // BUCKETS_PER_HOUR, {})
             for key, tally in counts.items():
                 held = hour.get(key, NOTHING)
                 hour[key] = Tally(held.rows + tally.rows, held.millionths + tally.millionths)
@@ -120,13 +121,16 @@ class Ledger:
 
     def rows_of(self, hour: int) -> int:
         """How many rows an hour holds."""
-        fine = (self.fine.get(number, {}) for number in range(hour * _RATIO, (hour + 1) * _RATIO))
+        fine = (self.fine.get(number, {}) for number in range(hour * BUCKETS_PER_HOUR, (hour + 1) * BUCKETS_PER_HOUR))
         return sum(tally.rows for counts in (self.coarse.get(hour, {}), *fine) for tally in counts.values())
 
     def last_seen(self) -> dict[str, int]:
         """The newest hour in which each version has rows."""
         seen: dict[str, int] = {}
-        for hour, counts in [*self.coarse.items(), *((number // _RATIO, held) for number, held in self.fine.items())]:
+        for hour, counts in [
+            *self.coarse.items(),
+            *((number // BUCKETS_PER_HOUR, held) for number, held in self.fine.items()),
+        ]:
             for key in counts:
                 seen[key.version] = max(hour, seen.get(key.version, hour))
         return seen

@@ -15,7 +15,7 @@ _ROWS_AT_ONCE = 50_000
 
 
 @dataclass
-class Reconciler:
+class LedgerReconciler:
     """Works through rounds of comparisons, spread evenly over the period.
 
     Attributes:

@@ -16,8 +16,9 @@ from canary import names
 from canary.clock import Clock
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
-from exporter.publish.experiments import experiment_metrics
-from exporter.publish.snapshot import BLIND_REASONS, Snapshot
+from exporter.judge.blindness import BLIND_REASONS
+from exporter.publish.experiment_metrics import experiment_metrics
+from exporter.publish.snapshot import Snapshot
 
 _SHOP_LABELS = (names.VERSION, names.OUTCOME, names.CURRENCY)
 

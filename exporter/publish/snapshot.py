@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.experiments import Arm
-from exporter.judge.kpis import KpiValue
+from exporter.judge.values import KpiValue
 from exporter.publish.counters import Series
-
-BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge")
-"""Why the judge may not see; the values of the label `reason`."""
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,10 @@ def _text_parameters(low: int, high: int | None, prefix: str, offset_seconds: in
         values["t_start"] = max(f"{last:%Y-%m-%dT}", values["t_low"])
         values["t_high"] = f"{last:%Y-%m-%dT%H:%M:%S}"
     return {f"{prefix}{name}": value for name, value in values.items()}
+
+
+def offset_seconds(ending: str) -> int:
+    """The offset in the last six characters of an ISO text: `+05:30`; 0 where there is none."""
+    if len(ending) != 6 or ending[0] not in "+-" or ending[3] != ":" or not (ending[1:3] + ending[4:]).isdigit():
+        return 0
+    return (int(ending[1:3]) * 60 + int(ending[4:])) * 60 * (1 if ending[0] == "+" else -1)

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
-from exporter.ledger.table import Floats
 from exporter.source.dialects import Dialect
+
+Floats = NDArray[np.float64]
 
 _TURNED_BACK_SECONDS = 3 * 3600
 

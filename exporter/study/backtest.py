@@ -23,13 +23,14 @@ from canary.rollout.state import Rollout, State, Weight
 from canary.times import from_text
 from canary.units import parse_ratio
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
-from exporter.judge.judgement import Judgement, entry_event, role_values
-from exporter.judge.units import Orders
-from exporter.ledger.table import Codes
-from exporter.publish.shown import Change, failed_tests, shown_change
+from exporter.judge.joins import JoinedRows
+from exporter.judge.rollout import JudgedRollout, entry_event
+from exporter.judge.values import role_values
+from exporter.ledger.rows import Codes
 from exporter.source.database import Patience
-from exporter.source.history import History
 from exporter.source.session import order_session
+from exporter.study.complement import Change, failed_tests, shown_change
+from exporter.study.history import History
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
 
@@ -187,39 +188,39 @@ async def _replay_all(policy: Policy, rollouts: Sequence[PastRollout]) -> list[R
         for rollout in rollouts:
             low, high = rollout.started_at.timestamp(), rollout.ended_at.timestamp()
             if everything is not None:
-                orders = history.within(everything, low, high)
+                joined = history.within(everything, low, high)
             else:
-                orders = await history.between(low, high)
-            replays.append(replay(policy, rollout, orders, history.versions))
+                joined = await history.between(low, high)
+            replays.append(replay(policy, rollout, joined, history.versions))
         return replays
 
 
-def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -> Replay:
+def replay(policy: Policy, past: PastRollout, joined: JoinedRows, versions: Codes) -> Replay:
     """Judge the rows of a whole rollout; a rollback would have ended it at the moment of the decision."""
     rollout, end = past.as_rollout(), past.ended_at.timestamp()
-    evidence = Judgement.of(policy, rollout).look(orders, versions, rollout, end, {})
+    evidence = JudgedRollout.of(policy, rollout).look(joined, versions, rollout, end, {})
     until = end
     if evidence.verdict is Verdict.FAIL and evidence.decided_at is not None:
         until = evidence.decided_at
         # Half a bucket later, so that no rounding loses the bucket that decided.
         moment = until + policy.evidence.bucket / 2
-        evidence = Judgement.of(policy, rollout).look(orders, versions, rollout, moment, {})
+        evidence = JudgedRollout.of(policy, rollout).look(joined, versions, rollout, moment, {})
     entry = entry_event(policy)
     exposed = spared = 0
-    if entry is not None and entry in orders.tables:
-        table = orders.tables[entry]
+    if entry is not None and entry in joined.rows:
+        table = joined.rows[entry]
         came = table.entered[table.version == versions.code(past.canary)]
         came = came[(came >= past.started_at.timestamp()) & (came < end)]
         exposed = int(np.count_nonzero(came < until))
         spared = len(came) - exposed
-    return Replay(past, evidence, exposed, spared, _changes(policy, rollout, orders, versions, evidence, until))
+    return Replay(past, evidence, exposed, spared, _changes(policy, rollout, joined, versions, evidence, until))
 
 
 def _changes(
-    policy: Policy, rollout: Rollout, orders: Orders, versions: Codes, evidence: RolloutEvidence, until: float
+    policy: Policy, rollout: Rollout, joined: JoinedRows, versions: Codes, evidence: RolloutEvidence, until: float
 ) -> dict[str, Change]:
     """By KPI, the change of what it publishes, from what had happened by then."""
-    happened = Orders(orders.events, {name: table.where(table.time < until) for name, table in orders.tables.items()})
+    happened = JoinedRows(joined.events, {name: table.where(table.time < until) for name, table in joined.rows.items()})
     values = role_values(policy.kpis, happened, versions, rollout, {})
     return {
         name: shown_change(policy.kpis[name], kpi, values.get(name, {}).get("stable"))

@@ -96,7 +96,7 @@ async def test_what_cannot_be_judged_is_unknown(
     async with refresher_on(policy_for(lite.url), clock) as refresher:
         await settle(refresher, clock)
         with monkeypatch.context() as patch:
-            patch.setattr(refresher.assessor, "_work_out", lambda *_: 1 / 0)
+            patch.setattr(refresher.judge, "_work_out", lambda *_: 1 / 0)
             clock.advance(1)
             await lite.insert(VISITS, version="v1.0", created_at=clock.now())
             await refresher.refresh()

@@ -1,4 +1,4 @@
-"""Experiments as Prometheus metrics, made anew for every scrape."""
+"""JudgedExperiments as Prometheus metrics, made anew for every scrape."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

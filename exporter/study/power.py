@@ -17,7 +17,7 @@ import numpy as np
 from exporter.evidence import conversion, mean, outcome
 from exporter.evidence.grid import EffectGrid, Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
-from exporter.evidence.judge import Harm, Kind, KpiPlan
+from exporter.evidence.judge import Harm, Kind, KpiParameters
 
 POWERS = (0.5, 0.9)
 LONGEST_MINUTES = 60.0 * 24 * 365
@@ -77,7 +77,7 @@ class Reach:
     customers: float | None
 
 
-def reaches(kpi: KpiPlan, alpha: float, rates: Rates, phases: Sequence[Stretch]) -> list[Reach]:
+def reaches(kpi: KpiParameters, alpha: float, rates: Rates, phases: Sequence[Stretch]) -> list[Reach]:
     """What each phase can prove about a KPI; phases without stable traffic compare nothing and are left out."""
     found = []
     tolerance = kpi.tolerance or 0.0
@@ -95,7 +95,7 @@ def reaches(kpi: KpiPlan, alpha: float, rates: Rates, phases: Sequence[Stretch])
     return found
 
 
-def power(kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch], harm: float) -> float:
+def power(kpi: KpiParameters, alpha: float, rates: Rates, stretches: Sequence[Stretch], harm: float) -> float:
     """Chance that a harm of this size is proven by the end of the stretches."""
     likelihood, variance, elapsed = np.zeros(1), 0.0, 0.0
     grid: EffectGrid | None = None
@@ -115,7 +115,7 @@ def power(kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch]
 
 
 def smallest_harm(
-    kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch], wanted: float
+    kpi: KpiParameters, alpha: float, rates: Rates, stretches: Sequence[Stretch], wanted: float
 ) -> float | None:
     """The smallest harm past the tolerance that is proven with the wanted power; None when not even a total loss is."""
     low, high = kpi.tolerance or 0.0, _LARGEST_HARM
@@ -129,7 +129,9 @@ def smallest_harm(
     return high
 
 
-def minutes_until(kpi: KpiPlan, alpha: float, rates: Rates, traffic: float, harm: float, wanted: float) -> float | None:
+def minutes_until(
+    kpi: KpiParameters, alpha: float, rates: Rates, traffic: float, harm: float, wanted: float
+) -> float | None:
     """How long a phase with this share alone takes to prove the harm with the wanted power; None beyond a year."""
     low, high = 0.0, 1.0
     while power(kpi, alpha, rates, [Stretch(high, traffic)], harm) < wanted:
@@ -143,7 +145,7 @@ def minutes_until(kpi: KpiPlan, alpha: float, rates: Rates, traffic: float, harm
     return high
 
 
-def growth_of(kpi: KpiPlan, rates: Rates, traffic: float, harm: float) -> Growth:
+def growth_of(kpi: KpiParameters, rates: Rates, traffic: float, harm: float) -> Growth:
     """How fast the evidence against a harm grows."""
     if kpi.kind is Kind.CONVERSION:
         return _conversion_growth(rates, traffic, harm)
