@@ -1,4 +1,12 @@
-"""Keeps the exporter's knowledge fresh: reads the database in the background, makes a snapshot after each refresh."""
+"""Keeps the exporter's knowledge fresh: reads the database in the background, makes a snapshot after each refresh.
+
+A refresh goes down the folders in order: schema and replica (`source`), each stream's newest rows and a step of the
+past (`ledger`), a look at KPIs and evidence (`judge`), a snapshot of all of it (`publish`). Each event is read on its
+own, and one that fails is left alone for a while, so that a missing table costs the KPIs that need it and no others.
+
+The snapshot is made anew each time and replaced in one step. So a scrape, in whatever thread, never sees half a
+refresh, and what is not known any more is not in it.
+"""
 
 import math
 from collections.abc import Mapping
@@ -29,11 +37,21 @@ from exporter.source.streams import FINE_SECONDS, streams_of
 from exporter.source.zones import Zone
 
 _SCHEMA_SECONDS = 15
+"""How often the schema is looked at: inspecting costs a few statements per table, and a migration that breaks a version
+breaks its first query anyway, which has the schema looked at at once."""
 _REPLICA_SECONDS = 1
+"""How often the replica's lag is asked for: each refresh, at the default `database.refresh`."""
+_LONGEST_LAG_SECONDS = 3600
+"""A replica that is further behind is broken; reading back so far at every refresh would not help it."""
 _ROWS_MARGIN_SECONDS = 60
+"""Rows are held from a little before the window, so that its edge never meets a bucket that is half there."""
 _KEPT_SECONDS = 6 * 3600
-"""Rows of a long rollout are forgotten after this, once they were judged."""
+"""Rows of a long rollout are forgotten after this, once they were judged: by then nearly all that descends from a visit
+has come, and a rollout of days would otherwise fill the memory."""
 _PROGRESS_SECONDS = 5
+"""How often the log says how much of the past is counted."""
+_FILL_SHARE = 0.9
+"""Part of the time between two refreshes that may go into counting the past; the rest is for scrapes."""
 _RETRY_SECONDS = 5
 """How long an event that could not be read is left alone, so that waiting for it does not delay the others."""
 
@@ -184,7 +202,7 @@ class Refresher:
         """Refresh one feed; what is wrong with one must not keep the others from being fresh."""
         if now < feed.retry_at:
             return
-        lag = self._lag if self._lag is not None and self._lag < 3600 else 0.0
+        lag = self._lag if self._lag is not None and self._lag < _LONGEST_LAG_SECONDS else 0.0
         with self._faults.survived("an event cannot be read", event=feed.stream.name) as attempt:
             await feed.refresh(now, lag)
         feed.fault = attempt.error
@@ -195,7 +213,7 @@ class Refresher:
 
     async def _fill(self, now: float) -> None:
         """A step of the backfill for every feed, as many as fit between two refreshes."""
-        until = self.clock.monotonic() + self.policy.database.refresh * 0.9
+        until = self.clock.monotonic() + self.policy.database.refresh * _FILL_SHARE
         waiting = [feed for feed in self.feeds if not feed.filled and feed.fault is None and now >= feed.fill_at]
         while waiting:
             feed = min(waiting, key=lambda one: one.filled_ratio)

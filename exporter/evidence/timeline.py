@@ -1,4 +1,9 @@
-"""A rollout's time: its buckets, and the stretches of constant traffic weight."""
+"""How a rollout is cut: into buckets of time, segments of constant traffic weight, strata of consecutive units.
+
+Buckets make evidence independent of when anybody looks: only whole ones count. Segments keep apart units that met
+different odds of being on the canary; mixed, a shop whose conversion rises towards the evening would show a difference
+where there is none (Simpson's paradox). Strata do the same within a segment: what is compared happened side by side.
+"""
 
 from __future__ import annotations
 

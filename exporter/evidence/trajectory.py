@@ -1,4 +1,8 @@
-"""How one test's evidence grew: a row for each bucket that brought something new."""
+"""How one test's evidence grew: a row for each bucket that brought something new, and the test that made it.
+
+The whole path is kept, not only its end: a threshold once reached is a proof whoever looked at that moment, so verdicts
+ask whether it was *ever* reached, and reports draw it.
+"""
 
 from __future__ import annotations
 

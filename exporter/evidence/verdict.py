@@ -1,4 +1,8 @@
-"""From evidence to verdicts: pass, fail, hold or blind, per KPI and for the rollout."""
+"""From evidence to verdicts: pass, fail, hold or blind, per KPI and for the rollout; and all that the judge hands out.
+
+A fail is forever, because the evidence is valid at every moment at once. A pass is not: it says that the bounds exclude
+harm *now*. A mismatch of the sample ratio may heal (a router that switched late), so it is judged by its newest value.
+"""
 
 from __future__ import annotations
 

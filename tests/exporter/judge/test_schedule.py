@@ -10,8 +10,8 @@ import pytest
 
 from canary.logs import Log
 from canary.rollout.state import Rollout, State, fold
-from exporter.faults import Faults
-from exporter.judge.experiments import JudgedExperiments
+from exporter.faults import UNEXPECTED, Faults
+from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.rows import Codes, EventRows
 from tests.support.clock import FakeClock
@@ -21,6 +21,8 @@ from tests.support.threads import InlineThreads
 
 T = TypeVar("T")
 POLICY = policy_for("sqlite:///shop.db")
+ARM: Any = object()
+"""What is known of a treatment; the schedule hands it on as it is."""
 
 
 class SlowThreads(InlineThreads):
@@ -131,6 +133,67 @@ async def test_what_is_forgotten_is_unknown(clock: FakeClock) -> None:
 
     assert (judge.kpis, judge.evidence, judge.roles, judge.arms) == (None, None, {}, ())
     assert not judge.has_judged(rollout)
+
+
+class OneExperiment(JudgedExperiments):
+    """An experiment that runs, whose judging may break."""
+
+    broken = False
+
+    @property
+    def since(self) -> float | None:
+        """It has begun."""
+        return 0.0
+
+    def look(self, *_: Any) -> tuple[Arm, ...]:
+        """What is known of its one treatment."""
+        if self.broken:
+            raise ZeroDivisionError
+        return (ARM,)
+
+
+async def test_an_experiment_that_cannot_be_judged_blinds_no_rollout(clock: FakeClock) -> None:
+    """An error in judging an experiment costs its own evidence; rollout and window are judged all the same."""
+    judge = _judge(clock, InlineThreads(), _feed())
+    judge.experiments = experiments = OneExperiment(POLICY)
+    rollout = _rollout(clock)
+    await _look(judge, clock, rollout)
+    before = judge.arms
+
+    experiments.broken = True
+    clock.advance(60)
+    await _look(judge, clock, rollout)
+
+    assert (before, judge.arms) == ((ARM,), ())
+    assert judge.has_judged(rollout)
+    assert (judge.kpis, judge.broken) == ([], False)
+    assert judge.faults.counts == {UNEXPECTED: 1}
+
+
+@pytest.mark.parametrize(
+    ("part", "evidence", "kpis"), [("_judge_rollout", False, True), ("_count_window", True, False)]
+)
+async def test_each_part_of_a_look_fails_alone(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, part: str, evidence: bool, kpis: bool
+) -> None:
+    """What cannot be judged is unknown, and is said to be; the other parts go on; when the fault is over it returns."""
+    judge = _judge(clock, InlineThreads(), _feed())
+    judge.experiments = OneExperiment(POLICY)
+    rollout = _rollout(clock)
+    await _look(judge, clock, rollout)
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, part, lambda *_: 1 / 0)
+        clock.advance(60)
+        await _look(judge, clock, rollout)
+
+    assert (judge.evidence is not None, judge.kpis is not None) == (evidence, kpis)
+    assert judge.arms == (ARM,)
+    assert judge.broken
+
+    clock.advance(60)
+    await _look(judge, clock, rollout)
+    assert judge.has_judged(rollout)
+    assert (judge.kpis, judge.broken) == ([], False)
 
 
 def test_a_promoted_version_is_watched_for_a_while(clock: FakeClock) -> None:
