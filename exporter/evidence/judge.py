@@ -197,6 +197,7 @@ class RolloutJudge:
 
 
 _ENTRIES = " entries"
+"""The mismatch's key among the KPIs'; no KPI's name begins with a space."""
 
 
 def _floor(name: str) -> str:

@@ -1,4 +1,9 @@
-"""The policy's experiments judged: every treatment against its control, by the same judge as a rollout."""
+"""The policy's experiments judged: every treatment against its control, by the same judge as a rollout.
+
+An arm is described to the judge as a rollout: the control is its stable, the treatment its canary, the assignment's
+weights its traffic. So there is one mathematics, tested once. All treatments of an experiment share its alpha, because
+each of them is one more chance to be wrong.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +20,7 @@ from exporter.judge.values import role_values
 from exporter.ledger.rows import Codes, EventRows
 
 _BUCKET_SECONDS = 60
-"""JudgedExperiments last for days, so that finer buckets would tell no more."""
+"""Experiments last for days, so that finer buckets would tell no more."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,10 @@
-"""From joined rows to the judge's arrays, and from the running rollout to its evidence."""
+"""One rollout judged: from the policy to the judge's parameters, from joined rows to its arrays, from both to evidence.
+
+The judge (`exporter.evidence`) knows no shop: it is given arrays of units with their side. Which rows are those units
+is decided here. A unit's side is the version of the visit it descends from, because that is what the router decided; a
+payment counts by its own version, because one that fails may have no order and so no visit. Means compare one currency
+only, the one that most rows had before the rollout; amounts of different currencies have no mean.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,11 @@
 """The ledger of one stream: what was counted in which bucket, open buckets fine, closed ones coarse.
 
 The database counts; the ledger remembers and says what changed. Sums are kept in millionths as whole numbers, so that
-adding and taking away never drifts.
+adding and taking away never drifts. Floating-point sums would, by a cent after some millions of orders, and a counter
+that is a cent too low counts as one that fell.
+
+Open buckets are narrow, because their rows are read again whenever their counts change. Once no row can be late any
+more, an hour's buckets are melted into one, so that a year of them fits in memory.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +16,7 @@ from typing import Any, NamedTuple
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS
 
 MILLION = 1_000_000
+"""Sums are kept in millionths: no currency has a smaller unit that shops charge in."""
 BUCKETS_PER_HOUR = COARSE_SECONDS // FINE_SECONDS
 """Fine buckets in a coarse one."""
 
@@ -32,6 +37,7 @@ class Tally(NamedTuple):
 
 
 NOTHING = Tally(0, 0)
+"""No rows."""
 UNKNOWN = "unknown"
 """Version of rows that carry none."""
 

@@ -1,4 +1,9 @@
-"""Single rows in memory, as columns: what the KPIs of the trailing window and the judge are computed from."""
+"""Single rows in memory, as columns: what the KPIs of the trailing window and the judge are computed from.
+
+Counts are not enough for them: whether a visit became an order is known only by joining rows. Kept as columns of
+numbers they are small and joined quickly; a list of Python objects is neither. Texts become small numbers (`Codes`),
+ids that are no numbers become 64-bit hashes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What one refresh found, immutable: the only thing that a scrape reads."""
+"""What one refresh found, immutable: the only thing that a scrape reads.
+
+Scrapes run at any moment of a refresh. Because a snapshot is replaced as a whole and never changed, none of them mixes
+numbers of two refreshes, and no lock is needed. What is not known is None or absent, never zero and never yesterday's.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,5 +1,9 @@
 """How each database writes times: moments as seconds since the epoch, and bounds that an index can serve.
 
+A refresh must find the newest rows without reading the table. So the column itself is compared with a bound in its own
+type, and never a function of the column, which no index could serve. SQLite has texts only: ranges of texts are what
+the index serves, and the number decides.
+
 `SECONDS` parameters are whole seconds since the epoch. Sessions run in UTC, so a time stored without a zone reads as
 UTC everywhere; a policy with another `database.timezone` shifts the bounds and the results (`exporter.source.zones`).
 """

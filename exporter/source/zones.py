@@ -15,6 +15,7 @@ from exporter.source.dialects import Dialect
 Floats = NDArray[np.float64]
 
 _TURNED_BACK_SECONDS = 3 * 3600
+"""For so long after a clock was turned back, bounds begin earlier; an hour is usual, and there is room for more."""
 
 
 class Zone:

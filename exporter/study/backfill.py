@@ -24,9 +24,10 @@ from exporter.source.streams import OUTCOMES
 from exporter.study.history import History
 
 JOB = "kpi-canary-backfill"
+"""Another job than the exporter's, so that invented history and live series never mix."""
 
-# So much is read and counted at a time.
 _STRETCH_SECONDS = 86_400
+"""So much is read and counted at a time: a day of rows fits in memory, a year may not."""
 
 Labels = tuple[tuple[str, str], ...]
 

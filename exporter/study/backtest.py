@@ -1,4 +1,8 @@
-"""Past rollouts replayed from the order database: what would have been decided, when, and whom it would have spared."""
+"""Past rollouts replayed from the order database: what would have been decided, when, and whom it would have spared.
+
+The same judge is given the same rows, all at once instead of second by second; the evidence does not depend on when
+anybody looked, so the decision's moment is exact and no clock needs to be simulated.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,7 @@ _DENSE = 0.2
 
 
 @dataclass(frozen=True)
-class Phase:
+class PastPhase:
     """One stretch of a past rollout; `traffic` is the canary's share, 0 to 1."""
 
     traffic: float
@@ -58,7 +62,7 @@ class PastRollout:
     name: str
     stable: str
     canary: str
-    phases: tuple[Phase, ...]
+    phases: tuple[PastPhase, ...]
 
     @property
     def started_at(self) -> datetime:
@@ -139,7 +143,7 @@ def read_rollouts(path: Path) -> list[PastRollout]:
             place=f"{path}:1",
         )
     faults: list[str] = []
-    rollouts: dict[str, list[tuple[dict[str, str], Phase]]] = {}
+    rollouts: dict[str, list[tuple[dict[str, str], PastPhase]]] = {}
     for row in reader:
         try:
             rollouts.setdefault(_text(row, "rollout"), []).append((row, _phase(row)))
@@ -251,7 +255,7 @@ def _moment(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _phase(row: dict[str, str]) -> Phase:
+def _phase(row: dict[str, str]) -> PastPhase:
     started_at, ended_at = _time(row, "started_at"), _time(row, "ended_at")
     if ended_at <= started_at:
         raise ValueError(f"ended_at: expected a time after {row['started_at']}, found {row['ended_at']}")
@@ -261,10 +265,10 @@ def _phase(row: dict[str, str]) -> Phase:
         raise ValueError(f"traffic: {error}") from error
     _text(row, "stable")
     _text(row, "canary")
-    return Phase(traffic, started_at, ended_at)
+    return PastPhase(traffic, started_at, ended_at)
 
 
-def _rollout(path: Path, name: str, rows: list[tuple[dict[str, str], Phase]], faults: list[str]) -> PastRollout:
+def _rollout(path: Path, name: str, rows: list[tuple[dict[str, str], PastPhase]], faults: list[str]) -> PastRollout:
     versions = {(row["stable"].strip(), row["canary"].strip()) for row, _ in rows}
     if len(versions) > 1:
         faults.append(f"{path}: rollout {name}: expected one stable and one canary version, found {sorted(versions)}")

@@ -102,10 +102,10 @@ def _known(number: float) -> float | None:
 def as_html(reports: list[ExperimentReport], service: str) -> str:
     """One page about all experiments, without outside references."""
     made_at = moment(reports[0].made_at) if reports else ""
-    parts = [tag("h1", f"JudgedExperiments of {service}")]
+    parts = [tag("h1", f"Experiments of {service}")]
     for report in reports:
         parts += _section(report)
-    return page(f"JudgedExperiments of {service}", parts, made_at)
+    return page(f"Experiments of {service}", parts, made_at)
 
 
 def _section(report: ExperimentReport) -> Iterator[Markup]:

@@ -1,4 +1,8 @@
-"""Past rows of the order database: everything of a stretch of time, joined as the judge needs it."""
+"""Past rows of the order database: everything of a stretch of time, joined as the judge needs it.
+
+Commands read days at once where the exporter reads seconds. Statements grow with what the last one brought, so that a
+quiet shop is read with few of them and a large one without a statement that times out.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,9 @@ from exporter.source.zones import Zone
 _FIRST_SPAN_SECONDS = 3600
 """How much the first statement reads; the others as much as brings about `_SPAN_ROWS`."""
 _LONGEST_SPAN_SECONDS = 30 * 86_400
+"""No statement reads more than a month, however quiet the shop."""
 _SPAN_ROWS = 200_000
+"""Rows that a statement should bring: enough that its own cost does not matter, few enough to be held at once."""
 _FARTHEST_OFFSET_SECONDS = 15 * 3600
 """SQLite: how far a text with an offset from UTC may lie from its moment, with an hour to spare."""
 

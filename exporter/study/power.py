@@ -1,8 +1,8 @@
 """What a rollout can prove: how fast evidence grows against a harm of a given size, before any of it has happened.
 
 Under a true harm the log-likelihood of each grid point grows on average by a known amount a minute, and so does the
-evidence that is their mixture. Its fluctuation is taken as normal, so powers are approximate (`tests/exporter/
-test_plan.py` holds them against the judge itself).
+evidence that is their mixture. Its fluctuation is taken as normal, so powers are approximate (a test holds
+them against the judge itself).
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.judge import Harm, Kind, KpiParameters
 
 POWERS = (0.5, 0.9)
+"""Even odds, and what trials are usually planned for."""
 LONGEST_MINUTES = 60.0 * 24 * 365
+"""What takes longer than a year is called not provable."""
 _LARGEST_HARM = 0.999
+"""Nearly a total loss; at a whole one the odds ratio has no logarithm."""
+_HALVINGS = 30
+"""Bisections of an interval: nine digits, more than anybody reads."""
 _NORMAL = NormalDist()
 
 
@@ -123,7 +128,7 @@ def smallest_harm(
         return None
     if power(kpi, alpha, rates, stretches, low) >= wanted:
         return low
-    for _ in range(30):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if power(kpi, alpha, rates, stretches, middle) >= wanted else (middle, high)
     return high
@@ -138,7 +143,7 @@ def minutes_until(
         low, high = high, high * 2
         if high > LONGEST_MINUTES:
             return None
-    for _ in range(30):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         enough = power(kpi, alpha, rates, [Stretch(middle, traffic)], harm) >= wanted
         low, high = (low, middle) if enough else (middle, high)

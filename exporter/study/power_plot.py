@@ -16,6 +16,7 @@ from exporter.study.complement import shown_harm
 from exporter.study.power import Rates, Stretch, minutes_until
 
 _HARMS = np.asarray([0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50, 0.70, 0.95])
+"""Where the curves are computed: evenly spread on the logarithmic axis they are drawn on."""
 
 
 def draw(

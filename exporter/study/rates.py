@@ -24,7 +24,9 @@ _DAY_SECONDS = 86_400
 _SAMPLE_UNITS = 50_000
 """Units of the newest rows that lags and spreads are taken from."""
 _SHORTEST_SAMPLE_SECONDS = 900.0
+"""A large shop fills the sample in less, and the lag of slow conversions would not be in it."""
 _LONGEST_SAMPLE_SECONDS = 3 * _DAY_SECONDS
+"""A small shop would have weeks of rows read for it."""
 MOST_CERTAIN = 0.9999
 """A ratio of one would leave a failure impossible; nobody knows that from a few days."""
 

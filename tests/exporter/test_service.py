@@ -96,7 +96,9 @@ async def test_a_rollout_is_judged_and_its_series_start_at_zero(policy: Path, li
         async with Journal.open(settings) as journal:
             await journal.append(started("r1", datetime.now(UTC)))
         during = await scraped.eventually('shop_visits_total{version="v2.0"}', 0)
-        during = await scraped.eventually('canary_kpi_verdict{kpi="payment_success_rate",rollout="r1",verdict="hold"}', 1)
+        during = await scraped.eventually(
+            'canary_kpi_verdict{kpi="payment_success_rate",rollout="r1",verdict="hold"}', 1
+        )
 
     assert not any(series.startswith("canary_kpi_verdict") for series in before)
     assert during['shop_orders_total{version="v2.0"}'] == 0
