@@ -22,6 +22,7 @@ from exporter.evidence.judge import (
 )
 
 STEP_MINUTES = 0.25
+"""How often rules that look at windows are evaluated, as Prometheus would."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from exporter.evidence.rows import Rows
 from exporter.judge.rollout import judge_parameters
 
 REFRESHES = 60
+"""A minute of them: enough for a median and for the rare look that folds more than the others."""
 
 
 def recent(whole: Rows | EntryRows, since: float, now: float) -> Rows | EntryRows:
