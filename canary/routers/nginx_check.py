@@ -150,6 +150,8 @@ def _fault(error: Mapping[str, Any]) -> Fault:
 
 def _attach(parent: Directive, statements: Iterable[Mapping[str, Any]]) -> None:
     for statement in statements:
+        if "comment" in statement:  # one that stood among a directive's arguments; crossplane keeps it as a statement
+            continue
         place = f"{statement['file']}:{statement['line']}"
         directive = Directive(statement["directive"], tuple(statement["args"]), place, parent)
         parent.block.append(directive)
