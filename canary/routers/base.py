@@ -1,4 +1,12 @@
-"""What every traffic router can do, and what it says about itself."""
+"""What every traffic router can do, and what it says about itself.
+
+Two rules hold for every kind. A router is believed only when it is *read back*: an exit status or an answer says that a
+command arrived, not what is in force. And a router may have several instances, each read by itself: a share has changed
+when all of them agree, and what cannot be read agrees with nothing, so that "0 %" never comes from silence.
+
+The rollout's id travels to sockets, file names and programs. It is checked here, once, so that it can be no path, no
+option and no second command anywhere behind.
+"""
 
 import math
 import re
@@ -11,13 +19,14 @@ from canary.finding import Finding
 from canary.routers.bucket import salt_of
 from canary.units import format_ratio
 
+# Letters, digits and what stands in version numbers; no blank, `;` or `/`, and nothing that begins like an option.
 _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 # Half a hundredth of a percent: the finest share a router knows is 0.01 %.
 _TOLERANCE_RATIO = 0.00005
 
 
-# What the generated configurations tell the shop about a request; clients cannot set them.
+# What the generated configurations tell the shop about a request: they overwrite what a client sends under these names.
 USER_HEADER = "X-Canary-User"
 TESTER_HEADER = "X-Canary-Tester"
 
@@ -100,6 +109,7 @@ def _agrees(reading: Reading, split: Split) -> bool:
         return False
     if abs(reading.weight_ratio - split.weight_ratio) > _TOLERANCE_RATIO:
         return False
+    # Without a share nobody is chosen: whose salt is left in the router means nothing.
     if split.weight_ratio == 0:
         return True
     return reading.testers == split.testers and reading.salt in (None, split.salt)

@@ -1,4 +1,9 @@
-"""The HAProxy configuration that reads the canary's map."""
+"""The HAProxy configuration that reads the canary's map.
+
+It is generated, not described, because a few lines decide whether a rollback loses requests: a second, independent way
+back is in it (stable's servers stand by as the canary's backups, so that a dead canary is a rollback too), requests
+that may have had an effect are never sent twice, and what the shop is told about a user cannot come from a client.
+"""
 
 from typing import Literal
 
@@ -6,6 +11,7 @@ from canary.errors import RouterError
 from canary.policy.release import HaproxyRouter
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
+# For a policy without upstreams: the file is complete, and says that these two lines are examples.
 _EXAMPLE_STABLE = ("127.0.0.1:5000",)
 _EXAMPLE_CANARY = ("127.0.0.1:5001",)
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"

@@ -1,4 +1,12 @@
-"""The nginx configuration that looks at the canary's marker files."""
+"""The nginx configuration that looks at the canary's marker files.
+
+It is written for the administrator, who includes it once: the receiver never writes what nginx' master reads, because
+the master opens files as root, and whoever can write its configuration is root.
+
+A visitor without a cookie is known by the request's own id, which becomes the cookie: without that, all newcomers would
+have one empty id, one bucket, and all be on the same side. Stable's servers stand by as backups in the canary's
+upstream, so that a dead canary is a rollback too, even when the receiver is dead as well.
+"""
 
 import re
 from typing import Literal
@@ -8,6 +16,7 @@ from canary.policy.release import NginxRouter
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 
+# For a policy without upstreams: the file is complete, and says that these two lines are examples.
 _EXAMPLE_STABLE = ("127.0.0.1:5000",)
 _EXAMPLE_CANARY = ("127.0.0.1:5001",)
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"

@@ -12,8 +12,9 @@ from canary.finding import Status
 from canary.policy.release import HaproxyRouter
 from canary.routers import Split
 from canary.routers import haproxy_map as mapfile
-from canary.routers.haproxy import HAProxyRouter, RuntimeSocket
+from canary.routers.haproxy import HAProxyRouter
 from canary.routers.haproxy_map import Entries
+from canary.routers.haproxy_socket import RuntimeSocket
 from tests.support.haproxy import HAProxy
 from tests.support.traffic import load
 
@@ -109,12 +110,12 @@ async def test_an_empty_map_is_filled(make_haproxy: MakeHAProxy) -> None:
     assert (await haproxy.router.read()).agrees(HALF)
 
 
-async def test_a_share_changed_behind_our_back_is_seen(make_haproxy: MakeHAProxy) -> None:
+async def test_a_share_that_is_changed_externally_is_seen(make_haproxy: MakeHAProxy) -> None:
     """Somebody else's `set map` no longer agrees with the wanted split, and is set right by asking again."""
     haproxy = make_haproxy()
     await haproxy.start()
     await haproxy.router.set_weight(FIVE)
-    socket = RuntimeSocket(haproxy.section.sockets[0], 2)
+    socket = RuntimeSocket(haproxy.section.sockets[0], haproxy.section.map, 2)
     assert await socket.ask(f"set map {haproxy.map} weight 9000") == ""
 
     observation = await haproxy.router.read()
@@ -133,13 +134,13 @@ async def test_another_rollouts_users_never_get_the_old_share(
     await haproxy.start()
     await haproxy.router.set_weight(HALF)
     done: list[tuple[str, int]] = []
-    change = haproxy.router._set
+    change = RuntimeSocket._set
 
     async def record(socket: RuntimeSocket, key: str, number: int) -> None:
         done.append((key, number))
         await change(socket, key, number)
 
-    monkeypatch.setattr(haproxy.router, "_set", record)
+    monkeypatch.setattr(RuntimeSocket, "_set", record)
     await haproxy.router.set_weight(Split("r-8", 0.25))
 
     assert done == [("weight", 0), ("salt", Split("r-8", 0).salt), ("testers", 1), ("weight", 2500)]
