@@ -1,15 +1,15 @@
 """Which users are the canary's: the routers' own hashes, computed identically in Python.
 
-Both routers give every user a fixed place and call the users below a limit canary users, so that growing the share only
-adds users, and nobody changes sides within a rollout: an order is then due to one version. Drawing for each request
-would show a user both versions; keeping the drawn side in a cookie needs the first answer to have arrived, and nobody
-can compute it afterwards.
+Both routers give every user a fixed place and call the users below a limit canary users, so that raising the weight
+only adds users, and nobody changes sides within a rollout: an order is then due to one version. Drawing for each
+request would show a user both versions; keeping the drawn side in a cookie needs the first answer to have arrived, and
+nobody can compute it afterwards.
 
 Each rollout has other users, by a salt made from its id; with one fixed order the same few would try every release.
 HAProxy mixes the salt into the hash. nginx cannot learn a new salt without a reload, so there the salt chooses the
 order in which one hundred fixed buckets are opened; the overlap of two rollouts is that of chance, as with HAProxy.
 
-Python computes the same, so that a user's version can be told and tested without asking the router.
+Python computes the same, so that a user's version is known and tested without asking the router.
 """
 
 import functools
@@ -17,9 +17,9 @@ import hashlib
 
 import xxhash
 
-# Hundredths of a percent: the finest share that a policy can write.
+# Hundredths of a percent: the finest weight that a policy can write.
 HAPROXY_BUCKETS = 10_000
-# Each bucket is a line of configuration and at most one marker file; finer shares than 1 % are HAProxy's.
+# Each bucket is a line of configuration and at most one marker file; finer weights than 1 % are HAProxy's.
 NGINX_BUCKETS = 100
 
 # nginx truncates each part of split_clients by itself: 1 % is floor(0xffffffff / 100).

@@ -1,8 +1,8 @@
-"""Any other router, by the user's own programs: one that sets the share and one that reads it back.
+"""Any other router, by the user's own programs: one that sets the weight and one that reads it back.
 
 There are two programs, because a program that sets cannot be asked whether it did: only what `read` prints is believed.
 `set` gets everything as JSON on its standard input, nothing on its command line: what is not an argument needs no
-quoting and cannot be taken for an option. `read` need only know the share; a balancer that has never heard of rollouts
+quoting and cannot be taken for an option. `read` need only know the weight; a balancer that has never heard of rollouts
 or testers is believed about those.
 """
 
@@ -38,7 +38,7 @@ class ProgramRouter:
         """Run the program `set`, then read back.
 
         Raises:
-            RouterError: the program failed, or the share that is read back is another one.
+            RouterError: the program failed, or the weight that is read back is another one.
         """
         outcome = await run(
             self._section.set, timeout_seconds=self._section.timeout, stdin=json.dumps(self._wanted(split))
@@ -61,13 +61,13 @@ class ProgramRouter:
         """A program that cannot be read from."""
         observation = await self.read()
         return [
-            failed(f"router {self.name}: read", reading.error, "the share could not be confirmed")
+            failed(f"router {self.name}: read", reading.error, "the weight could not be confirmed")
             for reading in observation.readings
             if reading.error
         ]
 
     def is_canary(self, user_id: str, split: Split) -> bool:
-        """Whether this user is among the share, when the program hashes as HAProxy does."""
+        """Whether this user is among the chosen, when the program hashes as HAProxy does."""
         return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)
 
     def snippet(self) -> Mapping[str, str]:

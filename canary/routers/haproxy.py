@@ -1,4 +1,4 @@
-"""HAProxy: the share lives in a map that its runtime socket changes, without a reload.
+"""HAProxy: the weight lives in a map that its runtime socket changes, without a reload.
 
 Two numbers decide about a user: `weight`, in hundredths of a percent, and `salt`, which chooses the users of a rollout
 (`bucket`). The generated configuration (`haproxy_config`) looks both up at every request; `haproxy_socket` changes
@@ -67,16 +67,16 @@ class HAProxyRouter:
         """Set the map on every HAProxy, read it back, and write the map's file.
 
         A HAProxy that does not answer hinders neither the others nor the file; the file is then only ever
-        lowered, so that a HAProxy which comes back later has at most the share that it had.
+        lowered, so that a HAProxy which comes back later has at most the weight that it had.
 
         Raises:
             RouterError: a HAProxy does not have the split in force, or the file could not be written.
         """
         wanted = Entries.of(split)
         if split.weight_ratio and not wanted.weight:
-            share = format_ratio(split.weight_ratio)
             raise RouterError(
-                f"expected 0 or at least 0.01%, found {share}", place=f"router {self.name}: canary's share"
+                f"expected 0 or at least 0.01%, found {format_ratio(split.weight_ratio)}",
+                place=f"router {self.name}: canary's traffic weight",
             )
         results = await asyncio.gather(*(socket.put(wanted) for socket in self._sockets), return_exceptions=True)
         faults = [str(result) for result in results if isinstance(result, RouterError)]
@@ -88,7 +88,7 @@ class HAProxyRouter:
         except OSError as error:
             faults.append(
                 f"HAProxy map file {self._section.map}: cannot be written ({error.strerror}); until it is, "
-                f"a reload of HAProxy brings the old share back"
+                f"a reload of HAProxy brings the old weight back"
             )
         if faults:
             raise RouterError("; ".join(faults), place=f"router {self.name}")
@@ -149,7 +149,7 @@ class HAProxyRouter:
             level = await socket.ask("show cli level")
             await socket.entries()
         except RouterError as error:
-            remedy = "; ".join(filter(None, (error.remedy, "until it answers, its share cannot be changed")))
+            remedy = "; ".join(filter(None, (error.remedy, "until it answers, its weight cannot be changed")))
             return [failed(where, error.what, remedy)]
         # Before 3.3 a socket of any level may change maps; from then on only one of level admin.
         if level != "admin":
@@ -192,8 +192,8 @@ class HAProxyRouter:
             findings.append(
                 failed(
                     where,
-                    f"a new file cannot be written beside it ({error.strerror})",
-                    "give this user the folder, so that a reload of HAProxy keeps the share",
+                    f"a new file cannot be written next to it ({error.strerror})",
+                    "give this user the folder, so that a reload of HAProxy keeps the weight",
                 )
             )
         return findings

@@ -1,4 +1,4 @@
-"""nginx: the share lives in marker files that its configuration tests with `-f`, without a reload.
+"""nginx: the weight lives in marker files that its configuration tests with `-f`, without a reload.
 
 Every user has one of a hundred fixed buckets. A bucket is the canary's while `active/NN` exists, and `active` is a
 symbolic link to one step's folder (`nginx_markers`). The configuration that looks (`nginx_config`) is installed once;
@@ -10,7 +10,7 @@ markers lost none in any run), `nginx -s reload` returns before the old workers 
 nginx refuses goes unnoticed under `kill -HUP`, and whoever may write a file that nginx' master reads is root. The test
 of a file at each request costs nothing that could be measured.
 
-A wiped folder, as after a reboot, means that everybody is on stable; the receiver then asks for the share again.
+A wiped folder, as after a reboot, means that everybody is on stable; the receiver then asks for the weight again.
 """
 
 import asyncio
@@ -59,15 +59,15 @@ class NginxMarkerRouter:
         self._reading_thread = thread("nginx-configuration")
 
     async def set_weight(self, split: Split) -> None:
-        """Place the markers in every folder, or remove the link when the share is 0, and read back.
+        """Place the markers in every folder, or remove the link when the weight is 0, and read back.
 
         Raises:
-            RouterError: a folder does not have the split in force, or the share is no whole percentage.
+            RouterError: a folder does not have the split in force, or the weight is no whole percentage.
         """
         if split.weight_ratio and abs(split.weight_ratio * 100 - percent_of(split)) > _ROUNDING_PERCENT:
             raise RouterError(
                 f"expected whole percents from 1 to 100, found {format_ratio(split.weight_ratio)}",
-                place=f"router {self.name}: canary's share",
+                place=f"router {self.name}: canary's traffic weight",
                 remedy="use router kind haproxy for finer ones",
             )
         outcomes = await asyncio.gather(*(self._put(directory, split) for directory in self._directories))

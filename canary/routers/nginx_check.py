@@ -10,7 +10,7 @@ nginx is asked first, by `nginx -T`: it knows best which file is its main one an
 files themselves are read as well, by crossplane, nginx' own parser: they are nearly always readable for everybody. What
 cannot be read is a warning with file and line, and everything found in the rest is no more than a warning then, because
 the missing file may say otherwise. (The alternative, taking apart what `nginx -T` prints, knew neither lines nor how
-nginx reads quotes, and told nothing to a user without rights.)
+nginx reads quotes, and had nothing for a user without rights.)
 
 crossplane is told not to check arguments and contexts: its tables are older than the modules and versions in use, and
 nginx itself has checked them.
@@ -199,5 +199,5 @@ def _buckets(loaded: Loaded) -> Iterable[Fault]:
             splits[0].place if splits else loaded.file,
             f'expected one `split_clients "{NGINX_PREFIX}…"` with the buckets 00 to 99 of 1% each, found '
             f"{'other buckets' if len(splits) == 1 else len(splits)}",
-            "use the one of the generated canary.conf: otherwise the share is not the one that was asked for",
+            "use the one of the generated canary.conf: otherwise the weight is not the one that was asked for",
         )

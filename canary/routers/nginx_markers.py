@@ -5,7 +5,7 @@
 
 Each step is a folder of its own, complete before anything points to it, and `active` is swapped by one `rename`: at no
 moment does nginx see half a step, nor none. (Creating and removing the markers in place would move users one by one,
-and a receiver that is killed halfway would leave a share that nobody asked for.) Removing the link is the whole
+and a receiver that is killed halfway would leave a weight that nobody asked for.) Removing the link is the whole
 rollback: `unlink` needs no space, so it works on a full disk. Whatever is wrong when nginx looks (no folder, no link,
 no right), its answer is *stable*.
 
@@ -97,7 +97,7 @@ class MarkerDirectory:
         return Reading(instance, weight_ratio, salt=int(step[1]), testers=TESTER in markers)
 
     def check(self) -> list[tuple[str, str]]:
-        """Problems and remedies: what would keep this user from changing the share."""
+        """Problems and remedies: what would keep this user from changing the weight."""
         found = []
         if self._active.exists() and not self._active.is_symlink():
             found.append(("`active` is not a symbolic link", "remove it; it is made when a rollout starts"))
@@ -149,7 +149,7 @@ class MarkerDirectory:
 
 
 def percent_of(split: Split) -> int:
-    """The canary's share in whole percents, which is the number of buckets that are open."""
+    """The canary's traffic weight in whole percents, which is the number of buckets that are open."""
     return round(split.weight_ratio * 100)
 
 

@@ -32,7 +32,7 @@ def groups(user: str) -> list[str]:
 
 
 class CheckoutFlag:
-    """Asks anew for every checkout, so that a rollback is seen by the next customer.
+    """Asks again for every checkout, so that a rollback is seen by the next customer.
 
     Args:
         receiver_url: where the receiver listens.

@@ -222,7 +222,7 @@ async def _number(request: web.Request, name: str) -> int:
 @click.option("--seed", type=int, default=0, help="Makes the shop's luck repeatable.")
 @click.option("--flags", type=(str, click.Path(path_type=Path)), help="The receiver's URL, and a file with its token.")
 def main(version: str, port: int, database: str, speed: float, seed: int, flags: tuple[str, Path] | None) -> None:
-    """Run one version of the shop until it is told to stop."""
+    """Run one version of the shop until it is stopped."""
     engine = open_engine(database)
     clock, random = SystemClock(), luck(version, seed)
     flag = CheckoutFlag(flags[0], flags[1].read_text(encoding="utf-8").strip()) if flags else None

@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person may choose.
+    """What the caller may choose.
 
     *database* is an SQLAlchemy address, or nothing for SQLite in the demo's folder; *strategy* is the policy to take;
     *fault* is one of `demo.shop.faults.PATTERNS`.
@@ -198,7 +198,7 @@ class Stack:
         return [find_program("canary"), name, f"--config.file={self.policy_file}"]
 
     async def canary(self, name: str, *arguments: str) -> str:
-        """Run one `canary` command to its end, as a person would, and give what it printed.
+        """Run one `canary` command to its end, as an operator would, and give what it printed.
 
         Raises:
             ProcessError: it ended with another status than 0.

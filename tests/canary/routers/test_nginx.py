@@ -60,7 +60,7 @@ async def test_a_rollback_is_one_unlink(tmp_path: Path) -> None:
 async def test_a_full_disk_does_not_stop_a_rollback(
     make_nginx: MakeNginx, small_disk: tuple[Path, Callable[[], None]]
 ) -> None:
-    """On a full disk the share can still go to 0; a larger one is refused and leaves the old one in force."""
+    """On a full disk the weight can still go to 0; a larger one is refused and leaves the old one in force."""
     folder, fill = small_disk
     nginx = make_nginx(directories=(str(folder),))
     await nginx.start()
@@ -104,7 +104,7 @@ async def test_survives_a_restart(make_nginx: MakeNginx) -> None:
 
 
 async def test_hosts_each_have_a_folder(tmp_path: Path) -> None:
-    """Every host's folder gets the share; one that cannot be changed is named and does not hinder the others."""
+    """Every host's folder gets the weight; one that cannot be changed is named and does not hinder the others."""
     good, bad = tmp_path / "a", tmp_path / "b"
     router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(bad), str(good))))
     await router.set_weight(HALF)
@@ -122,7 +122,7 @@ async def test_hosts_each_have_a_folder(tmp_path: Path) -> None:
 
 
 async def test_only_what_changes_is_written(tmp_path: Path) -> None:
-    """Asking for the share in force writes nothing; an old step's markers are cleared away by the next one."""
+    """Asking for the weight in force writes nothing; an old step's markers are cleared away by the next one."""
     router = markers(tmp_path)
     await router.set_weight(FIVE)
     first = (tmp_path / "active").readlink()
@@ -136,7 +136,7 @@ async def test_only_what_changes_is_written(tmp_path: Path) -> None:
 
 
 async def test_no_moment_without_markers(tmp_path: Path) -> None:
-    """While the share goes up and down, a user of the smallest share is on the canary at every single look."""
+    """While the weight goes up and down, a user of the smallest weight is on the canary at every single look."""
     router = markers(tmp_path)
     await router.set_weight(FIVE)
     marker = tmp_path / "active" / f"{nginx_order(FIVE.salt)[0]:02d}"
@@ -200,8 +200,8 @@ async def test_strange_markers_do_not_agree(tmp_path: Path) -> None:
     assert (await router.read()).agrees(FIVE)
 
 
-async def test_finer_shares_than_percents_are_refused(tmp_path: Path) -> None:
-    """A share that a hundred buckets cannot give is an error, never silently another share."""
+async def test_finer_weights_than_percents_are_refused(tmp_path: Path) -> None:
+    """A weight that a hundred buckets cannot give is an error, never silently another weight."""
     with pytest.raises(RouterError, match=r"whole percents from 1 to 100, found 0\.5%"):
         await markers(tmp_path).set_weight(Split("r-7", 0.005))
 
@@ -269,7 +269,7 @@ async def test_what_nginx_accepts_is_read_as_nginx_reads_it(make_nginx: MakeNgin
 
 
 async def test_an_nginx_that_cannot_be_asked_is_a_warning(make_nginx: MakeNginx) -> None:
-    """When nginx refuses the configuration, or may not read it, that is told, and what can be read is looked at."""
+    """When nginx refuses the configuration, or may not read it, that is reported, and what can be read is looked at."""
     nginx = make_nginx(extra="open_file_cache max=5; no_such_directive;")
     configuration = nginx.folder / "canary.conf"
     configuration.write_text(configuration.read_text().replace("open_file_cache off;", ""))

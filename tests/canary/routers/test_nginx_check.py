@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_named(load: Load, tmp_path: Path, text: s
     assert loaded.user == "web"
 
 
-def test_a_missing_right_is_told(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_right_is_reported(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that only root may read is named, with what the system says."""
     secret = tmp_path / "secret"
     opened = open
@@ -180,7 +180,7 @@ def test_a_missing_right_is_told(load: Load, tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_circle_of_includes_ends(load: Load, tmp_path: Path) -> None:
-    """Files that include each other are told, not followed for ever."""
+    """Files that include each other are reported, not followed for ever."""
     assert unread(load("include more;", more="include nginx.conf;"), tmp_path) == ["nginx.conf: includes itself"]
 
 
