@@ -1,6 +1,7 @@
 """The shop's rows joined in memory: what descends from which visit, and which units have converted.
 
-The database is never asked to join: a refresh reads only new rows, by their time, and finds their parents here.
+The database is never asked to join: a refresh reads only new rows, by their time, and finds their parents here. A join
+over the whole window at every refresh is what makes a monitoring query the slowest one of a shop.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from canary.policy.kpis import Mean
 from canary.policy.orders import Event
-from exporter.ledger.table import NO_ID, Finder, Floats, Ints, Table
+from exporter.ledger.rows import NO_ID, EventRows, Finder, Floats, Ints
 from exporter.source.mapping import parents_of
 
 
@@ -31,11 +32,11 @@ class Origin:
 
 
 @dataclass(slots=True, eq=False)
-class Orders:
+class JoinedRows:
     """One moment's rows of all events, with the joins that were needed so far."""
 
     events: Mapping[str, Event]
-    tables: Mapping[str, Table]
+    rows: Mapping[str, EventRows]
     _finders: dict[str, Finder] = field(default_factory=dict)
     _origins: dict[str, Origin] = field(default_factory=dict)
     _conversions: dict[tuple[str, str], Floats] = field(default_factory=dict)
@@ -53,8 +54,8 @@ class Orders:
         return self._conversions[units, by]
 
     def _first(self, units: str, by: str) -> Floats:
-        first = np.full(len(self.tables[units]), np.inf)
-        conversions = self.tables[by]
+        first = np.full(len(self.rows[units]), np.inf)
+        conversions = self.rows[by]
         for number, (parent, _) in enumerate(parents_of(self.events, by)):
             if parent in (units, ""):  # a single column that names no event means the unit asked for
                 position = self._finder(units).find(conversions.parents[number])
@@ -63,25 +64,25 @@ class Orders:
 
     def values(self, kpi: Mean) -> Floats:
         """What a mean is the mean of, for each row of its event; nan where it is not known."""
-        table = self.tables[kpi.of]
+        table = self.rows[kpi.of]
         if kpi.since is None:
             return table.value
         began = np.full(len(table), np.nan)
-        if kpi.since in self.tables:
+        if kpi.since in self.rows:
             for number, (parent, _) in enumerate(parents_of(self.events, kpi.of)):
                 if parent in (kpi.since, ""):
                     position = self._finder(kpi.since).find(table.parents[number])
                     found = position >= 0
-                    began[found] = self.tables[kpi.since].entered[position[found]]
+                    began[found] = self.rows[kpi.since].entered[position[found]]
         elapsed: Floats = table.time - began
         return elapsed
 
     def _origin(self, event: str, path: frozenset[str]) -> Origin:
-        table = self.tables[event]
+        table = self.rows[event]
         parents = [
             (number, parent)
             for number, (parent, _) in enumerate(parents_of(self.events, event))
-            if parent in self.tables and parent not in path
+            if parent in self.rows and parent not in path
         ]
         assigned, version = table.entered.copy(), table.version.copy()
         # The parent that has no parent itself is the visit; it is asked first, the way over others last.
@@ -101,11 +102,11 @@ class Orders:
 
     def _finder(self, event: str) -> Finder:
         if event not in self._finders:
-            self._finders[event] = Finder(self.tables[event].ids)
+            self._finders[event] = Finder(self.rows[event].ids)
         return self._finders[event]
 
 
-def merged(settled: Table, unsettled: Table, pending: Table) -> Table:
+def merged(settled: EventRows, unsettled: EventRows, pending: EventRows) -> EventRows:
     """One table of an event with outcomes; a row that is in several streams counts where it is most settled."""
     if not len(unsettled) and not len(pending):
         return settled

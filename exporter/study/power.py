@@ -1,8 +1,8 @@
 """What a rollout can prove: how fast evidence grows against a harm of a given size, before any of it has happened.
 
 Under a true harm the log-likelihood of each grid point grows on average by a known amount a minute, and so does the
-evidence that is their mixture. Its fluctuation is taken as normal, so powers are approximate (`tests/exporter/
-test_plan.py` holds them against the judge itself).
+evidence that is their mixture. Its fluctuation is taken as normal, so powers are approximate (a test holds
+them against the judge itself).
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ import numpy as np
 from exporter.evidence import conversion, mean, outcome
 from exporter.evidence.grid import EffectGrid, Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
-from exporter.evidence.judge import Harm, Kind, KpiPlan
+from exporter.evidence.judge import Harm, Kind, KpiParameters
 
 POWERS = (0.5, 0.9)
+"""Even odds, and what trials are usually planned for."""
 LONGEST_MINUTES = 60.0 * 24 * 365
+"""What takes longer than a year is called not provable."""
 _LARGEST_HARM = 0.999
+"""Nearly a total loss; at a whole one the odds ratio has no logarithm."""
+_HALVINGS = 30
+"""Bisections of an interval: nine digits, more than anybody reads."""
 _NORMAL = NormalDist()
 
 
@@ -77,7 +82,7 @@ class Reach:
     customers: float | None
 
 
-def reaches(kpi: KpiPlan, alpha: float, rates: Rates, phases: Sequence[Stretch]) -> list[Reach]:
+def reaches(kpi: KpiParameters, alpha: float, rates: Rates, phases: Sequence[Stretch]) -> list[Reach]:
     """What each phase can prove about a KPI; phases without stable traffic compare nothing and are left out."""
     found = []
     tolerance = kpi.tolerance or 0.0
@@ -95,7 +100,7 @@ def reaches(kpi: KpiPlan, alpha: float, rates: Rates, phases: Sequence[Stretch])
     return found
 
 
-def power(kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch], harm: float) -> float:
+def power(kpi: KpiParameters, alpha: float, rates: Rates, stretches: Sequence[Stretch], harm: float) -> float:
     """Chance that a harm of this size is proven by the end of the stretches."""
     likelihood, variance, elapsed = np.zeros(1), 0.0, 0.0
     grid: EffectGrid | None = None
@@ -115,7 +120,7 @@ def power(kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch]
 
 
 def smallest_harm(
-    kpi: KpiPlan, alpha: float, rates: Rates, stretches: Sequence[Stretch], wanted: float
+    kpi: KpiParameters, alpha: float, rates: Rates, stretches: Sequence[Stretch], wanted: float
 ) -> float | None:
     """The smallest harm past the tolerance that is proven with the wanted power; None when not even a total loss is."""
     low, high = kpi.tolerance or 0.0, _LARGEST_HARM
@@ -123,27 +128,29 @@ def smallest_harm(
         return None
     if power(kpi, alpha, rates, stretches, low) >= wanted:
         return low
-    for _ in range(30):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if power(kpi, alpha, rates, stretches, middle) >= wanted else (middle, high)
     return high
 
 
-def minutes_until(kpi: KpiPlan, alpha: float, rates: Rates, traffic: float, harm: float, wanted: float) -> float | None:
+def minutes_until(
+    kpi: KpiParameters, alpha: float, rates: Rates, traffic: float, harm: float, wanted: float
+) -> float | None:
     """How long a phase with this share alone takes to prove the harm with the wanted power; None beyond a year."""
     low, high = 0.0, 1.0
     while power(kpi, alpha, rates, [Stretch(high, traffic)], harm) < wanted:
         low, high = high, high * 2
         if high > LONGEST_MINUTES:
             return None
-    for _ in range(30):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         enough = power(kpi, alpha, rates, [Stretch(middle, traffic)], harm) >= wanted
         low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def growth_of(kpi: KpiPlan, rates: Rates, traffic: float, harm: float) -> Growth:
+def growth_of(kpi: KpiParameters, rates: Rates, traffic: float, harm: float) -> Growth:
     """How fast the evidence against a harm grows."""
     if kpi.kind is Kind.CONVERSION:
         return _conversion_growth(rates, traffic, harm)

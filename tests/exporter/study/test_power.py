@@ -18,28 +18,28 @@ from exporter.evidence.judge import (
     Action,
     ConversionRows,
     Harm,
-    JudgePlan,
+    JudgeParameters,
     Kind,
-    KpiPlan,
+    KpiParameters,
     MeanRows,
     OutcomeRows,
     RolloutJudge,
     RolloutRows,
 )
 from exporter.evidence.rows import Rows
-from exporter.study.plan import Rates, Stretch, minutes_until, power, reaches, smallest_harm
+from exporter.study.power import Rates, Stretch, minutes_until, power, reaches, smallest_harm
 from tests.support.shopdata import CARTS, FEEDBACK, ORDERS, VISITS, ShopData, fill
 
 START = 1_700_000_000.0
 ALPHA = 0.01
-PAYMENTS = KpiPlan("payments", Kind.SUCCESS, tolerance=0.05)
-CONVERSION = KpiPlan("conversion", Kind.CONVERSION, tolerance=0.10)
-VALUES = KpiPlan("values", Kind.MEAN, tolerance=0.10)
-SLOWER = KpiPlan("seconds", Kind.MEAN, tolerance=0.10, harm=Harm.INCREASE)
+PAYMENTS = KpiParameters("payments", Kind.SUCCESS, tolerance=0.05)
+CONVERSION = KpiParameters("conversion", Kind.CONVERSION, tolerance=0.10)
+VALUES = KpiParameters("values", Kind.MEAN, tolerance=0.10)
+SLOWER = KpiParameters("seconds", Kind.MEAN, tolerance=0.10, harm=Harm.INCREASE)
 PHASES = (Stretch(5, 0.05), Stretch(15, 0.25), Stretch(20, 0.5))
 
 
-def simulated(kpi: KpiPlan, rates: Rates, stretch: Stretch, harm: float, rollouts: int) -> float:
+def simulated(kpi: KpiParameters, rates: Rates, stretch: Stretch, harm: float, rollouts: int) -> float:
     """How often the judge itself proves the harm."""
     proven = 0
     for seed in range(rollouts):
@@ -59,7 +59,7 @@ def simulated(kpi: KpiPlan, rates: Rates, stretch: Stretch, harm: float, rollout
             else:
                 later = times + rng.exponential(60 * max(rates.lag_minutes, 1e-6), times.size)
                 rows = ConversionRows(times, times, canary_side, np.where(good, later, np.nan))
-        judge = RolloutJudge(JudgePlan(START, (kpi,), alpha=ALPHA))
+        judge = RolloutJudge(JudgeParameters(START, (kpi,), alpha=ALPHA))
         evidence = judge.judge(RolloutRows({kpi.name: rows}), [(START, stretch.traffic)], START + 60 * stretch.minutes)
         proven += evidence.kpis[kpi.name].decided_at is not None
     return proven / rollouts
@@ -76,7 +76,7 @@ def simulated(kpi: KpiPlan, rates: Rates, stretch: Stretch, harm: float, rollout
         (SLOWER, Rates(100, 0.5), 0.25, 0.20),
     ],
 )
-def test_the_judge_itself_needs_about_as_long(kpi: KpiPlan, rates: Rates, traffic: float, harm: float) -> None:
+def test_the_judge_itself_needs_about_as_long(kpi: KpiParameters, rates: Rates, traffic: float, harm: float) -> None:
     """A phase of the planned length proves the harm about as often as planned: within twenty-five points."""
     for wanted in (0.5, 0.9):
         minutes = minutes_until(kpi, ALPHA, rates, traffic, harm, wanted)
@@ -92,7 +92,9 @@ def test_the_judge_itself_needs_about_as_long(kpi: KpiPlan, rates: Rates, traffi
     minutes=st.floats(1, 300),
 )
 @settings(max_examples=25, deadline=None)
-def test_more_time_and_more_harm_prove_more(kpi: KpiPlan, per_minute: float, traffic: float, minutes: float) -> None:
+def test_more_time_and_more_harm_prove_more(
+    kpi: KpiParameters, per_minute: float, traffic: float, minutes: float
+) -> None:
     """The smallest harm that is proven shrinks, or stays, as a phase grows; a larger one is never harder to prove."""
     rates = Rates(per_minute, 0.5 if kpi is VALUES else 0.9)
 
@@ -235,6 +237,6 @@ def test_faulty_given_rates_are_refused(tmp_path: Path, given_rates: str) -> Non
 
 def test_the_plan_knows_kpis_that_hold() -> None:
     """KPIs that hold are planned for like those that roll back."""
-    holding = KpiPlan("values", Kind.MEAN, tolerance=0.10, action=Action.HOLD)
+    holding = KpiParameters("values", Kind.MEAN, tolerance=0.10, action=Action.HOLD)
 
     assert reaches(holding, ALPHA, Rates(50, 0.5), PHASES) == reaches(VALUES, ALPHA, Rates(50, 0.5), PHASES)

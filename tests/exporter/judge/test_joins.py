@@ -3,24 +3,24 @@
 import numpy as np
 
 from canary.policy.orders import DEFAULT_EVENTS, Event
-from exporter.judge.units import Orders, merged
-from exporter.ledger.table import FAILED_CODE, SUCCEEDED_CODE, Codes, Table
+from exporter.judge.joins import JoinedRows, merged
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
 from exporter.source.mapping import ordered, parents_of
 
 _VERSIONS = Codes()
 
 
-def _table(*rows: tuple[int, float, str, tuple[int | None, ...]], outcome: str | None = None) -> Table:
+def _table(*rows: tuple[int, float, str, tuple[int | None, ...]], outcome: str | None = None) -> EventRows:
     """Rows of (id, time, version, parents)."""
     parents = len(rows[0][3]) if rows else 0
     full = [
         (0, number, time, time, version, None, outcome, None, None, *above) for number, time, version, above in rows
     ]
-    return Table.of(full, parents, _VERSIONS, Codes())
+    return EventRows.of(full, parents, _VERSIONS, Codes())
 
 
-def _orders(**tables: Table) -> Orders:
-    return Orders(DEFAULT_EVENTS, tables)
+def _orders(**tables: EventRows) -> JoinedRows:
+    return JoinedRows(DEFAULT_EVENTS, tables)
 
 
 def test_rows_descend_from_their_visit() -> None:

@@ -7,13 +7,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ledger.table import NO_ID, Codes, Finder, RowStore, Table
+from exporter.ledger.held_rows import RowStore
+from exporter.ledger.rows import NO_ID, Codes, EventRows, Finder
 
 
-def _table(*rows: tuple[int, object, object]) -> Table:
+def _table(*rows: tuple[int, object, object]) -> EventRows:
     """Rows of (bucket, id, parent)."""
     full = [(bucket, number, 1.0, None, "v1", None, None, None, None, parent) for bucket, number, parent in rows]
-    return Table.of(full, 1, Codes(), Codes())
+    return EventRows.of(full, 1, Codes(), Codes())
 
 
 def test_ids_of_every_kind_find_each_other() -> None:
@@ -56,7 +57,7 @@ def test_a_store_holds_what_was_put_last(steps: list[tuple[int, int, list[int]]]
         plain = [row for row in plain if not low <= row[0] < low + length] + rows
         store.replace(low, low + length, _table(*((bucket, one, None) for bucket, one in rows)))
         store.settle(settled)
-        held = store.table()
+        held = store.rows()
 
         assert sorted(zip(held.bucket.tolist(), held.ids.tolist(), strict=True)) == sorted(plain)
 

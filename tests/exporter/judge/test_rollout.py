@@ -154,7 +154,7 @@ async def test_rows_of_a_long_rollout_are_forgotten_once_judged(lite: ShopData, 
         await settle(refresher, clock)
         await _look(refresher, clock, 30)
         first = refresher.snapshot.evidence
-        held = max(len(feed.store.table()) for feed in refresher.feeds)
+        held = max(len(feed.rows()) for feed in refresher.feeds)
         await _look(refresher, clock, 60)
         second = refresher.snapshot.evidence
 

@@ -1,4 +1,9 @@
-"""What survives a restart: since when rows are counted, and what the counters had reached."""
+"""What survives a restart: since when rows are counted, and what the counters had reached.
+
+Without it, a restart would begin to count a later stretch of the past (`database.since` back from now), every counter
+would be lower than before, and Prometheus would see a reset and a burst of orders. The rows themselves are not saved:
+the database has them.
+"""
 
 import contextlib
 import json
@@ -12,6 +17,7 @@ from canary.logs import Log
 from exporter.publish.counters import Series
 
 _FORMAT = 1
+"""Raised when the file's meaning changes: another version's file is not continued."""
 
 
 @dataclass(frozen=True)

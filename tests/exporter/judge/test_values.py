@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.orders import DEFAULT_EVENTS
-from exporter.judge.kpis import KpiValue, kpi_values
-from exporter.judge.units import Orders
-from exporter.ledger.table import FAILED_CODE, NO_ID, SUCCEEDED_CODE, Table
+from exporter.judge.joins import JoinedRows
+from exporter.judge.values import KpiValue, window_values
+from exporter.ledger.rows import FAILED_CODE, NO_ID, SUCCEEDED_CODE, EventRows
 
 COMPLETION = Conversion(kind="conversion", from_="carts", to="orders")
 PAYMENTS = Success(kind="success", of="payments")
@@ -28,10 +28,10 @@ def _table(
     outcome: Sequence[int] | None = None,
     value: Sequence[float] | None = None,
     currency: Sequence[int] | None = None,
-) -> Table:
+) -> EventRows:
     size, at = len(times), np.asarray(times, dtype=np.float64)
     nothing = np.zeros(size, dtype=np.int64)
-    return Table(
+    return EventRows(
         bucket=nothing,
         ids=np.arange(size, dtype=np.int64),
         time=at,
@@ -45,8 +45,10 @@ def _table(
     )
 
 
-def _values(kpi: Kpi, since: float = 0.0, until: float = 100.0, **tables: Table) -> list[KpiValue]:
-    found = kpi_values({"kpi": kpi}, Orders(DEFAULT_EVENTS, tables), VERSIONS, ["EUR", "USD"], since=since, until=until)
+def _values(kpi: Kpi, since: float = 0.0, until: float = 100.0, **tables: EventRows) -> list[KpiValue]:
+    found = window_values(
+        {"kpi": kpi}, JoinedRows(DEFAULT_EVENTS, tables), VERSIONS, ["EUR", "USD"], since=since, until=until
+    )
     return list(found)
 
 

@@ -11,14 +11,17 @@ import numpy as np
 from canary import extras
 from canary.policy import Policy
 from canary.units import format_ratio
-from exporter.evidence.judge import JudgePlan
-from exporter.publish.shown import shown_harm
-from exporter.study.plan import Rates, Stretch, minutes_until
+from exporter.evidence.judge import JudgeParameters
+from exporter.study.complement import shown_harm
+from exporter.study.power import Rates, Stretch, minutes_until
 
 _HARMS = np.asarray([0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50, 0.70, 0.95])
+"""Where the curves are computed: evenly spread on the logarithmic axis they are drawn on."""
 
 
-def draw(path: Path, policy: Policy, plan: JudgePlan, rates: Mapping[str, Rates], phases: Sequence[Stretch]) -> None:
+def draw(
+    path: Path, policy: Policy, parameters: JudgeParameters, rates: Mapping[str, Rates], phases: Sequence[Stretch]
+) -> None:
     """Write a picture with one panel per KPI, in the format that the file's ending names.
 
     Raises:
@@ -28,14 +31,16 @@ def draw(path: Path, policy: Policy, plan: JudgePlan, rates: Mapping[str, Rates]
     # matplotlib takes long to import, and only pictures need it.
     from matplotlib.figure import Figure
 
-    kpis = [kpi for kpi in plan.kpis if kpi.name in rates and kpi.tolerance is not None]
+    kpis = [kpi for kpi in parameters.kpis if kpi.name in rates and kpi.tolerance is not None]
     columns = min(3, max(1, len(kpis)))
     lines = max(1, math.ceil(len(kpis) / columns))
     figure = Figure(figsize=(4.2 * columns, 3.2 * lines), layout="constrained")
     panels = np.atleast_1d(figure.subplots(lines, columns)).ravel()
     for panel, kpi in zip(panels, kpis, strict=False):
         for share in dict.fromkeys(phase.traffic for phase in phases if 0.0 < phase.traffic < 1.0):
-            minutes = [minutes_until(kpi, plan.alpha_of(kpi), rates[kpi.name], share, harm, 0.5) for harm in _HARMS]
+            minutes = [
+                minutes_until(kpi, parameters.alpha_of(kpi), rates[kpi.name], share, harm, 0.5) for harm in _HARMS
+            ]
             needed = [np.nan if found is None else found for found in minutes]
             shown = [100 * shown_harm(policy.kpis[kpi.name], harm, rates[kpi.name]) for harm in _HARMS]
             panel.plot(shown, needed, "o-", markersize=3, label=f"{format_ratio(share)} of the traffic")

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.evidence.strata import stratum_ends
+from exporter.evidence.timeline import stratum_ends
 
 UNITS = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=120)
 

@@ -19,10 +19,10 @@ from canary.times import to_text
 from canary.units import format_change
 from canary.verdicts import verdict_words
 from exporter.evidence.judge import KpiEvidence
-from exporter.judge.experiments import Arm, Experiments, arm_policy
+from exporter.judge.experiments import Arm, JudgedExperiments, arm_policy
 from exporter.source.database import Patience
-from exporter.source.history import History
 from exporter.source.session import order_session
+from exporter.study.history import History
 
 _TITLES = ("Treatment", "KPI", "Verdict", "Control", "Treatment's", "Change", "Between", "Units", "Evidence")
 
@@ -47,10 +47,10 @@ async def experiment_reports(policy: Policy, trials: Mapping[str, Trial], now: d
         for name, trial in trials.items():
             history = History(arm_policy(policy, policy.experiments[name]), session)
             end = trial.stopped_at or now
-            orders = await history.between(trial.started_at.timestamp(), end.timestamp())
-            experiments = Experiments(policy)
+            joined = await history.between(trial.started_at.timestamp(), end.timestamp())
+            experiments = JudgedExperiments(policy)
             experiments.trials = {name: trial}
-            arms = experiments.look(orders.tables, history.versions, end.timestamp(), {})
+            arms = experiments.look(joined.rows, history.versions, end.timestamp(), {})
             reports.append(ExperimentReport(trial, arms, now))
     return reports
 

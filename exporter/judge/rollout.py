@@ -1,4 +1,10 @@
-"""From joined rows to the judge's arrays, and from the running rollout to its evidence."""
+"""One rollout judged: from the policy to the judge's parameters, from joined rows to its arrays, from both to evidence.
+
+The judge (`exporter.evidence`) knows no shop: it is given arrays of units with their side. Which rows are those units
+is decided here. A unit's side is the version of the visit it descends from, because that is what the router decided; a
+payment counts by its own version, because one that fails may have no order and so no visit. Means compare one currency
+only, the one that most rows had before the rollout; amounts of different currencies have no mean.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +17,27 @@ from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.model import Policy
 from canary.rollout.state import Rollout
 from exporter.evidence.judge import (
+    Action,
     ConversionRows,
     EntryRows,
-    JudgePlan,
+    Harm,
+    JudgeParameters,
+    Kind,
+    KpiParameters,
     MeanRows,
     OutcomeRows,
     RolloutEvidence,
     RolloutJudge,
     RolloutRows,
 )
-from exporter.judge.kpis import in_currencies
-from exporter.judge.plans import judge_plan
-from exporter.judge.units import Orders
-from exporter.ledger.table import FAILED_CODE, SUCCEEDED_CODE, Bools, Codes, Floats, Ints
+from exporter.judge.joins import JoinedRows
+from exporter.judge.values import in_currencies
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Bools, Codes, Ints
 from exporter.source.mapping import parents_of
 
 
 @dataclass
-class Judgement:
+class JudgedRollout:
     """The judge of one rollout, fed at every refresh.
 
     The rows it is given are those since `needs_since`; what is older has become sums.
@@ -36,43 +45,43 @@ class Judgement:
 
     policy: Policy
     rollout: str
-    plan: JudgePlan
+    parameters: JudgeParameters
     judge: RolloutJudge
     currencies: dict[str, int] = field(default_factory=dict)
     """By KPI, the currency whose values are compared; amounts of different currencies have no mean."""
 
     @classmethod
-    def of(cls, policy: Policy, rollout: Rollout) -> Judgement:
+    def of(cls, policy: Policy, rollout: Rollout) -> JudgedRollout:
         """A new judge for a rollout."""
-        plan = judge_plan(policy, rollout.started_at.timestamp())
-        return cls(policy, rollout.id, plan, RolloutJudge(plan))
+        parameters = judge_parameters(policy, rollout.started_at.timestamp())
+        return cls(policy, rollout.id, parameters, RolloutJudge(parameters))
 
     def look(
-        self, orders: Orders, versions: Codes, rollout: Rollout, as_of: float, blind: Mapping[str, str]
+        self, joined: JoinedRows, versions: Codes, rollout: Rollout, as_of: float, blind: Mapping[str, str]
     ) -> RolloutEvidence:
         """The evidence at *as_of*, seconds since the epoch."""
         sides = (versions.code(rollout.stable), versions.code(rollout.canary))
-        rows = _Rows(orders, sides, self.judge.needs_since)
+        rows = _Rows(joined, sides, self.judge.needs_since)
         kpis = {
-            plan.name: found
-            for plan in self.plan.kpis
-            if (found := self._of(plan.name, self.policy.kpis[plan.name], rows)) is not None
+            kpi.name: found
+            for kpi in self.parameters.kpis
+            if (found := self._of(kpi.name, self.policy.kpis[kpi.name], rows)) is not None
         }
         entry = entry_event(self.policy)
-        entries = rows.entries(entry) if entry is not None and entry in orders.tables else None
+        entries = rows.entries(entry) if entry is not None and entry in joined.rows else None
         weights = [(weight.since.timestamp(), weight.ratio) for weight in rollout.weights]
         return self.judge.judge(RolloutRows(kpis, entries), weights, as_of, blind)
 
     def _of(self, name: str, kpi: Kpi, rows: _Rows) -> ConversionRows | OutcomeRows | MeanRows | None:
-        tables = rows.orders.tables
+        held = rows.joined.rows
         if isinstance(kpi, Conversion):
-            return rows.conversions(kpi) if kpi.from_ in tables and kpi.to in tables else None
-        if kpi.of not in tables:
+            return rows.conversions(kpi) if kpi.from_ in held and kpi.to in held else None
+        if kpi.of not in held:
             return None
         if isinstance(kpi, Success):
             return rows.outcomes(kpi.of)
-        if name not in self.currencies and in_currencies(kpi, rows.orders.events):
-            found = rows.commonest_currency(kpi.of, self.plan.started_at)
+        if name not in self.currencies and in_currencies(kpi, rows.joined.events):
+            found = rows.commonest_currency(kpi.of, self.parameters.started_at)
             if found is not None:
                 self.currencies[name] = found
         return rows.means(kpi, self.currencies.get(name, -1))
@@ -82,13 +91,13 @@ class Judgement:
 class _Rows:
     """Arrays of the rollout's two versions, as far back as the judge needs them."""
 
-    orders: Orders
+    joined: JoinedRows
     sides: tuple[int, int]
     since: float
 
     def conversions(self, kpi: Conversion) -> ConversionRows:
-        table, origin = self.orders.tables[kpi.from_], self.orders.origin(kpi.from_)
-        converted = self.orders.converted(kpi.from_, kpi.to)
+        table, origin = self.joined.rows[kpi.from_], self.joined.origin(kpi.from_)
+        converted = self.joined.converted(kpi.from_, kpi.to)
         wanted = self._ours(origin.version) & ((table.entered >= self.since) | (converted >= self.since))
         return ConversionRows(
             assigned=origin.assigned[wanted],
@@ -99,7 +108,7 @@ class _Rows:
 
     def outcomes(self, event: str) -> OutcomeRows:
         """Payments by their own time and version: one that fails may have no order, so no visit is known for it."""
-        table = self.orders.tables[event]
+        table = self.joined.rows[event]
         settled = (table.outcome == SUCCEEDED_CODE) | (table.outcome == FAILED_CODE)
         resolved = np.where(settled, table.time, np.nan)
         wanted = self._ours(table.version)
@@ -112,7 +121,7 @@ class _Rows:
         )
 
     def means(self, kpi: Mean, currency: int) -> MeanRows:
-        table, origin, values = self.orders.tables[kpi.of], self.orders.origin(kpi.of), self.orders.values(kpi)
+        table, origin, values = self.joined.rows[kpi.of], self.joined.origin(kpi.of), self.joined.values(kpi)
         wanted = self._ours(origin.version) & (table.time >= self.since) & np.isfinite(values)
         if currency >= 0:
             wanted &= table.currency == currency
@@ -124,13 +133,13 @@ class _Rows:
         )
 
     def entries(self, event: str) -> EntryRows:
-        table = self.orders.tables[event]
+        table = self.joined.rows[event]
         wanted = self._ours(table.version) & (table.entered >= self.since)
         return EntryRows(entered=table.entered[wanted], canary=self._canary(table.version[wanted]))
 
     def commonest_currency(self, event: str, until: float) -> int | None:
         """The currency of most rows before the rollout, or of all when there are none before; None without rows."""
-        table = self.orders.tables[event]
+        table = self.joined.rows[event]
         before = table.currency[table.time < until]
         found = before if len(before) else table.currency
         return int(np.bincount(found).argmax()) if len(found) else None
@@ -152,34 +161,36 @@ def entry_event(policy: Policy) -> str | None:
     return next((name for name in candidates if name in events and not parents_of(events, name)), None)
 
 
-def role_values(
-    kpis: Mapping[str, Kpi], orders: Orders, versions: Codes, rollout: Rollout, currencies: Mapping[str, int]
-) -> dict[str, dict[str, float]]:
-    """Each role's plain value since the rollout began, for people to read beside the evidence."""
-    since = rollout.started_at.timestamp()
-    found: dict[str, dict[str, float]] = {}
-    for name, kpi in kpis.items():
-        for role, version in (("stable", rollout.stable), ("canary", rollout.canary)):
-            values = _role(kpi, orders, versions.code(version), since, currencies.get(name, -1))
-            if len(values):
-                found.setdefault(name, {})[role] = float(np.mean(values))
-    return found
+def judge_parameters(policy: Policy, started_at: float) -> JudgeParameters:
+    """The judge's parameters for a rollout that began at `started_at` (seconds since the epoch).
+
+    KPIs with `judge: threshold` are left to the windowed rule and take no share of alpha.
+    """
+    return JudgeParameters(
+        started_at=started_at,
+        kpis=tuple(
+            kpi_parameters(name, kpi, policy.evidence.pending_timeout)
+            for name, kpi in policy.kpis.items()
+            if kpi.judge == "evidence"
+        ),
+        alpha=policy.evidence.alpha,
+        bucket_seconds=policy.evidence.bucket,
+        lateness_seconds=policy.database.lateness,
+        mismatch_tolerance=policy.evidence.mismatch,
+    )
 
 
-def _role(kpi: Kpi, orders: Orders, version: int, since: float, currency: int) -> Floats:
-    event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
-    if event not in orders.tables or (isinstance(kpi, Conversion) and kpi.to not in orders.tables):
-        return np.zeros(0)
-    table, origin = orders.tables[event], orders.origin(event)
-    if isinstance(kpi, Success):
-        settled = (table.outcome == SUCCEEDED_CODE) | (table.outcome == FAILED_CODE)
-        ours = settled & (table.version == version) & (table.entered >= since)
-        return np.asarray(table.outcome[ours] == SUCCEEDED_CODE, dtype=np.float64)
-    ours = (origin.version == version) & (origin.assigned >= since)
-    if isinstance(kpi, Conversion):
-        open_ = np.isnan(orders.converted(event, kpi.to)[ours])
-        return np.asarray(open_ if kpi.complement else ~open_, dtype=np.float64)
-    if currency >= 0:
-        ours &= table.currency == currency
-    values = orders.values(kpi)
-    return np.asarray(values[ours & np.isfinite(values)])
+def kpi_parameters(name: str, kpi: Kpi, pending_timeout_seconds: float) -> KpiParameters:
+    """What the judge needs to know about one KPI of the policy."""
+    action = Action(kpi.action)
+    if isinstance(kpi, Mean):
+        harm = Harm.DECREASE if kpi.better == "higher" else Harm.INCREASE
+        return KpiParameters(name, Kind.MEAN, tolerance=kpi.tolerance, action=action, harm=harm)
+    return KpiParameters(
+        name,
+        Kind.CONVERSION if isinstance(kpi, Conversion) else Kind.SUCCESS,
+        tolerance=kpi.tolerance,
+        floor=kpi.floor,
+        action=action,
+        pending_timeout_seconds=pending_timeout_seconds,
+    )

@@ -10,21 +10,23 @@ import numpy as np
 
 from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
-from exporter.judge.kpis import in_currencies
-from exporter.judge.units import Orders
-from exporter.ledger.table import Floats
+from exporter.judge.joins import JoinedRows
+from exporter.judge.values import in_currencies
+from exporter.ledger.rows import Floats
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.history import History, needed_events
 from exporter.source.streams import COARSE_SECONDS, FAILED, SUCCEEDED, streams_of
 from exporter.source.zones import Zone
-from exporter.study.plan import Rates
+from exporter.study.history import History, needed_events
+from exporter.study.power import Rates
 
 _DAY_SECONDS = 86_400
 _SAMPLE_UNITS = 50_000
 """Units of the newest rows that lags and spreads are taken from."""
 _SHORTEST_SAMPLE_SECONDS = 900.0
+"""A large shop fills the sample in less, and the lag of slow conversions would not be in it."""
 _LONGEST_SAMPLE_SECONDS = 3 * _DAY_SECONDS
+"""A small shop would have weeks of rows read for it."""
 MOST_CERTAIN = 0.9999
 """A ratio of one would leave a failure impossible; nobody knows that from a few days."""
 
@@ -99,11 +101,11 @@ async def _count(
     return counted
 
 
-def _conversion(counted: dict[str, Counted], sample: Orders, kpi: Conversion, minutes: float) -> Rates | None:
+def _conversion(counted: dict[str, Counted], sample: JoinedRows, kpi: Conversion, minutes: float) -> Rates | None:
     units, conversions = counted.get(kpi.from_), counted.get(kpi.to)
     if units is None or conversions is None or not units.rows or not conversions.rows:
         return None
-    lags = sample.converted(kpi.from_, kpi.to) - sample.tables[kpi.from_].entered
+    lags = sample.converted(kpi.from_, kpi.to) - sample.rows[kpi.from_].entered
     lags = lags[np.isfinite(lags)]
     lag_minutes = float(lags.mean()) / 60.0 if lags.size else 0.0
     return Rates(units.rows / minutes, min(conversions.rows / units.rows, MOST_CERTAIN), max(lag_minutes, 0.0))
@@ -116,11 +118,11 @@ def _success(event: Counted, minutes: float) -> Rates | None:
     return Rates(final / minutes, min(event.outcomes[SUCCEEDED] / final, MOST_CERTAIN))
 
 
-def _mean(counted: dict[str, Counted], sample: Orders, history: History, kpi: Mean, minutes: float) -> Rates | None:
+def _mean(counted: dict[str, Counted], sample: JoinedRows, history: History, kpi: Mean, minutes: float) -> Rates | None:
     event = kpi.of
     if event not in counted or not counted[event].rows:
         return None
-    table, every = sample.tables[event], sample.values(kpi)
+    table, every = sample.rows[event], sample.values(kpi)
     known = np.isfinite(every)
     currency, rows = counted[event].currencies.most_common(1)[0]
     if currency and in_currencies(kpi, sample.events):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ledger.statefile import Remembered, StateFile
 from exporter.publish.counters import Series
+from exporter.publish.statefile import Remembered, StateFile
 
 _VALUES = {Series("shop_orders_total", "v1", ""): 3, Series("shop_order_value_total", "v1", "EUR"): 12_345_678}
 

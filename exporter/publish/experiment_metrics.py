@@ -1,4 +1,8 @@
-"""Experiments as Prometheus metrics, made anew for every scrape."""
+"""Experiments as Prometheus metrics, made anew for every scrape.
+
+They have names of their own and not the rollout's with one more label: an experiment's proven harm must never match a
+rule that rolls back a release.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from canary.policy.kpis import Conversion, Kpi
 from exporter.evidence.judge import KpiEvidence, Verdict
-from exporter.study.plan import Rates, Reach
+from exporter.study.power import Rates, Reach
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""Single rows in memory, as columns: what the KPIs of the trailing window and the judge are computed from."""
+"""Single rows in memory, as columns: what the KPIs of the trailing window and the judge are computed from.
+
+Counts are not enough for them: whether a visit became an order is known only by joining rows. Kept as columns of
+numbers they are small and joined quickly; a list of Python objects is neither. Texts become small numbers (`Codes`),
+ids that are no numbers become 64-bit hashes.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +47,7 @@ class Codes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class EventRows:
     """Rows of one event; arrays of one length, never changed.
 
     Attributes:
@@ -72,13 +77,13 @@ class Table:
         return len(self.ids)
 
     @classmethod
-    def empty(cls, parents: int) -> Table:
+    def empty(cls, parents: int) -> EventRows:
         """No rows."""
         ints, floats = np.zeros(0, dtype=np.int64), np.zeros(0)
         return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, np.zeros((parents, 0), dtype=np.int64))
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[Any]], parents: int, versions: Codes, currencies: Codes) -> Table:
+    def of(cls, rows: Sequence[Sequence[Any]], parents: int, versions: Codes, currencies: Codes) -> EventRows:
         """From what a stream's `rows` statement gives."""
         kept = [row for row in rows if row[0] is not None and row[2] is not None]
         if not kept:
@@ -103,11 +108,11 @@ class Table:
         """No parents, for *length* rows."""
         return np.full((self.parents.shape[0], length), NO_ID, dtype=np.int64)
 
-    def where(self, chosen: Bools | Ints) -> Table:
+    def where(self, chosen: Bools | Ints) -> EventRows:
         """Some of the rows."""
         return self._each(lambda column: column[..., chosen])
 
-    def then(self, others: Iterable[Table]) -> Table:
+    def then(self, others: Iterable[EventRows]) -> EventRows:
         """These rows followed by others of the same event."""
         tables = [self, *(other for other in others if len(other))]
         if len(tables) == 1:
@@ -116,14 +121,14 @@ class Table:
             field.name: np.concatenate([getattr(table, field.name) for table in tables], axis=-1)
             for field in fields(self)
         }
-        return Table(**columns)
+        return EventRows(**columns)
 
-    def shifted(self, to_utc: Callable[[Floats], Floats]) -> Table:
+    def shifted(self, to_utc: Callable[[Floats], Floats]) -> EventRows:
         """The same rows with times turned from the database's own zone into UTC."""
         return replace(self, time=to_utc(self.time), entered=to_utc(self.entered))
 
-    def _each(self, change: Callable[[Any], Any]) -> Table:
-        return Table(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
+    def _each(self, change: Callable[[Any], Any]) -> EventRows:
+        return EventRows(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
 
 
 def _ids(values: Sequence[Any]) -> Ints:
@@ -156,50 +161,3 @@ class Finder:
         at = np.minimum(np.searchsorted(self._sorted, wanted), len(self._sorted) - 1)
         positions: Ints = np.where(self._sorted[at] == wanted, self._order[at], -1)
         return positions
-
-
-class RowStore:
-    """The rows of one stream, replaced by whole buckets.
-
-    Rows of buckets that may still change lie apart; the others are kept in one table, so that a refresh copies
-    little.
-    """
-
-    def __init__(self, parents: int) -> None:
-        self._settled = Table.empty(parents)
-        self._open: dict[int, Table] = {}
-        self._empty = Table.empty(parents)
-        self._table: Table | None = self._empty
-
-    def replace(self, low: int, high: int, found: Table) -> None:
-        """Put *found* in the place of the rows of buckets *low* up to *high*."""
-        self._table = None
-        for number in [number for number in self._open if low <= number < high]:
-            del self._open[number]
-        settled = self._settled.bucket
-        if len(settled) and settled.max() >= low:
-            self._settled = self._settled.where((settled < low) | (settled >= high))
-        for number in np.unique(found.bucket):
-            self._open[int(number)] = found.where(found.bucket == number)
-
-    def settle(self, before: int) -> None:
-        """Put the rows of buckets before *before* with those that rarely change."""
-        done = sorted(number for number in self._open if number < before)
-        if len(done) > 12:
-            self._settled = self._settled.then(self._open.pop(number) for number in done)
-            self._table = None
-
-    def forget(self, before: int) -> None:
-        """Drop the rows of buckets before *before*."""
-        if any(number < before for number in self._open):
-            self._open = {number: table for number, table in self._open.items() if number >= before}
-            self._table = None
-        if len(self._settled) and self._settled.bucket.min() < before - 60:
-            self._settled = self._settled.where(self._settled.bucket >= before)
-            self._table = None
-
-    def table(self) -> Table:
-        """All rows."""
-        if self._table is None:
-            self._table = self._settled.then(self._open.values())
-        return self._table
