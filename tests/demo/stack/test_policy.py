@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from canary.errors import PolicyError
 from canary.policy import load_policy
 from canary.units import parse_duration
-from demo import flags, policy
-from demo.places import Places
+from demo.shop import flags
+from demo.stack import policy
+from demo.stack.places import Places
 
-STRATEGY = Path(__file__).parents[2] / "canary.yaml"
+STRATEGY = Path(__file__).parents[3] / "canary.yaml"
 
 
 @pytest.fixture

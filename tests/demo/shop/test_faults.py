@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.faults import Faults
+from demo.shop.faults import Faults
 
 ratios = st.floats(0, 1)
 

@@ -1,7 +1,7 @@
 """The canary's process as a deployment would run it: started, stopped and looked at by commands.
 
-A JSON file says what to run; `python -m demo.daemon start|stop|status FILE` does it. The policy's `process` section
-names these commands, so that the receiver can stop a canary that it did not start. Each may be repeated.
+A JSON file says what to run; `python -m demo.stack.daemon start|stop|status FILE` does it. The policy's `process`
+section names these commands, so that the receiver can stop a canary that it did not start. Each may be repeated.
 """
 
 import json
@@ -14,7 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+# Longer than the shop takes to finish the requests that it has begun (`demo.shop.server.DRAIN_SECONDS`).
 STOP_SECONDS = 10.0
+# Each command is waited for by a rollback.
 _POLL_SECONDS = 0.05
 
 
@@ -25,7 +27,7 @@ def describe(path: Path, argv: list[str], log: Path) -> None:
 
 def commands(path: Path) -> dict[str, list[str]]:
     """The argument vectors of the three commands, as the policy's `process` section takes them."""
-    return {verb: [sys.executable, "-m", "demo.daemon", verb, str(path)] for verb in ("start", "stop", "status")}
+    return {verb: [sys.executable, "-m", "demo.stack.daemon", verb, str(path)] for verb in ("start", "stop", "status")}
 
 
 def start(path: Path) -> None:
@@ -87,7 +89,7 @@ def main() -> int:
             verbs[verb](Path(path))
             return 0
         case _:
-            sys.stderr.write("usage: python -m demo.daemon start|stop|status FILE\n")
+            sys.stderr.write("usage: python -m demo.stack.daemon start|stop|status FILE\n")
             return 2
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import daemon
+from demo.stack import daemon
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.clock import SystemClock
 from canary.errors import DatabaseUnavailableError
-from demo.schema import carts, orders, payments, visits
-from demo.store import Payment, Store, UnknownRowError, create_schema, open_engine
+from demo.shop.schema import carts, orders, payments, visits
+from demo.shop.store import Payment, Store, UnknownRowError, create_schema, open_engine
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A small real shop: browse, cart, checkout, pay, feedback. One process is one version.
 
-Run as `python -m demo.shop --version v1.0 --port 8001 --database sqlite+aiosqlite:///shop.db`. The faults of a
+Run as `python -m demo.shop.server --version v1.0 --port 8001 --database sqlite+aiosqlite:///shop.db`. The faults of a
 version are read and set at `/-/faults`; Prometheus scrapes `/metrics`.
 """
 
@@ -19,18 +19,21 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from canary.clock import Clock, SystemClock
 from canary.errors import DatabaseUnavailableError
-from demo.faults import Faults
-from demo.flags import STANDARD, CheckoutFlag
 from demo.luck import luck
-from demo.metrics import Metrics
-from demo.store import Store, UnknownRowError, open_engine
+from demo.shop.faults import Faults
+from demo.shop.flags import STANDARD, CheckoutFlag
+from demo.shop.metrics import Metrics
+from demo.shop.store import Store, UnknownRowError, open_engine
 
+# By this customers, and so the demo, know who answered; HAProxy does not add it, so it cannot be wrong about itself.
 VERSION_HEADER = "X-Shop-Version"
 VISITOR_COOKIE = "user_id"
 
 # A healthy shop loses some payments as well: cards expire and accounts run dry.
 USUAL_PAYMENT_FAILURE_RATIO = 0.03
+# Some payments are still pending when a verdict is due: the hard case for a rate of success.
 PAYMENT_SERVICE_MEDIAN_SECONDS = 8.0
+# What has begun may end before the process does.
 DRAIN_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -219,7 +222,7 @@ async def _number(request: web.Request, name: str) -> int:
 @click.option("--seed", type=int, default=0, help="Makes the shop's luck repeatable.")
 @click.option("--flags", type=(str, click.Path(path_type=Path)), help="The receiver's URL, and a file with its token.")
 def main(version: str, port: int, database: str, speed: float, seed: int, flags: tuple[str, Path] | None) -> None:
-    """Run one version of the shop until it is told to stop."""
+    """Run one version of the shop until it is stopped."""
     engine = open_engine(database)
     clock, random = SystemClock(), luck(version, seed)
     flag = CheckoutFlag(flags[0], flags[1].read_text(encoding="utf-8").strip()) if flags else None

@@ -9,6 +9,7 @@ from openfeature.evaluation_context import EvaluationContext
 FLAG = "expressCheckout"
 STANDARD = "standard"
 EXPRESS = "express"
+# A shop does not keep its customers waiting for a flag; without an answer everybody has the standard checkout.
 PATIENCE_SECONDS = 0.5
 
 _BETA_USERS = "beta_users"
@@ -31,7 +32,7 @@ def groups(user: str) -> list[str]:
 
 
 class CheckoutFlag:
-    """Asks anew for every checkout, so that a rollback is seen by the next customer.
+    """Asks again for every checkout, so that a rollback is seen by the next customer.
 
     Args:
         receiver_url: where the receiver listens.

@@ -17,26 +17,27 @@ from canary.errors import ProcessError
 from canary.policy import Policy, load_policy
 from canary.rollout.journal import Journal
 from canary.routers import Router, routers_of
-from demo import daemon, policy
-from demo.places import Places
-from demo.processes import READY_SECONDS, Processes, find_program
 from demo.questions import Questions
 from demo.screen import Screen
-from demo.store import create_schema, open_engine
+from demo.shop.store import create_schema, open_engine
+from demo.stack import daemon, policy
+from demo.stack.places import Places
+from demo.stack.processes import READY_SECONDS, Processes, find_program
 from demo.team import Team
 
 STABLE = "v1.0"
 CANARY = "v2.0"
 
+# How often it is looked whether Prometheus has scraped; it does so once a second.
 _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person may choose.
+    """What the caller may choose.
 
     *database* is an SQLAlchemy address, or nothing for SQLite in the demo's folder; *strategy* is the policy to take;
-    *fault* is one of `demo.faults.PATTERNS`.
+    *fault* is one of `demo.shop.faults.PATTERNS`.
     """
 
     strategy: Path
@@ -135,7 +136,7 @@ class Stack:
 
     def _shop(self, version: str, part: str) -> list[str]:
         return [
-            *(sys.executable, "-m", "demo.shop", "--version", version, "--port", str(self.places.ports[part])),
+            *(sys.executable, "-m", "demo.shop.server", "--version", version, "--port", str(self.places.ports[part])),
             *("--database", self.database, "--speed", str(self.settings.speed), "--seed", str(self.settings.seed)),
             *("--flags", self.places.url("receiver"), str(self.places.file(policy.TOKENS["flags_token_file"]))),
         ]
@@ -197,7 +198,7 @@ class Stack:
         return [find_program("canary"), name, f"--config.file={self.policy_file}"]
 
     async def canary(self, name: str, *arguments: str) -> str:
-        """Run one `canary` command to its end, as a person would, and give what it printed.
+        """Run one `canary` command to its end, as an operator would, and give what it printed.
 
         Raises:
             ProcessError: it ended with another status than 0.

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from canary.errors import ProcessError
-from demo import processes
-from demo.processes import Processes, find_program
+from demo.stack import processes
+from demo.stack.processes import Processes, find_program
 from tests.support.processes import eventually
 
 

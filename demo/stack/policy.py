@@ -8,14 +8,17 @@ from sqlalchemy.engine import make_url
 
 from canary.policy import Policy, load_policy
 from canary.units import format_duration, format_ratio
-from demo import daemon, flags
-from demo.places import Places
-from demo.shop import VISITOR_COOKIE
+from demo.shop import flags
+from demo.shop.server import VISITOR_COOKIE
+from demo.stack import daemon
+from demo.stack.places import Places
 
-STRATEGY = Path(__file__).with_name("canary.yaml")
+STRATEGY = Path(__file__).parents[1] / "canary.yaml"
 """The repository's policy, which the wheel brings along."""
+# Names of files in the demo's folder.
 NOTIFY_URLS = "notify-urls"
 TOKENS = {"token_file": "webhook-token", "operator_token_file": "operator-token", "flags_token_file": "flags-token"}
+# A verdict within seconds needs data within seconds; to two small processes a scrape costs nothing.
 SCRAPE_SECONDS = 1.0
 
 # A window must hold a few scrapes, however fast the demo runs.

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from canary.clock import Clock
 from canary.errors import DatabaseUnavailableError
-from demo.schema import carts, feedback, metadata, orders, payments, visits
+from demo.shop.schema import carts, feedback, metadata, orders, payments, visits
 
 CURRENCY = "EUR"
 

@@ -1,4 +1,7 @@
-"""Where the demo's parts live: files in one folder, servers on free ports of 127.0.0.1."""
+"""Where the demo's parts live: files in one folder, servers on free ports of 127.0.0.1.
+
+No port is fixed: two demos, or a demo on a machine that has a Prometheus already, do not meet.
+"""
 
 import socket
 from contextlib import ExitStack
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
+# One port each; `front` is HAProxy.
 _PARTS = ("front", "stable", "canary", "prometheus", "alertmanager", "exporter", "receiver", "team")
 # Below the range from which the kernel takes the ports of outgoing connections.
 _PORTS = range(4_000, 12_000)

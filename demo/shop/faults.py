@@ -17,7 +17,7 @@ class Faults:
     latency_seconds: float = 0.0
 
     def changed(self, changes: object) -> Self:
-        """These faults with some of them set anew, as the control endpoint receives them.
+        """These faults with some of them changed, as the control endpoint receives them.
 
         Raises:
             ValueError: not an object, an unknown fault, or a value out of range.

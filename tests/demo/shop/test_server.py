@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from demo.schema import orders, payments, visits
-from demo.shop import VERSION_HEADER
+from demo.shop.schema import orders, payments, visits
+from demo.shop.server import VERSION_HEADER
 from tests.demo.conftest import Client, OpenShop
 
 

@@ -15,8 +15,11 @@ import aiohttp
 from canary.errors import ProcessError
 from canary.process.program import SYSTEM_PATH
 
+# Prometheus takes a second on an idle machine; a machine that needs more than this is no place for a demo.
 READY_SECONDS = 30.0
+# More than the slowest part, the shop, takes to finish what it has begun.
 STOP_SECONDS = 8.0
+# Short against the start of any part, long against a request.
 _POLL_SECONDS = 0.1
 
 

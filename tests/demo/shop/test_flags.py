@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.flags import EXPRESS, POLICY, STANDARD, CheckoutFlag, groups
+from demo.shop.flags import EXPRESS, POLICY, STANDARD, CheckoutFlag, groups
 from tests.demo.conftest import Client, OpenShop
 from tests.support.ports import free_port
 from tests.support.receiver import Setting, order, receiving
