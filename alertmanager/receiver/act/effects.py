@@ -28,7 +28,7 @@ from typing import Self, TypeVar
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.lead.leader import Leader
-from canary.errors import RefusedError
+from canary.errors import JournalError, RefusedError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
@@ -196,7 +196,7 @@ class Effects:
 
         Raises:
             RefusedError: this receiver does not lead, or the split is no longer wanted; nothing was done.
-            JournalError: the journal cannot be read; nothing was done.
+            JournalError: the journal cannot be read, or holds what is not understood; nothing was done.
             RouterError: the router does not follow.
         """
         place = f"router {name}"
@@ -204,6 +204,8 @@ class Effects:
         def require() -> None:
             if not still():
                 raise RefusedError(f"{format_ratio(split.weight_ratio)} is no longer wanted", place=place)
+            if self._store.unread and not lowers:
+                raise JournalError(self._store.unread, place=place, remedy="its weight stays as it is")
 
         if lowers:
             await self._require_lead(place)
