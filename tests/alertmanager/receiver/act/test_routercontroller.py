@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alertmanager.receiver.act.routercontroller import Keeper, lowered_at, wanted_split
 from canary.errors import JournalError, RefusedError
-from canary.rollout.commands import MarkElapsed
+from canary.rollout.commands import MarkElapsed, Promote
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries
@@ -404,3 +404,24 @@ async def test_only_lowering_is_a_decision_to_lower(leader: Acting) -> None:
     assert lowered_at(leader.rollout) == decision.at
     await leader.give_up()
     assert lowered_at(leader.rollout) == decision.at
+
+
+async def test_a_start_that_is_not_understood_raises_nobody(world: World, leader: Acting) -> None:
+    """Without its row the release before is the newest; its promotion does not put everybody on the new canary."""
+    await leader.propose(Promote(actor="ann"))
+    second = await leader.start("v3.0")
+    await leader.reconcile()
+    assert world.router.split.weight_ratio == 0.05
+    async with world.engine.begin() as connection:
+        await connection.exec_driver_sql(f"update canary_journal set data = '{{' where seq = {second.seq}")
+    restarted = world.receiver()
+    await restarted.store.refresh()
+    assert restarted.rollout.weight == 1
+
+    await restarted.reconcile()
+
+    assert world.router.split.weight_ratio == 0.05
+    assert f"row {second.seq} of the journal, 'started', is not understood" in restarted.keeper.error
+    await restarted.roll_back()
+    await restarted.reconcile()
+    assert world.router.split.weight_ratio == 0
