@@ -151,16 +151,41 @@ class RolloutStore:
         """Whether a command with this key has been carried out."""
         return request in self._requests
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, within_seconds: float | None = None) -> None:
         """Take over what is new in the journal, and write what could not be written before.
 
+        Args:
+            within_seconds: how long to wait for others' turns, and then for the journal; None waits for as long as it
+                takes.
+
         Raises:
-            JournalError: it cannot be read or written.
+            JournalError: it cannot be read or written, or not in time.
         """
-        async with self._lock:
-            await self._catch_up()
-            await self._flush()
-            self._caught_up_at = self.clock.monotonic()
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise self._late() from None
+        renewing = asyncio.ensure_future(self._renew())
+        renewing.add_done_callback(self._renewed)
+        await asyncio.wait({renewing}, timeout=within_seconds)
+        if not renewing.done():
+            raise self._late()
+        await renewing
+
+    async def _renew(self) -> None:
+        await self._catch_up()
+        await self._flush()
+        self._caught_up_at = self.clock.monotonic()
+
+    def _renewed(self, renewing: asyncio.Future[None]) -> None:
+        self._lock.release()
+        if not renewing.cancelled():
+            renewing.exception()  # nobody may be waiting for it any more
+
+    @staticmethod
+    def _late() -> JournalError:
+        return JournalError("it does not answer in time", place="journal", remedy="see what its database waits for")
 
     async def catch_up(self) -> None:
         """As `refresh`, for a decision that hangs on what another receiver may just have written.
