@@ -32,7 +32,12 @@ from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
 
+# How often the web configuration's files are looked at: a `stat` each, and a renewed certificate is in force at once.
 _WATCH_SECONDS = 1.0
+
+# How long the end waits for answers that are being written: longer than any but a scrape takes, and well within the 10 s
+# after which container engines kill.
+_SHUTDOWN_SECONDS = 5.0
 
 Reload = Callable[[], Awaitable[None]]
 
@@ -123,7 +128,10 @@ class Service:
         users = Users(lambda: self._config)
         renderer = ThreadPoolExecutor(1, "metrics")
         runner = web.AppRunner(
-            self._application(users, renderer), access_log=None, shutdown_timeout=5, logger=ServerLog(self._log)
+            self._application(users, renderer),
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            logger=ServerLog(self._log),
         )
         await runner.setup()
         with contextlib.ExitStack() as sockets:
