@@ -20,7 +20,7 @@ from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format
 
 if TYPE_CHECKING:
-    from exporter.study.experiments import ExperimentReport
+    from exporter.study.experiment_report import ExperimentReport
 
 
 _reason = click.option("--reason", required=True, help="Why; people will read it in the journal.")
@@ -63,7 +63,7 @@ def status(config_file: str, output_format: str) -> None:
 @click.option("--output", default="-", show_default=True, help="File to write; `-` prints.")
 def report(config_file: str, output_format: str, output: str) -> None:
     """Write what each treatment does to each KPI, with its confidence band over time."""
-    from exporter.study.experiments import as_html, as_json  # rooms are imported when they are needed
+    from exporter.study.experiment_report import as_html, as_json  # rooms are imported when they are needed
 
     policy = load_policy(config_file)
     reports = asyncio.run(_reports(policy))
@@ -120,7 +120,7 @@ async def _command(policy: Policy, name: str, verb: str, reason: str) -> dict[st
 
 
 async def _reports(policy: Policy) -> "list[ExperimentReport]":
-    from exporter.study.experiments import experiment_reports  # rooms are imported when they are needed
+    from exporter.study.experiment_report import experiment_reports  # rooms are imported when they are needed
 
     async with Journal.open(policy, experiments.CHAIN) as journal:
         trials = experiments.fold(await journal.entries())

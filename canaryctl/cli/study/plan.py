@@ -22,8 +22,8 @@ from exporter.source.database import Patience
 from exporter.source.session import order_session
 
 if TYPE_CHECKING:
-    from exporter.evidence.judge import JudgePlan
-    from exporter.study.plan import Rates, Reach
+    from exporter.evidence.judge import JudgeParameters
+    from exporter.study.power import Rates, Reach
 
 _LEGEND = """
 smallest harm: detected by the end of the phase with 50 % power (with 90 %); of a complement, its rise.
@@ -53,12 +53,12 @@ def command(
     Figures are approximate. JSON has one object a line, a KPI in a phase each. Nothing is written but the picture, and
     no traffic is moved.
     """
-    from exporter.judge.plans import judge_plan
-    from exporter.publish.shown import shown_rates, shown_reach
-    from exporter.study.plan import Stretch, reaches
+    from exporter.judge.rollout import judge_parameters
+    from exporter.study.complement import shown_rates, shown_reach
+    from exporter.study.power import Stretch, reaches
 
     policy = load_policy(config_file)
-    plan = judge_plan(policy, 0.0)
+    plan = judge_parameters(policy, 0.0)
     rates = _given(given, policy) if given else asyncio.run(_looked_up(policy, _moment(until), days))
     phases = [Stretch(phase.duration / 60.0, phase.traffic) for phase in policy.phases]
     found = [
@@ -79,13 +79,13 @@ def command(
         for line in _plainly(found, policy, plan, rates):
             console.print(line, style="bold")
     if plot is not None:
-        from exporter.study.plan_plot import draw
+        from exporter.study.power_plot import draw
 
         draw(plot, policy, plan, rates, phases)
 
 
 async def _looked_up(policy: Policy, until: datetime, days: float) -> "dict[str, Rates]":
-    from exporter.study.plan_rates import rates_of
+    from exporter.study.rates import rates_of
 
     async with order_session(policy, Patience.STUDY) as session:
         return await rates_of(policy, session, until.timestamp(), days)
@@ -116,9 +116,9 @@ def _given(given: tuple[str, ...], policy: Policy) -> "dict[str, Rates]":
 
 
 def _rates(text: str, kpi: Kpi) -> "Rates":
-    from exporter.publish.shown import shown_rates
-    from exporter.study.plan import Rates
-    from exporter.study.plan_rates import MOST_CERTAIN
+    from exporter.study.complement import shown_rates
+    from exporter.study.power import Rates
+    from exporter.study.rates import MOST_CERTAIN
 
     mean = kpi.kind == "mean"
     per_minute, ratio, *lag = text.split(":")
@@ -154,7 +154,7 @@ def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
     return table
 
 
-def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgePlan", rates: "Mapping[str, Rates]") -> list[str]:
+def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rates: "Mapping[str, Rates]") -> list[str]:
     """What a reader must not overlook, in sentences."""
     lines = []
     for number in sorted({reach.phase for reach in found}):
