@@ -35,8 +35,8 @@ from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route
 # How often the web configuration's files are looked at: a `stat` each, and a renewed certificate is in force at once.
 _WATCH_SECONDS = 1.0
 
-# How long the end waits for answers that are being written: longer than any but a scrape takes, and well within the 10 s
-# after which container engines kill.
+# How long the end waits for answers that are being written: longer than any but a scrape takes, and well within the
+# 10 s after which container engines kill.
 _SHUTDOWN_SECONDS = 5.0
 
 Reload = Callable[[], Awaitable[None]]
