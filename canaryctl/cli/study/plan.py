@@ -48,7 +48,7 @@ its cost: orders lost, payments failed or customers affected until such a harm i
 def command(
     config_file: str, output_format: str, days: float, until: str | None, given: tuple[str, ...], plot: Path | None
 ) -> None:
-    """Say what each phase can prove: the smallest harm, the time it takes, and what it costs until it is caught.
+    """Say what each phase can prove: the smallest harm, the time it takes, and what it costs until it is detected.
 
     Figures are approximate. JSON has one object a line, a KPI in a phase each. Nothing is written but the picture, and
     no traffic is moved.
@@ -147,7 +147,7 @@ def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
     for column in titles:
         table.add_column(column, justify="left" if column in ("phase", "KPI") else "right", no_wrap=True)
     for reach in sorted(found, key=lambda one: one.phase):
-        cost = "never caught" if reach.customers is None else f"{reach.customers:,.0f} {_unit(policy, reach.kpi)}"
+        cost = "not detected" if reach.customers is None else f"{reach.customers:,.0f} {_unit(policy, reach.kpi)}"
         harms = [format_measured_ratio(harm, 1) if harm is not None else "nothing" for harm in reach.smallest_harm]
         times = [_duration(minutes) for minutes in reach.minutes]
         table.add_row(_phase(policy, reach.phase), reach.kpi, *harms, *times, cost)
@@ -162,7 +162,7 @@ def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rate
         if blind:
             lines.append(
                 f"Phase {_phase(policy, number)} can prove nothing about {', '.join(blind)}: even a canary that loses"
-                " all of it would rather be missed than caught by then."
+                " all of it would be detected with less than 50 % power by then."
             )
     if unknown := [kpi.name for kpi in plan.kpis if kpi.name not in rates]:
         lines.append(f"Nothing is known about {', '.join(unknown)}: no rows to go by.")

@@ -1,4 +1,8 @@
-"""`canary start`: begin a rollout, when everything it needs is as it should be."""
+"""The verbs: `canary start`, `hold`, `resume`, `advance`, `promote` and `rollback`.
+
+Each is one request to the receiver, which decides. Only `start` looks at everything first: a rollout whose rollback
+would fail must not begin, and what is found then can still be mended without a customer having met the canary.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,8 +16,8 @@ from canary.finding import Status
 from canary.policy import Policy, load_policy
 from canary.web.client import Client
 from canaryctl.check.run import PARTS, check_all
-from canaryctl.cli import sending
 from canaryctl.cli.options import config_file, output_format
+from canaryctl.cli.rollout import sending
 
 # What a rollback needs. Without the rest the canary is held or judged by less.
 _NEEDED = ("secrets", "state", "alertmanager", "receiver", "router", "process")
@@ -26,7 +30,7 @@ _NEEDED = ("secrets", "state", "alertmanager", "receiver", "router", "process")
 @click.option("--stable", required=True, help="The version that serves now.")
 @sending.reason
 @click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
-def command(config_file: str, output_format: str, canary: str, stable: str, reason: str, force: bool) -> None:
+def start(config_file: str, output_format: str, canary: str, stable: str, reason: str, force: bool) -> None:
     """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
 
     First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
@@ -38,6 +42,54 @@ def command(config_file: str, output_format: str, canary: str, stable: str, reas
         asyncio.run(_check(Path(config_file)))
     body = {"canary": canary, "stable": stable, "reason": reason, "force": force}
     sending.send(config_file, output_format, "start", seen=seen, **body)
+
+
+@click.command("hold")
+@config_file
+@output_format
+@sending.reason
+def hold(config_file: str, output_format: str, reason: str) -> None:
+    """Freeze the canary's share until `canary resume`; a rollback stays possible. Cancels a countdown."""
+    sending.send(config_file, output_format, "hold", reason=reason)
+
+
+@click.command("resume")
+@config_file
+@output_format
+@sending.reason
+def resume(config_file: str, output_format: str, reason: str) -> None:
+    """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile."""
+    sending.send(config_file, output_format, "resume", reason=reason)
+
+
+@click.command("advance")
+@config_file
+@output_format
+@sending.reason
+@sending.force
+def advance(config_file: str, output_format: str, reason: str, force: bool) -> None:
+    """Go to the next phase now, unless Prometheus shows an alert that asks for a rollback or a hold."""
+    sending.send(config_file, output_format, "advance", reason=reason, force=force)
+
+
+@click.command("promote")
+@config_file
+@output_format
+@sending.reason
+@sending.force
+def promote(config_file: str, output_format: str, reason: str, force: bool) -> None:
+    """Give the canary all customers and end the rollout, whatever phase it is in."""
+    sending.send(config_file, output_format, "promote", reason=reason, force=force)
+
+
+@click.command("rollback")
+@config_file
+@output_format
+@click.option("--reason", required=True, help="Why; people will read it in the journal and in the team's message.")
+@click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
+def rollback(config_file: str, output_format: str, reason: str, give_up: bool) -> None:
+    """Take all customers off the canary, then stop its process and tell the team."""
+    sending.send(config_file, output_format, "rollback", reason=reason, give_up=give_up)
 
 
 async def _seen(config_file: str) -> str | None:

@@ -12,7 +12,7 @@ from canary.errors import RefusedError
 from canary.policy import load_policy
 from canary.rollout.entries import Kind
 from canary.rollout.journal import Journal
-from canaryctl.cli.report import command
+from canaryctl.cli.rollout.report import command
 from tests.support.entries import entry as entry_of
 
 START = datetime(2026, 3, 3, 12, tzinfo=UTC)

@@ -23,7 +23,10 @@ from canary.web.client import Client
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, output_format
 
+# The times that are shown are as exact as this; twenty questions a second are nothing to a receiver.
 _LOOK_SECONDS = 0.05
+
+# Alertmanager resolves the alert by itself after this, so that a drill that is broken off leaves nothing firing.
 _ALERT_LIFE = timedelta(minutes=1)
 
 

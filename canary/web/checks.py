@@ -1,8 +1,12 @@
-"""The door: every request passes it, and it applies what the table of routes says, in one order.
+"""The checks that every request passes before a handler sees it: one middleware applies what the table of routes says.
 
-Client certificate and password, the name that was asked for, attempts, token or session, origin, content type, size,
-form. What is refused has changed nothing, and what costs a caller without a token anything comes last. A handler sees
-only requests that it may answer, with a body that is what it expects; what it raises becomes an answer here.
+The order is fixed: client certificate and password, wrong tokens of this address, the host name that was asked for,
+token or session, origin, query and headers, content type, size, body, the form's key. What is cheap for us and tells a
+stranger nothing comes first; a body is read only for a caller who may send one. A handler gets a request that it may
+answer, with a body that is what its route says; what it raises becomes an answer here.
+
+This code runs for every question about a feature flag, of which a shop may ask thousands a second. What a route says is
+therefore looked up by identity and without copies.
 """
 
 from collections.abc import Callable
@@ -18,8 +22,8 @@ from canary.web.bodies import read_body, read_bytes, validated
 from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
 
 
-class Door:
-    """Applies one service's table.
+class RequestChecks:
+    """Applies one service's table of routes.
 
     Args:
         access: knows who has a role.
@@ -35,8 +39,8 @@ class Door:
         self._most_bytes = most_bytes
         self._routes: dict[web.AbstractRoute, Route] = {}
 
-    def open(self, router: web.UrlDispatcher) -> None:
-        """Let the router know every route of the table, and no other.
+    def register(self, router: web.UrlDispatcher) -> None:
+        """Add every route of the table to aiohttp's router, and no other.
 
         Raises:
             ValueError: two routes have the same method and path.
@@ -48,18 +52,18 @@ class Door:
             served.add((route.method, route.plain_path))
             resource = router.add_resource(route.path)
             for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
-                self._routes[resource.add_route(method, self._unseen)] = route
+                self._routes[resource.add_route(method, self._never_called)] = route
 
     @staticmethod
-    async def _unseen(_request: web.Request) -> web.StreamResponse:
-        raise AssertionError("the door answers before the router does")
+    async def _never_called(_request: web.Request) -> web.StreamResponse:
+        raise AssertionError("the middleware calls the route's handler itself, with what it has read")
 
     @property
     def middleware(self) -> Callable[[web.Request, Handler], object]:
         """Answers every request, by its route or by refusing it."""
 
         @web.middleware
-        async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
             route = self._routes.get(request.match_info.route)
             try:
                 await self._users.admit(request, password=route is None or not route.role.bearer)
@@ -67,7 +71,7 @@ class Door:
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
 
-        return admit
+        return checked
 
     async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
         if route.attempts and self._attempts.too_many(request.remote):
@@ -84,8 +88,8 @@ class Door:
         return response
 
     async def _read(self, route: Route, request: web.Request) -> Call:
-        query = validated(route.query, dict(request.query)) if route.query else None
-        headers = validated(route.headers, _headers(route, request)) if route.headers else None
+        query = validated(route.query, dict(request.query)) if route.query is not None else None
+        headers = validated(route.headers, _headers(route, request)) if route.headers is not None else None
         if not route.takes_body:
             return Call(request, None, query, headers)
         # aiohttp takes a type apart with the parser of e-mails; asking for a flag, which takes any, does without.

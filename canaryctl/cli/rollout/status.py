@@ -46,7 +46,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"state     {_state(rollout)}"
         yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
     for router in status["routers"]:
-        mark = "" if router["follows"] else "  DOES NOT FOLLOW"
+        mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"
     yield from _troubles(status)
 
@@ -64,11 +64,15 @@ def _troubles(status: dict[str, Any]) -> Iterator[str]:
     if status["prometheus"]["firing"]:
         yield f"firing    {', '.join(status['prometheus']['firing'])}"
     if status["untold"]:
-        yield f"untold    {status['untold']} messages have not reached everybody yet"
+        yield f"pending   {_notifications(status['untold'])} not delivered"
     if status.get("expired"):
-        yield f"expired   {status['expired']} messages were given up in the last 7 days; see `canary history`"
+        yield f"expired   {_notifications(status['expired'])} given up in the last 7 days; see `canary history`"
     if not status["leading"]:
         yield "standby   another receiver acts"
+
+
+def _notifications(count: int) -> str:
+    return f"{count} notification{'' if count == 1 else 's'}"
 
 
 def _state(rollout: dict[str, Any]) -> str:

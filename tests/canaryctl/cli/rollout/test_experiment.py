@@ -15,7 +15,7 @@ from canary.errors import RefusedError
 from canary.policy import load_policy
 from canary.rollout import experiments
 from canary.rollout.journal import Journal
-from canaryctl.cli.experiment import command
+from canaryctl.cli.rollout.experiment import command
 from tests.support.receiver import Setting, receiving
 from tests.support.shopdata import ORDERS, VISITS, ShopData
 

@@ -1,4 +1,4 @@
-"""The door: a request passes whole, or not at all."""
+"""A request passes the checks whole, or not at all."""
 
 import asyncio
 import logging

@@ -13,7 +13,7 @@ from canaryctl.cli.console import print_json
 reason = click.option("--reason", default="", help="Why; people will read it in the journal.")
 
 force = click.option(
-    "--force", is_flag=True, help="Do it although Prometheus objects or cannot be asked. The journal will say so."
+    "--force", is_flag=True, help="Do it although Prometheus objects or is unreachable. The journal will say so."
 )
 
 
