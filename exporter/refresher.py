@@ -253,7 +253,7 @@ class Refresher:
             evidence=assessor.evidence,
             role_values=assessor.roles if up else {},
             experiments=assessor.arms if up else (),
-            tolerances={name: kpi.tolerance for name, kpi in self.policy.kpis.items()},
+            policy_kpis=self.policy.kpis,
             blind=self._blind(now),
             database_up=up,
             refreshed_at=self._refreshed_at,

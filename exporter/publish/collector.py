@@ -8,6 +8,7 @@ subtracts a timestamp of this machine from the time of Prometheus' would compare
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -17,6 +18,7 @@ from canary.clock import Clock
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
 from exporter.publish.experiments import experiment_metrics
+from exporter.publish.shown import Change, shown_change, shown_tolerance
 from exporter.publish.snapshot import BLIND_REASONS, Snapshot
 
 _SHOP_LABELS = (names.VERSION, names.OUTCOME, names.CURRENCY)
@@ -88,22 +90,8 @@ def _kpis(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _judgement(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
     identity = [snapshot.service, snapshot.rollout]
+    yield from _changes(identity, snapshot, evidence)
     per_kpi: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
-        (
-            names.KPI_RELATIVE_CHANGE,
-            "Estimated relative change of the KPI, canary against stable.",
-            _change("estimate"),
-        ),
-        (
-            names.KPI_RELATIVE_CHANGE_LOWER,
-            "Lower bound of the relative change, valid at every moment.",
-            _change("lower"),
-        ),
-        (
-            names.KPI_RELATIVE_CHANGE_UPPER,
-            "Upper bound of the relative change, valid at every moment.",
-            _change("upper"),
-        ),
         (names.KPI_EVIDENCE, "log10 of the evidence that the canary harms the KPI.", lambda kpi: kpi.log10_evidence),
         (
             names.KPI_EVIDENCE_THRESHOLD,
@@ -115,21 +103,11 @@ def _judgement(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric
             "log10 of the evidence that the canary is below the KPI's floor.",
             lambda kpi: kpi.floor.log10_evidence if kpi.floor is not None else None,
         ),
-        (
-            names.KPI_TOLERANCE,
-            "Relative change that the policy lets pass.",
-            lambda kpi: snapshot.tolerances.get(kpi.name),
-        ),
         (names.KPI_FROZEN, "Whether the comparison ended because stable gets no traffic.", lambda kpi: kpi.frozen),
         (names.KPI_JUDGED, "Whether the KPI is judged now.", lambda kpi: kpi.blind_reason is None),
     )
     for name, text, of in per_kpi:
-        family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
-        for kpi in evidence.kpis.values():
-            value = of(kpi)
-            if value is not None and not math.isnan(value):
-                family.add_metric([*identity, kpi.name], float(value))
-        yield family
+        yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
     yield _units(identity, evidence)
     yield _values(identity, snapshot)
@@ -143,9 +121,43 @@ def _judgement(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric
         yield mismatch
 
 
-def _change(attribute: str) -> Callable[[KpiEvidence], float | None]:
-    """One number of the comparison; a KPI that only has a floor has none."""
-    return lambda kpi: getattr(kpi.comparison, attribute) if kpi.comparison is not None else None
+def _changes(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
+    """By how much the KPI differs and may differ, of what is published: a complement is judged on its conversion."""
+    changes: dict[str, Change] = {}
+    tolerances: dict[str, float | None] = {}
+    for kpi in evidence.kpis.values():
+        ours, stable = snapshot.policy_kpis[kpi.name], snapshot.role_values.get(kpi.name, {}).get("stable")
+        tolerances[kpi.name] = shown_tolerance(ours, stable)
+        if kpi.comparison is not None:  # one that only has a floor is compared with nothing
+            changes[kpi.name] = shown_change(ours, kpi, stable)
+    for name, text, of in (
+        (
+            names.KPI_RELATIVE_CHANGE,
+            "Estimated relative change of the KPI, canary against stable.",
+            attrgetter("estimate"),
+        ),
+        (
+            names.KPI_RELATIVE_CHANGE_LOWER,
+            "Lower bound of the relative change, valid at every moment.",
+            attrgetter("lower"),
+        ),
+        (
+            names.KPI_RELATIVE_CHANGE_UPPER,
+            "Upper bound of the relative change, valid at every moment.",
+            attrgetter("upper"),
+        ),
+    ):
+        yield _by_kpi(identity, name, text, {kpi: of(change) for kpi, change in changes.items()})
+    yield _by_kpi(identity, names.KPI_TOLERANCE, "Relative change that the policy lets pass.", tolerances)
+
+
+def _by_kpi(identity: list[str], name: str, text: str, values: Mapping[str, float | None]) -> Metric:
+    """One series per KPI; what is not known has none."""
+    family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
+    for kpi, value in values.items():
+        if value is not None and not math.isnan(value):
+            family.add_metric([*identity, kpi], float(value))
+    return family
 
 
 def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:

@@ -42,6 +42,20 @@ def shown_change(kpi: Kpi, evidence: KpiEvidence, stable_value: float | None) ->
     return Change(-judged.estimate * factor, max(-1.0, -judged.upper * factor), -judged.lower * factor)
 
 
+def shown_tolerance(kpi: Kpi, stable_value: float | None) -> float | None:
+    """How much the KPI may change for the worse, of what it publishes: a line in the graph of `shown_change`.
+
+    Args:
+        kpi: as the policy has it; the tolerance of a complement is one of the conversion.
+        stable_value: what the KPI publishes of stable; without it, a complement's tolerance is not known.
+    """
+    if not _complement(kpi):
+        return kpi.tolerance
+    if stable_value is None or not 0.0 < stable_value <= 1.0:
+        return None
+    return kpi.tolerance * _factor(1.0 - stable_value)
+
+
 def shown_rates(kpi: Kpi, rates: Rates) -> Rates:
     """Rates with the ratio that the KPI publishes. It is its own inverse: what people give becomes what is judged."""
     return replace(rates, ratio=1.0 - rates.ratio) if _complement(kpi) else rates
