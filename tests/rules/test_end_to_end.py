@@ -14,7 +14,7 @@ from alertmanager.config.configuration import alertmanager_file
 from canary import names
 from rules.generate import ALERTS_FILE, prometheus_files
 from rules.promtool.case import Case, Trial
-from tests.support import golden
+from scripts import golden
 from tests.support.alertmanager import Alertmanager
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus

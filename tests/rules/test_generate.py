@@ -18,7 +18,7 @@ from canary.policy.signals import AlertOverride
 from canary.prometheus.labels import Labels, labels
 from canary.prometheus.promql import parse
 from rules.generate import prometheus_files, rule_groups
-from tests.support import golden
+from scripts import golden
 from tests.support.processes import SEARCH_PATH
 
 _KINDS = ("strategy", "minimal", "custom", "haproxy", "native")

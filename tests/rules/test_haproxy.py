@@ -18,7 +18,7 @@ from canary.routers import Split
 from rules.generate import ALERTS_FILE, prometheus_files
 from rules.promtool.case import Trial
 from rules.promtool.world import World
-from tests.support import golden
+from scripts import golden
 from tests.support.haproxy import HAProxy
 from tests.support.ports import free_port
 from tests.support.processes import eventually

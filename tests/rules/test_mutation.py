@@ -20,7 +20,7 @@ from rules.generate import rule_groups
 from rules.promtool import tests as promtool_tests
 from rules.promtool.case import Trial
 from rules.promtool.render import render
-from tests.support import golden
+from scripts import golden
 from tests.support.processes import SEARCH_PATH
 
 Rule = Mapping[str, Any]

@@ -13,7 +13,8 @@ from canary import names
 from canary.policy import Policy
 from rules.generate import ALERTS_FILE, RECORDING_FILE, prometheus_files
 from rules.promtool.case import Case, Trial
-from tests.support import golden, protobuf
+from scripts import golden
+from tests.support import protobuf
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
 from tests.support.scenes import (

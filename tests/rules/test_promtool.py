@@ -13,7 +13,7 @@ from canary.policy import Policy
 from rules.generate import ALERTS_FILE, prometheus_files, rule_groups
 from rules.promtool import tests as promtool_tests
 from rules.promtool.case import Case
-from tests.support import golden
+from scripts import golden
 from tests.support.processes import SEARCH_PATH
 
 # What each alert must be shown to do.

@@ -14,7 +14,7 @@ from canary.policy.yamltext import dump
 from canaryctl.cli.generate import command, kubernetes_files, remote_files
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, slug, verdict_query
-from tests.support import golden
+from scripts import golden
 from tests.support.crds import faults
 from tests.support.processes import SEARCH_PATH
 
