@@ -17,9 +17,9 @@ from canary.policy.yamltext import dump
 from canary.prometheus.promql import ALERTS, inputs
 from canary.units import format_duration, parse_duration
 from rules.generate import rule_groups
-from rules.promtool import tests as promtool_tests
-from rules.promtool.case import Trial
+from rules.promtool import scenarios
 from rules.promtool.render import render
+from rules.promtool.scenes import Scenario
 from scripts import golden
 from tests.support.processes import SEARCH_PATH
 
@@ -56,13 +56,13 @@ class Subject:
     """The rules of one policy, and their tests."""
 
     rules: list[Rule]
-    tests: list[Trial]
+    tests: list[Scenario]
 
 
 def _subject(policy: Policy) -> Subject:
     groups = rule_groups(policy)["alerts"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    return Subject(rules, promtool_tests(policy, rules))
+    return Subject(rules, scenarios(policy, rules))
 
 
 def _haproxy() -> Policy:
@@ -147,7 +147,7 @@ def _durations(rule: Rule) -> Iterator[str]:
         yield from (format_duration(seconds * 2), "0s")
 
 
-def _tests_of(subject: Subject, rule: Rule) -> list[Trial]:
+def _tests_of(subject: Subject, rule: Rule) -> list[Scenario]:
     """The tests that are about a rule, or about alerts that read it."""
     name = rule.get("record")
     about = [
@@ -155,18 +155,18 @@ def _tests_of(subject: Subject, rule: Rule) -> list[Trial]:
         for one in subject.rules
         if "alert" in one and (one is rule or (name and name in inputs([one], subject.rules)))
     ]
-    return [test for test in subject.tests if any(case.rule is one for case in test.cases for one in about)]
+    return [test for test in subject.tests if any(case.rule is one for case in test.questions for one in about)]
 
 
-def _noticed(subject: Subject, rule: Rule, changed: Rule, tests: list[Trial], folder: Path) -> bool:
+def _noticed(subject: Subject, rule: Rule, changed: Rule, tests: list[Scenario], folder: Path) -> bool:
     folder.mkdir()
     limits = [test for test in tests if test.name.endswith(("beyond", "at the limit"))]
     quick = sorted(limits, key=lambda test: test.world.count)[:4]
     return _fails(subject, rule, changed, quick, folder) or _fails(subject, rule, changed, tests, folder)
 
 
-def _fails(subject: Subject, rule: Rule, changed: Rule, tests: list[Trial], folder: Path) -> bool:
-    asked = [case.rule for test in tests for case in test.cases]
+def _fails(subject: Subject, rule: Rule, changed: Rule, tests: list[Scenario], folder: Path) -> bool:
+    asked = [case.rule for test in tests for case in test.questions]
     if ALERTS in inputs(asked, subject.rules):
         asked += [one for one in subject.rules if _objects(one)]
     needed = inputs(asked, subject.rules)
