@@ -10,18 +10,21 @@ local p = import 'promql.libsonnet';
 function(config) {
   local info = p.own(config, n.ROLLOUT_INFO),
 
-  // What receivers in these states say, each target by itself: with two receivers one may lag behind the other.
-  local said(series, states) = p.lines([
+  // What each receiver's newest scrape says of the newest rollout.
+  local newest(series) = p.lines([
     series,
-    'and on (job, instance, rollout)',
-    '(' + p.own(config, n.ROLLOUT_STATE, [p.matches(n.STATE, states)]) + ' == 1)',
     'and on (job, instance, rollout)',
     '(timestamp(' + info + ') == on (job, instance) group_left () max by (job, instance) (timestamp(' + info + ')))',
   ]),
+  local indented(text, spaces) = std.strReplace(text, '\n', '\n' + spaces),
+
+  // Receivers in these states, each target by itself: with two receivers one may lag behind the other.
   local in_state(states) = p.lines([
     'label_replace(',
     '  max by (service, rollout, stable, canary) (',
-    '    ' + std.strReplace(said(info, states), '\n', '\n    '),
+    '    ' + info,
+    '    and on (job, instance, rollout)',
+    '    ' + indented(newest('(' + p.own(config, n.ROLLOUT_STATE, [p.matches(n.STATE, states)]) + ' == 1)'), '    '),
     '  ),',
     '  "version", "$1", "canary", "(.+)"',
     ')',
@@ -33,9 +36,10 @@ function(config) {
   promoted:: 'rollout:canary_rollout_info:promoted',
   rolled_back:: 'rollout:canary_rollout_info:rolled_back',
 
-  // z of Wilson's bounds, one number per service, as long as a rollout runs or may be watched. It stands several times in
-  // each bound, and each bound in several alerts. So it reads the receiver's own series: through `running` and `promoted`
-  // it was three times as long, and an alert that is written out had 20 kB.
+  // z of Wilson's bounds: one number per service, of the newest rollout, whatever its state; what is proven by it is only
+  // ever joined with rollouts that run or are watched. It stands several times in each bound, and each bound in several
+  // alerts. So it reads the receiver's own series: through `running` and `promoted` it was four times as long, and an
+  // alert that is written out had 20 kB.
   confidence:: 'service:canary_rollout_limit:confidence_z',
 
   // The others have the value 1, and the labels service, rollout, stable, canary, and version (the canary's).
@@ -46,7 +50,7 @@ function(config) {
     // People read of a rollback for a day.
     [$.rolled_back]: in_state('rolled_back') + '\nunless on (rollout)\n(' + over_for + ' > 86400)',
     [$.confidence]: 'max by (service) ' + p.block(
-      said(p.own(config, n.ROLLOUT_LIMIT, [p.equals(n.LIMIT, n.LIMIT_CONFIDENCE)]), 'phase|holding|baking|promoted')
+      newest(p.own(config, n.ROLLOUT_LIMIT, [p.equals(n.LIMIT, n.LIMIT_CONFIDENCE)]))
     ),
   },
 

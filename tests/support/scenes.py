@@ -95,13 +95,15 @@ class SceneTarget:
     """
 
     def __init__(self, worlds: Sequence[Scenario], native: str = "") -> None:
-        self._trials = worlds
+        self._scenarios = worlds
         self._native = native
         self._started = time.time()
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """All samples of this moment."""
-        samples = [sample for number, scenario in enumerate(self._trials) for sample in self._samples(number, scenario)]
+        samples = [
+            sample for number, scenario in enumerate(self._scenarios) for sample in self._samples(number, scenario)
+        ]
         if self._native:
             return self._protobuf(samples)
         lines = [f"{name}{{{_text(labels)}}} {value!r}\n" for name, labels, value in samples]
