@@ -1,0 +1,32 @@
+"""Harms and rates as people read them of a KPI that is published as one minus what is judged; see `publish.shown`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from canary.policy.kpis import Kpi
+from exporter.evidence.judge import KpiEvidence, Verdict
+from exporter.publish.shown import complement_factor, is_complement
+from exporter.study.power import Rates, Reach
+
+
+def shown_rates(kpi: Kpi, rates: Rates) -> Rates:
+    """Rates with the ratio that the KPI publishes. It is its own inverse: what people give becomes what is judged."""
+    return replace(rates, ratio=1.0 - rates.ratio) if is_complement(kpi) else rates
+
+
+def shown_harm(kpi: Kpi, harm: float, rates: Rates) -> float:
+    """How much a harm of the judged size changes what the KPI publishes: a fall, or for a complement a rise."""
+    return harm * complement_factor(rates.ratio) if is_complement(kpi) else harm
+
+
+def shown_reach(kpi: Kpi, reach: Reach, rates: Rates) -> Reach:
+    """The same reach with harms as the KPI publishes them."""
+    least, surely = (None if harm is None else shown_harm(kpi, harm, rates) for harm in reach.smallest_harm)
+    return replace(reach, smallest_harm=(least, surely))
+
+
+def failed_tests(evidence: KpiEvidence) -> tuple[str, ...]:
+    """Which of the KPI's tests proved harm: `comparison`, `floor`, both or none."""
+    tests = (("comparison", evidence.comparison), ("floor", evidence.floor))
+    return tuple(name for name, test in tests if test is not None and test.verdict is Verdict.FAIL)

@@ -1,0 +1,191 @@
+"""Prometheus, Alertmanager, receiver and clocks as `canary check` sees them, on real servers."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from canary import names
+from canary.clock import SystemClock
+from canary.policy import Policy
+from canary.prometheus import Alertmanager as Router
+from canary.prometheus import Prometheus as Questions
+from canaryctl.check import Finding, Status
+from canaryctl.check.alertmanager import check_alertmanager
+from canaryctl.check.clock import Difference, check_clock
+from canaryctl.check.prometheus import check_prometheus
+from canaryctl.check.receiver import check_receiver
+from canaryctl.cli.generate import generated_files
+from tests.support.alertmanager import Alertmanager
+from tests.support.ports import free_port
+from tests.support.processes import eventually
+from tests.support.prometheus import Prometheus
+from tests.support.webserver import served
+
+Write = Callable[[str], Policy]
+
+SHOP = """\
+canary_exporter_database_up 1
+canary_rollout_state{state="idle"} 1
+http_requests_total{version="v1.0",status="200"} 7
+"""
+
+
+def serving(*answers: tuple[str, str]) -> AbstractAsyncContextManager[str]:
+    """A web server with these paths and texts; its `host:port`."""
+    return served(*(web.get(path, partial(_answer, text)) for path, text in answers))
+
+
+async def _answer(text: str, _request: web.Request) -> web.Response:
+    return web.Response(text=text)
+
+
+def failures(findings: list[Finding]) -> list[str]:
+    """What failed, with its remedy."""
+    return [f"{finding.what}; {finding.remedy}" for finding in findings if finding.status is Status.FAILED]
+
+
+def configuration(folder: Path, files: Mapping[str, str], target: str) -> str:
+    """A Prometheus configuration that loads the rules among *files* and scrapes *target* every second."""
+    (folder / "rules").mkdir(exist_ok=True)
+    for name, text in files.items():
+        if name.startswith("prometheus/rules/"):
+            (folder / "rules" / Path(name).name).write_text(text, encoding="utf-8")
+    return (
+        f"global: {{scrape_interval: 1s, evaluation_interval: 1h}}\nrule_files: ['{folder}/rules/*.yml']\n"
+        f"scrape_configs: [{{job_name: shop, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    )
+
+
+async def test_a_prometheus_with_our_rules_and_targets_passes(write_policy: Write, tmp_path: Path) -> None:
+    """Rules loaded as generated, exporter, receiver and shop scraped: nothing failed."""
+    policy = write_policy("")
+    files = generated_files(policy)
+    async with serving(("/metrics", SHOP)) as target, aiohttp.ClientSession() as http:
+        with Prometheus(configuration(tmp_path, files, target)) as prometheus:
+            await eventually(lambda: bool(prometheus.query("http_requests_total")), "the shop's series")
+            await eventually(lambda: bool(prometheus.query(f'ALERTS{{alertname="{names.WATCHDOG}"}}')), "the heartbeat")
+
+            findings = await check_prometheus(policy, Questions(http, prometheus.url), files)
+
+    assert failures(findings) == []
+    assert any("rules are loaded as the policy generates them" in finding.what for finding in findings)
+    assert any("evaluates the rules of service" in finding.what for finding in findings)
+
+
+async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path: Path) -> None:
+    """A policy that has changed since the rules were loaded, and rules that were never loaded, are told apart."""
+    loaded = write_policy("")
+    changed = write_policy("signals: {warning: {hold_for: 10m}}\n")
+    files = dict(generated_files(loaded))
+    files.pop("prometheus/rules/canary-recording.rules.yml")
+    async with aiohttp.ClientSession() as http:
+        with Prometheus(configuration(tmp_path, files, "127.0.0.1:1")) as prometheus:
+            findings = await check_prometheus(changed, Questions(http, prometheus.url), generated_files(changed))
+
+    found = "\n".join(failures(findings))
+    assert "rules are not loaded" in found
+    assert "rules differ from the policy: CanaryElevatedErrorRate" in found
+    assert "does not scrape the exporter" in found
+    assert "does not scrape the shop's requests" in found
+    assert "run `canary generate`" in found
+
+
+async def test_a_server_that_evaluates_nothing_is_told_from_one_that_is_down(write_policy: Write) -> None:
+    """A Prometheus that answers "no alerts" because it has no rules fails, with what to do about it."""
+    policy = write_policy("")
+    async with aiohttp.ClientSession() as http:
+        with Prometheus() as prometheus:
+            findings = await check_prometheus(policy, Questions(http, prometheus.url), {})
+
+    (found,) = (finding for finding in findings if names.WATCHDOG in finding.what)
+    assert found.status is Status.FAILED
+    assert f"answers, but does not evaluate the rules of service {policy.service}" in found.what
+    assert "receiver.prometheus" in found.remedy
+
+
+async def test_a_shop_behind_haproxy_needs_its_exporter(write_policy: Write, tmp_path: Path) -> None:
+    """With `preset: haproxy` the canary's backend is looked for, and the shop's own requests are not."""
+    policy = write_policy("signals: {preset: haproxy, canary_backend: new}\n")
+    exporter = 'haproxy_backend_http_responses_total{proxy="new",code="2xx"} 7\n'
+    async with serving(("/metrics", exporter)) as target, aiohttp.ClientSession() as http:
+        with Prometheus(configuration(tmp_path, {}, target)) as prometheus:
+            await eventually(lambda: bool(prometheus.query("haproxy_backend_http_responses_total")), "HAProxy's series")
+            findings = await check_prometheus(policy, Questions(http, prometheus.url), {})
+
+    assert "scrapes HAProxy's backend new" in [finding.what for finding in findings]
+    assert all("shop's requests" not in finding.what for finding in findings)
+
+
+async def test_a_prometheus_that_is_down_is_one_failure(write_policy: Write) -> None:
+    """Its remedy names the policy's key."""
+    policy = write_policy("")
+    async with aiohttp.ClientSession() as http:
+        findings = await check_prometheus(policy, Questions(http, f"http://127.0.0.1:{free_port()}"), {})
+
+    assert len(findings) == 1
+    assert "cannot connect" in findings[0].what
+    assert "receiver.prometheus" in findings[0].remedy
+
+
+async def test_the_generated_routes_reach_the_receiver(write_policy: Write) -> None:
+    """Every action and the heartbeat go to this receiver; another shop's Alertmanager does not send them."""
+    port = free_port()
+    policy = write_policy(f"receiver: {{alertmanager: 'http://127.0.0.1:{port}'}}\n")
+    other = "route: {receiver: people}\nreceivers: [{name: people}]\n"
+    async with aiohttp.ClientSession() as http:
+        with Alertmanager(generated_files(policy)["alertmanager/alertmanager.yml"], port):
+            ours = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
+        with Alertmanager(other, port):
+            theirs = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
+        gone = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
+
+    assert [finding.status for finding in ours] == [Status.OK] * 4
+    assert 'sends alerts with action="rollback" to http://127.0.0.1:9878' in ours[0].what
+    assert 'sends alerts with action="rollback" to people, none of which is' in failures(theirs)[0]
+    assert len(failures(theirs)) == 4
+    assert "receiver.alertmanager" in gone[0].remedy
+
+
+async def test_the_receiver_must_be_ready(write_policy: Write) -> None:
+    """Running and ready passes; anything else has a remedy."""
+    async with serving(("/-/ready", "ready")) as address, aiohttp.ClientSession() as http:
+        ready = await check_receiver(write_policy(f"receiver: {{url: 'http://{address}'}}\n"), http)
+        gone = await check_receiver(write_policy(f"receiver: {{url: 'http://127.0.0.1:{free_port()}'}}\n"), http)
+
+    assert ready[0].status is Status.OK
+    assert (gone[0].status, gone[0].remedy) == (Status.FAILED, "start `canary receiver`")
+
+
+class WrongClock(SystemClock):
+    """A machine whose clock is ten minutes behind."""
+
+    def now(self) -> datetime:
+        """Ten minutes ago."""
+        return datetime.now(UTC) - timedelta(minutes=10)
+
+
+async def test_a_clock_that_goes_wrong_is_noticed(write_policy: Write) -> None:
+    """Prometheus' own clock is compared with this machine's."""
+    policy = write_policy("")
+    async with aiohttp.ClientSession() as http:
+        with Prometheus() as prometheus:
+            right = await check_clock(policy, Questions(http, prometheus.url), SystemClock())
+            wrong = await check_clock(policy, Questions(http, prometheus.url), WrongClock())
+
+    assert [finding.status for finding in right] == [Status.OK]
+    assert wrong[0].status is Status.FAILED
+    assert "ahead of this machine" in wrong[0].what
+
+
+def test_a_slow_answer_proves_no_difference() -> None:
+    """What may be the way's time is not taken for the clock's."""
+    before = datetime(2026, 3, 3, 12, tzinfo=UTC)
+
+    difference = Difference.of(before.timestamp() + 8, before, before + timedelta(seconds=10))
+
+    assert (difference.seconds, difference.uncertain_seconds) == (3, 5)
