@@ -19,6 +19,7 @@ from canary.prometheus.promql import ALERTS, matchers, walk
 Labels = frozenset[str] | None
 """None when any labels may be there: those of a series that others make."""
 
+# Calls that give a number without labels, which joins with anything.
 _SCALARS = {"scalar", "time", "pi"}
 _NOTHING: Labels = frozenset()
 
