@@ -73,7 +73,7 @@ async def test_a_start_sent_again_while_the_process_starts_is_one_start(world: W
     await asyncio.sleep(0.01)
     release.set()
 
-    assert list(await asyncio.gather(first, again)) == [Kind.STARTED, Kind.STARTED]
+    assert (await first, await again) == (Kind.STARTED, Kind.STARTED)
     with pytest.raises(RefusedError, match="is not the present one"):
         await other
     assert world.process.done == ["start"]
