@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.mixin.limits import Limit
-from canary.rollout.entries import Entry, Kind, Recorded, RollbackDecided, cause_label
+from canary.rollout.entries import Entry, Recorded, RollbackDecided
+from canary.rollout.kinds import Kind, cause_label
 from canary.rollout.state import Rollout, State
 
 _CONVERGENCE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -14,10 +14,11 @@ from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.http import answers
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
-from canary.rollout.commands import Seen, accepted
 from canary.rollout.entries import Entry
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store import RolloutStore
+from canary.rollout.verbs import accepted
 from canary.times import to_text
 
 

@@ -1,76 +1,19 @@
 """The lines of the rollout's journal: one class per kind, each with exactly the fields that its kind has.
 
 A line is stored as a row with common columns (rollout, moment, actor, reason) and a JSON text for what its kind has
-besides. Reading never fails: a row that this version does not understand (a kind of a newer version, damaged JSON, a
-field of another type) becomes `Unknown`, which is kept, shown with its number, and changes nothing. A journal that
-ends the process which should be rolling back would be worse than one with a gap that people are told of.
+besides; `canary.rollout.rows` reads it back.
 
 Decisions (`decides`) change what the rollout is; the number of the last one is what a caller has *seen*, and what is
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from canary.names import ALERTS, OTHER
-from canary.times import from_text
-
-
-class Kind(StrEnum):
-    """What one line of the journal records, as it is written there."""
-
-    STARTED = "started"
-    ADVANCED = "advanced"
-    HELD = "held"
-    RESUMED = "resumed"
-    PROMOTED = "promoted"
-    ROLLBACK = "rollback"
-    STEP_DONE = "step_done"
-    ROLLED_BACK = "rolled_back"
-    FAILED = "failed"
-    NOTIFIED = "notified"
-    RECORDED = "noted"
-    DRILLED = "drilled"
-    ELAPSED = "elapsed"
-    EXPERIMENT_STARTED = "experiment_started"
-    EXPERIMENT_WEIGHTED = "experiment_weighted"
-    EXPERIMENT_STOPPED = "experiment_stopped"
-    UNKNOWN = "unknown"
-
-
-class Step(StrEnum):
-    """What has to be done about a decision; the first two in the order in which they protect customers."""
-
-    TRAFFIC = "traffic"
-    PROCESS = "process"
-    NOTIFY = "notify"
-    LOG = "log"
-    REPORT = "report"
-
-
-class Cause(StrEnum):
-    """Why a rollout was held or rolled back, where it was no alert; an alert's cause is its name."""
-
-    MANUAL = "manual"
-    """A person; only a person lifts such a hold."""
-    WATCHDOG = "watchdog"
-    """The heartbeat stayed away."""
-    MAX_DURATION = "max_duration"
-    """A phase was not allowed to end for too long."""
-
-
-CAUSES: Final = frozenset({*Cause, *ALERTS})
-"""Every cause that is counted under its own name."""
-
-
-def cause_label(cause: str) -> str:
-    """The bounded label value of a cause: alerts of the users' own rules are counted together."""
-    return cause if cause in CAUSES else OTHER
+from canary.rollout.kinds import Cause, Kind, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +51,7 @@ class Entry:
 
     def data(self) -> dict[str, Any]:
         """What the kind has besides the common columns, JSON-ready; what is empty is left out."""
-        text: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", exclude=_COLUMNS, exclude_none=True)
+        text: dict[str, Any] = adapter(type(self)).dump_python(self, mode="json", exclude=_COLUMNS, exclude_none=True)
         return {name: value for name, value in text.items() if name not in _OPTIONAL or value}
 
 
@@ -278,79 +221,12 @@ class Unknown(Entry):
         return self.written_kind
 
 
-KINDS: Final[Mapping[str, type[Entry]]] = {
-    one.kind.value: one
-    for one in (
-        Started, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified, Recorded,
-        Drilled, Elapsed,
-    )
-}  # fmt: skip
-"""Every kind of the rollouts' chain, as rows name it."""
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A sequence of entries in the journal in which each follows one other.
-
-    Attributes:
-        name: empty for the rollouts' own; the others stand under `SERVICE/NAME`.
-        kinds: the classes of its entries, as rows name them.
-    """
-
-    name: str
-    kinds: Mapping[str, type[Entry]]
-
-
-ROLLOUTS: Final = Chain("", KINDS)
-"""The chain of everything that is decided and done about rollouts."""
-
 # One reader and writer per kind, made when first needed: it never changes, and is costly to make.
 _ADAPTERS: Final[dict[Kind, TypeAdapter[Any]]] = {}
 
 
-def _adapter(kind: type[Entry]) -> TypeAdapter[Any]:
+def adapter(kind: type[Entry]) -> TypeAdapter[Any]:
+    """What turns a kind's data into its entry, and back."""
     if kind.kind not in _ADAPTERS:
         _ADAPTERS[kind.kind] = TypeAdapter(kind)
     return _ADAPTERS[kind.kind]
-
-
-def read(row: Mapping[str, Any], data: object, kinds: Mapping[str, type[Entry]]) -> Entry:
-    """The entry that a row holds; `Unknown` when it is none.
-
-    Args:
-        row: the columns `seq`, `rollout`, `kind`, `at`, `actor`, `reason`, `data`.
-        data: what the column `data` holds, parsed; None when it is no JSON.
-        kinds: the classes of the chain that is read.
-    """
-    kind = kinds.get(str(row["kind"]))
-    # Drills were notes once.
-    if kind is Recorded and isinstance(data, Mapping) and "passed" in data:
-        kind = Drilled
-    common = {name: row[name] for name in ("rollout", "at", "actor", "reason", "seq")}
-    fault = "no JSON object" if not isinstance(data, Mapping) else "no kind of this version" if kind is None else ""
-    if kind is not None and isinstance(data, Mapping):
-        try:
-            entry: Entry = _adapter(kind).validate_python({**data, **common})
-        except ValidationError as error:
-            first = error.errors()[0]
-            fault = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        else:
-            return entry
-    return Unknown(
-        rollout=str(row["rollout"]),
-        at=_moment(row["at"]),
-        actor=str(row["actor"]),
-        reason=str(row["reason"]),
-        seq=int(row["seq"]),
-        written_kind=str(row["kind"]),
-        written_data=str(row["data"]),
-        fault=fault,
-    )
-
-
-def _moment(text: object) -> datetime:
-    """A damaged moment is shown as the beginning of time."""
-    try:
-        return from_text(str(text))
-    except (ValueError, OverflowError):
-        return from_text("1970-01-01T00:00:00Z")

@@ -10,7 +10,9 @@ from typing import Final, Protocol
 
 from canary.errors import RefusedError
 from canary.policy.model import Policy
-from canary.rollout.entries import Chain, Entry, Kind
+from canary.rollout.entries import Entry
+from canary.rollout.kinds import Kind
+from canary.rollout.rows import Chain
 
 # Why an experiment that the policy has again begins by itself, while one that a person or an alert stopped does not.
 _DISABLED = "disabled in the policy"

@@ -14,8 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from canary.errors import JournalConflictError, JournalError
 from canary.policy.model import Policy
-from canary.rollout.entries import ROLLOUTS, Chain, Entry, Kind, read
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.entries import Entry
+from canary.rollout.folding import fold, newest
+from canary.rollout.kinds import Kind
+from canary.rollout.rows import ROLLOUTS, Chain, read
+from canary.rollout.state import Rollout
 from canary.secrets import read_secret
 from canary.times import to_text
 

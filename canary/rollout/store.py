@@ -19,10 +19,13 @@ from dataclasses import dataclass, replace
 from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError
 from canary.logs import Log
-from canary.rollout.commands import Command, Memory, Seen
+from canary.rollout.commands import Command
 from canary.rollout.entries import Entry
+from canary.rollout.folding import fold, newest
 from canary.rollout.journal import Journal
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.records import Memory
+from canary.rollout.seen import Seen
+from canary.rollout.state import Rollout
 
 Listener = Callable[[Entry], None]
 

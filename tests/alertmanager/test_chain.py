@@ -10,7 +10,7 @@ import pytest
 
 from canary import names
 from canary.errors import RefusedError
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from tests.support.chain import Chain, Places, chained
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from canary.errors import CanaryError
-from canary.rollout.entries import Entry, Kind
+from canary.rollout.entries import Entry
+from canary.rollout.kinds import Kind
 from canary.routers.base import Router
 from canary.web.client import Client
 from tests.support.chain import Chain, Places, chained

@@ -22,9 +22,10 @@ from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
 from canary.rollout import journal as journals
-from canary.rollout.commands import Seen
-from canary.rollout.entries import Entry, Kind
+from canary.rollout.entries import Entry
 from canary.rollout.journal import Journal
+from canary.rollout.kinds import Kind
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 from tests.support.acting import make_effects

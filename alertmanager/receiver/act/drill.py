@@ -23,8 +23,8 @@ from canary.errors import CanaryError, JournalError, ProcessError, RemoteError
 from canary.logs import Log
 from canary.process.manager import ProcessState
 from canary.prometheus import ServiceAlerts
-from canary.rollout.commands import EndDrill
 from canary.rollout.entries import Drilled, Entry
+from canary.rollout.records import EndDrill
 from canary.rollout.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio

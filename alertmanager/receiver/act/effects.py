@@ -34,7 +34,8 @@ from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
 from canary.process.manager import ENDED, ProcessManager, ProcessState, process_of
 from canary.report.facts import Report
-from canary.rollout.entries import Entry, RollbackDecided, Step
+from canary.rollout.entries import Entry, RollbackDecided
+from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 from canary.routers import Observation, Router, Split, routers_of

@@ -5,18 +5,8 @@ from dataclasses import dataclass, field
 
 from canary.names import BLIND_ALERT
 from canary.notify import Message, Tone
-from canary.rollout.entries import (
-    Advanced,
-    Cause,
-    Entry,
-    Held,
-    Promoted,
-    Recorded,
-    Resumed,
-    RollbackDecided,
-    Started,
-    Step,
-)
+from canary.rollout.entries import Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
+from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State
 from canary.units import format_ratio
 

@@ -22,8 +22,9 @@ from canary.clock import Clock
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.commands import CompleteStep, Notify
-from canary.rollout.entries import Entry, Notified, RollbackDecided, Step
+from canary.rollout.entries import Entry, Notified, RollbackDecided
+from canary.rollout.kinds import Step
+from canary.rollout.records import CompleteStep, Notify
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 

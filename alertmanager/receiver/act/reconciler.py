@@ -22,8 +22,9 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
-from canary.rollout.commands import CompleteRollback, CompleteStep
-from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided, Started, Step
+from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided, Started
+from canary.rollout.kinds import Step
+from canary.rollout.records import CompleteRollback, CompleteStep
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 

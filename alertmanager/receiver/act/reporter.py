@@ -17,8 +17,8 @@ from canary.logs import Log
 from canary.policy.model import Policy
 from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.gather import gather
-from canary.rollout.commands import CompleteStep
-from canary.rollout.entries import Step
+from canary.rollout.kinds import Step
+from canary.rollout.records import CompleteStep
 from canary.rollout.state import TERMINAL, Rollout
 from canary.rollout.store import RolloutStore
 

@@ -15,7 +15,9 @@ from canary import names
 from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.commands import Hold, Record, RollBack, Seen
+from canary.rollout.commands import Hold, RollBack
+from canary.rollout.records import Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 

@@ -27,8 +27,9 @@ from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import Alert, Silence, UnevaluatedError, unsuppressed
-from canary.rollout.commands import Resume, Seen
-from canary.rollout.entries import Cause
+from canary.rollout.commands import Resume
+from canary.rollout.kinds import Cause
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 

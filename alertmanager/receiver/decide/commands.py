@@ -14,10 +14,12 @@ from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, UnseenError
 from canary.policy.model import Policy
-from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Seen, Start, Verb
+from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store import RolloutStore
+from canary.rollout.verbs import Verb
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 

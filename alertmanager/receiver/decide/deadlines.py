@@ -9,8 +9,10 @@ from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.commands import Hold, Record, Resume, RollBack, Seen
-from canary.rollout.entries import Cause
+from canary.rollout.commands import Hold, Resume, RollBack
+from canary.rollout.kinds import Cause
+from canary.rollout.records import Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 from canary.units import format_duration

@@ -21,7 +21,9 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
-from canary.rollout.commands import Advance, Record, Seen
+from canary.rollout.commands import Advance
+from canary.rollout.records import Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 

@@ -19,9 +19,10 @@ from alertmanager.receiver.http.bodies import Command, CommandHeaders
 from alertmanager.receiver.http.webhook import Notification
 from alertmanager.receiver.status import entry_data
 from canary.errors import PayloadError
-from canary.rollout.commands import Seen, Verb
 from canary.rollout.entries import Entry
 from canary.rollout.experiments import Trial
+from canary.rollout.seen import Seen
+from canary.rollout.verbs import Verb
 from canary.times import to_text
 from canary.web.routes import Call, Refusal
 

@@ -11,7 +11,7 @@ from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.ofrep import OFREP_PREFIX, Ofrep, ofrep_refusal
 from alertmanager.receiver.http.page.handlers import Page, as_page
 from canary.names import API_PREFIX, WEBHOOK_PATH
-from canary.rollout.commands import Verb
+from canary.rollout.verbs import Verb
 from canary.web.openapi import Description, Scheme, openapi
 from canary.web.routes import FORM, JSON, Answer, Call, Forgery, Role, Route, Table, as_json
 

@@ -9,8 +9,9 @@ import pytest
 
 from canary.errors import JournalConflictError, JournalError
 from canary.policy.model import Policy, State
-from canary.rollout.entries import Entry, Kind, Unknown
+from canary.rollout.entries import Entry, Unknown
 from canary.rollout.journal import Journal, journal_url
+from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
 from tests.support.entries import entry as entry_of
 from tests.support.entries import started

@@ -9,21 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from canary.errors import JournalError, RefusedError
 from canary.rollout import journal as journals
-from canary.rollout.commands import (
-    Advance,
-    CompleteStep,
-    GiveUp,
-    Hold,
-    Notify,
-    Promote,
-    Record,
-    Resume,
-    RollBack,
-    Seen,
-    Start,
-)
-from canary.rollout.entries import Advanced, Entry, Kind, RollbackDecided, Step
+from canary.rollout.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.entries import Advanced, Entry, RollbackDecided
 from canary.rollout.journal import Journal
+from canary.rollout.kinds import Kind, Step
+from canary.rollout.records import CompleteStep, Notify, Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import State
 from canary.rollout.store import RolloutStore
 from tests.support.clock import FakeClock

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from canary.rollout.state import Rollout, State, fold
+from canary.rollout.folding import fold
+from canary.rollout.state import Rollout, State
 from exporter.judge.assessor import Assessor, watched
 from exporter.judge.experiments import Experiments
 from exporter.ledger.table import Codes, Table

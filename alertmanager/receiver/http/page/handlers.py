@@ -18,8 +18,9 @@ from alertmanager.receiver.http.page.sessions import COOKIE, Session, Sessions
 from alertmanager.receiver.http.page.view import Viewer
 from canary.clock import Clock
 from canary.errors import CanaryError
-from canary.rollout.commands import Seen, Verb
 from canary.rollout.entries import Entry
+from canary.rollout.seen import Seen
+from canary.rollout.verbs import Verb
 from canary.web.routes import Call, Refusal, Role
 
 _POLICY = (

@@ -9,7 +9,8 @@ import pytest
 from canary.errors import JournalError, RefusedError
 from canary.notify import Message
 from canary.process.manager import ProcessState
-from canary.rollout.entries import Notified, RollbackDecided, Step
+from canary.rollout.entries import Notified, RollbackDecided
+from canary.rollout.kinds import Step
 from canary.rollout.state import State
 from canary.routers import Split
 from tests.support.acting import Acting, Chats, World

@@ -7,19 +7,11 @@ import pytest
 
 from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
 from canary.notify import Tone
-from canary.rollout.entries import (
-    KINDS,
-    Advanced,
-    Entry,
-    Held,
-    Kind,
-    Promoted,
-    Recorded,
-    Resumed,
-    RollbackDecided,
-    Started,
-)
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.entries import Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
+from canary.rollout.folding import fold, newest
+from canary.rollout.kinds import Kind
+from canary.rollout.rows import KINDS
+from canary.rollout.state import Rollout
 from tests.support.clock import FakeClock
 
 AT = FakeClock().now()

@@ -14,7 +14,8 @@ from alertmanager.receiver.metrics import Metrics, Snapshot
 from canary import names
 from canary.errors import JournalError
 from canary.policy.model import Notify, Policy
-from canary.rollout.entries import Kind, Notified, Step
+from canary.rollout.entries import Notified
+from canary.rollout.kinds import Kind, Step
 from canary.rollout.state import State
 from tests.support.acting import Acting, Chats, World, make_effects
 from tests.support.deciding import Deciding

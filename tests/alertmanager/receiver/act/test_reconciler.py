@@ -9,7 +9,8 @@ import pytest
 from canary.errors import JournalError
 from canary.policy.release import Process
 from canary.process.manager import ProcessState
-from canary.rollout.entries import RolledBack, Step
+from canary.rollout.entries import RolledBack
+from canary.rollout.kinds import Step
 from canary.rollout.state import State
 from tests.support.acting import Acting, PausingClock, World
 

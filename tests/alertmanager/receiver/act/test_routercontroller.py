@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alertmanager.receiver.act.routercontroller import Keeper, lowered_at, wanted_split
 from canary.errors import JournalError, RefusedError
-from canary.rollout.commands import MarkElapsed
+from canary.rollout.records import MarkElapsed
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries

@@ -9,7 +9,7 @@ from alertmanager.receiver.decide.admission import Outcome
 from alertmanager.receiver.http.webhook import Alert
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
 

@@ -19,8 +19,10 @@ from canary.policy.model import Policy
 from canary.policy.release import Rollback
 from canary.prometheus import Alert, Alertmanager, Prometheus, ServiceAlerts, Silence, UnevaluatedError
 from canary.prometheus.alertmanager import Matcher
-from canary.rollout.commands import Hold, Resume, Seen
-from canary.rollout.entries import Cause, Entry, Kind
+from canary.rollout.commands import Hold, Resume
+from canary.rollout.entries import Entry
+from canary.rollout.kinds import Cause, Kind
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
 from tests.support.answering import answering, http
