@@ -82,7 +82,7 @@ class Receiver:
         self.prometheus = Prometheus(session, policy.receiver.prometheus)
         self.alerts = ServiceAlerts(self.prometheus, policy.service)
         self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
-        self.handler = AlertHandler(policy, self.store, on_key=self._turn, on_heartbeat=self._heard)
+        self.handler = AlertHandler(policy, self.store, on_key=self._confirm, on_heartbeat=self._heard)
         self.poller = AlertPoller(
             self.store,
             self.handler,
@@ -153,7 +153,7 @@ class Receiver:
         for alert in notification.alerts:
             self.drills.take(alert)
         if truncated:
-            self.poller.bell.ring()
+            self.poller.wake_up.set()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
         return not (self.store.unwritten or failed)
 
@@ -246,11 +246,15 @@ class Receiver:
 
     def faults(self) -> dict[str, str]:
         """What does not work at present, by router or step."""
-        routers = {f"router {keeper.name}": keeper.error for keeper in self.reconciler.keepers if keeper.error}
+        routers = {
+            f"router {controller.name}": controller.error
+            for controller in self.reconciler.controllers
+            if controller.error
+        }
         return routers | self.reconciler.errors
 
-    def _turn(self, alert: Alert) -> None:
-        self.promoter.turn(alert)
+    def _confirm(self, alert: Alert) -> None:
+        self.promoter.confirm(alert)
 
     async def _complete(self, rollout: Rollout) -> None:
         await self.promoter.complete(rollout)

@@ -59,13 +59,13 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "waiting_for": receiver.promoter.waiting_for,
         "routers": [
             {
-                "name": keeper.name,
-                "weight_ratio": keeper.observation.weight_ratio if keeper.observation else None,
-                "detail": keeper.observation.detail if keeper.observation else "",
-                "follows": keeper.follows(wanted_split(rollout)),
-                "error": keeper.error,
+                "name": controller.name,
+                "weight_ratio": controller.observation.weight_ratio if controller.observation else None,
+                "detail": controller.observation.detail if controller.observation else "",
+                "follows": controller.follows(wanted_split(rollout)),
+                "error": controller.error,
             }
-            for keeper in reconciler.keepers
+            for controller in reconciler.controllers
         ],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),

@@ -119,9 +119,9 @@ def _remembered(rollout: Rollout, entry: Entry) -> Rollout:
         case Recorded():
             return replace(rollout, recorded=rollout.recorded | {entry.key})
         case Notified():
-            told = rollout.told.get(entry.entry, frozenset()) | frozenset(entry.targets)
+            told = rollout.notified.get(entry.entry, frozenset()) | frozenset(entry.targets)
             expired = rollout.expired | ({entry.entry} if entry.expired else set())
-            return replace(rollout, told={**rollout.told, entry.entry: told}, expired=expired)
+            return replace(rollout, notified={**rollout.notified, entry.entry: told}, expired=expired)
         case Elapsed() if entry.phase == rollout.phase:
             return replace(rollout, timer=_timer(entry, entry.seconds))
         case _:

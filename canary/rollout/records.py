@@ -86,12 +86,12 @@ class Notify(Memory):
     """People have been told of an entry, or it has become too old for that.
 
     Attributes:
-        told: the entry's position.
+        about: the entry's position.
         targets: who took the message.
-        owed: who has still to be told.
+        owed: who has still to be notified.
     """
 
-    told: int
+    about: int
     targets: tuple[str, ...]
     owed: tuple[str, ...] = ()
     expired: bool = False
@@ -103,7 +103,7 @@ class Notify(Memory):
             rollout=known.id,
             at=at,
             actor=self.actor,
-            entry=self.told,
+            entry=self.about,
             targets=self.targets,
             owed=self.owed,
             expired=self.expired,

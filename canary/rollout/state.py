@@ -82,7 +82,7 @@ class Rollout:
         overridden: causes whose countdown a person has cancelled in this phase.
         recorded: keys of the records that have been made.
         steps: steps of the last decision that are done.
-        told: by an entry's position, who has been told of it.
+        notified: by an entry's position, who has been notified of it.
         expired: positions of the entries that nobody was told of in time.
     """
 
@@ -109,7 +109,7 @@ class Rollout:
     actor: str = ""
     ended_at: datetime | None = None
     steps: frozenset[Step] = frozenset()
-    told: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    notified: Mapping[int, frozenset[str]] = field(default_factory=dict)
     expired: frozenset[int] = frozenset()
 
     @property

@@ -19,7 +19,7 @@ from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
-from alertmanager.receiver.act.routercontroller import Keeper
+from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.metrics import Metrics, Snapshot
 from canary.errors import JournalError, ProcessError, RouterError
@@ -246,9 +246,9 @@ class Acting:
         self.store.listen(self.reconciler.heard)
 
     @property
-    def keeper(self) -> Keeper:
-        """The keeper of the one router."""
-        return self.reconciler.keepers[0]
+    def controller(self) -> RouterController:
+        """The controller of the one router."""
+        return self.reconciler.controllers[0]
 
     @property
     def rollout(self) -> Rollout:
@@ -290,7 +290,7 @@ class Acting:
     async def reconcile(self) -> None:
         """Every worker has looked, until nothing more is to be done about a rollback."""
         for _ in range(3):
-            await self.keeper.step()
+            await self.controller.step()
             for step in (self.reconciler.confirm_traffic, self.reconciler.stop_process, self.reconciler.write_log):
                 await self.reconciler.attempt(step.__name__, step)
 

@@ -73,7 +73,7 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
             return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO
         case Advanced():
             share = format_ratio(rollout.traffic[entry.phase])
-            return f"canary {rollout.canary} goes on to {share} of the customers", "", Tone.INFO
+            return f"canary {rollout.canary} advanced to {share} of customers", "", Tone.INFO
         case Held() if entry.rollback_at is not None:
             until = f"{entry.rollback_at:%H:%M:%S}"
             todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
@@ -101,8 +101,10 @@ def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, st
     asked = (Step.TRAFFIC, Step.PROCESS) if facts.process else (Step.TRAFFIC,)
     missing = [step.value for step in asked if step not in rollout.steps]
     faults = "; ".join(f"{name}: {fault}" for name, fault in facts.faults.items())
-    todo = f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nIt is being repeated; help by hand now."
-    return f"rollback of {rollout.canary} does not get through ({cause})", todo, Tone.FAILURE
+    todo = (
+        f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nRetrying automatically; intervene manually now."
+    )
+    return f"rollback of {rollout.canary} is NOT complete ({cause})", todo, Tone.FAILURE
 
 
 def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:

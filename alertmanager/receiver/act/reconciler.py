@@ -13,9 +13,9 @@ from datetime import datetime
 from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.routercontroller import Keeper, wanted_split
-from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.act.routercontroller import RouterController, wanted_split
 from alertmanager.receiver.metrics import Metrics
+from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
@@ -41,7 +41,7 @@ _MOVES = (Started, Advanced, Promoted, RollbackDecided)
 
 
 class Reconciler:
-    """Runs one keeper per router, and the steps that follow the traffic in a rollback."""
+    """Runs one controller per router, and the steps that follow the traffic in a rollback."""
 
     def __init__(self, policy: Policy, store: RolloutStore, effects: Effects, metrics: Metrics, clock: Clock) -> None:
         self.errors: dict[str, str] = {}
@@ -54,9 +54,9 @@ class Reconciler:
         self._clock = clock
         self._log = Log("receiver")
         self._decided_at: float | None = None
-        self._bells = {name: Bell(clock) for name in ("traffic", "process", "log", "journal")}
-        self.keepers = [
-            Keeper(
+        self._wake_ups = {name: WakeUp(clock) for name in ("traffic", "process", "log", "journal")}
+        self.controllers = [
+            RouterController(
                 name,
                 effects,
                 rollout=lambda: store.rollout,
@@ -71,14 +71,14 @@ class Reconciler:
     @property
     def weight_ratio(self) -> float | None:
         """The canary's largest share on any router, as read back; None when none can be read."""
-        observed = [keeper.observation.weight_ratio for keeper in self.keepers if keeper.observation]
+        observed = [controller.observation.weight_ratio for controller in self.controllers if controller.observation]
         return max((ratio for ratio in observed if ratio is not None), default=None)
 
     @property
     def settled(self) -> bool:
         """Whether every router has in force what the journal wants."""
         wanted = wanted_split(self._store.rollout)
-        return all(keeper.follows(wanted) for keeper in self.keepers)
+        return all(controller.follows(wanted) for controller in self.controllers)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """The loops to be run side by side, by name."""
@@ -88,17 +88,17 @@ class Reconciler:
             "log": self.write_log,
             "journal": self._store.refresh,
         }
-        return {f"router {keeper.name}": keeper.run for keeper in self.keepers} | {
+        return {f"router {controller.name}": controller.run for controller in self.controllers} | {
             name: partial(self._repeat, name, step) for name, step in steps.items()
         }
 
     def heard(self, entry: Entry) -> None:
         """A decision was written: do not wait for the next look."""
-        if isinstance(entry, _MOVES) and self.keepers:
+        if isinstance(entry, _MOVES) and self.controllers:
             self._decided_at, self.converging_since = self._clock.monotonic(), entry.at
-            for keeper in self.keepers:
-                keeper.bell.ring()
-        self._ring()
+            for controller in self.controllers:
+                controller.wake_up.set()
+        self._wake()
 
     def _kept(self) -> None:
         if self.settled and self.converging_since is not None:
@@ -107,19 +107,19 @@ class Reconciler:
                 self._metrics.converged(self._clock.monotonic() - self._decided_at)
         elif not self.settled and self.converging_since is None:
             self.converging_since, self._decided_at = self._clock.now(), None
-        self._ring()
+        self._wake()
 
-    def _ring(self) -> None:
-        for bell in self._bells.values():
-            bell.ring()
+    def _wake(self) -> None:
+        for wake_up in self._wake_ups.values():
+            wake_up.set()
 
     async def _repeat(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        bell = self._bells[name]
+        wake_up = self._wake_ups[name]
         backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             if await self.attempt(name, step):
                 backoff.succeeded()
-                await bell.wait(self._policy.receiver.reconcile)
+                await wake_up.wait(self._policy.receiver.reconcile)
             else:
                 await self._clock.sleep(backoff.failed())
 
@@ -155,7 +155,7 @@ class Reconciler:
             return
         wanted = wanted_split(rollout)
         # A router that cannot be reached leaves a dead canary by itself: then stopping is what protects customers.
-        if not all(keeper.tried(wanted) for keeper in self.keepers):
+        if not all(controller.tried(wanted) for controller in self.controllers):
             return
         await self._drain(rollout)
         self.process_state = await self._effects.stop_process(rollout.id)
@@ -164,7 +164,7 @@ class Reconciler:
 
     async def _drain(self, rollout: Rollout) -> None:
         """Give the requests in flight their time, from the moment when the last router let go."""
-        closed = [keeper.confirmed_at for keeper in self.keepers if keeper.confirmed_at is not None]
+        closed = [controller.confirmed_at for controller in self.controllers if controller.confirmed_at is not None]
         since = max([rollout.weights[-1].since, *closed])
         remaining = self._policy.process.drain - (self._clock.now() - since).total_seconds()
         await self._clock.sleep(min(max(remaining, 0), self._policy.process.drain))

@@ -10,7 +10,7 @@ from datetime import timedelta
 import aiohttp
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
@@ -47,14 +47,14 @@ class Reporter:
         self._effects = effects
         self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
         self._clock = clock
-        self._bell = Bell(clock)
+        self._wake_up = WakeUp(clock)
         self._log = Log("report")
-        store.listen(lambda _: self._bell.ring())
+        store.listen(lambda _: self._wake_up.set())
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self._bell.wait(await self.step())
+            await self._wake_up.wait(await self.step())
 
     async def step(self) -> float:
         """Write every report that is due and missing; gives the seconds after which to look again."""

@@ -1,7 +1,7 @@
 """Keeping one router at the share that the journal wants: set, read back, repeat, repair.
 
-A keeper compares what the router has in force with what the journal wants, again and again, and closes the gap. Three
-kinds of gap need three kinds of permission (`alertmanager.receiver.act.effects`):
+A controller compares what the router has in force with what the journal wants, again and again, and closes the gap.
+Three kinds of gap need three kinds of permission (`alertmanager.receiver.act.effects`):
 
 * **A decision to lower that has not been carried out here**: carried out at once, by whoever knows of it, without
   asking for lead or journal. That is what gets customers off a canary when the journal's database is gone.
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff
 from canary.clock import Clock
 from canary.errors import JournalError, RefusedError, RouterError
@@ -34,8 +34,8 @@ from canary.units import format_ratio
 # each moment counts. The longest pause is the policy's `receiver.reconcile`: a router is looked at that often anyway.
 _FIRST_PAUSE_SECONDS = 0.2
 
-# How old a look at the router may be, in looks, for lowering without another one. A keeper that works as it should has
-# looked within one interval; one that has not was paused, and the world may be another.
+# How old a look at the router may be, in looks, for lowering without another one. A controller that works as it should
+# has looked within one interval; one that has not was paused, and the world may be another.
 _RECENT_LOOKS = 2
 
 
@@ -55,7 +55,7 @@ def lowered_at(rollout: Rollout | None) -> datetime | None:
     return rollout.weights[-1].since if closed or last < before else None
 
 
-class Keeper:
+class RouterController:
     """Brings one router to the wanted split, and brings it back whenever it is found elsewhere.
 
     Args:
@@ -78,7 +78,7 @@ class Keeper:
         interval_seconds: float,
     ) -> None:
         self.name = name
-        self.bell = Bell(clock)
+        self.wake_up = WakeUp(clock)
         self.error = ""
         self.observation: Observation | None = None
         self.confirmed_at: datetime | None = None
@@ -109,7 +109,7 @@ class Keeper:
     async def run(self) -> None:
         """Keep the router until cancelled."""
         while True:
-            await self.bell.wait(await self.step())
+            await self.wake_up.wait(await self.step())
 
     async def step(self) -> float:
         """Look once, and act when needed; gives the seconds after which to look again."""
@@ -156,7 +156,7 @@ class Keeper:
 
     def _require_wanted(self, wanted: Split) -> None:
         if wanted_split(self._rollout()) != wanted:
-            self.bell.ring()
+            self.wake_up.set()
             raise RefusedError(f"{format_ratio(wanted.weight_ratio)} is no longer wanted", place=f"router {self.name}")
 
     async def _put(self, wanted: Split) -> None:

@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     """The notification left alerts out; nothing may be raised on incomplete information."""
     DRY_RUN = "dry_run"
     """It would have acted."""
-    FORGIVEN = "forgiven"
+    OVERRIDDEN = "forgiven"
     """A person has cancelled the rollback that it asked for."""
     FAILED = "failed"
     """The journal could not be written."""

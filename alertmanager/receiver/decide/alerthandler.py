@@ -106,7 +106,7 @@ class AlertHandler:
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN
         if _cause(alert) in rollout.overridden:
-            return Outcome.FORGIVEN
+            return Outcome.OVERRIDDEN
         if not self._policy.rollback.automatic:
             return await self._hold(rollout, alert, actor)
         if self._policy.rollback.countdown:

@@ -19,9 +19,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.alerthandler import AlertHandler
 from alertmanager.receiver.lead.leader import Leader
+from alertmanager.receiver.wakeup import WakeUp
 from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
@@ -83,7 +83,7 @@ class AlertPoller:
         looked_at: when the last look that knows everything was, for people to read; nothing is computed from it.
         error: why the last look knows less; empty when it does not.
         firing: the alerts about the rollout at the last look that knows them.
-        bell: rung to look at once.
+        wake_up: set to look at once.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class AlertPoller:
         self.looked_at: datetime | None = None
         self.error = ""
         self.firing: tuple[Alert, ...] = ()
-        self.bell = Bell(clock)
+        self.wake_up = WakeUp(clock)
         self._store = store
         self._handler = handler
         self._alerts = alerts
@@ -132,7 +132,7 @@ class AlertPoller:
         """Look until cancelled."""
         while True:
             await self.look()
-            await self.bell.wait(self._interval_seconds)
+            await self.wake_up.wait(self._interval_seconds)
 
     async def look(self) -> None:
         """Look once; trouble with Prometheus is remembered, and never acts."""

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
+from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
@@ -30,14 +30,14 @@ class Deadlines:
         self._watchdog = watchdog
         self._leader = leader
         self._clock = clock
-        self._bell = Bell(clock)
+        self._wake_up = WakeUp(clock)
         self._log = Log("deadlines")
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             await self.step()
-            await self._bell.wait(_INTERVAL_SECONDS)
+            await self._wake_up.wait(_INTERVAL_SECONDS)
 
     async def step(self) -> None:
         """Do everything whose time has come."""

@@ -112,7 +112,7 @@ def test_who_has_been_told_is_remembered() -> None:
         told(Kind.NOTIFIED, entry=7, targets=[], expired=True),
     )
 
-    assert rollout.told == {1: {"chat", "mail"}, 7: frozenset()}
+    assert rollout.notified == {1: {"chat", "mail"}, 7: frozenset()}
     assert rollout.expired == {7}
 
 

@@ -234,14 +234,14 @@ async def test_older_rollouts_keep_their_business(store: RolloutStore) -> None:
     second = Start(rollout="r2", stable="v1", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
     await store.propose(Seen.of(store.rollout), second)
 
-    await store.propose(None, Notify(rollout="r1", told=given_up.seq, targets=("chat",)))
+    await store.propose(None, Notify(rollout="r1", about=given_up.seq, targets=("chat",)))
     await store.propose(None, CompleteStep(rollout="r1", step=Step.LOG, decision=rollback.seq))
     await store.propose(None, Record(rollout="r1", key="x"))
     with pytest.raises(RefusedError, match="has changed meanwhile"):
         await store.propose(None, CompleteStep(rollout="r1", step=Step.PROCESS, decision=rollback.seq))
 
     old = store.rollouts["r1"]
-    assert old.told == {given_up.seq: {"chat"}}
+    assert old.notified == {given_up.seq: {"chat"}}
     assert old.steps == {Step.TRAFFIC, Step.LOG}
     assert store.rollout is not None
     assert (store.rollout.id, store.rollout.steps) == ("r2", frozenset())

@@ -266,7 +266,7 @@ async def test_people_are_not_told_twice_by_two_receivers(leader: Acting, world:
     await other.journal.append(told)
 
     with pytest.raises(RefusedError, match="has moved on"):
-        await leader.effects.send(entry, MESSAGE, ["slack#1"], still=lambda now: entry.seq not in now.told)
+        await leader.effects.send(entry, MESSAGE, ["slack#1"], still=lambda now: entry.seq not in now.notified)
     assert world.chats.taken == []
 
 

@@ -33,7 +33,7 @@ def rollout(*entries: Entry) -> Rollout:
     ("entry", "named", "title", "tone"),
     [
         (START, "start", "canary v2.0 starts with 0.5% of the customers", Tone.INFO),
-        (Advanced(**COMMON, phase=1), "advance", "canary v2.0 goes on to 100% of the customers", Tone.INFO),
+        (Advanced(**COMMON, phase=1), "advance", "canary v2.0 advanced to 100% of customers", Tone.INFO),
         (Held(**COMMON, cause="manual"), "hold", "canary v2.0 is held (manual)", Tone.WARNING),
         (Held(**COMMON, cause="CanaryBlind"), "blind", "canary v2.0 is held (CanaryBlind)", Tone.WARNING),
         (
@@ -44,7 +44,7 @@ def rollout(*entries: Entry) -> Rollout:
         ),
         (Resumed(**COMMON), "hold", "canary v2.0 goes on", Tone.INFO),
         (Promoted(**COMMON), "promotion", "canary v2.0 is promoted", Tone.SUCCESS),
-        (ROLLBACK, "rollback", "rollback of v2.0 does not get through (CanaryHighErrorRate)", Tone.FAILURE),
+        (ROLLBACK, "rollback", "rollback of v2.0 is NOT complete (CanaryHighErrorRate)", Tone.FAILURE),
         (
             Recorded(**COMMON, key="dry_run:CanaryHighErrorRate", occasion="dry_run"),
             "rollback",

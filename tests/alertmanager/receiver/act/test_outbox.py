@@ -109,7 +109,7 @@ async def test_a_rollbacks_message_says_what_counts() -> None:
         await box.step()
 
         ((_, message),) = chats.taken
-        assert message.title == "shop: rollback of v2.0 does not get through (CanaryHighErrorRate)"
+        assert message.title == "shop: rollback of v2.0 is NOT complete (CanaryHighErrorRate)"
         for part in (
             "v2.0 (canary) against v1.0 (stable)",
             "CanaryHighErrorRate of the canary",
@@ -312,7 +312,7 @@ async def test_people_hear_of_a_rollback_that_the_journal_cannot_take(leader: Ac
     world.clock.advance(31)
     await leader.outbox.step()
     await leader.outbox.step()
-    assert titles(world, "slack#1")[1:] == ["rollback of v2.0 does not get through (manual)"]
+    assert titles(world, "slack#1")[1:] == ["rollback of v2.0 is NOT complete (manual)"]
 
     leader.journal.broken = False
     await leader.store.refresh()

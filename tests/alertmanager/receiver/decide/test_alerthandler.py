@@ -82,7 +82,7 @@ async def test_a_cancelled_countdown_is_forgiven() -> None:
         await deciding.passes(60)
 
         assert deciding.state() is State.PHASE
-        assert await deciding.hear("CanaryHighErrorRate", "rollback") is Outcome.FORGIVEN
+        assert await deciding.hear("CanaryHighErrorRate", "rollback") is Outcome.OVERRIDDEN
         assert await deciding.hear("CanaryHighMemory", "rollback") is Outcome.ACCEPTED
         assert deciding.rollout.rollback_at is not None
 
