@@ -18,25 +18,20 @@ from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reporter import Reporter
-from alertmanager.receiver.decide import gate
 from alertmanager.receiver.decide.admission import Outcome
-from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.alertpoller import AlertPoller
 from alertmanager.receiver.decide.commands import Commands, Request
-from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.experiments import Experiments
-from alertmanager.receiver.decide.phasetimer import PhaseTimer
-from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.deciding import Base, Deciding, Outside
+from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http import answers
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page
 from alertmanager.receiver.http.page.view import Viewer
 from alertmanager.receiver.http.shopmetrics import shop_metrics
-from alertmanager.receiver.http.webhook import Alert, Notification
-from alertmanager.receiver.lead.leader import Leader, leader_of
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.http.webhook import Notification
+from alertmanager.receiver.lead.leader import leader_of
+from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.status import status_data
 from alertmanager.receiver.supervisor import working
 from canary.clock import Clock, SystemClock
@@ -45,11 +40,9 @@ from canary.logs import Log
 from canary.mixin.limits import gate_of, limits
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout import experiments
 from canary.rollout.entries import Entry
 from canary.rollout.journal import Journal
-from canary.rollout.state import Rollout
 from canary.rollout.store import RolloutStore
 from canary.units import format_ratio
 
@@ -62,68 +55,39 @@ class Receiver:
     def __init__(
         self,
         policy: Policy,
-        store: RolloutStore,
+        base: Base,
         effects: Effects,
-        session: aiohttp.ClientSession,
-        registry: CollectorRegistry,
-        leader: Leader,
-        clock: Clock,
+        outside: Outside,
         trials: Experiments,
+        registry: CollectorRegistry,
     ) -> None:
-        self.policy = policy
-        self.trials = trials
-        self.store = store
-        self.effects = effects
-        self.leader = leader
-        self.timer = PhaseTimer(self.store, leader, clock)
+        self.policy, self.store, self.leader = policy, base.store, base.leader
+        self.effects, self.trials = effects, trials
         self.authority = Authority.of(policy)
-        self.metrics = Metrics(registry, policy.service, self.snapshot)
-        self.watchdog = Watchdog(policy.receiver.watchdog, clock)
-        self.prometheus = Prometheus(session, policy.receiver.prometheus)
-        self.alerts = ServiceAlerts(self.prometheus, policy.service)
-        self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
-        self.handler = AlertHandler(policy, self.store, on_key=self._confirm, on_heartbeat=self._heard)
-        self.poller = AlertPoller(
-            self.store,
-            self.handler,
-            self.alerts,
-            self.alertmanager,
-            leader,
-            clock,
-            policy.receiver.poll,
-            service=policy.service,
-            blind=self.blind,
-            on_complete=self._complete,
-            dry_run=policy.rollback.dry_run,
-        )
-        self.promoter = Promoter(
-            policy,
-            self.store,
-            leader,
-            self.timer,
-            clock,
-            objection=partial(self.poller.objection, key=True),
-            gate=partial(gate.objection, session=session),
-        )
-        self.commands = Commands(policy, self.store, effects, self.metrics, self.poller.objection)
-        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
+        self.metrics = Metrics(registry, policy.service)
         self.store.listen(self.metrics.entry)
-        self.store.listen(self.watchdog.notice)
-        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, clock)
-        self.outbox = Outbox(policy, self.store, effects, self.metrics, clock, self.facts)
-        self.reporter = Reporter(policy, self.store, effects, session, clock)
-        self.page = Page(
-            Viewer(self, self.prometheus, policy.service, clock),
-            [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
-            self.submit,
-            lambda: self.authority,
-            self.store,
-            clock,
-        )
-        self._clock = clock
-        self._log = Log("receiver")
+
+        deciding = Deciding.of(policy, base, outside)
+        self.timer, self.watchdog = deciding.timer, deciding.watchdog
+        self.handler, self.poller, self.promoter = deciding.handler, deciding.poller, deciding.promoter
+        self.deadlines = deciding.deadlines
+        self.commands = Commands(policy, self.store, effects, self.metrics, deciding.objections.to)
+
+        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock)
+        self.outbox = Outbox(policy, self.store, effects, self.metrics, base.clock, self.facts)
+        self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
+        self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
+
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
-        self.drills = Drills(policy.service, self.store, effects, registry, self.alerts)
+        registry.register(Gauges(policy.service, self.snapshot))
+        self._outside, self._clock = outside, base.clock
+        self._log = Log("receiver")
+        self.page = self._page(base.clock)
+
+    def _page(self, clock: Clock) -> Page:
+        rates = [name for name, kpi in self.policy.kpis.items() if kpi.kind != "mean"]
+        viewer = Viewer(self, self._outside.prometheus, self.policy.service, clock)
+        return Page(viewer, rates, self.submit, lambda: self.authority, self.store, clock)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
@@ -135,7 +99,7 @@ class Receiver:
             "deadlines": self.deadlines.run,
             "timer": self.timer.run,
             "outbox": self.outbox.run,
-            "experiments": partial(self.trials.run, self.alerts, self.alertmanager),
+            "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
         }
 
@@ -178,7 +142,9 @@ class Receiver:
 
     async def shop_metrics(self) -> dict[str, Any]:
         """Traffic split, error rate and payment success by role."""
-        return await shop_metrics(self.policy, self.prometheus, self.store.rollout, self.reconciler.weight_ratio)
+        return await shop_metrics(
+            self.policy, self._outside.prometheus, self.store.rollout, self.reconciler.weight_ratio
+        )
 
     async def events(self) -> AsyncGenerator[Entry, None]:
         """Every entry from now on, as it is decided; a reader who is too slow misses the oldest."""
@@ -253,15 +219,6 @@ class Receiver:
         }
         return routers | self.reconciler.errors
 
-    def _confirm(self, alert: Alert) -> None:
-        self.promoter.confirm(alert)
-
-    async def _complete(self, rollout: Rollout) -> None:
-        await self.promoter.complete(rollout)
-
-    def _heard(self) -> None:
-        self.watchdog.hear()
-
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
         rollout = self.store.rollout
@@ -284,10 +241,10 @@ class Receiver:
             chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
             trials = Experiments(policy, chain, clock)
             await trials.begin()
-            store = RolloutStore(journal, clock)
-            effects = Effects.of(policy, store, leader)
+            base = Base(RolloutStore(journal, clock), leader, clock)
+            effects = Effects.of(policy, base.store, leader)
             stack.callback(effects.close)
-            receiver = cls(policy, store, effects, session, registry, leader, clock, trials)
+            receiver = cls(policy, base, effects, Outside.of(policy, session), trials, registry)
             stack.push_async_callback(receiver.drills.close)
             await receiver.store.refresh()
             receiver.store.listen(receiver.reconciler.heard)

@@ -25,7 +25,7 @@ from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.lead.leader import FileLeader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import CanaryError
 from canary.policy.model import Policy
@@ -129,9 +129,9 @@ class Machine(RuleBasedStateMachine):
             objection=self.objection_with_key,
             gate=self.open_gate,
         )
-        self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.turn, on_heartbeat=self.heard)
+        self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
         self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock)
-        metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
+        metrics = Metrics(CollectorRegistry(), SERVICE)
         self.commands = Commands(self.policy, self.store, make_effects(self.store, leader), metrics, self.objection)
         self.run(self.store.refresh())
 

@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
+from alertmanager.receiver.act.permission import Permission
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.lead.leader import Leader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary.errors import JournalError, ProcessError, RouterError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
@@ -231,7 +232,8 @@ class Acting:
         self.clock = world.clock
         self.store = RolloutStore(self.journal, world.clock)
         self.lead = MemoryLead(leading=leading)
-        self.metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
+        self.metrics = Metrics(CollectorRegistry(), SERVICE)
+        self.permission = Permission(self.store, self.lead)
         self.effects = make_effects(
             self.store,
             self.lead,

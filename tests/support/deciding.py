@@ -15,9 +15,10 @@ from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.lead.leader import FileLeader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
@@ -54,10 +55,11 @@ class Deciding:
         self.promoter = Promoter(
             policy, self.store, leader, self.timer, self.clock, objection=self._objects, gate=self._closed
         )
-        self.handler = AlertHandler(policy, self.store, on_key=self.promoter.turn, on_heartbeat=self.beat)
+        self.handler = AlertHandler(policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
         self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, self.clock)
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry, SERVICE, lambda: Snapshot(rollout=self.store.rollout))
+        metrics = Metrics(self.registry, SERVICE)
+        self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
         self.commands = Commands(policy, self.store, make_effects(self.store, leader), metrics, self._objects)
 

@@ -7,7 +7,7 @@ from alertmanager.receiver.http import answers, bodies
 from alertmanager.receiver.http.api import Api
 from canary.names import API_PREFIX
 from canary.rollout.verbs import Verb
-from canary.web.routes import JSON, Answer, Role, Route, Table, as_json
+from canary.web.routes import JSON, Answer, Handler, Role, Route, Table, as_json
 
 _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
     Verb.START: (
@@ -32,6 +32,7 @@ _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
 
 
 def command_route(api: Api, verb: Verb) -> Route:
+    """What carries one of people's commands."""
     body, summary, description = _COMMANDS[verb]
     raises = verb is not Verb.HOLD
     unseen = Answer("A command that raises traffic does not say what its sender saw.", answers.Fault)
@@ -63,11 +64,14 @@ def command_route(api: Api, verb: Verb) -> Route:
     )
 
 
+_EXPERIMENTS = f"{API_PREFIX}/experiments"
+
 # Ids are made by `canary drill` or by the receiver; both write hexadecimal digits.
 _DRILL_ID = "{id:[a-z0-9]{1,32}}"
 
 
 def drill_routes(api: Api) -> Table:
+    """Drills, and what became of them."""
     return (
         Route(
             method="POST",
@@ -99,43 +103,41 @@ def drill_routes(api: Api) -> Table:
 
 
 def experiment_routes(api: Api) -> Table:
-    path = f"{API_PREFIX}/experiments"
-    listed = Route(
-        method="GET",
-        path=path,
-        handler=api.experiments,
-        render=as_json,
-        operation="experiments",
-        summary="Where the experiments stand",
-        answers={200: Answer("Every experiment that has begun.", list[answers.Experiment])},
-    )
+    """Experiments: where they stand, and what stops and starts one."""
     changes = (
         ("stop", api.stop_experiment, "Stop an experiment", "Everybody gets the control with the next question."),
-        ("start", api.start_experiment, "Begin a stopped experiment anew", "With fresh evidence."),
+        ("start", api.start_experiment, "Restart a stopped experiment", "With fresh evidence."),
     )
     return (
-        listed,
-        *(
-            Route(
-                method="POST",
-                path=f"{path}/{{name}}/{verb}",
-                handler=handler,
-                role=Role.OPERATOR,
-                own_name=Role.OPERATOR,
-                body=bodies.ExperimentCommand,
-                types=(JSON,),
-                render=as_json,
-                operation=f"{verb}_experiment",
-                summary=summary,
-                description=description,
-                answers={
-                    200: Answer("Where the experiment stands now.", answers.Experiment),
-                    409: Answer(
-                        "There is no such experiment, or it is so already; the text says which.", answers.Fault
-                    ),
-                    503: Answer("The journal cannot be written; nothing has changed.", answers.Fault),
-                },
-            )
-            for verb, handler, summary, description in changes
+        Route(
+            method="GET",
+            path=_EXPERIMENTS,
+            handler=api.experiments,
+            render=as_json,
+            operation="experiments",
+            summary="Where the experiments stand",
+            answers={200: Answer("Every experiment that has begun.", list[answers.Experiment])},
         ),
+        *(_experiment_change(*change) for change in changes),
+    )
+
+
+def _experiment_change(verb: str, handler: Handler, summary: str, description: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"{_EXPERIMENTS}/{{name}}/{verb}",
+        handler=handler,
+        role=Role.OPERATOR,
+        own_name=Role.OPERATOR,
+        body=bodies.ExperimentCommand,
+        types=(JSON,),
+        render=as_json,
+        operation=f"{verb}_experiment",
+        summary=summary,
+        description=description,
+        answers={
+            200: Answer("Where the experiment stands now.", answers.Experiment),
+            409: Answer("There is no such experiment, or it is so already; the text says which.", answers.Fault),
+            503: Answer("The journal cannot be written; nothing has changed.", answers.Fault),
+        },
     )

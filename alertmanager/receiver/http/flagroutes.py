@@ -6,6 +6,7 @@ from canary.web.routes import Answer, Role, Route, Table
 
 
 def flag_routes(ofrep: Ofrep) -> Table:
+    """All flags, and one flag, for one user."""
     wrong = Answer("Not JSON, a context that is none, or without the user's id where it is needed.", answers.FlagFault)
     stranger = Answer("No token, or a wrong one.", answers.FlagFault)
     return (

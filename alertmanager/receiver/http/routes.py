@@ -46,6 +46,31 @@ def api_table(api: Api, ofrep: Ofrep) -> Table:
 
     described += [
         _webhook(api),
+        *_views(api),
+        Route(
+            method="GET",
+            path=f"{API_PREFIX}/openapi.json",
+            handler=description,
+            render=as_json,
+            operation="openapi",
+            summary="This file",
+            answers={200: Answer("OpenAPI 3.1.")},
+        ),
+        *(command_route(api, verb) for verb in Verb),
+        *drill_routes(api),
+        *experiment_routes(api),
+        *flag_routes(ofrep),
+    ]
+    return tuple(described)
+
+
+def description_of(table: Table) -> dict[str, Any]:
+    """The OpenAPI file of the described routes of a table."""
+    return openapi(table, _DESCRIPTION)
+
+
+def _views(api: Api) -> Table:
+    return (
         Route(
             method="GET",
             path="/api/metrics",
@@ -75,26 +100,7 @@ def api_table(api: Api, ofrep: Ofrep) -> Table:
             summary="The journal, oldest first",
             answers={200: Answer("Every entry.", list[answers.Entry]), 503: _NO_JOURNAL},
         ),
-        Route(
-            method="GET",
-            path=f"{API_PREFIX}/openapi.json",
-            handler=description,
-            render=as_json,
-            operation="openapi",
-            summary="This file",
-            answers={200: Answer("OpenAPI 3.1.")},
-        ),
-        *(command_route(api, verb) for verb in Verb),
-        *drill_routes(api),
-        *experiment_routes(api),
-        *flag_routes(ofrep),
-    ]
-    return tuple(described)
-
-
-def description_of(table: Table) -> dict[str, Any]:
-    """The OpenAPI file of the described routes of a table."""
-    return openapi(table, _DESCRIPTION)
+    )
 
 
 def _webhook(api: Api) -> Route:

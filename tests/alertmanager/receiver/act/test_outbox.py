@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.lead.leader import FileLeader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import JournalError
 from canary.policy.model import Notify, Policy
@@ -24,7 +24,7 @@ from tests.support.deciding import Deciding
 def outbox(deciding: Deciding, chats: Chats, **notify: Any) -> Outbox:
     """The outbox of a receiver."""
     policy = Policy(service="shop", notify=Notify(**notify))
-    metrics = Metrics(CollectorRegistry(), "shop", Snapshot)
+    metrics = Metrics(CollectorRegistry(), "shop")
     effects = make_effects(deciding.store, FileLeader(None, deciding.clock), chats=chats)
     facts = Facts("shop", "canary 0%, stable 100%", {"router haproxy": "cannot be reached"})
     return Outbox(policy, deciding.store, effects, metrics, deciding.clock, lambda: facts)
