@@ -12,6 +12,7 @@ from typing import Any, Self
 import aiohttp
 from prometheus_client import CollectorRegistry
 
+from alertmanager.receiver import answers
 from alertmanager.receiver.act.drill import Drills
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import Facts
@@ -21,9 +22,8 @@ from alertmanager.receiver.act.reporter import Reporter
 from alertmanager.receiver.decide.admission import Outcome
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
-from alertmanager.receiver.deciding import Base, Deciding, Outside
+from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.gauges import Gauges, Snapshot
-from alertmanager.receiver.http import answers
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page

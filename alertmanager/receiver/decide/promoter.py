@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
-from alertmanager.receiver.http.webhook import Alert
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary import names
@@ -21,6 +20,7 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
+from canary.prometheus.alert import Alert
 from canary.rollout.commands import Advance
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 
-from alertmanager.receiver.http import answers, bodies
+from alertmanager.receiver import answers
+from alertmanager.receiver.http import bodies
 from alertmanager.receiver.http.api import Api
 from canary.names import API_PREFIX
 from canary.rollout.verbs import Verb

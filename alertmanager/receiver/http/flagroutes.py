@@ -1,6 +1,7 @@
 """The part of the table of routes that applications call: feature flags by OFREP."""
 
-from alertmanager.receiver.http import answers, bodies
+from alertmanager.receiver import answers
+from alertmanager.receiver.http import bodies
 from alertmanager.receiver.http.ofrep import OFREP_PREFIX, Ofrep, ofrep_refusal
 from canary.web.routes import Answer, Role, Route, Table
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from aiohttp import web
 
-from alertmanager.receiver.http import answers, bodies, webhook
+from alertmanager.receiver import answers
+from alertmanager.receiver.http import bodies, webhook
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.commandroutes import command_route, drill_routes, experiment_routes
 from alertmanager.receiver.http.flagroutes import flag_routes
