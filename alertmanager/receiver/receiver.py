@@ -119,7 +119,7 @@ class Receiver:
         if truncated:
             self.poller.wake_up.set()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
-        return not (self.store.unwritten or failed)
+        return not (self.store.waiting or failed)
 
     async def submit(self, request: Request) -> Entry:
         """Carry out a person's command.
@@ -217,7 +217,9 @@ class Receiver:
             for controller in self.reconciler.controllers
             if controller.error
         }
-        return routers | self.reconciler.errors
+        unwritable = ", ".join(f"{entry.label} of {entry.rollout}" for entry in self.store.unwritable)
+        refused = {"journal": f"refuses in every form, and acted upon all the same: {unwritable}"} if unwritable else {}
+        return routers | self.reconciler.errors | refused
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""

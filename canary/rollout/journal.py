@@ -9,16 +9,18 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from canary.errors import JournalConflictError, JournalError
+from canary.errors import JournalConflictError, JournalContentError, JournalError
+from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
 from canary.rollout.kinds import Kind
 from canary.rollout.rows import ROLLOUTS, Chain, read
 from canary.rollout.state import Rollout
+from canary.rollout.texts import forms
 from canary.secrets import read_secret
 from canary.times import to_text
 
@@ -78,6 +80,7 @@ class Journal:
         self._engine = engine
         self._service = f"{service}/{chain.name}" if chain.name else service
         self._kinds = chain.kinds
+        self._log = Log("journal")
 
     @classmethod
     @asynccontextmanager
@@ -113,7 +116,10 @@ class Journal:
             await connection.run_sync(_METADATA.create_all)
 
     async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
-        """Write one entry durably and give it back with its position.
+        """Write one entry durably and give it back as it was written, with its position.
+
+        Its texts are made storable and showable first (`canary.rollout.texts`); what the database refuses all the same
+        is written in a plainer form, and says so.
 
         Args:
             after: when given, refuse unless the service's newest entry still has this position, so that two
@@ -121,8 +127,18 @@ class Journal:
 
         Raises:
             JournalConflictError: somebody else wrote meanwhile; nothing was written.
+            JournalContentError: the database takes the entry in no form; nothing was written.
             JournalError: nothing was written; the message says why.
         """
+        for form in forms(entry):
+            try:
+                return await self._append(form, after)
+            except JournalContentError as error:
+                self._log.error("the journal refuses what an entry says", exception=error, kind=form.label)
+                refused = error
+        raise refused
+
+    async def _append(self, entry: Entry, after: int | None) -> Entry:
         async with self._connection() as connection:
             newest = await self._newest(connection)
             if after is not None and newest != after:
@@ -134,7 +150,7 @@ class Journal:
                     rollout=entry.rollout,
                     kind=entry.label,
                     at=to_text(entry.at),
-                    actor=entry.actor[:256],
+                    actor=entry.actor,
                     reason=entry.reason,
                     data=json.dumps(entry.data(), sort_keys=True),
                 )
@@ -217,16 +233,39 @@ class Journal:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except IntegrityError as error:
-            raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, UnicodeError, OverflowError) as error:
+            if _is_conflict(error):
+                raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error
             where = self._engine.url.render_as_string(hide_password=True)
             cause = getattr(error, "orig", None) or error
-            raise JournalError(
-                f"{type(cause).__name__}: {cause}",
-                place=f"journal {where}",
-                remedy="check that the database is there and writable",
-            ) from error
+            kind, remedy = (
+                (JournalContentError, "look for constraints and triggers on the table canary_journal")
+                if _is_about_content(error)
+                else (JournalError, "check that the database is there and writable")
+            )
+            raise kind(f"{type(cause).__name__}: {cause}", place=f"journal {where}", remedy=remedy) from error
+
+
+# SQLSTATE classes by which PostgreSQL says that it refuses what is written: data exceptions, constraints, limits of a
+# program, and a trigger's own exceptions.
+_CONTENT_CLASSES = ("22", "23", "54", "P0")
+_UNIQUE_VIOLATION = "23505"
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Whether the chain refuses a second entry after the same one; other constraints are about what is written."""
+    cause = getattr(error, "orig", None)
+    return isinstance(error, IntegrityError) and (
+        getattr(cause, "sqlstate", "") == _UNIQUE_VIOLATION
+        or getattr(cause, "sqlite_errorname", "") in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+    )
+
+
+def _is_about_content(error: Exception) -> bool:
+    """Whether the database answers and refuses what was to be written, rather than being away."""
+    if isinstance(error, (DataError, IntegrityError, UnicodeError, OverflowError)):
+        return True
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "").startswith(_CONTENT_CLASSES)
 
 
 def _durable(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:

@@ -8,6 +8,10 @@ again from what is there now.
 What lowers traffic must not wait for a disk or a database that hangs. It is given a moment to be written first, as
 everything is; when the moment is over, or the writing fails, it is acted upon, and written as soon as the journal takes
 it. Until then it is *unwritten*: part of the rollout as this process sees it, and of what it tells others.
+
+That the journal refuses what an entry *says* is another thing than a journal that is away: waiting does not help, and
+would keep back whatever is decided afterwards. Such an entry leaves the queue. What lowers by it is acted upon for as
+long as its rollout is the newest, and what was decided is said in the log and in the status.
 """
 
 import asyncio
@@ -17,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from canary.clock import Clock
-from canary.errors import JournalConflictError, JournalError, RefusedError
+from canary.errors import JournalConflictError, JournalContentError, JournalError, RefusedError
 from canary.logs import Log
 from canary.rollout.commands import Command
-from canary.rollout.entries import Entry
+from canary.rollout.entries import Entry, Started
 from canary.rollout.folding import fold, newest
 from canary.rollout.journal import Journal
 from canary.rollout.records import Memory
@@ -52,7 +56,7 @@ class _Pending:
     Attributes:
         command: what made it; it is asked again right before the entry is written.
         acted: it counts already, for the journal did not take it in time.
-        written: as it stands in the journal.
+        written: as it stands in the journal, or as it was when the journal refused what it says.
         refused: why it is no longer wanted, such as another one that was first.
     """
 
@@ -76,6 +80,7 @@ class RolloutStore:
         self._next_look: asyncio.Task[None] | None = None
         self._rollouts: dict[str, Rollout] = {}
         self._pending: list[_Pending] = []
+        self._unwritable: list[Entry] = []
         self._requests: OrderedDict[str, Entry] = OrderedDict()
         self._listeners: list[Listener] = []
 
@@ -93,7 +98,17 @@ class RolloutStore:
     @property
     def unwritten(self) -> list[Entry]:
         """What is acted upon although it could not be written yet."""
-        return [pending.entry for pending in self._pending if pending.acted]
+        return [*self._unwritable, *(pending.entry for pending in self._pending if pending.acted)]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits for a journal that is away; what it refuses for ever does not count."""
+        return bool(self._pending)
+
+    @property
+    def unwritable(self) -> tuple[Entry, ...]:
+        """What is acted upon, and is in the journal in no form, for the journal refuses what it says."""
+        return tuple(self._unwritable)
 
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every entry from now on, also with those that another receiver wrote."""
@@ -222,11 +237,18 @@ class RolloutStore:
         while self._pending:
             pending = self._pending[0]
             pending.refused = self._refused(pending)
+            written: Entry | None = None
             if pending.refused is None:
-                pending.written = await self._journal.append(pending.entry, after=self._position)
+                try:
+                    written = pending.written = await self._journal.append(pending.entry, after=self._position)
+                except JournalContentError as error:
+                    self._act(pending)
+                    self._unwritable.append(pending.entry)
+                    pending.written = pending.entry
+                    self._log.error("decided, and in no form taken by the journal", exception=error)
             self._pending.remove(pending)
-            if pending.written is not None:
-                self._take(pending.written, told=pending.acted)
+            if written is not None:
+                self._take(written, told=pending.acted)
 
     def _refused(self, pending: _Pending) -> RefusedError | None:
         """Why an entry must not be written any more: its rollout is over, or another one says the same already."""
@@ -246,6 +268,8 @@ class RolloutStore:
     def _take(self, entry: Entry, *, told: bool = False) -> None:
         self._position = entry.seq
         self._rollouts = fold([entry], self._rollouts)
+        if isinstance(entry, Started):
+            self._unwritable.clear()
         if entry.request:
             self._requests[entry.request] = entry
             while len(self._requests) > _REQUESTS_KEPT:

@@ -79,11 +79,11 @@ class Postgres:
         """End the server, as a failure would."""
         self._server.stop(signal.SIGINT)
 
-    def new_database(self) -> str:
+    def new_database(self, encoding: str = "UTF8") -> str:
         """A fresh, empty database; its address for SQLAlchemy with asyncpg."""
         self._number += 1
         name = f"test{self._number}"
-        self._sql(f"CREATE DATABASE {name}").check_returncode()
+        self._sql(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0").check_returncode()
         return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{name}"
 
     def _answers(self) -> bool:

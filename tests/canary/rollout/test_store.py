@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from canary.errors import JournalError, RefusedError
+from canary.errors import JournalContentError, JournalError, RefusedError
 from canary.rollout import journal as journals
 from canary.rollout.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Advanced, Entry, RollbackDecided
@@ -31,6 +31,7 @@ class Stubborn(Journal):
     def __init__(self, engine: AsyncEngine, service: str) -> None:
         super().__init__(engine, service)
         self.broken = False
+        self.refuses = False
         self.answering = asyncio.Event()
         self.answering.set()
 
@@ -39,6 +40,8 @@ class Stubborn(Journal):
         await self.answering.wait()
         if self.broken:
             raise JournalError("disk is full", place="journal")
+        if self.refuses:
+            raise JournalContentError("not here", place="journal")
         return await super().append(entry, after=after)
 
     async def entries(self, rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
@@ -253,3 +256,31 @@ async def test_entries_say_by_which_clock(store: RolloutStore) -> None:
 
     assert (first.boot, first.uptime_seconds) == (store.clock.boot, store.clock.monotonic())
     assert first.at == store.clock.now() == datetime(2026, 3, 3, 12, tzinfo=UTC)
+
+
+async def test_what_the_journal_refuses_blocks_nothing(store: RolloutStore, journal: Stubborn) -> None:
+    """A rollback that is in no form taken is in force, waits for nothing, and the next decision is written."""
+    journal.refuses = True
+    entry = await store.propose(None, RollBack(actor="bob", reason="\0"))
+    journal.refuses = False
+
+    assert entry.seq == 0
+    assert store.rollout is not None
+    assert store.rollout.state is State.ROLLING_BACK
+    assert not store.waiting
+    assert [one.kind for one in store.unwritable] == [Kind.ROLLBACK]
+    await store.propose(None, Record(rollout="r1", key="later"))
+    assert "later" in store.rollout.recorded
+    assert store.rollout.weight == 0
+
+
+async def test_what_raises_and_is_refused_is_not_done(store: RolloutStore, journal: Stubborn) -> None:
+    """An advance that the journal refuses is an error of this one command."""
+    journal.refuses = True
+    with pytest.raises(JournalContentError):
+        await store.propose(Seen.of(store.rollout), ADVANCE)
+    journal.refuses = False
+
+    await store.propose(Seen.of(store.rollout), ADVANCE)
+    assert store.rollout is not None
+    assert store.rollout.phase == 1
