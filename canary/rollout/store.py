@@ -30,6 +30,7 @@ from canary.rollout.journal import Journal
 from canary.rollout.records import Memory
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
+from canary.rollout.texts import storable
 
 Listener = Callable[[Entry], None]
 
@@ -224,7 +225,8 @@ class RolloutStore:
         rollout = self.rollouts.get(command.rollout) if isinstance(command, Memory) else self.rollout
         if seen is not None and command.looked:
             seen.require(rollout, rollout_only=command.lowers)
-        entry = command.entry(rollout, self.clock.now())
+        # Cleaned here already, because what is acted upon before it is written is shown before it is written.
+        entry = storable(command.entry(rollout, self.clock.now()))
         return replace(entry, request=request, boot=self.clock.boot, uptime_seconds=self.clock.monotonic())
 
     async def _append(self, entry: Entry) -> Entry:

@@ -229,7 +229,7 @@ async def test_what_is_refused_in_every_form_is_no_conflict_and_no_outage(journa
     await refuse(policy, "%kind <> 'rollback'")
     await journal.append(STARTED)
 
-    with pytest.raises(JournalContentError, match="refuse|not here"):
+    with pytest.raises(JournalContentError, match=r"refuse|not here"):
         await journal.append(RollbackDecided(rollout="r1", at=NOON, actor="ann", reason="x", cause="manual"), after=1)
 
     assert (await journal.append(note("later"), after=1)).seq > 1
