@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from alertmanager.receiver import answers
+from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.drill import Drills
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import Facts
@@ -35,6 +36,7 @@ from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.status import status_data
 from alertmanager.receiver.supervisor import working
 from canary.clock import Clock, SystemClock
+from canary.errors import JournalError
 from canary.flags import Flags
 from canary.logs import Log
 from canary.mixin.limits import gate_of, limits
@@ -43,7 +45,10 @@ from canary.policy.model import Policy
 from canary.rollout import experiments
 from canary.rollout.entries import Entry
 from canary.rollout.journal import Journal
+from canary.rollout.marker import Marker
+from canary.rollout.sidefile import SideFile, beside
 from canary.rollout.store import RolloutStore
+from canary.threads import OwnThread
 from canary.units import format_ratio
 
 _EVENTS_KEPT = 100
@@ -60,6 +65,7 @@ class Receiver:
         outside: Outside,
         trials: Experiments,
         registry: CollectorRegistry,
+        confirmations: Confirmations,
     ) -> None:
         self.policy, self.store, self.leader = policy, base.store, base.leader
         self.effects, self.trials = effects, trials
@@ -73,7 +79,7 @@ class Receiver:
         self.deadlines = deciding.deadlines
         self.commands = Commands(policy, self.store, effects, self.metrics, deciding.objections.to)
 
-        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock)
+        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.outbox = Outbox(policy, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
@@ -217,9 +223,16 @@ class Receiver:
             for controller in self.reconciler.controllers
             if controller.error
         }
+        doubt = self.reconciler.trust.doubt
+        doubts = {"journal in doubt": f"{doubt}; routers are left as they are"} if doubt else {}
         unwritable = ", ".join(f"{entry.label} of {entry.rollout}" for entry in self.store.unwritable)
         refused = {"journal": f"refuses in every form, and acted upon all the same: {unwritable}"} if unwritable else {}
-        return routers | self.reconciler.errors | refused
+        return routers | self.reconciler.errors | refused | doubts
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can do its work: the journal is read, and can be what the routers were driven by."""
+        return self.reconciler.trust.trusted
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
@@ -236,19 +249,28 @@ class Receiver:
         """
         clock = clock or SystemClock()
         async with AsyncExitStack() as stack:
-            journal = await stack.enter_async_context(Journal.open(policy))
+            journal = await stack.enter_async_context(Journal.open(policy, patient=True))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             leader = leader_of(policy, clock)
             stack.push_async_callback(leader.close)
-            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
+            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN, patient=True))
             trials = Experiments(policy, chain, clock)
-            await trials.begin()
-            base = Base(RolloutStore(journal, clock), leader, clock)
+            with suppress(JournalError):
+                # Its loop goes on trying.
+                await trials.begin()
+            marker = Marker(SideFile(beside(policy, ".lowered"), OwnThread("lowered")))
+            stack.push_async_callback(marker.close)
+            confirmations = await Confirmations.open(SideFile(beside(policy, ".routers"), OwnThread("confirmations")))
+            stack.push_async_callback(confirmations.close)
+            base = Base(RolloutStore(journal, clock, marker), leader, clock)
             effects = Effects.of(policy, base.store, leader)
             stack.callback(effects.close)
-            receiver = cls(policy, base, effects, Outside.of(policy, session), trials, registry)
+            receiver = cls(policy, base, effects, Outside.of(policy, session), trials, registry, confirmations)
             stack.push_async_callback(receiver.drills.close)
-            await receiver.store.refresh()
             receiver.store.listen(receiver.reconciler.heard)
+            with suppress(JournalError):
+                # The worker goes on trying; until it is read, the doubt about it is what the status says.
+                await receiver.store.refresh()
+            await receiver.store.recall()
             await stack.enter_async_context(working(receiver.workers(), clock))
             yield receiver

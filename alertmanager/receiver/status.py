@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from alertmanager.receiver import answers
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
-from alertmanager.receiver.act.routercontroller import wanted_split
+from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alertpoller import AlertPoller
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter

@@ -25,6 +25,7 @@ from canary.rollout.entries import (
 from canary.rollout.kinds import Cause
 from canary.rollout.refusals import refusal, required
 from canary.rollout.state import RUNNING, TERMINAL, Rollout, State
+from canary.units import format_ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,7 @@ class Hold(Command):
         lifts: whether it ends by itself once its cause is gone.
         rollback_at: when given, it counts down to a rollback that a person may cancel with `resume`.
         phase: when given, it is about this phase only.
+        weight: when given, the weight is lowered to it, as it was at a router.
     """
 
     lowers = True
@@ -127,13 +129,17 @@ class Hold(Command):
     lifts: bool = False
     rollback_at: datetime | None = None
     phase: int | None = None
+    weight: float | None = None
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused while no rollout runs, or where it is held already and this hold would add nothing."""
-        known = required(rollout, RUNNING, "hold")
+        lowers = self.weight is not None
+        known = required(rollout, RUNNING | {State.PROMOTED} if lowers else RUNNING, "hold")
+        if self.weight is not None and self.weight >= known.weight:
+            raise RefusedError(f"the weight is {format_ratio(known.weight)} already", place="cannot hold")
         manual = self.cause == Cause.MANUAL and known.cause != Cause.MANUAL
         adds = manual or (self.rollback_at is not None and known.rollback_at is None)
-        if known.state is State.HOLDING and not adds:
+        if known.state is State.HOLDING and not (adds or lowers):
             raise refusal("hold", known)
         if self.phase not in (None, known.phase):
             raise RefusedError(f"phase {known.phase + 1} of rollout {known.id} has begun meanwhile")
@@ -147,6 +153,7 @@ class Hold(Command):
             cause=self.cause,
             lifts=self.lifts,
             rollback_at=self.rollback_at,
+            weight=self.weight,
         )
 
 

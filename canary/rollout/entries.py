@@ -93,6 +93,7 @@ class Held(Entry):
         cause: a `Cause`, or an alert's name.
         lifts: whether the hold ends by itself once its cause is gone.
         rollback_at: end of a countdown to a rollback that a person may cancel.
+        weight: what the weight is lowered to; None where it stays.
     """
 
     kind = Kind.HELD
@@ -100,6 +101,7 @@ class Held(Entry):
     cause: str = Cause.MANUAL
     lifts: bool = False
     rollback_at: datetime | None = None
+    weight: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ class Recorded(Entry):
 
     Attributes:
         key: what it is about, such as `watch:CanaryHighErrorRate`.
-        occasion: why people should hear of it: `dry_run`, `watch`, `gate`; empty when they need not.
+        occasion: why people should hear of it: `dry_run`, `watch`, `gate`, `router`; empty when they need not.
     """
 
     kind = Kind.RECORDED

@@ -146,19 +146,25 @@ def _advanced(told: Rollout, entry: Advanced) -> Rollout:
 
 def _held(told: Rollout, entry: Held) -> Rollout:
     cancelled = {told.cause} if entry.cause == Cause.MANUAL and told.rollback_at is not None else set()
+    # Lowered by hand after its promotion, it is on trial again: only a person gives it all traffic for good once more.
+    before = State.BAKING if told.state is State.PROMOTED else told.state
+    lowered = entry.weight is not None and entry.weight < told.weight
     return replace(
         told,
         state=State.HOLDING,
-        held_in=told.held_in or told.state,
+        held_in=told.held_in or before,
         cause=entry.cause,
         lifts=entry.lifts,
         rollback_at=entry.rollback_at,
         overridden=told.overridden | cancelled,
+        ended_at=None,
+        weights=(*told.weights, Weight(entry.at, entry.weight or 0.0)) if lowered else told.weights,
     )
 
 
 def _resumed(told: Rollout, entry: Resumed) -> Rollout:
     cancelled = {told.cause} if told.rollback_at is not None else set()
+    planned = told.traffic[told.phase]
     return replace(
         told,
         state=told.held_in or told.state,
@@ -167,6 +173,8 @@ def _resumed(told: Rollout, entry: Resumed) -> Rollout:
         resumed_at=entry.at,
         rollback_at=None,
         overridden=told.overridden | cancelled,
+        # What was lowered during the hold goes back to what the phase is about.
+        weights=(*told.weights, Weight(entry.at, planned)) if told.weight < planned else told.weights,
     )
 
 

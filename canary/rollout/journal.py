@@ -80,18 +80,21 @@ class Journal:
         self._engine = engine
         self._service = f"{service}/{chain.name}" if chain.name else service
         self._kinds = chain.kinds
+        # Whether the table is there; false until it has been made or found.
+        self._made = True
         self._log = Log("journal")
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, policy: Policy, chain: Chain = ROLLOUTS) -> AsyncIterator["Journal"]:
+    async def open(cls, policy: Policy, chain: Chain = ROLLOUTS, *, patient: bool = False) -> AsyncIterator["Journal"]:
         """The policy's journal, its table created when missing, closed at the end.
 
         Args:
             chain: entries of other things than rollouts are chained apart.
+            patient: a database that is away or damaged is met when the journal is used, and not now.
 
         Raises:
-            JournalError: the database cannot be reached or written.
+            JournalError: the policy names no database; or, unless *patient*, it cannot be reached or written.
         """
         url = journal_url(policy)
         if url.get_backend_name() == "sqlite":
@@ -101,7 +104,11 @@ class Journal:
             limits = {"timeout": _TIMEOUT_SECONDS, "command_timeout": _TIMEOUT_SECONDS}
             engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
         journal = cls(engine, policy.service, chain)
+        journal._made = False
         try:
+            if patient:
+                yield journal
+                return
             try:
                 await journal._create()
             except JournalError:
@@ -112,8 +119,8 @@ class Journal:
             await engine.dispose()
 
     async def _create(self) -> None:
-        async with self._connection() as connection:
-            await connection.run_sync(_METADATA.create_all)
+        async with self._connection():
+            """Reaching it is all."""
 
     async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
         """Write one entry durably and give it back as it was written, with its position.
@@ -232,7 +239,10 @@ class Journal:
         """One transaction; the only place where database errors become ours."""
         try:
             async with self._engine.begin() as connection:
+                if not self._made:
+                    await connection.run_sync(_METADATA.create_all)
                 yield connection
+                self._made = True
         except (SQLAlchemyError, OSError, UnicodeError, OverflowError) as error:
             if _is_conflict(error):
                 raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error

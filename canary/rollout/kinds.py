@@ -48,6 +48,8 @@ class Cause(StrEnum):
     """A person; only a person lifts such a hold."""
     WATCHDOG = "watchdog"
     """The heartbeat stayed away."""
+    BY_HAND = "by_hand"
+    """The weight was lowered at a router, not through the receiver; only a person raises it again."""
     MAX_DURATION = "max_duration"
     """A phase was not allowed to end for too long."""
 

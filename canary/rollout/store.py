@@ -27,6 +27,8 @@ from canary.rollout.commands import Command
 from canary.rollout.entries import Entry, Started
 from canary.rollout.folding import fold, newest
 from canary.rollout.journal import Journal
+from canary.rollout.marker import Marker
+from canary.rollout.recalled import Recalled
 from canary.rollout.records import Memory
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
@@ -44,6 +46,9 @@ _NEWS_SECONDS = 0.1
 # A healthy journal answers within milliseconds. What lowers traffic waits for it no longer than this, so that routers
 # are told well within a second although a database hangs.
 _PATIENCE_SECONDS = 0.25
+
+_NOT_READ = "the journal has not been read yet"
+_CANNOT_BE_READ = "the journal cannot be read"
 
 # Requests of which the first result is remembered. A caller repeats a request after its time-out of a minute at most;
 # nobody makes that many in a minute.
@@ -69,10 +74,20 @@ class _Pending:
 
 
 class RolloutStore:
-    """The rollouts as the journal has them, and the only way to change one."""
+    """The rollouts as the journal has them, and the only way to change one.
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    Args:
+        marker: remembers over a restart what could not be written.
+
+    Attributes:
+        fault: why the journal cannot be what was decided; empty once it has been read, and as long as it only grows.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, marker: Marker | None = None) -> None:
         self.clock = clock
+        self.fault = _NOT_READ
+        self._marker = marker
+        self._recalled: list[Entry] = []
         self._journal = journal
         self._log = Log("receiver")
         self._lock = asyncio.Lock()
@@ -154,9 +169,30 @@ class RolloutStore:
             JournalError: it cannot be read or written.
         """
         async with self._lock:
-            await self._catch_up()
+            try:
+                await self._catch_up()
+                await self._require_all()
+            except JournalConflictError:
+                raise
+            except JournalError as error:
+                if self.fault == _NOT_READ or self.fault.startswith(_CANNOT_BE_READ):
+                    self.fault = f"{_CANNOT_BE_READ} ({error})"
+                raise
+            self._resume_recalled()
             await self._flush()
             self._caught_up_at = self.clock.monotonic()
+
+    def remember(self, marker: Marker) -> None:
+        """From now on, remember over a restart what cannot be written."""
+        self._marker = marker
+
+    async def recall(self) -> None:
+        """Take up what was lowered and not written before this process began.
+
+        It is in force, and is written, as soon as the journal is read and shows the rollout that it is about.
+        """
+        self._recalled += await self._marker.recall() if self._marker is not None else []
+        self._resume_recalled()
 
     async def catch_up(self) -> None:
         """As `refresh`, for a decision that hangs on what another receiver may just have written.
@@ -183,6 +219,38 @@ class RolloutStore:
         self._next_look = None
         with contextlib.suppress(JournalError):
             await self.refresh()
+
+    async def _require_all(self) -> None:
+        """Notice a journal that has lost what was read from it: another file, an older copy, a table made anew."""
+        newest = await self._journal.position()
+        if newest < self._position:
+            self.fault = (
+                f"the journal is older than what was read from it before (position {newest}, known up to "
+                f"{self._position})"
+            )
+        else:
+            self.fault = ""
+
+    def _resume_recalled(self) -> None:
+        recalled, self._recalled = self._recalled, []
+        for entry in recalled:
+            if not self._rollouts:
+                self._recalled.append(entry)
+                continue
+            command = Recalled(recalled=entry, actor=entry.actor)
+            try:
+                pending = _Pending(command.entry(self.rollout, entry.at), command)
+            except RefusedError:
+                # The journal says it already, or the rollout is over.
+                continue
+            self._pending.append(pending)
+            self._act(pending)
+        if recalled and not self._recalled:
+            self._remember()
+
+    def _remember(self) -> None:
+        if self._marker is not None:
+            self._marker.keep(self.unwritten)
 
     async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
         known = self._requests.get(request)
@@ -220,6 +288,8 @@ class RolloutStore:
         pending.acted = True
         self._log.error("acting without the journal", kind=pending.entry.label, rollout=pending.entry.rollout)
         self._tell(pending.entry)
+        # After the routers have been told: nothing comes before customers.
+        self._remember()
 
     def _entry(self, seen: Seen | None, command: Command, request: str) -> Entry:
         rollout = self.rollouts.get(command.rollout) if isinstance(command, Memory) else self.rollout
@@ -231,6 +301,7 @@ class RolloutStore:
 
     async def _append(self, entry: Entry) -> Entry:
         written = await self._journal.append(entry, after=self._position)
+        self.fault = ""
         self._take(written)
         return written
 
@@ -251,6 +322,8 @@ class RolloutStore:
             self._pending.remove(pending)
             if written is not None:
                 self._take(written, told=pending.acted)
+            if pending.acted:
+                self._remember()
 
     def _refused(self, pending: _Pending) -> RefusedError | None:
         """Why an entry must not be written any more: its rollout is over, or another one says the same already."""

@@ -202,7 +202,7 @@ class HAProxyRouter:
 
     async def _reading(self, socket: RuntimeSocket) -> Reading:
         try:
-            entries = await self._entries(socket)
+            process, entries = await asyncio.gather(self._process(socket), self._entries(socket))
         except RouterError as error:
             return Reading(socket.address, None, error=str(error))
         return Reading(
@@ -210,7 +210,16 @@ class HAProxyRouter:
             weight_ratio=entries.weight / 10_000,
             salt=entries.salt if entries.weight else None,
             testers=bool(entries.testers and entries.weight),
+            process=process,
         )
+
+    async def _process(self, socket: RuntimeSocket) -> str:
+        """Which HAProxy this is; nothing when its map lacks the weight, which it then has lost."""
+        info, entry = await asyncio.gather(socket.ask("show info"), socket.ask(f"get map {self._section.map} {WEIGHT}"))
+        facts = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+        if "found=yes" not in entry and "match=yes" not in entry:
+            return ""
+        return f"{facts.get('Pid', '')}/{facts.get('Start_time_sec', '')}"
 
     def _write(self, wanted: Entries, rollout: str, only_lower: bool) -> None:
         if not self._section.write_map:

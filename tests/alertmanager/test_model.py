@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alertmanager.receiver.act.routercontroller import wanted_split
+from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines

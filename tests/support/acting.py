@@ -85,6 +85,7 @@ class MemoryRouter:
     away: bool = False
     set: list[Split] = field(default_factory=list)
     before_read: Hook = nothing
+    process: str = "1/100"
 
     async def set_weight(self, split: Split) -> None:
         """Put it into force at once."""
@@ -100,7 +101,8 @@ class MemoryRouter:
             return Observation((Reading(self.name, None, error="is unreachable"),))
         weight = self.split.weight_ratio
         salt = self.split.salt if weight and self.tells_salt else None
-        return Observation((Reading(self.name, weight, salt, testers=self.split.testers and weight > 0),))
+        testers = self.split.testers and weight > 0
+        return Observation((Reading(self.name, weight, salt, testers=testers, process=self.process),))
 
     async def check(self) -> list[Finding]:
         """Nothing is wrong."""

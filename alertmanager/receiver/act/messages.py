@@ -12,6 +12,9 @@ from canary.units import format_ratio
 
 OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
 
+# Not every record has an occasion of its own in `notify.on`: whoever wants to hear of holds wants to hear of these.
+_RECORDS = {"dry_run": "rollback", "watch": "rollback", "gate": "hold", "router": "hold", "clock": "hold"}
+
 _BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
 
 
@@ -46,7 +49,7 @@ def occasion(entry: Entry) -> str:
         case RollbackDecided():
             return "rollback"
         case Recorded():
-            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold"}.get(entry.occasion, "")
+            return _RECORDS.get(entry.occasion, "")
         case _:
             return ""
 
@@ -116,5 +119,7 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case "router":
+            return f"a router of canary {rollout.canary} was restored", "Find out why it lost its weight.", Tone.WARNING
         case _:
             return f"canary {rollout.canary} waits for a person", "Go on with `canary advance`.", Tone.INFO

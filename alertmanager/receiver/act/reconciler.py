@@ -9,29 +9,39 @@ bookkeeping are the leader's alone only so that two receivers do not do the same
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
+from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.routercontroller import RouterController, wanted_split
+from alertmanager.receiver.act.routercontroller import Reports, RouterController
+from alertmanager.receiver.act.splits import lowering, wanted_split
+from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff
 from canary.clock import Clock
-from canary.errors import CanaryError, RefusedError
+from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
-from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided, Started
-from canary.rollout.kinds import Step
-from canary.rollout.records import CompleteRollback, CompleteStep
+from canary.rollout.commands import Hold
+from canary.rollout.entries import Advanced, Entry, Held, Promoted, RollbackDecided, Started
+from canary.rollout.kinds import Cause, Step
+from canary.rollout.records import CompleteRollback, CompleteStep, Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore
+from canary.units import format_ratio
 
 # A step that failed is soon tried again: a rollback that is not complete costs sleep. The longest pause is short too,
 # because a stop that fails is one local program, which nobody is overloaded by.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
+
+# A key is a line in every later fold of the journal; what was found at a router may be long.
+_KEY_CHARACTERS = 120
 
 _ROLLED = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
 """States that only a rollback leads to."""
@@ -43,7 +53,15 @@ _MOVES = (Started, Advanced, Promoted, RollbackDecided)
 class Reconciler:
     """Runs one controller per router, and the steps that follow the traffic in a rollback."""
 
-    def __init__(self, policy: Policy, store: RolloutStore, effects: Effects, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        store: RolloutStore,
+        effects: Effects,
+        metrics: Metrics,
+        clock: Clock,
+        confirmations: Confirmations | None = None,
+    ) -> None:
         self.errors: dict[str, str] = {}
         self.converging_since: datetime | None = clock.now() if effects.router_names else None
         self.process_state: ProcessState | None = None
@@ -55,14 +73,18 @@ class Reconciler:
         self._log = Log("receiver")
         self._decided_at: float | None = None
         self._wake_ups = {name: WakeUp(clock) for name in ("traffic", "process", "log", "journal")}
+        self.trust = Trust(store, lambda: {one.name: one.observation for one in self.controllers})
+        reports = Reports(self._confirmed, metrics.drift, self._lowered, self._restored)
+        confirmations = confirmations or Confirmations()
         self.controllers = [
             RouterController(
                 name,
                 effects,
                 rollout=lambda: store.rollout,
+                trusted=lambda: self.trust.trusted,
+                confirmations=confirmations,
                 clock=clock,
-                on_change=self._kept,
-                on_drift=metrics.drift,
+                reports=reports,
                 interval_seconds=policy.receiver.reconcile,
             )
             for name in effects.router_names
@@ -94,13 +116,43 @@ class Reconciler:
 
     def heard(self, entry: Entry) -> None:
         """A decision was written: do not wait for the next look."""
-        if isinstance(entry, _MOVES) and self.controllers:
+        if self.controllers and (isinstance(entry, _MOVES) or (isinstance(entry, Held) and entry.weight is not None)):
             self._decided_at, self.converging_since = self._clock.monotonic(), entry.at
+            urgent = lowering(self._store.rollout) is not None
             for controller in self.controllers:
-                controller.wake_up.set()
+                (controller.hurry if urgent else controller.wake_up.set)()
         self._wake()
 
-    def _kept(self) -> None:
+    async def _lowered(self, router: str, weight: float) -> None:
+        """Whoever lowers is obeyed: take it over as a hold that only a person ends."""
+        with suppress(JournalError):
+            # What another receiver has decided meanwhile says more than the router.
+            await self._store.refresh()
+        rollout = self._store.rollout
+        if rollout is None or weight >= rollout.weight:
+            return
+        change = f"from {format_ratio(rollout.weight)} to {format_ratio(weight)}"
+        hold = Hold(
+            actor="receiver",
+            reason=f"router {router} was lowered {change} by hand; only a person raises it again",
+            cause=Cause.BY_HAND,
+            weight=weight,
+        )
+        await self._store.propose(Seen.of(rollout), hold)
+
+    async def _restored(self, router: str, found: str) -> None:
+        """People are told, once for each thing that was found after one decision."""
+        rollout = self._store.rollout
+        if rollout is None:
+            return
+        reason = f"router {router} had lost its weight ({found}); it has {format_ratio(rollout.weight)} again"
+        key = f"router:{router}:{rollout.decision}:{found}"
+        with suppress(RefusedError):
+            await self._store.propose(
+                None, Record(rollout=rollout.id, key=key[:_KEY_CHARACTERS], reason=reason, occasion="router")
+            )
+
+    def _confirmed(self) -> None:
         if self.settled and self.converging_since is not None:
             self.converging_since = None
             if self._decided_at is not None:

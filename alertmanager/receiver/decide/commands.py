@@ -88,7 +88,7 @@ class Commands:
             case Verb.HOLD:
                 return await self._propose(request, Hold(actor=actor, reason=reason))
             case Verb.RESUME:
-                return await self._propose(request, Resume(actor=actor, reason=reason))
+                return await self._resume(request, Resume(actor=actor, reason=reason))
             case Verb.ADVANCE:
                 return await self._raise(request, Advance(actor=actor, reason=reason))
             case Verb.PROMOTE:
@@ -120,6 +120,12 @@ class Commands:
                     objection, place=f"cannot {request.verb}", remedy="to do it all the same, add --force"
                 )
         return await self._propose(request, command)
+
+    async def _resume(self, request: Request, command: Resume) -> Entry:
+        """Where the weight was lowered during the hold, going on raises it, and asks for the second key."""
+        rollout = self._store.rollout
+        raises = rollout is not None and rollout.weight < rollout.traffic[rollout.phase]
+        return await (self._raise(request, command) if raises else self._propose(request, command))
 
     async def _start(self, request: Request) -> Entry:
         for name, version in (("--canary", request.canary), ("--stable", request.stable)):

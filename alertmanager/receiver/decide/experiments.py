@@ -37,6 +37,7 @@ class Experiments:
         self._lock = asyncio.Lock()
         self._trials: dict[str, Trial] = {}
         self._unknown = ""
+        self._begun = False
         self._log = Log("experiments")
 
     @property
@@ -59,6 +60,7 @@ class Experiments:
             return
         async with self._lock:
             await self._refresh()
+            self._begun = True
             for entry in experiments.due(self._policy, self._trials, at=self._clock.now(), actor="receiver"):
                 try:
                     await self._journal.append(entry, after=await self._journal.position())
@@ -72,7 +74,10 @@ class Experiments:
             await self._clock.sleep(min(self._policy.receiver.poll, _FOLLOW_SECONDS))
             if not self._policy.experiments:
                 continue
-            await self._refresh()
+            if self._begun:
+                await self._refresh()
+            else:
+                await self.begin()
             if any(trial.running and self._policy.experiments[name].guardrails for name, trial in self.trials.items()):
                 await self._look(alerts, alertmanager)
 

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertmanager.receiver.act.routercontroller import RouterController, lowered_at, wanted_split
+from alertmanager.receiver.act.confirmations import Confirmations
+from alertmanager.receiver.act.routercontroller import Reports, RouterController
+from alertmanager.receiver.act.splits import lowered_at, wanted_split
 from canary.errors import JournalError, RefusedError
+from canary.rollout.kinds import Cause
 from canary.rollout.records import MarkElapsed
+from canary.rollout.state import State
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries
@@ -36,13 +40,20 @@ async def leader(world: World) -> Acting:
 
 def controller(leader: Acting, haproxy: HAProxy, lead: MemoryLead, drifts: list[None]) -> RouterController:
     """A controller of a real HAProxy."""
+
+    async def lowered(_router: str, _weight: float) -> None:
+        raise AssertionError("nobody has lowered it")
+
+    async def restored(_router: str, _found: str) -> None:
+        return
+
     return RouterController(
         haproxy.router.name,
         make_effects(leader.store, lead, routers=[haproxy.router]),
         rollout=lambda: leader.store.rollout,
+        confirmations=Confirmations(),
         clock=leader.clock,
-        on_change=lambda: None,
-        on_drift=lambda: drifts.append(None),
+        reports=Reports(lambda: None, lambda: drifts.append(None), lowered, restored),
         interval_seconds=2,
     )
 
@@ -271,10 +282,8 @@ async def test_a_standby_that_is_cut_off_does_not_undo_an_advance(leader: Acting
     assert [split.weight_ratio for split in world.router.set] == [0.05, 0.5]
 
 
-async def test_a_receiver_that_is_cut_off_lowers_once_and_then_leaves_it_to_the_leader(
-    leader: Acting, world: World
-) -> None:
-    """Its own decision, which the journal cannot take, is carried out; when the leader raises again, it knows why."""
+async def test_what_a_receiver_lowers_that_is_cut_off_is_not_raised_by_the_leader(leader: Acting, world: World) -> None:
+    """Its own decision, which the journal cannot take, is carried out; the leader finds it lowered, and holds."""
     cut_off = world.receiver(leading=False)
     await cut_off.store.refresh()
     await leader.controller.step()
@@ -286,7 +295,13 @@ async def test_a_receiver_that_is_cut_off_lowers_once_and_then_leaves_it_to_the_
         await cut_off.controller.step()
         await leader.controller.step()
 
-    assert [split.weight_ratio for split in world.router.set] == [0.05, 0, 0.05]
+    assert world.router.split.weight_ratio == 0
+    assert {split.weight_ratio for split in world.router.set[1:]} == {0}
+    assert (leader.rollout.state, leader.rollout.cause) == (State.HOLDING, Cause.BY_HAND)
+    cut_off.journal.broken = False
+    await cut_off.store.refresh()
+    await leader.store.refresh()
+    assert leader.rollout.state is State.ROLLING_BACK
 
 
 async def test_an_old_rollback_does_not_touch_the_next_rollouts_traffic(leader: Acting, world: World) -> None:
