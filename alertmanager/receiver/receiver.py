@@ -77,9 +77,11 @@ class Receiver:
         self.timer, self.watchdog = deciding.timer, deciding.watchdog
         self.handler, self.poller, self.promoter = deciding.handler, deciding.poller, deciding.promoter
         self.deadlines = deciding.deadlines
-        self.commands = Commands(policy, self.store, effects, self.metrics, deciding.objections.to)
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
+        self.commands = Commands(
+            policy, self.store, effects, self.metrics, deciding.objections.to, self.reconciler.trust
+        )
         self.outbox = Outbox(policy, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)

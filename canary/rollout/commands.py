@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from canary.errors import RefusedError
 from canary.rollout.entries import (
+    Adopted,
     Advanced,
     Entry,
     Failed,
@@ -86,6 +87,46 @@ class Start(Command):
             canary=self.canary,
             traffic=self.traffic,
             durations_seconds=self.durations_seconds,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopt(Command):
+    """Take over what is in force, where the journal does not know it.
+
+    Attributes:
+        salts: by which the routers choose the users now.
+    """
+
+    looked = False
+    rollout: str
+    stable: str
+    canary: str
+    traffic: tuple[float, ...]
+    durations_seconds: tuple[float, ...]
+    weight: float
+    salts: tuple[int, ...] = ()
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused for two equal versions, and for a rollout that the journal has as the newest one already."""
+        if rollout is not None and rollout.id == self.rollout:
+            raise refusal("adopt", rollout)
+        if self.stable == self.canary:
+            raise RefusedError(
+                f"--canary and --stable are both {self.stable!r}, expected two versions", remedy="correct one of them"
+            )
+        why = f": {self.reason}" if self.reason else ""
+        return Adopted(
+            rollout=self.rollout,
+            at=at,
+            actor=self.actor,
+            reason=f"{self.canary} against {self.stable}, adopted at {format_ratio(self.weight)}{why}",
+            stable=self.stable,
+            canary=self.canary,
+            traffic=self.traffic,
+            durations_seconds=self.durations_seconds,
+            weight=self.weight,
+            salts=self.salts,
         )
 
 

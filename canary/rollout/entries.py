@@ -77,6 +77,20 @@ class Started(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adopted(Started):
+    """A person has said what is in force where the journal did not know it; it is held there.
+
+    Attributes:
+        weight: the canary's weight.
+        salts: by which the routers chose the users until then.
+    """
+
+    kind = Kind.ADOPTED
+    weight: float
+    salts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Advanced(Entry):
     """The rollout entered the phase with this index."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from canary.rollout.entries import (
+    Adopted,
     Advanced,
     Elapsed,
     Entry,
@@ -26,7 +27,7 @@ from canary.rollout.entries import (
     Started,
     StepDone,
 )
-from canary.rollout.kinds import Cause
+from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State, Timer, Weight
 
 
@@ -44,7 +45,9 @@ def fold(entries: Iterable[Entry], rollouts: Mapping[str, Rollout] | None = None
     """
     known = dict(rollouts or {})
     for entry in entries:
-        if isinstance(entry, Started):
+        if isinstance(entry, Adopted):
+            known[entry.rollout] = _adopted(entry)
+        elif isinstance(entry, Started):
             known[entry.rollout] = _started(entry)
         elif entry.rollout in known and _fits(known[entry.rollout], entry):
             known[entry.rollout] = _applied(known[entry.rollout], entry)
@@ -68,6 +71,17 @@ def _started(entry: Started) -> Rollout:
         reason=entry.reason,
         actor=entry.actor,
     )
+
+
+def _adopted(entry: Adopted) -> Rollout:
+    """Held where it was found, in the last phase that asks for no more; nobody on the canary means that it is over."""
+    phase = max((index for index, ratio in enumerate(entry.traffic) if ratio <= entry.weight), default=0)
+    begun = replace(
+        _started(entry), phase=phase, weights=(Weight(entry.at, entry.weight),), salts=entry.salts, cause=Cause.MANUAL
+    )
+    if entry.weight == 0:
+        return replace(begun, state=State.ROLLED_BACK, ended_at=entry.at, steps=frozenset(Step))
+    return replace(begun, state=State.HOLDING, held_in=_phase_state(entry.traffic, phase))
 
 
 def _phase_state(traffic: Sequence[float], phase: int) -> State:

@@ -188,7 +188,7 @@ class Journal:
         """
         started = (
             sa.select(sa.func.max(_JOURNAL.c.seq))
-            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.kind == Kind.STARTED.value)
+            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.kind.in_((Kind.STARTED.value, Kind.ADOPTED.value)))
             .scalar_subquery()
         )
         query = (

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     """What one line of the journal records, as it is written there."""
 
     STARTED = "started"
+    ADOPTED = "adopted"
     ADVANCED = "advanced"
     HELD = "held"
     RESUMED = "resumed"

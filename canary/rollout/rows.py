@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from canary.rollout.entries import (
+    Adopted,
     Advanced,
     Drilled,
     Elapsed,
@@ -35,8 +36,8 @@ from canary.times import from_text
 KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
-        Started, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified, Recorded,
-        Drilled, Elapsed,
+        Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
+        Recorded, Drilled, Elapsed,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

@@ -83,6 +83,7 @@ class Rollout:
         recorded: keys of the records that have been made.
         steps: steps of the last decision that are done.
         notified: by an entry's position, who has been notified of it.
+        salts: by which routers chose the users before this rollout was adopted.
         expired: positions of the entries that nobody was told of in time.
     """
 
@@ -111,6 +112,7 @@ class Rollout:
     steps: frozenset[Step] = frozenset()
     notified: Mapping[int, frozenset[str]] = field(default_factory=dict)
     expired: frozenset[int] = frozenset()
+    salts: tuple[int, ...] = ()
 
     @property
     def weight(self) -> float:

@@ -24,11 +24,12 @@ from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalContentError, JournalError, RefusedError
 from canary.logs import Log
 from canary.rollout.commands import Command
-from canary.rollout.entries import Entry, Started
+from canary.rollout.entries import Adopted, Entry, RollbackDecided, Started
 from canary.rollout.folding import fold, newest
 from canary.rollout.journal import Journal
+from canary.rollout.kinds import Cause
 from canary.rollout.marker import Marker
-from canary.rollout.recalled import Recalled
+from canary.rollout.recalled import UNKNOWN, Recalled
 from canary.rollout.records import Memory
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
@@ -182,6 +183,29 @@ class RolloutStore:
             await self._flush()
             self._caught_up_at = self.clock.monotonic()
 
+    def lowered_blind(self, *, actor: str, reason: str) -> Entry:
+        """Routers were sent to stable although nobody knows which rollout runs: it counts for the one that is found."""
+        at = self.clock.now()
+        decided = RollbackDecided(rollout=UNKNOWN, at=at, actor=actor, reason=reason, cause=Cause.MANUAL)
+        entry = storable(decided)
+        self._recalled.append(entry)
+        self._remember()
+        return entry
+
+    async def begin_again(self) -> None:
+        """Take the journal as it is now for the whole story, although more was read from it before.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        async with self._lock:
+            entries = await self._journal.entries()
+            self._position = entries[-1].seq if entries else 0
+            self._rollouts = fold(entries)
+            self._pending.clear()
+            self._unwritable.clear()
+            self.fault = ""
+
     def remember(self, marker: Marker) -> None:
         """From now on, remember over a restart what cannot be written."""
         self._marker = marker
@@ -250,7 +274,7 @@ class RolloutStore:
 
     def _remember(self) -> None:
         if self._marker is not None:
-            self._marker.keep(self.unwritten)
+            self._marker.keep([*self._recalled, *self.unwritten])
 
     async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
         known = self._requests.get(request)
@@ -302,6 +326,10 @@ class RolloutStore:
     async def _append(self, entry: Entry) -> Entry:
         written = await self._journal.append(entry, after=self._position)
         self.fault = ""
+        if isinstance(written, Adopted):
+            # A person has said what is in force, after whatever was done without knowing.
+            self._recalled = [one for one in self._recalled if one.rollout != UNKNOWN]
+            self._remember()
         self._take(written)
         return written
 

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from alertmanager.receiver.act.splits import wanted_split
+from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.decide.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
@@ -132,7 +133,8 @@ class Machine(RuleBasedStateMachine):
         self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
         self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock)
         metrics = Metrics(CollectorRegistry(), SERVICE)
-        self.commands = Commands(self.policy, self.store, make_effects(self.store, leader), metrics, self.objection)
+        effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
+        self.commands = Commands(self.policy, self.store, effects, metrics, self.objection, trust)
         self.run(self.store.refresh())
 
     def heard(self) -> None:

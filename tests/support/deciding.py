@@ -8,6 +8,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.decide.admission import Outcome
 from alertmanager.receiver.decide.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
@@ -61,7 +62,8 @@ class Deciding:
         metrics = Metrics(self.registry, SERVICE)
         self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
-        self.commands = Commands(policy, self.store, make_effects(self.store, leader), metrics, self._objects)
+        effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
+        self.commands = Commands(policy, self.store, effects, metrics, self._objects, trust)
 
     @classmethod
     @asynccontextmanager

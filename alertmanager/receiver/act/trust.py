@@ -9,7 +9,7 @@ In doubt nothing is raised and nothing is put right; the receiver is not ready, 
 (`canary rollback`), and ends the doubt by `canary adopt`, or by bringing the right journal back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from canary.rollout.state import Rollout
 from canary.rollout.store import RolloutStore
@@ -40,14 +40,21 @@ class Trust:
     @property
     def doubt(self) -> str:
         """Why the journal is not acted upon; empty when it is."""
-        if self._store.fault:
-            return self._store.fault
-        return doubt_about(self._observations(), self._store.rollouts)
+        return self.doubt_given(self._observations())
+
+    def doubt_given(self, observations: Observations) -> str:
+        """As `doubt`, with what routers have just been read with."""
+        return self._store.fault or doubt_about(observations, self._store.rollouts)
+
+
+def salts_of(observations: Iterable[Observation]) -> tuple[int, ...]:
+    """By which the routers choose their users."""
+    return tuple(sorted({one.salt for seen in observations for one in seen.readings if one.salt is not None}))
 
 
 def doubt_about(observations: Observations, rollouts: Mapping[str, Rollout]) -> str:
     """What speaks against these being the rollouts that the routers were driven by; empty when nothing does."""
-    salts = {salt_of(rollout) for rollout in rollouts}
+    salts = {salt_of(rollout) for rollout in rollouts} | {salt for one in rollouts.values() for salt in one.salts}
     for name, observation in observations.items():
         if observation is None:
             if not rollouts:

@@ -60,9 +60,12 @@ class AlertHandler:
         """Do what the alerts ask for; gives each one's action and what became of it."""
         outcomes = []
         ordered = sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3))
-        if any(self._admit(alert) in _PERHAPS_NEWS for alert in ordered):
-            await self._store.catch_up()
-        for alert in ordered:
+        # What counts already is not held up by a look at the journal for the sake of another alert.
+        known = [alert for alert in ordered if self._admit(alert) not in _PERHAPS_NEWS]
+        news = [alert for alert in ordered if alert not in known]
+        for alert in (*known, *news):
+            if news and alert is news[0]:
+                await self._store.catch_up()
             outcome = await self._take(alert, actor, truncated=truncated)
             action = alert.action if alert.action in names.ACTIONS else "none"
             outcomes.append((action, outcome))

@@ -71,6 +71,29 @@ _EXPERIMENTS = f"{API_PREFIX}/experiments"
 _DRILL_ID = "{id:[a-z0-9]{1,32}}"
 
 
+def adopt_route(api: Api) -> Route:
+    """What ends the doubt about a journal."""
+    return Route(
+        method="POST",
+        path=f"{API_PREFIX}/adopt",
+        handler=partial(api.command, "adopt"),
+        role=Role.OPERATOR,
+        own_name=Role.OPERATOR,
+        body=bodies.Adopt,
+        types=(JSON,),
+        headers=bodies.CommandHeaders,
+        render=as_json,
+        operation="adopt",
+        summary="Take over what is in force",
+        description="While the journal cannot be what the routers were driven by: the rollout is held at this weight.",
+        answers={
+            200: Answer("The journal entry that was written.", answers.Entry),
+            409: Answer("There is no doubt about the journal; the text says so.", answers.Fault),
+            503: Answer("The journal cannot be written.", answers.Fault),
+        },
+    )
+
+
 def drill_routes(api: Api) -> Table:
     """Drills, and what became of them."""
     return (

@@ -7,7 +7,7 @@ from aiohttp import web
 from alertmanager.receiver import answers
 from alertmanager.receiver.http import bodies, webhook
 from alertmanager.receiver.http.api import Api
-from alertmanager.receiver.http.commandroutes import command_route, drill_routes, experiment_routes
+from alertmanager.receiver.http.commandroutes import adopt_route, command_route, drill_routes, experiment_routes
 from alertmanager.receiver.http.flagroutes import flag_routes
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page
@@ -58,6 +58,7 @@ def api_table(api: Api, ofrep: Ofrep) -> Table:
             answers={200: Answer("OpenAPI 3.1.")},
         ),
         *(command_route(api, verb) for verb in Verb),
+        adopt_route(api),
         *drill_routes(api),
         *experiment_routes(api),
         *flag_routes(ofrep),
