@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +20,7 @@ from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reporter import Reporter
 from alertmanager.receiver.decide.admission import Outcome
+from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
@@ -43,10 +43,12 @@ from canary.mixin.limits import gate_of, limits
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.rollout import experiments
+from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
 from canary.rollout.journal import Journal
 from canary.rollout.marker import Marker
 from canary.rollout.sidefile import SideFile, beside
+from canary.rollout.state import Moment
 from canary.rollout.store import RolloutStore
 from canary.threads import OwnThread
 from canary.units import format_ratio
@@ -89,6 +91,7 @@ class Receiver:
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
         registry.register(Gauges(policy.service, self.snapshot))
         self._outside, self._clock = outside, base.clock
+        self._ages = Ages(base.clock)
         self._log = Log("receiver")
         self.page = self._page(base.clock)
 
@@ -106,6 +109,7 @@ class Receiver:
             "promoter": self.promoter.run,
             "deadlines": self.deadlines.run,
             "timer": self.timer.run,
+            "clock": ClockSteps(self.store, self._clock).run,
             "outbox": self.outbox.run,
             "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
@@ -182,12 +186,12 @@ class Receiver:
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
-        rollout, now = self.store.rollout, self._clock.now()
+        rollout = self.store.rollout
         phases = self.policy.phases
         phase = phases[rollout.phase] if rollout is not None and rollout.phase < len(phases) else None
 
-        def since(moment: datetime | None) -> float | None:
-            return None if moment is None else max(0.0, (now - moment).total_seconds())
+        def age(moment: Moment | None) -> float | None:
+            return None if moment is None else self._ages.seconds(moment, by_wall=True)
 
         return Snapshot(
             rollout=rollout,
@@ -197,14 +201,14 @@ class Receiver:
             events=tuple(self.metrics.events.items()),
             leading=self.leader.leading,
             drill_at=self.drills.last_success_at,
-            converging_seconds=since(self.reconciler.converging_since),
-            elapsed_seconds=since(rollout.started_at) if rollout else None,
+            converging_seconds=self.reconciler.converging_seconds,
+            elapsed_seconds=age(rollout.began) if rollout else None,
             phase_elapsed_seconds=self.timer.seconds(rollout) if rollout else None,
-            since_end_seconds=since(rollout.ended_at) if rollout else None,
+            since_end_seconds=age(rollout.ended) if rollout else None,
             gate=gate_of(phase) if phase else "",
             advance=phase.advance if phase else "",
             limits=limits(self.policy),
-            drill_age_seconds=since(self.drills.last_success_at),
+            drill_age_seconds=age(self.drills.last_success),
         )
 
     async def reload(self, path: Path) -> None:
@@ -269,10 +273,10 @@ class Receiver:
             stack.callback(effects.close)
             receiver = cls(policy, base, effects, Outside.of(policy, session), trials, registry, confirmations)
             stack.push_async_callback(receiver.drills.close)
-            receiver.store.listen(receiver.reconciler.heard)
             with suppress(JournalError):
                 # The worker goes on trying; until it is read, the doubt about it is what the status says.
                 await receiver.store.refresh()
+            receiver.store.listen(receiver.reconciler.heard)
             await receiver.store.recall()
             await stack.enter_async_context(working(receiver.workers(), clock))
             yield receiver

@@ -28,7 +28,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.state import Rollout, State, Timer, Weight
+from canary.rollout.state import Moment, Rollout, State, Timer, Weight
 
 
 def newest(rollouts: dict[str, Rollout]) -> Rollout | None:
@@ -68,6 +68,8 @@ def _started(entry: Started) -> Rollout:
         weights=(Weight(entry.at, entry.traffic[0]),),
         decision=entry.seq,
         timer=_timer(entry),
+        began=_moment(entry),
+        phase_began=_moment(entry),
         reason=entry.reason,
         actor=entry.actor,
     )
@@ -80,7 +82,7 @@ def _adopted(entry: Adopted) -> Rollout:
         _started(entry), phase=phase, weights=(Weight(entry.at, entry.weight),), salts=entry.salts, cause=Cause.MANUAL
     )
     if entry.weight == 0:
-        return replace(begun, state=State.ROLLED_BACK, ended_at=entry.at, steps=frozenset(Step))
+        return replace(begun, state=State.ROLLED_BACK, ended_at=entry.at, ended=_moment(entry), steps=frozenset(Step))
     return replace(begun, state=State.HOLDING, held_in=_phase_state(entry.traffic, phase))
 
 
@@ -90,6 +92,15 @@ def _phase_state(traffic: Sequence[float], phase: int) -> State:
 
 def _timer(entry: Entry, seconds: float = 0.0) -> Timer:
     return Timer(seconds, entry.boot, entry.uptime_seconds)
+
+
+def _moment(entry: Entry) -> Moment:
+    return Moment(entry.at, entry.boot, entry.uptime_seconds)
+
+
+def _countdown_seconds(entry: Held) -> float | None:
+    """How long a countdown lasts; older versions wrote when it ends, by the clock that wrote the entry too."""
+    return None if entry.rollback_at is None else max(0.0, (entry.rollback_at - entry.at).total_seconds())
 
 
 _GOING_ON = (Advanced, Held, Resumed, Promoted)
@@ -118,9 +129,11 @@ def _applied(rollout: Rollout, entry: Entry) -> Rollout:
             return _rolling_back(decided, entry)
         case RolledBack():
             # Why it was rolled back is what people want to read, not that it is complete.
-            return replace(rollout, state=State.ROLLED_BACK, ended_at=entry.at, decision=entry.seq)
+            return replace(
+                rollout, state=State.ROLLED_BACK, ended_at=entry.at, ended=_moment(entry), decision=entry.seq
+            )
         case Failed():
-            return replace(decided, state=State.FAILED, ended_at=entry.at)
+            return replace(decided, state=State.FAILED, ended_at=entry.at, ended=_moment(entry))
         case _:
             return _remembered(rollout, entry)
 
@@ -154,6 +167,9 @@ def _advanced(told: Rollout, entry: Advanced) -> Rollout:
         phase=entry.phase,
         phase_started_at=entry.at,
         timer=_timer(entry),
+        phase_began=_moment(entry),
+        resumed=None,
+        countdown_seconds=None,
         weights=(*told.weights, Weight(entry.at, told.traffic[entry.phase])),
     )
 
@@ -171,7 +187,10 @@ def _held(told: Rollout, entry: Held) -> Rollout:
         lifts=entry.lifts,
         rollback_at=entry.rollback_at,
         overridden=told.overridden | cancelled,
+        countdown_seconds=_countdown_seconds(entry),
+        held=_moment(entry),
         ended_at=None,
+        ended=None,
         weights=(*told.weights, Weight(entry.at, entry.weight or 0.0)) if lowered else told.weights,
     )
 
@@ -185,6 +204,8 @@ def _resumed(told: Rollout, entry: Resumed) -> Rollout:
         held_in=None,
         cause="",
         resumed_at=entry.at,
+        resumed=_moment(entry),
+        countdown_seconds=None,
         rollback_at=None,
         overridden=told.overridden | cancelled,
         # What was lowered during the hold goes back to what the phase is about.
@@ -194,7 +215,7 @@ def _resumed(told: Rollout, entry: Resumed) -> Rollout:
 
 def _promoted(told: Rollout, entry: Promoted) -> Rollout:
     weights = told.weights if told.weight >= 1 else (*told.weights, Weight(entry.at, 1.0))
-    ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at)
+    ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at, ended=_moment(entry))
     return replace(ended, weights=weights, cause="")
 
 
@@ -208,4 +229,5 @@ def _rolling_back(told: Rollout, entry: RollbackDecided) -> Rollout:
         weights=(*told.weights, Weight(entry.at, 0.0)),
         steps=frozenset(),
         ended_at=None,
+        ended=None,
     )

@@ -48,6 +48,15 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When something was, by both clocks of who wrote it: the wall clock for people, the monotonic one for ages."""
+
+    at: datetime
+    boot: str = ""
+    uptime_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Timer:
     """How long a phase had lasted at one reading of one machine's monotonic clock."""
 
@@ -79,6 +88,8 @@ class Rollout:
         cause: what the hold or the rollback is due to: a `Cause`, or an alert's name.
         lifts: whether the hold ends by itself once its cause is gone.
         rollback_at: end of the countdown in which a person may still cancel the rollback.
+        countdown_seconds: how long that countdown lasts, from `held` on.
+        began, phase_began, held, resumed, ended: the moments of the same events, from which ages are measured.
         overridden: causes whose countdown a person has cancelled in this phase.
         recorded: keys of the records that have been made.
         steps: steps of the last decision that are done.
@@ -103,6 +114,12 @@ class Rollout:
     resumed_at: datetime | None = None
     lifts: bool = False
     rollback_at: datetime | None = None
+    countdown_seconds: float | None = None
+    began: Moment | None = None
+    phase_began: Moment | None = None
+    held: Moment | None = None
+    resumed: Moment | None = None
+    ended: Moment | None = None
     overridden: frozenset[str] = frozenset()
     recorded: frozenset[str] = frozenset()
     reason: str = ""

@@ -119,6 +119,8 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case "clock":
+            return f"the receiver's clock was set while {rollout.canary} runs", "Look after its time server.", Tone.INFO
         case "router":
             return f"a router of canary {rollout.canary} was restored", "Find out why it lost its weight.", Tone.WARNING
         case _:

@@ -11,7 +11,7 @@ begins to tell people of advances, or a target that is new, does not bring up al
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
@@ -22,10 +22,11 @@ from canary.clock import Clock
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry, Notified, RollbackDecided
 from canary.rollout.kinds import Step
 from canary.rollout.records import CompleteStep, Notify
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import Moment, Rollout, State
 from canary.rollout.store import RolloutStore
 
 # A chat that refuses is mostly up again within seconds; one that is down for long is not hammered, and a minute later
@@ -35,7 +36,7 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 # How long after a message would have expired it is still written down that it has, and how long that is shown: long
 # enough for a receiver that was down over a week-end, and for people who were away then.
-_LOOKS_BACK = timedelta(days=7)
+_LOOKS_BACK_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class Receipt:
     Attributes:
         targets: those who have taken it.
         owed: those who had not, when that was written; None in what older versions wrote, which did not say.
-        expired_at: when it was given up.
+        expired: the entry that says that it was given up.
     """
 
     targets: frozenset[str] = frozenset()
     owed: frozenset[str] | None = None
-    expired_at: datetime | None = None
+    expired: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Outbox:
         self._store = store
         self._effects = effects
         self._metrics = metrics
-        self._clock = clock
+        self._ages = Ages(clock)
         self._facts = facts
         self._wake_up = WakeUp(clock)
         self._log = Log("notify")
@@ -102,7 +103,7 @@ class Outbox:
         self._notified_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
         # Rollouts, as folded, of which nothing is open: nothing new can be found in them, so they are not read again.
         self._closed: dict[str, _Look] = {}
-        self._expire = timedelta(seconds=policy.notify.expire)
+        self._expire_seconds = policy.notify.expire
         self._worth_telling = frozenset(policy.notify.on) & OCCASIONS
         store.listen(lambda _: self._wake_up.set())
 
@@ -159,7 +160,10 @@ class Outbox:
 
     def _recent(self, rollout: Rollout) -> bool:
         """Whether something about a rollout may still have to be told, or to be given up."""
-        return rollout.ended_at is None or self._clock.now() - rollout.ended_at < self._expire + _LOOKS_BACK
+        return (
+            rollout.ended is None
+            or self._ages.seconds(rollout.ended, by_wall=True) < self._expire_seconds + _LOOKS_BACK_SECONDS
+        )
 
     async def _entries(self, rollout: Rollout) -> tuple[Sequence[Entry], bool]:
         """The entries of a rollout, and whether these are all: without the journal they are what is in memory."""
@@ -170,37 +174,41 @@ class Outbox:
 
     def _is_open(self, entry: Entry, receipt: Receipt | None) -> bool:
         """Whether somebody still has to be told, or it still has to be written down that nobody was."""
-        if occasion(entry) not in self._worth_telling or self._clock.now() - entry.at >= self._expire + _LOOKS_BACK:
+        if occasion(entry) not in self._worth_telling or self._age(entry) >= self._expire_seconds + _LOOKS_BACK_SECONDS:
             return False
         return receipt is None or bool(self._owed(entry, receipt))
 
     def _owed(self, entry: Entry, receipt: Receipt | None) -> list[str]:
         """Who has to be told; targets that are new do not hear of what everybody else was told before."""
-        if receipt is not None and receipt.expired_at is not None:
+        if receipt is not None and receipt.expired is not None:
             return []
         owed = set(self._effects.targets)
         if receipt is not None and receipt.owed is not None:
             owed &= receipt.owed
-        elif receipt is not None and self._clock.now() - entry.at > self._expire:
+        elif receipt is not None and self._age(entry) > self._expire_seconds:
             owed = set()
         done = receipt.targets if receipt is not None else frozenset()
         done |= self._notified_early.get(_identity(entry), frozenset())
         return [target for target in self._effects.targets if target in owed - done]
 
     def _gave_up(self, receipt: Receipt | None) -> bool:
-        expired_at = receipt.expired_at if receipt is not None else None
-        return expired_at is not None and self._clock.now() - expired_at < _LOOKS_BACK
+        expired = receipt.expired if receipt is not None else None
+        return expired is not None and self._age(expired) < _LOOKS_BACK_SECONDS
+
+    def _age(self, entry: Entry) -> float:
+        """How long ago an entry was written; a step of the wall clock makes no message too old."""
+        return self._ages.seconds(Moment(entry.at, entry.boot, entry.uptime_seconds), by_wall=True)
 
     def _due(self, entry: Entry, rollout: Rollout) -> bool:
         """A rollback is told when it is complete, or when it takes so long that people must help."""
         if not isinstance(entry, RollbackDecided) or rollout.state is not State.ROLLING_BACK:
             return True
-        return self._clock.now() - entry.at >= timedelta(seconds=self._policy.rollback.converge)
+        return self._age(entry) >= self._policy.rollback.converge
 
     async def _send(self, entry: Entry, rollout: Rollout, receipt: Receipt | None) -> bool:
         """One attempt at everybody who has to be told; True when nobody is left."""
         owed = self._owed(entry, receipt)
-        if self._clock.now() - entry.at > self._expire:
+        if self._age(entry) > self._expire_seconds:
             await self._give_up(entry, owed)
             return True
         try:
@@ -275,6 +283,6 @@ def _receipts(entries: Sequence[Entry]) -> dict[int, Receipt]:
             receipts[entry.entry] = Receipt(
                 before.targets | frozenset(entry.targets),
                 None if entry.owed is None else frozenset(entry.owed),
-                entry.at if entry.expired else before.expired_at,
+                entry if entry.expired else before.expired,
             )
     return receipts

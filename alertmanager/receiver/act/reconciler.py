@@ -64,6 +64,7 @@ class Reconciler:
     ) -> None:
         self.errors: dict[str, str] = {}
         self.converging_since: datetime | None = clock.now() if effects.router_names else None
+        self._converging_from = clock.monotonic()
         self.process_state: ProcessState | None = None
         self._policy = policy
         self._store = store
@@ -97,6 +98,11 @@ class Reconciler:
         return max((ratio for ratio in observed if ratio is not None), default=None)
 
     @property
+    def converging_seconds(self) -> float | None:
+        """For how long they have not followed what is wanted, by a clock that nobody sets; None while they do."""
+        return None if self.converging_since is None else self._clock.monotonic() - self._converging_from
+
+    @property
     def settled(self) -> bool:
         """Whether every router has in force what the journal wants."""
         wanted = wanted_split(self._store.rollout)
@@ -118,6 +124,7 @@ class Reconciler:
         """A decision was written: do not wait for the next look."""
         if self.controllers and (isinstance(entry, _MOVES) or (isinstance(entry, Held) and entry.weight is not None)):
             self._decided_at, self.converging_since = self._clock.monotonic(), entry.at
+            self._converging_from = self._decided_at
             urgent = lowering(self._store.rollout) is not None
             for controller in self.controllers:
                 (controller.hurry if urgent else controller.wake_up.set)()
@@ -159,6 +166,7 @@ class Reconciler:
                 self._metrics.converged(self._clock.monotonic() - self._decided_at)
         elif not self.settled and self.converging_since is None:
             self.converging_since, self._decided_at = self._clock.now(), None
+            self._converging_from = self._clock.monotonic()
         self._wake()
 
     def _wake(self) -> None:
@@ -209,16 +217,17 @@ class Reconciler:
         # A router that cannot be reached leaves a dead canary by itself: then stopping is what protects customers.
         if not all(controller.tried(wanted) for controller in self.controllers):
             return
-        await self._drain(rollout)
+        await self._drain()
         self.process_state = await self._effects.stop_process(rollout.id)
         await self._complete(rollout, Step.PROCESS)
         await self._finish()
 
-    async def _drain(self, rollout: Rollout) -> None:
+    async def _drain(self) -> None:
         """Give the requests in flight their time, from the moment when the last router let go."""
-        closed = [controller.confirmed_at for controller in self.controllers if controller.confirmed_at is not None]
-        since = max([rollout.weights[-1].since, *closed])
-        remaining = self._policy.process.drain - (self._clock.now() - since).total_seconds()
+        closed = [one.confirmed_at for one in self.controllers if one.confirmed_at is not None]
+        # After a restart nobody knows when the routers let go: then the requests get their time once more.
+        decided = self._clock.monotonic() if self._decided_at is None and not closed else self._decided_at or 0.0
+        remaining = self._policy.process.drain - (self._clock.monotonic() - max([decided, *closed]))
         await self._clock.sleep(min(max(remaining, 0), self._policy.process.drain))
 
     async def write_log(self) -> None:

@@ -95,7 +95,7 @@ class RouterController:
         self.wake_up = WakeUp(clock)
         self.error = ""
         self.observation: Observation | None = None
-        self.confirmed_at: datetime | None = None
+        self.confirmed_at: float | None = None
         self._effects = effects
         self._rollout = rollout
         self._trusted = trusted
@@ -271,5 +271,5 @@ class RouterController:
             return
         self._log.info("router follows", router=self.name, weight=wanted.weight_ratio, rollout=wanted.rollout)
         self._confirmed, self._failed, self.error = wanted, None, ""
-        self.confirmed_at = self._clock.now()
+        self.confirmed_at = self._clock.monotonic()
         self._reports.changed()
