@@ -128,7 +128,7 @@ async def test_zero_is_in_force_while_postgres_hangs(
         await eventually(lambda: leads(pair[0]), "the first leads")
         await order(pair[0], "start", canary="v2.0", stable="v1.0")
         for setting in pair:
-            await until(setting, "5 %", lambda now: now["settled"])
+            await until(setting, "5 %", lambda now: bool(now["rollout"] and now["settled"]))
         rollout = (await status(pair[0]))["rollout"]["id"]
         setting = pair[0] if hears == "leader" else pair[1]
 
