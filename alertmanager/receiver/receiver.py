@@ -233,7 +233,8 @@ class Receiver:
         doubts = {"journal in doubt": f"{doubt}; routers are left as they are"} if doubt else {}
         unwritable = ", ".join(f"{entry.label} of {entry.rollout}" for entry in self.store.unwritable)
         refused = {"journal": f"refuses in every form, and acted upon all the same: {unwritable}"} if unwritable else {}
-        return routers | self.reconciler.errors | refused | doubts
+        unread = {"journal row": self.store.unread} if self.store.unread else {}
+        return routers | unread | self.reconciler.errors | refused | doubts
 
     @property
     def ready(self) -> bool:

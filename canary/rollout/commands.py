@@ -25,6 +25,7 @@ from canary.rollout.entries import (
 )
 from canary.rollout.kinds import Cause
 from canary.rollout.refusals import refusal, required
+from canary.rollout.seen import Seen
 from canary.rollout.state import RUNNING, TERMINAL, Rollout, State
 from canary.units import format_ratio
 
@@ -55,6 +56,10 @@ class Command(ABC):
         Raises:
             RefusedError: it does not fit.
         """
+
+    def repeats(self, entry: Entry, seen: Seen) -> bool:
+        """Whether a request with the same key that led to this entry was the same request: about the same rollout."""
+        return entry.rollout == seen.rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +93,10 @@ class Start(Command):
             traffic=self.traffic,
             durations_seconds=self.durations_seconds,
         )
+
+    def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # it began a rollout that nobody had seen
+        """Whether the entry began a rollout of the same versions."""
+        return isinstance(entry, Started) and (entry.stable, entry.canary) == (self.stable, self.canary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +137,10 @@ class Adopt(Command):
             weight=self.weight,
             salts=self.salts,
         )
+
+    def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # nobody has seen what the journal lacks
+        """Whether the entry adopted the same versions at the same weight."""
+        return isinstance(entry, Adopted) and (entry.canary, entry.weight) == (self.canary, self.weight)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,16 @@ compared when it asks for a change. The other kinds only remember what has been 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from canary.rollout.kinds import Cause, Kind, Step
+
+# Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
+# the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
+_Ratio = Annotated[float, Field(ge=0, le=1)]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +40,13 @@ class Entry:
     decides: ClassVar[bool] = False
 
     rollout: str
-    at: datetime
+    at: AwareDatetime
     actor: str
     reason: str = ""
     seq: int = 0
     request: str = ""
     boot: str = ""
-    uptime_seconds: float = 0.0
+    uptime_seconds: _Seconds = 0.0
 
     @property
     def label(self) -> str:
@@ -55,7 +59,7 @@ class Entry:
         return {name: value for name, value in text.items() if name not in _OPTIONAL or value}
 
 
-_COLUMNS: Final = {"rollout", "at", "actor", "reason", "seq"}
+_COLUMNS: Final = {"rollout", "at", "actor", "reason", "seq", "may_decide"}
 _OPTIONAL: Final = {"request", "boot", "uptime_seconds"}
 
 
@@ -72,8 +76,13 @@ class Started(Entry):
     decides = True
     stable: str
     canary: str
-    traffic: Annotated[tuple[float, ...], Field(min_length=1)]
-    durations_seconds: Annotated[tuple[float, ...], Field(min_length=1)]
+    traffic: Annotated[tuple[_Ratio, ...], Field(min_length=1)]
+    durations_seconds: Annotated[tuple[_Seconds, ...], Field(min_length=1)]
+
+    def __post_init__(self) -> None:
+        """Refuse a plan in which a phase has a share and no duration."""
+        if len(self.traffic) != len(self.durations_seconds):
+            raise ValueError(f"{len(self.traffic)} shares for {len(self.durations_seconds)} durations")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +95,7 @@ class Adopted(Started):
     """
 
     kind = Kind.ADOPTED
-    weight: float
+    weight: _Ratio
     salts: tuple[int, ...] = ()
 
 
@@ -114,8 +123,8 @@ class Held(Entry):
     decides = True
     cause: str = Cause.MANUAL
     lifts: bool = False
-    rollback_at: datetime | None = None
-    weight: float | None = None
+    rollback_at: AwareDatetime | None = None
+    weight: _Ratio | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +222,7 @@ class Elapsed(Entry):
 
     kind = Kind.ELAPSED
     phase: int
-    seconds: float
+    seconds: _Seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,12 +233,14 @@ class Unknown(Entry):
         written_kind: the kind as it stands there.
         written_data: the rest as it stands there.
         fault: why it was not understood.
+        may_decide: whether the row may change what the rollout is; a kind of a newer version may.
     """
 
     kind = Kind.UNKNOWN
     written_kind: str = ""
     written_data: str = ""
     fault: str = ""
+    may_decide: bool = True
 
     @property
     def label(self) -> str:

@@ -91,6 +91,7 @@ def read(row: Mapping[str, Any], data: object, kinds: Mapping[str, type[Entry]])
         written_kind=str(row["kind"]),
         written_data=str(row["data"]),
         fault=fault,
+        may_decide=kind is None or kind.decides,
     )
 
 

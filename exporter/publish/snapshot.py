@@ -1,15 +1,16 @@
-"""What one refresh found, immutable: the only thing that a scrape reads."""
+"""What one refresh found, immutable: the only thing that a scrape reads.
+
+Scrapes run at any moment of a refresh. Because a snapshot is replaced as a whole and never changed, none of them mixes
+numbers of two refreshes, and no lock is needed. What is not known is None or absent, never zero and never yesterday's.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.experiments import Arm
-from exporter.judge.kpis import KpiValue
+from exporter.judge.values import KpiValue
 from exporter.publish.counters import Series
-
-BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge")
-"""Why the judge may not see; the values of the label `reason`."""
 
 
 @dataclass(frozen=True)

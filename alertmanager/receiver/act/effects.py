@@ -16,7 +16,7 @@ from alertmanager.receiver.act.permission import Permission, Still
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.lead.leader import Leader
-from canary.errors import RefusedError
+from canary.errors import JournalError, RefusedError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
@@ -29,6 +29,10 @@ from canary.rollout.store import RolloutStore
 from canary.routers import Observation, Router, Split, routers_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
+
+# A controller that waits for a journal that hangs, to raise, must be free again when a rollback is decided meanwhile.
+# One that answers at all does so within milliseconds, and a raise that is late is tried again.
+_RAISING_SECONDS = 0.5
 
 
 class Effects:
@@ -138,7 +142,7 @@ class Effects:
 
         Raises:
             RefusedError: this receiver does not lead, or the split is no longer wanted; nothing was done.
-            JournalError: the journal cannot be read; nothing was done.
+            JournalError: the journal cannot be read, or holds what is not understood; nothing was done.
             RouterError: the router does not follow.
         """
         place = f"router {name}"
@@ -146,12 +150,14 @@ class Effects:
         def require() -> None:
             if not still():
                 raise RefusedError(f"{format_ratio(split.weight_ratio)} is no longer wanted", place=place)
+            if self._store.unread and not lowers:
+                raise JournalError(self._store.unread, place=place, remedy="its weight stays as it is")
 
         if lowers:
             await self._permission.require_lead(place)
             require()
         else:
-            await self._permission.ask(place, require)
+            await self._permission.ask(place, require, within_seconds=_RAISING_SECONDS)
         await self._routers[name].set_weight(split)
 
     # The canary's process.

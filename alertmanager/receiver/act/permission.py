@@ -67,12 +67,13 @@ class Permission:
         await self.ask(place, require)
         return await action()
 
-    async def ask(self, place: str, require: Callable[[], None]) -> None:
+    async def ask(self, place: str, require: Callable[[], None], *, within_seconds: float | None = None) -> None:
         """Both questions. Whoever awaits this goes on, with nothing in between, to the effect.
 
         Args:
             place: what is about to be done, for the refusal.
             require: raises RefusedError when the rollouts, read anew, do not want it any more.
+            within_seconds: how long the journal is waited for; None waits for as long as it takes.
 
         Raises:
             RefusedError: this receiver does not lead, or it is no longer wanted.
@@ -80,7 +81,7 @@ class Permission:
         """
         # A receiver that only stands by need not read the journal to learn that it may not.
         await self.require_lead(place)
-        await self._store.refresh()
+        await self._store.refresh(within_seconds=within_seconds)
         # Reading may have lasted longer than a lead does; so this is asked last. What other tasks of this receiver
         # have decided meanwhile is in the store, and looked at without a further wait.
         await self.require_lead(place)

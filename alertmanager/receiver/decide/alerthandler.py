@@ -58,14 +58,19 @@ class AlertHandler:
 
     async def take(self, alerts: Iterable[Alert], *, actor: str, truncated: bool = False) -> list[tuple[str, Outcome]]:
         """Do what the alerts ask for; gives each one's action and what became of it."""
+        known: list[Alert] = []
+        strange: list[Alert] = []
+        for alert in sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3)):
+            (strange if self._admit(alert) in _PERHAPS_NEWS else known).append(alert)
+        # A rollback does not wait for a journal that hangs because the alert beside it is about another rollout.
+        outcomes = await self._take_all(known, actor, truncated=truncated)
+        if strange:
+            await self._store.catch_up()
+        return outcomes + await self._take_all(strange, actor, truncated=truncated)
+
+    async def _take_all(self, alerts: Iterable[Alert], actor: str, *, truncated: bool) -> list[tuple[str, Outcome]]:
         outcomes = []
-        ordered = sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3))
-        # What counts already is not held up by a look at the journal for the sake of another alert.
-        known = [alert for alert in ordered if self._admit(alert) not in _PERHAPS_NEWS]
-        news = [alert for alert in ordered if alert not in known]
-        for alert in (*known, *news):
-            if news and alert is news[0]:
-                await self._store.catch_up()
+        for alert in alerts:
             outcome = await self._take(alert, actor, truncated=truncated)
             action = alert.action if alert.action in names.ACTIONS else "none"
             outcomes.append((action, outcome))
