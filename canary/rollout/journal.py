@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,11 +30,11 @@ _CONFLICT = "somebody else wrote meanwhile"
 # A rollback waits no longer than this for a database that does not answer.
 _TIMEOUT_SECONDS = 2.0
 
-_METADATA = sa.MetaData()
+METADATA = sa.MetaData()
 
-_JOURNAL = sa.Table(
+JOURNAL = sa.Table(
     "canary_journal",
-    _METADATA,
+    METADATA,
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("service", sa.String(80), nullable=False),
     sa.Column("previous", sa.Integer, nullable=False),
@@ -152,7 +152,7 @@ class Journal:
             if after is not None and newest != after:
                 raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew")
             result = await connection.execute(
-                _JOURNAL.insert().values(
+                JOURNAL.insert().values(
                     service=self._service,
                     previous=newest,
                     rollout=entry.rollout,
@@ -173,13 +173,13 @@ class Journal:
         Raises:
             JournalError: the database cannot be read.
         """
-        query = sa.select(_JOURNAL).where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq > after)
-        query = query.order_by(_JOURNAL.c.seq)
+        query = sa.select(JOURNAL).where(JOURNAL.c.service == self._service, JOURNAL.c.seq > after)
+        query = query.order_by(JOURNAL.c.seq)
         if rollout is not None:
-            query = query.where(_JOURNAL.c.rollout == rollout)
+            query = query.where(JOURNAL.c.rollout == rollout)
         async with self._connection() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [self._entry(row) for row in rows]
+        return [entry_of(row, self._kinds) for row in rows]
 
     async def current(self) -> Rollout | None:
         """The newest rollout; None before the first.
@@ -188,18 +188,18 @@ class Journal:
             JournalError: the database cannot be read.
         """
         started = (
-            sa.select(sa.func.max(_JOURNAL.c.seq))
-            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.kind.in_((Kind.STARTED.value, Kind.ADOPTED.value)))
+            sa.select(sa.func.max(JOURNAL.c.seq))
+            .where(JOURNAL.c.service == self._service, JOURNAL.c.kind.in_((Kind.STARTED.value, Kind.ADOPTED.value)))
             .scalar_subquery()
         )
         query = (
-            sa.select(_JOURNAL)
-            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq >= started)
-            .order_by(_JOURNAL.c.seq)
+            sa.select(JOURNAL)
+            .where(JOURNAL.c.service == self._service, JOURNAL.c.seq >= started)
+            .order_by(JOURNAL.c.seq)
         )
         async with self._connection() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return newest(fold(self._entry(row) for row in rows))
+        return newest(fold(entry_of(row, self._kinds) for row in rows))
 
     async def probe(self) -> None:
         """Write an entry and take it back before it counts: what `append` would meet.
@@ -212,7 +212,7 @@ class Journal:
             blank = dict.fromkeys(("rollout", "kind", "at", "actor", "reason", "data"), "")
             # No entry follows another at a negative position, so that nobody's own entry is in the way.
             nowhere = -1 - secrets.randbelow(2**31 - 1)
-            await connection.execute(_JOURNAL.insert().values(service=self._service, previous=nowhere, **blank))
+            await connection.execute(JOURNAL.insert().values(service=self._service, previous=nowhere, **blank))
             await point.rollback()
 
     async def position(self) -> int:
@@ -224,15 +224,8 @@ class Journal:
         async with self._connection() as connection:
             return await self._newest(connection)
 
-    def _entry(self, row: sa.RowMapping) -> Entry:
-        try:
-            data = json.loads(row["data"])
-        except (TypeError, ValueError, RecursionError):
-            data = None
-        return read(dict(row), data, self._kinds)
-
     async def _newest(self, connection: AsyncConnection) -> int:
-        query = sa.select(sa.func.max(_JOURNAL.c.seq)).where(_JOURNAL.c.service == self._service)
+        query = sa.select(sa.func.max(JOURNAL.c.seq)).where(JOURNAL.c.service == self._service)
         return int((await connection.execute(query)).scalar() or 0)
 
     @asynccontextmanager
@@ -241,7 +234,7 @@ class Journal:
         try:
             async with self._engine.begin() as connection:
                 if not self._made:
-                    await connection.run_sync(_METADATA.create_all)
+                    await connection.run_sync(METADATA.create_all)
                 yield connection
                 self._made = True
         except (SQLAlchemyError, OSError, UnicodeError, OverflowError) as error:
@@ -255,6 +248,15 @@ class Journal:
                 else (JournalError, "check that the database is there and writable")
             )
             raise kind(f"{type(cause).__name__}: {cause}", place=f"journal {where}", remedy=remedy) from error
+
+
+def entry_of(row: sa.RowMapping, kinds: Mapping[str, type[Entry]]) -> Entry:
+    """The entry in a row of the table, `Unknown` when it is none of these kinds."""
+    try:
+        data = json.loads(row["data"])
+    except (TypeError, ValueError, RecursionError):
+        data = None
+    return read(dict(row), data, kinds)
 
 
 # SQLSTATE classes by which PostgreSQL says that it refuses what is written: data exceptions, constraints, limits of a

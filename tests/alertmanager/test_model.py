@@ -95,7 +95,7 @@ class Machine(RuleBasedStateMachine):
 
         async def create() -> None:
             async with self.engine.begin() as connection:
-                await connection.run_sync(journals._METADATA.create_all)
+                await connection.run_sync(journals.METADATA.create_all)
 
         self.run(create())
         self.restart()

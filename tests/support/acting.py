@@ -321,7 +321,7 @@ class World:
         """A world with an empty journal."""
         engine = create_async_engine("sqlite+aiosqlite:///:memory:")
         async with engine.begin() as connection:
-            await connection.run_sync(journals._METADATA.create_all)
+            await connection.run_sync(journals.METADATA.create_all)
         try:
             yield cls(engine, folder, Policy(service=SERVICE, **sections))
         finally:

@@ -71,7 +71,7 @@ class Deciding:
         """The parts, with a rollout of v2.0 against v1.0 that has just begun."""
         engine = create_async_engine("sqlite+aiosqlite:///:memory:")
         async with engine.begin() as connection:
-            await connection.run_sync(journals._METADATA.create_all)
+            await connection.run_sync(journals.METADATA.create_all)
         try:
             deciding = cls(policy, Journal(engine, SERVICE))
             await deciding.order("start", canary="v2.0", stable="v1.0")

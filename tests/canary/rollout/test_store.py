@@ -57,7 +57,7 @@ async def engine() -> AsyncIterator[AsyncEngine]:
     """An empty journal's database in memory."""
     made = create_async_engine("sqlite+aiosqlite:///:memory:")
     async with made.begin() as connection:
-        await connection.run_sync(journals._METADATA.create_all)
+        await connection.run_sync(journals.METADATA.create_all)
     yield made
     await made.dispose()
 
