@@ -16,9 +16,8 @@ long as its rollout is the newest, and what was decided is said in the log and i
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalContentError, JournalError, RefusedError
@@ -29,8 +28,10 @@ from canary.rollout.folding import fold, newest
 from canary.rollout.journal import Journal
 from canary.rollout.kinds import Cause
 from canary.rollout.marker import Marker
+from canary.rollout.pending import Pending
 from canary.rollout.recalled import UNKNOWN, Recalled
 from canary.rollout.records import Memory
+from canary.rollout.requests import Requests
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.texts import storable
@@ -58,28 +59,6 @@ _ANSWER_SECONDS = 5.0
 # They lead to more traffic, now or later.
 _RAISING = (Advance, Promote, Resume)
 
-# Requests of which the first result is remembered. A caller repeats a request after its time-out of a minute at most;
-# nobody makes that many in a minute.
-_REQUESTS_KEPT = 1000
-
-
-@dataclass(eq=False)
-class _Pending:
-    """An entry on its way into the journal that may be acted upon before it is there.
-
-    Attributes:
-        command: what made it; it is asked again right before the entry is written.
-        acted: it counts already, for the journal did not take it in time.
-        written: as it stands in the journal, or as it was when the journal refused what it says.
-        refused: why it is no longer wanted, such as another one that was first.
-    """
-
-    entry: Entry
-    command: Command
-    acted: bool = False
-    written: Entry | None = None
-    refused: RefusedError | None = None
-
 
 class RolloutStore:
     """The rollouts as the journal has them, and the only way to change one.
@@ -103,9 +82,9 @@ class RolloutStore:
         self._caught_up_at = float("-inf")
         self._next_look: asyncio.Task[None] | None = None
         self._rollouts: dict[str, Rollout] = {}
-        self._pending: list[_Pending] = []
+        self._pending: list[Pending] = []
         self._unwritable: list[Entry] = []
-        self._requests: OrderedDict[str, Entry] = OrderedDict()
+        self._requests = Requests()
         self._unread: list[Unknown] = []
         self._writing: set[asyncio.Future[Entry]] = set()
         self._listeners: list[Listener] = []
@@ -176,7 +155,7 @@ class RolloutStore:
             for _ in range(_ATTEMPTS):
                 try:
                     await self._flush()
-                    known = self._first_result(seen, command, request)
+                    known = self._requests.first_result(request, command, seen or Seen.of(self.rollout))
                     return known or await self._append(self._entry(seen, command, request))
                 except JournalConflictError:
                     await self._catch_up()
@@ -311,7 +290,7 @@ class RolloutStore:
                 continue
             command = Recalled(recalled=entry, actor=entry.actor)
             try:
-                pending = _Pending(command.entry(self.rollout, entry.at), command)
+                pending = Pending(command.entry(self.rollout, entry.at), command)
             except RefusedError:
                 # The journal says it already, or the rollout is over.
                 continue
@@ -324,27 +303,7 @@ class RolloutStore:
         if self._marker is not None:
             self._marker.keep([*self._recalled, *self.unwritten])
 
-    def _first_result(self, seen: Seen | None, command: Command, request: str) -> Entry | None:
-        """The entry that a request with this key led to; None when it has not been carried out.
-
-        People write scripts in which the key is always the same. Answered with what an earlier rollout's rollback led
-        to, such a script would believe that this rollout is rolled back too, while its customers stay on the canary.
-
-        Raises:
-            RefusedError: the key belongs to another request.
-        """
-        known = self._requests.get(request)
-        if known is None or command.repeats(known, seen or Seen.of(self.rollout)):
-            return known
-        if command.lowers:
-            return None
-        raise RefusedError(
-            f"this key was used before, for entry {known.seq} of rollout {known.rollout}",
-            place="idempotency key",
-            remedy="take a new key for each command",
-        )
-
-    def _waiting(self, seen: Seen | None, request: str) -> _Pending | None:
+    def _waiting(self, seen: Seen | None, request: str) -> Pending | None:
         """What a request with this key waits to have written: its sender has asked again, or asks twice at once."""
         rollout = (seen or Seen.of(self.rollout)).rollout
         for pending in self._pending:
@@ -353,12 +312,12 @@ class RolloutStore:
         return None
 
     async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
-        known = self._first_result(seen, command, request)
+        known = self._requests.first_result(request, command, seen or Seen.of(self.rollout))
         if known is not None:
             return known
         pending = self._waiting(seen, request)
         if pending is None:
-            pending = _Pending(self._entry(seen, command, request), command)
+            pending = Pending(self._entry(seen, command, request), command)
             self._pending.append(pending)
         writing = asyncio.ensure_future(self._write(pending))
         self._writing.add(writing)
@@ -374,7 +333,7 @@ class RolloutStore:
             raise
 
     @staticmethod
-    def _owe(pending: _Pending) -> Entry:
+    def _owe(pending: Pending) -> Entry:
         """Answer before it is written."""
         raise JournalError(
             f"{pending.entry.label} of rollout {pending.entry.rollout} is acted upon, and not written yet",
@@ -387,7 +346,7 @@ class RolloutStore:
         if not writing.cancelled():
             writing.exception()  # nobody may be waiting for it any more
 
-    async def _write(self, pending: _Pending) -> Entry:
+    async def _write(self, pending: Pending) -> Entry:
         async with self._lock:
             for _ in range(_ATTEMPTS):
                 try:
@@ -400,7 +359,7 @@ class RolloutStore:
                     return pending.written
         raise self._crowded()
 
-    def _act(self, pending: _Pending) -> None:
+    def _act(self, pending: Pending) -> None:
         """Let it count although it is not written."""
         if pending.acted or pending.refused is not None or pending.written is not None:
             return
@@ -439,8 +398,8 @@ class RolloutStore:
         while self._pending:
             pending = self._pending[0]
             # When the database took the entry and its answer was lost, it is there by now, and is no reason to refuse.
-            known = self._requests.get(pending.entry.request)
-            if known is not None and known.rollout == pending.entry.rollout:
+            known = self._requests.result_of(pending.entry)
+            if known is not None:
                 pending.written = known
                 self._pending.remove(pending)
                 continue
@@ -460,7 +419,7 @@ class RolloutStore:
             if pending.acted:
                 self._remember()
 
-    def _refused(self, pending: _Pending) -> RefusedError | None:
+    def _refused(self, pending: Pending) -> RefusedError | None:
         """Why an entry must not be written any more: its rollout is over, or another one says the same already."""
         rollout = newest(self._rollouts)
         if rollout is None or rollout.id != pending.entry.rollout:
@@ -484,10 +443,7 @@ class RolloutStore:
         elif isinstance(entry, Unknown) and entry.may_decide:
             self._unread.append(entry)
             self._log.error("journal row not understood", row=entry.seq, kind=entry.label, fault=entry.fault)
-        if entry.request:
-            self._requests[entry.request] = entry
-            while len(self._requests) > _REQUESTS_KEPT:
-                self._requests.popitem(last=False)
+        self._requests.remember(entry)
         if not told:
             self._tell(entry)
 

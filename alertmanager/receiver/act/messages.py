@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from canary.names import BLIND_ALERT
 from canary.notify import Message, Tone
-from canary.rollout.entries import Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
+from canary.rollout.entries import Adopted, Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
 from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State
 from canary.units import format_ratio
@@ -71,6 +71,11 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
 
 def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone]:
     match entry:
+        case Adopted():
+            todo = (
+                "See `canary status`; go on with `canary resume`, `canary promote` or `canary rollback --reason TEXT`."
+            )
+            return f"canary {rollout.canary} is adopted at {format_ratio(entry.weight)}, and held", todo, Tone.WARNING
         case Started():
             share = format_ratio(rollout.traffic[0])
             return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO

@@ -18,7 +18,7 @@ _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
     ),
     Verb.HOLD: (bodies.Command, "Freeze the canary's share", "Only `resume` lifts it. Cancels a countdown."),
     Verb.RESUME: (
-        bodies.Command,
+        bodies.Forcible,
         "Let a held rollout go on",
         "Cancels a countdown; its cause is forgiven for the rest of the phase.",
     ),

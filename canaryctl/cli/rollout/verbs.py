@@ -82,9 +82,13 @@ def hold(config_file: str, output_format: str, reason: str) -> None:
 @config_file
 @output_format
 @sending.reason
-def resume(config_file: str, output_format: str, reason: str) -> None:
-    """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile."""
-    sending.send(config_file, output_format, "resume", reason=reason)
+@sending.force
+def resume(config_file: str, output_format: str, reason: str, force: bool) -> None:
+    """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile.
+
+    Where the weight was lowered during the hold, this raises it, and Prometheus must not object.
+    """
+    sending.send(config_file, output_format, "resume", reason=reason, force=force)
 
 
 @click.command("advance")

@@ -79,7 +79,16 @@ def test_a_decision_is_told_with_who_why_and_its_key(entry: Entry, named: str, t
 
 def test_what_has_no_occasion_is_not_told() -> None:
     """Steps, marks and drills are the receiver's own."""
-    told = {Kind.STARTED, Kind.ADVANCED, Kind.HELD, Kind.RESUMED, Kind.PROMOTED, Kind.ROLLBACK, Kind.RECORDED}
+    told = {
+        Kind.STARTED,
+        Kind.ADOPTED,
+        Kind.ADVANCED,
+        Kind.HELD,
+        Kind.RESUMED,
+        Kind.PROMOTED,
+        Kind.ROLLBACK,
+        Kind.RECORDED,
+    }
     silent = [one for one in KINDS.values() if one.kind not in told]
 
     assert silent
