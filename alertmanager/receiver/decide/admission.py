@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     NO_EXPERIMENT = "no_experiment"
     """It is about an experiment that the policy does not have."""
     BEFORE_START = "before_start"
-    """It began to fire before its experiment did."""
+    """It is about a run of its experiment that is over."""
     ENDED = "ended"
     """Its rollout is over."""
     TRUNCATED = "truncated"
