@@ -270,6 +270,7 @@ class Receiver:
             confirmations = await Confirmations.open(SideFile(beside(policy, ".routers"), OwnThread("confirmations")))
             stack.push_async_callback(confirmations.close)
             base = Base(RolloutStore(journal, clock, marker), leader, clock)
+            stack.push_async_callback(base.store.close)
             effects = Effects.of(policy, base.store, leader)
             stack.callback(effects.close)
             receiver = cls(policy, base, effects, Outside.of(policy, session), trials, registry, confirmations)

@@ -245,6 +245,12 @@ class RolloutStore:
         self._recalled += await self._marker.recall() if self._marker is not None else []
         self._resume_recalled()
 
+    async def close(self) -> None:
+        """Let the journal's last answer come, as long as it may take when nobody hangs."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS), self._lock:
+                """Whoever reads or writes holds it until then."""
+
     async def catch_up(self) -> None:
         """As `refresh`, for a decision that hangs on what another receiver may just have written.
 
