@@ -1,6 +1,8 @@
 """Committed output of the generators: what a change of theirs changes for users is seen in a review.
 
-`make golden` renews it; a test compares.
+`make golden` renews it; a test compares. The three policies are chosen for what they have: `strategy` is the strategy's
+own as it stands at the root, `minimal` names a service and leaves all else to the defaults, and `custom` changes
+whatever can be changed.
 """
 
 import dataclasses
@@ -16,7 +18,7 @@ from rules.generate import prometheus_files
 from rules.names import names_libsonnet
 from scripts import reference
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "golden"
 POLICIES = {
     "strategy": ROOT / "canary.yaml",

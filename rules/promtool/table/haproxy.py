@@ -1,33 +1,29 @@
-"""What only HAProxy's own series say: averages that fade with the requests, and tries that failed."""
+"""What HAProxy's preset sees: averages that fade with the requests, and tries that failed."""
 
 import math
-from collections.abc import Mapping
 
-from canary.policy import Policy
-from rules.promtool.recipe import Change, Recipe
+from rules.promtool.row import NEAR, Change
 from rules.promtool.world import World
 
-_NEAR = 0.003
-
-# So many requests let an average fade to a factor of e.
+# So many requests let an average fade to a factor of e: HAProxy's TIME_STATS_SAMPLES.
 _FADING_REQUESTS = 512
 
+# An HAProxy that has answered so many has an average of them, and none of its first ones.
 _LONG_UP_REQUESTS = 100_000.0
 
 
 def fading(limit: float, total: float, window: float) -> tuple[dict[str, Change], dict[str, Change]]:
     """Means of a window that HAProxy's average does not show: further reasons to fire, and not to."""
+    above, below = limit * (1 + NEAR), limit * (1 - NEAR)
     fires = {
-        "slow only lately": _faded(0, limit * (1 + _NEAR), total, window),
-        "slow only lately, after just so many requests": _faded(
-            0, limit * (1 + _NEAR), total, window, _FADING_REQUESTS
-        ),
+        "slow only lately": _faded(0, above, total, window),
+        "slow only lately, after just so many requests": _faded(0, above, total, window, _FADING_REQUESTS),
         "HAProxy is just up": _just_up(limit, total, window),
     }
     silent = {
-        "not as slow lately": _faded(0, limit * (1 - _NEAR), total, window),
+        "not as slow lately": _faded(0, below, total, window),
         "an earlier canary was slow": _faded(10 * limit, limit / 10, total, window),
-        "not seen by a young HAProxy": _faded(0, limit * (1 + _NEAR), total, window, _FADING_REQUESTS - 1),
+        "not seen by a young HAProxy": _faded(0, above, total, window, _FADING_REQUESTS - 1),
     }
     return fires, silent
 
@@ -61,26 +57,11 @@ def _just_up(seconds: float, total: float, window: float) -> Change:
     return change
 
 
-def tries(policy: Policy, alert: str, limit: float, match: Mapping[str, str]) -> Recipe:
-    """A limit of HAProxy's failed tries per request over the long window."""
-    window, minimum = policy.signals.long_window, policy.signals.minimum_requests
+def tried(total: float, failed: float, window: float) -> Change:
+    """HAProxy has had *total* requests within *window*, and failed so often to get an answer to one."""
 
-    def tried(requests: float, failed: float) -> Change:
-        def change(world: World) -> None:
-            world.requests(requests, 0, window=window)
-            world.tries(failed, window=window)
+    def change(world: World) -> None:
+        world.requests(total, 0, window=window)
+        world.tries(failed, window=window)
 
-        return change
-
-    total = 20.0 * minimum
-    return Recipe(
-        scene=f"tries, {alert}",
-        alert=alert,
-        match=match,
-        window=window,
-        beyond=tried(total, total * limit * (1 + _NEAR)),
-        limit=tried(total, total * limit),
-        few=tried(minimum - 1, minimum - 1),
-        also={"just enough requests": tried(minimum, minimum)},
-        inputs=("haproxy_backend_http_responses_total",),
-    )
+    return change
