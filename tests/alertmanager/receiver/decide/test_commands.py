@@ -8,9 +8,10 @@ import pytest
 
 from alertmanager.receiver.decide.commands import Commands, Request
 from canary.errors import RefusedError, UnseenError
-from canary.rollout.commands import Seen, Verb
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
+from canary.rollout.verbs import Verb
 from tests.support.acting import Acting, World
 
 _NONE = Seen.of(None)
@@ -23,7 +24,12 @@ class People:
         self.complaint = ""
         self.acting: Acting = world.receiver()
         self.commands = Commands(
-            world.policy, self.acting.store, self.acting.effects, self.acting.metrics, self._objects
+            world.policy,
+            self.acting.store,
+            self.acting.effects,
+            self.acting.metrics,
+            self._objects,
+            self.acting.reconciler.trust,
         )
 
     async def _objects(self, _rollout: Rollout) -> str:
