@@ -109,9 +109,11 @@ def read_database_url(text: str, *, place: str, base: str | Path = ".", read_onl
     except (SQLAlchemyError, ValueError):
         # The original would print the text, which may hold a password.
         raise DatabaseUnavailableError("not a database URL", place=place, remedy=_EXAMPLE) from None
+    if "?" in text and not url.query and "?" not in f"{url.username}{url.password}":
+        raise _no_parameter(place)  # SQLAlchemy passes it over
     url = url.set(drivername=_DRIVERS.get(url.get_backend_name(), url.drivername))
     if url.host is not None and url.host.lower().startswith("%2f"):
-        url = url.set(host=None, query={**url.query, "host": unquote(url.host)})  # libpq's way to write a socket
+        url = url.set(query={**url.query, "host": unquote(url.host)})._replace(host=None)  # libpq's way to say a socket
     if url.get_driver_name() in ("asyncpg", "asyncmy"):
         url = url.set(query={key: _resolved(key, value, Path(base)) for key, value in url.query.items()})
         driver_address(url, place=place, read_files=False)
@@ -175,6 +177,12 @@ def _resolved(key: str, value: str | tuple[str, ...], base: Path) -> str | tuple
     return str(base / value)
 
 
+def _no_parameter(place: str) -> DatabaseUnavailableError:
+    what = "after its question mark the address has something that is no parameter"
+    remedy = "in a password write %3F for ?, %40 for @, %26 for &, %23 for #"
+    return DatabaseUnavailableError(what, place=place, remedy=remedy)
+
+
 class _Parameters:
     """An address's parameters, each known by name."""
 
@@ -214,10 +222,7 @@ class _Parameters:
 
     def _unknown(self, name: str, known: frozenset[str]) -> DatabaseUnavailableError:
         if not _NAME.fullmatch(name):
-            what = "after its question mark the address has something that is no parameter"
-            return DatabaseUnavailableError(
-                what, place=self._place, remedy="in a password write %3F for ?, %40 for @, %26 for &, %23 for #"
-            )
+            return _no_parameter(self._place)
         near = difflib.get_close_matches(name, known, n=1)
         remedy = _INSTEAD.get(name.lower()) or (f"did you mean {near[0]}?" if near else "leave it out")
         return self.refused(name, "is not understood", remedy)
