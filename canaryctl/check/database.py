@@ -68,7 +68,9 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     wanted = {event.table for event in policy.database.events.values() if event.table}
     wanted |= {required.table for required in policy.database.required}
     tables = {table: await session.run(partial(look_up, table=table)) for table in sorted(wanted)}
-    findings = list(_mapped(place, policy, tables, names))
+    # MariaDB and MySQL show nobody what they may not read.
+    seen = " that this user may read" if session.dialect_name in ("mysql", "mariadb") else ""
+    findings = list(_mapped(place, policy, tables, names, seen))
     findings += [
         warning(
             place,
@@ -100,7 +102,7 @@ async def _read(
     schema, _, name = table.rpartition(".")
     source = sa.table(name, *(sa.column(column) for column in columns), schema=schema or None)
     written = await session.run(partial(quoted, table=table))
-    who = await session.run(partial(quoted, table=user or "canary"))
+    who = await session.run(lambda connection: connection.dialect.identifier_preparer.quote(user or "canary"))
     try:
         rows = await session.rows(sa.select(*source.c).limit(1))
     except DatabaseUnavailableError:
@@ -109,9 +111,7 @@ async def _read(
         return [failed(place, f"{at}: {error.what}", f"run: GRANT SELECT ON {written} TO {who};")]
     if session.dialect_name != "postgresql" or not await _filtered(session, written):
         return []
-    policy = (
-        f"allow all rows (CREATE POLICY ... ON {written} FOR SELECT TO this user USING (true)), or give it BYPASSRLS"
-    )
+    policy = f"show it all: CREATE POLICY canary_reads ON {written} FOR SELECT TO {who} USING (true);"
     if not rows:
         return [failed(place, f"{at}: {table} shows this user no row, as row-level security is on", policy)]
     return [warning(place, f"{at}: row-level security decides which rows of {table} this user sees", policy)]
@@ -123,18 +123,20 @@ async def _filtered(session: Session, written: str) -> bool:
     return bool((await session.rows(look, {"written": written}))[0][0])
 
 
-def _mapped(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:
+def _mapped(
+    place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str], seen: str
+) -> Iterator[Finding]:
     for name, event in policy.database.events.items():
         if event.table is None:
             continue
         at = f"database.events.{name}"
         table = tables[event.table]
         if table is None:
-            yield failed(place, f"{at}.table: no table or view {event.table!r}", _near(event.table, names))
+            yield failed(place, f"{at}.table: no table or view {event.table!r}{seen}", _near(event.table, names))
             continue
         for key, column in columns_of(event):
             if column not in table.columns:
-                what = f"{at}.{key}: {event.table} has no column {column!r}"
+                what = f"{at}.{key}: {event.table} has no column {column!r}{seen}"
                 yield failed(place, what, _near(column, table.columns))
 
 
