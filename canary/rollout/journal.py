@@ -6,16 +6,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from canary.errors import JournalConflictError, JournalContentError, JournalError
+from canary.database_url import read_database_url
+from canary.errors import DatabaseUnavailableError, JournalConflictError, JournalContentError, JournalError
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.rollout.connection import journal_engine
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
 from canary.rollout.kinds import Kind
@@ -59,18 +60,12 @@ def journal_url(policy: Policy) -> URL:
     state = policy.state
     text = read_secret("state.url", file=state.url_file, env=state.url_env, base=policy.base) or state.url
     try:
-        url = make_url(text or "")
-    except SQLAlchemyError as error:
-        raise JournalError(
-            "not a database URL", place="state.url", remedy="write one such as sqlite:///state.db"
-        ) from error
+        url = read_database_url(text or "", place="state.url", base=policy.base)
+    except DatabaseUnavailableError as error:
+        raise JournalError(error.what, place=error.place, remedy=error.remedy) from error
     backend = url.get_backend_name()
-    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-    if backend not in drivers:
+    if backend not in ("sqlite", "postgresql"):
         raise JournalError(f"expected sqlite or postgresql, found {backend}", place="state.url")
-    url = url.set(drivername=drivers[backend])
-    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
-        url = url.set(database=str(Path(policy.base) / str(url.database)))
     return url
 
 
@@ -97,13 +92,9 @@ class Journal:
         Raises:
             JournalError: the policy names no database; or, unless *patient*, it cannot be reached or written.
         """
-        url = journal_url(policy)
-        if url.get_backend_name() == "sqlite":
-            engine = create_async_engine(url)
+        engine = await journal_engine(journal_url(policy), _TIMEOUT_SECONDS)
+        if engine.dialect.name == "sqlite":
             sa.event.listen(engine.sync_engine, "connect", _durable)
-        else:
-            limits = {"timeout": _TIMEOUT_SECONDS, "command_timeout": _TIMEOUT_SECONDS}
-            engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
         journal = cls(engine, policy.service, chain)
         journal._made = False
         try:

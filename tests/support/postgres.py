@@ -48,6 +48,11 @@ class Postgres:
         self._server = Program([*unprivileged(), program("postgres"), "-D", self._folder / "data", *options], self._log)
 
     @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
+
+    @property
     def _log(self) -> Path:
         return self._folder.with_suffix(".log")
 
@@ -99,6 +104,12 @@ class Postgres:
         name = f"test{self._number}"
         self._sql(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0").check_returncode()
         return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, database_url: str, *statements: str) -> None:
+        """Execute statements as the administrator in one of the databases."""
+        argv = [program("psql"), "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop"]
+        argv += ["-d", database_url.rsplit("/", 1)[1]]
+        subprocess.run([*argv, "-c", "; ".join(statements)], check=True, capture_output=True)
 
     def _answers(self) -> bool:
         return self._sql("SELECT 1").returncode == 0
