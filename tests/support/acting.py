@@ -30,13 +30,13 @@ from canary.policy.model import Policy
 from canary.process.manager import NoProcess, ProcessManager, ProcessState
 from canary.report.facts import Report
 from canary.report.files import write
-from canary.rollout import journal as journals
 from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.entries import Entry
-from canary.rollout.journal import Journal
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation, Reading, Router, Split
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock
