@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from canary.errors import JournalConflictError
+from canary.errors import JournalConflictError, JournalError
 from canary.rollout.entries import ROLLOUTS, Chain, Entry, read
 from canary.rollout.journal import Journal
 from canary.rollout.state import Rollout, fold, newest
@@ -20,10 +20,12 @@ class Table:
 
     Attributes:
         appended: told of each entry that has become part of the journal.
+        refuses: whether the database refuses an entry for what is in it.
     """
 
     def __init__(self) -> None:
         self.appended: Callable[[str, Entry], None] = lambda _service, _entry: None
+        self.refuses: Callable[[Entry], bool] = lambda _: False
         self._rows: dict[str, list[Entry]] = {}
         self._newest = 0
 
@@ -83,6 +85,8 @@ class MemoryJournal(Journal):
             raise JournalConflictError(
                 "somebody else wrote meanwhile", place="journal", remedy="look again and decide anew"
             )
+        if self._table.refuses(entry):
+            raise JournalError("the database refuses this text", place="journal")
         stored = self._table.insert(self._service, entry, self._chain)
         await self._after("append")
         return replace(entry, seq=stored.seq)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from canary.errors import NotificationError
 from canary.notify import Delivery, Message
 from canary.testing.hooks import Hook, calm
 
@@ -12,29 +13,30 @@ class MemoryTargets:
     Attributes:
         refusing: targets that take nothing at present.
         taken: what arrived, as target and message, in order.
+        before, after: what happens around each attempt at a target; a NotificationError fails it.
     """
 
     def __init__(self, *targets: str, before: Hook = calm, after: Hook = calm) -> None:
         self.targets = targets
         self.refusing: set[str] = set()
         self.taken: list[tuple[str, Message]] = []
-        self._before = before
-        self._after = after
+        self.before = before
+        self.after = after
 
     async def send(self, message: Message, targets: Collection[str] | None = None) -> tuple[Delivery, ...]:
         """One attempt at each."""
-        deliveries = []
-        for target in self.targets:
-            if targets is not None and target not in targets:
-                continue
-            await self._before(target)
+        return tuple([await self._deliver(target, message) for target in self.targets if targets is None or target in targets])
+
+    async def _deliver(self, target: str, message: Message) -> Delivery:
+        try:
+            await self.before(target)
             if target in self.refusing:
-                deliveries.append(Delivery(target, "refused"))
-            else:
-                self.taken.append((target, message))
-                deliveries.append(Delivery(target))
-        await self._after("sent")
-        return tuple(deliveries)
+                return Delivery(target, "refused")
+            self.taken.append((target, message))
+            await self.after(target)
+        except NotificationError as error:
+            return Delivery(target, str(error))
+        return Delivery(target)
 
     def close(self) -> None:
         """Nothing to end."""
