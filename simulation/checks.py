@@ -20,6 +20,7 @@ from canary.rollout.entries import (
     Cause,
     Entry,
     Held,
+    Notified,
     Promoted,
     Resumed,
     RollbackDecided,
@@ -128,6 +129,8 @@ class Checks:
         match entry:
             case Advanced() | Promoted() if entry.actor == "alertmanager":
                 self._confirmed(entry, before, machine)
+            case RollbackDecided() if entry.actor == "receiver" and entry.cause != Cause.WATCHDOG:
+                self._counted_down(entry)
             case RollbackDecided() if entry.actor in ("alertmanager", "prometheus", "receiver"):
                 self._justified(entry, entry.cause, machine, then_seconds=self.policy.receiver.watchdog.then)
             case Held() if entry.actor in ("alertmanager", "prometheus", "receiver"):
@@ -178,6 +181,12 @@ class Checks:
             about = (cause, entry.rollout)
             if about not in self.truth.fired and about not in self.truth.forged:
                 self.fail("facts of one rollout never decide another", f"{entry.label} of {entry.rollout} for {cause}, which never fired for it")
+
+    def _counted_down(self, entry: Entry) -> None:
+        began = next((at for at, one in reversed(self.truth.entries) if isinstance(one, Held) and one.rollback_at), _now())
+        lasted = _now() - began
+        if lasted < self.policy.rollback.countdown * _RATE - 0.5:
+            self.fail("a countdown leaves people their time", f"{entry.rollout} is rolled back {lasted:.1f}s after it began")
 
     def _beating(self, entry: Entry, machine: Machine) -> None:
         silence = _now() - self.truth.heard.get(machine.name, float("-inf"))
@@ -230,7 +239,10 @@ class Checks:
         for target, message in self.targets.taken:
             if match := _KEY.search(message.body):
                 found[target, match[1], int(match[2])] += 1
+        expired = {(one.rollout, one.entry) for _, one in self.truth.entries if isinstance(one, Notified) and one.expired}
         for at, entry in self.truth.entries:
+            if (entry.rollout, entry.seq) in expired and self._excused("messages expire by a clock"):
+                continue
             if occasion(entry) not in self.policy.notify.on:
                 continue
             for target in self.targets.targets:

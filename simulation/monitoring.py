@@ -11,6 +11,7 @@ from typing import Any
 
 from alertmanager.receiver.metrics import Snapshot
 from canary import names
+from canary.policy.model import Policy
 from canary.testing.alertmanager import Inhibition, Labels, MemoryAlertmanager, Route
 from canary.testing.http import Answer, Parameters
 from canary.testing.prometheus import MemoryPrometheus, Rule
@@ -133,7 +134,7 @@ def _complete(*, manual: bool) -> Callable[[MemoryPrometheus], Iterator[Mapping[
         objected = {
             alert.labels.get(names.ROLLOUT)
             for alert in prometheus.active.values()
-            if alert.labels[names.ACTION] == "rollback" or (alert.labels[names.ACTION] == "hold" and alert.firing)
+            if (alert.labels[names.ACTION] == "rollback" and names.DRY_RUN not in alert.labels) or (alert.labels[names.ACTION] == "hold" and alert.firing)
         }
         for (instance, rollout), phase in _one(prometheus, names.ROLLOUT_PHASE).items():
             at = (instance, rollout)
@@ -144,12 +145,13 @@ def _complete(*, manual: bool) -> Callable[[MemoryPrometheus], Iterator[Mapping[
     return found
 
 
-def rules() -> list[Rule]:
+def rules(*, dry_run: bool) -> list[Rule]:
     """The rules that decide, in their order."""
+    rollback = {names.ACTION: "rollback"} | ({names.DRY_RUN: "true"} if dry_run else {})
     return [
         Rule(names.WATCHDOG, {names.ACTION: "none"}, lambda _: [{names.SERVICE: SERVICE}]),
-        Rule("CanaryHighErrorRate", {names.ACTION: "rollback"}, _errors),
-        Rule("CanaryConversionDegraded", {names.ACTION: "rollback"}, _degraded),
+        Rule("CanaryHighErrorRate", rollback, _errors),
+        Rule("CanaryConversionDegraded", rollback, _degraded),
         Rule(names.BLIND_ALERT, {names.ACTION: "hold", names.REASON: "exporter"}, _blind, _BLIND_SECONDS),
         Rule(names.PHASE_COMPLETE, {names.ACTION: "advance"}, _complete(manual=False)),
         Rule(names.PHASE_COMPLETE, {names.ACTION: "none", names.GATE: "manual"}, _complete(manual=True)),
@@ -193,10 +195,10 @@ class Monitoring:
         drops, delays, repeats, truncates: Alertmanagers that do so.
     """
 
-    def __init__(self, truth: Truth, shop: Shop, hosts: Sequence[Host], network: Network, repeat_seconds: float) -> None:
-        self.prometheus = MemoryPrometheus(_now, rules())
+    def __init__(self, truth: Truth, shop: Shop, hosts: Sequence[Host], network: Network, policy: Policy) -> None:
+        self.prometheus = MemoryPrometheus(_now, rules(dry_run=policy.rollback.dry_run))
         self.alertmanagers = {
-            name: MemoryAlertmanager(_now, routes(repeat_seconds), inhibitions()) for name in ("am1", "am2")
+            name: MemoryAlertmanager(_now, routes(policy.receiver.repeat), inhibitions()) for name in ("am1", "am2")
         }
         self.wrong = self.empty = self.away = False
         self.unscraped: set[str] = set()

@@ -30,13 +30,13 @@ from simulation.story import SERVICE, STRESS_SECONDS, Story
 from simulation.truth import Truth
 
 # After the last fault: a new lead, a look at everything, repetitions of what was lost.
-_HEAL_SECONDS = 60.0
+_HEAL_SECONDS = 50.0
 # The longest that a rollout may need in a healthy world from wherever it stands: three phases of 20 s, each with a
 # scrape, an evaluation, a group interval, a repetition, and one takeover's worth of marks that were lost.
 _OVER_SECONDS = 420.0
 _FRESH_SECONDS = 200.0
 # What is reported and told after the end: a report may wait 15 minutes for a Prometheus that was away, so none is.
-_TELL_SECONDS = 120.0
+_TELL_SECONDS = 75.0
 
 _PRINTABLE = 400
 
@@ -116,7 +116,7 @@ class World:
             Host(name, VirtualClock(f"boot-{name}", skew_seconds=skew, rate=rate), around)
             for name, skew, rate in list(zip("ab", story.skews, story.rates, strict=True))[: story.receivers]
         ]
-        self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy.receiver.repeat)
+        self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy)
         around.servers |= {
             "prometheus": self.monitoring.answer,
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
