@@ -97,6 +97,7 @@ EXPECTED_GAPS: dict[str, str] = {
     "router lowered by hand": "a weight that was lowered by hand is raised again, not taken over as a hold yet",
     "lowered without a journal": "a rollback that could not be journalled does not survive the receiver's death yet",
     "messages expire by a clock": "a message counts as too old by the wall clock of another machine, or by a step",
+    "reports wait for a clock": "a report is due by the wall clock, which another machine or a step may have moved",
     "countdown by a clock": "a countdown ends by the wall clock of another machine, or by a step",
 }
 """What is known to be missing, by the kind of fault (or the check) that shows it, with the reason. Such a fault is drawn

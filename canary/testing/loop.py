@@ -200,7 +200,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Timers that were cancelled are dropped when their time comes."""
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if not self._ending:
+        # Of a killed machine nothing is left that could wait for its tasks.
+        if not self._ending and "was destroyed" not in str(context.get("message")):
             self.broken.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def _process_events(self, event_list: object) -> None:
