@@ -16,8 +16,9 @@ _PROGRESS_WORLDS = 25
 @click.option("--first", default=1, show_default=True, help="The first seed.")
 @click.option("--seed", type=int, help="Live this one world, tell its story, and shrink it when it fails.")
 @click.option("--with-gaps", is_flag=True, help="Draw also what is known to be missing.")
+@click.option("--until-failure", is_flag=True, help="End with the first world that fails, without its story.")
 @click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="Processes.")
-def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, workers: int) -> None:
+def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_failure: bool, workers: int) -> None:
     """Simulate rollouts."""
     if seed is not None:
         sys.exit(_one(seed, with_gaps=with_gaps))
@@ -27,7 +28,10 @@ def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, workers: 
             rate = summary.worlds / summary.seconds
             click.echo(f"{summary.worlds}/{seeds} worlds, {rate:.1f}/s, {len(summary.failed)} failed", err=True)
 
-    summary = run_many(range(first, first + seeds), with_gaps=with_gaps, workers=workers, progress=progress)
+    summary = run_many(range(first, first + seeds), with_gaps=with_gaps, workers=workers, progress=progress, until_failure=until_failure)
+    if until_failure:
+        click.echo("\n".join(summary.lines(with_gaps=with_gaps)))
+        sys.exit(bool(summary.failed))
     for line in summary.lines(with_gaps=with_gaps):
         click.echo(line)
     if summary.failed:

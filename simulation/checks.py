@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from alertmanager.receiver.act.messages import occasion
+from canary import names
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
 from canary.rollout.entries import (
@@ -45,6 +46,11 @@ _KEY_SECONDS = 20.0 + 15.0 + 3.0
 # How old Prometheus' word may be: five seconds, until the entry has arrived in a slow journal.
 _ANSWER_SECONDS = 5.0 + 5.0 + 4.0
 _RATE = 0.985
+# A hold ends after three looks, five seconds apart, that show nothing wrong.
+_CLEAR_SECONDS = 8.0
+# From the moment when a receiver hears of a rollback until the routers have it, a hanging journal notwithstanding: a
+# quarter of a second of patience, and the way to the router. The look comes once a second.
+_LOWERED_SECONDS = 4.0
 # From the end of the last fault until everything is as the journal wants it: a leader is found, a look is taken.
 _HEALS_SECONDS = 40.0
 
@@ -63,6 +69,7 @@ class Checks:
         broken: what was found, in words; the first ends the world.
         gaps: how often a promise was not held against what is known to be missing, by its name.
         healthy_since: since when no fault is in force; None while one is.
+        rough_since: when something last kept a receiver from the routers, or still does (then it is in the future).
         disturbed_at: when something last happened that may make a message arrive twice.
     """
 
@@ -79,6 +86,7 @@ class Checks:
     healthy_since: float | None = 0.0
     disturbed_at: float = float("-inf")
     restored: bool = False
+    rough_since: float = float("-inf")
 
     def fail(self, promise: str, what: str) -> None:
         """A promise is broken."""
@@ -137,6 +145,10 @@ class Checks:
                 self._justified(entry, entry.cause, machine, then_seconds=0.0)
             case Resumed() if entry.actor == "receiver":
                 self._beating(entry, machine)
+            case Resumed() if entry.actor == "prometheus":
+                self._cleared(entry, before)
+            case Advanced() | Promoted() if entry.request in self.truth.typed:
+                self._evaluated(entry)
             case RolledBack():
                 self._complete(entry)
             case _:
@@ -193,6 +205,18 @@ class Checks:
         if silence > self.policy.receiver.watchdog.timeout / _RATE + _IN_FLIGHT_SECONDS:
             self.fail("only a heartbeat ends a hold for its absence", f"{entry.label} after {silence:.1f}s")
 
+    def _cleared(self, entry: Entry, before: Rollout | None) -> None:
+        self._evaluated(entry)
+        cause = "" if before is None else before.cause
+        fired = self.truth.fired.get((cause, entry.rollout), float("-inf"))
+        if _now() - fired < _CLEAR_SECONDS and (cause, entry.rollout) not in self.truth.forged:
+            self.fail("a hold ends when its cause is gone", f"{entry.rollout} goes on, {cause} fired {_now() - fired:.1f}s ago")
+
+    def _evaluated(self, entry: Entry) -> None:
+        beat = _now() - self.truth.fired.get((names.WATCHDOG, ""), float("-inf"))
+        if beat > _ANSWER_SECONDS:
+            self.fail("an empty answer says nothing", f"{entry.label} of {entry.rollout}, {beat:.1f}s after the rules were evaluated")
+
     def _complete(self, entry: Entry) -> None:
         customers = [router.name for router in self.routers if router.split.weight_ratio > 0 and router.claims is None]
         if customers and self.healthy_since is not None and _now() - self.healthy_since > _IN_FLIGHT_SECONDS:
@@ -202,6 +226,7 @@ class Checks:
 
     def look(self) -> None:
         """Once a second: does the world follow, and is what is bad gone?"""
+        self._lowered()
         if self.healthy_since is None or _now() - self.healthy_since < _HEALS_SECONDS:
             return
         wanted, since = wanted_of(self.truth.newest), _now() - _HEALS_SECONDS
@@ -215,6 +240,21 @@ class Checks:
                     "the routers follow the journal",
                     f"{router.name} has {has:.0%} of {router.split.rollout}, {wanted[1]:.0%} of {wanted[0]} is wanted",
                 )
+
+    def _lowered(self) -> None:
+        """Nothing that can hang stands between a rollback that was asked for and the routers."""
+        now, rollback = _now(), self.policy.rollback
+        for (host, rollout), since in list(self.truth.asked.items()):
+            if now - since < _LOWERED_SECONDS:
+                continue
+            del self.truth.asked[host, rollout]
+            known = self.truth.rollouts.get(rollout)
+            may = rollback.automatic and not rollback.dry_run and not rollback.countdown
+            if not may or known is None or self.rough_since > since or rollout in self.truth.overridden:
+                continue
+            for router in self.routers:
+                if router.split.rollout == rollout and router.split.weight_ratio > 0 and known.state is not State.PROMOTED:
+                    self.fail("traffic first", f"{router.name} has customers {now - since:.1f}s after {host} was asked to roll back {rollout}")
 
     # In the end.
 

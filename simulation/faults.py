@@ -161,6 +161,10 @@ class Faults:
         now = asyncio.get_running_loop().time()
         checks = self._world.checks
         checks.disturbed_at = now
+        if any(_is_rough(one) for one in self._active) or any(self._down.values()):
+            checks.rough_since = float("inf")
+        elif checks.rough_since == float("inf") or self._healed:
+            checks.rough_since = now
         checks.healthy_since = None if self._active or any(self._down.values()) else now
 
     def _restart(self, host: "Host", seconds: float) -> None:
@@ -210,6 +214,9 @@ class Faults:
             return
 
     def _act(self, event: Event) -> None:
+        if event.kind == "give up and start":
+            self._run(self._world.operators.give_up_and_start(event.amount))
+            return
         verbs, late_seconds = event.place, 0.0
         if event.place == "give up":
             verbs = "give"
@@ -236,3 +243,11 @@ class Faults:
 
     def _router(self, name: str) -> MemoryRouter | None:
         return next((router for router in self._world.routers if router.name == name), None)
+
+
+def _is_rough(event: Event) -> bool:
+    """Whether an event may keep a receiver that hears of a rollback from the routers."""
+    gentle = ("journal", "prometheus", "alertmanager", "chat", "process")
+    far = event.kind in ("slow", "away", "lose answers", "cut") and event.place.rpartition(" ")[2] in gentle
+    harmless = ("journal full", "scrape fails", "silence advance", "chat refuses", "process refuses", "forged advance")
+    return not (far or event.kind in harmless or event.kind.startswith(("prometheus", "alertmanager", "forged")))

@@ -296,7 +296,7 @@ class Monitoring:
         ]
         left_out = 1 if truncated else 0
         for labels, firing, _ in told[left_out:] or told:
-            self._note(host.name, labels, firing=firing, truncated=truncated)
+            self._note(host, labels, firing=firing, truncated=truncated)
         kept = alerts[left_out:] if len(alerts) > 1 else alerts
         try:
             async with asyncio.timeout(_DELIVERY_SECONDS):
@@ -304,13 +304,18 @@ class Monitoring:
         except (ConnectionError, TimeoutError):
             return False
 
-    def _note(self, host: str, labels: Labels, *, firing: bool, truncated: bool) -> None:
+    def _note(self, host: Host, labels: Labels, *, firing: bool, truncated: bool) -> None:
         if not firing:
             return
+        rollout = labels.get(names.ROLLOUT, "")
         if labels["alertname"] == names.WATCHDOG:
-            self._truth.heard[host] = _now()
+            self._truth.heard[host.name] = _now()
         elif labels[names.ACTION] == "advance" and not truncated:
-            self._truth.confirmed[host, labels[names.ROLLOUT], int(labels[names.PHASE])] = _now()
+            self._truth.confirmed[host.name, rollout, int(labels[names.PHASE])] = _now()
+        elif labels[names.ACTION] == "rollback" and host.receiver is not None:
+            known = host.receiver.store.rollout
+            if known is not None and known.id == rollout and known.running:
+                self._truth.asked.setdefault((host.name, rollout), _now())
 
 
 def _now() -> float:

@@ -18,6 +18,11 @@ _LOOKS_SECONDS = 5.0
 _DUTY_SECONDS = 7.0
 _WAITS_SECONDS = 30.0
 
+# Somebody who watches a rollback looks this often, for a minute and a half, and thinks for some seconds at most.
+_LOOK_SECONDS = 0.3
+_LOOKS_FOR_ROLLBACK = 300
+_LONGEST_PAUSE_SECONDS = 3.0
+
 
 class Operators:
     """Everybody who gives commands."""
@@ -53,6 +58,17 @@ class Operators:
         ]
         await asyncio.gather(*both)
 
+    async def give_up_and_start(self, amount: float) -> None:
+        """While the next rollback is still under way, end it and begin the next rollout."""
+        for _ in range(_LOOKS_FOR_ROLLBACK):
+            rollout = self._truth.newest
+            if rollout is not None and rollout.state is State.ROLLING_BACK:
+                await asyncio.sleep(amount * _LONGEST_PAUSE_SECONDS)
+                await self.give("give up", "bob")
+                await self.give("start", "bob", canary="v9.0")
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def on_duty(self) -> None:
         """Until all is over, let go on what waits for a person."""
         while True:
@@ -78,7 +94,7 @@ class Operators:
         host = self._random.choice(self._hosts)
         seen = seen or self._seen(host)
         key = f"key{next(self._numbers)}"
-        wanted = "rollback" if verb == "give up" or verb == "give" else verb
+        wanted = "rollback" if verb.startswith("give") else verb
         self._truth.typed[f"{wanted}:{key}"] = str(seen)
         request = Request(
             verb=wanted,

@@ -86,7 +86,12 @@ class Summary:
 
 
 def run_many(
-    seeds: Iterable[int], *, with_gaps: bool = False, workers: int = 1, progress: Callable[[Summary], None] | None = None
+    seeds: Iterable[int],
+    *,
+    with_gaps: bool = False,
+    workers: int = 1,
+    progress: Callable[[Summary], None] | None = None,
+    until_failure: bool = False,
 ) -> Summary:
     """Live many worlds, in several processes when asked."""
     summary, began = Summary(), time.monotonic()
@@ -95,6 +100,8 @@ def run_many(
         summary.seconds = time.monotonic() - began
         if progress is not None:
             progress(summary)
+        if until_failure and summary.failed:
+            break
     return summary
 
 

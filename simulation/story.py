@@ -88,8 +88,10 @@ ACTS: dict[str, tuple[str, ...]] = {
     "type": ("hold", "resume", "advance", "promote", "rollback", "give up", "start"),
     "type at once": ("advance advance", "promote hold", "advance rollback", "resume resume", "start start"),
     "type late": ("advance", "promote", "resume", "start", "give up"),
+    "give up and start": ("ann",),
 }
-"""What people do: by one, by two in the same moment, by one who looked long ago."""
+"""What people do: by one, by two in the same moment, by one who looked long ago, and by one who
+gives the next rollback up and starts anew while it still goes on."""
 
 EXPECTED_GAPS: dict[str, str] = {
     "journal restored": "a journal that is older than what routers show is not noticed yet",
