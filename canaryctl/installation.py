@@ -21,7 +21,7 @@ from pathlib import Path
 from canary.errors import CanaryError
 
 DISTRIBUTION = "kpi-canary"
-PACKAGES = ("canary", "exporter", "rules", "alertmanager", "grafana", "demo")
+PACKAGES = ("canary", "canaryctl", "exporter", "rules", "alertmanager", "grafana", "demo")
 """The top-level packages of the wheel, as `tool.hatch.build.targets.wheel` of pyproject.toml lists them."""
 
 _REMEDY = "give kpi-canary an environment of its own (python3 -m venv), and install both anew"

@@ -12,6 +12,7 @@ from typing import Any, Self
 import aiohttp
 from prometheus_client import CollectorRegistry
 
+from alertmanager.receiver import answers
 from alertmanager.receiver.act.drill import Drills
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import Facts
@@ -28,7 +29,6 @@ from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
-from alertmanager.receiver.http import answers
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page

@@ -24,33 +24,35 @@ def unknown_names(policy: Policy) -> Iterator[Inconsistency]:
     yield from _events(policy)
     for name, flag in policy.flags.items():
         for key, variant in (("default", flag.default), ("treatment", flag.treatment)):
-            yield from _resolved(("flags", name, key), "variant", variant, flag.variants)
+            yield from _resolved(("flags", name, key), f"no variant {variant!r}", variant, flag.variants)
     for name, experiment in policy.experiments.items():
-        yield from _resolved(("experiments", name, "control"), "variant", experiment.control, experiment.variants)
+        at: At = ("experiments", name)
+        control = experiment.control
+        yield from _resolved((*at, "control"), f"no variant {control!r}", control, experiment.variants)
         for key, kpis in (("metrics", experiment.metrics), ("guardrails", experiment.guardrails)):
             for kpi in kpis:
-                yield from _resolved(("experiments", name, key), "KPI", kpi, policy.kpis)
+                yield from _resolved((*at, key), f"no KPI {kpi!r}", kpi, policy.kpis)
     for alert in policy.signals.alerts:
-        yield from _resolved(("signals", "alerts", alert), "alert", alert, ALERTS)
+        yield from _resolved(("signals", "alerts", alert), f"no alert {alert!r}", alert, ALERTS)
 
 
 def _events(policy: Policy) -> Iterator[Inconsistency]:
     events = policy.database.events
     for name, kpi in policy.kpis.items():
         for key, event in _events_of(kpi):
-            yield from _resolved(("kpis", name, key), "event", event, events, " in database.events")
+            yield from _resolved(("kpis", name, key), f"no event {event!r} in database.events", event, events)
     # A default event may name another one that no KPI needs, and that is left out.
     parents = {**DEFAULT_EVENTS, **events}
     for name, mapping in events.items():
         for parent in mapping.parent if isinstance(mapping.parent, dict) else ():
             at: At = ("database", "events", name, "parent", parent)
-            yield from _resolved(at, "event", parent, parents, " in database.events")
+            yield from _resolved(at, f"no event {parent!r} in database.events", parent, parents)
 
 
-def _resolved(at: At, kind: str, name: str, known: Iterable[str], where: str = "") -> Iterator[Inconsistency]:
+def _resolved(at: At, what: str, name: str, known: Iterable[str]) -> Iterator[Inconsistency]:
     options = sorted(known)
     if name not in options:
-        yield at, f"no {kind} {name!r}{where}", did_you_mean(name, options)
+        yield at, what, did_you_mean(name, options)
 
 
 def _events_of(kpi: Kpi) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,9 @@ SITUATION = Situation(
 
 def _screen(*, terminal: bool, width: int = 120) -> tuple[Screen, io.StringIO]:
     out = io.StringIO()
-    return Screen(Console(file=out, force_terminal=terminal, width=width, color_system=None)), out
+    # Whatever terminal the tests themselves run in.
+    console = Console(file=out, force_terminal=terminal, width=width, color_system=None, _environ={"TERM": "xterm"})
+    return Screen(console), out
 
 
 def test_without_a_terminal_each_change_is_one_plain_line() -> None:

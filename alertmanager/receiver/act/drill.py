@@ -15,14 +15,14 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from alertmanager.receiver import answers
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.http import answers
-from alertmanager.receiver.http.webhook import Alert
 from canary import names
 from canary.errors import CanaryError, JournalError, ProcessError, RemoteError
 from canary.logs import Log
 from canary.process.manager import ProcessState
 from canary.prometheus import ServiceAlerts
+from canary.prometheus.alert import Alert
 from canary.rollout.commands import EndDrill
 from canary.rollout.entries import Drilled, Entry
 from canary.rollout.store import RolloutStore

@@ -7,8 +7,8 @@ alert about an earlier rollout, or an earlier attempt with the same version, car
 
 from enum import StrEnum
 
-from alertmanager.receiver.http.webhook import Alert
 from canary import names
+from canary.prometheus.alert import Alert
 from canary.rollout.state import RUNNING, Rollout, State
 
 

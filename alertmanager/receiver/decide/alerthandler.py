@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from alertmanager.receiver.decide.admission import Outcome, admit
-from alertmanager.receiver.http.webhook import Alert
 from canary import names
 from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.prometheus.alert import Alert
 from canary.rollout.commands import Hold, Record, RollBack, Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore

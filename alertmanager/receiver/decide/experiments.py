@@ -4,13 +4,13 @@ import asyncio
 from datetime import timedelta
 
 from alertmanager.receiver.decide.admission import Outcome
-from alertmanager.receiver.http.webhook import Alert
 from canary import names
 from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError, RemoteError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.prometheus import Alertmanager, ServiceAlerts, UnevaluatedError, unsuppressed
+from canary.prometheus.alert import Alert
 from canary.rollout import experiments
 from canary.rollout.experiments import Trial
 from canary.rollout.journal import Journal

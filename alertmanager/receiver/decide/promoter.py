@@ -13,7 +13,6 @@ from typing import Literal
 
 from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
-from alertmanager.receiver.http.webhook import Alert
 from alertmanager.receiver.lead.leader import Leader
 from canary import names
 from canary.clock import Clock
@@ -21,6 +20,7 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
+from canary.prometheus.alert import Alert
 from canary.rollout.commands import Advance, Record, Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store import RolloutStore

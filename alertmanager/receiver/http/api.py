@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from alertmanager.receiver import answers
 from alertmanager.receiver.decide.commands import Request
-from alertmanager.receiver.http import answers
 from alertmanager.receiver.http.bodies import Command, CommandHeaders
 from alertmanager.receiver.http.webhook import Notification
 from alertmanager.receiver.status import entry_data

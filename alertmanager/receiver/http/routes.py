@@ -6,7 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from alertmanager.receiver.http import answers, bodies, webhook
+from alertmanager.receiver import answers
+from alertmanager.receiver.http import bodies, webhook
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.ofrep import OFREP_PREFIX, Ofrep, ofrep_refusal
 from alertmanager.receiver.http.page.handlers import Page, as_page

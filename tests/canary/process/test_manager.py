@@ -14,7 +14,7 @@ from canary.errors import ProcessError
 from canary.policy.release import Process
 from canary.process.manager import ProcessState, process_of
 
-NODE_PROGRAMS = Path(__file__).parents[2] / "node_modules" / ".bin"
+NODE_PROGRAMS = Path(__file__).parents[3] / "node_modules" / ".bin"
 
 
 def kill_pm2() -> None:

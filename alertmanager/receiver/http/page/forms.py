@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from alertmanager.receiver.http import answers
+from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.render import LABELS, document
 from alertmanager.receiver.http.page.sessions import Session
 from canary.report.markup import Markup, join, tag

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from aiohttp import web
 
+from alertmanager.receiver import answers
 from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.commands import Request
-from alertmanager.receiver.http import answers
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.page import forms
 from alertmanager.receiver.http.page.render import LABELS, fingerprint, home, offered, sections, sentence

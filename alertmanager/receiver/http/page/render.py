@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from alertmanager.receiver.http import answers
+from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.kpitable import kpi_table
 from alertmanager.receiver.http.page.sessions import Session
 from alertmanager.receiver.http.page.view import View

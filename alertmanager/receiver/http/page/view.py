@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from alertmanager.receiver.http import answers
+from alertmanager.receiver import answers
 from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError

@@ -19,7 +19,7 @@ from tests.support.haproxy import HAProxy
 from tests.support.receiver import Setting, order, receiving, router_section
 
 TOKEN = "flags-token"
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 FLAGS = {
     "newCheckoutFlow": {"percentage": "100%"},
     "newPaymentGateway": {"enabled": False},

@@ -265,4 +265,4 @@ async def test_the_description_is_the_table(served: Served) -> None:
         if route.path.startswith(("/api/", "/ofrep/")) or route.role is Role.WEBHOOK
     }
     assert listed == programs
-    assert json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text()) == described
+    assert json.loads((Path(__file__).parents[4] / "docs" / "openapi.json").read_text()) == described

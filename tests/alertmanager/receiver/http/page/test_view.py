@@ -1,6 +1,6 @@
 """What the page shows of the KPIs."""
 
-from alertmanager.receiver.http.answers import Status
+from alertmanager.receiver.answers import Status
 from alertmanager.receiver.http.page.kpitable import kpi_table
 from alertmanager.receiver.http.page.view import KpiRow, View, rows
 from canary import names
