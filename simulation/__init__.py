@@ -1,8 +1,8 @@
 """The whole loop under simulation: receivers that are real, in a world made of memory, from one seed.
 
 Everything that decides and acts is the product's own code: the receivers' workers, the rollout store, leadership, the
-reconcilers, the outbox, the reporter, the clients of Prometheus and Alertmanager. What they meet is `canary.testing`, in
-a loop with virtual time, under faults that are drawn from the seed. After every event the checkers look whether a
+reconcilers, the outbox, the reporter, the clients of Prometheus and Alertmanager. What they meet is `canary.testing`,
+in a loop with virtual time, under faults that are drawn from the seed. After every event the checkers look whether a
 promise was broken. `make simulate SEEDS=1000` runs many worlds, `make simulate SEED=n` one again, with its story.
 
 * `story` draws what will happen: who starts what, which faults come when.

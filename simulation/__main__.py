@@ -28,7 +28,13 @@ def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_fai
             rate = summary.worlds / summary.seconds
             click.echo(f"{summary.worlds}/{seeds} worlds, {rate:.1f}/s, {len(summary.failed)} failed", err=True)
 
-    summary = run_many(range(first, first + seeds), with_gaps=with_gaps, workers=workers, progress=progress, until_failure=until_failure)
+    summary = run_many(
+        range(first, first + seeds),
+        with_gaps=with_gaps,
+        workers=workers,
+        progress=progress,
+        until_failure=until_failure,
+    )
     if until_failure:
         click.echo("\n".join(summary.lines(with_gaps=with_gaps)))
         sys.exit(bool(summary.failed))

@@ -7,9 +7,8 @@ was paused between an answer and its effect acts on what was true before. Whatev
 """
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from alertmanager.receiver.act.messages import occasion
@@ -29,11 +28,11 @@ from canary.rollout.entries import (
     Step,
 )
 from canary.rollout.state import Rollout, State
+from canary.routers.base import Split
 from canary.testing.loop import MACHINE, Machine
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
 from canary.testing.targets import MemoryTargets
-from canary.routers.base import Split
 from simulation.lead import Lock
 from simulation.story import EXPECTED_GAPS
 from simulation.truth import Truth, wanted_of
@@ -53,8 +52,6 @@ _CLEAR_SECONDS = 8.0
 _LOWERED_SECONDS = 4.0
 # From the end of the last fault until everything is as the journal wants it: a leader is found, a look is taken.
 _HEALS_SECONDS = 40.0
-
-_KEY = re.compile(r"\[shop/([^/\]]+)/(\d+)\]")
 
 
 def _now() -> float:
@@ -110,7 +107,8 @@ class Checks:
             return
         if _just_woken(machine):
             return
-        what = f"{machine.name} set {router.name} from {before.weight_ratio:.0%} to {now.weight_ratio:.0%} of {now.rollout}"
+        moved = f"from {before.weight_ratio:.0%} to {now.weight_ratio:.0%} of {now.rollout}"
+        what = f"{machine.name} set {router.name} {moved}"
         if (now.rollout, now.weight_ratio) not in self.truth.wanted_within(_IN_FLIGHT_SECONDS):
             self.fail("nobody raises what the journal does not want", what)
         elif not self.lock.lately(machine, _IN_FLIGHT_SECONDS):
@@ -124,7 +122,9 @@ class Checks:
         if machine is None or rollout is None or _just_woken(machine):
             return
         if rollout.running or rollout.state is State.PROMOTED:
-            self.fail("no process of a new canary is stopped by an old rollout", f"{machine.name} stops it in {rollout.id}")
+            self.fail(
+                "no process of a new canary is stopped by an old rollout", f"{machine.name} stops it in {rollout.id}"
+            )
 
     # Whenever an entry is written.
 
@@ -163,7 +163,10 @@ class Checks:
         now = ("none", 0) if before is None else (before.id, before.decision)
         same = rollout == now[0] and (lowers or int(decision) == now[1])
         if not same:
-            self.fail("a command is about what its author saw", f"{entry.label} by {entry.actor}, who saw {saw}, came upon {now[0]}/{now[1]}")
+            self.fail(
+                "a command is about what its author saw",
+                f"{entry.label} by {entry.actor}, who saw {saw}, came upon {now[0]}/{now[1]}",
+            )
 
     def _confirmed(self, entry: Entry, before: Rollout | None, machine: Machine) -> None:
         promise = "the weight rises only with both confirmations, and in its time"
@@ -192,13 +195,20 @@ class Checks:
         elif cause != Cause.MAX_DURATION:
             about = (cause, entry.rollout)
             if about not in self.truth.fired and about not in self.truth.forged:
-                self.fail("facts of one rollout never decide another", f"{entry.label} of {entry.rollout} for {cause}, which never fired for it")
+                self.fail(
+                    "facts of one rollout never decide another",
+                    f"{entry.label} of {entry.rollout} for {cause}, which never fired for it",
+                )
 
     def _counted_down(self, entry: Entry) -> None:
-        began = next((at for at, one in reversed(self.truth.entries) if isinstance(one, Held) and one.rollback_at), _now())
+        began = next(
+            (at for at, one in reversed(self.truth.entries) if isinstance(one, Held) and one.rollback_at), _now()
+        )
         lasted = _now() - began
         if lasted < self.policy.rollback.countdown * _RATE - 0.5:
-            self.fail("a countdown leaves people their time", f"{entry.rollout} is rolled back {lasted:.1f}s after it began")
+            self.fail(
+                "a countdown leaves people their time", f"{entry.rollout} is rolled back {lasted:.1f}s after it began"
+            )
 
     def _beating(self, entry: Entry, machine: Machine) -> None:
         silence = _now() - self.truth.heard.get(machine.name, float("-inf"))
@@ -210,17 +220,26 @@ class Checks:
         cause = "" if before is None else before.cause
         fired = self.truth.fired.get((cause, entry.rollout), float("-inf"))
         if _now() - fired < _CLEAR_SECONDS and (cause, entry.rollout) not in self.truth.forged:
-            self.fail("a hold ends when its cause is gone", f"{entry.rollout} goes on, {cause} fired {_now() - fired:.1f}s ago")
+            self.fail(
+                "a hold ends when its cause is gone",
+                f"{entry.rollout} goes on, {cause} fired {_now() - fired:.1f}s ago",
+            )
 
     def _evaluated(self, entry: Entry) -> None:
         beat = _now() - self.truth.fired.get((names.WATCHDOG, ""), float("-inf"))
         if beat > _ANSWER_SECONDS:
-            self.fail("an empty answer says nothing", f"{entry.label} of {entry.rollout}, {beat:.1f}s after the rules were evaluated")
+            self.fail(
+                "an empty answer says nothing",
+                f"{entry.label} of {entry.rollout}, {beat:.1f}s after the rules were evaluated",
+            )
 
     def _complete(self, entry: Entry) -> None:
         customers = [router.name for router in self.routers if router.split.weight_ratio > 0 and router.claims is None]
         if customers and self.healthy_since is not None and _now() - self.healthy_since > _IN_FLIGHT_SECONDS:
-            self.fail("a rollback is complete when it is", f"{entry.rollout} is called complete, {', '.join(customers)} not at 0%")
+            self.fail(
+                "a rollback is complete when it is",
+                f"{entry.rollout} is called complete, {', '.join(customers)} not at 0%",
+            )
 
     # While the world is healthy.
 
@@ -253,8 +272,15 @@ class Checks:
             if not may or known is None or self.rough_since > since or rollout in self.truth.overridden:
                 continue
             for router in self.routers:
-                if router.split.rollout == rollout and router.split.weight_ratio > 0 and known.state is not State.PROMOTED:
-                    self.fail("traffic first", f"{router.name} has customers {now - since:.1f}s after {host} was asked to roll back {rollout}")
+                if (
+                    router.split.rollout == rollout
+                    and router.split.weight_ratio > 0
+                    and known.state is not State.PROMOTED
+                ):
+                    self.fail(
+                        "traffic first",
+                        f"{router.name} has customers {now - since:.1f}s after {host} was asked to roll back {rollout}",
+                    )
 
     # In the end.
 
@@ -267,7 +293,10 @@ class Checks:
         if bad and rollout.state is State.PROMOTED and rollout.id not in self.truth.overridden:
             self.fail("a harmful canary is gone in time", f"{rollout.id} is {rollout.state.value}")
         elif not wrong and undisturbed and rollout.state is not State.PROMOTED:
-            self.fail("a healthy canary in a healthy world is promoted in time", f"{rollout.id} is {rollout.state.value}: {rollout.reason}")
+            self.fail(
+                "a healthy canary in a healthy world is promoted in time",
+                f"{rollout.id} is {rollout.state.value}: {rollout.reason}",
+            )
         elif rollout.state is State.ROLLED_BACK and self.process.now is not ProcessState.STOPPED:
             self.fail("a rollback stops the canary's process", f"it is {self.process.now.value}")
 
@@ -275,28 +304,49 @@ class Checks:
         """Everybody has been told of everything, once; every report and line is written."""
         if self.restored:
             return
-        found: Counter[tuple[str, str, int]] = Counter()
-        early: set[tuple[str, str, str]] = set()
-        for target, message in self.targets.taken:
-            if match := _KEY.search(message.body):
-                found[target, match[1], int(match[2])] += 1
-                early.update((target, match[1], line) for line in message.body.splitlines() if match[2] == "0")
-        expired = {(one.rollout, one.entry) for _, one in self.truth.entries if isinstance(one, Notified) and one.expired}
-        for at, entry in self.truth.entries:
-            if (entry.rollout, entry.seq) in expired and self._excused("messages expire by a clock"):
-                continue
-            if occasion(entry) not in self.policy.notify.on:
-                continue
-            for target in self.targets.targets:
-                times = found[target, entry.rollout, entry.seq]
-                decided = f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}."
-                if times == 0 and (target, entry.rollout, decided) not in early:
-                    self.fail("everybody is told of every decision", f"{target} was not told of {entry.label} #{entry.seq} of {entry.rollout}, decided at {at:.0f}s")
-                elif times > 1 and self.disturbed_at < at:
-                    self.fail("everybody is told once", f"{target} was told {times} times of {entry.label} #{entry.seq}")
+        for what in self.untold():
+            self.fail("everybody is told of every decision", what)
+        for at, target, entry, times, _ in self._messages():
+            if not times and self._given_up(entry):
+                self.gaps["messages expire by a clock"] += 1
+            if times > 1 and self.disturbed_at < at:
+                self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
         for rollout, missing in self.open(reports):
             if "report" not in missing or not self._excused("reports wait for a clock"):
                 self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
+
+    def untold(self) -> list[str]:
+        """Who does not know what, in words."""
+        return [
+            f"{target}: {entry.label} #{entry.seq} of {entry.rollout}, decided at {at:.0f}s"
+            for at, target, entry, times, early in self._messages()
+            if not (times or early or self._given_up(entry))
+        ]
+
+    def _given_up(self, entry: Entry) -> bool:
+        """Whether the journal calls it too old, which a clock may have said."""
+        if self.with_gaps or "messages expire by a clock" not in EXPECTED_GAPS:
+            return False
+        notified = (one for _, one in self.truth.entries if isinstance(one, Notified) and one.expired)
+        return any((one.rollout, one.entry) == (entry.rollout, entry.seq) for one in notified)
+
+    def _messages(self) -> Iterator[tuple[float, str, Entry, int, bool]]:
+        """Of each decision that people should hear of, and each target: how often it was told, and whether early.
+
+        What is told before the journal has it does not name its position.
+        """
+        bodies = {target: [body for to, body in self._bodies() if to == target] for target in self.targets.targets}
+        for at, entry in self.truth.entries:
+            if occasion(entry) not in self.policy.notify.on:
+                continue
+            key, early = f"[shop/{entry.rollout}/{entry.seq}]", f"[shop/{entry.rollout}/0]"
+            decided = f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}."
+            for target, told in bodies.items():
+                times = sum(body.endswith(key) for body in told)
+                yield at, target, entry, times, any(body.endswith(early) and decided in body for body in told)
+
+    def _bodies(self) -> Iterator[tuple[str, str]]:
+        return ((target, message.body) for target, message in self.targets.taken)
 
     def open(self, reports: set[str]) -> list[tuple[str, str]]:
         """What is still to be written about rollouts that are over."""
@@ -304,7 +354,11 @@ class Checks:
         rolled_back = (State.ROLLED_BACK, State.FAILED)
         return [
             *((one.id, "report") for one in rollouts if Step.REPORT not in one.steps or one.id not in reports),
-            *((one.id, "line of the log") for one in rollouts if one.state in rolled_back and Step.LOG not in one.steps),
+            *(
+                (one.id, "line of the log")
+                for one in rollouts
+                if one.state in rolled_back and Step.LOG not in one.steps
+            ),
         ]
 
 

@@ -79,41 +79,45 @@ class Faults:
     # One event.
 
     def _begin(self, event: Event) -> None:
-        world, place = self._world, event.place
-        host, router = self._host(place.partition(" ")[0]), self._router(place)
+        host, router = self._host(event.place.partition(" ")[0]), self._router(event.place)
+        if event.kind in ("kill", "reboot"):
+            assert host is not None  # there is one of that name, or it would not strike
+            host.machine.kill()
+            if event.kind == "reboot":
+                host.clock.reboot(f"boot-{host.name}-{asyncio.get_running_loop().time()}")
+            self._restart(host, event.seconds)
+            return
+        if host is not None:
+            self._befall(host, event)
+        elif router is not None:
+            _touch(router, event)
+        else:
+            self._upset(event)
+        self._active.append(event)
+        self._apply()
+
+    def _befall(self, host: "Host", event: Event) -> None:
+        """What happens to a machine in a moment."""
         match event.kind:
-            case "kill" | "reboot" if host is not None:
-                host.machine.kill()
-                if event.kind == "reboot":
-                    host.clock.reboot(f"boot-{place}-{asyncio.get_running_loop().time()}")
-                self._restart(host, event.seconds)
-                return
-            case "pause" if host is not None:
+            case "pause":
                 host.machine.pause()
-            case "set clock" if host is not None:
+            case "set clock":
                 host.clock.set_wall((2 * event.amount - 1) * _LONGEST_JUMP_SECONDS)
-            case "router restarts" if router is not None:
-                router.restart()
-            case "router forgets" if router is not None:
-                router.restart(saved=CLOSED)
-            case "router remembers" if router is not None and router.set:
-                router.restart(saved=router.set[len(router.set) // 2])
-            case "router lowered by hand" if router is not None:
-                router.change_by_hand(round(router.split.weight_ratio * event.amount / 2, 4))
-            case "router raised by hand" if router is not None:
-                router.change_by_hand(round(router.split.weight_ratio + (1 - router.split.weight_ratio) * event.amount, 4))
+            case "forged advance" | "forged rollback":
+                self._forge(host, event)
+
+    def _upset(self, event: Event) -> None:
+        """What happens to the servers in a moment."""
+        monitoring = self._world.monitoring
+        match event.kind:
             case "journal restored":
                 self._restore(event.amount)
             case "prometheus restarts":
-                world.monitoring.restart()
+                monitoring.restart()
             case "alertmanager restarts":
-                world.monitoring.alertmanagers[place].restart()
+                monitoring.alertmanagers[event.place].restart()
             case "silence advance":
-                world.monitoring.alertmanagers[place].silence({names.ACTION: "advance"}, event.seconds)
-            case "forged advance" | "forged rollback" if host is not None:
-                self._forge(host, event)
-        self._active.append(event)
-        self._apply()
+                monitoring.alertmanagers[event.place].silence({names.ACTION: "advance"}, event.seconds)
 
     def _end(self, event: Event) -> None:
         if event in self._active:
@@ -243,6 +247,22 @@ class Faults:
 
     def _router(self, name: str) -> MemoryRouter | None:
         return next((router for router in self._world.routers if router.name == name), None)
+
+
+def _touch(router: MemoryRouter, event: Event) -> None:
+    """What happens to a router in a moment."""
+    ratio = router.split.weight_ratio
+    match event.kind:
+        case "router restarts":
+            router.restart()
+        case "router forgets":
+            router.restart(saved=CLOSED)
+        case "router remembers" if router.set:
+            router.restart(saved=router.set[len(router.set) // 2])
+        case "router lowered by hand":
+            router.change_by_hand(round(ratio * event.amount / 2, 4))
+        case "router raised by hand":
+            router.change_by_hand(round(ratio + (1 - ratio) * event.amount, 4))
 
 
 def _is_rough(event: Event) -> bool:

@@ -1,23 +1,23 @@
 """Prometheus and Alertmanager at work: what is scraped, which rules are evaluated, who is told.
 
-The rules are those of `rules/` that decide, said in Python: each joins what it knows `on (rollout)` with the rollout that
-runs, and the phase is complete when its time is over, the verdict allows it and nothing objects. `tests/simulation` holds
-the store under them against the real Prometheus.
+The rules are those of `rules/` that decide, said in Python: each joins what it knows `on (rollout)` with the rollout
+that runs, and the phase is complete when its time is over, the verdict allows it and nothing objects. The store under
+them is held against the real Prometheus by `tests/simulation`.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from alertmanager.receiver.metrics import Snapshot
 from canary import names
 from canary.policy.model import Policy
 from canary.testing.alertmanager import Inhibition, Labels, MemoryAlertmanager, Route
+from canary.testing.clock import EPOCH
 from canary.testing.http import Answer, Parameters
 from canary.testing.prometheus import MemoryPrometheus, Rule
 from canary.times import to_text
-from canary.testing.clock import EPOCH
-from datetime import timedelta
 from simulation.hosts import Host
 from simulation.network import Network
 from simulation.shop import ERRORS, Sample, Shop
@@ -65,9 +65,7 @@ def shown(snapshot: Snapshot) -> Iterator[Sample]:
 
 def _one(prometheus: MemoryPrometheus, metric: str) -> dict[tuple[str, str], float]:
     """The values of a metric by instance and rollout."""
-    return {
-        (one.labels["instance"], one.labels[names.ROLLOUT]): one.value for one in prometheus.series(metric)
-    }
+    return {(one.labels["instance"], one.labels[names.ROLLOUT]): one.value for one in prometheus.series(metric)}
 
 
 def _running(prometheus: MemoryPrometheus) -> dict[str, Mapping[str, str]]:
@@ -82,7 +80,7 @@ def _running(prometheus: MemoryPrometheus) -> dict[str, Mapping[str, str]]:
         for one in prometheus.series(names.ROLLOUT_STATE)
         if one.value == 1 and one.labels[names.STATE] in _RUNNING
     }
-    found = {}
+    found: dict[str, Mapping[str, str]] = {}
     for one in infos:
         instance, rollout = one.labels["instance"], one.labels[names.ROLLOUT]
         if one.at == newest[instance] and (instance, rollout) in states:
@@ -134,7 +132,8 @@ def _complete(*, manual: bool) -> Callable[[MemoryPrometheus], Iterator[Mapping[
         objected = {
             alert.labels.get(names.ROLLOUT)
             for alert in prometheus.active.values()
-            if (alert.labels[names.ACTION] == "rollback" and names.DRY_RUN not in alert.labels) or (alert.labels[names.ACTION] == "hold" and alert.firing)
+            if (alert.labels[names.ACTION] == "rollback" and names.DRY_RUN not in alert.labels)
+            or (alert.labels[names.ACTION] == "hold" and alert.firing)
         }
         for (instance, rollout), phase in _one(prometheus, names.ROLLOUT_PHASE).items():
             at = (instance, rollout)
@@ -164,7 +163,11 @@ def routes(repeat_seconds: float) -> list[Route]:
 
     def acting(action: str, *more: str) -> Route:
         return Route(
-            action, lambda one: one[names.ACTION] == action, [*by_rollout, *more], _GROUP_INTERVAL_SECONDS, repeat_seconds
+            action,
+            lambda one: one[names.ACTION] == action,
+            [*by_rollout, *more],
+            _GROUP_INTERVAL_SECONDS,
+            repeat_seconds,
         )
 
     def beats(labels: Labels) -> bool:
@@ -263,18 +266,16 @@ class Monitoring:
             for name, alertmanager in self.alertmanagers.items():
                 for notification in alertmanager.due():
                     for host in self._hosts:
-                        self._begin(self._send(name, alertmanager, notification, host))
+                        self._begin(self._send(name, notification, host))
                         if name in self.repeats:
-                            self._begin(self._send(name, alertmanager, notification, host))
+                            self._begin(self._send(name, notification, host))
 
     def _begin(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(
-        self, name: str, alertmanager: MemoryAlertmanager, told: list[tuple[Labels, bool, float]], host: Host
-    ) -> None:
+    async def _send(self, name: str, told: list[tuple[Labels, bool, float]], host: Host) -> None:
         for attempt in range(_ATTEMPTS):
             await asyncio.sleep(self._random.random() * (20.0 if name in self.delays else 0.05) + attempt)
             if name in self.drops and self._random.random() < 0.7:

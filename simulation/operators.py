@@ -37,7 +37,7 @@ class Operators:
     async def roll_out(self, versions: Sequence[str]) -> None:
         """Start each version once the one before is over."""
         for version in versions:
-            while not await self._start(version):
+            while not await self._start(version):  # noqa: ASYNC110  # people look from time to time
                 await asyncio.sleep(_LOOKS_SECONDS)
 
     async def _start(self, version: str) -> bool:

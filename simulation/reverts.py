@@ -1,7 +1,8 @@
-"""Does the simulator find what it is for? Each known fix is undone in a scratch copy, and seeds are run until one fails.
+"""Does the simulator find what it is for? Known fixes are undone in a scratch copy, and seeds are run until one fails.
 
-A revert is a patch of the product's source: a text that must be there once, and what it is replaced by. When the product
-has moved on and the text is gone, that is said and counts as a failure: a revert that undoes nothing shows nothing.
+A revert is a patch of the product's source: a text that must be there once, and what it is replaced by. When the
+product has moved on and the text is gone, that is said and counts as a failure: a revert that undoes nothing shows
+nothing.
 
     python -m simulation.reverts                  all of them, a line each
     python -m simulation.reverts --only outbox    those whose name has this in it
@@ -99,7 +100,8 @@ REVERTS = (
     Revert(
         "an advance does not ask Prometheus",
         f"{_DECIDE}/promoter.py",
-        "        self.waiting_for = await self._objection(rollout)\n        if self.waiting_for:\n            return self._policy.receiver.poll\n        gate =",
+        "        self.waiting_for = await self._objection(rollout)\n"
+        "        if self.waiting_for:\n            return self._policy.receiver.poll\n        gate =",
         "        self.waiting_for = ''\n        gate =",
     ),
     Revert(
@@ -123,7 +125,8 @@ REVERTS = (
     Revert(
         "a router that was changed is left as it is",
         f"{_ACT}/routercontroller.py",
-        "        if self.observation is not None and not self.observation.agrees(wanted):\n            self._on_drift()",
+        "        if self.observation is not None and not self.observation.agrees(wanted):\n"
+        "            self._on_drift()",
         "        if False:\n            self._on_drift()",
     ),
     Revert(

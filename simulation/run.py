@@ -68,7 +68,8 @@ class Summary:
     def lines(self, *, with_gaps: bool) -> Iterator[str]:
         """For people."""
         rate = self.worlds / self.seconds if self.seconds else 0.0
-        yield f"{self.worlds} worlds, {self.rollouts} rollouts, {self.steps} steps in {self.seconds:.0f}s ({rate:.1f} worlds/s)"
+        much = f"{self.worlds} worlds, {self.rollouts} rollouts, {self.steps} steps"
+        yield f"{much} in {self.seconds:.0f}s ({rate:.1f} worlds/s)"
         yield "drawn: " + ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
         events = sorted({event for event, _ in self.met})
         width = max(map(len, events), default=0)

@@ -1,7 +1,7 @@
 """The shop: customers who are where the routers send them, and the exporter that judges by what they do.
 
-The judge itself is not simulated: what decisions need of it is a verdict about one rollout, published under its id, some
-time after the customers have met what is wrong.
+The judge itself is not simulated: what decisions need of it is a verdict about one rollout, published under its id,
+some time after the customers have met what is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

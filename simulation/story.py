@@ -7,6 +7,7 @@ when things happen, not what.
 
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal
 
 from canary.policy.model import Notify, Policy, State
 from canary.policy.release import Phase, Process, Receiver, Rollback, Watchdog
@@ -102,8 +103,9 @@ EXPECTED_GAPS: dict[str, str] = {
     "reports wait for a clock": "a report is due by the wall clock, which another machine or a step may have moved",
     "countdown by a clock": "a countdown ends by the wall clock of another machine, or by a step",
 }
-"""What is known to be missing, by the kind of fault (or the check) that shows it, with the reason. Such a fault is drawn
-only with `--with-gaps`; each run names them. Whoever closes a gap takes its line away."""
+"""What is known to be missing, by the kind of fault (or the check) that shows it, with the reason.
+
+Such a fault is drawn only with `--with-gaps`; each run names them. Whoever closes a gap takes its line away."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +164,14 @@ def _fault(random: Random, kind: str) -> Event:
 
 def _act(random: Random) -> Event:
     kind = random.choice(tuple(ACTS))
-    return Event(round(random.uniform(5, STRESS_SECONDS), 3), kind, random.choice(ACTS[kind]), 0, round(random.random(), 3))
+    return Event(
+        round(random.uniform(5, STRESS_SECONDS), 3), kind, random.choice(ACTS[kind]), 0, round(random.random(), 3)
+    )
 
 
 def _policy(random: Random, *, with_gaps: bool) -> Policy:
-    gate = random.choice((None, None, None, "manual"))
+    gates: tuple[Literal["manual"] | None, ...] = (None, None, None, "manual")
+    gate = random.choice(gates)
     countdown = random.choice((0, 0, 0, 8))
     return Policy(
         service=SERVICE,

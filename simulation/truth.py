@@ -34,7 +34,7 @@ class Truth:
         acted: rollouts that a receiver rolls back although the journal has not taken it.
         overridden: rollouts about which people took the decision away from the machine.
         exposed: by rollout, for how many seconds it had customers.
-        asked: rollbacks that were asked for at a receiver that knew the rollout: by its name and the rollout, since when.
+        asked: rollbacks asked for at a receiver that knew the rollout, by both, with the moment.
         phase_since: by rollout and phase, when it began.
     """
 

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
@@ -40,6 +40,7 @@ _FRESH_SECONDS = 200.0
 # lead looks for missing reports after five.
 _TELL_SECONDS = 75.0
 _REPORT_SECONDS = 400.0
+_TWICE_SECONDS = 10.0
 
 _PRINTABLE = 400
 
@@ -119,7 +120,16 @@ class World:
         self.shop = Shop(self.truth, self.routers)
         self.reports: set[str] = set()
         around = Surroundings(
-            story.policy, self.table, lock, network, self.routers, self.process, self.targets, {}, self.reports, self._heard
+            story.policy,
+            self.table,
+            lock,
+            network,
+            self.routers,
+            self.process,
+            self.targets,
+            {},
+            self.reports,
+            self._heard,
         )
         self.hosts = [
             Host(name, VirtualClock(f"boot-{name}", skew_seconds=skew, rate=rate), around)
@@ -166,7 +176,9 @@ class World:
         if isinstance(entry, RollbackDecided):
             self.truth.acted.discard(entry.rollout)
         if entry.decides or entry.label in ("step_done", "notified"):
-            self.tell(f"journal #{entry.seq} {entry.label} {entry.rollout} by {entry.actor}: {entry.reason} {_more(entry)}")
+            self.tell(
+                f"journal #{entry.seq} {entry.label} {entry.rollout} by {entry.actor}: {entry.reason} {_more(entry)}"
+            )
         self._meet(f"entry {entry.label}", before)
 
     def _heard(self, machine: Machine, entry: Entry) -> None:
@@ -214,7 +226,8 @@ class World:
     async def _story(self) -> None:
         for host in self.hosts:
             host.start()
-        rolling = asyncio.create_task(self.operators.roll_out([version for version, _ in self.story.versions]))
+        versions = tuple(version for version, _ in self.story.versions)
+        rolling = asyncio.create_task(self.operators.roll_out(versions))
         for event in self.story.events:
             await asyncio.sleep(max(0.0, event.at - asyncio.get_running_loop().time()))
             self._meet(event.kind, self.truth.newest)
@@ -228,21 +241,29 @@ class World:
         await self._is_over(_OVER_SECONDS)
         await self._last()
         duty.cancel()
-        await asyncio.sleep(_TELL_SECONDS)
-        until = asyncio.get_running_loop().time() + _REPORT_SECONDS
-        while self.checks.open(self.reports) and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(_TELL_SECONDS)
+        await self._until(lambda: not self.checks.open(self.reports), _REPORT_SECONDS)
+        await self._until(lambda: not self.checks.untold(), _TELL_SECONDS)
+        # What arrives twice arrives soon.
+        await asyncio.sleep(_TWICE_SECONDS)
         self.checks.told(self.reports)
 
-    async def _is_over(self, seconds: float) -> Rollout | None:
-        until = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < until:
-            rollout = self.truth.newest
-            if rollout is None or rollout.state in TERMINAL:
-                return rollout
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until something holds; False when it does not in time."""
+        for _ in range(int(seconds)):
+            if condition():
+                return True
             await asyncio.sleep(1)
+        return condition()
+
+    async def _is_over(self, seconds: float) -> Rollout | None:
+        def over() -> bool:
+            rollout = self.truth.newest
+            return rollout is None or rollout.state in TERMINAL
+
+        ended = await self._until(over, seconds)
         rollout = self.truth.newest
-        self.checks.fail("what has begun ends in time", f"{rollout and rollout.id} is {rollout and rollout.state.value}")
+        if not ended and rollout is not None:
+            self.checks.fail("what has begun ends in time", f"{rollout.id} is {rollout.state.value}")
         return rollout
 
     async def _last(self) -> None:

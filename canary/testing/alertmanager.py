@@ -120,17 +120,9 @@ class MemoryAlertmanager:
             del self._alerts[identity]
         return notifications
 
-    def retry(self, notification: Sequence[tuple[Labels, bool, float]]) -> None:
-        """A notification was not taken: tell it again at once."""
-        for route in self.routes:
-            labels = notification[0][0]
-            if route.matches(labels):
-                group = self._groups.get((route.name, tuple(labels.get(name, "") for name in route.group_by)))
-                if group is not None:
-                    group.told_at = group.flushed_at = float("-inf")
-                    group.told = frozenset()
-
-    def _flush(self, route: Route, group: _Group, members: list[_Known], now: float) -> list[tuple[Labels, bool, float]]:
+    def _flush(
+        self, route: Route, group: _Group, members: list[_Known], now: float
+    ) -> list[tuple[Labels, bool, float]]:
         firing = frozenset(tuple(sorted(known.labels.items())) for known in members if known.until > now)
         if now - group.flushed_at < route.interval_seconds:
             return []

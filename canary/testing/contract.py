@@ -23,7 +23,9 @@ _RATIOS = (0.05, 0.5, 0.5, 0.05, 1.0, 0.0, 0.0)
 _ROLLOUTS = ("contract-1", "contract-2")
 
 
-async def router_contract(router: Router, look: Callable[[Split, Observation], None] = lambda _split, _seen: None) -> None:
+async def router_contract(
+    router: Router, look: Callable[[Split, Observation], None] = lambda _split, _seen: None
+) -> None:
     """A router has in force what was set last, says so, and forgets it only when it is set anew.
 
     Args:
@@ -91,8 +93,17 @@ def _entries() -> list[Entry]:
         at = EPOCH + timedelta(hours=number)
         plan = {"traffic": (0.05, 1.0), "durations_seconds": (300.0, 600.0)}
         entries += [
-            Started(rollout=rollout, at=at, actor="ann", reason="a try – «ü»", stable="v1", canary="v2", **plan),  # type: ignore[arg-type]  # one dictionary of two tuples
-            Advanced(rollout=rollout, at=at + timedelta(minutes=5), actor="alertmanager", phase=1, boot="b", uptime_seconds=1.5),
-            RollbackDecided(rollout=rollout, at=at + timedelta(minutes=6), actor="bob", cause="manual", request="rollback:k"),
+            Started(rollout=rollout, at=at, actor="ann", reason="a try: «ü»", stable="v1", canary="v2", **plan),  # type: ignore[arg-type]  # one dictionary of two tuples
+            Advanced(
+                rollout=rollout,
+                at=at + timedelta(minutes=5),
+                actor="alertmanager",
+                phase=1,
+                boot="b",
+                uptime_seconds=1.5,
+            ),
+            RollbackDecided(
+                rollout=rollout, at=at + timedelta(minutes=6), actor="bob", cause="manual", request="rollback:k"
+            ),
         ]
     return entries

@@ -20,9 +20,10 @@ from asyncio import events
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # A loop that is busy calls its timers a little late; so timers of the same moment come in any order.
 _LATENESS_SECONDS = 0.001
@@ -143,7 +144,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Seconds since the loop was made."""
         return self._now
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # type: ignore[override]  # the base class's is typed with TypeVarTuples
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """A little late, as real timers are."""
         late = self._random.random() * _LATENESS_SECONDS
         return super().call_at(when + late, callback, *args, context=context)
@@ -159,14 +162,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._turns.extend(machine.release())
         for task in asyncio.all_tasks(self):
             task.cancel()
-        events._set_running_loop(self)
+        events._set_running_loop(self)  # noqa: SLF001  # as `run_forever` does; it would reset what is ended here
         try:
             for _ in range(_LAST_TURNS):
                 if not self._turns and not asyncio.all_tasks(self):
                     break
                 self._run_once()
         finally:
-            events._set_running_loop(None)
+            events._set_running_loop(None)  # noqa: SLF001  # as above
         self.close()
 
     def _run_once(self) -> None:
@@ -177,18 +180,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         chosen = self._random.randrange(last + 1) if last else 0
         handle, turns[chosen] = turns[chosen], turns[last]
         turns.pop()
-        if handle._cancelled:  # type: ignore[attr-defined]  # as the base class asks it
+        if handle.cancelled():
             return
-        machine = handle._context.get(MACHINE)  # type: ignore[attr-defined]  # the only place where a callback's owner is
+        machine = handle._context.get(MACHINE)  # type: ignore[attr-defined]  # noqa: SLF001  # where its owner is
         if machine is not None and not self._ending and machine.keeps(handle):
             self._machines.add(machine)
             return
         self.steps += 1
-        handle._run()
+        handle._run()  # noqa: SLF001  # as the base class does
 
     def _pass_time(self) -> None:
         timers = self._timers
-        while timers and timers[0]._cancelled:  # type: ignore[attr-defined]  # as the base class asks it
+        while timers and timers[0].cancelled():
             heapq.heappop(timers)
         if not timers:
             raise RuntimeError("nothing is left to wait for")

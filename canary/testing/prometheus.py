@@ -92,8 +92,8 @@ class MemoryPrometheus:
             identity = key(name, own)
             shown.add(identity)
             self._samples.setdefault(name, {})[identity] = Series(own, value, now)
-        for name, labels in self._shown.get(target, set()) - shown:
-            self._samples[name].pop((name, labels), None)
+        for gone in self._shown.get(target, set()) - shown:
+            self._samples[gone[0]].pop(gone, None)
         self._shown[target] = shown
 
     def restart(self) -> None:

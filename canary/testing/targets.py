@@ -25,7 +25,9 @@ class MemoryTargets:
 
     async def send(self, message: Message, targets: Collection[str] | None = None) -> tuple[Delivery, ...]:
         """One attempt at each."""
-        return tuple([await self._deliver(target, message) for target in self.targets if targets is None or target in targets])
+        return tuple(
+            [await self._deliver(target, message) for target in self.targets if targets is None or target in targets]
+        )
 
     async def _deliver(self, target: str, message: Message) -> Delivery:
         try:

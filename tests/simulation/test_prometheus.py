@@ -32,7 +32,7 @@ class _Target:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 async def test_series_end_as_in_the_real_prometheus(end: signal.Signals, tmp_path: Path) -> None:
-    """A series that a target no longer shows is gone; one that went while Prometheus was restarted is still answered."""
+    """What a target no longer shows is gone; what went while Prometheus was restarted is still answered."""
     target, model = _Target(), MemoryPrometheus(lambda: 0.0)
     (tmp_path / "rules.yml").write_text("groups: [{name: all, rules: [{alert: CanaryWatchdog, expr: vector(1)}]}]")
     async with served(web.get("/metrics", target.metrics)) as address:

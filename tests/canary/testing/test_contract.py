@@ -16,6 +16,7 @@ from canary.testing.journal import MemoryJournal, Table
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
 
+
 @asynccontextmanager
 async def journals(kind: str, folder: Path) -> AsyncIterator[tuple[Journal, Journal]]:
     """Two clients of one empty journal."""

@@ -104,7 +104,12 @@ def test_a_paused_machine_goes_on_where_it_stood() -> None:
         return mine, theirs
 
     mine, theirs = live(work())
-    assert [round(at, 1) for at in mine] == [1.0, 2.0, 12.5, 13.5, 14.5] or [round(at, 1) for at in mine] == [1.0, 2.0, 12.5, 13.5]
+    assert [round(at, 1) for at in mine] == [1.0, 2.0, 12.5, 13.5, 14.5] or [round(at, 1) for at in mine] == [
+        1.0,
+        2.0,
+        12.5,
+        13.5,
+    ]
     assert len(theirs) == 14
 
 
