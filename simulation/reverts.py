@@ -92,6 +92,12 @@ REVERTS = (
         "        measured = (self._clock.now() - rollout.phase_started_at).total_seconds()",
     ),
     Revert(
+        "what another machine has measured is counted twice",
+        f"{_DECIDE}/phasetimer.py",
+        "!= (rollout.id, rollout.phase, rollout.timer):",
+        "!= (rollout.id, rollout.phase, sight.timer):",
+    ),
+    Revert(
         "silence is measured by the wall clock",
         f"{_DECIDE}/watchdog.py",
         "        return self._clock.monotonic() - self._silent_since",

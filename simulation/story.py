@@ -16,6 +16,7 @@ SERVICE = "shop"
 
 # Short phases make short rollouts: nothing in the receiver depends on how long they are but its own intervals.
 PHASE_SECONDS = 20.0
+_LONG_PHASE_SECONDS = 80.0
 STRESS_SECONDS = 200.0
 _LONGEST_FAULT_SECONDS = 45.0
 _MOST_FAULTS = 14
@@ -170,6 +171,8 @@ def _act(random: Random) -> Event:
 
 
 def _policy(random: Random, *, with_gaps: bool) -> Policy:
+    # A leader marks how long the phase has lasted once a minute: some phases must be long enough for that.
+    duration = random.choice((PHASE_SECONDS, PHASE_SECONDS, _LONG_PHASE_SECONDS))
     gates: tuple[Literal["manual"] | None, ...] = (None, None, None, "manual")
     gate = random.choice(gates)
     countdown = random.choice((0, 0, 0, 8))
@@ -178,7 +181,7 @@ def _policy(random: Random, *, with_gaps: bool) -> Policy:
         state=State(url="postgresql://canary@db/canary"),
         phases=(
             Phase(traffic=0.05, duration=PHASE_SECONDS),
-            Phase(traffic=0.5, duration=PHASE_SECONDS, gate=gate),
+            Phase(traffic=0.5, duration=duration, gate=gate),
             Phase(traffic=1, duration=PHASE_SECONDS),
         ),
         rollback=Rollback(

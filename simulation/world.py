@@ -35,7 +35,7 @@ _HEAL_SECONDS = 50.0
 # The longest that a rollout may need in a healthy world from wherever it stands: three phases of 20 s, each with a
 # scrape, an evaluation, a group interval, a repetition, and one takeover's worth of marks that were lost.
 _OVER_SECONDS = 420.0
-_FRESH_SECONDS = 200.0
+_FRESH_SECONDS = 300.0
 # After the end people are told within a minute, the longest pause of the outbox; a receiver that has just taken the
 # lead looks for missing reports after five.
 _TELL_SECONDS = 75.0

@@ -13,7 +13,7 @@ from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.logs import Log
 from canary.rollout.commands import MarkElapsed
-from canary.rollout.state import Rollout
+from canary.rollout.state import Rollout, Timer
 from canary.rollout.store import RolloutStore
 
 # What a take-over by another machine can add to a phase at most; each mark is one line in the journal.
@@ -22,10 +22,14 @@ _MARK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class _Sight:
-    """When this process first saw a phase that another machine has measured so far."""
+    """When this process first saw how far another machine has measured a phase.
+
+    Each mark of the other begins a new one: what it says has passed must not be counted here once more.
+    """
 
     rollout: str
     phase: int
+    timer: Timer
     at: float
 
 
@@ -36,7 +40,7 @@ class PhaseTimer:
         self._store = store
         self._leader = leader
         self._clock = clock
-        self._sight = _Sight("", 0, 0.0)
+        self._sight = _Sight("", 0, Timer(), 0.0)
         self._log = Log("receiver")
 
     def seconds(self, rollout: Rollout) -> float:
@@ -44,8 +48,9 @@ class PhaseTimer:
         measured = rollout.timer.elapsed_seconds(self._clock)
         if measured is not None:
             return measured
-        if (self._sight.rollout, self._sight.phase) != (rollout.id, rollout.phase):
-            self._sight = _Sight(rollout.id, rollout.phase, self._clock.monotonic())
+        sight = self._sight
+        if (sight.rollout, sight.phase, sight.timer) != (rollout.id, rollout.phase, rollout.timer):
+            self._sight = _Sight(rollout.id, rollout.phase, rollout.timer, self._clock.monotonic())
         return rollout.timer.seconds + self._clock.monotonic() - self._sight.at
 
     async def run(self) -> None:

@@ -69,3 +69,19 @@ async def test_each_phase_begins_at_zero() -> None:
         await deciding.order("advance")
         deciding.clock.advance(5)
         assert deciding.timer.seconds(deciding.rollout) == 5
+
+
+async def test_what_another_machine_marks_is_not_counted_twice() -> None:
+    """A receiver that stands by has seen the phase begin; what the leader has measured since is in the mark alone."""
+    async with Deciding.about(POLICY) as deciding:
+        other = OtherBoot()
+        standing_by = PhaseTimer(deciding.store, FileLeader(None, other), other)
+        assert standing_by.seconds(deciding.rollout) == 0
+
+        deciding.clock.advance(60)
+        other.advance(60)
+        await deciding.timer.mark()
+        assert standing_by.seconds(deciding.rollout) == 60
+
+        other.advance(7)
+        assert standing_by.seconds(deciding.rollout) == 67
