@@ -155,7 +155,10 @@ class Faults:
         lying = places("router lies")
         for router in world.routers:
             router.claims = (router.claims or router.split) if router.name in lying else None
-        monitoring.away = "prometheus" in network.away
+        was_away, monitoring.away = monitoring.away, "prometheus" in network.away
+        if was_away and not monitoring.away:
+            # A program that was away begins with a look; one that only slept tells what it knew until its next one.
+            monitoring.look()
         monitoring.wrong, monitoring.empty = bool(places("prometheus wrong")), bool(places("prometheus empty"))
         monitoring.unscraped = places("scrape fails")
         monitoring.drops, monitoring.delays = places("alertmanager drops"), places("alertmanager delays")
