@@ -2,10 +2,14 @@
 
 A pause that grows is kind to a server that is down; one that is bounded finds it soon after it is back. There is no
 random part: each receiver repeats its own few things, so that there is no crowd that would have to be spread.
+
+A library that repeats calls (stamina, tenacity) was left aside: what is repeated here is never one call, but a look at
+the journal, a decision and an attempt, ended by the world having changed and not by a number of attempts.
 """
 
 import math
 
+# Doubling gets from a pause that nobody notices to one that burdens nobody within a few attempts.
 _FACTOR = 2.0
 
 
@@ -36,5 +40,5 @@ class Backoff:
         return pause
 
     def succeeded(self) -> None:
-        """Begin with the first pause again."""
+        """Restart with the first pause."""
         self._next_seconds = self._first_seconds

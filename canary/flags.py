@@ -2,6 +2,10 @@
 
 A user's place is a fixed hash of the flag's name and the user's key. Those below a flag's percentage see it, so that
 growing the percentage only adds users. Groups come first. An experiment is a flag whose variants have weights.
+
+Nothing is stored about a user: the place can be computed again by any receiver, after any restart, and in an analysis
+months later. The flag's name is part of the hash, so that the users of one flag are no more often than by chance those
+of another; the rollout's id is not, so that a flag that follows rollouts keeps its users from one release to the next.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +22,7 @@ from canary.rollout.state import Rollout, State
 
 Value = bool | str | float | int
 
+# All that the hash can give: no two percentages are too close to be told apart.
 _PLACES = 2**64
 
 

@@ -1,4 +1,10 @@
-"""Structured logs: one line per event on standard error, in logfmt or JSON, with the same keys in both."""
+"""Structured logs: one line per event on standard error, in logfmt or JSON, with the same keys in both.
+
+The message is constant and the fields vary (`log.info("refreshed", rows=3)`), so that lines of one kind are found by
+one text. Fields travel in the standard library's records: what our dependencies log comes out in the same form, and no
+logging library is needed. Whatever a field holds stays on its line: everything unprintable is escaped, because values
+come from metrics and requests, and a line break in one must not forge a second line.
+"""
 
 import json
 import logging
@@ -7,10 +13,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import IO
 
+# What `--log.level` and `--log.format` take, as at Prometheus and its exporters.
 LEVELS = ("debug", "info", "warn", "error")
 FORMATS = ("logfmt", "json")
 
+# Python's names for levels where Prometheus has others.
 _NAMES = {"WARNING": "warn", "CRITICAL": "error"}
+# Where the fields are in a record: a name that neither the standard library nor a dependency uses.
 _FIELDS = "canary_fields"
 
 
@@ -57,6 +66,7 @@ def configure(level: str = "info", form: str = "logfmt", stream: IO[str] | None 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel({"warn": "WARNING"}.get(level, level.upper()))
+    # Their lines at info are about themselves, several at each query or picture.
     for chatty in ("aiosqlite", "asyncio", "sqlalchemy", "matplotlib"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 

@@ -1,9 +1,17 @@
-"""Every name on the wire: metrics, labels, alerts. Rules, dashboards, exporter and receiver all take them from here."""
+"""Every name on the wire: metrics, labels, alerts. Rules, dashboards, exporter and receiver all take them from here.
+
+A name that is spelled twice is one day spelled differently, and nothing fails: a rule over a metric that does not exist
+is merely silent. So Python takes names from these constants, and jsonnet from a file that is made from them
+(`rules.names`). A name here is a promise to users, whose own rules and dashboards hold it.
+
+The file is longer than others are, on purpose: it is one table, which is searched and not read, and split by room it
+would no longer be the one place.
+"""
 
 import hashlib
 from typing import Final
 
-# Labels
+# Labels. `version` is what the shop's own series carry too; `service` keeps two shops on one Prometheus apart.
 VERSION: Final = "version"
 SERVICE: Final = "service"
 ROLLOUT: Final = "rollout"
@@ -167,45 +175,18 @@ LIMIT_KPI_TARGET: Final = "target"
 """KPI limits also carry `kpi`; floor and target have the unit of the KPI, as its gauge has."""
 
 LABELS: Final[dict[str, tuple[str, ...]]] = {
-    KPI_RELATIVE_CHANGE: (
-        ROLLOUT,
-        KPI,
-    ),
-    KPI_RELATIVE_CHANGE_LOWER: (
-        ROLLOUT,
-        KPI,
-    ),
-    KPI_RELATIVE_CHANGE_UPPER: (
-        ROLLOUT,
-        KPI,
-    ),
-    KPI_EVIDENCE: (
-        ROLLOUT,
-        KPI,
-    ),
-    KPI_EVIDENCE_THRESHOLD: (
-        ROLLOUT,
-        KPI,
-    ),
-    KPI_FLOOR_EVIDENCE: (
-        ROLLOUT,
-        KPI,
-    ),
+    KPI_RELATIVE_CHANGE: (ROLLOUT, KPI),
+    KPI_RELATIVE_CHANGE_LOWER: (ROLLOUT, KPI),
+    KPI_RELATIVE_CHANGE_UPPER: (ROLLOUT, KPI),
+    KPI_EVIDENCE: (ROLLOUT, KPI),
+    KPI_EVIDENCE_THRESHOLD: (ROLLOUT, KPI),
+    KPI_FLOOR_EVIDENCE: (ROLLOUT, KPI),
     KPI_VERDICT: (ROLLOUT, KPI, VERDICT),
     KPI_UNITS: (ROLLOUT, KPI, ROLE),
     KPI_VALUE: (ROLLOUT, KPI, ROLE),
-    KPI_TOLERANCE: (
-        ROLLOUT,
-        KPI,
-    ),
-    KPI_FROZEN: (
-        ROLLOUT,
-        KPI,
-    ),
-    KPI_JUDGED: (
-        ROLLOUT,
-        KPI,
-    ),
+    KPI_TOLERANCE: (ROLLOUT, KPI),
+    KPI_FROZEN: (ROLLOUT, KPI),
+    KPI_JUDGED: (ROLLOUT, KPI),
     TRAFFIC_MISMATCH_EVIDENCE: (ROLLOUT,),
     BLIND: (REASON,),
     EXPORTER_ERRORS_TOTAL: (ERROR,),
@@ -224,10 +205,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     EXPERIMENT_MISMATCH_EVIDENCE: (EXPERIMENT, VARIANT),
     EXPERIMENT_RUNNING: (EXPERIMENT, VARIANT),
     ROLLOUT_INFO: (ROLLOUT, STABLE, CANARY),
-    ROLLOUT_STATE: (
-        ROLLOUT,
-        STATE,
-    ),
+    ROLLOUT_STATE: (ROLLOUT, STATE),
     ROLLOUT_PHASE: (ROLLOUT,),
     ROLLOUT_ELAPSED_SECONDS: (ROLLOUT,),
     ROLLOUT_SINCE_END_SECONDS: (ROLLOUT,),
@@ -242,14 +220,8 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     CONVERGING_SINCE_TIMESTAMP_SECONDS: (ROLLOUT,),
     DRILL_REQUESTED: (DRILL_LABEL,),
     ROLLOUT_EVENT_TIMESTAMP_SECONDS: (ROLLOUT, EVENT),
-    TRAFFIC_RATIO: (
-        ROLLOUT,
-        ROLE,
-    ),
-    TRAFFIC_TARGET_RATIO: (
-        ROLLOUT,
-        ROLE,
-    ),
+    TRAFFIC_RATIO: (ROLLOUT, ROLE),
+    TRAFFIC_TARGET_RATIO: (ROLLOUT, ROLE),
     ROLLBACKS_TOTAL: (CAUSE,),
     ACTIONS_TOTAL: (ACTION, OUTCOME),
     WEBHOOK_ALERTS_TOTAL: (ACTION, OUTCOME),

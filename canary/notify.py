@@ -1,6 +1,13 @@
-"""Telling people: one message to every target of the policy, through apprise.
+"""Notifications: one message to every target of the policy, through apprise, which knows some hundred services.
 
-One call is one attempt. Whoever must not lose a message keeps it and calls again with the targets that failed.
+One call is one attempt. Whoever must not lose a message keeps it and calls again with the targets that failed (the
+receiver's outbox does). Three things about apprise decide how it is called:
+
+* It blocks, in the worst case for a connect and a read time-out of its own. So it runs in threads of its own and is
+  given up after the policy's time limit; a rollback never waits for a chat service.
+* For several services it answers with one yes or no. So each target is a service by itself, attempted and reported
+  alone.
+* Its logs, and those of the HTTP library below it, contain the URLs, which are secrets. So both are silenced.
 """
 
 import asyncio
@@ -34,7 +41,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What people are to read."""
+    """What the recipients read."""
 
     title: str
     body: str
@@ -121,7 +128,8 @@ class Notifier:
                 taken = await self._threads.run(partial(self._notify, name, message))
         except TimeoutError:
             return Delivery(name, f"no answer within {self._timeout_seconds:g}s")
-        return Delivery(name, "" if taken else "refused or not reachable")
+        # apprise tells no reason, and never raises.
+        return Delivery(name, "" if taken else "refused or unreachable")
 
     def _notify(self, name: str, message: Message) -> bool:
         taken = self._services[name].notify(
@@ -134,6 +142,7 @@ def _server(service: apprise.NotifyBase) -> tuple[str, int] | None:
     """Where a service listens: its own fixed address, or the host of its URL where that is one and not a token."""
     if mail := getattr(service, "smtp_host", None):
         return str(mail), int(service.port or 25)
+    # apprise has no such question; its plug-ins keep the address in one of these, or build it from the URL's host.
     for attribute in ("notify_url", "webhook_url"):
         parts = urlsplit(str(getattr(service, attribute, None) or ""))
         if parts.hostname:

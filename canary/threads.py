@@ -1,5 +1,9 @@
 """Where work runs that would block the event loop: files, drivers without an asynchronous side, long computations.
 
+The loop's own pool is shared by everything, name look-ups included, and is small. One file server that hangs, or one
+chat service, would take its threads one by one until a rollback finds none. So what may hang has threads of its own,
+and is waited for with a time limit: the thread may stay lost, its resource alone is affected.
+
 Whoever needs a thread is given a `Threads` by its constructor. So a simulation can run the same code without threads,
 where the order of events comes from its seed alone, and a test can see what ran where.
 """
@@ -13,7 +17,7 @@ T = TypeVar("T")
 
 
 class Threads(Protocol):
-    """Runs blocking work beside the event loop."""
+    """Runs blocking work alongside the event loop."""
 
     async def run(self, work: Callable[[], T]) -> T:
         """What *work* gives or raises. Cancelling the wait does not stop work that has begun."""

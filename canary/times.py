@@ -1,4 +1,8 @@
-"""Moments as text: ISO 8601 in UTC."""
+"""Moments as text: ISO 8601 in UTC, the one form in journals, files and answers.
+
+Always with six digits of a second and `Z`, so that sorting texts sorts moments, and SQLite, which has no type for them,
+compares them rightly. Reading is wider than writing: databases and people leave out the fraction or the offset.
+"""
 
 from datetime import UTC, datetime
 

@@ -9,7 +9,10 @@ import math
 import re
 from typing import Final
 
+# As Prometheus writes durations, so that one text may be copied from a policy into a rule; no months or years, whose
+# length varies.
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+# Both kinds, each exactly what it says.
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 
@@ -51,6 +54,7 @@ def parse_ratio(text: str) -> float:
     if match is None:
         raise ValueError(f"expected a percentage such as 5%, found {text!r}")
     number = float(match[1])
+    # 12 digits take back what dividing by 100 adds (0.07 would be 0.07000000000000001), and nothing that was written.
     ratio = round(number / 100, 12) if match[2] else number
     if not 0 <= ratio <= 1:
         raise ValueError(f"expected a percentage from 0% to 100%, found {text!r}")
@@ -67,6 +71,7 @@ def format_measured_ratio(ratio: float, digits: int = 2) -> str:
 
     Something is never shown as nothing, nor nearly all as all: 0.00001 -> `0.001%`, 0.99999 -> `99.999%`.
     """
+    # What ten digits cannot show is noise of the arithmetic.
     for more in range(digits, 10):
         text = f"{100 * ratio:.{more}f}"
         if float(text) not in (0.0, 100.0) or float(text) == 100 * ratio:

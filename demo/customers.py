@@ -1,4 +1,9 @@
-"""The shop's customers: they come, look, fill carts, pay, and remember which version served them."""
+"""The shop's customers: they come, look, fill carts, pay, and remember which version served them.
+
+They are what makes the demo more than a load test: a conversion that takes minutes, people who come back, and a harm
+that customers meet and no status code shows. What they remember is held against what the stack says of itself, so the
+demo does not believe its own dashboards. The times they think are those of a real shop, divided by the demo's *speed*.
+"""
 
 import asyncio
 import itertools
@@ -12,17 +17,20 @@ from random import Random
 import aiohttp
 
 from canary.clock import Clock
-from demo.flags import EXPRESS
 from demo.luck import luck
-from demo.shop import VERSION_HEADER, VISITOR_COOKIE
+from demo.shop.flags import EXPRESS
+from demo.shop.server import VERSION_HEADER, VISITOR_COOKIE
 
+# As a browser: an answer that takes that long is none.
 REQUEST_TIMEOUT_SECONDS = 30.0
 LATE_SECONDS = 8.0
 """An answer that takes longer harms a customer as an error does."""
+# Payment services answer in seconds, some in minutes; whoever has waited longer believes that it failed.
 PAYMENT_PATIENCE_SECONDS = 180.0
 PAYMENT_POLL_SECONDS = 6.0
 
-# Shares of customers who go on from one step to the next, and the medians of the time they think before it.
+# Shares of customers who go on from one step to the next, and the medians of the time they think before it. More of
+# them buy than in any real shop (about a third), so that a minute of demo has enough payments for a verdict.
 RETURNING_RATIO = 0.3
 CART_RATIO = 0.45
 CHECKOUT_RATIO = 0.7

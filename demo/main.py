@@ -7,7 +7,7 @@ from rich.console import Console
 from canary.clock import SystemClock
 from demo.scenario import Outcome, tell
 from demo.screen import Screen
-from demo.stack import CANARY, Settings, Stack
+from demo.stack.stack import CANARY, Settings, Stack
 
 _TITLES = {
     "payments": f"A bad canary: the payments of {CANARY} will begin to fail.",

@@ -1,4 +1,9 @@
-"""The two stories: a bad canary is rolled back, a healthy one is promoted."""
+"""The two stories: a bad canary is rolled back, a healthy one is promoted.
+
+A story only does what an operator does (`canary start`) and what the world does (a fault); everything else must happen
+by itself. Afterwards it is judged by what the customers met, not by what the stack says: a demo that ends well although
+somebody was still on the canary would be an advertisement.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,22 +20,27 @@ from canary.rollout.state import Rollout, State
 from canary.units import format_ratio
 from demo import timeline
 from demo.customers import Customers, Memory
-from demo.faults import PATTERNS
-from demo.flags import EXPRESS
 from demo.screen import Screen, Side, Situation
-from demo.stack import CANARY, STABLE, Stack
+from demo.shop.faults import PATTERNS
+from demo.shop.flags import EXPRESS
+from demo.stack.stack import CANARY, STABLE, Stack
 from demo.timeline import Moment
 
+# Stable needs some orders before anything can be compared with it.
 WARM_UP_SECONDS = 6.0
+# Long enough to see that nobody comes to the canary any more.
 AFTERMATH_SECONDS = 3.0
+# A message may be attempted twice.
 MESSAGE_PATIENCE_SECONDS = 20.0
+# How often the picture changes: a person can follow it.
 LOOK_SECONDS = 0.5
+# What "now" means in the picture; shorter, and the payments in it are too few to be a rate.
 RECENT_SECONDS = 10.0
 
 # In the strategy's own time: the fault appears seven and a half minutes into the rollout, with 25 % of the customers.
 FAULT_AFTER_SECONDS = 450.0
 
-# Requests under way when something was decided may still end as they began.
+# Requests under way when something was decided may still end as they began, and clocks are read a moment later.
 _UNDER_WAY = timedelta(seconds=1)
 
 # What a rollout may take beyond its phases before the demo gives up on it.
@@ -101,7 +111,7 @@ class Story:
         return (self._clock.now() - rollout.started_at).total_seconds()
 
     async def _aftermath(self, rollout: Rollout) -> None:
-        """Watch what customers meet afterwards, at least until the team has been told."""
+        """Watch what customers meet afterwards, at least until the team has been notified."""
         began = self._clock.monotonic()
         messages = self._stack.team.messages
         decided_at = rollout.weights[-1].since
@@ -243,7 +253,7 @@ class Story:
         messages = self._stack.team.messages
         if decisions and any(message.at >= decisions[0].at for message in messages):
             return []
-        return ["the team was not told how it ended"]
+        return ["the team was not notified of how it ended"]
 
 
 def _rollbacks(entries: Sequence[Entry]) -> list[RollbackDecided]:

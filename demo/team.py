@@ -1,4 +1,8 @@
-"""The team's chat: a local webhook that keeps what it is told, with the time."""
+"""The team's chat: a local webhook that keeps each message with the time at which it arrived.
+
+It stands for Slack and the like, by the same way (apprise), so that the demo needs no account and proves that the
+message went out.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

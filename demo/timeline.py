@@ -1,4 +1,8 @@
-"""What happened when: the moments of a rollout, from the shop's database, Prometheus, the journal and the customers."""
+"""What happened when: the moments of a rollout, from the shop's database, Prometheus, the journal and the customers.
+
+Each moment comes from the witness that knows it best, and the witness is named: that the last request reached the
+canary is the customers' word, not the router's. A moment that nobody can testify is shown as missing, never left out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +29,7 @@ from canary.times import from_text
 from canary.units import format_ratio
 from demo.customers import Memory
 from demo.questions import Questions
-from demo.schema import payments
+from demo.shop.schema import payments
 from demo.team import Message
 
 _KPIS = {
@@ -79,7 +83,7 @@ async def of_rollback(
         harmed = next((e.at for e in memory.at(canary) if e.failed and e.at >= fault_at), None)
         first_harm = [Moment(harmed, "first customer harmed", "customers")]
     last = max((e.at for e in memory.at(canary) if e.request), default=None)
-    told = next((m.at for m in messages if rollback and m.at >= rollback.at), None)
+    notified_at = next((m.at for m in messages if rollback and m.at >= rollback.at), None)
     return [
         Moment(_at(started), f"rollout of {canary} starts", "journal"),
         *_course(entries),
@@ -87,11 +91,11 @@ async def of_rollback(
         *first_harm,
         *evidence,
         Moment(await questions.first_time(alert, fault_at, until), f"alert {cause or '?'} fires", "Prometheus"),
-        Moment(_at(rollback), f"rollback decided, told by {rollback.actor if rollback else '?'}", "journal"),
+        Moment(_at(rollback), f"rollback decided by {rollback.actor if rollback else '?'}", "journal"),
         Moment(last, f"last request answered by {canary}", "customers"),
         Moment(_step(entries, Step.TRAFFIC), "router reads back 0 %", "journal"),
         Moment(_step(entries, Step.PROCESS), f"process of {canary} stopped", "journal"),
-        Moment(told, "team told", "team's webhook"),
+        Moment(notified_at, "team notified", "team's webhook"),
         Moment(_at(_first(entries, RolledBack)), "rolled back", "journal"),
     ]
 
@@ -99,12 +103,12 @@ async def of_rollback(
 def of_promotion(entries: Sequence[Entry], messages: Sequence[Message]) -> list[Moment]:
     """The moments of a rollout whose canary stayed healthy."""
     started, promoted = _first(entries, Started), _first(entries, Promoted)
-    told = next((m.at for m in messages if promoted and m.at >= promoted.at), None)
+    notified_at = next((m.at for m in messages if promoted and m.at >= promoted.at), None)
     return [
         Moment(_at(started), f"rollout of {started.canary if started else '?'} starts", "journal"),
         *_course(entries),
         Moment(_at(promoted), "promoted", "journal"),
-        Moment(told, "team told", "team's webhook"),
+        Moment(notified_at, "team notified", "team's webhook"),
     ]
 
 
@@ -121,7 +125,7 @@ def _course(entries: Sequence[Entry]) -> list[Moment]:
             case Held():
                 moments.append(Moment(entry.at, f"held by {entry.cause}", "journal"))
             case Resumed():
-                moments.append(Moment(entry.at, "goes on", "journal"))
+                moments.append(Moment(entry.at, "resumed", "journal"))
     return moments
 
 

@@ -1,4 +1,12 @@
-"""Keeps the exporter's knowledge fresh: reads the database in the background, makes a snapshot after each refresh."""
+"""Keeps the exporter's knowledge fresh: reads the database in the background, makes a snapshot after each refresh.
+
+A refresh goes down the folders in order: schema and replica (`source`), each stream's newest rows and a step of the
+past (`ledger`), a look at KPIs and evidence (`judge`), a snapshot of all of it (`publish`). Each event is read on its
+own, and one that fails is left alone for a while, so that a missing table costs the KPIs that need it and no others.
+
+The snapshot is made anew each time and replaced in one step. So a scrape, in whatever thread, never sees half a
+refresh, and what is not known any more is not in it.
+"""
 
 import math
 from collections.abc import Mapping
@@ -13,13 +21,12 @@ from canary.rollout.state import Rollout
 from canary.threads import Threads
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
-from exporter.judge.assessor import Assessor, watched
 from exporter.judge.blindness import blind_kpis
-from exporter.judge.experiments import Experiments
+from exporter.judge.experiments import JudgedExperiments
+from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
-from exporter.ledger.reconciler import Reconciler
-from exporter.ledger.table import Codes
-from exporter.ledger.totals import publish
+from exporter.ledger.reconciler import LedgerReconciler
+from exporter.ledger.rows import Codes
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Session
@@ -30,11 +37,21 @@ from exporter.source.streams import FINE_SECONDS, streams_of
 from exporter.source.zones import Zone
 
 _SCHEMA_SECONDS = 15
+"""How often the schema is looked at: inspecting costs a few statements per table, and a migration that breaks a version
+breaks its first query anyway, which has the schema looked at at once."""
 _REPLICA_SECONDS = 1
+"""How often the replica's lag is asked for: each refresh, at the default `database.refresh`."""
+_LONGEST_LAG_SECONDS = 3600
+"""A replica that is further behind is broken; reading back so far at every refresh would not help it."""
 _ROWS_MARGIN_SECONDS = 60
+"""Rows are held from a little before the window, so that its edge never meets a bucket that is half there."""
 _KEPT_SECONDS = 6 * 3600
-"""Rows of a long rollout are forgotten after this, once they were judged."""
+"""Rows of a long rollout are forgotten after this, once they were judged: by then nearly all that descends from a visit
+has come, and a rollout of days would otherwise fill the memory."""
 _PROGRESS_SECONDS = 5
+"""How often the log says how much of the past is counted."""
+_FILL_SHARE = 0.9
+"""Part of the time between two refreshes that may go into counting the past; the rest is for scrapes."""
 _RETRY_SECONDS = 5
 """How long an event that could not be read is left alone, so that waiting for it does not delay the others."""
 
@@ -74,14 +91,13 @@ class Refresher:
             for stream in streams_of(policy, dialect)
         ]
         self.schema = SchemaWatch(policy, self.session)
-        self.reconciler = Reconciler(self.feeds, policy.database.reconcile, self.clock)
+        self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
         self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
-        self.experiments = Experiments(policy)
-        self.assessor = Assessor(
-            policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads
+        self.experiments = JudgedExperiments(policy)
+        self.judge = ScheduledJudge(
+            policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads, self._faults
         )
-        self._unjudged = False
         self._lag: float | None = None
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
@@ -104,7 +120,7 @@ class Refresher:
             return
         now = self.clock.now().timestamp()
         with self._faults.survived("what was read cannot be judged") as attempt:
-            await self.assessor.assess(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
+            await self.judge.look(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self._judged_or_not(attempt)
         self.snapshot = self._snapshot(up=True)
 
@@ -121,15 +137,14 @@ class Refresher:
 
     def _nothing_read(self) -> None:
         with self._faults.survived("the evidence cannot be looked at") as attempt:
-            self.assessor.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
+            self.judge.without_database(self.rollout, self._blind_kpis(self.clock.now().timestamp()))
         self._judged_or_not(attempt)
         self.snapshot = self._snapshot(up=False)
 
     def _judged_or_not(self, attempt: Attempt) -> None:
         """What could not be judged is unknown, and not what it was before."""
-        self._unjudged = attempt.error is not None
-        if self._unjudged:
-            self.assessor.forget()
+        if attempt.error is not None:
+            self.judge.forget()
 
     @property
     def complete(self) -> bool:
@@ -137,7 +152,7 @@ class Refresher:
         return all(
             feed.fault is not None
             or feed.fill_fault is not None
-            or (feed.filled and (feed.rows_ready or feed.rows_from is None))
+            or (feed.filled and (feed.rows_ready or not feed.rows_wanted))
             for feed in self.feeds
         )
 
@@ -150,7 +165,7 @@ class Refresher:
             low = min(low, self._bucket(self.experiments.since))
         for feed in self.feeds:
             if feed.stream.event in self._judged:
-                feed.want_rows_from(low)
+                feed.held.want_from(low)
             await self._attempt(feed, now)
         await self._fill(now)
         for event, rows in (await self._reconcile(now)).items():
@@ -177,7 +192,7 @@ class Refresher:
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             started = self.rollout.started_at.timestamp()
             # What was judged has become sums; a while is kept because orders may come long after their visits.
-            low = min(low, max(started, now - _KEPT_SECONDS) if self.assessor.has_judged(self.rollout) else started)
+            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else started)
         return self._bucket(low)
 
     def _bucket(self, moment: float) -> int:
@@ -187,7 +202,7 @@ class Refresher:
         """Refresh one feed; what is wrong with one must not keep the others from being fresh."""
         if now < feed.retry_at:
             return
-        lag = self._lag if self._lag is not None and self._lag < 3600 else 0.0
+        lag = self._lag if self._lag is not None and self._lag < _LONGEST_LAG_SECONDS else 0.0
         with self._faults.survived("an event cannot be read", event=feed.stream.name) as attempt:
             await feed.refresh(now, lag)
         feed.fault = attempt.error
@@ -198,7 +213,7 @@ class Refresher:
 
     async def _fill(self, now: float) -> None:
         """A step of the backfill for every feed, as many as fit between two refreshes."""
-        until = self.clock.monotonic() + self.policy.database.refresh * 0.9
+        until = self.clock.monotonic() + self.policy.database.refresh * _FILL_SHARE
         waiting = [feed for feed in self.feeds if not feed.filled and feed.fault is None and now >= feed.fill_at]
         while waiting:
             feed = min(waiting, key=lambda one: one.filled_ratio)
@@ -229,9 +244,9 @@ class Refresher:
             reasons.add("schema")
         if self.journal_fault:
             reasons.add("journal")
-        if self._unjudged:
+        if self.judge.broken:
             reasons.add("judge")
-        if not self.assessor.ready and self.assessor.kpis is None and "database" not in reasons:
+        if not self.judge.ready and self.judge.kpis is None and "database" not in reasons:
             reasons.add("starting")
         return frozenset(reasons)
 
@@ -243,17 +258,17 @@ class Refresher:
         newest = [feed.ledger.newest for feed in self.feeds if feed.ledger.newest is not None]
         zone = self.feeds[0].zone
         lag = now - zone.moment((max(newest) + 1) * FINE_SECONDS) if newest else None
-        kept = publish(self.counters, self.feeds, self.policy.database.events, self.rollout)
-        assessor = self.assessor
+        kept = self.counters.follow_ledgers(self.feeds, self.policy.database.events, self.rollout)
+        judge = self.judge
         return Snapshot(
             service=self.policy.service,
             counters=self.counters.in_units(),
-            kpis=[kpi for kpi in assessor.kpis if kpi.version in kept] if assessor.kpis is not None and up else None,
-            rollout=assessor.judged_rollout,
-            evidence=assessor.evidence,
-            role_values=assessor.roles if up else {},
-            experiments=assessor.arms if up else (),
-            tolerances={name: kpi.tolerance for name, kpi in self.policy.kpis.items()},
+            kpis=[kpi for kpi in judge.kpis if kpi.version in kept] if judge.kpis is not None and up else None,
+            rollout=judge.judged_rollout,
+            evidence=judge.evidence,
+            role_values=judge.roles if up else {},
+            experiments=judge.arms if up else (),
+            policy_kpis=self.policy.kpis,
             blind=self._blind(now),
             database_up=up,
             refreshed_at=self._refreshed_at,

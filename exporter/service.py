@@ -1,4 +1,12 @@
-"""The exporter as a service: the web shell around the refresher, the journal, the state file, reload and backoff."""
+"""The exporter as a service: the web shell around the refresher, the journal, the state file, reload and back-off.
+
+One task refreshes in the background, and a scrape only reads what the last refresh left: a scrape that asked the
+database would hold up Prometheus whenever the database is slow, and two Prometheus servers would ask twice.
+
+Nothing that goes wrong with a policy, a database or a row ends the process; it is counted, logged once and tried again
+after a pause that grows. Only when the refreshing task itself ends, the process ends with it: an exporter that answers
+scrapes and knows nothing new would look healthy to its supervisor.
+"""
 
 import asyncio
 import contextlib
@@ -12,6 +20,7 @@ from typing import Self
 from prometheus_client import Histogram
 
 from canary import names
+from canary.backoff import Backoff
 from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, DatabaseError
 from canary.logs import Log
@@ -24,19 +33,26 @@ from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
 from canary.web.service import Service
 from exporter.faults import UNEXPECTED
-from exporter.ledger.statefile import StateFile
 from exporter.publish.collector import ExporterCollector
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.publish.statefile import StateFile
 from exporter.refresher import Refresher
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import open_session
 
 _SAVE_SECONDS = 10
+"""How often the counters are saved. A crash loses what was shown since, and the counters then wait for the ledger."""
+_FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 10.0
+"""The longest pause between attempts: well below the 120 s after which data count as stale, so that a database that is
+back is noticed before anybody is told that it was away."""
+_LEAST_JITTER = 0.5
+"""A pause is shortened at random by up to this part: several exporters may wait for the same database."""
 _BUSY_SECONDS = 0.05
-"""Between two refreshes while the past is being counted."""
+"""Between two refreshes while the past is being counted: as fast as possible, with room for scrapes in between."""
 _BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""From a few milliseconds, as usual, to twice the default `database.statement_timeout`, in seconds."""
 
 
 @dataclass
@@ -166,39 +182,40 @@ class Exporter:
             await session.close()
 
     async def _loop(self, policy: Policy, refresher: Refresher, state: StateFile) -> None:
-        failures = 0
+        backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+        failed = False
         saved_at = self.clock.monotonic()
         async with _Journals(policy, self._log) as journals:
             while not self._reloaded.is_set():
                 began = self.clock.monotonic()
                 await journals.follow(refresher)
-                try:
-                    await refresher.refresh()
-                    failures = 0
-                except DatabaseError as error:
-                    failures += 1
-                    if failures == 1:
-                        self._log.error("the order database cannot be read", exception=error)
-                except Exception as error:  # noqa: BLE001  # the counters and the next refresh are not lost for it
-                    refresher.failed(error)
-                    failures += 1
-                    if failures == 1:
-                        self._log.error("a refresh failed unexpectedly; trying again", exception=error)
+                failed = not await self._refresh(refresher, log=not failed)
                 self._snapshot = refresher.snapshot
                 took = self.clock.monotonic() - began
                 self._duration.labels(policy.service).observe(took)
                 if self.clock.monotonic() - saved_at >= _SAVE_SECONDS:
                     await self.threads.run(partial(state.write, refresher.since, dict(refresher.counters.values)))
                     saved_at = self.clock.monotonic()
-                if failures:
-                    await self._pause(self._backoff(failures))
+                if failed:
+                    await self._pause(backoff.failed() * self.jitter.uniform(_LEAST_JITTER, 1.0))
                 else:
+                    backoff.succeeded()
                     await self._pause(policy.database.refresh - took if refresher.complete else _BUSY_SECONDS)
 
-    def _backoff(self, failures: int) -> float:
-        """Twice as long after each failure, up to a limit, and never all exporters at the same moment."""
-        longest = min(_LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(failures, 10))
-        return longest * self.jitter.uniform(0.5, 1.0)
+    async def _refresh(self, refresher: Refresher, *, log: bool) -> bool:
+        """Refresh once; whether it worked. Only the first failure of a row of them is logged."""
+        try:
+            await refresher.refresh()
+        except DatabaseError as error:
+            if log:
+                self._log.error("the order database cannot be read", exception=error)
+            return False
+        except Exception as error:  # noqa: BLE001  # the counters and the next refresh are not lost for it
+            refresher.failed(error)
+            if log:
+                self._log.error("a refresh failed unexpectedly; trying again", exception=error)
+            return False
+        return True
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or go on at once when the policy was reloaded."""

@@ -94,8 +94,8 @@ REVERTS = (
     Revert(
         "what another machine has measured is counted twice",
         f"{_DECIDE}/phasetimer.py",
-        "!= (rollout.id, rollout.phase, rollout.timer):",
-        "!= (rollout.id, rollout.phase, sight.timer):",
+        "if seen != (rollout.id, rollout.phase, rollout.timer):",
+        "if seen[:2] != (rollout.id, rollout.phase):",
     ),
     Revert(
         "silence is measured by the wall clock",

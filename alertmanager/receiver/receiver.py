@@ -247,7 +247,8 @@ class Receiver:
     def faults(self) -> dict[str, str]:
         """What does not work at present, by router or step."""
         routers = {f"router {keeper.name}": keeper.error for keeper in self.reconciler.keepers if keeper.error}
-        return routers | self.reconciler.errors
+        unread = {"journal": self.store.unread} if self.store.unread else {}
+        return routers | unread | self.reconciler.errors
 
     def _turn(self, alert: Alert) -> None:
         self.promoter.turn(alert)

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from bench.detection.shop import MINUTES, PHASES, START, Scene, traffic
 from bench.detection.table import RATES, RULES, Cell
 from canary.report.bandplot import RED, draw_band
-from exporter.evidence.judge import JudgePlan, Kind, KpiEvidence, KpiPlan, OutcomeRows, RolloutJudge, RolloutRows
+from exporter.evidence.judge import (
+    JudgeParameters,
+    Kind,
+    KpiEvidence,
+    KpiParameters,
+    OutcomeRows,
+    RolloutJudge,
+    RolloutRows,
+)
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 _TOLERANCE = 0.05
@@ -90,9 +98,9 @@ def _payments(harm: float) -> KpiEvidence:
     failed = ~np.where(canary, units.good_on_canary, units.good)
     starts = START + 60 * np.cumsum([0.0, *(minutes for minutes, _ in PHASES[:-1])])
     weights = [(float(start), share) for start, (_, share) in zip(starts, PHASES, strict=True)]
-    plan = JudgePlan(START, (KpiPlan("payments", Kind.SUCCESS, tolerance=_TOLERANCE),))
+    parameters = JudgeParameters(START, (KpiParameters("payments", Kind.SUCCESS, tolerance=_TOLERANCE),))
     rows = RolloutRows({"payments": OutcomeRows(times, times, canary, times, failed)})
-    return RolloutJudge(plan).judge(rows, weights, START + 60 * MINUTES).kpis["payments"]
+    return RolloutJudge(parameters).judge(rows, weights, START + 60 * MINUTES).kpis["payments"]
 
 
 def _save(figure: Figure, name: str) -> None:

@@ -13,15 +13,16 @@ from bench.detection.shop import MINUTES, PHASES, START, Scene, Traffic
 from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.evidence.judge import (
     ConversionRows,
-    JudgePlan,
+    JudgeParameters,
     Kind,
-    KpiPlan,
+    KpiParameters,
     OutcomeRows,
     RolloutJudge,
     RolloutRows,
 )
 
 STEP_MINUTES = 0.25
+"""How often rules that look at windows are evaluated, as Prometheus would."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,15 @@ def judge(scene: Scene, units: Traffic, alpha: float = 0.01) -> Decision:
     entered, known = START + 60 * units.entered, START + 60 * units.known
     rows: ConversionRows | OutcomeRows
     if scene.kpi == "payments":
-        kpi = KpiPlan("kpi", Kind.SUCCESS, tolerance=0.05, floor=0.90, pending_timeout_seconds=900)
+        kpi = KpiParameters("kpi", Kind.SUCCESS, tolerance=0.05, floor=0.90, pending_timeout_seconds=900)
         rows = OutcomeRows(entered, entered, canary, known, ~good)
     else:
-        kpi = KpiPlan("kpi", Kind.CONVERSION, tolerance=0.10)
+        kpi = KpiParameters("kpi", Kind.CONVERSION, tolerance=0.10)
         rows = ConversionRows(entered, entered, canary, np.where(good, known, np.nan))
     starts = START + 60 * np.cumsum([0.0, *(minutes for minutes, _ in PHASES[:-1])])
     weights = [(float(start), share) for start, (_, share) in zip(starts, PHASES, strict=True)]
-    plan = JudgePlan(START, (kpi,), alpha=alpha)
-    evidence = RolloutJudge(plan).judge(RolloutRows({"kpi": rows}), weights, START + 60 * MINUTES)
+    parameters = JudgeParameters(START, (kpi,), alpha=alpha)
+    evidence = RolloutJudge(parameters).judge(RolloutRows({"kpi": rows}), weights, START + 60 * MINUTES)
     decided = evidence.kpis["kpi"].decided_at
     return _decision(units.entered, canary, None if decided is None else (decided - START) / 60)
 

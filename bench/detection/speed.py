@@ -11,9 +11,10 @@ from bench.detection.shop import START
 from bench.detection.whole import END, POLICY, WEIGHTS, Shop, rows
 from exporter.evidence.judge import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutJudge, RolloutRows
 from exporter.evidence.rows import Rows
-from exporter.judge.plans import judge_plan
+from exporter.judge.rollout import judge_parameters
 
 REFRESHES = 60
+"""A minute of them: enough for a median and for the rare look that folds more than the others."""
 
 
 def recent(whole: Rows | EntryRows, since: float, now: float) -> Rows | EntryRows:
@@ -28,7 +29,7 @@ def recent(whole: Rows | EntryRows, since: float, now: float) -> Rows | EntryRow
 
 def measure(per_minute: float = 20_000.0) -> str:
     """A table of refreshes 33 minutes into a rollout."""
-    plan = judge_plan(POLICY, START)
+    parameters = judge_parameters(POLICY, START)
     visits = rows(Shop(per_minute, 6.0, daily=False), np.random.default_rng(1))
     same = {f"kpi_{number}": visits.kpis["conversion_rate"] for number in range(7)}
     cases: dict[str, RolloutRows] = {
@@ -38,10 +39,10 @@ def measure(per_minute: float = 20_000.0) -> str:
     text = [f"| {per_minute:,.0f} a minute, lateness horizon | median | largest |", "|---|---|---|"]
     for name, whole in cases.items():
         for lateness in (120.0, 30.0):
-            kpis = plan.kpis
+            kpis = parameters.kpis
             if len(whole.kpis) == 7:
-                kpis = tuple(replace(plan.kpis[0], name=name) for name in whole.kpis)
-            judge = RolloutJudge(replace(plan, kpis=kpis, lateness_seconds=lateness))
+                kpis = tuple(replace(parameters.kpis[0], name=name) for name in whole.kpis)
+            judge = RolloutJudge(replace(parameters, kpis=kpis, lateness_seconds=lateness))
             now = END - 400.0
             judge.judge(whole, WEIGHTS, now)
             spent = []

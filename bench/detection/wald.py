@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.detection.shop import PHASES, START, SUCCESS_RATIO
-from exporter.evidence.judge import JudgePlan, Kind, KpiPlan, OutcomeRows, RolloutJudge, RolloutRows
+from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters, OutcomeRows, RolloutJudge, RolloutRows
 
 ALPHA = 0.01
 CONSTANT_SHARE = 0.05
@@ -49,9 +49,9 @@ def units_until_fail(task: tuple[float, float, tuple[tuple[float, float], ...], 
     canary = rng.random(entered.size) < shares[np.searchsorted(ends, entered, side="right")]
     failed = rng.random(entered.size) > np.where(canary, success, SUCCESS_RATIO)
     starts = [START, *ends[:-1].tolist()]
-    plan = JudgePlan(START, (KpiPlan("payments", Kind.SUCCESS, tolerance=0.05),), alpha=ALPHA)
+    parameters = JudgeParameters(START, (KpiParameters("payments", Kind.SUCCESS, tolerance=0.05),), alpha=ALPHA)
     rows = RolloutRows({"payments": OutcomeRows(entered, entered, canary, entered, failed)})
-    decided = RolloutJudge(plan).judge(rows, list(zip(starts, shares, strict=True)), float(ends[-1])).decided_at
+    decided = RolloutJudge(parameters).judge(rows, list(zip(starts, shares, strict=True)), float(ends[-1])).decided_at
     return math.nan if decided is None else float(np.count_nonzero(canary & (entered < decided)))
 
 

@@ -21,7 +21,7 @@ from exporter.evidence.judge import (
     RolloutRows,
     Verdict,
 )
-from exporter.judge.plans import judge_plan
+from exporter.judge.rollout import judge_parameters
 
 SEEDS = {2.0: 300, 20.0: 300, 200.0: 250, 2000.0: 100, 20000.0: 15}
 END = START + 60 * sum(minutes for minutes, _ in PHASES)
@@ -101,7 +101,9 @@ def _values(visits: Floats, times: Floats, canary: Bools, value: Floats, chosen:
 def one(task: tuple[Shop, int]) -> tuple[bool, bool, bool]:
     """Whether a healthy rollout was rolled back, held by a KPI that may only hold, or called mismatched."""
     shop, seed = task
-    evidence = RolloutJudge(judge_plan(POLICY, START)).judge(rows(shop, np.random.default_rng(seed)), WEIGHTS, END)
+    evidence = RolloutJudge(judge_parameters(POLICY, START)).judge(
+        rows(shop, np.random.default_rng(seed)), WEIGHTS, END
+    )
     held = any(kpi.verdict is Verdict.FAIL and kpi.action != "rollback" for kpi in evidence.kpis.values())
     mismatched = evidence.mismatch is not None and evidence.mismatch.verdict is Verdict.FAIL
     return evidence.verdict is Verdict.FAIL, held, mismatched

@@ -15,6 +15,7 @@ from canary.mixin.limits import confidence_z
 from canary.policy import Policy, load_policy
 
 _ROLLOUTS = 2000
+"""So many healthy rollouts tell a false alarm in a hundred from one in fifty."""
 _EVERY_SECONDS = 5
 _SEED = 20260301
 

@@ -15,8 +15,11 @@ from bench.exporter.peers import Peer
 from bench.exporter.shop import trade
 
 _VISITS_PER_SECOND = 16.5
+"""As many as ten million visits in a week, so that the present goes on like the past."""
 _POLL_SECONDS = 0.1
+"""How exactly freshness is measured."""
 _MARKER_SECONDS = 4.0
+"""A marked visit so often; a multiple of no exporter's interval, so that it meets each at every moment of its round."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -11,6 +11,7 @@ import yaml
 from tests.support.processes import SEARCH_PATH, Program
 
 INTERVAL_SECONDS = 15
+"""How often the peers ask: more often, and counting all of time would take longer than the interval."""
 _VENV = Path(__file__).parent / ".venv"
 
 _TABLES = {"visits": "created_at", "carts": "created_at", "orders": "created_at", "payments": "settled_at"}

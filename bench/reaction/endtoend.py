@@ -16,10 +16,10 @@ from rich.console import Console
 from bench import results
 from bench.results import figures
 from canary.clock import SystemClock
-from demo import policy
 from demo.scenario import tell
 from demo.screen import Screen
-from demo.stack import Settings, Stack
+from demo.stack import policy
+from demo.stack.stack import Settings, Stack
 
 COMMAND = "python -m bench.reaction.endtoend"
 SCRAPE_SECONDS = 5.0

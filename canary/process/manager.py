@@ -1,9 +1,14 @@
 """The canary's process: looked at, stopped after its traffic has left, started again for a new rollout.
 
-A manager does what it is told at once: between the call and the program that starts or stops there is no look and no
-other wait, because whoever calls has just made sure that it still may (the receiver's
-`act.effects`). Afterwards only what the manager of processes says about the state is believed, not the program's exit
-status.
+Traffic first, process second: a canary that is stopped while it still has traffic costs 125 to 166 failed requests per
+rollback (500 requests a second, half of them its own), one that is stopped half a second after its traffic has left
+costs none. So stopping is the second step of a rollback, and nothing here touches traffic.
+
+A manager acts at once: between the call and the program that starts or stops there is no look and no other wait,
+because whoever calls has just made sure that it still may (the receiver's `act.effects`). Afterwards only the reported
+state is believed, not the program's exit status: a start that exits with 0 may be followed by a crash, and a stop that
+ran into its time limit may have stopped it all the same. A process that is not known is as good as stopped; one whose
+state cannot be learned is not.
 """
 
 import json
@@ -28,7 +33,7 @@ class ProcessState(StrEnum):
     MISSING = "missing"
     """The manager does not know it; for a rollback that is as good as stopped."""
     UNKNOWN = "unknown"
-    """Nobody was asked to know."""
+    """The policy names no program that could tell."""
 
 
 ENDED = frozenset({ProcessState.STOPPED, ProcessState.MISSING})
@@ -58,7 +63,7 @@ class ProcessManager(Protocol):
         """Stop it, and say what it is then.
 
         Raises:
-            ProcessError: it is still running, or its manager cannot be asked.
+            ProcessError: it is still running, or its manager is unreachable.
         """
         ...
 
@@ -66,7 +71,7 @@ class ProcessManager(Protocol):
         """What it is now.
 
         Raises:
-            ProcessError: its manager cannot be asked.
+            ProcessError: its manager is unreachable.
         """
         ...
 
@@ -143,7 +148,7 @@ class Pm2Process(_Managed):
         outcome = await self._run(("pm2", "jlist"))
         if outcome.fault:
             raise ProcessError(outcome.fault, place=self._title)
-        # A pm2 that has just started its daemon, or is out of date, talks before the list.
+        # A pm2 that has just started its daemon, or is older than its daemon, prints lines of its own before the list.
         listed = outcome.output[outcome.output.rfind("\n[") + 1 :] if "\n[" in outcome.output else outcome.output
         try:
             instances = [entry for entry in json.loads(listed) if entry["name"] == self._section.name]
@@ -153,6 +158,7 @@ class Pm2Process(_Managed):
             raise ProcessError(f"expected pm2's list as JSON, found {found!r}", place=self._title) from error
         if not statuses:
             return ProcessState.MISSING
+        # A cluster is stopped when all its instances are; "stopping", "launching" and whatever pm2 adds are not that.
         return ProcessState.STOPPED if statuses <= {"stopped", "errored"} else ProcessState.RUNNING
 
     def _start_argv(self) -> Sequence[str]:
@@ -173,6 +179,7 @@ class SystemdProcess(_Managed):
         if outcome.fault or not {"LoadState", "ActiveState"} <= said.keys():
             found = outcome.output[:_SHOWN_CHARACTERS]
             raise ProcessError(outcome.fault or f"expected the state of the unit, found {found!r}", place=self._title)
+        # A deactivating unit still has its process; only these two states are systemd's word that it has none.
         if said["ActiveState"] in ("inactive", "failed"):
             return ProcessState.MISSING if said["LoadState"] == "not-found" else ProcessState.STOPPED
         return ProcessState.RUNNING

@@ -1,4 +1,12 @@
-"""Running the user's programs: fixed arguments, no shell, a time limit."""
+"""Running the user's programs: fixed arguments, no shell, a time limit.
+
+No shell, because what a rollback hands over (an id, a reason) may come from metrics and so from anybody's browser; it
+goes to standard input or an argument of its own and is never part of a command. A time limit, because a rollback must
+not wait for ever for a program that hangs; it ends the whole session, so that a child that hangs goes too.
+
+Input and output go through files in memory, not pipes. With pipes the end of the output is the end of the last process
+that holds the pipe: a daemon that the program started (as `pm2 start` does) would keep us waiting for its own end.
+"""
 
 import asyncio
 import contextlib
@@ -12,6 +20,7 @@ from typing import BinaryIO
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where Debian keeps daemons such as nginx, out of a user's PATH."""
 
+# The end of what a program says on standard error is where the reason stands.
 _SHOWN_CHARACTERS = 300
 
 
@@ -31,8 +40,8 @@ class Outcome:
 async def run(argv: Sequence[str], *, timeout_seconds: float, stdin: str = "") -> Outcome:
     """Run a program to its end, or kill it and its children at the time limit.
 
-    It is looked for, and may itself look, in PATH first and then in `SYSTEM_PATH`.
-    What it starts in the background may go on; with pipes instead of memory files we would wait for that too.
+    It is looked for, and may itself look, in PATH first and then in `SYSTEM_PATH`. What it starts in the background may
+    go on. Never raises for what the program does or does not: the outcome says it.
     """
     with _memory(stdin) as given, _memory() as output, _memory() as complaint:
         try:

@@ -145,9 +145,13 @@ def without_service(tree: Expr) -> Iterator[str]:
     for node in walk(tree):
         if not isinstance(node, promql_parser.VectorSelector):
             continue
-        name = node.name or ""
+        by_label = matchers(node)
+        name = node.name or (by_label["__name__"].value if "__name__" in by_label else "")
         own = name.startswith(("canary_", names.SHOP_PREFIX)) or ":" in name or name == ALERTS
-        if own and name not in _OF_PROCESSES and names.SERVICE not in matchers(node):
+        # A regular expression, an inequality or nothing at all after `=` selects several services as no matcher does.
+        service = by_label.get(names.SERVICE)
+        one = service is not None and str(service.op).endswith(".Equal") and service.value
+        if own and name not in _OF_PROCESSES and not one:
             yield name
 
 

@@ -15,6 +15,7 @@ BLUE, RED, GREY = "#0b4f8a", "#a4110f", "#57606a"
 _LEAST_REACH_PERCENT = 30.0
 """So far at least reaches the picture up and down: less would make noise look like news."""
 _ROOM = 1.5
+"""So many times the largest change: the band around it is seen too."""
 
 
 def draw_band(

@@ -2,7 +2,7 @@
 
 import json
 
-from canary.report.facts import Points, Report
+from canary.report.facts import KpiStory, Points, Report
 from canary.times import to_text
 
 
@@ -30,20 +30,7 @@ def json_report(report: Report) -> str:
             }
             for phase in report.phases
         ],
-        "kpis": {
-            kpi.name: {
-                "stable": kpi.stable,
-                "canary": kpi.canary,
-                "canary_units": kpi.units,
-                "tolerance_ratio": kpi.tolerance,
-                "verdict": kpi.verdict,
-                "harmed_units_estimated": kpi.harmed,
-                "relative_change": _points(kpi.change),
-                "relative_change_lower": _points(kpi.lower),
-                "relative_change_upper": _points(kpi.upper),
-            }
-            for kpi in report.kpis
-        },
+        "kpis": {kpi.name: _kpi(kpi) for kpi in report.kpis},
         "alerts": [
             {"name": one.name, "action": one.action, "since": to_text(one.since), "until": to_text(one.until)}
             for one in report.alerts
@@ -57,6 +44,20 @@ def json_report(report: Report) -> str:
         "gaps": list(report.gaps),
     }
     return json.dumps(data, indent=2) + "\n"
+
+
+def _kpi(kpi: KpiStory) -> dict[str, object]:
+    return {
+        "stable": kpi.stable,
+        "canary": kpi.canary,
+        "canary_units": kpi.units,
+        "tolerance_ratio": kpi.tolerance,
+        "verdict": kpi.verdict,
+        "harmed_units_estimated": kpi.harmed,
+        "relative_change": _points(kpi.change),
+        "relative_change_lower": _points(kpi.lower),
+        "relative_change_upper": _points(kpi.upper),
+    }
 
 
 def _points(points: Points) -> list[list[float]]:

@@ -17,8 +17,11 @@ from canary.rollout.entries import Advanced, Elapsed, Entry, Notified, Promoted,
 from canary.rollout.state import Rollout, fold, newest
 
 _POINTS = 400
+"""Points of a curve, at most: about the width of its picture, whatever the rollout's length."""
 _BOOKKEEPING = (StepDone, Notified, Elapsed)
+"""What the receiver notes for itself; it decided nothing."""
 _AFTER = timedelta(seconds=30)
+"""So long after the end is looked too: what was known at the end is scraped and evaluated a little later."""
 
 _SERIES = {
     names.KPI_RELATIVE_CHANGE: "change",
@@ -187,7 +190,7 @@ def _spells(moments: Sequence[float], step_seconds: float) -> Iterable[tuple[flo
     for moment in moments:
         if start is None or previous is None:
             start = moment
-        elif moment - previous > 1.5 * step_seconds:
+        elif moment - previous > 1.5 * step_seconds:  # more than one step, whatever was rounded
             yield start, previous
             start = moment
         previous = moment

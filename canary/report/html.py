@@ -9,6 +9,7 @@ from canary.report import text
 from canary.report.facts import KpiStory, Report
 from canary.report.markup import Markup, join, tag
 from canary.report.plots import kpi_plot, share_plot
+from canary.rollout.entries import Entry
 from canary.times import to_text
 from canary.units import format_ratio
 
@@ -76,19 +77,17 @@ def _parts(report: Report) -> Iterable[Markup]:
     ]
     yield table("Alerts of this rollout", ("Alert", "Action", "Fired (UTC)", "For"), alerts)
     yield tag("h2", "Decisions")
-    yield tag(
-        "ol",
-        *(
-            tag(
-                "li",
-                tag("time", text.moment(entry.at), datetime=to_text(entry.at)),
-                " ",
-                tag("strong", text.decision(entry)),
-                f" by {entry.actor}",
-                f": {entry.reason}" if entry.reason else None,
-            )
-            for entry in report.entries
-        ),
+    yield tag("ol", *(_decided(entry) for entry in report.entries))
+
+
+def _decided(entry: Entry) -> Markup:
+    return tag(
+        "li",
+        tag("time", text.moment(entry.at), datetime=to_text(entry.at)),
+        " ",
+        tag("strong", text.decision(entry)),
+        f" by {entry.actor}",
+        f": {entry.reason}" if entry.reason else None,
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE_INCHES = (7.2, 2.4)
+"""As wide as the page's text, three times as wide as high: several of them are compared one below the other."""
 
 
 def kpi_plot(report: Report, kpi: KpiStory) -> str:

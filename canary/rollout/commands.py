@@ -131,6 +131,10 @@ class Command(ABC):
             RefusedError: it does not fit.
         """
 
+    def repeats(self, entry: Entry, seen: Seen) -> bool:
+        """Whether a request with the same key that led to this entry was the same request: about the same rollout."""
+        return entry.rollout == seen.rollout
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start(Command):
@@ -163,6 +167,10 @@ class Start(Command):
             traffic=self.traffic,
             durations_seconds=self.durations_seconds,
         )
+
+    def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # it began a rollout that nobody had seen
+        """Whether the entry began a rollout of the same versions."""
+        return isinstance(entry, Started) and (entry.stable, entry.canary) == (self.stable, self.canary)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from canary.names import ALERTS, OTHER
 from canary.times import from_text
+
+# Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
+# the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
+_Ratio = Annotated[float, Field(ge=0, le=1)]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Kind(StrEnum):
@@ -93,13 +98,13 @@ class Entry:
     decides: ClassVar[bool] = False
 
     rollout: str
-    at: datetime
+    at: AwareDatetime
     actor: str
     reason: str = ""
     seq: int = 0
     request: str = ""
     boot: str = ""
-    uptime_seconds: float = 0.0
+    uptime_seconds: _Seconds = 0.0
 
     @property
     def label(self) -> str:
@@ -129,8 +134,13 @@ class Started(Entry):
     decides = True
     stable: str
     canary: str
-    traffic: Annotated[tuple[float, ...], Field(min_length=1)]
-    durations_seconds: Annotated[tuple[float, ...], Field(min_length=1)]
+    traffic: Annotated[tuple[_Ratio, ...], Field(min_length=1)]
+    durations_seconds: Annotated[tuple[_Seconds, ...], Field(min_length=1)]
+
+    def __post_init__(self) -> None:
+        """Refuse a plan in which a phase has a share and no duration."""
+        if len(self.traffic) != len(self.durations_seconds):
+            raise ValueError(f"{len(self.traffic)} shares for {len(self.durations_seconds)} durations")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +166,7 @@ class Held(Entry):
     decides = True
     cause: str = Cause.MANUAL
     lifts: bool = False
-    rollback_at: datetime | None = None
+    rollback_at: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +264,7 @@ class Elapsed(Entry):
 
     kind = Kind.ELAPSED
     phase: int
-    seconds: float
+    seconds: _Seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +286,12 @@ class Unknown(Entry):
     def label(self) -> str:
         """The kind as the journal has it."""
         return self.written_kind
+
+    @property
+    def may_decide(self) -> bool:
+        """Whether the row may change what the rollout is; a kind of a newer version may."""
+        kind = KINDS.get(self.written_kind)
+        return kind is None or kind.decides
 
 
 KINDS: Final[Mapping[str, type[Entry]]] = {

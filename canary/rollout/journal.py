@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -227,7 +228,9 @@ class Journal:
 
 
 def _durable(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
-    """An entry must be on disk before anything is done because of it."""
+    """An entry must be on disk before anything is done because of it; and a damaged text hides no other row."""
+    # SQLite keeps whatever bytes a text has; by default one that is not UTF-8 makes the whole journal unreadable.
+    connection.driver_connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError
 from canary.logs import Log
-from canary.rollout.commands import Command, Memory, Seen
-from canary.rollout.entries import Entry
+from canary.rollout.commands import Advance, Command, Memory, Promote, Resume, Seen
+from canary.rollout.entries import Entry, Started, Unknown
 from canary.rollout.journal import Journal
 from canary.rollout.state import Rollout, fold, newest
 
@@ -36,6 +36,13 @@ _NEWS_SECONDS = 0.1
 # A healthy journal answers within milliseconds. What lowers traffic waits for it no longer than this, so that routers
 # are told well within a second although a database hangs.
 _PATIENCE_SECONDS = 0.25
+
+# What is acted upon already is answered with "not written yet" after this: workers that wait for the same database may
+# be first in line one after the other, and a person wants to know.
+_ANSWER_SECONDS = 5.0
+
+# They lead to more traffic, now or later.
+_RAISING = (Advance, Promote, Resume)
 
 # Requests of which the first result is remembered. A caller repeats a request after its time-out of a minute at most;
 # nobody makes that many in a minute.
@@ -74,6 +81,8 @@ class RolloutStore:
         self._rollouts: dict[str, Rollout] = {}
         self._pending: list[_Pending] = []
         self._requests: OrderedDict[str, Entry] = OrderedDict()
+        self._unread: list[Unknown] = []
+        self._writing: set[asyncio.Future[Entry]] = set()
         self._listeners: list[Listener] = []
 
     @property
@@ -92,6 +101,19 @@ class RolloutStore:
         """What is acted upon although it could not be written yet."""
         return [pending.entry for pending in self._pending if pending.acted]
 
+    @property
+    def unread(self) -> str:
+        """Which rows since the newest start are not understood though they may decide; empty when there are none.
+
+        What the rollout is now is not known then, and what is not known raises nothing: the row may be a hold, or the
+        start of another rollout.
+        """
+        if not self._unread:
+            return ""
+        first = self._unread[0]
+        more = f", and {len(self._unread) - 1} more" if len(self._unread) > 1 else ""
+        return f"row {first.seq} of the journal, {first.label[:32]!a}, is not understood ({first.fault}){more}"
+
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every entry from now on, also with those that another receiver wrote."""
         self._listeners.append(listener)
@@ -107,6 +129,7 @@ class RolloutStore:
             seen: what the caller saw; None where it means whatever rollout is there now. Of a command that lowers or
                 holds only the rollout is compared.
             request: the caller's own key for this command; when it has been used, the first result is given again.
+                What lowers is carried out all the same when the key was used for another rollout.
 
         Raises:
             RefusedError: the command does not fit, or what was seen is no longer so; nothing was changed.
@@ -118,7 +141,7 @@ class RolloutStore:
             for _ in range(_ATTEMPTS):
                 try:
                     await self._flush()
-                    known = self._requests.get(request)
+                    known = self._first_result(seen, command, request)
                     return known or await self._append(self._entry(seen, command, request))
                 except JournalConflictError:
                     await self._catch_up()
@@ -128,16 +151,41 @@ class RolloutStore:
         """Whether a command with this key has been carried out."""
         return request in self._requests
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, within_seconds: float | None = None) -> None:
         """Take over what is new in the journal, and write what could not be written before.
 
+        Args:
+            within_seconds: how long to wait for others' turns, and then for the journal; None waits for as long as it
+                takes.
+
         Raises:
-            JournalError: it cannot be read or written.
+            JournalError: it cannot be read or written, or not in time.
         """
-        async with self._lock:
-            await self._catch_up()
-            await self._flush()
-            self._caught_up_at = self.clock.monotonic()
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise self._late() from None
+        renewing = asyncio.ensure_future(self._renew())
+        renewing.add_done_callback(self._renewed)
+        await asyncio.wait({renewing}, timeout=within_seconds)
+        if not renewing.done():
+            raise self._late()
+        await renewing
+
+    async def _renew(self) -> None:
+        await self._catch_up()
+        await self._flush()
+        self._caught_up_at = self.clock.monotonic()
+
+    def _renewed(self, renewing: asyncio.Future[None]) -> None:
+        self._lock.release()
+        if not renewing.cancelled():
+            renewing.exception()  # nobody may be waiting for it any more
+
+    @staticmethod
+    def _late() -> JournalError:
+        return JournalError("it does not answer in time", place="journal", remedy="see what its database waits for")
 
     async def catch_up(self) -> None:
         """As `refresh`, for a decision that hangs on what another receiver may just have written.
@@ -165,21 +213,68 @@ class RolloutStore:
         with contextlib.suppress(JournalError):
             await self.refresh()
 
-    async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
+    def _first_result(self, seen: Seen | None, command: Command, request: str) -> Entry | None:
+        """The entry that a request with this key led to; None when it has not been carried out.
+
+        People write scripts in which the key is always the same. Answered with what an earlier rollout's rollback led
+        to, such a script would believe that this rollout is rolled back too, while its customers stay on the canary.
+
+        Raises:
+            RefusedError: the key belongs to another request.
+        """
         known = self._requests.get(request)
+        if known is None or command.repeats(known, seen or Seen.of(self.rollout)):
+            return known
+        if command.lowers:
+            return None
+        raise RefusedError(
+            f"this key was used before, for entry {known.seq} of rollout {known.rollout}",
+            place="idempotency key",
+            remedy="take a new key for each command",
+        )
+
+    def _waiting(self, seen: Seen | None, request: str) -> _Pending | None:
+        """What a request with this key waits to have written: its sender has asked again, or asks twice at once."""
+        rollout = (seen or Seen.of(self.rollout)).rollout
+        for pending in self._pending:
+            if request and (pending.entry.request, pending.entry.rollout) == (request, rollout):
+                return pending
+        return None
+
+    async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
+        known = self._first_result(seen, command, request)
         if known is not None:
             return known
-        pending = _Pending(self._entry(seen, command, request), command)
-        self._pending.append(pending)
+        pending = self._waiting(seen, request)
+        if pending is None:
+            pending = _Pending(self._entry(seen, command, request), command)
+            self._pending.append(pending)
         writing = asyncio.ensure_future(self._write(pending))
+        self._writing.add(writing)
+        writing.add_done_callback(self._wrote)
         try:
             await asyncio.wait({writing}, timeout=_PATIENCE_SECONDS)
             if not writing.done():
                 self._act(pending)
-            return await asyncio.shield(writing)
+                await asyncio.wait({writing}, timeout=_ANSWER_SECONDS)
+            return await writing if writing.done() else self._owe(pending)
         except JournalError:
             self._act(pending)
             raise
+
+    @staticmethod
+    def _owe(pending: _Pending) -> Entry:
+        """Answer before it is written."""
+        raise JournalError(
+            f"{pending.entry.label} of rollout {pending.entry.rollout} is acted upon, and not written yet",
+            place="journal",
+            remedy="it is written as soon as the journal answers",
+        )
+
+    def _wrote(self, writing: asyncio.Future[Entry]) -> None:
+        self._writing.discard(writing)
+        if not writing.cancelled():
+            writing.exception()  # nobody may be waiting for it any more
 
     async def _write(self, pending: _Pending) -> Entry:
         async with self._lock:
@@ -206,6 +301,12 @@ class RolloutStore:
         rollout = self.rollouts.get(command.rollout) if isinstance(command, Memory) else self.rollout
         if seen is not None and command.looked:
             seen.require(rollout, rollout_only=command.lowers)
+        if self._unread and isinstance(command, _RAISING):
+            raise RefusedError(
+                self.unread,
+                place="cannot raise the canary's weight",
+                remedy="let the version that wrote it go on, or `canary rollback --reason TEXT`",
+            )
         entry = command.entry(rollout, self.clock.now())
         return replace(entry, request=request, boot=self.clock.boot, uptime_seconds=self.clock.monotonic())
 
@@ -218,6 +319,12 @@ class RolloutStore:
         """Write what waits to be written, oldest first; what is no longer wanted by then is dropped."""
         while self._pending:
             pending = self._pending[0]
+            # When the database took the entry and its answer was lost, it is there by now, and is no reason to refuse.
+            known = self._requests.get(pending.entry.request)
+            if known is not None and known.rollout == pending.entry.rollout:
+                pending.written = known
+                self._pending.remove(pending)
+                continue
             pending.refused = self._refused(pending)
             if pending.refused is None:
                 pending.written = await self._journal.append(pending.entry, after=self._position)
@@ -243,6 +350,11 @@ class RolloutStore:
     def _take(self, entry: Entry, *, told: bool = False) -> None:
         self._position = entry.seq
         self._rollouts = fold([entry], self._rollouts)
+        if isinstance(entry, Started):
+            self._unread = []
+        elif isinstance(entry, Unknown) and entry.may_decide:
+            self._unread.append(entry)
+            self._log.error("journal row not understood", row=entry.seq, kind=entry.label, fault=entry.fault)
         if entry.request:
             self._requests[entry.request] = entry
             while len(self._requests) > _REQUESTS_KEPT:

@@ -1,4 +1,9 @@
-"""The traffic routers: one protocol, one module per kind of router."""
+"""The traffic routers: what divides the shop's users between stable and canary, without a reload.
+
+In comes the policy's `router` section, and then a `Split` (which rollout, what weight); out go `Router`s that put it
+into force, read back what is in force, and write the configuration that makes them possible. One protocol (`base`), one
+module per kind: `haproxy`, `nginx`, and `command` for every other router by the user's own programs.
+"""
 
 from collections.abc import Callable
 

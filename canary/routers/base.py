@@ -1,4 +1,12 @@
-"""What every traffic router can do, and what it says about itself."""
+"""What every traffic router can do, and what it says about itself.
+
+Two rules hold for every kind. A router is believed only when it is *read back*: an exit status or an answer says that a
+command arrived, not what is in force. And a router may have several instances, each read by itself: a weight has
+changed when all of them agree, and what cannot be read agrees with nothing, so that "0 %" never comes from silence.
+
+The rollout's id travels to sockets, file names and programs. It is checked here, once, so that it can be no path, no
+option and no second command anywhere behind.
+"""
 
 import math
 import re
@@ -11,13 +19,14 @@ from canary.finding import Finding
 from canary.routers.bucket import salt_of
 from canary.units import format_ratio
 
+# Letters, digits and what stands in version numbers; no blank, `;` or `/`, and nothing that begins like an option.
 _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
-# Half a hundredth of a percent: the finest share a router knows is 0.01 %.
+# Half a hundredth of a percent: the finest weight a router knows is 0.01 %.
 _TOLERANCE_RATIO = 0.00005
 
 
-# What the generated configurations tell the shop about a request; clients cannot set them.
+# What the generated configurations tell the shop about a request: they overwrite what a client sends under these names.
 USER_HEADER = "X-Canary-User"
 TESTER_HEADER = "X-Canary-Tester"
 
@@ -28,11 +37,11 @@ class Split:
 
     Args:
         rollout: Identifies the rollout; it salts the choice of users, so that each rollout has other ones.
-        weight_ratio: The canary's share of the users, 0 to 1. At 0 nobody reaches the canary, testers included.
-        testers: Whether the policy's testers reach the canary whatever their place.
+        weight_ratio: The canary's traffic weight: the ratio of users that it gets, 0 to 1. At 0 nobody reaches the
+        canary, testers included. testers: Whether the policy's testers reach the canary whatever their place.
 
     Raises:
-        RouterError: the rollout's id or the share is not one that may be handed to a router.
+        RouterError: the rollout's id or the weight is not one that may be handed to a router.
     """
 
     rollout: str
@@ -47,7 +56,9 @@ class Split:
                 place="rollout id",
             )
         if not (math.isfinite(self.weight_ratio) and 0 <= self.weight_ratio <= 1):
-            raise RouterError(f"expected a ratio from 0 to 1, found {self.weight_ratio!r}", place="canary's share")
+            raise RouterError(
+                f"expected a ratio from 0 to 1, found {self.weight_ratio!r}", place="canary's traffic weight"
+            )
 
     @property
     def salt(self) -> int:
@@ -60,7 +71,7 @@ class Reading:
     """What one instance of a router (one HAProxy, one nginx host) has in force.
 
     *weight_ratio* is None when the instance could not be read; *error* then says why.
-    *salt* is None when the instance does not tell, or when the share is 0 and no users are chosen.
+    *salt* is None when the instance does not tell, or when the weight is 0 and no users are chosen.
     """
 
     instance: str
@@ -78,13 +89,13 @@ class Observation:
 
     @property
     def weight_ratio(self) -> float | None:
-        """The largest share of any instance that could be read; None when none could."""
+        """The largest weight of any instance that could be read; None when none could."""
         known = [reading.weight_ratio for reading in self.readings if reading.weight_ratio is not None]
         return max(known, default=None)
 
     @property
     def detail(self) -> str:
-        """One line a person can read."""
+        """One line for messages and logs."""
         return "; ".join(
             f"{reading.instance}: {reading.error or format_ratio(reading.weight_ratio or 0.0)}"
             for reading in self.readings
@@ -100,6 +111,7 @@ def _agrees(reading: Reading, split: Split) -> bool:
         return False
     if abs(reading.weight_ratio - split.weight_ratio) > _TOLERANCE_RATIO:
         return False
+    # At weight 0 nobody is chosen: whose salt is left in the router means nothing.
     if split.weight_ratio == 0:
         return True
     return reading.testers == split.testers and reading.salt in (None, split.salt)

@@ -1,8 +1,15 @@
 """Which users are the canary's: the routers' own hashes, computed identically in Python.
 
-Both routers give every user a fixed place and call the users below a limit canary users, so that growing
-the share only adds users. HAProxy mixes the rollout's salt into the hash; nginx cannot learn a new salt
-without a reload, so there the salt chooses the order in which one hundred fixed buckets are opened.
+Both routers give every user a fixed place and call the users below a limit canary users, so that raising the weight
+only adds users, and nobody changes sides within a rollout: an order is then due to one version. Drawing for each
+request would show a user both versions; keeping the drawn side in a cookie needs the first answer to have arrived, and
+nobody can compute it afterwards.
+
+Each rollout has other users, by a salt made from its id; with one fixed order the same few would try every release.
+HAProxy mixes the salt into the hash. nginx cannot learn a new salt without a reload, so there the salt chooses the
+order in which one hundred fixed buckets are opened; the overlap of two rollouts is that of chance, as with HAProxy.
+
+Python computes the same, so that a user's version is known and tested without asking the router.
 """
 
 import functools
@@ -10,7 +17,9 @@ import hashlib
 
 import xxhash
 
+# Hundredths of a percent: the finest weight that a policy can write.
 HAPROXY_BUCKETS = 10_000
+# Each bucket is a line of configuration and at most one marker file; finer weights than 1 % are HAProxy's.
 NGINX_BUCKETS = 100
 
 # nginx truncates each part of split_clients by itself: 1 % is floor(0xffffffff / 100).
@@ -19,6 +28,7 @@ _NGINX_PART = 100 * 0xFFFFFFFF // 10_000
 # Keeps the shop's own split_clients over the same id from choosing the same users.
 NGINX_PREFIX = "canary:"
 
+# C computes modulo 2**32 by itself; Python has to be told.
 _WORD = 0xFFFFFFFF
 
 
@@ -60,6 +70,7 @@ def nginx_bucket(user_id: str) -> int:
     return min(murmur2(text) // _NGINX_PART, NGINX_BUCKETS - 1)
 
 
+# Every read-back needs the order of the rollout in force; a few for those before it.
 @functools.lru_cache(maxsize=32)
 def nginx_order(salt: int) -> tuple[int, ...]:
     """The order in which a rollout opens the hundred buckets: a permutation drawn from its salt."""

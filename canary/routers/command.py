@@ -1,4 +1,10 @@
-"""Any other router, by the user's own programs: one that sets the share and one that reads it back."""
+"""Any other router, by the user's own programs: one that sets the weight and one that reads it back.
+
+There are two programs, because a program that sets cannot be asked whether it did: only what `read` prints is believed.
+`set` gets everything as JSON on its standard input, nothing on its command line: what is not an argument needs no
+quoting and cannot be taken for an option. `read` need only know the weight; a balancer that has never heard of rollouts
+or testers is believed about those.
+"""
 
 import dataclasses
 import json
@@ -10,8 +16,11 @@ from canary.finding import Finding, failed
 from canary.policy.release import CommandRouter
 from canary.process.program import run
 from canary.routers.base import Observation, Reading, Split
-from canary.routers.bucket import haproxy_bucket
+from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.units import format_ratio
+
+# Enough of a wrong answer to recognize it by.
+_SHOWN_CHARACTERS = 200
 
 
 class ProgramRouter:
@@ -29,7 +38,7 @@ class ProgramRouter:
         """Run the program `set`, then read back.
 
         Raises:
-            RouterError: the program failed, or the share that is read back is another one.
+            RouterError: the program failed, or the weight that is read back is another one.
         """
         outcome = await run(
             self._section.set, timeout_seconds=self._section.timeout, stdin=json.dumps(self._wanted(split))
@@ -52,14 +61,14 @@ class ProgramRouter:
         """A program that cannot be read from."""
         observation = await self.read()
         return [
-            failed(f"router {self.name}: read", reading.error, "the share could not be confirmed")
+            failed(f"router {self.name}: read", reading.error, "the weight could not be confirmed")
             for reading in observation.readings
             if reading.error
         ]
 
     def is_canary(self, user_id: str, split: Split) -> bool:
-        """Whether this user is among the share, when the program hashes as HAProxy does."""
-        return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * 10_000)
+        """Whether this user is among the chosen, when the program hashes as HAProxy does."""
+        return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)
 
     def snippet(self) -> Mapping[str, str]:
         """Nothing: the program's router has its own configuration."""
@@ -86,6 +95,8 @@ class ProgramRouter:
             testers = bool(answer.get("testers", weight_ratio > 0))
         except (ValueError, TypeError, KeyError, AttributeError):
             return Reading(
-                self.name, None, error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:200]!r}'
+                self.name,
+                None,
+                error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:_SHOWN_CHARACTERS]!r}',
             )
         return Reading(self.name, weight_ratio, salt=salt, testers=testers)

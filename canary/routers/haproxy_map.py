@@ -1,4 +1,12 @@
-"""HAProxy's map file: what it starts from after a restart or a reload."""
+"""HAProxy's map file: what it starts from after a restart or a reload.
+
+The file must never be worse than what it replaces. So a new one is written next to the old one, flushed to the disk,
+and renamed over it: no reload ever reads half a file. On a full disk that cannot be done, and just then a rollback must
+be written: the file has always the same size, so that it can be overwritten in the blocks it already has.
+
+HAProxy reads a key that is missing as 0: a file that is cut off, or empty, means that everybody is on stable. A value
+that is no number, or no file at all, keeps HAProxy from starting, so there is always one, with nothing but numbers.
+"""
 
 import contextlib
 import errno
@@ -10,18 +18,20 @@ from pathlib import Path
 from typing import Self
 
 from canary.routers.base import Split
+from canary.routers.bucket import HAPROXY_BUCKETS
 
+# The keys, as the generated configuration looks them up.
 WEIGHT = "weight"
 SALT = "salt"
 TESTERS = "testers"
 
-# Every file has the same size, so that on a full disk it can be overwritten in place.
+# The longest text there is (an id of 64 characters, ten digits of salt) with room to spare, and less than one block.
 _SIZE_BYTES = 320
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The map's numbers: the share in hundredths of a percent, the rollout's salt, 1 when testers are let in."""
+    """The map's numbers: the weight in hundredths of a percent, the rollout's salt, 1 when testers are let in."""
 
     weight: int = 0
     salt: int = 0
@@ -30,7 +40,7 @@ class Entries:
     @classmethod
     def of(cls, split: Split) -> Self:
         """The numbers that put *split* into force."""
-        weight = round(split.weight_ratio * 10_000)
+        weight = round(split.weight_ratio * HAPROXY_BUCKETS)
         return cls(weight=weight, salt=split.salt, testers=int(split.testers and weight > 0))
 
     @classmethod
@@ -47,7 +57,7 @@ def render(entries: Entries, rollout: str) -> str:
     """The file's text, always of the same size."""
     text = (
         f"# Written by kpi-canary for rollout {rollout}.\n"
-        "# weight: the canary's share in hundredths of a percent; salt: chooses the users.\n"
+        "# weight: the canary's traffic weight in hundredths of a percent; salt: chooses the users.\n"
         f"{WEIGHT} {entries.weight}\n{SALT} {entries.salt}\n{TESTERS} {entries.testers}\n"
     )
     return text + "#" * (_SIZE_BYTES - len(text) - 1) + "\n"
@@ -100,7 +110,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _overwrite(path: Path, text: str) -> None:
-    # One write of less than a block, into blocks the file already has: no reader sees half of it.
+    # One write of less than a block, into blocks the file already has: no space is needed, no reader sees half of it.
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, text.encode())
@@ -110,7 +120,7 @@ def _overwrite(path: Path, text: str) -> None:
 
 
 def probe(folder: Path) -> None:
-    """Create and remove a file, as a change of the share would.
+    """Create and remove a file, as a change of the weight would.
 
     Raises:
         OSError: that is not possible.

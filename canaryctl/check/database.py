@@ -14,6 +14,7 @@ from canary.policy.orders import Event
 from exporter.source.database import OrderDatabase, Patience, Session, names_database
 from exporter.source.session import open_session
 
+# Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
 _LOOKED_INTO = ("sqlite", "postgresql", "mysql")
 
 

@@ -11,6 +11,7 @@ from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.rollout.journal import Journal, journal_url
 
+# A rollout's journal and report take a few MiB; on a disk this full something else is about to fill it.
 _LOW_BYTES = 200 * 1024**2
 
 

@@ -13,7 +13,7 @@ import click
 from canary import extras
 
 if TYPE_CHECKING:
-    from demo.stack import Settings
+    from demo.stack.stack import Settings
 
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -68,8 +68,8 @@ def command(scenario: str, keep: bool, directory: Path | None, config_file: Path
     The exit status is 0 only when what should have happened happened.
     """
     extras.require("demo", "canary demo")
-    from demo.policy import STRATEGY
-    from demo.stack import Settings
+    from demo.stack.policy import STRATEGY
+    from demo.stack.stack import Settings
 
     here = Path("canary.yaml")
     strategy = config_file or (here if here.exists() else STRATEGY)

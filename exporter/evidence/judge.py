@@ -1,7 +1,7 @@
 """The judge of one rollout: event-level rows in, evidence and verdicts out.
 
-    plan = JudgePlan(started_at=…, kpis=(KpiPlan("conversion_rate", Kind.CONVERSION, tolerance=0.10), …))
-    judge = RolloutJudge(plan)
+    kpis = (KpiParameters("conversion_rate", Kind.CONVERSION, tolerance=0.10), …)
+    judge = RolloutJudge(JudgeParameters(started_at=…, kpis=kpis))
     evidence = judge.judge(RolloutRows(kpis={"conversion_rate": ConversionRows(…)}, entries=EntryRows(…)),
                            weights=[(started_at, 0.05), (…, 0.25)], as_of=now)
     evidence.kpis["conversion_rate"].log10_evidence
@@ -16,35 +16,93 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 import numpy as np
 
 from exporter.evidence import verdict as verdicts
 from exporter.evidence.conversion import ConversionTest
-from exporter.evidence.findings import KpiEvidence, RolloutEvidence, TestEvidence
 from exporter.evidence.floor import FloorTest
 from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
 from exporter.evidence.mismatch import MismatchTest
 from exporter.evidence.outcome import OutcomeTest, with_timeout
-from exporter.evidence.plan import JudgePlan, Kind, KpiPlan
 from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows
 from exporter.evidence.timeline import Timeline
-from exporter.evidence.track import Track
-from exporter.evidence.trajectory import Trajectory
-from exporter.evidence.verdict import Action, Harm, Verdict
+from exporter.evidence.trajectory import Track, Trajectory
+from exporter.evidence.verdict import Action, Harm, KpiEvidence, RolloutEvidence, TestEvidence, Verdict
+
+
+class Kind(StrEnum):
+    """How a KPI is measured."""
+
+    CONVERSION = "conversion"
+    SUCCESS = "success"
+    MEAN = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class KpiParameters:
+    """What the policy says about one KPI.
+
+    `tolerance` is the relative change that is let pass (0.10 = 10 %), None for a KPI that only has a
+    floor. A conversion whose complement is published (cart abandonment) is judged on its conversions.
+    `harm` matters for means; conversions and success ratios are harmed by a decrease.
+    """
+
+    name: str
+    kind: Kind
+    tolerance: float | None = None
+    floor: float | None = None
+    action: Action = Action.ROLLBACK
+    harm: Harm = Harm.DECREASE
+    pending_timeout_seconds: float | None = None
+    """A unit pending for longer has failed. A conversion's floor needs it: by then a unit converted or it did not."""
+
+    def __post_init__(self) -> None:
+        if self.tolerance is None and self.floor is None:
+            raise ValueError(f"KPI {self.name}: a tolerance or a floor expected, found neither")
+        if self.floor is not None and (self.kind is Kind.MEAN or not 0.0 < self.floor < 1.0):
+            raise ValueError(
+                f"KPI {self.name}: a floor between 0 and 1 on a share of units expected, found {self.floor}"
+            )
+        if self.floor is not None and self.kind is Kind.CONVERSION and self.pending_timeout_seconds is None:
+            raise ValueError(f"KPI {self.name}: a conversion's floor needs pending_timeout_seconds")
+        if self.kind is not Kind.MEAN and self.harm is not Harm.DECREASE:
+            raise ValueError(f"KPI {self.name}: a {self.kind} is harmed by a decrease only")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeParameters:
+    """The rollout's parameters; `alpha` is the chance of rolling back a healthy rollout, all KPIs together."""
+
+    started_at: float
+    kpis: tuple[KpiParameters, ...]
+    alpha: float = 0.01
+    bucket_seconds: float = 1.0
+    lateness_seconds: float = 120.0
+    """How long a row may appear or change after its time."""
+
+    mismatch_tolerance: float = 0.20
+    """Relative deviation of the canary's share of entries from its weight that is let pass."""
+
+    def alpha_of(self, kpi: KpiParameters) -> float:
+        """The KPI's share of alpha for each of its tests: KPIs with the same action share alpha among themselves."""
+        sharing = sum(other.action is kpi.action for other in self.kpis)
+        tests = (kpi.tolerance is not None) + (kpi.floor is not None)
+        return self.alpha / sharing / tests
 
 
 @dataclass(slots=True)
 class RolloutJudge:
     """Judges one rollout again and again, keeping only sums of what is older than the lateness horizon."""
 
-    plan: JudgePlan
+    parameters: JudgeParameters
     _tracks: dict[str, Track] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tracks = {_ENTRIES: Track(MismatchTest(self.plan.alpha, self.plan.mismatch_tolerance))}
-        for kpi in self.plan.kpis:
-            alpha = self.plan.alpha_of(kpi)
+        self._tracks = {_ENTRIES: Track(MismatchTest(self.parameters.alpha, self.parameters.mismatch_tolerance))}
+        for kpi in self.parameters.kpis:
+            alpha = self.parameters.alpha_of(kpi)
             if kpi.tolerance is not None:
                 self._tracks[kpi.name] = Track(_comparison(kpi, alpha))
             if kpi.floor is not None:
@@ -54,7 +112,7 @@ class RolloutJudge:
     def needs_since(self) -> float:
         """The next call needs every unit that entered, converted or resolved at or after this time, or is pending."""
         oldest = min(track.test.bucket for track in self._tracks.values())
-        return self.plan.started_at + oldest * self.plan.bucket_seconds
+        return self.parameters.started_at + oldest * self.parameters.bucket_seconds
 
     def judge(
         self,
@@ -69,11 +127,11 @@ class RolloutJudge:
         canary's share from then on)`. `blind` names the KPIs whose data are too old, with the
         reason; a KPI without rows is blind by itself. Calls must not go back in time.
         """
-        timeline = Timeline.of(self.plan.started_at, self.plan.bucket_seconds, weights)
+        timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
         kpis = {
             kpi.name: self._kpi(kpi, rows.kpis.get(kpi.name), timeline, as_of, (blind or {}).get(kpi.name))
-            for kpi in self.plan.kpis
+            for kpi in self.parameters.kpis
         }
         verdict = verdicts.of_rollout(
             ((kpi.verdict, kpi.action) for kpi in kpis.values()),
@@ -87,10 +145,12 @@ class RolloutJudge:
         decided_at, decider = min(failed, default=(None, None))
         return RolloutEvidence(verdict, decider, decided_at, as_of, kpis, mismatch)
 
-    def _kpi(self, kpi: KpiPlan, rows: Rows | None, timeline: Timeline, as_of: float, blind: str | None) -> KpiEvidence:
+    def _kpi(
+        self, kpi: KpiParameters, rows: Rows | None, timeline: Timeline, as_of: float, blind: str | None
+    ) -> KpiEvidence:
         if isinstance(rows, OutcomeRows):
             rows = with_timeout(rows, kpi.pending_timeout_seconds)
-        alpha = self.plan.alpha_of(kpi)
+        alpha = self.parameters.alpha_of(kpi)
         threshold = -float(np.log10(alpha))
         comparison = floor = None
         conclusions = []
@@ -117,8 +177,8 @@ class RolloutJudge:
         if entries is None:
             return None
         path, units = self._follow(_ENTRIES, entries, timeline, min(as_of, timeline.judged_until), as_of)
-        threshold = -float(np.log10(self.plan.alpha))
-        conclusion = verdicts.judge_mismatch(path, threshold, self.plan.mismatch_tolerance)
+        threshold = -float(np.log10(self.parameters.alpha))
+        conclusion = verdicts.judge_mismatch(path, threshold, self.parameters.mismatch_tolerance)
         return TestEvidence.of(path, conclusion, threshold, units)
 
     def _follow(
@@ -129,7 +189,7 @@ class RolloutJudge:
         if rows is None:
             return track.path, track.test.units
         last = timeline.complete(until)
-        horizon = min(last, timeline.complete(as_of - self.plan.lateness_seconds))
+        horizon = min(last, timeline.complete(as_of - self.parameters.lateness_seconds))
         folded = track.advance(rows, timeline, horizon)
         self._tracks[name] = folded
         seen = folded.advance(rows, timeline, last)
@@ -137,13 +197,14 @@ class RolloutJudge:
 
 
 _ENTRIES = " entries"
+"""The mismatch's key among the KPIs'; no KPI's name begins with a space."""
 
 
 def _floor(name: str) -> str:
     return f"{name} floor"
 
 
-def _comparison(kpi: KpiPlan, alpha: float) -> ConversionTest | OutcomeTest | MeanTest:
+def _comparison(kpi: KpiParameters, alpha: float) -> ConversionTest | OutcomeTest | MeanTest:
     if kpi.kind is Kind.CONVERSION:
         return ConversionTest(alpha)
     if kpi.kind is Kind.SUCCESS:
@@ -151,7 +212,7 @@ def _comparison(kpi: KpiPlan, alpha: float) -> ConversionTest | OutcomeTest | Me
     return MeanTest(alpha, DECREASE_GRID if kpi.harm is Harm.DECREASE else INCREASE_GRID)
 
 
-def _outcomes(kpi: KpiPlan, rows: Rows | None) -> Rows | None:
+def _outcomes(kpi: KpiParameters, rows: Rows | None) -> Rows | None:
     """What a floor is judged on: a conversion is a success, a unit that did not convert in time a failure."""
     if not isinstance(rows, ConversionRows):
         return rows
@@ -165,10 +226,10 @@ __all__ = [
     "ConversionRows",
     "EntryRows",
     "Harm",
-    "JudgePlan",
+    "JudgeParameters",
     "Kind",
     "KpiEvidence",
-    "KpiPlan",
+    "KpiParameters",
     "MeanRows",
     "OutcomeRows",
     "RolloutEvidence",

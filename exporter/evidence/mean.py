@@ -22,15 +22,16 @@ from exporter.evidence.grid import (
     symmetric_grid,
 )
 from exporter.evidence.rows import MeanRows
-from exporter.evidence.strata import stratum_ends
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.timeline import Timeline, stratum_ends
 from exporter.evidence.trajectory import Trajectory
 
 _SPANS = ((0.3, 0.005), (1.0, 0.05), (4.0, 0.25))
+"""Relative changes: half a percent apart where tolerances lie."""
 DECREASE_GRID = symmetric_grid(_SPANS, sd=0.2, harm_sign=-1)
 INCREASE_GRID = symmetric_grid(_SPANS, sd=0.2, harm_sign=+1)
 
 STRATUM_UNITS = (5, 5)
+"""Canary and stable values that close a stratum: a difference of means needs some of both."""
 LEAST_UNITS = 30
 """Values a side must have before its mean counts as normal."""
 

@@ -16,6 +16,7 @@ from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Trajectory
 
 GRID = symmetric_grid(((0.5, 0.0125), (1.5, 0.05), (6.0, 0.25)), sd=0.5, harm_sign=-1)
+"""Shifts of the log odds of being on the canary; far ones too, because a router may ignore its weight altogether."""
 
 SETTLE_SECONDS = 10.0
 """Entries this soon after a weight change do not count: routers switch at slightly different moments."""

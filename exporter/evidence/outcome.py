@@ -16,15 +16,14 @@ import numpy as np
 from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, estimate, log10_evidence, symmetric_grid
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.strata import stratum_ends
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.timeline import Timeline, stratum_ends
 from exporter.evidence.trajectory import Trajectory
 
 # Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
 GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.8, harm_sd=0.75)
 
 STRATUM_UNITS = (1, 10)
-"""Canary and stable units that close a stratum."""
+"""Canary and stable units that close a stratum: as few as can be compared, so that both sides met the same minutes."""
 
 
 def with_timeout(rows: OutcomeRows, timeout_seconds: float | None) -> OutcomeRows:
@@ -57,7 +56,9 @@ class OutcomeTest:
         comparable = np.asarray([segment.comparable for segment in timeline.segments], dtype=np.bool_)
         wanted = (resolved >= self.bucket) & (resolved < until) & (segment_of >= 0) & comparable[segment_of]
         order = np.flatnonzero(wanted)[np.argsort(rows.resolved[wanted], kind="stable")]
-        units = Units(segment_of[order], resolved[order], rows.resolved[order], rows.canary[order], rows.failed[order])
+        units = ResolvedUnits(
+            segment_of[order], resolved[order], rows.resolved[order], rows.canary[order], rows.failed[order]
+        )
 
         open_strata, buckets, tables = _strata(units, dict(self.open_strata), timeline, self.bucket, until)
         telling = (tables[:, 0] > 0) & (tables[:, 1] > 0) & (tables[:, 2] > 0)
@@ -106,7 +107,7 @@ def _success_change(log_odds_ratio: Floats, stable_odds: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Units:
+class ResolvedUnits:
     """Resolved units in order of time."""
 
     segment: Ints
@@ -115,11 +116,13 @@ class Units:
     canary: Bools
     failed: Bools
 
-    def of(self, segment: int, first: int, until: int) -> Units:
+    def of(self, segment: int, first: int, until: int) -> ResolvedUnits:
         """The units of one segment that were resolved in buckets `first` to `until`."""
         low, high = np.searchsorted(self.bucket, [first, until])
         chosen = np.flatnonzero(self.segment[low:high] == segment) + low
-        return Units(*(column[chosen] for column in (self.segment, self.bucket, self.time, self.canary, self.failed)))
+        return ResolvedUnits(
+            *(column[chosen] for column in (self.segment, self.bucket, self.time, self.canary, self.failed))
+        )
 
     def tables(self) -> Ints:
         """Each unit as a row of (canary, stable, failed, canary and failed)."""
@@ -127,7 +130,7 @@ class Units:
 
 
 def _strata(
-    units: Units, open_strata: dict[int, Ints], timeline: Timeline, first: int, until: int
+    units: ResolvedUnits, open_strata: dict[int, Ints], timeline: Timeline, first: int, until: int
 ) -> tuple[dict[int, Ints], Ints, Ints]:
     """Close what can be closed: the strata still open, and bucket and 2x2 table of each closed one."""
     buckets: list[Ints] = []

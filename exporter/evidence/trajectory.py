@@ -1,12 +1,18 @@
-"""How one test's evidence grew: a row for each bucket that brought something new."""
+"""How one test's evidence grew: a row for each bucket that brought something new, and the test that made it.
+
+The whole path is kept, not only its end: a threshold once reached is a proof whoever looked at that moment, so verdicts
+ask whether it was *ever* reached, and reports draw it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from exporter.evidence.grid import Floats, Ints
+from exporter.evidence.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,3 +51,35 @@ class Trajectory:
             np.concatenate([self.canary_units, later.canary_units]),
             np.concatenate([self.stable_units, later.stable_units]),
         )
+
+
+class Test(Protocol):
+    """An immutable sequential test: all buckets before `bucket` are folded in."""
+
+    @property
+    def bucket(self) -> int:
+        """The first bucket that is not folded in."""
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """Canary and stable units folded in."""
+
+    def advance(
+        self, rows: Any, timeline: Timeline, until: int
+    ) -> tuple[Self, Trajectory]:  # each test reads its own kind of rows
+        """The test with the buckets up to `until` folded in, and the path it took there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """A test with its whole path."""
+
+    test: Test
+    path: Trajectory = field(default_factory=Trajectory.empty)
+
+    def advance(self, rows: Any, timeline: Timeline, until: int) -> Track:
+        """The track with the buckets up to `until` folded in."""
+        if until <= self.test.bucket:
+            return self
+        test, later = self.test.advance(rows, timeline, until)
+        return Track(test, self.path.then(later) if len(later) else self.path)

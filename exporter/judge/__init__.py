@@ -1,6 +1,6 @@
 """From rows to verdicts: what the running rollout and the experiments do to the policy's KPIs.
 
-In come joined rows (`units`) and the policy's KPIs (`plans`); `exporter.evidence` does the mathematics; out go the
-window's KPIs (`kpis`), the judgement of the rollout (`judgement`) and of experiments (`experiments`), and why it may
-not be relied on (`blindness`). `assessor` puts them together.
+In come the rows in memory, joined here (`joins`), and the policy; `exporter.evidence` does the mathematics. Out go the
+plain values of KPIs (`values`), the evidence on the rollout (`rollout`) and on experiments (`experiments`), and why it
+may not be relied on (`blindness`). `schedule` is the door: it says when and where all of this runs.
 """

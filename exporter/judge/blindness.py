@@ -1,10 +1,18 @@
-"""When the judge must not be relied on, and why."""
+"""When the judge must not be relied on, and why.
+
+Old data do not lie loudly: a judge that is given yesterday's rows says *not decided yet*, as it does in a quiet hour.
+So whoever reads a verdict is told next to it whether the data behind it are fresh, and a verdict of *blind* keeps the
+traffic where it is. A reason is a label's value, hence the closed list.
+"""
 
 from collections.abc import Sequence
 
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
 from exporter.ledger.feed import Feed
+
+BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge")
+"""Why the judge may not see; the values of the label `reason`."""
 
 
 def blind_kpis(

@@ -1,4 +1,9 @@
-"""The policy's experiments judged: every treatment against its control, by the same judge as a rollout."""
+"""The policy's experiments judged: every treatment against its control, by the same judge as a rollout.
+
+An arm is described to the judge as a rollout: the control is its stable, the treatment its canary, the assignment's
+weights its traffic. So there is one mathematics, tested once. All treatments of an experiment share its alpha, because
+each of them is one more chance to be wrong.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -9,9 +14,10 @@ from canary.policy.model import Policy
 from canary.rollout.experiments import Trial
 from canary.rollout.state import Rollout, State, Weight
 from exporter.evidence.judge import RolloutEvidence
-from exporter.judge.judgement import Judgement, role_values
-from exporter.judge.units import Orders
-from exporter.ledger.table import Codes, Table
+from exporter.judge.joins import JoinedRows
+from exporter.judge.rollout import JudgedRollout
+from exporter.judge.values import role_values
+from exporter.ledger.rows import Codes, EventRows
 
 _BUCKET_SECONDS = 60
 """Experiments last for days, so that finer buckets would tell no more."""
@@ -39,7 +45,7 @@ class Arm:
     running: bool
 
 
-class Experiments:
+class JudgedExperiments:
     """Judges all experiments of a policy again and again.
 
     Attributes:
@@ -52,7 +58,7 @@ class Experiments:
         self._policy = policy
         self.trials: Mapping[str, Trial] = {}
         self.rollout: Rollout | None = None
-        self._judgements: dict[tuple[str, str], Judgement] = {}
+        self._judgements: dict[tuple[str, str], JudgedRollout] = {}
 
     @property
     def since(self) -> float | None:
@@ -61,11 +67,11 @@ class Experiments:
         return min(starts, default=None)
 
     def look(
-        self, tables: Mapping[str, Table], versions: Codes, as_of: float, blind: Mapping[str, str]
+        self, tables: Mapping[str, EventRows], versions: Codes, as_of: float, blind: Mapping[str, str]
     ) -> tuple[Arm, ...]:
         """Every treatment's evidence at *as_of*; that of a stopped experiment is as it was when it was stopped."""
-        by_version = Orders(self._policy.database.events, tables)
-        by_variant = Orders(
+        by_version = JoinedRows(self._policy.database.events, tables)
+        by_variant = JoinedRows(
             self._policy.database.events,
             {name: replace(table, version=table.variant) for name, table in tables.items()},
         )
@@ -74,10 +80,14 @@ class Experiments:
             trial = self.trials.get(name)
             if trial is None:
                 continue
-            orders = by_version if told_by_version(experiment) else by_variant
+            joined = by_version if told_by_version(experiment) else by_variant
             treatments = (variant for variant in experiment.variants if variant != experiment.control)
-            arms += [self._arm(trial, experiment, variant, orders, versions, as_of, blind) for variant in treatments]
+            arms += [self._arm(trial, experiment, variant, joined, versions, as_of, blind) for variant in treatments]
         return tuple(arms)
+
+    def forget(self) -> None:
+        """Begin anew: the next look judges all rows of every treatment."""
+        self._judgements.clear()
 
     def _judged(self) -> dict[str, Experiment]:
         return {
@@ -91,7 +101,7 @@ class Experiments:
         trial: Trial,
         experiment: Experiment,
         variant: str,
-        orders: Orders,
+        joined: JoinedRows,
         versions: Codes,
         as_of: float,
         blind: Mapping[str, str],
@@ -101,16 +111,16 @@ class Experiments:
         key = (trial.name, variant)
         judgement = self._judgements.get(key)
         if judgement is None or judgement.rollout != compared.id:
-            judgement = self._judgements[key] = Judgement.of(policy, compared)
+            judgement = self._judgements[key] = JudgedRollout.of(policy, compared)
         if trial.stopped_at is not None:
             as_of = min(as_of, trial.stopped_at.timestamp())
-        evidence = judgement.look(orders, versions, compared, as_of, blind)
+        evidence = judgement.look(joined, versions, compared, as_of, blind)
         return Arm(
             experiment=trial.name,
             variant=variant,
             control=experiment.control,
             evidence=evidence,
-            values=role_values(policy.kpis, orders, versions, compared, judgement.currencies),
+            values=role_values(policy.kpis, joined, versions, compared, judgement.currencies),
             tolerances={name: kpi.tolerance for name, kpi in policy.kpis.items()},
             better=frozenset(_better(policy.kpis, evidence)),
             guardrails=frozenset(experiment.guardrails),

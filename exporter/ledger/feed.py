@@ -1,27 +1,45 @@
-"""One stream kept up to date: its ledger filled backwards once, its newest buckets read again and again."""
+"""One stream kept up to date: its ledger filled backwards once, its newest buckets read again and again.
 
-from collections.abc import Mapping, Sequence
+A refresh must cost the same on the first day and after a year, and no row may be missed or counted twice. Counting only
+what is new (rows since the last id) misses what commits late and keeps what is deleted. So whole buckets of time are
+counted again and put in the place of what was there:
+
+* the last seconds at every refresh, because most rows appear at once;
+* the whole horizon within which rows may appear or change, twelve times per horizon;
+* everything older by reconciliation (`exporter.ledger.reconciler`), a little at a time.
+
+The past before the start is filled in backwards from the newest hour, so that KPIs are there within seconds and the
+counters once it is complete. A step that times out is smaller the next time.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
+
 from canary.errors import DatabaseTimeoutError
-from exporter.ledger.ledger import Ledger, counts_of, counts_of_rows
-from exporter.ledger.table import Codes, RowStore, Table
-from exporter.source.database import Session
+from exporter.ledger.held_rows import HeldRows
+from exporter.ledger.ledger import BUCKETS_PER_HOUR, Counts, Ledger, counts_of, counts_of_rows
+from exporter.ledger.rows import Codes, EventRows
+from exporter.source.database import Row, Session
+from exporter.source.dialects import offset_seconds
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 from exporter.source.zones import Zone
 
-_PER_COARSE = COARSE_SECONDS // FINE_SECONDS
 _FINE_HOURS = 2
-"""Whole hours that stay fine besides the current one."""
-_MOST_ROWS = 20_000
-"""Rows that one statement may bring."""
-_FEW_ROWS = 500
-_FOREVER = 1 << 60
+"""Whole hours that stay fine besides the current one: longer than rows may be late by default, so that what is read
+again all the time is compared bucket by bucket."""
 _MOST_HOURS = 24 * 7
-"""Hours that one statement of the backfill may count."""
+"""Hours that one statement of the backfill may count; more would save no statement worth speaking of."""
+_QUICK_ROWS = 500_000
+"""A statement that counted fewer rows than this was quick, and the next one may count twice as many hours."""
 _MANY_ROWS = 100_000
+"""Above so many rows an hour, a plain count per hour is faster than one with buckets, which databases sort for."""
 _OFFSET_MARGIN_SECONDS = 3600
+"""Texts may be off by an hour more than the newest ones: summer time."""
+
+Statement = sa.Select[Any]
 
 
 @dataclass
@@ -32,8 +50,7 @@ class Feed:
 
     Attributes:
         many_rows: hours with more rows than this are counted one by one.
-        rows_from: first bucket whose single rows are wanted; None for none.
-        dirty: buckets whose single rows must be read again.
+        held: the stream's single rows, as far as they are wanted.
         next_hour: the hour that the backfill counts next; None before it began.
         first_hour: the last one it counts.
         fault: what went wrong at the last refresh.
@@ -51,9 +68,7 @@ class Feed:
     since: float
     many_rows: int = _MANY_ROWS
     ledger: Ledger = field(default_factory=Ledger)
-    store: RowStore = field(init=False)
-    rows_from: int | None = None
-    dirty: set[int] = field(default_factory=set)
+    held: HeldRows = field(init=False)
     next_hour: int | None = None
     first_hour: int = 0
     newest_hour: int = 0
@@ -63,14 +78,15 @@ class Feed:
     fill_at: float = float("-inf")
     refreshed_at: float | None = None
     _read_whole_at: float = float("-inf")
-    _span_hours: int = 6
+    _span_hours: int = 6  # a quarter of a day to begin with; what comes back decides about the next
     _offset_seconds: int = 0
     _fine_from: int = 0
     """First hour whose buckets are kept apart."""
 
     def __post_init__(self) -> None:
         """Begin without rows."""
-        self.store = RowStore(len(self.stream.parents))
+        parents = len(self.stream.parents)
+        self.held = HeldRows(self.ledger, self.zone, parents, self.versions, self.currencies)
 
     @property
     def filled(self) -> bool:
@@ -88,9 +104,10 @@ class Feed:
     @property
     def rows_ready(self) -> bool:
         """Whether all single rows that are wanted are there."""
-        if self.rows_from is None or self.next_hour is None:
+        wanted_from = self.held.wanted_from
+        if wanted_from is None or self.next_hour is None:
             return False
-        return not self.dirty and (self.filled or (self.next_hour + 1) * _PER_COARSE <= self.rows_from)
+        return not self.held.dirty and (self.filled or (self.next_hour + 1) * BUCKETS_PER_HOUR <= wanted_from)
 
     async def refresh(self, now: float, lag_seconds: float) -> None:
         """Read what is new: the newest rows at every refresh, the whole horizon now and then.
@@ -106,15 +123,17 @@ class Feed:
             back = (stream.horizon_seconds if whole else FRESH_SECONDS) + lag_seconds
             if self.refreshed_at is not None:
                 back += max(0.0, now - self.refreshed_at)  # as long as nothing could be read
-            low = max(int(self.zone.horizon(now - back, now)) // FINE_SECONDS, self._fine_from * _PER_COARSE)
-            if whole or not self._few_since(low):
+            low = max(int(self.zone.horizon(now - back, now)) // FINE_SECONDS, self._fine_from * BUCKETS_PER_HOUR)
+            if whole or not self.held.few_since(low):
                 self._take(low, None, await self._counts(stream.latest, low * FINE_SECONDS, None))
             else:
-                await self._take_newest(low)
+                rows = await self._ask(stream.newest, low * FINE_SECONDS, None)
+                self.ledger.replace_fine(low, None, counts_of_rows(rows))
+                self.held.keep_newest(rows, low)
         if whole:
             self._read_whole_at = now
             self._close(now)
-        await self._read_rows()
+        await self.held.read(self._rows_between)
         self.refreshed_at = now
 
     async def fill(self, now: float) -> None:
@@ -141,13 +160,13 @@ class Feed:
             self._span_hours = max(1, self._span_hours // 4)
             raise
         if fine:
-            self._take(low * _PER_COARSE, high * _PER_COARSE, counts)
+            self._take(low * BUCKETS_PER_HOUR, high * BUCKETS_PER_HOUR, counts)
         else:
             self._take_hours(low, high, counts)
-            rows = sum(tally.rows for counted in counts.values() for tally in counted.values())
-            if rows > self.many_rows * hours:
+            counted = sum(tally.rows for bucket in counts.values() for tally in bucket.values())
+            if counted > self.many_rows * hours:
                 self._span_hours = 1
-            elif rows < 500_000:
+            elif counted < _QUICK_ROWS:
                 self._span_hours = min(self._span_hours * 2, _MOST_HOURS)
         self.next_hour = low - 1
 
@@ -165,9 +184,9 @@ class Feed:
         return difference
 
     async def _reconcile_fine(self, low: int, high: int, now: float) -> int:
-        first = low * _PER_COARSE
+        first = low * BUCKETS_PER_HOUR
         edge = int(self.zone.horizon(now - self.stream.horizon_seconds, now)) // FINE_SECONDS
-        last = min(high * _PER_COARSE, edge)  # what is younger is read all the time
+        last = min(high * BUCKETS_PER_HOUR, edge)  # what is younger is read all the time
         if last <= first:
             return 0
         counts = await self._counts(self.stream.fine, first * FINE_SECONDS, last * FINE_SECONDS)
@@ -182,22 +201,17 @@ class Feed:
             found = self.ledger.replace_coarse(hour, counts.get(hour, {}))
             difference += found
             if found:
-                self._want_rows_of(range(hour * _PER_COARSE, (hour + 1) * _PER_COARSE))
+                self.held.hour_changed(hour)
         return difference
 
-    def want_rows_from(self, low: int) -> None:
-        """Hold single rows from bucket *low* on."""
-        held = self.rows_from
-        self.rows_from = low
-        if held is None or low < held:
-            end = held if held is not None else None
-            fine = {number for number in self.ledger.fine if number >= low and (end is None or number < end)}
-            hours = [hour for hour in self.ledger.coarse if (hour + 1) * _PER_COARSE > low]
-            coarse = {number for hour in hours for number in range(hour * _PER_COARSE, (hour + 1) * _PER_COARSE)}
-            self._want_rows_of(fine | {number for number in coarse if end is None or number < end})
-        elif low > held:
-            self.store.forget(low)
-            self.dirty = {number for number in self.dirty if number >= low}
+    @property
+    def rows_wanted(self) -> bool:
+        """Whether anybody wants single rows of this stream."""
+        return self.held.wanted_from is not None
+
+    def rows(self) -> EventRows:
+        """The single rows that are held."""
+        return self.held.rows()
 
     def reconcilable_hours(self, now: float) -> range:
         """The hours that the ledger has counted."""
@@ -224,53 +238,36 @@ class Feed:
         """Texts with an offset from UTC are looked for further back, as far as they may lie off."""
         assert self.stream.offsets is not None
         endings = [str(row[0]) for row in await self.session.rows(self.stream.offsets) if row[0]]
-        found = [abs(_offset_seconds(ending)) for ending in endings]
+        found = [abs(offset_seconds(ending)) for ending in endings]
         self._offset_seconds = max(found) + _OFFSET_MARGIN_SECONDS if any(found) else 0
 
-    async def _hours(self, low: int, high: int) -> Any:
+    async def _hours(self, low: int, high: int) -> Counts:
         """The counts of the hours from *low* up to *high*."""
         if high - low > 1:
             return await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
-        parameters = self._parameters(low * COARSE_SECONDS, high * COARSE_SECONDS)
-        return counts_of((low, *row) for row in await self.session.rows(self.stream.whole, parameters))
+        rows = await self._ask(self.stream.whole, low * COARSE_SECONDS, high * COARSE_SECONDS)
+        return counts_of((low, *row) for row in rows)
 
-    async def _counts(self, statement: Any, low: int, high: int | None) -> Any:
-        parameters = self._parameters(low, high)
-        return counts_of(map(tuple, await self.session.rows(statement, parameters)))
+    async def _counts(self, statement: Statement, low: int, high: int | None) -> Counts:
+        return counts_of(map(tuple, await self._ask(statement, low, high)))
 
-    def _parameters(self, low: int, high: int | None) -> Mapping[str, Any]:
-        return self.zone.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
+    async def _rows_between(self, low: int, high: int) -> Sequence[Row]:
+        """The single rows of the buckets from *low* up to *high*."""
+        return await self._ask(self.stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
 
-    def _take(self, low: int, high: int | None, counts: Any) -> None:
-        self._want_rows_of(self.ledger.replace_fine(low, high, counts))
+    async def _ask(self, statement: Statement, low: int, high: int | None) -> Sequence[Row]:
+        parameters = self.zone.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
+        return await self.session.rows(statement, parameters)
 
-    def _few_since(self, low: int) -> bool:
-        """Whether the newest rows are so few that reading them is cheaper than counting them first."""
-        if self.rows_from is None or low < self.rows_from or self.dirty:
-            return False
-        newest = (number for number in self.ledger.fine if number >= low)
-        return sum(self._expected(number) for number in newest) <= _FEW_ROWS
+    def _take(self, low: int, high: int | None, counts: Counts) -> None:
+        self.held.changed(self.ledger.replace_fine(low, high, counts))
 
-    async def _take_newest(self, low: int) -> None:
-        """Count and keep the newest single rows with one statement."""
-        rows = await self.session.rows(self.stream.newest, self._parameters(low * FINE_SECONDS, None))
-        self.ledger.replace_fine(low, None, counts_of_rows(rows))
-        self._keep(rows, low, _FOREVER)
-
-    def _keep(self, rows: Sequence[Any], low: int, high: int) -> None:
-        table = Table.of(rows, len(self.stream.parents), self.versions, self.currencies)
-        self.store.replace(low, high, table.shifted(self.zone.to_utc))
-
-    def _take_hours(self, low: int, high: int, counts: Any) -> None:
+    def _take_hours(self, low: int, high: int, counts: Counts) -> None:
         for hour in range(low, high):
             found = counts.get(hour)
             self.ledger.replace_coarse(hour, found or {})
-            if found and self.rows_from is not None:
-                self._want_rows_of(range(hour * _PER_COARSE, (hour + 1) * _PER_COARSE))
-
-    def _want_rows_of(self, buckets: Any) -> None:
-        if self.rows_from is not None:
-            self.dirty.update(number for number in buckets if number >= self.rows_from)
+            if found:
+                self.held.hour_changed(hour)
 
     def _close(self, now: float) -> None:
         before = int(self.zone.stored(now)) // COARSE_SECONDS - _FINE_HOURS
@@ -278,41 +275,6 @@ class Feed:
             if self.stream.counted:
                 self.ledger.close(before)
             else:
-                self.ledger.drop(before * _PER_COARSE)
+                self.ledger.drop(before * BUCKETS_PER_HOUR)
             self._fine_from = before
-        self.store.settle(int(self.zone.horizon(now - self.stream.horizon_seconds, now)) // FINE_SECONDS)
-
-    async def _read_rows(self) -> None:
-        """Read the single rows of changed buckets, newest first; many are spread over several refreshes."""
-        budget = _MOST_ROWS
-        while self.dirty and budget > 0:
-            low, high, expected = self._next_range()
-            rows = await self.session.rows(self.stream.rows, self._parameters(low * FINE_SECONDS, high * FINE_SECONDS))
-            self._keep(rows, low, high)
-            self.dirty.difference_update(range(low, high))
-            budget -= max(len(rows), expected, 500)
-
-    def _next_range(self) -> tuple[int, int, int]:
-        """The newest changed buckets, as many as one statement may bring with the unchanged ones between them."""
-        wanted = sorted(self.dirty, reverse=True)
-        high, low = wanted[0] + 1, wanted[0]
-        expected = self._expected(low)
-        for number in wanted[1:]:
-            more = sum(self._expected(between) for between in range(number, low))
-            if high - number > _PER_COARSE or expected + more > _MOST_ROWS:
-                break
-            low, expected = number, expected + more
-        return low, high, expected
-
-    def _expected(self, bucket: int) -> int:
-        if bucket in self.ledger.fine:
-            return sum(tally.rows for tally in self.ledger.fine[bucket].values())
-        hour = self.ledger.coarse.get(bucket // _PER_COARSE, {})
-        return sum(tally.rows for tally in hour.values()) // _PER_COARSE
-
-
-def _offset_seconds(ending: str) -> int:
-    """The offset in the last six characters of an ISO text: `+05:30`; 0 where there is none."""
-    if len(ending) != 6 or ending[0] not in "+-" or ending[3] != ":" or not (ending[1:3] + ending[4:]).isdigit():
-        return 0
-    return (int(ending[1:3]) * 60 + int(ending[4:])) * 60 * (1 if ending[0] == "+" else -1)
+        self.held.settle(int(self.zone.horizon(now - self.stream.horizon_seconds, now)) // FINE_SECONDS)

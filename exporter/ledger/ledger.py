@@ -1,7 +1,11 @@
 """The ledger of one stream: what was counted in which bucket, open buckets fine, closed ones coarse.
 
 The database counts; the ledger remembers and says what changed. Sums are kept in millionths as whole numbers, so that
-adding and taking away never drifts.
+adding and taking away never drifts. Floating-point sums would, by a cent after some millions of orders, and a counter
+that is a cent too low counts as one that fell.
+
+Open buckets are narrow, because their rows are read again whenever their counts change. Once no row can be late any
+more, an hour's buckets are melted into one, so that a year of them fits in memory.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +16,9 @@ from typing import Any, NamedTuple
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS
 
 MILLION = 1_000_000
-_RATIO = COARSE_SECONDS // FINE_SECONDS
+"""Sums are kept in millionths: no currency has a smaller unit that shops charge in."""
+BUCKETS_PER_HOUR = COARSE_SECONDS // FINE_SECONDS
+"""Fine buckets in a coarse one."""
 
 
 class Key(NamedTuple):
@@ -31,6 +37,7 @@ class Tally(NamedTuple):
 
 
 NOTHING = Tally(0, 0)
+"""No rows."""
 UNKNOWN = "unknown"
 """Version of rows that carry none."""
 
@@ -98,9 +105,9 @@ class Ledger:
 
     def close(self, before: int) -> None:
         """Melt the fine buckets of whole coarse buckets before the coarse bucket *before*."""
-        for number in sorted(number for number in self.fine if number // _RATIO < before):
+        for number in sorted(number for number in self.fine if number // BUCKETS_PER_HOUR < before):
             counts = self.fine.pop(number)
-            hour = self.coarse.setdefault(number // _RATIO, {})
+            hour = self.coarse.setdefault(number // BUCKETS_PER_HOUR, {})
             for key, tally in counts.items():
                 held = hour.get(key, NOTHING)
                 hour[key] = Tally(held.rows + tally.rows, held.millionths + tally.millionths)
@@ -120,13 +127,16 @@ class Ledger:
 
     def rows_of(self, hour: int) -> int:
         """How many rows an hour holds."""
-        fine = (self.fine.get(number, {}) for number in range(hour * _RATIO, (hour + 1) * _RATIO))
+        fine = (self.fine.get(number, {}) for number in range(hour * BUCKETS_PER_HOUR, (hour + 1) * BUCKETS_PER_HOUR))
         return sum(tally.rows for counts in (self.coarse.get(hour, {}), *fine) for tally in counts.values())
 
     def last_seen(self) -> dict[str, int]:
         """The newest hour in which each version has rows."""
         seen: dict[str, int] = {}
-        for hour, counts in [*self.coarse.items(), *((number // _RATIO, held) for number, held in self.fine.items())]:
+        for hour, counts in [
+            *self.coarse.items(),
+            *((number // BUCKETS_PER_HOUR, held) for number, held in self.fine.items()),
+        ]:
             for key in counts:
                 seen[key.version] = max(hour, seen.get(key.version, hour))
         return seen

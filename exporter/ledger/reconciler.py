@@ -1,4 +1,8 @@
-"""Compares the ledger with the table, little by little, so that no refresh becomes slow because of it.
+"""Compares the ledger with the database, little by little, so that no refresh becomes slow because of it.
+
+What a refresh reads again ends at `database.lateness`. A row that appears or is deleted later (an import, a correction
+by hand, a replica that was rebuilt) would be missed for ever; here it is found, put right and counted, so that somebody
+sees that the lateness is set too short.
 
 Each round looks at the last day; every round takes another part of the older days, so that all of them are looked at
 within a day's rounds.
@@ -11,11 +15,13 @@ from canary.clock import Clock
 from exporter.ledger.feed import Feed
 
 _DAY_HOURS = 24
+"""The last day is compared in every round; of what is older, every 24th hour, another one each round."""
 _ROWS_AT_ONCE = 50_000
+"""Rows that one comparison may count: few enough that the refresh it is part of stays short."""
 
 
 @dataclass
-class Reconciler:
+class LedgerReconciler:
     """Works through rounds of comparisons, spread evenly over the period.
 
     Attributes:

@@ -1,12 +1,9 @@
 """The snapshot as Prometheus metrics, made anew for every scrape; no series outlives what it stands for.
 
-What judges a rollout carries the rollout's id. A series that ends without a stale marker, because Prometheus was
-restarted at that moment, is answered by Prometheus for five minutes more: without the id, one rollout's proven harm
-would count against the next. How old the knowledge is, is measured here, by the clock that also dated it; a rule that
-subtracts a timestamp of this machine from the time of Prometheus' would compare two clocks.
+How old the knowledge is, is measured here, by the clock that also dated it: a rule that subtracts a timestamp of this
+machine from the time of Prometheus would compare two clocks.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,11 +12,10 @@ from prometheus_client.registry import Collector
 from canary import names
 from canary.clock import Clock
 from canary.names import LABELS
-from exporter.evidence.judge import KpiEvidence, RolloutEvidence
-from exporter.publish.experiments import experiment_metrics
-from exporter.publish.snapshot import BLIND_REASONS, Snapshot
-
-_SHOP_LABELS = (names.VERSION, names.OUTCOME, names.CURRENCY)
+from exporter.judge.blindness import BLIND_REASONS
+from exporter.publish.experiment_metrics import experiment_metrics
+from exporter.publish.rollout_metrics import rollout_metrics
+from exporter.publish.snapshot import Snapshot
 
 
 class ExporterCollector(Collector):
@@ -47,7 +43,7 @@ class ExporterCollector(Collector):
                 max(0.0, self._clock.monotonic() - snapshot.refreshed_monotonic),
             )
         if snapshot.evidence is not None:
-            yield from _judgement(snapshot, snapshot.evidence)
+            yield from rollout_metrics(snapshot, snapshot.evidence)
         yield from experiment_metrics(snapshot.service, snapshot.experiments)
 
 
@@ -84,100 +80,6 @@ def _kpis(snapshot: Snapshot) -> Iterator[Metric]:
         family = families.setdefault(name, GaugeMetricFamily(name, text, labels=labels))
         family.add_metric([snapshot.service, kpi.version, kpi.currency][: len(labels)], kpi.value)
     yield from families.values()
-
-
-def _judgement(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
-    identity = [snapshot.service, snapshot.rollout]
-    per_kpi: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
-        (
-            names.KPI_RELATIVE_CHANGE,
-            "Estimated relative change of the KPI, canary against stable.",
-            _change("estimate"),
-        ),
-        (
-            names.KPI_RELATIVE_CHANGE_LOWER,
-            "Lower bound of the relative change, valid at every moment.",
-            _change("lower"),
-        ),
-        (
-            names.KPI_RELATIVE_CHANGE_UPPER,
-            "Upper bound of the relative change, valid at every moment.",
-            _change("upper"),
-        ),
-        (names.KPI_EVIDENCE, "log10 of the evidence that the canary harms the KPI.", lambda kpi: kpi.log10_evidence),
-        (
-            names.KPI_EVIDENCE_THRESHOLD,
-            "log10 of the evidence at which harm is proven.",
-            lambda kpi: kpi.log10_threshold,
-        ),
-        (
-            names.KPI_FLOOR_EVIDENCE,
-            "log10 of the evidence that the canary is below the KPI's floor.",
-            lambda kpi: kpi.floor.log10_evidence if kpi.floor is not None else None,
-        ),
-        (
-            names.KPI_TOLERANCE,
-            "Relative change that the policy lets pass.",
-            lambda kpi: snapshot.tolerances.get(kpi.name),
-        ),
-        (names.KPI_FROZEN, "Whether the comparison ended because stable gets no traffic.", lambda kpi: kpi.frozen),
-        (names.KPI_JUDGED, "Whether the KPI is judged now.", lambda kpi: kpi.blind_reason is None),
-    )
-    for name, text, of in per_kpi:
-        family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
-        for kpi in evidence.kpis.values():
-            value = of(kpi)
-            if value is not None and not math.isnan(value):
-                family.add_metric([*identity, kpi.name], float(value))
-        yield family
-    yield _verdicts(identity, evidence)
-    yield _units(identity, evidence)
-    yield _values(identity, snapshot)
-    if evidence.mismatch is not None:
-        mismatch = GaugeMetricFamily(
-            names.TRAFFIC_MISMATCH_EVIDENCE,
-            "log10 of the evidence that the canary's share of visits is not its weight.",
-            labels=[names.SERVICE, *LABELS[names.TRAFFIC_MISMATCH_EVIDENCE]],
-        )
-        mismatch.add_metric(identity, evidence.mismatch.log10_evidence)
-        yield mismatch
-
-
-def _change(attribute: str) -> Callable[[KpiEvidence], float | None]:
-    """One number of the comparison; a KPI that only has a floor has none."""
-    return lambda kpi: getattr(kpi.comparison, attribute) if kpi.comparison is not None else None
-
-
-def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:
-    family = GaugeMetricFamily(
-        names.KPI_VERDICT,
-        "What may be said about the KPI; one of them is 1.",
-        labels=[names.SERVICE, *LABELS[names.KPI_VERDICT]],
-    )
-    for kpi in evidence.kpis.values():
-        for verdict in names.VERDICTS:
-            family.add_metric([*identity, kpi.name, verdict], float(kpi.verdict.value == verdict))
-    return family
-
-
-def _units(identity: list[str], evidence: RolloutEvidence) -> Metric:
-    family = GaugeMetricFamily(
-        names.KPI_UNITS, "Units that the evidence rests on, by role.", labels=[names.SERVICE, *LABELS[names.KPI_UNITS]]
-    )
-    for kpi in evidence.kpis.values():
-        family.add_metric([*identity, kpi.name, "canary"], kpi.canary_units)
-        family.add_metric([*identity, kpi.name, "stable"], kpi.stable_units)
-    return family
-
-
-def _values(identity: list[str], snapshot: Snapshot) -> Metric:
-    family = GaugeMetricFamily(
-        names.KPI_VALUE, "The KPI since the rollout began, by role.", labels=[names.SERVICE, *LABELS[names.KPI_VALUE]]
-    )
-    for kpi, roles in snapshot.role_values.items():
-        for role, value in roles.items():
-            family.add_metric([*identity, kpi, role], value)
-    return family
 
 
 def _own(snapshot: Snapshot) -> Iterator[Metric]:

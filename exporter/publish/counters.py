@@ -1,16 +1,21 @@
-"""The published counters: they start at 0, follow the ledger upwards, and never fall.
+"""The published counters: they start at 0, follow the ledgers' totals upwards, and never fall.
 
-Prometheus reads a small fall as a reset and a huge rate. So when rows vanish, a counter waits until the ledger has
-caught up with it; the wait is counted.
+Prometheus reads a small fall as a reset and a huge rate. So when rows vanish (deleted, cancelled, corrected), a counter
+stands still until the ledger has caught up with it; each such wait is counted. KPIs and evidence are computed from the
+rows themselves and do not wait.
+
+Labels are bounded: versions that have not been seen for long, and currencies beyond the policy's number, are `other`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from canary import names
 from canary.policy.orders import Event
-from exporter.ledger.ledger import MILLION, Key, Tally
+from canary.rollout.state import Rollout
+from exporter.ledger.feed import Feed
+from exporter.ledger.ledger import MILLION, NOTHING, Key, Tally
 from exporter.source.streams import OUTCOMES
 
 MAX_VERSIONS = 10
@@ -39,6 +44,30 @@ class Counters:
     corrections: dict[str, int] = field(default_factory=dict)
     _waiting: dict[Series, int] = field(default_factory=dict)
     _currencies: dict[str, set[str]] = field(default_factory=dict)
+
+    def follow_ledgers(
+        self, feeds: Sequence[Feed], events: Mapping[str, Event], rollout: Rollout | None
+    ) -> Collection[str]:
+        """Take over the ledgers' totals; an event is published once its past is counted.
+
+        Returns:
+            The versions that have series of their own.
+        """
+        kept = kept_versions(feeds, rollout)
+        running = () if rollout is None else (rollout.stable, rollout.canary)
+        totals: dict[str, dict[Key, Tally]] = {}
+        for feed in feeds:
+            if feed.stream.counted:
+                together = totals.setdefault(feed.stream.event, {})
+                for key, tally in feed.ledger.totals.items():
+                    held = together.get(key, NOTHING)
+                    together[key] = Tally(held.rows + tally.rows, held.millionths + tally.millionths)
+        unfinished = {feed.stream.event for feed in feeds if feed.stream.counted and not feed.filled}
+        for event, found in totals.items():
+            if event not in unfinished:
+                self.follow(event, events[event], found, kept)
+                self.start(event, events[event], running)
+        return kept
 
     def follow(self, event: str, mapping: Event, totals: Mapping[Key, Tally], kept: Collection[str]) -> None:
         """Take over an event's totals; versions outside *kept* go to `other`."""
@@ -115,3 +144,15 @@ def value_total(event: str) -> str:
 def in_units(series: Series, amount: int) -> float:
     """What is published for an amount as it is kept."""
     return amount / MILLION if series.metric.endswith("_value_total") else float(amount)
+
+
+def kept_versions(feeds: Sequence[Feed], rollout: Rollout | None) -> set[str]:
+    """The running rollout's versions and the most recently seen ones."""
+    seen = {key.version: 0 for feed in feeds for key in feed.ledger.totals}
+    kept = set() if rollout is None else {rollout.stable, rollout.canary}
+    if len(seen) <= MAX_VERSIONS:
+        return kept | seen.keys()
+    for feed in feeds:
+        for version, hour in feed.ledger.last_seen().items():
+            seen[version] = max(seen.get(version, 0), hour)
+    return kept | set(sorted(seen, key=lambda version: (-seen[version], version))[:MAX_VERSIONS])

@@ -33,7 +33,9 @@ _DRIVERS = {
 }
 """The asynchronous driver of each database that has one; others are read through their own driver, in a thread."""
 _TIMEOUTS = ("timeout", "database is locked", "max_statement_time", "max_execution_time", "interrupted")
+"""Words by which each driver says that a statement took too long or waited for a lock; none has a class for it."""
 _MISSING = ("no such table", "no such column", "does not exist", "doesn't exist", "unknown column")
+"""Words by which each driver says that a table or column is not there."""
 _EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
 
 

@@ -1,5 +1,9 @@
 """How each database writes times: moments as seconds since the epoch, and bounds that an index can serve.
 
+A refresh must find the newest rows without reading the table. So the column itself is compared with a bound in its own
+type, and never a function of the column, which no index could serve. SQLite has texts only: ranges of texts are what
+the index serves, and the number decides.
+
 `SECONDS` parameters are whole seconds since the epoch. Sessions run in UTC, so a time stored without a zone reads as
 UTC everywhere; a policy with another `database.timezone` shifts the bounds and the results (`exporter.source.zones`).
 """
@@ -143,3 +147,10 @@ def _text_parameters(low: int, high: int | None, prefix: str, offset_seconds: in
         values["t_start"] = max(f"{last:%Y-%m-%dT}", values["t_low"])
         values["t_high"] = f"{last:%Y-%m-%dT%H:%M:%S}"
     return {f"{prefix}{name}": value for name, value in values.items()}
+
+
+def offset_seconds(ending: str) -> int:
+    """The offset in the last six characters of an ISO text: `+05:30`; 0 where there is none."""
+    if len(ending) != 6 or ending[0] not in "+-" or ending[3] != ":" or not (ending[1:3] + ending[4:]).isdigit():
+        return 0
+    return (int(ending[1:3]) * 60 + int(ending[4:])) * 60 * (1 if ending[0] == "+" else -1)

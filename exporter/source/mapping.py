@@ -1,4 +1,8 @@
-"""How the policy's events hang together: their columns, and which event's rows come from which."""
+"""How the policy's events hang together: their columns, and which event's rows come from which.
+
+Parents matter because a row counts for the version of the *visit* it descends from: a customer who is moved to the
+canary between visit and payment must not count for it.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,9 @@
-"""How far a read replica is behind its primary."""
+"""How far a read replica is behind its primary.
+
+A replica that is minutes behind answers quickly and shows a healthy past. So the lag is a reason to call the judge
+blind, and rows are looked for further back by as much. Only replication that the database reports itself is measured:
+writing a heartbeat row to the primary would be exact, and we only read.
+"""
 
 import math
 from typing import Any

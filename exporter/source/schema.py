@@ -1,4 +1,10 @@
-"""The schema watch: what both versions need is still there, with the type it had."""
+"""The schema watch: what both versions need is still there, with the type it had.
+
+While a canary runs, two versions share one database. A migration that came with the canary and removes a column that
+stable writes breaks the shop for everybody, and the statistics would only see that both sides got worse. So it is
+looked at directly: tables and columns that the policy maps or lists as required. A type may grow (a longer text, a
+wider number) and must not change its family.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

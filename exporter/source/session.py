@@ -27,8 +27,9 @@ T = TypeVar("T")
 APPLICATION_NAME = "kpi-canary"
 """How the shop's database administrators know our connections."""
 _CONNECT_SECONDS = 5
+"""A server that takes longer to greet us is called unreachable; a refresh waits no longer than that for it."""
 _LOCK_SECONDS = 1.0
-"""How long a statement may wait for a table that somebody locked."""
+"""How long a statement may wait for a table that somebody locked: while it waits, no other event is read."""
 _GRACE_SECONDS = 2.0
 """How much longer than the database's own limit we wait before giving the connection up."""
 

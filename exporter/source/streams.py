@@ -21,11 +21,17 @@ from exporter.source.dialects import Dialect
 from exporter.source.mapping import columns_of, ordered, parents_of
 
 FINE_SECONDS = 5
-"""Width of the ledger's open buckets; rows are read again by whole buckets."""
+"""Width of the ledger's open buckets; rows are read again by whole buckets. Narrower ones make more numbers to keep,
+wider ones more rows to read again for one that is late."""
 FRESH_SECONDS = 10
 """How far back every refresh looks; what commits later than this is seen when the whole horizon is read."""
 COARSE_SECONDS = 3600
-"""Width of the ledger's closed buckets."""
+"""Width of the ledger's closed buckets: a year of them is 8,760, which fits in memory for every event."""
+
+_NEWEST_TEXTS = 50
+"""So many newest texts show in which forms the shop writes times now; it may write from more than one place."""
+_WHOLE_READS = 12
+"""How often the whole horizon is read while a row can be late: a late row is seen after at most a twelfth of it."""
 
 SUCCEEDED, FAILED, PENDING = "succeeded", "failed", "pending"
 OUTCOMES = (SUCCEEDED, FAILED)
@@ -147,7 +153,7 @@ class _Builder:
             event=self._name,
             kind=kind,
             horizon_seconds=horizon,
-            every_seconds=horizon / 12,
+            every_seconds=horizon / _WHOLE_READS,
             fresh=fresh,
             counted=counted,
             parents=tuple(name for name, _ in self._parents),
@@ -216,7 +222,7 @@ class _Builder:
             sa.select(time.label("moment"))
             .select_from(self._source)
             .order_by(self._column(self._event.id).desc())
-            .limit(50)
+            .limit(_NEWEST_TEXTS)
             .subquery("newest")
         )
         return sa.select(sa.func.substr(newest.c.moment, -6)).distinct()

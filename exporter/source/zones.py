@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
-from exporter.ledger.table import Floats
 from exporter.source.dialects import Dialect
 
+Floats = NDArray[np.float64]
+
 _TURNED_BACK_SECONDS = 3 * 3600
+"""For so long after a clock was turned back, bounds begin earlier; an hour is usual, and there is room for more."""
 
 
 class Zone:

@@ -15,18 +15,19 @@ import numpy as np
 
 from canary import names
 from canary.policy import Policy
-from exporter.judge.kpis import kpi_values
-from exporter.judge.units import Orders
-from exporter.ledger.table import FAILED_CODE, SUCCEEDED_CODE, Floats, Table
+from exporter.judge.joins import JoinedRows
+from exporter.judge.values import window_values
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats
 from exporter.publish.counters import has_value, value_total
 from exporter.source.database import Session
-from exporter.source.history import History
 from exporter.source.streams import OUTCOMES
+from exporter.study.history import History
 
 JOB = "kpi-canary-backfill"
+"""Another job than the exporter's, so that invented history and live series never mix."""
 
-# So much is read and counted at a time.
 _STRETCH_SECONDS = 86_400
+"""So much is read and counted at a time: a day of rows fits in memory, a year may not."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -95,9 +96,9 @@ async def backfill(policy: Policy, session: Session, *, since: float, until: flo
     for low, high in _stretches(moments):
         low_moment, high_moment = float(moments[low]), float(moments[high - 1])
         begin = since if low == 0 else float(moments[low - 1])
-        orders = await history.between(min(begin, low_moment - policy.database.window), high_moment + 1)
-        _count(found, policy, history, orders, begin=begin, until=high_moment)
-        _measure(found, policy, history, orders, low, high)
+        joined = await history.between(min(begin, low_moment - policy.database.window), high_moment + 1)
+        _count(found, policy, history, joined, begin=begin, until=high_moment)
+        _measure(found, policy, history, joined, low, high)
     return found
 
 
@@ -110,8 +111,10 @@ def _stretches(moments: Floats) -> Iterator[tuple[int, int]]:
         low = high
 
 
-def _count(found: Backfill, policy: Policy, history: History, orders: Orders, *, begin: float, until: float) -> None:
-    for event, table in orders.tables.items():
+def _count(
+    found: Backfill, policy: Policy, history: History, joined: JoinedRows, *, begin: float, until: float
+) -> None:
+    for event, table in joined.rows.items():
         mapping = policy.database.events[event]
         inside = (table.time > begin) & (table.time <= until)
         rows = table.where(inside)
@@ -134,7 +137,7 @@ def _count(found: Backfill, policy: Policy, history: History, orders: Orders, *,
 
 
 def _grow(
-    found: Backfill, policy: Policy, metric: str, labels: dict[str, str], rows: Table, amounts: Floats | None = None
+    found: Backfill, policy: Policy, metric: str, labels: dict[str, str], rows: EventRows, amounts: Floats | None = None
 ) -> None:
     if not len(rows):
         return
@@ -145,12 +148,12 @@ def _grow(
     found.add(metric, _own(policy) | labels, increments)
 
 
-def _measure(found: Backfill, policy: Policy, history: History, orders: Orders, low: int, high: int) -> None:
+def _measure(found: Backfill, policy: Policy, history: History, joined: JoinedRows, low: int, high: int) -> None:
     for position in range(low, high):
         moment = float(found.moments[position])
-        values = kpi_values(
+        values = window_values(
             policy.kpis,
-            orders,
+            joined,
             history.versions.texts,
             history.currencies.texts,
             since=moment - policy.database.window,

@@ -1,4 +1,8 @@
-"""Past rollouts replayed from the order database: what would have been decided, when, and whom it would have spared."""
+"""Past rollouts replayed from the order database: what would have been decided, when, and whom it would have spared.
+
+The same judge is given the same rows, all at once instead of second by second; the evidence does not depend on when
+anybody looked, so the decision's moment is exact and no clock needs to be simulated.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +27,14 @@ from canary.rollout.state import Rollout, State, Weight
 from canary.times import from_text
 from canary.units import parse_ratio
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
-from exporter.judge.judgement import Judgement, entry_event, role_values
-from exporter.judge.units import Orders
-from exporter.ledger.table import Codes
-from exporter.publish.shown import Change, failed_tests, shown_change
+from exporter.judge.joins import JoinedRows
+from exporter.judge.rollout import JudgedRollout, entry_event
+from exporter.judge.values import role_values
+from exporter.ledger.rows import Codes
+from exporter.publish.complement import Change, failed_tests, shown_change
 from exporter.source.database import Patience
-from exporter.source.history import History
 from exporter.source.session import order_session
+from exporter.study.history import History
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
 
@@ -42,7 +47,7 @@ _DENSE = 0.2
 
 
 @dataclass(frozen=True)
-class Phase:
+class PastPhase:
     """One stretch of a past rollout; `traffic` is the canary's share, 0 to 1."""
 
     traffic: float
@@ -57,7 +62,7 @@ class PastRollout:
     name: str
     stable: str
     canary: str
-    phases: tuple[Phase, ...]
+    phases: tuple[PastPhase, ...]
 
     @property
     def started_at(self) -> datetime:
@@ -138,7 +143,7 @@ def read_rollouts(path: Path) -> list[PastRollout]:
             place=f"{path}:1",
         )
     faults: list[str] = []
-    rollouts: dict[str, list[tuple[dict[str, str], Phase]]] = {}
+    rollouts: dict[str, list[tuple[dict[str, str], PastPhase]]] = {}
     for row in reader:
         try:
             rollouts.setdefault(_text(row, "rollout"), []).append((row, _phase(row)))
@@ -187,39 +192,39 @@ async def _replay_all(policy: Policy, rollouts: Sequence[PastRollout]) -> list[R
         for rollout in rollouts:
             low, high = rollout.started_at.timestamp(), rollout.ended_at.timestamp()
             if everything is not None:
-                orders = history.within(everything, low, high)
+                joined = history.within(everything, low, high)
             else:
-                orders = await history.between(low, high)
-            replays.append(replay(policy, rollout, orders, history.versions))
+                joined = await history.between(low, high)
+            replays.append(replay(policy, rollout, joined, history.versions))
         return replays
 
 
-def replay(policy: Policy, past: PastRollout, orders: Orders, versions: Codes) -> Replay:
+def replay(policy: Policy, past: PastRollout, joined: JoinedRows, versions: Codes) -> Replay:
     """Judge the rows of a whole rollout; a rollback would have ended it at the moment of the decision."""
     rollout, end = past.as_rollout(), past.ended_at.timestamp()
-    evidence = Judgement.of(policy, rollout).look(orders, versions, rollout, end, {})
+    evidence = JudgedRollout.of(policy, rollout).look(joined, versions, rollout, end, {})
     until = end
     if evidence.verdict is Verdict.FAIL and evidence.decided_at is not None:
         until = evidence.decided_at
         # Half a bucket later, so that no rounding loses the bucket that decided.
         moment = until + policy.evidence.bucket / 2
-        evidence = Judgement.of(policy, rollout).look(orders, versions, rollout, moment, {})
+        evidence = JudgedRollout.of(policy, rollout).look(joined, versions, rollout, moment, {})
     entry = entry_event(policy)
     exposed = spared = 0
-    if entry is not None and entry in orders.tables:
-        table = orders.tables[entry]
+    if entry is not None and entry in joined.rows:
+        table = joined.rows[entry]
         came = table.entered[table.version == versions.code(past.canary)]
         came = came[(came >= past.started_at.timestamp()) & (came < end)]
         exposed = int(np.count_nonzero(came < until))
         spared = len(came) - exposed
-    return Replay(past, evidence, exposed, spared, _changes(policy, rollout, orders, versions, evidence, until))
+    return Replay(past, evidence, exposed, spared, _changes(policy, rollout, joined, versions, evidence, until))
 
 
 def _changes(
-    policy: Policy, rollout: Rollout, orders: Orders, versions: Codes, evidence: RolloutEvidence, until: float
+    policy: Policy, rollout: Rollout, joined: JoinedRows, versions: Codes, evidence: RolloutEvidence, until: float
 ) -> dict[str, Change]:
     """By KPI, the change of what it publishes, from what had happened by then."""
-    happened = Orders(orders.events, {name: table.where(table.time < until) for name, table in orders.tables.items()})
+    happened = JoinedRows(joined.events, {name: table.where(table.time < until) for name, table in joined.rows.items()})
     values = role_values(policy.kpis, happened, versions, rollout, {})
     return {
         name: shown_change(policy.kpis[name], kpi, values.get(name, {}).get("stable"))
@@ -250,7 +255,7 @@ def _moment(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _phase(row: dict[str, str]) -> Phase:
+def _phase(row: dict[str, str]) -> PastPhase:
     started_at, ended_at = _time(row, "started_at"), _time(row, "ended_at")
     if ended_at <= started_at:
         raise ValueError(f"ended_at: expected a time after {row['started_at']}, found {row['ended_at']}")
@@ -260,10 +265,10 @@ def _phase(row: dict[str, str]) -> Phase:
         raise ValueError(f"traffic: {error}") from error
     _text(row, "stable")
     _text(row, "canary")
-    return Phase(traffic, started_at, ended_at)
+    return PastPhase(traffic, started_at, ended_at)
 
 
-def _rollout(path: Path, name: str, rows: list[tuple[dict[str, str], Phase]], faults: list[str]) -> PastRollout:
+def _rollout(path: Path, name: str, rows: list[tuple[dict[str, str], PastPhase]], faults: list[str]) -> PastRollout:
     versions = {(row["stable"].strip(), row["canary"].strip()) for row, _ in rows}
     if len(versions) > 1:
         faults.append(f"{path}: rollout {name}: expected one stable and one canary version, found {sorted(versions)}")

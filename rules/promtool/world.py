@@ -114,9 +114,9 @@ class World(Shop):
             self.exporter(names.EXPERIMENT_RUNNING, 1, **arm)
             self.exporter(names.EXPERIMENT_MISMATCH_EVIDENCE, 0.1, **arm)
             for kpi in {*experiment.metrics, *experiment.guardrails}:
-                self.trial(name, variant, kpi)
+                self.experiment(name, variant, kpi)
 
-    def trial(self, experiment: str, variant: str, kpi: str, *, verdict: str = "hold", better: float = 0) -> None:
+    def experiment(self, experiment: str, variant: str, kpi: str, *, verdict: str = "hold", better: float = 0) -> None:
         """What the exporter says about one KPI of one treatment."""
         labels = {names.EXPERIMENT: experiment, names.VARIANT: variant, names.KPI: kpi}
         for known in names.VERDICTS:

@@ -86,7 +86,7 @@ async def test_a_refusal_is_an_error(inbox: tuple[Inbox, Callable[[str], str]]) 
     deliveries = await notifier.send(MESSAGE)
     notifier.close()
 
-    assert [delivery.error for delivery in deliveries] == ["refused or not reachable"]
+    assert [delivery.error for delivery in deliveries] == ["refused or unreachable"]
 
 
 async def test_a_target_that_hangs_is_given_up(inbox: tuple[Inbox, Callable[[str], str]]) -> None:

@@ -11,10 +11,10 @@ from aiohttp.web import Application, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.clock import SystemClock
-from demo.flags import CheckoutFlag
 from demo.luck import luck
-from demo.shop import Shop
-from demo.store import Store, create_schema, open_engine
+from demo.shop.flags import CheckoutFlag
+from demo.shop.server import Shop
+from demo.shop.store import Store, create_schema, open_engine
 from tests.support.postgres import Postgres
 
 SPEED = 400.0

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.clock import SystemClock
 from demo.customers import RETURNING_RATIO, Customers, Encounter, Memory, arrivals
-from demo.schema import carts, orders, payments, visits
+from demo.shop.schema import carts, orders, payments, visits
 from tests.demo.conftest import SPEED, Client, OpenShop
 from tests.support.processes import eventually
 

@@ -71,7 +71,7 @@ def test_a_bad_canary_is_rolled_back_by_itself(folder: Path) -> None:
     """From the first bad payment to the last customer back on stable, every link of the chain does its part.
 
     The demo itself checks the end: rolled back by an alert, the router at 0 %, no late request, the feature flag off,
-    the process stopped, the team told, nothing missing in the timeline. Kept up, everything can be looked at
+    the process stopped, the team notified, nothing missing in the timeline. Kept up, everything can be looked at
     until Ctrl-C.
     """
     with _demo(folder, "--speed", "60", "--seed", "3", "--keep") as demo:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from canaryctl.cli.demo import command
-from demo import flags
-from demo.faults import PATTERNS, Faults
+from demo.shop import flags
+from demo.shop.faults import PATTERNS, Faults
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ import pytest
 
 from canary.clock import SystemClock
 from canary.errors import RemoteError
-from demo.processes import Processes, find_program
 from demo.questions import Questions
+from demo.stack.processes import Processes, find_program
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 

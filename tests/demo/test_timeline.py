@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from canary.clock import SystemClock
 from canary.rollout.entries import Entry, Kind
 from demo import timeline
-from demo.store import Store
+from demo.shop.store import Store
 from demo.team import Message
 from tests.support.entries import entry as entry_of
 
@@ -59,7 +59,7 @@ def test_a_promotion_tells_each_phase_each_hold_and_the_message_after_it() -> No
     assert [moment.what for moment in moments[1:5]] == [
         "phase 2: 50% of customers",
         "held by CanaryBlind",
-        "goes on",
+        "resumed",
         "phase 3: 100% of customers",
     ]
 

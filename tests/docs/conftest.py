@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from demo.schema import carts, feedback, orders, payments, visits
-from demo.store import create_schema, open_engine
+from demo.shop.schema import carts, feedback, orders, payments, visits
+from demo.shop.store import create_schema, open_engine
 from tests.support.distribution import build
 
 

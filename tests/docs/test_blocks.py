@@ -89,7 +89,7 @@ NOT_RUN = {
         "from docs/examples/feature_flags.py, which tests/alertmanager/receiver/http/test_ofrep.py runs"
     ),
     ("docs/feature-flags.md", "async with asyncio.timeout(0.5):"): (
-        "as demo/flags.py does it, which tests/demo/test_flags.py runs"
+        "as demo/shop/flags.py does it, which tests/demo/shop/test_flags.py runs"
     ),
     ("docs/rules.md", "jb install github.com/kpi-canary/kpi-canary"): (
         "needs the network; the jsonnet after it is run with the repository where jb would put it"

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from canary.policy.orders import Event
-from exporter.publish.snapshot import BLIND_REASONS
+from exporter.judge.blindness import BLIND_REASONS
 from tests.support.pages import DOCS, Page
 
 

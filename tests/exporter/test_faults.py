@@ -91,12 +91,12 @@ async def test_an_odd_value_in_the_past_does_not_keep_the_exporter_busy(tmp_path
 async def test_what_cannot_be_judged_is_unknown(
     lite: ShopData, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the joins or the judge break, no old KPI stays published, the reason is said, and counting goes on."""
+    """When the joins break, no old KPI stays published, the reason is said, and counting goes on."""
     await fill(lite, clock.now(), 50)
     async with refresher_on(policy_for(lite.url), clock) as refresher:
         await settle(refresher, clock)
         with monkeypatch.context() as patch:
-            patch.setattr(refresher.assessor, "_work_out", lambda *_: 1 / 0)
+            patch.setattr(refresher.judge, "_count_window", lambda *_: 1 / 0)
             clock.advance(1)
             await lite.insert(VISITS, version="v1.0", created_at=clock.now())
             await refresher.refresh()

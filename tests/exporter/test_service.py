@@ -96,14 +96,16 @@ async def test_a_rollout_is_judged_and_its_series_start_at_zero(policy: Path, li
         async with Journal.open(settings) as journal:
             await journal.append(started("r1", datetime.now(UTC)))
         during = await scraped.eventually('shop_visits_total{version="v2.0"}', 0)
-        during = await scraped.eventually('canary_kpi_verdict{kpi="payment_success_rate",verdict="hold"}', 1)
+        during = await scraped.eventually(
+            'canary_kpi_verdict{kpi="payment_success_rate",rollout="r1",verdict="hold"}', 1
+        )
 
     assert not any(series.startswith("canary_kpi_verdict") for series in before)
     assert during['shop_orders_total{version="v2.0"}'] == 0
     assert during['shop_payments_total{outcome="failed",version="v2.0"}'] == 0
     assert during['shop_order_value_total{currency="EUR",version="v2.0"}'] == 0
     assert {series for series in during if series.startswith("canary_kpi_verdict{")} == {
-        f'canary_kpi_verdict{{kpi="{kpi}",verdict="{verdict}"}}'
+        f'canary_kpi_verdict{{kpi="{kpi}",rollout="r1",verdict="{verdict}"}}'
         for kpi in settings.kpis
         for verdict in ("pass", "fail", "hold", "blind")
     }

@@ -39,7 +39,8 @@ async def settle(refresher: Refresher, clock: FakeClock, times: int = 5) -> None
         if refresher.complete:
             return
         clock.advance(1)
-    assert refresher.complete, [(feed.stream.name, feed.fault, feed.next_hour, feed.dirty) for feed in refresher.feeds]
+    feeds = [(feed.stream.name, feed.fault, feed.next_hour, feed.held.dirty) for feed in refresher.feeds]
+    assert refresher.complete, feeds
 
 
 def published(refresher: Refresher) -> dict[str, dict[tuple[str, ...], float]]:

@@ -28,7 +28,7 @@ from typing import Self, TypeVar
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.lead.leader import Leader
-from canary.errors import RefusedError
+from canary.errors import JournalError, RefusedError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
@@ -40,6 +40,10 @@ from canary.rollout.store import RolloutStore
 from canary.routers import Observation, Router, Split, routers_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
+
+# A keeper that waits for a journal that hangs, to raise, must be free again when a rollback is decided meanwhile. One
+# that answers at all does so within milliseconds, and a raise that is late is tried again.
+_RAISING_SECONDS = 0.5
 
 T = TypeVar("T")
 
@@ -142,11 +146,11 @@ class Effects:
         await self._ask(place, require)
         return await action()
 
-    async def _ask(self, place: str, require: Callable[[], None]) -> None:
+    async def _ask(self, place: str, require: Callable[[], None], *, within_seconds: float | None = None) -> None:
         """Both questions. Whoever awaits this goes on, with nothing in between, to the effect."""
         # A receiver that only stands by need not read the journal to learn that it may not.
         await self._require_lead(place)
-        await self._store.refresh()
+        await self._store.refresh(within_seconds=within_seconds)
         # Reading may have lasted longer than a lead does; so this is asked last. What other tasks of this receiver
         # have decided meanwhile is in the store, and looked at without a further wait.
         await self._require_lead(place)
@@ -196,7 +200,7 @@ class Effects:
 
         Raises:
             RefusedError: this receiver does not lead, or the split is no longer wanted; nothing was done.
-            JournalError: the journal cannot be read; nothing was done.
+            JournalError: the journal cannot be read, or holds what is not understood; nothing was done.
             RouterError: the router does not follow.
         """
         place = f"router {name}"
@@ -204,12 +208,14 @@ class Effects:
         def require() -> None:
             if not still():
                 raise RefusedError(f"{format_ratio(split.weight_ratio)} is no longer wanted", place=place)
+            if self._store.unread and not lowers:
+                raise JournalError(self._store.unread, place=place, remedy="its weight stays as it is")
 
         if lowers:
             await self._require_lead(place)
             require()
         else:
-            await self._ask(place, require)
+            await self._ask(place, require, within_seconds=_RAISING_SECONDS)
         await self._routers[name].set_weight(split)
 
     # The canary's process.

@@ -56,11 +56,19 @@ class AlertHandler:
 
     async def take(self, alerts: Iterable[Alert], *, actor: str, truncated: bool = False) -> list[tuple[str, Outcome]]:
         """Do what the alerts ask for; gives each one's action and what became of it."""
-        outcomes = []
-        ordered = sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3))
-        if any(self._admit(alert) in _PERHAPS_NEWS for alert in ordered):
+        known: list[Alert] = []
+        strange: list[Alert] = []
+        for alert in sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3)):
+            (strange if self._admit(alert) in _PERHAPS_NEWS else known).append(alert)
+        # A rollback does not wait for a journal that hangs because the alert beside it is about another rollout.
+        outcomes = await self._take_all(known, actor, truncated=truncated)
+        if strange:
             await self._store.catch_up()
-        for alert in ordered:
+        return outcomes + await self._take_all(strange, actor, truncated=truncated)
+
+    async def _take_all(self, alerts: Iterable[Alert], actor: str, *, truncated: bool) -> list[tuple[str, Outcome]]:
+        outcomes = []
+        for alert in alerts:
             outcome = await self._take(alert, actor, truncated=truncated)
             action = alert.action if alert.action in names.ACTIONS else "none"
             outcomes.append((action, outcome))

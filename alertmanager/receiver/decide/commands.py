@@ -144,6 +144,11 @@ class Commands:
                 await self._effects.start_process(require)
             except ProcessError as error:
                 raise RefusedError(str(error), place="cannot start") from error
+            except RefusedError:
+                # The process takes its time, and the sender may have asked again meanwhile: the rollout that is in the
+                # way is then the one that this very request has begun.
+                if not self._store.answered(_key(request)):
+                    raise
         return await self._propose(request, command)
 
     def _require_start(self, seen: Seen, command: Start) -> None:
@@ -163,4 +168,6 @@ class Commands:
 
 
 def _key(request: Request) -> str:
-    return f"{request.verb}:{request.key}" if request.key else ""
+    # Giving a rollback up is another command than the rollback, by the same verb.
+    verb = "give_up" if request.give_up else request.verb
+    return f"{verb}:{request.key}" if request.key else ""

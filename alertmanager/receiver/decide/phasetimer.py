@@ -22,10 +22,7 @@ _MARK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class _Sight:
-    """When this process first saw how far another machine has measured a phase.
-
-    Each mark of the other begins a new one: what it says has passed must not be counted here once more.
-    """
+    """When this process first saw what another machine has measured; the next mark of that machine is another sight."""
 
     rollout: str
     phase: int
@@ -48,8 +45,9 @@ class PhaseTimer:
         measured = rollout.timer.elapsed_seconds(self._clock)
         if measured is not None:
             return measured
-        sight = self._sight
-        if (sight.rollout, sight.phase, sight.timer) != (rollout.id, rollout.phase, rollout.timer):
+        seen = (self._sight.rollout, self._sight.phase, self._sight.timer)
+        if seen != (rollout.id, rollout.phase, rollout.timer):
+            # Counted from the mark that it continues: from the first sight of the phase, time would count twice.
             self._sight = _Sight(rollout.id, rollout.phase, rollout.timer, self._clock.monotonic())
         return rollout.timer.seconds + self._clock.monotonic() - self._sight.at
 

@@ -1,6 +1,7 @@
 """What requests to the receiver hold: one model per body, query string and set of headers.
 
-The door refuses what does not fit; `canary.web.openapi` describes them, so that description and check cannot differ.
+`canary.web.checks` refuses what does not fit them and `canary.web.openapi` describes them, so that description and
+check cannot differ.
 """
 
 from typing import Annotated, Any, Literal

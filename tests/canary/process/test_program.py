@@ -30,7 +30,7 @@ async def test_a_daemon_is_found_by_any_user(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_failure_is_one_sentence() -> None:
-    """Exit status and the end of standard error are told, quoted so that they stay on one line."""
+    """Exit status and the end of standard error are reported, quoted so that they stay on one line."""
     outcome = await run(
         ("sh", "-c", "printf 'x%.0s' $(seq 900) >&2; echo >&2; echo sorry >&2; exit 7"), timeout_seconds=30
     )

@@ -177,3 +177,42 @@ def test_the_address_may_be_a_secret(tmp_path: Path) -> None:
 
     assert journal_url(named).render_as_string(hide_password=False) == "postgresql+asyncpg://shop:secret@db/canary"
     assert journal_url(Policy(service="shop", base=str(tmp_path))).database == str(tmp_path / "state.db")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "at=replace(at, 'Z', '')",
+        "data=replace(data, '[0.05', '[7')",
+        "data=replace(data, '[0.05', '[-1')",
+        "data=replace(data, '[0.05', '[NaN')",
+        "data=replace(data, '[0.05', '[0.05, 0.1')",
+        "data=replace(data, '_seconds\": [', '_seconds\": [NaN, ')",
+    ],
+)
+async def test_values_that_break_arithmetic_are_not_understood(journal: Journal, damage: str) -> None:
+    """A moment without a zone, a share beyond everybody, a phase without a duration: kept, and no start."""
+    await journal.append(STARTED)
+    async with journal._engine.begin() as connection:
+        await connection.exec_driver_sql(f"update canary_journal set {damage}")
+
+    (entry,) = await journal.entries()
+
+    assert isinstance(entry, Unknown)
+    assert await journal.current() is None
+
+
+async def test_a_text_that_is_not_utf8_hides_no_other_row(tmp_path: Path) -> None:
+    """SQLite keeps any bytes: what can be read of the row is, and the rest of the journal is whole."""
+    policy = Policy(service="shop", state=State(url="sqlite:///state.db"), base=str(tmp_path))
+    async with Journal.open(policy) as journal:
+        await journal.append(STARTED)
+        damaged = await journal.append(note("x"))
+        async with journal._engine.begin() as connection:
+            await connection.exec_driver_sql(
+                f"update canary_journal set reason = cast(x'41ff42' as text) where seq = {damaged.seq}"
+            )
+
+        first, second = await journal.entries()
+
+    assert (first.kind, second.reason) == (Kind.STARTED, "A\ufffdB")

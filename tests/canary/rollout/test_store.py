@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -22,7 +23,7 @@ from canary.rollout.commands import (
     Seen,
     Start,
 )
-from canary.rollout.entries import Advanced, Entry, Kind, RollbackDecided, Step
+from canary.rollout.entries import Advanced, Entry, Kind, RollbackDecided, Step, Unknown
 from canary.rollout.journal import Journal
 from canary.rollout.state import State
 from canary.rollout.store import RolloutStore
@@ -262,3 +263,118 @@ async def test_entries_say_by_which_clock(store: RolloutStore) -> None:
 
     assert (first.boot, first.uptime_seconds) == (store.clock.boot, store.clock.monotonic())
     assert first.at == store.clock.now() == datetime(2026, 3, 3, 12, tzinfo=UTC)
+
+
+async def test_a_key_used_for_another_rollout_keeps_nobody_on_the_canary(store: RolloutStore) -> None:
+    """A script whose key is always the same rolls each of its rollouts back; what raises is refused for such a key."""
+    first = await store.propose(Seen.of(store.rollout), ADVANCE, request="k")
+    await store.propose(None, RollBack(actor="ann"), request="always")
+    await store.propose(Seen.of(store.rollout), GiveUp(actor="ann"))
+    second = Start(rollout="r2", stable="v1", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
+    await store.propose(Seen.of(store.rollout), second, request="begin")
+
+    with pytest.raises(RefusedError, match=f"used before, for entry {first.seq} of rollout r1"):
+        await store.propose(Seen.of(store.rollout), ADVANCE, request="k")
+    with pytest.raises(RefusedError, match="used before"):
+        await store.propose(Seen.of(store.rollout), START, request="begin")
+    rollback = await store.propose(None, RollBack(actor="ann"), request="always")
+
+    assert (rollback.rollout, store.rollout and store.rollout.state) == ("r2", State.ROLLING_BACK)
+    assert await store.propose(None, RollBack(actor="ann"), request="always") == rollback
+
+
+async def test_a_lowering_request_sent_again_waits_for_the_first(store: RolloutStore, journal: Stubborn) -> None:
+    """Its sender's time-out was shorter than the journal's trouble: all of them get the one entry."""
+    journal.answering.clear()
+    command = RollBack(actor="ann", reason="bad")
+    proposals = [asyncio.ensure_future(store.propose(None, command, request="k")) for _ in range(3)]
+    await asyncio.sleep(0.4)
+    proposals.append(asyncio.ensure_future(store.propose(None, command, request="k")))
+    await asyncio.sleep(0.05)
+    assert not any(proposal.done() for proposal in proposals)
+    journal.answering.set()
+
+    first, *others = await asyncio.gather(*proposals)
+    assert first.seq > 0
+    assert others == [first] * 3
+
+
+async def test_a_request_sent_again_after_trouble_is_written_once(store: RolloutStore, journal: Stubborn) -> None:
+    """What was acted upon without the journal gets its entry when the same request comes again."""
+    command = RollBack(actor="ann", reason="bad")
+    journal.broken = True
+    for _ in range(2):
+        with pytest.raises(JournalError, match="disk is full"):
+            await store.propose(None, command, request="k")
+    journal.broken = False
+
+    written = await store.propose(None, command, request="k")
+
+    assert written.seq > 0
+    assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+
+
+async def test_an_entry_whose_receipt_was_lost_is_the_answer(store: RolloutStore, engine: AsyncEngine) -> None:
+    """The database wrote it and the connection broke: it is found, not refused as somebody else's."""
+
+    class Forgetful(Journal):
+        forgets = True
+
+        async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+            written = await super().append(entry, after=after)
+            if self.forgets:
+                self.forgets = False
+                raise JournalError("connection lost", place="journal")
+            return written
+
+    other = RolloutStore(Forgetful(engine, "shop"), FakeClock())
+    await other.refresh()
+    with pytest.raises(JournalError, match="connection lost"):
+        await other.propose(None, RollBack(actor="ann"), request="k")
+
+    written = await other.propose(None, RollBack(actor="ann"), request="k")
+
+    assert written.seq == 2
+    assert not other.unwritten
+    assert [entry.kind for entry in await store.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+
+
+async def test_whoever_lowers_is_answered_although_the_journal_hangs(
+    store: RolloutStore, journal: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They learn that it is acted upon, and it is written all the same when the journal is back."""
+    monkeypatch.setattr("canary.rollout.store._ANSWER_SECONDS", 0.01)
+    journal.answering.clear()
+    with pytest.raises(JournalError, match="acted upon, and not written yet"):
+        await store.propose(None, RollBack(actor="ann"))
+    assert store.rollout is not None
+    assert store.rollout.state is State.ROLLING_BACK
+
+    journal.answering.set()
+    await store.refresh()
+
+    assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+
+
+async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised(
+    store: RolloutStore, journal: Stubborn
+) -> None:
+    """A decision of a newer version may be a hold; it is said, nothing is raised, and lowering works."""
+    await store.propose(Seen.of(store.rollout), ADVANCE)
+    hold = await store.propose(None, Hold(actor="alertmanager", cause="CanaryBlind"))
+    noted = Unknown(rollout="r1", at=hold.at, actor="x", written_kind="noted", fault="key: missing")
+    await journal.append(noted)
+    await store.refresh()
+    assert store.unread == ""
+    await journal.append(Unknown(rollout="r1", at=hold.at, actor="x", written_kind="frozen"))
+
+    await store.refresh()
+
+    assert "'frozen', is not understood (no kind of this version)" in store.unread
+    for command in (ADVANCE, Promote(actor="ann"), Resume(actor="prometheus")):
+        with pytest.raises(RefusedError, match="'frozen'"):
+            await store.propose(Seen.of(store.rollout), command)
+    await store.propose(None, RollBack(actor="ann"))
+    await store.propose(Seen.of(store.rollout), GiveUp(actor="ann"))
+    await store.propose(Seen.of(store.rollout), replace(START, rollout="r2"))
+    assert store.unread == ""

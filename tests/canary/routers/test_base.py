@@ -24,8 +24,8 @@ def test_odd_rollout_ids_are_refused(rollout: str) -> None:
 
 
 @pytest.mark.parametrize("weight_ratio", [-0.01, 1.01, 5, math.nan, math.inf, -math.inf])
-def test_shares_outside_the_range_are_refused(weight_ratio: float) -> None:
-    """A share is a ratio from 0 to 1; 5 for 5 % is a mistake."""
+def test_weights_outside_the_range_are_refused(weight_ratio: float) -> None:
+    """A weight is a ratio from 0 to 1; 5 for 5 % is a mistake."""
     with pytest.raises(RouterError, match="expected a ratio from 0 to 1"):
         Split("r-1", weight_ratio)
 
@@ -40,8 +40,8 @@ def test_a_split_agrees_with_itself(weight_ratio: float, testers: bool) -> None:
 
 
 @given(asked=RATIOS, found=RATIOS)
-def test_another_share_does_not_agree(asked: float, found: float) -> None:
-    """Shares that differ by more than the finest step of any router do not agree."""
+def test_another_weight_does_not_agree(asked: float, found: float) -> None:
+    """Weights that differ by more than the finest step of any router do not agree."""
     split = Split("r-1", asked)
 
     assert Observation((Reading("a", found, testers=True),)).agrees(split) == (abs(asked - found) <= 0.00005)

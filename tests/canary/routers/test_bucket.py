@@ -53,7 +53,7 @@ def test_bytes_that_are_no_text_have_a_place(raw: bytes, salt: int) -> None:
     assert 0 <= bucket.haproxy_bucket(user_id, salt) < 10_000
 
 
-def test_shares_come_out_as_asked() -> None:
+def test_weights_come_out_as_asked() -> None:
     """Of 20,000 users, 5 and 50 percent are chosen by both routers within five standard deviations."""
     users = [f"user-{number}" for number in range(20_000)]
     salt = bucket.salt_of("r-1")

@@ -32,7 +32,7 @@ def programs(folder: Path, store: str = STORE, show: str = SHOW, **keys: float) 
 
 
 async def test_the_split_goes_in_as_json_and_is_read_back(tmp_path: Path) -> None:
-    """The program gets the share, the rollout, its salt and the testers; what the other prints is believed."""
+    """The program gets the weight, the rollout, its salt and the testers; what the other prints is believed."""
     router = programs(tmp_path)
     await router.set_weight(HALF)
 
@@ -53,7 +53,7 @@ async def test_the_split_goes_in_as_json_and_is_read_back(tmp_path: Path) -> Non
 
 
 async def test_a_program_need_only_print_the_weight(tmp_path: Path) -> None:
-    """A balancer that knows nothing of rollouts is believed about the share alone."""
+    """A balancer that knows nothing of rollouts is believed about the weight alone."""
     router = programs(tmp_path, show="print('{\"weight\": 0.5}')")
     await router.set_weight(HALF)
 
@@ -89,7 +89,7 @@ async def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:
     ["", "fine", "[]", "{}", '{"weight": 2}', '{"weight": "NaN"}', '{"weight": null}', '{"weight": [1]}', "7"],
 )
 async def test_nonsense_is_not_a_reading(tmp_path: Path, printed: str) -> None:
-    """Whatever is not a share from 0 to 1 is unknown, and never agrees with anything, not even with 0."""
+    """Whatever is not a weight from 0 to 1 is unknown, and never agrees with anything, not even with 0."""
     router = programs(tmp_path, show=f"print({printed!r})")
 
     observation = await router.read()

@@ -12,8 +12,9 @@ from canary.finding import Status
 from canary.policy.release import HaproxyRouter
 from canary.routers import Split
 from canary.routers import haproxy_map as mapfile
-from canary.routers.haproxy import HAProxyRouter, RuntimeSocket
+from canary.routers.haproxy import HAProxyRouter
 from canary.routers.haproxy_map import Entries
+from canary.routers.haproxy_socket import RuntimeSocket
 from tests.support.haproxy import HAProxy
 from tests.support.traffic import load
 
@@ -25,7 +26,7 @@ CLOSED = Split("r-7", 0)
 
 
 async def test_survives_restart_and_reload(make_haproxy: MakeHAProxy) -> None:
-    """After a restart and after a reload HAProxy has the share it had, and takes a new one."""
+    """After a restart and after a reload HAProxy has the weight it had, and takes a new one."""
     haproxy = make_haproxy()
     await haproxy.start()
     await haproxy.router.set_weight(FIVE)
@@ -55,7 +56,7 @@ async def test_runtime_over_tcp(make_haproxy: MakeHAProxy) -> None:
 
 
 async def test_several_instances_share_a_map(make_haproxy: MakeHAProxy) -> None:
-    """Every instance gets the share; one that is down is named, and hinders neither the others nor the file."""
+    """Every instance gets the weight; one that is down is named, and hinders neither the others nor the file."""
     first = make_haproxy("first")
     second = make_haproxy("second", map=str(first.map))
     await first.start()
@@ -98,7 +99,7 @@ async def test_with_the_socket_gone_the_file_is_only_lowered(make_haproxy: MakeH
 
 
 async def test_an_empty_map_is_filled(make_haproxy: MakeHAProxy) -> None:
-    """A map without entries means that everybody is on stable, and takes a share all the same."""
+    """A map without entries means that everybody is on stable, and takes a weight all the same."""
     haproxy = make_haproxy()
     haproxy.map.write_text("")
     await haproxy.start()
@@ -109,12 +110,12 @@ async def test_an_empty_map_is_filled(make_haproxy: MakeHAProxy) -> None:
     assert (await haproxy.router.read()).agrees(HALF)
 
 
-async def test_a_share_changed_behind_our_back_is_seen(make_haproxy: MakeHAProxy) -> None:
+async def test_a_weight_that_is_changed_externally_is_seen(make_haproxy: MakeHAProxy) -> None:
     """Somebody else's `set map` no longer agrees with the wanted split, and is set right by asking again."""
     haproxy = make_haproxy()
     await haproxy.start()
     await haproxy.router.set_weight(FIVE)
-    socket = RuntimeSocket(haproxy.section.sockets[0], 2)
+    socket = RuntimeSocket(haproxy.section.sockets[0], haproxy.section.map, 2)
     assert await socket.ask(f"set map {haproxy.map} weight 9000") == ""
 
     observation = await haproxy.router.read()
@@ -125,7 +126,7 @@ async def test_a_share_changed_behind_our_back_is_seen(make_haproxy: MakeHAProxy
     assert (await haproxy.router.read()).agrees(FIVE)
 
 
-async def test_another_rollouts_users_never_get_the_old_share(
+async def test_another_rollouts_users_never_get_the_old_weight(
     make_haproxy: MakeHAProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two rollouts the canary is closed before the salt changes, and opened after."""
@@ -133,20 +134,20 @@ async def test_another_rollouts_users_never_get_the_old_share(
     await haproxy.start()
     await haproxy.router.set_weight(HALF)
     done: list[tuple[str, int]] = []
-    change = haproxy.router._set
+    change = RuntimeSocket._set
 
     async def record(socket: RuntimeSocket, key: str, number: int) -> None:
         done.append((key, number))
         await change(socket, key, number)
 
-    monkeypatch.setattr(haproxy.router, "_set", record)
+    monkeypatch.setattr(RuntimeSocket, "_set", record)
     await haproxy.router.set_weight(Split("r-8", 0.25))
 
     assert done == [("weight", 0), ("salt", Split("r-8", 0).salt), ("testers", 1), ("weight", 2500)]
 
 
 async def test_another_map_than_haproxys_is_an_error(make_haproxy: MakeHAProxy) -> None:
-    """A map that HAProxy does not know is never taken for a share of 0."""
+    """A map that HAProxy does not know is never taken for a weight of 0."""
     haproxy = make_haproxy()
     await haproxy.start()
     stranger = HAProxyRouter(
@@ -182,13 +183,13 @@ async def test_a_full_disk_does_not_stop_a_rollback(
 
 
 async def test_a_file_that_cannot_be_written_is_an_error(make_haproxy: MakeHAProxy) -> None:
-    """The runtime is changed, but the share would not survive a reload: that is said, and found by the check."""
+    """The runtime is changed, but the weight would not survive a reload: that is said, and found by the check."""
     haproxy = make_haproxy()
     await haproxy.start()
     haproxy.map.unlink()
     haproxy.map.mkdir()
 
-    with pytest.raises(RouterError, match="brings the old share back"):
+    with pytest.raises(RouterError, match="brings the old weight back"):
         await haproxy.router.set_weight(HALF)
 
     assert (await haproxy.router.read()).agrees(HALF)
@@ -196,7 +197,7 @@ async def test_a_file_that_cannot_be_written_is_an_error(make_haproxy: MakeHAPro
 
 
 async def test_a_file_that_says_something_else_is_found(make_haproxy: MakeHAProxy) -> None:
-    """A file that was changed by other hands would change the share at the next reload: the check says so."""
+    """A file that was changed by other hands would change the weight at the next reload: the check says so."""
     haproxy = make_haproxy()
     await haproxy.start()
     await haproxy.router.set_weight(CLOSED)
@@ -252,7 +253,7 @@ async def test_a_haproxy_that_does_not_answer_is_given_up(tmp_path: Path) -> Non
 
 
 async def test_a_reload_in_the_middle_of_a_rollback(make_haproxy: MakeHAProxy) -> None:
-    """A worker that read the file just before the rollback comes up with the old share: reading back shows it."""
+    """A worker that read the file just before the rollback comes up with the old weight: reading back shows it."""
     haproxy = make_haproxy()
     await haproxy.start()
     await haproxy.router.set_weight(HALF)
@@ -286,8 +287,8 @@ def test_a_socket_is_a_path_or_a_port(socket: str) -> None:
         HAProxyRouter(HaproxyRouter(kind="haproxy", sockets=(socket,)))
 
 
-async def test_a_share_below_the_finest_is_refused() -> None:
-    """A share that would round to nobody is an error, never silently a rollback."""
+async def test_a_weight_below_the_finest_is_refused() -> None:
+    """A weight that would round to nobody is an error, never silently a rollback."""
     with pytest.raises(RouterError, match=r"expected 0 or at least 0\.01%, found 0\.001%"):
         await HAProxyRouter(HaproxyRouter(kind="haproxy")).set_weight(Split("r-7", 0.00001))
 

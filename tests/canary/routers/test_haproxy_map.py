@@ -33,7 +33,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, entri
 
 
 def test_closing_lets_no_tester_in() -> None:
-    """At a share of 0 the testers' number is 0 too."""
+    """At a weight of 0 the testers' number is 0 too."""
     assert Entries.of(Split("r-1", 0)) == Entries(weight=0, salt=Split("r-1", 0).salt, testers=0)
 
 

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -15,11 +16,14 @@ from canary.finding import Status
 from canary.policy.release import NginxRouter
 from canary.routers import Observation, Split
 from canary.routers.bucket import nginx_bucket, nginx_order
-from canary.routers.nginx import MarkerDirectory, NginxMarkerRouter
+from canary.routers.nginx import NginxMarkerRouter
+from canary.routers.nginx_markers import MarkerDirectory
+from canary.threads import InlineThreads
 from tests.support.nginx import Nginx
 from tests.support.traffic import Customer, Upstream
 
 MakeNginx = Callable[..., Nginx]
+T = TypeVar("T")
 
 FIVE = Split("r-7", 0.05)
 HALF = Split("r-7", 0.5)
@@ -56,7 +60,7 @@ async def test_a_rollback_is_one_unlink(tmp_path: Path) -> None:
 async def test_a_full_disk_does_not_stop_a_rollback(
     make_nginx: MakeNginx, small_disk: tuple[Path, Callable[[], None]]
 ) -> None:
-    """On a full disk the share can still go to 0; a larger one is refused and leaves the old one in force."""
+    """On a full disk the weight can still go to 0; a larger one is refused and leaves the old one in force."""
     folder, fill = small_disk
     nginx = make_nginx(directories=(str(folder),))
     await nginx.start()
@@ -100,7 +104,7 @@ async def test_survives_a_restart(make_nginx: MakeNginx) -> None:
 
 
 async def test_hosts_each_have_a_folder(tmp_path: Path) -> None:
-    """Every host's folder gets the share; one that cannot be changed is named and does not hinder the others."""
+    """Every host's folder gets the weight; one that cannot be changed is named and does not hinder the others."""
     good, bad = tmp_path / "a", tmp_path / "b"
     router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(bad), str(good))))
     await router.set_weight(HALF)
@@ -118,7 +122,7 @@ async def test_hosts_each_have_a_folder(tmp_path: Path) -> None:
 
 
 async def test_only_what_changes_is_written(tmp_path: Path) -> None:
-    """Asking for the share in force writes nothing; an old step's markers are cleared away by the next one."""
+    """Asking for the weight in force writes nothing; an old step's markers are cleared away by the next one."""
     router = markers(tmp_path)
     await router.set_weight(FIVE)
     first = (tmp_path / "active").readlink()
@@ -132,7 +136,7 @@ async def test_only_what_changes_is_written(tmp_path: Path) -> None:
 
 
 async def test_no_moment_without_markers(tmp_path: Path) -> None:
-    """While the share goes up and down, a user of the smallest share is on the canary at every single look."""
+    """While the weight goes up and down, a user of the smallest weight is on the canary at every single look."""
     router = markers(tmp_path)
     await router.set_weight(FIVE)
     marker = tmp_path / "active" / f"{nginx_order(FIVE.salt)[0]:02d}"
@@ -196,8 +200,8 @@ async def test_strange_markers_do_not_agree(tmp_path: Path) -> None:
     assert (await router.read()).agrees(FIVE)
 
 
-async def test_finer_shares_than_percents_are_refused(tmp_path: Path) -> None:
-    """A share that a hundred buckets cannot give is an error, never silently another share."""
+async def test_finer_weights_than_percents_are_refused(tmp_path: Path) -> None:
+    """A weight that a hundred buckets cannot give is an error, never silently another weight."""
     with pytest.raises(RouterError, match=r"whole percents from 1 to 100, found 0\.5%"):
         await markers(tmp_path).set_weight(Split("r-7", 0.005))
 
@@ -242,18 +246,68 @@ async def test_a_cache_of_open_files_is_found(make_nginx: MakeNginx, canary: Ups
     await nginx.start()
     findings = await nginx.router.check()
 
-    assert [finding.remedy for finding in findings] == ["write `open_file_cache off;` there"]
+    assert [(finding.status, finding.what.partition(" is in force")[0]) for finding in findings] == [
+        (Status.FAILED, "`open_file_cache max=100`")
+    ]
+    assert findings[0].place.startswith(f"router nginx: {nginx.folder}/nginx.conf:")
 
 
-async def test_an_nginx_that_cannot_be_asked_is_a_warning(tmp_path: Path) -> None:
-    """When `nginx -T` fails, the check says what could not be looked at, and is not silent."""
-    router = NginxMarkerRouter(
-        NginxRouter(kind="nginx", directories=(str(tmp_path),), configuration=str(tmp_path / "missing.conf"))
+async def test_what_nginx_accepts_is_read_as_nginx_reads_it(make_nginx: MakeNginx) -> None:
+    """A configuration full of includes, odd quotes and foreign files, which a real nginx serves, has no problem."""
+    nginx = make_nginx(extra="include extra.d/*.conf;\n    include mime;")
+    (nginx.folder / "extra.d").mkdir()
+    (nginx.folder / "extra.d" / "a.conf").write_text(
+        "log_format odd '$remote_addr \\'\\' {;} # no comment' \"}\"; # a comment }\nopen_file_cache max=9;\n"
     )
+    (nginx.folder / "extra.d" / "b.conf").write_bytes('map $host $größe { default "\xff"; }\n# \xff'.encode("latin-1"))
+    (nginx.folder / "extra.d" / ".hidden.conf").write_text("}")
+    (nginx.folder / "mime").write_text("types { text/html html htm; }")
+    await nginx.start()
+
+    assert await versions(nginx) == {"stable"}
+    assert await nginx.router.check() == []
+
+
+async def test_an_nginx_that_cannot_be_asked_is_a_warning(make_nginx: MakeNginx) -> None:
+    """When nginx refuses the configuration, or may not read it, that is reported, and what can be read is looked at."""
+    nginx = make_nginx(extra="open_file_cache max=5; no_such_directive;")
+    configuration = nginx.folder / "canary.conf"
+    configuration.write_text(configuration.read_text().replace("open_file_cache off;", ""))
+
+    findings = await nginx.router.check()
+
+    assert {finding.status for finding in findings} == {Status.WARNING}
+    assert 'unknown directive "no_such_directive"' in findings[0].what
+    assert [finding.what.partition(" is in force")[0] for finding in findings[1:]] == ["`open_file_cache max=5`"]
+
+
+async def test_a_configuration_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    """A main file that is missing, as on another host than nginx' own, is named, and nothing is concluded from it."""
+    missing = tmp_path / "missing.conf"
+    router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(tmp_path),), configuration=str(missing)))
     findings = await router.check()
 
-    assert [finding.status for finding in findings] == [Status.WARNING]
-    assert "missing.conf" in findings[0].what
+    assert {finding.status for finding in findings} == {Status.WARNING}
+    assert findings[1].place == f"router nginx: {missing}"
+    assert "No such file or directory" in findings[1].what
+
+
+class TimedOut(InlineThreads):
+    """A thread whose work never ends: what waits for it runs into its time limit, here at once."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Nothing comes of it."""
+        raise TimeoutError
+
+
+async def test_a_configuration_that_hangs_is_given_up(tmp_path: Path) -> None:
+    """A file that never ends is a warning after the time limit, not a check that never ends."""
+    section = NginxRouter(kind="nginx", directories=(str(tmp_path),), configuration="/mnt/nginx.conf")
+    router = NginxMarkerRouter(section, lambda name: TimedOut() if name == "nginx-configuration" else InlineThreads())
+
+    assert [str(finding).partition(";")[0] for finding in await router.check()] == [
+        "router nginx: /mnt/nginx.conf: cannot be read (the file system did not answer within 10s)"
+    ]
 
 
 @pytest.mark.parametrize(

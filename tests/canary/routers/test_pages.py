@@ -77,7 +77,7 @@ async def until_listening(port: int) -> None:
 
 
 async def test_the_haproxy_page(tmp_path: Path, start: Callable[..., Program]) -> None:
-    """Generate, install and check as on the page; then see the share and roll back with the page's commands."""
+    """Generate, install and check as on the page; then see the weight and roll back with the page's commands."""
     port = free_port()
     (tmp_path / "run").mkdir()
     page = Page(
@@ -104,7 +104,7 @@ async def test_the_haproxy_page(tmp_path: Path, start: Callable[..., Program]) -
 
 
 async def test_the_nginx_page(tmp_path: Path, start: Callable[..., Program], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Generate, install and test as on the page; then see the share and roll back with the page's commands."""
+    """Generate, install and test as on the page; then see the weight and roll back with the page's commands."""
     port = free_port()
     page = Page(
         "routers-nginx.md",

@@ -26,7 +26,7 @@ async def ask(front: Front, user: str | None = None, **headers: str) -> Answer:
     return answer
 
 
-async def test_no_request_fails_while_the_share_changes(front: Front) -> None:
+async def test_no_request_fails_while_the_weight_changes(front: Front) -> None:
     """Keep-alive customers notice nothing of 5, 25, 50 and 0 percent, and nobody is on the canary after the last."""
     async with load(front.port, USERS) as answers:
         for weight_ratio in (0.05, 0.25, 0.5):
@@ -46,7 +46,7 @@ async def test_no_request_fails_while_the_share_changes(front: Front) -> None:
 
 
 async def test_growth_only_adds_users(front: Front) -> None:
-    """Whoever is on the canary at a smaller share stays on it at every larger one."""
+    """Whoever is on the canary at a smaller weight stays on it at every larger one."""
     chosen: list[set[str]] = []
     for weight_ratio in (0.05, 0.25, 0.5, 1):
         await front.router.set_weight(split(weight_ratio))
@@ -180,7 +180,7 @@ async def test_users_by_address(make_front: MakeFront) -> None:
 
 
 async def test_a_dead_canary_breaks_nobody(front: Front, canary: Upstream) -> None:
-    """When the canary's process is gone, its users are served by stable, before the router is even told."""
+    """When the canary's process is gone, its users are served by stable, before the router even knows."""
     wanted = split(0.5)
     await front.router.set_weight(wanted)
     users = [user for user in USERS if front.router.is_canary(user, wanted)]
@@ -231,7 +231,7 @@ async def test_nobody_is_on_the_canary_before_a_rollout(front: Front) -> None:
 
 
 async def test_read_back_says_what_is_in_force(front: Front) -> None:
-    """The share, the testers and the rollout are read from the router, and only the same split agrees."""
+    """The weight, the testers and the rollout are read from the router, and only the same split agrees."""
     await front.router.set_weight(split(0.25))
     observation = await front.router.read()
 

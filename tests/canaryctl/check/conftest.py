@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from canary.policy import Policy, load_policy
-from demo.store import create_schema, open_engine
+from demo.shop.store import create_schema, open_engine
 from tests.support.postgres import Postgres
 
 

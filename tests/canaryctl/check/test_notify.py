@@ -45,7 +45,7 @@ async def test_a_url_that_apprise_does_not_know_is_a_failure(write_policy: Write
     findings = await check_notify(write_policy("notify: {urls_file: urls}\n"))
 
     assert findings[0].status is Status.FAILED
-    assert "URL 1 of 1" in findings[0].what
+    assert "URL 1 of 1" in findings[0].place
 
 
 async def test_without_targets_the_remedy_says_what_is_lost(write_policy: Write) -> None:

@@ -17,7 +17,7 @@ from canaryctl.check import Status
 from canaryctl.check.database import check_database
 from canaryctl.cli.generate import generated_files
 from canaryctl.cli.init import command
-from demo.schema import metadata
+from demo.shop.schema import metadata
 
 MAKE = """
 CREATE TABLE sessions (id INTEGER PRIMARY KEY, started_at TEXT, release TEXT);

@@ -8,9 +8,9 @@ from exporter.evidence.grid import Floats
 from exporter.evidence.judge import (
     ConversionRows,
     EntryRows,
-    JudgePlan,
+    JudgeParameters,
     Kind,
-    KpiPlan,
+    KpiParameters,
     MeanRows,
     OutcomeRows,
     RolloutRows,
@@ -20,12 +20,12 @@ START = 1_700_000_000.0
 WEIGHTS = [(START, 0.05), (START + 300, 0.25), (START + 1200, 0.5)]
 END = START + 2400
 
-PLAN = JudgePlan(
+PLAN = JudgeParameters(
     started_at=START,
     kpis=(
-        KpiPlan("conversion_rate", Kind.CONVERSION, tolerance=0.10),
-        KpiPlan("payment_success_rate", Kind.SUCCESS, tolerance=0.05, floor=0.90, pending_timeout_seconds=900),
-        KpiPlan("average_order_value", Kind.MEAN, tolerance=0.10),
+        KpiParameters("conversion_rate", Kind.CONVERSION, tolerance=0.10),
+        KpiParameters("payment_success_rate", Kind.SUCCESS, tolerance=0.05, floor=0.90, pending_timeout_seconds=900),
+        KpiParameters("average_order_value", Kind.MEAN, tolerance=0.10),
     ),
 )
 

@@ -11,9 +11,9 @@ from exporter.evidence.judge import (
     ConversionRows,
     EntryRows,
     Harm,
-    JudgePlan,
+    JudgeParameters,
     Kind,
-    KpiPlan,
+    KpiParameters,
     MeanRows,
     OutcomeRows,
     RolloutEvidence,
@@ -108,8 +108,8 @@ def test_rows_may_come_late_and_in_any_order_within_the_horizon() -> None:
     assert isinstance(visits, ConversionRows)
     visible = visits.entered + rng.uniform(0.0, 110.0, visits.entered.size)
     order_visible = visits.converted + rng.uniform(0.0, 110.0, visits.entered.size)
-    plan = dataclasses.replace(PLAN, kpis=PLAN.kpis[:1])
-    judge = RolloutJudge(plan)
+    parameters = dataclasses.replace(PLAN, kpis=PLAN.kpis[:1])
+    judge = RolloutJudge(parameters)
 
     for now in np.arange(START + 7.0, END, 31.0):
         seen = rng.permutation(np.flatnonzero(visible <= now))
@@ -118,7 +118,7 @@ def test_rows_may_come_late_and_in_any_order_within_the_horizon() -> None:
         judge.judge(RolloutRows({"conversion_rate": late}, EntryRows(late.entered, late.canary)), WEIGHTS, float(now))
     done = RolloutRows({"conversion_rate": visits}, rows.entries)
 
-    assert_same(judge.judge(done, WEIGHTS, END), RolloutJudge(plan).judge(done, WEIGHTS, END))
+    assert_same(judge.judge(done, WEIGHTS, END), RolloutJudge(parameters).judge(done, WEIGHTS, END))
 
 
 def test_a_harmful_canary_fails_and_says_which_kpi_when() -> None:
@@ -220,28 +220,28 @@ def test_after_promotion_the_comparison_is_frozen_and_the_floor_goes_on() -> Non
 
 def test_alpha_is_split_over_the_kpis_that_may_roll_back() -> None:
     """Two KPIs that may roll back share alpha, tests of one KPI share its part, those that hold share among theirs."""
-    plan = JudgePlan(
+    parameters = JudgeParameters(
         started_at=START,
         alpha=0.01,
         kpis=(
-            KpiPlan("a", Kind.CONVERSION, tolerance=0.1),
-            KpiPlan("b", Kind.SUCCESS, tolerance=0.05, floor=0.9),
-            KpiPlan("c", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
-            KpiPlan("d", Kind.MEAN, tolerance=0.1, action=Action.WARN),
-            KpiPlan("e", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
+            KpiParameters("a", Kind.CONVERSION, tolerance=0.1),
+            KpiParameters("b", Kind.SUCCESS, tolerance=0.05, floor=0.9),
+            KpiParameters("c", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
+            KpiParameters("d", Kind.MEAN, tolerance=0.1, action=Action.WARN),
+            KpiParameters("e", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
         ),
     )
 
-    assert [plan.alpha_of(kpi) for kpi in plan.kpis] == [0.005, 0.0025, 0.005, 0.01, 0.005]
+    assert [parameters.alpha_of(kpi) for kpi in parameters.kpis] == [0.005, 0.0025, 0.005, 0.01, 0.005]
 
 
 def test_a_conversion_floor_waits_for_the_deadline() -> None:
     """A conversion rate far below its floor is proven, but no visit counts against it before its deadline."""
-    kpi = KpiPlan("rate", Kind.CONVERSION, floor=0.5, pending_timeout_seconds=300)
-    plan = JudgePlan(START, (kpi,))
+    kpi = KpiParameters("rate", Kind.CONVERSION, floor=0.5, pending_timeout_seconds=300)
+    parameters = JudgeParameters(START, (kpi,))
     visits = rollout(np.random.default_rng(12), 200.0, conversion=0.1).kpis["conversion_rate"]
 
-    evidence = RolloutJudge(plan).judge(RolloutRows({"rate": visits}), WEIGHTS, END)
+    evidence = RolloutJudge(parameters).judge(RolloutRows({"rate": visits}), WEIGHTS, END)
 
     assert evidence.verdict is Verdict.FAIL
     assert evidence.decided_at is not None
@@ -263,7 +263,7 @@ def test_a_conversion_floor_waits_for_the_deadline() -> None:
 def test_a_plan_that_cannot_be_judged_is_refused(faulty: dict[str, object]) -> None:
     """A KPI without tolerance and floor, or with a floor or harm that its kind cannot have, is an error."""
     with pytest.raises(ValueError, match="KPI odd"):
-        KpiPlan("odd", **faulty)  # type: ignore[arg-type]  # the point is what the constructor refuses
+        KpiParameters("odd", **faulty)  # type: ignore[arg-type]  # the point is what the constructor refuses
 
 
 def test_rows_of_unequal_length_are_refused() -> None:

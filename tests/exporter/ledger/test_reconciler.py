@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ledger.reconciler import Reconciler
+from exporter.ledger.reconciler import LedgerReconciler
 from tests.support.clock import FakeClock
 
 PERIOD = 3600.0
@@ -51,10 +51,10 @@ class Feed:
         return sum(self.differing.pop(hour, 0) for hour in range(low, high))
 
 
-async def _rounds(feed: Feed, rounds: int, looks: int = 8) -> Reconciler:
+async def _rounds(feed: Feed, rounds: int, looks: int = 8) -> LedgerReconciler:
     """Let the reconciler work through whole rounds, *looks* times in each."""
     feeds: Any = [feed]
-    reconciler = Reconciler(feeds, PERIOD, FakeClock())
+    reconciler = LedgerReconciler(feeds, PERIOD, FakeClock())
     await reconciler.work(0.0)
     for number in range(1, rounds + 1):
         for look in range(looks + 1):
@@ -79,7 +79,7 @@ async def test_a_round_is_spread_over_its_period() -> None:
     """After half the time about half the comparisons were made; a refresh never carries a whole round."""
     feed = Feed(range(24), rows=dict.fromkeys(range(24), 50_000))
     feeds: Any = [feed]
-    reconciler = Reconciler(feeds, PERIOD, FakeClock())
+    reconciler = LedgerReconciler(feeds, PERIOD, FakeClock())
     await reconciler.work(0.0)
     await reconciler.work(PERIOD)
 

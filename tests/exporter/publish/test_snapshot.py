@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from exporter.publish.snapshot import BLIND_REASONS, Snapshot
+from exporter.judge.blindness import BLIND_REASONS
+from exporter.publish.snapshot import Snapshot
 
 
 def test_before_anything_is_known_nothing_is_claimed() -> None:

@@ -1,4 +1,4 @@
-"""The page's HTTP side; the door has checked token, session, origin and form before anything here runs."""
+"""The page's HTTP side; `canary.web.checks` has seen token, session, origin and form before anything here runs."""
 
 import json
 from collections.abc import Awaitable, Callable, Collection
@@ -153,7 +153,7 @@ class Page:
         session = self.sessions.of(call.request)
         if session is not None:
             return self._form(verb, status, session)
-        session = self.sessions.begin("page")  # the door lets nobody in without one unless no token is needed
+        session = self.sessions.begin("page")  # only where no token is needed does anybody get here without one
         response = self._form(verb, status, session)
         _welcome(call.request, response, session)
         return response
@@ -161,7 +161,7 @@ class Page:
     async def act(self, verb: Verb, call: Call) -> web.StreamResponse:
         """Carry out a confirmed command about what the person saw."""
         session, body = self.sessions.of(call.request), call.body
-        assert session is not None  # the door has compared its form key
+        assert session is not None  # the checks have compared its form key
         fault, code = "A reason is needed.", HTTPStatus.BAD_REQUEST
         if verb is not Verb.ROLLBACK or body.reason:
             request = Request(

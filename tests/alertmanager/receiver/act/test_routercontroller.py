@@ -1,5 +1,6 @@
 """Keeping a router where the journal wants it, beside other receivers that do the same."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 
 from alertmanager.receiver.act.routercontroller import Keeper, lowered_at, wanted_split
 from canary.errors import JournalError, RefusedError
-from canary.rollout.commands import MarkElapsed
+from canary.rollout.commands import MarkElapsed, Promote
+from canary.rollout.entries import Entry
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries
 from tests.support.acting import Acting, MemoryLead, World, make_effects, nothing, on
 from tests.support.haproxy import HAProxy
+from tests.support.processes import eventually
 
 
 @pytest.fixture
@@ -404,3 +407,52 @@ async def test_only_lowering_is_a_decision_to_lower(leader: Acting) -> None:
     assert lowered_at(leader.rollout) == decision.at
     await leader.give_up()
     assert lowered_at(leader.rollout) == decision.at
+
+
+async def test_a_start_that_is_not_understood_raises_nobody(world: World, leader: Acting) -> None:
+    """Without its row the release before is the newest; its promotion does not put everybody on the new canary."""
+    await leader.propose(Promote(actor="ann"))
+    second = await leader.start("v3.0")
+    await leader.reconcile()
+    assert world.router.split.weight_ratio == 0.05
+    async with world.engine.begin() as connection:
+        await connection.exec_driver_sql(f"update canary_journal set data = '{{' where seq = {second.seq}")
+    restarted = world.receiver()
+    await restarted.store.refresh()
+    assert restarted.rollout.weight == 1
+
+    await restarted.reconcile()
+
+    assert world.router.split.weight_ratio == 0.05
+    assert f"row {second.seq} of the journal, 'started', is not understood" in restarted.keeper.error
+    await restarted.roll_back()
+    await restarted.reconcile()
+    assert world.router.split.weight_ratio == 0
+
+
+async def test_a_raise_that_waits_for_the_journal_holds_up_no_rollback(world: World, leader: Acting) -> None:
+    """The keeper does not stay with a journal that hangs; a rollback that is decided meanwhile is in force at once."""
+    await leader.keeper.step()
+    await leader.advance()
+    answering = asyncio.Event()
+    real = leader.journal.entries
+
+    async def hanging(rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
+        await answering.wait()
+        return await real(rollout, after=after)
+
+    leader.journal.entries = hanging  # type: ignore[method-assign]
+    raising = asyncio.ensure_future(leader.keeper.step())
+    await asyncio.sleep(0.05)
+    rollback = asyncio.ensure_future(leader.roll_back())
+    async with asyncio.timeout(2):
+        await raising
+        await eventually(lambda: not leader.rollout.running, "the rollback counts")
+        await leader.keeper.step()
+    assert world.router.split.weight_ratio == 0
+    assert not rollback.done()
+
+    answering.set()
+    await rollback
+    assert world.router.set[-1].weight_ratio == 0
+    assert 0.5 not in [split.weight_ratio for split in world.router.set]

@@ -135,3 +135,27 @@ async def test_a_notification_full_of_foreign_alerts_is_quick() -> None:
 
         assert {outcome for _, outcome in outcomes} == {Outcome.OTHER_ROLLOUT}
         assert deciding.clock.monotonic() - before < 1
+
+
+async def test_an_alert_about_another_rollout_holds_up_no_rollback() -> None:
+    """Only what may be news waits for the journal; a rollback in the same notification is decided before."""
+    async with Deciding.about(PLAIN) as deciding:
+        states: list[State] = []
+
+        async def hanging() -> None:
+            states.append(deciding.state())
+
+        deciding.store.catch_up = hanging  # type: ignore[method-assign]
+        told = [
+            _alert(deciding, "CanaryBlind", "hold", rollout="v1.0-20260101T000000"),
+            _alert(deciding, "CanaryHighErrorRate", "rollback", rollout=deciding.rollout.id),
+        ]
+        outcomes = await deciding.handler.take(told, actor="alertmanager")
+
+        assert states == [State.ROLLING_BACK]
+        assert outcomes == [("rollback", Outcome.ACCEPTED), ("hold", Outcome.OTHER_ROLLOUT)]
+
+
+def _alert(deciding: Deciding, name: str, action: str, **labels: str) -> Alert:
+    told = {"alertname": name, "service": deciding.policy.service, "action": action, **labels}
+    return Alert(told, {}, firing=True)

@@ -1,0 +1,158 @@
+"""The marker files that one nginx host looks at: written, read back and removed, all by plain file calls.
+
+    active -> steps/3387155958-25-x1/     the step in force
+    steps/3387155958-25-x1/03 08 11 … tester
+
+Each step is a folder of its own, complete before anything points to it, and `active` is swapped by one `rename`: at no
+moment does nginx see half a step, nor none. (Creating and removing the markers in place would move users one by one,
+and a receiver that is killed halfway would leave a weight that nobody asked for.) Removing the link is the whole
+rollback: `unlink` needs no space, so it works on a full disk. Whatever is wrong when nginx looks (no folder, no link,
+no right), its answer is *stable*.
+
+The name of a step tells the salt, so that the markers can be held against the order in which that rollout opens them:
+a marker that was placed or removed by somebody else is found by reading back.
+"""
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from canary.routers.base import Observation, Reading, Split
+from canary.routers.bucket import NGINX_BUCKETS, nginx_order
+
+# The marker that testers have instead of a bucket; no number, so that it cannot be taken for one.
+TESTER = "tester"
+
+# nginx' workers run as another user and must look in, whatever our umask is.
+_OPEN_MODE = 0o755
+
+# salt, percentage, and what `mkdtemp` adds: a step that is made again must not be the folder that nginx looks into.
+_STEP = re.compile(r"(\d{1,10})-\d{1,3}-\w+")
+
+
+class MarkerDirectory:
+    """The marker files that one nginx host looks at. All methods block, as file systems do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._active = path / "active"
+        self._steps = path / "steps"
+
+    def close(self) -> None:
+        """Send everybody to stable.
+
+        Raises:
+            OSError: the link is still there.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self._active.unlink()
+        # Makes the removal survive a power failure; on a file system that cannot, it is in force all the same.
+        with contextlib.suppress(OSError):
+            self._sync()
+
+    def open(self, split: Split) -> None:
+        """Open the buckets of *split*; nothing is changed when they are open already.
+
+        Raises:
+            OSError: the new step could not be written; the old one is still in force.
+        """
+        if Observation((self.reading(),)).agrees(split):
+            return
+        self._make()
+        before = self._active.readlink().name if self._active.is_symlink() else ""
+        step = Path(tempfile.mkdtemp(prefix=f"{split.salt}-{percent_of(split)}-", dir=self._steps))
+        try:
+            for marker in _markers(split):
+                (step / marker).touch(mode=0o644)
+            step.chmod(_OPEN_MODE)
+            link = step.with_suffix(".link")
+            link.symlink_to(Path("steps") / step.name)
+            link.rename(self._active)
+        except OSError:
+            shutil.rmtree(step, ignore_errors=True)
+            step.with_suffix(".link").unlink(missing_ok=True)
+            raise
+        # nginx may be looking through the link that was just replaced: what it led to goes at the next change.
+        self._prune({step.name, before})
+
+    def reading(self) -> Reading:
+        """What is in force: the markers that nginx finds behind the link."""
+        instance = str(self.path)
+        try:
+            target = self._active.readlink()
+            markers = {entry.name for entry in self._active.iterdir()}
+        except FileNotFoundError:
+            return Reading(instance, 0.0)
+        except OSError as error:
+            return Reading(instance, None, error=f"{self._active}: cannot be read ({error.strerror})")
+        buckets = {int(name) for name in markers if re.fullmatch(r"\d\d", name)}
+        weight_ratio = len(buckets) / NGINX_BUCKETS
+        step = _STEP.fullmatch(target.name)
+        if step is None or buckets != set(nginx_order(int(step[1]))[: len(buckets)]):
+            return Reading(instance, weight_ratio, error=f"{self._active}: holds markers that no rollout placed")
+        return Reading(instance, weight_ratio, salt=int(step[1]), testers=TESTER in markers)
+
+    def check(self) -> list[tuple[str, str]]:
+        """Problems and remedies: what would keep this user from changing the weight."""
+        found = []
+        if self._active.exists() and not self._active.is_symlink():
+            found.append(("`active` is not a symbolic link", "remove it; it is made when a rollout starts"))
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._nearest(), prefix=".probe."):
+                pass
+        except OSError as error:
+            found.append((f"cannot be written ({error.strerror})", "give the receiver's user this folder"))
+        return found
+
+    def closed_to(self, user: str) -> Path | None:
+        """The outermost folder on the way to the markers that *user* may not enter.
+
+        Raises:
+            LookupError: there is no such user.
+        """
+        entry = pwd.getpwnam(user)
+        groups = os.getgrouplist(user, entry.pw_gid)
+        nearest = self._nearest()
+        if entry.pw_uid == 0:
+            return None
+        for folder in reversed([nearest, *nearest.parents]):
+            status = folder.stat()
+            own, group = status.st_uid == entry.pw_uid, status.st_gid in groups
+            if not status.st_mode & (0o100 if own else 0o010 if group else 0o001):
+                return folder
+        return None
+
+    def _nearest(self) -> Path:
+        return next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+
+    def _make(self) -> None:
+        missing = [folder for folder in (self._steps, *self._steps.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(_OPEN_MODE)
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _prune(self, keep: set[str]) -> None:
+        for step in self._steps.iterdir():
+            if step.name not in keep:
+                shutil.rmtree(step, ignore_errors=True)
+
+
+def percent_of(split: Split) -> int:
+    """The canary's traffic weight in whole percents, which is the number of buckets that are open."""
+    return round(split.weight_ratio * 100)
+
+
+def _markers(split: Split) -> list[str]:
+    buckets = [f"{bucket:02d}" for bucket in nginx_order(split.salt)[: percent_of(split)]]
+    return [*buckets, TESTER] if split.testers else buckets

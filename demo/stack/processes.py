@@ -1,0 +1,133 @@
+"""Programs that the demo starts, and ends again whatever happens."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+
+from canary.errors import ProcessError
+from canary.process.program import SYSTEM_PATH
+
+# Prometheus takes a second on an idle machine; a machine that needs more than this is no place for a demo.
+READY_SECONDS = 30.0
+# More than the slowest part, the shop, takes to finish what it has begun.
+STOP_SECONDS = 8.0
+# Short against the start of any part, long against a request.
+_POLL_SECONDS = 0.1
+
+
+def find_program(*names: str) -> str:
+    """The first of several programs that is installed.
+
+    Raises:
+        ProcessError: none is.
+    """
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), SYSTEM_PATH))
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    raise ProcessError(
+        "expected the program on PATH, found none",
+        place=names[0],
+        remedy="install it (Debian: apt-get install prometheus prometheus-alertmanager haproxy)",
+    )
+
+
+# Where the system has it: a program dies with us, even when we are killed and cannot end it.
+_LEASH = (setpriv, "--pdeathsig", "TERM", "--") if (setpriv := shutil.which("setpriv")) else ()
+
+
+class Processes:
+    """Starts programs, each in a process group of its own with a log file, and ends them in reverse order."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: list[tuple[str, Process]] = []
+
+    async def start(self, name: str, argv: Sequence[str]) -> None:
+        """Start a program; its output goes to `NAME.log`.
+
+        Raises:
+            ProcessError: it cannot be started.
+        """
+        with (self._logs / f"{name}.log").open("ab") as log:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *_LEASH, *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+            except OSError as error:
+                raise ProcessError(f"cannot start {argv[0]} ({error.strerror})", place=name) from error
+        self._running.append((name, process))
+
+    async def ready(self, name: str, url: str, session: aiohttp.ClientSession) -> None:
+        """Wait until a started program answers 200 at a URL.
+
+        Raises:
+            ProcessError: it ended, or did not answer in time; the message holds the end of its log.
+        """
+        await self.answers(name, url, session, alive=lambda: self._alive(name))
+
+    async def answers(
+        self, name: str, url: str, session: aiohttp.ClientSession, alive: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Wait until any program with a log here answers 200 at a URL, as long as it is *alive*.
+
+        Raises:
+            ProcessError: it ended, or did not answer in time; the message holds the end of its log.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS):
+                while alive():
+                    if await _answers(url, session):
+                        return
+                    await asyncio.sleep(_POLL_SECONDS)
+        found = f"no 200 from {url} within {READY_SECONDS:g}s" if alive() else "that it ended by itself"
+        raise ProcessError(
+            f"expected it to become ready, found {found}", place=name, remedy=f"its log ends:\n{self.log_tail(name)}"
+        )
+
+    def ended(self) -> list[str]:
+        """Names of the programs that ended although nobody asked them to."""
+        return [name for name, process in self._running if process.returncode is not None]
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        """The last lines of a program's output."""
+        text = (self._logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    async def stop(self) -> None:
+        """End everything that was started, newest first; by force what does not end in time."""
+        while self._running:
+            _, process = self._running.pop()
+            _signal(process, signal.SIGTERM)
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                _signal(process, signal.SIGKILL)
+                await process.wait()
+            # What the program itself started is in its group, and ends with it.
+            _signal(process, signal.SIGKILL)
+
+    def _alive(self, name: str) -> bool:
+        return any(process.returncode is None for running, process in self._running if running == name)
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+async def _answers(url: str, session: aiohttp.ClientSession) -> bool:
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=2)) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False

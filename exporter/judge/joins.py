@@ -1,0 +1,115 @@
+"""The shop's rows joined in memory: what descends from which visit, and which units have converted.
+
+The database is never asked to join: a refresh reads only new rows, by their time, and finds their parents here. A join
+over the whole window at every refresh is what makes a monitoring query the slowest one of a shop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from canary.policy.kpis import Mean
+from canary.policy.orders import Event
+from exporter.ledger.rows import NO_ID, EventRows, Finder, Floats, Ints
+from exporter.source.mapping import parents_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where each row of an event comes from.
+
+    Attributes:
+        assigned: time of the visit it descends from; the row's own where it names none; minus infinity where that
+            visit is older than what is held.
+        version: that visit's version, or the row's own.
+    """
+
+    assigned: Floats
+    version: Ints
+
+
+@dataclass(slots=True, eq=False)
+class JoinedRows:
+    """One moment's rows of all events, with the joins that were needed so far."""
+
+    events: Mapping[str, Event]
+    rows: Mapping[str, EventRows]
+    _finders: dict[str, Finder] = field(default_factory=dict)
+    _origins: dict[str, Origin] = field(default_factory=dict)
+    _conversions: dict[tuple[str, str], Floats] = field(default_factory=dict)
+
+    def origin(self, event: str) -> Origin:
+        """The visits that an event's rows descend from."""
+        if event not in self._origins:
+            self._origins[event] = self._origin(event, frozenset())
+        return self._origins[event]
+
+    def converted(self, units: str, by: str) -> Floats:
+        """When each row of *units* first got a row of *by*; nan where it has none."""
+        if (units, by) not in self._conversions:
+            self._conversions[units, by] = self._first(units, by)
+        return self._conversions[units, by]
+
+    def _first(self, units: str, by: str) -> Floats:
+        first = np.full(len(self.rows[units]), np.inf)
+        conversions = self.rows[by]
+        for number, (parent, _) in enumerate(parents_of(self.events, by)):
+            if parent in (units, ""):  # a single column that names no event means the unit asked for
+                position = self._finder(units).find(conversions.parents[number])
+                np.minimum.at(first, position[position >= 0], conversions.time[position >= 0])
+        return np.where(np.isinf(first), np.nan, first)
+
+    def values(self, kpi: Mean) -> Floats:
+        """What a mean is the mean of, for each row of its event; nan where it is not known."""
+        table = self.rows[kpi.of]
+        if kpi.since is None:
+            return table.value
+        began = np.full(len(table), np.nan)
+        if kpi.since in self.rows:
+            for number, (parent, _) in enumerate(parents_of(self.events, kpi.of)):
+                if parent in (kpi.since, ""):
+                    position = self._finder(kpi.since).find(table.parents[number])
+                    found = position >= 0
+                    began[found] = self.rows[kpi.since].entered[position[found]]
+        elapsed: Floats = table.time - began
+        return elapsed
+
+    def _origin(self, event: str, path: frozenset[str]) -> Origin:
+        table = self.rows[event]
+        parents = [
+            (number, parent)
+            for number, (parent, _) in enumerate(parents_of(self.events, event))
+            if parent in self.rows and parent not in path
+        ]
+        assigned, version = table.entered.copy(), table.version.copy()
+        # The parent that has no parent itself is the visit; it is asked first, the way over others last.
+        parents.sort(key=lambda one: bool(parents_of(self.events, one[1])))
+        unknown = np.ones(len(table), dtype=np.bool_)
+        for number, parent in parents:
+            named = table.parents[number] != NO_ID
+            position = self._finder(parent).find(table.parents[number])
+            known = unknown & named & (position >= 0)
+            if known.any():
+                above = self._origins.get(parent) or self._origin(parent, path | {event})
+                assigned[known] = above.assigned[position[known]]
+                version[known] = above.version[position[known]]
+            assigned[unknown & named & (position < 0)] = -np.inf
+            unknown &= ~known
+        return Origin(assigned, version)
+
+    def _finder(self, event: str) -> Finder:
+        if event not in self._finders:
+            self._finders[event] = Finder(self.rows[event].ids)
+        return self._finders[event]
+
+
+def merged(settled: EventRows, unsettled: EventRows, pending: EventRows) -> EventRows:
+    """One table of an event with outcomes; a row that is in several streams counts where it is most settled."""
+    if not len(unsettled) and not len(pending):
+        return settled
+    every = settled.then((unsettled, pending))
+    _, first = np.unique(every.ids, return_index=True)
+    return every.where(first)

@@ -1,0 +1,163 @@
+"""Single rows in memory, as columns: what the KPIs of the trailing window and the judge are computed from.
+
+Counts are not enough for them: whether a visit became an order is known only by joining rows. Kept as columns of
+numbers they are small and joined quickly; a list of Python objects is neither. Texts become small numbers (`Codes`),
+ids that are no numbers become 64-bit hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from exporter.ledger.ledger import UNKNOWN
+from exporter.source.streams import FAILED, PENDING, SUCCEEDED
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+NO_ID = np.iinfo(np.int64).min
+"""Id of a parent that a row does not name."""
+
+_OUTCOMES = ("", SUCCEEDED, FAILED, PENDING)
+SUCCEEDED_CODE, FAILED_CODE = _OUTCOMES.index(SUCCEEDED), _OUTCOMES.index(FAILED)
+
+
+class Codes:
+    """Texts as small numbers, in the order in which they were first seen."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._codes: dict[str, int] = {}
+
+    def code(self, text: str) -> int:
+        """The text's number."""
+        code = self._codes.get(text)
+        if code is None:
+            code = self._codes[text] = len(self.texts)
+            self.texts.append(text)
+        return code
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventRows:
+    """Rows of one event; arrays of one length, never changed.
+
+    Attributes:
+        bucket: the ledger's fine bucket that each row was found in.
+        ids: the row's id; texts and UUIDs as 64-bit hashes.
+        time: when the row became a fact, seconds since the epoch.
+        entered: the row's own time.
+        version, currency: numbers of `Codes`.
+        variant: that of an experiment, where a column tells it; numbered like versions.
+        outcome: 0 none, then `SUCCEEDED_CODE`, `FAILED_CODE`.
+        value: nan where there is none.
+        parents: a row per parent event, `NO_ID` where there is none.
+    """
+
+    bucket: Ints
+    ids: Ints
+    time: Floats
+    entered: Floats
+    version: Ints
+    currency: Ints
+    outcome: Ints
+    value: Floats
+    variant: Ints
+    parents: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def empty(cls, parents: int) -> EventRows:
+        """No rows."""
+        ints, floats = np.zeros(0, dtype=np.int64), np.zeros(0)
+        return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, np.zeros((parents, 0), dtype=np.int64))
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[Any]], parents: int, versions: Codes, currencies: Codes) -> EventRows:
+        """From what a stream's `rows` statement gives."""
+        kept = [row for row in rows if row[0] is not None and row[2] is not None]
+        if not kept:
+            return cls.empty(parents)
+        bucket, ids, time, entered, version, currency, outcome, value, variant, *named = zip(*kept, strict=True)
+        entries = np.asarray([np.nan if moment is None else moment for moment in entered], dtype=np.float64)
+        times = np.asarray(time, dtype=np.float64)
+        return cls(
+            bucket=np.asarray(bucket, dtype=np.int64),
+            ids=_ids(ids),
+            time=times,
+            entered=np.where(np.isnan(entries), times, entries),
+            version=np.asarray([versions.code(text or UNKNOWN) for text in version], dtype=np.int64),
+            currency=np.asarray([currencies.code(text or "") for text in currency], dtype=np.int64),
+            outcome=np.asarray([_OUTCOMES.index(text or "") for text in outcome], dtype=np.int64),
+            value=np.asarray([np.nan if number is None else number for number in value], dtype=np.float64),
+            variant=np.asarray([versions.code(text or UNKNOWN) for text in variant], dtype=np.int64),
+            parents=np.stack([_ids(column) for column in named]) if named else cls.empty(parents).parents_of(len(kept)),
+        )
+
+    def parents_of(self, length: int) -> Ints:
+        """No parents, for *length* rows."""
+        return np.full((self.parents.shape[0], length), NO_ID, dtype=np.int64)
+
+    def where(self, chosen: Bools | Ints) -> EventRows:
+        """Some of the rows."""
+        return self._each(lambda column: column[..., chosen])
+
+    def then(self, others: Iterable[EventRows]) -> EventRows:
+        """These rows followed by others of the same event."""
+        tables = [self, *(other for other in others if len(other))]
+        if len(tables) == 1:
+            return self
+        columns = {
+            field.name: np.concatenate([getattr(table, field.name) for table in tables], axis=-1)
+            for field in fields(self)
+        }
+        return EventRows(**columns)
+
+    def shifted(self, to_utc: Callable[[Floats], Floats]) -> EventRows:
+        """The same rows with times turned from the database's own zone into UTC."""
+        return replace(self, time=to_utc(self.time), entered=to_utc(self.entered))
+
+    def _each(self, change: Callable[[Any], Any]) -> EventRows:
+        return EventRows(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
+
+
+def _ids(values: Sequence[Any]) -> Ints:
+    if all(type(value) is int for value in values):
+        return np.asarray(values, dtype=np.int64)
+    return np.asarray([_id(value) for value in values], dtype=np.int64)
+
+
+def _id(value: Any) -> int:
+    if value is None:
+        return int(NO_ID)
+    if isinstance(value, int | Decimal) and value == int(value):
+        return int(value)
+    unsigned = xxhash.xxh3_64_intdigest(str(value).encode())
+    return unsigned - (1 << 64) if unsigned >> 63 else unsigned
+
+
+class Finder:
+    """Finds rows by id: a sorted index over the ids of one table."""
+
+    def __init__(self, ids: Ints) -> None:
+        ascending = bool(np.all(ids[1:] >= ids[:-1]))  # as ids that a database hands out mostly are
+        self._order = np.arange(len(ids)) if ascending else np.argsort(ids, kind="stable")
+        self._sorted = ids if ascending else ids[self._order]
+
+    def find(self, wanted: Ints) -> Ints:
+        """Position of each wanted id, -1 where there is none."""
+        if not len(self._sorted):
+            return np.full(len(wanted), -1, dtype=np.int64)
+        at = np.minimum(np.searchsorted(self._sorted, wanted), len(self._sorted) - 1)
+        positions: Ints = np.where(self._sorted[at] == wanted, self._order[at], -1)
+        return positions

@@ -1,0 +1,128 @@
+"""The running rollout's evidence as Prometheus metrics, made anew for every scrape.
+
+Every series carries the rollout's id. A series that ends without a stale marker, because Prometheus was restarted at
+that moment, is answered by Prometheus for five minutes more: without the id, one rollout's proven harm would count
+against the next.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from canary import names
+from canary.names import LABELS
+from exporter.evidence.judge import KpiEvidence, RolloutEvidence
+from exporter.publish.complement import Change, shown_change, shown_tolerance
+from exporter.publish.snapshot import Snapshot
+
+_CHANGES: tuple[tuple[str, str, Callable[[Change], float]], ...] = (
+    (
+        names.KPI_RELATIVE_CHANGE,
+        "Estimated relative change of the KPI, canary against stable.",
+        attrgetter("estimate"),
+    ),
+    (
+        names.KPI_RELATIVE_CHANGE_LOWER,
+        "Lower bound of the relative change, valid at every moment.",
+        attrgetter("lower"),
+    ),
+    (
+        names.KPI_RELATIVE_CHANGE_UPPER,
+        "Upper bound of the relative change, valid at every moment.",
+        attrgetter("upper"),
+    ),
+)
+"""Metric, help text, and which number of the change it is."""
+
+_NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
+    (names.KPI_EVIDENCE, "log10 of the evidence that the canary harms the KPI.", lambda kpi: kpi.log10_evidence),
+    (
+        names.KPI_EVIDENCE_THRESHOLD,
+        "log10 of the evidence at which harm is proven.",
+        lambda kpi: kpi.log10_threshold,
+    ),
+    (
+        names.KPI_FLOOR_EVIDENCE,
+        "log10 of the evidence that the canary is below the KPI's floor.",
+        lambda kpi: kpi.floor.log10_evidence if kpi.floor is not None else None,
+    ),
+    (names.KPI_FROZEN, "Whether the comparison ended because stable gets no traffic.", lambda kpi: kpi.frozen),
+    (names.KPI_JUDGED, "Whether the KPI is judged now.", lambda kpi: kpi.blind_reason is None),
+)
+"""Metric, help text, and how a KPI's number is found; None or nan leaves the series out."""
+
+
+def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
+    """Everything that is known of the rollout."""
+    identity = [snapshot.service, snapshot.rollout]
+    yield from _changes(identity, snapshot, evidence)
+    for name, text, of in _NUMBERS:
+        yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
+    yield _verdicts(identity, evidence)
+    yield _units(identity, evidence)
+    yield _values(identity, snapshot)
+    if evidence.mismatch is not None:
+        mismatch = GaugeMetricFamily(
+            names.TRAFFIC_MISMATCH_EVIDENCE,
+            "log10 of the evidence that the canary's share of visits is not its weight.",
+            labels=[names.SERVICE, *LABELS[names.TRAFFIC_MISMATCH_EVIDENCE]],
+        )
+        mismatch.add_metric(identity, evidence.mismatch.log10_evidence)
+        yield mismatch
+
+
+def _changes(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
+    """By how much the KPI differs and may differ, of what is published: a complement is judged on its conversion."""
+    changes: dict[str, Change] = {}
+    tolerances: dict[str, float | None] = {}
+    for kpi in evidence.kpis.values():
+        ours, stable = snapshot.policy_kpis[kpi.name], snapshot.role_values.get(kpi.name, {}).get("stable")
+        tolerances[kpi.name] = shown_tolerance(ours, stable)
+        if kpi.comparison is not None:  # one that only has a floor is compared with nothing
+            changes[kpi.name] = shown_change(ours, kpi, stable)
+    for name, text, of in _CHANGES:
+        yield _by_kpi(identity, name, text, {kpi: of(change) for kpi, change in changes.items()})
+    yield _by_kpi(identity, names.KPI_TOLERANCE, "Relative change that the policy lets pass.", tolerances)
+
+
+def _by_kpi(identity: list[str], name: str, text: str, values: Mapping[str, float | None]) -> Metric:
+    """One series per KPI; what is not known has none."""
+    family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
+    for kpi, value in values.items():
+        if value is not None and not math.isnan(value):
+            family.add_metric([*identity, kpi], float(value))
+    return family
+
+
+def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:
+    family = GaugeMetricFamily(
+        names.KPI_VERDICT,
+        "What may be said about the KPI; one of them is 1.",
+        labels=[names.SERVICE, *LABELS[names.KPI_VERDICT]],
+    )
+    for kpi in evidence.kpis.values():
+        for verdict in names.VERDICTS:
+            family.add_metric([*identity, kpi.name, verdict], float(kpi.verdict.value == verdict))
+    return family
+
+
+def _units(identity: list[str], evidence: RolloutEvidence) -> Metric:
+    family = GaugeMetricFamily(
+        names.KPI_UNITS, "Units that the evidence rests on, by role.", labels=[names.SERVICE, *LABELS[names.KPI_UNITS]]
+    )
+    for kpi in evidence.kpis.values():
+        family.add_metric([*identity, kpi.name, "canary"], kpi.canary_units)
+        family.add_metric([*identity, kpi.name, "stable"], kpi.stable_units)
+    return family
+
+
+def _values(identity: list[str], snapshot: Snapshot) -> Metric:
+    family = GaugeMetricFamily(
+        names.KPI_VALUE, "The KPI since the rollout began, by role.", labels=[names.SERVICE, *LABELS[names.KPI_VALUE]]
+    )
+    for kpi, roles in snapshot.role_values.items():
+        for role, value in roles.items():
+            family.add_metric([*identity, kpi, role], value)
+    return family

@@ -1,0 +1,75 @@
+"""What survives a restart: since when rows are counted, and what the counters had reached.
+
+Without it, a restart would begin to count a later stretch of the past (`database.since` back from now), every counter
+would be lower than before, and Prometheus would see a reset and a burst of orders. The rows themselves are not saved:
+the database has them.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from canary.logs import Log
+from exporter.publish.counters import Series
+
+_FORMAT = 1
+"""Raised when the file's meaning changes: another version's file is not continued."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """The state of an earlier run.
+
+    Attributes:
+        since: rows are counted from this moment on, seconds since the epoch.
+        values: what each counter had reached.
+    """
+
+    since: float
+    values: Mapping[Series, int] = field(default_factory=dict)
+
+
+class StateFile:
+    """A small JSON file, replaced as a whole, so that a crash leaves the old one or the new one."""
+
+    def __init__(self, path: Path, identity: str) -> None:
+        """Remember under *identity*: the file of another service or another database is not ours to continue."""
+        self._path = path
+        self._identity = identity
+        self._log = Log("exporter")
+
+    def read(self) -> Remembered | None:
+        """The earlier run's state; None when there is none that can be used."""
+        try:
+            data = json.loads(self._path.read_text(encoding="utf-8"))
+            if data["format"] != _FORMAT or data["identity"] != self._identity:
+                self._log.warn("state file is of another shop; counters begin anew", file=self._path)
+                return None
+            values = {Series(*series): int(amount) for *series, amount in data["counters"]}
+            return Remembered(float(data["since"]), values)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._log.warn("state file cannot be used; counters begin anew", file=self._path, error=error)
+            return None
+
+    def write(self, since: float, values: Mapping[Series, int]) -> None:
+        """Replace the file; a fault is logged, because counting goes on without it."""
+        data: dict[str, Any] = {
+            "format": _FORMAT,
+            "identity": self._identity,
+            "since": since,
+            "counters": [[*series, amount] for series, amount in values.items()],
+        }
+        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
+        try:
+            temporary.write_text(json.dumps(data), encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError as error:
+            self._log.warn("state file cannot be written", file=self._path, error=error)
+            with contextlib.suppress(OSError):
+                temporary.unlink()

@@ -1,0 +1,129 @@
+"""Past rows of the order database: everything of a stretch of time, joined as the judge needs it.
+
+Commands read days at once where the exporter reads seconds. Statements grow with what the last one brought, so that a
+quiet shop is read with few of them and a large one without a statement that times out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from canary.policy.kpis import events_of
+from canary.policy.model import Policy
+from exporter.judge.joins import JoinedRows, merged
+from exporter.ledger.rows import Codes, EventRows
+from exporter.source.database import Session
+from exporter.source.dialects import Dialect, offset_seconds
+from exporter.source.mapping import parents_of
+from exporter.source.streams import Stream, streams_of
+from exporter.source.zones import Zone
+
+_FIRST_SPAN_SECONDS = 3600
+"""How much the first statement reads; the others as much as brings about `_SPAN_ROWS`."""
+_LONGEST_SPAN_SECONDS = 30 * 86_400
+"""No statement reads more than a month, however quiet the shop."""
+_SPAN_ROWS = 200_000
+"""Rows that a statement should bring: enough that its own cost does not matter, few enough to be held at once."""
+_FARTHEST_OFFSET_SECONDS = 15 * 3600
+"""SQLite: how far a text with an offset from UTC may lie from its moment, with an hour to spare."""
+
+
+@dataclass
+class History:
+    """Reads stretches of the past, one after the other, through one session."""
+
+    policy: Policy
+    session: Session
+    versions: Codes = field(default_factory=Codes)
+    currencies: Codes = field(default_factory=Codes)
+    _dialect: Dialect = field(init=False)
+    _zone: Zone = field(init=False)
+    _streams: list[Stream] = field(init=False)
+    _offset_seconds: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Build the statements."""
+        wanted = needed_events(self.policy)
+        self._dialect = Dialect(self.session.dialect_name)
+        self._zone = Zone(self.policy.database.timezone, self._dialect)
+        self._streams = [stream for stream in streams_of(self.policy, self._dialect) if stream.event in wanted]
+
+    async def between(self, low: float, high: float) -> JoinedRows:
+        """All rows from `low` to `high` (seconds since the epoch), and what became of them.
+
+        Payments are followed for the pending timeout beyond `high`; values with a currency are read from
+        `database.window` before `low` on, where it shows which currency is the usual one.
+
+        Raises:
+            DatabaseError: one of its kinds.
+        """
+        policy = self.policy
+        found: dict[str, dict[str, EventRows]] = {}
+        for stream in self._streams:
+            late = policy.evidence.pending_timeout if stream.kind == "settled" else 0.0
+            table = await self._read(stream, low - self._early_seconds(stream.event), high + late)
+            found.setdefault(stream.event, {})[stream.kind] = table
+        tables = {}
+        for event_name, kinds in found.items():
+            empty = EventRows.empty(len(parents_of(policy.database.events, event_name)))
+            parts = (kinds.get(kind, empty) for kind in ("settled", "unsettled", "pending"))
+            tables[event_name] = kinds["rows"] if "rows" in kinds else merged(*parts)
+        return JoinedRows(policy.database.events, tables)
+
+    def within(self, joined: JoinedRows, low: float, high: float) -> JoinedRows:
+        """Of rows that were read from a longer stretch, those that `between` would have read for a shorter one."""
+        late = self.policy.evidence.pending_timeout
+        tables = {}
+        for event, table in joined.rows.items():
+            settled = table.outcome != 0
+            wanted = (table.time >= low - self._early_seconds(event)) & (
+                table.time < high + np.where(settled, late, 0.0)
+            )
+            tables[event] = table.where(wanted)
+        return JoinedRows(joined.events, tables)
+
+    def _early_seconds(self, event: str) -> float:
+        return self.policy.database.window if self.policy.database.events[event].currency is not None else 0.0
+
+    async def _read(self, stream: Stream, low: float, high: float) -> EventRows:
+        dialect, zone = self._dialect, self._zone
+        first, last = int(zone.horizon(low, high)), int(zone.stored(high)) + 1
+        tables = []
+        start, span = first, _FIRST_SPAN_SECONDS
+        while start < last:
+            end = min(start + span, last)
+            parameters = dialect.parameters(start, end, offset_seconds=await self._offset(stream))
+            rows = await self.session.rows(stream.rows, parameters)
+            table = EventRows.of(rows, len(stream.parents), self.versions, self.currencies)
+            tables.append(table.shifted(zone.to_utc))
+            wanted = (end - start) * _SPAN_ROWS // max(1, len(rows))
+            start, span = end, max(_FIRST_SPAN_SECONDS, min(wanted, _LONGEST_SPAN_SECONDS))
+        return EventRows.empty(len(stream.parents)).then(tables)
+
+    async def _offset(self, stream: Stream) -> int:
+        """SQLite: how far from UTC the stream's texts may be written."""
+        if stream.offsets is None:
+            return 0
+        if stream.event not in self._offset_seconds:
+            endings = [str(row[0]) for row in await self.session.rows(stream.offsets) if row[0]]
+            elsewhere = any(map(offset_seconds, endings))
+            self._offset_seconds[stream.event] = _FARTHEST_OFFSET_SECONDS if elsewhere else 0
+        return self._offset_seconds[stream.event]
+
+
+def needed_events(policy: Policy) -> set[str]:
+    """The events that the judged KPIs are made of, and all that they descend from."""
+    events = policy.database.events
+    open_: list[str] = []
+    for kpi in policy.kpis.values():
+        if kpi.judge == "evidence":
+            open_ += events_of(kpi)
+    needed: set[str] = set()
+    while open_:
+        event = open_.pop()
+        if event in events and event not in needed:
+            needed.add(event)
+            open_ += [parent for parent, _ in parents_of(events, event)]
+    return needed

@@ -1,0 +1,134 @@
+"""How much traffic the shop had in its last days: what `canary plan` reckons with."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from canary.policy.kpis import Conversion, Mean, Success
+from canary.policy.model import Policy
+from exporter.judge.joins import JoinedRows
+from exporter.judge.values import in_currencies
+from exporter.ledger.rows import Floats
+from exporter.source.database import Session
+from exporter.source.dialects import Dialect
+from exporter.source.streams import COARSE_SECONDS, FAILED, SUCCEEDED, streams_of
+from exporter.source.zones import Zone
+from exporter.study.history import History, needed_events
+from exporter.study.power import Rates
+
+_DAY_SECONDS = 86_400
+_SAMPLE_UNITS = 50_000
+"""Units of the newest rows that lags and spreads are taken from."""
+_SHORTEST_SAMPLE_SECONDS = 900.0
+"""A large shop fills the sample in less, and the lag of slow conversions would not be in it."""
+_LONGEST_SAMPLE_SECONDS = 3 * _DAY_SECONDS
+"""A small shop would have weeks of rows read for it."""
+MOST_CERTAIN = 0.9999
+"""A ratio of one would leave a failure impossible; nobody knows that from a few days."""
+
+
+@dataclass
+class Counted:
+    """Rows of one event: how many, by outcome and currency, and over which hours."""
+
+    rows: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    currencies: Counter[str] = field(default_factory=Counter)
+    hours: set[int] = field(default_factory=set)
+
+
+async def rates_of(policy: Policy, session: Session, until: float, days: float) -> dict[str, Rates]:
+    """Each judged KPI's rates over the `days` before `until` (seconds since the epoch); KPIs without rows are left out.
+
+    Rates are means over all hours from the first to the last with rows, quiet ones included.
+
+    Raises:
+        DatabaseError: one of its kinds.
+    """
+    dialect = Dialect(session.dialect_name)
+    zone = Zone(policy.database.timezone, dialect)
+    counted = await _count(policy, session, dialect, zone, until, days)
+    hours = set().union(*(event.hours for event in counted.values()))
+    if not hours:
+        return {}
+    minutes = (max(hours) - min(hours) + 1) * COARSE_SECONDS / 60.0
+    busiest = max(event.rows for event in counted.values()) / (minutes * 60.0)
+    sample_seconds = min(
+        _LONGEST_SAMPLE_SECONDS, days * _DAY_SECONDS, max(_SHORTEST_SAMPLE_SECONDS, _SAMPLE_UNITS / busiest)
+    )
+    newest = min(until, zone.moment((max(hours) + 1.0) * COARSE_SECONDS))
+    history = History(policy, session)
+    sample = await history.between(newest - sample_seconds, newest)
+    found: dict[str, Rates] = {}
+    for name, kpi in policy.kpis.items():
+        if kpi.judge != "evidence":
+            continue
+        if isinstance(kpi, Conversion):
+            rates = _conversion(counted, sample, kpi, minutes)
+        elif isinstance(kpi, Success):
+            rates = _success(counted[kpi.of], minutes) if kpi.of in counted else None
+        else:
+            rates = _mean(counted, sample, history, kpi, minutes)
+        if rates is not None:
+            found[name] = rates
+    return found
+
+
+async def _count(
+    policy: Policy, session: Session, dialect: Dialect, zone: Zone, until: float, days: float
+) -> dict[str, Counted]:
+    """The rows of each judged event; hours are numbered in the database's own time."""
+    wanted = needed_events(policy)
+    last = int(zone.stored(until))
+    first = last - round(days * _DAY_SECONDS)
+    counted: dict[str, Counted] = {}
+    for stream in streams_of(policy, dialect):
+        if stream.event not in wanted or not stream.counted:
+            continue
+        event = counted.setdefault(stream.event, Counted())
+        for low in range(first, last, _DAY_SECONDS):
+            bounds = dialect.parameters(low, min(low + _DAY_SECONDS, last), offset_seconds=_DAY_SECONDS // 2)
+            for hour, _, currency, outcome, count, _ in await session.rows(stream.coarse, bounds):
+                if hour is not None:
+                    event.rows += int(count)
+                    event.outcomes[outcome or ""] += int(count)
+                    event.currencies[currency or ""] += int(count)
+                    event.hours.add(int(hour))
+    return counted
+
+
+def _conversion(counted: dict[str, Counted], sample: JoinedRows, kpi: Conversion, minutes: float) -> Rates | None:
+    units, conversions = counted.get(kpi.from_), counted.get(kpi.to)
+    if units is None or conversions is None or not units.rows or not conversions.rows:
+        return None
+    lags = sample.converted(kpi.from_, kpi.to) - sample.rows[kpi.from_].entered
+    lags = lags[np.isfinite(lags)]
+    lag_minutes = float(lags.mean()) / 60.0 if lags.size else 0.0
+    return Rates(units.rows / minutes, min(conversions.rows / units.rows, MOST_CERTAIN), max(lag_minutes, 0.0))
+
+
+def _success(event: Counted, minutes: float) -> Rates | None:
+    final = event.outcomes[SUCCEEDED] + event.outcomes[FAILED]
+    if not event.outcomes[SUCCEEDED]:
+        return None
+    return Rates(final / minutes, min(event.outcomes[SUCCEEDED] / final, MOST_CERTAIN))
+
+
+def _mean(counted: dict[str, Counted], sample: JoinedRows, history: History, kpi: Mean, minutes: float) -> Rates | None:
+    event = kpi.of
+    if event not in counted or not counted[event].rows:
+        return None
+    table, every = sample.rows[event], sample.values(kpi)
+    known = np.isfinite(every)
+    currency, rows = counted[event].currencies.most_common(1)[0]
+    if currency and in_currencies(kpi, sample.events):
+        known &= table.currency == history.currencies.code(currency)
+    values: Floats = every[known]
+    if values.size < 2 or not values.mean():
+        return None
+    spread = float(values.std() / abs(values.mean()))
+    return Rates(rows / minutes, spread) if math.isfinite(spread) and spread > 0 else None

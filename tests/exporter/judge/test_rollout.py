@@ -1,0 +1,257 @@
+"""The running rollout's judgement, from rows in a database to evidence."""
+
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from canary.errors import DatabaseUnavailableError
+from canary.policy.model import Policy
+from canary.rollout.entries import Entry, Kind
+from canary.rollout.state import Rollout, fold
+from exporter.refresher import Refresher
+from tests.support.clock import FakeClock
+from tests.support.entries import entry as entry_of
+from tests.support.entries import started
+from tests.support.exporting import policy_for, refresher_on, settle
+from tests.support.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData
+
+
+def _rollout(policy: Policy, at: datetime, *more: Entry) -> Rollout:
+    phases = policy.phases
+    first = started(
+        "r1", at,
+        traffic=tuple(phase.traffic for phase in phases), durations_seconds=tuple(phase.duration for phase in phases),
+    )  # fmt: skip
+    return fold([first, *more])["r1"]
+
+
+async def _shop(data: ShopData, at: datetime, seconds: int, *, canary_pays: float, seed: int = 1) -> None:
+    """Ten visits a second from *at* on, half of them the canary's, each ending in a payment and perhaps an order."""
+    luck = random.Random(seed)
+    rows: dict[Any, list[dict[str, Any]]] = {VISITS: [], CARTS: [], ORDERS: [], PAYMENTS: []}
+    for number in range(seconds * 10):
+        moment = at + timedelta(seconds=number / 10)
+        version = "v2.0" if luck.random() < 0.5 else "v1.0"
+        key = seed * 10**6 + number
+        paid = luck.random() < (canary_pays if version == "v2.0" else 0.97)
+        rows[VISITS].append({"id": key, "version": version, "created_at": moment})
+        rows[CARTS].append(
+            {"id": key, "version": version, "visit_id": key, "created_at": moment, "checkout_started_at": moment}
+        )
+        rows[PAYMENTS].append(
+            {
+                "id": key, "version": version, "status": "succeeded" if paid else "failed",
+                "created_at": moment, "settled_at": moment,
+            }
+        )  # fmt: skip
+        if paid:
+            rows[ORDERS].append(
+                {
+                    "id": key, "version": version, "visit_id": key, "cart_id": key, "status": "paid",
+                    "total": luck.randint(10, 50), "currency": "EUR", "created_at": moment,
+                }
+            )  # fmt: skip
+    async with data.engine.begin() as connection:
+        for table, values in rows.items():
+            await connection.execute(table.insert(), values)
+
+
+async def _look(refresher: Refresher, clock: FakeClock, seconds: int, step: int = 10) -> None:
+    for _ in range(seconds // step):
+        clock.advance(step)
+        await refresher.refresh()
+
+
+def _verdicts(refresher: Refresher) -> dict[str, str]:
+    evidence = refresher.snapshot.evidence
+    assert evidence is not None
+    return {name: kpi.verdict.value for name, kpi in evidence.kpis.items()}
+
+
+async def test_failing_payments_are_proven(data: ShopData, clock: FakeClock) -> None:
+    """A canary whose payments fail is proven to harm, in payments and in what follows from them, with every number."""
+    policy = policy_for(data.url)
+    start = clock.now()
+    await _shop(data, start, 60, canary_pays=0.5)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(1)
+        await settle(refresher, clock)
+        await _look(refresher, clock, 70)
+        evidence = refresher.snapshot.evidence
+
+        assert _verdicts(refresher)["payment_success_rate"] == "fail"
+        assert _verdicts(refresher)["conversion_rate"] == "fail"
+        assert evidence is not None
+        payments = evidence.kpis["payment_success_rate"]
+        assert payments.log10_evidence >= payments.log10_threshold
+        assert -0.7 < payments.estimate < -0.3
+        assert payments.floor is not None
+        assert payments.floor.log10_evidence > 2
+        values = refresher.snapshot.role_values["payment_success_rate"]
+        assert values["canary"] == pytest.approx(0.5, abs=0.15)
+        assert values["stable"] == pytest.approx(0.97, abs=0.05)
+        assert evidence.mismatch is not None
+
+
+async def test_a_healthy_canary_is_not_accused(lite: ShopData, clock: FakeClock) -> None:
+    """Two versions that do the same are never told apart."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    await _shop(lite, start, 120, canary_pays=0.97)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(1)
+        await settle(refresher, clock)
+        await _look(refresher, clock, 130)
+
+        assert "fail" not in _verdicts(refresher).values()
+
+
+async def test_a_restart_and_late_rows_change_nothing(lite: ShopData, clock: FakeClock) -> None:
+    """An exporter that looked all the time and one that was just started say the same."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    async with refresher_on(policy, clock) as watching:
+        watching.rollout = _rollout(policy, start)
+        clock.advance(1)
+        await settle(watching, clock)
+        for minute in range(5):
+            await _shop(lite, start + timedelta(seconds=minute * 60), 60, canary_pays=0.9, seed=minute + 1)
+            await _look(watching, clock, 60, step=5)
+        await lite.insert(PAYMENTS, version="v2.0", status="failed", created_at=clock.now() - timedelta(seconds=100),
+                          settled_at=clock.now() - timedelta(seconds=90))  # fmt: skip
+        await _look(watching, clock, 20)
+
+        async with refresher_on(policy, clock) as started:
+            started.rollout = watching.rollout
+            await settle(started, clock)
+            clock.advance(30)
+            await started.refresh()
+            await watching.refresh()
+            first, second = watching.snapshot.evidence, started.snapshot.evidence
+
+    assert first is not None
+    assert second is not None
+    assert second.as_of == first.as_of
+    for name, kpi in first.kpis.items():
+        assert second.kpis[name].log10_evidence == pytest.approx(kpi.log10_evidence, abs=1e-9)
+        assert second.kpis[name].canary_units == kpi.canary_units
+
+
+async def test_rows_of_a_long_rollout_are_forgotten_once_judged(lite: ShopData, clock: FakeClock) -> None:
+    """A rollout of ten hours is judged from its beginning, and only its last hours stay in memory."""
+    policy = policy_for(lite.url)
+    start = clock.now() - timedelta(hours=10)
+    await _shop(lite, start, 60, canary_pays=0.5)
+    await _shop(lite, clock.now(), 10, canary_pays=0.5, seed=2)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(15)
+        await settle(refresher, clock)
+        await _look(refresher, clock, 30)
+        first = refresher.snapshot.evidence
+        held = max(len(feed.rows()) for feed in refresher.feeds)
+        await _look(refresher, clock, 60)
+        second = refresher.snapshot.evidence
+
+        assert first is not None
+        assert second is not None
+        assert held <= 100
+        assert second.kpis["payment_success_rate"].canary_units > 250
+        assert second.kpis["payment_success_rate"].log10_evidence == pytest.approx(
+            first.kpis["payment_success_rate"].log10_evidence
+        )
+
+
+async def test_an_order_belongs_to_the_side_of_its_visit(lite: ShopData, clock: FakeClock) -> None:
+    """A customer who came in on stable and ordered on the canary after the weight grew converted stable's visit."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    visit = await lite.insert(VISITS, version="v1.0", created_at=start + timedelta(seconds=1))
+    await lite.insert(VISITS, version="v2.0", created_at=start + timedelta(seconds=1))
+    await lite.insert(
+        ORDERS, version="v2.0", visit_id=visit, status="paid", total=1, currency="EUR",
+        created_at=start + timedelta(seconds=5),
+    )  # fmt: skip
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(30)
+        await settle(refresher, clock)
+
+        assert refresher.snapshot.role_values["conversion_rate"] == {"stable": 1.0, "canary": 0.0}
+
+
+async def test_what_cannot_be_read_for_long_makes_the_judge_blind(lite: ShopData, clock: FakeClock) -> None:
+    """When the database has been silent for longer than the limit, every verdict is blind and a reason is given."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    await _shop(lite, start, 20, canary_pays=0.97)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(25)
+        await settle(refresher, clock)
+        seeing = _verdicts(refresher)
+
+        async def nothing(*_: object) -> Any:
+            raise DatabaseUnavailableError("gone")
+
+        refresher.session.rows = nothing  # type: ignore[assignment]  # the database goes away
+        clock.advance(60)
+        with pytest.raises(DatabaseUnavailableError):
+            await refresher.refresh()
+        still = _verdicts(refresher)
+        clock.advance(90)
+        with pytest.raises(DatabaseUnavailableError):
+            await refresher.refresh()
+
+        assert "blind" not in seeing.values()
+        assert "blind" not in still.values()
+        assert set(_verdicts(refresher).values()) == {"blind"}
+        assert "database" in refresher.snapshot.blind
+        assert refresher.snapshot.kpis is None
+
+
+async def test_the_floor_stays_watched_after_promotion(lite: ShopData, clock: FakeClock) -> None:
+    """After the canary has all traffic its floor is judged on, for as long as the policy says."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    await _shop(lite, start, 60, canary_pays=0.5)
+    async with refresher_on(policy, clock) as refresher:
+        promoted = entry_of("r1", Kind.PROMOTED, start + timedelta(seconds=1), "test")
+        refresher.rollout = _rollout(policy, start, promoted)
+        clock.advance(61)
+        await settle(refresher, clock)
+        evidence = refresher.snapshot.evidence
+        refresher.rollout = replace(refresher.rollout, ended_at=start - timedelta(days=3))
+        clock.advance(1)
+        await refresher.refresh()
+
+        assert evidence is not None
+        assert evidence.kpis["payment_success_rate"].frozen
+        assert evidence.kpis["payment_success_rate"].verdict.value == "fail"
+        assert refresher.snapshot.evidence is None
+
+
+async def test_values_of_different_currencies_are_not_mixed(lite: ShopData, clock: FakeClock) -> None:
+    """The mean of an event with several currencies is judged in the commonest one, and published for each."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    for number in range(30):
+        currency, total = ("JPY", 5000) if number % 10 == 0 else ("EUR", 10)
+        await lite.insert(
+            ORDERS, version="v1.0", status="paid", total=total, currency=currency,
+            created_at=start + timedelta(seconds=number / 10),
+        )  # fmt: skip
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(20)
+        await settle(refresher, clock)
+        published = {(kpi.kpi, kpi.currency): kpi.value for kpi in refresher.snapshot.kpis or ()}
+
+        assert refresher.snapshot.role_values["average_order_value"] == {"stable": 10.0}
+        assert published["average_order_value", "EUR"] == 10.0
+        assert published["average_order_value", "JPY"] == 5000.0

@@ -1,0 +1,43 @@
+"""The state file: what was written is read again, and what cannot be used is not."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.publish.counters import Series
+from exporter.publish.statefile import Remembered, StateFile
+
+_VALUES = {Series("shop_orders_total", "v1", ""): 3, Series("shop_order_value_total", "v1", "EUR"): 12_345_678}
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    """Counters and the beginning of the count survive."""
+    StateFile(tmp_path / "state.json", "shop").write(1000.5, _VALUES)
+
+    assert StateFile(tmp_path / "state.json", "shop").read() == Remembered(1000.5, _VALUES)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_another_shops_file_is_not_continued(tmp_path: Path) -> None:
+    """Counters of another service are not taken for ours."""
+    StateFile(tmp_path / "state.json", "shop").write(1000.5, _VALUES)
+
+    assert StateFile(tmp_path / "state.json", "other").read() is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1]", '{"format": 9}', '{"format": 1, "identity": "shop", "since": "x"}']
+)
+def test_a_damaged_file_is_no_obstacle(tmp_path: Path, content: str) -> None:
+    """A file that cannot be understood means beginning anew."""
+    (tmp_path / "state.json").write_text(content)
+
+    assert StateFile(tmp_path / "state.json", "shop").read() is None
+
+
+def test_a_folder_that_is_not_there_stops_nothing(tmp_path: Path) -> None:
+    """Counting goes on where the state cannot be written."""
+    state = StateFile(tmp_path / "nowhere" / "state.json", "shop")
+    state.write(1.0, _VALUES)
+
+    assert state.read() is None
