@@ -3,9 +3,14 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from canary.routers.base import Split
+from canary.testing.loop import MACHINE
+from canary.testing.routers import MemoryRouter
+from simulation.checks import Checks
 from simulation.run import Summary, describe, run, run_many, shrink
 from simulation.story import ACTS, EXPECTED_GAPS, FAULTS, Event, draw
 from simulation.world import simulate
@@ -43,15 +48,27 @@ def test_a_seed_is_a_reproduction() -> None:
     assert len(told) == 1
 
 
-def test_a_failing_story_is_told_and_shrunk() -> None:
-    """A broken promise names itself; events that it does not need are left out."""
-    story = draw(7)
-    broken = Event(30.0, "router raised by hand", "edge1", 1.0, 0.9)
-    outcome = simulate(story)
-    outcome.broken.append("a promise: is broken")
-    shorter = shrink(outcome)
-    assert shorter.story == story, "what cannot be reproduced is not shrunk"
-    assert any("edge1" in line for line in describe(shorter.story.__class__(**{**vars(story), "events": (broken,)})))
+def test_a_failing_story_is_told_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The events that a broken promise does not need are left out, and what is left still breaks it."""
+
+    def dislikes(checks: Checks, router: MemoryRouter, before: Split) -> None:
+        if MACHINE.get() is None and router.split.weight_ratio > before.weight_ratio:
+            checks.fail("nobody touches a router", router.name)
+
+    monkeypatch.setattr(Checks, "routed", dislikes)
+    events = (
+        Event(10.0, "slow", "journal", 5.0),
+        Event(20.0, "chat refuses", "chat#1", 3.0),
+        Event(30.0, "router raised by hand", "edge1", 1.0, 0.9),
+        Event(40.0, "pause", "a", 2.0),
+    )
+    outcome = simulate(replace(draw(7), events=events))
+    assert outcome.broken == ["nobody touches a router: edge1"]
+
+    shortest = shrink(outcome)
+    assert [event.kind for event in shortest.story.events] == ["router raised by hand"]
+    assert shortest.broken == outcome.broken
+    assert any("router raised by hand edge1" in line for line in describe(shortest.story))
 
 
 def test_a_summary_says_what_was_never_drawn() -> None:
