@@ -201,9 +201,7 @@ class Checks:
                 )
 
     def _counted_down(self, entry: Entry) -> None:
-        began = next(
-            (at for at, one in reversed(self.truth.entries) if isinstance(one, Held) and one.rollback_at), _now()
-        )
+        began = self.truth.counting.get(entry.rollout, _now())
         lasted = _now() - began
         if lasted < self.policy.rollback.countdown * _RATE - 0.5:
             self.fail(

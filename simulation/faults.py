@@ -264,7 +264,7 @@ def _touch(router: MemoryRouter, event: Event) -> None:
             router.restart(saved=router.set[len(router.set) // 2])
         case "router lowered by hand":
             router.change_by_hand(round(ratio * event.amount / 2, 4))
-        case "router raised by hand":
+        case "router raised by hand" if router.split.rollout != CLOSED.rollout:
             router.change_by_hand(round(ratio + (1 - ratio) * event.amount, 4))
 
 

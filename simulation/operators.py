@@ -83,8 +83,8 @@ class Operators:
                 elif not rollout.lifts:
                     # A rollback alert under `automatic: no`: that is for people to do.
                     await self.give("rollback", "duty")
-            elif any(key.startswith("dry_run:") for key in rollout.recorded):
-                # What would have been rolled back never completes its phase: that, too, is for people.
+            elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
+                # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
                 await self.give("rollback", "duty")
             elif rollout.state is State.PHASE and f"gate:{rollout.phase}" in rollout.recorded:
                 await self.give("advance", "duty")

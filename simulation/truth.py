@@ -34,6 +34,7 @@ class Truth:
         acted: rollouts that a receiver rolls back although the journal has not taken it.
         overridden: rollouts about which people took the decision away from the machine.
         exposed: by rollout, for how many seconds it had customers.
+        counting: by rollout, when a receiver first knew of its present countdown.
         asked: rollbacks asked for at a receiver that knew the rollout, by both, with the moment.
         phase_since: by rollout and phase, when it began.
     """
@@ -50,6 +51,7 @@ class Truth:
     acted: set[str] = field(default_factory=set)
     overridden: set[str] = field(default_factory=set)
     exposed: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    counting: dict[str, float] = field(default_factory=dict)
     asked: dict[tuple[str, str], float] = field(default_factory=dict)
     phase_since: dict[tuple[str, int], float] = field(default_factory=dict)
     _wanted: deque[tuple[float, Wanted]] = field(default_factory=lambda: deque([(0.0, ("none", 0.0))], _KEPT))

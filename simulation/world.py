@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 
 from canary.errors import NotificationError, ProcessError, RouterError
-from canary.rollout.entries import Advanced, Entry, Promoted, Resumed, RollbackDecided
+from canary.rollout.entries import Advanced, Entry, Held, Promoted, Resumed, RollbackDecided
 from canary.rollout.state import TERMINAL, Rollout, State
 from canary.testing.clock import VirtualClock
 from canary.testing.journal import Table
@@ -182,6 +182,10 @@ class World:
         self._meet(f"entry {entry.label}", before)
 
     def _heard(self, machine: Machine, entry: Entry) -> None:
+        if isinstance(entry, Held) and entry.rollback_at is not None:
+            self.truth.counting.setdefault(entry.rollout, asyncio.get_running_loop().time())
+        elif isinstance(entry, Held | Resumed | Advanced):
+            self.truth.counting.pop(entry.rollout, None)
         if not entry.seq and isinstance(entry, RollbackDecided):
             self.truth.acted.add(entry.rollout)
             self.tell(f"{machine.name} rolls back {entry.rollout} without the journal")
