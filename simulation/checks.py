@@ -17,7 +17,6 @@ from canary.policy.model import Policy
 from canary.process.manager import ProcessState
 from canary.rollout.entries import (
     Advanced,
-    Cause,
     Entry,
     Held,
     Notified,
@@ -25,8 +24,8 @@ from canary.rollout.entries import (
     Resumed,
     RollbackDecided,
     RolledBack,
-    Step,
 )
+from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Split
 from canary.testing.loop import MACHINE, Machine
@@ -192,6 +191,9 @@ class Checks:
             limit = (self.policy.receiver.watchdog.timeout + then_seconds) * _RATE
             if silence < limit:
                 self.fail("only silence is silence", f"{entry.label} after {silence:.1f}s without a heartbeat")
+        elif cause == Cause.BY_HAND:
+            if not self.truth.lowered_by_hand:
+                self.fail("by hand means by hand", f"{entry.rollout} is held, and nobody has touched a router")
         elif cause != Cause.MAX_DURATION:
             about = (cause, entry.rollout)
             if about not in self.truth.fired and about not in self.truth.forged:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from canary import names
 from canary.rollout.entries import RollbackDecided
+from canary.rollout.texts import REFUSED
 from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
@@ -91,6 +92,8 @@ class Faults:
             self._befall(host, event)
         elif router is not None:
             _touch(router, event)
+            if event.kind in ("router lowered by hand", "router lies"):
+                self._world.truth.lowered_by_hand.add(router.name)
         else:
             self._upset(event)
         self._active.append(event)
@@ -146,7 +149,7 @@ class Faults:
             if event.kind in traps
         }
         world.table.refuses = (
-            (lambda entry: isinstance(entry, RollbackDecided) and bool(entry.reason))
+            (lambda entry: isinstance(entry, RollbackDecided) and bool(entry.reason) and REFUSED not in entry.reason)
             if places("journal refuses")
             else (lambda _: False)
         )

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
 from prometheus_client import CollectorRegistry
 
+from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.decide.experiments import Experiments
+from alertmanager.receiver.decide.parts import Base, Outside
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.supervisor import working
@@ -22,6 +25,7 @@ from canary.policy.model import Policy
 from canary.report.facts import Report
 from canary.rollout import experiments
 from canary.rollout.entries import Entry
+from canary.rollout.marker import Marker
 from canary.rollout.store import RolloutStore
 from canary.testing.clock import VirtualClock
 from canary.testing.http import MemoryHttp, Server
@@ -29,6 +33,7 @@ from canary.testing.journal import MemoryJournal, Table
 from canary.testing.loop import Machine
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.sidefile import Disk, MemorySideFile
 from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
 from simulation.lead import Lock, SimulatedLeader
@@ -66,6 +71,7 @@ class Host:
         self.receiver: Receiver | None = None
         self.machine = Machine(name)
         self.starts = 0
+        self.disk = Disk()
         self._around = around
         self.machine.alive = False
 
@@ -124,8 +130,11 @@ class Host:
         lock_before, lock_after = around.network.hooks("journal", OSError, _JOURNAL_PATIENCE_SECONDS, "lock")
         leader = SimulatedLeader(around.lock, self.machine, self.clock, lock_before, lock_after)
         trials = Experiments(policy, chain, self.clock)
-        await trials.begin()
-        store = RolloutStore(journal, self.clock)
+        with suppress(JournalError):
+            await trials.begin()
+        marker = Marker(MemorySideFile(self.disk, "lowered"))
+        confirmations = await Confirmations.open(MemorySideFile(self.disk, "routers"))
+        store = RolloutStore(journal, self.clock, marker)
         effects = Effects(
             store,
             leader,
@@ -136,11 +145,15 @@ class Host:
             report_files=_Reports(around.reports),
         )
         session = cast("aiohttp.ClientSession", self._session())
-        receiver = Receiver(policy, store, effects, session, CollectorRegistry(), leader, self.clock, trials)
-        await store.refresh()
+        base = Base(store, leader, self.clock)
+        outside = Outside.of(policy, session)
+        receiver = Receiver(policy, base, effects, outside, trials, CollectorRegistry(), confirmations)
         store.listen(receiver.reconciler.heard)
         machine = self.machine
         store.listen(lambda entry: around.heard(machine, entry))
+        with suppress(JournalError):
+            await store.refresh()
+        await store.recall()
         async with working(receiver.workers(), self.clock):
             self.receiver = receiver
             await self.clock.sleep(float("1e9"))

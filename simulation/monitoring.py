@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from alertmanager.receiver.metrics import Snapshot
+from alertmanager.receiver.gauges import Snapshot
 from canary import names
 from canary.policy.model import Policy
 from canary.testing.alertmanager import Inhibition, Labels, MemoryAlertmanager, Route

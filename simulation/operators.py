@@ -7,8 +7,8 @@ from random import Random
 
 from alertmanager.receiver.decide.commands import Request
 from canary.errors import CanaryError, JournalError
-from canary.rollout.commands import Seen
-from canary.rollout.entries import Cause
+from canary.rollout.kinds import Cause
+from canary.rollout.seen import Seen
 from canary.rollout.state import TERMINAL, State
 from simulation.hosts import Host
 from simulation.truth import Truth
@@ -78,7 +78,7 @@ class Operators:
                 continue
             if rollout.state is State.HOLDING and rollout.rollback_at is None:
                 cause = rollout.cause
-                if cause in (Cause.MANUAL, Cause.MAX_DURATION):
+                if cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):
                     await self.give("resume", "duty")
                 elif not rollout.lifts:
                     # A rollback alert under `automatic: no`: that is for people to do.

@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from canary.errors import JournalConflictError, JournalError
-from canary.rollout.entries import ROLLOUTS, Chain, Entry, read
+from canary.errors import JournalConflictError, JournalContentError
+from canary.logs import Log
+from canary.rollout.entries import Entry
+from canary.rollout.folding import fold, newest
 from canary.rollout.journal import Journal
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.rows import ROLLOUTS, Chain, read
+from canary.rollout.state import Rollout
 from canary.testing.hooks import Hook, calm
 from canary.times import to_text
-
-_ACTOR_CHARACTERS = 256
 
 
 class Table:
@@ -46,7 +47,7 @@ class Table:
             "rollout": entry.rollout,
             "kind": entry.label,
             "at": to_text(entry.at),
-            "actor": entry.actor[:_ACTOR_CHARACTERS],
+            "actor": entry.actor,
             "reason": entry.reason,
             "data": json.dumps(entry.data(), sort_keys=True),
         }
@@ -75,18 +76,18 @@ class MemoryJournal(Journal):
         self._table = table
         self._service = f"{service}/{chain.name}" if chain.name else service
         self._chain = chain
+        self._log = Log("journal")
         self._before = before
         self._after = after
 
-    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
-        """Write one entry, unless somebody else wrote meanwhile."""
+    async def _append(self, entry: Entry, after: int | None) -> Entry:
         await self._before("append")
         if after is not None and self._table.newest(self._service) != after:
             raise JournalConflictError(
                 "somebody else wrote meanwhile", place="journal", remedy="look again and decide anew"
             )
         if self._table.refuses(entry):
-            raise JournalError("the database refuses this text", place="journal")
+            raise JournalContentError("the database refuses this text", place="journal")
         stored = self._table.insert(self._service, entry, self._chain)
         await self._after("append")
         return replace(entry, seq=stored.seq)

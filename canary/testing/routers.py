@@ -21,6 +21,7 @@ class MemoryRouter:
     Attributes:
         split: what is in force.
         saved: what is in force after a restart.
+        process: which process of the router has it in force; another one after each restart.
         tells_salt: whether it says whose traffic it has.
         away: whether it cannot be reached.
         claims: what it says that it has in force, when that is not what it has.
@@ -33,6 +34,7 @@ class MemoryRouter:
     split: Split = CLOSED
     saved: Split = CLOSED
     tells_salt: bool = True
+    process: str = "1/100"
     away: bool = False
     claims: Split | None = None
     set: list[Split] = field(default_factory=list)
@@ -64,6 +66,7 @@ class MemoryRouter:
                     weight,
                     shown.salt if weight and self.tells_salt else None,
                     testers=shown.testers and weight > 0,
+                    process=self.process,
                 ),
             )
         )
@@ -84,6 +87,7 @@ class MemoryRouter:
 
     def restart(self, *, saved: Split | None = None) -> None:
         """Begin with what was saved, or with *saved*, as a router does whose map is an old one."""
+        self.process = f"{int(self.process.partition('/')[0]) + 1}/100"
         self.saved = self.saved if saved is None else saved
         self._put(self.saved)
 

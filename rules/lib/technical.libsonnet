@@ -70,7 +70,8 @@ function(config, read) {
     '/ (' + read(all) + ' + ' + z + ' ^ 2)',
   ]),
 
-  // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n).
+  // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n). Below the median nothing is
+  // looked at: that is reached by a handful of requests only, which `minimum_requests` keeps out anyway.
   local lower_level(window) = 'scalar(clamp_min(0.95 - ' + z + ' * sqrt(0.0475 / max('
                               + read($.requests(window)) + ' and on (version) (' + known + '))), 0.5))',
 

@@ -16,6 +16,7 @@ ROLLOUT_LABELS = {names.ROLLOUT: ROLLOUT, names.STABLE: STABLE, names.CANARY: CA
 """The labels that an alert has from the rollout that it is about."""
 
 THRESHOLD = 2.0
+"""log10 of the evidence at which harm is proven; any number will do, because rules read the exporter's own."""
 
 EXISTENCE = frozenset({names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS})
 """The series that say that a rollout is there, and whether it runs."""

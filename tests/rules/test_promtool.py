@@ -33,6 +33,9 @@ def _alerts(policy: Policy) -> list[dict[str, Any]]:
     return [rule for group in rule_groups(policy)["alerts"]["groups"] for rule in group["rules"]]
 
 
+# A policy's files take promtool up to 50 s of CPU: it evaluates every rule at every step of 430 worlds. So they may
+# take minutes on a busy machine, and a time-out is only there for a promtool that hangs.
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["strategy", "custom", "haproxy", "native"])
 def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
     """Every case of every test file holds, against the very rule files that Prometheus loads."""

@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
+from alertmanager.receiver.act.permission import Permission
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
-from alertmanager.receiver.act.routercontroller import Keeper
+from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.lead.leader import Leader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary.errors import JournalError
 from canary.notify import Notifier
 from canary.policy.model import Policy
@@ -29,9 +30,10 @@ from canary.process.manager import NoProcess, ProcessManager
 from canary.report.facts import Report
 from canary.report.files import write
 from canary.rollout import journal as journals
-from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Seen, Start
+from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.journal import Journal
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store import RolloutStore
 from canary.routers import Router
@@ -136,7 +138,8 @@ class Acting:
         self.clock = world.clock
         self.store = RolloutStore(self.journal, world.clock)
         self.lead = MemoryLead(leading=leading)
-        self.metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
+        self.metrics = Metrics(CollectorRegistry(), SERVICE)
+        self.permission = Permission(self.store, self.lead)
         self.effects = make_effects(
             self.store,
             self.lead,
@@ -151,9 +154,9 @@ class Acting:
         self.store.listen(self.reconciler.heard)
 
     @property
-    def keeper(self) -> Keeper:
-        """The keeper of the one router."""
-        return self.reconciler.keepers[0]
+    def controller(self) -> RouterController:
+        """The controller of the one router."""
+        return self.reconciler.controllers[0]
 
     @property
     def rollout(self) -> Rollout:
@@ -195,7 +198,7 @@ class Acting:
     async def reconcile(self) -> None:
         """Every worker has looked, until nothing more is to be done about a rollback."""
         for _ in range(3):
-            await self.keeper.step()
+            await self.controller.step()
             for step in (self.reconciler.confirm_traffic, self.reconciler.stop_process, self.reconciler.write_log):
                 await self.reconciler.attempt(step.__name__, step)
 
@@ -222,7 +225,7 @@ class World:
         """A world with an empty journal."""
         engine = create_async_engine("sqlite+aiosqlite:///:memory:")
         async with engine.begin() as connection:
-            await connection.run_sync(journals._METADATA.create_all)
+            await connection.run_sync(journals.METADATA.create_all)
         try:
             yield cls(engine, folder, Policy(service=SERVICE, **sections))
         finally:

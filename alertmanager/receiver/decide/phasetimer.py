@@ -12,7 +12,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.logs import Log
-from canary.rollout.commands import MarkElapsed
+from canary.rollout.records import MarkElapsed
 from canary.rollout.state import Rollout, Timer
 from canary.rollout.store import RolloutStore
 
