@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= bad
 WORKERS ?= 3
+SEEDS ?= 1000
 
-.PHONY: help setup demo test lint format golden requirements bench preview clean
+.PHONY: help setup demo test lint format golden requirements bench simulate reverts preview clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,12 @@ preview: $(VENV)/.installed ## draw the Grafana dashboards with a demo's live da
 bench: $(VENV)/.installed ## run the benchmarks; figures go to bench/RESULTS.md
 	@scripts/debian bench
 	@scripts/bench
+
+simulate: $(VENV)/.installed ## whole rollouts in virtual time, under faults drawn from seeds (SEEDS=1000, or SEED=n to tell one)
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+reverts: $(VENV)/.installed ## undo known fixes in scratch copies, and show which seed finds each
+	@$(BIN)/python -m simulation.reverts $(ARGS)
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) bench/exporter/.venv node_modules .mypy_cache .ruff_cache .hypothesis dist generated

@@ -60,6 +60,7 @@ RUN_BY = {
     ("docs/security.md", "console"): "docs/test_receiver_pages.py",
     ("docs/several-receivers.md", "console"): "docs/test_receiver_pages.py",
     ("docs/troubleshooting.md", "console"): "docs/test_pages.py",
+    ("docs/simulation.md", "python"): "canary/testing/test_docs.py",
     ("docs/your-database.md", "console"): "docs/test_exporter_pages.py",
     ("docs/your-database.md", "sql"): "docs/test_your_database.py",
     ("docs/your-database.md", "yaml"): "docs/test_your_database.py",
@@ -93,6 +94,10 @@ NOT_RUN = {
     ("docs/rules.md", "jb install github.com/kpi-canary/kpi-canary"): (
         "needs the network; the jsonnet after it is run with the repository where jb would put it"
     ),
+    (
+        "docs/simulation.md",
+        "$ make simulate SEEDS=1000   # many worlds: what was drawn, which states it met, which promises were broken",
+    ): ("takes minutes; tests/simulation lives a fixed set of the same worlds"),
 }
 
 

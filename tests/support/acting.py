@@ -4,7 +4,7 @@ Journal and store are the real ones; routers, process and chats only remember wh
 in between wherever an effect has to wait.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,10 @@ from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.metrics import Metrics
-from canary.errors import JournalError, ProcessError, RouterError
-from canary.finding import Finding
-from canary.notify import Delivery, Message, Notifier
+from canary.errors import JournalError
+from canary.notify import Notifier
 from canary.policy.model import Policy
-from canary.process.manager import NoProcess, ProcessManager, ProcessState
+from canary.process.manager import NoProcess, ProcessManager
 from canary.report.facts import Report
 from canary.report.files import write
 from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
@@ -37,16 +36,33 @@ from canary.rollout.journal.journal import Journal
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
-from canary.routers import Observation, Reading, Router, Split
+from canary.routers import Router
+from canary.testing.hooks import Hook
+from canary.testing.process import MemoryProcess
+from canary.testing.routers import MemoryRouter
+from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE
 
-Hook = Callable[[], Awaitable[object]]
+Work = Callable[[], Awaitable[object]]
+
+Chats = MemoryTargets
+"""Targets that take messages, or refuse them."""
 
 
 async def nothing() -> None:
     """Nothing comes in between."""
+
+
+def on(operation: str, work: Work) -> Hook:
+    """The hook of a stand-in that does *work* around this operation."""
+
+    async def hook(asked: str) -> None:
+        if asked == operation:
+            await work()
+
+    return hook
 
 
 class MemoryLead:
@@ -66,118 +82,6 @@ class MemoryLead:
 
     async def close(self) -> None:
         """Nothing to give back."""
-
-
-@dataclass
-class MemoryRouter:
-    """A router that has in force what was set last.
-
-    Attributes:
-        tells_salt: whether it says whose traffic it has.
-        away: whether it can be reached.
-        set: every split that was put into force, in order.
-        before_read: what happens while it is being read.
-    """
-
-    name: str = "edge"
-    split: Split = field(default_factory=lambda: Split("none", 0.0, testers=False))
-    tells_salt: bool = True
-    away: bool = False
-    set: list[Split] = field(default_factory=list)
-    before_read: Hook = nothing
-    process: str = "1/100"
-
-    async def set_weight(self, split: Split) -> None:
-        """Put it into force at once."""
-        if self.away:
-            raise RouterError("is unreachable", place=f"router {self.name}")
-        self.split = split
-        self.set.append(split)
-
-    async def read(self) -> Observation:
-        """What is in force."""
-        await self.before_read()
-        if self.away:
-            return Observation((Reading(self.name, None, error="is unreachable"),))
-        weight = self.split.weight_ratio
-        salt = self.split.salt if weight and self.tells_salt else None
-        testers = self.split.testers and weight > 0
-        return Observation((Reading(self.name, weight, salt, testers=testers, process=self.process),))
-
-    async def check(self) -> list[Finding]:
-        """Nothing is wrong."""
-        return []
-
-    def is_canary(self, user_id: str, split: Split) -> bool:  # nobody asks
-        """Nobody is."""
-        return False
-
-    def snippet(self) -> dict[str, str]:
-        """No configuration."""
-        return {}
-
-
-@dataclass
-class MemoryProcess:
-    """A process that is started and stopped in memory.
-
-    Attributes:
-        done: what was done to it, in order.
-        before_state: what happens while somebody looks at it.
-        stopping: what happens between the beginning of a stop and its end.
-    """
-
-    managed: bool = True
-    starts: bool = True
-    now: ProcessState = ProcessState.STOPPED
-    done: list[str] = field(default_factory=list)
-    refuses: bool = False
-    before_state: Hook = nothing
-    stopping: Hook = nothing
-
-    async def start(self) -> ProcessState:
-        """Start it."""
-        self.done.append("start")
-        self.now = ProcessState.RUNNING
-        return self.now
-
-    async def stop(self) -> ProcessState:
-        """Stop it."""
-        self.done.append("stop")
-        await self.stopping()
-        if self.refuses:
-            raise ProcessError("expected stopped, found running", place="process canary")
-        self.now = ProcessState.STOPPED
-        self.done.append("stopped")
-        return self.now
-
-    async def state(self) -> ProcessState:
-        """What it is."""
-        await self.before_state()
-        return self.now
-
-
-class Chats:
-    """Targets that take messages, or refuse them."""
-
-    def __init__(self, *targets: str) -> None:
-        self.targets = targets
-        self.refusing: set[str] = set()
-        self.taken: list[tuple[str, Message]] = []
-
-    async def send(self, message: Message, targets: Collection[str] | None = None) -> tuple[Delivery, ...]:
-        """One attempt at each."""
-        deliveries = []
-        for target in self.targets if targets is None else targets:
-            if target in self.refusing:
-                deliveries.append(Delivery(target, "refused"))
-            else:
-                self.taken.append((target, message))
-                deliveries.append(Delivery(target))
-        return tuple(deliveries)
-
-    def close(self) -> None:
-        """Nothing to end."""
 
 
 class FrailJournal(Journal):
@@ -333,7 +237,7 @@ class PausingClock(FakeClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.meanwhile: Hook = nothing
+        self.meanwhile: Work = nothing
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass, and something happen."""

@@ -11,7 +11,7 @@ from canary.notify import Message
 from canary.process.manager import ProcessState
 from canary.rollout.entries import Notified, RollbackDecided
 from canary.routers import Split
-from tests.support.acting import Acting, Chats, World
+from tests.support.acting import Acting, Chats, World, on
 
 MESSAGE = Message("rolled back", "payments failed")
 
@@ -87,7 +87,7 @@ async def test_a_start_waits_for_the_end_of_a_stop(leader: Acting, world: World)
         begun.set()
         await may_end.wait()
 
-    world.process.stopping = stopping
+    world.process.before = on("stop", stopping)
     stop = asyncio.create_task(leader.effects.stop_process(leader.rollout.id))
     await begun.wait()
     start = asyncio.create_task(leader.effects.start_process(lambda: None))
@@ -118,7 +118,7 @@ async def test_a_rollback_given_up_during_the_look_does_not_stop(leader: Acting,
         await leader.give_up()
         await leader.start("v2.2")
 
-    world.process.before_state = next_rollout
+    world.process.before = on("state", next_rollout)
     with pytest.raises(RefusedError, match="has moved on"):
         await leader.effects.stop_process(old)
     assert world.process.done == []

@@ -22,7 +22,7 @@ from canary.rollout.state import State
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries
-from tests.support.acting import Acting, MemoryLead, World, make_effects, nothing
+from tests.support.acting import Acting, MemoryLead, World, make_effects, nothing, on
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually
 
@@ -337,11 +337,11 @@ async def test_a_rollout_that_begins_during_the_look_is_not_lowered(leader: Acti
     leader.lead.leading = False
 
     async def next_rollout() -> None:
-        world.router.before_read = nothing
+        world.router.before = on("read", nothing)
         await leader.give_up()
         await leader.start("v2.2")
 
-    world.router.before_read = next_rollout
+    world.router.before = on("read", next_rollout)
     await leader.controller.step()
 
     assert [split.weight_ratio for split in world.router.set] == [0.05]

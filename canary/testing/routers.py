@@ -1,0 +1,100 @@
+"""A router in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from canary.errors import RouterError
+from canary.finding import Finding
+from canary.routers.base import Observation, Reading, Split
+from canary.testing.hooks import Hook, calm
+
+CLOSED = Split("none", 0.0, testers=False)
+"""What a router has in force that nobody has told anything."""
+
+
+@dataclass
+class MemoryRouter:
+    """A router that has in force what was set last.
+
+    As with HAProxy, what is in force and what a restart begins with are kept apart: the map in memory, and its file.
+
+    Attributes:
+        split: what is in force.
+        saved: what is in force after a restart.
+        process: which process of the router has it in force; another one after each restart.
+        tells_salt: whether it says whose traffic it has.
+        away: whether it cannot be reached.
+        claims: what it says that it has in force, when that is not what it has.
+        set: every split that was put into force, in order.
+        before, after: what happens around each operation, `set` or `read`.
+        changed: told of each change with what was in force before.
+    """
+
+    name: str = "edge"
+    split: Split = CLOSED
+    saved: Split = CLOSED
+    tells_salt: bool = True
+    process: str = "1/100"
+    away: bool = False
+    claims: Split | None = None
+    set: list[Split] = field(default_factory=list)
+    before: Hook = calm
+    after: Hook = calm
+    changed: Callable[[Split], None] = lambda _: None
+
+    async def set_weight(self, split: Split) -> None:
+        """Put it into force at once, and for the time after a restart."""
+        await self.before("set")
+        if self.away:
+            raise RouterError("is unreachable", place=f"router {self.name}")
+        self.set.append(split)
+        self._put(split)
+        self.saved = split
+        await self.after("set")
+
+    async def read(self) -> Observation:
+        """What is in force, or what it claims."""
+        await self.before("read")
+        if self.away:
+            return Observation((Reading(self.name, None, error="is unreachable"),))
+        shown = self.claims or self.split
+        weight = shown.weight_ratio
+        observation = Observation(
+            (
+                Reading(
+                    self.name,
+                    weight,
+                    shown.salt if weight and self.tells_salt else None,
+                    testers=shown.testers and weight > 0,
+                    process=self.process,
+                ),
+            )
+        )
+        await self.after("read")
+        return observation
+
+    async def check(self) -> list[Finding]:
+        """Nothing is wrong."""
+        return []
+
+    def is_canary(self, user_id: str, split: Split) -> bool:  # noqa: ARG002  # nobody asks
+        """Nobody is."""
+        return False
+
+    def snippet(self) -> dict[str, str]:
+        """No configuration."""
+        return {}
+
+    def restart(self, *, saved: Split | None = None) -> None:
+        """Begin with what was saved, or with *saved*, as a router does whose map is an old one."""
+        self.process = f"{int(self.process.partition('/')[0]) + 1}/100"
+        self.saved = self.saved if saved is None else saved
+        self._put(self.saved)
+
+    def change_by_hand(self, ratio: float) -> None:
+        """Somebody sets another share, past the receiver; whose traffic it is stays."""
+        self._put(Split(self.split.rollout, ratio, testers=self.split.testers))
+
+    def _put(self, split: Split) -> None:
+        before, self.split = self.split, split
+        self.changed(before)

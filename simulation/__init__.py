@@ -1,0 +1,15 @@
+"""The whole loop under simulation: receivers that are real, in a world made of memory, from one seed.
+
+Everything that decides and acts is the product's own code: the receivers' workers, the rollout store, leadership, the
+reconcilers, the outbox, the reporter, the clients of Prometheus and Alertmanager. What they meet is `canary.testing`,
+in a loop with virtual time, under faults that are drawn from the seed. After every event the checkers look whether a
+promise was broken. `make simulate SEEDS=1000` runs many worlds, `make simulate SEED=n` one again, with its story.
+
+* `story` draws what will happen: who starts what, which faults come when.
+* `network` is what lies between a receiver and the rest: latency, partitions, answers that get lost.
+* `hosts` runs the receivers; `lead` is the database's lock that they compete for.
+* `shop`, `monitoring`, `operators` are the world around them.
+* `truth` knows what really is; `checks` compares.
+* `world` puts it together and carries out the story; `run` runs seeds, shrinks what fails, and reports.
+* `reverts` undoes known fixes in a scratch copy, and shows that the simulator finds each.
+"""

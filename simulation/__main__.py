@@ -1,0 +1,61 @@
+"""`python -m simulation`: many worlds, or one again with its story."""
+
+import os
+import sys
+
+import click
+
+from simulation.run import Summary, describe, run, run_many, shrink
+from simulation.story import draw
+
+_PROGRESS_WORLDS = 25
+
+
+@click.command()
+@click.option("--seeds", default=1000, show_default=True, help="How many worlds.")
+@click.option("--first", default=1, show_default=True, help="The first seed.")
+@click.option("--seed", type=int, help="Live this one world, tell its story, and shrink it when it fails.")
+@click.option("--with-gaps", is_flag=True, help="Draw also what is known to be missing.")
+@click.option("--until-failure", is_flag=True, help="End with the first world that fails, without its story.")
+@click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="Processes.")
+def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_failure: bool, workers: int) -> None:
+    """Simulate rollouts."""
+    if seed is not None:
+        sys.exit(_one(seed, with_gaps=with_gaps))
+
+    def progress(summary: Summary) -> None:
+        if summary.worlds % _PROGRESS_WORLDS == 0:
+            rate = summary.worlds / summary.seconds
+            click.echo(f"{summary.worlds}/{seeds} worlds, {rate:.1f}/s, {len(summary.failed)} failed", err=True)
+
+    summary = run_many(
+        range(first, first + seeds),
+        with_gaps=with_gaps,
+        workers=workers,
+        progress=progress,
+        until_failure=until_failure,
+    )
+    if until_failure:
+        click.echo("\n".join(summary.lines(with_gaps=with_gaps)))
+        sys.exit(bool(summary.failed))
+    for line in summary.lines(with_gaps=with_gaps):
+        click.echo(line)
+    if summary.failed:
+        click.echo(f"\nthe first, shrunk; again with `make simulate SEED={min(summary.failed)}`")
+        _one(min(summary.failed), with_gaps=with_gaps)
+    sys.exit(bool(summary.failed or summary.never(with_gaps=with_gaps)))
+
+
+def _one(seed: int, *, with_gaps: bool) -> int:
+    outcome = run(seed, with_gaps=with_gaps)
+    if outcome.broken:
+        outcome = shrink(outcome, with_gaps=with_gaps)
+    for line in [*describe(outcome.story), "", *outcome.told, "", *(f"BROKEN {what}" for what in outcome.broken)]:
+        click.echo(line)
+    if not outcome.broken:
+        click.echo(f"seed {seed}: every promise was kept ({len(draw(seed, with_gaps=with_gaps).events)} events)")
+    return int(bool(outcome.broken))
+
+
+if __name__ == "__main__":
+    main()

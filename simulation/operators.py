@@ -1,0 +1,123 @@
+"""People: one who rolls out version after version, two who type, and one on duty who clears up in the end."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+from random import Random
+
+from alertmanager.receiver.decide.commands import Request
+from canary.errors import CanaryError, JournalError
+from canary.rollout.kinds import Cause
+from canary.rollout.seen import Seen
+from canary.rollout.state import TERMINAL, State
+from simulation.hosts import Host
+from simulation.truth import Truth
+
+_STABLE = "v1.0"
+_LOOKS_SECONDS = 5.0
+_DUTY_SECONDS = 7.0
+_WAITS_SECONDS = 30.0
+
+# Somebody who watches a rollback looks this often, for a minute and a half, and thinks for some seconds at most.
+_LOOK_SECONDS = 0.3
+_LOOKS_FOR_ROLLBACK = 300
+_LONGEST_PAUSE_SECONDS = 3.0
+
+
+class Operators:
+    """Everybody who gives commands."""
+
+    def __init__(self, truth: Truth, hosts: Sequence[Host], random: Random) -> None:
+        self.told: list[str] = []
+        self._truth = truth
+        self._hosts = hosts
+        self._random = random
+        self._numbers = count(1)
+
+    async def roll_out(self, versions: Sequence[str]) -> None:
+        """Start each version once the one before is over."""
+        for version in versions:
+            while not await self._start(version):  # noqa: ASYNC110  # people look from time to time
+                await asyncio.sleep(_LOOKS_SECONDS)
+
+    async def _start(self, version: str) -> bool:
+        rollout = self._truth.newest
+        if rollout is not None and rollout.state not in TERMINAL:
+            return False
+        await self.give("start", "ann", canary=version)
+        return any(one.canary == version for one in self._truth.rollouts.values())
+
+    async def type(self, verbs: str, *, late_seconds: float = 0.0) -> None:
+        """One or two people see the same picture, and type."""
+        host = self._random.choice(self._hosts)
+        seen = self._seen(host)
+        await asyncio.sleep(late_seconds)
+        both = [
+            self.give(verb, actor, seen=seen, canary="v9.0")
+            for verb, actor in zip(verbs.split(), ("ann", "bob"), strict=False)
+        ]
+        await asyncio.gather(*both)
+
+    async def give_up_and_start(self, amount: float) -> None:
+        """While the next rollback is still under way, end it and begin the next rollout."""
+        for _ in range(_LOOKS_FOR_ROLLBACK):
+            rollout = self._truth.newest
+            if rollout is not None and rollout.state is State.ROLLING_BACK:
+                await asyncio.sleep(amount * _LONGEST_PAUSE_SECONDS)
+                await self.give("give up", "bob")
+                await self.give("start", "bob", canary="v9.0")
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def on_duty(self) -> None:
+        """Until all is over, let go on what waits for a person."""
+        while True:
+            await asyncio.sleep(_DUTY_SECONDS)
+            rollout = self._truth.newest
+            if rollout is None or rollout.state in TERMINAL:
+                continue
+            if rollout.state is State.HOLDING and rollout.rollback_at is None:
+                cause = rollout.cause
+                if cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):
+                    await self.give("resume", "duty")
+                elif not rollout.lifts:
+                    # A rollback alert under `automatic: no`: that is for people to do.
+                    await self.give("rollback", "duty")
+            elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
+                # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
+                await self.give("rollback", "duty")
+            elif rollout.state is State.PHASE and f"gate:{rollout.phase}" in rollout.recorded:
+                await self.give("advance", "duty")
+
+    async def give(self, verb: str, actor: str, *, seen: Seen | None = None, canary: str = "") -> None:
+        """Give one command to any receiver; what it answers is only written down."""
+        host = self._random.choice(self._hosts)
+        seen = seen or self._seen(host)
+        key = f"key{next(self._numbers)}"
+        wanted = "rollback" if verb.startswith("give") else verb
+        self._truth.typed[f"{wanted}:{key}"] = str(seen)
+        request = Request(
+            verb=wanted,
+            actor=actor,
+            reason="because",
+            canary=canary if verb == "start" else "",
+            stable=_STABLE if verb == "start" else "",
+            give_up=verb.startswith("give"),
+            seen=seen,
+            key=key,
+        )
+        try:
+            async with asyncio.timeout(_WAITS_SECONDS):
+                await host.submit(request)
+            outcome = "done"
+        except JournalError as error:
+            outcome = f"not written: {error}"
+        except CanaryError as error:
+            outcome = f"refused: {error}"
+        except (ConnectionError, TimeoutError) as error:
+            outcome = f"no answer: {error}"
+        self.told.append(f"{verb} by {actor} at {host.name}, who saw {seen}: {outcome[:150]}")
+
+    def _seen(self, host: Host) -> Seen:
+        receiver = host.receiver
+        return Seen.of(receiver.store.rollout if receiver is not None else self._truth.newest)

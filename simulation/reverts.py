@@ -1,0 +1,186 @@
+"""Does the simulator find what it is for? Known fixes are undone in a scratch copy, and seeds are run until one fails.
+
+A revert is a patch of the product's source: a text that must be there once, and what it is replaced by. When the
+product has moved on and the text is gone, that is said and counts as a failure: a revert that undoes nothing shows
+nothing.
+
+    python -m simulation.reverts                  all of them, a line each
+    python -m simulation.reverts --only outbox    those whose name has this in it
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PARTS = ("canary", "alertmanager", "exporter", "rules", "grafana", "simulation")
+
+
+@dataclass(frozen=True)
+class Revert:
+    """One fix undone.
+
+    Attributes:
+        file: in which file of the product.
+        text: what the fix is there.
+        broken: what stands there without it.
+    """
+
+    name: str
+    file: str
+    text: str
+    broken: str
+
+
+_ACT = "alertmanager/receiver/act"
+_DECIDE = "alertmanager/receiver/decide"
+
+REVERTS = (
+    Revert(
+        "a decision and its effect are separated by a wait",
+        f"{_ACT}/effects.py",
+        "            return await self.run(rollout_id, Step.PROCESS, self._process.stop, still=still)",
+        "            return await self._process.stop()",
+    ),
+    Revert(
+        "an old rollback stops the process of a new canary",
+        f"{_ACT}/effects.py",
+        "return rollout.state is State.ROLLING_BACK and newest is not None and newest.id == rollout.id",
+        "return newest is not None",
+    ),
+    Revert(
+        "the outbox looks at the newest rollout only",
+        f"{_ACT}/outbox.py",
+        "for rollout in reversed(list(self._store.rollouts.values())):",
+        "for rollout in list(self._store.rollouts.values())[-1:]:",
+    ),
+    Revert(
+        "the log of rollbacks looks at the newest rollout only",
+        f"{_ACT}/reconciler.py",
+        "for one in self._store.rollouts.values() if one.state in _ROLLED",
+        "for one in list(self._store.rollouts.values())[-1:] if one.state in _ROLLED",
+    ),
+    Revert(
+        "what the author of a command saw is not compared",
+        "canary/rollout/store/store.py",
+        "if seen is not None and command.looked:",
+        "if seen is not None and command.looked and command.lowers:",
+    ),
+    Revert(
+        "two writers may decide from the same past",
+        "canary/rollout/store/store.py",
+        "        written = await self._journal.append(entry, after=self._position)",
+        "        written = await self._journal.append(entry)",
+    ),
+    Revert(
+        "a list of alerts without the watchdog is believed",
+        "canary/prometheus/service.py",
+        "if not any(alert.name == names.WATCHDOG for alert in firing):",
+        "if False:",
+    ),
+    Revert(
+        "the phase's time is told by the wall clock",
+        f"{_DECIDE}/phasetimer.py",
+        "        measured = rollout.timer.elapsed_seconds(self._clock)",
+        "        measured = (self._clock.now() - rollout.phase_started_at).total_seconds()",
+    ),
+    Revert(
+        "what another machine has measured is counted twice",
+        f"{_DECIDE}/phasetimer.py",
+        "if seen != (rollout.id, rollout.phase, rollout.timer):",
+        "if seen[:2] != (rollout.id, rollout.phase):",
+    ),
+    Revert(
+        "silence is measured by the wall clock",
+        f"{_DECIDE}/watchdog.py",
+        "        return self._clock.monotonic() - self._silent_since",
+        "        return self._clock.now().timestamp() - (self.heard_at or self._clock.now()).timestamp()",
+    ),
+    Revert(
+        "an advance does not ask Prometheus",
+        f"{_DECIDE}/promoter.py",
+        "        self.waiting_for = await self._objection(rollout)\n"
+        "        if self.waiting_for:\n            return self._policy.receiver.poll\n        gate =",
+        "        self.waiting_for = ''\n        gate =",
+    ),
+    Revert(
+        "alerts of another rollout count",
+        f"{_DECIDE}/admission.py",
+        "if alert.labels[names.ROLLOUT] != rollout.id:",
+        "if False:",
+    ),
+    Revert(
+        "a rollback waits for the journal",
+        "canary/rollout/store/store.py",
+        "_PATIENCE_SECONDS = 0.25",
+        "_PATIENCE_SECONDS = 1e9",
+    ),
+    Revert(
+        "whoever wants may raise",
+        f"{_ACT}/effects.py",
+        "        if not await self._leader.may_act():\n            raise RefusedError(",
+        "        if False:\n            raise RefusedError(",
+    ),
+    Revert(
+        "a router that was changed is left as it is",
+        f"{_ACT}/routercontroller.py",
+        "        if self.observation is not None and not self.observation.agrees(wanted):\n"
+        "            self._on_drift()",
+        "        if False:\n            self._on_drift()",
+    ),
+    Revert(
+        "a hold ends after one look",
+        f"{_DECIDE}/alertpoller.py",
+        "_CLEAR_LOOKS = 3",
+        "_CLEAR_LOOKS = 1",
+    ),
+)
+
+
+def _find(revert: Revert, seeds: int, workers: int) -> str:
+    """How many seeds it took, in words."""
+    with tempfile.TemporaryDirectory(prefix="canary-revert-") as folder:
+        for part in _PARTS:
+            shutil.copytree(_ROOT / part, Path(folder, part), ignore=shutil.ignore_patterns("__pycache__"))
+        file = Path(folder, revert.file)
+        text = file.read_text(encoding="utf-8")
+        if text.count(revert.text) != 1:
+            return f"NOT UNDONE: the text is there {text.count(revert.text)} times in {revert.file}"
+        file.write_text(text.replace(revert.text, revert.broken), encoding="utf-8")
+        argv = [sys.executable, "-m", "simulation", "--seeds", str(seeds), "--until-failure", "--workers", str(workers)]
+        done = subprocess.run(
+            argv, cwd=folder, env={**os.environ, "PYTHONPATH": folder}, capture_output=True, text=True, check=False
+        )
+        failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED seed")]
+        return failed[0].removeprefix("FAILED ") if failed else f"NOT FOUND in {seeds} seeds {done.stderr[-300:]}"
+
+
+def search(only: str, seeds: int, workers: int) -> Iterator[tuple[Revert, str]]:
+    """Undo each, and look for it."""
+    for revert in REVERTS:
+        if only in revert.name:
+            yield revert, _find(revert, seeds, workers)
+
+
+@click.command()
+@click.option("--only", default="", help="Those whose name has this in it.")
+@click.option("--seeds", default=1000, show_default=True, help="How many worlds at most.")
+@click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="Processes.")
+def main(only: str, seeds: int, workers: int) -> None:
+    """Undo known fixes, one by one, and show which seed finds each."""
+    missed = 0
+    for revert, found in search(only, seeds, workers):
+        missed += found.startswith("NOT")
+        click.echo(f"{revert.name}: {found}")
+    sys.exit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Running many worlds: progress, what was exercised, and of each failure the shortest story that still fails."""
+
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from canary import names
+from simulation.story import ACTS, EXPECTED_GAPS, FAULTS, Story, draw
+from simulation.world import Outcome, simulate
+
+# A story of a dozen events is short after some dozen attempts; what is left then is what it takes.
+_ATTEMPTS = 80
+
+
+def run(seed: int, *, with_gaps: bool = False) -> Outcome:
+    """Live the world of one seed."""
+    return simulate(draw(seed, with_gaps=with_gaps), with_gaps=with_gaps)
+
+
+def shrink(outcome: Outcome, *, with_gaps: bool = False) -> Outcome:
+    """Leave out events one by one, from the last, as long as the same promise is broken."""
+    promise = _promise(outcome)
+    attempts, index = 0, len(outcome.story.events) - 1
+    while index >= 0 and attempts < _ATTEMPTS:
+        attempts += 1
+        shorter = simulate(outcome.story.without(index), with_gaps=with_gaps)
+        if shorter.broken and _promise(shorter) == promise:
+            outcome = shorter
+        index = min(index, len(outcome.story.events)) - 1
+    return outcome
+
+
+def _promise(outcome: Outcome) -> str:
+    return outcome.broken[0].partition(":")[0]
+
+
+@dataclass
+class Summary:
+    """What many worlds showed."""
+
+    worlds: int = 0
+    rollouts: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    met: Counter[tuple[str, str]] = field(default_factory=Counter)
+    gaps: Counter[str] = field(default_factory=Counter)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome) -> None:
+        """One more world."""
+        self.worlds += 1
+        self.rollouts += outcome.rollouts
+        self.steps += outcome.steps
+        self.faults += outcome.faults
+        self.met += outcome.met
+        self.gaps += outcome.gaps
+        if outcome.broken:
+            self.failed[outcome.story.seed] = outcome.broken[0]
+
+    def never(self, *, with_gaps: bool) -> list[str]:
+        """Kinds of event that were never drawn: what is not tried is not known."""
+        known = [kind for kind in FAULTS if with_gaps or kind not in EXPECTED_GAPS]
+        return [kind for kind in [*known, *ACTS] if not self.faults[kind]]
+
+    def lines(self, *, with_gaps: bool) -> Iterator[str]:
+        """For people."""
+        rate = self.worlds / self.seconds if self.seconds else 0.0
+        much = f"{self.worlds} worlds, {self.rollouts} rollouts, {self.steps} steps"
+        yield f"{much} in {self.seconds:.0f}s ({rate:.1f} worlds/s)"
+        yield "drawn: " + ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
+        events = sorted({event for event, _ in self.met})
+        width = max(map(len, events), default=0)
+        yield " " * width + "  " + " ".join(f"{state[:8]:>8}" for state in names.STATES)
+        for event in events:
+            yield f"{event:<{width}}  " + " ".join(f"{self.met[event, state] or '-':>8}" for state in names.STATES)
+        if not with_gaps:
+            for gap, reason in EXPECTED_GAPS.items():
+                yield f"not held against: {gap} ({reason}); met {self.gaps[gap]} times"
+        if missing := self.never(with_gaps=with_gaps):
+            yield f"NEVER DRAWN: {', '.join(missing)}"
+        for seed, what in sorted(self.failed.items()):
+            yield f"FAILED seed {seed}: {what[:300]}"
+        yield f"{len(self.failed)} of {self.worlds} worlds failed"
+
+
+def run_many(
+    seeds: Iterable[int],
+    *,
+    with_gaps: bool = False,
+    workers: int = 1,
+    progress: Callable[[Summary], None] | None = None,
+    until_failure: bool = False,
+) -> Summary:
+    """Live many worlds, in several processes when asked."""
+    summary, began = Summary(), time.monotonic()
+    for outcome in _outcomes(seeds, with_gaps, workers):
+        summary.add(outcome)
+        summary.seconds = time.monotonic() - began
+        if progress is not None:
+            progress(summary)
+        if until_failure and summary.failed:
+            break
+    return summary
+
+
+def _outcomes(seeds: Iterable[int], with_gaps: bool, workers: int) -> Iterator[Outcome]:
+    if workers == 1:
+        for seed in seeds:
+            yield _brief(seed, with_gaps)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_Brief(with_gaps), seeds, chunksize=4)
+
+
+@dataclass(frozen=True)
+class _Brief:
+    with_gaps: bool
+
+    def __call__(self, seed: int) -> Outcome:
+        return _brief(seed, self.with_gaps)
+
+
+def _brief(seed: int, with_gaps: bool) -> Outcome:
+    """Without what was told: nobody reads it, and it would have to travel between processes."""
+    return replace(run(seed, with_gaps=with_gaps), told=[])
+
+
+def describe(story: Story) -> Iterator[str]:
+    """A story before it happens."""
+    rollback = story.policy.rollback
+    yield (
+        f"seed {story.seed}: {story.receivers} receivers, countdown {rollback.countdown:g}s, "
+        f"automatic {rollback.automatic}, dry run {rollback.dry_run}, gate {story.policy.phases[1].gate}"
+    )
+    yield "versions: " + ", ".join(f"{version} {wrong or 'healthy'}" for version, wrong in story.versions)
+    for event in story.events:
+        yield f"{event.at:8.2f}s  {event}"
