@@ -1,12 +1,12 @@
-"""Harms and rates as people read them of a KPI that is published as one minus what is judged; see `publish.shown`."""
+"""What people read of a plan about a KPI that is published as one minus the conversion that is judged.
 
-from __future__ import annotations
+The arithmetic is `exporter.publish.complement`'s; here are the plan's own numbers: rates, and what can be detected.
+"""
 
 from dataclasses import replace
 
 from canary.policy.kpis import Kpi
-from exporter.evidence.judge import KpiEvidence, Verdict
-from exporter.publish.shown import complement_factor, is_complement
+from exporter.publish.complement import complement_factor, is_complement
 from exporter.study.power import Rates, Reach
 
 
@@ -24,9 +24,3 @@ def shown_reach(kpi: Kpi, reach: Reach, rates: Rates) -> Reach:
     """The same reach with harms as the KPI publishes them."""
     least, surely = (None if harm is None else shown_harm(kpi, harm, rates) for harm in reach.smallest_harm)
     return replace(reach, smallest_harm=(least, surely))
-
-
-def failed_tests(evidence: KpiEvidence) -> tuple[str, ...]:
-    """Which of the KPI's tests proved harm: `comparison`, `floor`, both or none."""
-    tests = (("comparison", evidence.comparison), ("floor", evidence.floor))
-    return tuple(name for name, test in tests if test is not None and test.verdict is Verdict.FAIL)

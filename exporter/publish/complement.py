@@ -1,4 +1,4 @@
-"""By how much a KPI changed, of what is published, where that is another number than the one that is judged.
+"""What people read of a KPI's evidence, where it is another number than the one that is judged.
 
 A KPI with `complement: true` (cart abandonment) is published as one minus a conversion, and judged on the conversion,
 because the judge's tests are made for conversions. Whoever reads *cart abandonment -28 %* must not be told of the
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from canary.policy.kpis import Conversion, Kpi
-from exporter.evidence.judge import KpiEvidence
+from exporter.evidence.judge import KpiEvidence, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,14 @@ def shown_tolerance(kpi: Kpi, stable_value: float | None) -> float | None:
     return kpi.tolerance * complement_factor(1.0 - stable_value)
 
 
+def failed_tests(evidence: KpiEvidence) -> tuple[str, ...]:
+    """Which of the KPI's tests proved harm: `comparison`, `floor`, both or none."""
+    tests = (("comparison", evidence.comparison), ("floor", evidence.floor))
+    return tuple(name for name, test in tests if test is not None and test.verdict is Verdict.FAIL)
+
+
 def is_complement(kpi: Kpi) -> bool:
-    """Whether the KPI is published as one minus what is judged."""
+    """Whether the KPI publishes one minus the conversion that is judged."""
     return isinstance(kpi, Conversion) and kpi.complement
 
 

@@ -2,21 +2,27 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from canary.errors import JournalConflictError, JournalError
+from canary.database.url import read_database_url
+from canary.errors import DatabaseUnavailableError, JournalConflictError, JournalContentError, JournalError
+from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.entries import ROLLOUTS, Chain, Entry, Kind, read
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.entries import Entry
+from canary.rollout.folding import fold, newest
+from canary.rollout.journal.connection import journal_engine
+from canary.rollout.journal.rows import ROLLOUTS, Chain, read
+from canary.rollout.journal.texts import forms
+from canary.rollout.kinds import Kind
+from canary.rollout.state import Rollout
 from canary.secrets import read_secret
 from canary.times import to_text
 
@@ -25,11 +31,11 @@ _CONFLICT = "somebody else wrote meanwhile"
 # A rollback waits no longer than this for a database that does not answer.
 _TIMEOUT_SECONDS = 2.0
 
-_METADATA = sa.MetaData()
+METADATA = sa.MetaData()
 
-_JOURNAL = sa.Table(
+JOURNAL = sa.Table(
     "canary_journal",
-    _METADATA,
+    METADATA,
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("service", sa.String(80), nullable=False),
     sa.Column("previous", sa.Integer, nullable=False),
@@ -54,18 +60,12 @@ def journal_url(policy: Policy) -> URL:
     state = policy.state
     text = read_secret("state.url", file=state.url_file, env=state.url_env, base=policy.base) or state.url
     try:
-        url = make_url(text or "")
-    except SQLAlchemyError as error:
-        raise JournalError(
-            "not a database URL", place="state.url", remedy="write one such as sqlite:///state.db"
-        ) from error
+        url = read_database_url(text or "", place="state.url", base=policy.base)
+    except DatabaseUnavailableError as error:
+        raise JournalError(error.what, place=error.place, remedy=error.remedy) from error
     backend = url.get_backend_name()
-    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-    if backend not in drivers:
+    if backend not in ("sqlite", "postgresql"):
         raise JournalError(f"expected sqlite or postgresql, found {backend}", place="state.url")
-    url = url.set(drivername=drivers[backend])
-    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
-        url = url.set(database=str(Path(policy.base) / str(url.database)))
     return url
 
 
@@ -76,27 +76,31 @@ class Journal:
         self._engine = engine
         self._service = f"{service}/{chain.name}" if chain.name else service
         self._kinds = chain.kinds
+        # Whether the table is there; false until it has been made or found.
+        self._made = True
+        self._log = Log("journal")
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, policy: Policy, chain: Chain = ROLLOUTS) -> AsyncIterator["Journal"]:
+    async def open(cls, policy: Policy, chain: Chain = ROLLOUTS, *, patient: bool = False) -> AsyncIterator["Journal"]:
         """The policy's journal, its table created when missing, closed at the end.
 
         Args:
             chain: entries of other things than rollouts are chained apart.
+            patient: a database that is away or damaged is met when the journal is used, and not now.
 
         Raises:
-            JournalError: the database cannot be reached or written.
+            JournalError: the policy names no database; or, unless *patient*, it cannot be reached or written.
         """
-        url = journal_url(policy)
-        if url.get_backend_name() == "sqlite":
-            engine = create_async_engine(url)
+        engine = await journal_engine(journal_url(policy), _TIMEOUT_SECONDS)
+        if engine.dialect.name == "sqlite":
             sa.event.listen(engine.sync_engine, "connect", _durable)
-        else:
-            limits = {"timeout": _TIMEOUT_SECONDS, "command_timeout": _TIMEOUT_SECONDS}
-            engine = create_async_engine(url, pool_pre_ping=True, connect_args=limits)
         journal = cls(engine, policy.service, chain)
+        journal._made = False
         try:
+            if patient:
+                yield journal
+                return
             try:
                 await journal._create()
             except JournalError:
@@ -107,11 +111,14 @@ class Journal:
             await engine.dispose()
 
     async def _create(self) -> None:
-        async with self._connection() as connection:
-            await connection.run_sync(_METADATA.create_all)
+        async with self._connection():
+            """Reaching it is all."""
 
     async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
-        """Write one entry durably and give it back with its position.
+        """Write one entry durably and give it back as it was written, with its position.
+
+        Its texts are made storable and showable first (`texts`); what the database refuses all the same is written in a
+        plainer form, and says so.
 
         Args:
             after: when given, refuse unless the service's newest entry still has this position, so that two
@@ -119,20 +126,30 @@ class Journal:
 
         Raises:
             JournalConflictError: somebody else wrote meanwhile; nothing was written.
+            JournalContentError: the database takes the entry in no form; nothing was written.
             JournalError: nothing was written; the message says why.
         """
+        for form in forms(entry):
+            try:
+                return await self._append(form, after)
+            except JournalContentError as error:
+                self._log.error("the journal refuses what an entry says", exception=error, kind=form.label)
+                refused = error
+        raise refused
+
+    async def _append(self, entry: Entry, after: int | None) -> Entry:
         async with self._connection() as connection:
             newest = await self._newest(connection)
             if after is not None and newest != after:
                 raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew")
             result = await connection.execute(
-                _JOURNAL.insert().values(
+                JOURNAL.insert().values(
                     service=self._service,
                     previous=newest,
                     rollout=entry.rollout,
                     kind=entry.label,
                     at=to_text(entry.at),
-                    actor=entry.actor[:256],
+                    actor=entry.actor,
                     reason=entry.reason,
                     data=json.dumps(entry.data(), sort_keys=True),
                 )
@@ -147,13 +164,13 @@ class Journal:
         Raises:
             JournalError: the database cannot be read.
         """
-        query = sa.select(_JOURNAL).where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq > after)
-        query = query.order_by(_JOURNAL.c.seq)
+        query = sa.select(JOURNAL).where(JOURNAL.c.service == self._service, JOURNAL.c.seq > after)
+        query = query.order_by(JOURNAL.c.seq)
         if rollout is not None:
-            query = query.where(_JOURNAL.c.rollout == rollout)
+            query = query.where(JOURNAL.c.rollout == rollout)
         async with self._connection() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [self._entry(row) for row in rows]
+        return [entry_of(row, self._kinds) for row in rows]
 
     async def current(self) -> Rollout | None:
         """The newest rollout; None before the first.
@@ -162,18 +179,18 @@ class Journal:
             JournalError: the database cannot be read.
         """
         started = (
-            sa.select(sa.func.max(_JOURNAL.c.seq))
-            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.kind == Kind.STARTED.value)
+            sa.select(sa.func.max(JOURNAL.c.seq))
+            .where(JOURNAL.c.service == self._service, JOURNAL.c.kind.in_((Kind.STARTED.value, Kind.ADOPTED.value)))
             .scalar_subquery()
         )
         query = (
-            sa.select(_JOURNAL)
-            .where(_JOURNAL.c.service == self._service, _JOURNAL.c.seq >= started)
-            .order_by(_JOURNAL.c.seq)
+            sa.select(JOURNAL)
+            .where(JOURNAL.c.service == self._service, JOURNAL.c.seq >= started)
+            .order_by(JOURNAL.c.seq)
         )
         async with self._connection() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return newest(fold(self._entry(row) for row in rows))
+        return newest(fold(entry_of(row, self._kinds) for row in rows))
 
     async def probe(self) -> None:
         """Write an entry and take it back before it counts: what `append` would meet.
@@ -186,7 +203,7 @@ class Journal:
             blank = dict.fromkeys(("rollout", "kind", "at", "actor", "reason", "data"), "")
             # No entry follows another at a negative position, so that nobody's own entry is in the way.
             nowhere = -1 - secrets.randbelow(2**31 - 1)
-            await connection.execute(_JOURNAL.insert().values(service=self._service, previous=nowhere, **blank))
+            await connection.execute(JOURNAL.insert().values(service=self._service, previous=nowhere, **blank))
             await point.rollback()
 
     async def position(self) -> int:
@@ -198,15 +215,8 @@ class Journal:
         async with self._connection() as connection:
             return await self._newest(connection)
 
-    def _entry(self, row: sa.RowMapping) -> Entry:
-        try:
-            data = json.loads(row["data"])
-        except (TypeError, ValueError, RecursionError):
-            data = None
-        return read(dict(row), data, self._kinds)
-
     async def _newest(self, connection: AsyncConnection) -> int:
-        query = sa.select(sa.func.max(_JOURNAL.c.seq)).where(_JOURNAL.c.service == self._service)
+        query = sa.select(sa.func.max(JOURNAL.c.seq)).where(JOURNAL.c.service == self._service)
         return int((await connection.execute(query)).scalar() or 0)
 
     @asynccontextmanager
@@ -214,17 +224,52 @@ class Journal:
         """One transaction; the only place where database errors become ours."""
         try:
             async with self._engine.begin() as connection:
+                if not self._made:
+                    await connection.run_sync(METADATA.create_all)
                 yield connection
-        except IntegrityError as error:
-            raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error
-        except (SQLAlchemyError, OSError) as error:
+                self._made = True
+        except (SQLAlchemyError, OSError, UnicodeError, OverflowError) as error:
+            if _is_conflict(error):
+                raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error
             where = self._engine.url.render_as_string(hide_password=True)
             cause = getattr(error, "orig", None) or error
-            raise JournalError(
-                f"{type(cause).__name__}: {cause}",
-                place=f"journal {where}",
-                remedy="check that the database is there and writable",
-            ) from error
+            kind, remedy = (
+                (JournalContentError, "look for constraints and triggers on the table canary_journal")
+                if _is_about_content(error)
+                else (JournalError, "check that the database is there and writable")
+            )
+            raise kind(f"{type(cause).__name__}: {cause}", place=f"journal {where}", remedy=remedy) from error
+
+
+def entry_of(row: sa.RowMapping, kinds: Mapping[str, type[Entry]]) -> Entry:
+    """The entry in a row of the table, `Unknown` when it is none of these kinds."""
+    try:
+        data = json.loads(row["data"])
+    except (TypeError, ValueError, RecursionError):
+        data = None
+    return read(dict(row), data, kinds)
+
+
+# SQLSTATE classes by which PostgreSQL says that it refuses what is written: data exceptions, constraints, limits of a
+# program, and a trigger's own exceptions.
+_CONTENT_CLASSES = ("22", "23", "54", "P0")
+_UNIQUE_VIOLATION = "23505"
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Whether the chain refuses a second entry after the same one; other constraints are about what is written."""
+    cause = getattr(error, "orig", None)
+    return isinstance(error, IntegrityError) and (
+        getattr(cause, "sqlstate", "") == _UNIQUE_VIOLATION
+        or getattr(cause, "sqlite_errorname", "") in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+    )
+
+
+def _is_about_content(error: Exception) -> bool:
+    """Whether the database answers and refuses what was to be written, rather than being away."""
+    if isinstance(error, (DataError, IntegrityError, UnicodeError, OverflowError)):
+        return True
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "").startswith(_CONTENT_CLASSES)
 
 
 def _durable(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:

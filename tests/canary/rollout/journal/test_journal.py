@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from canary.errors import JournalConflictError, JournalError
+from canary.errors import JournalConflictError, JournalContentError, JournalError
 from canary.policy.model import Policy, State
-from canary.rollout.entries import Entry, Kind, Unknown
-from canary.rollout.journal import Journal, journal_url
+from canary.rollout.entries import Entry, Held, RollbackDecided, Unknown
+from canary.rollout.journal.journal import Journal, journal_url
+from canary.rollout.journal.texts import REFUSED
+from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
 from tests.support.entries import entry as entry_of
 from tests.support.entries import started
@@ -177,6 +180,69 @@ def test_the_address_may_be_a_secret(tmp_path: Path) -> None:
 
     assert journal_url(named).render_as_string(hide_password=False) == "postgresql+asyncpg://shop:secret@db/canary"
     assert journal_url(Policy(service="shop", base=str(tmp_path))).database == str(tmp_path / "state.db")
+
+
+HOSTILE = "\0 \ud800 \x1b]0;owned\x07 \u202eevil " + "x" * 100_000
+
+
+async def test_every_text_is_taken_and_can_be_shown(journal: Journal) -> None:
+    """NUL, halves of surrogate pairs, escape sequences, a text without end: in every column and in the data."""
+    hostile = Held(rollout="r1", at=NOON, actor=HOSTILE, reason=HOSTILE, cause=HOSTILE, request=HOSTILE)
+    written = await journal.append(hostile)
+
+    assert await journal.entries() == [written]
+    assert written.reason.startswith("\\x00 \\ud800 \\x1b]0;owned\\x07 \\u202eevil xxx")
+    assert len(written.actor) <= 256
+    assert len(written.reason) < 5000
+
+
+async def refuse(policy: Policy, condition: str) -> None:
+    """Let the journal's owner refuse some rows, by a constraint or a trigger."""
+    engine = create_async_engine(journal_url(policy))
+    async with engine.begin() as connection:
+        if engine.url.get_backend_name() == "sqlite":
+            trigger = (
+                f"CREATE TRIGGER refuse BEFORE INSERT ON canary_journal WHEN NOT ({condition.replace('%', 'new.')})"
+            )
+            await connection.exec_driver_sql(f"{trigger} BEGIN SELECT RAISE(ABORT, 'not here'); END")
+        else:
+            constraint = condition.replace("%", "")
+            await connection.exec_driver_sql(f"ALTER TABLE canary_journal ADD CONSTRAINT refuse CHECK ({constraint})")
+    await engine.dispose()
+
+
+async def test_an_entry_that_is_refused_is_written_in_a_plainer_form(journal: Journal, policy: Policy) -> None:
+    """What the database's owner refuses is written with less text, says so, and decides the same."""
+    await refuse(policy, "length(%reason) < 100")
+    await journal.append(STARTED)
+
+    written = await journal.append(
+        RollbackDecided(rollout="r1", at=NOON, actor="ann", reason="x" * 200, cause="manual")
+    )
+
+    assert written.reason == REFUSED
+    assert await journal.entries(after=1) == [written]
+
+
+async def test_what_is_refused_in_every_form_is_no_conflict_and_no_outage(journal: Journal, policy: Policy) -> None:
+    """It is told apart from a database that is away and from another writer, and what follows is written."""
+    await refuse(policy, "%kind <> 'rollback'")
+    await journal.append(STARTED)
+
+    with pytest.raises(JournalContentError, match=r"refuse|not here"):
+        await journal.append(RollbackDecided(rollout="r1", at=NOON, actor="ann", reason="x", cause="manual"), after=1)
+
+    assert (await journal.append(note("later"), after=1)).seq > 1
+
+
+async def test_a_database_of_another_encoding_takes_what_it_can(postgres: Postgres, tmp_path: Path) -> None:
+    """A PostgreSQL that knows Latin letters only gets the others written out."""
+    policy = Policy(service="shop", state=State(url=postgres.new_database("LATIN1")), base=str(tmp_path))
+    async with Journal.open(policy) as journal:
+        written = await journal.append(Held(rollout="r1", at=NOON, actor="Jürgen", reason="統計", cause="manual"))
+
+        assert written.reason == f"\\u7d71\\u8a08 {REFUSED}"
+        assert await journal.entries() == [written]
 
 
 @pytest.mark.parametrize(

@@ -8,25 +8,16 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from canary.errors import JournalError, RefusedError
-from canary.rollout import journal as journals
-from canary.rollout.commands import (
-    Advance,
-    CompleteStep,
-    GiveUp,
-    Hold,
-    Notify,
-    Promote,
-    Record,
-    Resume,
-    RollBack,
-    Seen,
-    Start,
-)
-from canary.rollout.entries import Advanced, Entry, Kind, RollbackDecided, Step, Unknown
-from canary.rollout.journal import Journal
+from canary.errors import JournalContentError, JournalError, RefusedError
+from canary.rollout.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.entries import Advanced, Entry, RollbackDecided, Unknown
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
+from canary.rollout.kinds import Kind, Step
+from canary.rollout.records import CompleteStep, Notify, Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.clock import FakeClock
 
 START = Start(
@@ -41,6 +32,7 @@ class Stubborn(Journal):
     def __init__(self, engine: AsyncEngine, service: str) -> None:
         super().__init__(engine, service)
         self.broken = False
+        self.refuses = False
         self.answering = asyncio.Event()
         self.answering.set()
 
@@ -49,6 +41,8 @@ class Stubborn(Journal):
         await self.answering.wait()
         if self.broken:
             raise JournalError("disk is full", place="journal")
+        if self.refuses:
+            raise JournalContentError("not here", place="journal")
         return await super().append(entry, after=after)
 
     async def entries(self, rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
@@ -63,7 +57,7 @@ async def engine() -> AsyncIterator[AsyncEngine]:
     """An empty journal's database in memory."""
     made = create_async_engine("sqlite+aiosqlite:///:memory:")
     async with made.begin() as connection:
-        await connection.run_sync(journals._METADATA.create_all)
+        await connection.run_sync(journals.METADATA.create_all)
     yield made
     await made.dispose()
 
@@ -244,14 +238,14 @@ async def test_older_rollouts_keep_their_business(store: RolloutStore) -> None:
     second = Start(rollout="r2", stable="v1", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
     await store.propose(Seen.of(store.rollout), second)
 
-    await store.propose(None, Notify(rollout="r1", told=given_up.seq, targets=("chat",)))
+    await store.propose(None, Notify(rollout="r1", about=given_up.seq, targets=("chat",)))
     await store.propose(None, CompleteStep(rollout="r1", step=Step.LOG, decision=rollback.seq))
     await store.propose(None, Record(rollout="r1", key="x"))
     with pytest.raises(RefusedError, match="has changed meanwhile"):
         await store.propose(None, CompleteStep(rollout="r1", step=Step.PROCESS, decision=rollback.seq))
 
     old = store.rollouts["r1"]
-    assert old.told == {given_up.seq: {"chat"}}
+    assert old.notified == {given_up.seq: {"chat"}}
     assert old.steps == {Step.TRAFFIC, Step.LOG}
     assert store.rollout is not None
     assert (store.rollout.id, store.rollout.steps) == ("r2", frozenset())
@@ -263,6 +257,34 @@ async def test_entries_say_by_which_clock(store: RolloutStore) -> None:
 
     assert (first.boot, first.uptime_seconds) == (store.clock.boot, store.clock.monotonic())
     assert first.at == store.clock.now() == datetime(2026, 3, 3, 12, tzinfo=UTC)
+
+
+async def test_what_the_journal_refuses_blocks_nothing(store: RolloutStore, journal: Stubborn) -> None:
+    """A rollback that is in no form taken is in force, waits for nothing, and the next decision is written."""
+    journal.refuses = True
+    entry = await store.propose(None, RollBack(actor="bob", reason="\0"))
+    journal.refuses = False
+
+    assert entry.seq == 0
+    assert store.rollout is not None
+    assert store.rollout.state is State.ROLLING_BACK
+    assert not store.waiting
+    assert [one.kind for one in store.unwritable] == [Kind.ROLLBACK]
+    await store.propose(None, Record(rollout="r1", key="later"))
+    assert "later" in store.rollout.recorded
+    assert store.rollout.weight == 0
+
+
+async def test_what_raises_and_is_refused_is_not_done(store: RolloutStore, journal: Stubborn) -> None:
+    """An advance that the journal refuses is an error of this one command."""
+    journal.refuses = True
+    with pytest.raises(JournalContentError):
+        await store.propose(Seen.of(store.rollout), ADVANCE)
+    journal.refuses = False
+
+    await store.propose(Seen.of(store.rollout), ADVANCE)
+    assert store.rollout is not None
+    assert store.rollout.phase == 1
 
 
 async def test_a_key_used_for_another_rollout_keeps_nobody_on_the_canary(store: RolloutStore) -> None:
@@ -343,7 +365,7 @@ async def test_whoever_lowers_is_answered_although_the_journal_hangs(
     store: RolloutStore, journal: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They learn that it is acted upon, and it is written all the same when the journal is back."""
-    monkeypatch.setattr("canary.rollout.store._ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("canary.rollout.store.store._ANSWER_SECONDS", 0.01)
     journal.answering.clear()
     with pytest.raises(JournalError, match="acted upon, and not written yet"):
         await store.propose(None, RollBack(actor="ann"))

@@ -8,21 +8,34 @@ again from what is there now.
 What lowers traffic must not wait for a disk or a database that hangs. It is given a moment to be written first, as
 everything is; when the moment is over, or the writing fails, it is acted upon, and written as soon as the journal takes
 it. Until then it is *unwritten*: part of the rollout as this process sees it, and of what it tells others.
+
+That the journal refuses what an entry *says* is another thing than a journal that is away: waiting does not help, and
+would keep back whatever is decided afterwards. Such an entry leaves the queue. What lowers by it is acted upon for as
+long as its rollout is the newest, and what was decided is said in the log and in the status.
 """
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from canary.clock import Clock
-from canary.errors import JournalConflictError, JournalError, RefusedError
+from canary.errors import JournalConflictError, JournalContentError, JournalError, RefusedError
 from canary.logs import Log
-from canary.rollout.commands import Advance, Command, Memory, Promote, Resume, Seen
-from canary.rollout.entries import Entry, Started, Unknown
-from canary.rollout.journal import Journal
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.commands import Advance, Command, Promote, Resume
+from canary.rollout.entries import Adopted, Entry, RollbackDecided, Started, Unknown
+from canary.rollout.folding import fold, newest
+from canary.rollout.journal.journal import Journal
+from canary.rollout.journal.texts import storable
+from canary.rollout.kinds import Cause
+from canary.rollout.records import Memory
+from canary.rollout.seen import Seen
+from canary.rollout.state import Rollout
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.pending import Pending
+from canary.rollout.store.recalled import UNKNOWN
+from canary.rollout.store.requests import Requests
+from canary.rollout.store.unwritten import Unwritten
 
 Listener = Callable[[Entry], None]
 
@@ -37,6 +50,9 @@ _NEWS_SECONDS = 0.1
 # are told well within a second although a database hangs.
 _PATIENCE_SECONDS = 0.25
 
+_NOT_READ = "the journal has not been read yet"
+_CANNOT_BE_READ = "the journal cannot be read"
+
 # What is acted upon already is answered with "not written yet" after this: workers that wait for the same database may
 # be first in line one after the other, and a person wants to know.
 _ANSWER_SECONDS = 5.0
@@ -44,34 +60,21 @@ _ANSWER_SECONDS = 5.0
 # They lead to more traffic, now or later.
 _RAISING = (Advance, Promote, Resume)
 
-# Requests of which the first result is remembered. A caller repeats a request after its time-out of a minute at most;
-# nobody makes that many in a minute.
-_REQUESTS_KEPT = 1000
-
-
-@dataclass(eq=False)
-class _Pending:
-    """An entry on its way into the journal that may be acted upon before it is there.
-
-    Attributes:
-        command: what made it; it is asked again right before the entry is written.
-        acted: it counts already, for the journal did not take it in time.
-        written: as it stands in the journal.
-        refused: why it is no longer wanted, such as another one that was first.
-    """
-
-    entry: Entry
-    command: Command
-    acted: bool = False
-    written: Entry | None = None
-    refused: RefusedError | None = None
-
 
 class RolloutStore:
-    """The rollouts as the journal has them, and the only way to change one."""
+    """The rollouts as the journal has them, and the only way to change one.
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    Args:
+        marker: remembers over a restart what could not be written.
+
+    Attributes:
+        fault: why the journal cannot be what was decided; empty once it has been read, and as long as it only grows.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, marker: Marker | None = None) -> None:
         self.clock = clock
+        self.fault = _NOT_READ
+        self._unwritten = Unwritten(marker)
         self._journal = journal
         self._log = Log("receiver")
         self._lock = asyncio.Lock()
@@ -79,8 +82,7 @@ class RolloutStore:
         self._caught_up_at = float("-inf")
         self._next_look: asyncio.Task[None] | None = None
         self._rollouts: dict[str, Rollout] = {}
-        self._pending: list[_Pending] = []
-        self._requests: OrderedDict[str, Entry] = OrderedDict()
+        self._requests = Requests()
         self._unread: list[Unknown] = []
         self._writing: set[asyncio.Future[Entry]] = set()
         self._listeners: list[Listener] = []
@@ -99,7 +101,17 @@ class RolloutStore:
     @property
     def unwritten(self) -> list[Entry]:
         """What is acted upon although it could not be written yet."""
-        return [pending.entry for pending in self._pending if pending.acted]
+        return self._unwritten.entries
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits for a journal that is away; what it refuses for ever does not count."""
+        return bool(self._unwritten.pending)
+
+    @property
+    def unwritable(self) -> tuple[Entry, ...]:
+        """What is acted upon, and is in the journal in no form, for the journal refuses what it says."""
+        return tuple(self._unwritten.refused)
 
     @property
     def unread(self) -> str:
@@ -141,7 +153,7 @@ class RolloutStore:
             for _ in range(_ATTEMPTS):
                 try:
                     await self._flush()
-                    known = self._first_result(seen, command, request)
+                    known = self._requests.first_result(request, command, seen or Seen.of(self.rollout))
                     return known or await self._append(self._entry(seen, command, request))
                 except JournalConflictError:
                     await self._catch_up()
@@ -174,7 +186,16 @@ class RolloutStore:
         await renewing
 
     async def _renew(self) -> None:
-        await self._catch_up()
+        try:
+            await self._catch_up()
+            await self._require_all()
+        except JournalConflictError:
+            raise
+        except JournalError as error:
+            if self.fault == _NOT_READ or self.fault.startswith(_CANNOT_BE_READ):
+                self.fault = f"{_CANNOT_BE_READ} ({error})"
+            raise
+        self._resume_recalled()
         await self._flush()
         self._caught_up_at = self.clock.monotonic()
 
@@ -186,6 +207,45 @@ class RolloutStore:
     @staticmethod
     def _late() -> JournalError:
         return JournalError("it does not answer in time", place="journal", remedy="see what its database waits for")
+
+    def lowered_blind(self, *, actor: str, reason: str) -> Entry:
+        """Routers were sent to stable although nobody knows which rollout runs: it counts for the one that is found."""
+        at = self.clock.now()
+        decided = RollbackDecided(rollout=UNKNOWN, at=at, actor=actor, reason=reason, cause=Cause.MANUAL)
+        entry = storable(decided)
+        self._unwritten.found(entry)
+        return entry
+
+    async def begin_again(self) -> None:
+        """Take the journal as it is now for the whole story, although more was read from it before.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        async with self._lock:
+            entries = await self._journal.entries()
+            self._position = entries[-1].seq if entries else 0
+            self._rollouts = fold(entries)
+            self._unwritten.forget()
+            self.fault = ""
+
+    def remember(self, marker: Marker) -> None:
+        """From now on, remember over a restart what cannot be written."""
+        self._unwritten.marker = marker
+
+    async def recall(self) -> None:
+        """Take up what was lowered and not written before this process began.
+
+        It is in force, and is written, as soon as the journal is read and shows the rollout that it is about.
+        """
+        await self._unwritten.recall()
+        self._resume_recalled()
+
+    async def close(self) -> None:
+        """Let the journal's last answer come, as long as it may take when nobody hangs."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS), self._lock:
+                """Whoever reads or writes holds it until then."""
 
     async def catch_up(self) -> None:
         """As `refresh`, for a decision that hangs on what another receiver may just have written.
@@ -213,42 +273,32 @@ class RolloutStore:
         with contextlib.suppress(JournalError):
             await self.refresh()
 
-    def _first_result(self, seen: Seen | None, command: Command, request: str) -> Entry | None:
-        """The entry that a request with this key led to; None when it has not been carried out.
+    async def _require_all(self) -> None:
+        """Notice a journal that has lost what was read from it: another file, an older copy, a table made anew."""
+        newest = await self._journal.position()
+        if newest < self._position:
+            self.fault = (
+                f"the journal is older than what was read from it before (position {newest}, known up to "
+                f"{self._position})"
+            )
+        else:
+            self.fault = ""
 
-        People write scripts in which the key is always the same. Answered with what an earlier rollout's rollback led
-        to, such a script would believe that this rollout is rolled back too, while its customers stay on the canary.
-
-        Raises:
-            RefusedError: the key belongs to another request.
-        """
-        known = self._requests.get(request)
-        if known is None or command.repeats(known, seen or Seen.of(self.rollout)):
-            return known
-        if command.lowers:
-            return None
-        raise RefusedError(
-            f"this key was used before, for entry {known.seq} of rollout {known.rollout}",
-            place="idempotency key",
-            remedy="take a new key for each command",
-        )
-
-    def _waiting(self, seen: Seen | None, request: str) -> _Pending | None:
-        """What a request with this key waits to have written: its sender has asked again, or asks twice at once."""
-        rollout = (seen or Seen.of(self.rollout)).rollout
-        for pending in self._pending:
-            if request and (pending.entry.request, pending.entry.rollout) == (request, rollout):
-                return pending
-        return None
+    def _resume_recalled(self) -> None:
+        if not self._rollouts or not self._unwritten.recalled:
+            return
+        for pending in self._unwritten.take_recalled(self.rollout):
+            self._act(pending)
+        self._unwritten.remember()
 
     async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
-        known = self._first_result(seen, command, request)
+        known = self._requests.first_result(request, command, seen or Seen.of(self.rollout))
         if known is not None:
             return known
-        pending = self._waiting(seen, request)
+        pending = self._unwritten.waiting((seen or Seen.of(self.rollout)).rollout, request)
         if pending is None:
-            pending = _Pending(self._entry(seen, command, request), command)
-            self._pending.append(pending)
+            pending = Pending(self._entry(seen, command, request), command)
+            self._unwritten.pending.append(pending)
         writing = asyncio.ensure_future(self._write(pending))
         self._writing.add(writing)
         writing.add_done_callback(self._wrote)
@@ -263,7 +313,7 @@ class RolloutStore:
             raise
 
     @staticmethod
-    def _owe(pending: _Pending) -> Entry:
+    def _owe(pending: Pending) -> Entry:
         """Answer before it is written."""
         raise JournalError(
             f"{pending.entry.label} of rollout {pending.entry.rollout} is acted upon, and not written yet",
@@ -276,7 +326,7 @@ class RolloutStore:
         if not writing.cancelled():
             writing.exception()  # nobody may be waiting for it any more
 
-    async def _write(self, pending: _Pending) -> Entry:
+    async def _write(self, pending: Pending) -> Entry:
         async with self._lock:
             for _ in range(_ATTEMPTS):
                 try:
@@ -289,13 +339,15 @@ class RolloutStore:
                     return pending.written
         raise self._crowded()
 
-    def _act(self, pending: _Pending) -> None:
+    def _act(self, pending: Pending) -> None:
         """Let it count although it is not written."""
         if pending.acted or pending.refused is not None or pending.written is not None:
             return
         pending.acted = True
         self._log.error("acting without the journal", kind=pending.entry.label, rollout=pending.entry.rollout)
         self._tell(pending.entry)
+        # After the routers have been told: nothing comes before customers.
+        self._unwritten.remember()
 
     def _entry(self, seen: Seen | None, command: Command, request: str) -> Entry:
         rollout = self.rollouts.get(command.rollout) if isinstance(command, Memory) else self.rollout
@@ -307,32 +359,47 @@ class RolloutStore:
                 place="cannot raise the canary's weight",
                 remedy="let the version that wrote it go on, or `canary rollback --reason TEXT`",
             )
-        entry = command.entry(rollout, self.clock.now())
+        # Cleaned here already, because what is acted upon before it is written is shown before it is written.
+        entry = storable(command.entry(rollout, self.clock.now()))
         return replace(entry, request=request, boot=self.clock.boot, uptime_seconds=self.clock.monotonic())
 
     async def _append(self, entry: Entry) -> Entry:
         written = await self._journal.append(entry, after=self._position)
+        self.fault = ""
+        if isinstance(written, Adopted):
+            # A person has said what is in force, after whatever was done without knowing.
+            self._unwritten.forget_blind()
         self._take(written)
         return written
 
     async def _flush(self) -> None:
         """Write what waits to be written, oldest first; what is no longer wanted by then is dropped."""
-        while self._pending:
-            pending = self._pending[0]
+        waiting = self._unwritten.pending
+        while waiting:
+            pending = waiting[0]
             # When the database took the entry and its answer was lost, it is there by now, and is no reason to refuse.
-            known = self._requests.get(pending.entry.request)
-            if known is not None and known.rollout == pending.entry.rollout:
+            known = self._requests.result_of(pending.entry)
+            if known is not None:
                 pending.written = known
-                self._pending.remove(pending)
+                waiting.remove(pending)
                 continue
             pending.refused = self._refused(pending)
+            written: Entry | None = None
             if pending.refused is None:
-                pending.written = await self._journal.append(pending.entry, after=self._position)
-            self._pending.remove(pending)
-            if pending.written is not None:
-                self._take(pending.written, told=pending.acted)
+                try:
+                    written = pending.written = await self._journal.append(pending.entry, after=self._position)
+                except JournalContentError as error:
+                    self._act(pending)
+                    self._unwritten.refused.append(pending.entry)
+                    pending.written = pending.entry
+                    self._log.error("decided, and in no form taken by the journal", exception=error)
+            waiting.remove(pending)
+            if written is not None:
+                self._take(written, told=pending.acted)
+            if pending.acted:
+                self._unwritten.remember()
 
-    def _refused(self, pending: _Pending) -> RefusedError | None:
+    def _refused(self, pending: Pending) -> RefusedError | None:
         """Why an entry must not be written any more: its rollout is over, or another one says the same already."""
         rollout = newest(self._rollouts)
         if rollout is None or rollout.id != pending.entry.rollout:
@@ -351,14 +418,12 @@ class RolloutStore:
         self._position = entry.seq
         self._rollouts = fold([entry], self._rollouts)
         if isinstance(entry, Started):
+            self._unwritten.refused.clear()
             self._unread = []
         elif isinstance(entry, Unknown) and entry.may_decide:
             self._unread.append(entry)
             self._log.error("journal row not understood", row=entry.seq, kind=entry.label, fault=entry.fault)
-        if entry.request:
-            self._requests[entry.request] = entry
-            while len(self._requests) > _REQUESTS_KEPT:
-                self._requests.popitem(last=False)
+        self._requests.remember(entry)
         if not told:
             self._tell(entry)
 
