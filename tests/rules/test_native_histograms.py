@@ -94,11 +94,8 @@ async def test_percentiles_are_those_of_the_requests(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path) -> None:
     """Each alert that reads the histogram fires at half of promtool's limits, and not at 2.5 times them."""
-    worlds = [scenario for scenario in unfolding(_CLASSIC, _CLASSIC) if all(map(_reads_it, scenario.questions))]
-    firing = [scenario for scenario in worlds if scenario.name.endswith(": beyond")]
-    silent = [scenario for scenario in worlds if scenario.name.endswith(": at the limit")]
-    _write_rules(tmp_path, limited(_NATIVE, 0.5), range(len(firing)))
-    _write_rules(tmp_path, limited(_NATIVE, 2.5), range(len(firing), len(firing) + len(silent)))
+    firing, silent = (_worlds(share, name) for share, name in ((0.5, ": beyond"), (2.5, ": at the limit")))
+    _write_rules(tmp_path, _NATIVE, range(len(firing) + len(silent)))
     target = SceneTarget([*firing, *silent], native="http_request_duration_seconds")
 
     async with served(web.get("/metrics", target.metrics)) as address:
@@ -122,6 +119,12 @@ async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path) -> No
     quiet = _cases(silent, len(firing))
     labels = [one["metric"] for one in fired]
     assert [one for one in labels if any(is_about(one, number, case) for number, case in quiet)] == []
+
+
+def _worlds(share: float, name: str) -> list[Scenario]:
+    """Worlds of this name, with such a share of promtool's limits."""
+    found = unfolding(_CLASSIC, limited(_CLASSIC, share))
+    return [one for one in found if one.name.endswith(name) and all(map(_reads_it, one.questions))]
 
 
 def _reads_it(case: Question) -> bool:

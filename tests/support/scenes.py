@@ -10,10 +10,13 @@ import aiohttp
 from aiohttp import web
 
 from canary import names
+from canary.mixin.limits import limits as published_limits
 from canary.policy import Policy
 from rules.generate import rule_groups
 from rules.promtool import scenarios
 from rules.promtool.scenes import Question, Scenario
+from rules.promtool.values import constant
+from rules.promtool.world import World
 from tests.support import protobuf
 from tests.support.processes import eventually
 
@@ -80,10 +83,22 @@ def unfolding(policy: Policy, limits: Policy) -> list[Scenario]:
     """The worlds of a policy's promtool tests, with all their series, long enough to be seen.
 
     Args:
-        limits: The policy whose rules are tested in them.
+        limits: The policy whose limits the receiver publishes in them.
     """
-    rules = [rule for group in rule_groups(limits)["alerts"]["groups"] for rule in group["rules"]]
-    return scenarios(policy, rules, complete=True, margin=200)
+    rules = [rule for group in rule_groups(policy)["alerts"]["groups"] for rule in group["rules"]]
+    found = scenarios(policy, rules, complete=True, margin=200)
+    for scenario in found:
+        _publish(scenario.world, limits)
+    return found
+
+
+def _publish(world: World, policy: Policy) -> None:
+    """Let a receiver that publishes limits publish those of this policy."""
+    values = {(limit.name, limit.kpi): limit.value for limit in published_limits(policy)}
+    for (metric, labels), series in world.series.items():
+        if metric == names.ROLLOUT_LIMIT:
+            one = dict(labels)
+            series[:] = constant(values[one[names.LIMIT], one.get(names.KPI, "")], len(series))
 
 
 class SceneTarget:

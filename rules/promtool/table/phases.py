@@ -38,27 +38,30 @@ def _complete(policy: Policy, index: int, phase: Phase, scene: str, *, thorough:
         return change
 
     due = lasted(phase.duration)
+    other = dataclasses.replace(phase, gate=None if phase.gate == "manual" else "manual")
     more: dict[str, Any] = {"dynamic": ROLLOUT_LABELS | {names.PHASE: str(index)}}
     for column, changes in (("also", _fine), ("quiet", _objections)) if thorough else ():
-        more[column] = {name: after(due, change) for name, change in changes(policy, needed).items()}
+        more[column] = {name: after(due, change) for name, change in changes(policy, needed, other).items()}
     match = {names.GATE: "manual" if phase.gate == "manual" else ""}
     inputs, early = (names.DATABASE_UP, names.ROLLOUT_PHASE, names.ROLLOUT_PHASE_ELAPSED_SECONDS), 1 - NEAR
     return Row(scene, names.PHASE_COMPLETE, due, lasted(phase.duration * early), match=match, inputs=inputs, **more)
 
 
-def _fine(policy: Policy, needed: str) -> dict[str, Change]:
+def _fine(policy: Policy, needed: str, _other: Phase) -> dict[str, Change]:
     """What is no objection."""
     judged, units = judged_kpis(policy), max(1, policy.evidence.minimum_units)
     found = {}
     if judged and needed == "hold":
         found["everything has passed"] = after(*(says(name, "pass", units) for name in judged))
+    found["just enough units"] = after(*(says(name, needed, policy.evidence.minimum_units) for name in judged))
     return found | {"a hold that waits, and may never fire": without(requests_metric(policy.signals))}
 
 
-def _objections(policy: Policy, needed: str) -> dict[str, Change]:
+def _objections(policy: Policy, needed: str, other: Phase) -> dict[str, Change]:
     found: dict[str, Change] = {
         "the rollout is held": lambda world: world.state("holding"),
         "nobody can tell the gate": without(names.ROLLOUT_GATE),
+        "it is the other alert's gate": lambda world: world.phase(0, other, other.duration),
         "the database cannot be read": exporter(names.DATABASE_UP, 0),
         "an alert asks for a hold from this very evaluation on": exporter(names.SCHEMA_COMPATIBLE, 0),
     }
