@@ -13,8 +13,9 @@ import numpy as np
 
 from canary.policy.kpis import Mean
 from canary.policy.orders import Event
-from exporter.ledger.rows import NO_ID, EventRows, Finder, Floats, Ints
+from exporter.ledger.rows import EventRows, Finder, Floats, Ints
 from exporter.source.mapping import parents_of
+from exporter.source.values import NO_ID
 
 
 @dataclass(frozen=True, slots=True, eq=False)

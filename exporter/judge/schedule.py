@@ -83,14 +83,14 @@ class ScheduledJudge:
         """Whether the rollout's rows were looked at from its beginning."""
         return self.judged_rollout == rollout.id
 
-    async def look(self, now: float, rollout: Rollout | None, blind: Blind, rows_from: int) -> None:
+    async def look(self, now: float, rollout: Rollout | None, blind: Blind, rows_from: float) -> None:
         """Look at the rows again, unless the last look took so long that the next one is not due.
 
         Args:
             now: seconds since the epoch.
             rollout: the newest one; None when there is none.
             blind: KPIs that must not be relied on, with the reason.
-            rows_from: the bucket from which on rollout and window need rows; experiments may hold older ones.
+            rows_from: the moment from which on rollout and window need rows; experiments may hold older ones.
         """
         if now < self._not_before or not self.ready:
             return
@@ -144,13 +144,13 @@ class ScheduledJudge:
             empty = EventRows.empty(len(feeds[0].stream.parents))
             yield event, merged(*(kinds.get(kind, empty) for kind in ("settled", "unsettled", "pending")))
 
-    def _look(self, rows: Rows, now: float, rollout: Rollout | None, blind: Blind, rows_from: int) -> None:
+    def _look(self, rows: Rows, now: float, rollout: Rollout | None, blind: Blind, rows_from: float) -> None:
         healthy = (feed for feed in self.feeds if feed.rows_wanted and feed.fault is None)
         as_of = min((feed.refreshed_at or now for feed in healthy), default=now)
         everything = rows
         if self.experiments.since is not None:
             # Days of an experiment's rows must not slow down what protects customers.
-            rows = {event: held.where(held.bucket >= rows_from) for event, held in rows.items()}
+            rows = {event: held.where(held.time >= rows_from) for event, held in rows.items()}
         joined = JoinedRows(self.policy.database.events, rows)
         with self.faults.survived("the rollout cannot be judged") as judging:
             self._judge_rollout(joined, now, rollout, as_of, blind)

@@ -144,9 +144,9 @@ class EventRows:
         }
         return EventRows(**columns)
 
-    def shifted(self, to_utc: Callable[[Floats], Floats]) -> EventRows:
-        """The same rows with times turned from the database's own zone into UTC."""
-        return replace(self, time=to_utc(self.time), entered=to_utc(self.entered))
+    def shifted(self, to_utc: Callable[[Floats], Floats], entered_to_utc: Callable[[Floats], Floats]) -> EventRows:
+        """The same rows with times turned from the database's own zone into UTC, the rows' own times apart."""
+        return replace(self, time=to_utc(self.time), entered=entered_to_utc(self.entered))
 
     def _each(self, change: Callable[[Any], Any]) -> EventRows:
         return EventRows(**{field.name: change(getattr(self, field.name)) for field in fields(self)})

@@ -4,9 +4,33 @@ Parents matter because a row counts for the version of the *visit* it descends f
 canary between visit and payment must not count for it.
 """
 
+import re
 from collections.abc import Mapping
 
+import sqlalchemy as sa
+
 from canary.policy.orders import Event
+
+_PIECES = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<end>[\s;]+)"""
+    r"""|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|(?P<tag>\$\w*\$).*?(?P=tag)|.""",
+    re.DOTALL,
+)
+"""What an SQL statement consists of, as far as it takes to tell its own end from one in a text."""
+
+
+def literal_sql(sql: str) -> sa.TextClause:
+    """An event's own SELECT as it is, to be put in brackets.
+
+    Nothing in it is a parameter: the colons of JSON and of casts stay what they are. What ends the statement (blanks,
+    semicolons, comments) is left out, as a comment would swallow the bracket that follows.
+    """
+    end = 0
+    for piece in _PIECES.finditer(sql):
+        if piece["comment"] is None and piece["end"] is None:
+            end = piece.end()
+    # MySQL knows a third kind of comment (`#`), which elsewhere is an operator; it ends with the line.
+    return sa.text(sql[:end].replace(":", "\\:") + "\n")
 
 
 def columns_of(event: Event) -> set[str]:

@@ -32,6 +32,8 @@ _DIGITS = re.compile("-?[1-9][0-9]{0,18}|0", re.ASCII)
 _UUID = re.compile("[0-9a-f]{32}", re.ASCII)
 _UUID_LENGTHS = (32, 36, 38, 45)
 """Plain, with dashes, in braces too, as `urn:uuid:`."""
+_WHOLE_BELOW = Decimal(10) ** 40
+"""Whole numbers below this are ids by their digits, whatever the type; no key column holds larger ones."""
 _LONGEST_TEXT = 128
 """Characters of a label; longer ones are somebody's mistake, and each is kept by Prometheus for weeks."""
 _SHOWN = 24
@@ -57,8 +59,8 @@ def to_number(value: Any) -> int | float | Decimal | None:
         return int(value)
     if isinstance(value, Decimal):
         return value if value.is_finite() and abs(value) <= LARGEST else None
-    if isinstance(value, int | float) and -LARGEST <= value <= LARGEST:  # NaN is on neither side
-        return value
+    if isinstance(value, int | float):
+        return value if -LARGEST <= value <= LARGEST else None  # NaN is on neither side
     return None
 
 
@@ -114,11 +116,10 @@ def _id_of_bytes(key: bytes) -> int:
 
 
 def _id_of_fraction(value: float | Decimal) -> int:
-    if (value.is_finite() if isinstance(value, Decimal) else np.isfinite(value)) and abs(value) < 1 << 63:
-        whole = int(value)
-        if whole == value:
-            return whole
-    return _id_of_text(f"{value:f}" if isinstance(value, Decimal) and value.is_finite() else str(value))
+    exact = Decimal(value)
+    if exact.is_finite() and exact == exact.to_integral_value() and abs(exact) < _WHOLE_BELOW:
+        return id_number(int(exact))
+    return _id_of_text(str(value))
 
 
 def _hashed(written: str) -> int:

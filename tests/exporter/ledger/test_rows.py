@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.ledger.held_rows import RowStore
-from exporter.ledger.rows import NO_ID, Codes, EventRows, Finder
+from exporter.ledger.rows import Codes, EventRows, Finder
+from exporter.source.values import NO_ID
 
 
 def _table(*rows: tuple[int, object, object]) -> EventRows:
