@@ -240,6 +240,7 @@ class Refresher:
 
     def _blind(self, now: float) -> frozenset[str]:
         reasons = set(self._blind_kpis(now).values()) if self._refreshed_at is not None else {"starting"}
+        reasons.update(self.judge.unjoined.values())
         if self.schema.problems:
             reasons.add("schema")
         if self.journal_fault:

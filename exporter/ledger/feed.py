@@ -34,7 +34,7 @@ from exporter.source.database import Row, Session
 from exporter.source.dialects import offset_seconds
 from exporter.source.kinds import Kind
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream, fitted, no_times
-from exporter.source.values import ODD_ROW, ODD_TIME
+from exporter.source.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.zones import Zone
 
 _FINE_HOURS = 2
@@ -341,10 +341,15 @@ class Feed:
         if high - low > 1:
             return await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
         rows = await self._ask(self.stream.whole, low * COARSE_SECONDS, high * COARSE_SECONDS)
-        return counts_of((low, *row) for row in rows)
+        return counts_of(((low, *row) for row in rows), most=self._most)
 
     async def _counts(self, statement: Statement, low: int, high: int) -> Counts:
-        return counts_of(map(tuple, await self._ask(statement, low, high)))
+        return counts_of(map(tuple, await self._ask(statement, low, high)), most=self._most)
+
+    @property
+    def _most(self) -> float:
+        """A sum beyond this has one value too large in it, unless each was looked at."""
+        return math.inf if self._careful else LARGEST
 
     async def _rows_between(self, low: int, high: int) -> Sequence[Row]:
         """The single rows of the buckets from *low* up to *high*."""

@@ -8,6 +8,7 @@ Open buckets are narrow, because their rows are read again whenever their counts
 more, an hour's buckets are melted into one, so that a year of them fits in memory.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -50,16 +51,21 @@ class OddSumError(ValueError):
     """A database's sum is no number: some value among those that it added is none (`NaN`, infinity)."""
 
 
-def counts_of(rows: Iterable[tuple[Any, ...]]) -> Counts:
+def counts_of(rows: Iterable[tuple[Any, ...]], *, most: float = math.inf) -> Counts:
     """An aggregate's rows (bucket, version, currency, outcome, count, sum) by bucket.
 
+    Args:
+        most: a sum beyond this shows a value that cannot be meant.
+
     Raises:
-        OddSumError: a sum is no number.
+        OddSumError: a sum is no number, or beyond *most*.
     """
     counts: Counts = {}
     for bucket, version, currency, outcome, count, total in rows:
         if bucket is None:
             continue
+        if total is not None and not isinstance(total, str) and abs(total) > most:
+            raise OddSumError(f"a sum is {total}")
         key = Key(label(version) or UNKNOWN, label(currency), outcome or "")
         held = counts.setdefault(int(bucket), {}).get(key, NOTHING)
         counts[int(bucket)][key] = Tally(held.rows + int(count), held.millionths + millionths(total))
