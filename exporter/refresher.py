@@ -162,6 +162,7 @@ class Refresher:
         # What is read is as old as the moment before the first question, not as the last answer.
         now, began = self.clock.now().timestamp(), self.clock.monotonic()
         await self._look_around(now)
+        self._leave_out_absent()
         low = self._rows_low(now)
         if self.experiments.since is not None:
             low = min(low, self.experiments.since - _ROWS_MARGIN_SECONDS)
@@ -173,6 +174,14 @@ class Refresher:
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was mended", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
+
+    def _leave_out_absent(self) -> None:
+        """Read nothing of tables that are not there and that nobody needs; all who share the list see it change."""
+        events = self.policy.database.events
+        absent = [feed for feed in self.feeds if events[feed.stream.event].table in self.schema.absent]
+        if len(absent) < len(self.feeds):  # a shop without any of its tables is a mistake
+            for feed in absent:
+                self.feeds.remove(feed)
 
     async def _look_around(self, now: float) -> None:
         """The schema and the replica's lag, now and then."""

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from canary.policy.orders import Event
+from canary.policy.kpis import events_of
+from canary.policy.model import Policy
+from canary.policy.orders import DEFAULT_EVENTS, Event
 
 _PIECES = re.compile(
     r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<end>[\s;]+)"""
@@ -38,6 +40,16 @@ def columns_of(event: Event) -> set[str]:
     optional = (event.value, event.currency, event.outcome, event.settled, event.variant)
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
     return {event.id, event.time, event.version, *filter(None, optional), *parents, *event.exclude}
+
+
+def spare_tables(policy: Policy) -> set[str]:
+    """Tables of the default schema that nobody mapped and no KPI needs: where there is none, nothing is missing."""
+    needed = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
+    spare, wanted = set(), {required.table for required in policy.database.required}
+    for name, event in policy.database.events.items():
+        is_spare = name not in needed and event == DEFAULT_EVENTS.get(name)
+        (spare if is_spare else wanted).add(event.table or name)
+    return spare - wanted
 
 
 def ordered(events: Mapping[str, Event]) -> list[str]:

@@ -4,6 +4,7 @@ On real servers, because each stumbles elsewhere: a driver decodes, a sum overfl
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from canary.errors import DatabaseSchemaError
+from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.orders import DEFAULT_EVENTS, Event
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
@@ -303,3 +305,28 @@ async def test_json_operators_in_an_own_select(shop: ShopData, clock: FakeClock)
         await settle(refresher, clock)
 
         assert kpis(refresher)["conversion_rate", "v1.0"] > 0.3
+
+
+async def test_a_default_table_that_nobody_needs_may_be_missing(data: ShopData, clock: FakeClock) -> None:
+    """A shop without feedback and carts, whose only KPI is about payments, misses nothing."""
+    await fill(data, clock.now(), 20)
+    await data.run(sa.text("DROP TABLE feedback"))
+    await data.run(sa.text("DROP TABLE carts"))
+    payments = {"payment_success_rate": DEFAULT_KPIS["payment_success_rate"]}
+    async with refresher_on(replace(policy_for(data.url), kpis=payments), clock) as refresher:
+        await settle(refresher, clock)
+        await _go_on(data, refresher, clock)
+
+        assert refresher.snapshot.schema_compatible is True
+        assert refresher.snapshot.errors == {}
+        assert set(kpis(refresher)) == {("payment_success_rate", "v1.0")}
+        assert published(refresher)["shop_orders_total"]
+
+
+async def test_a_default_table_that_a_kpi_needs_may_not(lite: ShopData, clock: FakeClock) -> None:
+    """Without feedback there is no satisfaction, and the schema watch says why."""
+    await lite.run(sa.text("DROP TABLE feedback"))
+    async with refresher_on(policy_for(lite.url), clock) as refresher:
+        await settle(refresher, clock)
+
+        assert refresher.schema.problems == ("table feedback is not there",)

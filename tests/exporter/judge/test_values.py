@@ -120,9 +120,8 @@ def test_only_the_usual_currencies_have_means() -> None:
     """However many currencies there are, the most frequent ones have a series each, and the others none."""
     currency = [*range(100), 1, 99, 99, 42]
     size = len(currency)
-    orders = _table(
-        [50.0] * size, version=[0] * size, value=[1.0] * size, currency=currency, parents=[[NO_ID] * size] * 3
-    )
+    nobody = [[NO_ID] * size] * 3
+    orders = _table([50.0] * size, version=[0] * size, value=[1.0] * size, currency=currency, parents=nobody)
 
     assert [(one.currency, one.units) for one in _values(VALUE, orders=orders)] == [("USD", 2), ("C40", 2), ("C97", 3)]
 
