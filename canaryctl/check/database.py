@@ -11,7 +11,9 @@ from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
+from canaryctl.check.rows import check_rows
 from exporter.source.database import OrderDatabase, Patience, Session, names_database
+from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
 
 _LOOKED_INTO = ("sqlite", "postgresql", "mysql")
@@ -54,16 +56,22 @@ async def _looked_into(place: str, policy: Policy, session: Session) -> list[Fin
     wanted = {event.table for event in policy.database.events.values() if event.table}
     wanted |= {required.table for required in policy.database.required}
     tables = {table: await session.run(partial(_table, table=table)) for table in sorted(wanted)}
-    findings = list(_mapped(place, policy, tables, names))
+    absent = {table for table in spare_tables(policy) if tables.get(table) is None}
+    events = {name: event for name, event in policy.database.events.items() if event.table not in absent}
+    findings = list(_mapped(place, events, tables, names))
     findings += list(_required(place, policy, tables, names))
-    for name, event in policy.database.events.items():
+    faulty = {name for name, event in events.items() if event.table and not _complete(event, tables[event.table])}
+    for name, event in events.items():
         if event.sql is not None:
-            findings += await _check_sql(place, name, event, session)
-    if not findings:
-        findings = [
-            ok(place, f"reachable, {len(policy.database.events)} events mapped, every column there and indexed")
-        ]
-    return findings
+            found = await _check_sql(place, name, event, session)
+            faulty |= {name} if found else set()
+            findings += found
+    findings += await check_rows(place, policy, session, faulty | (policy.database.events.keys() - events.keys()))
+    return findings or [ok(place, f"reachable, {len(events)} events mapped, every column there and indexed")]
+
+
+def _complete(event: Event, table: Table | None) -> bool:
+    return table is not None and {column for _, column in columns_of(event)} <= set(table.columns)
 
 
 def _table_names(connection: sa.Connection) -> list[str]:
@@ -88,9 +96,11 @@ def _table(connection: sa.Connection, table: str) -> Table | None:
     return Table(columns, frozenset(column for column in first if column))
 
 
-def _mapped(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:
+def _mapped(
+    place: str, events: Mapping[str, Event], tables: Mapping[str, Table | None], names: list[str]
+) -> Iterator[Finding]:
     missing_indexes = set()
-    for name, event in policy.database.events.items():
+    for name, event in events.items():
         if event.table is None:
             continue
         at = f"database.events.{name}"
@@ -141,9 +151,9 @@ def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], na
 async def _check_sql(place: str, name: str, event: Event, session: Session) -> list[Finding]:
     """Ask the database for the columns of an event's own SELECT, without a row."""
     at = f"database.events.{name}"
-    sql = (event.sql or "").rstrip().rstrip(";")
+    own = literal_sql(event.sql or "").columns().subquery("event")
     try:
-        columns = await session.columns(sa.text(f"SELECT * FROM ({sql}) AS event WHERE 1 = 0"))  # noqa: S608  # the policy's own statement
+        columns = await session.columns(sa.select(sa.literal_column("*")).select_from(own).where(sa.false()))
     except DatabaseUnavailableError:
         raise
     except DatabaseError as error:

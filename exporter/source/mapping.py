@@ -45,7 +45,8 @@ def columns_of(event: Event) -> set[str]:
 def spare_tables(policy: Policy) -> set[str]:
     """Tables of the default schema that nobody mapped and no KPI needs: where there is none, nothing is missing."""
     needed = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
-    spare, wanted = set(), {required.table for required in policy.database.required}
+    spare: set[str] = set()
+    wanted = {required.table for required in policy.database.required}
     for name, event in policy.database.events.items():
         is_spare = name not in needed and event == DEFAULT_EVENTS.get(name)
         (spare if is_spare else wanted).add(event.table or name)

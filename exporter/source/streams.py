@@ -68,6 +68,7 @@ class Stream:
         oldest: the smallest time within them in seconds since the epoch, and whether there is none.
         newest_times: where times may be texts: the ending, the type and the legibility of the newest ones.
         columns: the columns whose kinds decide about the statements, without a row.
+        sample: the newest `count` rows by their id: id, moment, value, parents; for a look, not for counting.
         dialect: how the times are written.
         instants: whether the time is an instant and not what the shop's clock showed.
         entered_instants: the same of the row's own time.
@@ -91,6 +92,7 @@ class Stream:
     instants: bool
     entered_instants: bool
     fit: "Callable[[Kinds, bool], Stream]"
+    sample: sa.Select[Any]
     newest_times: sa.Select[Any] | None = field(default=None)
 
     @property
@@ -221,6 +223,7 @@ class _Builder:
             rows=self._rows(column, wanted),
             oldest=self._oldest(column),
             columns=self._columns(),
+            sample=self._sample(column, wanted),
             dialect=self._dialect,
             instants=self._instants(time),
             entered_instants=self._instants(self._event.time),
@@ -237,6 +240,22 @@ class _Builder:
     def _columns(self) -> sa.Select[Any]:
         wanted = {self._event.time, self._event.settled, self._event.value} - {None}
         return sa.select(*(self._column(name) for name in sorted(filter(None, wanted)))).where(sa.false())
+
+    def _sample(self, time: Column, wanted: list[Column]) -> sa.Select[Any]:
+        event = self._event
+        columns = [
+            self._key(event.id),
+            self._dialect.epoch(time),
+            self._single(event.value) if event.value is not None else sa.null(),
+            *(self._key(column) for _, column in self._parents),
+        ]
+        return (
+            sa.select(*(column.label(f"canary_{number}") for number, column in enumerate(columns)))
+            .select_from(self._source)
+            .where(time.is_not(None), *wanted)
+            .order_by(self._column(event.id).desc())
+            .limit(sa.bindparam("count", type_=sa.Integer))
+        )
 
     def _oldest(self, time: Column) -> sa.Select[Any]:
         """Within bounds, as the smallest time of all may be a year 0 or minus infinity."""
