@@ -109,6 +109,7 @@ Weight = Annotated[float, Quantity(_RATIO, 0.0001, 1)]
 # Numbers.
 
 _MANY: Final = 10**9
+"""More of anything than a shop has in a rollout, and exact in every format that the number passes through."""
 
 Count = Annotated[int, Field(ge=0, le=_MANY)]
 """How many; none is fine."""

@@ -18,6 +18,8 @@ from canary.web.routes import Refusal
 
 # Compared with when the user is unknown, so that the time taken does not tell which users exist.
 _NOBODY = b"$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
+
+# Answers kept: Prometheus and some people ask, each with one password, and guesses must not fill the memory.
 _REMEMBERED = 100
 
 

@@ -55,16 +55,19 @@ async def read_bytes(request: web.Request, most: int) -> bytes:
     """
     if (request.content_length or 0) > most:
         raise _too_large(most)
-    body = bytearray()
+    content = request.content
+    pieces: list[bytes] = []
+    size = 0
     try:
-        while chunk := await request.content.readany():
-            body += chunk
-            if len(body) > most:
+        while not content.at_eof():
+            pieces.append(await content.readany())
+            size += len(pieces[-1])
+            if size > most:
                 raise _too_large(most)
     except (web.RequestPayloadError, HttpProcessingError) as error:
         encoding = request.headers.get("Content-Encoding", "none")
         raise MalformedError(f"expected it packed by Content-Encoding {encoding!a}", place="body") from error
-    return bytes(body)
+    return b"".join(pieces)  # a single piece, the usual case, is not copied
 
 
 def _too_large(most: int) -> Refusal:
@@ -80,7 +83,7 @@ def read_body(route: Route, body: bytes) -> Any:
     if route.read is not None:
         return route.read(body)
     assert route.body is not None
-    return validated(route.body, _form(body) if FORM in route.types else _json(body))
+    return validated(route.body, _form(body)) if FORM in route.types else _from_json(route.body, body)
 
 
 def validated(model: type[BaseModel], data: object) -> BaseModel:
@@ -97,11 +100,21 @@ def validated(model: type[BaseModel], data: object) -> BaseModel:
         raise PayloadError("; ".join(faults)) from None
 
 
-def _json(body: bytes) -> object:
+def _from_json(model: type[BaseModel], body: bytes) -> BaseModel:
+    """JSON as a model: pydantic parses and checks in one go, in half the time that doing one after the other takes.
+
+    Its parser does not tell what is no JSON from a text that is no Unicode, so what it refuses is read again by
+    Python's.
+    """
+    text = body or b"{}"
     try:
-        return json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise MalformedError("expected JSON, found something else", place="body") from error
+        return model.model_validate_json(text)
+    except ValidationError:
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise MalformedError("expected JSON, found something else", place="body") from error
+        return validated(model, data)
 
 
 def _form(body: bytes) -> Mapping[str, str]:

@@ -21,8 +21,13 @@ from canary.web.routes import Refusal
 
 VERSION: Final = version("kpi-canary")  # read once, because it is read from disk
 
+# What the answer's way to Prometheus is given, as its own exporters do: refused in time, a scrape says why it failed.
 _SCRAPE_TIMEOUT_OFFSET_SECONDS = 0.5
+
+# Prometheus' own default, for whoever asks without saying its limit.
 _DEFAULT_SCRAPE_TIMEOUT_SECONDS = 10.0
+
+# A shorter answer fits into one packet either way.
 _COMPRESS_FROM_BYTES = 1024
 
 

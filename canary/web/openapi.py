@@ -1,4 +1,4 @@
-"""OpenAPI 3.1, made from the table of routes: what is described is what the door checks, and nothing else.
+"""OpenAPI 3.1, made from the table of routes: what is described is what is checked, and nothing else.
 
 A file that was kept by hand went out of step: it had keys per command, while the code took all keys for all commands.
 """

@@ -1,6 +1,6 @@
 """One table of routes per service: what is not in it does not exist.
 
-Each route says who may call it, what it takes and what it answers; `canary.web.door` applies that to every request
+Each route says who may call it, what it takes and what it answers; `canary.web.checks` applies that to every request
 before the handler sees it, and `canary.web.openapi` writes the API's description from it. Checks that each handler made
 for itself were tried before: a new handler forgot some of them, and the lists of paths that other parts kept (which
 authenticate by themselves, which are documented) went out of step with what was served.
@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -39,7 +40,10 @@ class Role(StrEnum):
     @property
     def bearer(self) -> bool:
         """Whether a bearer token lets in. `Authorization` holds one credential, so no password is asked for then."""
-        return self in (Role.WEBHOOK, Role.OPERATOR, Role.FLAGS)
+        return self in _BEARERS
+
+
+_BEARERS = frozenset({Role.WEBHOOK, Role.OPERATOR, Role.FLAGS})
 
 
 class Forgery(StrEnum):
@@ -70,7 +74,7 @@ class Refusal(CanaryError):  # noqa: N818  # an answer rather than a fault of ou
 
 @dataclass(slots=True)  # frozen would cost a microsecond at every question about a flag
 class Call:
-    """A request that has passed the door.
+    """A request that has passed the checks.
 
     Attributes:
         body: an instance of the route's body model, or what its `read` made of the bytes; None when it takes none.
@@ -153,7 +157,7 @@ class Route:
     description: str = ""
     answers: Mapping[int, Answer] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def takes_body(self) -> bool:
         """Whether the body is read."""
         return self.body is not None or self.read is not None

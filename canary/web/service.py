@@ -1,7 +1,7 @@
 """The shell of both services: Prometheus-family flags and endpoints, reload, graceful end.
 
 A service brings its table of routes, a registry of collectors and its own background work; the shell adds the routes of
-`/metrics`, `/-/healthy`, `/-/ready`, `/-/reload` and the landing page, TLS, the door, and the signals.
+`/metrics`, `/-/healthy`, `/-/ready`, `/-/reload` and the landing page, TLS, the checks of requests, and the signals.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
 from canary.web.attempts import Attempts
 from canary.web.auth import Users
+from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, load_web_config
-from canary.web.door import Door
 from canary.web.landing import landing_page
 from canary.web.listen import host_port, listen
 from canary.web.log import ServerLog
@@ -32,7 +32,12 @@ from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
 
+# How often the web configuration's files are looked at: a `stat` each, and a renewed certificate is in force at once.
 _WATCH_SECONDS = 1.0
+
+# How long the end waits for answers that are being written: longer than any but a scrape takes, and well within the
+# 10 s after which container engines kill.
+_SHUTDOWN_SECONDS = 5.0
 
 Reload = Callable[[], Awaitable[None]]
 
@@ -123,7 +128,10 @@ class Service:
         users = Users(lambda: self._config)
         renderer = ThreadPoolExecutor(1, "metrics")
         runner = web.AppRunner(
-            self._application(users, renderer), access_log=None, shutdown_timeout=5, logger=ServerLog(self._log)
+            self._application(users, renderer),
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            logger=ServerLog(self._log),
         )
         await runner.setup()
         with contextlib.ExitStack() as sockets:
@@ -190,12 +198,12 @@ class Service:
 
     def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
         attempts = Attempts(self.clock)
-        door = Door(self.table(renderer), self.access, users, attempts, self.max_body_bytes)
+        checks = RequestChecks(self.table(renderer), self.access, users, attempts, self.max_body_bytes)
         application = web.Application(
-            middlewares=[self._headers, door.middleware],  # type: ignore[list-item]  # aiohttp's old type
+            middlewares=[self._headers, checks.middleware],  # type: ignore[list-item]  # aiohttp's old type
             client_max_size=self.max_body_bytes,
         )
-        door.open(application.router)
+        checks.register(application.router)
 
         async def shut_down(_application: web.Application) -> None:
             await self.shutdown()

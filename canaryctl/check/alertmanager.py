@@ -11,7 +11,9 @@ from canary.policy import Policy
 from canary.process.program import run
 from canary.prometheus import Alertmanager
 
+# amtool asks Alertmanager itself, without a limit of its own; a healthy one answers in well under a second.
 _TIMEOUT_SECONDS = 20
+
 _ACTIONS = ("rollback", "advance", "hold")
 
 

@@ -15,6 +15,8 @@ from canary.prometheus import Prometheus
 from exporter.source.database import OrderDatabase, Patience, names_database
 from exporter.source.session import open_session
 
+# Below the shortest wait that a judgement rests on (rows and samples are given seconds to arrive), and far above what
+# time servers leave between two machines.
 _TOLERATED_SECONDS = 2.0
 _NOW = {"mysql": "SELECT UTC_TIMESTAMP(6)", "postgresql": "SELECT clock_timestamp()"}
 """How each server tells its own time."""

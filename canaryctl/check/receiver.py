@@ -8,13 +8,16 @@ from canary.policy import Policy
 # Enough for the reason why it is not ready; what else may answer at this address is not read to its end.
 _SHOWN_BYTES = 200
 
+# `/-/ready` asks nothing and answers in milliseconds.
+_TIMEOUT_SECONDS = 5
+
 
 async def check_receiver(policy: Policy, http: aiohttp.ClientSession) -> list[Finding]:
     """Whether the receiver answers and says it is ready."""
     url = policy.receiver.url.rstrip("/")
     place = f"receiver {url}"
     try:
-        async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(5)) as response:
+        async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(_TIMEOUT_SECONDS)) as response:
             text = (await response.content.read(_SHOWN_BYTES)).decode(errors="replace").strip()
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return [failed(place, f"cannot be reached ({type(error).__name__})", "start `canary receiver`")]

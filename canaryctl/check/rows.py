@@ -1,13 +1,11 @@
 """One look at the order database's rows, read as the exporter will read them.
 
-The catalogue says that a column is there. It does not say that this user may read it, that what it holds are times, or
-that an order's visit is ever found: each of these was *ok* here and an empty dashboard later. So every event's own
-columns are read, of the newest rows only, and what is odd about them is told with what to write instead.
+The catalogue says that a column is there. It does not say that what it holds are times, or that an order's visit is
+ever found: each of these was *ok* here and an empty dashboard later. So every event's own columns are read, of the
+newest rows only, and what is odd about them is told with what to write instead.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
-
-import sqlalchemy as sa
 
 from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.finding import Finding, failed, warning
@@ -42,21 +40,19 @@ async def check_rows(place: str, policy: Policy, session: Session, left_out: Col
         if stream.event not in left_out:
             streams.setdefault(stream.event, stream)
     newest: dict[str, Sequence[Row]] = {}
-    findings = [finding async for finding in _read(place, policy, session, streams, newest)]
+    findings = [finding async for finding in _read(place, session, streams, newest)]
     return findings + [finding async for finding in _joined(place, policy, session, streams, newest)]
 
 
 async def _read(
-    place: str, policy: Policy, session: Session, streams: dict[str, Stream], newest: dict[str, Sequence[Row]]
+    place: str, session: Session, streams: dict[str, Stream], newest: dict[str, Sequence[Row]]
 ) -> AsyncIterator[Finding]:
     """Read each event's newest rows into *newest*."""
     for name, plain in streams.items():
         at = f"database.events.{name}"
-        table = policy.database.events[name].table
         try:
             streams[name] = stream = await fitted(plain, session)
             rows = newest[name] = await session.rows(stream.sample, {"count": _NEWEST})
-            hidden = table is not None and await _row_security(table, session)
         except DatabaseUnavailableError:
             raise
         except DatabaseTimeoutError as error:
@@ -66,25 +62,8 @@ async def _read(
             remedy = "see that this user may read it: GRANT SELECT on the table, or on each mapped column"
             yield failed(place, f"{error.place if mapped else at}: {error.what}", error.remedy or remedy)
         else:
-            if hidden:
-                what = f"{at}: row-level security is active for this user on {table}"
-                remedy = "give this user a policy that shows all rows, or BYPASSRLS"
-                yield (
-                    warning(place, f"{what}, which may hide rows", remedy)
-                    if rows
-                    else failed(place, f"{what}, and shows no row", remedy)
-                )
             async for finding in _understood(place, at, stream, rows, session):
                 yield finding
-
-
-async def _row_security(table: str, session: Session) -> bool:
-    """PostgreSQL: whether this user sees a table's rows through policies, and others perhaps not."""
-    if session.dialect_name != "postgresql":
-        return False
-    quoted = ".".join('"{}"'.format(part.replace('"', '""')) for part in table.split("."))
-    statement = sa.text("SELECT row_security_active(CAST(CAST(:table AS text) AS regclass))")
-    return bool((await session.rows(statement, {"table": quoted}))[0][0])
 
 
 async def _understood(

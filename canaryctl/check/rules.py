@@ -14,8 +14,8 @@ from canary.process.program import run
 Generate = Callable[[Policy], Mapping[str, str]]
 """Relative path to text of every generated file."""
 
+# The generated tests take promtool up to a minute, and several on a busy machine.
 _TIMEOUT_SECONDS = 300
-
 
 Files = Callable[[], Awaitable[Mapping[str, str]]]
 """The generated files, made once for all who ask."""

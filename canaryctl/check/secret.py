@@ -7,6 +7,7 @@ from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.secrets import read_secret
 
+# 16 characters of hexadecimal digits are 64 bits: with ten attempts a minute from one address nobody guesses them.
 _SHORT = 16
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+# Wide enough for every table of ours with a long reason; rich pads nothing, so that width costs nothing.
 _UNFOLDED = 240
 
 

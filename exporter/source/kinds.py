@@ -53,7 +53,7 @@ _CODES = {
 }
 
 
-async def kinds_of(session: Session, columns: sa.Select[tuple[object, ...]]) -> Kinds:
+async def kinds_selected(session: Session, columns: sa.Select[tuple[object, ...]]) -> Kinds:
     """The kind of each column that a statement gives; it is run and should give no rows.
 
     Raises:

@@ -24,7 +24,7 @@ from canary.errors import DatabaseSchemaError
 from canary.policy.model import Policy
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.kinds import Kind, Kinds, kinds_of
+from exporter.source.kinds import Kind, Kinds, kinds_selected
 from exporter.source.mapping import columns_of, literal_sql, ordered, parents_of
 from exporter.source.numbers import addable, bounded
 
@@ -124,7 +124,7 @@ async def fitted(stream: Stream, session: Session, *, careful: bool = False) -> 
         DatabaseSchemaError: a column for the time holds no times.
         DatabaseError: the columns cannot be asked for.
     """
-    return stream.fit(await kinds_of(session, stream.columns), careful)
+    return stream.fit(await kinds_selected(session, stream.columns), careful)
 
 
 def _fit(

@@ -56,8 +56,8 @@ def test_nothing_that_serves_needs_an_extra() -> None:
     program = (
         "import sys\n"
         "sys.modules['matplotlib'] = sys.modules['openfeature'] = None\n"
-        "import canaryctl.cli.exporter, canaryctl.cli.receiver, canaryctl.cli.plan\n"
-        "import canaryctl.cli.report, canaryctl.cli.demo\n"
+        "import canaryctl.cli.services, canaryctl.cli.study.plan\n"
+        "import canaryctl.cli.rollout.report, canaryctl.cli.demo\n"
         "import canary.report.html, alertmanager.receiver.service\n"
         "import exporter.study.power_plot, exporter.study.experiment_report\n"
     )

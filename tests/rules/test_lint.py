@@ -10,7 +10,7 @@ from canary.policy import Policy
 from canary.policy.signals import AlertOverride
 from rules.generate import rule_groups
 from rules.lint import lint
-from tests.support import golden
+from scripts import golden
 
 _LABELS = {"service": "shop", "severity": "critical", "action": "none"}
 _ANNOTATIONS = dict.fromkeys(("summary", "description", "runbook_url", "dashboard_url"), "text")
@@ -76,6 +76,10 @@ def test_sound_rules_have_no_problem() -> None:
         ("promql/fragile", {"expr": "sum(a) - (sum(b)) > 1"}),
         ("promql/features", {"expr": "mad_over_time(some_gauge[5m]) > 1"}),
         ("promql/selector", {"expr": "canary_kpi_evidence > 2"}),
+        ("promql/selector", {"expr": 'canary_kpi_evidence{service=~".*"} > 2'}),
+        ("promql/selector", {"expr": 'canary_kpi_evidence{service!="other"} > 2'}),
+        ("promql/selector", {"expr": 'canary_kpi_evidence{service=""} > 2'}),
+        ("promql/selector", {"expr": '{__name__="canary_kpi_evidence"} > 2'}),
         ("promql/selector", {"expr": 'some_gauge > 1 unless on (job) ALERTS{action="hold"}'}),
         (
             "promql/selector",

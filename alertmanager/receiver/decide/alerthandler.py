@@ -15,9 +15,11 @@ from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.prometheus.alert import Alert
-from canary.rollout.commands import Hold, Record, RollBack, Seen
+from canary.rollout.commands import Hold, RollBack
+from canary.rollout.records import Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # What protects customers comes first, whatever the order in the notification.
 _ORDER = {"rollback": 0, "hold": 1, "advance": 2}
@@ -56,11 +58,19 @@ class AlertHandler:
 
     async def take(self, alerts: Iterable[Alert], *, actor: str, truncated: bool = False) -> list[tuple[str, Outcome]]:
         """Do what the alerts ask for; gives each one's action and what became of it."""
-        outcomes = []
-        ordered = sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3))
-        if any(self._admit(alert) in _PERHAPS_NEWS for alert in ordered):
+        known: list[Alert] = []
+        strange: list[Alert] = []
+        for alert in sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3)):
+            (strange if self._admit(alert) in _PERHAPS_NEWS else known).append(alert)
+        # A rollback does not wait for a journal that hangs because the alert beside it is about another rollout.
+        outcomes = await self._take_all(known, actor, truncated=truncated)
+        if strange:
             await self._store.catch_up()
-        for alert in ordered:
+        return outcomes + await self._take_all(strange, actor, truncated=truncated)
+
+    async def _take_all(self, alerts: Iterable[Alert], actor: str, *, truncated: bool) -> list[tuple[str, Outcome]]:
+        outcomes = []
+        for alert in alerts:
             outcome = await self._take(alert, actor, truncated=truncated)
             action = alert.action if alert.action in names.ACTIONS else "none"
             outcomes.append((action, outcome))
@@ -104,7 +114,7 @@ class AlertHandler:
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN
         if _cause(alert) in rollout.overridden:
-            return Outcome.FORGIVEN
+            return Outcome.OVERRIDDEN
         if not self._policy.rollback.automatic:
             return await self._hold(rollout, alert, actor)
         if self._policy.rollback.countdown:

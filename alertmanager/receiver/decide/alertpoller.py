@@ -15,22 +15,22 @@ What a look may lead to follows from what it knows:
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.objections import Alerts, KnownSilences, completes, lowering
 from alertmanager.receiver.lead.leader import Leader
-from canary import names
+from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
-from canary.prometheus import Alert, Silence, UnevaluatedError, unsuppressed
-from canary.rollout.commands import Resume, Seen
-from canary.rollout.entries import Cause
+from canary.prometheus import Alert, Silence, UnevaluatedError
+from canary.rollout.commands import Resume
+from canary.rollout.kinds import Cause
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # A hold that ends by itself does so after this many looks in a row that showed nothing wrong. One is not enough: an
 # alert's series may be away for an evaluation, as after a restart of Prometheus, which loses what was firing.
@@ -43,32 +43,6 @@ _FIRST_WINDOW_SECONDS = 15 * 86400
 # What the record of an alert may lag behind the look at it.
 _OVERLAP_SECONDS = 60
 
-_LOWERING = ("rollback", "hold")
-
-
-class Alerts(Protocol):
-    """The service's alerts; every question raises RemoteError when its answer is none."""
-
-    async def about(self, rollout: str) -> list[Alert]:
-        """The alerts about one rollout that fire now."""
-        ...
-
-    async def fired(self, rollout: str, seconds: int) -> list[Alert]:
-        """The rollback alerts about a rollout that have fired in the last *seconds*."""
-        ...
-
-
-class Silences(Protocol):
-    """Alertmanager's silences; every question raises RemoteError when its answer is none."""
-
-    async def suppressed(self, service: str) -> list[Mapping[str, str]]:
-        """The labels of each suppressed alert of a service."""
-        ...
-
-    async def silences(self, since: datetime) -> list[Silence]:
-        """The silences that are in force, or were at any time since a moment."""
-        ...
-
 
 class AlertPoller:
     """Looks at Prometheus' alerts at start and every *interval_seconds*, and answers for it when people ask.
@@ -76,13 +50,12 @@ class AlertPoller:
     Args:
         blind: whether the heartbeat is missing; then no hold ends by itself.
         on_complete: called when Prometheus shows that the phase is complete.
-        dry_run: rollback alerts do not act, so they do not stand in the way either.
 
     Attributes:
         looked_at: when the last look that knows everything was, for people to read; nothing is computed from it.
         error: why the last look knows less; empty when it does not.
         firing: the alerts about the rollout at the last look that knows them.
-        bell: rung to look at once.
+        wake_up: set to look at once.
     """
 
     def __init__(
@@ -90,20 +63,18 @@ class AlertPoller:
         store: RolloutStore,
         handler: AlertHandler,
         alerts: Alerts,
-        silences: Silences,
+        silences: KnownSilences,
         leader: Leader,
         clock: Clock,
         interval_seconds: float,
         *,
-        service: str,
         blind: Callable[[], bool],
         on_complete: Callable[[Rollout], Awaitable[None]],
-        dry_run: bool = False,
     ) -> None:
         self.looked_at: datetime | None = None
         self.error = ""
         self.firing: tuple[Alert, ...] = ()
-        self.bell = Bell(clock)
+        self.wake_up = WakeUp(clock)
         self._store = store
         self._handler = handler
         self._alerts = alerts
@@ -111,10 +82,8 @@ class AlertPoller:
         self._leader = leader
         self._clock = clock
         self._interval_seconds = interval_seconds
-        self._service = service
         self._blind = blind
         self._on_complete = on_complete
-        self._dry_run = dry_run
         self._log = Log("alerts")
         self._begin("")
 
@@ -131,7 +100,7 @@ class AlertPoller:
         """Look until cancelled."""
         while True:
             await self.look()
-            await self.bell.wait(self._interval_seconds)
+            await self.wake_up.wait(self._interval_seconds)
 
     async def look(self) -> None:
         """Look once; trouble with Prometheus is remembered, and never acts."""
@@ -147,13 +116,13 @@ class AlertPoller:
         (firing, unknown), (past, unrecorded), suppressed, silences = await asyncio.gather(
             _answered(self._alerts.about(rollout.id)),
             _answered(self._alerts.fired(rollout.id, window_seconds)),
-            self._suppressed(),
-            self._silences_since(rollout, window_seconds),
+            self._silences.suppressed(),
+            self._silences.since(rollout, window_seconds),
         )
         self._note(unknown or unrecorded, asked_at)
         if not unknown:
             self.firing = tuple(firing)
-        wrong = [*_lowering(firing, suppressed), *self._lowered(past, suppressed, silences)]
+        wrong = [*lowering(firing, suppressed), *self._lowered(past, suppressed, silences)]
         await self._handler.take(wrong, actor="prometheus")
         # Looks at one hold say nothing about the next, which may have come between two of them.
         if wrong or self.error or Seen.of(rollout) != self._seen:
@@ -161,28 +130,8 @@ class AlertPoller:
         if not wrong and not self.error:
             self._clear_looks += 1
             await self._resume(rollout)
-        if not unknown and any(_completes(alert, rollout) for alert in firing):
+        if not unknown and any(completes(alert, rollout) for alert in firing):
             await self._on_complete(rollout)
-
-    async def objection(self, rollout: Rollout, *, key: bool = False) -> str:
-        """Why Prometheus, asked now, does not let a rollout go on; empty when it does.
-
-        Args:
-            key: it must also show the advance alert of this phase firing.
-        """
-        try:
-            firing = await self._alerts.about(rollout.id)
-        except RemoteError as error:
-            return str(error)
-        wrong = [alert for alert in _lowering(firing, await self._suppressed()) if not self._passes(alert)]
-        if wrong:
-            return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
-        if key and not any(_completes(alert, rollout) and alert.action == "advance" for alert in firing):
-            return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase + 1}"
-        return ""
-
-    def _passes(self, alert: Alert) -> bool:
-        return alert.action == "rollback" and (self._dry_run or alert.labels.get(names.DRY_RUN) == "true")
 
     def _window_seconds(self, asked_at: float) -> int:
         """How far back to ask: to the last look that knew everything, by a clock that nobody sets."""
@@ -204,27 +153,7 @@ class AlertPoller:
         # Alertmanager forgets an alert with its end: what was suppressed while it fired must not count afterwards.
         self._hushed |= {frozenset(labels.items()) for labels in suppressed}
         audible = [alert for alert in past if not any(silence.covers(alert.labels) for silence in silences)]
-        return _lowering(audible, [dict(labels) for labels in self._hushed])
-
-    async def _silences_since(self, rollout: Rollout, window_seconds: int) -> list[Silence]:
-        """The silences that an alert found in the past may have been covered by.
-
-        Alertmanager says itself which are in force; only those that have ended are told apart by this machine's clock.
-        """
-        since = max(rollout.started_at, self._clock.now() - timedelta(seconds=window_seconds))
-        try:
-            return await self._silences.silences(since)
-        except RemoteError as error:
-            self._log.debug("silences unknown", error=error)
-            return []
-
-    async def _suppressed(self) -> list[Mapping[str, str]]:
-        """Without Alertmanager no silence is known, and every alert counts."""
-        try:
-            return await self._silences.suppressed(self._service)
-        except RemoteError as error:
-            self._log.debug("silences unknown", error=error)
-            return []
+        return lowering(audible, [dict(labels) for labels in self._hushed])
 
     async def _resume(self, rollout: Rollout) -> None:
         """End the hold that was looked at; only a look that showed nothing wrong gets here."""
@@ -246,12 +175,3 @@ async def _answered(question: Awaitable[list[Alert]]) -> tuple[list[Alert], str]
         return list(error.alerts), str(error)
     except RemoteError as error:
         return [], str(error)
-
-
-def _lowering(alerts: Iterable[Alert], suppressed: Sequence[Mapping[str, str]]) -> list[Alert]:
-    """The alerts that ask for a rollback or a hold and are not suppressed."""
-    return [alert for alert in unsuppressed(alerts, suppressed) if alert.action in _LOWERING]
-
-
-def _completes(alert: Alert, rollout: Rollout) -> bool:
-    return alert.name == names.PHASE_COMPLETE and alert.labels.get(names.PHASE) == str(rollout.phase)

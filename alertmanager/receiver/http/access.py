@@ -11,7 +11,7 @@ from canary.web.routes import Refusal, Role, Route
 
 
 class ReceiverAccess:
-    """Answers the door's questions about roles.
+    """Tells the checks of requests who has a role.
 
     Args:
         authority: gives the tokens that are valid now; a reload replaces them.

@@ -10,7 +10,7 @@ from alertmanager.receiver.lead.postgres import PostgresLeader
 from canary.clock import Clock
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.journal import journal_url
+from canary.rollout.journal.journal import journal_url
 
 _RETRY_SECONDS = 1.0
 
@@ -50,18 +50,30 @@ class FileLeader:
         self._descriptor: int | None = None
 
     async def run(self) -> None:
-        """Wait for the lock, then keep it."""
-        while not self.leading:
-            self.leading = self.try_lock()
-            if self.leading:
-                self._log.info("leading", lock=self._path)
-                break
+        """Wait for the lock, then keep it; when it is lost, wait for it again."""
+        if self._path is None:
+            await asyncio.Event().wait()
+        while True:
+            if not await self.may_act():
+                self.leading = self.try_lock()
+                if self.leading:
+                    self._log.info("leading", lock=self._path)
             await self._clock.sleep(_RETRY_SECONDS)
-        await asyncio.Event().wait()
 
     async def may_act(self) -> bool:
-        """Whether the lock is ours; it cannot be lost."""
+        """Whether the lock is ours, and is the one that others would have to take."""
+        if self._descriptor is not None and not self._is_there(self._descriptor):
+            self._log.error("no longer leading, the lock's file was removed or replaced", lock=self._path)
+            await self.close()
         return self.leading
+
+    def _is_there(self, descriptor: int) -> bool:
+        """Whether the file that is locked still has its name: else another receiver locks a new file, and leads too."""
+        assert self._path is not None  # there is a descriptor
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except OSError:
+            return False
 
     def try_lock(self) -> bool:
         """Take the lock when nobody has it."""

@@ -69,7 +69,7 @@ async def test_rows_that_row_level_security_hides_are_found(postgres: Postgres, 
     findings = await _checked(postgres, write_policy, *statements, user="secured")
 
     (found,) = failures(findings)
-    assert "database.events.orders: row-level security is active for this user on orders" in found
+    assert "database.events.orders: orders shows this user no row, as row-level security is on" in found
 
 
 async def test_a_parent_that_is_never_found_is_told(postgres: Postgres, write_policy: Write) -> None:

@@ -9,7 +9,7 @@ from alertmanager.receiver.decide.admission import Outcome
 from alertmanager.receiver.http.webhook import Alert
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
 
@@ -82,7 +82,7 @@ async def test_a_cancelled_countdown_is_forgiven() -> None:
         await deciding.passes(60)
 
         assert deciding.state() is State.PHASE
-        assert await deciding.hear("CanaryHighErrorRate", "rollback") is Outcome.FORGIVEN
+        assert await deciding.hear("CanaryHighErrorRate", "rollback") is Outcome.OVERRIDDEN
         assert await deciding.hear("CanaryHighMemory", "rollback") is Outcome.ACCEPTED
         assert deciding.rollout.rollback_at is not None
 
@@ -135,3 +135,27 @@ async def test_a_notification_full_of_foreign_alerts_is_quick() -> None:
 
         assert {outcome for _, outcome in outcomes} == {Outcome.OTHER_ROLLOUT}
         assert deciding.clock.monotonic() - before < 1
+
+
+async def test_an_alert_about_another_rollout_holds_up_no_rollback() -> None:
+    """Only what may be news waits for the journal; a rollback in the same notification is decided before."""
+    async with Deciding.about(PLAIN) as deciding:
+        states: list[State] = []
+
+        async def hanging() -> None:
+            states.append(deciding.state())
+
+        deciding.store.catch_up = hanging  # type: ignore[method-assign]
+        told = [
+            _alert(deciding, "CanaryBlind", "hold", rollout="v1.0-20260101T000000"),
+            _alert(deciding, "CanaryHighErrorRate", "rollback", rollout=deciding.rollout.id),
+        ]
+        outcomes = await deciding.handler.take(told, actor="alertmanager")
+
+        assert states == [State.ROLLING_BACK]
+        assert outcomes == [("rollback", Outcome.ACCEPTED), ("hold", Outcome.OTHER_ROLLOUT)]
+
+
+def _alert(deciding: Deciding, name: str, action: str, **labels: str) -> Alert:
+    told = {"alertname": name, "service": deciding.policy.service, "action": action, **labels}
+    return Alert(told, {}, firing=True)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from alertmanager.receiver.lead.leader import FileLeader, leader_of
 from alertmanager.receiver.lead.postgres import PostgresLeader
 from canary.policy.model import Policy, State
@@ -19,6 +21,22 @@ async def test_one_of_two_leads_and_the_other_follows_it(tmp_path: Path) -> None
     await first.close()
     assert not await first.may_act()
     assert second.try_lock()
+    await second.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_lock_whose_file_is_gone_is_no_lock(tmp_path: Path, replaced: bool) -> None:
+    """Somebody has tidied up: whoever locks the new file leads, and the one that had the old file does not."""
+    first, second = (FileLeader(tmp_path / "lock", FakeClock()) for _ in range(2))
+    first.leading = first.try_lock()
+    (tmp_path / "lock").unlink()
+    if replaced:
+        second.leading = second.try_lock()
+
+    assert not await first.may_act()
+    assert await second.may_act() == replaced
+    assert first.try_lock() != replaced
+    await first.close()
     await second.close()
 
 

@@ -1,0 +1,127 @@
+"""The checks that every request passes before a handler sees it: one middleware applies what the table of routes says.
+
+The order is fixed: client certificate and password, wrong tokens of this address, the host name that was asked for,
+token or session, origin, query and headers, content type, size, body, the form's key. What is cheap for us and tells a
+stranger nothing comes first; a body is read only for a caller who may send one. A handler gets a request that it may
+answer, with a body that is what its route says; what it raises becomes an answer here.
+
+This code runs for every question about a feature flag, of which a shop may ask thousands a second. What a route says is
+therefore looked up by identity and without copies.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from canary.errors import CanaryError
+from canary.web.attempts import Attempts
+from canary.web.auth import Users
+from canary.web.bodies import read_body, read_bytes, validated
+from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
+
+
+class RequestChecks:
+    """Applies one service's table of routes.
+
+    Args:
+        access: knows who has a role.
+        users: the web configuration's certificates and passwords.
+        most_bytes: limit of bodies for which the route says none.
+    """
+
+    def __init__(self, table: Table, access: Access, users: Users, attempts: Attempts, most_bytes: int) -> None:
+        self._table = table
+        self._access = access
+        self._users = users
+        self._attempts = attempts
+        self._most_bytes = most_bytes
+        self._routes: dict[web.AbstractRoute, Route] = {}
+
+    def register(self, router: web.UrlDispatcher) -> None:
+        """Add every route of the table to aiohttp's router, and no other.
+
+        Raises:
+            ValueError: two routes have the same method and path.
+        """
+        served: set[tuple[str, str]] = set()
+        for route in self._table:
+            if (route.method, route.plain_path) in served:
+                raise ValueError(f"{route.method} {route.path} stands twice in the table of routes")
+            served.add((route.method, route.plain_path))
+            resource = router.add_resource(route.path)
+            for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
+                self._routes[resource.add_route(method, self._never_called)] = route
+
+    @staticmethod
+    async def _never_called(_request: web.Request) -> web.StreamResponse:
+        raise AssertionError("the middleware calls the route's handler itself, with what it has read")
+
+    @property
+    def middleware(self) -> Callable[[web.Request, Handler], object]:
+        """Answers every request, by its route or by refusing it."""
+
+        @web.middleware
+        async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+            route = self._routes.get(request.match_info.route)
+            try:
+                await self._users.admit(request, password=route is None or not route.role.bearer)
+                return await handler(request) if route is None else await self._answer(route, request)
+            except CanaryError as error:
+                return _refused(request, route.render if route else as_text, error)
+
+        return checked
+
+    async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
+        if route.attempts and self._attempts.too_many(request.remote):
+            raise Refusal(
+                HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens from your address", remedy="wait a minute"
+            )
+        if (refusal := self._access.refusal(route, request)) is not None:
+            raise refusal
+        if route.forgery is not Forgery.TYPE and not same_origin(request):
+            raise Refusal(HTTPStatus.FORBIDDEN, "this form came from another site")
+        response = await route.handler(await self._read(route, request))
+        if route.attempts and response.status == HTTPStatus.UNAUTHORIZED:
+            self._attempts.failed(request.remote)
+        return response
+
+    async def _read(self, route: Route, request: web.Request) -> Call:
+        query = validated(route.query, dict(request.query)) if route.query is not None else None
+        headers = validated(route.headers, _headers(route, request)) if route.headers is not None else None
+        if not route.takes_body:
+            return Call(request, None, query, headers)
+        # aiohttp takes a type apart with the parser of e-mails; asking for a flag, which takes any, does without.
+        if route.types and request.content_type not in route.types:
+            expected, found = " or ".join(route.types), request.content_type[:100]
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"expected Content-Type {expected}, found {found!a}")
+        data = await read_bytes(request, route.most_bytes or self._most_bytes)
+        body = read_body(route, data)
+        if route.forgery is Forgery.FORM_KEY and not self._access.wrote(request, body.form_key):
+            raise Refusal(HTTPStatus.FORBIDDEN, "this form was not made for you", remedy="go back and try again")
+        return Call(request, body, query, headers)
+
+
+def _headers(route: Route, request: web.Request) -> dict[str, str]:
+    assert route.headers is not None
+    named = {name: name.replace("_", "-") for name in route.headers.model_fields}
+    return {name: request.headers[header] for name, header in named.items() if header in request.headers}
+
+
+def _refused(request: web.Request, render: Render, error: CanaryError) -> web.Response:
+    response = render(request, status_of(error), error)
+    if isinstance(error, Refusal):
+        response.headers.update(error.headers)
+    if request.content.exception() is not None:
+        response.force_close()  # what is left of a body that cannot be unpacked is no next request
+    return response
+
+
+def same_origin(request: web.Request) -> bool:
+    """Whether a form was sent from this service's page: browsers say so, and another site cannot lie."""
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site not in ("same-origin", "none"):
+        return False
+    return origin is None or origin.partition("://")[2] == request.host

@@ -1,0 +1,52 @@
+"""What the commands that change a rollout share: they look first, and say what they saw."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from canary.errors import JournalError, RemoteError
+from canary.policy.load import load_policy
+from canary.web.client import Client
+from canaryctl.cli.console import print_json
+
+reason = click.option("--reason", default="", help="Why; people will read it in the journal.")
+
+force = click.option(
+    "--force", is_flag=True, help="Do it although Prometheus objects or is unreachable. The journal will say so."
+)
+
+
+def send(config_file: str, output_format: str, verb: str, *, seen: str | None = None, **body: Any) -> None:
+    """Send one command and say what was written into the journal.
+
+    JSON has that `entry`, and as `status` where everything stands after it, as `canary status` prints it.
+
+    Args:
+        seen: what the person saw; without it the status is read right before.
+    """
+    if output_format == "json":
+        entry, status = asyncio.run(_send_and_ask(config_file, verb, seen, body))
+        print_json({"entry": entry, "status": status})
+        return
+    entry = asyncio.run(_send(config_file, verb, seen, body))
+    kind = str(entry["kind"]).replace("_", " ")
+    click.echo(f"rollout {entry['rollout']}: {kind} at {str(entry['at'])[:19].replace('T', ' ')} UTC")
+
+
+async def _send(config_file: str, verb: str, seen: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    async with Client.of(load_policy(config_file)) as client:
+        return await client.command(verb, seen=seen, **body)
+
+
+async def _send_and_ask(
+    config_file: str, verb: str, seen: str | None, body: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    async with Client.of(load_policy(config_file)) as client:
+        entry = await client.command(verb, seen=seen, **body)
+        try:
+            return entry, await client.get("status")
+        except (RemoteError, JournalError) as error:
+            # The command has been taken; an exit status that says otherwise would have it sent twice.
+            click.echo(f"warning: done, but the status after it is not known: {error}", err=True)
+            return entry, None

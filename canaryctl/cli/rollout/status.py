@@ -1,0 +1,88 @@
+"""`canary status`: where the rollout stands."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from canary.policy.load import load_policy
+from canary.units import format_duration, format_ratio
+from canary.web.client import Client
+from canaryctl.cli.console import plain, print_json
+from canaryctl.cli.options import config_file, output_format
+
+
+@click.command("status")
+@config_file
+@output_format
+@click.option("--json", "as_json", is_flag=True, hidden=True)  # an earlier name of `--format json`
+def command(config_file: str, output_format: str, as_json: bool) -> None:
+    """Say where the rollout stands, what the routers have in force, and what it waits for.
+
+    JSON is what the API answers.
+    """
+    status = asyncio.run(_status(config_file))
+    if as_json or output_format == "json":
+        print_json(status)
+        return
+    for line in _lines(status):
+        click.echo(plain(line))
+
+
+async def _status(config_file: str) -> dict[str, Any]:
+    async with Client.of(load_policy(config_file)) as client:
+        status = await client.get("status")
+    assert isinstance(status, dict)
+    return status
+
+
+def _lines(status: dict[str, Any]) -> Iterator[str]:
+    rollout = status["rollout"]
+    if rollout is None:
+        yield f"{status['service']}: no rollout has been started; begin with `canary start`"
+    else:
+        yield f"{status['service']}: {rollout['canary']} against {rollout['stable']}, rollout {rollout['id']}"
+        yield f"state     {_state(rollout)}"
+        yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
+    for router in status["routers"]:
+        mark = "" if router["follows"] else "  NOT IN SYNC"
+        yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"
+    yield from _troubles(status)
+
+
+def _troubles(status: dict[str, Any]) -> Iterator[str]:
+    if status["waiting_for"]:
+        yield f"waits     for {status['waiting_for']}"
+    for name, fault in status["errors"].items():
+        if not name.startswith("router "):
+            yield f"fault     {name}: {fault}"
+    if status["prometheus"]["error"]:
+        yield f"blind     {status['prometheus']['error']}"
+    if status["watchdog"]["blind"]:
+        yield "blind     no heartbeat from Prometheus through Alertmanager"
+    if status["prometheus"]["firing"]:
+        yield f"firing    {', '.join(status['prometheus']['firing'])}"
+    if status["untold"]:
+        yield f"pending   {_notifications(status['untold'])} not delivered"
+    if status.get("expired"):
+        yield f"expired   {_notifications(status['expired'])} given up in the last 7 days; see `canary history`"
+    if not status["leading"]:
+        yield "standby   another receiver acts"
+
+
+def _notifications(count: int) -> str:
+    return f"{count} notification{'' if count == 1 else 's'}"
+
+
+def _state(rollout: dict[str, Any]) -> str:
+    phases = rollout["phases"]
+    state = str(rollout["state"]).replace("_", " ")
+    if rollout["state"] in ("phase", "baking"):
+        phase = phases[rollout["phase"]]
+        elapsed, least = round(rollout["phase_elapsed_seconds"]), phase["duration_seconds"]
+        passed = f"{format_duration(elapsed)} of {format_duration(least)}"
+        return f"{state} {rollout['phase'] + 1} of {len(phases)}, {passed}"
+    why = rollout["reason"] or rollout["cause"]
+    until = f", rollback at {rollout['rollback_at'][11:19]} UTC" if rollout["rollback_at"] else ""
+    return f"{state}{until} ({why})" if why else f"{state}{until}"

@@ -1,0 +1,152 @@
+"""The verbs: `canary start`, `hold`, `resume`, `advance`, `promote` and `rollback`.
+
+Each is one request to the receiver, which decides. Only `start` looks at everything first: a rollout whose rollback
+would fail must not begin, and what is found then can still be mended without a customer having met the canary.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from canary.clock import SystemClock
+from canary.errors import JournalError, RefusedError, RemoteError, SecretError
+from canary.finding import Status
+from canary.policy import Policy, load_policy
+from canary.units import parse_ratio
+from canary.web.client import Client
+from canaryctl.check.run import PARTS, check_all
+from canaryctl.cli.options import config_file, output_format
+from canaryctl.cli.rollout import sending
+
+# What a rollback needs. Without the rest the canary is held or judged by less.
+_NEEDED = ("secrets", "state", "alertmanager", "receiver", "router", "process")
+
+
+@click.command("start")
+@config_file
+@output_format
+@click.option("--canary", required=True, help="The new version.")
+@click.option("--stable", required=True, help="The version that serves now.")
+@sending.reason
+@click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
+def start(config_file: str, output_format: str, canary: str, stable: str, reason: str, force: bool) -> None:
+    """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
+
+    First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
+    beginning; other faults are told.
+    """
+    # Looked at before the checks, which take seconds: what others do meanwhile is refused rather than overwritten.
+    seen = asyncio.run(_seen(config_file))
+    if not force:
+        asyncio.run(_check(Path(config_file)))
+    body = {"canary": canary, "stable": stable, "reason": reason, "force": force}
+    sending.send(config_file, output_format, "start", seen=seen, **body)
+
+
+@click.command("adopt")
+@config_file
+@output_format
+@click.option("--weight", required=True, help="The canary's traffic weight as the routers have it, such as 25%.")
+@click.option("--canary", required=True, help="The version that the routers call the canary.")
+@click.option("--stable", required=True, help="The version beside it.")
+@click.option("--rollout", default="", help="The rollout's id where it is known: then every user stays on their side.")
+@sending.reason
+def adopt(
+    config_file: str, output_format: str, weight: str, canary: str, stable: str, rollout: str, reason: str
+) -> None:
+    """Say what is in force, after the journal was lost, damaged, or restored from an old copy.
+
+    The rollout is held at this weight; go on with `canary resume`, `promote` or `rollback`. A router that has another
+    weight is brought to this one.
+    """
+    try:
+        ratio = parse_ratio(weight)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--weight") from error
+    versions = {"canary": canary, "stable": stable, "rollout": rollout}
+    sending.send(config_file, output_format, "adopt", weight=ratio, reason=reason, **versions)
+
+
+@click.command("hold")
+@config_file
+@output_format
+@sending.reason
+def hold(config_file: str, output_format: str, reason: str) -> None:
+    """Freeze the canary's share until `canary resume`; a rollback stays possible. Cancels a countdown."""
+    sending.send(config_file, output_format, "hold", reason=reason)
+
+
+@click.command("resume")
+@config_file
+@output_format
+@sending.reason
+@sending.force
+def resume(config_file: str, output_format: str, reason: str, force: bool) -> None:
+    """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile.
+
+    Where the weight was lowered during the hold, this raises it, and Prometheus must not object.
+    """
+    sending.send(config_file, output_format, "resume", reason=reason, force=force)
+
+
+@click.command("advance")
+@config_file
+@output_format
+@sending.reason
+@sending.force
+def advance(config_file: str, output_format: str, reason: str, force: bool) -> None:
+    """Go to the next phase now, unless Prometheus shows an alert that asks for a rollback or a hold."""
+    sending.send(config_file, output_format, "advance", reason=reason, force=force)
+
+
+@click.command("promote")
+@config_file
+@output_format
+@sending.reason
+@sending.force
+def promote(config_file: str, output_format: str, reason: str, force: bool) -> None:
+    """Give the canary all customers and end the rollout, whatever phase it is in."""
+    sending.send(config_file, output_format, "promote", reason=reason, force=force)
+
+
+@click.command("rollback")
+@config_file
+@output_format
+@click.option("--reason", required=True, help="Why; people will read it in the journal and in the team's message.")
+@click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
+def rollback(config_file: str, output_format: str, reason: str, give_up: bool) -> None:
+    """Take all customers off the canary, then stop its process and tell the team."""
+    sending.send(config_file, output_format, "rollback", reason=reason, give_up=give_up)
+
+
+async def _seen(config_file: str) -> str | None:
+    """What stands now; None when that cannot be told, which the checks then report."""
+    try:
+        async with Client.of(load_policy(config_file)) as client:
+            return await client.seen()
+    except (RemoteError, JournalError, SecretError):
+        return None
+
+
+async def _check(path: Path) -> None:
+    # One after the other: generating rules keeps this process busy, and servers seem slow meanwhile.
+    if needed := await _faults(path, _NEEDED):
+        faults = "\n".join(needed)
+        raise RefusedError(
+            f"not started, a rollback might not work:\n{faults}\nFix the above, or start anyway with --force."
+        )
+    for fault in await _faults(path, tuple(part for part in PARTS if part not in _NEEDED)):
+        click.echo(f"warning: {fault}", err=True)
+
+
+async def _faults(path: Path, parts: tuple[str, ...]) -> list[str]:
+    found = [finding async for finding in check_all(path, _generated, SystemClock(), parts)]
+    return [str(finding) for finding in found if finding.status is Status.FAILED]
+
+
+def _generated(policy: Policy) -> Mapping[str, str]:
+    from canaryctl.cli.generate import generated_files
+
+    return generated_files(policy)

@@ -1,0 +1,192 @@
+"""`canary plan`: what each phase can and cannot prove, from the shop's own traffic."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from canary.clock import SystemClock
+from canary.policy import Policy, load_policy
+from canary.policy.kpis import Kpi
+from canary.times import from_text
+from canary.units import format_duration, format_measured_ratio, format_ratio, parse_ratio
+from canaryctl.cli.options import config_file, format_option
+from exporter.source.database import Patience
+from exporter.source.session import order_session
+
+if TYPE_CHECKING:
+    from exporter.evidence.judge import JudgeParameters
+    from exporter.study.power import Rates, Reach
+
+_LEGEND = """
+smallest harm: detected by the end of the phase with 50 % power (with 90 %); of a complement, its rise.
+tolerance in: how long this share alone takes to prove a harm as large as the policy's tolerance.
+its cost: orders lost, payments failed or customers affected until such a harm is detected, with 50 % power.
+"""
+
+
+@click.command()
+@config_file
+@format_option("table")
+@click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
+@click.option("--until", help="Look back from this time (ISO 8601) instead of now.")
+@click.option(
+    "--given",
+    multiple=True,
+    metavar="KPI=PER_MINUTE:RATIO[:LAG]",
+    help="Reckon with these rates instead of looking: units a minute, the KPI's own ratio (for means,"
+    " standard deviation over mean), minutes from unit to conversion; repeatable.",
+)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a picture: a .png, .svg or .pdf.")
+def command(
+    config_file: str, output_format: str, days: float, until: str | None, given: tuple[str, ...], plot: Path | None
+) -> None:
+    """Say what each phase can prove: the smallest harm, the time it takes, and what it costs until it is detected.
+
+    Figures are approximate. JSON has one object a line, a KPI in a phase each. Nothing is written but the picture, and
+    no traffic is moved.
+    """
+    from exporter.judge.rollout import judge_parameters
+    from exporter.study.complement import shown_rates, shown_reach
+    from exporter.study.power import Stretch, reaches
+
+    policy = load_policy(config_file)
+    plan = judge_parameters(policy, 0.0)
+    rates = _given(given, policy) if given else asyncio.run(_looked_up(policy, _moment(until), days))
+    phases = [Stretch(phase.duration / 60.0, phase.traffic) for phase in policy.phases]
+    found = [
+        shown_reach(policy.kpis[kpi.name], reach, rates[kpi.name])
+        for kpi in plan.kpis
+        if kpi.name in rates and kpi.tolerance is not None
+        for reach in reaches(kpi, plan.alpha_of(kpi), rates[kpi.name], phases)
+    ]
+    shown = {name: shown_rates(policy.kpis[name], of_shop) for name, of_shop in rates.items()}
+    if output_format == "json":
+        for reach in sorted(found, key=lambda one: one.phase):
+            click.echo(json.dumps({**asdict(reach), "rates": asdict(shown[reach.kpi])}))
+    else:
+        console = Console(highlight=False)
+        console = Console(highlight=False, width=max(console.width, 110))
+        console.print(_rates_table(shown), _reach_table(found, policy), sep="\n\n")
+        console.print(_LEGEND)
+        for line in _plainly(found, policy, plan, rates):
+            console.print(line, style="bold")
+    if plot is not None:
+        from exporter.study.power_plot import draw
+
+        draw(plot, policy, plan, rates, phases)
+
+
+async def _looked_up(policy: Policy, until: datetime, days: float) -> "dict[str, Rates]":
+    from exporter.study.rates import rates_of
+
+    async with order_session(policy, Patience.STUDY) as session:
+        return await rates_of(policy, session, until.timestamp(), days)
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return SystemClock().now()
+    try:
+        return from_text(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected an ISO 8601 time, found {text!r}", param_hint="--until") from error
+
+
+def _given(given: tuple[str, ...], policy: Policy) -> "dict[str, Rates]":
+    rates = {}
+    for text in given:
+        name, _, rest = text.partition("=")
+        if name not in policy.kpis:
+            known = ", ".join(policy.kpis)
+            raise click.BadParameter(f"expected a KPI of the policy ({known}), found {name!r}", param_hint="--given")
+        try:
+            rates[name] = _rates(rest, policy.kpis[name])
+        except ValueError as error:
+            message = f"expected KPI=PER_MINUTE:RATIO[:LAG] with numbers above 0, found {text!r}: {error}"
+            raise click.BadParameter(message, param_hint="--given") from error
+    return rates
+
+
+def _rates(text: str, kpi: Kpi) -> "Rates":
+    from exporter.study.complement import shown_rates
+    from exporter.study.power import Rates
+    from exporter.study.rates import MOST_CERTAIN
+
+    mean = kpi.kind == "mean"
+    per_minute, ratio, *lag = text.split(":")
+    value = float(ratio) if mean and not ratio.endswith("%") else parse_ratio(ratio)
+    rates = shown_rates(kpi, Rates(float(per_minute), value, float(*lag) if lag else 0.0))
+    if not mean:
+        rates = replace(rates, ratio=min(rates.ratio, MOST_CERTAIN))
+    if not (rates.per_minute > 0 and rates.ratio > 0 and rates.lag_minutes >= 0):
+        raise ValueError("a number is 0 or less")
+    return rates
+
+
+def _rates_table(rates: "Mapping[str, Rates]") -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("the shop", "a minute", "ratio", "lag"):
+        table.add_column(column, justify="left" if column == "the shop" else "right")
+    for name, found in rates.items():
+        lag = f"{found.lag_minutes:.1f} min" if found.lag_minutes else ""
+        table.add_row(name, f"{found.per_minute:,.3g}", format_measured_ratio(found.ratio), lag)
+    return table
+
+
+def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
+    table = Table(box=None, pad_edge=False)
+    titles = ("phase", "KPI", "smallest harm", "(90 %)", "tolerance in", "(90 %)", "its cost")
+    for column in titles:
+        table.add_column(column, justify="left" if column in ("phase", "KPI") else "right", no_wrap=True)
+    for reach in sorted(found, key=lambda one: one.phase):
+        cost = "not detected" if reach.customers is None else f"{reach.customers:,.0f} {_unit(policy, reach.kpi)}"
+        harms = [format_measured_ratio(harm, 1) if harm is not None else "nothing" for harm in reach.smallest_harm]
+        times = [_duration(minutes) for minutes in reach.minutes]
+        table.add_row(_phase(policy, reach.phase), reach.kpi, *harms, *times, cost)
+    return table
+
+
+def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rates: "Mapping[str, Rates]") -> list[str]:
+    """What a reader must not overlook, in sentences."""
+    lines = []
+    for number in sorted({reach.phase for reach in found}):
+        blind = [reach.kpi for reach in found if reach.phase == number and reach.smallest_harm[0] is None]
+        if blind:
+            lines.append(
+                f"Phase {_phase(policy, number)} can prove nothing about {', '.join(blind)}: even a canary that loses"
+                " all of it would be detected with less than 50 % power by then."
+            )
+    if unknown := [kpi.name for kpi in plan.kpis if kpi.name not in rates]:
+        lines.append(f"Nothing is known about {', '.join(unknown)}: no rows to go by.")
+    lines += [
+        f"{name} is judged by the windowed rule (judge: threshold), which has no such figures."
+        for name, kpi in policy.kpis.items()
+        if kpi.judge == "threshold"
+    ]
+    return lines
+
+
+def _phase(policy: Policy, number: int) -> str:
+    phase = policy.phases[number]
+    return f"{number + 1} ({format_ratio(phase.traffic)} for {format_duration(phase.duration)})"
+
+
+def _unit(policy: Policy, name: str) -> str:
+    kind = policy.kpis[name].kind
+    return {"conversion": "lost", "success": "failed", "mean": "affected"}[kind]
+
+
+def _duration(minutes: float | None) -> str:
+    if minutes is None:
+        return "over a year"
+    if minutes < 120:
+        return f"{minutes:.1f} min"
+    return f"{minutes / 60:.1f} h" if minutes < 2880 else f"{minutes / 1440:.1f} d"

@@ -1,0 +1,120 @@
+"""People's commands: what they saw, their keys, and what the canary's process does meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from alertmanager.receiver.decide.commands import Commands, Request
+from canary.errors import RefusedError, UnseenError
+from canary.rollout.kinds import Kind
+from canary.rollout.seen import Seen
+from canary.rollout.state import Rollout, State
+from canary.rollout.verbs import Verb
+from tests.support.acting import Acting, World
+
+_NONE = Seen.of(None)
+
+
+class People:
+    """Who gives commands to one receiver; *complaint* is what Prometheus objects."""
+
+    def __init__(self, world: World) -> None:
+        self.complaint = ""
+        self.acting: Acting = world.receiver()
+        self.commands = Commands(
+            world.policy,
+            self.acting.store,
+            self.acting.effects,
+            self.acting.metrics,
+            self._objects,
+            self.acting.reconciler.trust,
+        )
+
+    async def _objects(self, _rollout: Rollout) -> str:
+        return self.complaint
+
+    async def start(self, canary: str = "v2.0", key: str = "", seen: Seen = _NONE) -> Kind:
+        """Begin a rollout."""
+        request = Request(Verb.START, "ann", canary=canary, stable="v1.0", seen=seen, key=key)
+        return (await self.commands.submit(request)).kind
+
+    async def give(self, verb: Verb, *, key: str = "", force: bool = False, give_up: bool = False) -> Kind:
+        """Any other command, of somebody who has just looked."""
+        seen = Seen.of(self.acting.store.rollout)
+        request = Request(verb, "ann", "because", force=force, give_up=give_up, seen=seen, key=key)
+        return (await self.commands.submit(request)).kind
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with an empty journal."""
+    async with World.around(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def people(world: World) -> People:
+    """Who gives commands."""
+    return People(world)
+
+
+async def test_a_start_sent_again_while_the_process_starts_is_one_start(world: World, people: People) -> None:
+    """The sender's time-out is shorter than the process takes: the second request gets what the first began."""
+    release = asyncio.Event()
+    begun = asyncio.Event()
+    start = world.process.start
+
+    async def slow() -> object:
+        begun.set()
+        await release.wait()
+        return await start()
+
+    world.process.start = slow  # type: ignore[method-assign,assignment]
+    first = asyncio.ensure_future(people.start(key="k"))
+    await begun.wait()
+    again = asyncio.ensure_future(people.start(key="k"))
+    other = asyncio.ensure_future(people.start("v3.0", key="other"))
+    await asyncio.sleep(0.01)
+    release.set()
+
+    assert (await first, await again) == (Kind.STARTED, Kind.STARTED)
+    with pytest.raises(RefusedError, match="is not the present one"):
+        await other
+    assert world.process.done == ["start"]
+    assert [entry.kind for entry in await people.acting.store.entries()] == [Kind.STARTED]
+
+
+async def test_giving_up_is_not_taken_for_the_rollback_with_the_same_key(people: People) -> None:
+    """One verb, two commands: the key of one is not the other's."""
+    await people.start()
+    assert await people.give(Verb.ROLLBACK, key="k") is Kind.ROLLBACK
+
+    assert await people.give(Verb.ROLLBACK, key="k", give_up=True) is Kind.FAILED
+
+
+@pytest.mark.parametrize("verb", [Verb.ADVANCE, Verb.PROMOTE, Verb.RESUME, Verb.START])
+async def test_what_raises_says_what_it_is_about(people: People, verb: Verb) -> None:
+    """Without it nothing is compared, so nothing is done."""
+    await people.start()
+
+    with pytest.raises(UnseenError, match="does not say what it is about"):
+        await people.commands.submit(Request(verb, "ann", canary="v3.0", stable="v1.0"))
+
+    assert people.acting.rollout.state is State.PHASE
+
+
+async def test_prometheus_is_the_other_key_unless_forced(people: People) -> None:
+    """What Prometheus objects refuses what raises; a person may insist, and a repeated request is not asked about."""
+    await people.start()
+    people.complaint = "CanaryBlind fires"
+    with pytest.raises(RefusedError, match="CanaryBlind fires; to do it all the same, add --force"):
+        await people.give(Verb.ADVANCE)
+    seen = Seen.of(people.acting.store.rollout)
+    request = Request(Verb.ADVANCE, "ann", force=True, seen=seen, key="k")
+
+    first = await people.commands.submit(request)
+
+    assert await people.commands.submit(Request(Verb.ADVANCE, "ann", seen=seen, key="k")) == first
+    assert people.acting.rollout.phase == 1
