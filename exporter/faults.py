@@ -41,6 +41,21 @@ class Faults:
         label = error.label if isinstance(error, CanaryError) else UNEXPECTED
         self.counts[label] = self.counts.get(label, 0) + 1
 
+    def odd(self, kind: str, event: str, row: str, value: str) -> None:
+        """Count a value that is none, and log the first of its kind in each event."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        key = ("odd", kind, event)
+        if key not in self._logged:
+            self._logged.add(key)
+            about = {"row": row} if row else {}
+            self._log.warn(
+                "a value is none and was left out; further ones are only counted",
+                kind=kind,
+                event=event,
+                value=value,
+                **about,
+            )
+
     @contextmanager
     def survived(self, what: str, **about: str) -> Iterator[Attempt]:
         """Go on after the block whatever goes wrong in it.

@@ -33,7 +33,7 @@ from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.replica import replica_lag_seconds
 from exporter.source.schema import SchemaWatch
-from exporter.source.streams import FINE_SECONDS, streams_of
+from exporter.source.streams import streams_of
 from exporter.source.zones import Zone
 
 _SCHEMA_SECONDS = 15
@@ -90,6 +90,8 @@ class Refresher:
             Feed(stream, self.session, zone, self.versions, self.currencies, self.since)
             for stream in streams_of(policy, dialect)
         ]
+        for feed in self.feeds:
+            feed.odd.report = self._faults.odd
         self.schema = SchemaWatch(policy, self.session)
         self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
@@ -160,17 +162,26 @@ class Refresher:
         # What is read is as old as the moment before the first question, not as the last answer.
         now, began = self.clock.now().timestamp(), self.clock.monotonic()
         await self._look_around(now)
+        self._leave_out_absent()
         low = self._rows_low(now)
         if self.experiments.since is not None:
-            low = min(low, self._bucket(self.experiments.since))
+            low = min(low, self.experiments.since - _ROWS_MARGIN_SECONDS)
         for feed in self.feeds:
             if feed.stream.event in self._judged:
-                feed.held.want_from(low)
+                feed.held.want_from(feed.bucket(low))
             await self._attempt(feed, now)
         await self._fill(now)
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was mended", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
+
+    def _leave_out_absent(self) -> None:
+        """Read nothing of tables that are not there and that nobody needs; all who share the list see it change."""
+        events = self.policy.database.events
+        absent = [feed for feed in self.feeds if events[feed.stream.event].table in self.schema.absent]
+        if len(absent) < len(self.feeds):  # a shop without any of its tables is a mistake
+            for feed in absent:
+                self.feeds.remove(feed)
 
     async def _look_around(self, now: float) -> None:
         """The schema and the replica's lag, now and then."""
@@ -187,16 +198,14 @@ class Refresher:
             with self._faults.survived("the replica's lag cannot be measured"):
                 self._lag = await replica_lag_seconds(self.session)
 
-    def _rows_low(self, now: float) -> int:
+    def _rows_low(self, now: float) -> float:
+        """The moment from which on rollout and window need single rows."""
         low = now - self.policy.database.window
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             started = self.rollout.started_at.timestamp()
             # What was judged has become sums; a while is kept because orders may come long after their visits.
             low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else started)
-        return self._bucket(low)
-
-    def _bucket(self, moment: float) -> int:
-        return int(self.feeds[0].zone.stored(moment - _ROWS_MARGIN_SECONDS)) // FINE_SECONDS
+        return low - _ROWS_MARGIN_SECONDS
 
     async def _attempt(self, feed: Feed, now: float) -> None:
         """Refresh one feed; what is wrong with one must not keep the others from being fresh."""
@@ -240,6 +249,7 @@ class Refresher:
 
     def _blind(self, now: float) -> frozenset[str]:
         reasons = set(self._blind_kpis(now).values()) if self._refreshed_at is not None else {"starting"}
+        reasons.update(self.judge.unjoined.values())
         if self.schema.problems:
             reasons.add("schema")
         if self.journal_fault:
@@ -255,9 +265,8 @@ class Refresher:
 
     def _snapshot(self, *, up: bool) -> Snapshot:
         now = self.clock.now().timestamp()
-        newest = [feed.ledger.newest for feed in self.feeds if feed.ledger.newest is not None]
-        zone = self.feeds[0].zone
-        lag = now - zone.moment((max(newest) + 1) * FINE_SECONDS) if newest else None
+        newest = [feed.newest_at for feed in self.feeds if feed.newest_at is not None]
+        lag = now - max(newest) if newest else None
         kept = self.counters.follow_ledgers(self.feeds, self.policy.database.events, self.rollout)
         judge = self.judge
         return Snapshot(

@@ -1,7 +1,7 @@
 """The policy's order database: where it is, how it is read, and which tables hold which events."""
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ from canary.policy.types import (
     section,
 )
 
+TimeUnit = Literal["seconds", "milliseconds", "microseconds"]
+"""In which unit a column of numbers counts the time since 1970."""
+
 
 @section
 class Event:
@@ -33,6 +36,8 @@ class Event:
     """Column that identifies a row."""
     time: Text = "created_at"
     """Column with the time of the event; rows where it is NULL have not happened."""
+    time_unit: TimeUnit | None = None
+    """Unit of `time` and `settled` where they are numbers since 1970 (UTC); without it they must be times."""
     version: Text = "version"
     """Column with the version of the shop that wrote the row."""
     parent: Text | dict[Name, Text] | None = None

@@ -13,9 +13,10 @@ from functools import partial
 import sqlalchemy as sa
 
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
-from canary.finding import Finding, failed, ok, skipped, warning
+from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
+from canaryctl.check.rows import check_rows
 from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
 from exporter.source.database import (
     OrderDatabase,
@@ -25,6 +26,7 @@ from exporter.source.database import (
     write_ahead_folder,
     write_ahead_remedy,
 )
+from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
 
 # Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
@@ -71,7 +73,10 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     tables = {table: await session.run(partial(look_up, table=table)) for table in sorted(wanted)}
     # MariaDB and MySQL show nobody what they may not read.
     seen = " that this user may read" if session.dialect_name in ("mysql", "mariadb") else ""
-    findings = list(_mapped(place, policy, tables, names, seen))
+    absent = {table for table in spare_tables(policy) if tables.get(table) is None}
+    events = {name: event for name, event in policy.database.events.items() if event.table not in absent}
+    findings = list(_mapped(place, events, tables, names, seen))
+    faulty = {name for name, event in events.items() if event.table and not _complete(event, tables[event.table])}
     findings += [
         warning(
             place,
@@ -81,19 +86,22 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
         for table, column in sorted(_without_index(policy, tables))
     ]
     findings += list(_required(place, policy, tables, names))
-    for name, event in policy.database.events.items():
+    for name, event in events.items():
+        found: list[Finding] = []
         table = tables.get(event.table or "")
         if table is not None:
             columns = sorted({column for _, column in columns_of(event)} & set(table.columns))
-            findings += await _read(place, f"database.events.{name}", session, event.table or "", columns, user)
-    for name, event in policy.database.events.items():
+            found = await _read(place, f"database.events.{name}", session, event.table or "", columns, user)
         if event.sql is not None:
-            findings += await _check_sql(place, name, event, session)
-    if not findings:
-        findings = [
-            ok(place, f"reachable, {len(policy.database.events)} events mapped, every column there and indexed")
-        ]
-    return findings
+            found = await _check_sql(place, name, event, session)
+        faulty |= {name for finding in found if finding.status is Status.FAILED}
+        findings += found
+    findings += await check_rows(place, policy, session, faulty | (policy.database.events.keys() - events.keys()))
+    return findings or [ok(place, f"reachable, {len(events)} events mapped, every column there and indexed")]
+
+
+def _complete(event: Event, table: Table | None) -> bool:
+    return table is not None and {column for _, column in columns_of(event)} <= set(table.columns)
 
 
 async def _read(
@@ -125,9 +133,9 @@ async def _filtered(session: Session, written: str) -> bool:
 
 
 def _mapped(
-    place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str], seen: str
+    place: str, events: Mapping[str, Event], tables: Mapping[str, Table | None], names: list[str], seen: str
 ) -> Iterator[Finding]:
-    for name, event in policy.database.events.items():
+    for name, event in events.items():
         if event.table is None:
             continue
         at = f"database.events.{name}"
@@ -183,9 +191,9 @@ def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], na
 async def _check_sql(place: str, name: str, event: Event, session: Session) -> list[Finding]:
     """Ask the database for the columns of an event's own SELECT, without a row."""
     at = f"database.events.{name}"
-    sql = (event.sql or "").rstrip().rstrip(";")
+    own = literal_sql(event.sql or "").columns().subquery("event")
     try:
-        columns = await session.columns(sa.text(f"SELECT * FROM ({sql}) AS event WHERE 1 = 0"))  # noqa: S608  # the policy's own statement
+        columns = await session.columns(sa.select(sa.literal_column("*")).select_from(own).where(sa.false()))
     except DatabaseUnavailableError:
         raise
     except DatabaseError as error:

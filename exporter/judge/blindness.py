@@ -5,13 +5,14 @@ So whoever reads a verdict is told next to it whether the data behind it are fre
 traffic where it is. A reason is a label's value, hence the closed list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from canary.policy.kpis import events_of
+from canary.policy.kpis import Conversion, Kpi, Mean, events_of
 from canary.policy.model import Policy
+from exporter.judge.joins import JoinedRows
 from exporter.ledger.feed import Feed
 
-BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge")
+BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge", "join")
 """Why the judge may not see; the values of the label `reason`."""
 
 
@@ -33,3 +34,15 @@ def blind_kpis(
         for name, kpi in policy.kpis.items()
         if any(event in stale or event not in refreshed for event in events_of(kpi))
     }
+
+
+def unjoined_kpis(kpis: Mapping[str, Kpi], joined: JoinedRows) -> dict[str, str]:
+    """Each KPI that needs a join which never found anything, with the reason as a label value."""
+    return {name: "join" for name, kpi in kpis.items() if any(joined.unjoined(*pair) for pair in _pairs(kpi))}
+
+
+def _pairs(kpi: Kpi) -> list[tuple[str, str]]:
+    """Units and what comes of them, as far as the KPI joins any."""
+    if isinstance(kpi, Conversion):
+        return [(kpi.from_, kpi.to)]
+    return [(kpi.since, kpi.of)] if isinstance(kpi, Mean) and kpi.since is not None else []

@@ -13,8 +13,9 @@ import numpy as np
 
 from canary.policy.kpis import Mean
 from canary.policy.orders import Event
-from exporter.ledger.rows import NO_ID, EventRows, Finder, Floats, Ints
+from exporter.ledger.rows import EventRows, Finder, Floats, Ints
 from exporter.source.mapping import parents_of
+from exporter.source.values import NO_ID
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,10 +34,17 @@ class Origin:
 
 @dataclass(slots=True, eq=False)
 class JoinedRows:
-    """One moment's rows of all events, with the joins that were needed so far."""
+    """One moment's rows of all events, with the joins that were needed so far.
+
+    Attributes:
+        events: the policy's.
+        rows: by event.
+        known: pairs of units and what comes of them that were found to belong together, by these rows or earlier ones.
+    """
 
     events: Mapping[str, Event]
     rows: Mapping[str, EventRows]
+    known: set[tuple[str, str]] = field(default_factory=set)
     _finders: dict[str, Finder] = field(default_factory=dict)
     _origins: dict[str, Origin] = field(default_factory=dict)
     _conversions: dict[tuple[str, str], Floats] = field(default_factory=dict)
@@ -52,6 +60,24 @@ class JoinedRows:
         if (units, by) not in self._conversions:
             self._conversions[units, by] = self._first(units, by)
         return self._conversions[units, by]
+
+    def unjoined(self, units: str, by: str) -> bool:
+        """Whether rows of *by* name units of which none was ever found: then nothing is known of their conversion.
+
+        Most often the two columns write one key in two ways that nothing here takes for one. A rate of 0.0 would
+        look like a shop in which nobody buys, in both versions, and so like two equal versions.
+        """
+        if (units, by) in self.known or units not in self.rows or by not in self.rows:
+            return False
+        if not np.isnan(self.converted(units, by)).all():
+            self.known.add((units, by))
+            return False
+        parents = self.rows[by].parents
+        return any(
+            bool((parents[number] != NO_ID).any())
+            for number, (parent, _) in enumerate(parents_of(self.events, by))
+            if parent in (units, "")
+        )
 
     def _first(self, units: str, by: str) -> Floats:
         first = np.full(len(self.rows[units]), np.inf)

@@ -20,6 +20,7 @@ from canary.rollout.state import Rollout, State
 from canary.threads import Threads
 from exporter.evidence.judge import RolloutEvidence
 from exporter.faults import Faults
+from exporter.judge.blindness import unjoined_kpis
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.joins import JoinedRows, merged
 from exporter.judge.rollout import JudgedRollout
@@ -48,6 +49,7 @@ class ScheduledJudge:
         evidence: on the watched rollout; None when there is none.
         roles: by KPI, each role's plain value since the rollout began.
         arms: the experiments' treatments.
+        unjoined: KPIs whose join never found anything, with the reason.
         broken: the rollout could not be judged, or the window's KPIs could not be computed.
     """
 
@@ -64,6 +66,8 @@ class ScheduledJudge:
     roles: dict[str, dict[str, float]] = field(default_factory=dict)
     arms: tuple[Arm, ...] = ()
     broken: bool = False
+    unjoined: dict[str, str] = field(default_factory=dict)
+    _known_joins: set[tuple[str, str]] = field(default_factory=set)
     _judged: JudgedRollout | None = None
     _experiments_at: float = float("-inf")
     _not_before: float = float("-inf")
@@ -83,14 +87,14 @@ class ScheduledJudge:
         """Whether the rollout's rows were looked at from its beginning."""
         return self.judged_rollout == rollout.id
 
-    async def look(self, now: float, rollout: Rollout | None, blind: Blind, rows_from: int) -> None:
+    async def look(self, now: float, rollout: Rollout | None, blind: Blind, rows_from: float) -> None:
         """Look at the rows again, unless the last look took so long that the next one is not due.
 
         Args:
             now: seconds since the epoch.
             rollout: the newest one; None when there is none.
             blind: KPIs that must not be relied on, with the reason.
-            rows_from: the bucket from which on rollout and window need rows; experiments may hold older ones.
+            rows_from: the moment from which on rollout and window need rows; experiments may hold older ones.
         """
         if now < self._not_before or not self.ready:
             return
@@ -144,14 +148,16 @@ class ScheduledJudge:
             empty = EventRows.empty(len(feeds[0].stream.parents))
             yield event, merged(*(kinds.get(kind, empty) for kind in ("settled", "unsettled", "pending")))
 
-    def _look(self, rows: Rows, now: float, rollout: Rollout | None, blind: Blind, rows_from: int) -> None:
+    def _look(self, rows: Rows, now: float, rollout: Rollout | None, blind: Blind, rows_from: float) -> None:
         healthy = (feed for feed in self.feeds if feed.rows_wanted and feed.fault is None)
         as_of = min((feed.refreshed_at or now for feed in healthy), default=now)
         everything = rows
         if self.experiments.since is not None:
             # Days of an experiment's rows must not slow down what protects customers.
-            rows = {event: held.where(held.bucket >= rows_from) for event, held in rows.items()}
-        joined = JoinedRows(self.policy.database.events, rows)
+            rows = {event: held.where(held.time >= rows_from) for event, held in rows.items()}
+        joined = JoinedRows(self.policy.database.events, rows, self._known_joins)
+        self.unjoined = unjoined_kpis(self.policy.kpis, joined)
+        blind = self.unjoined | dict(blind)
         with self.faults.survived("the rollout cannot be judged") as judging:
             self._judge_rollout(joined, now, rollout, as_of, blind)
         if judging.error is not None:
@@ -185,7 +191,10 @@ class ScheduledJudge:
         database = self.policy.database
         since, until = now - database.window, now + database.lateness
         texts = (self.versions.texts, self.currencies.texts)
-        self.kpis = list(window_values(self.policy.kpis, joined, *texts, since=since, until=until))
+        values = window_values(
+            self.policy.kpis, joined, *texts, since=since, until=until, max_currencies=database.max_currencies
+        )
+        self.kpis = list(values)
 
 
 def watched(rollout: Rollout, policy: Policy, now: float) -> bool:

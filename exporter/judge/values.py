@@ -44,25 +44,30 @@ def window_values(
     *,
     since: float,
     until: float,
+    max_currencies: int,
 ) -> Iterator[KpiValue]:
     """Every KPI of every version with units in the window from *since* to *until*, seconds since the epoch.
 
-    A version without units has no value, rather than zero.
+    A version without units has no value, rather than zero. Of amounts of money there are means in the *max_currencies*
+    most frequent currencies; further ones have none, as amounts of different currencies have no mean together.
     """
     for name, kpi in kpis.items():
-        for version, currency, value, units in _values(kpi, joined, since, until):
+        for version, currency, value, units in _values(kpi, joined, since, until, max_currencies):
             yield KpiValue(name, versions[version], currencies[currency] if currency >= 0 else "", value, units)
 
 
 _Value = tuple[int, int, float, int]
 
 
-def _values(kpi: Kpi, joined: JoinedRows, since: float, until: float) -> Iterator[_Value]:
+def _values(kpi: Kpi, joined: JoinedRows, since: float, until: float, max_currencies: int) -> Iterator[_Value]:
     if isinstance(kpi, Conversion):
-        if kpi.from_ in joined.rows and kpi.to in joined.rows:
+        if kpi.from_ in joined.rows and kpi.to in joined.rows and not joined.unjoined(kpi.from_, kpi.to):
             yield from _conversion(kpi, joined, since, until)
     elif kpi.of in joined.rows:
-        yield from _success(kpi, joined, since, until) if isinstance(kpi, Success) else _mean(kpi, joined, since, until)
+        if isinstance(kpi, Success):
+            yield from _success(kpi, joined, since, until)
+        else:
+            yield from _mean(kpi, joined, since, until, max_currencies)
 
 
 def _conversion(kpi: Conversion, joined: JoinedRows, since: float, until: float) -> Iterator[_Value]:
@@ -82,7 +87,7 @@ def _success(kpi: Success, joined: JoinedRows, since: float, until: float) -> It
         yield version, -1, share, count
 
 
-def _mean(kpi: Mean, joined: JoinedRows, since: float, until: float) -> Iterator[_Value]:
+def _mean(kpi: Mean, joined: JoinedRows, since: float, until: float, max_currencies: int) -> Iterator[_Value]:
     units = joined.rows[kpi.of]
     values = joined.values(kpi)
     inside = _inside(units.time, since, until) & np.isfinite(values)
@@ -92,7 +97,9 @@ def _mean(kpi: Mean, joined: JoinedRows, since: float, until: float) -> Iterator
             yield version, -1, mean, count
         return
     # Codes are few and begin at -1, so counting them is far cheaper than sorting them.
-    for currency in np.flatnonzero(np.bincount(units.currency[inside] + 1)) - 1:
+    counts = np.bincount(units.currency[inside] + 1)
+    most = np.argsort(-counts, kind="stable")[:max_currencies]
+    for currency in np.sort(most[counts[most] > 0]) - 1:
         chosen = inside & (units.currency == currency)
         for version, count, mean in _shares(units.version[chosen], values[chosen]):
             yield version, int(currency), mean, count
@@ -133,6 +140,8 @@ def role_values(
 def _role(kpi: Kpi, joined: JoinedRows, version: int, since: float, currency: int) -> Floats:
     event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
     if event not in joined.rows or (isinstance(kpi, Conversion) and kpi.to not in joined.rows):
+        return np.zeros(0)
+    if isinstance(kpi, Conversion) and joined.unjoined(event, kpi.to):
         return np.zeros(0)
     table, origin = joined.rows[event], joined.origin(event)
     if isinstance(kpi, Success):

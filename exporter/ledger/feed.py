@@ -8,23 +8,33 @@ counted again and put in the place of what was there:
 * the whole horizon within which rows may appear or change, twelve times per horizon;
 * everything older by reconciliation (`exporter.ledger.reconciler`), a little at a time.
 
+Rows from the future are left for when their time has come. A newest row of next year would otherwise be read again at
+every refresh, and make the data look fresh when nothing comes any more.
+
+A statement that stumbles over a value is asked again carefully, and from then on always (`exporter.source.streams`): so
+one odd value costs itself, and not its event.
+
 The past before the start is filled in backwards from the newest hour, so that KPIs are there within seconds and the
 counters once it is complete. A step that times out is smaller the next time.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from canary.errors import DatabaseTimeoutError
+from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from exporter.ledger.held_rows import HeldRows
 from exporter.ledger.ledger import BUCKETS_PER_HOUR, Counts, Ledger, counts_of, counts_of_rows
+from exporter.ledger.odd import OddValues
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.database import Row, Session
 from exporter.source.dialects import offset_seconds
-from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
+from exporter.source.kinds import Kind
+from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream, fitted, no_times
+from exporter.source.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.zones import Zone
 
 _FINE_HOURS = 2
@@ -38,7 +48,10 @@ _MANY_ROWS = 100_000
 """Above so many rows an hour, a plain count per hour is faster than one with buckets, which databases sort for."""
 _OFFSET_MARGIN_SECONDS = 3600
 """Texts may be off by an hour more than the newest ones: summer time."""
+_AHEAD_SECONDS = 600
+"""A shop's clock may be ahead of ours; what is further ahead is from the future."""
 
+T = TypeVar("T")
 Statement = sa.Select[Any]
 
 
@@ -49,8 +62,11 @@ class Feed:
     Times are the database's own (`exporter.source.zones`), in seconds or in numbers of buckets.
 
     Attributes:
+        clock_zone: zone of times that are stored without one.
+        zone: that of the stream's own times.
         many_rows: hours with more rows than this are counted one by one.
         held: the stream's single rows, as far as they are wanted.
+        odd: told of values that are none.
         next_hour: the hour that the backfill counts next; None before it began.
         first_hour: the last one it counts.
         fault: what went wrong at the last refresh.
@@ -62,13 +78,15 @@ class Feed:
 
     stream: Stream
     session: Session
-    zone: Zone
+    clock_zone: Zone
     versions: Codes
     currencies: Codes
     since: float
     many_rows: int = _MANY_ROWS
     ledger: Ledger = field(default_factory=Ledger)
+    zone: Zone = field(init=False)
     held: HeldRows = field(init=False)
+    odd: OddValues = field(init=False)
     next_hour: int | None = None
     first_hour: int = 0
     newest_hour: int = 0
@@ -82,11 +100,15 @@ class Feed:
     _offset_seconds: int = 0
     _fine_from: int = 0
     """First hour whose buckets are kept apart."""
+    _fitted: bool = False
+    _careful: bool = False
 
     def __post_init__(self) -> None:
         """Begin without rows."""
         parents = len(self.stream.parents)
-        self.held = HeldRows(self.ledger, self.zone, parents, self.versions, self.currencies)
+        self.zone = self.clock_zone
+        self.odd = OddValues(self.stream.name)
+        self.held = HeldRows(self.ledger, self.zone, parents, self.versions, self.currencies, self.odd.found)
 
     @property
     def filled(self) -> bool:
@@ -115,21 +137,25 @@ class Feed:
         Raises:
             DatabaseError: nothing was changed.
         """
+        await self._read(lambda: self._refresh(now, lag_seconds))
+
+    async def _refresh(self, now: float, lag_seconds: float) -> None:
         stream = self.stream
         whole = now - self._read_whole_at >= stream.every_seconds
-        if whole and stream.offsets is not None:
-            await self._look_at_offsets()
+        if whole and stream.newest_times is not None:
+            await self._look_at_newest_times(stream.newest_times)
         if whole or stream.fresh:
             back = (stream.horizon_seconds if whole else FRESH_SECONDS) + lag_seconds
             if self.refreshed_at is not None:
                 back += max(0.0, now - self.refreshed_at)  # as long as nothing could be read
             low = max(int(self.zone.horizon(now - back, now)) // FINE_SECONDS, self._fine_from * BUCKETS_PER_HOUR)
+            high = self._end(now)
             if whole or not self.held.few_since(low):
-                self._take(low, None, await self._counts(stream.latest, low * FINE_SECONDS, None))
+                self._take(low, high, await self._counts(stream.fine, low * FINE_SECONDS, high * FINE_SECONDS))
             else:
-                rows = await self._ask(stream.newest, low * FINE_SECONDS, None)
-                self.ledger.replace_fine(low, None, counts_of_rows(rows))
-                self.held.keep_newest(rows, low)
+                rows = await self._ask(stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
+                self.ledger.replace_fine(low, high, counts_of_rows(rows))
+                self.held.keep_newest(rows, low, high)
         if whole:
             self._read_whole_at = now
             self._close(now)
@@ -142,6 +168,9 @@ class Feed:
         Raises:
             DatabaseError: nothing was changed; a step that timed out is smaller the next time.
         """
+        await self._read(lambda: self._fill(now))
+
+    async def _fill(self, now: float) -> None:
         if self.next_hour is None:
             await self._begin(now)
         assert self.next_hour is not None
@@ -151,16 +180,17 @@ class Feed:
         hours = 1 if fine else min(self._span_hours, self.next_hour - self.first_hour + 1)
         low = self.next_hour - hours + 1
         high = self.next_hour + (2 if self.next_hour == self.newest_hour else 1)
+        last = min(high * BUCKETS_PER_HOUR, self._end(now))
         try:
             if fine:
-                counts = await self._counts(self.stream.fine, low * COARSE_SECONDS, high * COARSE_SECONDS)
+                counts = await self._counts(self.stream.fine, low * COARSE_SECONDS, last * FINE_SECONDS)
             else:
                 counts = await self._hours(low, high)
         except DatabaseTimeoutError:
             self._span_hours = max(1, self._span_hours // 4)
             raise
         if fine:
-            self._take(low * BUCKETS_PER_HOUR, high * BUCKETS_PER_HOUR, counts)
+            self._take(low * BUCKETS_PER_HOUR, last, counts)
         else:
             self._take_hours(low, high, counts)
             counted = sum(tally.rows for bucket in counts.values() for tally in bucket.values())
@@ -176,6 +206,9 @@ class Feed:
         Raises:
             DatabaseError: nothing was changed.
         """
+        return await self._read(lambda: self._reconcile(low, high, now))
+
+    async def _reconcile(self, low: int, high: int, now: float) -> int:
         difference = 0
         if high > self._fine_from:
             difference += await self._reconcile_fine(max(low, self._fine_from), high, now)
@@ -223,43 +256,110 @@ class Feed:
         """Whether an hour's buckets are still kept apart."""
         return hour >= self._fine_from
 
+    def bucket(self, moment: float) -> int:
+        """The bucket in which a row of this moment is found."""
+        return int(self.zone.stored(moment)) // FINE_SECONDS
+
+    @property
+    def newest_at(self) -> float | None:
+        """The moment at which the newest bucket with rows ends; None without any."""
+        newest = self.ledger.newest
+        return None if newest is None else self.zone.moment((newest + 1) * FINE_SECONDS)
+
+    def _end(self, now: float) -> int:
+        """The first bucket whose rows are from the future."""
+        return int(self.zone.ahead(now) + _AHEAD_SECONDS) // FINE_SECONDS + 1
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read, and again carefully where something in some row was stumbled over."""
+        if not self._fitted:
+            await self._fit(careful=False)
+        try:
+            return await read()
+        except (DatabaseUnavailableError, DatabaseTimeoutError, DatabaseSchemaError):
+            raise
+        except Exception as error:
+            if self._careful:
+                raise
+            await self._fit(careful=True)
+            try:
+                found = await read()
+            except Exception:
+                await self._fit(careful=False)  # it was no value
+                raise
+            self.odd.told(ODD_ROW, "", f"{type(error).__name__}: {error}")
+            return found
+
+    async def _fit(self, *, careful: bool) -> None:
+        """Suit statements and zones to what the columns hold."""
+        self._fitted = False
+        self.stream = stream = await fitted(self.stream, self.session, careful=careful)
+        self.zone, entered = (
+            self.clock_zone.of_instants if instants else self.clock_zone
+            for instants in (stream.instants, stream.entered_instants)
+        )
+        self.held.in_zones(self.zone, entered)
+        self._fitted, self._careful = True, careful
+
     async def _begin(self, now: float) -> None:
         """Find out how far back there is anything to count."""
         self.newest_hour = int(self.zone.stored(now)) // COARSE_SECONDS
         self.first_hour = int(self.zone.stored(self.since)) // COARSE_SECONDS
-        oldest = (await self.session.rows(self.stream.oldest))[0][0]
-        reach = self.newest_hour if oldest is None else int(oldest) // COARSE_SECONDS
+        low, high = self.first_hour * COARSE_SECONDS, self._end(now) * FINE_SECONDS
+        oldest, nothing = (await self._ask(self.stream.oldest, low, high))[0]
         # A day more is looked at: texts of mixed forms do not order by time, and rows may come late.
-        self.first_hour = min(max(self.first_hour, reach - 24), self.newest_hour)
+        if nothing:
+            self.first_hour = max(self.first_hour, self.newest_hour - 24)
+        elif oldest is not None and math.isfinite(oldest):  # what is no time may hide the oldest one: all is looked at
+            self.first_hour = max(self.first_hour, int(oldest) // COARSE_SECONDS - 24)
+        self.first_hour = min(self.first_hour, self.newest_hour)
         self._fine_from = self.newest_hour - _FINE_HOURS
         self.next_hour = self.newest_hour
 
-    async def _look_at_offsets(self) -> None:
-        """Texts with an offset from UTC are looked for further back, as far as they may lie off."""
-        assert self.stream.offsets is not None
-        endings = [str(row[0]) for row in await self.session.rows(self.stream.offsets) if row[0]]
-        found = [abs(offset_seconds(ending)) for ending in endings]
+    async def _look_at_newest_times(self, newest_times: Statement) -> None:
+        """Texts with an offset from UTC are looked for further back, as far as they may lie off.
+
+        Raises:
+            DatabaseSchemaError: none of the newest is a time.
+        """
+        rows = await self.session.rows(newest_times)
+        illegible = [(ending, kind) for ending, kind, legible in rows if not legible]
+        if illegible and len(illegible) == len(rows):
+            raise self._no_times(illegible[0][1])
+        for ending, _ in illegible:
+            self.odd.found(ODD_TIME, None, ending)
+        found = [abs(offset_seconds(row[0])) for row in rows]
         self._offset_seconds = max(found) + _OFFSET_MARGIN_SECONDS if any(found) else 0
+
+    def _no_times(self, kind: str) -> DatabaseSchemaError:
+        held = Kind.NUMBER if kind in ("integer", "real") else Kind.TEXT
+        place = f"database.events.{self.stream.event}"
+        return no_times(place, "its time", held.value, numbered=self.stream.dialect.units_per_second > 0)
 
     async def _hours(self, low: int, high: int) -> Counts:
         """The counts of the hours from *low* up to *high*."""
         if high - low > 1:
             return await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
         rows = await self._ask(self.stream.whole, low * COARSE_SECONDS, high * COARSE_SECONDS)
-        return counts_of((low, *row) for row in rows)
+        return counts_of(((low, *row) for row in rows), most=self._most)
 
-    async def _counts(self, statement: Statement, low: int, high: int | None) -> Counts:
-        return counts_of(map(tuple, await self._ask(statement, low, high)))
+    async def _counts(self, statement: Statement, low: int, high: int) -> Counts:
+        return counts_of(map(tuple, await self._ask(statement, low, high)), most=self._most)
+
+    @property
+    def _most(self) -> float:
+        """A sum beyond this has one value too large in it, unless each was looked at."""
+        return math.inf if self._careful else LARGEST
 
     async def _rows_between(self, low: int, high: int) -> Sequence[Row]:
         """The single rows of the buckets from *low* up to *high*."""
         return await self._ask(self.stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
 
-    async def _ask(self, statement: Statement, low: int, high: int | None) -> Sequence[Row]:
-        parameters = self.zone.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
+    async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
+        parameters = self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
         return await self.session.rows(statement, parameters)
 
-    def _take(self, low: int, high: int | None, counts: Counts) -> None:
+    def _take(self, low: int, high: int, counts: Counts) -> None:
         self.held.changed(self.ledger.replace_fine(low, high, counts))
 
     def _take_hours(self, low: int, high: int, counts: Counts) -> None:

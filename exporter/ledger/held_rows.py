@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import numpy as np
 
 from exporter.ledger.ledger import BUCKETS_PER_HOUR, Ledger
-from exporter.ledger.rows import Codes, EventRows
+from exporter.ledger.rows import Codes, EventRows, unheard
 from exporter.source.database import Row
+from exporter.source.values import Odd
 from exporter.source.zones import Zone
 
 _MOST_ROWS = 20_000
@@ -20,8 +21,6 @@ _LEAST_COST = 500
 """A statement counts as at least so many rows; a thousand empty buckets are a thousand statements otherwise."""
 _FEW_ROWS = 500
 """Up to so many newest rows are read at once and counted here, rather than counted by the database and then read."""
-_FOREVER = 1 << 60
-"""A bucket after all others."""
 _SETTLED_AT_ONCE = 12
 """So many buckets (a minute) are put with the settled ones together, as each time copies all settled rows."""
 _FORGOTTEN_AT_ONCE = 60
@@ -39,11 +38,14 @@ class HeldRows:
         dirty: buckets whose rows must be read again.
     """
 
-    def __init__(self, ledger: Ledger, zone: Zone, parents: int, versions: Codes, currencies: Codes) -> None:
+    def __init__(
+        self, ledger: Ledger, zone: Zone, parents: int, versions: Codes, currencies: Codes, odd: Odd = unheard
+    ) -> None:
         self.wanted_from: int | None = None
         self.dirty: set[int] = set()
         self._ledger = ledger
-        self._zone = zone
+        self._zone = self._entered_zone = zone
+        self._odd = odd
         self._parents = parents
         self._versions, self._currencies = versions, currencies
         self._store = RowStore(parents)
@@ -51,6 +53,10 @@ class HeldRows:
     def rows(self) -> EventRows:
         """All rows that are held."""
         return self._store.rows()
+
+    def in_zones(self, zone: Zone, entered_zone: Zone) -> None:
+        """Rows that come from now on have their times in *zone*, and their own times in *entered_zone*."""
+        self._zone, self._entered_zone = zone, entered_zone
 
     def want_from(self, low: int) -> None:
         """Hold rows from bucket *low* on; what is not held yet is read at the next refreshes."""
@@ -83,9 +89,9 @@ class HeldRows:
         newest = (number for number in self._ledger.fine if number >= low)
         return sum(self._expected(number) for number in newest) <= _FEW_ROWS
 
-    def keep_newest(self, rows: Sequence[Row], low: int) -> None:
-        """Put *rows* in the place of all that are held from bucket *low* on."""
-        self._keep(rows, low, _FOREVER)
+    def keep_newest(self, rows: Sequence[Row], low: int, high: int) -> None:
+        """Put *rows* in the place of all that are held from bucket *low* up to *high*."""
+        self._keep(rows, low, high)
 
     async def read(self, ask: Ask) -> None:
         """Read the rows of changed buckets, newest first; many are spread over several calls.
@@ -106,8 +112,8 @@ class HeldRows:
         self._store.settle(before)
 
     def _keep(self, rows: Sequence[Row], low: int, high: int) -> None:
-        found = EventRows.of(rows, self._parents, self._versions, self._currencies)
-        self._store.replace(low, high, found.shifted(self._zone.to_utc))
+        found = EventRows.of(rows, self._parents, self._versions, self._currencies, self._odd)
+        self._store.replace(low, high, found.shifted(self._zone.to_utc, self._entered_zone.to_utc))
 
     def _next_range(self) -> tuple[int, int, int]:
         """The newest changed buckets, as many as one statement may bring with the unchanged ones between them."""

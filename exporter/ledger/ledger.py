@@ -8,12 +8,14 @@ Open buckets are narrow, because their rows are read again whenever their counts
 more, an hour's buckets are melted into one, so that a year of them fits in memory.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS
+from exporter.source.values import label, to_number
 
 MILLION = 1_000_000
 """Sums are kept in millionths: no currency has a smaller unit that shops charge in."""
@@ -45,31 +47,56 @@ Bucket = dict[Key, Tally]
 Counts = dict[int, Bucket]
 
 
-def counts_of(rows: Iterable[tuple[Any, ...]]) -> Counts:
-    """An aggregate's rows (bucket, version, currency, outcome, count, sum) by bucket."""
+class OddSumError(ValueError):
+    """A database's sum is no number: some value among those that it added is none (`NaN`, infinity)."""
+
+
+def counts_of(rows: Iterable[tuple[Any, ...]], *, most: float = math.inf) -> Counts:
+    """An aggregate's rows (bucket, version, currency, outcome, count, sum) by bucket.
+
+    Args:
+        most: a sum beyond this shows a value that cannot be meant.
+
+    Raises:
+        OddSumError: a sum is no number, or beyond *most*.
+    """
     counts: Counts = {}
     for bucket, version, currency, outcome, count, total in rows:
         if bucket is None:
             continue
-        key = Key(version or UNKNOWN, currency or "", outcome or "")
+        if total is not None and not isinstance(total, str) and abs(total) > most:
+            raise OddSumError(f"a sum is {total}")
+        key = Key(label(version) or UNKNOWN, label(currency), outcome or "")
         held = counts.setdefault(int(bucket), {}).get(key, NOTHING)
         counts[int(bucket)][key] = Tally(held.rows + int(count), held.millionths + millionths(total))
     return counts
 
 
 def counts_of_rows(rows: Iterable[Sequence[Any]]) -> Counts:
-    """The same from single rows (bucket, id, time, own time, version, currency, outcome, value, …)."""
-    singles = ((row[0], row[4], row[5], row[6], 1, row[7]) for row in rows)
+    """The same from single rows (bucket, id, time, own time, version, currency, outcome, value, …).
+
+    A row whose value is no number counts, as it has happened; its value is left out of the sum.
+    """
+    singles = ((row[0], row[4], row[5], row[6], 1, to_number(row[7])) for row in rows)
     return counts_of(singles)
 
 
 def millionths(value: Any) -> int:
-    """A database's number, whole or not, in millionths."""
+    """A database's number, whole or not, in millionths.
+
+    Raises:
+        OddSumError: it is no number.
+    """
     if value is None:
         return 0
     if isinstance(value, int):
         return value * MILLION
-    return round(value * MILLION) if isinstance(value, float) else int((Decimal(value) * MILLION).to_integral_value())
+    try:
+        return (
+            round(value * MILLION) if isinstance(value, float) else int((Decimal(value) * MILLION).to_integral_value())
+        )
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise OddSumError(f"a sum is {value}") from error
 
 
 @dataclass

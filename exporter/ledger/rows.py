@@ -2,29 +2,31 @@
 
 Counts are not enough for them: whether a visit became an order is known only by joining rows. Kept as columns of
 numbers they are small and joined quickly; a list of Python objects is neither. Texts become small numbers (`Codes`),
-ids that are no numbers become 64-bit hashes.
+ids that are no numbers become 64-bit hashes. A value that is none of a number is left out of its row and told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from exporter.ledger.ledger import UNKNOWN
 from exporter.source.streams import FAILED, PENDING, SUCCEEDED
+from exporter.source.values import LARGEST, NO_ID, ODD_NUMBER, ODD_TIME, Odd, id_number, label, to_number
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-NO_ID = np.iinfo(np.int64).min
-"""Id of a parent that a row does not name."""
+_LATEST_SECONDS = 253_000_000_000.0
+"""Late in the year 9987: what lies beyond is no time of a row, and no calendar can turn it into another zone."""
+
+_MOST_SPELLINGS = 100_000
+"""Texts whose code is remembered besides those that are shown: endless ones share what is shown of them."""
 
 _OUTCOMES = ("", SUCCEEDED, FAILED, PENDING)
 SUCCEEDED_CODE, FAILED_CODE = _OUTCOMES.index(SUCCEEDED), _OUTCOMES.index(FAILED)
@@ -35,15 +37,24 @@ class Codes:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self._codes: dict[str, int] = {}
+        self._codes: dict[str | bytes, int] = {}
 
-    def code(self, text: str) -> int:
-        """The text's number."""
+    def code(self, text: str | bytes) -> int:
+        """The text's number; bytes and texts that no label can hold have that of the text that is shown for them."""
         code = self._codes.get(text)
         if code is None:
-            code = self._codes[text] = len(self.texts)
-            self.texts.append(text)
+            shown = label(text)
+            code = self._codes.get(shown)
+            if code is None:
+                code = self._codes[shown] = len(self.texts)
+                self.texts.append(shown)
+            if len(self._codes) < _MOST_SPELLINGS:
+                self._codes[text] = code
         return code
+
+
+def unheard(_kind: str, _row: Any, _value: Any) -> None:
+    """Tells nobody of an odd value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,23 +94,33 @@ class EventRows:
         return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, np.zeros((parents, 0), dtype=np.int64))
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[Any]], parents: int, versions: Codes, currencies: Codes) -> EventRows:
-        """From what a stream's `rows` statement gives."""
+    def of(
+        cls,
+        rows: Sequence[Sequence[Any]],
+        parents: int,
+        versions: Codes,
+        currencies: Codes,
+        odd: Odd = unheard,
+    ) -> EventRows:
+        """From what a stream's `rows` statement gives; *odd* is told of every value that is none."""
         kept = [row for row in rows if row[0] is not None and row[2] is not None]
+        if len(kept) < len(rows):
+            for row in rows:
+                if row[0] is None or row[2] is None:
+                    odd(ODD_TIME, row[1], None)
         if not kept:
             return cls.empty(parents)
         bucket, ids, time, entered, version, currency, outcome, value, variant, *named = zip(*kept, strict=True)
-        entries = np.asarray([np.nan if moment is None else moment for moment in entered], dtype=np.float64)
         times = np.asarray(time, dtype=np.float64)
         return cls(
             bucket=np.asarray(bucket, dtype=np.int64),
             ids=_ids(ids),
             time=times,
-            entered=np.where(np.isnan(entries), times, entries),
+            entered=_entered(entered, times),
             version=np.asarray([versions.code(text or UNKNOWN) for text in version], dtype=np.int64),
             currency=np.asarray([currencies.code(text or "") for text in currency], dtype=np.int64),
             outcome=np.asarray([_OUTCOMES.index(text or "") for text in outcome], dtype=np.int64),
-            value=np.asarray([np.nan if number is None else number for number in value], dtype=np.float64),
+            value=_values(value, ids, odd),
             variant=np.asarray([versions.code(text or UNKNOWN) for text in variant], dtype=np.int64),
             parents=np.stack([_ids(column) for column in named]) if named else cls.empty(parents).parents_of(len(kept)),
         )
@@ -123,9 +144,9 @@ class EventRows:
         }
         return EventRows(**columns)
 
-    def shifted(self, to_utc: Callable[[Floats], Floats]) -> EventRows:
-        """The same rows with times turned from the database's own zone into UTC."""
-        return replace(self, time=to_utc(self.time), entered=to_utc(self.entered))
+    def shifted(self, to_utc: Callable[[Floats], Floats], entered_to_utc: Callable[[Floats], Floats]) -> EventRows:
+        """The same rows with times turned from the database's own zone into UTC, the rows' own times apart."""
+        return replace(self, time=to_utc(self.time), entered=entered_to_utc(self.entered))
 
     def _each(self, change: Callable[[Any], Any]) -> EventRows:
         return EventRows(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
@@ -133,17 +154,33 @@ class EventRows:
 
 def _ids(values: Sequence[Any]) -> Ints:
     if all(type(value) is int for value in values):
-        return np.asarray(values, dtype=np.int64)
-    return np.asarray([_id(value) for value in values], dtype=np.int64)
+        try:
+            return np.asarray(values, dtype=np.int64)
+        except OverflowError:  # beyond 64 bits, as an unsigned key may be
+            pass
+    return np.asarray([id_number(value) for value in values], dtype=np.int64)
 
 
-def _id(value: Any) -> int:
-    if value is None:
-        return int(NO_ID)
-    if isinstance(value, int | Decimal) and value == int(value):
-        return int(value)
-    unsigned = xxhash.xxh3_64_intdigest(str(value).encode())
-    return unsigned - (1 << 64) if unsigned >> 63 else unsigned
+def _entered(moments: Sequence[Any], times: Floats) -> Floats:
+    """Each row's own time; where it is none (missing, year 0, infinity), that under which it was found."""
+    entered = np.asarray([np.nan if moment is None else moment for moment in moments], dtype=np.float64)
+    return np.where((entered > 0.0) & (entered < _LATEST_SECONDS), entered, times)
+
+
+def _values(values: Sequence[Any], ids: Sequence[Any], odd: Odd) -> Floats:
+    """Numbers, nan where there is none; the usual case costs no more than a look at the types."""
+    if not any(isinstance(value, str | bytes) for value in values):
+        try:
+            found = np.asarray([0.0 if value is None else value for value in values], dtype=np.float64)
+            if np.all(np.abs(found) <= LARGEST):  # which NaN is not
+                return np.where([value is None for value in values], np.nan, found)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    numbers = [to_number(value) for value in values]
+    for value, row, read in zip(values, ids, numbers, strict=True):
+        if read is None and value is not None:
+            odd(ODD_NUMBER, row, value)
+    return np.asarray([np.nan if read is None else float(read) for read in numbers], dtype=np.float64)
 
 
 class Finder:

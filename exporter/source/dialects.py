@@ -4,16 +4,21 @@ A refresh must find the newest rows without reading the table. So the column its
 type, and never a function of the column, which no index could serve. SQLite has texts only: ranges of texts are what
 the index serves, and the number decides.
 
+Where the shop keeps times as numbers, the same holds with the bound in its unit (`numbered`).
+
 `SECONDS` parameters are whole seconds since the epoch. Sessions run in UTC, so a time stored without a zone reads as
 UTC everywhere; a policy with another `database.timezone` shifts the bounds and the results (`exporter.source.zones`).
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+
+from canary.policy.orders import TimeUnit
 
 Parameters = Mapping[str, Any]
 Predicate = sa.ColumnElement[bool]
@@ -23,19 +28,32 @@ _TEXT_PAD_SECONDS = 60
 """Times without seconds (`12:00`) sort before `12:00:00`; the exact bound is checked on the number."""
 
 
+_OFFSET = re.compile("(?P<sign>[+-])(?P<hours>[0-9]{2}):(?P<minutes>[0-9]{2})", re.ASCII)
+
+UNITS_PER_SECOND: Mapping[TimeUnit, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
+"""No finer ones: nanoseconds since 1970 are more than a database's floating-point numbers can tell apart."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """One database's words for time.
 
     Attributes:
-        epoch: function name or names that turn a column into seconds since the epoch.
-        bound: function that turns seconds into a value comparable with the column.
+        name: SQLAlchemy's name of the dialect.
+        units_per_second: where times are numbers since 1970, how many make a second; 0 for the database's own times.
     """
 
     name: str
+    units_per_second: int = 0
+
+    def numbered(self, unit: TimeUnit | None) -> "Dialect":
+        """The same database's words where times are numbers of *unit* since 1970."""
+        return self if unit is None else replace(self, units_per_second=UNITS_PER_SECOND[unit])
 
     def epoch(self, column: Number) -> Number:
         """Seconds since the epoch, with a fraction where the database keeps one."""
+        if self.units_per_second:
+            return sa.cast(column, sa.Double) / sa.literal_column(f"{self.units_per_second}.0", type_=sa.Double)
         match self.name:
             case "postgresql":
                 moment = sa.cast(column, sa.DateTime(timezone=True))
@@ -55,37 +73,56 @@ class Dialect:
 
     def bucket(self, column: Number, width_seconds: int) -> Number:
         """Number of the bucket of *width_seconds* since the epoch that the time falls into."""
+        if self.units_per_second:
+            return self._numbered_bucket(column, width_seconds * self.units_per_second)
         if self.name == "sqlite":  # whole seconds first, so that no rounding crosses a bucket's edge
             whole = sa.literal_column(f"{width_seconds}", type_=sa.Integer)
             return sa.cast(sa.func.strftime("%s", column), sa.Integer) // whole
         width = sa.literal_column(f"{width_seconds}", type_=sa.Double)  # a typed one keeps decimals out of the division
         return sa.cast(sa.func.floor(self.epoch(column) / width), sa.BigInteger)
 
-    def within(self, column: Number, prefix: str = "", *, ended: bool) -> Predicate:
-        """Times from `low` on, and when *ended* before `high`; parameters as `parameters` names them."""
-        if self.name == "sqlite":
-            return _text_within(column, prefix, ended=ended)
-        bounds = [column >= self._moment(f"{prefix}low")]
-        if ended:
-            bounds.append(column < self._moment(f"{prefix}high"))
-        return sa.and_(*bounds)
+    def within(self, column: Number) -> Predicate:
+        """Times from `low` on and before `high`; parameters as `parameters` names them."""
+        if self._texts:
+            return _text_within(column)
+        return sa.and_(column >= self._moment("low"), column < self._moment("high"))
 
-    def parameters(self, low: int, high: int | None = None, prefix: str = "", offset_seconds: int = 0) -> Parameters:
+    def roughly_within(self, column: Number) -> Predicate:
+        """The same, so simple that the smallest time comes out of an index; SQLite: by whole days."""
+        if self._texts:
+            return sa.and_(column >= _text("first_day"), column < _text("last_day"))
+        return self.within(column)
+
+    def parameters(self, low: int, high: int, offset_seconds: int = 0) -> Parameters:
         """Values for `within`.
 
         Args:
             low: first second that is wanted.
-            high: first second that is not; None for no end.
+            high: first second that is not.
             offset_seconds: SQLite: how far texts with an offset may lie from UTC.
         """
-        if self.name == "sqlite":
-            return _text_parameters(low, high, prefix, offset_seconds)
-        values: dict[str, Any] = {f"{prefix}low": self._value(low)}
-        if high is not None:
-            values[f"{prefix}high"] = self._value(high)
-        return values
+        if self._texts:
+            return _text_parameters(low, high, offset_seconds)
+        return {"low": self._value(low), "high": self._value(high)}
+
+    @property
+    def _texts(self) -> bool:
+        return self.name == "sqlite" and not self.units_per_second
+
+    def _numbered_bucket(self, column: Number, width: int) -> Number:
+        literal = sa.literal_column(f"{width}", type_=sa.BigInteger)
+        match self.name:
+            case "sqlite":
+                return sa.cast(column, sa.Integer) // literal
+            case "mysql" | "mariadb":  # its `/` keeps few decimals and rounds a bucket's last moment into the next
+                return column.op("DIV", return_type=sa.BigInteger())(literal)
+            case _:
+                ratio = sa.cast(column, sa.Double) / sa.literal_column(f"{width}.0", type_=sa.Double)
+                return sa.cast(sa.func.floor(ratio), sa.BigInteger)
 
     def _moment(self, parameter: str) -> Number:
+        if self.units_per_second:
+            return sa.bindparam(parameter, type_=sa.BigInteger)
         number: Number = sa.bindparam(parameter, type_=sa.Double)
         match self.name:
             case "postgresql" | "duckdb":
@@ -100,6 +137,8 @@ class Dialect:
                 return sa.bindparam(parameter, type_=sa.DateTime)
 
     def _value(self, seconds: int) -> object:
+        if self.units_per_second:
+            return seconds * self.units_per_second
         if self.name in ("postgresql", "duckdb", "trino"):
             return float(seconds)
         if self.name in ("mysql", "mariadb", "clickhouse"):
@@ -107,50 +146,54 @@ class Dialect:
         return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
-def _text_within(column: Number, prefix: str, *, ended: bool) -> Predicate:
+def _text_within(column: Number) -> Predicate:
     """ISO texts order by time within one separator only, and a space sorts before `T`; so both are bounded apart.
 
     The ranges are what the index serves; the number decides.
     """
     seconds = sa.cast(sa.func.strftime("%s", column), sa.Integer)
-
-    def text(name: str) -> sa.BindParameter[str]:
-        return sa.bindparam(f"{prefix}{name}", type_=sa.String)
-
-    ranges = [sa.and_(column >= text("space_low"), column < text("space_end"))]
-    if not ended:
-        ranges.append(column >= text("t_low"))
-        return sa.and_(sa.or_(*ranges), seconds >= sa.bindparam(f"{prefix}low", type_=sa.Integer))
-    ranges.append(sa.and_(column >= text("t_low"), column < text("space_high")))
-    ranges.append(sa.and_(column >= text("t_start"), column < text("t_high")))
-    exact = (
-        seconds >= sa.bindparam(f"{prefix}low", type_=sa.Integer),
-        seconds < sa.bindparam(f"{prefix}high", type_=sa.Integer),
+    ranges = (
+        sa.and_(column >= _text("space_low"), column < _text("space_end")),
+        sa.and_(column >= _text("t_low"), column < _text("space_high")),
+        sa.and_(column >= _text("t_start"), column < _text("t_high")),
     )
-    return sa.and_(sa.or_(*ranges), *exact)
+    low, high = sa.bindparam("low", type_=sa.Integer), sa.bindparam("high", type_=sa.Integer)
+    return sa.and_(sa.or_(*ranges), seconds >= low, seconds < high)
 
 
-def _text_parameters(low: int, high: int | None, prefix: str, offset_seconds: int) -> Parameters:
+def _text(parameter: str) -> sa.BindParameter[str]:
+    return sa.bindparam(parameter, type_=sa.String)
+
+
+def _text_parameters(low: int, high: int, offset_seconds: int) -> Parameters:
     slack = timedelta(seconds=_TEXT_PAD_SECONDS + offset_seconds)
     first = datetime.fromtimestamp(max(low, 0), UTC) - slack
-    values: dict[str, Any] = {
+    last = datetime.fromtimestamp(max(high, 0), UTC) + slack
+    t_low, space_high = f"{first:%Y-%m-%dT%H:%M:%S}", f"{last:%Y-%m-%d %H:%M:%S}"
+    return {
         "low": low,
+        "high": high,
         "space_low": f"{first:%Y-%m-%d %H:%M:%S}",
-        "space_end": f"{first:%Y-%m-%dT}",
-        "t_low": f"{first:%Y-%m-%dT%H:%M:%S}",
+        "space_end": min(f"{first:%Y-%m-%dT}", space_high),
+        "t_low": t_low,
+        "space_high": space_high,
+        "t_start": max(f"{last:%Y-%m-%dT}", t_low),
+        "t_high": f"{last:%Y-%m-%dT%H:%M:%S}",
+        "first_day": f"{first - timedelta(days=1):%Y-%m-%d}",
+        "last_day": f"{last + timedelta(days=2):%Y-%m-%d}",
     }
-    if high is not None:
-        last = datetime.fromtimestamp(max(high, 0), UTC) + slack
-        values["high"] = high
-        values["space_high"] = f"{last:%Y-%m-%d %H:%M:%S}"
-        values["space_end"] = min(values["space_end"], values["space_high"])
-        values["t_start"] = max(f"{last:%Y-%m-%dT}", values["t_low"])
-        values["t_high"] = f"{last:%Y-%m-%dT%H:%M:%S}"
-    return {f"{prefix}{name}": value for name, value in values.items()}
 
 
-def offset_seconds(ending: str) -> int:
+def offset_seconds(ending: str | bytes | None) -> int:
     """The offset in the last six characters of an ISO text: `+05:30`; 0 where there is none."""
-    if len(ending) != 6 or ending[0] not in "+-" or ending[3] != ":" or not (ending[1:3] + ending[4:]).isdigit():
+    if isinstance(ending, bytes):
+        ending = ending.decode("utf-8", "replace")
+    if (
+        ending is None
+        or len(ending) != 6
+        or ending[0] not in "+-"
+        or ending[3] != ":"
+        or not (ending[1:3] + ending[4:]).isdigit()
+    ):
         return 0
     return (int(ending[1:3]) * 60 + int(ending[4:])) * 60 * (1 if ending[0] == "+" else -1)

@@ -4,9 +4,35 @@ Parents matter because a row counts for the version of the *visit* it descends f
 canary between visit and payment must not count for it.
 """
 
+import re
 from collections.abc import Mapping
 
-from canary.policy.orders import Event
+import sqlalchemy as sa
+
+from canary.policy.kpis import events_of
+from canary.policy.model import Policy
+from canary.policy.orders import DEFAULT_EVENTS, Event
+
+_PIECES = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<end>[\s;]+)"""
+    r"""|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|(?P<tag>\$\w*\$).*?(?P=tag)|.""",
+    re.DOTALL,
+)
+"""What an SQL statement consists of, as far as it takes to tell its own end from one in a text."""
+
+
+def literal_sql(sql: str) -> sa.TextClause:
+    """An event's own SELECT as it is, to be put in brackets.
+
+    Nothing in it is a parameter: the colons of JSON and of casts stay what they are. What ends the statement (blanks,
+    semicolons, comments) is left out, as a comment would swallow the bracket that follows.
+    """
+    end = 0
+    for piece in _PIECES.finditer(sql):
+        if piece["comment"] is None and piece["end"] is None:
+            end = piece.end()
+    # MySQL knows a third kind of comment (`#`), which elsewhere is an operator; it ends with the line.
+    return sa.text(sql[:end].replace(":", "\\:") + "\n")
 
 
 def columns_of(event: Event) -> set[str]:
@@ -14,6 +40,17 @@ def columns_of(event: Event) -> set[str]:
     optional = (event.value, event.currency, event.outcome, event.settled, event.variant)
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
     return {event.id, event.time, event.version, *filter(None, optional), *parents, *event.exclude}
+
+
+def spare_tables(policy: Policy) -> set[str]:
+    """Tables of the default schema that nobody mapped and no KPI needs: where there is none, nothing is missing."""
+    needed = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
+    spare: set[str] = set()
+    wanted = {required.table for required in policy.database.required}
+    for name, event in policy.database.events.items():
+        is_spare = name not in needed and event == DEFAULT_EVENTS.get(name)
+        (spare if is_spare else wanted).add(event.table or name)
+    return spare - wanted
 
 
 def ordered(events: Mapping[str, Event]) -> list[str]:

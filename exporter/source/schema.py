@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from canary.policy.model import Policy
 from exporter.source.catalog import kinds_of
 from exporter.source.database import Session
-from exporter.source.mapping import columns_of
+from exporter.source.mapping import columns_of, spare_tables
 
 
 @dataclass
@@ -22,12 +22,14 @@ class SchemaWatch:
     Attributes:
         problems: what is wrong, one sentence each; empty when both versions find what they need.
         looked: whether it was looked at.
+        absent: tables of the default schema that were never there and that nobody needs.
     """
 
     policy: Policy
     session: Session
     problems: tuple[str, ...] = ()
     looked: bool = False
+    absent: frozenset[str] = frozenset()
     _types: dict[tuple[str, str], str] = field(default_factory=dict)
 
     async def look(self) -> None:
@@ -38,6 +40,8 @@ class SchemaWatch:
         """
         wanted = dict(_wanted(self.policy))
         found = await self.session.run(lambda connection: {table: kinds_of(connection, table) for table in wanted})
+        if not self.looked:  # what goes later was there for both versions, and is missed
+            self.absent = frozenset(table for table in spare_tables(self.policy) if found.get(table) is None)
         self.problems = tuple(self._problems(wanted, found))
         self.looked = True
 
@@ -49,6 +53,8 @@ class SchemaWatch:
     def _problems(self, wanted: Mapping[str, set[str]], found: Mapping[str, Mapping[str, str] | None]) -> Iterator[str]:
         for table, columns in wanted.items():
             there = found[table]
+            if table in self.absent:
+                continue
             if there is None:
                 yield f"table {table} is not there"
                 continue

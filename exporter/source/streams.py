@@ -7,18 +7,26 @@ Most events have one stream, by their own time. An event with an outcome has up 
   row may be pending;
 * `pending`: rows without a final outcome, by their own time. Nothing counts them; the judge needs to know them,
   because a payment that never settles is a failure.
+
+The plain statements let the database add up whatever the columns hold. They are fitted to the kinds of the columns once
+these are known (`fitted`), and read *carefully* after one of them stumbled over a value: then every value is looked at
+before it is added, which costs the database a comparison for each row and is not paid before it is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
+from canary.errors import DatabaseSchemaError
 from canary.policy.model import Policy
-from canary.policy.orders import Event
+from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.mapping import columns_of, ordered, parents_of
+from exporter.source.kinds import Kind, Kinds, kinds_selected
+from exporter.source.mapping import columns_of, literal_sql, ordered, parents_of
+from exporter.source.numbers import addable, bounded
 
 FINE_SECONDS = 5
 """Width of the ledger's open buckets; rows are read again by whole buckets. Narrower ones make more numbers to keep,
@@ -35,6 +43,9 @@ _WHOLE_READS = 12
 
 SUCCEEDED, FAILED, PENDING = "succeeded", "failed", "pending"
 OUTCOMES = (SUCCEEDED, FAILED)
+
+_NO_TIMES = (Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY)
+"""What no database takes for a time."""
 
 Column = sa.ColumnElement[Any]
 
@@ -53,11 +64,15 @@ class Stream:
         parents: name of each parent event in the order in which `rows` selects them.
         fine, coarse: counts and sums per bucket, version, currency and outcome within `low` and `high`.
         whole: the same without buckets. Databases guess far too many of these, and sort where they could add up.
-        latest: the same as `fine` from `low` on.
         rows: single rows within `low` and `high`.
-        newest: single rows from `low` on.
-        oldest: the smallest time, in seconds since the epoch.
-        offsets: SQLite: endings of the newest texts.
+        oldest: the smallest time within them in seconds since the epoch, and whether there is none.
+        newest_times: where times may be texts: the ending, the type and the legibility of the newest ones.
+        columns: the columns whose kinds decide about the statements, without a row.
+        sample: the newest `count` rows by their id: id, moment, value, parents; for a look, not for counting.
+        dialect: how the times are written.
+        instants: whether the time is an instant and not what the shop's clock showed.
+        entered_instants: the same of the row's own time.
+        fit: the same stream for columns of these kinds, read carefully or not.
     """
 
     event: str
@@ -67,14 +82,18 @@ class Stream:
     fresh: bool
     counted: bool
     parents: tuple[str, ...]
-    latest: sa.Select[Any]
     fine: sa.Select[Any]
     coarse: sa.Select[Any]
     whole: sa.Select[Any]
     rows: sa.Select[Any]
-    newest: sa.Select[Any]
     oldest: sa.Select[Any]
-    offsets: sa.Select[Any] | None = field(default=None)
+    columns: sa.Select[Any]
+    dialect: Dialect
+    instants: bool
+    entered_instants: bool
+    fit: "Callable[[Kinds, bool], Stream]"
+    sample: sa.Select[Any]
+    newest_times: sa.Select[Any] | None = field(default=None)
 
     @property
     def name(self) -> str:
@@ -91,18 +110,60 @@ def streams_of(policy: Policy, dialect: Dialect) -> list[Stream]:
     events = policy.database.events
     streams: list[Stream] = []
     for name in ordered(events):
-        streams += _Builder(policy, dialect, name, events[name]).streams()
+        streams += _Builder(policy, dialect, name).streams()
     return streams
 
 
+async def fitted(stream: Stream, session: Session, *, careful: bool = False) -> Stream:
+    """The stream with statements that suit what its columns hold.
+
+    Args:
+        careful: look at every value before it is added up.
+
+    Raises:
+        DatabaseSchemaError: a column for the time holds no times.
+        DatabaseError: the columns cannot be asked for.
+    """
+    return stream.fit(await kinds_selected(session, stream.columns), careful)
+
+
+def _fit(
+    policy: Policy, dialect: Dialect, event: str, kind: str, kinds: Kinds, careful: bool
+) -> Stream:  # positional for `partial`
+    builder = _Builder(policy, dialect, event, kinds, careful=careful)
+    builder.refuse_what_is_no_time()
+    return next(stream for stream in builder.streams() if stream.kind == kind)
+
+
 class _Builder:
-    def __init__(self, policy: Policy, dialect: Dialect, name: str, event: Event) -> None:
+    def __init__(
+        self, policy: Policy, dialect: Dialect, name: str, kinds: Kinds | None = None, *, careful: bool = False
+    ) -> None:
         self._policy = policy
-        self._dialect = dialect
+        self._database = dialect
         self._name = name
-        self._event = event
+        self._event = event = policy.database.events[name]
+        self._dialect = dialect.numbered(event.time_unit)
+        self._kinds = kinds or {}
+        self._careful = careful
         self._parents = parents_of(policy.database.events, name)
         self._source = self._selectable()
+
+    def refuse_what_is_no_time(self) -> None:
+        """Say what to write instead where a column for a time holds none.
+
+        Raises:
+            DatabaseSchemaError: it holds numbers without a unit, or texts where the database compares times only.
+        """
+        for key in ("time", "settled"):
+            column = getattr(self._event, key)
+            kind = self._kinds.get(column)
+            numbered = self._event.time_unit is not None
+            if kind is None or (kind is Kind.NUMBER and numbered):
+                continue
+            if numbered or kind in _NO_TIMES or (kind is Kind.TEXT and self._database.name == "postgresql"):
+                place = f"database.events.{self._name}.{key}"
+                raise no_times(place, column, kind.value, numbered=numbered)
 
     def streams(self) -> Iterator[Stream]:
         """The event's streams."""
@@ -128,8 +189,7 @@ class _Builder:
         event = self._event
         columns = sorted(columns_of(event))
         if event.sql is not None:
-            statement = sa.text(event.sql.rstrip().rstrip(";"))
-            return statement.columns(*(sa.column(name) for name in columns)).subquery("event")
+            return literal_sql(event.sql).columns(*(sa.column(name) for name in columns)).subquery("event")
         schema, _, table = (event.table or self._name).rpartition(".")
         return sa.table(table, *(sa.column(name) for name in columns), schema=schema or None)
 
@@ -157,22 +217,63 @@ class _Builder:
             fresh=fresh,
             counted=counted,
             parents=tuple(name for name, _ in self._parents),
-            latest=self._aggregate(column, FINE_SECONDS, wanted, ended=False),
-            fine=self._aggregate(column, FINE_SECONDS, wanted, ended=True),
-            coarse=self._aggregate(column, COARSE_SECONDS, wanted, ended=True),
-            whole=self._aggregate(column, None, wanted, ended=True),
-            rows=self._rows(column, wanted, ended=True),
-            newest=self._rows(column, wanted, ended=False),
-            oldest=sa.select(self._dialect.epoch(sa.func.min(column))).select_from(self._source),
-            offsets=self._offsets(column) if self._dialect.name == "sqlite" else None,
+            fine=self._aggregate(column, FINE_SECONDS, wanted),
+            coarse=self._aggregate(column, COARSE_SECONDS, wanted),
+            whole=self._aggregate(column, None, wanted),
+            rows=self._rows(column, wanted),
+            oldest=self._oldest(column),
+            columns=self._columns(),
+            sample=self._sample(column, wanted),
+            dialect=self._dialect,
+            instants=self._instants(time),
+            entered_instants=self._instants(self._event.time),
+            fit=partial(_fit, self._policy, self._database, self._name, kind),
+            newest_times=self._newest_times(column) if self._texts(time) else None,
         )
+
+    def _instants(self, time: str) -> bool:
+        return self._event.time_unit is not None or self._kinds.get(time) is Kind.INSTANT
+
+    def _texts(self, time: str) -> bool:
+        return self._database.name == "sqlite" or self._kinds.get(time) is Kind.TEXT
+
+    def _columns(self) -> sa.Select[Any]:
+        wanted = {self._event.time, self._event.settled, self._event.value} - {None}
+        return sa.select(*(self._column(name) for name in sorted(filter(None, wanted)))).where(sa.false())
+
+    def _sample(self, time: Column, wanted: list[Column]) -> sa.Select[Any]:
+        event = self._event
+        columns = [
+            self._key(event.id),
+            self._dialect.epoch(time),
+            self._single(event.value) if event.value is not None else sa.null(),
+            *(self._key(column) for _, column in self._parents),
+        ]
+        return (
+            sa.select(*(column.label(f"canary_{number}") for number, column in enumerate(columns)))
+            .select_from(self._source)
+            .where(time.is_not(None), *wanted)
+            .order_by(self._column(event.id).desc())
+            .limit(sa.bindparam("count", type_=sa.Integer))
+        )
+
+    def _oldest(self, time: Column) -> sa.Select[Any]:
+        """Within bounds, as the smallest time of all may be a year 0 or minus infinity."""
+        smallest = (
+            sa.select(sa.func.min(time).label("moment"))
+            .select_from(self._source)
+            .where(self._dialect.roughly_within(time))
+            .subquery("smallest")
+        )
+        none: Column = smallest.c.moment.is_(None)
+        return sa.select(self._dialect.epoch(smallest.c.moment), none)
 
     def _exclusions(self) -> Iterator[Column]:
         for name, values in self._event.exclude.items():
             column = sa.cast(self._column(name), sa.String)
             yield sa.or_(column.is_(None), column.not_in(values))
 
-    def _aggregate(self, time: Column, width: int | None, wanted: list[Column], *, ended: bool) -> sa.Select[Any]:
+    def _aggregate(self, time: Column, width: int | None, wanted: list[Column]) -> sa.Select[Any]:
         event = self._event
         groups = [
             *([self._dialect.bucket(time, width).label("canary_bucket")] if width is not None else []),
@@ -180,49 +281,110 @@ class _Builder:
             self._text(event.currency).label("canary_currency"),
             self._outcome_or_null().label("canary_outcome"),
         ]
-        value = sa.func.sum(self._column(event.value)) if event.value is not None else sa.null()
+        value = sa.func.sum(self._addable(event.value)) if event.value is not None else sa.null()
         # By position: Trino knows no names here, and an expression with parameters is another one each time.
         keys = [number for number, group in enumerate(groups, 1) if not isinstance(group.element, sa.sql.elements.Null)]
         return (
             sa.select(*groups, sa.func.count().label("canary_count"), value.label("canary_sum"))
             .select_from(self._source)
-            .where(self._dialect.within(time, ended=ended), *wanted)
+            .where(self._dialect.within(time), *wanted)
             .group_by(*(sa.literal_column(f"{key}") for key in keys))
         )
 
-    def _rows(self, time: Column, wanted: list[Column], *, ended: bool) -> sa.Select[Any]:
+    def _rows(self, time: Column, wanted: list[Column]) -> sa.Select[Any]:
         event = self._event
         columns: list[Column] = [
             self._dialect.bucket(time, FINE_SECONDS),
-            self._column(event.id),
+            self._key(event.id),
             self._dialect.epoch(time),
             self._dialect.epoch(self._column(event.time)),
             self._version(),
             self._text(event.currency),
             self._outcome_or_null(),
-            self._column(event.value) if event.value is not None else sa.null(),
-            sa.cast(self._column(event.variant), sa.String) if event.variant is not None else sa.null(),
-            *(self._column(column) for _, column in self._parents),
+            self._single(event.value) if event.value is not None else sa.null(),
+            self._text(event.variant),
+            *(self._key(column) for _, column in self._parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
-        return sa.select(*named).select_from(self._source).where(self._dialect.within(time, ended=ended), *wanted)
+        return sa.select(*named).select_from(self._source).where(self._dialect.within(time), *wanted)
 
     def _version(self) -> Column:
-        return sa.cast(self._column(self._event.version), sa.String)
+        return self._text(self._event.version)
 
     def _text(self, name: str | None) -> Column:
-        return sa.null() if name is None else sa.cast(self._column(name), sa.String)
+        return sa.null() if name is None else self._bytes_or(self._column(name), sa.String())
+
+    def _key(self, name: str) -> Column:
+        column = self._column(name)
+        return self._bytes_or(column, None)
+
+    def _bytes_or(self, column: Column, otherwise: sa.String | None) -> Column:
+        """SQLite keeps any bytes as a text, and its driver stumbles over them; as bytes it hands them over."""
+        if self._careful and self._database.name == "sqlite":
+            return sa.cast(column, sa.LargeBinary)
+        return column if otherwise is None else sa.cast(column, otherwise)
+
+    def _addable(self, name: str) -> Column:
+        value = addable(self._column(name), self._kinds.get(name), self._database.name)
+        return bounded(value, self._database.name) if self._careful else value
+
+    def _single(self, name: str) -> Column:
+        """One row's value, as it is but for what only the database can turn into a number."""
+        column = self._column(name)
+        if self._database.name == "sqlite":
+            # Without a type of its own, as the same column gives numbers too.
+            texts = sa.type_coerce(sa.cast(column, sa.LargeBinary), sa.types.NullType()) if self._careful else column
+            kind: Column = sa.func.typeof(column)
+            return sa.case((kind.in_(_literal("integer", "real")), column), (kind.in_(_literal("text")), texts))
+        return addable(column, Kind.MONEY, self._database.name) if self._kinds.get(name) is Kind.MONEY else column
 
     def _outcome_or_null(self) -> Column:
         return sa.null() if self._event.outcome is None else self._outcome(self._event.outcome)
 
-    def _offsets(self, time: Column) -> sa.Select[Any]:
-        """The endings of the newest texts: where they carry an offset from UTC, the text's order is not time's."""
+    def _newest_times(self, time: Column) -> sa.Select[Any]:
+        """Of the newest texts the endings (with an offset from UTC the text's order is not time's), and what they are.
+
+        Whether one is legible is asked for each, because what is no time to the database is in no range of times.
+        """
         newest = (
             sa.select(time.label("moment"))
             .select_from(self._source)
+            .where(time.is_not(None))
             .order_by(self._column(self._event.id).desc())
             .limit(_NEWEST_TEXTS)
             .subquery("newest")
         )
-        return sa.select(sa.func.substr(newest.c.moment, -6)).distinct()
+        moment = newest.c.moment
+        if self._database.name != "sqlite":
+            return sa.select(*_literal("", "text"), self._dialect.epoch(moment).is_not(None)).distinct()
+        kind: Column = sa.func.typeof(moment)
+        numbers = kind.in_(_literal("integer", "real"))
+        legible: Column = (
+            numbers if self._event.time_unit else sa.and_(~numbers, sa.func.julianday(moment).is_not(None))
+        )
+        ending: Column = sa.cast(sa.func.substr(moment, -6), sa.LargeBinary)
+        return sa.select(ending, kind, legible).distinct()
+
+
+def _literal(*words: str) -> list[Column]:
+    """Our own words in a statement, where a parameter would make the expression another one each time."""
+    return [sa.literal_column(f"'{word}'", type_=sa.String) for word in words]
+
+
+def no_times(place: str, column: str | None, kind: str, *, numbered: bool) -> DatabaseSchemaError:
+    """What is wrong with a column that is mapped as a time and holds none, and what to write instead.
+
+    Args:
+        place: the policy key.
+        column: the column's name.
+        kind: what it holds, in words.
+        numbered: whether the policy says that it holds numbers.
+    """
+    if numbered:
+        what, remedy = "numbers (time_unit)", "remove time_unit, or name the column with the numbers"
+    elif kind == Kind.NUMBER.value:
+        what, remedy = "times", "say in which unit they count: `time_unit: seconds`, or milliseconds, microseconds"
+    else:
+        what = "times"
+        remedy = "give `sql:` with a SELECT that turns them into times (a text such as 24.12.2026 into 2026-12-24)"
+    return DatabaseSchemaError(f"expected {what}, {column} holds {kind}", place=place, remedy=remedy)

@@ -1,7 +1,8 @@
 """Times that are stored without a zone, when the shop's clock does not run in UTC.
 
-PostgreSQL and DuckDB turn them into UTC themselves. Elsewhere the ledger's buckets are in the shop's own wall-clock
-time, and single rows are turned into UTC here; in the hour that the clock shows twice, the earlier one is meant.
+PostgreSQL and DuckDB turn them into UTC themselves, MariaDB its TIMESTAMP only (`of_instants`). Elsewhere the ledger's
+buckets are in the shop's own wall-clock time, and single rows are turned into UTC here; in the hour that the clock
+shows twice, the earlier one is meant.
 """
 
 from datetime import UTC, datetime
@@ -44,6 +45,20 @@ class Zone:
             return moment
         back = self._offset(now - _TURNED_BACK_SECONDS) - self._offset(now)
         return min(self.stored(moment), self.stored(now)) - max(back, 0.0)
+
+    def ahead(self, now: float) -> float:
+        """The latest stored time that may have happened by now.
+
+        In the hour that the clock shows twice, a time may be taken for the later one (PostgreSQL does), and just after
+        it the clock shows less than what is stored.
+        """
+        back = self._offset(now - _TURNED_BACK_SECONDS) - self._offset(now + _TURNED_BACK_SECONDS)
+        return self.stored(now) + max(back, 0.0)
+
+    @property
+    def of_instants(self) -> "Zone":
+        """The same database's times where they are instants: MariaDB's TIMESTAMP, and numbers since 1970."""
+        return Zone("UTC", self.dialect)
 
     def to_utc(self, stored: Floats) -> Floats:
         """Stored times as moments."""

@@ -158,6 +158,7 @@ def _measure(found: Backfill, policy: Policy, history: History, joined: JoinedRo
             history.currencies.texts,
             since=moment - policy.database.window,
             until=moment,
+            max_currencies=policy.database.max_currencies,
         )
         for value in values:
             labels = _own(policy) | {names.VERSION: value.version}

@@ -17,7 +17,7 @@ from exporter.ledger.rows import Codes, EventRows
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect, offset_seconds
 from exporter.source.mapping import parents_of
-from exporter.source.streams import Stream, streams_of
+from exporter.source.streams import Stream, fitted, streams_of
 from exporter.source.zones import Zone
 
 _FIRST_SPAN_SECONDS = 3600
@@ -42,6 +42,7 @@ class History:
     _zone: Zone = field(init=False)
     _streams: list[Stream] = field(init=False)
     _offset_seconds: dict[str, int] = field(default_factory=dict)
+    _fitted: dict[Stream, Stream] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Build the statements."""
@@ -88,26 +89,30 @@ class History:
         return self.policy.database.window if self.policy.database.events[event].currency is not None else 0.0
 
     async def _read(self, stream: Stream, low: float, high: float) -> EventRows:
-        dialect, zone = self._dialect, self._zone
+        if stream not in self._fitted:
+            self._fitted[stream] = await fitted(stream, self.session)
+        stream = self._fitted[stream]
+        zone = self._zone.of_instants if stream.instants else self._zone
+        entered = self._zone.of_instants if stream.entered_instants else self._zone
         first, last = int(zone.horizon(low, high)), int(zone.stored(high)) + 1
         tables = []
         start, span = first, _FIRST_SPAN_SECONDS
         while start < last:
             end = min(start + span, last)
-            parameters = dialect.parameters(start, end, offset_seconds=await self._offset(stream))
+            parameters = stream.dialect.parameters(start, end, offset_seconds=await self._offset(stream))
             rows = await self.session.rows(stream.rows, parameters)
             table = EventRows.of(rows, len(stream.parents), self.versions, self.currencies)
-            tables.append(table.shifted(zone.to_utc))
+            tables.append(table.shifted(zone.to_utc, entered.to_utc))
             wanted = (end - start) * _SPAN_ROWS // max(1, len(rows))
             start, span = end, max(_FIRST_SPAN_SECONDS, min(wanted, _LONGEST_SPAN_SECONDS))
         return EventRows.empty(len(stream.parents)).then(tables)
 
     async def _offset(self, stream: Stream) -> int:
         """SQLite: how far from UTC the stream's texts may be written."""
-        if stream.offsets is None:
+        if stream.newest_times is None:
             return 0
         if stream.event not in self._offset_seconds:
-            endings = [str(row[0]) for row in await self.session.rows(stream.offsets) if row[0]]
+            endings = [row[0] for row in await self.session.rows(stream.newest_times)]
             elsewhere = any(map(offset_seconds, endings))
             self._offset_seconds[stream.event] = _FARTHEST_OFFSET_SECONDS if elsewhere else 0
         return self._offset_seconds[stream.event]

@@ -15,7 +15,7 @@ from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Floats
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.streams import COARSE_SECONDS, FAILED, SUCCEEDED, streams_of
+from exporter.source.streams import COARSE_SECONDS, FAILED, SUCCEEDED, fitted, streams_of
 from exporter.source.zones import Zone
 from exporter.study.history import History, needed_events
 from exporter.study.power import Rates
@@ -86,12 +86,13 @@ async def _count(
     last = int(zone.stored(until))
     first = last - round(days * _DAY_SECONDS)
     counted: dict[str, Counted] = {}
-    for stream in streams_of(policy, dialect):
-        if stream.event not in wanted or not stream.counted:
+    for plain in streams_of(policy, dialect):
+        if plain.event not in wanted or not plain.counted:
             continue
+        stream = await fitted(plain, session)
         event = counted.setdefault(stream.event, Counted())
         for low in range(first, last, _DAY_SECONDS):
-            bounds = dialect.parameters(low, min(low + _DAY_SECONDS, last), offset_seconds=_DAY_SECONDS // 2)
+            bounds = stream.dialect.parameters(low, min(low + _DAY_SECONDS, last), offset_seconds=_DAY_SECONDS // 2)
             for hour, _, currency, outcome, count, _ in await session.rows(stream.coarse, bounds):
                 if hour is not None:
                     event.rows += int(count)

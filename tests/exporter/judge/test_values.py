@@ -12,12 +12,17 @@ from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.orders import DEFAULT_EVENTS
 from exporter.judge.joins import JoinedRows
 from exporter.judge.values import KpiValue, window_values
-from exporter.ledger.rows import FAILED_CODE, NO_ID, SUCCEEDED_CODE, EventRows
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows
+from exporter.source.values import NO_ID
 
 COMPLETION = Conversion(kind="conversion", from_="carts", to="orders")
 PAYMENTS = Success(kind="success", of="payments")
 VALUE = Mean(kind="mean", of="orders")
 VERSIONS = ["v1", "v2"]
+
+
+CURRENCIES = ["EUR", "USD", *(f"C{number}" for number in range(98))]
+MAX_CURRENCIES = 3
 
 
 def _table(
@@ -46,8 +51,9 @@ def _table(
 
 
 def _values(kpi: Kpi, since: float = 0.0, until: float = 100.0, **tables: EventRows) -> list[KpiValue]:
+    joined = JoinedRows(DEFAULT_EVENTS, tables)
     found = window_values(
-        {"kpi": kpi}, JoinedRows(DEFAULT_EVENTS, tables), VERSIONS, ["EUR", "USD"], since=since, until=until
+        {"kpi": kpi}, joined, VERSIONS, CURRENCIES, since=since, until=until, max_currencies=MAX_CURRENCIES
     )
     return list(found)
 
@@ -108,6 +114,48 @@ def test_currencies_have_no_common_mean() -> None:
     found = {value.currency: (value.value, value.units) for value in _values(VALUE, orders=orders)}
 
     assert found == {"EUR": (15.0, 2), "USD": (100.0, 1)}
+
+
+def test_only_the_usual_currencies_have_means() -> None:
+    """However many currencies there are, the most frequent ones have a series each, and the others none."""
+    currency = [*range(100), 1, 99, 99, 42]
+    size = len(currency)
+    nobody = [[NO_ID] * size] * 3
+    orders = _table([50.0] * size, version=[0] * size, value=[1.0] * size, currency=currency, parents=nobody)
+
+    assert [(one.currency, one.units) for one in _values(VALUE, orders=orders)] == [("USD", 2), ("C40", 2), ("C97", 3)]
+
+
+def test_what_is_never_joined_is_unknown() -> None:
+    """Orders that name carts, of which none is found, say that the names differ, not that no cart became an order."""
+    carts = _table([50.0] * 3, version=[0] * 3, parents=[[NO_ID] * 3])
+    orders = _table([60.0] * 2, version=[0] * 2, parents=[[NO_ID] * 2, [77, 88], [NO_ID] * 2])
+    joined = JoinedRows(DEFAULT_EVENTS, {"carts": carts, "orders": orders})
+
+    assert joined.unjoined("carts", "orders")
+    assert _values(COMPLETION, carts=carts, orders=orders) == []
+
+
+def test_no_children_is_a_rate_of_nought() -> None:
+    """Carts of which nobody ordered anything are known to have converted to nothing."""
+    carts = _table([50.0] * 3, version=[0] * 3, parents=[[NO_ID] * 3])
+    orders = _table([], version=[], parents=[[], [], []])
+
+    assert [value.value for value in _values(COMPLETION, carts=carts, orders=orders)] == [0.0]
+
+
+def test_what_was_joined_once_may_be_apart_for_a_while() -> None:
+    """Once a cart was found, orders of older carts alone are no reason for doubt."""
+    carts = _table([50.0] * 3, version=[0] * 3, parents=[[NO_ID] * 3])
+    nobody = [NO_ID] * 2
+    known: set[tuple[str, str]] = set()
+    for named, unjoined in (([77, 88], True), ([0, 88], False), ([77, 88], False)):
+        orders = _table([60.0] * 2, version=[0] * 2, parents=[nobody, named, nobody])
+
+        assert (
+            JoinedRows(DEFAULT_EVENTS, {"carts": carts, "orders": orders}, known).unjoined("carts", "orders")
+            is unjoined
+        )
 
 
 @pytest.mark.parametrize("kpi", [COMPLETION, PAYMENTS, VALUE])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.ledger.held_rows import RowStore
-from exporter.ledger.rows import NO_ID, Codes, EventRows, Finder
+from exporter.ledger.rows import Codes, EventRows, Finder
+from exporter.source.values import NO_ID
 
 
 def _table(*rows: tuple[int, object, object]) -> EventRows:
@@ -29,12 +30,15 @@ def test_ids_of_every_kind_find_each_other() -> None:
     assert children.parents[0][-1] == NO_ID
 
 
-def test_digits_as_text_are_not_numbers() -> None:
-    """A column of texts is hashed throughout, so that a batch of digits and a batch of letters agree."""
-    alone = _table((0, "12", None)).ids
-    together = _table((0, "12", None), (0, "x", None)).ids
+def test_a_key_is_found_in_whatever_spelling_it_is_named() -> None:
+    """Digits as text name the number; a UUID is one key in capitals, without dashes, in braces and as 16 bytes."""
+    key = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+    parents = _table((0, 12, None), (0, key, None), (0, 2**64 - 1, None))
+    spellings = ["12", " 12 ", Decimal("12.0"), 12.0, b"12"]
+    spellings += [str(key), str(key).upper(), key.hex, f"{{{key}}}", key.urn, key.bytes, 2**64 - 1, str(2**64 - 1)]
+    children = _table(*((0, number, spelling) for number, spelling in enumerate(spellings)))
 
-    assert alone[0] == together[0] != 12
+    assert Finder(parents.ids).find(children.parents[0]).tolist() == [0] * 5 + [1] * 6 + [2] * 2
 
 
 @given(

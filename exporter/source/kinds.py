@@ -1,0 +1,72 @@
+"""What kind of thing a column holds, where the same column name may hold several and SQL means another by each.
+
+MariaDB's TIMESTAMP is an instant, which every session is shown in its own zone; its DATETIME has no zone and means what
+the shop's clock showed. PostgreSQL's money adds up to a text. A number of seconds is no time to any database. None of
+this can be told from the policy, so the database is asked once per event, with the statement that reads the event and
+without a row: what the driver says of the answer's columns costs nothing and works for views and own SELECTs too.
+
+Column types are not taken from the catalogue: an event's own SELECT is not in it, and rights may hide it.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+import sqlalchemy as sa
+
+from exporter.source.database import Session
+
+
+class Kind(Enum):
+    """What a column holds, as far as it matters for reading it."""
+
+    INSTANT = "moments"
+    WALL_CLOCK = "times without a zone"
+    NUMBER = "numbers"
+    BOOLEAN = "yes or no"
+    MONEY = "money"
+    TEXT = "texts"
+    OTHER = "something else"
+
+
+Kinds = Mapping[str, Kind]
+"""By column; empty where the database's types say nothing (SQLite) or are not known here."""
+
+_POSTGRESQL = {
+    Kind.INSTANT: (1184,),
+    Kind.WALL_CLOCK: (1114, 1082),
+    Kind.NUMBER: (20, 21, 23, 26, 700, 701, 1700),
+    Kind.BOOLEAN: (16,),
+    Kind.MONEY: (790,),
+    Kind.TEXT: (18, 19, 25, 1042, 1043),
+}
+"""Object ids of PostgreSQL's built-in types, the same in every database (pg_type.dat)."""
+_MYSQL = {
+    Kind.INSTANT: (7,),
+    Kind.WALL_CLOCK: (10, 12, 14),
+    Kind.NUMBER: (0, 1, 2, 3, 4, 5, 8, 9, 13, 246),
+    Kind.TEXT: (15, 245, 247, 249, 250, 251, 252, 253, 254),
+}
+"""Column types of the MySQL protocol (enum_field_types); JSON and enumerations are sent as texts."""
+_CODES = {
+    name: {code: kind for kind, codes in table.items() for code in codes}
+    for name, table in (("postgresql", _POSTGRESQL), ("mysql", _MYSQL), ("mariadb", _MYSQL))
+}
+
+
+async def kinds_selected(session: Session, columns: sa.Select[tuple[object, ...]]) -> Kinds:
+    """The kind of each column that a statement gives; it is run and should give no rows.
+
+    Raises:
+        DatabaseError: one of its kinds.
+    """
+    codes = _CODES.get(session.dialect_name)
+    if codes is None:
+        return {}
+
+    def look(connection: sa.Connection) -> Kinds:
+        cursor = connection.execute(columns).cursor
+        described = cursor.description if cursor is not None else None
+        types = {str(column[0]): column[1] for column in described or ()}
+        return {name: codes.get(code, Kind.OTHER) for name, code in types.items() if isinstance(code, int)}
+
+    return await session.run(look)
