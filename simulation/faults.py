@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from canary import names
 from canary.rollout.entries import RollbackDecided
-from canary.rollout.texts import REFUSED
+from canary.rollout.journal.texts import REFUSED
 from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text

@@ -25,8 +25,8 @@ from canary.policy.model import Policy
 from canary.report.facts import Report
 from canary.rollout import experiments
 from canary.rollout.entries import Entry
-from canary.rollout.marker import Marker
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.store import RolloutStore
 from canary.testing.clock import VirtualClock
 from canary.testing.http import MemoryHttp, Server
 from canary.testing.journal import MemoryJournal, Table

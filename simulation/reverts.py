@@ -69,13 +69,13 @@ REVERTS = (
     ),
     Revert(
         "what the author of a command saw is not compared",
-        "canary/rollout/store.py",
+        "canary/rollout/store/store.py",
         "if seen is not None and command.looked:",
         "if seen is not None and command.looked and command.lowers:",
     ),
     Revert(
         "two writers may decide from the same past",
-        "canary/rollout/store.py",
+        "canary/rollout/store/store.py",
         "        written = await self._journal.append(entry, after=self._position)",
         "        written = await self._journal.append(entry)",
     ),
@@ -118,7 +118,7 @@ REVERTS = (
     ),
     Revert(
         "a rollback waits for the journal",
-        "canary/rollout/store.py",
+        "canary/rollout/store/store.py",
         "_PATIENCE_SECONDS = 0.25",
         "_PATIENCE_SECONDS = 1e9",
     ),
@@ -136,7 +136,7 @@ REVERTS = (
     ),
     Revert(
         "what was lowered without a journal is forgotten with the process",
-        "canary/rollout/marker.py",
+        "canary/rollout/store/marker.py",
         "        return entries\n\n    def keep(",
         "        return []\n\n    def keep(",
     ),

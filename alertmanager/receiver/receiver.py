@@ -45,11 +45,11 @@ from canary.policy.model import Policy
 from canary.rollout import experiments
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
-from canary.rollout.journal import Journal
-from canary.rollout.marker import Marker
-from canary.rollout.sidefile import SideFile, beside
+from canary.rollout.journal.journal import Journal
 from canary.rollout.state import Moment
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.sidefile import SideFile, beside
+from canary.rollout.store.store import RolloutStore
 from canary.threads import OwnThread
 from canary.units import format_ratio
 

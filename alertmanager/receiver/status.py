@@ -17,7 +17,7 @@ from canary.policy.model import Policy
 from canary.rollout.entries import Entry
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.rollout.verbs import accepted
 from canary.times import to_text
 

@@ -1,7 +1,7 @@
 """The lines of the rollout's journal: one class per kind, each with exactly the fields that its kind has.
 
 A line is stored as a row with common columns (rollout, moment, actor, reason) and a JSON text for what its kind has
-besides; `canary.rollout.rows` reads it back.
+besides; `canary.rollout.journal.rows` reads it back.
 
 Decisions (`decides`) change what the rollout is; the number of the last one is what a caller has *seen*, and what is
 compared when it asks for a change. The other kinds only remember what has been done about decisions.

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from canary.errors import RefusedError
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry
+from canary.rollout.journal.rows import Chain
 from canary.rollout.kinds import Kind
-from canary.rollout.rows import Chain
 
 # Firings that are remembered of one experiment; Alertmanager repeats only those that still fire.
 _SPENT = 20

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from canary.errors import JournalError, RefusedError
 from canary.rollout.entries import Unknown
 from canary.rollout.experiments import CHAIN
-from canary.rollout.journal import JOURNAL, METADATA, entry_of
-from canary.rollout.rows import KINDS
+from canary.rollout.journal.journal import JOURNAL, METADATA, entry_of
+from canary.rollout.journal.rows import KINDS
 
 
 @dataclass(frozen=True)

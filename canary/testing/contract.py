@@ -14,7 +14,7 @@ from datetime import timedelta
 from canary.errors import JournalConflictError
 from canary.process.manager import ENDED, ProcessManager, ProcessState
 from canary.rollout.entries import Advanced, Entry, RollbackDecided, Started
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.routers.base import Observation, Router, Split
 from canary.testing.clock import EPOCH
 

@@ -9,8 +9,8 @@ from canary.errors import JournalConflictError, JournalContentError
 from canary.logs import Log
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
-from canary.rollout.journal import Journal
-from canary.rollout.rows import ROLLOUTS, Chain, read
+from canary.rollout.journal.journal import Journal
+from canary.rollout.journal.rows import ROLLOUTS, Chain, read
 from canary.rollout.state import Rollout
 from canary.testing.hooks import Hook, calm
 from canary.times import to_text

@@ -2,7 +2,7 @@
 
 import json
 
-from canary.rollout.sidefile import SideFile
+from canary.rollout.store.sidefile import SideFile
 from canary.threads import InlineThreads
 
 

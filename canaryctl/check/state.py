@@ -7,12 +7,12 @@ from pathlib import Path
 from sqlalchemy.engine import URL
 
 from alertmanager.receiver.lead.postgres import LEADER_REMEDY
-from canary.database_url import driver_address, shown_url
+from canary.database.postgres import Pooling, pooling
+from canary.database.url import driver_address, shown_url
 from canary.errors import CanaryError
 from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
-from canary.postgres import Pooling, pooling
-from canary.rollout.journal import Journal, journal_url
+from canary.rollout.journal.journal import Journal, journal_url
 
 # A rollout's journal and report take a few MiB; on a disk this full something else is about to fill it.
 _LOW_BYTES = 200 * 1024**2

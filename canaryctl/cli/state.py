@@ -17,7 +17,7 @@ from canary.errors import InputError, JournalError, RefusedError
 from canary.policy import Policy, load_policy
 from canary.policy.model import State
 from canary.rollout import transfer
-from canary.rollout.journal import journal_url
+from canary.rollout.journal.journal import journal_url
 from canaryctl.cli.console import plain
 from canaryctl.cli.options import config_file
 

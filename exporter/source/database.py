@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from canary.database_url import read_database_url, shown_url, sqlite_file
+from canary.database.url import read_database_url, shown_url, sqlite_file
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.policy.model import Policy
 from canary.secrets import read_secret

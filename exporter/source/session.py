@@ -9,8 +9,8 @@ waited for, a second connection is tried now and then; when the server does not 
 long before the statement's limit. (Shorter limits would call every slow statement a database that is down.)
 
 What a session sets (read only, time zone, limits) is set when it connects, and so again after a lost connection.
-Behind a connection pooler nothing is set for a session (`canary/postgres.py`): every question is a transaction of its
-own that begins with the settings. Directly they are set once and a question is one round trip.
+Behind a connection pooler nothing is set for a session (`canary.database.postgres`): every question is a transaction
+of its own that begins with the settings. Directly they are set once and a question is one round trip.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from canary.database_url import DriverAddress, driver_address, shown_url
+from canary.database.postgres import POOLED_OPTIONS, pooled
+from canary.database.url import DriverAddress, driver_address, shown_url
 from canary.errors import DatabaseError, DatabaseUnavailableError
 from canary.policy.model import Policy
-from canary.postgres import POOLED_OPTIONS, pooled
 from canary.threads import OwnThread, Threads
 from exporter.source.database import OrderDatabase, Patience, Row, Session, translated
 

@@ -32,12 +32,12 @@ from canary.errors import CanaryError
 from canary.policy.model import Policy
 from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
-from canary.rollout import journal as journals
-from canary.rollout.journal import Journal
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
 from canary.rollout.records import CompleteRollback
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload

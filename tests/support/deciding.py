@@ -23,13 +23,13 @@ from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
-from canary.rollout import journal as journals
 from canary.rollout.entries import Entry
-from canary.rollout.journal import Journal
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload

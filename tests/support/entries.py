@@ -5,8 +5,8 @@ from datetime import datetime
 
 from canary.rollout.entries import Entry, Started
 from canary.rollout.folding import fold, newest
+from canary.rollout.journal.rows import KINDS, read
 from canary.rollout.kinds import Kind
-from canary.rollout.rows import KINDS, read
 from canary.rollout.state import Rollout
 from canary.times import to_text
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from canary.errors import RouterError
-from canary.rollout.sidefile import SideFile
+from canary.rollout.store.sidefile import SideFile
 from canary.routers import Observation, Split
 
 

@@ -26,7 +26,7 @@ from canary.prometheus.alert import Alert
 from canary.rollout.entries import Drilled, Entry
 from canary.rollout.records import EndDrill
 from canary.rollout.state import Moment
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio
 

@@ -25,7 +25,7 @@ from canary.report.facts import Report
 from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation, Router, Split, routers_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio

@@ -27,7 +27,7 @@ from canary.rollout.entries import Entry, Notified, RollbackDecided
 from canary.rollout.kinds import Step
 from canary.rollout.records import CompleteStep, Notify
 from canary.rollout.state import Moment, Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # A chat that refuses is mostly up again within seconds; one that is down for long is not hammered, and a minute later
 # than it could have been is soon enough for a person.

@@ -21,7 +21,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.errors import RefusedError
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 T = TypeVar("T")
 

@@ -32,7 +32,7 @@ from canary.rollout.kinds import Cause, Step
 from canary.rollout.records import CompleteRollback, CompleteStep, Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.units import format_ratio
 
 # A step that failed is soon tried again: a rollback that is not complete costs sleep. The longest pause is short too,

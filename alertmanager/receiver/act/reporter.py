@@ -19,7 +19,7 @@ from canary.rollout.ages import Ages
 from canary.rollout.kinds import Step
 from canary.rollout.records import CompleteStep
 from canary.rollout.state import TERMINAL, Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
 _SETTLE_SECONDS = 10.0

@@ -12,7 +12,7 @@ In doubt nothing is raised and nothing is put right; the receiver is not ready, 
 from collections.abc import Callable, Iterable, Mapping
 
 from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.routers.base import Observation, Reading
 from canary.routers.bucket import salt_of
 from canary.units import format_ratio

@@ -19,7 +19,7 @@ from canary.rollout.commands import Hold, RollBack
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # What protects customers comes first, whatever the order in the notification.
 _ORDER = {"rollback": 0, "hold": 1, "advance": 2}

@@ -30,7 +30,7 @@ from canary.rollout.commands import Resume
 from canary.rollout.kinds import Cause
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # A hold that ends by itself does so after this many looks in a row that showed nothing wrong. One is not enough: an
 # alert's series may be away for an evaluation, as after a restart of Prometheus, which loses what was firing.

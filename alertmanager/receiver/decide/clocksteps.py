@@ -10,7 +10,7 @@ from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.logs import Log
 from canary.rollout.records import Record
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.units import format_duration
 
 # Often enough that what is told names the moment; a step is one whatever the interval.

@@ -20,7 +20,7 @@ from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promo
 from canary.rollout.entries import Entry
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.rollout.verbs import Verb
 from canary.routers import Split
 

@@ -17,7 +17,7 @@ from canary.rollout.kinds import Cause
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.units import format_duration
 
 # The finest that any of the deadlines is written in.

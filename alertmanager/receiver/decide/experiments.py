@@ -19,7 +19,7 @@ from canary.prometheus import Alertmanager, ServiceAlerts, UnevaluatedError, uns
 from canary.prometheus.alert import Alert
 from canary.rollout import experiments
 from canary.rollout.experiments import Trial
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.times import to_text
 
 # What another receiver writes counts within this time; a stop is not urgent to the second.

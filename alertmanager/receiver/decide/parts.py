@@ -22,7 +22,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 
 @dataclass(frozen=True)

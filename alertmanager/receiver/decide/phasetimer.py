@@ -14,7 +14,7 @@ from canary.errors import CanaryError
 from canary.logs import Log
 from canary.rollout.records import MarkElapsed
 from canary.rollout.state import Rollout, Timer
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # What a take-over by another machine can add to a phase at most; each mark is one line in the journal.
 _MARK_SECONDS = 60.0

@@ -25,7 +25,7 @@ from canary.rollout.commands import Advance
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # Decisions and keys wake it; this only bounds how long a wake-up that was missed could go unnoticed.
 _IDLE_SECONDS = 60.0

@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from canary.clock import Clock
-from canary.database_url import driver_address
+from canary.database.postgres import Pooling, pooling
+from canary.database.url import driver_address
 from canary.errors import DatabaseUnavailableError
 from canary.logs import Log
-from canary.postgres import Pooling, pooling
 
 _BEAT_SECONDS = 1.0
 

@@ -9,7 +9,7 @@ import pytest
 from canary.policy.model import Policy, State
 from canary.policy.release import Process
 from canary.process.manager import ProcessState, process_of
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.routers import Observation, Split
 from canary.testing.contract import journal_contract, process_contract, router_contract
 from canary.testing.journal import MemoryJournal, Table

@@ -15,7 +15,7 @@ from canary.errors import JournalError, RefusedError
 from canary.policy.model import Policy, State
 from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.experiments import CHAIN, ExperimentStarted
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canaryctl.cli.state import command
 from tests.support.entries import started
 from tests.support.postgres import Postgres

@@ -9,8 +9,8 @@ from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasi
 from canary.notify import Tone
 from canary.rollout.entries import Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
 from canary.rollout.folding import fold, newest
+from canary.rollout.journal.rows import KINDS
 from canary.rollout.kinds import Kind
-from canary.rollout.rows import KINDS
 from canary.rollout.state import Rollout
 from tests.support.clock import FakeClock
 

@@ -11,9 +11,9 @@ from canary.errors import JournalError
 from canary.rollout.commands import Promote, Resume
 from canary.rollout.entries import Recorded
 from canary.rollout.kinds import Cause
-from canary.rollout.marker import Marker
-from canary.rollout.sidefile import SideFile
 from canary.rollout.state import State
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.sidefile import SideFile
 from canary.routers import Observation, Reading, Split
 from canary.threads import InlineThreads
 from tests.support.acting import Acting, World

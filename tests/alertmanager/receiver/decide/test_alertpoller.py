@@ -25,7 +25,7 @@ from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause, Kind
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.answering import answering, http
 from tests.support.deciding import Deciding
 from tests.support.receiver import SERVICE

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from canary.database_url import driver_address
+from canary.database.postgres import POOLED_OPTIONS, pooled
+from canary.database.url import driver_address
 from canary.errors import DatabaseUnavailableError, JournalError
-from canary.postgres import POOLED_OPTIONS, pooled
 
 
 async def journal_engine(url: URL, timeout_seconds: float) -> AsyncEngine:

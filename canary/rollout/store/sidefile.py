@@ -13,7 +13,7 @@ from pathlib import Path
 
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.journal import journal_url
+from canary.rollout.journal.journal import journal_url
 from canary.threads import Threads
 
 # The service's group may read it, as administrators do; it holds reasons, which are nobody else's business.

@@ -12,17 +12,17 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from canary.database_url import read_database_url
+from canary.database.url import read_database_url
 from canary.errors import DatabaseUnavailableError, JournalConflictError, JournalContentError, JournalError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.connection import journal_engine
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
+from canary.rollout.journal.connection import journal_engine
+from canary.rollout.journal.rows import ROLLOUTS, Chain, read
+from canary.rollout.journal.texts import forms
 from canary.rollout.kinds import Kind
-from canary.rollout.rows import ROLLOUTS, Chain, read
 from canary.rollout.state import Rollout
-from canary.rollout.texts import forms
 from canary.secrets import read_secret
 from canary.times import to_text
 
@@ -117,8 +117,8 @@ class Journal:
     async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
         """Write one entry durably and give it back as it was written, with its position.
 
-        Its texts are made storable and showable first (`canary.rollout.texts`); what the database refuses all the same
-        is written in a plainer form, and says so.
+        Its texts are made storable and showable first (`texts`); what the database refuses all the same is written in a
+        plainer form, and says so.
 
         Args:
             after: when given, refuse unless the service's newest entry still has this position, so that two

@@ -2,7 +2,7 @@
 
 A rollback that the journal cannot take is carried out at once. If the process died before the journal was back, the
 next one would read an old journal and raise the canary again: seen with a full disk and a kill. So whatever is acted
-upon without the journal is put into a file as well (`canary.rollout.sidefile`), and taken up again at the start.
+upon without the journal is put into a file as well (`canary.rollout.store.sidefile`), and taken up again at the start.
 
 Several receivers on one machine may share the file. Each adds and takes away only what it knows of itself; what another
 one remembers is left alone, and is read by all: it is true whoever decided it.
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canary.rollout.entries import Entry, Unknown
-from canary.rollout.rows import KINDS, read
-from canary.rollout.sidefile import SideFile
+from canary.rollout.journal.rows import KINDS, read
+from canary.rollout.store.sidefile import SideFile
 from canary.times import to_text
 
 # What can be decided without a journal is a rollback or a hold or two; more are a fault, and the newest say all.

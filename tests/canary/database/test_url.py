@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.database_url import DriverAddress, driver_address, read_database_url, shown_url, sqlite_file
+from canary.database.url import DriverAddress, driver_address, read_database_url, shown_url, sqlite_file
 from canary.errors import DatabaseUnavailableError
 
 

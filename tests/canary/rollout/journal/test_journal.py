@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from canary.errors import JournalConflictError, JournalContentError, JournalError
 from canary.policy.model import Policy, State
 from canary.rollout.entries import Entry, Held, RollbackDecided, Unknown
-from canary.rollout.journal import Journal, journal_url
+from canary.rollout.journal.journal import Journal, journal_url
+from canary.rollout.journal.texts import REFUSED
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
-from canary.rollout.texts import REFUSED
 from tests.support.entries import entry as entry_of
 from tests.support.entries import started
 from tests.support.postgres import Postgres

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from canary.errors import JournalContentError, JournalError, RefusedError
-from canary.rollout import journal as journals
 from canary.rollout.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Advanced, Entry, RollbackDecided, Unknown
-from canary.rollout.journal import Journal
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.records import CompleteStep, Notify, Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.clock import FakeClock
 
 START = Start(
@@ -365,7 +365,7 @@ async def test_whoever_lowers_is_answered_although_the_journal_hangs(
     store: RolloutStore, journal: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They learn that it is acted upon, and it is written all the same when the journal is back."""
-    monkeypatch.setattr("canary.rollout.store._ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("canary.rollout.store.store._ANSWER_SECONDS", 0.01)
     journal.answering.clear()
     with pytest.raises(JournalError, match="acted upon, and not written yet"):
         await store.propose(None, RollBack(actor="ann"))

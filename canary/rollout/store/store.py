@@ -25,16 +25,17 @@ from canary.logs import Log
 from canary.rollout.commands import Advance, Command, Promote, Resume
 from canary.rollout.entries import Adopted, Entry, RollbackDecided, Started, Unknown
 from canary.rollout.folding import fold, newest
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
+from canary.rollout.journal.texts import storable
 from canary.rollout.kinds import Cause
-from canary.rollout.marker import Marker
-from canary.rollout.pending import Pending
-from canary.rollout.recalled import UNKNOWN, Recalled
 from canary.rollout.records import Memory
-from canary.rollout.requests import Requests
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
-from canary.rollout.texts import storable
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.pending import Pending
+from canary.rollout.store.recalled import UNKNOWN
+from canary.rollout.store.requests import Requests
+from canary.rollout.store.unwritten import Unwritten
 
 Listener = Callable[[Entry], None]
 
@@ -73,8 +74,7 @@ class RolloutStore:
     def __init__(self, journal: Journal, clock: Clock, marker: Marker | None = None) -> None:
         self.clock = clock
         self.fault = _NOT_READ
-        self._marker = marker
-        self._recalled: list[Entry] = []
+        self._unwritten = Unwritten(marker)
         self._journal = journal
         self._log = Log("receiver")
         self._lock = asyncio.Lock()
@@ -82,8 +82,6 @@ class RolloutStore:
         self._caught_up_at = float("-inf")
         self._next_look: asyncio.Task[None] | None = None
         self._rollouts: dict[str, Rollout] = {}
-        self._pending: list[Pending] = []
-        self._unwritable: list[Entry] = []
         self._requests = Requests()
         self._unread: list[Unknown] = []
         self._writing: set[asyncio.Future[Entry]] = set()
@@ -103,17 +101,17 @@ class RolloutStore:
     @property
     def unwritten(self) -> list[Entry]:
         """What is acted upon although it could not be written yet."""
-        return [*self._unwritable, *(pending.entry for pending in self._pending if pending.acted)]
+        return self._unwritten.entries
 
     @property
     def waiting(self) -> bool:
         """Whether something waits for a journal that is away; what it refuses for ever does not count."""
-        return bool(self._pending)
+        return bool(self._unwritten.pending)
 
     @property
     def unwritable(self) -> tuple[Entry, ...]:
         """What is acted upon, and is in the journal in no form, for the journal refuses what it says."""
-        return tuple(self._unwritable)
+        return tuple(self._unwritten.refused)
 
     @property
     def unread(self) -> str:
@@ -215,8 +213,7 @@ class RolloutStore:
         at = self.clock.now()
         decided = RollbackDecided(rollout=UNKNOWN, at=at, actor=actor, reason=reason, cause=Cause.MANUAL)
         entry = storable(decided)
-        self._recalled.append(entry)
-        self._remember()
+        self._unwritten.found(entry)
         return entry
 
     async def begin_again(self) -> None:
@@ -229,20 +226,19 @@ class RolloutStore:
             entries = await self._journal.entries()
             self._position = entries[-1].seq if entries else 0
             self._rollouts = fold(entries)
-            self._pending.clear()
-            self._unwritable.clear()
+            self._unwritten.forget()
             self.fault = ""
 
     def remember(self, marker: Marker) -> None:
         """From now on, remember over a restart what cannot be written."""
-        self._marker = marker
+        self._unwritten.marker = marker
 
     async def recall(self) -> None:
         """Take up what was lowered and not written before this process began.
 
         It is in force, and is written, as soon as the journal is read and shows the rollout that it is about.
         """
-        self._recalled += await self._marker.recall() if self._marker is not None else []
+        await self._unwritten.recall()
         self._resume_recalled()
 
     async def close(self) -> None:
@@ -289,42 +285,20 @@ class RolloutStore:
             self.fault = ""
 
     def _resume_recalled(self) -> None:
-        recalled, self._recalled = self._recalled, []
-        for entry in recalled:
-            if not self._rollouts:
-                self._recalled.append(entry)
-                continue
-            command = Recalled(recalled=entry, actor=entry.actor)
-            try:
-                pending = Pending(command.entry(self.rollout, entry.at), command)
-            except RefusedError:
-                # The journal says it already, or the rollout is over.
-                continue
-            self._pending.append(pending)
+        if not self._rollouts or not self._unwritten.recalled:
+            return
+        for pending in self._unwritten.take_recalled(self.rollout):
             self._act(pending)
-        if recalled and not self._recalled:
-            self._remember()
-
-    def _remember(self) -> None:
-        if self._marker is not None:
-            self._marker.keep([*self._recalled, *self.unwritten])
-
-    def _waiting(self, seen: Seen | None, request: str) -> Pending | None:
-        """What a request with this key waits to have written: its sender has asked again, or asks twice at once."""
-        rollout = (seen or Seen.of(self.rollout)).rollout
-        for pending in self._pending:
-            if request and (pending.entry.request, pending.entry.rollout) == (request, rollout):
-                return pending
-        return None
+        self._unwritten.remember()
 
     async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
         known = self._requests.first_result(request, command, seen or Seen.of(self.rollout))
         if known is not None:
             return known
-        pending = self._waiting(seen, request)
+        pending = self._unwritten.waiting((seen or Seen.of(self.rollout)).rollout, request)
         if pending is None:
             pending = Pending(self._entry(seen, command, request), command)
-            self._pending.append(pending)
+            self._unwritten.pending.append(pending)
         writing = asyncio.ensure_future(self._write(pending))
         self._writing.add(writing)
         writing.add_done_callback(self._wrote)
@@ -373,7 +347,7 @@ class RolloutStore:
         self._log.error("acting without the journal", kind=pending.entry.label, rollout=pending.entry.rollout)
         self._tell(pending.entry)
         # After the routers have been told: nothing comes before customers.
-        self._remember()
+        self._unwritten.remember()
 
     def _entry(self, seen: Seen | None, command: Command, request: str) -> Entry:
         rollout = self.rollouts.get(command.rollout) if isinstance(command, Memory) else self.rollout
@@ -394,20 +368,20 @@ class RolloutStore:
         self.fault = ""
         if isinstance(written, Adopted):
             # A person has said what is in force, after whatever was done without knowing.
-            self._recalled = [one for one in self._recalled if one.rollout != UNKNOWN]
-            self._remember()
+            self._unwritten.forget_blind()
         self._take(written)
         return written
 
     async def _flush(self) -> None:
         """Write what waits to be written, oldest first; what is no longer wanted by then is dropped."""
-        while self._pending:
-            pending = self._pending[0]
+        waiting = self._unwritten.pending
+        while waiting:
+            pending = waiting[0]
             # When the database took the entry and its answer was lost, it is there by now, and is no reason to refuse.
             known = self._requests.result_of(pending.entry)
             if known is not None:
                 pending.written = known
-                self._pending.remove(pending)
+                waiting.remove(pending)
                 continue
             pending.refused = self._refused(pending)
             written: Entry | None = None
@@ -416,14 +390,14 @@ class RolloutStore:
                     written = pending.written = await self._journal.append(pending.entry, after=self._position)
                 except JournalContentError as error:
                     self._act(pending)
-                    self._unwritable.append(pending.entry)
+                    self._unwritten.refused.append(pending.entry)
                     pending.written = pending.entry
                     self._log.error("decided, and in no form taken by the journal", exception=error)
-            self._pending.remove(pending)
+            waiting.remove(pending)
             if written is not None:
                 self._take(written, told=pending.acted)
             if pending.acted:
-                self._remember()
+                self._unwritten.remember()
 
     def _refused(self, pending: Pending) -> RefusedError | None:
         """Why an entry must not be written any more: its rollout is over, or another one says the same already."""
@@ -444,7 +418,7 @@ class RolloutStore:
         self._position = entry.seq
         self._rollouts = fold([entry], self._rollouts)
         if isinstance(entry, Started):
-            self._unwritable.clear()
+            self._unwritten.refused.clear()
             self._unread = []
         elif isinstance(entry, Unknown) and entry.may_decide:
             self._unread.append(entry)

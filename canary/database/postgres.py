@@ -18,7 +18,7 @@ from typing import Any
 
 import asyncpg
 
-from canary.database_url import DriverAddress, shown_url
+from canary.database.url import DriverAddress, shown_url
 from canary.errors import DatabaseUnavailableError
 
 POOLED_OPTIONS: Mapping[str, Any] = {

@@ -8,7 +8,7 @@ import pytest
 
 from canary.errors import JournalError
 from canary.policy.model import Policy, State
-from canary.rollout.journal import Journal, journal_url
+from canary.rollout.journal.journal import Journal, journal_url
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 
