@@ -46,7 +46,7 @@ REVERTS = (
     Revert(
         "a decision and its effect are separated by a wait",
         f"{_ACT}/effects.py",
-        "            return await self.run(rollout_id, Step.PROCESS, self._process.stop, still=still)",
+        "            return await self._permission.run(rollout_id, Step.PROCESS, self._process.stop, still=still)",
         "            return await self._process.stop()",
     ),
     Revert(
@@ -124,16 +124,21 @@ REVERTS = (
     ),
     Revert(
         "whoever wants may raise",
-        f"{_ACT}/effects.py",
+        f"{_ACT}/permission.py",
         "        if not await self._leader.may_act():\n            raise RefusedError(",
         "        if False:\n            raise RefusedError(",
     ),
     Revert(
         "a router that was changed is left as it is",
         f"{_ACT}/routercontroller.py",
-        "        if self.observation is not None and not self.observation.agrees(wanted):\n"
-        "            self._on_drift()",
-        "        if False:\n            self._on_drift()",
+        "if observation is None or (observation.agrees(wanted) and self._set == wanted):",
+        "if observation is None or self._set == wanted:",
+    ),
+    Revert(
+        "what was lowered without a journal is forgotten with the process",
+        "canary/rollout/store/marker.py",
+        "        return entries\n\n    def keep(",
+        "        return []\n\n    def keep(",
     ),
     Revert(
         "a hold ends after one look",
