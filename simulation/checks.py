@@ -19,7 +19,6 @@ from canary.rollout.entries import (
     Advanced,
     Entry,
     Held,
-    Notified,
     Promoted,
     Resumed,
     RollbackDecided,
@@ -307,8 +306,6 @@ class Checks:
         for what in self.untold():
             self.fail("everybody is told of every decision", what)
         for at, target, entry, times, _ in self._messages():
-            if not times and self._given_up(entry):
-                self.gaps["messages expire by a clock"] += 1
             if times > 1 and self.disturbed_at < at:
                 self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
         for rollout, missing in self.open(reports):
@@ -320,15 +317,8 @@ class Checks:
         return [
             f"{target}: {entry.label} #{entry.seq} of {entry.rollout}, decided at {at:.0f}s"
             for at, target, entry, times, early in self._messages()
-            if not (times or early or self._given_up(entry))
+            if not (times or early)
         ]
-
-    def _given_up(self, entry: Entry) -> bool:
-        """Whether the journal calls it too old, which a clock may have said."""
-        if self.with_gaps or "messages expire by a clock" not in EXPECTED_GAPS:
-            return False
-        notified = (one for _, one in self.truth.entries if isinstance(one, Notified) and one.expired)
-        return any((one.rollout, one.entry) == (entry.rollout, entry.seq) for one in notified)
 
     def _messages(self) -> Iterator[tuple[float, str, Entry, int, bool]]:
         """Of each decision that people should hear of, and each target: how often it was told, and whether early.

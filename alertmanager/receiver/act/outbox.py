@@ -196,8 +196,11 @@ class Outbox:
         return expired is not None and self._age(expired) < _LOOKS_BACK_SECONDS
 
     def _age(self, entry: Entry) -> float:
-        """How long ago an entry was written; a step of the wall clock makes no message too old."""
-        return self._ages.seconds(Moment(entry.at, entry.boot, entry.uptime_seconds), by_wall=True)
+        """How long ago an entry was written, measured; of another machine's entry, since this process first saw it.
+
+        Two wall clocks, or one that was set, must not make a message too old: it is told late rather than never.
+        """
+        return self._ages.seconds(Moment(entry.at, entry.boot, entry.uptime_seconds))
 
     def _due(self, entry: Entry, rollout: Rollout) -> bool:
         """A rollback is told when it is complete, or when it takes so long that people must help."""
