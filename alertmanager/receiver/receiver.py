@@ -231,6 +231,7 @@ class Receiver:
             advance=phase.advance if phase else "",
             limits=limits(self.policy),
             drill_age_seconds=since(self.drills.last_success_at),
+            suppressed=self.poller.held_back.counts,
         )
 
     async def reload(self, path: Path) -> None:

@@ -242,7 +242,7 @@ class Recorded(Entry):
 
     Attributes:
         key: what it is about, such as `watch:CanaryHighErrorRate`.
-        occasion: why people should hear of it: `dry_run`, `watch`, `gate`; empty when they need not.
+        occasion: why people should hear of it: `dry_run`, `watch`, `gate`, `silence`; empty when they need not.
     """
 
     kind = Kind.RECORDED

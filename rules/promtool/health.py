@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from canary import names
 from canary.policy import Policy
-from rules.promtool.recipe import Change, Recipe
+from rules.promtool.recipe import Change, Recipe, after
 from rules.promtool.technical import NEAR
 from rules.promtool.values import STALE, constant, nothing
 from rules.promtool.world import ROLLOUT, World
@@ -31,6 +31,15 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
         beyond=_for(names.ROLLOUT_SINCE_END_SECONDS, _DAY_SECONDS),
         limit=_for(names.ROLLOUT_SINCE_END_SECONDS, _DAY_SECONDS * (1 + NEAR)),
         inputs=(names.ROLLOUT_INFO,),
+    )
+    yield Recipe(
+        scene="what is silenced",
+        alert=names.SUPPRESSED,
+        beyond=_suppressed(rollback=0, hold=1),
+        limit=_suppressed(rollback=0, hold=0),
+        inputs=(names.ALERTS_SUPPRESSED,),
+        also={"a rollback": _suppressed(rollback=2, hold=0)},
+        quiet={"after a rollback": after(_suppressed(rollback=1, hold=1), lambda world: world.state("rolled_back"))},
     )
     for alert, metric in ((names.EXPORTER_DOWN, names.DATABASE_UP), (names.RECEIVER_DOWN, names.ROLLOUT_STATE)):
         yield Recipe(
@@ -67,6 +76,16 @@ def recipes(policy: Policy) -> Iterator[Recipe]:
 
 def _for(metric: str, seconds: float) -> Change:
     return lambda world: world.receiver(metric, seconds)
+
+
+def _suppressed(**counts: int) -> Change:
+    """So many alerts that a silence keeps from acting, by action."""
+
+    def change(world: World) -> None:
+        for action, count in counts.items():
+            world.receiver(names.ALERTS_SUPPRESSED, count, action=action)
+
+    return change
 
 
 def _until_begin(metric: str, seconds: float) -> Change:

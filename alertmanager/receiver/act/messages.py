@@ -22,6 +22,9 @@ from canary.units import format_ratio
 
 OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
 
+# What is recorded once, by its own occasion.
+_RECORDED = {"dry_run": "rollback", "watch": "rollback", "gate": "hold", "silence": "hold"}
+
 _BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
 
 
@@ -56,7 +59,9 @@ def occasion(entry: Entry) -> str:
         case RollbackDecided():
             return "rollback"
         case Recorded():
-            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold"}.get(entry.occasion, "")
+            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold", "silence": "hold"}.get(
+                entry.occasion, ""
+            )
         case _:
             return ""
 
@@ -124,5 +129,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case "silence":
+            action, _, silence = cause.partition(":")
+            todo = f"Alerts do not act until it ends. To end it: `amtool silence expire {silence}`."
+            return f"{action}s of canary {rollout.canary} are silenced", todo, Tone.WARNING
         case _:
             return f"canary {rollout.canary} waits for a person", "Go on with `canary advance`.", Tone.INFO

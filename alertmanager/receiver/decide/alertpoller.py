@@ -10,23 +10,27 @@ What a look may lead to follows from what it knows:
 
 * an alert that asks for less traffic acts, whichever question brought it, although another question failed;
 * only a look in which every question was answered properly counts as one that showed nothing wrong. An answer is proper
-  when the service's watchdog is in it (`ServiceAlerts`).
+  when the service's watchdog is in it (`ServiceAlerts`);
+* what a silence forbids in so many words does not act, neither while it fires nor afterwards; any other silence only
+  keeps Alertmanager's webhook away, so that the alert acts here, at the next look (`canary.prometheus.silences`).
 """
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.silences import HeldBack, Silences
 from alertmanager.receiver.lead.leader import Leader
 from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
-from canary.prometheus import Alert, Silence, UnevaluatedError, unsuppressed
+from canary.prometheus import LOWERING, Alert, Suppression, UnevaluatedError
 from canary.rollout.commands import Resume, Seen
 from canary.rollout.entries import Cause
 from canary.rollout.state import Rollout, State
@@ -43,8 +47,6 @@ _FIRST_WINDOW_SECONDS = 15 * 86400
 # What the record of an alert may lag behind the look at it.
 _OVERLAP_SECONDS = 60
 
-_LOWERING = ("rollback", "hold")
-
 
 class Alerts(Protocol):
     """The service's alerts; every question raises RemoteError when its answer is none."""
@@ -55,18 +57,6 @@ class Alerts(Protocol):
 
     async def fired(self, rollout: str, seconds: int) -> list[Alert]:
         """The rollback alerts about a rollout that have fired in the last *seconds*."""
-        ...
-
-
-class Silences(Protocol):
-    """Alertmanager's silences; every question raises RemoteError when its answer is none."""
-
-    async def suppressed(self, service: str) -> list[Mapping[str, str]]:
-        """The labels of each suppressed alert of a service."""
-        ...
-
-    async def silences(self, since: datetime) -> list[Silence]:
-        """The silences that are in force, or were at any time since a moment."""
         ...
 
 
@@ -82,6 +72,7 @@ class AlertPoller:
         looked_at: when the last look that knows everything was, for people to read; nothing is computed from it.
         error: why the last look knows less; empty when it does not.
         firing: the alerts about the rollout at the last look that knows them.
+        held_back: what is kept from acting, and by whom.
         bell: rung to look at once.
     """
 
@@ -103,15 +94,14 @@ class AlertPoller:
         self.looked_at: datetime | None = None
         self.error = ""
         self.firing: tuple[Alert, ...] = ()
+        self.held_back = HeldBack(silences, store, leader, clock, service)
         self.bell = Bell(clock)
         self._store = store
         self._handler = handler
         self._alerts = alerts
-        self._silences = silences
         self._leader = leader
         self._clock = clock
         self._interval_seconds = interval_seconds
-        self._service = service
         self._blind = blind
         self._on_complete = on_complete
         self._dry_run = dry_run
@@ -124,8 +114,8 @@ class AlertPoller:
         self._known_until: float | None = None
         self._seen: Seen | None = None
         self._clear_looks = 0
-        self._hushed: set[frozenset[tuple[str, str]]] = set()
         self.firing = ()
+        self.held_back.begin()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -144,17 +134,18 @@ class AlertPoller:
             self._begin(rollout.id)
         asked_at = self._clock.monotonic()
         window_seconds = self._window_seconds(asked_at)
-        (firing, unknown), (past, unrecorded), suppressed, silences = await asyncio.gather(
+        (firing, unknown), (past, unrecorded), suppression = await asyncio.gather(
             _answered(self._alerts.about(rollout.id)),
             _answered(self._alerts.fired(rollout.id, window_seconds)),
-            self._suppressed(),
-            self._silences_since(rollout, window_seconds),
+            self.held_back.ask(rollout, window_seconds),
         )
-        self._note(unknown or unrecorded, asked_at)
+        audible, unclear = await self._audible(rollout, past, suppression, window_seconds)
+        self._note(unknown or unrecorded or unclear, asked_at)
         if not unknown:
             self.firing = tuple(firing)
-        wrong = [*_lowering(firing, suppressed), *self._lowered(past, suppressed, silences)]
+        wrong = [*_acting(firing, suppression), *audible]
         await self._handler.take(wrong, actor="prometheus")
+        await self.held_back.see(rollout, firing, suppression)
         # Looks at one hold say nothing about the next, which may have come between two of them.
         if wrong or self.error or Seen.of(rollout) != self._seen:
             self._clear_looks, self._seen = 0, Seen.of(rollout)
@@ -174,7 +165,8 @@ class AlertPoller:
             firing = await self._alerts.about(rollout.id)
         except RemoteError as error:
             return str(error)
-        wrong = [alert for alert in _lowering(firing, await self._suppressed()) if not self._passes(alert)]
+        suppression = await self.held_back.ask(rollout, 0)
+        wrong = [alert for alert in _acting(firing, suppression) if not self._passes(alert)]
         if wrong:
             return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
         if key and not any(_completes(alert, rollout) and alert.action == "advance" for alert in firing):
@@ -197,34 +189,22 @@ class AlertPoller:
         if not error:
             self.looked_at, self._known_until = self._clock.now(), asked_at
 
-    def _lowered(
-        self, past: Sequence[Alert], suppressed: Sequence[Mapping[str, str]], silences: Sequence[Silence]
-    ) -> list[Alert]:
-        """The alerts of the past that ask for less traffic, and were not silent when they fired."""
-        # Alertmanager forgets an alert with its end: what was suppressed while it fired must not count afterwards.
-        self._hushed |= {frozenset(labels.items()) for labels in suppressed}
-        audible = [alert for alert in past if not any(silence.covers(alert.labels) for silence in silences)]
-        return _lowering(audible, [dict(labels) for labels in self._hushed])
+    async def _audible(
+        self, rollout: Rollout, past: Sequence[Alert], suppression: Suppression, window_seconds: int
+    ) -> tuple[list[Alert], str]:
+        """The alerts of the past that ask for less traffic and were not silent whenever they fired.
 
-    async def _silences_since(self, rollout: Rollout, window_seconds: int) -> list[Silence]:
-        """The silences that an alert found in the past may have been covered by.
-
-        Alertmanager says itself which are in force; only those that have ended are told apart by this machine's clock.
+        And why there may be more: where that is not known of an alert, the next look asks again.
         """
-        since = max(rollout.started_at, self._clock.now() - timedelta(seconds=window_seconds))
-        try:
-            return await self._silences.silences(since)
-        except RemoteError as error:
-            self._log.debug("silences unknown", error=error)
-            return []
-
-    async def _suppressed(self) -> list[Mapping[str, str]]:
-        """Without Alertmanager no silence is known, and every alert counts."""
-        try:
-            return await self._silences.suppressed(self._service)
-        except RemoteError as error:
-            self._log.debug("silences unknown", error=error)
-            return []
+        fired_within = partial(self._alerts.fired, rollout.id)
+        audible, unclear = [], ""
+        for alert in past:
+            try:
+                if not await self.held_back.silent(alert, suppression, window_seconds, fired_within):
+                    audible.append(alert)
+            except RemoteError as error:
+                unclear = str(error)
+        return [alert for alert in audible if alert.action in LOWERING], unclear
 
     async def _resume(self, rollout: Rollout) -> None:
         """End the hold that was looked at; only a look that showed nothing wrong gets here."""
@@ -248,9 +228,9 @@ async def _answered(question: Awaitable[list[Alert]]) -> tuple[list[Alert], str]
         return [], str(error)
 
 
-def _lowering(alerts: Iterable[Alert], suppressed: Sequence[Mapping[str, str]]) -> list[Alert]:
-    """The alerts that ask for a rollback or a hold and are not suppressed."""
-    return [alert for alert in unsuppressed(alerts, suppressed) if alert.action in _LOWERING]
+def _acting(alerts: Iterable[Alert], suppression: Suppression) -> list[Alert]:
+    """The alerts that ask for a rollback or a hold, and may."""
+    return [alert for alert in alerts if alert.action in LOWERING and not suppression.keeps_back(alert)]
 
 
 def _completes(alert: Alert, rollout: Rollout) -> bool:
