@@ -43,7 +43,7 @@ class Alertmanager:
         lowering = {one.fingerprint: one.labels for one in found if one.labels.get(names.ACTION) in LOWERING}
         return [one.labels for one in found if any(_lowers(lowering.get(by), one) for by in one.status.inhibited_by)]
 
-    async def silences(self, since: datetime) -> list[Silence]:
+    async def silences(self, since: datetime | None = None) -> list[Silence]:
         """The silences that are in force, or were at any time since a moment.
 
         One whose pattern Python cannot read, for it is Go's, silences nothing.
@@ -53,7 +53,7 @@ class Alertmanager:
         """
         found = await self._api.get("/api/v2/silences", _SILENCES)
         silences = [silence for one in found if one.status.state != "pending" and (silence := _silence(one))]
-        return [silence for silence in silences if silence.active or silence.ends_at > since]
+        return [one for one in silences if one.active or (since is not None and one.ends_at > since)]
 
     async def configuration(self) -> str:
         """The configuration that it runs with, as text.

@@ -86,7 +86,7 @@ class Experiments:
             self._log.warn("it is not known whether a guardrail asks for a stop", error=unknown)
         self._unknown = unknown
         try:
-            silences = await alertmanager.silences(self._clock.now()) if firing else []
+            silences = await alertmanager.silences() if firing else []
         except RemoteError as error:
             # Without Alertmanager no silence is known, and every alert counts.
             self._log.debug("silences unknown", error=error)
