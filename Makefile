@@ -40,7 +40,7 @@ format: $(VENV)/.installed ## bring Python and jsonnet into the house's form
 	@git ls-files '*.jsonnet' '*.libsonnet' | xargs --no-run-if-empty jsonnetfmt -i
 
 golden: $(VENV)/.installed ## renew the committed output of the generators
-	@$(BIN)/python -m tests.support.golden
+	@$(BIN)/python -m scripts.golden
 
 requirements: ## renew the exact versions that are installed (ARGS=--upgrade: the newest)
 	@PYTHON=$(PYTHON) scripts/requirements

@@ -11,7 +11,8 @@
     │   ├── DatabaseTimeoutError
     │   └── DatabaseSchemaError
     ├── JournalError          the rollout's journal cannot be read or written
-    │   └── JournalConflictError
+    │   ├── JournalConflictError
+    │   └── JournalContentError    it refuses what an entry says, whoever asks and however often
     ├── RefusedError          a command is not allowed in the rollout's present state
     │   └── UnseenError       it raises traffic, and does not say what its author saw
     ├── RouterError           a traffic router did not do what was asked, or cannot be read
@@ -148,6 +149,12 @@ class JournalConflictError(JournalError):
     """Somebody else wrote to the journal meanwhile, or this receiver no longer leads; look again and decide anew."""
 
     label = "conflict"
+
+
+class JournalContentError(JournalError):
+    """The journal's database answers, and refuses what an entry says in every form; repeating it is in vain."""
+
+    label = "content"
 
 
 class RefusedError(CanaryError):

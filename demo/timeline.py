@@ -22,9 +22,9 @@ from canary.rollout.entries import (
     RollbackDecided,
     RolledBack,
     Started,
-    Step,
     StepDone,
 )
+from canary.rollout.kinds import Step
 from canary.times import from_text
 from canary.units import format_ratio
 from demo.customers import Memory

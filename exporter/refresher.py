@@ -268,7 +268,7 @@ class Refresher:
             evidence=judge.evidence,
             role_values=judge.roles if up else {},
             experiments=judge.arms if up else (),
-            tolerances={name: kpi.tolerance for name, kpi in self.policy.kpis.items()},
+            policy_kpis=self.policy.kpis,
             blind=self._blind(now),
             database_up=up,
             refreshed_at=self._refreshed_at,

@@ -26,7 +26,7 @@ from canary.errors import CanaryError, DatabaseError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout import experiments
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
 from canary.web.metrics import service_registry

@@ -15,6 +15,7 @@ _MAIN = Path(__file__).with_name("main.jsonnet")
 ALERTS_FILE = "canary-alerts.rules.yml"
 RECORDING_FILE = "canary-recording.rules.yml"
 
+# jsonnet sorts keys by the alphabet; people look for the name first, then for the expression, then for what it tells.
 _GROUP_KEYS = ("name", "interval", "partial_response_strategy", "rules")
 _RULE_KEYS = ("record", "alert", "expr", "for", "labels", "annotations")
 

@@ -16,6 +16,7 @@ from canary.prometheus.promql import parse
 from canary.units import format_duration, parse_duration
 from rules.checks import CHECKS, Context, Rule
 
+# Prometheus answers a series for five minutes after its last sample; a group that is evaluated more rarely leaves gaps.
 _LONGEST_INTERVAL_SECONDS = 300
 
 

@@ -28,6 +28,7 @@
     groups+: [
       {
         name: 'canary-for-people',
+        // People look at these over minutes, and a recorded sample costs each time it is made.
         interval: '30s',
         rules: (import 'recording/signals.libsonnet')(config, series) + (import 'recording/kpis.libsonnet')(config, series),
       },

@@ -11,7 +11,8 @@ from rules.generate import rule_groups
 
 Resource = dict[str, Any]
 
-# A measurement that cannot be made this often in a row is an error, and errors end an analysis.
+# An analysis that meets so many errors in a row fails, and the rollout with it. Argo's own limit of 4 is 25 seconds at
+# our interval: less than a Prometheus takes to be restarted, of which no canary is guilty.
 _ERRORS_IN_A_ROW = 10
 
 

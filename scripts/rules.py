@@ -4,7 +4,7 @@ import sys
 
 from rules.generate import rule_groups
 from rules.lint import lint
-from tests.support import golden
+from scripts import golden
 
 
 def main() -> int:

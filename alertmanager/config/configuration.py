@@ -3,6 +3,8 @@
 What Alertmanager does with each setting is measured in docs/alertmanager.md.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,30 +64,10 @@ def people_name(policy: Policy) -> str:
 
 def _routes(policy: Policy) -> list[Section]:
     """Our routes, by what an alert asks for. They stand side by side, so that they fit into anybody's tree."""
-    service = _equals(names.SERVICE, policy.service)
+    act = partial(_action_route, policy)
     by_rollout = [names.SERVICE, names.ROLLOUT, names.ACTION]
 
-    def act(matcher: str, group_by: list[str], **more: Any) -> Section:
-        return {
-            "matchers": [service, matcher],
-            "receiver": guard_name(policy),
-            "group_by": group_by,
-            # Alertmanager must not collect before it tells: whatever comes first is reason enough.
-            "group_wait": "0s",
-            "group_interval": _GROUP_INTERVAL,
-            "repeat_interval": format_duration(policy.receiver.repeat),
-            **more,
-        }
-
     frozen = [interval["name"] for interval in time_intervals(policy)]
-    people: Section = {
-        "matchers": [service, f'{names.SEVERITY}=~"critical|warning"'],
-        "receiver": policy.receiver.people or people_name(policy),
-        "group_by": ["alertname", names.SERVICE, names.ROLLOUT, names.EXPERIMENT],
-        "group_wait": "0s",
-        "group_interval": "1m",
-        "repeat_interval": "4h",
-    }
     return [
         # The heartbeat is for the receiver alone.
         act(
@@ -102,8 +84,32 @@ def _routes(policy: Policy) -> list[Section]:
             [*by_rollout, names.PHASE],
             **({"mute_time_intervals": frozen} if frozen else {}),
         ),
-        people,
+        _people_route(policy),
     ]
+
+
+def _action_route(policy: Policy, matcher: str, group_by: list[str], **more: Any) -> Section:
+    return {
+        "matchers": [_equals(names.SERVICE, policy.service), matcher],
+        "receiver": guard_name(policy),
+        "group_by": group_by,
+        # Alertmanager must not collect before it tells: whatever comes first is reason enough.
+        "group_wait": "0s",
+        "group_interval": _GROUP_INTERVAL,
+        "repeat_interval": format_duration(policy.receiver.repeat),
+        **more,
+    }
+
+
+def _people_route(policy: Policy) -> Section:
+    return {
+        "matchers": [_equals(names.SERVICE, policy.service), f'{names.SEVERITY}=~"critical|warning"'],
+        "receiver": policy.receiver.people or people_name(policy),
+        "group_by": ["alertname", names.SERVICE, names.ROLLOUT, names.EXPERIMENT],
+        "group_wait": "0s",
+        "group_interval": "1m",
+        "repeat_interval": "4h",
+    }
 
 
 def _heartbeat(policy: Policy) -> str:
@@ -161,14 +167,11 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     """
     route = theirs.get("route")
     if not isinstance(route, dict):
-        raise GenerateError("merge: the file has no `route`; expected an Alertmanager configuration")
+        raise GenerateError("expected an Alertmanager configuration, found no `route`", place="merge")
     service = _equals(names.SERVICE, policy.service)
     guard = guard_name(policy)
 
-    def foreign(parts: list[Section] | None, mine: Any) -> list[Section]:
-        return [part for part in parts or [] if not mine(part)]
-
-    routes = foreign(route.get("routes"), lambda part: service in part.get("matchers", []))
+    routes = _foreign(route.get("routes"), lambda part: service in part.get("matchers", []))
     # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
     mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
     result = {
@@ -176,35 +179,44 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
         # Ours stand first: a route of theirs without `continue` would keep alerts from us.
         "route": {**route, "routes": [*mine, *routes]},
         "inhibit_rules": [
-            *foreign(theirs.get("inhibit_rules"), lambda part: service in part.get("source_matchers", [])),
+            *_foreign(theirs.get("inhibit_rules"), lambda part: service in part.get("source_matchers", [])),
             *ours["inhibit_rules"],
         ],
         "receivers": [
-            *foreign(theirs.get("receivers"), lambda part: part.get("name") == guard),
+            *_foreign(theirs.get("receivers"), lambda part: part.get("name") == guard),
             *(part for part in ours["receivers"] if part["name"] == guard),
         ],
     }
     intervals = [
-        *foreign(theirs.get("time_intervals"), lambda part: str(part.get("name")).startswith(f"{guard}-")),
+        *_foreign(theirs.get("time_intervals"), lambda part: str(part.get("name")).startswith(f"{guard}-")),
         *ours.get("time_intervals", []),
     ]
+    _require_people(policy, theirs, result["receivers"])
+    return result | ({"time_intervals": intervals} if intervals or "time_intervals" in theirs else {})
+
+
+def _foreign(parts: list[Section] | None, mine: Callable[[Section], bool]) -> list[Section]:
+    return [part for part in parts or [] if not mine(part)]
+
+
+def _require_people(policy: Policy, theirs: Section, receivers: list[Section]) -> None:
     people = policy.receiver.people
-    if people and people not in {part.get("name") for part in result["receivers"]}:
+    if people and people not in {part.get("name") for part in receivers}:
         known = ", ".join(str(part.get("name")) for part in theirs.get("receivers") or [])
         raise GenerateError(
-            f"receiver.people: expected the name of a receiver in the file to merge into, found {people!r}; "
-            f"known are {known}"
+            f"expected the name of a receiver in the file to merge into, found {people!r}",
+            place="receiver.people",
+            remedy=f"known are {known}",
         )
-    return result | ({"time_intervals": intervals} if intervals or "time_intervals" in theirs else {})
 
 
 def _read(path: Path) -> Section:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise GenerateError(f"merge: {path}: cannot be read ({error.strerror})") from error
+        raise GenerateError(f"cannot be read ({error.strerror})", place=f"merge: {path}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GenerateError(f"merge: {path}: not valid YAML: {error}") from error
+        raise GenerateError(f"not valid YAML: {error}", place=f"merge: {path}") from error
     if not isinstance(data, dict):
-        raise GenerateError(f"merge: {path}: expected a mapping of sections such as `route:`")
+        raise GenerateError("expected a mapping of sections such as `route:`", place=f"merge: {path}")
     return data

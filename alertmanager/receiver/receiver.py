@@ -3,8 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -13,44 +12,45 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from alertmanager.receiver import answers
+from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.drill import Drills
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reporter import Reporter
-from alertmanager.receiver.decide import gate
 from alertmanager.receiver.decide.admission import Outcome
-from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
-from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.experiments import Experiments
-from alertmanager.receiver.decide.phasetimer import PhaseTimer
-from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.decide.parts import Base, Deciding, Outside
+from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page
 from alertmanager.receiver.http.page.view import Viewer
 from alertmanager.receiver.http.shopmetrics import shop_metrics
-from alertmanager.receiver.http.webhook import Alert, Notification
-from alertmanager.receiver.lead.leader import Leader, leader_of
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.http.webhook import Notification
+from alertmanager.receiver.lead.leader import leader_of
+from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.status import status_data
 from alertmanager.receiver.supervisor import working
 from canary.clock import Clock, SystemClock
+from canary.errors import JournalError
 from canary.flags import Flags
 from canary.logs import Log
 from canary.mixin.limits import gate_of, limits
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout import experiments
+from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
-from canary.rollout.journal import Journal
-from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.journal.journal import Journal
+from canary.rollout.state import Moment
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.sidefile import SideFile, beside
+from canary.rollout.store.store import RolloutStore
+from canary.threads import OwnThread
 from canary.units import format_ratio
 
 _EVENTS_KEPT = 100
@@ -62,68 +62,43 @@ class Receiver:
     def __init__(
         self,
         policy: Policy,
-        store: RolloutStore,
+        base: Base,
         effects: Effects,
-        session: aiohttp.ClientSession,
-        registry: CollectorRegistry,
-        leader: Leader,
-        clock: Clock,
+        outside: Outside,
         trials: Experiments,
+        registry: CollectorRegistry,
+        confirmations: Confirmations,
     ) -> None:
-        self.policy = policy
-        self.trials = trials
-        self.store = store
-        self.effects = effects
-        self.leader = leader
-        self.timer = PhaseTimer(self.store, leader, clock)
+        self.policy, self.store, self.leader = policy, base.store, base.leader
+        self.effects, self.trials = effects, trials
         self.authority = Authority.of(policy)
-        self.metrics = Metrics(registry, policy.service, self.snapshot)
-        self.watchdog = Watchdog(policy.receiver.watchdog, clock)
-        self.prometheus = Prometheus(session, policy.receiver.prometheus)
-        self.alerts = ServiceAlerts(self.prometheus, policy.service)
-        self.alertmanager = Alertmanager(session, policy.receiver.alertmanager)
-        self.handler = AlertHandler(policy, self.store, on_key=self._turn, on_heartbeat=self._heard)
-        self.poller = AlertPoller(
-            self.store,
-            self.handler,
-            self.alerts,
-            self.alertmanager,
-            leader,
-            clock,
-            policy.receiver.poll,
-            service=policy.service,
-            blind=self.blind,
-            on_complete=self._complete,
-            dry_run=policy.rollback.dry_run,
-        )
-        self.promoter = Promoter(
-            policy,
-            self.store,
-            leader,
-            self.timer,
-            clock,
-            objection=partial(self.poller.objection, key=True),
-            gate=partial(gate.objection, session=session),
-        )
-        self.commands = Commands(policy, self.store, effects, self.metrics, self.poller.objection)
-        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, clock)
+        self.metrics = Metrics(registry, policy.service)
         self.store.listen(self.metrics.entry)
-        self.store.listen(self.watchdog.notice)
-        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, clock)
-        self.outbox = Outbox(policy, self.store, effects, self.metrics, clock, self.facts)
-        self.reporter = Reporter(policy, self.store, effects, session, clock)
-        self.page = Page(
-            Viewer(self, self.prometheus, policy.service, clock),
-            [name for name, kpi in policy.kpis.items() if kpi.kind != "mean"],
-            self.submit,
-            lambda: self.authority,
-            self.store,
-            clock,
+
+        deciding = Deciding.of(policy, base, outside)
+        self.timer, self.watchdog = deciding.timer, deciding.watchdog
+        self.handler, self.poller, self.promoter = deciding.handler, deciding.poller, deciding.promoter
+        self.deadlines = deciding.deadlines
+
+        self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
+        self.commands = Commands(
+            policy, self.store, effects, self.metrics, deciding.objections.to, self.reconciler.trust
         )
-        self._clock = clock
-        self._log = Log("receiver")
+        self.outbox = Outbox(policy, self.store, effects, self.metrics, base.clock, self.facts)
+        self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
+        self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
+
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
-        self.drills = Drills(policy.service, self.store, effects, registry, self.alerts)
+        registry.register(Gauges(policy.service, self.snapshot))
+        self._outside, self._clock = outside, base.clock
+        self._ages = Ages(base.clock)
+        self._log = Log("receiver")
+        self.page = self._page(base.clock)
+
+    def _page(self, clock: Clock) -> Page:
+        rates = [name for name, kpi in self.policy.kpis.items() if kpi.kind != "mean"]
+        viewer = Viewer(self, self._outside.prometheus, self.policy.service, clock)
+        return Page(viewer, rates, self.submit, lambda: self.authority, self.store, clock)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
@@ -134,8 +109,9 @@ class Receiver:
             "promoter": self.promoter.run,
             "deadlines": self.deadlines.run,
             "timer": self.timer.run,
+            "clock": ClockSteps(self.store, self._clock).run,
             "outbox": self.outbox.run,
-            "experiments": partial(self.trials.run, self.alerts, self.alertmanager),
+            "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
         }
 
@@ -153,9 +129,9 @@ class Receiver:
         for alert in notification.alerts:
             self.drills.take(alert)
         if truncated:
-            self.poller.bell.ring()
+            self.poller.wake_up.set()
         failed = Outcome.FAILED in [*outcomes, *(outcome for _, outcome in taken)]
-        return not (self.store.unwritten or failed)
+        return not (self.store.waiting or failed)
 
     async def submit(self, request: Request) -> Entry:
         """Carry out a person's command.
@@ -178,7 +154,9 @@ class Receiver:
 
     async def shop_metrics(self) -> dict[str, Any]:
         """Traffic split, error rate and payment success by role."""
-        return await shop_metrics(self.policy, self.prometheus, self.store.rollout, self.reconciler.weight_ratio)
+        return await shop_metrics(
+            self.policy, self._outside.prometheus, self.store.rollout, self.reconciler.weight_ratio
+        )
 
     async def events(self) -> AsyncGenerator[Entry, None]:
         """Every entry from now on, as it is decided; a reader who is too slow misses the oldest."""
@@ -208,12 +186,12 @@ class Receiver:
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
-        rollout, now = self.store.rollout, self._clock.now()
+        rollout = self.store.rollout
         phases = self.policy.phases
         phase = phases[rollout.phase] if rollout is not None and rollout.phase < len(phases) else None
 
-        def since(moment: datetime | None) -> float | None:
-            return None if moment is None else max(0.0, (now - moment).total_seconds())
+        def age(moment: Moment | None) -> float | None:
+            return None if moment is None else self._ages.seconds(moment, by_wall=True)
 
         return Snapshot(
             rollout=rollout,
@@ -223,14 +201,14 @@ class Receiver:
             events=tuple(self.metrics.events.items()),
             leading=self.leader.leading,
             drill_at=self.drills.last_success_at,
-            converging_seconds=since(self.reconciler.converging_since),
-            elapsed_seconds=since(rollout.started_at) if rollout else None,
+            converging_seconds=self.reconciler.converging_seconds,
+            elapsed_seconds=age(rollout.began) if rollout else None,
             phase_elapsed_seconds=self.timer.seconds(rollout) if rollout else None,
-            since_end_seconds=since(rollout.ended_at) if rollout else None,
+            since_end_seconds=age(rollout.ended) if rollout else None,
             gate=gate_of(phase) if phase else "",
             advance=phase.advance if phase else "",
             limits=limits(self.policy),
-            drill_age_seconds=since(self.drills.last_success_at),
+            drill_age_seconds=age(self.drills.last_success),
             suppressed=self.poller.held_back.counts,
         )
 
@@ -247,18 +225,22 @@ class Receiver:
 
     def faults(self) -> dict[str, str]:
         """What does not work at present, by router or step."""
-        routers = {f"router {keeper.name}": keeper.error for keeper in self.reconciler.keepers if keeper.error}
-        unread = {"journal": self.store.unread} if self.store.unread else {}
-        return routers | unread | self.reconciler.errors
+        routers = {
+            f"router {controller.name}": controller.error
+            for controller in self.reconciler.controllers
+            if controller.error
+        }
+        doubt = self.reconciler.trust.doubt
+        doubts = {"journal in doubt": f"{doubt}; routers are left as they are"} if doubt else {}
+        unwritable = ", ".join(f"{entry.label} of {entry.rollout}" for entry in self.store.unwritable)
+        refused = {"journal": f"refuses in every form, and acted upon all the same: {unwritable}"} if unwritable else {}
+        unread = {"journal row": self.store.unread} if self.store.unread else {}
+        return routers | unread | self.reconciler.errors | refused | doubts
 
-    def _turn(self, alert: Alert) -> None:
-        self.promoter.turn(alert)
-
-    async def _complete(self, rollout: Rollout) -> None:
-        await self.promoter.complete(rollout)
-
-    def _heard(self) -> None:
-        self.watchdog.hear()
+    @property
+    def ready(self) -> bool:
+        """Whether it can do its work: the journal is read, and can be what the routers were driven by."""
+        return self.reconciler.trust.trusted
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
@@ -275,19 +257,29 @@ class Receiver:
         """
         clock = clock or SystemClock()
         async with AsyncExitStack() as stack:
-            journal = await stack.enter_async_context(Journal.open(policy))
+            journal = await stack.enter_async_context(Journal.open(policy, patient=True))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             leader = leader_of(policy, clock)
             stack.push_async_callback(leader.close)
-            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN))
+            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN, patient=True))
             trials = Experiments(policy, chain, clock)
-            await trials.begin()
-            store = RolloutStore(journal, clock)
-            effects = Effects.of(policy, store, leader)
+            with suppress(JournalError):
+                # Its loop goes on trying.
+                await trials.begin()
+            marker = Marker(SideFile(beside(policy, ".lowered"), OwnThread("lowered")))
+            stack.push_async_callback(marker.close)
+            confirmations = await Confirmations.open(SideFile(beside(policy, ".routers"), OwnThread("confirmations")))
+            stack.push_async_callback(confirmations.close)
+            base = Base(RolloutStore(journal, clock, marker), leader, clock)
+            stack.push_async_callback(base.store.close)
+            effects = Effects.of(policy, base.store, leader)
             stack.callback(effects.close)
-            receiver = cls(policy, store, effects, session, registry, leader, clock, trials)
+            receiver = cls(policy, base, effects, Outside.of(policy, session), trials, registry, confirmations)
             stack.push_async_callback(receiver.drills.close)
-            await receiver.store.refresh()
+            with suppress(JournalError):
+                # The worker goes on trying; until it is read, the doubt about it is what the status says.
+                await receiver.store.refresh()
             receiver.store.listen(receiver.reconciler.heard)
+            await receiver.store.recall()
             await stack.enter_async_context(working(receiver.workers(), clock))
             yield receiver

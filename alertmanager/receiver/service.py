@@ -40,6 +40,7 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         routes=receiver_table(Api(receiver), receiver.page, receiver.ofrep),
         access=ReceiverAccess(lambda: receiver.authority, receiver.page.sessions),
         reload=partial(receiver.reload, path),
+        ready=lambda: receiver.ready,
         status=lambda: _landing(receiver),
         shutdown=receiver.page.close,
         max_body_bytes=receiver.policy.receiver.max_body,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from alertmanager.receiver import answers
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
-from alertmanager.receiver.act.routercontroller import wanted_split
+from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alertpoller import AlertPoller
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
@@ -15,10 +15,11 @@ from alertmanager.receiver.decide.silences import InForce
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
-from canary.rollout.commands import Seen, accepted
 from canary.rollout.entries import Entry
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
+from canary.rollout.verbs import accepted
 from canary.times import to_text
 
 
@@ -59,13 +60,13 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "waiting_for": receiver.promoter.waiting_for,
         "routers": [
             {
-                "name": keeper.name,
-                "weight_ratio": keeper.observation.weight_ratio if keeper.observation else None,
-                "detail": keeper.observation.detail if keeper.observation else "",
-                "follows": keeper.follows(wanted_split(rollout)),
-                "error": keeper.error,
+                "name": controller.name,
+                "weight_ratio": controller.observation.weight_ratio if controller.observation else None,
+                "detail": controller.observation.detail if controller.observation else "",
+                "follows": controller.follows(wanted_split(rollout)),
+                "error": controller.error,
             }
-            for keeper in reconciler.keepers
+            for controller in reconciler.controllers
         ],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),

@@ -18,6 +18,7 @@ from canary.policy.release import CommandRouter
 from canary.policy.signals import AlertOverride
 from canary.units import format_duration, format_ratio
 
+# The strategy names these two itself; all other KPIs share CanaryKpiDegraded, told apart by the label `kpi`.
 _OWN_ALERTS = {
     "conversion_rate": names.CONVERSION_DEGRADED,
     "payment_success_rate": names.PAYMENT_SUCCESS_DEGRADED,

@@ -40,9 +40,13 @@ class UnfitError(ValueError):
         self.remedy = remedy
 
 
+# A faulty address may hold a password, and a fault goes into logs: whatever stands before an `@` is left out.
+_CREDENTIALS = re.compile(r"//[^\s]*@")
+
+
 def shown(value: object) -> str:
-    """A faulty value as a message quotes it, cut when it is long."""
-    text = repr(value)
+    """A faulty value as a message quotes it, without credentials, and cut when it is long."""
+    text = _CREDENTIALS.sub("//***@", repr(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

@@ -19,6 +19,7 @@ from canary.prometheus.promql import ALERTS, matchers, walk
 Labels = frozenset[str] | None
 """None when any labels may be there: those of a series that others make."""
 
+# Calls that give a number without labels, which joins with anything.
 _SCALARS = {"scalar", "time", "pi"}
 _NOTHING: Labels = frozenset()
 
@@ -145,14 +146,22 @@ def without_service(tree: Expr) -> Iterator[str]:
     for node in walk(tree):
         if not isinstance(node, promql_parser.VectorSelector):
             continue
-        by_label = matchers(node)
-        name = node.name or (by_label["__name__"].value if "__name__" in by_label else "")
+        name = node.name or _named(node)
         own = name.startswith(("canary_", names.SHOP_PREFIX)) or ":" in name or name == ALERTS
-        # A regular expression, an inequality or nothing at all after `=` selects several services as no matcher does.
-        service = by_label.get(names.SERVICE)
-        one = service is not None and str(service.op).endswith(".Equal") and service.value
-        if own and name not in _OF_PROCESSES and not one:
+        if own and name not in _OF_PROCESSES and not _selects_one(node):
             yield name
+
+
+def _named(node: promql_parser.VectorSelector) -> str:
+    """The name, or what is asked of it, of a selector such as `{__name__=~"canary_.*"}`."""
+    matcher = matchers(node).get("__name__")
+    return matcher.value if matcher is not None else ""
+
+
+def _selects_one(node: promql_parser.VectorSelector) -> bool:
+    """Whether one service is selected: a regular expression, an inequality or an empty value select several."""
+    service = matchers(node).get(names.SERVICE)
+    return service is not None and str(service.op).endswith(".Equal") and service.value != ""
 
 
 def without_identity(tree: Expr, recorded: Mapping[str, Labels]) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ def parse(expression: str) -> Expr:
     try:
         return promql_parser.parse(expression)
     except ValueError as error:
-        raise GenerateError(f"not PromQL: {error}: {expression}") from error
+        raise GenerateError(f"not PromQL: {error}", place=expression) from error
 
 
 def fault(expression: str) -> str:

@@ -14,7 +14,8 @@ from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
 from canary.rollout.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.folding import fold, newest
+from canary.rollout.state import Rollout
 
 _POINTS = 400
 """Points of a curve, at most: about the width of its picture, whatever the rollout's length."""

@@ -1,81 +1,23 @@
 """The lines of the rollout's journal: one class per kind, each with exactly the fields that its kind has.
 
 A line is stored as a row with common columns (rollout, moment, actor, reason) and a JSON text for what its kind has
-besides. Reading never fails: a row that this version does not understand (a kind of a newer version, damaged JSON, a
-field of another type) becomes `Unknown`, which is kept, shown with its number, and changes nothing. A journal that
-ends the process which should be rolling back would be worse than one with a gap that people are told of.
+besides; `canary.rollout.journal.rows` reads it back.
 
 Decisions (`decides`) change what the rollout is; the number of the last one is what a caller has *seen*, and what is
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter
 
-from canary.names import ALERTS, OTHER
-from canary.times import from_text
+from canary.rollout.kinds import Cause, Kind, Step
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
 # the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
 _Ratio = Annotated[float, Field(ge=0, le=1)]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Kind(StrEnum):
-    """What one line of the journal records, as it is written there."""
-
-    STARTED = "started"
-    ADVANCED = "advanced"
-    HELD = "held"
-    RESUMED = "resumed"
-    PROMOTED = "promoted"
-    ROLLBACK = "rollback"
-    STEP_DONE = "step_done"
-    ROLLED_BACK = "rolled_back"
-    FAILED = "failed"
-    NOTIFIED = "notified"
-    RECORDED = "noted"
-    DRILLED = "drilled"
-    ELAPSED = "elapsed"
-    EXPERIMENT_STARTED = "experiment_started"
-    EXPERIMENT_WEIGHTED = "experiment_weighted"
-    EXPERIMENT_STOPPED = "experiment_stopped"
-    UNKNOWN = "unknown"
-
-
-class Step(StrEnum):
-    """What has to be done about a decision; the first two in the order in which they protect customers."""
-
-    TRAFFIC = "traffic"
-    PROCESS = "process"
-    NOTIFY = "notify"
-    LOG = "log"
-    REPORT = "report"
-
-
-class Cause(StrEnum):
-    """Why a rollout was held or rolled back, where it was no alert; an alert's cause is its name."""
-
-    MANUAL = "manual"
-    """A person; only a person lifts such a hold."""
-    WATCHDOG = "watchdog"
-    """The heartbeat stayed away."""
-    MAX_DURATION = "max_duration"
-    """A phase was not allowed to end for too long."""
-
-
-CAUSES: Final = frozenset({*Cause, *ALERTS})
-"""Every cause that is counted under its own name."""
-
-
-def cause_label(cause: str) -> str:
-    """The bounded label value of a cause: alerts of the users' own rules are counted together."""
-    return cause if cause in CAUSES else OTHER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +55,11 @@ class Entry:
 
     def data(self) -> dict[str, Any]:
         """What the kind has besides the common columns, JSON-ready; what is empty is left out."""
-        text: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", exclude=_COLUMNS, exclude_none=True)
+        text: dict[str, Any] = adapter(type(self)).dump_python(self, mode="json", exclude=_COLUMNS, exclude_none=True)
         return {name: value for name, value in text.items() if name not in _OPTIONAL or value}
 
 
-_COLUMNS: Final = {"rollout", "at", "actor", "reason", "seq"}
+_COLUMNS: Final = {"rollout", "at", "actor", "reason", "seq", "may_decide"}
 _OPTIONAL: Final = {"request", "boot", "uptime_seconds"}
 
 
@@ -144,6 +86,20 @@ class Started(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adopted(Started):
+    """A person has said what is in force where the journal did not know it; it is held there.
+
+    Attributes:
+        weight: the canary's weight.
+        salts: by which the routers chose the users until then.
+    """
+
+    kind = Kind.ADOPTED
+    weight: _Ratio
+    salts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Advanced(Entry):
     """The rollout entered the phase with this index."""
 
@@ -160,6 +116,7 @@ class Held(Entry):
         cause: a `Cause`, or an alert's name.
         lifts: whether the hold ends by itself once its cause is gone.
         rollback_at: end of a countdown to a rollback that a person may cancel.
+        weight: what the weight is lowered to; None where it stays.
     """
 
     kind = Kind.HELD
@@ -167,6 +124,7 @@ class Held(Entry):
     cause: str = Cause.MANUAL
     lifts: bool = False
     rollback_at: AwareDatetime | None = None
+    weight: _Ratio | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +200,8 @@ class Recorded(Entry):
 
     Attributes:
         key: what it is about, such as `watch:CanaryHighErrorRate`.
-        occasion: why people should hear of it: `dry_run`, `watch`, `gate`, `silence`; empty when they need not.
+        occasion: why people should hear of it: `dry_run`, `watch`, `gate`, `router`, `silence`; empty when they
+            need not.
     """
 
     kind = Kind.RECORDED
@@ -275,98 +234,27 @@ class Unknown(Entry):
         written_kind: the kind as it stands there.
         written_data: the rest as it stands there.
         fault: why it was not understood.
+        may_decide: whether the row may change what the rollout is; a kind of a newer version may.
     """
 
     kind = Kind.UNKNOWN
     written_kind: str = ""
     written_data: str = ""
     fault: str = ""
+    may_decide: bool = True
 
     @property
     def label(self) -> str:
         """The kind as the journal has it."""
         return self.written_kind
 
-    @property
-    def may_decide(self) -> bool:
-        """Whether the row may change what the rollout is; a kind of a newer version may."""
-        kind = KINDS.get(self.written_kind)
-        return kind is None or kind.decides
-
-
-KINDS: Final[Mapping[str, type[Entry]]] = {
-    one.kind.value: one
-    for one in (
-        Started, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified, Recorded,
-        Drilled, Elapsed,
-    )
-}  # fmt: skip
-"""Every kind of the rollouts' chain, as rows name it."""
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A sequence of entries in the journal in which each follows one other.
-
-    Attributes:
-        name: empty for the rollouts' own; the others stand under `SERVICE/NAME`.
-        kinds: the classes of its entries, as rows name them.
-    """
-
-    name: str
-    kinds: Mapping[str, type[Entry]]
-
-
-ROLLOUTS: Final = Chain("", KINDS)
-"""The chain of everything that is decided and done about rollouts."""
 
 # One reader and writer per kind, made when first needed: it never changes, and is costly to make.
 _ADAPTERS: Final[dict[Kind, TypeAdapter[Any]]] = {}
 
 
-def _adapter(kind: type[Entry]) -> TypeAdapter[Any]:
+def adapter(kind: type[Entry]) -> TypeAdapter[Any]:
+    """What turns a kind's data into its entry, and back."""
     if kind.kind not in _ADAPTERS:
         _ADAPTERS[kind.kind] = TypeAdapter(kind)
     return _ADAPTERS[kind.kind]
-
-
-def read(row: Mapping[str, Any], data: object, kinds: Mapping[str, type[Entry]]) -> Entry:
-    """The entry that a row holds; `Unknown` when it is none.
-
-    Args:
-        row: the columns `seq`, `rollout`, `kind`, `at`, `actor`, `reason`, `data`.
-        data: what the column `data` holds, parsed; None when it is no JSON.
-        kinds: the classes of the chain that is read.
-    """
-    kind = kinds.get(str(row["kind"]))
-    # Drills were notes once.
-    if kind is Recorded and isinstance(data, Mapping) and "passed" in data:
-        kind = Drilled
-    common = {name: row[name] for name in ("rollout", "at", "actor", "reason", "seq")}
-    fault = "no JSON object" if not isinstance(data, Mapping) else "no kind of this version" if kind is None else ""
-    if kind is not None and isinstance(data, Mapping):
-        try:
-            entry: Entry = _adapter(kind).validate_python({**data, **common})
-        except ValidationError as error:
-            first = error.errors()[0]
-            fault = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        else:
-            return entry
-    return Unknown(
-        rollout=str(row["rollout"]),
-        at=_moment(row["at"]),
-        actor=str(row["actor"]),
-        reason=str(row["reason"]),
-        seq=int(row["seq"]),
-        written_kind=str(row["kind"]),
-        written_data=str(row["data"]),
-        fault=fault,
-    )
-
-
-def _moment(text: object) -> datetime:
-    """A damaged moment is shown as the beginning of time."""
-    try:
-        return from_text(str(text))
-    except (ValueError, OverflowError):
-        return from_text("1970-01-01T00:00:00Z")

@@ -10,7 +10,12 @@ from typing import Final, Protocol
 
 from canary.errors import RefusedError
 from canary.policy.model import Policy
-from canary.rollout.entries import Chain, Entry, Kind
+from canary.rollout.entries import Entry
+from canary.rollout.journal.rows import Chain
+from canary.rollout.kinds import Kind
+
+# Firings that are remembered of one experiment; Alertmanager repeats only those that still fire.
+_SPENT = 20
 
 # Why an experiment that the policy has again begins by itself, while one that a person or an alert stopped does not.
 _DISABLED = "disabled in the policy"
@@ -36,10 +41,15 @@ class ExperimentWeighted(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentStopped(Entry):
-    """Everybody gets the control from now on."""
+    """Everybody gets the control from now on.
+
+    Attributes:
+        firings: by when they began, the firings of alerts that asked for it: they say nothing about the next run.
+    """
 
     kind = Kind.EXPERIMENT_STOPPED
     decides = True
+    firings: tuple[str, ...] = ()
 
 
 _KINDS: Final[Mapping[str, type[Entry]]] = {
@@ -77,6 +87,8 @@ class Trial:
         weights: over time, oldest first.
         stopped_at: since when everybody gets the control; None while it runs.
         reason: why it was stopped, for people.
+        spent: firings of alerts that were about an earlier run, or have stopped this one. A firing is known by when it
+            began, as Prometheus says: compared for equality, never with another machine's clock.
     """
 
     name: str
@@ -85,6 +97,7 @@ class Trial:
     stopped_at: datetime | None = None
     reason: str = ""
     actor: str = ""
+    spent: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -100,11 +113,15 @@ def fold(entries: Iterable[Entry]) -> dict[str, Trial]:
         known = trials.get(name)
         match entry:
             case ExperimentStarted():
-                trials[name] = Trial(name, entry.at, (Weights(entry.at, entry.weights),), actor=entry.actor)
+                spent = known.spent if known is not None else ()
+                trials[name] = Trial(
+                    name, entry.at, (Weights(entry.at, entry.weights),), actor=entry.actor, spent=spent
+                )
             case ExperimentWeighted() if known is not None:
                 trials[name] = replace(known, weights=(*known.weights, Weights(entry.at, entry.weights)))
             case ExperimentStopped() if known is not None:
-                trials[name] = replace(known, stopped_at=entry.at, reason=entry.reason, actor=entry.actor)
+                spent = tuple(dict.fromkeys((*known.spent, *entry.firings)))[-_SPENT:]
+                trials[name] = replace(known, stopped_at=entry.at, reason=entry.reason, actor=entry.actor, spent=spent)
             case _:
                 pass
     return trials
@@ -135,7 +152,9 @@ class Command(Protocol):
         ...
 
 
-def stop(trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, reason: str) -> Entry:
+def stop(
+    trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, reason: str, firings: tuple[str, ...] = ()
+) -> Entry:
     """The entry that gives everybody the control.
 
     Raises:
@@ -144,7 +163,7 @@ def stop(trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, re
     known = _known(trials, name)
     if not known.running:
         raise RefusedError(f"stopped already ({known.reason})", place=f"experiment {name}")
-    return ExperimentStopped(rollout=name, at=at, actor=actor, reason=reason)
+    return ExperimentStopped(rollout=name, at=at, actor=actor, reason=reason, firings=firings)
 
 
 def start(trials: Mapping[str, Trial], name: str, *, at: datetime, actor: str, reason: str) -> Entry:

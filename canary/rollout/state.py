@@ -1,7 +1,4 @@
-"""The rollout as a pure state machine: journal entries fold into `Rollout`s.
-
-Nothing here acts. `fold` says what the journal means; `commands` says what may be appended next. The receiver
-appends first and acts afterwards, so that after a crash the journal still says what is wanted.
+"""The rollout as a pure state machine: what one is, and the states that it passes through.
 
     idle --start--> phase 0 --advance--> phase 1 ... --advance--> baking (100 %) --promote--> promoted
     phase, baking --hold--> holding --resume--> phase, baking
@@ -9,33 +6,17 @@ appends first and acts afterwards, so that after a crash the journal still says 
     promoted --rollback--> rolling_back          (while the old version is still there)
     rolling_back --fail--> failed                (a person gave up; only then)
 
-Every rollout of the journal is folded, not only the newest: what an older one still has open (a message, a report, a
-line of the rollback log) is business that stays open when the next one begins.
+Nothing here acts. `folding` says what the journal means; `commands` says what may be appended next. The receiver
+appends first and acts afterwards, so that after a crash the journal still says what is wanted.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from canary.clock import Clock
-from canary.rollout.entries import (
-    Advanced,
-    Cause,
-    Elapsed,
-    Entry,
-    Failed,
-    Held,
-    Notified,
-    Promoted,
-    Recorded,
-    Resumed,
-    RollbackDecided,
-    RolledBack,
-    Started,
-    Step,
-    StepDone,
-)
+from canary.rollout.kinds import Step
 
 
 class State(StrEnum):
@@ -64,6 +45,15 @@ class Weight:
 
     since: datetime
     ratio: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When something was, by both clocks of who wrote it: the wall clock for people, the monotonic one for ages."""
+
+    at: datetime
+    boot: str = ""
+    uptime_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,10 +88,13 @@ class Rollout:
         cause: what the hold or the rollback is due to: a `Cause`, or an alert's name.
         lifts: whether the hold ends by itself once its cause is gone.
         rollback_at: end of the countdown in which a person may still cancel the rollback.
+        countdown_seconds: how long that countdown lasts, from `held` on.
+        began, phase_began, held, resumed, ended: the moments of the same events, from which ages are measured.
         overridden: causes whose countdown a person has cancelled in this phase.
         recorded: keys of the records that have been made.
         steps: steps of the last decision that are done.
-        told: by an entry's position, who has been told of it.
+        notified: by an entry's position, who has been notified of it.
+        salts: by which routers chose the users before this rollout was adopted.
         expired: positions of the entries that nobody was told of in time.
     """
 
@@ -121,6 +114,12 @@ class Rollout:
     resumed_at: datetime | None = None
     lifts: bool = False
     rollback_at: datetime | None = None
+    countdown_seconds: float | None = None
+    began: Moment | None = None
+    phase_began: Moment | None = None
+    held: Moment | None = None
+    resumed: Moment | None = None
+    ended: Moment | None = None
     overridden: frozenset[str] = frozenset()
     recorded: frozenset[str] = frozenset()
     reason: str = ""
@@ -128,8 +127,9 @@ class Rollout:
     actor: str = ""
     ended_at: datetime | None = None
     steps: frozenset[Step] = frozenset()
-    told: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    notified: Mapping[int, frozenset[str]] = field(default_factory=dict)
     expired: frozenset[int] = frozenset()
+    salts: tuple[int, ...] = ()
 
     @property
     def weight(self) -> float:
@@ -150,162 +150,3 @@ class Rollout:
     def duration_seconds(self) -> float:
         """How long the current phase lasts at least."""
         return self.durations_seconds[self.phase]
-
-
-def newest(rollouts: dict[str, Rollout]) -> Rollout | None:
-    """The rollout that began last; None before the first."""
-    return next(reversed(rollouts.values()), None)
-
-
-def fold(entries: Iterable[Entry], rollouts: Mapping[str, Rollout] | None = None) -> dict[str, Rollout]:
-    """Every rollout that the entries describe, by id, in the order of their starts.
-
-    Args:
-        entries: oldest first.
-        rollouts: what earlier entries have folded into.
-    """
-    known = dict(rollouts or {})
-    for entry in entries:
-        if isinstance(entry, Started):
-            known[entry.rollout] = _started(entry)
-        elif entry.rollout in known and _fits(known[entry.rollout], entry):
-            known[entry.rollout] = _applied(known[entry.rollout], entry)
-    return known
-
-
-def _started(entry: Started) -> Rollout:
-    return Rollout(
-        id=entry.rollout,
-        stable=entry.stable,
-        canary=entry.canary,
-        traffic=entry.traffic,
-        durations_seconds=entry.durations_seconds,
-        state=_phase_state(entry.traffic, 0),
-        started_at=entry.at,
-        phase=0,
-        phase_started_at=entry.at,
-        weights=(Weight(entry.at, entry.traffic[0]),),
-        decision=entry.seq,
-        timer=_timer(entry),
-        reason=entry.reason,
-        actor=entry.actor,
-    )
-
-
-def _phase_state(traffic: Sequence[float], phase: int) -> State:
-    return State.BAKING if traffic[phase] >= 1 else State.PHASE
-
-
-def _timer(entry: Entry, seconds: float = 0.0) -> Timer:
-    return Timer(seconds, entry.boot, entry.uptime_seconds)
-
-
-_GOING_ON = (Advanced, Held, Resumed, Promoted)
-
-
-def _fits(rollout: Rollout, entry: Entry) -> bool:
-    """A rollback wins over everything that the journal may say afterwards; a phase that is none is passed over."""
-    if isinstance(entry, _GOING_ON) and rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED):
-        return False
-    return not isinstance(entry, Advanced) or 0 <= entry.phase < len(rollout.traffic)
-
-
-def _applied(rollout: Rollout, entry: Entry) -> Rollout:
-    told = replace(rollout, reason=entry.reason, actor=entry.actor)
-    decided = replace(told, decision=entry.seq) if entry.decides else rollout
-    match entry:
-        case Advanced():
-            return _advanced(decided, entry)
-        case Held():
-            return _held(decided, entry)
-        case Resumed():
-            return _resumed(decided, entry)
-        case Promoted():
-            return _promoted(decided, entry)
-        case RollbackDecided():
-            return _rolling_back(decided, entry)
-        case RolledBack():
-            # Why it was rolled back is what people want to read, not that it is complete.
-            return replace(rollout, state=State.ROLLED_BACK, ended_at=entry.at, decision=entry.seq)
-        case Failed():
-            return replace(decided, state=State.FAILED, ended_at=entry.at)
-        case _:
-            return _remembered(rollout, entry)
-
-
-def _remembered(rollout: Rollout, entry: Entry) -> Rollout:
-    """What decides nothing."""
-    match entry:
-        case StepDone():
-            return replace(rollout, steps=rollout.steps | {entry.step})
-        case Recorded():
-            return replace(rollout, recorded=rollout.recorded | {entry.key})
-        case Notified():
-            told = rollout.told.get(entry.entry, frozenset()) | frozenset(entry.targets)
-            expired = rollout.expired | ({entry.entry} if entry.expired else set())
-            return replace(rollout, told={**rollout.told, entry.entry: told}, expired=expired)
-        case Elapsed() if entry.phase == rollout.phase:
-            return replace(rollout, timer=_timer(entry, entry.seconds))
-        case _:
-            return rollout
-
-
-def _advanced(told: Rollout, entry: Advanced) -> Rollout:
-    return replace(
-        told,
-        state=_phase_state(told.traffic, entry.phase),
-        held_in=None,
-        cause="",
-        resumed_at=None,
-        rollback_at=None,
-        overridden=frozenset(),
-        phase=entry.phase,
-        phase_started_at=entry.at,
-        timer=_timer(entry),
-        weights=(*told.weights, Weight(entry.at, told.traffic[entry.phase])),
-    )
-
-
-def _held(told: Rollout, entry: Held) -> Rollout:
-    cancelled = {told.cause} if entry.cause == Cause.MANUAL and told.rollback_at is not None else set()
-    return replace(
-        told,
-        state=State.HOLDING,
-        held_in=told.held_in or told.state,
-        cause=entry.cause,
-        lifts=entry.lifts,
-        rollback_at=entry.rollback_at,
-        overridden=told.overridden | cancelled,
-    )
-
-
-def _resumed(told: Rollout, entry: Resumed) -> Rollout:
-    cancelled = {told.cause} if told.rollback_at is not None else set()
-    return replace(
-        told,
-        state=told.held_in or told.state,
-        held_in=None,
-        cause="",
-        resumed_at=entry.at,
-        rollback_at=None,
-        overridden=told.overridden | cancelled,
-    )
-
-
-def _promoted(told: Rollout, entry: Promoted) -> Rollout:
-    weights = told.weights if told.weight >= 1 else (*told.weights, Weight(entry.at, 1.0))
-    ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at)
-    return replace(ended, weights=weights, cause="")
-
-
-def _rolling_back(told: Rollout, entry: RollbackDecided) -> Rollout:
-    return replace(
-        told,
-        state=State.ROLLING_BACK,
-        held_in=None,
-        rollback_at=None,
-        cause=entry.cause,
-        weights=(*told.weights, Weight(entry.at, 0.0)),
-        steps=frozenset(),
-        ended_at=None,
-    )

@@ -71,6 +71,8 @@ class Reading:
     """What one instance of a router (one HAProxy, one nginx host) has in force.
 
     *weight_ratio* is None when the instance could not be read; *error* then says why.
+    *process* says which process has it in force, so that a lowered weight can be told from one that was lost in a
+    restart; empty when that cannot be told, or when the process has lost what it had.
     *salt* is None when the instance does not tell, or when the weight is 0 and no users are chosen.
     """
 
@@ -79,6 +81,7 @@ class Reading:
     salt: int | None = None
     testers: bool = False
     error: str = ""
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from canary.routers import haproxy_config
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
-from canary.routers.haproxy_map import Entries
+from canary.routers.haproxy_map import WEIGHT, Entries
 from canary.routers.haproxy_socket import RuntimeSocket
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
@@ -119,7 +119,7 @@ class HAProxyRouter:
 
     async def _reading(self, socket: RuntimeSocket) -> Reading:
         try:
-            entries = await socket.entries()
+            process, entries = await asyncio.gather(self._process(socket), socket.entries())
         except RouterError as error:
             return Reading(socket.address, None, error=str(error))
         return Reading(
@@ -127,7 +127,16 @@ class HAProxyRouter:
             weight_ratio=entries.weight / HAPROXY_BUCKETS,
             salt=entries.salt if entries.weight else None,
             testers=bool(entries.testers and entries.weight),
+            process=process,
         )
+
+    async def _process(self, socket: RuntimeSocket) -> str:
+        """Which HAProxy this is; nothing when its map lacks the weight, which it then has lost."""
+        info, entry = await asyncio.gather(socket.ask("show info"), socket.ask(f"get map {self._section.map} {WEIGHT}"))
+        facts = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+        if "found=yes" not in entry and "match=yes" not in entry:
+            return ""
+        return f"{facts.get('Pid', '')}/{facts.get('Start_time_sec', '')}"
 
     def _write(self, wanted: Entries, rollout: str, only_lower: bool) -> None:
         if not self._section.write_map:

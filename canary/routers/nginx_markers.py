@@ -86,7 +86,7 @@ class MarkerDirectory:
             target = self._active.readlink()
             markers = {entry.name for entry in self._active.iterdir()}
         except FileNotFoundError:
-            return Reading(instance, 0.0)
+            return Reading(instance, 0.0, process=self._process())
         except OSError as error:
             return Reading(instance, None, error=f"{self._active}: cannot be read ({error.strerror})")
         buckets = {int(name) for name in markers if re.fullmatch(r"\d\d", name)}
@@ -94,7 +94,16 @@ class MarkerDirectory:
         step = _STEP.fullmatch(target.name)
         if step is None or buckets != set(nginx_order(int(step[1]))[: len(buckets)]):
             return Reading(instance, weight_ratio, error=f"{self._active}: holds markers that no rollout placed")
-        return Reading(instance, weight_ratio, salt=int(step[1]), testers=TESTER in markers)
+        salt, testers = int(step[1]), TESTER in markers
+        return Reading(instance, weight_ratio, salt=salt, testers=testers, process=self._process())
+
+    def _process(self) -> str:
+        """Which making of the folder this is: a person who removes the link leaves it, a wiped folder is another."""
+        try:
+            status = self._steps.stat()
+        except OSError:
+            return ""
+        return f"{status.st_dev}/{status.st_ino}"
 
     def check(self) -> list[tuple[str, str]]:
         """Problems and remedies: what would keep this user from changing the weight."""

@@ -18,7 +18,7 @@ import aiohttp
 from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError, UnseenError
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
-from canary.rollout.commands import Verb
+from canary.rollout.verbs import Verb
 from canary.secrets import read_secret
 
 # `start` waits for the canary's process, and for every router to be looked at.

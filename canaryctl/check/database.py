@@ -1,8 +1,13 @@
-"""The order database: reachable, every mapped column there, and indexed for the exporter's reads."""
+"""The order database: reachable, every mapped column there, readable by this user, indexed for the exporter's reads.
+
+A catalogue says what there is, and not who may read it: PostgreSQL shows everybody every column. So one row of each
+event is read as the exporter will read it, and where row-level security hides rows, that is said: it is no error, and
+the exporter would publish zeros.
+"""
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import sqlalchemy as sa
@@ -11,19 +16,19 @@ from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
-from exporter.source.database import OrderDatabase, Patience, Session, names_database
+from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
+from exporter.source.database import (
+    OrderDatabase,
+    Patience,
+    Session,
+    names_database,
+    write_ahead_folder,
+    write_ahead_remedy,
+)
 from exporter.source.session import open_session
 
 # Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
 _LOOKED_INTO = ("sqlite", "postgresql", "mysql")
-
-
-@dataclass(frozen=True)
-class Table:
-    """What the database says about one table: its columns, and the columns its indexes begin with."""
-
-    columns: tuple[str, ...]
-    indexed: frozenset[str]
 
 
 async def check_database(policy: Policy) -> list[Finding]:
@@ -43,20 +48,44 @@ async def check_database(policy: Policy) -> list[Finding]:
         return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
     session = open_session(database)
     try:
-        return await _looked_into(place, policy, session)
+        return [*_write_ahead(place, database), *await _looked_into(place, policy, session, database.url.username)]
     except DatabaseError as error:
-        return [failed(place, error.what, "see that the database runs and that this user may connect and read")]
+        remedy = error.remedy or "see that the database runs and that this user may connect and read"
+        return [failed(place, error.what, remedy)]
     finally:
         await session.close()
 
 
-async def _looked_into(place: str, policy: Policy, session: Session) -> list[Finding]:
-    names = await session.run(_table_names)
+def _write_ahead(place: str, database: OrderDatabase) -> Iterator[Finding]:
+    """What is read now, because the shop has the file open, may be unreadable in the next quiet minute."""
+    folder = None if database.file is None else write_ahead_folder(database.file)
+    if folder is not None and not os.access(folder, os.W_OK):
+        what = "it can be read only while the shop keeps it open"
+        yield warning(place, what, write_ahead_remedy(folder))
+
+
+async def _looked_into(place: str, policy: Policy, session: Session, user: str | None) -> list[Finding]:
+    names = await session.run(table_names)
     wanted = {event.table for event in policy.database.events.values() if event.table}
     wanted |= {required.table for required in policy.database.required}
-    tables = {table: await session.run(partial(_table, table=table)) for table in sorted(wanted)}
-    findings = list(_mapped(place, policy, tables, names))
+    tables = {table: await session.run(partial(look_up, table=table)) for table in sorted(wanted)}
+    # MariaDB and MySQL show nobody what they may not read.
+    seen = " that this user may read" if session.dialect_name in ("mysql", "mariadb") else ""
+    findings = list(_mapped(place, policy, tables, names, seen))
+    findings += [
+        warning(
+            place,
+            f"{table}.{column} has no index, every look of the exporter reads the whole table",
+            f"run: {await session.run(partial(index_statement, table=table, column=column))}",
+        )
+        for table, column in sorted(_without_index(policy, tables))
+    ]
     findings += list(_required(place, policy, tables, names))
+    for name, event in policy.database.events.items():
+        table = tables.get(event.table or "")
+        if table is not None:
+            columns = sorted({column for _, column in columns_of(event)} & set(table.columns))
+            findings += await _read(place, f"database.events.{name}", session, event.table or "", columns, user)
     for name, event in policy.database.events.items():
         if event.sql is not None:
             findings += await _check_sql(place, name, event, session)
@@ -67,48 +96,60 @@ async def _looked_into(place: str, policy: Policy, session: Session) -> list[Fin
     return findings
 
 
-def _table_names(connection: sa.Connection) -> list[str]:
-    inspector = sa.inspect(connection)
-    return [*inspector.get_table_names(), *inspector.get_view_names()]
-
-
-def _table(connection: sa.Connection, table: str) -> Table | None:
-    """None when there is no such table or view."""
+async def _read(
+    place: str, at: str, session: Session, table: str, columns: list[str], user: str | None
+) -> list[Finding]:
+    """Read one row's mapped columns as the exporter will."""
     schema, _, name = table.rpartition(".")
-    inspector = sa.inspect(connection)
+    source = sa.table(name, *(sa.column(column) for column in columns), schema=schema or None)
+    written = await session.run(partial(quoted, table=table))
+    who = await session.run(lambda connection: connection.dialect.identifier_preparer.quote(user or "canary"))
     try:
-        columns = tuple(column["name"] for column in inspector.get_columns(name, schema=schema or None))
-        indexes = inspector.get_indexes(name, schema=schema or None)
-        primary = inspector.get_pk_constraint(name, schema=schema or None)
-    except sa.exc.NoSuchTableError:
-        return None
-    first = {index["column_names"][0] for index in indexes if index["column_names"]}
-    first |= set(primary["constrained_columns"][:1])
-    if name in inspector.get_view_names(schema=schema or None):
-        first |= set(columns)  # a view has no indexes of its own
-    return Table(columns, frozenset(column for column in first if column))
+        rows = await session.rows(sa.select(*source.c).limit(1))
+    except DatabaseUnavailableError:
+        raise
+    except DatabaseError as error:
+        return [failed(place, f"{at}: {error.what}", f"run: GRANT SELECT ON {written} TO {who};")]
+    if session.dialect_name != "postgresql" or not await _filtered(session, written):
+        return []
+    policy = f"show it all: CREATE POLICY canary_reads ON {written} FOR SELECT TO {who} USING (true);"
+    if not rows:
+        return [failed(place, f"{at}: {table} shows this user no row, as row-level security is on", policy)]
+    return [warning(place, f"{at}: row-level security decides which rows of {table} this user sees", policy)]
 
 
-def _mapped(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:
-    missing_indexes = set()
+async def _filtered(session: Session, written: str) -> bool:
+    """Whether PostgreSQL may hide rows of a table from this user."""
+    look = sa.text("SELECT row_security_active(CAST(:written AS text))")
+    return bool((await session.rows(look, {"written": written}))[0][0])
+
+
+def _mapped(
+    place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str], seen: str
+) -> Iterator[Finding]:
     for name, event in policy.database.events.items():
         if event.table is None:
             continue
         at = f"database.events.{name}"
         table = tables[event.table]
         if table is None:
-            yield failed(place, f"{at}.table: no table or view {event.table!r}", _near(event.table, names))
+            yield failed(place, f"{at}.table: no table or view {event.table!r}{seen}", _near(event.table, names))
             continue
         for key, column in columns_of(event):
             if column not in table.columns:
-                what = f"{at}.{key}: {event.table} has no column {column!r}"
+                what = f"{at}.{key}: {event.table} has no column {column!r}{seen}"
                 yield failed(place, what, _near(column, table.columns))
-        read_by = {event.time, event.settled} & set(table.columns)
-        missing_indexes |= {(event.table, column) for column in read_by - table.indexed if column}
-    for owner, indexed in sorted(missing_indexes):
-        statement = f"CREATE INDEX {owner.replace('.', '_')}_{indexed} ON {owner} ({indexed});"
-        what = f"{owner}.{indexed} has no index, every look of the exporter reads the whole table"
-        yield warning(place, what, f"run: {statement}")
+
+
+def _without_index(policy: Policy, tables: Mapping[str, Table | None]) -> set[tuple[str, str]]:
+    """Tables and their columns that the exporter looks for rows by, and that no index begins with."""
+    missing: set[tuple[str, str]] = set()
+    for event in policy.database.events.values():
+        table = tables.get(event.table or "")
+        if event.table and table is not None:
+            read_by = {event.time, event.settled} & set(table.columns)
+            missing |= {(event.table, column) for column in read_by - table.indexed if column}
+    return missing
 
 
 def columns_of(event: Event) -> Iterator[tuple[str, str]]:

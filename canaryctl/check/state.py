@@ -6,13 +6,18 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from alertmanager.receiver.lead.postgres import LEADER_REMEDY
+from canary.database.postgres import Pooling, pooling
+from canary.database.url import driver_address, shown_url
 from canary.errors import CanaryError
 from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
-from canary.rollout.journal import Journal, journal_url
+from canary.rollout.journal.journal import Journal, journal_url
 
 # A rollout's journal and report take a few MiB; on a disk this full something else is about to fill it.
 _LOW_BYTES = 200 * 1024**2
+_CONNECT_SECONDS = 5.0
+"""A person waits; the receiver itself gives up sooner."""
 
 
 async def check_state(policy: Policy) -> list[Finding]:
@@ -36,14 +41,21 @@ def _unborn(url: URL) -> bool:
 
 
 async def _journal(policy: Policy, url: URL) -> Finding:
-    place = f"state {url.database if url.get_backend_name() == 'sqlite' else url.render_as_string()}"
+    place = f"state {url.database if url.get_backend_name() == 'sqlite' else shown_url(url)}"
     try:
+        if url.get_backend_name() == "postgresql" and await _lock_is_lost(url):
+            what = "a pooler in transaction mode is in between, through which no receiver can hold the leader's lock"
+            return failed(place, what, LEADER_REMEDY)
         async with Journal.open(policy) as journal:
             await journal.probe()
             count = len(await journal.entries())
     except CanaryError as error:
         return failed(place, error.what, error.remedy or "give this user the right to write there")
     return ok(place, f"the journal can be written, {count} entries")
+
+
+async def _lock_is_lost(url: URL) -> bool:
+    return await pooling(driver_address(url, place="state.url"), _CONNECT_SECONDS) is Pooling.TRANSACTION
 
 
 def _disk(place: str, path: Path) -> list[Finding]:

@@ -33,6 +33,8 @@ _COMMANDS = {
     "backtest": ("study.backtest:command", "Replay past rollouts from the order database."),
     "backfill": ("study.backfill:command", "Write the order database's history for Prometheus."),
     "drill": ("rollout.drill:command", "Prove that a rollback would arrive and could act."),
+    "adopt": ("rollout.verbs:adopt", "Say what is in force where the journal does not know it."),
+    "state": ("state:command", "Verify, back up or move the journal."),
     "init": ("init:command", "Propose a policy for an order database."),
     "experiment": ("rollout.experiment:command", "Report on experiments."),
     "demo": ("demo:command", "Run the whole stack on this machine."),

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from canary.clock import Clock
 from canary.errors import ProcessError
 from canary.policy import Policy, load_policy
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.routers import Router, routers_of
 from demo.questions import Questions
 from demo.screen import Screen

@@ -6,55 +6,50 @@ against the next.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from canary import names
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
+from exporter.publish.complement import Change, shown_change, shown_tolerance
 from exporter.publish.snapshot import Snapshot
 
-
-def _change(attribute: str) -> Callable[[Snapshot, KpiEvidence], float | None]:
-    """One number of the comparison; a KPI that only has a floor has none."""
-    return lambda _, kpi: getattr(kpi.comparison, attribute) if kpi.comparison is not None else None
-
-
-_NUMBERS: tuple[tuple[str, str, Callable[[Snapshot, KpiEvidence], float | None]], ...] = (
+_CHANGES: tuple[tuple[str, str, Callable[[Change], float]], ...] = (
     (
         names.KPI_RELATIVE_CHANGE,
         "Estimated relative change of the KPI, canary against stable.",
-        _change("estimate"),
+        attrgetter("estimate"),
     ),
     (
         names.KPI_RELATIVE_CHANGE_LOWER,
         "Lower bound of the relative change, valid at every moment.",
-        _change("lower"),
+        attrgetter("lower"),
     ),
     (
         names.KPI_RELATIVE_CHANGE_UPPER,
         "Upper bound of the relative change, valid at every moment.",
-        _change("upper"),
+        attrgetter("upper"),
     ),
-    (names.KPI_EVIDENCE, "log10 of the evidence that the canary harms the KPI.", lambda _, kpi: kpi.log10_evidence),
+)
+"""Metric, help text, and which number of the change it is."""
+
+_NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
+    (names.KPI_EVIDENCE, "log10 of the evidence that the canary harms the KPI.", lambda kpi: kpi.log10_evidence),
     (
         names.KPI_EVIDENCE_THRESHOLD,
         "log10 of the evidence at which harm is proven.",
-        lambda _, kpi: kpi.log10_threshold,
+        lambda kpi: kpi.log10_threshold,
     ),
     (
         names.KPI_FLOOR_EVIDENCE,
         "log10 of the evidence that the canary is below the KPI's floor.",
-        lambda _, kpi: kpi.floor.log10_evidence if kpi.floor is not None else None,
+        lambda kpi: kpi.floor.log10_evidence if kpi.floor is not None else None,
     ),
-    (
-        names.KPI_TOLERANCE,
-        "Relative change that the policy lets pass.",
-        lambda snapshot, kpi: snapshot.tolerances.get(kpi.name),
-    ),
-    (names.KPI_FROZEN, "Whether the comparison ended because stable gets no traffic.", lambda _, kpi: kpi.frozen),
-    (names.KPI_JUDGED, "Whether the KPI is judged now.", lambda _, kpi: kpi.blind_reason is None),
+    (names.KPI_FROZEN, "Whether the comparison ended because stable gets no traffic.", lambda kpi: kpi.frozen),
+    (names.KPI_JUDGED, "Whether the KPI is judged now.", lambda kpi: kpi.blind_reason is None),
 )
 """Metric, help text, and how a KPI's number is found; None or nan leaves the series out."""
 
@@ -62,13 +57,9 @@ _NUMBERS: tuple[tuple[str, str, Callable[[Snapshot, KpiEvidence], float | None]]
 def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
     """Everything that is known of the rollout."""
     identity = [snapshot.service, snapshot.rollout]
+    yield from _changes(identity, snapshot, evidence)
     for name, text, of in _NUMBERS:
-        family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
-        for kpi in evidence.kpis.values():
-            value = of(snapshot, kpi)
-            if value is not None and not math.isnan(value):
-                family.add_metric([*identity, kpi.name], float(value))
-        yield family
+        yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
     yield _units(identity, evidence)
     yield _values(identity, snapshot)
@@ -80,6 +71,29 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
         )
         mismatch.add_metric(identity, evidence.mismatch.log10_evidence)
         yield mismatch
+
+
+def _changes(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
+    """By how much the KPI differs and may differ, of what is published: a complement is judged on its conversion."""
+    changes: dict[str, Change] = {}
+    tolerances: dict[str, float | None] = {}
+    for kpi in evidence.kpis.values():
+        ours, stable = snapshot.policy_kpis[kpi.name], snapshot.role_values.get(kpi.name, {}).get("stable")
+        tolerances[kpi.name] = shown_tolerance(ours, stable)
+        if kpi.comparison is not None:  # one that only has a floor is compared with nothing
+            changes[kpi.name] = shown_change(ours, kpi, stable)
+    for name, text, of in _CHANGES:
+        yield _by_kpi(identity, name, text, {kpi: of(change) for kpi, change in changes.items()})
+    yield _by_kpi(identity, names.KPI_TOLERANCE, "Relative change that the policy lets pass.", tolerances)
+
+
+def _by_kpi(identity: list[str], name: str, text: str, values: Mapping[str, float | None]) -> Metric:
+    """One series per KPI; what is not known has none."""
+    family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
+    for kpi, value in values.items():
+        if value is not None and not math.isnan(value):
+            family.add_metric([*identity, kpi], float(value))
+    return family
 
 
 def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:

@@ -7,6 +7,7 @@ numbers of two refreshes, and no lock is needed. What is not known is None or ab
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from canary.policy.kpis import Kpi
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.experiments import Arm
 from exporter.judge.values import KpiValue
@@ -24,6 +25,7 @@ class Snapshot:
         rollout: the id of the rollout that evidence and role_values are about; empty when none is judged.
         evidence: on the running rollout; None when none runs.
         role_values: by KPI, the value of each role since the rollout began.
+        policy_kpis: the KPIs as the policy has them, by name.
         blind: the reasons that hold now.
         database_up: whether the last refresh could read; None before the first.
         refreshed_at: when a refresh last worked, seconds since the epoch.
@@ -40,7 +42,7 @@ class Snapshot:
     rollout: str = ""
     evidence: RolloutEvidence | None = None
     role_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    tolerances: Mapping[str, float] = field(default_factory=dict)
+    policy_kpis: Mapping[str, Kpi] = field(default_factory=dict)
     experiments: Sequence[Arm] = ()
     blind: frozenset[str] = frozenset({"starting"})
     database_up: bool | None = None

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import URL
 
+from canary.database.url import read_database_url, shown_url, sqlite_file
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.policy.model import Policy
 from canary.secrets import read_secret
@@ -25,18 +25,20 @@ from canary.secrets import read_secret
 T = TypeVar("T")
 Row = Sequence[Any]
 
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+asyncpg",
-    "mysql": "mysql+asyncmy",
-    "mariadb": "mysql+asyncmy",
-}
-"""The asynchronous driver of each database that has one; others are read through their own driver, in a thread."""
 _TIMEOUTS = ("timeout", "database is locked", "max_statement_time", "max_execution_time", "interrupted")
 """Words by which each driver says that a statement took too long or waited for a lock; none has a class for it."""
 _MISSING = ("no such table", "no such column", "does not exist", "doesn't exist", "unknown column")
 """Words by which each driver says that a table or column is not there."""
-_EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
+_UNWRITABLE = ("attempt to write a readonly database", "unable to open database file")
+"""SQLite's words when a reader finds no `-shm` file and may not make one."""
+_WAL_REMEDY = (
+    "the file is in write-ahead mode, in which a reader makes and writes the -shm file: have the shop keep one"
+    " connection open, or run as the shop's own user with {folder} writable (ReadWritePaths= in a unit), or leave that"
+    " mode (PRAGMA journal_mode=DELETE)"
+)
+"""Another user who may write there is not offered: the file would be that user's, and the shop could not write it."""
+_HEADER_BYTES = 20
+"""The last two say how the file is written and read: 1 with a rollback journal, 2 with a write-ahead log."""
 
 
 class Patience(Enum):
@@ -113,14 +115,12 @@ class OrderDatabase:
     @property
     def shown(self) -> str:
         """The address for messages: without its password, without the options that we add."""
-        return shown(self.url)
+        return shown_url(self.url)
 
     @property
     def file(self) -> Path | None:
         """The file of an SQLite database; None for servers."""
-        if self.url.get_backend_name() != "sqlite":
-            return None
-        return Path(str(self.url.database).removeprefix("file:"))
+        return sqlite_file(self.url)
 
 
 def names_database(policy: Policy) -> bool:
@@ -136,34 +136,43 @@ def _url(policy: Policy) -> URL:
         raise DatabaseUnavailableError(
             "the policy names no order database", place="database", remedy="give database.url, url_file or url_env"
         )
-    try:
-        url = make_url(text)
-    except SQLAlchemyError:
-        # The original would print the text, which may hold a password.
-        raise DatabaseUnavailableError("not a database URL", place="database.url", remedy=_EXAMPLE) from None
-    backend = url.get_backend_name()
-    url = url.set(drivername=_DRIVERS.get(backend, url.drivername))
+    url = read_database_url(text, place="database.url", base=policy.base, read_only=True)
     password = read_secret("database.password", file=section.password_file, env=section.password_env, base=policy.base)
-    if password is not None:
-        url = url.set(password=password)
-    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
-        path = Path(policy.base) / str(url.database)
-        url = url.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
-    return url
+    return url if password is None else url.set(password=password)
 
 
-def shown(url: URL) -> str:
-    """A URL for messages: without its password, without the options that we add."""
-    if url.get_backend_name() == "sqlite":
-        return f"sqlite {str(url.database).removeprefix('file:')}"
-    return url.set(query={}).render_as_string(hide_password=True)
+def write_ahead_folder(file: Path) -> Path | None:
+    """The folder that a reader must be able to write to, as this SQLite file is in write-ahead mode; None otherwise.
+
+    A reader keeps its place in the `-shm` file. Where that file is not there, because nobody has the database open, the
+    reader makes it. Opening the file as immutable would do without, and give wrong answers while the shop writes.
+    """
+    try:
+        with file.open("rb") as opened:
+            header = opened.read(_HEADER_BYTES)
+    except OSError:
+        return None
+    return file.parent if header[-2:] == b"\x02\x02" and header.startswith(b"SQLite format 3") else None
+
+
+def write_ahead_remedy(folder: Path) -> str:
+    """What to do so that this user can read an SQLite file in write-ahead mode."""
+    return _WAL_REMEDY.format(folder=folder)
 
 
 def translated(error: Exception, url: URL) -> DatabaseError:
     """A database driver's error as one of ours, without secrets and in one line; its place is the database."""
     cause = getattr(error, "orig", None) or error
     what = f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".rstrip(": ")
-    return _kind_of(error, cause)(what, place=shown(url))
+    return _kind_of(error, cause)(what, place=shown_url(url), remedy=_remedy(str(cause), url))
+
+
+def _remedy(words: str, url: URL) -> str:
+    file = sqlite_file(url)
+    if file is None or not any(sign in words for sign in _UNWRITABLE):
+        return ""
+    folder = write_ahead_folder(file)
+    return "" if folder is None else write_ahead_remedy(folder)
 
 
 def _kind_of(error: Exception, cause: Exception) -> type[DatabaseError]:

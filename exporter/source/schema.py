@@ -8,11 +8,9 @@ wider number) and must not change its family.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import sqlalchemy as sa
 
 from canary.policy.model import Policy
+from exporter.source.catalog import kinds_of
 from exporter.source.database import Session
 from exporter.source.mapping import columns_of
 
@@ -39,7 +37,7 @@ class SchemaWatch:
             DatabaseError: the database could not be asked.
         """
         wanted = dict(_wanted(self.policy))
-        found = await self.session.run(lambda connection: {table: _columns(connection, table) for table in wanted})
+        found = await self.session.run(lambda connection: {table: kinds_of(connection, table) for table in wanted})
         self.problems = tuple(self._problems(wanted, found))
         self.looked = True
 
@@ -71,30 +69,3 @@ def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:
     for required in policy.database.required:
         tables.setdefault(required.table, set()).update(required.columns)
     yield from tables.items()
-
-
-def _columns(connection: sa.Connection, table: str) -> Mapping[str, str] | None:
-    """Name and kind of each column, None when there is no such table or view."""
-    schema, _, name = table.rpartition(".")
-    inspector: Any = sa.inspect(connection)
-    inspector.clear_cache()
-    try:
-        columns = inspector.get_columns(name, schema=schema or None)
-    except sa.exc.NoSuchTableError:
-        return None
-    return {column["name"]: _kind(column["type"]) for column in columns}
-
-
-def _kind(column: Any) -> str:
-    """The type's family: a longer text or a wider number breaks nobody."""
-    for family, name in (
-        (sa.Boolean, "boolean"),
-        (sa.Numeric, "number"),
-        (sa.Integer, "number"),
-        (sa.DateTime, "time"),
-        (sa.Date, "date"),
-        (sa.String, "text"),
-    ):
-        if isinstance(column, family):
-            return name
-    return type(column).__name__.lower()

@@ -31,9 +31,9 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout, entry_event
 from exporter.judge.values import role_values
 from exporter.ledger.rows import Codes
+from exporter.publish.complement import Change, failed_tests, shown_change
 from exporter.source.database import Patience
 from exporter.source.session import order_session
-from exporter.study.complement import Change, failed_tests, shown_change
 from exporter.study.history import History
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")

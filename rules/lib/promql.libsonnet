@@ -6,10 +6,10 @@ local n = import 'names.libsonnet';
   lines(parts):: std.join('\n', parts),
 
   // `(` expression `)` over several lines.
-  block(text):: '(\n' + $.lines(['  ' + line for line in std.split(text, '\n')]) + '\n)',
+  block(text):: '(\n  ' + std.strReplace(text, '\n', '\n  ') + '\n)',
 
   // The text as one operand: in brackets when it has several lines.
-  operand(text):: if std.length(std.findSubstr('\n', text)) == 0 then text else $.block(text),
+  operand(text):: if std.strReplace(text, '\n', '') == text then text else $.block(text),
 
   // `metric{a,b}`; empty matchers are left out.
   select(metric, matchers=[])::

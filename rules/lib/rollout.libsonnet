@@ -10,15 +10,21 @@ local p = import 'promql.libsonnet';
 function(config) {
   local info = p.own(config, n.ROLLOUT_INFO),
 
+  // What each receiver's newest scrape says of the newest rollout.
+  local newest(series) = p.lines([
+    series,
+    'and on (job, instance, rollout)',
+    '(timestamp(' + info + ') == on (job, instance) group_left () max by (job, instance) (timestamp(' + info + ')))',
+  ]),
+  local indented(text, spaces) = std.strReplace(text, '\n', '\n' + spaces),
+
   // Receivers in these states, each target by itself: with two receivers one may lag behind the other.
   local in_state(states) = p.lines([
     'label_replace(',
     '  max by (service, rollout, stable, canary) (',
     '    ' + info,
     '    and on (job, instance, rollout)',
-    '    (' + p.own(config, n.ROLLOUT_STATE, [p.matches(n.STATE, states)]) + ' == 1)',
-    '    and on (job, instance, rollout)',
-    '    (timestamp(' + info + ') == on (job, instance) group_left () max by (job, instance) (timestamp(' + info + ')))',
+    '    ' + indented(newest('(' + p.own(config, n.ROLLOUT_STATE, [p.matches(n.STATE, states)]) + ' == 1)'), '    '),
     '  ),',
     '  "version", "$1", "canary", "(.+)"',
     ')',
@@ -30,13 +36,22 @@ function(config) {
   promoted:: 'rollout:canary_rollout_info:promoted',
   rolled_back:: 'rollout:canary_rollout_info:rolled_back',
 
-  // Value 1, with the labels service, rollout, stable, canary, and version (the canary's).
+  // z of Wilson's bounds: one number per service, of the newest rollout, whatever its state; what is proven by it is only
+  // ever joined with rollouts that run or are watched. It stands several times in each bound, and each bound in several
+  // alerts. So it reads the receiver's own series: through `running` and `promoted` it was four times as long, and an
+  // alert that is written out had 20 kB.
+  confidence:: 'service:canary_rollout_limit:confidence_z',
+
+  // The others have the value 1, and the labels service, rollout, stable, canary, and version (the canary's).
   exprs:: {
     [$.running]: in_state('phase|holding|baking'),
     [$.promoted]: in_state('promoted') + '\nunless on (rollout)\n'
                   + p.block(p.beyond(over_for, '>', p.limit(config, n.LIMIT_WATCH))),
     // People read of a rollback for a day.
     [$.rolled_back]: in_state('rolled_back') + '\nunless on (rollout)\n(' + over_for + ' > 86400)',
+    [$.confidence]: 'max by (service) ' + p.block(
+      newest(p.own(config, n.ROLLOUT_LIMIT, [p.equals(n.LIMIT, n.LIMIT_CONFIDENCE)]))
+    ),
   },
 
   // How long the rollouts have lasted, as their receiver measures it.

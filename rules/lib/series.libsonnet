@@ -4,14 +4,19 @@ local n = import 'names.libsonnet';
 local p = import 'promql.libsonnet';
 
 function(config) {
-  local read(name) = if config.inline then '(' + $.exprs[name] + ')' else p.own(config, name),
+  // Locals, because jsonnet works out a local once, but a field anew each time it is asked for: as fields, every read
+  // of a series inside another one made the whole table again.
+  local rollout = (import 'rollout.libsonnet')(config),
+  local technical = (import 'technical.libsonnet')(config, read),
+  local machine = (import 'machine.libsonnet')(config, read),
+  local exprs = rollout.exprs + technical.exprs + machine.exprs,
+  local read(name) = if config.inline then '(' + exprs[name] + ')' else p.own(config, name),
 
   read:: read,
-  rollout:: (import 'rollout.libsonnet')(config),
-  technical:: (import 'technical.libsonnet')(config, read),
-  machine:: (import 'machine.libsonnet')(config, read),
-
-  exprs:: $.rollout.exprs { [$.technical.confidence]: $.technical.confidence_expr } + $.technical.exprs + $.machine.exprs,
+  rollout:: rollout,
+  technical:: technical,
+  machine:: machine,
+  exprs:: exprs,
 
   running:: read($.rollout.running),
   promoted:: read($.rollout.promoted),
@@ -23,7 +28,7 @@ function(config) {
   rules:: [
     $.rule(name, $.exprs[name])
     for name in
-      [$.rollout.running, $.rollout.promoted, $.rollout.rolled_back, $.technical.confidence] + $.technical.order + $.machine.order
+      [$.rollout.running, $.rollout.promoted, $.rollout.rolled_back, $.rollout.confidence] + $.technical.order + $.machine.order
   ] + (
     if $.technical.by_endpoint then []
     else [$.rule(name, $.technical.for_people[name]) for name in std.objectFields($.technical.for_people)]

@@ -4,14 +4,13 @@
 // what is proven: Wilson's bounds of the error ratio, and, for the response time, the lower quantile that bounds the
 // 95th percentile of a sample of this size. z is the plan's alpha, split over a rollout's windows, as the receiver publishes
 // it; without a rollout there is none, and nothing is proven.
-local n = import 'names.libsonnet';
 local p = import 'promql.libsonnet';
 
 function(config, read) {
   local s = config.signals,
   local long = s.longWindow,
   local rollout = (import 'rollout.libsonnet')(config),
-  local z = 'scalar(' + read($.confidence) + ')',
+  local z = 'scalar(' + read(rollout.confidence) + ')',
   local known = read(rollout.running) + ' or ' + read(rollout.promoted),
   local source =
     if s.preset == 'haproxy' then (import 'haproxy.libsonnet')(config, read, known) else (import 'application.libsonnet')(config),
@@ -29,15 +28,6 @@ function(config, read) {
   error_ratio_upper(window, endpoint=false):: level(endpoint) + requests + '_errors_per_' + requests + ':ratio_upper_increase' + window,
   p95(window, endpoint=false):: level(endpoint) + source.response_time(window),
   p95_lower(window, endpoint=false):: level(endpoint) + source.response_time_lower(window, endpoint),
-
-  confidence:: 'service:canary_rollout_limit:confidence_z',
-  confidence_expr:: p.lines([
-    'max by (service) (',
-    '  ' + p.own(config, n.ROLLOUT_LIMIT, [p.equals(n.LIMIT, n.LIMIT_CONFIDENCE)]),
-    '  and on (rollout)',
-    '  (' + known + ')',
-    ')',
-  ]),
 
   by_endpoint:: source.by_endpoint,
   response_time_words:: source.response_time_words,
@@ -80,7 +70,8 @@ function(config, read) {
     '/ (' + read(all) + ' + ' + z + ' ^ 2)',
   ]),
 
-  // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n).
+  // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n). Below the median nothing is
+  // looked at: that is reached by a handful of requests only, which `minimum_requests` keeps out anyway.
   local lower_level(window) = 'scalar(clamp_min(0.95 - ' + z + ' * sqrt(0.0475 / max('
                               + read($.requests(window)) + ' and on (version) (' + known + '))), 0.5))',
 

@@ -1,5 +1,10 @@
-"""promtool unit tests, generated from the policy for its own rules."""
+"""promtool's unit tests for a policy's own rules, written beside them so that whoever changes a rule sees what breaks.
 
-from rules.promtool.files import test_files, tests
+In come a policy and its rules, out come test files. `table` says per alert what is given, `scenes` what is then
+expected; `world` makes series of it, and `render` writes them down.
+"""
 
-__all__ = ["test_files", "tests"]
+from rules.promtool.render import test_files
+from rules.promtool.scenes import scenarios
+
+__all__ = ["scenarios", "test_files"]

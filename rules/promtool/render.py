@@ -1,14 +1,26 @@
-"""Trial files as text. Long, and of one shape, they are written line by line: PyYAML takes seconds for one."""
+"""Scenarios as promtool's files: long, and of one shape, so written line by line. PyYAML takes seconds for one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from canary.policy import Policy
 from canary.units import format_duration
-from rules.promtool.case import Case, Trial
+from rules.promtool.scenes import Question, Rule, Scenario, scenarios
 from rules.promtool.values import text
 
 
-def render(tests: list[Trial], rule_files: list[str], step: float) -> str:
+def test_files(policy: Policy, rules: Iterable[Rule], rule_files: list[str]) -> dict[str, str]:
+    """promtool's test files by name; all tests of one file are evaluated at the same interval."""
+    by_step: dict[float, list[Scenario]] = {}
+    for scenario in scenarios(policy, rules):
+        by_step.setdefault(scenario.world.step, []).append(scenario)
+    return {
+        f"every-{format_duration(step)}.rules.test.yml": render(found, rule_files, step)
+        for step, found in sorted(by_step.items())
+    }
+
+
+def render(tests: list[Scenario], rule_files: list[str], step: float) -> str:
     """One promtool test file; all its tests are evaluated every *step* seconds."""
     lines = [
         "rule_files:",
@@ -20,7 +32,7 @@ def render(tests: list[Trial], rule_files: list[str], step: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _test(test: Trial) -> Iterator[str]:
+def _test(test: Scenario) -> Iterator[str]:
     yield f"  - name: {json.dumps(test.name)}"
     yield f"    interval: {format_duration(test.world.step)}"
     yield "    input_series:"
@@ -28,19 +40,19 @@ def _test(test: Trial) -> Iterator[str]:
         yield f"      - series: {_quoted(series)}"
         yield f"        values: {text(values)}"
     yield "    promql_expr_test:"
-    for case in test.cases:
-        yield from _question(case)
+    for question in test.questions:
+        yield from _question(question)
 
 
-def _question(case: Case) -> Iterator[str]:
+def _question(question: Question) -> Iterator[str]:
     """Asks for the series ALERTS, because an alert_rule_test would compare every word of the annotations as well."""
-    rule = case.rule
+    rule = question.rule
     own = {"alertname": rule["alert"], "alertstate": "firing"}
-    yield f"      - expr: {_quoted(_selector(own | dict(case.recipe.match)))}"
-    yield f"        eval_time: {format_duration(case.at)}"
-    if case.fires:
+    yield f"      - expr: {_quoted(_selector(own | dict(question.row.match)))}"
+    yield f"        eval_time: {format_duration(question.at)}"
+    if question.fires:
         yield "        exp_samples:"
-        yield f"          - labels: {_quoted(_selector(own | rule['labels'] | dict(case.recipe.dynamic)))}"
+        yield f"          - labels: {_quoted(_selector(own | rule['labels'] | dict(question.row.dynamic)))}"
         yield "            value: 1"
     else:
         yield "        exp_samples: []"

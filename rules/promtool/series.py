@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from canary.policy import Policy
-from rules.promtool.values import STALE, Values, constant, counter, ramp, reset_at
+from rules.promtool.values import STALE, Values, constant, counter, reset_at
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -36,9 +36,15 @@ class Series:
         """Take away the series of all other metrics."""
         self.series = {key: values for key, values in self.series.items() if key[0] in metrics}
 
-    def ago(self, seconds: float) -> Values:
-        """A timestamp that is always *seconds* ago. Tests begin at the epoch, so it may be negative."""
-        return ramp(-seconds, self.step, self.count)
+    def from_begin(self, before: float | None, then: float) -> Values:
+        """One value until the rollout begins, and another one from then on."""
+        return [before] * self.begin + constant(then, self.count - self.begin)
+
+    def end(self, metric: str, **labels: str) -> None:
+        """Let these series be there until the rollout begins, and gone from then on."""
+        for (name, own), values in self.series.items():
+            if name == metric and labels.items() <= dict(own).items():
+                values[self.begin :] = [STALE, *[None] * (self.count - self.begin - 1)]
 
     def counter(self, total: float, window: float) -> Values:
         """A counter that grows by *total* within a window."""

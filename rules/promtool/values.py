@@ -21,15 +21,10 @@ def nothing(count: int) -> Values:
     return [None] * count
 
 
-def ramp(start: float, increment: float, count: int) -> Values:
-    """Values that grow by *increment* from one to the next."""
-    return [start + index * increment for index in range(count)]
-
-
 def counter(total: float, steps: int, count: int) -> Values:
     """A counter that grows by exactly *total* in any *steps* steps: whole numbers stay whole."""
     if not float(total).is_integer():
-        return ramp(0, total / steps, count)
+        return [index * (total / steps) for index in range(count)]
     return [float(index // steps * total + index % steps * int(total) // steps) for index in range(count)]
 
 

@@ -16,6 +16,7 @@ ROLLOUT_LABELS = {names.ROLLOUT: ROLLOUT, names.STABLE: STABLE, names.CANARY: CA
 """The labels that an alert has from the rollout that it is about."""
 
 THRESHOLD = 2.0
+"""log10 of the evidence at which harm is proven; any number will do, because rules read the exporter's own."""
 
 EXISTENCE = frozenset({names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS})
 """The series that say that a rollout is there, and whether it runs."""
@@ -114,9 +115,9 @@ class World(Shop):
             self.exporter(names.EXPERIMENT_RUNNING, 1, **arm)
             self.exporter(names.EXPERIMENT_MISMATCH_EVIDENCE, 0.1, **arm)
             for kpi in {*experiment.metrics, *experiment.guardrails}:
-                self.trial(name, variant, kpi)
+                self.experiment(name, variant, kpi)
 
-    def trial(self, experiment: str, variant: str, kpi: str, *, verdict: str = "hold", better: float = 0) -> None:
+    def experiment(self, experiment: str, variant: str, kpi: str, *, verdict: str = "hold", better: float = 0) -> None:
         """What the exporter says about one KPI of one treatment."""
         labels = {names.EXPERIMENT: experiment, names.VARIANT: variant, names.KPI: kpi}
         for known in names.VERDICTS:

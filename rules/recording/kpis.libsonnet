@@ -20,5 +20,6 @@ function(config, series)
     series.rule(level(kpi) + kpi.gauge + ':ratio_rate' + window, expr(kpi, window))
     for kpi in config.kpis
     if kpi.kind != 'mean' || kpi.of == 'orders'
+    // What happens now, what has settled, and a whole day, over which the shop's hours do not matter.
     for window in ['5m', '1h', '1d']
   ]

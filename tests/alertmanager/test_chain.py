@@ -8,7 +8,7 @@ import pytest
 
 from canary import names
 from canary.errors import RefusedError
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from tests.support.chain import Chain, Places, chained
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually
@@ -59,8 +59,8 @@ async def test_a_healthy_canary_goes_all_the_way(quick: Setting, chain: Chain, h
     assert (await haproxy.router.read()).weight_ratio == 1
     assert [message["title"] for message in team.messages] == [
         "shop: canary v2.0 starts with 5% of the customers",
-        "shop: canary v2.0 goes on to 50% of the customers",
-        "shop: canary v2.0 goes on to 100% of the customers",
+        "shop: canary v2.0 advanced to 50% of customers",
+        "shop: canary v2.0 advanced to 100% of customers",
         "shop: canary v2.0 is promoted",
     ]
 

@@ -14,7 +14,7 @@ import aiohttp
 
 from alertmanager.config.configuration import alertmanager_file
 from canary.rollout.experiments import CHAIN, ExperimentStarted
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.web.client import Client
 from canary.web.options import WebOptions
 from exporter.service import Exporter

@@ -13,8 +13,8 @@ from canary import names
 from canary.clock import SystemClock
 from canary.errors import JournalError
 from canary.process.manager import ProcessState
-from canary.rollout.commands import Record
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
+from canary.rollout.records import Record
 from canary.routers.base import Split
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
@@ -104,7 +104,7 @@ async def test_a_full_disk_does_not_stop_a_rollback(
     assert (answered, again) == (503, 503)
     assert Kind.ROLLBACK not in written
     assert [entry.kind for entry in await setting.journal()].count(Kind.ROLLBACK) == 1
-    assert sum("does not get through" in message["title"] for message in team.messages) == 1
+    assert sum("is NOT complete" in message["title"] for message in team.messages) == 1
 
 
 async def test_an_unreachable_router_does_not_keep_the_canary_alive(
@@ -138,7 +138,7 @@ async def test_people_hear_when_a_rollback_does_not_get_through(
         rollout = await running(setting)
         haproxy.stop()
         await post(setting, payload(alert("CanaryHighErrorRate", "rollback", rollout)))
-        await eventually(lambda: "does not get through" in team.messages[-1]["title"], "people told")
+        await eventually(lambda: "is NOT complete" in team.messages[-1]["title"], "people told")
 
         assert "NOT COMPLETE: traffic" in team.messages[-1]["message"]
         assert "cannot be reached" in team.messages[-1]["message"]

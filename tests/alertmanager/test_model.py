@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alertmanager.receiver.act.routercontroller import wanted_split
+from alertmanager.receiver.act.splits import wanted_split
+from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.decide.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
@@ -25,17 +26,18 @@ from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.lead.leader import FileLeader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import CanaryError
 from canary.policy.model import Policy
 from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
-from canary.rollout import journal as journals
-from canary.rollout.commands import CompleteRollback, Seen
-from canary.rollout.journal import Journal
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
+from canary.rollout.records import CompleteRollback
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
@@ -93,7 +95,7 @@ class Machine(RuleBasedStateMachine):
 
         async def create() -> None:
             async with self.engine.begin() as connection:
-                await connection.run_sync(journals._METADATA.create_all)
+                await connection.run_sync(journals.METADATA.create_all)
 
         self.run(create())
         self.restart()
@@ -128,10 +130,11 @@ class Machine(RuleBasedStateMachine):
             objection=self.objection_with_key,
             gate=self.open_gate,
         )
-        self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.turn, on_heartbeat=self.heard)
+        self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
         self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock)
-        metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
-        self.commands = Commands(self.policy, self.store, make_effects(self.store, leader), metrics, self.objection)
+        metrics = Metrics(CollectorRegistry(), SERVICE)
+        effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
+        self.commands = Commands(self.policy, self.store, effects, metrics, self.objection, trust)
         self.run(self.store.refresh())
 
     def heard(self) -> None:

@@ -12,7 +12,8 @@ import pytest
 from alertmanager.receiver.receiver import Receiver
 from canary import names
 from canary.prometheus import Alertmanager
-from canary.rollout.entries import Entry, Kind
+from canary.rollout.entries import Entry
+from canary.rollout.kinds import Kind
 from tests.support.chain import Chain, Places, chained
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from canary.policy import load_policy
 from canary.rollout.experiments import CHAIN, ExperimentStarted
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from tests.support.pages import DOCS, Page, blocks_of
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 

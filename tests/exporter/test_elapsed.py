@@ -9,7 +9,7 @@ import pytest
 from canary.errors import PolicyError
 from canary.policy.kpis import Kpi, Mean
 from canary.policy.load import load_policy
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from exporter.evidence.judge import Verdict
 from tests.support.clock import FakeClock
 from tests.support.entries import entry as entry_of

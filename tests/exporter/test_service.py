@@ -17,7 +17,7 @@ import pytest
 
 from canary.logs import configure
 from canary.policy.load import load_policy
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.web.options import WebOptions
 from exporter.refresher import Refresher
 from exporter.service import Exporter

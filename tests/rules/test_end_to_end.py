@@ -13,8 +13,8 @@ from aiohttp import web
 from alertmanager.config.configuration import alertmanager_file
 from canary import names
 from rules.generate import ALERTS_FILE, prometheus_files
-from rules.promtool.case import Case, Trial
-from tests.support import golden
+from rules.promtool.scenes import Question, Scenario
+from scripts import golden
 from tests.support.alertmanager import Alertmanager
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
@@ -60,29 +60,29 @@ class _Webhook:
 
 
 @pytest.fixture
-def trials(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
+def worlds() -> list[Scenario]:
     """The worlds in which the alerts of each scene fire."""
-    return [trial for trial in unfolding(monkeypatch, _POLICY, _LENIENT) if trial.name.endswith(": beyond")]
+    return [scenario for scenario in unfolding(_POLICY, _LENIENT) if scenario.name.endswith(": beyond")]
 
 
 @pytest.fixture
-async def told(trials: list[Trial]) -> AsyncIterator[tuple[str, _Webhook]]:
+async def told(worlds: list[Scenario]) -> AsyncIterator[tuple[str, _Webhook]]:
     """Address of a server with the scenes' metrics and a webhook, and what the webhook got."""
-    target, webhook = SceneTarget(trials), _Webhook()
+    target, webhook = SceneTarget(worlds), _Webhook()
     routes = [web.get("/metrics", target.metrics), web.post(names.WEBHOOK_PATH, webhook.take)]
     async with served(*routes) as address:
         yield address, webhook
 
 
 @pytest.mark.timeout(300)
-async def test_every_alert_fires_for_real(trials: list[Trial], told: tuple[str, _Webhook], tmp_path: Path) -> None:
+async def test_every_alert_fires_for_real(worlds: list[Scenario], told: tuple[str, _Webhook], tmp_path: Path) -> None:
     """Each alert fires in Prometheus and reaches whom it must through Alertmanager, with every word filled in."""
     address, webhook = told
     lenient = dataclasses.replace(_LENIENT, receiver=dataclasses.replace(_LENIENT.receiver, url=f"http://{address}"))
     text = prometheus_files(lenient)[f"rules/{ALERTS_FILE}"]
     alertmanager = tmp_path / "alertmanager.yml"
     alertmanager.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
-    for number in range(len(trials)):
+    for number in range(len(worlds)):
         (tmp_path / f"scene-{number}.yml").write_text(text.replace(SCENE, f"scene-{number}"))
         one = dataclasses.replace(lenient, service=f"scene-{number}")
         alertmanager.write_text(alertmanager_file(one, alertmanager))
@@ -96,7 +96,10 @@ async def test_every_alert_fires_for_real(trials: list[Trial], told: tuple[str, 
         )
         with await asyncio.to_thread(Prometheus(configuration).__enter__) as prometheus:
             wanted = [
-                (number, case) for number, trial in enumerate(trials) for case in trial.cases if case.kind == "fires"
+                (number, case)
+                for number, scenario in enumerate(worlds)
+                for case in scenario.questions
+                if case.kind == "fires"
             ]
             await eventually_firing(prometheus.url, wanted)
             await eventually(
@@ -119,7 +122,7 @@ def _experiment(alert: dict[str, Any]) -> bool:
     return names.EXPERIMENT in alert["labels"]
 
 
-def _untold(webhook: _Webhook, wanted: list[tuple[int, Case]]) -> list[str]:
+def _untold(webhook: _Webhook, wanted: list[tuple[int, Question]]) -> list[str]:
     """Alerts that act, and that Alertmanager has not told the receiver yet."""
     return [
         case.rule["alert"]

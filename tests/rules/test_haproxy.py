@@ -16,9 +16,9 @@ from canary import names
 from canary.policy import Policy
 from canary.routers import Split
 from rules.generate import ALERTS_FILE, prometheus_files
-from rules.promtool.case import Trial
+from rules.promtool.scenes import Scenario
 from rules.promtool.world import World
-from tests.support import golden
+from scripts import golden
 from tests.support.haproxy import HAProxy
 from tests.support.ports import free_port
 from tests.support.processes import eventually
@@ -170,7 +170,7 @@ async def test_a_shop_without_instrumentation_is_covered(tmp_path: Path) -> None
     (tmp_path / "rules.yml").write_text(prometheus_files(policy)[f"rules/{ALERTS_FILE}"])
     world = World(policy, step=3600, begin=0, count=1)
     world.series = {key: values for key, values in world.series.items() if not key[0].startswith("haproxy_")}
-    target = SceneTarget([Trial("", world)])
+    target = SceneTarget([Scenario("", world)])
 
     async with contextlib.AsyncExitStack() as stack, contextlib.AsyncExitStack() as canary_runs:
         guard = await stack.enter_async_context(served(web.get("/metrics", target.metrics)))

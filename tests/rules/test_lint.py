@@ -10,7 +10,7 @@ from canary.policy import Policy
 from canary.policy.signals import AlertOverride
 from rules.generate import rule_groups
 from rules.lint import lint
-from tests.support import golden
+from scripts import golden
 
 _LABELS = {"service": "shop", "severity": "critical", "action": "none"}
 _ANNOTATIONS = dict.fromkeys(("summary", "description", "runbook_url", "dashboard_url"), "text")

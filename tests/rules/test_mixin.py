@@ -8,7 +8,7 @@ import _jsonnet
 
 from canary.mixin.config import rules_config
 from rules.generate import rule_groups
-from tests.support import golden
+from scripts import golden
 
 
 def _evaluate(snippet: str) -> Any:

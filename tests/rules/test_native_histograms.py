@@ -12,8 +12,9 @@ from aiohttp import web
 from canary import names
 from canary.policy import Policy
 from rules.generate import ALERTS_FILE, RECORDING_FILE, prometheus_files
-from rules.promtool.case import Case, Trial
-from tests.support import golden, protobuf
+from rules.promtool.scenes import Question, Scenario
+from scripts import golden
+from tests.support import protobuf
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
 from tests.support.scenes import (
@@ -91,11 +92,11 @@ async def test_percentiles_are_those_of_the_requests(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path) -> None:
     """Each alert that reads the histogram fires at half of promtool's limits, and not at 2.5 times them."""
-    worlds = [trial for trial in unfolding(monkeypatch, _CLASSIC, _CLASSIC) if all(map(_reads_it, trial.cases))]
-    firing = [trial for trial in worlds if trial.name.endswith(": beyond")]
-    silent = [trial for trial in worlds if trial.name.endswith(": at the limit")]
+    worlds = [scenario for scenario in unfolding(_CLASSIC, _CLASSIC) if all(map(_reads_it, scenario.questions))]
+    firing = [scenario for scenario in worlds if scenario.name.endswith(": beyond")]
+    silent = [scenario for scenario in worlds if scenario.name.endswith(": at the limit")]
     _write_rules(tmp_path, limited(_NATIVE, 0.5), range(len(firing)))
     _write_rules(tmp_path, limited(_NATIVE, 2.5), range(len(firing), len(firing) + len(silent)))
     target = SceneTarget([*firing, *silent], native="http_request_duration_seconds")
@@ -110,7 +111,7 @@ async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path, monke
             )
             fired = prometheus.query('max_over_time(ALERTS{alertstate="firing"}[5m])')
 
-    assert float(seen[0]["value"][1]) >= len([trial for trial in silent if "blind" not in trial.name])
+    assert float(seen[0]["value"][1]) >= len([scenario for scenario in silent if "blind" not in scenario.name])
     assert {case.rule["alert"] for _, case in wanted} == {
         names.VERY_SLOW_RESPONSE,
         names.SLOW_RESPONSE,
@@ -123,9 +124,9 @@ async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path, monke
     assert [one for one in labels if any(is_about(one, number, case) for number, case in quiet)] == []
 
 
-def _reads_it(case: Case) -> bool:
+def _reads_it(case: Question) -> bool:
     """Whether a case is about an alert that reads the histogram, or notices that it is not there."""
-    return case.recipe.histogram or case.recipe.match.get(names.REASON) in ("response_time", "stable")
+    return case.row.histogram or case.row.match.get(names.REASON) in ("response_time", "stable")
 
 
 def _write_rules(folder: Path, policy: Policy, scenes: Sequence[int]) -> None:
@@ -134,11 +135,11 @@ def _write_rules(folder: Path, policy: Policy, scenes: Sequence[int]) -> None:
         (folder / f"scene-{number}.yml").write_text(text.replace(SCENE, f"scene-{number}"))
 
 
-def _cases(trials: Sequence[Trial], first: int) -> list[tuple[int, Case]]:
-    """The questions of the trials about firing or not, with the number of their scene."""
+def _cases(worlds: Sequence[Scenario], first: int) -> list[tuple[int, Question]]:
+    """The questions of the worlds about firing or not, with the number of their scene."""
     return [
         (number, case)
-        for number, trial in enumerate(trials, start=first)
-        for case in trial.cases
+        for number, scenario in enumerate(worlds, start=first)
+        for case in scenario.questions
         if case.kind in ("fires", "limit")
     ]

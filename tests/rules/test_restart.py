@@ -19,7 +19,7 @@ from canary.policy import Policy
 from canary.policy.yamltext import dump
 from rules.generate import rule_groups
 from rules.promtool.world import ROLLOUT, World
-from tests.support import golden
+from scripts import golden
 from tests.support.processes import eventually
 from tests.support.prometheus import Prometheus
 from tests.support.webserver import served

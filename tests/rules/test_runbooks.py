@@ -3,7 +3,7 @@
 import pytest
 
 from canary import names
-from tests.support.golden import ROOT
+from scripts.golden import ROOT
 
 _FOLDER = ROOT / "docs" / "runbooks"
 _SECTIONS = ("## When it fires", "## What happens by itself", "## Look at", "## Do", "## When it is wrong")

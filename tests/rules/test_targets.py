@@ -14,7 +14,7 @@ from canary.policy.yamltext import dump
 from canaryctl.cli.generate import command, kubernetes_files, remote_files
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, slug, verdict_query
-from tests.support import golden
+from scripts import golden
 from tests.support.crds import faults
 from tests.support.processes import SEARCH_PATH
 
@@ -169,7 +169,9 @@ def test_the_query_turns_a_verdict_into_a_number(verdict: str, value: int | None
         "exp_samples": [] if value is None else [{"labels": "{}", "value": value}],
     }
     file = tmp_path / "test.yml"
-    file.write_text(dump({"tests": [{"interval": "5s", "input_series": series, "promql_expr_test": [question]}]}))
+    test = {"interval": "5s", "input_series": series, "promql_expr_test": [question]}
+    # promtool loads only the samples up to its last evaluation, and evaluates every minute unless told otherwise.
+    file.write_text(dump({"evaluation_interval": "5s", "tests": [test]}))
 
     argv = ["promtool", "test", "rules", str(file)]
     outcome = subprocess.run(argv, check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH})

@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
+from alertmanager.receiver.act.permission import Permission
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
-from alertmanager.receiver.act.routercontroller import Keeper
+from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.lead.leader import Leader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary.errors import JournalError, ProcessError, RouterError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
@@ -29,12 +30,13 @@ from canary.policy.model import Policy
 from canary.process.manager import NoProcess, ProcessManager, ProcessState
 from canary.report.facts import Report
 from canary.report.files import write
-from canary.rollout import journal as journals
-from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Seen, Start
+from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.entries import Entry
-from canary.rollout.journal import Journal
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation, Reading, Router, Split
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock
@@ -83,6 +85,7 @@ class MemoryRouter:
     away: bool = False
     set: list[Split] = field(default_factory=list)
     before_read: Hook = nothing
+    process: str = "1/100"
 
     async def set_weight(self, split: Split) -> None:
         """Put it into force at once."""
@@ -98,7 +101,8 @@ class MemoryRouter:
             return Observation((Reading(self.name, None, error="is unreachable"),))
         weight = self.split.weight_ratio
         salt = self.split.salt if weight and self.tells_salt else None
-        return Observation((Reading(self.name, weight, salt, testers=self.split.testers and weight > 0),))
+        testers = self.split.testers and weight > 0
+        return Observation((Reading(self.name, weight, salt, testers=testers, process=self.process),))
 
     async def check(self) -> list[Finding]:
         """Nothing is wrong."""
@@ -230,7 +234,8 @@ class Acting:
         self.clock = world.clock
         self.store = RolloutStore(self.journal, world.clock)
         self.lead = MemoryLead(leading=leading)
-        self.metrics = Metrics(CollectorRegistry(), SERVICE, Snapshot)
+        self.metrics = Metrics(CollectorRegistry(), SERVICE)
+        self.permission = Permission(self.store, self.lead)
         self.effects = make_effects(
             self.store,
             self.lead,
@@ -245,9 +250,9 @@ class Acting:
         self.store.listen(self.reconciler.heard)
 
     @property
-    def keeper(self) -> Keeper:
-        """The keeper of the one router."""
-        return self.reconciler.keepers[0]
+    def controller(self) -> RouterController:
+        """The controller of the one router."""
+        return self.reconciler.controllers[0]
 
     @property
     def rollout(self) -> Rollout:
@@ -289,7 +294,7 @@ class Acting:
     async def reconcile(self) -> None:
         """Every worker has looked, until nothing more is to be done about a rollback."""
         for _ in range(3):
-            await self.keeper.step()
+            await self.controller.step()
             for step in (self.reconciler.confirm_traffic, self.reconciler.stop_process, self.reconciler.write_log):
                 await self.reconciler.attempt(step.__name__, step)
 
@@ -316,7 +321,7 @@ class World:
         """A world with an empty journal."""
         engine = create_async_engine("sqlite+aiosqlite:///:memory:")
         async with engine.begin() as connection:
-            await connection.run_sync(journals._METADATA.create_all)
+            await connection.run_sync(journals.METADATA.create_all)
         try:
             yield cls(engine, folder, Policy(service=SERVICE, **sections))
         finally:

@@ -22,7 +22,7 @@ from alertmanager.receiver.service import serve
 from canary import logs
 from canary.notify import Notifier
 from canary.process.manager import CommandProcess
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.routers.haproxy import HAProxyRouter
 from canary.routers.nginx import NginxMarkerRouter
 from canary.web.options import WebOptions

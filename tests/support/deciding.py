@@ -8,6 +8,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.decide.admission import Outcome
 from alertmanager.receiver.decide.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
@@ -15,18 +16,20 @@ from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.lead.leader import FileLeader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
-from canary.rollout import journal as journals
-from canary.rollout.commands import Seen
-from canary.rollout.entries import Entry, Kind
-from canary.rollout.journal import Journal
+from canary.rollout.entries import Entry
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
+from canary.rollout.kinds import Kind
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
@@ -53,12 +56,14 @@ class Deciding:
         self.promoter = Promoter(
             policy, self.store, leader, self.timer, self.clock, objection=self._objects, gate=self._closed
         )
-        self.handler = AlertHandler(policy, self.store, on_key=self.promoter.turn, on_heartbeat=self.beat)
+        self.handler = AlertHandler(policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
         self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, self.clock)
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry, SERVICE, lambda: Snapshot(rollout=self.store.rollout))
+        metrics = Metrics(self.registry, SERVICE)
+        self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
-        self.commands = Commands(policy, self.store, make_effects(self.store, leader), metrics, self._objects)
+        effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
+        self.commands = Commands(policy, self.store, effects, metrics, self._objects, trust)
 
     @classmethod
     @asynccontextmanager
@@ -66,7 +71,7 @@ class Deciding:
         """The parts, with a rollout of v2.0 against v1.0 that has just begun."""
         engine = create_async_engine("sqlite+aiosqlite:///:memory:")
         async with engine.begin() as connection:
-            await connection.run_sync(journals._METADATA.create_all)
+            await connection.run_sync(journals.METADATA.create_all)
         try:
             deciding = cls(policy, Journal(engine, SERVICE))
             await deciding.order("start", canary="v2.0", stable="v1.0")

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from canary.rollout.entries import KINDS, Entry, Kind, Started, read
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.entries import Entry, Started
+from canary.rollout.folding import fold, newest
+from canary.rollout.journal.rows import KINDS, read
+from canary.rollout.kinds import Kind
+from canary.rollout.state import Rollout
 from canary.times import to_text
 
 

@@ -39,6 +39,11 @@ class MariaDb:
         self._server = Program([_program("mariadbd"), *self._common, *options], self._folder.with_suffix(".log"))
 
     @property
+    def socket(self) -> Path:
+        """Its Unix socket."""
+        return self._socket
+
+    @property
     def _socket(self) -> Path:
         return self._folder / "socket"
 
@@ -70,6 +75,14 @@ class MariaDb:
     def stop(self) -> None:
         """End the server."""
         self._server.stop()
+
+    def pause(self) -> None:
+        """Let the server hang."""
+        self._server.pause()
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self._server.resume()
 
     def new_database(self) -> str:
         """A fresh, empty database; its address for SQLAlchemy with asyncmy."""

@@ -48,6 +48,11 @@ class Postgres:
         self._server = Program([*unprivileged(), program("postgres"), "-D", self._folder / "data", *options], self._log)
 
     @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
+
+    @property
     def _log(self) -> Path:
         return self._folder.with_suffix(".log")
 
@@ -79,12 +84,32 @@ class Postgres:
         """End the server, as a failure would."""
         self._server.stop(signal.SIGINT)
 
-    def new_database(self) -> str:
+    def pause(self) -> None:
+        """Stop every process of the server in the middle of what it does: it answers no more, and hangs up nobody."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            os.kill(pid, number)
+
+    def new_database(self, encoding: str = "UTF8") -> str:
         """A fresh, empty database; its address for SQLAlchemy with asyncpg."""
         self._number += 1
         name = f"test{self._number}"
-        self._sql(f"CREATE DATABASE {name}").check_returncode()
+        self._sql(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0").check_returncode()
         return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, database_url: str, *statements: str) -> None:
+        """Execute statements as the administrator in one of the databases."""
+        argv = [program("psql"), "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop"]
+        argv += ["-d", database_url.rsplit("/", 1)[1]]
+        subprocess.run([*argv, "-c", "; ".join(statements)], check=True, capture_output=True)
 
     def _answers(self) -> bool:
         return self._sql("SELECT 1").returncode == 0

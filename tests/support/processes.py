@@ -92,6 +92,20 @@ class Program:
         """Send a signal to the program itself."""
         os.kill(self.pid, number)
 
+    def pause(self) -> None:
+        """Let it and what it started hang: connections stay, and nobody answers."""
+        for pid in self._all():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        for pid in self._all():
+            os.kill(pid, signal.SIGCONT)
+
+    def _all(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [self.pid, *map(int, children.split())]
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it and everything it started."""
         if self._process is None:

@@ -22,7 +22,7 @@ from canary.clock import Clock
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.rollout.state import Rollout
 from canary.times import to_text
 from canary.web.client import Client

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import aiohttp
-import pytest
 from aiohttp import web
 
 from canary import names
 from canary.policy import Policy
 from rules.generate import rule_groups
-from rules.promtool import files as promtool_files
-from rules.promtool.case import Case, Trial
+from rules.promtool import scenarios
+from rules.promtool.scenes import Question, Scenario
 from tests.support import protobuf
 from tests.support.processes import eventually
 
@@ -77,41 +76,41 @@ def _scaled(tier: Any, share: float) -> Any:
     return dataclasses.replace(tier, **changes)
 
 
-def unfolding(monkeypatch: pytest.MonkeyPatch, policy: Policy, limits: Policy) -> list[Trial]:
+def unfolding(policy: Policy, limits: Policy) -> list[Scenario]:
     """The worlds of a policy's promtool tests, with all their series, long enough to be seen.
 
     Args:
         limits: The policy whose rules are tested in them.
     """
-    monkeypatch.setattr(promtool_files, "_read_by", lambda *_: None)
-    monkeypatch.setattr(promtool_files, "_MARGIN", 200)
     rules = [rule for group in rule_groups(limits)["alerts"]["groups"] for rule in group["rules"]]
-    return list(promtool_files.tests(policy, rules))
+    return scenarios(policy, rules, complete=True, margin=200)
 
 
 class SceneTarget:
     """Serves the series of all worlds as one target; time runs as fast as it does.
 
     Args:
-        trials: The worlds.
+        worlds: The worlds.
         native: The name of a histogram that is served as a native one; everything is then written as protobuf.
     """
 
-    def __init__(self, trials: Sequence[Trial], native: str = "") -> None:
-        self._trials = trials
+    def __init__(self, worlds: Sequence[Scenario], native: str = "") -> None:
+        self._scenarios = worlds
         self._native = native
         self._started = time.time()
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """All samples of this moment."""
-        samples = [sample for number, trial in enumerate(self._trials) for sample in self._samples(number, trial)]
+        samples = [
+            sample for number, scenario in enumerate(self._scenarios) for sample in self._samples(number, scenario)
+        ]
         if self._native:
             return self._protobuf(samples)
         lines = [f"{name}{{{_text(labels)}}} {value!r}\n" for name, labels, value in samples]
         return web.Response(text="".join(lines))
 
-    def _samples(self, number: int, trial: Trial) -> Iterator[Sample]:
-        world = trial.world
+    def _samples(self, number: int, scenario: Scenario) -> Iterator[Sample]:
+        world = scenario.world
         index = min(int((time.time() - self._started) / world.step), world.count - 1)
         for (metric, labels), values in world.series.items():
             value = values[index]
@@ -154,7 +153,7 @@ def _text(labels: dict[str, str]) -> str:
     return ",".join(f'{key}="{text}"' for key, text in labels.items())
 
 
-def is_about(labels: dict[str, str], number: int, case: Case) -> bool:
+def is_about(labels: dict[str, str], number: int, case: Question) -> bool:
     """Whether an alert with these labels is the one that a case of a world is about."""
     rule = {**case.rule["labels"], names.SERVICE: f"scene-{number}"}
     same = labels["alertname"] == case.rule["alert"] and labels.get(names.SCOPE) == rule.get(names.SCOPE)
@@ -167,7 +166,7 @@ async def firing(session: aiohttp.ClientSession, url: str) -> list[dict[str, str
         return [one["metric"] for one in (await response.json())["data"]["result"]]
 
 
-async def eventually_firing(url: str, wanted: Sequence[tuple[int, Case]]) -> None:
+async def eventually_firing(url: str, wanted: Sequence[tuple[int, Question]]) -> None:
     """Wait until every wanted alert has fired, each at any time."""
     missing = dict.fromkeys(range(len(wanted)))
     async with aiohttp.ClientSession() as session:

@@ -23,9 +23,10 @@ from canary.logs import Log
 from canary.process.manager import ProcessState
 from canary.prometheus import ServiceAlerts
 from canary.prometheus.alert import Alert
-from canary.rollout.commands import EndDrill
 from canary.rollout.entries import Drilled, Entry
-from canary.rollout.store import RolloutStore
+from canary.rollout.records import EndDrill
+from canary.rollout.state import Moment
+from canary.rollout.store.store import RolloutStore
 from canary.times import to_text
 from canary.units import format_ratio
 
@@ -77,6 +78,7 @@ class Drills:
         alerts: ServiceAlerts,
     ) -> None:
         self.last_success_at: datetime | None = None
+        self.last_success: Moment | None = None
         self._service = service
         self._requested = Gauge(
             names.DRILL_REQUESTED,
@@ -190,6 +192,7 @@ class Drills:
     def _heard(self, entry: Entry) -> None:
         if isinstance(entry, Drilled) and entry.passed:
             self.last_success_at = entry.at
+            self.last_success = Moment(entry.at, entry.boot, entry.uptime_seconds)
 
 
 def _link(place: str, what: str, *, ok: bool) -> answers.DrillLink:

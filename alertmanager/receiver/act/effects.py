@@ -1,30 +1,18 @@
 """The one place that acts: routers, the canary's process, messages, the log of rollbacks and the reports.
 
-Between the decision that something be done and the moment when it is done there is always a wait: for a router, for
-requests in flight, for a disk. In that time the rollout may end, a person may give a rollback up and start the next
-rollout, and another receiver may have taken over. The journal's compare-and-append keeps *entries* from being made of
-an outdated past; it cannot keep *effects* from it. Measured before this module existed: a rollback whose router was
-down waited for `process.drain`, was given up, the next rollout started, and then the old rollback stopped the new
-canary's process.
-
-Hence one rule, kept in one function. Directly before an effect two questions are asked: *does this receiver lead?*, and
-*does the journal, read anew, still want it?* Between the answers and the effect nothing is awaited. Nobody else holds a
-router, a process manager, a notifier or a file that people read, so that nobody can forget to ask.
-
-The exception is the direction that protects customers. Traffic is lowered without asking anybody: the lead may be lost
-and the journal's disk be full, and still nobody is to stay on a canary that is being rolled back. What keeps that from
-turning against a leader who knows more is said at `alertmanager.receiver.act.routercontroller`.
-
-What remains open is what no question can close: a machine that is paused between the answer and the effect. Other
-receivers take over only when a leader has been silent for longer than it may trust its own answer
-(`alertmanager.receiver.lead.postgres`), and routers are read back and put right by whoever leads then.
+Nobody else holds a router, a process manager, a notifier or a file that people read, so that nobody can forget to ask
+`act.permission` first. The exception is the direction that protects customers: traffic is lowered without asking
+anybody, for the lead may be lost and the journal's disk be full, and still nobody is to stay on a canary that is being
+rolled back. What keeps that from turning against a leader who knows more is said at
+`alertmanager.receiver.act.routercontroller`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Self, TypeVar
+from typing import Self
 
+from alertmanager.receiver.act.permission import Permission, Still
 from alertmanager.receiver.act.reportfiles import ReportFiles
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.lead.leader import Leader
@@ -34,21 +22,17 @@ from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
 from canary.process.manager import ENDED, ProcessManager, ProcessState, process_of
 from canary.report.facts import Report
-from canary.rollout.entries import Entry, RollbackDecided, Step
+from canary.rollout.entries import Entry, RollbackDecided
+from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation, Router, Split, routers_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
-# A keeper that waits for a journal that hangs, to raise, must be free again when a rollback is decided meanwhile. One
-# that answers at all does so within milliseconds, and a raise that is late is tried again.
+# A controller that waits for a journal that hangs, to raise, must be free again when a rollback is decided meanwhile.
+# One that answers at all does so within milliseconds, and a raise that is late is tried again.
 _RAISING_SECONDS = 0.5
-
-T = TypeVar("T")
-
-Still = Callable[[Rollout], bool]
-"""Whether a rollout, as the journal has it now, still wants the effect."""
 
 
 class Effects:
@@ -76,7 +60,7 @@ class Effects:
         report_files: ReportFiles,
     ) -> None:
         self._store = store
-        self._leader = leader
+        self._permission = Permission(store, leader)
         self._routers: Mapping[str, Router] = {router.name: router for router in routers}
         self._process = process
         # Starting and stopping take seconds, and one must not begin in the middle of the other.
@@ -113,56 +97,14 @@ class Effects:
         self._rollback_log.close()
         self._report_files.close()
 
-    # The two questions.
-
     async def leads(self) -> bool:
         """Whether this receiver leads now: for looks and journal entries that only the leader needs to make."""
-        return await self._leader.may_act()
+        return await self._permission.leads()
 
     @property
     def leading(self) -> bool:
         """Whether this receiver led when it last made sure; nothing is done on the strength of this."""
-        return self._leader.leading
-
-    async def run(
-        self, rollout_id: str, step: Step, action: Callable[[], Awaitable[T]], *, still: Still = lambda _: True
-    ) -> T:
-        """Do a step of a rollout, if this receiver leads and the journal, read anew, still wants it.
-
-        Args:
-            action: what is done; it must reach its effect without waiting for anything before.
-
-        Raises:
-            RefusedError: this receiver does not lead, or the rollout has moved on; nothing was done.
-            JournalError: the journal cannot be read, or has not yet taken what was decided; nothing was done.
-        """
-        place = f"step {step.value} of rollout {rollout_id}"
-
-        def require() -> None:
-            rollout = self._store.rollouts.get(rollout_id)
-            if rollout is None or not still(rollout):
-                raise RefusedError("the rollout has moved on", place=place)
-
-        await self._ask(place, require)
-        return await action()
-
-    async def _ask(self, place: str, require: Callable[[], None], *, within_seconds: float | None = None) -> None:
-        """Both questions. Whoever awaits this goes on, with nothing in between, to the effect."""
-        # A receiver that only stands by need not read the journal to learn that it may not.
-        await self._require_lead(place)
-        await self._store.refresh(within_seconds=within_seconds)
-        # Reading may have lasted longer than a lead does; so this is asked last. What other tasks of this receiver
-        # have decided meanwhile is in the store, and looked at without a further wait.
-        await self._require_lead(place)
-        require()
-
-    async def _require_lead(self, place: str) -> None:
-        if not await self._leader.may_act():
-            raise RefusedError(
-                "this receiver does not lead",
-                place=place,
-                remedy="the one that leads does it, see `leading` in `canary status`",
-            )
+        return self._permission.leading
 
     # Routers.
 
@@ -184,7 +126,7 @@ class Effects:
         return await self._routers[name].check()
 
     async def lower(self, name: str, split: Split) -> None:
-        """Lower a router to what was decided; asks nobody. Only keepers may call it, see there.
+        """Lower a router to what was decided; asks nobody. Only controllers may call it, see there.
 
         Raises:
             RouterError: the router does not follow.
@@ -212,10 +154,10 @@ class Effects:
                 raise JournalError(self._store.unread, place=place, remedy="its weight stays as it is")
 
         if lowers:
-            await self._require_lead(place)
+            await self._permission.require_lead(place)
             require()
         else:
-            await self._ask(place, require, within_seconds=_RAISING_SECONDS)
+            await self._permission.ask(place, require, within_seconds=_RAISING_SECONDS)
         await self._routers[name].set_weight(split)
 
     # The canary's process.
@@ -247,7 +189,7 @@ class Effects:
         if not self._process.starts:
             return await self._process.state()
         async with self._process_lock:
-            await self._ask("start of the canary's process", require)
+            await self._permission.ask("start of the canary's process", require)
             return await self._process.start()
 
     async def stop_process(self, rollout_id: str) -> ProcessState:
@@ -268,7 +210,7 @@ class Effects:
             state = await self._process.state()
             if state in ENDED:
                 return state
-            return await self.run(rollout_id, Step.PROCESS, self._process.stop, still=still)
+            return await self._permission.run(rollout_id, Step.PROCESS, self._process.stop, still=still)
 
     # People, and the files that they read.
 
@@ -290,7 +232,7 @@ class Effects:
         if not entry.seq:
             # It is not in the journal yet: no other receiver knows of it, so nobody else will tell people.
             return await send()
-        return await self.run(entry.rollout, Step.NOTIFY, send, still=still)
+        return await self._permission.run(entry.rollout, Step.NOTIFY, send, still=still)
 
     async def write_log(self, rollout: Rollout, decision: RollbackDecided) -> None:
         """Write a rollback's line.
@@ -300,7 +242,7 @@ class Effects:
             JournalError: the journal cannot be read, or the file not be written.
         """
         write = partial(self._rollback_log.write, rollout, decision)
-        await self.run(rollout.id, Step.LOG, write, still=lambda now: Step.LOG not in now.steps)
+        await self._permission.run(rollout.id, Step.LOG, write, still=lambda now: Step.LOG not in now.steps)
 
     async def report_is_there(self, rollout_id: str) -> bool:
         """Whether all files of a rollout's report exist."""
@@ -314,4 +256,6 @@ class Effects:
             JournalError: the journal cannot be read, or the folder not be written to.
         """
         write = partial(self._report_files.write, report)
-        await self.run(report.rollout.id, Step.REPORT, write, still=lambda now: Step.REPORT not in now.steps)
+        await self._permission.run(
+            report.rollout.id, Step.REPORT, write, still=lambda now: Step.REPORT not in now.steps
+        )

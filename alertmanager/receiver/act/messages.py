@@ -5,25 +5,22 @@ from dataclasses import dataclass, field
 
 from canary.names import BLIND_ALERT
 from canary.notify import Message, Tone
-from canary.rollout.entries import (
-    Advanced,
-    Cause,
-    Entry,
-    Held,
-    Promoted,
-    Recorded,
-    Resumed,
-    RollbackDecided,
-    Started,
-    Step,
-)
+from canary.rollout.entries import Adopted, Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
+from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State
 from canary.units import format_ratio
 
 OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
 
-# What is recorded once, by its own occasion.
-_RECORDED = {"dry_run": "rollback", "watch": "rollback", "gate": "hold", "silence": "hold"}
+# Not every record has an occasion of its own in `notify.on`: whoever wants to hear of holds wants to hear of these.
+_RECORDS = {
+    "dry_run": "rollback",
+    "watch": "rollback",
+    "gate": "hold",
+    "router": "hold",
+    "clock": "hold",
+    "silence": "hold",
+}
 
 _BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
 
@@ -59,9 +56,7 @@ def occasion(entry: Entry) -> str:
         case RollbackDecided():
             return "rollback"
         case Recorded():
-            return {"dry_run": "rollback", "watch": "rollback", "gate": "hold", "silence": "hold"}.get(
-                entry.occasion, ""
-            )
+            return _RECORDS.get(entry.occasion, "")
         case _:
             return ""
 
@@ -83,12 +78,17 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
 
 def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone]:
     match entry:
+        case Adopted():
+            todo = (
+                "See `canary status`; go on with `canary resume`, `canary promote` or `canary rollback --reason TEXT`."
+            )
+            return f"canary {rollout.canary} is adopted at {format_ratio(entry.weight)}, and held", todo, Tone.WARNING
         case Started():
             share = format_ratio(rollout.traffic[0])
             return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO
         case Advanced():
             share = format_ratio(rollout.traffic[entry.phase])
-            return f"canary {rollout.canary} goes on to {share} of the customers", "", Tone.INFO
+            return f"canary {rollout.canary} advanced to {share} of customers", "", Tone.INFO
         case Held() if entry.rollback_at is not None:
             until = f"{entry.rollback_at:%H:%M:%S}"
             todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
@@ -116,8 +116,10 @@ def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, st
     asked = (Step.TRAFFIC, Step.PROCESS) if facts.process else (Step.TRAFFIC,)
     missing = [step.value for step in asked if step not in rollout.steps]
     faults = "; ".join(f"{name}: {fault}" for name, fault in facts.faults.items())
-    todo = f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nIt is being repeated; help by hand now."
-    return f"rollback of {rollout.canary} does not get through ({cause})", todo, Tone.FAILURE
+    todo = (
+        f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nRetrying automatically; intervene manually now."
+    )
+    return f"rollback of {rollout.canary} is NOT complete ({cause})", todo, Tone.FAILURE
 
 
 def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
@@ -133,5 +135,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
             action, _, silence = cause.partition(":")
             todo = f"Alerts do not act until it ends. To end it: `amtool silence expire {silence}`."
             return f"{action}s of canary {rollout.canary} are silenced", todo, Tone.WARNING
+        case "clock":
+            return f"the receiver's clock was set while {rollout.canary} runs", "Look after its time server.", Tone.INFO
+        case "router":
+            return f"a router of canary {rollout.canary} was restored", "Find out why it lost its weight.", Tone.WARNING
         case _:
             return f"canary {rollout.canary} waits for a person", "Go on with `canary advance`.", Tone.INFO

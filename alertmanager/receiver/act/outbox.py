@@ -11,21 +11,23 @@ begins to tell people of advances, or a target that is new, does not bring up al
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.metrics import Metrics
+from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff
 from canary.clock import Clock
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.commands import CompleteStep, Notify
-from canary.rollout.entries import Entry, Notified, RollbackDecided, Step
-from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.ages import Ages
+from canary.rollout.entries import Entry, Notified, RollbackDecided
+from canary.rollout.kinds import Step
+from canary.rollout.records import CompleteStep, Notify
+from canary.rollout.state import Moment, Rollout, State
+from canary.rollout.store.store import RolloutStore
 
 # A chat that refuses is mostly up again within seconds; one that is down for long is not hammered, and a minute later
 # than it could have been is soon enough for a person.
@@ -34,22 +36,22 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 # How long after a message would have expired it is still written down that it has, and how long that is shown: long
 # enough for a receiver that was down over a week-end, and for people who were away then.
-_LOOKS_BACK = timedelta(days=7)
+_LOOKS_BACK_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True)
-class Told:
+class Receipt:
     """What the journal says about the messages of one entry.
 
     Attributes:
         targets: those who have taken it.
         owed: those who had not, when that was written; None in what older versions wrote, which did not say.
-        expired_at: when it was given up.
+        expired: the entry that says that it was given up.
     """
 
     targets: frozenset[str] = frozenset()
     owed: frozenset[str] | None = None
-    expired_at: datetime | None = None
+    expired: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class _Look:
     rollout: Rollout
     entries: Sequence[Entry]
     whole: bool
-    told: Mapping[int, Told]
+    receipts: Mapping[int, Receipt]
     pending: Sequence[Entry]
     expired: Sequence[Entry]
 
@@ -92,23 +94,23 @@ class Outbox:
         self._store = store
         self._effects = effects
         self._metrics = metrics
-        self._clock = clock
+        self._ages = Ages(clock)
         self._facts = facts
-        self._bell = Bell(clock)
+        self._wake_up = WakeUp(clock)
         self._log = Log("notify")
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         # What was sent while the journal could not be written: nowhere else is there a place to know it from.
-        self._told_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
+        self._notified_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
         # Rollouts, as folded, of which nothing is open: nothing new can be found in them, so they are not read again.
         self._closed: dict[str, _Look] = {}
-        self._expire = timedelta(seconds=policy.notify.expire)
+        self._expire_seconds = policy.notify.expire
         self._worth_telling = frozenset(policy.notify.on) & OCCASIONS
-        store.listen(lambda _: self._bell.ring())
+        store.listen(lambda _: self._wake_up.set())
 
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
-            await self._bell.wait(await self.step())
+            await self._wake_up.wait(await self.step())
 
     async def step(self) -> float:
         """Try once to send everything that is due; gives the seconds after which to try again."""
@@ -135,8 +137,8 @@ class Outbox:
         failed = False
         for look in looks:
             for entry in look.pending:
-                told = look.told.get(entry.seq)
-                failed |= self._due(entry, look.rollout) and not await self._send(entry, look.rollout, told)
+                receipt = look.receipts.get(entry.seq)
+                failed |= self._due(entry, look.rollout) and not await self._send(entry, look.rollout, receipt)
             if look.whole and not look.pending and await self._confirm(look.rollout, look.entries):
                 self._closed[look.rollout.id] = look
         return failed
@@ -151,14 +153,17 @@ class Outbox:
                 yield closed
             else:
                 entries, whole = await self._entries(rollout)
-                told = _told(entries)
-                pending = [entry for entry in entries if self._is_open(entry, told.get(entry.seq))]
-                expired = [entry for entry in entries if self._gave_up(told.get(entry.seq))]
-                yield _Look(rollout, entries, whole, told, pending, expired)
+                receipts = _receipts(entries)
+                pending = [entry for entry in entries if self._is_open(entry, receipts.get(entry.seq))]
+                expired = [entry for entry in entries if self._gave_up(receipts.get(entry.seq))]
+                yield _Look(rollout, entries, whole, receipts, pending, expired)
 
     def _recent(self, rollout: Rollout) -> bool:
         """Whether something about a rollout may still have to be told, or to be given up."""
-        return rollout.ended_at is None or self._clock.now() - rollout.ended_at < self._expire + _LOOKS_BACK
+        return (
+            rollout.ended is None
+            or self._ages.seconds(rollout.ended, by_wall=True) < self._expire_seconds + _LOOKS_BACK_SECONDS
+        )
 
     async def _entries(self, rollout: Rollout) -> tuple[Sequence[Entry], bool]:
         """The entries of a rollout, and whether these are all: without the journal they are what is in memory."""
@@ -167,38 +172,43 @@ class Outbox:
         except JournalError:
             return [entry for entry in self._store.unwritten if entry.rollout == rollout.id], False
 
-    def _is_open(self, entry: Entry, told: Told | None) -> bool:
+    def _is_open(self, entry: Entry, receipt: Receipt | None) -> bool:
         """Whether somebody still has to be told, or it still has to be written down that nobody was."""
-        if occasion(entry) not in self._worth_telling or self._clock.now() - entry.at >= self._expire + _LOOKS_BACK:
+        if occasion(entry) not in self._worth_telling or self._age(entry) >= self._expire_seconds + _LOOKS_BACK_SECONDS:
             return False
-        return told is None or bool(self._owed(entry, told))
+        return receipt is None or bool(self._owed(entry, receipt))
 
-    def _owed(self, entry: Entry, told: Told | None) -> list[str]:
+    def _owed(self, entry: Entry, receipt: Receipt | None) -> list[str]:
         """Who has to be told; targets that are new do not hear of what everybody else was told before."""
-        if told is not None and told.expired_at is not None:
+        if receipt is not None and receipt.expired is not None:
             return []
         owed = set(self._effects.targets)
-        if told is not None and told.owed is not None:
-            owed &= told.owed
-        elif told is not None and self._clock.now() - entry.at > self._expire:
+        if receipt is not None and receipt.owed is not None:
+            owed &= receipt.owed
+        elif receipt is not None and self._age(entry) > self._expire_seconds:
             owed = set()
-        done = told.targets if told is not None else frozenset()
-        done |= self._told_early.get(_identity(entry), frozenset())
+        done = receipt.targets if receipt is not None else frozenset()
+        done |= self._notified_early.get(_identity(entry), frozenset())
         return [target for target in self._effects.targets if target in owed - done]
 
-    def _gave_up(self, told: Told | None) -> bool:
-        return told is not None and told.expired_at is not None and self._clock.now() - told.expired_at < _LOOKS_BACK
+    def _gave_up(self, receipt: Receipt | None) -> bool:
+        expired = receipt.expired if receipt is not None else None
+        return expired is not None and self._age(expired) < _LOOKS_BACK_SECONDS
+
+    def _age(self, entry: Entry) -> float:
+        """How long ago an entry was written; a step of the wall clock makes no message too old."""
+        return self._ages.seconds(Moment(entry.at, entry.boot, entry.uptime_seconds), by_wall=True)
 
     def _due(self, entry: Entry, rollout: Rollout) -> bool:
         """A rollback is told when it is complete, or when it takes so long that people must help."""
         if not isinstance(entry, RollbackDecided) or rollout.state is not State.ROLLING_BACK:
             return True
-        return self._clock.now() - entry.at >= timedelta(seconds=self._policy.rollback.converge)
+        return self._age(entry) >= self._policy.rollback.converge
 
-    async def _send(self, entry: Entry, rollout: Rollout, told: Told | None) -> bool:
+    async def _send(self, entry: Entry, rollout: Rollout, receipt: Receipt | None) -> bool:
         """One attempt at everybody who has to be told; True when nobody is left."""
-        owed = self._owed(entry, told)
-        if self._clock.now() - entry.at > self._expire:
+        owed = self._owed(entry, receipt)
+        if self._age(entry) > self._expire_seconds:
             await self._give_up(entry, owed)
             return True
         try:
@@ -206,7 +216,7 @@ class Outbox:
                 entry,
                 message(entry, rollout, self._facts_about(rollout), self._key(entry)),
                 owed,
-                still=lambda now: not now.told.get(entry.seq, frozenset()) >= frozenset(owed) or not owed,
+                still=lambda now: not now.notified.get(entry.seq, frozenset()) >= frozenset(owed) or not owed,
             )
         except JournalError as error:
             # What the journal has not taken can be told nevertheless, and may come after this.
@@ -217,9 +227,9 @@ class Outbox:
             self._metrics.notification("failed" if delivery.error else "sent")
             if delivery.error:
                 self._log.warn("target did not take the message", target=delivery.target, error=delivery.error)
-        early = self._told_early.pop(_identity(entry), frozenset()) | taken
+        early = self._notified_early.pop(_identity(entry), frozenset()) | taken
         if not entry.seq:
-            self._told_early[_identity(entry)] = early
+            self._notified_early[_identity(entry)] = early
         elif early or not owed:
             await self._write(entry, sorted(early), owed=[target for target in owed if target not in taken])
         return len(taken) == len(owed)
@@ -243,8 +253,10 @@ class Outbox:
     async def _write(
         self, entry: Entry, targets: Sequence[str], *, owed: Sequence[str] = (), expired: bool = False
     ) -> None:
-        told = Notify(rollout=entry.rollout, told=entry.seq, targets=tuple(targets), owed=tuple(owed), expired=expired)
-        await self._store.propose(None, told)
+        await self._store.propose(
+            None,
+            Notify(rollout=entry.rollout, about=entry.seq, targets=tuple(targets), owed=tuple(owed), expired=expired),
+        )
 
     async def _confirm(self, rollout: Rollout, entries: Sequence[Entry]) -> bool:
         """Write down that everybody has been told of a rollback; True when nothing is left to write."""
@@ -262,15 +274,15 @@ def _identity(entry: Entry) -> tuple[str, str, datetime]:
     return entry.rollout, entry.kind.value, entry.at
 
 
-def _told(entries: Sequence[Entry]) -> dict[int, Told]:
+def _receipts(entries: Sequence[Entry]) -> dict[int, Receipt]:
     """By the entry's position: who has been told."""
-    told: dict[int, Told] = {}
+    receipts: dict[int, Receipt] = {}
     for entry in entries:
         if isinstance(entry, Notified):
-            before = told.get(entry.entry, Told())
-            told[entry.entry] = Told(
+            before = receipts.get(entry.entry, Receipt())
+            receipts[entry.entry] = Receipt(
                 before.targets | frozenset(entry.targets),
                 None if entry.owed is None else frozenset(entry.owed),
-                entry.at if entry.expired else before.expired_at,
+                entry if entry.expired else before.expired,
             )
-    return told
+    return receipts

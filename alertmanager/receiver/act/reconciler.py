@@ -9,28 +9,39 @@ bookkeeping are the leader's alone only so that two receivers do not do the same
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
+from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.routercontroller import Keeper, wanted_split
-from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.act.routercontroller import Reports, RouterController
+from alertmanager.receiver.act.splits import lowering, wanted_split
+from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.metrics import Metrics
+from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff
 from canary.clock import Clock
-from canary.errors import CanaryError, RefusedError
+from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
-from canary.rollout.commands import CompleteRollback, CompleteStep
-from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided, Started, Step
+from canary.rollout.commands import Hold
+from canary.rollout.entries import Advanced, Entry, Held, Promoted, RollbackDecided, Started
+from canary.rollout.kinds import Cause, Step
+from canary.rollout.records import CompleteRollback, CompleteStep, Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
+from canary.units import format_ratio
 
 # A step that failed is soon tried again: a rollback that is not complete costs sleep. The longest pause is short too,
 # because a stop that fails is one local program, which nobody is overloaded by.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
+
+# A key is a line in every later fold of the journal; what was found at a router may be long.
+_KEY_CHARACTERS = 120
 
 _ROLLED = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
 """States that only a rollback leads to."""
@@ -40,11 +51,20 @@ _MOVES = (Started, Advanced, Promoted, RollbackDecided)
 
 
 class Reconciler:
-    """Runs one keeper per router, and the steps that follow the traffic in a rollback."""
+    """Runs one controller per router, and the steps that follow the traffic in a rollback."""
 
-    def __init__(self, policy: Policy, store: RolloutStore, effects: Effects, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        store: RolloutStore,
+        effects: Effects,
+        metrics: Metrics,
+        clock: Clock,
+        confirmations: Confirmations | None = None,
+    ) -> None:
         self.errors: dict[str, str] = {}
         self.converging_since: datetime | None = clock.now() if effects.router_names else None
+        self._converging_from = clock.monotonic()
         self.process_state: ProcessState | None = None
         self._policy = policy
         self._store = store
@@ -53,15 +73,19 @@ class Reconciler:
         self._clock = clock
         self._log = Log("receiver")
         self._decided_at: float | None = None
-        self._bells = {name: Bell(clock) for name in ("traffic", "process", "log", "journal")}
-        self.keepers = [
-            Keeper(
+        self._wake_ups = {name: WakeUp(clock) for name in ("traffic", "process", "log", "journal")}
+        self.trust = Trust(store, lambda: {one.name: one.observation for one in self.controllers})
+        reports = Reports(self._confirmed, metrics.drift, self._lowered, self._restored)
+        confirmations = confirmations or Confirmations()
+        self.controllers = [
+            RouterController(
                 name,
                 effects,
                 rollout=lambda: store.rollout,
+                trusted=lambda: self.trust.trusted,
+                confirmations=confirmations,
                 clock=clock,
-                on_change=self._kept,
-                on_drift=metrics.drift,
+                reports=reports,
                 interval_seconds=policy.receiver.reconcile,
             )
             for name in effects.router_names
@@ -70,14 +94,19 @@ class Reconciler:
     @property
     def weight_ratio(self) -> float | None:
         """The canary's largest share on any router, as read back; None when none can be read."""
-        observed = [keeper.observation.weight_ratio for keeper in self.keepers if keeper.observation]
+        observed = [controller.observation.weight_ratio for controller in self.controllers if controller.observation]
         return max((ratio for ratio in observed if ratio is not None), default=None)
+
+    @property
+    def converging_seconds(self) -> float | None:
+        """For how long they have not followed what is wanted, by a clock that nobody sets; None while they do."""
+        return None if self.converging_since is None else self._clock.monotonic() - self._converging_from
 
     @property
     def settled(self) -> bool:
         """Whether every router has in force what the journal wants."""
         wanted = wanted_split(self._store.rollout)
-        return all(keeper.follows(wanted) for keeper in self.keepers)
+        return all(controller.follows(wanted) for controller in self.controllers)
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """The loops to be run side by side, by name."""
@@ -87,38 +116,70 @@ class Reconciler:
             "log": self.write_log,
             "journal": self._store.refresh,
         }
-        return {f"router {keeper.name}": keeper.run for keeper in self.keepers} | {
+        return {f"router {controller.name}": controller.run for controller in self.controllers} | {
             name: partial(self._repeat, name, step) for name, step in steps.items()
         }
 
     def heard(self, entry: Entry) -> None:
         """A decision was written: do not wait for the next look."""
-        if isinstance(entry, _MOVES) and self.keepers:
+        if self.controllers and (isinstance(entry, _MOVES) or (isinstance(entry, Held) and entry.weight is not None)):
             self._decided_at, self.converging_since = self._clock.monotonic(), entry.at
-            for keeper in self.keepers:
-                keeper.bell.ring()
-        self._ring()
+            self._converging_from = self._decided_at
+            urgent = lowering(self._store.rollout) is not None
+            for controller in self.controllers:
+                (controller.hurry if urgent else controller.wake_up.set)()
+        self._wake()
 
-    def _kept(self) -> None:
+    async def _lowered(self, router: str, weight: float) -> None:
+        """Whoever lowers is obeyed: take it over as a hold that only a person ends."""
+        with suppress(JournalError):
+            # What another receiver has decided meanwhile says more than the router.
+            await self._store.refresh()
+        rollout = self._store.rollout
+        if rollout is None or weight >= rollout.weight:
+            return
+        change = f"from {format_ratio(rollout.weight)} to {format_ratio(weight)}"
+        hold = Hold(
+            actor="receiver",
+            reason=f"router {router} was lowered {change} by hand; only a person raises it again",
+            cause=Cause.BY_HAND,
+            weight=weight,
+        )
+        await self._store.propose(Seen.of(rollout), hold)
+
+    async def _restored(self, router: str, found: str) -> None:
+        """People are told, once for each thing that was found after one decision."""
+        rollout = self._store.rollout
+        if rollout is None:
+            return
+        reason = f"router {router} had lost its weight ({found}); it has {format_ratio(rollout.weight)} again"
+        key = f"router:{router}:{rollout.decision}:{found}"
+        with suppress(RefusedError):
+            await self._store.propose(
+                None, Record(rollout=rollout.id, key=key[:_KEY_CHARACTERS], reason=reason, occasion="router")
+            )
+
+    def _confirmed(self) -> None:
         if self.settled and self.converging_since is not None:
             self.converging_since = None
             if self._decided_at is not None:
                 self._metrics.converged(self._clock.monotonic() - self._decided_at)
         elif not self.settled and self.converging_since is None:
             self.converging_since, self._decided_at = self._clock.now(), None
-        self._ring()
+            self._converging_from = self._clock.monotonic()
+        self._wake()
 
-    def _ring(self) -> None:
-        for bell in self._bells.values():
-            bell.ring()
+    def _wake(self) -> None:
+        for wake_up in self._wake_ups.values():
+            wake_up.set()
 
     async def _repeat(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        bell = self._bells[name]
+        wake_up = self._wake_ups[name]
         backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             if await self.attempt(name, step):
                 backoff.succeeded()
-                await bell.wait(self._policy.receiver.reconcile)
+                await wake_up.wait(self._policy.receiver.reconcile)
             else:
                 await self._clock.sleep(backoff.failed())
 
@@ -154,18 +215,19 @@ class Reconciler:
             return
         wanted = wanted_split(rollout)
         # A router that cannot be reached leaves a dead canary by itself: then stopping is what protects customers.
-        if not all(keeper.tried(wanted) for keeper in self.keepers):
+        if not all(controller.tried(wanted) for controller in self.controllers):
             return
-        await self._drain(rollout)
+        await self._drain()
         self.process_state = await self._effects.stop_process(rollout.id)
         await self._complete(rollout, Step.PROCESS)
         await self._finish()
 
-    async def _drain(self, rollout: Rollout) -> None:
+    async def _drain(self) -> None:
         """Give the requests in flight their time, from the moment when the last router let go."""
-        closed = [keeper.confirmed_at for keeper in self.keepers if keeper.confirmed_at is not None]
-        since = max([rollout.weights[-1].since, *closed])
-        remaining = self._policy.process.drain - (self._clock.now() - since).total_seconds()
+        closed = [one.confirmed_at for one in self.controllers if one.confirmed_at is not None]
+        # After a restart nobody knows when the routers let go: then the requests get their time once more.
+        decided = self._clock.monotonic() if self._decided_at is None and not closed else self._decided_at or 0.0
+        remaining = self._policy.process.drain - (self._clock.monotonic() - max([decided, *closed]))
         await self._clock.sleep(min(max(remaining, 0), self._policy.process.drain))
 
     async def write_log(self) -> None:

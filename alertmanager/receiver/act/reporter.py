@@ -5,29 +5,28 @@ stands in the journal (`Step.REPORT`), so that a folder that somebody has cleare
 version, which left no mark, has written the files, they are left as they are and the mark is made up for.
 """
 
-from datetime import timedelta
-
 import aiohttp
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.gather import gather
-from canary.rollout.commands import CompleteStep
-from canary.rollout.entries import Step
+from canary.rollout.ages import Ages
+from canary.rollout.kinds import Step
+from canary.rollout.records import CompleteStep
 from canary.rollout.state import TERMINAL, Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
-_SETTLE = timedelta(seconds=10)
+_SETTLE_SECONDS = 10.0
 # How long a Prometheus that is down is waited for, before a report without it is better than none.
-_PATIENCE = timedelta(minutes=15)
+_PATIENCE_SECONDS = 15 * 60.0
 # Prometheus forgets after 15 days unless told otherwise: a report that is made later would be of nothing.
-_LOOKS_BACK = timedelta(days=15)
+_LOOKS_BACK_SECONDS = 15 * 86400.0
 
 _RETRY_SECONDS = 30.0
 
@@ -47,14 +46,15 @@ class Reporter:
         self._effects = effects
         self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
         self._clock = clock
-        self._bell = Bell(clock)
+        self._ages = Ages(clock)
+        self._wake_up = WakeUp(clock)
         self._log = Log("report")
-        store.listen(lambda _: self._bell.ring())
+        store.listen(lambda _: self._wake_up.set())
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self._bell.wait(await self.step())
+            await self._wake_up.wait(await self.step())
 
     async def step(self) -> float:
         """Write every report that is due and missing; gives the seconds after which to look again."""
@@ -65,19 +65,21 @@ class Reporter:
         return min([await self._step(rollout) for rollout in reversed(missing)], default=_IDLE_SECONDS)
 
     def _is_missing(self, rollout: Rollout) -> bool:
-        if rollout.state not in TERMINAL or rollout.ended_at is None or Step.REPORT in rollout.steps:
+        if rollout.state not in TERMINAL or rollout.ended is None or Step.REPORT in rollout.steps:
             return False
-        return self._clock.now() - rollout.ended_at < _LOOKS_BACK
+        return self._age_seconds(rollout) < _LOOKS_BACK_SECONDS
+
+    def _age_seconds(self, rollout: Rollout) -> float:
+        return self._ages.seconds(rollout.ended, by_wall=True) if rollout.ended is not None else 0.0
 
     async def _step(self, rollout: Rollout) -> float:
         """Bring one rollout's report nearer; gives the seconds after which to look at it again."""
-        assert rollout.ended_at is not None  # missing
-        wait = (rollout.ended_at + _SETTLE - self._clock.now()).total_seconds()
+        wait = _SETTLE_SECONDS - self._age_seconds(rollout)
         try:
             if not await self._effects.report_is_there(rollout.id):
                 if wait > 0:
                     return wait
-                if not await self._write(rollout, may_wait=self._clock.now() - rollout.ended_at < _PATIENCE):
+                if not await self._write(rollout, may_wait=self._age_seconds(rollout) < _PATIENCE_SECONDS):
                     return _RETRY_SECONDS
             done = CompleteStep(rollout=rollout.id, step=Step.REPORT, decision=rollout.decision)
             await self._store.propose(None, done)

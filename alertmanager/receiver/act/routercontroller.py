@@ -1,68 +1,81 @@
-"""Keeping one router at the share that the journal wants: set, read back, repeat, repair.
+"""Keeping one router at the weight that the journal wants: set, read back, repeat, repair.
 
-A keeper compares what the router has in force with what the journal wants, again and again, and closes the gap. Three
-kinds of gap need three kinds of permission (`alertmanager.receiver.act.effects`):
+A controller compares what the router has in force with what the journal wants, again and again, and closes the gap.
+Four kinds of gap need four answers (`alertmanager.receiver.act.effects`):
 
 * **A decision to lower that has not been carried out here**: carried out at once, by whoever knows of it, without
-  asking for lead or journal. That is what gets customers off a canary when the journal's database is gone.
+  asking for lead or journal, and whatever else this controller was waiting for is dropped. That is what gets customers
+  off a canary when the journal's database is gone, or answers no more.
 * **A router found above what is wanted**, and nothing was decided: only the leader lowers it. A receiver that was cut
   off, and does not know of the last advance, would otherwise pull down what the leader has just raised.
-* **Anything else** may put customers on the canary: only the leader does it, after a fresh look at the journal.
+* **A router found below**, although this very process was confirmed at the weight and nothing of ours has been written
+  since: somebody lowered it, a person or a receiver that could not write it down. Whoever lowers is obeyed. Two looks
+  in a row, and it becomes a hold at that weight, which only a person ends.
+* **Anything else** may put customers on the canary: a router that was restarted, or lost its map. Only the leader does
+  it, after a fresh look at the journal.
 
 Two receivers that both may lower must not fight with one that raises. So a receiver carries out each decision *once*:
 when it has seen the router follow, by whosever hand, what comes afterwards is for the leader to put right, who knows
 whether the decision was superseded. And what a router has in force names its rollout (its salt): the rollback of one
 rollout never touches the traffic of another, so that a receiver that was paused for an hour does not, on waking up,
 end a rollout that it has not heard of. A router of kind `command` that does not tell the salt can be lowered once too
-much in that case; the leader raises it again at its next look.
+much in that case.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 
+from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.bell import Bell
+from alertmanager.receiver.act.splits import is_above, lowered_by_hand, lowering, only_lowers, wanted_split
+from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff
 from canary.clock import Clock
 from canary.errors import JournalError, RefusedError, RouterError
 from canary.logs import Log
 from canary.rollout.state import Rollout
-from canary.routers.base import Observation, Reading, Split
+from canary.routers.base import Observation, Split
 from canary.units import format_ratio
 
 # Most faults of a router are a reload or a full connection table, over in a moment; while traffic is to be lowered,
 # each moment counts. The longest pause is the policy's `receiver.reconcile`: a router is looked at that often anyway.
 _FIRST_PAUSE_SECONDS = 0.2
 
-# How old a look at the router may be, in looks, for lowering without another one. A keeper that works as it should has
-# looked within one interval; one that has not was paused, and the world may be another.
+# How old a look at the router may be, in looks, for lowering without another one. A controller that works as it should
+# has looked within one interval; one that has not was paused, and the world may be another.
 _RECENT_LOOKS = 2
 
-
-def wanted_split(rollout: Rollout | None) -> Split:
-    """What a rollout asks of every router; without one, everybody is on stable."""
-    if rollout is None:
-        return Split("none", 0.0, testers=False)
-    return Split(rollout.id, rollout.weight, testers=rollout.running)
+# A weight that is found lowered is looked at again this soon. Long enough for a decision of another receiver to be
+# read from the journal meanwhile, and for a change that takes several commands to be complete.
+_SECOND_LOOK_SECONDS = 1.0
 
 
-def lowered_at(rollout: Rollout | None) -> datetime | None:
-    """When it was decided to lower the share to what it is; None when the last decision about it was none to lower."""
-    if rollout is None:
-        return None
-    *_, before, last = (0.0, *(weight.ratio for weight in rollout.weights))
-    closed = last == 0 and not rollout.running
-    return rollout.weights[-1].since if closed or last < before else None
+@dataclass(frozen=True)
+class Reports:
+    """Whom a controller tells what it finds.
+
+    Attributes:
+        changed: the router is confirmed, or known not to follow.
+        drifted: something else was in force than it had been brought to.
+        lowered: it was lowered by hand to a weight; the first text says where.
+        restored: it had lost what it was confirmed at, and has it again.
+    """
+
+    changed: Callable[[], None]
+    drifted: Callable[[], None]
+    lowered: Callable[[str, float], Awaitable[None]]
+    restored: Callable[[str, str], Awaitable[None]]
 
 
-class Keeper:
+class RouterController:
     """Brings one router to the wanted split, and brings it back whenever it is found elsewhere.
 
     Args:
         name: the router's.
         rollout: gives the newest rollout at that moment.
-        on_change: called when the router is confirmed, or known not to follow.
-        on_drift: called when something else was in force than it had been brought to.
+        trusted: whether what the journal says fits what routers show; while not, they are left as they are.
         interval_seconds: how often it is read back while nothing changes.
     """
 
@@ -72,21 +85,23 @@ class Keeper:
         effects: Effects,
         *,
         rollout: Callable[[], Rollout | None],
+        trusted: Callable[[], bool] = lambda: True,
+        confirmations: Confirmations,
         clock: Clock,
-        on_change: Callable[[], None],
-        on_drift: Callable[[], None],
+        reports: Reports,
         interval_seconds: float,
     ) -> None:
         self.name = name
-        self.bell = Bell(clock)
+        self.wake_up = WakeUp(clock)
         self.error = ""
         self.observation: Observation | None = None
-        self.confirmed_at: datetime | None = None
+        self.confirmed_at: float | None = None
         self._effects = effects
         self._rollout = rollout
+        self._trusted = trusted
+        self._confirmations = confirmations
         self._clock = clock
-        self._on_change = on_change
-        self._on_drift = on_drift
+        self._reports = reports
         self._interval_seconds = interval_seconds
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, max(interval_seconds, _FIRST_PAUSE_SECONDS))
         self._observed_at = float("-inf")
@@ -96,6 +111,8 @@ class Keeper:
         # leader sets that too.
         self._set: Split | None = None
         self._carried_out: tuple[str, datetime] | None = None
+        self._found_lowered = False
+        self._step: asyncio.Task[float] | None = None
         self._log = Log("router")
 
     def follows(self, split: Split) -> bool:
@@ -109,16 +126,30 @@ class Keeper:
     async def run(self) -> None:
         """Keep the router until cancelled."""
         while True:
-            await self.bell.wait(await self.step())
+            self._step = asyncio.ensure_future(self.step())
+            try:
+                await asyncio.wait({self._step})
+            finally:
+                # When this loop itself is ended, so is what it does.
+                self._step.cancel()
+            pause_seconds = 0.0 if self._step.cancelled() else self._step.result()
+            await self.wake_up.wait(pause_seconds)
+
+    def hurry(self) -> None:
+        """It was decided to lower: whatever a look of this controller waits for, it is dropped and begun again."""
+        if self._step is not None and lowering(self._rollout()) != self._carried_out:
+            self._step.cancel()
+        self.wake_up.set()
 
     async def step(self) -> float:
         """Look once, and act when needed; gives the seconds after which to look again."""
         rollout = self._rollout()
         wanted = wanted_split(rollout)
-        decision = _lowering(rollout)
+        decision = lowering(rollout)
         try:
-            if not await self._brought(wanted, decision):
-                return self._interval_seconds
+            pause_seconds = await self._brought(wanted, decision)
+            if pause_seconds is not None:
+                return pause_seconds
             await self._observe()
             self._require(wanted)
         except RefusedError:
@@ -130,21 +161,22 @@ class Keeper:
         self._succeed(wanted, decision)
         return self._interval_seconds
 
-    async def _brought(self, wanted: Split, decision: tuple[str, datetime] | None) -> bool:
-        """Set what has to be set; False when that is another receiver's part."""
+    async def _brought(self, wanted: Split, decision: tuple[str, datetime] | None) -> float | None:
+        """Set what has to be set; otherwise the seconds after which to look again."""
         if decision not in (None, self._carried_out) and await self._is_above(wanted):
             self._require_wanted(wanted)
+            self._confirmations.begin_lowering(self.name)
             await self._effects.lower(self.name, wanted)
-        elif not await self._effects.leads():
+            self._set = wanted
+            return None
+        if not self._trusted():
+            await self._observe()
+            if not self._trusted():
+                return self._interval_seconds
+        if not await self._effects.leads():
             await self._watch(wanted, decision)
-            return False
-        elif wanted == self._confirmed == self._set:
-            await self._correct(wanted)
-        else:
-            # Also when the router follows already: what it would have after a restart is set too.
-            await self._put(wanted)
-        self._set = wanted
-        return True
+            return self._interval_seconds
+        return await self._lead(wanted)
 
     async def _is_above(self, wanted: Split) -> bool:
         """Whether the router may still have the traffic that is to be lowered."""
@@ -152,18 +184,56 @@ class Keeper:
         if not self._effects.leading or looked_ago > _RECENT_LOOKS * self._interval_seconds:
             await self._observe()
         observed = self.observation
-        return observed is None or any(_is_above(reading, wanted) for reading in observed.readings)
+        return observed is None or any(is_above(reading, wanted) for reading in observed.readings)
 
     def _require_wanted(self, wanted: Split) -> None:
         if wanted_split(self._rollout()) != wanted:
-            self.bell.ring()
+            self.wake_up.set()
             raise RefusedError(f"{format_ratio(wanted.weight_ratio)} is no longer wanted", place=f"router {self.name}")
 
+    async def _lead(self, wanted: Split) -> float | None:
+        """As the one that acts: obey who has lowered it, and put right what else is not as wanted."""
+        await self._observe()
+        observation = self.observation
+        if observation is None or (observation.agrees(wanted) and self._set == wanted):
+            self._found_lowered = False
+            return None
+        confirmation = self._confirmations.of(self.name)
+        lowered = lowered_by_hand(observation, wanted, confirmation)
+        if lowered is not None:
+            return await self._obey(lowered, observation)
+        self._found_lowered = False
+        lost = confirmation is not None and confirmation.split == wanted and not observation.agrees(wanted)
+        if lost:
+            self._reports.drifted()
+            self._log.warn("router changed externally", router=self.name, found=observation.detail)
+        await self._put(wanted)
+        if lost and confirmation is not None and not confirmation.writing:
+            await self._reports.restored(self.name, observation.detail)
+        return None
+
+    async def _obey(self, weight: float, observation: Observation) -> float:
+        """Somebody has lowered it: look again soon, then take it over as a decision."""
+        if not self._found_lowered:
+            self._found_lowered = True
+            return min(_SECOND_LOOK_SECONDS, self._interval_seconds)
+        self._found_lowered = False
+        self._reports.drifted()
+        self._log.warn("router lowered by hand", router=self.name, found=observation.detail)
+        await self._reports.lowered(self.name, weight)
+        return 0.0
+
     async def _put(self, wanted: Split) -> None:
-        lowers = wanted.weight_ratio == 0 or (self.observation is not None and _only_lowers(self.observation, wanted))
+        # Also when the router follows already: what it would have after a restart is set too.
+        lowers = wanted.weight_ratio == 0 or (self.observation is not None and only_lowers(self.observation, wanted))
+        if lowers:
+            self._confirmations.begin_lowering(self.name)
+        else:
+            await self._confirmations.begin(self.name)
         await self._effects.set_weight(
             self.name, wanted, still=lambda: wanted_split(self._rollout()) == wanted, lowers=lowers
         )
+        self._set = wanted
 
     async def _watch(self, wanted: Split, decision: tuple[str, datetime] | None) -> None:
         """Another receiver acts: see whether the router follows it."""
@@ -173,14 +243,7 @@ class Keeper:
             self._succeed(wanted, decision)
         elif self._confirmed is not None:
             self._confirmed = None
-            self._on_change()
-
-    async def _correct(self, wanted: Split) -> None:
-        await self._observe()
-        if self.observation is not None and not self.observation.agrees(wanted):
-            self._on_drift()
-            self._log.warn("changed behind our back", router=self.name, found=self.observation.detail)
-            await self._put(wanted)
+            self._reports.changed()
 
     async def _observe(self) -> None:
         self.observation = await self._effects.read_router(self.name)
@@ -197,40 +260,16 @@ class Keeper:
         if self.error != str(error):
             self._log.error("router does not follow", exception=error, wanted=wanted.weight_ratio)
         self._confirmed, self._failed, self.error = None, wanted, str(error)
-        self._on_change()
+        self._reports.changed()
 
     def _succeed(self, wanted: Split, decision: tuple[str, datetime] | None) -> None:
         self._carried_out = decision
         self._backoff.succeeded()
+        if self.observation is not None:
+            self._confirmations.confirm(self.name, wanted, self.observation)
         if self._confirmed == wanted:
             return
         self._log.info("router follows", router=self.name, weight=wanted.weight_ratio, rollout=wanted.rollout)
         self._confirmed, self._failed, self.error = wanted, None, ""
-        self.confirmed_at = self._clock.now()
-        self._on_change()
-
-
-def _lowering(rollout: Rollout | None) -> tuple[str, datetime] | None:
-    """The decision to lower that is in force, as something to remember it by."""
-    at = lowered_at(rollout)
-    return (rollout.id, at) if rollout is not None and at is not None else None
-
-
-def _is_above(reading: Reading, wanted: Split) -> bool:
-    """Whether an instance may have more of this rollout's customers on the canary than wanted."""
-    if reading.weight_ratio is None:
-        return True
-    if reading.weight_ratio > 0 and reading.salt not in (None, wanted.salt):
-        return False
-    return not Observation((reading,)).agrees(wanted) and reading.weight_ratio >= wanted.weight_ratio
-
-
-def _only_lowers(observation: Observation, wanted: Split) -> bool:
-    """Whether the split puts nobody on the canary who is not there by now."""
-    return all(
-        reading.weight_ratio is not None
-        and reading.weight_ratio >= wanted.weight_ratio
-        and reading.salt == wanted.salt
-        and reading.testers >= wanted.testers
-        for reading in observation.readings
-    )
+        self.confirmed_at = self._clock.monotonic()
+        self._reports.changed()

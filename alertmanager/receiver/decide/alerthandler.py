@@ -15,9 +15,11 @@ from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.prometheus.alert import Alert
-from canary.rollout.commands import Hold, Record, RollBack, Seen
+from canary.rollout.commands import Hold, RollBack
+from canary.rollout.records import Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # What protects customers comes first, whatever the order in the notification.
 _ORDER = {"rollback": 0, "hold": 1, "advance": 2}
@@ -112,7 +114,7 @@ class AlertHandler:
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN
         if _cause(alert) in rollout.overridden:
-            return Outcome.FORGIVEN
+            return Outcome.OVERRIDDEN
         if not self._policy.rollback.automatic:
             return await self._hold(rollout, alert, actor)
         if self._policy.rollback.countdown:

@@ -17,24 +17,24 @@ What a look may lead to follows from what it knows:
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.silences import HeldBack, Silences
+from alertmanager.receiver.decide.objections import Alerts, completes, lowering
+from alertmanager.receiver.decide.silences import HeldBack
 from alertmanager.receiver.lead.leader import Leader
-from canary import names
+from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import LOWERING, Alert, Suppression, UnevaluatedError
-from canary.rollout.commands import Resume, Seen
-from canary.rollout.entries import Cause
+from canary.rollout.commands import Resume
+from canary.rollout.kinds import Cause
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # A hold that ends by itself does so after this many looks in a row that showed nothing wrong. One is not enough: an
 # alert's series may be away for an evaluation, as after a restart of Prometheus, which loses what was firing.
@@ -48,32 +48,19 @@ _FIRST_WINDOW_SECONDS = 15 * 86400
 _OVERLAP_SECONDS = 60
 
 
-class Alerts(Protocol):
-    """The service's alerts; every question raises RemoteError when its answer is none."""
-
-    async def about(self, rollout: str) -> list[Alert]:
-        """The alerts about one rollout that fire now."""
-        ...
-
-    async def fired(self, rollout: str, seconds: int) -> list[Alert]:
-        """The rollback alerts about a rollout that have fired in the last *seconds*."""
-        ...
-
-
 class AlertPoller:
     """Looks at Prometheus' alerts at start and every *interval_seconds*, and answers for it when people ask.
 
     Args:
         blind: whether the heartbeat is missing; then no hold ends by itself.
         on_complete: called when Prometheus shows that the phase is complete.
-        dry_run: rollback alerts do not act, so they do not stand in the way either.
 
     Attributes:
         looked_at: when the last look that knows everything was, for people to read; nothing is computed from it.
         error: why the last look knows less; empty when it does not.
         firing: the alerts about the rollout at the last look that knows them.
         held_back: what is kept from acting, and by whom.
-        bell: rung to look at once.
+        wake_up: set to look at once.
     """
 
     def __init__(
@@ -81,21 +68,19 @@ class AlertPoller:
         store: RolloutStore,
         handler: AlertHandler,
         alerts: Alerts,
-        silences: Silences,
+        held_back: HeldBack,
         leader: Leader,
         clock: Clock,
         interval_seconds: float,
         *,
-        service: str,
         blind: Callable[[], bool],
         on_complete: Callable[[Rollout], Awaitable[None]],
-        dry_run: bool = False,
     ) -> None:
         self.looked_at: datetime | None = None
         self.error = ""
         self.firing: tuple[Alert, ...] = ()
-        self.held_back = HeldBack(silences, store, leader, clock, service)
-        self.bell = Bell(clock)
+        self.held_back = held_back
+        self.wake_up = WakeUp(clock)
         self._store = store
         self._handler = handler
         self._alerts = alerts
@@ -104,7 +89,6 @@ class AlertPoller:
         self._interval_seconds = interval_seconds
         self._blind = blind
         self._on_complete = on_complete
-        self._dry_run = dry_run
         self._log = Log("alerts")
         self._begin("")
 
@@ -121,7 +105,7 @@ class AlertPoller:
         """Look until cancelled."""
         while True:
             await self.look()
-            await self.bell.wait(self._interval_seconds)
+            await self.wake_up.wait(self._interval_seconds)
 
     async def look(self) -> None:
         """Look once; trouble with Prometheus is remembered, and never acts."""
@@ -143,7 +127,7 @@ class AlertPoller:
         self._note(unknown or unrecorded or unclear, asked_at)
         if not unknown:
             self.firing = tuple(firing)
-        wrong = [*_acting(firing, suppression), *audible]
+        wrong = [*lowering(firing, suppression), *audible]
         await self._handler.take(wrong, actor="prometheus")
         await self.held_back.see(rollout, firing, suppression)
         # Looks at one hold say nothing about the next, which may have come between two of them.
@@ -152,29 +136,8 @@ class AlertPoller:
         if not wrong and not self.error:
             self._clear_looks += 1
             await self._resume(rollout)
-        if not unknown and any(_completes(alert, rollout) for alert in firing):
+        if not unknown and any(completes(alert, rollout) for alert in firing):
             await self._on_complete(rollout)
-
-    async def objection(self, rollout: Rollout, *, key: bool = False) -> str:
-        """Why Prometheus, asked now, does not let a rollout go on; empty when it does.
-
-        Args:
-            key: it must also show the advance alert of this phase firing.
-        """
-        try:
-            firing = await self._alerts.about(rollout.id)
-        except RemoteError as error:
-            return str(error)
-        suppression = await self.held_back.ask(rollout, 0)
-        wrong = [alert for alert in _acting(firing, suppression) if not self._passes(alert)]
-        if wrong:
-            return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
-        if key and not any(_completes(alert, rollout) and alert.action == "advance" for alert in firing):
-            return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase + 1}"
-        return ""
-
-    def _passes(self, alert: Alert) -> bool:
-        return alert.action == "rollback" and (self._dry_run or alert.labels.get(names.DRY_RUN) == "true")
 
     def _window_seconds(self, asked_at: float) -> int:
         """How far back to ask: to the last look that knew everything, by a clock that nobody sets."""
@@ -226,12 +189,3 @@ async def _answered(question: Awaitable[list[Alert]]) -> tuple[list[Alert], str]
         return list(error.alerts), str(error)
     except RemoteError as error:
         return [], str(error)
-
-
-def _acting(alerts: Iterable[Alert], suppression: Suppression) -> list[Alert]:
-    """The alerts that ask for a rollback or a hold, and may."""
-    return [alert for alert in alerts if alert.action in LOWERING and not suppression.keeps_back(alert)]
-
-
-def _completes(alert: Alert, rollout: Rollout) -> bool:
-    return alert.name == names.PHASE_COMPLETE and alert.labels.get(names.PHASE) == str(rollout.phase)

@@ -5,19 +5,24 @@ person says `--force`. And who wants to raise says what they saw, so that a deci
 refused and not carried out.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.act.trust import Trust, salts_of
 from alertmanager.receiver.metrics import Metrics
-from canary.errors import ProcessError, RefusedError, UnseenError
+from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
 from canary.policy.model import Policy
-from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Seen, Start, Verb
+from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
-from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.seen import Seen
+from canary.rollout.state import Rollout, State
+from canary.rollout.store.store import RolloutStore
+from canary.rollout.verbs import Verb
+from canary.routers import Split
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
@@ -33,6 +38,8 @@ class Request:
         force: raise the canary's weight although Prometheus objects or is unreachable.
         give_up: end a rollback that cannot be completed; the person has done it by hand.
         seen: what they saw; needed for everything but `hold` and `rollback`.
+        weight: what `adopt` finds in force.
+        rollout: the id of the rollout that `adopt` finds in force; empty makes a new one.
         key: their own key for this request; the same one again, with the same verb, gets the first result.
     """
 
@@ -45,6 +52,8 @@ class Request:
     give_up: bool = False
     seen: Seen | None = None
     key: str = ""
+    weight: float = 0.0
+    rollout: str = ""
 
 
 class Commands:
@@ -57,12 +66,14 @@ class Commands:
         effects: Effects,
         metrics: Metrics,
         objection: Objection,
+        trust: Trust,
     ) -> None:
         self._policy = policy
         self._store = store
         self._effects = effects
         self._metrics = metrics
         self._objection = objection
+        self._trust = trust
 
     async def submit(self, request: Request) -> Entry:
         """Check a command and write it into the journal.
@@ -86,7 +97,7 @@ class Commands:
             case Verb.HOLD:
                 return await self._propose(request, Hold(actor=actor, reason=reason))
             case Verb.RESUME:
-                return await self._propose(request, Resume(actor=actor, reason=reason))
+                return await self._resume(request, Resume(actor=actor, reason=reason))
             case Verb.ADVANCE:
                 return await self._raise(request, Advance(actor=actor, reason=reason))
             case Verb.PROMOTE:
@@ -94,7 +105,9 @@ class Commands:
             case Verb.ROLLBACK if request.give_up:
                 return await self._propose(request, GiveUp(actor=actor, reason=reason))
             case Verb.ROLLBACK:
-                return await self._propose(request, RollBack(actor=actor, reason=reason))
+                return await self._roll_back(request, RollBack(actor=actor, reason=reason))
+            case "adopt":
+                return await self._adopt(request)
             case _:
                 raise RefusedError(f"no command {request.verb!r}", remedy=f"known are {', '.join(Verb)}")
 
@@ -119,12 +132,58 @@ class Commands:
                 )
         return await self._propose(request, command)
 
+    async def _roll_back(self, request: Request, command: RollBack) -> Entry:
+        """Also in doubt: then every router is sent to stable first, whatever the journal may say."""
+        if self._trust.trusted:
+            return await self._propose(request, command)
+        nobody = Split("none", 0.0, testers=False)
+        lowered = await asyncio.gather(
+            *(self._effects.lower(name, nobody) for name in self._effects.router_names), return_exceptions=True
+        )
+        faults = [str(fault) for fault in lowered if isinstance(fault, BaseException)]
+        rollout = self._store.rollout
+        if rollout is not None and (rollout.running or rollout.state is State.PROMOTED):
+            entry = await self._propose(request, command)
+        else:
+            entry = self._store.lowered_blind(actor=request.actor, reason=request.reason)
+        if faults:
+            raise RouterError("; ".join(faults), place="not all routers send everybody to stable")
+        return entry
+
+    async def _adopt(self, request: Request) -> Entry:
+        """A person says what is in force; nothing is changed by that."""
+        if self._trust.trusted:
+            raise RefusedError(
+                "the journal is what the routers were driven by", place="cannot adopt", remedy="see `canary status`"
+            )
+        _require_versions(request)
+        seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
+        await self._store.begin_again()
+        phases = self._policy.phases
+        at = self._store.clock.now()
+        command = Adopt(
+            rollout=request.rollout or f"{request.canary}-{at:%Y%m%dT%H%M%S}",
+            stable=request.stable,
+            canary=request.canary,
+            traffic=tuple(phase.traffic for phase in phases),
+            durations_seconds=tuple(phase.duration for phase in phases),
+            weight=request.weight,
+            salts=salts_of(seen),
+            actor=request.actor,
+            reason=request.reason,
+        )
+        return await self._store.propose(None, command, request=_key(request))
+
+    async def _resume(self, request: Request, command: Resume) -> Entry:
+        """Where the weight was lowered during the hold, going on raises it, and asks for the second key."""
+        rollout = self._store.rollout
+        raises = rollout is not None and rollout.weight < rollout.traffic[rollout.phase]
+        return await (self._raise(request, command) if raises else self._propose(request, command))
+
     async def _start(self, request: Request) -> Entry:
-        for name, version in (("--canary", request.canary), ("--stable", request.stable)):
-            if not _VERSION.fullmatch(version):
-                raise RefusedError(
-                    f"expected a version of up to 40 letters, digits and any of `._+-`, found {version!r}", place=name
-                )
+        _require_versions(request)
+        if not self._trust.trusted:
+            await self._require_no_doubt()
         phases = self._policy.phases
         at = self._store.clock.now()
         command = Start(
@@ -151,6 +210,19 @@ class Commands:
                     raise
         return await self._propose(request, command)
 
+    async def _require_no_doubt(self) -> None:
+        """It may be over by now: journal and routers are read anew."""
+        await self._store.refresh()
+        names = self._effects.router_names
+        seen = await asyncio.gather(*map(self._effects.read_router, names))
+        doubt = self._trust.doubt_given(dict(zip(names, seen, strict=True)))
+        if doubt:
+            raise RefusedError(
+                doubt,
+                place="cannot start",
+                remedy="say what is in force with `canary adopt`, or bring the journal back",
+            )
+
     def _require_start(self, seen: Seen, command: Start) -> None:
         """Refuse to begin a rollout that the journal would refuse."""
         rollout = self._store.rollout
@@ -165,6 +237,14 @@ class Commands:
         errors = [str(finding) for finding in findings if finding.failed]
         if errors:
             raise RefusedError("a rollback would not work:\n" + "\n".join(errors), place="cannot start")
+
+
+def _require_versions(request: Request) -> None:
+    for name, version in (("--canary", request.canary), ("--stable", request.stable)):
+        if not _VERSION.fullmatch(version):
+            raise RefusedError(
+                f"expected a version of up to 40 letters, digits and any of `._+-`, found {version!r}", place=name
+            )
 
 
 def _key(request: Request) -> str:

@@ -1,18 +1,23 @@
-"""What happens because time passes: countdowns end, the heartbeat stays away, phases last too long."""
+"""What happens because time passes: countdowns end, the heartbeat stays away, phases last too long.
 
-from datetime import timedelta
+All of it is measured by ages (`canary.rollout.ages`), never by comparing moments of the wall clock: set forward, it
+would end a countdown in which a person may still cancel; set back, it would never end one.
+"""
 
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
+from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.commands import Hold, Record, Resume, RollBack, Seen
-from canary.rollout.entries import Cause
+from canary.rollout.ages import Ages
+from canary.rollout.commands import Hold, Resume, RollBack
+from canary.rollout.kinds import Cause
+from canary.rollout.records import Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from canary.units import format_duration
 
 # The finest that any of the deadlines is written in.
@@ -27,15 +32,15 @@ class Deadlines:
         self._store = store
         self._watchdog = watchdog
         self._leader = leader
-        self._clock = clock
-        self._bell = Bell(clock)
+        self._ages = Ages(clock)
+        self._wake_up = WakeUp(clock)
         self._log = Log("deadlines")
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             await self.step()
-            await self._bell.wait(_INTERVAL_SECONDS)
+            await self._wake_up.wait(_INTERVAL_SECONDS)
 
     async def step(self) -> None:
         """Do everything whose time has come."""
@@ -51,7 +56,9 @@ class Deadlines:
 
     async def _countdown(self) -> None:
         rollout = self._store.rollout
-        if rollout is None or rollout.rollback_at is None or self._clock.now() < rollout.rollback_at:
+        if rollout is None or rollout.held is None or rollout.countdown_seconds is None:
+            return
+        if self._ages.seconds(rollout.held) < rollout.countdown_seconds:
             return
         command = RollBack(
             actor="receiver",
@@ -83,8 +90,8 @@ class Deadlines:
         if rollout is None or rollout.state not in (State.PHASE, State.BAKING):
             return
         limit = self._limit_seconds(rollout)
-        since = max(rollout.phase_started_at, rollout.resumed_at or rollout.phase_started_at)
-        if limit is None or self._clock.now() - since <= timedelta(seconds=limit):
+        since = rollout.resumed or rollout.phase_began
+        if limit is None or since is None or self._ages.seconds(since) <= limit:
             return
         reason = f"phase {rollout.phase + 1} was not allowed to end within {format_duration(limit)}"
         hold = Hold(actor="receiver", reason=reason, cause=Cause.MAX_DURATION, phase=rollout.phase)
@@ -97,9 +104,9 @@ class Deadlines:
     async def _watch(self) -> None:
         """Close the watch that follows each promotion, also when the next rollout has begun meanwhile."""
         for rollout in list(self._store.rollouts.values()):
-            if rollout.state is not State.PROMOTED or rollout.ended_at is None or "watch_closed" in rollout.recorded:
+            if rollout.state is not State.PROMOTED or rollout.ended is None or "watch_closed" in rollout.recorded:
                 continue
-            if self._clock.now() - rollout.ended_at <= timedelta(seconds=self._policy.rollback.watch):
+            if self._ages.seconds(rollout.ended, by_wall=True) <= self._policy.rollback.watch:
                 continue
             kept = [key.partition(":")[2] for key in rollout.recorded if key.startswith("watch:")]
             reason = f"limits broken: {', '.join(sorted(kept))}" if kept else "no limit was broken"

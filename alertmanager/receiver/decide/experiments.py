@@ -1,7 +1,13 @@
-"""The receiver's side of experiments: begun as the policy says, stopped by a guardrail's alert or a person."""
+"""The receiver's side of experiments: begun as the policy says, stopped by a guardrail's alert or a person.
+
+An experiment that is started again keeps its name, and no label tells its runs apart. So an alert that stopped a run,
+or fired while it was stopped, is remembered by when its firing began: the same firing, repeated after the restart, is
+about the run before. That moment is Prometheus' word and is compared with itself only; held against this machine's
+clock, as it was once, a clock that had been set decided whether a guardrail could stop anything.
+"""
 
 import asyncio
-from datetime import timedelta
+from functools import partial
 
 from alertmanager.receiver.decide.admission import Outcome
 from canary import names
@@ -13,14 +19,16 @@ from canary.prometheus import Alertmanager, ServiceAlerts, Suppression, Unevalua
 from canary.prometheus.alert import Alert
 from canary.rollout import experiments
 from canary.rollout.experiments import Trial
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
+from canary.times import to_text
 
-# An experiment that begins anew keeps its name, and no label tells its runs apart. Prometheus stamps startsAt by its
-# own clock; machines that keep time differ by less than this.
-_CLOCKS_DIFFER = timedelta(seconds=5)
-
+# What another receiver writes counts within this time; a stop is not urgent to the second.
 _FOLLOW_SECONDS = 5.0
+# Each attempt is lost to another receiver that has written something.
 _ATTEMPTS = 3
+
+# Firings of one experiment that are remembered; it has a handful of guardrails.
+_HEARD = 20
 
 
 class Experiments:
@@ -37,6 +45,8 @@ class Experiments:
         self._lock = asyncio.Lock()
         self._trials: dict[str, Trial] = {}
         self._unknown = ""
+        self._begun = False
+        self._heard: dict[str, list[str]] = {}
         self._log = Log("experiments")
 
     @property
@@ -59,6 +69,7 @@ class Experiments:
             return
         async with self._lock:
             await self._refresh()
+            self._begun = True
             for entry in experiments.due(self._policy, self._trials, at=self._clock.now(), actor="receiver"):
                 try:
                     await self._journal.append(entry, after=await self._journal.position())
@@ -72,7 +83,10 @@ class Experiments:
             await self._clock.sleep(min(self._policy.receiver.poll, _FOLLOW_SECONDS))
             if not self._policy.experiments:
                 continue
-            await self._refresh()
+            if self._begun:
+                await self._refresh()
+            else:
+                await self.begin()
             if any(trial.running and self._policy.experiments[name].guardrails for name, trial in self.trials.items()):
                 await self._look(alerts, alertmanager)
 
@@ -107,18 +121,29 @@ class Experiments:
             return Outcome.DRY_RUN
         if trial is None:
             return Outcome.NO_EXPERIMENT
+        firing = to_text(alert.starts_at) if alert.starts_at is not None else ""
         if not trial.running:
+            self._hear(trial.name, firing)
             return Outcome.JOINED
-        if alert.starts_at is not None and alert.starts_at < trial.started_at - _CLOCKS_DIFFER:
+        if firing and firing in (*trial.spent, *self._heard.get(trial.name, ())):
             return Outcome.BEFORE_START
         try:
-            await self.stop(trial.name, actor=actor, reason=alert.description)
+            await self._append(
+                partial(experiments.stop, firings=(firing,) if firing else ()), trial.name, actor, alert.description
+            )
         except RefusedError:
             return Outcome.JOINED
         except JournalError as error:
             self._log.error("an experiment could not be stopped", experiment=trial.name, exception=error)
             return Outcome.FAILED
         return Outcome.ACCEPTED
+
+    def _hear(self, name: str, firing: str) -> None:
+        """Remember a firing of a run that is over, until this process ends; the one that ended it is in the journal."""
+        heard = self._heard.setdefault(name, [])
+        if firing and firing not in heard:
+            heard.append(firing)
+            del heard[:-_HEARD]
 
     async def stop(self, name: str, *, actor: str, reason: str) -> None:
         """Give everybody the control.

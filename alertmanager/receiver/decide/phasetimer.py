@@ -12,9 +12,9 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.logs import Log
-from canary.rollout.commands import MarkElapsed
-from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.records import MarkElapsed
+from canary.rollout.state import Rollout, Timer
+from canary.rollout.store.store import RolloutStore
 
 # What a take-over by another machine can add to a phase at most; each mark is one line in the journal.
 _MARK_SECONDS = 60.0
@@ -22,10 +22,11 @@ _MARK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class _Sight:
-    """When this process first saw a phase that another machine has measured so far."""
+    """When this process first saw what another machine has measured; the next mark of that machine is another sight."""
 
     rollout: str
     phase: int
+    timer: Timer
     at: float
 
 
@@ -36,7 +37,7 @@ class PhaseTimer:
         self._store = store
         self._leader = leader
         self._clock = clock
-        self._sight = _Sight("", 0, 0.0)
+        self._sight = _Sight("", 0, Timer(), 0.0)
         self._log = Log("receiver")
 
     def seconds(self, rollout: Rollout) -> float:
@@ -44,8 +45,10 @@ class PhaseTimer:
         measured = rollout.timer.elapsed_seconds(self._clock)
         if measured is not None:
             return measured
-        if (self._sight.rollout, self._sight.phase) != (rollout.id, rollout.phase):
-            self._sight = _Sight(rollout.id, rollout.phase, self._clock.monotonic())
+        seen = (self._sight.rollout, self._sight.phase, self._sight.timer)
+        if seen != (rollout.id, rollout.phase, rollout.timer):
+            # Counted from the mark that it continues: from the first sight of the phase, time would count twice.
+            self._sight = _Sight(rollout.id, rollout.phase, rollout.timer, self._clock.monotonic())
         return rollout.timer.seconds + self._clock.monotonic() - self._sight.at
 
     async def run(self) -> None:

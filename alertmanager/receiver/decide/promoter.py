@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.lead.leader import Leader
+from alertmanager.receiver.wakeup import WakeUp
 from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
@@ -21,9 +21,11 @@ from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
 from canary.prometheus.alert import Alert
-from canary.rollout.commands import Advance, Record, Seen
+from canary.rollout.commands import Advance
+from canary.rollout.records import Record
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 # Decisions and keys wake it; this only bounds how long a wake-up that was missed could go unnoticed.
 _IDLE_SECONDS = 60.0
@@ -72,19 +74,19 @@ class Promoter:
         self._objection = objection
         self._gate = gate
         self._key: _Moment | None = None
-        self._bell = Bell(clock)
+        self._wake_up = WakeUp(clock)
         self._log = Log("advance")
-        store.listen(lambda _: self._bell.ring())
+        store.listen(lambda _: self._wake_up.set())
 
-    def turn(self, alert: Alert) -> None:
+    def confirm(self, alert: Alert) -> None:
         """Alertmanager's key, for the phase that the alert names."""
         self._key = _Moment(alert.labels[names.ROLLOUT], int(alert.labels[names.PHASE]), self._clock.monotonic())
-        self._bell.ring()
+        self._wake_up.set()
 
     async def run(self) -> None:
         """Advance whenever everything fits, until cancelled."""
         while True:
-            await self._bell.wait(await self.step())
+            await self._wake_up.wait(await self.step())
 
     async def step(self) -> float:
         """Try once; gives the seconds after which to try again."""

@@ -22,9 +22,9 @@ from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import LOWERING, Alert, Silence, Suppression
-from canary.rollout.commands import Record
+from canary.rollout.records import Record
 from canary.rollout.state import Rollout
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 
 T = TypeVar("T")
 
@@ -144,7 +144,8 @@ class HeldBack:
         ended_at = known.silent_until(alert)
         if ended_at is None:
             return False
-        since_seconds = math.ceil((self._clock.now() - ended_at).total_seconds())
+        # Rounded down: a second more would reach back to when it was silent.
+        since_seconds = math.floor((self._clock.now() - ended_at).total_seconds())
         return since_seconds <= 0 or all(one.labels != alert.labels for one in await fired_within(since_seconds))
 
     def _seen(self, alert: Alert, window_seconds: float) -> bool:

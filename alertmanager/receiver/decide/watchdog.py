@@ -11,7 +11,8 @@ from typing import Literal
 
 from canary.clock import Clock
 from canary.policy.release import Watchdog as Section
-from canary.rollout.entries import Cause, Entry, Started
+from canary.rollout.entries import Entry, Started
+from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout, State
 
 

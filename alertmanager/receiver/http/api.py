@@ -19,14 +19,14 @@ from alertmanager.receiver.http.bodies import Command, CommandHeaders
 from alertmanager.receiver.http.webhook import Notification
 from alertmanager.receiver.status import entry_data
 from canary.errors import PayloadError
-from canary.rollout.commands import Seen, Verb
 from canary.rollout.entries import Entry
 from canary.rollout.experiments import Trial
+from canary.rollout.seen import Seen
 from canary.times import to_text
 from canary.web.routes import Call, Refusal
 
 # The body's keys that are a request's own, whichever the verb is.
-_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up")
+_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up", "weight", "rollout")
 
 
 class Drill(Protocol):
@@ -115,7 +115,7 @@ class Api:
             )
         return web.json_response(answers.Accepted(status="accepted"), status=HTTPStatus.ACCEPTED)
 
-    async def command(self, verb: Verb, call: Call) -> web.Response:
+    async def command(self, verb: str, call: Call) -> web.Response:
         """Carry out a command; the answer is the journal entry that was written."""
         given = call.body.model_dump(include=set(_KEYS))
         seen = _seen(call.headers, call.body)

@@ -71,6 +71,19 @@ class RollBack(Command):
     give_up: bool = Field(False, description="End a rollback that cannot be completed; it has been done by hand.")
 
 
+class Adopt(Command):
+    """What says what is in force where the journal does not know it."""
+
+    canary: Version = Field(description="The version that the routers call the canary.")
+    stable: Version = Field(description="The version beside it.")
+    weight: float = Field(ge=0, le=1, description="The canary's traffic weight as it is in force, a ratio.")
+    rollout: str = Field(
+        "",
+        pattern=rf"^({_ROLLOUT})?$",
+        description="The rollout's id, where it is known: then every user stays on their side.",
+    )
+
+
 class Nothing(Body):
     """An empty object."""
 

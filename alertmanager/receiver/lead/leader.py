@@ -10,7 +10,7 @@ from alertmanager.receiver.lead.postgres import PostgresLeader
 from canary.clock import Clock
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.rollout.journal import journal_url
+from canary.rollout.journal.journal import journal_url
 
 _RETRY_SECONDS = 1.0
 

@@ -3,6 +3,9 @@
 The lock ends with its connection, so a receiver that dies frees it at once. One that is paused or cut off keeps its
 connection; the others see its heartbeat stop and end that connection. Until then it has stopped acting by itself: it
 acts only within a heartbeat's age that is shorter than the others' patience.
+
+The lock belongs to a server connection. A pooler in transaction mode gives that connection to others between two
+statements: the lock would be held by nobody in particular, and free nobody. So there nobody leads, which is said.
 """
 
 import asyncio
@@ -15,6 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from canary.clock import Clock
+from canary.database.postgres import Pooling, pooling
+from canary.database.url import driver_address
+from canary.errors import DatabaseUnavailableError
 from canary.logs import Log
 
 _BEAT_SECONDS = 1.0
@@ -23,6 +29,12 @@ _BEAT_SECONDS = 1.0
 _TRUST_SECONDS = 4.0
 _PATIENCE_SECONDS = 6.0
 _STATEMENT_SECONDS = 2.0
+
+# An address that leads through the wrong pooler stays so until somebody changes it; each look is two connections.
+_POOLER_SECONDS = 30.0
+
+LEADER_REMEDY = "write a direct address of PostgreSQL, or that of a pool in session mode, in state.url"
+"""What to do when receivers share a journal behind a pooler in transaction mode."""
 
 _TABLE = sa.text(
     "CREATE TABLE IF NOT EXISTS canary_leader ("
@@ -60,12 +72,18 @@ class PostgresLeader:
         self.epoch = 0
         self._service = service
         self._clock = clock
+        self._address = driver_address(url, place="state.url")
         self._engine = create_async_engine(
-            url,
+            self._address.url,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={"timeout": _STATEMENT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
+            connect_args={
+                **self._address.options,
+                "timeout": _STATEMENT_SECONDS,
+                "command_timeout": _STATEMENT_SECONDS,
+            },
         )
+        self._look_again_at = float("-inf")
         self._connection: AsyncConnection | None = None
         self._beat_at = 0.0
         self._using = asyncio.Lock()
@@ -93,7 +111,7 @@ class PostgresLeader:
                 # What counts is when the beat was sent: it may have waited on its way.
                 sent_at = self._clock.monotonic()
                 leads = await (self._beat() if self.leading else self._take())
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, DatabaseUnavailableError) as error:
                 self._log.warn("journal's database cannot be asked", error=type(error).__name__)
                 leads = False
                 await self._hang_up()
@@ -111,6 +129,8 @@ class PostgresLeader:
 
     async def _take(self) -> bool:
         if self._connection is None:
+            if not await self._lock_holds():
+                return False
             self._connection = await self._engine.connect()
             await self._connection.execute(_TABLE)
         if not (await self._connection.execute(_LOCK, {"service": self._service})).scalar():
@@ -118,6 +138,16 @@ class PostgresLeader:
             return False
         self.epoch = int((await self._connection.execute(_TAKE, {"service": self._service})).scalar_one())
         return True
+
+    async def _lock_holds(self) -> bool:
+        """Whether a lock of ours would be ours: in a pooler's transaction mode it is whoever's comes next."""
+        if self._clock.monotonic() < self._look_again_at:
+            return False
+        if await pooling(self._address, _STATEMENT_SECONDS) is not Pooling.TRANSACTION:
+            return True
+        self._look_again_at = self._clock.monotonic() + _POOLER_SECONDS
+        self._log.error("no receiver can lead through a pooler in transaction mode", remedy=LEADER_REMEDY)
+        return False
 
     async def _beat(self) -> bool:
         assert self._connection is not None  # leading

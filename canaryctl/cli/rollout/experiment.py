@@ -14,7 +14,7 @@ from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.policy import Policy, load_policy
 from canary.rollout import experiments
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format

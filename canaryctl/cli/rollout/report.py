@@ -13,7 +13,7 @@ from canary.prometheus import PATIENT, Prometheus
 from canary.report.facts import Report
 from canary.report.files import WRITERS, folder_of, write
 from canary.report.gather import gather
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canaryctl.cli.options import config_file
 
 

@@ -14,6 +14,7 @@ from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError, SecretError
 from canary.finding import Finding, Status
 from canary.policy import Policy, load_policy
+from canary.units import parse_ratio
 from canary.web.client import Client
 from canaryctl.check.run import PARTS, WATCHED, check_all
 from canaryctl.cli.options import config_file, output_format
@@ -44,6 +45,30 @@ def start(config_file: str, output_format: str, canary: str, stable: str, reason
     sending.send(config_file, output_format, "start", seen=seen, **body)
 
 
+@click.command("adopt")
+@config_file
+@output_format
+@click.option("--weight", required=True, help="The canary's traffic weight as the routers have it, such as 25%.")
+@click.option("--canary", required=True, help="The version that the routers call the canary.")
+@click.option("--stable", required=True, help="The version beside it.")
+@click.option("--rollout", default="", help="The rollout's id where it is known: then every user stays on their side.")
+@sending.reason
+def adopt(
+    config_file: str, output_format: str, weight: str, canary: str, stable: str, rollout: str, reason: str
+) -> None:
+    """Say what is in force, after the journal was lost, damaged, or restored from an old copy.
+
+    The rollout is held at this weight; go on with `canary resume`, `promote` or `rollback`. A router that has another
+    weight is brought to this one.
+    """
+    try:
+        ratio = parse_ratio(weight)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--weight") from error
+    versions = {"canary": canary, "stable": stable, "rollout": rollout}
+    sending.send(config_file, output_format, "adopt", weight=ratio, reason=reason, **versions)
+
+
 @click.command("hold")
 @config_file
 @output_format
@@ -57,9 +82,13 @@ def hold(config_file: str, output_format: str, reason: str) -> None:
 @config_file
 @output_format
 @sending.reason
-def resume(config_file: str, output_format: str, reason: str) -> None:
-    """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile."""
-    sending.send(config_file, output_format, "resume", reason=reason)
+@sending.force
+def resume(config_file: str, output_format: str, reason: str, force: bool) -> None:
+    """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile.
+
+    Where the weight was lowered during the hold, this raises it, and Prometheus must not object.
+    """
+    sending.send(config_file, output_format, "resume", reason=reason, force=force)
 
 
 @click.command("advance")

@@ -77,7 +77,7 @@ def _table(replays: "list[Replay]") -> Table:
 
 def _proof(kpi: "KpiEvidence") -> str:
     """Which test failed, and on what: a band that still holds *no harm* is two-sided, the proof of harm is not."""
-    from exporter.study.complement import failed_tests
+    from exporter.publish.complement import failed_tests
 
     proofs = []
     for name in failed_tests(kpi):

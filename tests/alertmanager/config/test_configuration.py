@@ -14,7 +14,7 @@ from canary import names
 from canary.errors import GenerateError
 from canary.policy import Policy
 from rules.generate import rule_groups
-from tests.support import golden
+from scripts import golden
 from tests.support.processes import SEARCH_PATH
 
 _THEIRS = """\

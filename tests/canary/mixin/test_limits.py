@@ -8,7 +8,7 @@ import pytest
 from canary import names
 from canary.mixin.limits import Limit, confidence_z, gate_of, limits, quantile_requests
 from canary.policy.release import Phase, UrlGate
-from tests.support import golden
+from scripts import golden
 
 
 @pytest.mark.parametrize("kind", sorted(golden.POLICIES))

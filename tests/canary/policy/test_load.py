@@ -195,3 +195,17 @@ def test_who_maps_events_gets_no_table_that_no_kpi_needs(tmp_path: Path) -> None
 
     assert set(events) == {"visits", "orders"}
     assert events["visits"].table == "sessions"
+
+
+@pytest.mark.parametrize("secret", ["sesame9", "ses/ame9", "ses@me9", "s'es:ame9"])
+@pytest.mark.parametrize("key", ["url", "prometheus", "alertmanager"])
+def test_a_faulty_address_is_quoted_without_its_password(tmp_path: Path, key: str, secret: str) -> None:
+    """Faults go into logs: an address that is refused for the password in it is told without it."""
+    file = tmp_path / "canary.yaml"
+    file.write_text(f'service: shop\nreceiver: {{{key}: "http://guard:{secret}@127.0.0.1:9090"}}\n', encoding="utf-8")
+
+    with pytest.raises(PolicyError) as caught:
+        load_policy(file)
+
+    assert "//***@127.0.0.1:9090" in str(caught.value)
+    assert not any(part in str(caught.value) for part in ("sesame9", "ame9", "me9"))

@@ -55,7 +55,7 @@ RULE = {
 }
 LOADED = {"status": "success", "data": {"groups": [{"name": "always", "rules": [RULE]}]}}
 FORMATTED = {"status": "success", "data": "vector(1)"}
-INHIBITED = [
+INHIBITED: list[dict[str, Any]] = [
     {
         "labels": {"alertname": "CanaryKpiDegraded", "rollout": "r"},
         "status": {"state": "suppressed", "inhibitedBy": ["b"]},

@@ -41,7 +41,7 @@ def test_queries_in_templates_are_found() -> None:
 
 def test_what_is_no_promql_is_named() -> None:
     """The message holds the expression and what is wrong with it."""
-    with pytest.raises(GenerateError, match=r"not PromQL: .*: sum\(up"):
+    with pytest.raises(GenerateError, match=r"^sum\(up: not PromQL: "):
         parse("sum(up")
 
 

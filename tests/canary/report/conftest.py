@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from canary.policy import Policy, load_policy
-from canary.rollout.entries import Entry, Kind
+from canary.rollout.entries import Entry
+from canary.rollout.kinds import Kind
 from tests.support.entries import entry as entry_of
 from tests.support.prometheus import Prometheus
 from tests.support.story import CANARY, SECOND, STABLE, START, THIRD, Story

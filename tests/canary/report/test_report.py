@@ -21,7 +21,8 @@ from canary.report.facts import KpiStory, Report
 from canary.report.gather import gather, phases
 from canary.report.html import html_report
 from canary.report.markdown import markdown_report
-from canary.rollout.entries import Entry, Kind
+from canary.rollout.entries import Entry
+from canary.rollout.kinds import Kind
 from tests.support.clock import FakeClock
 from tests.support.entries import entry as entry_of
 from tests.support.ports import free_port

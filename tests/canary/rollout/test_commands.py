@@ -10,24 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.errors import PayloadError, RefusedError
-from canary.rollout.commands import (
-    Advance,
-    Command,
-    CompleteRollback,
-    CompleteStep,
-    GiveUp,
-    Hold,
-    Promote,
-    Record,
-    Resume,
-    RollBack,
-    Seen,
-    Start,
-    Verb,
-    accepted,
-)
-from canary.rollout.entries import Entry, Failed, Held, Promoted, RollbackDecided, RolledBack, Step
-from canary.rollout.state import Rollout, State, fold
+from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.entries import Entry, Failed, Held, Promoted, RollbackDecided, RolledBack
+from canary.rollout.folding import fold
+from canary.rollout.kinds import Step
+from canary.rollout.records import CompleteRollback, CompleteStep, Record
+from canary.rollout.seen import Seen
+from canary.rollout.state import Rollout, State
+from canary.rollout.verbs import Verb, accepted
 from tests.support.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.rollout.commands import Advance
-from canary.rollout.entries import Entry, Kind, Step
-from canary.rollout.state import Rollout, State, fold, newest
+from canary.rollout.entries import Entry
+from canary.rollout.folding import fold, newest
+from canary.rollout.kinds import Kind, Step
+from canary.rollout.state import Rollout, State
 from tests.support.entries import entry as entry_of
 from tests.support.entries import started
 
@@ -110,7 +112,7 @@ def test_who_has_been_told_is_remembered() -> None:
         told(Kind.NOTIFIED, entry=7, targets=[], expired=True),
     )
 
-    assert rollout.told == {1: {"chat", "mail"}, 7: frozenset()}
+    assert rollout.notified == {1: {"chat", "mail"}, 7: frozenset()}
     assert rollout.expired == {7}
 
 

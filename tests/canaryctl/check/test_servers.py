@@ -83,7 +83,7 @@ async def test_a_prometheus_with_our_rules_and_targets_passes(write_policy: Writ
 async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path: Path) -> None:
     """A policy that has changed since the rules were loaded, and rules that were never loaded, are told apart."""
     loaded = write_policy("")
-    changed = write_policy("signals: {critical: {error_rate: 20%}, warning: {enabled: false}}\n")
+    changed = write_policy("signals: {warning: {hold_for: 10m}}\n")
     files = dict(generated_files(loaded))
     files.pop("prometheus/rules/canary-recording.rules.yml")
     async with aiohttp.ClientSession() as http:
@@ -92,7 +92,7 @@ async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path
 
     found = "\n".join(failures(findings))
     assert "rules are not loaded" in found
-    assert "rules differ from the policy: CanaryHighErrorRate" in found
+    assert "rules differ from the policy: CanaryElevatedErrorRate" in found
     assert "does not scrape the exporter" in found
     assert "does not scrape the shop's requests" in found
     assert "run `canary generate`" in found

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from canary.policy import Policy
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canaryctl.check import Status
 from canaryctl.check.state import check_state
 from tests.support.postgres import Postgres

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
-from canary.rollout.entries import Kind
 from canary.rollout.experiments import Trial, Weights
+from canary.rollout.kinds import Kind
 from exporter.evidence.judge import Verdict
 from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher

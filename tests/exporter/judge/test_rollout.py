@@ -9,8 +9,10 @@ import pytest
 
 from canary.errors import DatabaseUnavailableError
 from canary.policy.model import Policy
-from canary.rollout.entries import Entry, Kind
-from canary.rollout.state import Rollout, fold
+from canary.rollout.entries import Entry
+from canary.rollout.folding import fold
+from canary.rollout.kinds import Kind
+from canary.rollout.state import Rollout
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
 from tests.support.entries import entry as entry_of

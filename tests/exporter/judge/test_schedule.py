@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import pytest
 
 from canary.logs import Log
-from canary.rollout.state import Rollout, State, fold
+from canary.rollout.folding import fold
+from canary.rollout.state import Rollout, State
 from exporter.faults import UNEXPECTED, Faults
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from canary.policy.kpis import Conversion, Success
 from exporter.evidence import judge
 from exporter.evidence.judge import Action, KpiEvidence, Trajectory, Verdict
-from exporter.study.complement import Change, failed_tests, shown_change, shown_harm, shown_rates
+from exporter.publish.complement import Change, failed_tests, shown_change
+from exporter.study.complement import shown_harm, shown_rates
 from exporter.study.power import Rates
 
 ABANDONMENT = Conversion(kind="conversion", from_="carts", to="orders", complement=True)

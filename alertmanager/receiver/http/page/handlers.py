@@ -9,17 +9,18 @@ from typing import Protocol
 from aiohttp import web
 
 from alertmanager.receiver import answers
-from alertmanager.receiver.bell import Bell
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.page import forms
 from alertmanager.receiver.http.page.render import LABELS, fingerprint, home, offered, sections, sentence
 from alertmanager.receiver.http.page.sessions import COOKIE, Session, Sessions
 from alertmanager.receiver.http.page.view import Viewer
+from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError
-from canary.rollout.commands import Seen, Verb
 from canary.rollout.entries import Entry
+from canary.rollout.seen import Seen
+from canary.rollout.verbs import Verb
 from canary.web.routes import Call, Refusal, Role
 
 _POLICY = (
@@ -81,14 +82,14 @@ class Page:
         self._submit = submit
         self._authority = authority
         self._clock = clock
-        self._bells: set[Bell] = set()
+        self._wake_ups: set[WakeUp] = set()
         self._closing = False
-        told.listen(lambda _: self._ring())
+        told.listen(lambda _: self._wake())
 
     async def close(self) -> None:
         """End all live connections."""
         self._closing = True
-        self._ring()
+        self._wake()
 
     async def home(self, call: Call) -> web.Response:
         """Everything, complete without scripts."""
@@ -96,21 +97,21 @@ class Page:
 
     async def live(self, call: Call) -> web.StreamResponse:
         """The parts that change, as server-sent events."""
-        if len(self._bells) >= _STREAMS:
+        if len(self._wake_ups) >= _STREAMS:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are open")
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
-        bell = Bell(self._clock)
-        self._bells.add(bell)
+        wake_up = WakeUp(self._clock)
+        self._wake_ups.add(wake_up)
         sent: dict[str, str] = {}
         try:
             await response.prepare(call.request)
             while not self._closing:
                 await response.write(await self._changes(sent))
-                await bell.wait(_LOOK_SECONDS)
+                await wake_up.wait(_LOOK_SECONDS)
         except ConnectionError:
             return response  # the browser has gone
         finally:
-            self._bells.discard(bell)
+            self._wake_ups.discard(wake_up)
         return response
 
     async def _changes(self, sent: dict[str, str]) -> bytes:
@@ -193,9 +194,9 @@ class Page:
         """Where to go after signing in: a page of ours, never another site."""
         return path if path in {f"/page/{verb.value}" for verb in self.verbs} else "/"
 
-    def _ring(self) -> None:
-        for bell in self._bells:
-            bell.ring()
+    def _wake(self) -> None:
+        for wake_up in self._wake_ups:
+            wake_up.set()
 
 
 def as_page(_request: web.Request, status: int, error: CanaryError) -> web.Response:

@@ -7,19 +7,11 @@ import pytest
 
 from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
 from canary.notify import Tone
-from canary.rollout.entries import (
-    KINDS,
-    Advanced,
-    Entry,
-    Held,
-    Kind,
-    Promoted,
-    Recorded,
-    Resumed,
-    RollbackDecided,
-    Started,
-)
-from canary.rollout.state import Rollout, fold, newest
+from canary.rollout.entries import Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
+from canary.rollout.folding import fold, newest
+from canary.rollout.journal.rows import KINDS
+from canary.rollout.kinds import Kind
+from canary.rollout.state import Rollout
 from tests.support.clock import FakeClock
 
 AT = FakeClock().now()
@@ -41,7 +33,7 @@ def rollout(*entries: Entry) -> Rollout:
     ("entry", "named", "title", "tone"),
     [
         (START, "start", "canary v2.0 starts with 0.5% of the customers", Tone.INFO),
-        (Advanced(**COMMON, phase=1), "advance", "canary v2.0 goes on to 100% of the customers", Tone.INFO),
+        (Advanced(**COMMON, phase=1), "advance", "canary v2.0 advanced to 100% of customers", Tone.INFO),
         (Held(**COMMON, cause="manual"), "hold", "canary v2.0 is held (manual)", Tone.WARNING),
         (Held(**COMMON, cause="CanaryBlind"), "blind", "canary v2.0 is held (CanaryBlind)", Tone.WARNING),
         (
@@ -52,7 +44,7 @@ def rollout(*entries: Entry) -> Rollout:
         ),
         (Resumed(**COMMON), "hold", "canary v2.0 goes on", Tone.INFO),
         (Promoted(**COMMON), "promotion", "canary v2.0 is promoted", Tone.SUCCESS),
-        (ROLLBACK, "rollback", "rollback of v2.0 does not get through (CanaryHighErrorRate)", Tone.FAILURE),
+        (ROLLBACK, "rollback", "rollback of v2.0 is NOT complete (CanaryHighErrorRate)", Tone.FAILURE),
         (
             Recorded(**COMMON, key="dry_run:CanaryHighErrorRate", occasion="dry_run"),
             "rollback",
@@ -87,7 +79,16 @@ def test_a_decision_is_told_with_who_why_and_its_key(entry: Entry, named: str, t
 
 def test_what_has_no_occasion_is_not_told() -> None:
     """Steps, marks and drills are the receiver's own."""
-    told = {Kind.STARTED, Kind.ADVANCED, Kind.HELD, Kind.RESUMED, Kind.PROMOTED, Kind.ROLLBACK, Kind.RECORDED}
+    told = {
+        Kind.STARTED,
+        Kind.ADOPTED,
+        Kind.ADVANCED,
+        Kind.HELD,
+        Kind.RESUMED,
+        Kind.PROMOTED,
+        Kind.ROLLBACK,
+        Kind.RECORDED,
+    }
     silent = [one for one in KINDS.values() if one.kind not in told]
 
     assert silent

@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry
 from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.lead.leader import FileLeader
-from alertmanager.receiver.metrics import Metrics, Snapshot
+from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import JournalError
 from canary.policy.model import Notify, Policy
-from canary.rollout.entries import Kind, Notified, Step
+from canary.rollout.entries import Notified
+from canary.rollout.kinds import Kind, Step
 from canary.rollout.state import State
 from tests.support.acting import Acting, Chats, World, make_effects
 from tests.support.deciding import Deciding
@@ -23,7 +24,7 @@ from tests.support.deciding import Deciding
 def outbox(deciding: Deciding, chats: Chats, **notify: Any) -> Outbox:
     """The outbox of a receiver."""
     policy = Policy(service="shop", notify=Notify(**notify))
-    metrics = Metrics(CollectorRegistry(), "shop", Snapshot)
+    metrics = Metrics(CollectorRegistry(), "shop")
     effects = make_effects(deciding.store, FileLeader(None, deciding.clock), chats=chats)
     facts = Facts("shop", "canary 0%, stable 100%", {"router haproxy": "cannot be reached"})
     return Outbox(policy, deciding.store, effects, metrics, deciding.clock, lambda: facts)
@@ -108,7 +109,7 @@ async def test_a_rollbacks_message_says_what_counts() -> None:
         await box.step()
 
         ((_, message),) = chats.taken
-        assert message.title == "shop: rollback of v2.0 does not get through (CanaryHighErrorRate)"
+        assert message.title == "shop: rollback of v2.0 is NOT complete (CanaryHighErrorRate)"
         for part in (
             "v2.0 (canary) against v1.0 (stable)",
             "CanaryHighErrorRate of the canary",
@@ -311,7 +312,7 @@ async def test_people_hear_of_a_rollback_that_the_journal_cannot_take(leader: Ac
     world.clock.advance(31)
     await leader.outbox.step()
     await leader.outbox.step()
-    assert titles(world, "slack#1")[1:] == ["rollback of v2.0 does not get through (manual)"]
+    assert titles(world, "slack#1")[1:] == ["rollback of v2.0 is NOT complete (manual)"]
 
     leader.journal.broken = False
     await leader.store.refresh()

@@ -9,7 +9,8 @@ import pytest
 from canary.errors import JournalError
 from canary.policy.release import Process
 from canary.process.manager import ProcessState
-from canary.rollout.entries import RolledBack, Step
+from canary.rollout.entries import RolledBack
+from canary.rollout.kinds import Step
 from canary.rollout.state import State
 from tests.support.acting import Acting, PausingClock, World
 
@@ -30,7 +31,7 @@ async def leader(world: World) -> Acting:
     """The receiver that leads, with a rollout whose 5 % are in force."""
     leader = world.receiver()
     await leader.start()
-    await leader.keeper.step()
+    await leader.controller.step()
     return leader
 
 
@@ -63,7 +64,7 @@ async def test_an_old_rollback_does_not_stop_the_next_canary(leader: Acting, wor
     """Given up during its drain, with the next rollout started before the drain is over, a rollback stops nothing."""
     await leader.roll_back()
     world.router.away = True
-    await leader.keeper.step()
+    await leader.controller.step()
 
     async def next_rollout() -> None:
         await leader.give_up()
@@ -83,7 +84,7 @@ async def test_an_old_rollback_does_not_stop_the_next_canary(leader: Acting, wor
 async def test_a_receiver_that_lost_the_lead_during_the_drain_stops_nothing(leader: Acting, world: World) -> None:
     """Another receiver leads by the end of the drain: it stops the process, this one does not."""
     await leader.roll_back()
-    await leader.keeper.step()
+    await leader.controller.step()
 
     async def lose() -> None:
         leader.lead.leading = False
@@ -102,7 +103,7 @@ async def test_a_receiver_that_lost_the_lead_during_the_drain_stops_nothing(lead
 async def test_a_rollback_that_another_receiver_has_ended_meanwhile(leader: Acting, world: World) -> None:
     """A receiver that was paused in the drain reads, before it acts, that all is over and the next rollout runs."""
     await leader.roll_back()
-    await leader.keeper.step()
+    await leader.controller.step()
     other = world.receiver()
 
     async def elsewhere() -> None:
@@ -239,7 +240,7 @@ async def test_two_services_share_nothing(tmp_path: Path) -> None:
         first, second = one.receiver(), two.receiver()
         await first.start()
         await second.start()
-        await second.keeper.step()
+        await second.controller.step()
         await first.roll_back()
         await first.reconcile()
         await second.reconcile()

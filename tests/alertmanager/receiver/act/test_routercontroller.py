@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertmanager.receiver.act.routercontroller import Keeper, lowered_at, wanted_split
+from alertmanager.receiver.act.confirmations import Confirmations
+from alertmanager.receiver.act.routercontroller import Reports, RouterController
+from alertmanager.receiver.act.splits import lowered_at, wanted_split
 from canary.errors import JournalError, RefusedError
-from canary.rollout.commands import MarkElapsed, Promote
+from canary.rollout.commands import Promote
 from canary.rollout.entries import Entry
+from canary.rollout.kinds import Cause
+from canary.rollout.records import MarkElapsed
+from canary.rollout.state import State
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries
@@ -37,15 +42,22 @@ async def leader(world: World) -> Acting:
     return leader
 
 
-def keeper(leader: Acting, haproxy: HAProxy, lead: MemoryLead, drifts: list[None]) -> Keeper:
-    """A keeper of a real HAProxy."""
-    return Keeper(
+def controller(leader: Acting, haproxy: HAProxy, lead: MemoryLead, drifts: list[None]) -> RouterController:
+    """A controller of a real HAProxy."""
+
+    async def lowered(_router: str, _weight: float) -> None:
+        raise AssertionError("nobody has lowered it")
+
+    async def restored(_router: str, _found: str) -> None:
+        return
+
+    return RouterController(
         haproxy.router.name,
         make_effects(leader.store, lead, routers=[haproxy.router]),
         rollout=lambda: leader.store.rollout,
+        confirmations=Confirmations(),
         clock=leader.clock,
-        on_change=lambda: None,
-        on_drift=lambda: drifts.append(None),
+        reports=Reports(lambda: None, lambda: drifts.append(None), lowered, restored),
         interval_seconds=2,
     )
 
@@ -59,9 +71,9 @@ def five(leader: Acting) -> Split:
 
 
 async def test_a_standby_looks_and_does_not_touch(leader: Acting, haproxy: HAProxy) -> None:
-    """While another receiver acts, a keeper sees whether the router follows, and sets nothing."""
+    """While another receiver acts, a controller sees whether the router follows, and sets nothing."""
     lead, drifts = MemoryLead(leading=False), list[None]()
-    kept, wanted = keeper(leader, haproxy, lead, drifts), five(leader)
+    kept, wanted = controller(leader, haproxy, lead, drifts), five(leader)
 
     await kept.step()
     assert not kept.follows(wanted)
@@ -79,7 +91,7 @@ async def test_a_standby_looks_and_does_not_touch(leader: Acting, haproxy: HAPro
 async def test_a_new_leader_sets_what_a_restart_of_the_router_would_bring(leader: Acting, haproxy: HAProxy) -> None:
     """A leader that died between the runtime and the map's file leaves the file behind; its follower mends it."""
     lead = MemoryLead(leading=False)
-    kept, wanted = keeper(leader, haproxy, lead, []), five(leader)
+    kept, wanted = controller(leader, haproxy, lead, []), five(leader)
     await haproxy.router.set_weight(wanted)
     mapfile.write(haproxy.map, mapfile.render(Entries(), "none"))
 
@@ -93,7 +105,7 @@ async def test_a_new_leader_sets_what_a_restart_of_the_router_would_bring(leader
 async def test_a_drift_is_counted_once_and_mended(leader: Acting, haproxy: HAProxy) -> None:
     """Changed by somebody else, the router is brought back; a change of ours is no drift."""
     drifts = list[None]()
-    kept, wanted = keeper(leader, haproxy, MemoryLead(), drifts), five(leader)
+    kept, wanted = controller(leader, haproxy, MemoryLead(), drifts), five(leader)
     await kept.step()
     assert drifts == []
 
@@ -107,7 +119,7 @@ async def test_a_drift_is_counted_once_and_mended(leader: Acting, haproxy: HAPro
 
 async def test_pauses_grow_while_a_router_is_away(leader: Acting, haproxy: HAProxy) -> None:
     """A router that does not answer is tried again with growing pauses, and at once is known not to follow."""
-    kept, wanted = keeper(leader, haproxy, MemoryLead(), []), five(leader)
+    kept, wanted = controller(leader, haproxy, MemoryLead(), []), five(leader)
     haproxy.stop()
 
     pauses = [await kept.step() for _ in range(6)]
@@ -132,20 +144,20 @@ async def test_a_share_that_another_receiver_has_rolled_back_is_not_raised(leade
     await other.store.refresh()
     await other.roll_back()
 
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert world.router.set == []
 
 
 async def test_an_advance_of_a_rollout_that_was_rolled_back_is_not_raised(leader: Acting, world: World) -> None:
     """Nor does the router get more of the same customers when the journal says by now that they are to leave."""
-    await leader.keeper.step()
+    await leader.controller.step()
     await leader.advance()
     other = world.receiver()
     await other.store.refresh()
     await other.roll_back()
 
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert [split.weight_ratio for split in world.router.set] == [0.05]
 
@@ -153,13 +165,13 @@ async def test_an_advance_of_a_rollout_that_was_rolled_back_is_not_raised(leader
 async def test_without_the_journal_nobody_gets_onto_the_canary(leader: Acting, world: World) -> None:
     """A leader that cannot read the journal raises nothing, says why, and goes on when it can."""
     leader.journal.broken = True
-    await leader.keeper.step()
+    await leader.controller.step()
     assert world.router.set == []
-    assert "no space left" in leader.keeper.error
+    assert "no space left" in leader.controller.error
 
     leader.journal.broken = False
-    await leader.keeper.step()
-    assert leader.keeper.follows(five(leader))
+    await leader.controller.step()
+    assert leader.controller.follows(five(leader))
 
 
 async def test_a_lead_lost_while_the_journal_is_read_raises_nothing(leader: Acting, world: World) -> None:
@@ -171,7 +183,7 @@ async def test_a_lead_lost_while_the_journal_is_read_raises_nothing(leader: Acti
         leader.lead.leading = len(questions) < 3
 
     leader.lead.asked = lose
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert len(questions) == 3
     assert world.router.set == []
@@ -185,41 +197,41 @@ async def test_a_rollback_is_carried_out_without_lead_and_journal(
     leader: Acting, world: World, *, leading: bool
 ) -> None:
     """The journal is broken, perhaps the lead lost: the customers leave the canary all the same."""
-    await leader.keeper.step()
+    await leader.controller.step()
     leader.lead.leading = leading
     leader.journal.broken = True
     with pytest.raises(JournalError):
         await leader.roll_back()
 
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert world.router.split.weight_ratio == 0
-    assert leader.keeper.follows(wanted_split(leader.rollout))
+    assert leader.controller.follows(wanted_split(leader.rollout))
 
 
 async def test_a_standby_carries_out_a_rollback_that_it_has_read(leader: Acting, world: World) -> None:
     """A receiver that reads of a rollback lowers the router although another one leads."""
     standby = world.receiver(leading=False)
-    await leader.keeper.step()
+    await leader.controller.step()
     await leader.roll_back()
     await standby.store.refresh()
 
-    await standby.keeper.step()
+    await standby.controller.step()
 
     assert world.router.split.weight_ratio == 0
 
 
 async def test_a_router_that_is_away_is_lowered_when_it_is_back(leader: Acting, world: World) -> None:
     """Without lead and journal it is tried until the router follows."""
-    await leader.keeper.step()
+    await leader.controller.step()
     leader.lead.leading = False
     leader.journal.broken = True
     with pytest.raises(JournalError):
         await leader.roll_back()
     world.router.away = True
-    pauses = [await leader.keeper.step() for _ in range(3)]
+    pauses = [await leader.controller.step() for _ in range(3)]
     world.router.away = False
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert pauses == [0.2, 0.4, 0.8]
     assert world.router.split.weight_ratio == 0
@@ -227,15 +239,15 @@ async def test_a_router_that_is_away_is_lowered_when_it_is_back(leader: Acting, 
 
 async def test_a_leader_keeps_a_rolled_back_router_down_without_the_journal(leader: Acting, world: World) -> None:
     """A router that comes back with an old share, while the journal's disk is full, is lowered as often as needed."""
-    await leader.keeper.step()
+    await leader.controller.step()
     leader.journal.broken = True
     with pytest.raises(JournalError):
         await leader.roll_back()
     for _ in range(3):
-        await leader.keeper.step()
+        await leader.controller.step()
         world.router.split = five(leader)
 
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert world.router.split.weight_ratio == 0
 
@@ -244,13 +256,13 @@ async def test_a_leader_lowers_whatever_a_router_comes_back_with_without_the_jou
     leader: Acting, world: World
 ) -> None:
     """Also an older rollout's share, which the router had kept: the lead is enough where nobody gets on."""
-    await leader.keeper.step()
+    await leader.controller.step()
     await leader.roll_back()
-    await leader.keeper.step()
+    await leader.controller.step()
     leader.journal.broken = True
     world.router.split = Split("older", 0.5)
 
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert world.router.split.weight_ratio == 0
 
@@ -262,42 +274,46 @@ async def test_a_standby_that_is_cut_off_does_not_undo_an_advance(leader: Acting
     """It knows of 5 % only; that the router has 50 % is the leader's doing."""
     standby = world.receiver(leading=False)
     await standby.store.refresh()
-    await leader.keeper.step()
-    await standby.keeper.step()
+    await leader.controller.step()
+    await standby.controller.step()
     await leader.advance()
-    await leader.keeper.step()
+    await leader.controller.step()
     standby.journal.broken = True
 
     for _ in range(3):
-        await standby.keeper.step()
+        await standby.controller.step()
 
     assert [split.weight_ratio for split in world.router.set] == [0.05, 0.5]
 
 
-async def test_a_receiver_that_is_cut_off_lowers_once_and_then_leaves_it_to_the_leader(
-    leader: Acting, world: World
-) -> None:
-    """Its own decision, which the journal cannot take, is carried out; when the leader raises again, it knows why."""
+async def test_what_a_receiver_lowers_that_is_cut_off_is_not_raised_by_the_leader(leader: Acting, world: World) -> None:
+    """Its own decision, which the journal cannot take, is carried out; the leader finds it lowered, and holds."""
     cut_off = world.receiver(leading=False)
     await cut_off.store.refresh()
-    await leader.keeper.step()
+    await leader.controller.step()
     cut_off.journal.broken = True
     with pytest.raises(JournalError):
         await cut_off.roll_back()
 
     for _ in range(4):
-        await cut_off.keeper.step()
-        await leader.keeper.step()
+        await cut_off.controller.step()
+        await leader.controller.step()
 
-    assert [split.weight_ratio for split in world.router.set] == [0.05, 0, 0.05]
+    assert world.router.split.weight_ratio == 0
+    assert {split.weight_ratio for split in world.router.set[1:]} == {0}
+    assert (leader.rollout.state, leader.rollout.cause) == (State.HOLDING, Cause.BY_HAND)
+    cut_off.journal.broken = False
+    await cut_off.store.refresh()
+    await leader.store.refresh()
+    assert leader.rollout.state is State.ROLLING_BACK
 
 
 async def test_an_old_rollback_does_not_touch_the_next_rollouts_traffic(leader: Acting, world: World) -> None:
     """A receiver paused in the middle of a rollback wakes up when the next rollout runs, and leaves its traffic."""
-    await leader.keeper.step()
+    await leader.controller.step()
     await leader.roll_back()
     world.router.away = True
-    await leader.keeper.step()
+    await leader.controller.step()
     # It is paused here; another one takes over.
     leader.lead.leading = False
     other = world.receiver()
@@ -305,10 +321,10 @@ async def test_an_old_rollback_does_not_touch_the_next_rollouts_traffic(leader: 
     await other.give_up()
     await other.start("v2.2")
     world.router.away = False
-    await other.keeper.step()
+    await other.controller.step()
     world.clock.advance(3600)
 
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert world.router.split == wanted_split(other.rollout)
     assert world.router.split.weight_ratio == 0.05
@@ -316,7 +332,7 @@ async def test_an_old_rollback_does_not_touch_the_next_rollouts_traffic(leader: 
 
 async def test_a_rollout_that_begins_during_the_look_is_not_lowered(leader: Acting, world: World) -> None:
     """What this receiver learns while it reads the router is compared before it lowers."""
-    await leader.keeper.step()
+    await leader.controller.step()
     await leader.roll_back()
     leader.lead.leading = False
 
@@ -326,7 +342,7 @@ async def test_a_rollout_that_begins_during_the_look_is_not_lowered(leader: Acti
         await leader.start("v2.2")
 
     world.router.before_read = next_rollout
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert [split.weight_ratio for split in world.router.set] == [0.05]
 
@@ -334,13 +350,13 @@ async def test_a_rollout_that_begins_during_the_look_is_not_lowered(leader: Acti
 async def test_a_router_that_does_not_tell_whose_traffic_it_has_is_lowered(leader: Acting, world: World) -> None:
     """Not knowing is no reason to leave customers on a canary that is rolled back."""
     world.router.tells_salt = False
-    await leader.keeper.step()
+    await leader.controller.step()
     leader.lead.leading = False
     leader.journal.broken = True
     with pytest.raises(JournalError):
         await leader.roll_back()
 
-    await leader.keeper.step()
+    await leader.controller.step()
 
     assert world.router.split.weight_ratio == 0
 
@@ -358,9 +374,9 @@ async def test_whoever_looks_in_whatever_order_the_router_comes_to_rest(
         for what in chosen:
             match what:
                 case "lead":
-                    await leader.keeper.step()
+                    await leader.controller.step()
                 case "follow":
-                    await standby.keeper.step()
+                    await standby.controller.step()
                 case "advance" if leader.rollout.phase < 2:
                     with contextlib.suppress(RefusedError):
                         await leader.advance()
@@ -376,12 +392,12 @@ async def test_whoever_looks_in_whatever_order_the_router_comes_to_rest(
         await standby.store.refresh()
         await leader.store.refresh()
         for _ in range(2):
-            await leader.keeper.step()
-            await standby.keeper.step()
+            await leader.controller.step()
+            await standby.controller.step()
         settled = len(world.router.set)
         for _ in range(3):
-            await leader.keeper.step()
-            await standby.keeper.step()
+            await leader.controller.step()
+            await standby.controller.step()
 
         assert world.router.split == wanted_split(leader.rollout)
         assert wanted_split(standby.rollout) == wanted_split(leader.rollout)
@@ -424,15 +440,13 @@ async def test_a_start_that_is_not_understood_raises_nobody(world: World, leader
     await restarted.reconcile()
 
     assert world.router.split.weight_ratio == 0.05
-    assert f"row {second.seq} of the journal, 'started', is not understood" in restarted.keeper.error
-    await restarted.roll_back()
-    await restarted.reconcile()
-    assert world.router.split.weight_ratio == 0
+    assert f"row {second.seq} of the journal, 'started', is not understood" in restarted.store.unread
+    assert "does not know the rollout" in restarted.reconciler.trust.doubt
 
 
 async def test_a_raise_that_waits_for_the_journal_holds_up_no_rollback(world: World, leader: Acting) -> None:
     """The keeper does not stay with a journal that hangs; a rollback that is decided meanwhile is in force at once."""
-    await leader.keeper.step()
+    await leader.controller.step()
     await leader.advance()
     answering = asyncio.Event()
     real = leader.journal.entries
@@ -442,13 +456,13 @@ async def test_a_raise_that_waits_for_the_journal_holds_up_no_rollback(world: Wo
         return await real(rollout, after=after)
 
     leader.journal.entries = hanging  # type: ignore[method-assign]
-    raising = asyncio.ensure_future(leader.keeper.step())
+    raising = asyncio.ensure_future(leader.controller.step())
     await asyncio.sleep(0.05)
     rollback = asyncio.ensure_future(leader.roll_back())
     async with asyncio.timeout(2):
         await raising
         await eventually(lambda: not leader.rollout.running, "the rollback counts")
-        await leader.keeper.step()
+        await leader.controller.step()
     assert world.router.split.weight_ratio == 0
     assert not rollback.done()
 

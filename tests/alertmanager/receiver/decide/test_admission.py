@@ -7,7 +7,8 @@ import pytest
 from alertmanager.receiver.decide.admission import Outcome, admit
 from alertmanager.receiver.http.webhook import Alert
 from canary.rollout.entries import Entry, Failed, Held, Promoted, RollbackDecided, RolledBack, Started
-from canary.rollout.state import Rollout, fold
+from canary.rollout.folding import fold
+from canary.rollout.state import Rollout
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LABELS = {"alertname": "CanaryHighErrorRate", "service": "shop", "action": "rollback", "rollout": "r1"}

@@ -9,7 +9,7 @@ from alertmanager.receiver.decide.admission import Outcome
 from alertmanager.receiver.http.webhook import Alert
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
 
@@ -82,7 +82,7 @@ async def test_a_cancelled_countdown_is_forgiven() -> None:
         await deciding.passes(60)
 
         assert deciding.state() is State.PHASE
-        assert await deciding.hear("CanaryHighErrorRate", "rollback") is Outcome.FORGIVEN
+        assert await deciding.hear("CanaryHighErrorRate", "rollback") is Outcome.OVERRIDDEN
         assert await deciding.hear("CanaryHighMemory", "rollback") is Outcome.ACCEPTED
         assert deciding.rollout.rollback_at is not None
 

@@ -12,16 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.objections import Objections
+from alertmanager.receiver.decide.silences import HeldBack
 from canary import names
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.prometheus import Alert, Alertmanager, Prometheus, ServiceAlerts, Silence, UnevaluatedError
-from canary.prometheus.alertmanager import Matcher
-from canary.rollout.commands import Hold, Resume, Seen
-from canary.rollout.entries import Cause, Entry, Kind
+from canary.prometheus import Alert, Alertmanager, Matcher, Prometheus, ServiceAlerts, Silence, UnevaluatedError
+from canary.rollout.commands import Hold, Resume
+from canary.rollout.entries import Entry
+from canary.rollout.kinds import Cause, Kind
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.store import RolloutStore
+from canary.rollout.store.store import RolloutStore
 from tests.support.answering import answering, http
 from tests.support.deciding import Deciding
 from tests.support.receiver import SERVICE
@@ -111,18 +114,19 @@ class Scene:
         async def complete(rollout: Rollout) -> None:
             self.completed.append(rollout)
 
+        store = self.store or self.deciding.store
+        silences = HeldBack(self.alertmanager, store, self.leader, self.deciding.clock, SERVICE)
+        self.objections = Objections(self.prometheus, silences, dry_run=self.deciding.policy.rollback.dry_run)
         self.poller = AlertPoller(
-            self.store or self.deciding.store,
+            store,
             self.deciding.handler,
             self.prometheus,
-            self.alertmanager,
+            silences,
             self.leader,
             self.deciding.clock,
             10.0,
-            service=SERVICE,
             blind=lambda: self.blind,
             on_complete=complete,
-            dry_run=self.deciding.policy.rollback.dry_run,
         )
 
     def alert(self, name: str, action: str, **labels: str) -> Alert:
@@ -501,7 +505,7 @@ async def test_no_answer_breaks_the_poller_or_lifts_a_hold(answer: bytes) -> Non
 
         assert await real.looks(4) is State.HOLDING
         assert real.poller.error
-        assert await real.poller.objection(now.deciding.rollout)
+        assert await real.objections.to(now.deciding.rollout)
 
 
 # How far back it asks.
@@ -574,36 +578,36 @@ async def test_a_complete_phase_is_passed_on() -> None:
 async def test_prometheus_objects() -> None:
     """It objects when it knows nothing, when an alert lowers, and, asked for a key, when the phase is not complete."""
     async with scene() as now:
-        poller, rollout = now.poller, now.deciding.rollout
-        assert await poller.objection(rollout) == ""
-        assert "does not show CanaryPhaseComplete firing for phase 1" in await poller.objection(rollout, key=True)
+        objections, rollout = now.objections, now.deciding.rollout
+        assert await objections.to(rollout) == ""
+        assert "does not show CanaryPhaseComplete firing for phase 1" in await objections.to(rollout, key=True)
 
         now.prometheus.now = [now.complete]
-        assert await poller.objection(rollout, key=True) == ""
+        assert await objections.to(rollout, key=True) == ""
         now.prometheus.now = [now.alert(names.PHASE_COMPLETE, "advance", phase="1")]
-        assert await poller.objection(rollout, key=True)
+        assert await objections.to(rollout, key=True)
         now.prometheus.now = [now.alert(names.PHASE_COMPLETE, "none", phase="0")]
-        assert await poller.objection(rollout, key=True)
+        assert await objections.to(rollout, key=True)
 
         now.prometheus.now = [now.complete, now.errors, now.no_data]
-        assert await poller.objection(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
+        assert await objections.to(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
         now.alertmanager.inhibitions = [now.errors.labels, now.no_data.labels]
-        assert await poller.objection(rollout, key=True) == ""
+        assert await objections.to(rollout, key=True) == ""
 
         now.prometheus.now = UNKNOWN
-        assert await poller.objection(rollout) == str(UNKNOWN)
+        assert await objections.to(rollout) == str(UNKNOWN)
 
 
 async def test_what_runs_dry_does_not_object() -> None:
     """Where rollbacks only pretend, by the policy or by the alert's label, they do not stand in the way; holds do."""
     async with scene() as now:
         now.prometheus.now = [now.alert("CanaryHighErrorRate", "rollback", dry_run="true")]
-        assert await now.poller.objection(now.deciding.rollout) == ""
+        assert await now.objections.to(now.deciding.rollout) == ""
     async with scene(Rollback(dry_run=True)) as now:
         now.prometheus.now = [now.errors]
-        assert await now.poller.objection(now.deciding.rollout) == ""
+        assert await now.objections.to(now.deciding.rollout) == ""
         now.prometheus.now = [now.no_data]
-        assert await now.poller.objection(now.deciding.rollout)
+        assert await now.objections.to(now.deciding.rollout)
 
 
 async def test_nothing_is_asked_about_what_is_over() -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from alertmanager.receiver.decide.commands import Commands, Request
 from canary.errors import RefusedError, UnseenError
-from canary.rollout.commands import Seen, Verb
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
+from canary.rollout.verbs import Verb
 from tests.support.acting import Acting, World
 
 _NONE = Seen.of(None)
@@ -23,7 +24,12 @@ class People:
         self.complaint = ""
         self.acting: Acting = world.receiver()
         self.commands = Commands(
-            world.policy, self.acting.store, self.acting.effects, self.acting.metrics, self._objects
+            world.policy,
+            self.acting.store,
+            self.acting.effects,
+            self.acting.metrics,
+            self._objects,
+            self.acting.reconciler.trust,
         )
 
     async def _objects(self, _rollout: Rollout) -> str:
@@ -73,7 +79,7 @@ async def test_a_start_sent_again_while_the_process_starts_is_one_start(world: W
     await asyncio.sleep(0.01)
     release.set()
 
-    assert list(await asyncio.gather(first, again)) == [Kind.STARTED, Kind.STARTED]
+    assert (await first, await again) == (Kind.STARTED, Kind.STARTED)
     with pytest.raises(RefusedError, match="is not the present one"):
         await other
     assert world.process.done == ["start"]

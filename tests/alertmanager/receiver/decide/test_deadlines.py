@@ -4,7 +4,7 @@ import pytest
 
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Rollback, Watchdog
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
 

@@ -1,5 +1,6 @@
 """Experiments at the receiver: begun once, stopped by a guardrail's alert or a person, for every client at once."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -124,3 +125,25 @@ async def test_a_stop_that_prometheus_shows_counts_although_its_list_is_no_answe
 
         async with receiving(made):
             await eventually(stopped, "the experiment is stopped")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_firing_stops_one_run_only(tmp_path: Path, *, restarted: bool) -> None:
+    """What stopped a run is repeated and does not stop the next, whatever the clocks say; a new firing does."""
+    setting = Setting(tmp_path / "receiver", changes={"experiments": EXPERIMENTS})
+    # Prometheus' clock is years ahead, then years behind: it is compared with itself only.
+    first = {**harm(), "startsAt": "2090-01-01T00:00:00Z"}
+    second = {**harm(), "startsAt": "2001-01-01T00:00:00Z"}
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(receiving(setting))
+        await post(setting, payload(first))
+        if restarted:
+            await stack.aclose()
+            await stack.enter_async_context(receiving(setting))
+        async with Client.of(setting.policy) as client:
+            await client.send("experiments/checkoutFlow/start", {"reason": "fixed"})
+
+        await post(setting, payload(first))
+        assert (await known(setting))["running"]
+        await post(setting, payload(second))
+        assert not (await known(setting))["running"]

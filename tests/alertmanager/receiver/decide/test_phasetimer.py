@@ -69,3 +69,18 @@ async def test_each_phase_begins_at_zero() -> None:
         await deciding.order("advance")
         deciding.clock.advance(5)
         assert deciding.timer.seconds(deciding.rollout) == 5
+
+
+async def test_a_standby_that_has_watched_from_the_beginning_counts_no_time_twice() -> None:
+    """What the other machine has marked replaces what this one has seen pass; the two are not added up."""
+    async with Deciding.about(POLICY) as deciding:
+        other = OtherBoot()
+        standby = PhaseTimer(deciding.store, FileLeader(None, other), other)
+        assert standby.seconds(deciding.rollout) == 0
+
+        for clock in (deciding.clock, other):
+            clock.advance(60)
+        await deciding.timer.mark()
+        assert standby.seconds(deciding.rollout) == 60
+        other.advance(5)
+        assert standby.seconds(deciding.rollout) == 65

@@ -7,7 +7,7 @@ from canary import names
 from canary.errors import RefusedError
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, UrlGate, Watchdog
-from canary.rollout.entries import Kind
+from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
 

@@ -7,8 +7,9 @@ import pytest
 
 from alertmanager.receiver.decide.watchdog import Watchdog
 from canary.policy.release import Watchdog as Section
-from canary.rollout.entries import Cause
-from canary.rollout.state import Rollout, State, fold
+from canary.rollout.folding import fold
+from canary.rollout.kinds import Cause
+from canary.rollout.state import Rollout, State
 from tests.support.clock import FakeClock
 from tests.support.entries import started
 

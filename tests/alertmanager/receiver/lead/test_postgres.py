@@ -1,5 +1,6 @@
 """Two receivers on one PostgreSQL: one acts, the other takes over, and a paused one cannot come back and act."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,41 @@ async def test_both_told_at_once_do_it_once(pair: tuple[Setting, Setting], team:
     assert kinds.count("rollback") == kinds.count("rolled_back") == 1
     assert one.stopped() + two.stopped() == 1
     assert sum("was rolled back" in message["title"] for message in team.messages) == 1
+
+
+@pytest.mark.parametrize("hears", ["leader", "standby"])
+async def test_zero_is_in_force_while_postgres_hangs(
+    pair: tuple[Setting, Setting], haproxy: HAProxy, postgres: Postgres, hears: str
+) -> None:
+    """The database answers no more, and the customers leave all the same; afterwards nobody puts them back.
+
+    What is asserted is an order of events: the router has nobody on the canary before the database goes on.
+    """
+    async with receiving(pair[0]) as one, receiving(pair[1]) as two:
+        await eventually(lambda: leads(pair[0]), "the first leads")
+        await order(pair[0], "start", canary="v2.0", stable="v1.0")
+        for setting in pair:
+            await until(setting, "5 %", lambda now: bool(now["rollout"] and now["settled"]))
+        rollout = (await status(pair[0]))["rollout"]["id"]
+        setting = pair[0] if hears == "leader" else pair[1]
+
+        async def nobody() -> bool:
+            return (await haproxy.router.read()).weight_ratio == 0
+
+        postgres.pause()
+        try:
+            webhook = asyncio.create_task(post(setting, payload(alert("CanaryHighErrorRate", "rollback", rollout))))
+            await eventually(nobody, "nobody is on the canary while the database hangs")
+        finally:
+            postgres.go_on()
+        await webhook
+
+        for setting in pair:
+            await until(setting, "rolled back", in_state("rolled_back"), 60)
+        assert await nobody()
+        rollouts = [receiver.store.rollout for receiver in (one, two)]
+        weights = {weight.ratio for known in rollouts if known is not None for weight in known.weights}
+        assert weights == {0.05, 0.0}
 
 
 async def test_rolls_back_while_postgres_is_down(

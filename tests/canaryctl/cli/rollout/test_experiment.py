@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from canary.errors import RefusedError
 from canary.policy import load_policy
 from canary.rollout import experiments
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
 from canaryctl.cli.rollout.experiment import command
 from tests.support.receiver import Setting, receiving
 from tests.support.shopdata import ORDERS, VISITS, ShopData

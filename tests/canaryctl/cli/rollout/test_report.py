@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from canary.errors import RefusedError
 from canary.policy import load_policy
-from canary.rollout.entries import Kind
-from canary.rollout.journal import Journal
+from canary.rollout.journal.journal import Journal
+from canary.rollout.kinds import Kind
 from canaryctl.cli.rollout.report import command
 from tests.support.entries import entry as entry_of
 

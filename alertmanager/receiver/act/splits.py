@@ -1,0 +1,75 @@
+"""What is wanted of every router, and what a reading of one says about it. Pure."""
+
+from datetime import datetime
+
+from alertmanager.receiver.act.confirmations import Confirmation
+from canary.rollout.state import Rollout
+from canary.routers.base import Observation, Reading, Split
+
+# Half of the finest weight that a router knows, so that rounding is not taken for a person's hand.
+_TOLERANCE_RATIO = 0.00005
+
+
+def wanted_split(rollout: Rollout | None) -> Split:
+    """What a rollout asks of every router; without one, everybody is on stable."""
+    if rollout is None:
+        return Split("none", 0.0, testers=False)
+    return Split(rollout.id, rollout.weight, testers=rollout.running)
+
+
+def lowered_at(rollout: Rollout | None) -> datetime | None:
+    """When it was decided to lower the weight to what it is; None when the last decision about it was none to lower."""
+    if rollout is None:
+        return None
+    *_, before, last = (0.0, *(weight.ratio for weight in rollout.weights))
+    closed = last == 0 and not rollout.running
+    return rollout.weights[-1].since if closed or last < before else None
+
+
+def lowering(rollout: Rollout | None) -> tuple[str, datetime] | None:
+    """The decision to lower that is in force, as something to remember it by."""
+    at = lowered_at(rollout)
+    return (rollout.id, at) if rollout is not None and at is not None else None
+
+
+def is_above(reading: Reading, wanted: Split) -> bool:
+    """Whether an instance may have more of this rollout's customers on the canary than wanted."""
+    if reading.weight_ratio is None:
+        return True
+    if reading.weight_ratio > 0 and reading.salt not in (None, wanted.salt):
+        return False
+    return not Observation((reading,)).agrees(wanted) and reading.weight_ratio >= wanted.weight_ratio
+
+
+def only_lowers(observation: Observation, wanted: Split) -> bool:
+    """Whether the split puts nobody on the canary who is not there by now."""
+    return all(
+        reading.weight_ratio is not None
+        and reading.weight_ratio >= wanted.weight_ratio
+        and reading.salt == wanted.salt
+        and reading.testers >= wanted.testers
+        for reading in observation.readings
+    )
+
+
+def lowered_by_hand(observation: Observation, wanted: Split, confirmation: Confirmation | None) -> float | None:
+    """The lowest weight to which somebody has lowered an instance; None when nobody has.
+
+    Somebody has when the process that is read is the one that was confirmed, at more than it has now, for this rollout,
+    and nothing of ours has been written since.
+    """
+    if confirmation is None or confirmation.writing or confirmation.split.rollout != wanted.rollout:
+        return None
+    below = min(confirmation.split.weight_ratio, wanted.weight_ratio) - _TOLERANCE_RATIO
+    return min(
+        (
+            reading.weight_ratio
+            for reading in observation.readings
+            if reading.weight_ratio is not None
+            and reading.weight_ratio < below
+            and reading.salt in (None, wanted.salt)
+            and reading.process
+            and reading.process == confirmation.processes.get(reading.instance)
+        ),
+        default=None,
+    )

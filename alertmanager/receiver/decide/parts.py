@@ -1,0 +1,98 @@
+"""What decides, put together: each part is made from parts that are there already, so that there is one order only.
+
+An alert (`handler`) may complete a phase (`promoter`), which asks Prometheus for objections; the poller feeds both. The
+objections are a part of their own, for with them inside the poller these three could only be made by a circle.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import aiohttp
+
+from alertmanager.receiver.decide import gate
+from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.deadlines import Deadlines
+from alertmanager.receiver.decide.objections import Objections
+from alertmanager.receiver.decide.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.silences import HeldBack
+from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.lead.leader import Leader
+from canary.clock import Clock
+from canary.policy.model import Policy
+from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
+from canary.rollout.store.store import RolloutStore
+
+
+@dataclass(frozen=True)
+class Base:
+    """What every part stands on: the rollouts, who leads, and the time."""
+
+    store: RolloutStore
+    leader: Leader
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The servers that are asked."""
+
+    session: aiohttp.ClientSession
+    prometheus: Prometheus
+    alerts: ServiceAlerts
+    alertmanager: Alertmanager
+
+    @classmethod
+    def of(cls, policy: Policy, session: aiohttp.ClientSession) -> Self:
+        """As the policy's `receiver` section names them."""
+        prometheus = Prometheus(session, policy.receiver.prometheus)
+        alertmanager = Alertmanager(session, policy.receiver.alertmanager)
+        return cls(session, prometheus, ServiceAlerts(prometheus, policy.service), alertmanager)
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """The parts that turn alerts and time into decisions."""
+
+    timer: PhaseTimer
+    watchdog: Watchdog
+    objections: Objections
+    promoter: Promoter
+    handler: AlertHandler
+    poller: AlertPoller
+    deadlines: Deadlines
+
+    @classmethod
+    def of(cls, policy: Policy, base: Base, outside: Outside) -> Self:
+        """As the policy describes them; the watchdog listens to the journal from now on."""
+        store, leader, clock = base.store, base.leader, base.clock
+        timer = PhaseTimer(store, leader, clock)
+        watchdog = Watchdog(policy.receiver.watchdog, clock)
+        store.listen(watchdog.notice)
+        held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service)
+        objections = Objections(outside.alerts, held_back, dry_run=policy.rollback.dry_run)
+        promoter = Promoter(
+            policy,
+            store,
+            leader,
+            timer,
+            clock,
+            objection=partial(objections.to, key=True),
+            gate=partial(gate.objection, session=outside.session),
+        )
+        handler = AlertHandler(policy, store, on_key=promoter.confirm, on_heartbeat=watchdog.hear)
+        poller = AlertPoller(
+            store,
+            handler,
+            outside.alerts,
+            held_back,
+            leader,
+            clock,
+            policy.receiver.poll,
+            blind=lambda: store.rollout is not None and watchdog.blind(store.rollout),
+            on_complete=promoter.complete,
+        )
+        deadlines = Deadlines(policy, store, watchdog, leader, clock)
+        return cls(timer, watchdog, objections, promoter, handler, poller, deadlines)

@@ -1,0 +1,299 @@
+"""Database addresses as people and hosted databases write them, turned into what the drivers take.
+
+A hosted database's page shows an address for libpq, for PyMySQL or for a framework; none of them is a driver's own.
+Handed on as they are, their parameters became keyword arguments of the driver's `connect()`, and one that it does not
+have ended the program with a TypeError. So each parameter is known here: handed on, read (certificates), passed over
+because it changes nothing here, or refused in one line that says what to write instead. The order database and the
+rollout's journal go through this one door.
+
+SQLite addresses hold a path and nothing else: every character after `sqlite:///` belongs to it, `#`, `?` and `%25` too.
+No message quotes a parameter's value or the address itself: a password may be in either.
+"""
+
+import difflib
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from canary.errors import DatabaseUnavailableError
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",  # libpq's and many hosted databases' word
+    "postgresql": "postgresql+asyncpg",
+    "mysql": "mysql+asyncmy",
+    "mariadb": "mysql+asyncmy",
+}
+"""The asynchronous driver of each database that has one; others are read through their own driver, in a thread."""
+_EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
+
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>.*))?", re.DOTALL)
+_SQLITE_PARAMETERS = re.compile(r"\?\w+=[^/]*$")
+"""What looks like parameters at a path's end; a file that really has such a name is taken as it is."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+"""What a parameter's name looks like. Anything else may be a part of a password with an unescaped `?`."""
+
+_LIBPQ = frozenset({
+    "host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslnegotiation",
+    "ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs", "passfile", "krbsrvname", "gsslib",
+})  # fmt: skip
+"""libpq's parameters that asyncpg reads by itself, from an address of libpq's form."""
+_LIBPQ_SETTINGS = frozenset({"application_name", "options"})
+"""libpq's parameters that are settings of the session."""
+_LIBPQ_IDLE = frozenset({
+    "gssencmode", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+    "client_encoding", "fallback_application_name", "sslcompression", "sslsni",
+})  # fmt: skip
+"""libpq's parameters that change nothing here: UTF-8 is always spoken, and every answer is waited for by our limits."""
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+_MYSQL_HANDED_ON = frozenset({"charset", "unix_socket"})
+_MYSQL_TLS = frozenset({
+    "ssl", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_check_hostname",
+})  # fmt: skip
+_MYSQL_MODES = ("disabled", "required", "verify_ca", "verify_identity")
+_YES, _NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
+
+_INSTEAD = {
+    "pgbouncer": "leave it out: a connection pooler is recognised",
+    "schema": "leave it out, and write the schema before the table (`table: shop.orders`)",
+    "search_path": "write options=-csearch_path%3DNAME",
+    "user": "write it before the host (postgresql://USER@HOST/NAME)",
+    "password": "give it by password_file or password_env",
+    "sslpassword": "give a key without a password, which only this user may read",
+    "sslaccept": "write ssl_verify_cert=true",
+    "rejectunauthorized": "write ssl_verify_cert=true",
+}
+"""Parameters of other programs, and how we say the same."""
+_PATHS = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile", "ssl_ca", "ssl_cert", "ssl_key"})
+
+
+@dataclass(frozen=True)
+class DriverAddress:
+    """An address taken apart for a driver.
+
+    Attributes:
+        url: the address without parameters.
+        options: arguments of the driver's `connect()`, with secrets in no place where they are printed.
+        connect_timeout_seconds: how long the address says to wait for a connection; None when it says nothing.
+    """
+
+    url: URL
+    options: Mapping[str, Any] = field(repr=False)
+    connect_timeout_seconds: float | None = None
+
+
+def read_database_url(text: str, *, place: str, base: str | Path = ".", read_only: bool = False) -> URL:
+    """An address with the driver to use, its parameters looked at, its paths made absolute.
+
+    Args:
+        place: the policy's key, for messages.
+        base: where relative paths start.
+        read_only: whether an SQLite file is opened for reading only.
+
+    Raises:
+        DatabaseUnavailableError: it is no database address, or has a parameter that is not understood.
+    """
+    sqlite = _SQLITE.fullmatch(text)
+    if sqlite is not None:
+        return _sqlite_url(sqlite["path"] or "", place, Path(base), read_only=read_only)
+    try:
+        url = make_url(text)
+    except (SQLAlchemyError, ValueError):
+        # The original would print the text, which may hold a password.
+        raise DatabaseUnavailableError("not a database URL", place=place, remedy=_EXAMPLE) from None
+    if "?" in text and not url.query and "?" not in f"{url.username}{url.password}":
+        raise _no_parameter(place)  # SQLAlchemy passes it over
+    url = url.set(drivername=_DRIVERS.get(url.get_backend_name(), url.drivername))
+    if url.host is not None and url.host.lower().startswith("%2f"):
+        url = url.set(query={**url.query, "host": unquote(url.host)})._replace(host=None)  # libpq's way to say a socket
+    if url.get_driver_name() in ("asyncpg", "asyncmy"):
+        url = url.set(query={key: _resolved(key, value, Path(base)) for key, value in url.query.items()})
+        driver_address(url, place=place, read_files=False)
+    return url
+
+
+def driver_address(url: URL, *, place: str = "database.url", read_files: bool = True) -> DriverAddress:
+    """The address as its driver takes it.
+
+    Args:
+        place: the policy's key, for messages.
+        read_files: whether certificates are read; without, the parameters are only looked at.
+
+    Raises:
+        DatabaseUnavailableError: a parameter is not understood, or a certificate cannot be read.
+    """
+    match url.get_driver_name():
+        case "asyncpg":
+            parameters = _Parameters(url, place, _LIBPQ | _LIBPQ_SETTINGS | _LIBPQ_IDLE | {"connect_timeout"})
+            return _postgresql(url, parameters)
+        case "asyncmy":
+            parameters = _Parameters(url, place, _MYSQL_HANDED_ON | _MYSQL_TLS | {"connect_timeout"})
+            return _mysql(url, parameters, read_files=read_files)
+        case _:
+            return DriverAddress(url, {})
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None for servers and for a database in memory."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or name in (None, "", ":memory:"):
+        return None
+    return Path(unquote(str(name).removeprefix("file:"))) if "uri" in url.query else Path(str(name))
+
+
+def shown_url(url: URL) -> str:
+    """An address for messages: without its password and its parameters."""
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite {sqlite_file(url) or ':memory:'}"
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _sqlite_url(name: str, place: str, base: Path, *, read_only: bool) -> URL:
+    if name in ("", ":memory:"):
+        return URL.create(_DRIVERS["sqlite"], database=name or None)
+    path = base / name
+    if _SQLITE_PARAMETERS.search(name) and not path.exists():
+        raise DatabaseUnavailableError(
+            "an SQLite address has no parameters", place=place, remedy="leave out everything from the question mark on"
+        )
+    if not read_only:
+        return URL.create(_DRIVERS["sqlite"], database=str(path))
+    # A URI is SQLite's only way to be told so; in it some characters mean something.
+    return URL.create(_DRIVERS["sqlite"], database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
+
+
+def _resolved(key: str, value: str | tuple[str, ...], base: Path) -> str | tuple[str, ...]:
+    name = key.lower().replace("-", "_")
+    if name not in _PATHS or not isinstance(value, str) or (name == "sslrootcert" and value == "system"):
+        return value
+    return str(base / value)
+
+
+def _no_parameter(place: str) -> DatabaseUnavailableError:
+    what = "after its question mark the address has something that is no parameter"
+    remedy = "in a password write %3F for ?, %40 for @, %26 for &, %23 for #"
+    return DatabaseUnavailableError(what, place=place, remedy=remedy)
+
+
+class _Parameters:
+    """An address's parameters, each known by name."""
+
+    def __init__(self, url: URL, place: str, known: frozenset[str]) -> None:
+        self._place = place
+        self.values: dict[str, str] = {}
+        mysql = url.get_driver_name() == "asyncmy"
+        for key, value in url.query.items():
+            name = key.lower().replace("-", "_") if mysql else key
+            if name not in known:
+                raise self._unknown(name, known)
+            self.values[name] = value if isinstance(value, str) else value[-1]
+
+    def refused(self, name: str, what: str, remedy: str) -> DatabaseUnavailableError:
+        """The error for a parameter whose value does not serve."""
+        return DatabaseUnavailableError(f"the address's parameter {name} {what}", place=self._place, remedy=remedy)
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+        """The value of a parameter that has one of these."""
+        value = self.values.get(name)
+        if value is not None and value.lower() not in choices:
+            raise self.refused(name, "has a value that it cannot have", f"write one of {', '.join(choices)}")
+        return None if value is None else value.lower()
+
+    def truth(self, name: str) -> bool | None:
+        """Whether a parameter says yes; None when it is not there."""
+        value = self.choice(name, (*sorted(_YES), *sorted(_NO)))
+        return None if value is None else value in _YES
+
+    def seconds(self, name: str) -> float | None:
+        """A parameter's seconds; none, 0 and less mean no limit, and then ours holds."""
+        try:
+            value = float(self.values.get(name, "0"))
+        except ValueError:
+            raise self.refused(name, "is no number", f"write seconds, such as {name}=5") from None
+        return value if 0 < value < float("inf") else None
+
+    def _unknown(self, name: str, known: frozenset[str]) -> DatabaseUnavailableError:
+        if not _NAME.fullmatch(name):
+            return _no_parameter(self._place)
+        near = difflib.get_close_matches(name, known, n=1)
+        remedy = _INSTEAD.get(name.lower()) or (f"did you mean {near[0]}?" if near else "leave it out")
+        return self.refused(name, "is not understood", remedy)
+
+
+def _postgresql(url: URL, parameters: _Parameters) -> DriverAddress:
+    """asyncpg reads libpq's TLS parameters with libpq's meaning, when they come in an address of libpq's form."""
+    parameters.choice("sslmode", _SSL_MODES)
+    values = dict(parameters.values)
+    if values.get("sslrootcert") == "system":  # libpq 16's word; asyncpg would look for a file of this name
+        values["sslrootcert"] = ssl.get_default_verify_paths().cafile or "system"
+    options: dict[str, Any] = {}
+    libpq = {key: value for key, value in values.items() if key in _LIBPQ and value}
+    if libpq:
+        options["dsn"] = f"postgresql://?{urlencode(libpq)}"
+    settings = {key: value for key, value in values.items() if key in _LIBPQ_SETTINGS}
+    if settings:
+        options["server_settings"] = settings
+    return DriverAddress(url.set(query={}), options, parameters.seconds("connect_timeout"))
+
+
+def _mysql(url: URL, parameters: _Parameters, *, read_files: bool) -> DriverAddress:
+    options: dict[str, Any] = {key: value for key, value in parameters.values.items() if key in _MYSQL_HANDED_ON}
+    tls = _mysql_tls(parameters, read_files=read_files)
+    if tls is not None:
+        options["ssl"] = tls
+    timeout = parameters.seconds("connect_timeout")
+    return DriverAddress(url.set(query={}), options, timeout)
+
+
+def _mysql_tls(parameters: _Parameters, *, read_files: bool) -> ssl.SSLContext | None:
+    """The TLS that the address asks for; None when it asks for none.
+
+    Asked for without a word on certificates it encrypts and proves nothing, as MySQL's own client does. A certificate
+    authority, or `ssl_verify_cert`, has certificate and host name checked; `ssl_mode=VERIFY_CA` the certificate alone.
+    """
+    mode = parameters.choice("ssl_mode", _MYSQL_MODES)
+    wanted = parameters.truth("ssl")
+    identity = parameters.truth("ssl_verify_identity")
+    if identity is None:
+        identity = parameters.truth("ssl_check_hostname")
+    certificate = parameters.truth("ssl_verify_cert")
+    files = {name: parameters.values.get(name) for name in ("ssl_ca", "ssl_cert", "ssl_key")}
+    if certificate is None:
+        certificate = bool(files["ssl_ca"] or identity or mode in ("verify_ca", "verify_identity"))
+    if identity is None:
+        identity = certificate and mode != "verify_ca"
+    if mode == "disabled" or wanted is False or not (mode or wanted or certificate or any(files.values())):
+        return None
+    if not read_files:
+        return None
+    context = ssl.create_default_context(cafile=_readable(parameters, "ssl_ca"))
+    context.check_hostname = identity and certificate
+    context.verify_mode = ssl.CERT_REQUIRED if certificate else ssl.CERT_NONE
+    chain = _readable(parameters, "ssl_cert")
+    if chain is not None:
+        try:
+            context.load_cert_chain(chain, _readable(parameters, "ssl_key"))
+        except (ssl.SSLError, OSError) as error:
+            raise parameters.refused("ssl_cert", f"does not fit ({type(error).__name__})", "give its key too") from None
+    return context
+
+
+def _readable(parameters: _Parameters, name: str) -> str | None:
+    path = parameters.values.get(name)
+    if path is None:
+        return None
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise parameters.refused(
+            name, f"names a file that cannot be read ({type(error).__name__}): {path}", "let this user read it"
+        ) from None
+    return path

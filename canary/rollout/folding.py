@@ -1,0 +1,233 @@
+"""What the journal means: entries, oldest first, fold into rollouts.
+
+Pure, and total: an entry that does not fit (a phase that the plan does not have, an advance after a rollback) is passed
+over, because a journal that ends the process which should be rolling back protects nobody. A rollback wins over all
+that may stand after it: two receivers that were cut off from each other can leave such a journal behind.
+
+Every rollout of the journal is folded, not only the newest: what an older one still has open (a message, a report, a
+line of the rollback log) is business that stays open when the next one begins.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from canary.rollout.entries import (
+    Adopted,
+    Advanced,
+    Elapsed,
+    Entry,
+    Failed,
+    Held,
+    Notified,
+    Promoted,
+    Recorded,
+    Resumed,
+    RollbackDecided,
+    RolledBack,
+    Started,
+    StepDone,
+)
+from canary.rollout.kinds import Cause, Step
+from canary.rollout.state import Moment, Rollout, State, Timer, Weight
+
+
+def newest(rollouts: dict[str, Rollout]) -> Rollout | None:
+    """The rollout that began last; None before the first."""
+    return next(reversed(rollouts.values()), None)
+
+
+def fold(entries: Iterable[Entry], rollouts: Mapping[str, Rollout] | None = None) -> dict[str, Rollout]:
+    """Every rollout that the entries describe, by id, in the order of their starts.
+
+    Args:
+        entries: oldest first.
+        rollouts: what earlier entries have folded into.
+    """
+    known = dict(rollouts or {})
+    for entry in entries:
+        if isinstance(entry, Adopted):
+            known[entry.rollout] = _adopted(entry)
+        elif isinstance(entry, Started):
+            known[entry.rollout] = _started(entry)
+        elif entry.rollout in known and _fits(known[entry.rollout], entry):
+            known[entry.rollout] = _applied(known[entry.rollout], entry)
+    return known
+
+
+def _started(entry: Started) -> Rollout:
+    return Rollout(
+        id=entry.rollout,
+        stable=entry.stable,
+        canary=entry.canary,
+        traffic=entry.traffic,
+        durations_seconds=entry.durations_seconds,
+        state=_phase_state(entry.traffic, 0),
+        started_at=entry.at,
+        phase=0,
+        phase_started_at=entry.at,
+        weights=(Weight(entry.at, entry.traffic[0]),),
+        decision=entry.seq,
+        timer=_timer(entry),
+        began=_moment(entry),
+        phase_began=_moment(entry),
+        reason=entry.reason,
+        actor=entry.actor,
+    )
+
+
+def _adopted(entry: Adopted) -> Rollout:
+    """Held where it was found, in the last phase that asks for no more; nobody on the canary means that it is over."""
+    phase = max((index for index, ratio in enumerate(entry.traffic) if ratio <= entry.weight), default=0)
+    begun = replace(
+        _started(entry), phase=phase, weights=(Weight(entry.at, entry.weight),), salts=entry.salts, cause=Cause.MANUAL
+    )
+    if entry.weight == 0:
+        return replace(begun, state=State.ROLLED_BACK, ended_at=entry.at, ended=_moment(entry), steps=frozenset(Step))
+    return replace(begun, state=State.HOLDING, held_in=_phase_state(entry.traffic, phase))
+
+
+def _phase_state(traffic: Sequence[float], phase: int) -> State:
+    return State.BAKING if traffic[phase] >= 1 else State.PHASE
+
+
+def _timer(entry: Entry, seconds: float = 0.0) -> Timer:
+    return Timer(seconds, entry.boot, entry.uptime_seconds)
+
+
+def _moment(entry: Entry) -> Moment:
+    return Moment(entry.at, entry.boot, entry.uptime_seconds)
+
+
+def _countdown_seconds(entry: Held) -> float | None:
+    """How long a countdown lasts; older versions wrote when it ends, by the clock that wrote the entry too."""
+    return None if entry.rollback_at is None else max(0.0, (entry.rollback_at - entry.at).total_seconds())
+
+
+_GOING_ON = (Advanced, Held, Resumed, Promoted)
+
+
+def _fits(rollout: Rollout, entry: Entry) -> bool:
+    """A rollback wins over everything that the journal may say afterwards; a phase that is none is passed over."""
+    if isinstance(entry, _GOING_ON) and rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED):
+        return False
+    return not isinstance(entry, Advanced) or 0 <= entry.phase < len(rollout.traffic)
+
+
+def _applied(rollout: Rollout, entry: Entry) -> Rollout:
+    told = replace(rollout, reason=entry.reason, actor=entry.actor)
+    decided = replace(told, decision=entry.seq) if entry.decides else rollout
+    match entry:
+        case Advanced():
+            return _advanced(decided, entry)
+        case Held():
+            return _held(decided, entry)
+        case Resumed():
+            return _resumed(decided, entry)
+        case Promoted():
+            return _promoted(decided, entry)
+        case RollbackDecided():
+            return _rolling_back(decided, entry)
+        case RolledBack():
+            # Why it was rolled back is what people want to read, not that it is complete.
+            return replace(
+                rollout, state=State.ROLLED_BACK, ended_at=entry.at, ended=_moment(entry), decision=entry.seq
+            )
+        case Failed():
+            return replace(decided, state=State.FAILED, ended_at=entry.at, ended=_moment(entry))
+        case _:
+            return _remembered(rollout, entry)
+
+
+def _remembered(rollout: Rollout, entry: Entry) -> Rollout:
+    """What decides nothing."""
+    match entry:
+        case StepDone():
+            return replace(rollout, steps=rollout.steps | {entry.step})
+        case Recorded():
+            return replace(rollout, recorded=rollout.recorded | {entry.key})
+        case Notified():
+            told = rollout.notified.get(entry.entry, frozenset()) | frozenset(entry.targets)
+            expired = rollout.expired | ({entry.entry} if entry.expired else set())
+            return replace(rollout, notified={**rollout.notified, entry.entry: told}, expired=expired)
+        case Elapsed() if entry.phase == rollout.phase:
+            return replace(rollout, timer=_timer(entry, entry.seconds))
+        case _:
+            return rollout
+
+
+def _advanced(told: Rollout, entry: Advanced) -> Rollout:
+    return replace(
+        told,
+        state=_phase_state(told.traffic, entry.phase),
+        held_in=None,
+        cause="",
+        resumed_at=None,
+        rollback_at=None,
+        overridden=frozenset(),
+        phase=entry.phase,
+        phase_started_at=entry.at,
+        timer=_timer(entry),
+        phase_began=_moment(entry),
+        resumed=None,
+        countdown_seconds=None,
+        weights=(*told.weights, Weight(entry.at, told.traffic[entry.phase])),
+    )
+
+
+def _held(told: Rollout, entry: Held) -> Rollout:
+    cancelled = {told.cause} if entry.cause == Cause.MANUAL and told.rollback_at is not None else set()
+    # Lowered by hand after its promotion, it is on trial again: only a person gives it all traffic for good once more.
+    before = State.BAKING if told.state is State.PROMOTED else told.state
+    lowered = entry.weight is not None and entry.weight < told.weight
+    return replace(
+        told,
+        state=State.HOLDING,
+        held_in=told.held_in or before,
+        cause=entry.cause,
+        lifts=entry.lifts,
+        rollback_at=entry.rollback_at,
+        overridden=told.overridden | cancelled,
+        countdown_seconds=_countdown_seconds(entry),
+        held=_moment(entry),
+        ended_at=None,
+        ended=None,
+        weights=(*told.weights, Weight(entry.at, entry.weight or 0.0)) if lowered else told.weights,
+    )
+
+
+def _resumed(told: Rollout, entry: Resumed) -> Rollout:
+    cancelled = {told.cause} if told.rollback_at is not None else set()
+    planned = told.traffic[told.phase]
+    return replace(
+        told,
+        state=told.held_in or told.state,
+        held_in=None,
+        cause="",
+        resumed_at=entry.at,
+        resumed=_moment(entry),
+        countdown_seconds=None,
+        rollback_at=None,
+        overridden=told.overridden | cancelled,
+        # What was lowered during the hold goes back to what the phase is about.
+        weights=(*told.weights, Weight(entry.at, planned)) if told.weight < planned else told.weights,
+    )
+
+
+def _promoted(told: Rollout, entry: Promoted) -> Rollout:
+    weights = told.weights if told.weight >= 1 else (*told.weights, Weight(entry.at, 1.0))
+    ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at, ended=_moment(entry))
+    return replace(ended, weights=weights, cause="")
+
+
+def _rolling_back(told: Rollout, entry: RollbackDecided) -> Rollout:
+    return replace(
+        told,
+        state=State.ROLLING_BACK,
+        held_in=None,
+        rollback_at=None,
+        cause=entry.cause,
+        weights=(*told.weights, Weight(entry.at, 0.0)),
+        steps=frozenset(),
+        ended_at=None,
+        ended=None,
+    )

@@ -1,0 +1,137 @@
+"""What the database says about its tables, asked so that a user who may only read a few columns gets an answer.
+
+SQLAlchemy's inspector reads MariaDB's and MySQL's tables from `SHOW CREATE TABLE`. Of a view that needs a right which
+no reader has (`SHOW VIEW`), and one view that may not be shown kept every other table from being looked at. There the
+standard's `information_schema` is asked, which shows what this user may read and refuses nothing. PostgreSQL's and
+SQLite's catalogues are open to everybody; the inspector reads them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+_MYSQL_SCHEMA = "table_schema = COALESCE(:schema, DATABASE())"
+_MYSQL_NAMES = sa.text(f"SELECT table_name FROM information_schema.tables WHERE {_MYSQL_SCHEMA}")  # noqa: S608  # our own text
+_MYSQL_COLUMNS = sa.text(
+    "SELECT column_name, data_type FROM information_schema.columns"  # noqa: S608  # our own text
+    f" WHERE {_MYSQL_SCHEMA} AND table_name = :name ORDER BY ordinal_position"
+)
+_MYSQL_INDEXED = sa.text(
+    "SELECT column_name FROM information_schema.statistics"  # noqa: S608  # our own text
+    f" WHERE {_MYSQL_SCHEMA} AND table_name = :name AND seq_in_index = 1"
+)
+_MYSQL_TYPE = sa.text(
+    f"SELECT table_type FROM information_schema.tables WHERE {_MYSQL_SCHEMA} AND table_name = :name"  # noqa: S608  # our own text
+)
+_MYSQL_FAMILIES = {
+    "number": ("bit", "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"),
+    "time": ("datetime", "timestamp"),
+    "date": ("date",),
+    "text": ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the database says about one table or view.
+
+    Attributes:
+        kinds: each column that this user may see, with its type's family: a longer text or a wider number is the same.
+        indexed: columns that an index begins with; all of a view's, which has no index of its own.
+    """
+
+    kinds: dict[str, str]
+    indexed: frozenset[str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(self.kinds)
+
+
+def table_names(connection: sa.Connection) -> list[str]:
+    """Tables and views of the schema in which unqualified names are looked for."""
+    if connection.dialect.name in ("mysql", "mariadb"):
+        return [str(row[0]) for row in connection.execute(_MYSQL_NAMES, {"schema": None})]
+    inspector = sa.inspect(connection)
+    return [*inspector.get_table_names(), *inspector.get_view_names()]
+
+
+def kinds_of(connection: sa.Connection, table: str) -> dict[str, str] | None:
+    """Each column that this user may see with its type's family; None when there is no such table or view.
+
+    Args:
+        table: its name in the policy, `schema.table` or `table`.
+    """
+    if connection.dialect.name in ("mysql", "mariadb"):
+        rows = connection.execute(_MYSQL_COLUMNS, _named(table))
+        return {str(name): _mysql_kind(str(kind)) for name, kind in rows} or None
+    where = _named(table)
+    inspector: Any = sa.inspect(connection)
+    try:
+        columns = inspector.get_columns(where["name"], schema=where["schema"])
+    except sa.exc.NoSuchTableError:
+        return None
+    return {column["name"]: _kind(column["type"]) for column in columns}
+
+
+def look_up(connection: sa.Connection, table: str) -> Table | None:
+    """A table or view with what its indexes begin with; None when there is none of this name."""
+    kinds = kinds_of(connection, table)
+    if kinds is None:
+        return None
+    where = _named(table)
+    if connection.dialect.name in ("mysql", "mariadb"):
+        indexed = {str(name) for (name,) in connection.execute(_MYSQL_INDEXED, where)}
+        is_view = str(connection.execute(_MYSQL_TYPE, where).scalar()).upper() != "BASE TABLE"
+    else:
+        inspector: Any = sa.inspect(connection)
+        found = inspector.get_indexes(where["name"], schema=where["schema"])
+        primary = inspector.get_pk_constraint(where["name"], schema=where["schema"])
+        indexed = {index["column_names"][0] for index in found if index["column_names"]}
+        indexed |= set(primary["constrained_columns"][:1])
+        is_view = where["name"] in _views(inspector, where["schema"])
+    return Table(kinds, frozenset(kinds if is_view else filter(None, indexed)))
+
+
+def quoted(connection: sa.Connection, table: str) -> str:
+    """A table's name as a statement in this database writes it."""
+    schema, _, name = table.rpartition(".")
+    quote = connection.dialect.identifier_preparer.quote
+    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+
+
+def index_statement(connection: sa.Connection, table: str, column: str) -> str:
+    """The statement that makes an index on one column, with every name written as this database needs it."""
+    quote = connection.dialect.identifier_preparer.quote
+    name = quote(f"{table.replace('.', '_')}_{column}")
+    return f"CREATE INDEX {name} ON {quoted(connection, table)} ({quote(column)});"
+
+
+def _named(table: str) -> dict[str, str | None]:
+    schema, _, name = table.rpartition(".")
+    return {"schema": schema or None, "name": name}
+
+
+def _views(inspector: Any, schema: str | None) -> list[str]:
+    return [*inspector.get_view_names(schema=schema)]
+
+
+def _mysql_kind(kind: str) -> str:
+    lowered = kind.lower()
+    return next((family for family, members in _MYSQL_FAMILIES.items() if lowered in members), lowered)
+
+
+def _kind(column: Any) -> str:
+    for family, name in (
+        (sa.Boolean, "boolean"),
+        (sa.Numeric, "number"),
+        (sa.Integer, "number"),
+        (sa.DateTime, "time"),
+        (sa.Date, "date"),
+        (sa.String, "text"),
+    ):
+        if isinstance(column, family):
+            return name
+    return type(column).__name__.lower()

@@ -1,0 +1,74 @@
+"""Rows for business harm: proven by evidence, or seen by the strategy's windowed rule."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from canary import names
+from canary.mixin.config import rules_config
+from canary.policy import Policy
+from canary.policy.kpis import Conversion, Kpi, Mean, Success
+from rules.promtool.row import NEAR, Change, Row, says
+from rules.promtool.shop import CANARY, STABLE
+from rules.promtool.world import THRESHOLD, World
+
+# Units of either version in the long window: whole numbers of them convert at every rate that a row asks for.
+_UNITS = 1000.0
+
+
+def rows(policy: Policy) -> Iterator[Row]:
+    """Every KPI, by the way in which it is judged."""
+    for config in rules_config(policy)["kpis"]:
+        kpi = policy.kpis[config["name"]]
+        judged = _by_evidence(config) if kpi.judge == "evidence" else _windowed(policy.signals.long_window, kpi, config)
+        yield from judged
+
+
+def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
+    name = config["name"]
+    proven, nearly = THRESHOLD, THRESHOLD * (1 - NEAR)
+    harm, less = (says(name, "fail", evidence=evidence) for evidence in (proven, nearly))
+    quiet = {"strong evidence of a harm that is tolerable": says(name, "hold", evidence=THRESHOLD * 2)}
+    match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_VERDICT]
+    yield Row("evidence of harm", config["alert"], harm, less, match=match, quiet=quiet, inputs=inputs)
+    inputs = [names.KPI_FLOOR_EVIDENCE]
+    for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
+        scene = f"evidence against floors, rollout in {state}"
+        match = {names.KPI: name, **config["floorLabels"], names.STATE: label}
+        below, less = (says(name, "fail", floor=evidence) for evidence in (proven, nearly))
+        yield Row(scene, config["floorAlert"], below, less, match=match, state=state, inputs=inputs)
+
+
+def _windowed(long_window: float, kpi: Kpi, config: Mapping[str, Any]) -> Iterator[Row]:
+    """Stable's rate and the canary's within the window; a mean is a gauge, and knows no window and no traffic."""
+    name, worse, gauge = config["name"], -1 if config["upward"] else 1, isinstance(kpi, Mean)
+    inputs = [names.kpi_gauge(name) if gauge else config["entered"]]
+
+    def row(scene: str, alert: str, limit: str, stable: float, *rates: float) -> Row:
+        beyond, within, few = (_rates(name, kpi, stable, rate) for rate in rates)
+        match, window = {names.KPI: name, names.LIMIT: limit}, 0 if gauge else long_window
+        return Row(scene, alert, beyond, within, None if gauge else few, match=match, window=window, inputs=inputs)
+
+    far, near = (0.5 * (1 + worse * (kpi.tolerance + side * kpi.tolerance * NEAR)) for side in (1, -1))
+    yield row(f"windowed rule of {name}", config["alert"], "", 0.5, far, near, 0.5)
+    if kpi.floor is not None:
+        far, near = (kpi.floor * (1 + side * worse * NEAR) for side in (1, -1))
+        limit = "" if config["floorAlert"] != names.KPI_ALERT else "floor"
+        yield row(f"windowed floor of {name}", config["floorAlert"], limit, kpi.floor, far, near, near)
+
+
+def _rates(name: str, kpi: Kpi, stable: float, canary: float) -> Change:
+    """So many of either version's units convert or succeed."""
+
+    def change(world: World) -> None:
+        for version, rate in ((STABLE, stable), (CANARY, canary)):
+            match kpi:
+                case Conversion():
+                    world.events(kpi.from_, _UNITS, version=version)
+                    world.events(kpi.to, _UNITS * (1 - rate if kpi.complement else rate), version=version)
+                case Success():
+                    world.events(kpi.of, _UNITS * rate, version=version, outcome="succeeded")
+                    world.events(kpi.of, _UNITS * (1 - rate), version=version, outcome="failed")
+                case Mean():
+                    world.exporter(names.kpi_gauge(name), rate, version=version)
+
+    return change

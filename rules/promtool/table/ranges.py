@@ -1,0 +1,70 @@
+"""Rows for the normal ranges."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from canary import names
+from canary.policy import Policy
+from canary.policy.kpis import Conversion, Kpi, Mean
+from rules.promtool.row import NEAR, Change, Row, nothing
+from rules.promtool.shop import CANARY
+from rules.promtool.table.traffic import share_row, slow_row, tries_rows
+from rules.promtool.world import World
+
+# From how many units on people are told of a KPI's value; see rules/alerts/ranges.libsonnet.
+_FEW_UNITS = 30
+
+
+def rows(policy: Policy) -> Iterator[Row]:
+    """The info tier: the shop's signals, its machines, and the KPIs' targets."""
+    info, signals, alert = policy.signals.info, policy.signals, names.OUT_OF_RANGE
+    if not info.enabled:
+        return
+    yield share_row(policy, info.error_rate, "ranges", alert, match={names.METRIC: "error_rate"})
+    yield slow_row(policy, info.response_time, "ranges, slow", alert, match={names.METRIC: "response_time"})
+    yield from tries_rows(policy, info.error_rate, alert, names.METRIC)
+    process = bool(signals.process_selector)
+    yield _used("cpu", info.cpu, signals.long_window, "node_cpu_seconds_total", "process_cpu_seconds_total")
+    if not process or signals.memory_limit is not None:
+        yield _used("memory", info.memory, 0, "node_memory_MemAvailable_bytes", "process_resident_memory_bytes")
+    if not process:
+        yield _used("disk", info.disk, 0, "node_filesystem_avail_bytes", "")
+    for name, kpi in policy.kpis.items():
+        if kpi.target is not None:
+            yield _target(name, kpi, kpi.target)
+
+
+def _is_exact(ratio: float, window: float) -> bool:
+    """Whether Prometheus' rate() gives this ratio exactly; it multiplies the increase by the window's inverse."""
+    return (
+        round(ratio * window, 9) * (1 / window) == ratio and 1 - round((1 - ratio) * window, 9) * (1 / window) == ratio
+    )
+
+
+def _used(what: str, limit: float, window: float, *inputs: str) -> Row:
+    within = limit if not window or _is_exact(limit, window) else limit * (1 - NEAR)
+    beyond, near = (partial(_use, what, ratio) for ratio in (limit + NEAR * (1 - limit), within))
+    few, match = nothing if window else None, {names.METRIC: what}
+    return Row("ranges", names.OUT_OF_RANGE, beyond, near, few, match=match, window=window, inputs=inputs)
+
+
+def _use(what: str, ratio: float, world: World) -> None:
+    world.use(what, ratio)
+
+
+def _target(name: str, kpi: Kpi, target: float) -> Row:
+    higher = kpi.better == "higher" if isinstance(kpi, Mean) else not (isinstance(kpi, Conversion) and kpi.complement)
+    beyond = target * (1 - NEAR if higher else 1 + NEAR)
+
+    def at(value: float, units: float) -> Change:
+        def change(world: World) -> None:
+            world.exporter(names.kpi_gauge(name), value, version=CANARY)
+            if kpi.judge == "evidence":
+                world.judgement(name, units=units)
+
+        return change
+
+    quiet = {"a handful of units": at(beyond, _FEW_UNITS - 1)} if kpi.judge == "evidence" else {}
+    match, inputs = {names.METRIC: name}, (names.kpi_gauge(name),)
+    worse, good = at(beyond, _FEW_UNITS), at(target, _FEW_UNITS)
+    return Row("ranges", names.OUT_OF_RANGE, worse, good, match=match, quiet=quiet, inputs=inputs)

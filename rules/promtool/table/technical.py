@@ -1,0 +1,107 @@
+"""Rows for errors, response times, database connections and memory: the critical and the warning tier."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from canary import names
+from canary.mixin.limits import confidence_z
+from canary.policy import Policy
+from rules.promtool.row import NEAR, Change, Row, after, receiver
+from rules.promtool.shop import ENDPOINT
+from rules.promtool.table.traffic import (
+    errors_with_bound,
+    failing,
+    requests_metric,
+    share_row,
+    slow,
+    slow_row,
+    sure_slow_row,
+    tries_rows,
+    young,
+)
+from rules.promtool.world import ROLLOUT_LABELS
+
+# Wilson's bound is known exactly, and its smallest term moves it by little.
+NEARER = 0.0003
+
+
+def rows(policy: Policy) -> Iterator[Row]:
+    """The absolute limits while the rollout runs and while it is watched, and what people are told of."""
+    if policy.signals.critical.enabled:
+        for state, match in (("phase", ""), ("promoted", "promoted")):
+            yield from _critical(policy, state, {names.STATE: match})
+    if policy.signals.warning.enabled:
+        yield from _warning(policy)
+
+
+def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[Row]:
+    signals = policy.signals
+    yield from _within(policy, "short", state, match, signals.window, 10 * signals.minimum_requests)
+    if signals.long_window > signals.window:
+        # So few that the short window alone never has enough.
+        total = round(max(1.0, 0.6 * signals.long_window / signals.window) * signals.minimum_requests)
+        yield from _within(policy, "long", state, match, signals.long_window, total)
+    row = partial(Row, f"critical limits, short window, rollout in {state}", match=match, state=state)
+    if signals.preset == "application" and signals.connection_errors:
+        failures = signals.critical.database_connection_failures
+        beyond, limit, few = (_connections(number) for number in (failures, failures * 0.99, max(0, failures - 1)))
+        alert = names.DATABASE_CONNECTION_FAILURES
+        yield row(alert, beyond, limit, few, window=signals.window, inputs=(signals.connection_errors,))
+    if not signals.process_selector or signals.memory_limit is not None:
+        ratio, watch = signals.critical.memory, policy.rollback.watch
+        full, limit = _memory(ratio + NEAR * (1 - ratio)), _memory(ratio)
+        also, quiet = {}, {"the rollout is over": after(full, lambda world: world.state("failed"))}
+        if state == "promoted":
+            also = {"the last moment of the watch": after(full, _ended(watch))}
+            quiet = {"the watch is over": after(full, _ended((1 + NEAR) * watch))}
+        inputs = ("node_memory_MemAvailable_bytes", "process_resident_memory_bytes")
+        yield row(names.HIGH_MEMORY, full, limit, also=also, quiet=quiet, inputs=inputs)
+
+
+def _within(  # a window, and in which state it is looked at
+    policy: Policy, span: str, state: str, match: Mapping[str, str], window: float, total: float
+) -> Iterator[Row]:
+    """Errors and response times within one window; the short one is looked at by itself, in a young rollout."""
+    critical, minimum, z = policy.signals.critical, policy.signals.minimum_requests, confidence_z(policy)
+    long, scene = span == "long", f"critical limits, {span} window, rollout in {state}"
+    given: Callable[[Change], Change] = after if long else partial(after, young)
+    of_window: dict[str, Any] = {"match": match, "state": state, "coarse": long}
+
+    def too_young(change: Change) -> dict[str, Change]:
+        return {"the rollout is too young for the long window": after(young, change)} if long else {}
+
+    beyond, limit = (
+        given(failing(total, errors_with_bound(critical.error_rate * (1 + side * NEARER), total, z), window))
+        for side in (1, -1)
+    )
+    few, enough = (given(failing(number, number, window)) for number in (minimum - 1, minimum))
+    of_errors = {"also": {"just enough requests": enough}, "quiet": too_young(failing(total, total, window))}
+    inputs = (requests_metric(policy.signals),)
+    yield Row(scene, names.HIGH_ERROR_RATE, beyond, limit, few, window=window, inputs=inputs, **of_window | of_errors)
+    seconds, scene = critical.response_time, f"{scene}, slow"
+    of_window |= {"given": given, "quiet": too_young(slow(seconds, total, 0.2, window))}
+    yield sure_slow_row(policy, seconds, total, window, scene, names.VERY_SLOW_RESPONSE, **of_window)
+
+
+def _connections(failed: float) -> Change:
+    return lambda world: world.connection_errors(failed)
+
+
+def _memory(ratio: float) -> Change:
+    return lambda world: world.use("memory", ratio)
+
+
+def _ended(seconds: float) -> Change:
+    """The rollout ended so long ago."""
+    return receiver(names.ROLLOUT_SINCE_END_SECONDS, seconds)
+
+
+def _warning(policy: Policy) -> Iterator[Row]:
+    warning, alert = policy.signals.warning, names.ELEVATED_ERROR_RATE
+    yield share_row(policy, warning.error_rate, "warnings", alert, match={names.SCOPE: ""})
+    if policy.signals.preset == "application":
+        match, dynamic = {names.SCOPE: "endpoint"}, ROLLOUT_LABELS | {"endpoint": ENDPOINT}
+        yield share_row(policy, warning.error_rate, "warnings", alert, match=match, dynamic=dynamic)
+    yield from tries_rows(policy, warning.error_rate, alert, names.SCOPE)
+    yield slow_row(policy, warning.response_time, "warnings, slow", names.SLOW_RESPONSE)

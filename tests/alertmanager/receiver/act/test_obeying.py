@@ -1,0 +1,191 @@
+"""Down is obeyed: what somebody lowered at a router stays lowered; what a router lost is brought back, and told."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
+from alertmanager.receiver.act.splits import lowered_by_hand
+from canary.errors import JournalError
+from canary.rollout.commands import Promote, Resume
+from canary.rollout.entries import Recorded
+from canary.rollout.kinds import Cause
+from canary.rollout.state import State
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.sidefile import SideFile
+from canary.routers import Observation, Reading, Split
+from canary.threads import InlineThreads
+from tests.support.acting import Acting, World
+
+FIVE = Split("r1", 0.05)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with an empty journal."""
+    async with World.around(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+async def leader(world: World) -> Acting:
+    """The receiver that leads, with a rollout whose 5 % are confirmed."""
+    leader = world.receiver()
+    await leader.start()
+    await leader.controller.step()
+    return leader
+
+
+def read(weight: float, process: str = "1/100", instance: str = "a") -> Reading:
+    """One instance with this much of r1's traffic."""
+    return Reading(instance, weight, FIVE.salt if weight else None, testers=weight > 0, process=process)
+
+
+@pytest.mark.parametrize(
+    ("readings", "confirmed", "wanted", "lowered"),
+    [
+        ((read(0.0),), Confirmation(FIVE, {"a": "1/100"}), FIVE, 0.0),
+        ((read(0.02),), Confirmation(FIVE, {"a": "1/100"}), FIVE, 0.02),
+        # An advance has been decided meanwhile: it is still below what was confirmed.
+        ((read(0.02),), Confirmation(FIVE, {"a": "1/100"}), Split("r1", 0.5), 0.02),
+        ((read(0.05),), Confirmation(FIVE, {"a": "1/100"}), Split("r1", 0.5), None),
+        # The lowest of those that somebody lowered; the other one has lost what it had.
+        ((read(0.02), read(0.0, "2/200", "b")), Confirmation(FIVE, {"a": "1/100", "b": "1/100"}), FIVE, 0.02),
+        ((read(0.03), read(0.01, "7/7", "b")), Confirmation(FIVE, {"a": "1/100", "b": "7/7"}), FIVE, 0.01),
+        # Restarted; lost its map; never confirmed; in the middle of a write of ours; another rollout; raised.
+        ((read(0.0, "2/200"),), Confirmation(FIVE, {"a": "1/100"}), FIVE, None),
+        ((read(0.0, ""),), Confirmation(FIVE, {"a": ""}), FIVE, None),
+        ((read(0.0),), None, FIVE, None),
+        ((read(0.0),), Confirmation(FIVE, {"a": "1/100"}, writing=True), FIVE, None),
+        ((read(0.0),), Confirmation(Split("r0", 0.05), {"a": "1/100"}), FIVE, None),
+        ((read(0.5),), Confirmation(FIVE, {"a": "1/100"}), FIVE, None),
+        ((Reading("a", None, error="away", process="1/100"),), Confirmation(FIVE, {"a": "1/100"}), FIVE, None),
+    ],
+)
+def test_by_hand_is_defined(
+    readings: tuple[Reading, ...], confirmed: Confirmation | None, wanted: Split, lowered: float | None
+) -> None:
+    """The process that was confirmed, no write of ours since, this rollout, and less than before."""
+    assert lowered_by_hand(Observation(readings), wanted, confirmed) == lowered
+
+
+async def test_a_weight_lowered_by_hand_becomes_a_hold(leader: Acting, world: World) -> None:
+    """Two looks, and it is a decision: nothing is raised, and only a person goes on."""
+    world.router.split = Split(leader.rollout.id, 0.01)
+    await leader.controller.step()
+    assert leader.rollout.state is State.PHASE
+
+    await leader.controller.step()
+    for _ in range(3):
+        await leader.controller.step()
+
+    assert (leader.rollout.state, leader.rollout.cause) == (State.HOLDING, Cause.BY_HAND)
+    assert leader.rollout.weight == 0.01
+    assert not leader.rollout.lifts
+    assert leader.controller.follows(Split(leader.rollout.id, 0.01))
+    assert "lowered from 5% to 1% by hand" in leader.rollout.reason
+
+    await leader.propose(Resume(actor="ann"))
+    await leader.controller.step()
+    assert world.router.split.weight_ratio == 0.05
+
+
+async def test_one_look_is_not_enough(leader: Acting, world: World) -> None:
+    """What is gone at the second look was no decision."""
+    before = world.router.split
+    world.router.split = Split(leader.rollout.id, 0.01)
+    pause_seconds = await leader.controller.step()
+    world.router.split = before
+    await leader.controller.step()
+
+    assert pause_seconds <= 1.0
+    assert leader.rollout.state is State.PHASE
+
+
+async def test_after_the_promotion_it_is_on_trial_again(leader: Acting, world: World) -> None:
+    """Lowered by hand, a promoted canary is held at that weight, and can be promoted anew or rolled back."""
+    await leader.propose(Promote(actor="ann"))
+    await leader.controller.step()
+    world.router.split = Split(leader.rollout.id, 0.1, testers=False)
+    await leader.controller.step()
+    await leader.controller.step()
+
+    assert (leader.rollout.state, leader.rollout.weight) == (State.HOLDING, 0.1)
+    await leader.propose(Promote(actor="ann"))
+    assert leader.rollout.state is State.PROMOTED
+
+
+async def test_a_restarted_router_is_restored_and_told(leader: Acting, world: World) -> None:
+    """Another process at 0 has lost what it had; that is said once."""
+    for start in (200, 300):
+        world.router.process = f"2/{start}"
+        world.router.split = Split("none", 0.0, testers=False)
+        await leader.controller.step()
+
+    assert world.router.split.weight_ratio == 0.05
+    assert leader.rollout.state is State.PHASE
+    told = [entry for entry in await leader.store.entries() if isinstance(entry, Recorded)]
+    assert [entry.occasion for entry in told] == ["router"]
+
+
+async def test_higher_than_wanted_is_lowered_at_once(leader: Acting, world: World) -> None:
+    """Nobody gets onto a canary by a router's hand: one look is enough."""
+    world.router.split = Split(leader.rollout.id, 0.5)
+    await leader.controller.step()
+
+    assert world.router.split.weight_ratio == 0.05
+
+
+async def test_confirmations_survive_a_restart(tmp_path: Path) -> None:
+    """What was confirmed is known to the next process; a write that was cut short stays open."""
+    kept = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
+    kept.confirm("edge", FIVE, Observation((read(0.05),)))
+    kept.confirm("inner", FIVE, Observation((read(0.05),)))
+    await kept.begin("inner")
+    await kept.close()
+
+    again = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
+
+    assert again.of("edge") == Confirmation(FIVE, {"a": "1/100"})
+    assert again.of("inner") == Confirmation(FIVE, {"a": "1/100"}, writing=True)
+    assert again.of("other") is None
+    assert (tmp_path / "state.db.routers").stat().st_mode & 0o777 & ~0o640 == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"edge": 7}', '{"edge": {"rollout": "", "weight": 9}}', "\0"])
+async def test_damaged_confirmations_are_none(tmp_path: Path, text: str) -> None:
+    """Nothing is known then, and a router that is found lower is restored."""
+    (tmp_path / "state.db.routers").write_text(text)
+
+    assert (await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))).of("edge") is None
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+async def test_what_was_lowered_without_a_journal_survives_a_restart(
+    world: World, leader: Acting, tmp_path: Path, *, promoted: bool
+) -> None:
+    """The process is killed before the disk has space again: the next one rolls back all the same, and writes it."""
+    if promoted:
+        await leader.propose(Promote(actor="ann"))
+        await leader.controller.step()
+    leader.store.remember(Marker(SideFile(tmp_path / "lowered", InlineThreads())))
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.roll_back()
+    await leader.controller.step()
+
+    marker = Marker(SideFile(tmp_path / "lowered", InlineThreads()))
+    successor = world.receiver()
+    successor.store.remember(marker)
+    await successor.store.refresh()
+    await successor.store.recall()
+    await successor.reconcile()
+
+    assert world.router.split.weight_ratio == 0
+    assert {split.weight_ratio for split in world.router.set[-2:]} == {0} or not promoted
+    await successor.store.refresh()
+    assert successor.rollout.weight == 0
+    assert not successor.store.waiting
+    await marker.written()
+    assert await Marker(SideFile(tmp_path / "lowered", InlineThreads())).recall() == []

@@ -1,0 +1,138 @@
+"""The two questions before every effect: whoever leads acts, as long as the journal, read anew, still wants it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from canary.errors import JournalError, RefusedError
+from canary.notify import Message
+from canary.rollout.kinds import Step
+from canary.rollout.state import State
+from canary.routers import Split
+from tests.support.acting import Acting, Chats, World
+
+MESSAGE = Message("rolled back", "payments failed")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with an empty journal and one chat."""
+    async with World.around(tmp_path) as world:
+        world.chats = Chats("slack#1")
+        yield world
+
+
+@pytest.fixture
+async def leader(world: World) -> Acting:
+    """The receiver that leads, with a rollout that has just begun."""
+    leader = world.receiver()
+    await leader.start()
+    return leader
+
+
+class Action:
+    """Something to be done, and whether it was."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    async def __call__(self) -> int:
+        """Do it."""
+        self.done += 1
+        return self.done
+
+
+async def test_the_leader_acts_and_gives_the_result(leader: Acting) -> None:
+    """Leading, and with the rollout as it should be, the action is done once and its result given."""
+    action = Action()
+
+    assert await leader.permission.run(leader.rollout.id, Step.LOG, action) == 1
+    assert action.done == 1
+
+
+async def test_a_receiver_that_does_not_lead_does_nothing(leader: Acting, world: World) -> None:
+    """It says who acts instead, and does not even read the journal for it."""
+    follower = world.receiver(leading=False)
+    follower.journal.broken = True
+    action = Action()
+
+    with pytest.raises(RefusedError, match="does not lead; the one that leads does it"):
+        await follower.permission.run(leader.rollout.id, Step.LOG, action)
+    assert action.done == 0
+
+
+async def test_a_lead_lost_while_the_journal_is_read_counts(leader: Acting) -> None:
+    """The lead is asked for again after the journal, which may have been slow."""
+    action = Action()
+    questions = 0
+
+    def lose() -> None:
+        nonlocal questions
+        questions += 1
+        leader.lead.leading = questions < 2
+
+    leader.lead.asked = lose
+    with pytest.raises(RefusedError, match="does not lead"):
+        await leader.permission.run(leader.rollout.id, Step.LOG, action)
+    assert action.done == 0
+
+
+async def test_what_another_receiver_has_written_counts(leader: Acting, world: World) -> None:
+    """The journal is read anew: a decision that this receiver has not heard of yet stops the action."""
+    other = world.receiver()
+    await other.store.refresh()
+    await other.roll_back()
+    action = Action()
+    assert leader.rollout.state is State.PHASE
+
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.permission.run(leader.rollout.id, Step.LOG, action, still=lambda now: now.state is State.PHASE)
+    assert action.done == 0
+
+
+async def test_what_is_decided_while_the_lead_is_asked_for_counts(leader: Acting) -> None:
+    """The rollout is compared after the last wait, not before it."""
+    action = Action()
+    moved_on: set[str] = set()
+    leader.lead.asked = lambda: moved_on.add("yes")
+
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.permission.run(leader.rollout.id, Step.LOG, action, still=lambda _: not moved_on)
+    assert action.done == 0
+
+
+async def test_nothing_happens_between_the_answers_and_the_action(leader: Acting) -> None:
+    """No other task of the event loop runs between the last question and the beginning of the action."""
+    others_ran: list[bool] = []
+    loop = asyncio.get_running_loop()
+
+    def compare(_: object) -> bool:
+        loop.call_soon(others_ran.append, True)
+        return True
+
+    async def action() -> list[bool]:
+        return list(others_ran)
+
+    assert await leader.permission.run(leader.rollout.id, Step.LOG, action, still=compare) == []
+    await asyncio.sleep(0)
+    assert others_ran == [True]
+
+
+async def test_without_the_journal_nothing_is_done(leader: Acting) -> None:
+    """A leader that cannot read the journal does not know what is wanted."""
+    leader.journal.broken = True
+    action = Action()
+
+    with pytest.raises(JournalError):
+        await leader.permission.run(leader.rollout.id, Step.LOG, action)
+    with pytest.raises(JournalError):
+        await leader.effects.set_weight("edge", Split(leader.rollout.id, 0.5), still=lambda: True)
+    assert action.done == 0
+
+
+async def test_a_rollout_that_nobody_knows_is_not_acted_for(leader: Acting) -> None:
+    """An id that the journal does not have is refused."""
+    with pytest.raises(RefusedError, match="has moved on"):
+        await leader.permission.run("other", Step.LOG, Action())

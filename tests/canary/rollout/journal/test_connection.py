@@ -1,0 +1,69 @@
+"""The journal through the connections that people have: TLS, a pooler in either mode, files of any name."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from canary.errors import JournalError
+from canary.policy.model import Policy, State
+from canary.rollout.journal.journal import Journal, journal_url
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres import Postgres
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """One server for the module."""
+    with Postgres() as server:
+        yield server
+
+
+def policy_at(url: str, base: Path | str = ".") -> Policy:
+    """A policy that keeps its journal there."""
+    return Policy(service="shop", base=str(base), state=State(url=url))
+
+
+async def step(policy: Policy, times: int) -> int:
+    """Probe, read and look where the journal stands, as a receiver does all the time."""
+    async with Journal.open(policy) as journal:
+        for _ in range(times):
+            await journal.probe()
+            await journal.entries()
+        return await journal.position()
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+async def test_several_receivers_share_a_journal_behind_a_pooler(postgres: Postgres, mode: str) -> None:
+    """No step meets another one's prepared statement, however the pooler deals the connections out."""
+    direct = postgres.new_database()
+    async with PgBouncer(postgres, mode) as pooler:
+        policy = policy_at(pooler.url(direct))
+        found = await asyncio.gather(*(step(policy, 20) for _ in range(4)))
+
+    assert found == [0] * 4
+
+
+async def test_an_address_that_is_not_understood_is_the_journals_error(postgres: Postgres) -> None:
+    """The same words as for the order database, with the journal's key."""
+    with pytest.raises(JournalError, match=r"state\.url: the address's parameter sslmod .* did you mean sslmode\?"):
+        journal_url(policy_at("postgres://shop@db.example/state?sslmod=require"))
+
+
+async def test_a_server_without_tls_gets_no_entry(postgres: Postgres) -> None:
+    """`sslmode=require` holds for the journal too, and the error shows no parameter."""
+    with pytest.raises(JournalError) as caught:
+        await step(policy_at(f"{postgres.new_database()}?sslmode=require"), 1)
+
+    assert "sslmode" not in caught.value.place
+    assert "SSL" in caught.value.what
+
+
+@pytest.mark.parametrize("name", ["state #1.db", "what?.db", "100%25.db", "größe.db"])
+async def test_the_journals_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """The path is taken to the letter, and no other file appears."""
+    assert await step(policy_at(f"sqlite:///{name}", tmp_path), 1) == 0
+
+    assert (tmp_path / name).exists()
+    assert journal_url(policy_at(f"sqlite:///{name}", tmp_path)).database == str(tmp_path / name)

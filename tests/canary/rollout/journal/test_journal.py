@@ -1,0 +1,284 @@
+"""The journal: what is appended is there for every reader, in order, and never decided twice from the same past."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from canary.errors import JournalConflictError, JournalContentError, JournalError
+from canary.policy.model import Policy, State
+from canary.rollout.entries import Entry, Held, RollbackDecided, Unknown
+from canary.rollout.journal.journal import Journal, journal_url
+from canary.rollout.journal.texts import REFUSED
+from canary.rollout.kinds import Kind
+from canary.rollout.state import Rollout
+from tests.support.entries import entry as entry_of
+from tests.support.entries import started
+from tests.support.postgres import Postgres
+
+NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
+STARTED = started("r1", NOON)
+
+
+def note(text: str, rollout: str = "r1") -> Entry:
+    """A note."""
+    return entry_of(rollout, Kind.RECORDED, NOON, "ann", text, {"key": text})
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A server for all tests of this module."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def policy(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Policy:
+    """A policy whose journal is in SQLite, then in PostgreSQL."""
+    url = "sqlite:///state.db" if request.param == "sqlite" else postgres.new_database()
+    return Policy(service="shop", state=State(url=url), base=str(tmp_path))
+
+
+@pytest.fixture
+async def journal(policy: Policy) -> AsyncIterator[Journal]:
+    """An open, empty journal."""
+    async with Journal.open(policy) as opened:
+        yield opened
+
+
+async def test_entries_come_back_as_written(journal: Journal, policy: Policy) -> None:
+    """Another reader sees every entry, whole and in order, with rising positions."""
+    written = [await journal.append(STARTED), await journal.append(note('Ä \n "quoted" \'; DROP TABLE'))]
+
+    async with Journal.open(policy) as other:
+        read = await other.entries()
+
+    assert read == written
+    assert [entry.seq for entry in read] == sorted({entry.seq for entry in read})
+    assert read[0].at == NOON
+
+
+async def test_the_newest_rollout_is_the_current_one(journal: Journal) -> None:
+    """Before the first there is none; then the newest counts, and entries can be had by rollout and position."""
+    assert await journal.current() is None
+    first = await journal.append(STARTED)
+    await journal.append(entry_of("r2", Kind.STARTED, NOON, "ann", "", STARTED.data()))
+
+    current = await journal.current()
+
+    assert isinstance(current, Rollout)
+    assert current.id == "r2"
+    assert await journal.entries("r1") == [first]
+    assert [entry.rollout for entry in await journal.entries(after=first.seq)] == ["r2"]
+
+
+async def test_services_do_not_see_each_other(journal: Journal, policy: Policy) -> None:
+    """Two services may share a database."""
+    await journal.append(STARTED)
+
+    async with Journal.open(Policy(service="other", state=policy.state, base=policy.base)) as other:
+        assert await other.current() is None
+        assert await other.position() == 0
+        await other.append(STARTED)
+
+    assert len(await journal.entries()) == 1
+
+
+async def test_nobody_decides_from_an_old_past(journal: Journal) -> None:
+    """An entry that is meant to follow another one than the newest is refused, and nothing is written."""
+    first = await journal.append(STARTED)
+    await journal.append(note("meanwhile"), after=first.seq)
+
+    with pytest.raises(JournalConflictError, match="somebody else wrote meanwhile"):
+        await journal.append(note("too late"), after=first.seq)
+
+    assert [entry.reason for entry in await journal.entries()] == ["v2.0 against v1.0", "meanwhile"]
+
+
+async def test_of_many_writers_at_once_one_wins(policy: Policy) -> None:
+    """Writers who decide from the same past at the same time: one is let in, all others are told."""
+    async with Journal.open(policy) as one, Journal.open(policy) as two:
+        first = await one.append(STARTED)
+        attempts = [
+            journal.append(note(f"n{number}"), after=first.seq) for number in range(5) for journal in (one, two)
+        ]
+        results = await asyncio.gather(*attempts, return_exceptions=True)
+        entries = await one.entries()
+
+    assert sum(isinstance(result, Entry) for result in results) == 1
+    assert all(isinstance(result, Entry | JournalError) for result in results)
+    assert len(entries) == 2
+
+
+async def test_many_may_open_a_new_journal_at_once(policy: Policy) -> None:
+    """Receivers that start together on an empty database all find their table."""
+
+    async def positions() -> int:
+        async with Journal.open(policy) as journal:
+            return await journal.position()
+
+    assert await asyncio.gather(*(positions() for _ in range(6))) == [0] * 6
+
+
+async def test_what_is_written_is_on_disk(tmp_path: Path) -> None:
+    """SQLite is told to wait for the disk at every entry."""
+    policy = Policy(service="shop", base=str(tmp_path))
+    async with Journal.open(policy) as journal, journal._engine.connect() as connection:
+        synchronous = (await connection.exec_driver_sql("PRAGMA synchronous")).scalar()
+        mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
+
+    assert (synchronous, mode) == (2, "wal")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://host/db", "expected sqlite or postgresql, found mysql"),
+        ("nonsense", "not a database URL"),
+        ("sqlite:////nowhere/at/all/state.db", "unable to open database file"),
+        ("postgresql://shop:secret@127.0.0.1:1/db", "check that the database is there"),
+    ],
+)
+async def test_faults_are_ours_and_keep_the_password(url: str, message: str) -> None:
+    """Whatever is wrong with the database is told in our words, without the password."""
+    policy = Policy(service="shop", state=State(url=url))
+
+    with pytest.raises(JournalError, match=message) as caught:
+        async with Journal.open(policy):
+            raise AssertionError("opened")
+
+    assert "secret" not in str(caught.value)
+
+
+async def test_what_is_not_understood_is_kept_and_passed_over(journal: Journal) -> None:
+    """A kind of a newer version and damaged rows are shown with their number, and everything else is read."""
+    first = await journal.append(STARTED)
+    strange = Unknown(rollout="r1", at=NOON, actor="ann", reason="", written_kind="teleported")
+    newer = await journal.append(strange)
+    damaged = [await journal.append(note("x")) for _ in range(4)]
+    for entry, damage in zip(damaged, ("data='{'", "data='[1]'", "kind='advanced'", "at='not a time'"), strict=True):
+        async with journal._engine.begin() as connection:
+            await connection.exec_driver_sql(f"UPDATE canary_journal SET {damage} WHERE seq = {entry.seq}")
+
+    entries = await journal.entries()
+    current = await journal.current()
+
+    assert [entry.seq for entry in entries] == [first.seq, newer.seq, *(entry.seq for entry in damaged)]
+    assert all(isinstance(entry, Unknown) and entry.fault for entry in entries[1:])
+    assert entries[1].label == "teleported"
+    assert current is not None
+    assert current.id == "r1"
+
+
+def test_the_address_may_be_a_secret(tmp_path: Path) -> None:
+    """A URL from a file wins, and relative SQLite paths start at the policy's folder."""
+    (tmp_path / "url").write_text("postgresql://shop:secret@db/canary\n")
+    named = Policy(service="shop", state=State(url_file="url"), base=str(tmp_path))
+
+    assert journal_url(named).render_as_string(hide_password=False) == "postgresql+asyncpg://shop:secret@db/canary"
+    assert journal_url(Policy(service="shop", base=str(tmp_path))).database == str(tmp_path / "state.db")
+
+
+HOSTILE = "\0 \ud800 \x1b]0;owned\x07 \u202eevil " + "x" * 100_000
+
+
+async def test_every_text_is_taken_and_can_be_shown(journal: Journal) -> None:
+    """NUL, halves of surrogate pairs, escape sequences, a text without end: in every column and in the data."""
+    hostile = Held(rollout="r1", at=NOON, actor=HOSTILE, reason=HOSTILE, cause=HOSTILE, request=HOSTILE)
+    written = await journal.append(hostile)
+
+    assert await journal.entries() == [written]
+    assert written.reason.startswith("\\x00 \\ud800 \\x1b]0;owned\\x07 \\u202eevil xxx")
+    assert len(written.actor) <= 256
+    assert len(written.reason) < 5000
+
+
+async def refuse(policy: Policy, condition: str) -> None:
+    """Let the journal's owner refuse some rows, by a constraint or a trigger."""
+    engine = create_async_engine(journal_url(policy))
+    async with engine.begin() as connection:
+        if engine.url.get_backend_name() == "sqlite":
+            trigger = (
+                f"CREATE TRIGGER refuse BEFORE INSERT ON canary_journal WHEN NOT ({condition.replace('%', 'new.')})"
+            )
+            await connection.exec_driver_sql(f"{trigger} BEGIN SELECT RAISE(ABORT, 'not here'); END")
+        else:
+            constraint = condition.replace("%", "")
+            await connection.exec_driver_sql(f"ALTER TABLE canary_journal ADD CONSTRAINT refuse CHECK ({constraint})")
+    await engine.dispose()
+
+
+async def test_an_entry_that_is_refused_is_written_in_a_plainer_form(journal: Journal, policy: Policy) -> None:
+    """What the database's owner refuses is written with less text, says so, and decides the same."""
+    await refuse(policy, "length(%reason) < 100")
+    await journal.append(STARTED)
+
+    written = await journal.append(
+        RollbackDecided(rollout="r1", at=NOON, actor="ann", reason="x" * 200, cause="manual")
+    )
+
+    assert written.reason == REFUSED
+    assert await journal.entries(after=1) == [written]
+
+
+async def test_what_is_refused_in_every_form_is_no_conflict_and_no_outage(journal: Journal, policy: Policy) -> None:
+    """It is told apart from a database that is away and from another writer, and what follows is written."""
+    await refuse(policy, "%kind <> 'rollback'")
+    await journal.append(STARTED)
+
+    with pytest.raises(JournalContentError, match=r"refuse|not here"):
+        await journal.append(RollbackDecided(rollout="r1", at=NOON, actor="ann", reason="x", cause="manual"), after=1)
+
+    assert (await journal.append(note("later"), after=1)).seq > 1
+
+
+async def test_a_database_of_another_encoding_takes_what_it_can(postgres: Postgres, tmp_path: Path) -> None:
+    """A PostgreSQL that knows Latin letters only gets the others written out."""
+    policy = Policy(service="shop", state=State(url=postgres.new_database("LATIN1")), base=str(tmp_path))
+    async with Journal.open(policy) as journal:
+        written = await journal.append(Held(rollout="r1", at=NOON, actor="Jürgen", reason="統計", cause="manual"))
+
+        assert written.reason == f"\\u7d71\\u8a08 {REFUSED}"
+        assert await journal.entries() == [written]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "at=replace(at, 'Z', '')",
+        "data=replace(data, '[0.05', '[7')",
+        "data=replace(data, '[0.05', '[-1')",
+        "data=replace(data, '[0.05', '[NaN')",
+        "data=replace(data, '[0.05', '[0.05, 0.1')",
+        "data=replace(data, '_seconds\": [', '_seconds\": [NaN, ')",
+    ],
+)
+async def test_values_that_break_arithmetic_are_not_understood(journal: Journal, damage: str) -> None:
+    """A moment without a zone, a share beyond everybody, a phase without a duration: kept, and no start."""
+    await journal.append(STARTED)
+    async with journal._engine.begin() as connection:
+        await connection.exec_driver_sql(f"update canary_journal set {damage}")
+
+    (entry,) = await journal.entries()
+
+    assert isinstance(entry, Unknown)
+    assert await journal.current() is None
+
+
+async def test_a_text_that_is_not_utf8_hides_no_other_row(tmp_path: Path) -> None:
+    """SQLite keeps any bytes: what can be read of the row is, and the rest of the journal is whole."""
+    policy = Policy(service="shop", state=State(url="sqlite:///state.db"), base=str(tmp_path))
+    async with Journal.open(policy) as journal:
+        await journal.append(STARTED)
+        damaged = await journal.append(note("x"))
+        async with journal._engine.begin() as connection:
+            await connection.exec_driver_sql(
+                f"update canary_journal set reason = cast(x'41ff42' as text) where seq = {damaged.seq}"
+            )
+
+        first, second = await journal.entries()
+
+    assert (first.kind, second.reason) == (Kind.STARTED, "A\ufffdB")

@@ -1,0 +1,402 @@
+"""Changing a rollout: what was seen is compared while it is written, and what lowers is never lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from canary.errors import JournalContentError, JournalError, RefusedError
+from canary.rollout.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.entries import Advanced, Entry, RollbackDecided, Unknown
+from canary.rollout.journal import journal as journals
+from canary.rollout.journal.journal import Journal
+from canary.rollout.kinds import Kind, Step
+from canary.rollout.records import CompleteStep, Notify, Record
+from canary.rollout.seen import Seen
+from canary.rollout.state import State
+from canary.rollout.store.store import RolloutStore
+from tests.support.clock import FakeClock
+
+START = Start(
+    rollout="r1", stable="v1", canary="v2", traffic=(0.05, 0.5, 1.0), durations_seconds=(60, 60, 60), actor="ann"
+)
+ADVANCE = Advance(actor="ann", reason="complete")
+
+
+class Stubborn(Journal):
+    """A journal that fails, or takes its time, when a test says so."""
+
+    def __init__(self, engine: AsyncEngine, service: str) -> None:
+        super().__init__(engine, service)
+        self.broken = False
+        self.refuses = False
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+        """As the real one, later or not at all."""
+        await self.answering.wait()
+        if self.broken:
+            raise JournalError("disk is full", place="journal")
+        if self.refuses:
+            raise JournalContentError("not here", place="journal")
+        return await super().append(entry, after=after)
+
+    async def entries(self, rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
+        """As the real one, or not at all."""
+        if self.broken:
+            raise JournalError("disk is full", place="journal")
+        return await super().entries(rollout, after=after)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[AsyncEngine]:
+    """An empty journal's database in memory."""
+    made = create_async_engine("sqlite+aiosqlite:///:memory:")
+    async with made.begin() as connection:
+        await connection.run_sync(journals.METADATA.create_all)
+    yield made
+    await made.dispose()
+
+
+@pytest.fixture
+def journal(engine: AsyncEngine) -> Stubborn:
+    """The journal of the store under test."""
+    return Stubborn(engine, "shop")
+
+
+@pytest.fixture
+async def store(journal: Stubborn) -> RolloutStore:
+    """A store in which rollout r1 has just begun."""
+    made = RolloutStore(journal, FakeClock())
+    await made.propose(Seen.of(None), START)
+    return made
+
+
+async def test_two_who_saw_the_same_cannot_both_advance(store: RolloutStore) -> None:
+    """Of two advances decided from one picture one is carried out; the other is told what happened meanwhile."""
+    seen = Seen.of(store.rollout)
+
+    results = await asyncio.gather(*(store.propose(seen, ADVANCE) for _ in range(2)), return_exceptions=True)
+
+    advanced = [result for result in results if isinstance(result, Advanced)]
+    refused = [result for result in results if isinstance(result, RefusedError)]
+    assert [entry.phase for entry in advanced] == [1]
+    assert "in phase 2 (50%) by ann: complete" in str(refused[0])
+    assert store.rollout is not None
+    assert store.rollout.phase == 1
+
+
+async def test_two_receivers_do_not_both_advance(store: RolloutStore, engine: AsyncEngine) -> None:
+    """What was seen is compared with what another process has written, not only with what this one knows."""
+    other = RolloutStore(Journal(engine, "shop"), FakeClock())
+    await other.refresh()
+    seen = Seen.of(other.rollout)
+    await store.propose(seen, ADVANCE)
+
+    with pytest.raises(RefusedError, match="changed since you looked"):
+        await other.propose(seen, ADVANCE)
+
+
+async def test_a_hold_lifted_and_set_anew_is_not_the_same(store: RolloutStore) -> None:
+    """State and phase look the same; the number of the decision does not."""
+    hold = Hold(actor="alertmanager", cause="CanaryBlind", lifts=True)
+    await store.propose(None, hold)
+    seen = Seen.of(store.rollout)
+    await store.propose(seen, Resume(actor="prometheus"))
+    await store.propose(None, hold)
+
+    with pytest.raises(RefusedError, match="changed since you looked"):
+        await store.propose(seen, Resume(actor="prometheus"))
+
+
+async def test_a_promotion_meant_for_one_rollout_never_promotes_another(store: RolloutStore) -> None:
+    """A rollout that has begun meanwhile is not touched by a command about the one before."""
+    seen = Seen.of(store.rollout)
+    await store.propose(seen, Promote(actor="ann"))
+    second = Start(rollout="r2", stable="v2", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
+    await store.propose(Seen.of(store.rollout), second)
+
+    with pytest.raises(RefusedError, match="rollout r1 is not the present one, which is r2"):
+        await store.propose(seen, Promote(actor="ann"))
+    with pytest.raises(RefusedError, match="rollout r1 is not the present one"):
+        await store.propose(Seen("r1"), RollBack(actor="ann"))
+    assert store.rollout is not None
+    assert store.rollout.state is State.BAKING or store.rollout.weight == 0.05
+
+
+@pytest.mark.parametrize("lowering", [RollBack(actor="bob"), Hold(actor="bob")])
+async def test_lowering_needs_no_fresh_picture(store: RolloutStore, lowering: RollBack | Hold) -> None:
+    """Whoever lowers or holds is obeyed, from an old picture, from none, and beside an advance."""
+    seen = Seen.of(store.rollout)
+    advancing = asyncio.ensure_future(store.propose(seen, ADVANCE))
+    await asyncio.sleep(0)
+    entry = await store.propose(seen, lowering)
+    await advancing
+
+    assert entry.kind in (Kind.ROLLBACK, Kind.HELD)
+    assert store.rollout is not None
+    assert store.rollout.state in (State.ROLLING_BACK, State.HOLDING)
+    assert store.rollout.phase == 1
+
+
+async def test_a_repeated_request_gets_its_first_result(store: RolloutStore, engine: AsyncEngine) -> None:
+    """The same key again is answered with the same entry, at once or side by side, by this process or the next."""
+    seen = Seen.of(store.rollout)
+    first, second = await asyncio.gather(*(store.propose(seen, ADVANCE, request="k1") for _ in range(2)))
+    assert first == second
+    restarted = RolloutStore(Journal(engine, "shop"), FakeClock())
+    await restarted.refresh()
+
+    assert await restarted.propose(seen, ADVANCE, request="k1") == first
+    assert restarted.answered("k1")
+    rollback = await store.propose(None, RollBack(actor="ann"), request="k2")
+    assert await store.propose(None, RollBack(actor="ann"), request="k2") == rollback
+    assert [entry.kind for entry in await store.entries()] == [Kind.STARTED, Kind.ADVANCED, Kind.ROLLBACK]
+
+
+async def test_a_journal_that_hangs_holds_up_no_rollback(store: RolloutStore, journal: Stubborn) -> None:
+    """While the journal does not answer, a rollback counts and listeners hear of it; it is written when it can be."""
+    heard: asyncio.Queue[Entry] = asyncio.Queue()
+    store.listen(heard.put_nowait)
+    journal.answering.clear()
+    proposing = asyncio.ensure_future(store.propose(None, RollBack(actor="alertmanager", cause="CanaryX")))
+    assert isinstance(await heard.get(), RollbackDecided)
+
+    assert store.rollout is not None
+    assert (store.rollout.state, store.rollout.weight, len(store.unwritten)) == (State.ROLLING_BACK, 0, 1)
+    assert not proposing.done()
+
+    journal.answering.set()
+    written = await proposing
+    assert written.seq > 0
+    assert heard.empty()
+    assert not store.unwritten
+
+
+async def test_another_rollback_behind_one_that_hangs_is_not_written_twice(
+    store: RolloutStore, journal: Stubborn
+) -> None:
+    """Ten alerts while the journal hangs become one entry."""
+    journal.answering.clear()
+    proposals = [
+        asyncio.ensure_future(store.propose(None, RollBack(actor="alertmanager", cause=f"Canary{number}")))
+        for number in range(10)
+    ]
+    await asyncio.sleep(0.05)
+    journal.answering.set()
+    results = await asyncio.gather(*proposals, return_exceptions=True)
+
+    assert sum(isinstance(result, Entry) for result in results) == 1
+    assert sum(isinstance(result, RefusedError) for result in results) == 9
+    assert [entry.kind for entry in await store.entries()].count(Kind.ROLLBACK) == 1
+
+
+async def test_what_could_not_be_written_is_written_later(store: RolloutStore, journal: Stubborn) -> None:
+    """Without the journal a rollback counts; raising is refused; afterwards the rollback is written once."""
+    journal.broken = True
+    with pytest.raises(JournalError, match="disk is full"):
+        await store.propose(None, RollBack(actor="alertmanager", cause="CanaryX"))
+    assert store.rollout is not None
+    assert store.rollout.state is State.ROLLING_BACK
+    with pytest.raises((JournalError, RefusedError)):
+        await store.propose(Seen.of(store.rollout), ADVANCE)
+
+    journal.broken = False
+    await store.refresh()
+    assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+    assert not store.unwritten
+
+
+async def test_what_another_receiver_did_first_is_not_done_again(
+    store: RolloutStore, journal: Stubborn, engine: AsyncEngine
+) -> None:
+    """A rollback that waited for the journal is dropped when another receiver has written one meanwhile."""
+    journal.broken = True
+    with pytest.raises(JournalError):
+        await store.propose(None, RollBack(actor="alertmanager", cause="CanaryX"))
+    other = RolloutStore(Journal(engine, "shop"), FakeClock())
+    await other.refresh()
+    await other.propose(None, RollBack(actor="bob", reason="by hand"))
+    journal.broken = False
+
+    await store.refresh()
+
+    assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+    assert store.rollout is not None
+    assert (store.rollout.actor, store.unwritten) == ("bob", [])
+
+
+async def test_older_rollouts_keep_their_business(store: RolloutStore) -> None:
+    """Steps, records and messages of a rollout are written after the next has begun, and change only the old one."""
+    rollback = await store.propose(None, RollBack(actor="ann"))
+    await store.propose(None, CompleteStep(rollout="r1", step=Step.TRAFFIC, decision=rollback.seq))
+    given_up = await store.propose(Seen.of(store.rollout), GiveUp(actor="ann", reason="by hand"))
+    second = Start(rollout="r2", stable="v1", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
+    await store.propose(Seen.of(store.rollout), second)
+
+    await store.propose(None, Notify(rollout="r1", about=given_up.seq, targets=("chat",)))
+    await store.propose(None, CompleteStep(rollout="r1", step=Step.LOG, decision=rollback.seq))
+    await store.propose(None, Record(rollout="r1", key="x"))
+    with pytest.raises(RefusedError, match="has changed meanwhile"):
+        await store.propose(None, CompleteStep(rollout="r1", step=Step.PROCESS, decision=rollback.seq))
+
+    old = store.rollouts["r1"]
+    assert old.notified == {given_up.seq: {"chat"}}
+    assert old.steps == {Step.TRAFFIC, Step.LOG}
+    assert store.rollout is not None
+    assert (store.rollout.id, store.rollout.steps) == ("r2", frozenset())
+
+
+async def test_entries_say_by_which_clock(store: RolloutStore) -> None:
+    """Each entry carries its writer's boot and monotonic reading, from which the phase's time is counted."""
+    (first,) = await store.entries()
+
+    assert (first.boot, first.uptime_seconds) == (store.clock.boot, store.clock.monotonic())
+    assert first.at == store.clock.now() == datetime(2026, 3, 3, 12, tzinfo=UTC)
+
+
+async def test_what_the_journal_refuses_blocks_nothing(store: RolloutStore, journal: Stubborn) -> None:
+    """A rollback that is in no form taken is in force, waits for nothing, and the next decision is written."""
+    journal.refuses = True
+    entry = await store.propose(None, RollBack(actor="bob", reason="\0"))
+    journal.refuses = False
+
+    assert entry.seq == 0
+    assert store.rollout is not None
+    assert store.rollout.state is State.ROLLING_BACK
+    assert not store.waiting
+    assert [one.kind for one in store.unwritable] == [Kind.ROLLBACK]
+    await store.propose(None, Record(rollout="r1", key="later"))
+    assert "later" in store.rollout.recorded
+    assert store.rollout.weight == 0
+
+
+async def test_what_raises_and_is_refused_is_not_done(store: RolloutStore, journal: Stubborn) -> None:
+    """An advance that the journal refuses is an error of this one command."""
+    journal.refuses = True
+    with pytest.raises(JournalContentError):
+        await store.propose(Seen.of(store.rollout), ADVANCE)
+    journal.refuses = False
+
+    await store.propose(Seen.of(store.rollout), ADVANCE)
+    assert store.rollout is not None
+    assert store.rollout.phase == 1
+
+
+async def test_a_key_used_for_another_rollout_keeps_nobody_on_the_canary(store: RolloutStore) -> None:
+    """A script whose key is always the same rolls each of its rollouts back; what raises is refused for such a key."""
+    first = await store.propose(Seen.of(store.rollout), ADVANCE, request="k")
+    await store.propose(None, RollBack(actor="ann"), request="always")
+    await store.propose(Seen.of(store.rollout), GiveUp(actor="ann"))
+    second = Start(rollout="r2", stable="v1", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
+    await store.propose(Seen.of(store.rollout), second, request="begin")
+
+    with pytest.raises(RefusedError, match=f"used before, for entry {first.seq} of rollout r1"):
+        await store.propose(Seen.of(store.rollout), ADVANCE, request="k")
+    with pytest.raises(RefusedError, match="used before"):
+        await store.propose(Seen.of(store.rollout), START, request="begin")
+    rollback = await store.propose(None, RollBack(actor="ann"), request="always")
+
+    assert (rollback.rollout, store.rollout and store.rollout.state) == ("r2", State.ROLLING_BACK)
+    assert await store.propose(None, RollBack(actor="ann"), request="always") == rollback
+
+
+async def test_a_lowering_request_sent_again_waits_for_the_first(store: RolloutStore, journal: Stubborn) -> None:
+    """Its sender's time-out was shorter than the journal's trouble: all of them get the one entry."""
+    journal.answering.clear()
+    command = RollBack(actor="ann", reason="bad")
+    proposals = [asyncio.ensure_future(store.propose(None, command, request="k")) for _ in range(3)]
+    await asyncio.sleep(0.4)
+    proposals.append(asyncio.ensure_future(store.propose(None, command, request="k")))
+    await asyncio.sleep(0.05)
+    assert not any(proposal.done() for proposal in proposals)
+    journal.answering.set()
+
+    first, *others = await asyncio.gather(*proposals)
+    assert first.seq > 0
+    assert others == [first] * 3
+
+
+async def test_a_request_sent_again_after_trouble_is_written_once(store: RolloutStore, journal: Stubborn) -> None:
+    """What was acted upon without the journal gets its entry when the same request comes again."""
+    command = RollBack(actor="ann", reason="bad")
+    journal.broken = True
+    for _ in range(2):
+        with pytest.raises(JournalError, match="disk is full"):
+            await store.propose(None, command, request="k")
+    journal.broken = False
+
+    written = await store.propose(None, command, request="k")
+
+    assert written.seq > 0
+    assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+
+
+async def test_an_entry_whose_receipt_was_lost_is_the_answer(store: RolloutStore, engine: AsyncEngine) -> None:
+    """The database wrote it and the connection broke: it is found, not refused as somebody else's."""
+
+    class Forgetful(Journal):
+        forgets = True
+
+        async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+            written = await super().append(entry, after=after)
+            if self.forgets:
+                self.forgets = False
+                raise JournalError("connection lost", place="journal")
+            return written
+
+    other = RolloutStore(Forgetful(engine, "shop"), FakeClock())
+    await other.refresh()
+    with pytest.raises(JournalError, match="connection lost"):
+        await other.propose(None, RollBack(actor="ann"), request="k")
+
+    written = await other.propose(None, RollBack(actor="ann"), request="k")
+
+    assert written.seq == 2
+    assert not other.unwritten
+    assert [entry.kind for entry in await store.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+
+
+async def test_whoever_lowers_is_answered_although_the_journal_hangs(
+    store: RolloutStore, journal: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They learn that it is acted upon, and it is written all the same when the journal is back."""
+    monkeypatch.setattr("canary.rollout.store.store._ANSWER_SECONDS", 0.01)
+    journal.answering.clear()
+    with pytest.raises(JournalError, match="acted upon, and not written yet"):
+        await store.propose(None, RollBack(actor="ann"))
+    assert store.rollout is not None
+    assert store.rollout.state is State.ROLLING_BACK
+
+    journal.answering.set()
+    await store.refresh()
+
+    assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+
+
+async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised(
+    store: RolloutStore, journal: Stubborn
+) -> None:
+    """A decision of a newer version may be a hold; it is said, nothing is raised, and lowering works."""
+    await store.propose(Seen.of(store.rollout), ADVANCE)
+    hold = await store.propose(None, Hold(actor="alertmanager", cause="CanaryBlind"))
+    noted = Unknown(rollout="r1", at=hold.at, actor="x", written_kind="noted", fault="key: missing")
+    await journal.append(noted)
+    await store.refresh()
+    assert store.unread == ""
+    await journal.append(Unknown(rollout="r1", at=hold.at, actor="x", written_kind="frozen"))
+
+    await store.refresh()
+
+    assert "'frozen', is not understood (no kind of this version)" in store.unread
+    for command in (ADVANCE, Promote(actor="ann"), Resume(actor="prometheus")):
+        with pytest.raises(RefusedError, match="'frozen'"):
+            await store.propose(Seen.of(store.rollout), command)
+    await store.propose(None, RollBack(actor="ann"))
+    await store.propose(Seen.of(store.rollout), GiveUp(actor="ann"))
+    await store.propose(Seen.of(store.rollout), replace(START, rollout="r2"))
+    assert store.unread == ""
