@@ -136,6 +136,7 @@ WEBHOOK_ALERTS_TOTAL: Final = "canary_webhook_alerts_total"
 CONVERGENCE_SECONDS: Final = "canary_convergence_seconds"
 CONVERGING_SECONDS: Final = "canary_converging_seconds"
 CONVERGING_SINCE_TIMESTAMP_SECONDS: Final = "canary_converging_since_timestamp_seconds"
+ALERTS_SUPPRESSED: Final = "canary_alerts_suppressed"
 NOTIFICATIONS_TOTAL: Final = "canary_notifications_total"
 WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: Final = "canary_watchdog_last_seen_timestamp_seconds"
 ROUTER_DRIFT_TOTAL: Final = "canary_router_drift_total"
@@ -225,6 +226,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     ROLLBACKS_TOTAL: (CAUSE,),
     ACTIONS_TOTAL: (ACTION, OUTCOME),
     WEBHOOK_ALERTS_TOTAL: (ACTION, OUTCOME),
+    ALERTS_SUPPRESSED: (ROLLOUT, ACTION),
     NOTIFICATIONS_TOTAL: (OUTCOME,),
 }
 """The labels of exporter's and receiver's own series, besides `service`, which every one of them carries, the
@@ -254,6 +256,7 @@ REPLICA_LAG: Final = "CanaryReplicaLag"
 SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
 ROLLBACK_NOT_CONVERGED: Final = "CanaryRollbackNotConverged"
 ROLLED_BACK: Final = "CanaryRolledBack"
+SUPPRESSED: Final = "CanaryAlertsSuppressed"
 EXPORTER_DOWN: Final = "CanaryExporterDown"
 RECEIVER_DOWN: Final = "CanaryReceiverDown"
 DRILL: Final = "CanaryDrill"
@@ -271,9 +274,9 @@ ALERTS: Final = frozenset(
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG,
-        SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, EXPORTER_DOWN, RECEIVER_DOWN, DRILL, DRILL_OVERDUE,
-        WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER, EXPERIMENT_MISMATCH,
-        EXPERIMENT_BLIND,
+        SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SUPPRESSED, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
+        DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
+        EXPERIMENT_MISMATCH, EXPERIMENT_BLIND,
     }
 )  # fmt: skip
 """Every alert that may be generated."""

@@ -71,6 +71,26 @@ class Alerts(TypedDict):
     firing: Annotated[list[str], _said("Alerts about the rollout that fire.")]
 
 
+class Silence(TypedDict):
+    """A silence that keeps something about the rollout from happening."""
+
+    id: Annotated[str, _said("Alertmanager's id, for `amtool silence expire`.")]
+    action: Annotated[str, _said("What it keeps back: `rollback`, `hold`, or `advance`.")]
+    matchers: Annotated[list[str], _said("What it covers.")]
+    author: Annotated[str, _said("Who set it, as they say.")]
+    comment: Annotated[str, _said("Why.")]
+    ends_at: Annotated[Moment, _said("When it ends.")]
+    alerts: Annotated[list[str], _said("Alerts about the rollout that fire now and do not act because of it.")]
+    summary: Annotated[str, _said("All of it in one sentence.")]
+
+
+class Silences(TypedDict):
+    """What Alertmanager says."""
+
+    error: Annotated[str, _said("Why its silences are not known; then none of them keeps an alert from acting.")]
+    silences: list[Silence]
+
+
 class Heartbeat(TypedDict):
     """The alert that always fires."""
 
@@ -96,6 +116,7 @@ class Status(TypedDict):
     process: Annotated[str | None, _said("What the canary's process was when it was last stopped.")]
     errors: Annotated[dict[str, str], _said("By the step that is being repeated, why.")]
     prometheus: Alerts
+    alertmanager: Silences
     watchdog: Heartbeat
     untold: Annotated[int, _said("Messages that have not reached everybody yet.")]
     expired: Annotated[

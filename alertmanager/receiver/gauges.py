@@ -6,8 +6,8 @@ with each other. So the durations are measured here, by the clock that also deci
 for the rollout that they hold for; no rule holds a number of the policy or subtracts a timestamp from its own time.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -34,6 +34,7 @@ class Snapshot:
         advance: what the evidence must say, one of `names.ADVANCES`; empty as with the gate.
         limits: what rules compare with.
         drill_age_seconds: how long ago a drill last succeeded.
+        suppressed: by action, how many alerts about the rollout fire and are kept from acting by a silence.
     """
 
     rollout: Rollout | None = None
@@ -51,6 +52,7 @@ class Snapshot:
     advance: str = ""
     limits: tuple[Limit, ...] = ()
     drill_age_seconds: float | None = None
+    suppressed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Gauges(Collector):
@@ -147,6 +149,11 @@ class Gauges(Collector):
             names.ROLLOUT_EVENT_TIMESTAMP_SECONDS,
             "When something last happened to the rollout.",
             *(((rollout.id, event), at.timestamp()) for event, at in now.events),
+        )
+        yield self._gauge(
+            names.ALERTS_SUPPRESSED,
+            "Alerts about the rollout that fire and that a silence keeps from acting.",
+            *(((rollout.id, action), float(count)) for action, count in now.suppressed.items()),
         )
         yield from self._plan(rollout.id, now)
 

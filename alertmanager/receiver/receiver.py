@@ -209,6 +209,7 @@ class Receiver:
             advance=phase.advance if phase else "",
             limits=limits(self.policy),
             drill_age_seconds=age(self.drills.last_success),
+            suppressed=self.poller.held_back.counts,
         )
 
     async def reload(self, path: Path) -> None:

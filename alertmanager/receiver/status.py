@@ -11,6 +11,7 @@ from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alertpoller import AlertPoller
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.silences import InForce
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
@@ -74,6 +75,10 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "error": poller.error,
             "firing": sorted({alert.name for alert in poller.firing}),
         },
+        "alertmanager": {
+            "error": poller.held_back.error,
+            "silences": [_silence(one) for one in poller.held_back.in_force],
+        },
         "watchdog": {
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
             "blind": receiver.blind(),
@@ -126,6 +131,19 @@ def entry_data(entry: Entry) -> answers.Entry:
 def _shown(entry: Entry) -> dict[str, Any]:
     """What the kind has besides; how the writer's clocks stood is bookkeeping."""
     return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
+
+
+def _silence(one: InForce) -> answers.Silence:
+    return {
+        "id": one.silence.id,
+        "action": one.action,
+        "matchers": [str(matcher) for matcher in one.silence.matchers],
+        "author": one.silence.author,
+        "comment": one.silence.comment,
+        "ends_at": to_text(one.silence.ends_at),
+        "alerts": list(one.alerts),
+        "summary": str(one),
+    }
 
 
 def _moment(moment: datetime | None) -> str | None:

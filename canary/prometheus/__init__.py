@@ -7,12 +7,14 @@ the absence of alerts asks through `ServiceAlerts`, which also knows whether the
 """
 
 from canary.prometheus.alert import Alert
-from canary.prometheus.alertmanager import Alertmanager, Matcher, Silence, unsuppressed
+from canary.prometheus.alertmanager import Alertmanager
 from canary.prometheus.api import PATIENT, QUICK, Limits
 from canary.prometheus.client import Prometheus, Rule, Sample, Series
 from canary.prometheus.service import ServiceAlerts, UnevaluatedError
+from canary.prometheus.silences import LOWERING, Matcher, Silence, Suppression
 
 __all__ = [
+    "LOWERING",
     "PATIENT",
     "QUICK",
     "Alert",
@@ -25,6 +27,6 @@ __all__ = [
     "Series",
     "ServiceAlerts",
     "Silence",
+    "Suppression",
     "UnevaluatedError",
-    "unsuppressed",
 ]

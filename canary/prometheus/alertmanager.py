@@ -1,51 +1,20 @@
-"""What is asked of Alertmanager: which alerts are silent, how it is configured; and handing it an alert.
+"""What is asked of Alertmanager: its silences and inhibitions, how it is configured; and handing it an alert.
 
-What it does not say makes nothing silent: an alert counts until a silence is known that covers it.
+What it does not say keeps nothing back: an alert counts until a silence is known that covers it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import aiohttp
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from canary import names
-from canary.prometheus.alert import Alert
 from canary.prometheus.api import QUICK, JsonApi, Limits
-from canary.prometheus.shapes import Labels, Moment, Shape
-
-
-@dataclass(frozen=True)
-class Matcher:
-    """One condition of a silence on one label; a label that an alert lacks is empty."""
-
-    name: str
-    pattern: re.Pattern[str]
-    equal: bool
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an alert's labels fulfil it."""
-        return (self.pattern.fullmatch(labels.get(self.name, "")) is not None) == self.equal
-
-
-@dataclass(frozen=True)
-class Silence:
-    """A silence that is, or was, in force.
-
-    Attributes:
-        active: whether it is in force now, in Alertmanager's own word.
-    """
-
-    matchers: tuple[Matcher, ...]
-    ends_at: datetime
-    active: bool = False
-
-    def covers(self, labels: Mapping[str, str]) -> bool:
-        """Whether an alert with these labels is silent."""
-        return all(matcher.matches(labels) for matcher in self.matchers)
+from canary.prometheus.shapes import Labels, Moment, Shape, Text
+from canary.prometheus.silences import LOWERING, Matcher, Silence
 
 
 class Alertmanager:
@@ -61,17 +30,20 @@ class Alertmanager:
         self.url = self._api.url
         self.place = self._api.place
 
-    async def suppressed(self, service: str) -> list[Mapping[str, str]]:
-        """The labels of each alert of a service that people have silenced, or that another alert inhibits.
+    async def inhibited(self, service: str) -> list[Mapping[str, str]]:
+        """The labels of each alert of a service that another one inhibits, which lowers the same rollout by itself.
+
+        Whatever else inhibits it, a rule of other people, keeps people from being told, and nothing more. Alertmanager
+        names one source of several; when that is another one, the alert counts.
 
         Raises:
             RemoteError: the server does not answer properly.
         """
-        filters = [("active", "false"), ("filter", f'{names.SERVICE}="{service}"')]
-        found = await self._api.get("/api/v2/alerts", _ALERTS, filters)
-        return [one.labels for one in found if one.status.state == "suppressed"]
+        found = await self._api.get("/api/v2/alerts", _ALERTS, [("filter", f'{names.SERVICE}="{service}"')])
+        lowering = {one.fingerprint: one.labels for one in found if one.labels.get(names.ACTION) in LOWERING}
+        return [one.labels for one in found if any(_lowers(lowering.get(by), one) for by in one.status.inhibited_by)]
 
-    async def silences(self, since: datetime) -> list[Silence]:
+    async def silences(self, since: datetime | None = None) -> list[Silence]:
         """The silences that are in force, or were at any time since a moment.
 
         One whose pattern Python cannot read, for it is Go's, silences nothing.
@@ -81,7 +53,7 @@ class Alertmanager:
         """
         found = await self._api.get("/api/v2/silences", _SILENCES)
         silences = [silence for one in found if one.status.state != "pending" and (silence := _silence(one))]
-        return [silence for silence in silences if silence.active or silence.ends_at > since]
+        return [one for one in silences if one.active or (since is not None and one.ends_at > since)]
 
     async def configuration(self) -> str:
         """The configuration that it runs with, as text.
@@ -100,18 +72,18 @@ class Alertmanager:
         await self._api.post("/api/v2/alerts", alerts)
 
 
-def unsuppressed(alerts: Iterable[Alert], suppressed: Sequence[Mapping[str, str]]) -> list[Alert]:
-    """The alerts that nobody has silenced."""
-    return [alert for alert in alerts if not any(alert.labels.items() <= labels.items() for labels in suppressed)]
-
-
 class _State(Shape):
     state: str
 
 
+class _AlertState(_State):
+    inhibited_by: list[str] = Field(default_factory=list)
+
+
 class _Alert(Shape):
     labels: Labels
-    status: _State
+    status: _AlertState
+    fingerprint: str = ""
 
 
 class _MatcherShape(Shape):
@@ -125,6 +97,9 @@ class _Silence(Shape):
     matchers: list[_MatcherShape]
     ends_at: Moment
     status: _State
+    id: str = ""
+    created_by: Text = ""
+    comment: Text = ""
 
 
 class _Configuration(Shape):
@@ -148,9 +123,15 @@ def _silence(one: _Silence) -> Silence | None:
     except (re.error, OverflowError, RecursionError):
         return None
     # One without matchers would silence everything; Alertmanager itself takes none.
-    return Silence(matchers, one.ends_at, one.status.state == "active") if matchers else None
+    if not matchers:
+        return None
+    active = one.status.state == "active"
+    return Silence(matchers, one.ends_at, active, one.id, one.created_by, " ".join(one.comment.split()))
 
 
 def _matcher(one: _MatcherShape) -> Matcher:
-    pattern = re.compile(one.value if one.is_regex else re.escape(one.value), re.DOTALL)
-    return Matcher(one.name, pattern, one.is_equal)
+    return Matcher(one.name, one.value, one.is_regex, one.is_equal)
+
+
+def _lowers(source: Mapping[str, str] | None, target: _Alert) -> bool:
+    return source is not None and source.get(names.ROLLOUT) == target.labels.get(names.ROLLOUT)

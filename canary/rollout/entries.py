@@ -200,7 +200,8 @@ class Recorded(Entry):
 
     Attributes:
         key: what it is about, such as `watch:CanaryHighErrorRate`.
-        occasion: why people should hear of it: `dry_run`, `watch`, `gate`, `router`; empty when they need not.
+        occasion: why people should hear of it: `dry_run`, `watch`, `gate`, `router`, `silence`; empty when they
+            need not.
     """
 
     kind = Kind.RECORDED

@@ -1,4 +1,4 @@
-"""Alertmanager: reachable, and sending what must act to this receiver."""
+"""Alertmanager: reachable, sending what must act to this receiver, with no silence that forbids it."""
 
 import shutil
 
@@ -10,6 +10,7 @@ from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.process.program import run
 from canary.prometheus import Alertmanager
+from canaryctl.check.silences import check_silences
 
 # amtool asks Alertmanager itself, without a limit of its own; a healthy one answers in well under a second.
 _TIMEOUT_SECONDS = 20
@@ -18,10 +19,11 @@ _ACTIONS = ("rollback", "advance", "hold")
 
 
 async def check_alertmanager(policy: Policy, alertmanager: Alertmanager) -> list[Finding]:
-    """Whether each action's alerts would reach the receiver, asked of the configuration that runs."""
+    """Whether each action's alerts would reach the receiver, by the configuration that runs, and could act there."""
     place = f"alertmanager {alertmanager.url}"
     try:
         running = yaml.safe_load(await alertmanager.configuration())
+        silences = await check_silences(policy, alertmanager)
     except RemoteError as error:
         return [failed(place, error.what, error.remedy)]
     except (yaml.YAMLError, RecursionError) as error:
@@ -29,9 +31,11 @@ async def check_alertmanager(policy: Policy, alertmanager: Alertmanager) -> list
     if not isinstance(running, dict):
         return [failed(place, "its configuration is not an Alertmanager's", "correct the address")]
     if shutil.which("amtool") is None:
-        return [warning(place, "reachable, but its routes were not tested", "install amtool and check again")]
+        untested = warning(place, "reachable, but its routes were not tested", "install amtool and check again")
+        return [untested, *silences]
     ours = _receivers(running, policy.receiver.url)
-    return [await _routed(place, policy, action, ours) for action in _ACTIONS] + await _watchdog(place, policy, ours)
+    routes = [await _routed(place, policy, action, ours) for action in _ACTIONS]
+    return [*routes, *await _watchdog(place, policy, ours), *silences]
 
 
 def _receivers(running: dict[str, object], url: str) -> set[str]:

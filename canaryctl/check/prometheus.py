@@ -1,7 +1,7 @@
 """Prometheus: reachable, scraping the exporter, the receiver and the shop, with the rules that the policy generates."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,6 +17,11 @@ from canary.units import parse_duration
 
 Rule = Mapping[str, Any]
 
+# Every alert about a rollout is joined with this recorded series; without it none fires.
+RUNNING = "rollout:canary_rollout_info:running"
+
+_LOAD = "run `canary generate`, copy its prometheus/ folder to where rule_files looks, and reload Prometheus"
+
 
 async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mapping[str, str]) -> list[Finding]:
     """Whether Prometheus sees and judges what it must.
@@ -26,11 +31,39 @@ async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mappin
     """
     place = f"prometheus {prometheus.url}"
     try:
-        findings = list(await asyncio.gather(*_scraped(policy, prometheus, place)))
+        scraped = (*_guard(policy.service), _shop(policy.signals))
+        findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in scraped)))
         findings += await _rules(prometheus, place, list(generated_rules(files)))
     except RemoteError as error:
         return [failed(place, error.what, error.remedy)]
     return [*findings, await _evaluated(policy, prometheus, place)]
+
+
+async def check_watched(policy: Policy, prometheus: Prometheus) -> list[Finding]:
+    """Whether a bad canary would be seen at all: our rules evaluated, exporter and receiver scraped.
+
+    Without that nothing fires, which looks the same as a healthy canary.
+    """
+    place = f"prometheus {prometheus.url}"
+    try:
+        findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in _guard(policy.service))))
+        findings.append(_acting(policy, place, await prometheus.rules()))
+    except RemoteError as error:
+        return [failed(place, error.what, error.remedy)]
+    return [*findings, await _evaluated(policy, prometheus, place)]
+
+
+def _acting(policy: Policy, place: str, loaded: Sequence[Loaded]) -> Finding:
+    ours = [rule for rule in loaded if f'{names.SERVICE}="{policy.service}"' in rule.expression]
+    recorded = any(rule.name == RUNNING for rule in ours)
+    lowering = [rule for rule in ours if rule.labels.get(names.ACTION) == "rollback" and rule.name != names.DRILL]
+    if not recorded or not lowering:
+        what = "recording rules" if not recorded else "alert rules that roll back"
+        return failed(place, f"the {what} of service {policy.service} are not loaded", _LOAD)
+    broken = [rule.name for rule in ours if rule.error]
+    if broken:
+        return failed(place, f"{len(broken)} rules cannot be evaluated: {_some(broken)}", "see /rules there")
+    return ok(place, f"the rules of service {policy.service} that roll back are loaded")
 
 
 async def _evaluated(policy: Policy, prometheus: Prometheus, place: str) -> Finding:
@@ -42,13 +75,12 @@ async def _evaluated(policy: Policy, prometheus: Prometheus, place: str) -> Find
     return ok(place, f"evaluates the rules of service {policy.service}: {names.WATCHDOG} fires")
 
 
-def _scraped(policy: Policy, prometheus: Prometheus, place: str) -> Iterator[Coroutine[Any, Any, Finding]]:
-    wanted = [
-        ("the exporter", names.DATABASE_UP, "start `canary exporter` and add the generated scrape job"),
-        ("the receiver", f"max by ({names.STATE}) ({names.ROLLOUT_STATE})", "start `canary receiver`, scrape it"),
-        _shop(policy.signals),
-    ]
-    return (_present(prometheus, place, *one) for one in wanted)
+def _guard(service: str) -> Iterator[tuple[str, str, str]]:
+    """What tells this service's exporter and receiver: a name, an expression, and what to do without it."""
+    own = f'{{{names.SERVICE}="{service}"}}'
+    yield "the exporter", f"{names.DATABASE_UP}{own}", "start `canary exporter` and add the generated scrape job"
+    state = f"max by ({names.STATE}) ({names.ROLLOUT_STATE}{own})"
+    yield "the receiver", state, "start `canary receiver`, scrape it"
 
 
 def _shop(signals: Signals) -> tuple[str, str, str]:
@@ -99,12 +131,11 @@ async def _rules(prometheus: Prometheus, place: str, wanted: Sequence[Rule]) -> 
     there = [rule for rule in wanted if by_key.get((rule["group"], _name(rule)))]
     alike = await asyncio.gather(*(_loaded(prometheus, rule, by_key[rule["group"], _name(rule)]) for rule in there))
     changed = [_name(rule) for rule, same in zip(there, alike, strict=True) if not same]
-    remedy = "run `canary generate`, copy its prometheus/ folder to where rule_files looks, and reload Prometheus"
     findings = []
     if missing:
-        findings.append(failed(place, f"{len(missing)} rules are not loaded: {_some(missing)}", remedy))
+        findings.append(failed(place, f"{len(missing)} rules are not loaded: {_some(missing)}", _LOAD))
     if changed:
-        findings.append(failed(place, f"{len(changed)} rules differ from the policy: {_some(changed)}", remedy))
+        findings.append(failed(place, f"{len(changed)} rules differ from the policy: {_some(changed)}", _LOAD))
     ours = {(rule["group"], _name(rule)) for rule in wanted}
     broken = [one.name for one in loaded if one.error and (one.group, one.name) in ours]
     if broken:

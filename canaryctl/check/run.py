@@ -16,7 +16,7 @@ from canaryctl.check.clock import check_clock
 from canaryctl.check.database import check_database
 from canaryctl.check.notify import check_notify
 from canaryctl.check.policy import check_policy
-from canaryctl.check.prometheus import check_prometheus
+from canaryctl.check.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
 from canaryctl.check.router import check_process, check_router
 from canaryctl.check.rules import Generate, check_rules, generated_once
@@ -30,6 +30,9 @@ PARTS = (
     "clock",
 )  # fmt: skip
 """What is looked at besides the policy itself, in this order."""
+
+WATCHED = "watched"
+"""That somebody would see a bad canary: the part of `prometheus` without which no rollout should begin."""
 
 OFFLINE = ("rules",)
 """What needs neither a server nor this machine's secrets."""
@@ -89,6 +92,7 @@ def _looks(
         "database": lambda: check_database(policy),
         "rules": lambda: check_rules(generated, tested=tested),
         "prometheus": rules_of_prometheus,
+        WATCHED: lambda: check_watched(policy, prometheus),
         "alertmanager": lambda: check_alertmanager(policy, alertmanager),
         "receiver": lambda: check_receiver(policy, http),
         "router": lambda: check_router(policy),

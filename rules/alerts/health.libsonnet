@@ -27,6 +27,15 @@ function(config, series, build)
     summary: 'Canary {{ $labels.canary }} was rolled back; {{ $labels.stable }} runs',
     description: 'Rollout {{ $labels.rollout }} of ' + config.service + " ended with a rollback: all customers are on {{ $labels.stable }}. `canary history` and the rollout's report say why.",
   })
+  + build.alert(n.SUPPRESSED, {
+    expr: p.for_rollout(series.running, 'sum by (rollout) (' + own(n.ALERTS_SUPPRESSED) + ')') + ' > 0',
+    severity: 'warning',
+    action: 'none',
+    summary: 'A silence keeps alerts about canary {{ $labels.canary }} from acting',
+    description: 'Of the alerts that fire, ' + build.value(n.ALERTS_SUPPRESSED, 'humanize', [p.equals(n.ACTION, 'rollback')])
+                 + ' would roll back and ' + build.value(n.ALERTS_SUPPRESSED, 'humanize', [p.equals(n.ACTION, 'hold')])
+                 + ' would hold; a silence that names `action` forbids it. `canary status` says whose it is and when it ends.',
+  })
   + build.alert(n.EXPORTER_DOWN, {
     expr: 'absent(' + own(n.DATABASE_UP) + ')',
     hold_for: config.missedScrapes,

@@ -1,7 +1,5 @@
 """The receiver behind a real Prometheus and a real Alertmanager, in front of a real HAProxy."""
 
-import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -127,34 +125,6 @@ async def test_a_prometheus_without_the_rules_lifts_nothing_and_agrees_to_nothin
             assert await order(setting, "promote", force=True)
 
     assert Kind.RESUMED not in [entry.kind for entry in await setting.journal()]
-
-
-async def test_a_silenced_alert_does_not_roll_back(quick: Setting, chain: Chain) -> None:
-    """What people silence in Alertmanager is silent for the receiver's own look too, also once it has ended."""
-    matchers = ["alertname=CanaryHighErrorRate", "service=shop"]
-    command = ["amtool", f"--alertmanager.url={chain.alertmanager.url}", "silence", "add", "--comment=known", *matchers]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    async with receiving(quick):
-        await order(quick, "start", canary="v2.0", stable="v1.0")
-        chain.signals.bad = True
-        await until(
-            quick, "the receiver sees it fire", lambda now: "CanaryHighErrorRate" in now["prometheus"]["firing"]
-        )
-        await _looks_again(quick)
-        chain.signals.bad = False
-        await until(quick, "it is over", lambda now: "CanaryHighErrorRate" not in now["prometheus"]["firing"])
-        await _looks_again(quick)
-
-        assert (await status(quick))["rollout"]["state"] == "phase"
-    async with receiving(quick):
-        await until(quick, "a look after a restart", lambda now: now["prometheus"]["looked_at"] is not None)
-        await _looks_again(quick)
-        assert (await status(quick))["rollout"]["state"] == "phase"
-
-
-async def _looks_again(setting: Setting) -> None:
-    looked_at = (await status(setting))["prometheus"]["looked_at"]
-    await until(setting, "another look", lambda now: now["prometheus"]["looked_at"] > looked_at)
 
 
 async def test_the_heartbeat_is_heard(quick: Setting, chain: Chain) -> None:

@@ -106,10 +106,13 @@ class Places:
 
 
 @asynccontextmanager
-async def chained(setting: Setting, places: Places, folder: Path, *, pair: bool = False) -> AsyncIterator[Chain]:
+async def chained(
+    setting: Setting, places: Places, folder: Path, *, pair: bool = False, merge: Path | None = None
+) -> AsyncIterator[Chain]:
     """Prometheus, with rules on three switches, and Alertmanager, with the generated configuration.
 
-    With *pair*, there are two Alertmanagers that do not know of each other, so that both tell everything.
+    With *pair*, there are two Alertmanagers that do not know of each other, so that both tell everything. With *merge*,
+    the configuration is that of other people, with ours in it.
     """
     async with Signals().listening() as signals:
         rules = folder / "rules.yml"
@@ -124,7 +127,7 @@ async def chained(setting: Setting, places: Places, folder: Path, *, pair: bool 
             signals=f"127.0.0.1:{signals.port}",
         )
         with contextlib.ExitStack() as servers:
-            generated = alertmanager_file(setting.policy)
+            generated = alertmanager_file(setting.policy, merge)
             alertmanager, *_ = [servers.enter_context(Alertmanager(generated, port)) for port in ports]
             # Prometheus drops what fires before it has found Alertmanager, and tells it again only after this delay.
             arguments = ["--rules.alert.resend-delay=2s"]

@@ -1,7 +1,7 @@
 """The receiver's deciding parts on a test's clock, with a journal in memory: what alerts, time and people lead to."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -120,6 +120,10 @@ class Deciding:
     async def kinds(self) -> list[Kind]:
         """The kinds of all journal entries."""
         return [entry.kind for entry in await self.store.entries()]
+
+    async def entries(self) -> Sequence[Entry]:
+        """All journal entries."""
+        return await self.store.entries()
 
     async def _objects(self, _rollout: Rollout) -> str:
         return self.complaint

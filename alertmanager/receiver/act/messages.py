@@ -13,7 +13,14 @@ from canary.units import format_ratio
 OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
 
 # Not every record has an occasion of its own in `notify.on`: whoever wants to hear of holds wants to hear of these.
-_RECORDS = {"dry_run": "rollback", "watch": "rollback", "gate": "hold", "router": "hold", "clock": "hold"}
+_RECORDS = {
+    "dry_run": "rollback",
+    "watch": "rollback",
+    "gate": "hold",
+    "router": "hold",
+    "clock": "hold",
+    "silence": "hold",
+}
 
 _BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
 
@@ -124,6 +131,10 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case "silence":
+            action, _, silence = cause.partition(":")
+            todo = f"Alerts do not act until it ends. To end it: `amtool silence expire {silence}`."
+            return f"{action}s of canary {rollout.canary} are silenced", todo, Tone.WARNING
         case "clock":
             return f"the receiver's clock was set while {rollout.canary} runs", "Look after its time server.", Tone.INFO
         case "router":

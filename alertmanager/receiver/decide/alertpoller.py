@@ -10,22 +10,26 @@ What a look may lead to follows from what it knows:
 
 * an alert that asks for less traffic acts, whichever question brought it, although another question failed;
 * only a look in which every question was answered properly counts as one that showed nothing wrong. An answer is proper
-  when the service's watchdog is in it (`ServiceAlerts`).
+  when the service's watchdog is in it (`ServiceAlerts`);
+* what a silence forbids in so many words does not act, neither while it fires nor afterwards; any other silence only
+  keeps Alertmanager's webhook away, so that the alert acts here, at the next look (`canary.prometheus.silences`).
 """
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.objections import Alerts, KnownSilences, completes, lowering
+from alertmanager.receiver.decide.objections import Alerts, completes, lowering
+from alertmanager.receiver.decide.silences import HeldBack
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
-from canary.prometheus import Alert, Silence, UnevaluatedError
+from canary.prometheus import LOWERING, Alert, Suppression, UnevaluatedError
 from canary.rollout.commands import Resume
 from canary.rollout.kinds import Cause
 from canary.rollout.seen import Seen
@@ -55,6 +59,7 @@ class AlertPoller:
         looked_at: when the last look that knows everything was, for people to read; nothing is computed from it.
         error: why the last look knows less; empty when it does not.
         firing: the alerts about the rollout at the last look that knows them.
+        held_back: what is kept from acting, and by whom.
         wake_up: set to look at once.
     """
 
@@ -63,7 +68,7 @@ class AlertPoller:
         store: RolloutStore,
         handler: AlertHandler,
         alerts: Alerts,
-        silences: KnownSilences,
+        held_back: HeldBack,
         leader: Leader,
         clock: Clock,
         interval_seconds: float,
@@ -74,11 +79,11 @@ class AlertPoller:
         self.looked_at: datetime | None = None
         self.error = ""
         self.firing: tuple[Alert, ...] = ()
+        self.held_back = held_back
         self.wake_up = WakeUp(clock)
         self._store = store
         self._handler = handler
         self._alerts = alerts
-        self._silences = silences
         self._leader = leader
         self._clock = clock
         self._interval_seconds = interval_seconds
@@ -93,8 +98,8 @@ class AlertPoller:
         self._known_until: float | None = None
         self._seen: Seen | None = None
         self._clear_looks = 0
-        self._hushed: set[frozenset[tuple[str, str]]] = set()
         self.firing = ()
+        self.held_back.begin()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -113,17 +118,18 @@ class AlertPoller:
             self._begin(rollout.id)
         asked_at = self._clock.monotonic()
         window_seconds = self._window_seconds(asked_at)
-        (firing, unknown), (past, unrecorded), suppressed, silences = await asyncio.gather(
+        (firing, unknown), (past, unrecorded), suppression = await asyncio.gather(
             _answered(self._alerts.about(rollout.id)),
             _answered(self._alerts.fired(rollout.id, window_seconds)),
-            self._silences.suppressed(),
-            self._silences.since(rollout, window_seconds),
+            self.held_back.ask(rollout, window_seconds),
         )
-        self._note(unknown or unrecorded, asked_at)
+        audible, unclear = await self._audible(rollout, past, suppression, window_seconds)
+        self._note(unknown or unrecorded or unclear, asked_at)
         if not unknown:
             self.firing = tuple(firing)
-        wrong = [*lowering(firing, suppressed), *self._lowered(past, suppressed, silences)]
+        wrong = [*lowering(firing, suppression), *audible]
         await self._handler.take(wrong, actor="prometheus")
+        await self.held_back.see(rollout, firing, suppression)
         # Looks at one hold say nothing about the next, which may have come between two of them.
         if wrong or self.error or Seen.of(rollout) != self._seen:
             self._clear_looks, self._seen = 0, Seen.of(rollout)
@@ -146,14 +152,22 @@ class AlertPoller:
         if not error:
             self.looked_at, self._known_until = self._clock.now(), asked_at
 
-    def _lowered(
-        self, past: Sequence[Alert], suppressed: Sequence[Mapping[str, str]], silences: Sequence[Silence]
-    ) -> list[Alert]:
-        """The alerts of the past that ask for less traffic, and were not silent when they fired."""
-        # Alertmanager forgets an alert with its end: what was suppressed while it fired must not count afterwards.
-        self._hushed |= {frozenset(labels.items()) for labels in suppressed}
-        audible = [alert for alert in past if not any(silence.covers(alert.labels) for silence in silences)]
-        return lowering(audible, [dict(labels) for labels in self._hushed])
+    async def _audible(
+        self, rollout: Rollout, past: Sequence[Alert], suppression: Suppression, window_seconds: int
+    ) -> tuple[list[Alert], str]:
+        """The alerts of the past that ask for less traffic and were not silent whenever they fired.
+
+        And why there may be more: where that is not known of an alert, the next look asks again.
+        """
+        fired_within = partial(self._alerts.fired, rollout.id)
+        audible, unclear = [], ""
+        for alert in past:
+            try:
+                if not await self.held_back.silent(alert, suppression, window_seconds, fired_within):
+                    audible.append(alert)
+            except RemoteError as error:
+                unclear = str(error)
+        return [alert for alert in audible if alert.action in LOWERING], unclear
 
     async def _resume(self, rollout: Rollout) -> None:
         """End the hold that was looked at; only a look that showed nothing wrong gets here."""

@@ -15,7 +15,7 @@ from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError, RemoteError
 from canary.logs import Log
 from canary.policy.model import Policy
-from canary.prometheus import Alertmanager, ServiceAlerts, UnevaluatedError, unsuppressed
+from canary.prometheus import Alertmanager, ServiceAlerts, Suppression, UnevaluatedError
 from canary.prometheus.alert import Alert
 from canary.rollout import experiments
 from canary.rollout.experiments import Trial
@@ -100,13 +100,15 @@ class Experiments:
             self._log.warn("it is not known whether a guardrail asks for a stop", error=unknown)
         self._unknown = unknown
         try:
-            suppressed = await alertmanager.suppressed(self._policy.service) if firing else []
+            silences = await alertmanager.silences() if firing else []
         except RemoteError as error:
             # Without Alertmanager no silence is known, and every alert counts.
             self._log.debug("silences unknown", error=error)
-            suppressed = []
-        for alert in unsuppressed(firing, suppressed):
-            await self.take(alert, "prometheus")
+            silences = []
+        known = Suppression(silences)
+        for alert in firing:
+            if not known.keeps_back(alert):
+                await self.take(alert, "prometheus")
 
     async def take(self, alert: Alert, actor: str) -> Outcome:
         """Do what an alert with `action: stop` asks for."""

@@ -3,22 +3,18 @@
 Raising traffic needs Prometheus as a second key. It objects when an alert fires that asks for less traffic, and also
 when it does not answer: that nobody objects is only known from an answer.
 
-An alert that is suppressed in Alertmanager does not count. Without Alertmanager no silence is known, and then every
-alert counts: a silence that is overlooked keeps traffic from being raised, and that is the harmless mistake.
+An alert that is kept from acting does not count. Without Alertmanager nothing is known to be, and then every alert
+counts: a silence that is overlooked keeps traffic from being raised, and that is the harmless mistake.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
 from typing import Protocol
 
+from alertmanager.receiver.decide.silences import HeldBack
 from canary import names
-from canary.clock import Clock
 from canary.errors import RemoteError
-from canary.logs import Log
-from canary.prometheus import Alert, Silence, unsuppressed
+from canary.prometheus import LOWERING, Alert, Suppression
 from canary.rollout.state import Rollout
-
-_LOWERING = ("rollback", "hold")
 
 
 class Alerts(Protocol):
@@ -33,48 +29,6 @@ class Alerts(Protocol):
         ...
 
 
-class Silences(Protocol):
-    """Alertmanager's silences; every question raises RemoteError when its answer is none."""
-
-    async def suppressed(self, service: str) -> list[Mapping[str, str]]:
-        """The labels of each suppressed alert of a service."""
-        ...
-
-    async def silences(self, since: datetime) -> list[Silence]:
-        """The silences that are in force, or were at any time since a moment."""
-        ...
-
-
-class KnownSilences:
-    """The silences as far as they are known: none while Alertmanager does not answer."""
-
-    def __init__(self, silences: Silences, service: str, clock: Clock) -> None:
-        self._silences = silences
-        self._service = service
-        self._clock = clock
-        self._log = Log("alerts")
-
-    async def suppressed(self) -> list[Mapping[str, str]]:
-        """The labels of each suppressed alert of the service."""
-        try:
-            return await self._silences.suppressed(self._service)
-        except RemoteError as error:
-            self._log.debug("silences unknown", error=error)
-            return []
-
-    async def since(self, rollout: Rollout, window_seconds: int) -> list[Silence]:
-        """The silences that an alert found in the past may have been covered by.
-
-        Alertmanager says itself which are in force; only those that have ended are told apart by this machine's clock.
-        """
-        since = max(rollout.started_at, self._clock.now() - timedelta(seconds=window_seconds))
-        try:
-            return await self._silences.silences(since)
-        except RemoteError as error:
-            self._log.debug("silences unknown", error=error)
-            return []
-
-
 class Objections:
     """Asks Prometheus, at this moment, whether a rollout may go on.
 
@@ -82,9 +36,9 @@ class Objections:
         dry_run: rollback alerts do not act, so they do not stand in the way either.
     """
 
-    def __init__(self, alerts: Alerts, silences: KnownSilences, *, dry_run: bool = False) -> None:
+    def __init__(self, alerts: Alerts, held_back: HeldBack, *, dry_run: bool = False) -> None:
         self._alerts = alerts
-        self._silences = silences
+        self._held_back = held_back
         self._dry_run = dry_run
 
     async def to(self, rollout: Rollout, *, key: bool = False) -> str:
@@ -97,7 +51,8 @@ class Objections:
             firing = await self._alerts.about(rollout.id)
         except RemoteError as error:
             return str(error)
-        wrong = [alert for alert in lowering(firing, await self._silences.suppressed()) if not self._passes(alert)]
+        suppression = await self._held_back.ask(rollout, 0)
+        wrong = [alert for alert in lowering(firing, suppression) if not self._passes(alert)]
         if wrong:
             return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
         if key and not any(completes(alert, rollout) and alert.action == "advance" for alert in firing):
@@ -108,9 +63,9 @@ class Objections:
         return alert.action == "rollback" and (self._dry_run or alert.labels.get(names.DRY_RUN) == "true")
 
 
-def lowering(alerts: Iterable[Alert], suppressed: Sequence[Mapping[str, str]]) -> list[Alert]:
-    """The alerts that ask for a rollback or a hold and are not suppressed."""
-    return [alert for alert in unsuppressed(alerts, suppressed) if alert.action in _LOWERING]
+def lowering(alerts: Iterable[Alert], suppression: Suppression) -> list[Alert]:
+    """The alerts that ask for a rollback or a hold, and may."""
+    return [alert for alert in alerts if alert.action in LOWERING and not suppression.keeps_back(alert)]
 
 
 def completes(alert: Alert, rollout: Rollout) -> bool:

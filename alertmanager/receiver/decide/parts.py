@@ -14,9 +14,10 @@ from alertmanager.receiver.decide import gate
 from alertmanager.receiver.decide.alerthandler import AlertHandler
 from alertmanager.receiver.decide.alertpoller import AlertPoller
 from alertmanager.receiver.decide.deadlines import Deadlines
-from alertmanager.receiver.decide.objections import KnownSilences, Objections
+from alertmanager.receiver.decide.objections import Objections
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.silences import HeldBack
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
@@ -70,8 +71,8 @@ class Deciding:
         timer = PhaseTimer(store, leader, clock)
         watchdog = Watchdog(policy.receiver.watchdog, clock)
         store.listen(watchdog.notice)
-        silences = KnownSilences(outside.alertmanager, policy.service, clock)
-        objections = Objections(outside.alerts, silences, dry_run=policy.rollback.dry_run)
+        held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service)
+        objections = Objections(outside.alerts, held_back, dry_run=policy.rollback.dry_run)
         promoter = Promoter(
             policy,
             store,
@@ -86,7 +87,7 @@ class Deciding:
             store,
             handler,
             outside.alerts,
-            silences,
+            held_back,
             leader,
             clock,
             policy.receiver.poll,

@@ -20,6 +20,7 @@ from canary.policy import Policy, load_policy
 from canary.prometheus import PATIENT, Alertmanager
 from canary.times import to_text
 from canary.web.client import Client
+from canaryctl.check.silences import check_silences
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, output_format
 
@@ -56,10 +57,15 @@ def command(config_file: str, output_format: str, through_prometheus: bool, time
 
 @dataclass
 class Report:
-    """The links of the way, in order, with the seconds at which each was reached."""
+    """The links of the way, in order, with the seconds at which each was reached.
+
+    Attributes:
+        silenced: a silence forbids every rollback, so that there is nothing to prove.
+    """
 
     id: str
     passed: bool = False
+    silenced: bool = False
     links: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, seconds: float, place: str, what: str, *, ok: bool = True) -> None:
@@ -74,12 +80,17 @@ class Report:
 async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: float, clock: Clock) -> Report:
     started = clock.monotonic()
     async with Client.of(policy) as client, aiohttp.ClientSession() as http:
+        alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
+        if silences := [one for one in await check_silences(policy, alertmanager) if one.failed]:
+            report = Report(secrets.token_hex(6), silenced=True)
+            for one in silences:
+                report.add(clock.monotonic() - started, "alertmanager", f"{one.what}; {one.remedy}", ok=False)
+            return report
         if through_prometheus:
             report = Report(await client.start_drill())
             report.add(clock.monotonic() - started, "receiver", f"asks Prometheus to begin drill {report.id}")
         else:
             report = Report(secrets.token_hex(6))
-            alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
             await _post(alertmanager, policy, report.id, clock)
             report.add(clock.monotonic() - started, "alertmanager", f"took the test alert of drill {report.id}")
         arrived = False
@@ -99,7 +110,7 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
         place=f"drill {report.id}",
         remedy="`canary check` looks at every link: "
         + ("scrape, rules, " if through_prometheus else "")
-        + "Alertmanager's routes, the webhook's token",
+        + "Alertmanager's routes and silences, the webhook's token",
     )
 
 
@@ -128,9 +139,12 @@ def _show(console: Console, report: Report) -> None:
         mark = Text("ok    ", "green") if link["ok"] else Text("failed", "bold red")
         line = Text.assemble(f"{link['at_seconds']:8.3f}s  ", mark, f"  {link['place']}: {link['what']}")
         console.print(line, soft_wrap=True)
-    console.print(
-        "A rollback would arrive and could act. No traffic was moved."
-        if report.passed
-        else "A rollback would arrive, but could not do everything. No traffic was moved.",
-        soft_wrap=True,
-    )
+    console.print(f"{_verdict(report)} No traffic was moved.", soft_wrap=True)
+
+
+def _verdict(report: Report) -> str:
+    if report.silenced:
+        return "A rollback would not be done: it is silenced."
+    if report.passed:
+        return "A rollback would arrive and could act."
+    return "A rollback would arrive, but could not do everything."

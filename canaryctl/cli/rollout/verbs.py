@@ -12,16 +12,16 @@ import click
 
 from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError, SecretError
-from canary.finding import Status
+from canary.finding import Finding, Status
 from canary.policy import Policy, load_policy
 from canary.units import parse_ratio
 from canary.web.client import Client
-from canaryctl.check.run import PARTS, check_all
+from canaryctl.check.run import PARTS, WATCHED, check_all
 from canaryctl.cli.options import config_file, output_format
 from canaryctl.cli.rollout import sending
 
 # What a rollback needs. Without the rest the canary is held or judged by less.
-_NEEDED = ("secrets", "state", "alertmanager", "receiver", "router", "process")
+_NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "process")
 
 
 @click.command("start")
@@ -132,18 +132,22 @@ async def _seen(config_file: str) -> str | None:
 
 async def _check(path: Path) -> None:
     # One after the other: generating rules keeps this process busy, and servers seem slow meanwhile.
-    if needed := await _faults(path, _NEEDED):
-        faults = "\n".join(needed)
+    needed = await _troubles(path, _NEEDED)
+    if faults := [str(finding) for finding in needed if finding.failed]:
         raise RefusedError(
-            f"not started, a rollback might not work:\n{faults}\nFix the above, or start anyway with --force."
+            "not started, a rollback might not work:\n"
+            + "\n".join(faults)
+            + "\nFix the above, or start anyway with --force."
         )
-    for fault in await _faults(path, tuple(part for part in PARTS if part not in _NEEDED)):
-        click.echo(f"warning: {fault}", err=True)
+    rest = await _troubles(path, tuple(part for part in PARTS if part not in _NEEDED))
+    for finding in (*needed, *(finding for finding in rest if finding.failed)):
+        click.echo(f"warning: {finding}", err=True)
 
 
-async def _faults(path: Path, parts: tuple[str, ...]) -> list[str]:
+async def _troubles(path: Path, parts: tuple[str, ...]) -> list[Finding]:
+    """What does not work, or will hurt one day."""
     found = [finding async for finding in check_all(path, _generated, SystemClock(), parts)]
-    return [str(finding) for finding in found if finding.status is Status.FAILED]
+    return [finding for finding in found if finding.status in (Status.FAILED, Status.WARNING)]
 
 
 def _generated(policy: Policy) -> Mapping[str, str]:

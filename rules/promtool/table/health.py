@@ -5,8 +5,8 @@ from functools import partial
 
 from canary import names
 from canary.policy import Policy
-from rules.promtool.row import NEAR, Change, Row, about, nothing, receiver
-from rules.promtool.world import ROLLOUT
+from rules.promtool.row import NEAR, Change, Row, about, after, nothing, receiver
+from rules.promtool.world import ROLLOUT, World
 
 # How long people read of a rollback; see rules/lib/rollout.libsonnet.
 _DAY_SECONDS = 86400
@@ -21,6 +21,16 @@ def rows(policy: Policy) -> Iterator[Row]:
     scene, day, metric = "after a rollback", _DAY_SECONDS, names.ROLLOUT_SINCE_END_SECONDS
     more = {"state": "rolled_back", "inputs": (names.ROLLOUT_INFO,)}
     yield about(scene, names.ROLLED_BACK, receiver, metric, day, day * (1 + NEAR), **more)
+    silenced, over = partial(_suppressed, hold=0), after(_suppressed(1, 1), lambda world: world.state("rolled_back"))
+    yield Row(
+        "what is silenced",
+        names.SUPPRESSED,
+        _suppressed(0, 1),
+        silenced(0),
+        inputs=(names.ALERTS_SUPPRESSED,),
+        also={"a rollback": silenced(2)},
+        quiet={"after a rollback": over},
+    )
     for alert, metric in ((names.EXPORTER_DOWN, names.DATABASE_UP), (names.RECEIVER_DOWN, names.ROLLOUT_STATE)):
         yield own(f"{metric} is missing", alert, _gone(metric), nothing)
     if (oldest := policy.receiver.drill_max_age) is not None:
@@ -29,6 +39,16 @@ def rows(policy: Policy) -> Iterator[Row]:
     dynamic, inputs = {names.DRILL_LABEL: "d-1"}, (names.DRILL_REQUESTED,)
     yield Row("a drill", names.DRILL, _drill(1), _drill(0), dynamic=dynamic, state="idle", inputs=inputs)
     yield Row("heartbeat", names.WATCHDOG, nothing, dynamic={}, state="always")
+
+
+def _suppressed(rollback: int, hold: int) -> Change:
+    """So many alerts that a silence keeps from acting, by action."""
+
+    def change(world: World) -> None:
+        for action, count in (("rollback", rollback), ("hold", hold)):
+            world.receiver(names.ALERTS_SUPPRESSED, count, action=action)
+
+    return change
 
 
 def _overdue(seconds: float) -> Change:

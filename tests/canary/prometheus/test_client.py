@@ -55,7 +55,18 @@ RULE = {
 }
 LOADED = {"status": "success", "data": {"groups": [{"name": "always", "rules": [RULE]}]}}
 FORMATTED = {"status": "success", "data": "vector(1)"}
-SUPPRESSED = [{"labels": {"alertname": "CanaryBlind"}, "status": {"state": "suppressed"}}]
+INHIBITED: list[dict[str, Any]] = [
+    {
+        "labels": {"alertname": "CanaryKpiDegraded", "rollout": "r"},
+        "status": {"state": "suppressed", "inhibitedBy": ["b"]},
+        "fingerprint": "a",
+    },
+    {
+        "labels": {"alertname": "CanaryBlind", "rollout": "r", "action": "hold"},
+        "status": {"state": "active"},
+        "fingerprint": "b",
+    },
+]
 MATCHER = {"name": "alertname", "value": "Canary.*", "isRegex": True, "isEqual": True}
 SILENCES = [{"matchers": [MATCHER], "endsAt": "2026-03-03T13:00:00.000Z", "status": {"state": "active"}}]
 STATUS = {"config": {"original": "route: {}"}}
@@ -71,7 +82,7 @@ QUESTIONS: dict[str, tuple[Ask, Any]] = {
     "alerts": (lambda session, url: Prometheus(session, url).alerts(), ALERTS),
     "rules": (lambda session, url: Prometheus(session, url).rules(), LOADED),
     "format": (lambda session, url: Prometheus(session, url).format("a"), FORMATTED),
-    "suppressed": (lambda session, url: Alertmanager(session, url).suppressed("shop"), SUPPRESSED),
+    "inhibited": (lambda session, url: Alertmanager(session, url).inhibited("shop"), INHIBITED),
     "silences": (lambda session, url: Alertmanager(session, url).silences(MOMENT), SILENCES),
     "configuration": (lambda session, url: Alertmanager(session, url).configuration(), STATUS),
 }
@@ -271,12 +282,20 @@ async def test_a_real_prometheus_is_understood(tmp_path: Path) -> None:
                 await prometheus.recorded("seven", now)
 
 
+_INHIBITING = """\
+route: {receiver: people}
+receivers: [{name: people}]
+inhibit_rules:
+- {source_matchers: [alertname="CanaryBlind"], target_matchers: [alertname="CanaryKpiDegraded"]}
+- {source_matchers: [alertname="ShopDown"], target_matchers: [alertname="CanaryHighErrorRate"]}
+"""
+
+
 async def test_a_real_alertmanager_is_understood() -> None:
-    """An alert is taken, a silence over it is known, and the configuration is the one that runs."""
-    with AlertmanagerServer("route: {receiver: people}\nreceivers: [{name: people}]\n") as server:
+    """Alerts are taken, a silence and inhibitions are known, and the configuration is the one that runs."""
+    with AlertmanagerServer(_INHIBITING) as server:
         async with aiohttp.ClientSession() as session:
             alertmanager = Alertmanager(session, server.url)
-            labels = {"alertname": "CanaryBlind", "service": "shop"}
             now = datetime.now(UTC)
             silence = {
                 "matchers": [{"name": "alertname", "value": "Canary(Blind|Drill)", "isRegex": True}],
@@ -287,20 +306,44 @@ async def test_a_real_alertmanager_is_understood() -> None:
             }
             async with session.post(f"{server.url}/api/v2/silences", json=silence) as answer:
                 assert answer.status == 200
-            await alertmanager.post([{"labels": labels}])
+            kpi, blind, errors, down = (
+                {"alertname": name, "service": "shop", "rollout": "r", "action": action}
+                for name, action in (
+                    ("CanaryKpiDegraded", "rollback"),
+                    ("CanaryBlind", "hold"),
+                    ("CanaryHighErrorRate", "rollback"),
+                    ("ShopDown", "none"),
+                )
+            )
+            await alertmanager.post([{"labels": labels} for labels in (kpi, blind, errors, down)])
 
-            async def silent() -> bool:
-                return await alertmanager.suppressed("shop") == [labels]
+            async def inhibited() -> bool:
+                return await alertmanager.inhibited("shop") == [kpi]
 
-            await eventually(silent, "the alert is silent")
+            await eventually(inhibited, "the verdict without data behind it is kept back, and only that")
             (known,) = await alertmanager.silences(now - timedelta(hours=1))
             assert known.active
-            assert known.covers(labels)
+            assert (known.author, known.comment, bool(known.id)) == ("ann", "known", True)
+            assert known.covers(blind)
             assert not known.covers({"alertname": "CanaryBlindness"})
-            assert await alertmanager.suppressed("elsewhere") == []
+            assert await alertmanager.inhibited("elsewhere") == []
             assert "people" in await alertmanager.configuration()
             with pytest.raises(RemoteError, match="found 400"):
                 await alertmanager.post([{"labels": {}}])
+
+
+async def test_only_what_lowers_the_same_rollout_keeps_an_alert_back() -> None:
+    """Another rollout's hold, an alert that only informs, and an alert of somebody else leave it as it is."""
+    target, source = INHIBITED
+    others = [
+        {**source, "labels": {**source["labels"], "rollout": "earlier"}},
+        {**source, "labels": {**source["labels"], "action": "none"}},
+        {**source, "fingerprint": "c"},
+    ]
+
+    assert await ask("inhibited", http(text(INHIBITED))) == [target["labels"]]
+    for other in others:
+        assert await ask("inhibited", http(text([target, other]))) == []
 
 
 async def test_a_silence_that_cannot_be_read_silences_nothing() -> None:

@@ -1,5 +1,7 @@
 """Prometheus, Alertmanager, receiver and clocks as `canary check` sees them, on real servers."""
 
+import asyncio
+import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -17,8 +19,9 @@ from canary.prometheus import Prometheus as Questions
 from canaryctl.check import Finding, Status
 from canaryctl.check.alertmanager import check_alertmanager
 from canaryctl.check.clock import Difference, check_clock
-from canaryctl.check.prometheus import check_prometheus
+from canaryctl.check.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
+from canaryctl.check.silences import check_silences
 from canaryctl.cli.generate import generated_files
 from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port
@@ -29,8 +32,8 @@ from tests.support.webserver import served
 Write = Callable[[str], Policy]
 
 SHOP = """\
-canary_exporter_database_up 1
-canary_rollout_state{state="idle"} 1
+canary_exporter_database_up{service="shop"} 1
+canary_rollout_state{service="shop",state="idle"} 1
 http_requests_total{version="v1.0",status="200"} 7
 """
 
@@ -144,11 +147,68 @@ async def test_the_generated_routes_reach_the_receiver(write_policy: Write) -> N
             theirs = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
         gone = await check_alertmanager(policy, Router(http, policy.receiver.alertmanager))
 
-    assert [finding.status for finding in ours] == [Status.OK] * 4
+    assert [finding.status for finding in ours] == [Status.OK] * 5
     assert 'sends alerts with action="rollback" to http://127.0.0.1:9878' in ours[0].what
     assert 'sends alerts with action="rollback" to people, none of which is' in failures(theirs)[0]
     assert len(failures(theirs)) == 4
     assert "receiver.alertmanager" in gone[0].remedy
+
+
+async def test_a_canary_that_nobody_watches_is_noticed(write_policy: Write, tmp_path: Path) -> None:
+    """Without rules, with another service's exporter and receiver, nothing would be seen; with ours, all is."""
+    policy = write_policy("")
+    other = SHOP.replace('service="shop"', 'service="other"')
+
+    async def watched(files: Mapping[str, str], text: str, awaited: str) -> list[Finding]:
+        async with serving(("/metrics", text)) as target, aiohttp.ClientSession() as http:
+            with Prometheus(configuration(tmp_path, files, target)) as prometheus:
+                await eventually(lambda: bool(prometheus.query(awaited)), "Prometheus has looked")
+                return await check_watched(policy, Questions(http, prometheus.url))
+
+    scraped = "canary_exporter_database_up"
+    nothing = failures(await watched({}, other, scraped))
+    heartbeat = f'ALERTS{{alertname="{names.WATCHDOG}"}} and on () {scraped}'
+    everything = await watched(generated_files(policy), SHOP, heartbeat)
+
+    for said, found in zip(
+        ("scrape the exporter", "scrape the receiver", "service shop are not loaded", "not evaluate the rules"),
+        nothing,
+        strict=True,
+    ):
+        assert said in found
+    assert failures(everything) == []
+
+
+async def test_a_silence_that_keeps_rollbacks_away_is_noticed(write_policy: Write) -> None:
+    """With whose it is; one on all rollbacks fails, on holds or another rollout warns, for people or others is fine."""
+    port = free_port()
+    policy = write_policy(f"receiver: {{alertmanager: 'http://127.0.0.1:{port}'}}\n")
+    with Alertmanager(generated_files(policy)["alertmanager/alertmanager.yml"], port):
+
+        async def found(*matchers: str) -> Finding:
+            address = f"--alertmanager.url=http://127.0.0.1:{port}"
+            silence_id = await amtool(address, "silence", "add", "--author=ann", "--comment=known", *matchers)
+            async with aiohttp.ClientSession() as http:
+                (finding,) = await check_silences(policy, Router(http, policy.receiver.alertmanager))
+            await amtool(address, "silence", "expire", silence_id)
+            return finding
+
+        rollback = await found("action=rollback", "service=~sh.*")
+        assert rollback.failed
+        assert "no alert rolls a canary back: silence {" in rollback.what
+        assert "by ann until" in rollback.what
+        assert (await found("action=rollback", "kpi=conversion_rate")).failed
+        assert (await found("action=hold")).status is Status.WARNING
+        assert (await found("action=rollback", "rollout=earlier")).status is Status.WARNING
+        assert (await found("action=advance", "service=shop")).status is Status.WARNING
+        assert (await found("action=rollback", "service=other")).status is Status.OK
+        assert (await found("severity=critical")).status is Status.OK
+
+
+async def amtool(*arguments: str) -> str:
+    """What it prints."""
+    done = await asyncio.to_thread(subprocess.run, ["amtool", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 async def test_the_receiver_must_be_ready(write_policy: Write) -> None:

@@ -176,7 +176,8 @@ def _alerts(status: answers.Status) -> Markup:
         body = tag("ul", *(tag("li", name) for name in prometheus["firing"]))
     else:
         body = tag("p", "No alert of this rollout fires.", class_="quiet")
-    return join(tag("h2", "Alerts", id="alerts-title"), body)
+    silences = (tag("p", f"Silenced: {one['summary']}", class_="fault") for one in status["alertmanager"]["silences"])
+    return join(tag("h2", "Alerts", id="alerts-title"), body, *silences)
 
 
 def _events(events: Sequence[Entry]) -> Markup:

@@ -1,6 +1,5 @@
 """The receiver's own look at Prometheus: what it leads to, and that knowing nothing is not seeing nothing."""
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertmanager.receiver.decide.alertpoller import AlertPoller
-from alertmanager.receiver.decide.objections import KnownSilences, Objections
+from alertmanager.receiver.decide.objections import Objections
+from alertmanager.receiver.decide.silences import HeldBack
 from canary import names
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.prometheus import Alert, Alertmanager, Prometheus, ServiceAlerts, Silence, UnevaluatedError
-from canary.prometheus.alertmanager import Matcher
+from canary.prometheus import Alert, Alertmanager, Matcher, Prometheus, ServiceAlerts, Silence, UnevaluatedError
 from canary.rollout.commands import Hold, Resume
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause, Kind
@@ -43,6 +42,7 @@ class ToldAlerts:
     now: list[Alert] | RemoteError = field(default_factory=list)
     past: list[Alert] | RemoteError = field(default_factory=list)
     windows: list[int] = field(default_factory=list)
+    within: dict[int, list[Alert] | RemoteError] = field(default_factory=dict)
 
     async def about(self, rollout: str) -> list[Alert]:
         """What fires."""
@@ -51,21 +51,21 @@ class ToldAlerts:
     async def fired(self, rollout: str, seconds: int) -> list[Alert]:
         """What has fired; how far back is noted."""
         self.windows.append(seconds)
-        return _told(self.past)
+        return _told(self.within.get(seconds, self.past))
 
 
 @dataclass
 class ToldSilences:
-    """What Alertmanager says: what is silent, or that it does not answer."""
+    """What Alertmanager says: what is silenced or inhibited, or that it does not answer."""
 
-    silent: list[Mapping[str, str]] | RemoteError = field(default_factory=list)
+    inhibitions: list[Mapping[str, str]] | RemoteError = field(default_factory=list)
     rules: list[Silence] | RemoteError = field(default_factory=list)
     since: list[datetime] = field(default_factory=list)
 
-    async def suppressed(self, service: str) -> list[Mapping[str, str]]:
-        """What is silent now."""
+    async def inhibited(self, service: str) -> list[Mapping[str, str]]:
+        """What is inhibited now."""
         assert service == SERVICE
-        return _told(self.silent)
+        return _told(self.inhibitions)
 
     async def silences(self, since: datetime) -> list[Silence]:
         """The silences; since when is noted."""
@@ -114,10 +114,11 @@ class Scene:
         async def complete(rollout: Rollout) -> None:
             self.completed.append(rollout)
 
-        silences = KnownSilences(self.alertmanager, SERVICE, self.deciding.clock)
+        store = self.store or self.deciding.store
+        silences = HeldBack(self.alertmanager, store, self.leader, self.deciding.clock, SERVICE)
         self.objections = Objections(self.prometheus, silences, dry_run=self.deciding.policy.rollback.dry_run)
         self.poller = AlertPoller(
-            self.store or self.deciding.store,
+            store,
             self.deciding.handler,
             self.prometheus,
             silences,
@@ -210,7 +211,7 @@ async def test_an_alert_without_the_watchdog_lowers_and_opens_nothing() -> None:
     async with scene() as now:
         now.prometheus.now = UnevaluatedError(SERVICE, "Prometheus", [now.no_data, now.complete])
         assert await now.looks() is State.HOLDING
-        now.alertmanager.silent = [now.no_data.labels]
+        now.alertmanager.inhibitions = [now.no_data.labels]
         assert await now.looks(5) is State.HOLDING
         assert now.completed == []
         assert now.poller.firing == ()
@@ -219,38 +220,154 @@ async def test_an_alert_without_the_watchdog_lowers_and_opens_nothing() -> None:
 # What is silent does not.
 
 
-async def test_what_people_have_silenced_does_not_act() -> None:
+FOREVER = datetime.max.replace(tzinfo=UTC)
+ALL_ROLLBACKS = (Matcher(names.ACTION, "rollback"), Matcher(names.SERVICE, SERVICE))
+
+
+def silence(
+    *matchers: Matcher, ends_at: datetime = FOREVER, active: bool = True, silence_id: str = "5e1f", comment: str = ""
+) -> Silence:
+    """A silence; by default of all rollbacks of the service, in force, and set by ann."""
+    return Silence(matchers or ALL_ROLLBACKS, ends_at, active, silence_id, "ann", comment)
+
+
+async def test_what_is_silenced_by_its_action_does_not_act() -> None:
+    """Neither while it fires nor, found in the history, once it is over, though Alertmanager forgot the silence."""
+    async with scene() as now:
+        now.prometheus.now = now.prometheus.past = [now.errors]
+        now.alertmanager.rules = [silence()]
+        assert await now.looks() is State.PHASE
+
+        now.prometheus.now, now.alertmanager.rules = [], []
+        assert await now.looks(3) is State.PHASE
+
+
+async def test_what_is_inhibited_by_what_lowers_does_not_act() -> None:
     """Neither while it fires nor, found in the history, once it is over and Alertmanager has forgotten it."""
     async with scene() as now:
         now.prometheus.now = now.prometheus.past = [now.errors]
-        now.alertmanager.silent = [now.errors.labels]
+        now.alertmanager.inhibitions = [{**now.errors.labels, "cluster": "a"}]
         assert await now.looks() is State.PHASE
+        assert now.poller.held_back.counts == {"rollback": 0, "hold": 0}
 
-        now.prometheus.now, now.alertmanager.silent = [], []
-        assert await now.looks() is State.PHASE
+        now.prometheus.now, now.alertmanager.inhibitions = [], []
+        assert await now.looks(3) is State.PHASE
 
 
-async def test_the_past_is_silent_where_a_silence_covered_it() -> None:
-    """After a restart the silence itself is what tells; one on another alert does not."""
+async def test_what_was_held_back_long_ago_acts_when_it_fires_again() -> None:
+    """That an alert was silent once does not keep it from acting for the rest of the rollout."""
     async with scene() as now:
-        covering = Silence((_matcher("CanaryHighErrorRate"),), datetime.max.replace(tzinfo=UTC))
-        other = Silence((_matcher("CanarySlowResponse"),), datetime.max.replace(tzinfo=UTC))
-        now.prometheus.past, now.alertmanager.rules = [now.errors], [covering]
+        now.prometheus.now = [now.errors]
+        now.alertmanager.rules = [silence()]
         assert await now.looks() is State.PHASE
+        now.prometheus.now, now.alertmanager.rules = [], []
+        assert await now.looks(20) is State.PHASE
 
-        now.alertmanager.rules = [other]
+        now.prometheus.past = [now.errors]
         assert await now.looks() is State.ROLLING_BACK
 
 
-def _matcher(text: str) -> Matcher:
-    return Matcher("alertname", re.compile(text), equal=True)
+PAGES_ONLY = {
+    "severity": (Matcher(names.SEVERITY, "critical"),),
+    "service": (Matcher(names.SERVICE, SERVICE),),
+    "name": (Matcher("alertname", "Canary.*", regex=True),),
+    "action by pattern": (Matcher(names.ACTION, "rollback|hold", regex=True),),
+    "action and severity": (Matcher(names.ACTION, "rollback"), Matcher(names.SEVERITY, "critical")),
+    "not another action": (Matcher(names.ACTION, "advance", equal=False),),
+}
+
+
+@pytest.mark.parametrize("matchers", PAGES_ONLY.values(), ids=PAGES_ONLY)
+async def test_a_silence_for_people_does_not_keep_a_rollback_back(matchers: tuple[Matcher, ...]) -> None:
+    """What keeps people from being paged, and Alertmanager's webhook away, keeps the receiver's own look from nothing.
+
+    Alertmanager's *Silence* button fills in every label and so belongs to these, though it names the action.
+    """
+    async with scene() as now:
+        now.prometheus.now = [Alert({**now.errors.labels, names.SEVERITY: "critical"}, {}, firing=True)]
+        now.alertmanager.rules = [silence(*matchers)]
+        assert now.alertmanager.rules[0].covers(now.prometheus.now[0].labels)
+
+        assert await now.looks() is State.ROLLING_BACK
+
+
+async def test_the_past_is_silent_where_a_silence_covered_it() -> None:
+    """After a restart the silence itself is what tells; one on another action does not."""
+    async with scene() as now:
+        now.prometheus.past, now.alertmanager.rules = [now.errors], [silence()]
+        assert await now.looks() is State.PHASE
+
+        now.alertmanager.rules = [silence(Matcher(names.ACTION, "hold"))]
+        assert await now.looks() is State.ROLLING_BACK
+
+
+async def test_the_past_after_a_silences_end_is_not_silent() -> None:
+    """An ended silence covers what fired until its end, not what fired since; not knowing, it asks again."""
+    async with scene() as now:
+        now.deciding.clock.advance(100)
+        ended_at = now.deciding.clock.now()
+        now.deciding.clock.advance(40)
+        now.prometheus.past, now.alertmanager.rules = [now.errors], [silence(ends_at=ended_at, active=False)]
+        now.prometheus.within = {50: [], 60: UNKNOWN, 70: [now.errors]}
+
+        assert await now.looks() is State.PHASE
+        assert now.poller.error == ""
+        assert await now.looks() is State.PHASE
+        assert now.poller.error == str(UNKNOWN)
+        assert await now.looks() is State.ROLLING_BACK
+
+
+async def test_what_is_held_back_is_known_and_told_once() -> None:
+    """Who keeps what from acting: in the receiver's status, and one record for each silence."""
+    async with scene() as now:
+        now.alertmanager.rules = [silence(comment="maintenance")]
+        await now.looks()
+        (before,) = now.poller.held_back.in_force
+        assert (before.action, before.alerts) == ("rollback", ())
+
+        now.prometheus.now = [now.errors, now.no_data]
+        await now.looks(2)
+        (held,) = now.poller.held_back.in_force
+        assert held.alerts == ("CanaryHighErrorRate",)
+        assert now.poller.held_back.counts == {"rollback": 1, "hold": 0}
+        second = silence(Matcher(names.ACTION, "hold"), silence_id="77aa")
+        now.alertmanager.rules = [silence(comment="maintenance"), second]
+        await now.looks(2)
+        told = [entry for entry in await now.deciding.entries() if entry.kind is Kind.RECORDED]
+        assert ["5e1f" in entry.data()["key"] for entry in told] == [True, False]
+        assert told[0].reason.endswith("until 9999-12-31 23:59 UTC (maintenance)")
+
+        now.alertmanager.rules = RemoteError("unreachable", place="Alertmanager")
+        await now.looks()
+        assert now.poller.held_back.in_force == ()
+        assert "unreachable" in now.poller.held_back.error
+
+
+async def test_a_silence_that_keeps_the_advance_away_is_known() -> None:
+    """Whatever covers the advance alert pauses the rollout, for only the webhook brings it; nobody is told of that."""
+    async with scene() as now:
+        elsewhere = silence(Matcher(names.ACTION, "rollback"), Matcher(names.ROLLOUT, "other"))
+        now.alertmanager.rules = [silence(Matcher(names.SERVICE, SERVICE)), elsewhere]
+        await now.looks()
+
+        assert [one.action for one in now.poller.held_back.in_force] == ["advance"]
+        assert Kind.RECORDED not in await now.deciding.kinds()
+
+
+async def test_a_receiver_that_does_not_lead_tells_nobody_of_a_silence() -> None:
+    """The one that acts tells."""
+    async with scene() as now:
+        now.leader.leading, now.alertmanager.rules = False, [silence()]
+        await now.looks()
+
+        assert Kind.RECORDED not in await now.deciding.kinds()
 
 
 async def test_without_alertmanager_every_alert_counts() -> None:
     """When nobody can say what is silent, nothing is."""
     async with scene() as now:
         now.prometheus.now = [now.errors]
-        now.alertmanager.silent = now.alertmanager.rules = RemoteError("unreachable", place="Alertmanager")
+        now.alertmanager.inhibitions = now.alertmanager.rules = RemoteError("unreachable", place="Alertmanager")
 
         assert await now.looks() is State.ROLLING_BACK
 
@@ -474,7 +591,7 @@ async def test_prometheus_objects() -> None:
 
         now.prometheus.now = [now.complete, now.errors, now.no_data]
         assert await objections.to(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
-        now.alertmanager.silent = [now.errors.labels, now.no_data.labels]
+        now.alertmanager.inhibitions = [now.errors.labels, now.no_data.labels]
         assert await objections.to(rollout, key=True) == ""
 
         now.prometheus.now = UNKNOWN

@@ -19,6 +19,7 @@ IDLE: Status = {
     "process": None,
     "errors": {},
     "prometheus": {"looked_at": None, "error": "", "firing": []},
+    "alertmanager": {"error": "", "silences": []},
     "watchdog": {"heard_at": None, "blind": False},
     "untold": 0,
     "expired": 0,
