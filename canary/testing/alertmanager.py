@@ -1,5 +1,6 @@
 """An Alertmanager in memory: groups, repetition, silences, inhibition, and the API that is asked."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -100,8 +101,11 @@ class MemoryAlertmanager:
 
     def suppressed(self) -> list[Labels]:
         """The labels of each firing alert that is silenced or inhibited."""
-        firing = [known.labels for known in self._alerts.values() if known.until > self.time()]
-        return [labels for labels in firing if self._is_silent(labels) or self._is_inhibited(labels, firing)]
+        firing = self._firing()
+        return [labels for labels in firing if self._is_silent(labels) or self._inhibits(labels, firing)]
+
+    def _firing(self) -> list[Labels]:
+        return [known.labels for known in self._alerts.values() if known.until > self.time()]
 
     def due(self) -> list[list[tuple[Labels, bool, float]]]:
         """The notifications that are due: alerts with whether they fire, and since when. They count as told."""
@@ -143,26 +147,37 @@ class MemoryAlertmanager:
         now = self.time()
         return any(silence.until > now and silence.matchers.items() <= labels.items() for silence in self._silences)
 
-    def _is_inhibited(self, labels: Labels, firing: Sequence[Labels]) -> bool:
-        return any(
-            rule.target.items() <= labels.items()
-            and rule.source.items() <= source.items()
-            and not self._is_silent(source)
-            and all(source.get(name) == labels.get(name) for name in rule.equal)
-            for rule in self.inhibitions
-            for source in firing
-        )
+    def _inhibits(self, labels: Labels, firing: Sequence[Labels]) -> Labels | None:
+        """The first alert that inhibits one with these labels."""
+        for rule in self.inhibitions:
+            for source in firing:
+                if (
+                    rule.target.items() <= labels.items()
+                    and rule.source.items() <= source.items()
+                    and not self._is_silent(source)
+                    and all(source.get(name) == labels.get(name) for name in rule.equal)
+                ):
+                    return source
+        return None
 
     async def answer(self, path: str, _parameters: Parameters) -> Answer:
         """The API, as far as the services ask it."""
         match path.removeprefix("/api/v2/"):
             case "alerts":
-                suppressed = self.suppressed()
-                return Answer(body=[{"labels": dict(one), "status": {"state": "suppressed"}} for one in suppressed])
+                firing = self._firing()
+                return Answer(body=[self._status(labels, self._inhibits(labels, firing)) for labels in firing])
             case "silences":
                 return Answer(body=[self._shown(silence) for silence in self._silences])
             case _:
                 return Answer(404)
+
+    def _status(self, labels: Labels, inhibited_by: Labels | None) -> dict[str, object]:
+        suppressed = inhibited_by is not None or self._is_silent(labels)
+        status = {
+            "state": "suppressed" if suppressed else "active",
+            "inhibitedBy": [] if inhibited_by is None else [_fingerprint(inhibited_by)],
+        }
+        return {"labels": dict(labels), "fingerprint": _fingerprint(labels), "status": status}
 
     def _shown(self, silence: _Silence) -> dict[str, object]:
         matchers = [
@@ -172,3 +187,7 @@ class MemoryAlertmanager:
         state = "active" if silence.until > self.time() else "expired"
         ends_at = to_text(EPOCH + timedelta(seconds=silence.until))
         return {"matchers": matchers, "endsAt": ends_at, "status": {"state": state}}
+
+
+def _fingerprint(labels: Labels) -> str:
+    return hashlib.sha256(repr(sorted(labels.items())).encode()).hexdigest()[:16]
