@@ -105,19 +105,19 @@ SUBJECTS = [
 @pytest.mark.parametrize(("subject", "rule"), SUBJECTS)
 def test_no_change_of_a_rule_goes_unnoticed(subject: Subject, rule: Rule, tmp_path: Path) -> None:
     """Each comparison, each number and each `for` of a rule is held by at least one promtool case."""
-    tests = _tests_of(subject, rule)
-    assert not _fails(subject, rule, rule, tests, _new(tmp_path / "unchanged")), (
-        "the cases hold as long as it is itself"
-    )
+    groups = list(_groups(_tests_of(subject, rule)))
     changed = [{**rule, "expr": expression} for expression in _mutants(rule["expr"])]
     changed += [{**rule, "for": duration} for duration in _durations(rule)]
 
     with ThreadPoolExecutor(2) as pool:
         noticed = list(
-            pool.map(lambda pair: _noticed(subject, rule, pair[1], tests, tmp_path / str(pair[0])), enumerate(changed))
+            pool.map(lambda pair: _noticed(subject, rule, pair[1], groups, tmp_path / str(pair[0])), enumerate(changed))
         )
 
-    survivors = [change for change, seen in zip(changed, noticed, strict=True) if not seen]
+    for number in {number for number in noticed if number is not None}:
+        unchanged = _new(tmp_path / f"unchanged-{number}")
+        assert not _fails(subject, rule, rule, groups[number], unchanged), "they hold as long as it is itself"
+    survivors = [change for change, number in zip(changed, noticed, strict=True) if number is None]
     assert [f"{change['expr']} for {change.get('for', '0s')}" for change in survivors] == []
 
 
@@ -165,19 +165,29 @@ def _tests_of(subject: Subject, rule: Rule) -> list[Scenario]:
     return [test for test in subject.tests if any(case.rule is one for case in test.questions for one in about)]
 
 
-def _noticed(subject: Subject, rule: Rule, changed: Rule, tests: list[Scenario], folder: Path) -> bool:
-    """Whether any scenario fails. Those at the limits notice most, so they come first, the short ones before the long.
+def _groups(tests: list[Scenario]) -> Iterator[list[Scenario]]:
+    """Scenarios in the order in which they are asked: those at the limits notice most, so they come first.
 
-    Asked in groups that double: a change is noticed by few scenarios, and to ask all of them took three times as long.
+    Groups double: a change is noticed by few scenarios, and to ask all of them took three times as long.
     """
-    folder.mkdir()
-    near = sorted(tests, key=lambda test: (not test.name.endswith(("beyond", "at the limit")), test.world.count))
+    ordered = sorted(tests, key=lambda test: (not test.name.endswith(("beyond", "at the limit")), test.world.count))
     first, size = 0, _FIRST_GROUP
-    while first < len(near):
-        if _fails(subject, rule, changed, near[first : first + size], _new(folder / str(first))):
-            return True
+    while first < len(ordered):
+        yield ordered[first : first + size]
         first, size = first + size, size * 2
-    return False
+
+
+def _noticed(subject: Subject, rule: Rule, changed: Rule, groups: list[list[Scenario]], folder: Path) -> int | None:
+    """The number of the first group in which a scenario fails; None when all hold."""
+    folder.mkdir()
+    return next(
+        (
+            number
+            for number, tests in enumerate(groups)
+            if _fails(subject, rule, changed, tests, _new(folder / str(number)))
+        ),
+        None,
+    )
 
 
 def _fails(subject: Subject, rule: Rule, changed: Rule, tests: list[Scenario], folder: Path) -> bool:
