@@ -18,8 +18,8 @@ from canary.policy import Policy, load_policy
 from canary.policy.model import State
 from canary.rollout import transfer
 from canary.rollout.journal.journal import journal_url
-from canaryctl.cli.console import plain
-from canaryctl.cli.options import config_file
+from canaryctl.cli.console import plain, print_json
+from canaryctl.cli.options import config_file, output_format
 
 # As the receiver's own files beside the journal: reasons and names are for administrators.
 _MODE = 0o640
@@ -32,22 +32,26 @@ def command() -> None:
 
 @command.command("verify")
 @config_file
-def verify(config_file: str) -> None:
+@output_format
+def verify(config_file: str, output_format: str) -> None:
     """Read every row; exit status 1 when one is not understood, or rows are missing."""
     policy = load_policy(config_file)
     _require_there(journal_url(policy))
     verdict = asyncio.run(transfer.verify(journal_url(policy), policy.service))
-    for fault in verdict.faults:
-        click.echo(plain(fault))
-    click.echo(f"{verdict.rows} rows, {len(verdict.faults)} faults")
+    faults = [plain(fault) for fault in verdict.faults]
+    if output_format == "json":
+        print_json({"rows": verdict.rows, "faults": faults})
+    else:
+        click.echo("\n".join([*faults, f"{verdict.rows} rows, {len(faults)} faults"]))
     if verdict.faults:
         raise SystemExit(1)
 
 
 @command.command("backup")
 @config_file
+@output_format
 @click.argument("file", type=click.Path(dir_okay=False))
-def backup(config_file: str, file: str) -> None:
+def backup(config_file: str, file: str, output_format: str) -> None:
     """Copy the journal into a new SQLite file, whatever runs meanwhile.
 
     The file can be named as `state.url` itself: `sqlite:///FILE`.
@@ -60,13 +64,17 @@ def backup(config_file: str, file: str) -> None:
         raise InputError(f"cannot be made ({error.strerror})", place=file, remedy="name a new file") from error
     target = make_url("sqlite+aiosqlite://").set(database=str(Path(file).resolve()))
     count = asyncio.run(transfer.copy(journal_url(policy), target, policy.service))
-    click.echo(f"{count} rows written to {file}")
+    if output_format == "json":
+        print_json({"rows": count, "file": file})
+    else:
+        click.echo(f"{count} rows written to {file}")
 
 
 @command.command("move")
 @config_file
+@output_format
 @click.option("--to", "target", required=True, help="The database to move to, as `state.url` names it.")
-def move(config_file: str, target: str) -> None:
+def move(config_file: str, target: str, output_format: str) -> None:
     """Copy the journal into another database, while no receiver runs.
 
     The old one stays as it is. Set `state.url` to the new one afterwards, then start the receivers.
@@ -77,7 +85,10 @@ def move(config_file: str, target: str) -> None:
     asyncio.run(_require_nobody(policy))
     count = asyncio.run(transfer.copy(source, new, policy.service))
     verdict = asyncio.run(transfer.verify(new, policy.service))
-    click.echo(f"{count} rows copied, {verdict.rows} found there; now set state.url, then start the receivers")
+    if output_format == "json":
+        print_json({"rows_copied": count, "rows_found": verdict.rows})
+    else:
+        click.echo(f"{count} rows copied, {verdict.rows} found there; now set state.url, then start the receivers")
 
 
 def _target(policy: Policy, text: str) -> URL:

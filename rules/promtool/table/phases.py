@@ -65,7 +65,7 @@ def _objections(policy: Policy, needed: str, other: Phase) -> dict[str, Change]:
         "the database cannot be read": exporter(names.DATABASE_UP, 0),
         "an alert asks for a hold from this very evaluation on": exporter(names.SCHEMA_COMPATIBLE, 0),
     }
-    if policy.signals.critical.enabled and policy.signals.critical.memory < 1:
+    if _memory_rolls_back(policy):
         found["a rollback that waits, and may fire in a moment"] = lambda world: world.use("memory", 0.999)
     units = max(1, policy.evidence.minimum_units)
     for name in judged_kpis(policy)[:1]:
@@ -75,3 +75,11 @@ def _objections(policy: Policy, needed: str, other: Phase) -> dict[str, Change]:
         if policy.evidence.minimum_units:
             found[f"{name} has too few units"] = says(name, needed, units - 1)
     return found
+
+
+def _memory_rolls_back(policy: Policy) -> bool:
+    """Whether much memory asks for a rollback: it may be switched off, only told, or tried out."""
+    critical, override = policy.signals.critical, policy.signals.alerts.get(names.HIGH_MEMORY)
+    if not critical.enabled or critical.memory >= 1:
+        return False
+    return override is None or (override.enabled and override.action in (None, "rollback") and not override.dry_run)

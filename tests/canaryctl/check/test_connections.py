@@ -81,7 +81,7 @@ async def test_rows_that_are_hidden_are_said(write_policy: Write, postgres: Post
     """Row-level security is no error to the exporter, which would publish zeros: check fails, and prints the cure."""
     rows = (
         "INSERT INTO visits (id, visitor_id, version, created_at) VALUES (1, 'a', 'v1', now())",
-        "INSERT INTO carts (id, visit_id, version, created_at) VALUES (1, 1, 'v1', now())",
+        "INSERT INTO carts (id, visit_id, version, created_at, checkout_started_at) VALUES (1, 1, 'v1', now(), now())",
         (
             "INSERT INTO orders (id, visit_id, cart_id, version, status, total, currency, created_at)"
             " VALUES (1, 1, 1, 'v1', 'paid', 1, 'EUR', now())"
