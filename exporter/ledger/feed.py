@@ -285,7 +285,8 @@ class Feed:
             try:
                 found = await read()
             except Exception:
-                await self._fit(careful=False)  # it was no value
+                # Not a value was at fault: put the quick statements back, and let the first reader of errors have it.
+                await self._fit(careful=False)
                 raise
             self.odd.told(ODD_ROW, "", f"{type(error).__name__}: {error}")
             return found
