@@ -32,7 +32,6 @@ from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
 from canary.testing.targets import MemoryTargets
 from simulation.lead import Lock
-from simulation.story import EXPECTED_GAPS
 from simulation.truth import Truth, wanted_of
 
 # Between the question whether a split is still wanted and its arrival at the router: a slow network both ways, and the
@@ -88,12 +87,6 @@ class Checks:
         self.broken.append(f"{promise}: {what}")
         self.stop()
 
-    def _excused(self, gap: str) -> bool:
-        if gap in EXPECTED_GAPS and not self.with_gaps:
-            self.gaps[gap] += 1
-            return True
-        return False
-
     # Whenever a router changes.
 
     def routed(self, router: MemoryRouter, before: Split) -> None:
@@ -111,7 +104,7 @@ class Checks:
             self.fail("nobody raises what the journal does not want", what)
         elif not self.lock.lately(machine, _IN_FLIGHT_SECONDS):
             self.fail("at most one receiver raises", f"{what}, and did not lead")
-        elif now.rollout in self.truth.acted and not self._excused("lowered without a journal"):
+        elif now.rollout in self.truth.acted:
             self.fail("nothing lowered is raised by a restart", what)
 
     def stopping(self) -> None:
@@ -309,8 +302,7 @@ class Checks:
             if times > 1 and self.disturbed_at < at:
                 self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
         for rollout, missing in self.open(reports):
-            if "report" not in missing or not self._excused("reports wait for a clock"):
-                self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
+            self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
 
     def untold(self) -> list[str]:
         """Who does not know what, in words."""

@@ -141,7 +141,7 @@ def draw(seed: int, *, with_gaps: bool = False) -> Story:
     harm = [random.choice(("", "", "errors", "kpi")) for _ in range(4)]
     return Story(
         seed=seed,
-        policy=_policy(random, with_gaps=with_gaps),
+        policy=_policy(random),
         receivers=receivers,
         skews=tuple(random.choice((0.0, random.uniform(-300, 300))) for _ in _HOSTS),
         rates=tuple(random.uniform(0.995, 1.005) for _ in _HOSTS),
@@ -164,7 +164,7 @@ def _act(random: Random) -> Event:
     )
 
 
-def _policy(random: Random, *, with_gaps: bool) -> Policy:
+def _policy(random: Random) -> Policy:
     # A leader marks how long the phase has lasted once a minute: some phases must be long enough for that.
     duration = random.choice((PHASE_SECONDS, PHASE_SECONDS, _LONG_PHASE_SECONDS))
     gates: tuple[Literal["manual"] | None, ...] = (None, None, None, "manual")
@@ -180,7 +180,7 @@ def _policy(random: Random, *, with_gaps: bool) -> Policy:
         ),
         rollback=Rollback(
             converge=30,
-            countdown=countdown if with_gaps or "countdown by a clock" not in EXPECTED_GAPS else 0,
+            countdown=countdown,
             automatic=random.random() < 0.9,
             dry_run=random.random() < 0.05,
         ),
