@@ -68,7 +68,9 @@ def faults(freezes: Sequence[str | Freeze]) -> list[tuple[tuple[int | str, ...],
         if isinstance(freeze, str):
             continue
         if not (freeze.times or freeze.weekdays or freeze.days_of_month or freeze.months or freeze.years):
-            found.append(((index,), "would freeze for ever", "say when: times, weekdays, days_of_month, months or years"))
+            found.append(
+                ((index,), "would freeze for ever", "say when: times, weekdays, days_of_month, months or years")
+            )
         found += [
             ((index, "times", at, "end_time"), "must be later than `start_time`", "write a night as two ranges")
             for at, one in enumerate(freeze.times)

@@ -57,7 +57,8 @@ def parse_weekdays(text: str) -> Span:
     Raises:
         UnfitError: it ends before it begins.
     """
-    return _ordered(text, *(WEEKDAYS.index(part) for part in _parts(text)), "the week begins on Sunday")
+    first, last = map(WEEKDAYS.index, _parts(text))
+    return _ordered(text, first, last, "the week begins on Sunday")
 
 
 def parse_months(text: str) -> Span:

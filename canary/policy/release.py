@@ -220,4 +220,4 @@ class Receiver:
     people: Text | None = None
     """Name of the Alertmanager receiver that people read; generated empty when missing."""
     freeze: tuple[ShortFreeze | Freeze, ...] = field(default_factory=tuple)
-    """Change freezes: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` in UTC. Nothing advances."""
+    """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` (UTC)."""

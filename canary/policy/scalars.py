@@ -158,7 +158,11 @@ class Grammar:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: the pattern."""
-        return {"type": ["string", "integer"] if self.bare else "string", "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
+        return {
+            "type": ["string", "integer"] if self.bare else "string",
+            "pattern": f"^(?:{self.pattern})$",
+            "examples": [self.example],
+        }
 
     def read(self, value: str) -> str:
         """The text.

@@ -280,7 +280,8 @@ Weekdays = Annotated[
 """A day of the week, or a range of them, as Alertmanager writes it."""
 
 MonthDays = Annotated[
-    str, Grammar("days of the month", freeze.DAYS_PATTERN, "1:5, or -3:-1 for the last three", freeze.parse_days, bare=True)
+    str,
+    Grammar("days of the month", freeze.DAYS_PATTERN, "1:5, or -3:-1 for the last three", freeze.parse_days, bare=True),
 ]
 """A day of the month, or a range of them; negative ones count from its end."""
 
