@@ -76,14 +76,14 @@ class Deciding:
 
     @classmethod
     @asynccontextmanager
-    async def about(cls, policy: Policy) -> AsyncIterator[Self]:
+    async def about(cls, policy: Policy, *, force: bool = False) -> AsyncIterator[Self]:
         """The parts, with a rollout of v2.0 against v1.0 that has just begun."""
         engine = create_async_engine("sqlite+aiosqlite:///:memory:")
         async with engine.begin() as connection:
             await connection.run_sync(journals.METADATA.create_all)
         try:
             deciding = cls(policy, Journal(engine, SERVICE))
-            await deciding.order("start", canary="v2.0", stable="v1.0")
+            await deciding.order("start", canary="v2.0", stable="v1.0", force=force)
             yield deciding
         finally:
             await engine.dispose()
