@@ -19,6 +19,7 @@ from canary.errors import CanaryError
 from canary.web.attempts import Attempts
 from canary.web.auth import Users
 from canary.web.bodies import read_body, read_bytes, validated
+from canary.web.connection import Progress, of_request
 from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
 
 
@@ -65,15 +66,19 @@ class RequestChecks:
         @web.middleware
         async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
             route = self._routes.get(request.match_info.route)
+            connection = of_request(request)
+            connection.began()
             try:
                 await self._users.admit(request, password=route is None or not route.role.bearer)
-                return await handler(request) if route is None else await self._answer(route, request)
+                return await handler(request) if route is None else await self._answer(route, request, connection)
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
+            finally:
+                connection.answered()
 
         return checked
 
-    async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, route: Route, request: web.Request, connection: Progress) -> web.StreamResponse:
         if route.attempts and self._attempts.too_many(request.remote):
             raise Refusal(
                 HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens from your address", remedy="wait a minute"
@@ -82,7 +87,9 @@ class RequestChecks:
             raise refusal
         if route.forgery is not Forgery.TYPE and not same_origin(request):
             raise Refusal(HTTPStatus.FORBIDDEN, "this form came from another site")
-        response = await route.handler(await self._read(route, request))
+        call = await self._read(route, request)
+        connection.complete()
+        response = await route.handler(call)
         if route.attempts and response.status == HTTPStatus.UNAUTHORIZED:
             self._attempts.failed(request.remote)
         return response

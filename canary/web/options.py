@@ -10,6 +10,10 @@ import click
 from canary import logs
 from canary.errors import WebConfigError
 
+# Prometheus' own default. A team's open pages, Prometheus, Alertmanager and a dozen applications that ask for flags
+# need a fifth of it.
+MOST_CONNECTIONS = 512
+
 
 @dataclass(frozen=True)
 class WebOptions:
@@ -19,6 +23,7 @@ class WebOptions:
     config_file: Path | None = None
     telemetry_path: str = "/metrics"
     enable_lifecycle: bool = False
+    max_connections: int = MOST_CONNECTIONS
 
 
 def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -30,12 +35,13 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
             web_config_file: Path | None,
             telemetry_path: str,
             enable_lifecycle: bool,
+            max_connections: int,
             log_level: str,
             log_format: str,
             **others: Any,
         ) -> Any:
             logs.configure(log_level, log_format)
-            options = WebOptions(listen_address, web_config_file, telemetry_path, enable_lifecycle)
+            options = WebOptions(listen_address, web_config_file, telemetry_path, enable_lifecycle, max_connections)
             return command(web_options=options, **others)
 
         collected.__doc__ = command.__doc__
@@ -69,6 +75,14 @@ def _options(default_address: str) -> list[Callable[[Callable[..., Any]], Callab
         ),
         click.option(
             "--web.enable-lifecycle", "enable_lifecycle", is_flag=True, help="Allow reloading by PUT or POST /-/reload."
+        ),
+        click.option(
+            "--web.max-connections",
+            "max_connections",
+            type=click.IntRange(min=8),
+            default=MOST_CONNECTIONS,
+            show_default=True,
+            help="Connections that may be open at once; one address may hold half of them.",
         ),
         click.option(
             "--log.level", "log_level", type=click.Choice(logs.LEVELS), default="info", show_default=True, help="Level."

@@ -7,8 +7,7 @@ A service brings its table of routes, a registry of collectors and its own backg
 import asyncio
 import contextlib
 import signal
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from canary.web.attempts import Attempts
 from canary.web.auth import Users
 from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, load_web_config
+from canary.web.connections import Connections
 from canary.web.landing import landing_page
 from canary.web.listen import host_port, listen
 from canary.web.log import ServerLog
@@ -131,35 +131,31 @@ class Service:
             self._application(users, renderer),
             access_log=None,
             shutdown_timeout=_SHUTDOWN_SECONDS,
-            logger=ServerLog(self._log),
+            logger=ServerLog(self._log, self.clock),
         )
         await runner.setup()
+        assert runner.server is not None  # setup has made it
+        connections = Connections(
+            self.options.max_connections, runner.server, lambda: self._config.tls, self.clock, self._log
+        )
+        self._shell.watch(connections)
         with contextlib.ExitStack() as sockets:
             sockets.callback(users.close)
             sockets.callback(renderer.shutdown, wait=False, cancel_futures=True)
             listening = [sockets.enter_context(listen(address)) for address in self.options.addresses]
-            sites = await self._open(runner, listening)
             scheme = "https" if self._config.tls else "http"
             urls = [f"{scheme}://{host_port(one)}" for one in listening]
             self._log.info("listening", addresses=" ".join(urls), tls=self._config.tls is not None)
-            watcher = asyncio.create_task(self._watch(runner, listening, sites))
+            watcher = asyncio.create_task(self._watch())
             try:
-                yield urls
+                with connections.accepting(listening):
+                    yield urls
             finally:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
                 await runner.cleanup()
 
-    async def _open(self, runner: web.AppRunner, listening: Sequence[socket.socket]) -> list[web.SockSite]:
-        """Accept on copies of the sockets, so that the copies can be closed and no client is refused meanwhile."""
-        sites = [web.SockSite(runner, one.dup(), ssl_context=self._config.tls) for one in listening]
-        for site in sites:
-            await site.start()
-        return sites
-
-    async def _watch(
-        self, runner: web.AppRunner, listening: Sequence[socket.socket], sites: Sequence[web.SockSite]
-    ) -> None:
+    async def _watch(self) -> None:
         """Take over a changed web configuration or certificate; a bad one is reported and the old one stays."""
         seen = _fingerprint(self._config.files)
         while self.options.config_file is not None:
@@ -173,9 +169,6 @@ class Service:
             except WebConfigError as error:
                 self._log.error("web configuration changed and is wrong; the old one stays", exception=error)
                 continue
-            for site in sites:
-                await site.stop()
-            sites = await self._open(runner, listening)
             seen = _fingerprint(self._config.files)
             self._log.info("web configuration read again")
 
