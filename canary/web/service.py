@@ -7,7 +7,7 @@ A service brings its table of routes, a registry of collectors and its own backg
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -30,6 +30,7 @@ from canary.web.listen import host_port, listen
 from canary.web.log import ServerLog
 from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
+from canary.web.peers import Peers
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
 
 # How often the web configuration's files are looked at: a `stat` each, and a renewed certificate is in force at once.
@@ -57,6 +58,7 @@ class Service:
         access: knows who has which role.
         reload: reads the policy again; raises `CanaryError` when it is bad, and then keeps the old one.
         ready: whether the service can do its work; while False, `/-/ready` answers 503.
+        hosts: names under which others are told to reach it.
         status: lines for the landing page, name to text.
         shutdown: ends connections that would stay open, before the server waits for them.
         max_body_bytes: limit of a request's body, unpacked, where its route says none.
@@ -69,6 +71,7 @@ class Service:
     access: Access = field(default_factory=ReadersOnly)
     reload: Reload = _nothing
     ready: Callable[[], bool] = lambda: True
+    hosts: Callable[[], Collection[str]] = tuple
     status: Callable[[], Mapping[str, str]] = dict
     shutdown: Callable[[], Awaitable[None]] = _nothing
     max_body_bytes: int = 1024**2
@@ -182,8 +185,8 @@ class Service:
         return (
             *self.routes,
             *(() if own_page else (Route(method="GET", path="/", handler=self._landing),)),
-            Route(method="GET", path="/-/healthy", handler=self._healthy),
-            Route(method="GET", path="/-/ready", handler=self._is_ready),
+            Route(method="GET", path="/-/healthy", handler=self._healthy, any_host=True),
+            Route(method="GET", path="/-/ready", handler=self._is_ready, any_host=True),
             Route(method="PUT", path="/-/reload", handler=self._reload_request),
             Route(method="POST", path="/-/reload", handler=self._reload_request, forgery=Forgery.ORIGIN),
             Route(method="GET", path=self.options.telemetry_path, handler=metrics),
@@ -191,7 +194,8 @@ class Service:
 
     def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
         attempts = Attempts(self.clock)
-        checks = RequestChecks(self.table(renderer), self.access, users, attempts, self.max_body_bytes)
+        peers = Peers(self.options.trusted_proxies, self.hosts, self.options.allowed_hosts)
+        checks = RequestChecks(self.table(renderer), self.access, users, peers, attempts, self.max_body_bytes)
         application = web.Application(
             middlewares=[self._headers, checks.middleware],  # type: ignore[list-item]  # aiohttp's old type
             client_max_size=self.max_body_bytes,
