@@ -27,6 +27,7 @@ from exporter.source.dialects import Dialect
 from exporter.source.kinds import Kind, Kinds, kinds_selected
 from exporter.source.mapping import columns_of, literal_sql, ordered, parents_of
 from exporter.source.numbers import addable, bounded
+from exporter.source.versions import Versions
 
 FINE_SECONDS = 5
 """Width of the ledger's open buckets; rows are read again by whole buckets. Narrower ones make more numbers to keep,
@@ -147,6 +148,7 @@ class _Builder:
         self._kinds = kinds or {}
         self._careful = careful
         self._parents = parents_of(policy.database.events, name)
+        self._versions = Versions(policy, dialect)
         self._source = self._selectable()
 
     def refuse_what_is_no_time(self) -> None:
@@ -309,6 +311,8 @@ class _Builder:
         return sa.select(*named).select_from(self._source).where(self._dialect.within(time), *wanted)
 
     def _version(self) -> Column:
+        if self._versions.looked_up(self._name):
+            return self._versions.of(self._name, self._source)
         return self._text(self._event.version)
 
     def _text(self, name: str | None) -> Column:
