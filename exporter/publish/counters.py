@@ -16,7 +16,7 @@ from canary.policy.orders import Event
 from canary.rollout.state import Rollout
 from exporter.ledger.feed import Feed
 from exporter.ledger.ledger import MILLION, NOTHING, Key, Tally
-from exporter.source.streams import OUTCOMES
+from exporter.source.statements import OUTCOMES
 
 MAX_VERSIONS = 10
 """Versions with series of their own, besides those of the running rollout; older ones are counted as `other`."""
