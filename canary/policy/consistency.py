@@ -113,6 +113,10 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
         if event.outcome is not None and both:
             yield (*at, "failed"), f"{both[0]!r} is a success as well", "say it in one of the two"
 
+    assignments = policy.database.assignments
+    if assignments is not None and (assignments.table is None) == (assignments.sql is None):
+        yield ("database", "assignments"), "needs either `table` or `sql`", ""
+
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:
     signals = policy.signals

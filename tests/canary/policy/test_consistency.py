@@ -34,6 +34,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             "database: {events: {carts: {table: carts, parent: {vists: visit_id}}}}",
             "database.events.carts.parent.vists: no event 'vists' in database.events; did you mean 'visits'?",
         ),
+        ("database: {assignments: {unit: u}}", "database.assignments: needs either `table` or `sql`"),
         (
             "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
             "database.events.payments.failed: 'succeeded' is a success as well",
