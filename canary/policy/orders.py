@@ -40,6 +40,9 @@ class Event:
     """Unit of `time` and `settled` where they are numbers since 1970 (UTC); without it they must be times."""
     version: Text = "version"
     """Column with the version of the shop that wrote the row."""
+    unit: Text | None = None
+    """Column with what the router assigns to a side: the customer (cookie, account, address). Without it a row belongs
+    to the customer of the nearest row that it comes from."""
     parent: Text | dict[Name, Text] | None = None
     """Column that names the unit this row comes from; a mapping when there are several (`visits: visit_id`)."""
     value: Text | None = None
@@ -61,7 +64,7 @@ class Event:
 
 
 DEFAULT_EVENTS: dict[str, Event] = {
-    "visits": Event(table="visits"),
+    "visits": Event(table="visits", unit="visitor_id"),
     "carts": Event(table="carts", parent="visit_id"),
     "checkouts": Event(table="carts", time="checkout_started_at", parent="visit_id"),
     "orders": Event(

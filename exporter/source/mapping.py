@@ -37,7 +37,7 @@ def literal_sql(sql: str) -> sa.TextClause:
 
 def columns_of(event: Event) -> set[str]:
     """Every column that an event's mapping names."""
-    optional = (event.value, event.currency, event.outcome, event.settled, event.variant)
+    optional = (event.value, event.currency, event.outcome, event.settled, event.variant, event.unit)
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
     return {event.id, event.time, event.version, *filter(None, optional), *parents, *event.exclude}
 
