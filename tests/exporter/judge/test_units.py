@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.orders import DEFAULT_EVENTS
@@ -31,7 +33,7 @@ VALUE = Mean(kind="mean", of="orders")
 def _table(rows: list[Mapping[str, float]], parents: int = 0) -> EventRows:
     """Rows with `at`, and `version`, `unit`, `parent`, `outcome`, `settled`, `value` where they have them."""
 
-    def column(name: str, otherwise: float, kind: type = np.int64) -> np.ndarray:  # type: ignore[type-arg]  # either kind
+    def column(name: str, otherwise: float, kind: type = np.int64) -> NDArray[Any]:
         return np.asarray([row.get(name, otherwise) for row in rows], dtype=kind)
 
     at = column("at", 0.0, float)
@@ -200,17 +202,14 @@ def test_looking_often_and_looking_once_find_the_same_units(
         assert seen == once
 
 
-def _fresh(kpi: Kpi) -> KpiUnits:
-    return units_of(kpi)
-
-
 def _told(rows: Rows, into: dict[tuple[float, ...], tuple[float, ...]]) -> None:
     """Add the rows by what identifies them; later looks replace what earlier ones said."""
+    keys: list[NDArray[Any]]
+    news: list[NDArray[Any]]
     if isinstance(rows, ConversionRows):
-        keys, news = (rows.assigned, rows.entered, rows.canary), (np.nan_to_num(rows.converted, nan=-1.0),)
+        keys, news = [rows.entered, rows.canary], [np.nan_to_num(rows.converted, nan=-1.0)]
     elif isinstance(rows, OutcomeRows):
-        keys, news = (rows.assigned, rows.entered, rows.canary), (rows.resolved, rows.failed)
+        keys, news = [rows.entered, rows.canary], [rows.resolved, rows.failed]
     else:
-        keys = (rows.assigned, rows.observed, rows.canary, rows.value)  # type: ignore[assignment]  # one more
-        news = (rows.entered, np.nan_to_num(rows.previous, nan=-1.0))
-    into.update(zip(zip(*keys, strict=True), zip(*news, strict=True), strict=True))
+        keys, news = [rows.observed, rows.canary, rows.value], [rows.entered, np.nan_to_num(rows.previous, nan=-1.0)]
+    into.update(zip(zip(rows.assigned, *keys, strict=True), zip(*news, strict=True), strict=True))
