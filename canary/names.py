@@ -3,10 +3,8 @@
 A name that is spelled twice is one day spelled differently, and nothing fails: a rule over a metric that does not exist
 is merely silent. So Python takes names from these constants, and jsonnet from a file that is made from them
 (`rules.names`). A name here is a promise to users, whose own rules and dashboards hold it.
-
-The file is longer than others are, on purpose: it is one table, which is searched and not read, and split by room it
-would no longer be the one place.
 """
+# long: one table, which is searched and not read; split by room it would no longer be the one place
 
 import hashlib
 from typing import Final

@@ -34,6 +34,10 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             "database: {events: {carts: {table: carts, parent: {vists: visit_id}}}}",
             "database.events.carts.parent.vists: no event 'vists' in database.events; did you mean 'visits'?",
         ),
+        (
+            "database: {events: {payments: {table: p, outcome: o, failed: [no], pending: [no]}}}",
+            "database.events.payments.pending: 'no' is a failure as well",
+        ),
         ("database: {assignments: {unit: u}}", "database.assignments: needs either `table` or `sql`"),
         (
             "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
