@@ -19,7 +19,10 @@ from tests.support.mariadb import MariaDb
 Write = Callable[[str], Policy]
 
 MAKE = (
-    "CREATE TABLE visits (id BIGINT PRIMARY KEY AUTO_INCREMENT, version VARCHAR(64), created_at DATETIME(6))",
+    (
+        "CREATE TABLE visits (id BIGINT PRIMARY KEY AUTO_INCREMENT, visitor_id VARCHAR(64), version VARCHAR(64)"
+        ", created_at DATETIME(6))"
+    ),
     (
         "CREATE TABLE orders (id BIGINT PRIMARY KEY AUTO_INCREMENT, visit_id BIGINT, version VARCHAR(64)"
         ", total DECIMAL(10,2), created_at DATETIME(6), INDEX (created_at))"

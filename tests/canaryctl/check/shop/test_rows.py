@@ -14,7 +14,10 @@ from tests.support.postgres import Postgres
 Write = Callable[[str], Policy]
 
 _SHOP = (
-    "CREATE TABLE visits(id bigserial PRIMARY KEY, version text, created_at timestamptz NOT NULL DEFAULT now())",
+    (
+        "CREATE TABLE visits(id bigserial PRIMARY KEY, visitor_id text, version text"
+        ", created_at timestamptz NOT NULL DEFAULT now())"
+    ),
     (
         "CREATE TABLE orders(id bigserial PRIMARY KEY, visit_id bigint, version text, total numeric(12,2)"
         ", created_at timestamptz NOT NULL DEFAULT now())"
