@@ -26,12 +26,11 @@ from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, load_web_config
 from canary.web.connections import Connections
 from canary.web.landing import landing_page
-from canary.web.listen import host_port, listen
-from canary.web.log import ServerLog
 from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
 from canary.web.peers import Peers
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
+from canary.web.server import ServerLog, host_port, listen
 
 # How often the web configuration's files are looked at: a `stat` each, and a renewed certificate is in force at once.
 _WATCH_SECONDS = 1.0

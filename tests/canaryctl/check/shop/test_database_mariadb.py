@@ -12,7 +12,7 @@ from canary.policy import Policy, load_policy
 from canary.prometheus import Prometheus
 from canaryctl.check import Status
 from canaryctl.check.clock import check_clock
-from canaryctl.check.database import check_database
+from canaryctl.check.shop.database import check_database
 from canaryctl.cli.init import command
 from tests.support.mariadb import MariaDb
 

@@ -15,9 +15,9 @@ from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
-from canaryctl.check.assignments import check_assignments
-from canaryctl.check.nearest import near
-from canaryctl.check.rows import check_rows
+from canaryctl.check.shop.assignments import check_assignments
+from canaryctl.check.shop.nearest import near
+from canaryctl.check.shop.rows import check_rows
 from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
 from exporter.source.database import (
     OrderDatabase,

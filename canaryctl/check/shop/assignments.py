@@ -9,7 +9,7 @@ from canary.errors import DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, failed, warning
 from canary.policy import Policy
 from canary.policy.orders import Assignments
-from canaryctl.check.nearest import near
+from canaryctl.check.shop.nearest import near
 from exporter.source.catalog import Table, index_statement
 from exporter.source.database import Session
 from exporter.source.versions import assignment_rows

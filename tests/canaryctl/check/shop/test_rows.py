@@ -7,8 +7,8 @@ import pytest
 
 from canary.policy import Policy
 from canaryctl.check import Finding, Status
-from canaryctl.check.database import check_database
-from tests.canaryctl.check.test_database import change, failures
+from canaryctl.check.shop.database import check_database
+from tests.canaryctl.check.shop.test_database import change, failures
 from tests.support.postgres import Postgres
 
 Write = Callable[[str], Policy]
