@@ -42,7 +42,9 @@ def test_tokens_come_from_files(tmp_path: Path) -> None:
 
     authority = Authority.of(Policy(service="shop", receiver=section, base=str(tmp_path)))
 
-    assert all(authority.allows(Role.WEBHOOK, f"Bearer {token}") for token in ("new-webhook-token", "old-webhook-token"))
+    assert all(
+        authority.allows(Role.WEBHOOK, f"Bearer {token}") for token in ("new-webhook-token", "old-webhook-token")
+    )
     assert all(authority.allows(Role.OPERATOR, f"Bearer {token}") for token in ("ann-s-token", "bob-s-token"))
 
 
