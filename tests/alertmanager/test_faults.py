@@ -52,7 +52,7 @@ class FullDisk:
 
     def __init__(self, receiver: Receiver) -> None:
         self._guard = receiver.store
-        self._engine = receiver.store._journal._engine
+        self._engine = receiver.store._reader.journal._engine
         self._pages = 0
 
     async def fill(self) -> None:

@@ -449,7 +449,7 @@ async def test_a_journal_that_takes_nothing_does_not_end_the_poller() -> None:
     """The hold stays, and the next look tries again."""
     async with scene() as now:
         await now.held()
-        broken = FullStore(now.deciding.store._journal, now.deciding.clock)
+        broken = FullStore(now.deciding.store._reader.journal, now.deciding.clock)
         await broken.refresh()
         second = Scene(now.deciding, store=broken)
 

@@ -365,7 +365,7 @@ async def test_whoever_lowers_is_answered_although_the_journal_hangs(
     store: RolloutStore, journal: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They learn that it is acted upon, and it is written all the same when the journal is back."""
-    monkeypatch.setattr("canary.rollout.store.store._ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("canary.rollout.store.writer._ANSWER_SECONDS", 0.01)
     journal.answering.clear()
     with pytest.raises(JournalError, match="acted upon, and not written yet"):
         await store.propose(None, RollBack(actor="ann"))

@@ -1,0 +1,131 @@
+"""What has been read of the journal: how far, the rollouts it folds into, and what of it is not understood.
+
+The journal only grows, so each look reads what is behind the last one's position. A journal that is *shorter* than what
+was read from it is another file, an older copy or a table made anew: what was decided is not in it, and nothing can be
+concluded from it. That is the reader's fault, in words, until a journal is read again that goes at least as far.
+
+A row of a kind that this version does not know may be a hold, or the start of another rollout, so what the rollout is
+now is not known either. Rows that only record something (a sent message) cannot decide, and are left out of it.
+"""
+
+from collections.abc import Callable
+
+from canary.errors import JournalConflictError, JournalError
+from canary.logs import Log
+from canary.rollout.entries import Entry, Started, Unknown
+from canary.rollout.folding import fold
+from canary.rollout.journal.journal import Journal
+from canary.rollout.state import Rollout
+from canary.rollout.store.requests import Requests
+
+Listener = Callable[[Entry], None]
+
+_NOT_READ = "the journal has not been read yet"
+_CANNOT_BE_READ = "the journal cannot be read"
+
+
+class JournalReader:
+    """The journal as far as it has been read.
+
+    Attributes:
+        fault: why the journal cannot be what was decided; empty once it has been read, and as long as it only grows.
+        rollouts: all rollouts by id, in the order of their starts.
+        requests: what each caller's request has led to.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.fault = _NOT_READ
+        self.rollouts: dict[str, Rollout] = {}
+        self.requests = Requests()
+        self.position = 0
+        """Number of the last entry that was read; whoever appends says that it knows of no later one."""
+        self._unread: list[Unknown] = []
+        self._listeners: list[Listener] = []
+        self._log = Log("receiver")
+
+    @property
+    def unread(self) -> str:
+        """Which rows since the newest start are not understood though they may decide; empty when there are none."""
+        if not self._unread:
+            return ""
+        first = self._unread[0]
+        more = f", and {len(self._unread) - 1} more" if len(self._unread) > 1 else ""
+        return f"row {first.seq} of the journal, {first.label[:32]!a}, is not understood ({first.fault}){more}"
+
+    def listen(self, listener: Listener) -> None:
+        """Call *listener* with every entry from now on."""
+        self._listeners.append(listener)
+
+    def forget(self, listener: Listener) -> None:
+        """Call *listener* no more."""
+        self._listeners.remove(listener)
+
+    def tell(self, entry: Entry) -> None:
+        """Call all listeners with an entry, whether or not the journal has it yet."""
+        for listener in self._listeners:
+            listener(entry)
+
+    async def renew(self) -> None:
+        """Take over what is new, and see that nothing is missing.
+
+        Raises:
+            JournalError: it cannot be read; `fault` says so unless it was read before.
+        """
+        try:
+            await self.catch_up()
+            await self._require_all()
+        except JournalConflictError:
+            raise
+        except JournalError as error:
+            if self.fault == _NOT_READ or self.fault.startswith(_CANNOT_BE_READ):
+                self.fault = f"{_CANNOT_BE_READ} ({error})"
+            raise
+
+    async def catch_up(self) -> None:
+        """Take over what is new.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        for entry in await self.journal.entries(after=self.position):
+            self.take(entry)
+
+    async def begin_again(self) -> None:
+        """Take the journal as it is now for the whole story, although more was read from it before.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        entries = await self.journal.entries()
+        self.position = entries[-1].seq if entries else 0
+        self.rollouts = fold(entries)
+        self.fault = ""
+
+    def take(self, entry: Entry, *, told: bool = False) -> None:
+        """Take over an entry as the journal has it.
+
+        Args:
+            told: the listeners know of it, for it was acted upon before it was written.
+        """
+        self.position = entry.seq
+        self.rollouts = fold([entry], self.rollouts)
+        if isinstance(entry, Started):
+            self._unread = []
+        elif isinstance(entry, Unknown) and entry.may_decide:
+            self._unread.append(entry)
+            self._log.error("journal row not understood", row=entry.seq, kind=entry.label, fault=entry.fault)
+        self.requests.remember(entry)
+        if not told:
+            self.tell(entry)
+
+    async def _require_all(self) -> None:
+        """Notice a journal that has lost what was read from it: another file, an older copy, a table made anew."""
+        newest = await self.journal.position()
+        if newest < self.position:
+            self.fault = (
+                f"the journal is older than what was read from it before (position {newest}, known up to "
+                f"{self.position})"
+            )
+        else:
+            self.fault = ""
