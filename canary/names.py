@@ -112,6 +112,9 @@ EXPERIMENT_RUNNING: Final = "canary_experiment_running"
 BUILD_INFO: Final = "canary_build_info"
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = "canary_config_last_reload_successful"
 CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_config_last_reload_success_timestamp_seconds"
+WEB_CONNECTIONS: Final = "canary_web_connections"
+WEB_CONNECTIONS_LIMIT: Final = "canary_web_connections_limit"
+WEB_CONNECTIONS_ENDED_TOTAL: Final = "canary_web_connections_ended_total"
 
 # Receiver
 ROLLOUT_INFO: Final = "canary_rollout_info"
