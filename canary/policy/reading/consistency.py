@@ -1,9 +1,8 @@
 """What no type can say: keys of a policy that must fit one another.
 
-Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to
-`canary.policy.references`. What is left relates several keys: a phase to the one before it, a window to the scrapes
-that fill it, a name to the series that already has it. Each finding says what is wrong at one of the places and what to
-do there.
+Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to `references`. What is left
+relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
+already has it. Each finding says what is wrong at one of the places and what to do there.
 """
 
 import itertools
@@ -15,7 +14,7 @@ from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event
-from canary.policy.references import At, Inconsistency, unknown_names
+from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Process, Receiver
 
 _SCRAPES: Final = 2
