@@ -5,7 +5,7 @@ time zone, time limit. No caller can leave one of them out. When each command op
 the time zone, and the same rows stored five hours off gave a backtest that found nothing, without an error.
 
 Whatever comes of it only reads: SQLite is opened read only, servers are told so at the beginning of every session
-(`exporter/source/session.py`). Every error of a driver becomes one of ours, in one line and without secrets.
+(`exporter/source/drivers/`). Every error of a driver becomes one of ours, in one line and without secrets.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -17,7 +17,8 @@ from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailab
 from canary.policy.model import Policy
 from canary.policy.orders import Database, Replica
 from exporter.source.database import OrderDatabase, Patience, Session
-from exporter.source.session import AsyncSession, open_session, order_session
+from exporter.source.drivers.asynchronous import AsyncSession
+from exporter.source.session import open_session, order_session
 from tests.support.certificates import Authority
 from tests.support.clock import FakeClock
 from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
