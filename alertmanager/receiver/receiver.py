@@ -19,7 +19,7 @@ from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reporter import Reporter
-from alertmanager.receiver.decide.admission import Outcome
+from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments

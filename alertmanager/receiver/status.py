@@ -9,11 +9,11 @@ from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
-from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.silences import InForce
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.silences import InForce
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy

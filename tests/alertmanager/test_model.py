@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.act.trust import Trust
-from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from alertmanager.receiver.act.trust import Trust
-from alertmanager.receiver.decide.admission import Outcome
-from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.admission import Outcome
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
