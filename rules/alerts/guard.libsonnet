@@ -109,7 +109,7 @@ function(config, series, build)
        ]);
 
   // Without the series of an alert that acts, the share is held; where alerts only tell, people are told.
-  local any(tier, names) = tier.enabled && std.length(std.filter(build.enabled, names)) > 0;
+  local any(tier, names) = config.technical && tier.enabled && std.length(std.filter(build.enabled, names)) > 0;
   local tells = any(config.info, [n.OUT_OF_RANGE]);
   local action(acting, telling) = if any(config.critical, acting) then 'hold' else if telling then 'none' else '';
   local of_requests = action(
@@ -156,7 +156,7 @@ function(config, series, build)
       + n.ERROR_RATE_DEGRADED + ' and ' + n.RESPONSE_TIME_DEGRADED + ' cannot fire.',
       'none',
     ),
-    if t.servers == null then [] else blind(
+    if !config.technical || t.servers == null then [] else blind(
       'servers',
       p.while_service(has_traffic('canary'), p.of_service(config, t.servers) + ' == 0'),
       missed,

@@ -31,6 +31,7 @@ class Facts:
 
     Attributes:
         faults: by the step that does not succeed, the reason.
+        technical: whether errors and response times are watched too.
         process: whether the policy names a process of the canary, which a rollback stops.
     """
 
@@ -38,6 +39,7 @@ class Facts:
     traffic: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
     process: bool = True
+    technical: bool = True
 
 
 def occasion(entry: Entry) -> str:
@@ -85,7 +87,8 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
             return f"canary {rollout.canary} is adopted at {format_ratio(entry.weight)}, and held", todo, Tone.WARNING
         case Started():
             share = format_ratio(rollout.traffic[0])
-            return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO
+            todo = "" if facts.technical else "Errors and response times are not watched: its KPIs alone decide."
+            return f"canary {rollout.canary} starts with {share} of the customers", todo, Tone.INFO
         case Advanced():
             share = format_ratio(rollout.traffic[entry.phase])
             return f"canary {rollout.canary} advanced to {share} of customers", "", Tone.INFO
