@@ -24,15 +24,20 @@ from canary.backoff import Backoff
 from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, DatabaseError
 from canary.logs import Log
+from canary.policy.digest import digest
 from canary.policy.model import Policy
+from canary.policy.pinned import mapped_as
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
+from canary.rollout.plans import Plans
+from canary.rollout.state import Rollout
 from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
-from canary.web.metrics import service_registry
+from canary.web.metrics import PolicyCollector, service_registry
 from canary.web.options import WebOptions
 from canary.web.service import Service
 from exporter.faults import UNEXPECTED
+from exporter.judge.schedule import watched
 from exporter.publish.collector import ExporterCollector
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
@@ -81,12 +86,16 @@ class Exporter:
             PolicyError: it is faulty.
         """
         self._log = Log("exporter")
-        self._policy = self.load()
-        self._snapshot = Snapshot(self._policy.service)
+        self._plans = Plans(self.load())
+        self._snapshot = Snapshot(self._plans.file.service)
         self._reloaded = asyncio.Event()
+        # What the journal said last; a rollout is judged by the policy that it began with.
+        self._rollout: Rollout | None = None
         self._refresher: Refresher | None = None
         registry = service_registry()
         registry.register(ExporterCollector(lambda: self._snapshot, self.clock))
+        service = self._plans.file.service
+        registry.register(PolicyCollector("exporter", service, lambda: digest(self._in_force())))
         self._duration = Histogram(
             names.REFRESH_DURATION_SECONDS,
             "How long a refresh from the order database took.",
@@ -143,14 +152,24 @@ class Exporter:
     async def _reload(self) -> None:
         policy = self.load()
         OrderDatabase.of(policy, Patience.LIVE)  # secrets and the address must be usable before the old policy goes
-        self._policy = policy
+        self._plans.file = policy
         self._reloaded.set()
+
+    def _in_force(self) -> Policy:
+        """The file's policy; while a rollout is judged, with everything that decides as that rollout runs by it.
+
+        The mapping stays the file's: tables and columns are what they are today.
+        """
+        rollout, own = self._rollout, self._plans.file
+        if rollout is None or not watched(rollout, own, self.clock.now().timestamp()):
+            return own
+        return mapped_as(self._plans.begun_with(rollout), own)
 
     async def _work(self) -> None:
         """Refresh under one policy after the other."""
         while True:
             self._reloaded.clear()
-            policy = self._policy
+            policy = self._in_force()
             try:
                 await self._under(policy)
             except Exception as error:  # noqa: BLE001  # whatever it is, it may be gone after a while or a reload
@@ -189,6 +208,10 @@ class Exporter:
             while not self._reloaded.is_set():
                 began = self.clock.monotonic()
                 await journals.follow(refresher)
+                self._rollout = refresher.rollout
+                if self._in_force() != policy:
+                    self._log.info("the rollout runs by another policy than the file; judging by that one")
+                    return
                 failed = not await self._refresh(refresher, log=not failed)
                 self._snapshot = refresher.snapshot
                 took = self.clock.monotonic() - began

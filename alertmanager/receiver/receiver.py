@@ -46,12 +46,14 @@ from canary.rollout import experiments
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
 from canary.rollout.journal.journal import Journal
+from canary.rollout.plans import Plans
 from canary.rollout.state import Moment
 from canary.rollout.store.marker import Marker
 from canary.rollout.store.sidefile import SideFile, beside
 from canary.rollout.store.store import RolloutStore
 from canary.threads import OwnThread
 from canary.units import format_ratio
+from canary.web.metrics import PolicyCollector
 
 _EVENTS_KEPT = 100
 
@@ -70,25 +72,27 @@ class Receiver:
         confirmations: Confirmations,
     ) -> None:
         self.policy, self.store, self.leader = policy, base.store, base.leader
+        self.plans = Plans(policy)
         self.effects, self.trials = effects, trials
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service)
         self.store.listen(self.metrics.entry)
 
-        deciding = Deciding.of(policy, base, outside)
+        deciding = Deciding.of(self.plans, base, outside)
         self.timer, self.watchdog = deciding.timer, deciding.watchdog
         self.handler, self.poller, self.promoter = deciding.handler, deciding.poller, deciding.promoter
         self.deadlines = deciding.deadlines
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.commands = Commands(
-            policy, self.store, effects, self.metrics, deciding.objections.to, self.reconciler.trust
+            self.plans, self.store, effects, self.metrics, deciding.objections.to, self.reconciler.trust
         )
-        self.outbox = Outbox(policy, self.store, effects, self.metrics, base.clock, self.facts)
+        self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
 
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
+        registry.register(PolicyCollector("receiver", policy.service, lambda: self.plans.digest(self.store.rollout)))
         registry.register(Gauges(policy.service, self.snapshot))
         self._outside, self._clock = outside, base.clock
         self._ages = Ages(base.clock)
@@ -187,8 +191,7 @@ class Receiver:
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
         rollout = self.store.rollout
-        phases = self.policy.phases
-        phase = phases[rollout.phase] if rollout is not None and rollout.phase < len(phases) else None
+        phase = self.plans.phase(rollout) if rollout is not None else None
 
         def age(moment: Moment | None) -> float | None:
             return None if moment is None else self._ages.seconds(moment, by_wall=True)
@@ -207,7 +210,7 @@ class Receiver:
             since_end_seconds=age(rollout.ended) if rollout else None,
             gate=gate_of(phase) if phase else "",
             advance=phase.advance if phase else "",
-            limits=limits(self.policy),
+            limits=limits(self.plans.of(rollout)),
             drill_age_seconds=age(self.drills.last_success),
             suppressed=self.poller.held_back.counts,
         )

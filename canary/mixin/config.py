@@ -12,6 +12,7 @@ from typing import Any
 from canary import names
 from canary.mixin.limits import limits
 from canary.policy import Policy
+from canary.policy.digest import digest
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.release import CommandRouter
@@ -53,6 +54,7 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
     return {
         "service": policy.service,
         "inline": inline,
+        "digest": digest(policy),
         "evaluationInterval": format_duration(signals.evaluation_interval),
         "missedScrapes": format_duration(_MISSED_SCRAPES * signals.scrape_interval),
         "runbookUrl": signals.runbook_url,

@@ -6,6 +6,7 @@ are written as a person would write them (`5m`, not 300).
 """
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -45,6 +46,36 @@ def _write_default(value: Schema) -> None:
         del value["default"]
     elif quantity and default is not None:
         value["default"] = _WRITERS[quantity](default)
+
+
+def written(place: tuple[str | int, ...], value: Any, *, kind: str = "") -> str:
+    """A value in base units as a person would write it at this place: 300 at `phases.0.duration` is `5m`.
+
+    Args:
+        place: keys and indices from the top.
+        value: as the loaded policy has it.
+        kind: of the KPI that the place is in; a floor is a share or a plain number.
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        nodes = [policy_schema()]
+        for step in place:
+            nodes = [form for node in nodes for form in _forms(_descend(node, step), kind)]
+        quantity = next((node["x-quantity"] for node in nodes if "x-quantity" in node), None)
+        return _WRITERS[quantity](value) if quantity is not None else f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _forms(node: Schema, kind: str) -> list[Schema]:
+    """Every form that the value at a node may have, as far as the KPI's kind allows."""
+    if "$ref" in node:
+        return _forms(policy_schema()["$defs"][node["$ref"].rsplit("/", 1)[1]], kind)
+    options = [*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())]
+    if options:
+        return [form for option in options for form in _forms(option, kind)]
+    of_kind = node.get("properties", {}).get("kind", {}).get("const", kind)
+    return [node] if of_kind == kind or not kind else []
 
 
 def keys_at(loc: tuple[str | int, ...]) -> list[str]:

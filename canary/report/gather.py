@@ -15,6 +15,7 @@ from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
 from canary.rollout.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
 from canary.rollout.folding import fold, newest
+from canary.rollout.plans import Plans
 from canary.rollout.state import Rollout
 
 _POINTS = 400
@@ -36,6 +37,8 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
     rollout = newest(fold(entries))
     if rollout is None:
         return None
+    # By what it ran, and not by what the file says since.
+    policy = Plans(policy).of(rollout)
     now = clock.now()
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []

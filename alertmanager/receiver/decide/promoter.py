@@ -9,7 +9,6 @@ was paused in between raises nothing on what was true an hour ago.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.lead.leader import Leader
@@ -18,10 +17,10 @@ from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
-from canary.policy.model import Policy
-from canary.policy.release import UrlGate
+from canary.policy.release import Gate, UrlGate
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Advance
+from canary.rollout.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -56,7 +55,7 @@ class Promoter:
 
     def __init__(
         self,
-        policy: Policy,
+        plans: Plans,
         store: RolloutStore,
         leader: Leader,
         timer: PhaseTimer,
@@ -66,7 +65,7 @@ class Promoter:
         gate: Callable[[UrlGate], Awaitable[str]],
     ) -> None:
         self.waiting_for = ""
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._leader = leader
         self._timer = timer
@@ -96,7 +95,7 @@ class Promoter:
             self._log.debug("not advanced", error=error)
         except CanaryError as error:
             self._log.error("cannot advance", exception=error)
-        return self._policy.receiver.poll
+        return self._plans.file.receiver.poll
 
     async def _try(self) -> float:
         rollout = self._store.rollout
@@ -112,14 +111,14 @@ class Promoter:
                 self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
             return _IDLE_SECONDS
         if not await self._leader.may_act():
-            return self._policy.receiver.poll
+            return self._plans.file.receiver.poll
         return await self._with_key(rollout)
 
     async def _with_key(self, rollout: Rollout) -> float:
         asked_at = self._clock.monotonic()
         self.waiting_for = await self._objection(rollout)
         if self.waiting_for:
-            return self._policy.receiver.poll
+            return self._plans.file.receiver.poll
         gate = self._gate_of(rollout)
         if gate == "manual":
             await self.complete(rollout)
@@ -132,7 +131,7 @@ class Promoter:
             asked_at = self._clock.monotonic()
             self.waiting_for = await self._objection(rollout)
             if self.waiting_for:
-                return self._policy.receiver.poll
+                return self._plans.file.receiver.poll
         await self._advance(rollout, asked_at)
         self._key = None
         return _IDLE_SECONDS
@@ -163,13 +162,12 @@ class Promoter:
         except CanaryError as error:
             self._log.debug("not told", error=error)
 
-    def _gate_of(self, rollout: Rollout) -> Literal["manual"] | UrlGate | None:
-        phases = self._policy.phases
-        return phases[rollout.phase].gate if rollout.phase < len(phases) else None
+    def _gate_of(self, rollout: Rollout) -> Gate | None:
+        return self._plans.phase(rollout).gate
 
     def _fits(self, rollout: Rollout) -> bool:
         key = self._key
         if key is None or (key.rollout, key.phase) != (rollout.id, rollout.phase):
             return False
         age = self._clock.monotonic() - key.at
-        return age <= self._policy.receiver.repeat + _REPEAT_LATENESS_SECONDS
+        return age <= self._plans.file.receiver.repeat + _REPEAT_LATENESS_SECONDS
