@@ -3,10 +3,8 @@
 A name that is spelled twice is one day spelled differently, and nothing fails: a rule over a metric that does not exist
 is merely silent. So Python takes names from these constants, and jsonnet from a file that is made from them
 (`rules.names`). A name here is a promise to users, whose own rules and dashboards hold it.
-
-The file is longer than others are, on purpose: it is one table, which is searched and not read, and split by room it
-would no longer be the one place.
 """
+# long: one table, which is searched and not read; split by room it would no longer be the one place
 
 import hashlib
 from typing import Final
@@ -99,6 +97,7 @@ DATA_LAG_SECONDS: Final = "canary_exporter_data_lag_seconds"
 EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
 RECONCILED_ROWS_TOTAL: Final = "canary_exporter_reconciled_rows_total"
 CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
+UNKNOWN_VERSION_RATIO: Final = "canary_exporter_unknown_version_ratio"
 BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
 REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
 SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
@@ -199,6 +198,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     EXPORTER_ERRORS_TOTAL: (ERROR,),
     RECONCILED_ROWS_TOTAL: (EVENT,),
     CORRECTIONS_TOTAL: (EVENT,),
+    UNKNOWN_VERSION_RATIO: (EVENT,),
     EXPERIMENT_RELATIVE_CHANGE: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_LOWER: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_UPPER: (EXPERIMENT, VARIANT, KPI),

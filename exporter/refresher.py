@@ -27,6 +27,7 @@ from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
 from exporter.ledger.reconciler import LedgerReconciler
 from exporter.ledger.rows import Codes
+from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Session
@@ -101,6 +102,7 @@ class Refresher:
             policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads, self._faults
         )
         self._lag: float | None = None
+        self._unknown_versions = UnknownVersions(self.feeds, policy.database.window)
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
         self._refreshed_monotonic: float | None = None
@@ -174,6 +176,7 @@ class Refresher:
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was mended", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
+        self._unknown_versions.look(now)
 
     def _leave_out_absent(self) -> None:
         """Read nothing of tables that are not there and that nobody needs; all who share the list see it change."""
@@ -287,6 +290,7 @@ class Refresher:
             backfill_ratio=self._filled_ratio(),
             schema_compatible=self.schema.compatible,
             errors=dict(self._faults.counts),
+            unknown_versions=self._unknown_versions.ratios if up else {},
             corrections=dict(self.counters.corrections),
             reconciled=dict(self.reconciler.mended),
         )

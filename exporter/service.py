@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -22,11 +22,13 @@ from prometheus_client import Histogram
 from canary import names
 from canary.backoff import Backoff
 from canary.clock import Clock, SystemClock
-from canary.errors import CanaryError, DatabaseError
+from canary.errors import CanaryError, DatabaseError, Fault, PolicyError
 from canary.logs import Log
-from canary.policy.digest import digest
+from canary.policy.changes import changes
+from canary.policy.digest import deciding, digest
 from canary.policy.model import Policy
 from canary.policy.pinned import mapped_as
+from canary.policy.reload import require_reloadable
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
 from canary.rollout.plans import Plans
@@ -46,6 +48,8 @@ from exporter.refresher import Refresher
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import open_session
 
+_RELOADED = frozenset(field.name for field in fields(Policy)) - {"service"}
+"""What a reload takes over: all but the name, which is a label on every series that is registered already."""
 _SAVE_SECONDS = 10
 """How often the counters are saved. A crash loses what was shown since, and the counters then wait for the ledger."""
 _FIRST_WAIT_SECONDS = 1.0
@@ -151,6 +155,8 @@ class Exporter:
 
     async def _reload(self) -> None:
         policy = self.load()
+        require_reloadable(self._plans.file, policy, _RELOADED)
+        self._require_mapping(policy)
         OrderDatabase.of(policy, Patience.LIVE)  # secrets and the address must be usable before the old policy goes
         self._plans.file = policy
         self._reloaded.set()
@@ -164,6 +170,17 @@ class Exporter:
         if rollout is None or not watched(rollout, own, self.clock.now().timestamp()):
             return own
         return mapped_as(self._plans.begun_with(rollout), own)
+
+    def _require_mapping(self, policy: Policy) -> None:
+        """Refuse to judge a running rollout by other tables and columns than it began with."""
+        rollout = self._rollout
+        if rollout is None or rollout.pinned is None or not rollout.running:
+            return
+        begun = self._plans.begun_with(rollout)
+        differing = changes(deciding(begun), deciding(mapped_as(begun, policy)))
+        if differing:
+            what = f"decides for rollout {rollout.id}, which is running: {'; '.join(map(str, differing))}"
+            raise PolicyError([Fault("database", what, "reload after it has ended, or `canary amend` it first")])
 
     async def _work(self) -> None:
         """Refresh under one policy after the other."""

@@ -1,7 +1,6 @@
 """The receiver put together: one object that decides, acts, and can be asked."""
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -24,6 +23,7 @@ from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
+from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
@@ -40,8 +40,10 @@ from canary.errors import JournalError
 from canary.flags import Flags
 from canary.logs import Log
 from canary.mixin.limits import gate_of, limits
+from canary.policy.digest import DECIDING
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
+from canary.policy.reload import require_reloadable
 from canary.rollout import experiments
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
@@ -57,6 +59,16 @@ from canary.web.metrics import PolicyCollector
 
 _EVENTS_KEPT = 100
 
+# What a reload takes over: who may ask, which is looked up at every request, and what decides, which every part asks
+# `Plans` for. The rest was given to its parts at the start.
+_RELOADED = frozenset(
+    {
+        *DECIDING, "receiver.token_file", "receiver.token_env", "receiver.previous_token_file",
+        "receiver.operator_token_file", "receiver.operator_token_env", "receiver.flags_token_file",
+        "receiver.flags_token_env", "receiver.drill_max_age", "receiver.people", "receiver.freeze", "receiver.repeat",
+    }
+)  # fmt: skip
+
 
 class Receiver:
     """Alertmanager's webhook on one side, routers, process and people on the other, the journal between them."""
@@ -71,7 +83,7 @@ class Receiver:
         registry: CollectorRegistry,
         confirmations: Confirmations,
     ) -> None:
-        self.policy, self.store, self.leader = policy, base.store, base.leader
+        self.store, self.leader = base.store, base.leader
         self.plans = Plans(policy)
         self.effects, self.trials = effects, trials
         self.authority = Authority.of(policy)
@@ -89,6 +101,7 @@ class Receiver:
         )
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
+        self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
 
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
@@ -100,9 +113,17 @@ class Receiver:
         self.page = self._page(base.clock)
 
     def _page(self, clock: Clock) -> Page:
-        rates = [name for name, kpi in self.policy.kpis.items() if kpi.kind != "mean"]
+        def rates() -> list[str]:
+            kpis = self.plans.of(self.store.rollout).kpis
+            return [name for name, kpi in kpis.items() if kpi.kind != "mean"]
+
         viewer = Viewer(self, self._outside.prometheus, self.policy.service, clock)
         return Page(viewer, rates, self.submit, lambda: self.authority, self.store, clock)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy file as it was last read; what a rollout runs by is asked of `plans`."""
+        return self.plans.file
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
@@ -117,6 +138,7 @@ class Receiver:
             "outbox": self.outbox.run,
             "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
+            "policies": self.policies.run,
         }
 
     async def notify(self, notification: Notification) -> bool:
@@ -159,7 +181,10 @@ class Receiver:
     async def shop_metrics(self) -> dict[str, Any]:
         """Traffic split, error rate and payment success by role."""
         return await shop_metrics(
-            self.policy, self._outside.prometheus, self.store.rollout, self.reconciler.weight_ratio
+            self.plans.of(self.store.rollout),
+            self._outside.prometheus,
+            self.store.rollout,
+            self.reconciler.weight_ratio,
         )
 
     async def events(self) -> AsyncGenerator[Entry, None]:
@@ -216,15 +241,17 @@ class Receiver:
         )
 
     async def reload(self, path: Path) -> None:
-        """Take over new tokens; whatever else has changed in the policy needs a restart, and that is said.
+        """Take over new tokens, and for the next rollout what decides; the running one keeps its own policy.
 
         Raises:
-            CanaryError: the policy or a secret is faulty; everything stays as it was.
+            CanaryError: the policy or a secret is faulty, or what has changed needs a restart; everything stays as it
+                was.
         """
         policy = await asyncio.to_thread(load_policy, path)
-        self.authority = Authority.of(policy)
-        if dataclasses.replace(policy, base=self.policy.base) != self.policy:
-            self._log.warn("the policy has changed; restart the receiver to take it over")
+        authority = Authority.of(policy)
+        require_reloadable(self.plans.file, policy, _RELOADED)
+        self.authority, self.plans.file = authority, policy
+        await self.policies.record()
 
     def faults(self) -> dict[str, str]:
         """What does not work at present, by router or step."""

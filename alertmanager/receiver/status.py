@@ -7,15 +7,19 @@ from typing import Any, Protocol
 from alertmanager.receiver import answers
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
+from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alertpoller import AlertPoller
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.silences import InForce
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
+from canary.policy.digest import digest
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry
+from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -26,7 +30,11 @@ from canary.times import to_text
 class Parts(Protocol):
     """What is asked; a receiver has all of it."""
 
-    policy: Policy
+    @property
+    def policy(self) -> Policy:
+        """The policy file as it was last read."""
+        ...
+
     store: RolloutStore
     timer: PhaseTimer
     reconciler: Reconciler
@@ -35,6 +43,8 @@ class Parts(Protocol):
     leader: Leader
     promoter: Promoter
     outbox: Outbox
+    plans: Plans
+    policies: PolicyWatch
 
     def faults(self) -> Mapping[str, str]:
         """What does not work at present, by router or step."""
@@ -58,16 +68,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for,
-        "routers": [
-            {
-                "name": controller.name,
-                "weight_ratio": controller.observation.weight_ratio if controller.observation else None,
-                "detail": controller.observation.detail if controller.observation else "",
-                "follows": controller.follows(wanted_split(rollout)),
-                "error": controller.error,
-            }
-            for controller in reconciler.controllers
-        ],
+        "routers": [_router(controller, rollout) for controller in reconciler.controllers],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),
         "prometheus": {
@@ -79,6 +80,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "error": poller.held_back.error,
             "silences": [_silence(one) for one in poller.held_back.in_force],
         },
+        "policy": policy_data(receiver.plans, receiver.policies, rollout),
         "watchdog": {
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
             "blind": receiver.blind(),
@@ -86,6 +88,28 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
     }
+
+
+def policy_data(plans: Plans, policies: PolicyWatch, rollout: Rollout | None) -> answers.Policy:
+    """Which policy is in use where, as JSON-ready data."""
+    return {
+        "digest": plans.digest(rollout),
+        "file": digest(plans.file),
+        "in_use": {name: list(found) for name, found in policies.found.digests.items()} if policies.found else {},
+        "error": policies.error,
+        "notice": _notice(plans, rollout),
+        "differing": [str(one) for one in policies.differing(rollout)],
+    }
+
+
+def _notice(plans: Plans, rollout: Rollout | None) -> str:
+    used, file = plans.digest(rollout), digest(plans.file)
+    if used == file:
+        return ""
+    return (
+        f"the file has changed ({file}), and the rollout goes on by the policy that it began with ({used}); "
+        "`canary amend` takes the file over"
+    )
 
 
 def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
@@ -97,6 +121,7 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "stable": rollout.stable,
         "canary": rollout.canary,
         "state": rollout.state,
+        "plan": rollout.plan,
         "phase": rollout.phase,
         "phases": [
             {"traffic_ratio": traffic, "duration_seconds": duration}
@@ -131,6 +156,17 @@ def entry_data(entry: Entry) -> answers.Entry:
 def _shown(entry: Entry) -> dict[str, Any]:
     """What the kind has besides; how the writer's clocks stood is bookkeeping."""
     return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
+
+
+def _router(controller: RouterController, rollout: Rollout | None) -> answers.Router:
+    seen = controller.observation
+    return {
+        "name": controller.name,
+        "weight_ratio": seen.weight_ratio if seen else None,
+        "detail": seen.detail if seen else "",
+        "follows": controller.follows(wanted_split(rollout)),
+        "error": controller.error,
+    }
 
 
 def _silence(one: InForce) -> answers.Silence:

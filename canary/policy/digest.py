@@ -24,13 +24,19 @@ Data = Mapping[str, Any]
 DECIDING: Final = ("database", "kpis", "signals", "phases", "plans", "rollback", "evidence")
 """The sections that decide."""
 
-_MAPPING: Final = frozenset({"events", "window", "lateness", "timezone", "replica", "required"})
-"""The keys of `database` that say what a row means; the others say where the database is, and how it is asked."""
-
-_ADDRESSES: Final = frozenset(
-    {"exporter_target", "shop_targets", "haproxy_targets", "node_targets", "runbook_url", "dashboard_url"}
-)
-"""The keys of `signals` that only say where something is."""
+_ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
+    "database": frozenset(
+        {
+            "url", "url_file", "url_env", "password_file", "password_env", "sources",
+            "since", "refresh", "reconcile", "statement_timeout", "max_currencies",
+        }
+    ),
+    "signals": frozenset(
+        {"exporter_target", "shop_targets", "haproxy_targets", "node_targets", "runbook_url", "dashboard_url"}
+    ),
+}  # fmt: skip
+"""Keys of deciding sections that only say where something is, or how it is asked. All others decide, those that are
+added later too: a digest that covers too much is noticed, one that covers too little is not."""
 
 _DIGITS: Final = 12
 """Significant digits that count: 700ms and 0.7s are one value, and differ in the sixteenth."""
@@ -48,9 +54,9 @@ def deciding(policy: Policy, *, defaults: bool = True) -> dict[str, Any]:
     """
     dumped = ADAPTER.dump_python(policy, mode="json", by_alias=True, exclude_defaults=not defaults)
     data = {section: dumped[section] for section in DECIDING if section in dumped}
-    for section, decides in (("database", _MAPPING.__contains__), ("signals", lambda key: key not in _ADDRESSES)):
+    for section, addresses in _ADDRESSES.items():
         if isinstance(data.get(section), dict):
-            data[section] = {key: value for key, value in data[section].items() if decides(key)}
+            data[section] = {key: value for key, value in data[section].items() if key not in addresses}
             if not data[section]:
                 del data[section]
     return data

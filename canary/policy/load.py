@@ -59,7 +59,7 @@ def policy_from(document: Document) -> Policy:
         kpis=kpis,
         phases=policy.plans.get(NORMAL, policy.phases),
         plans={name: phases for name, phases in policy.plans.items() if name != NORMAL},
-        database=dataclasses.replace(policy.database, events=_events(policy, kpis)),
+        database=dataclasses.replace(policy.database, events=_events(policy, kpis, document)),
     )
     if NORMAL in policy.plans and "phases" in data:
         faults.append(document.fault(("plans", NORMAL), "`phases` is this plan already", "say it in one of the two"))
@@ -94,9 +94,16 @@ def _ordered(faults: list[Fault]) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.line)
 
 
-def _events(policy: Policy, kpis: Mapping[str, Kpi]) -> dict[str, Event]:
+def _events(policy: Policy, kpis: Mapping[str, Kpi], document: Document) -> dict[str, Event]:
     """The mapped events over the default schema's; who maps events keeps only the defaults that a KPI needs."""
     own = policy.database.events
+    if policy.database.assignments is not None:  # whoever names them says by that where versions come from
+        own = {
+            name: event
+            if ("database", "events", name, "version") in document.lines
+            else dataclasses.replace(event, version=None)
+            for name, event in own.items()
+        }
     needed = {event for kpi in kpis.values() for event in events_of(kpi)}
     return {name: event for name, event in DEFAULT_EVENTS.items() if name in needed} | own
 

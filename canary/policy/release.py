@@ -57,15 +57,14 @@ class ApprovalGate:
 
 def _gate(value: object) -> str:
     """Which section a gate is; only one of its keys can say so, and then each fault is told about that one only."""
-    return (
-        "approval" if (isinstance(value, dict) and "approvers" in value) or isinstance(value, ApprovalGate) else "check"
-    )
+    approval = isinstance(value, ApprovalGate) or (isinstance(value, dict) and "approvers" in value)
+    return ApprovalGate.__name__ if approval else UrlGate.__name__
 
 
 Gate = (
     Literal["manual"]
     | Annotated[
-        Annotated[UrlGate, Tag("check")] | Annotated[ApprovalGate, Tag("approval")],
+        Annotated[UrlGate, Tag(UrlGate.__name__)] | Annotated[ApprovalGate, Tag(ApprovalGate.__name__)],
         Discriminator(_gate),
     ]
 )

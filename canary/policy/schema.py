@@ -84,17 +84,20 @@ def keys_at(loc: tuple[str | int, ...]) -> list[str]:
     definitions = schema["$defs"]
     node = schema
     for step in loc[:-1]:
-        node = _descend(_resolve(node, definitions), step)
+        node = _descend(_resolve(node, definitions, step), step)
     return sorted(_resolve(node, definitions).get("properties", {}))
 
 
-def _resolve(node: Schema, definitions: Schema) -> Schema:
+def _resolve(node: Schema, definitions: Schema, form: str | int = "") -> Schema:
+    """The section that a node is; of several forms the one that pydantic names, else the first."""
     if "$ref" in node:
         return _resolve(definitions[node["$ref"].rsplit("/", 1)[1]], definitions)
     if "allOf" in node:
         return _resolve(node["allOf"][0], definitions)
-    options = [option for option in node.get("anyOf", []) if "$ref" in option or "items" in option]
-    return _resolve(options[0], definitions) if options else node
+    inner = [option for outer in node.get("anyOf", []) for option in outer.get("oneOf", (outer,))]
+    options = [option for option in inner if "$ref" in option or "items" in option]
+    named = [option for option in options if option.get("$ref", "").rsplit("/", 1)[-1] == form]
+    return _resolve((named or options)[0], definitions) if options else node
 
 
 def _descend(node: Schema, step: str | int) -> Schema:

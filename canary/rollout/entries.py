@@ -7,7 +7,7 @@ Decisions (`decides`) change what the rollout is; the number of the last one is 
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
@@ -231,6 +231,22 @@ class Elapsed(Entry):
     kind = Kind.ELAPSED
     phase: int
     seconds: _Seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyChanged(Entry):
+    """The receiver has read another policy file; a rollout that runs keeps its own.
+
+    Its *rollout* is the one that runs, or `policy`; its reason says what differs.
+
+    Attributes:
+        digest: of the new file.
+        policy: everything that decides in it.
+    """
+
+    kind = Kind.POLICY
+    digest: str
+    policy: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

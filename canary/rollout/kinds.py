@@ -26,6 +26,7 @@ class Kind(StrEnum):
     RECORDED = "noted"
     DRILLED = "drilled"
     ELAPSED = "elapsed"
+    POLICY = "policy"
     EXPERIMENT_STARTED = "experiment_started"
     EXPERIMENT_WEIGHTED = "experiment_weighted"
     EXPERIMENT_STOPPED = "experiment_stopped"

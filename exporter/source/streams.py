@@ -6,11 +6,11 @@ Most events have one stream, by their own time. An event with an outcome has up 
 * `unsettled`: rows with a final outcome but without that time, by their own time; they may change for as long as a
   row may be pending;
 * `pending`: rows without a final outcome, by their own time. Nothing counts them; the judge needs to know them,
-  because a payment that never settles is a failure.
+  because a payment that never settles is a failure. Those with an outcome that the policy calls `pending` are in no
+  stream before it is final: a bank transfer is no failure on its second day.
 
-The plain statements let the database add up whatever the columns hold. They are fitted to the kinds of the columns once
-these are known (`fitted`), and read *carefully* after one of them stumbled over a value: then every value is looked at
-before it is added, which costs the database a comparison for each row and is not paid before it is needed.
+A stream's statements (`exporter.source.statements`) are fitted to the kinds of the columns once these are known
+(`fitted`), and read *carefully* after one of them stumbled over a value.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,8 +25,8 @@ from canary.policy.model import Policy
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.kinds import Kind, Kinds, kinds_selected
-from exporter.source.mapping import columns_of, literal_sql, ordered, parents_of
-from exporter.source.numbers import addable, bounded
+from exporter.source.mapping import ordered
+from exporter.source.statements import Column, Statements
 
 FINE_SECONDS = 5
 """Width of the ledger's open buckets; rows are read again by whole buckets. Narrower ones make more numbers to keep,
@@ -36,18 +36,11 @@ FRESH_SECONDS = 10
 COARSE_SECONDS = 3600
 """Width of the ledger's closed buckets: a year of them is 8,760, which fits in memory for every event."""
 
-_NEWEST_TEXTS = 50
-"""So many newest texts show in which forms the shop writes times now; it may write from more than one place."""
 _WHOLE_READS = 12
 """How often the whole horizon is read while a row can be late: a late row is seen after at most a twelfth of it."""
 
-SUCCEEDED, FAILED, PENDING = "succeeded", "failed", "pending"
-OUTCOMES = (SUCCEEDED, FAILED)
-
 _NO_TIMES = (Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY)
 """What no database takes for a time."""
-
-Column = sa.ColumnElement[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,12 +135,9 @@ class _Builder:
         self._policy = policy
         self._database = dialect
         self._name = name
-        self._event = event = policy.database.events[name]
-        self._dialect = dialect.numbered(event.time_unit)
+        self._event = policy.database.events[name]
         self._kinds = kinds or {}
-        self._careful = careful
-        self._parents = parents_of(policy.database.events, name)
-        self._source = self._selectable()
+        self._statements = Statements(policy, dialect, name, self._kinds, careful=careful)
 
     def refuse_what_is_no_time(self) -> None:
         """Say what to write instead where a column for a time holds none.
@@ -173,42 +163,23 @@ class _Builder:
         if event.outcome is None:
             yield self._stream("rows", event.time, lateness)
             return
-        raw = sa.cast(self._column(event.outcome), sa.String)
+        raw = sa.cast(self._statements.column(event.outcome), sa.String)
         every = (*event.succeeded, *event.failed)
         final = raw.in_(every)
         if event.settled is not None:
-            settled = self._column(event.settled)
+            settled = self._statements.column(event.settled)
             yield self._stream("settled", event.settled, lateness, final)
             yield self._stream("unsettled", event.time, patience, final, settled.is_(None), fresh=False)
         else:
             yield self._stream("unsettled", event.time, patience, final)
-        pending = sa.or_(raw.is_(None), raw.not_in(every))
+        pending = sa.or_(raw.is_(None), raw.not_in((*every, *event.pending)))
         yield self._stream("pending", event.time, patience + lateness, pending, fresh=False, counted=False)
-
-    def _selectable(self) -> sa.FromClause:
-        event = self._event
-        columns = sorted(columns_of(event))
-        if event.sql is not None:
-            return literal_sql(event.sql).columns(*(sa.column(name) for name in columns)).subquery("event")
-        schema, _, table = (event.table or self._name).rpartition(".")
-        return sa.table(table, *(sa.column(name) for name in columns), schema=schema or None)
-
-    def _column(self, name: str) -> Column:
-        return self._source.c[name]
-
-    def _outcome(self, name: str) -> Column:
-        """`succeeded`, `failed`, or NULL while it is pending."""
-        raw = sa.cast(self._column(name), sa.String)
-        return sa.case(
-            (raw.in_(self._event.succeeded), sa.literal_column(f"'{SUCCEEDED}'")),
-            (raw.in_(self._event.failed), sa.literal_column(f"'{FAILED}'")),
-        )
 
     def _stream(
         self, kind: str, time: str, horizon: float, *conditions: Column, fresh: bool = True, counted: bool = True
     ) -> Stream:
-        column = self._column(time)
-        wanted = [*conditions, *self._exclusions()]
+        ask = self._statements
+        column = ask.column(time)
         return Stream(
             event=self._name,
             kind=kind,
@@ -216,19 +187,19 @@ class _Builder:
             every_seconds=horizon / _WHOLE_READS,
             fresh=fresh,
             counted=counted,
-            parents=tuple(name for name, _ in self._parents),
-            fine=self._aggregate(column, FINE_SECONDS, wanted),
-            coarse=self._aggregate(column, COARSE_SECONDS, wanted),
-            whole=self._aggregate(column, None, wanted),
-            rows=self._rows(column, wanted),
-            oldest=self._oldest(column),
-            columns=self._columns(),
-            sample=self._sample(column, wanted),
-            dialect=self._dialect,
+            parents=tuple(name for name, _ in ask.parents),
+            fine=ask.aggregate(column, FINE_SECONDS, conditions),
+            coarse=ask.aggregate(column, COARSE_SECONDS, conditions),
+            whole=ask.aggregate(column, None, conditions),
+            rows=ask.rows(column, FINE_SECONDS, conditions),
+            oldest=ask.oldest(column),
+            columns=ask.columns(),
+            sample=ask.sample(column, conditions),
+            dialect=ask.dialect,
             instants=self._instants(time),
             entered_instants=self._instants(self._event.time),
             fit=partial(_fit, self._policy, self._database, self._name, kind),
-            newest_times=self._newest_times(column) if self._texts(time) else None,
+            newest_times=ask.newest_times(column) if self._texts(time) else None,
         )
 
     def _instants(self, time: str) -> bool:
@@ -236,139 +207,6 @@ class _Builder:
 
     def _texts(self, time: str) -> bool:
         return self._database.name == "sqlite" or self._kinds.get(time) is Kind.TEXT
-
-    def _columns(self) -> sa.Select[Any]:
-        wanted = {self._event.time, self._event.settled, self._event.value} - {None}
-        return sa.select(*(self._column(name) for name in sorted(filter(None, wanted)))).where(sa.false())
-
-    def _sample(self, time: Column, wanted: list[Column]) -> sa.Select[Any]:
-        event = self._event
-        columns = [
-            self._key(event.id),
-            self._dialect.epoch(time),
-            self._single(event.value) if event.value is not None else sa.null(),
-            *(self._key(column) for _, column in self._parents),
-        ]
-        return (
-            sa.select(*(column.label(f"canary_{number}") for number, column in enumerate(columns)))
-            .select_from(self._source)
-            .where(time.is_not(None), *wanted)
-            .order_by(self._column(event.id).desc())
-            .limit(sa.bindparam("count", type_=sa.Integer))
-        )
-
-    def _oldest(self, time: Column) -> sa.Select[Any]:
-        """Within bounds, as the smallest time of all may be a year 0 or minus infinity."""
-        smallest = (
-            sa.select(sa.func.min(time).label("moment"))
-            .select_from(self._source)
-            .where(self._dialect.roughly_within(time))
-            .subquery("smallest")
-        )
-        none: Column = smallest.c.moment.is_(None)
-        return sa.select(self._dialect.epoch(smallest.c.moment), none)
-
-    def _exclusions(self) -> Iterator[Column]:
-        for name, values in self._event.exclude.items():
-            column = sa.cast(self._column(name), sa.String)
-            yield sa.or_(column.is_(None), column.not_in(values))
-
-    def _aggregate(self, time: Column, width: int | None, wanted: list[Column]) -> sa.Select[Any]:
-        event = self._event
-        groups = [
-            *([self._dialect.bucket(time, width).label("canary_bucket")] if width is not None else []),
-            self._version().label("canary_version"),
-            self._text(event.currency).label("canary_currency"),
-            self._outcome_or_null().label("canary_outcome"),
-        ]
-        value = sa.func.sum(self._addable(event.value)) if event.value is not None else sa.null()
-        # By position: Trino knows no names here, and an expression with parameters is another one each time.
-        keys = [number for number, group in enumerate(groups, 1) if not isinstance(group.element, sa.sql.elements.Null)]
-        return (
-            sa.select(*groups, sa.func.count().label("canary_count"), value.label("canary_sum"))
-            .select_from(self._source)
-            .where(self._dialect.within(time), *wanted)
-            .group_by(*(sa.literal_column(f"{key}") for key in keys))
-        )
-
-    def _rows(self, time: Column, wanted: list[Column]) -> sa.Select[Any]:
-        event = self._event
-        columns: list[Column] = [
-            self._dialect.bucket(time, FINE_SECONDS),
-            self._key(event.id),
-            self._dialect.epoch(time),
-            self._dialect.epoch(self._column(event.time)),
-            self._version(),
-            self._text(event.currency),
-            self._outcome_or_null(),
-            self._single(event.value) if event.value is not None else sa.null(),
-            self._text(event.variant),
-            *(self._key(column) for _, column in self._parents),
-        ]
-        named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
-        return sa.select(*named).select_from(self._source).where(self._dialect.within(time), *wanted)
-
-    def _version(self) -> Column:
-        return self._text(self._event.version)
-
-    def _text(self, name: str | None) -> Column:
-        return sa.null() if name is None else self._bytes_or(self._column(name), sa.String())
-
-    def _key(self, name: str) -> Column:
-        column = self._column(name)
-        return self._bytes_or(column, None)
-
-    def _bytes_or(self, column: Column, otherwise: sa.String | None) -> Column:
-        """SQLite keeps any bytes as a text, and its driver stumbles over them; as bytes it hands them over."""
-        if self._careful and self._database.name == "sqlite":
-            return sa.cast(column, sa.LargeBinary)
-        return column if otherwise is None else sa.cast(column, otherwise)
-
-    def _addable(self, name: str) -> Column:
-        value = addable(self._column(name), self._kinds.get(name), self._database.name)
-        return bounded(value, self._database.name) if self._careful else value
-
-    def _single(self, name: str) -> Column:
-        """One row's value, as it is but for what only the database can turn into a number."""
-        column = self._column(name)
-        if self._database.name == "sqlite":
-            # Without a type of its own, as the same column gives numbers too.
-            texts = sa.type_coerce(sa.cast(column, sa.LargeBinary), sa.types.NullType()) if self._careful else column
-            kind: Column = sa.func.typeof(column)
-            return sa.case((kind.in_(_literal("integer", "real")), column), (kind.in_(_literal("text")), texts))
-        return addable(column, Kind.MONEY, self._database.name) if self._kinds.get(name) is Kind.MONEY else column
-
-    def _outcome_or_null(self) -> Column:
-        return sa.null() if self._event.outcome is None else self._outcome(self._event.outcome)
-
-    def _newest_times(self, time: Column) -> sa.Select[Any]:
-        """Of the newest texts the endings (with an offset from UTC the text's order is not time's), and what they are.
-
-        Whether one is legible is asked for each, because what is no time to the database is in no range of times.
-        """
-        newest = (
-            sa.select(time.label("moment"))
-            .select_from(self._source)
-            .where(time.is_not(None))
-            .order_by(self._column(self._event.id).desc())
-            .limit(_NEWEST_TEXTS)
-            .subquery("newest")
-        )
-        moment = newest.c.moment
-        if self._database.name != "sqlite":
-            return sa.select(*_literal("", "text"), self._dialect.epoch(moment).is_not(None)).distinct()
-        kind: Column = sa.func.typeof(moment)
-        numbers = kind.in_(_literal("integer", "real"))
-        legible: Column = (
-            numbers if self._event.time_unit else sa.and_(~numbers, sa.func.julianday(moment).is_not(None))
-        )
-        ending: Column = sa.cast(sa.func.substr(moment, -6), sa.LargeBinary)
-        return sa.select(ending, kind, legible).distinct()
-
-
-def _literal(*words: str) -> list[Column]:
-    """Our own words in a statement, where a parameter would make the expression another one each time."""
-    return [sa.literal_column(f"'{word}'", type_=sa.String) for word in words]
 
 
 def no_times(place: str, column: str | None, kind: str, *, numbered: bool) -> DatabaseSchemaError:

@@ -20,7 +20,7 @@ from exporter.judge.values import window_values
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats
 from exporter.publish.counters import has_value, value_total
 from exporter.source.database import Session
-from exporter.source.streams import OUTCOMES
+from exporter.source.statements import OUTCOMES
 from exporter.study.history import History
 
 JOB = "kpi-canary-backfill"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Floats
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.streams import COARSE_SECONDS, FAILED, SUCCEEDED, fitted, streams_of
+from exporter.source.statements import FAILED, SUCCEEDED
+from exporter.source.streams import COARSE_SECONDS, fitted, streams_of
 from exporter.source.zones import Zone
 from exporter.study.history import History, needed_events
 from exporter.study.power import Rates
@@ -49,6 +50,7 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
     Raises:
         DatabaseError: one of its kinds.
     """
+    policy = unversioned(policy)
     dialect = Dialect(session.dialect_name)
     zone = Zone(policy.database.timezone, dialect)
     counted = await _count(policy, session, dialect, zone, until, days)
@@ -76,6 +78,12 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
         if rates is not None:
             found[name] = rates
     return found
+
+
+def unversioned(policy: Policy) -> Policy:
+    """The policy without a word on versions: how much traffic a shop has can be told before it writes any."""
+    events = {name: replace(event, version=None, unit=None) for name, event in policy.database.events.items()}
+    return replace(policy, database=replace(policy.database, events=events, assignments=None))
 
 
 async def _count(

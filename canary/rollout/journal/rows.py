@@ -21,6 +21,7 @@ from canary.rollout.entries import (
     Failed,
     Held,
     Notified,
+    PolicyChanged,
     Promoted,
     Recorded,
     Resumed,
@@ -37,7 +38,7 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed,
+        Recorded, Drilled, Elapsed, PolicyChanged,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

@@ -1,0 +1,115 @@
+"""Cohorts: pairs that came one after the other in one phase, and under each draw how many of them met the canary.
+
+A customer is compared with those who came in the same minutes. What the canary's customers were expected to do is what
+their cohort did on average, so a shop that sells more in the evening, or whose provider fails for ten minutes, expects
+more or less of both sides at once. Cohorts are closed by time and number, never by sides or outcomes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from exporter.evidence.grid import Floats, Ints
+
+_SECONDS = 60.0
+_PAIRS = 50
+"""A cohort is closed once it lasted so long and holds so many pairs: fewer say little about what was to be expected."""
+MOST = 48
+"""So many are kept apart, 3 MB with 8,192 draws; beyond, neighbours are added up, as days differ from each other more
+than minutes of one morning do."""
+
+
+@dataclass(slots=True, eq=False)
+class Cohorts:
+    """All cohorts of a rollout; arrays by cohort, in the order in which they began.
+
+    Attributes:
+        phase: which phase's pairs are in it.
+        start: entry of its first pair, seconds since the epoch.
+        pairs: how many pairs it holds.
+        amount: the sum of what they counted as.
+        canary: by cohort and draw, how many of its pairs were on the canary.
+    """
+
+    draws: int
+    phase: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    start: Floats = field(default_factory=lambda: np.zeros(0))
+    pairs: Floats = field(default_factory=lambda: np.zeros(0))
+    amount: Floats = field(default_factory=lambda: np.zeros(0))
+    canary: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with none."""
+        self.canary = np.zeros((len(self.phase), self.draws))
+
+    def __len__(self) -> int:
+        return len(self.phase)
+
+    def place(self, phase: int, entered: Floats) -> Ints:
+        """The cohort of each new pair of *phase*, in order of entry; opens new ones as they are needed.
+
+        A pair that became known late belongs to the cohort of its time, or to the first of its phase.
+        """
+        ours = np.flatnonzero(self.phase == phase)
+        if not len(ours):
+            ours = np.asarray([self._open(phase, float(entered[0]))])
+        starts = self.start[ours]
+        at = np.maximum(np.searchsorted(starts, entered, side="right") - 1, 0)
+        found = ours[at]
+        held = float(self.pairs[ours[-1]])
+        first = int(np.searchsorted(entered, starts[-1], side="left"))
+        while True:
+            # The open cohort is closed before the first pair that finds it both old and large enough.
+            old = int(np.searchsorted(entered, self.start[ours[-1]] + _SECONDS, side="left"))
+            closing = max(old, first + max(0, int(_PAIRS - held)))
+            if closing >= len(entered):
+                break
+            cohort = self._open(phase, float(entered[closing]))
+            ours = np.append(ours, cohort)
+            found[closing:] = cohort
+            first, held = closing, 0.0
+        np.add.at(self.pairs, found, 1.0)
+        return found
+
+    def merge(self) -> Ints:
+        """Add neighbours of one phase up until no more than `MOST` are left; gives each old cohort's new number."""
+        number = np.arange(len(self))
+        while len(self) > MOST:
+            neighbours = self._neighbours()
+            if not len(neighbours):
+                break
+            size = self.pairs[neighbours[:, 0]] + self.pairs[neighbours[:, 1]]
+            kept, gone = neighbours[int(np.argmin(size))]
+            for column in (self.pairs, self.amount, self.canary):
+                column[kept] += column[gone]
+            for name in ("phase", "start", "pairs", "amount", "canary"):
+                setattr(self, name, np.delete(getattr(self, name), gone, axis=0))
+            number = np.where(number == gone, kept, number)
+            number -= number > gone
+        return number
+
+    def _neighbours(self) -> Ints:
+        """Cohorts that follow each other in one phase, without the phase's open one, as long as there are others."""
+        pairs = [
+            (int(before), int(after))
+            for phase in np.unique(self.phase)
+            for ours in [np.flatnonzero(self.phase == phase)]
+            for before, after in pairwise(ours[:-1])
+        ]
+        return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+
+    def _open(self, phase: int, start: float) -> int:
+        self.phase = np.append(self.phase, phase)
+        self.start = np.append(self.start, start)
+        self.pairs, self.amount = np.append(self.pairs, 0.0), np.append(self.amount, 0.0)
+        self.canary = np.concatenate([self.canary, np.zeros((1, self.draws))])
+        return len(self) - 1
+
+    def expected(self) -> Floats:
+        """Under each draw, the amount that its canary's pairs would have if all pairs of a cohort were alike."""
+        mean: Floats = self.amount / np.maximum(self.pairs, 1.0)
+        expected: Floats = mean @ self.canary
+        return expected

@@ -1,0 +1,135 @@
+"""Places drawn again: on which side each customer would have been, had the router's salt been another.
+
+A redraw is never stored. Draw k puts a customer on the canary when 16 bits of a hash of (rollout, customer, k) are
+below the weight; whoever needs the sides again computes them again, so that a shop of a million customers costs no more
+memory than one of ten. Growing weights only add customers, as at the router: the phases of one rollout are redrawn
+together.
+
+nginx does not draw customers: its salt chooses the order in which a hundred fixed buckets are opened. There a redraw is
+another order of the buckets, and customers of one bucket stay together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.evidence.grid import Floats
+
+Words = npt.NDArray[np.uint64]
+Sides = npt.NDArray[np.uint8]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_LANES = 4
+"""Sixteen-bit numbers in one word: a share is hit to 1/65,536, which is finer than any router's own steps."""
+_AT_ONCE = 64
+"""Customers whose sides are computed together: a megabyte of words, which the processor's cache holds. At most 255, so
+that a sum of sides fits a byte."""
+BUCKETS = 100
+"""nginx' own, `canary.routers.bucket`."""
+
+
+def splitmix64(words: Words) -> Words:
+    """The generator's output function (Steele, Lea, Flood 2014): every input bit moves half of the output's."""
+    mixed = words + _GOLDEN
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _SECOND
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+class Redraw(Protocol):
+    """All draws of one rollout. Column 0 belongs to the real assignment: what it has there means nothing."""
+
+    @property
+    def draws(self) -> int:
+        """How many columns there are, the real one among them."""
+
+    def sums(self, units: Words, weight: float, amounts: Floats) -> tuple[Floats, Floats]:
+        """Under each draw: how many of *units* are on the canary at *weight*, and the sum of their *amounts*."""
+
+
+class HashedPlaces:
+    """Every customer by itself, as HAProxy and Envoy draw."""
+
+    def __init__(self, rollout: str, draws: int) -> None:
+        """Draws of *rollout* (its id); *draws* is a multiple of four, the real one among them."""
+        if draws % _LANES:
+            raise ValueError(f"draws: a multiple of {_LANES} expected, found {draws}")
+        self._keys = _keys(rollout)
+        self._counters = np.arange(draws // _LANES, dtype=np.uint64) * _GOLDEN
+        self._scratch = np.empty((2, _AT_ONCE, draws // _LANES), dtype=np.uint64)
+
+    @property
+    def draws(self) -> int:
+        """How many columns there are."""
+        return self._counters.size * _LANES
+
+    def sums(self, units: Words, weight: float, amounts: Floats) -> tuple[Floats, Floats]:
+        """Under each draw: how many of *units* are on the canary at *weight*, and the sum of their *amounts*."""
+        counts, sums = np.zeros(self.draws), np.zeros(self.draws)
+        hashed = _keyed(units, self._keys)
+        for start in range(0, len(units), _AT_ONCE):
+            chosen = slice(start, start + _AT_ONCE)
+            sides = self._sides(hashed[chosen], weight)
+            counts += np.add.reduce(sides, axis=0, dtype=np.uint8)
+            some = np.flatnonzero(amounts[chosen])
+            if len(some):
+                sums += amounts[chosen][some] @ sides[some].astype(np.float64)
+        return counts, sums
+
+    def _sides(self, hashed: Words, weight: float) -> Sides:
+        """1 where a customer is on the canary; a row a customer, a column a draw. In place: nothing is called more."""
+        words, shifted = self._scratch[:, : len(hashed)]
+        np.bitwise_xor(hashed[:, None], self._counters, out=words)
+        words += _GOLDEN
+        for shift, factor in ((30, _FIRST), (27, _SECOND)):
+            np.right_shift(words, np.uint64(shift), out=shifted)
+            words ^= shifted
+            words *= factor
+        np.right_shift(words, np.uint64(31), out=shifted)
+        words ^= shifted
+        limit = round(weight * 65536)
+        if limit > 0xFFFF:
+            return np.ones((len(hashed), self.draws), dtype=np.uint8)
+        sides: Sides = (words.astype("<u8", copy=False).view("<u2") < np.uint16(limit)).view(np.uint8)
+        return sides
+
+
+class BucketOrders:
+    """A hundred buckets in another order, as nginx draws; *units* are bucket numbers here."""
+
+    def __init__(self, rollout: str, draws: int) -> None:
+        """Draws of *rollout* (its id), the real one among them."""
+        first, second = _keys(rollout)
+        buckets = splitmix64(np.arange(BUCKETS, dtype=np.uint64) ^ first)
+        luck = splitmix64(buckets[:, None] ^ (np.arange(draws, dtype=np.uint64) * _GOLDEN + second))
+        self._rank = np.argsort(np.argsort(luck, axis=0), axis=0).astype(np.uint8)
+        """By bucket and draw, how many buckets are opened before this one."""
+
+    @property
+    def draws(self) -> int:
+        """How many columns there are."""
+        return int(self._rank.shape[1])
+
+    def sums(self, units: Words, weight: float, amounts: Floats) -> tuple[Floats, Floats]:
+        """Under each draw: how many of *units* are on the canary at *weight*, and the sum of their *amounts*."""
+        buckets = units.astype(np.int64)
+        opened = (self._rank < round(weight * BUCKETS)).astype(np.float64)
+        counts = np.bincount(buckets, minlength=BUCKETS).astype(np.float64)
+        sums = np.bincount(buckets, weights=amounts, minlength=BUCKETS)
+        return counts @ opened, sums @ opened
+
+
+def _keys(rollout: str) -> Words:
+    digest = hashlib.sha256(f"{rollout}redraw".encode()).digest()
+    return np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
+
+
+def _keyed(units: Words, keys: Words) -> Words:
+    """A hash of each customer that knows the rollout: another rollout's draws must not be this one's."""
+    return splitmix64(splitmix64(units ^ keys[0]) ^ keys[1])

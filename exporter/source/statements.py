@@ -1,0 +1,219 @@
+"""What the database is asked about one event: the SELECTs of its streams.
+
+The plain statements let the database add up whatever the columns hold. Where the columns' kinds are known, values are
+turned into numbers by the database's own means first. A *careful* statement looks at every value before it is added,
+which costs the database a comparison for each row and is not paid before a statement has stumbled over one.
+
+Which rows a stream consists of is not decided here (`exporter.source.streams`): conditions come in, and each statement
+has its bounds as parameters, so that it is built once.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from canary.policy.model import Policy
+from exporter.source.dialects import Dialect
+from exporter.source.kinds import Kind, Kinds
+from exporter.source.mapping import columns_of, literal_sql, parents_of
+from exporter.source.numbers import addable, bounded
+from exporter.source.versions import Versions
+
+SUCCEEDED, FAILED, PENDING = "succeeded", "failed", "pending"
+OUTCOMES = (SUCCEEDED, FAILED)
+
+_NEWEST_TEXTS = 50
+"""So many newest texts show in which forms the shop writes times now; it may write from more than one place."""
+
+Column = sa.ColumnElement[Any]
+
+
+class Statements:
+    """The statements of one event, for columns of some kinds.
+
+    Args:
+        name: the event's, in the policy.
+        kinds: what the columns hold, as far as that is known.
+        careful: look at every value before it is added up.
+
+    Attributes:
+        dialect: how the event's times are written.
+        parents: name and column of each parent event, in the order in which `rows` selects them.
+    """
+
+    def __init__(self, policy: Policy, dialect: Dialect, name: str, kinds: Kinds, *, careful: bool) -> None:
+        self._database = dialect.name
+        self._name = name
+        self._event = event = policy.database.events[name]
+        self.dialect = dialect.numbered(event.time_unit)
+        self.parents = parents_of(policy.database.events, name)
+        self._versions = Versions(policy, dialect)
+        self._kinds = kinds
+        self._careful = careful
+        self._source = self._selectable()
+
+    def column(self, name: str) -> Column:
+        """A column of the event's rows, to make a stream's conditions of."""
+        return self._source.c[name]
+
+    def columns(self) -> sa.Select[Any]:
+        """The columns whose kinds decide about the statements, without a row."""
+        wanted = {self._event.time, self._event.settled, self._event.value} - {None}
+        return sa.select(*(self.column(name) for name in sorted(filter(None, wanted)))).where(sa.false())
+
+    def sample(self, time: Column, conditions: Sequence[Column]) -> sa.Select[Any]:
+        """The newest `count` rows by their id: id, moment, value, parents."""
+        event = self._event
+        columns = [
+            self._key(event.id),
+            self.dialect.epoch(time),
+            self._single(event.value) if event.value is not None else sa.null(),
+            *(self._key(column) for _, column in self.parents),
+        ]
+        return (
+            sa.select(*(column.label(f"canary_{number}") for number, column in enumerate(columns)))
+            .select_from(self._source)
+            .where(time.is_not(None), *self._wanted(conditions))
+            .order_by(self.column(event.id).desc())
+            .limit(sa.bindparam("count", type_=sa.Integer))
+        )
+
+    def oldest(self, time: Column) -> sa.Select[Any]:
+        """The smallest time, and whether there is none.
+
+        Within bounds, as the smallest of all may be a year 0 or minus infinity.
+        """
+        smallest = (
+            sa.select(sa.func.min(time).label("moment"))
+            .select_from(self._source)
+            .where(self.dialect.roughly_within(time))
+            .subquery("smallest")
+        )
+        none: Column = smallest.c.moment.is_(None)
+        return sa.select(self.dialect.epoch(smallest.c.moment), none)
+
+    def aggregate(self, time: Column, width_seconds: int | None, conditions: Sequence[Column]) -> sa.Select[Any]:
+        """Counts and sums per bucket, version, currency and outcome; all in one bucket where it has no width."""
+        event = self._event
+        groups = [
+            *([self.dialect.bucket(time, width_seconds).label("canary_bucket")] if width_seconds is not None else []),
+            self._version().label("canary_version"),
+            self._text(event.currency).label("canary_currency"),
+            self._outcome_or_null().label("canary_outcome"),
+        ]
+        value = sa.func.sum(self._addable(event.value)) if event.value is not None else sa.null()
+        # By position: Trino knows no names here, and an expression with parameters is another one each time.
+        keys = [number for number, group in enumerate(groups, 1) if not isinstance(group.element, sa.sql.elements.Null)]
+        return (
+            sa.select(*groups, sa.func.count().label("canary_count"), value.label("canary_sum"))
+            .select_from(self._source)
+            .where(self.dialect.within(time), *self._wanted(conditions))
+            .group_by(*(sa.literal_column(f"{key}") for key in keys))
+        )
+
+    def rows(self, time: Column, width_seconds: int, conditions: Sequence[Column]) -> sa.Select[Any]:
+        """Single rows: bucket, id, moment, its own moment, version, currency, outcome, value, variant, parents."""
+        event = self._event
+        columns: list[Column] = [
+            self.dialect.bucket(time, width_seconds),
+            self._key(event.id),
+            self.dialect.epoch(time),
+            self.dialect.epoch(self.column(event.time)),
+            self._version(),
+            self._text(event.currency),
+            self._outcome_or_null(),
+            self._single(event.value) if event.value is not None else sa.null(),
+            self._text(event.variant),
+            *(self._key(column) for _, column in self.parents),
+        ]
+        named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
+        return sa.select(*named).select_from(self._source).where(self.dialect.within(time), *self._wanted(conditions))
+
+    def newest_times(self, time: Column) -> sa.Select[Any]:
+        """Of the newest texts the endings (with an offset from UTC the text's order is not time's), and what they are.
+
+        Whether one is legible is asked for each, because what is no time to the database is in no range of times.
+        """
+        newest = (
+            sa.select(time.label("moment"))
+            .select_from(self._source)
+            .where(time.is_not(None))
+            .order_by(self.column(self._event.id).desc())
+            .limit(_NEWEST_TEXTS)
+            .subquery("newest")
+        )
+        moment = newest.c.moment
+        if self._database != "sqlite":
+            return sa.select(*_literal("", "text"), self.dialect.epoch(moment).is_not(None)).distinct()
+        kind: Column = sa.func.typeof(moment)
+        numbers = kind.in_(_literal("integer", "real"))
+        legible: Column = (
+            numbers if self._event.time_unit else sa.and_(~numbers, sa.func.julianday(moment).is_not(None))
+        )
+        ending: Column = sa.cast(sa.func.substr(moment, -6), sa.LargeBinary)
+        return sa.select(ending, kind, legible).distinct()
+
+    def _selectable(self) -> sa.FromClause:
+        event = self._event
+        columns = sorted(columns_of(event))
+        if event.sql is not None:
+            return literal_sql(event.sql).columns(*(sa.column(name) for name in columns)).subquery("event")
+        schema, _, table = (event.table or self._name).rpartition(".")
+        return sa.table(table, *(sa.column(name) for name in columns), schema=schema or None)
+
+    def _outcome(self, name: str) -> Column:
+        """`succeeded`, `failed`, or NULL while it is pending."""
+        raw = sa.cast(self.column(name), sa.String)
+        return sa.case(
+            (raw.in_(self._event.succeeded), sa.literal_column(f"'{SUCCEEDED}'")),
+            (raw.in_(self._event.failed), sa.literal_column(f"'{FAILED}'")),
+        )
+
+    def _wanted(self, conditions: Sequence[Column]) -> list[Column]:
+        return [*conditions, *self._exclusions()]
+
+    def _exclusions(self) -> Iterator[Column]:
+        for name, values in self._event.exclude.items():
+            column = sa.cast(self.column(name), sa.String)
+            yield sa.or_(column.is_(None), column.not_in(values))
+
+    def _version(self) -> Column:
+        if self._versions.looked_up(self._name):
+            return self._versions.of(self._name, self._source)
+        return self._text(self._event.version)
+
+    def _text(self, name: str | None) -> Column:
+        return sa.null() if name is None else self._bytes_or(self.column(name), sa.String())
+
+    def _key(self, name: str) -> Column:
+        column = self.column(name)
+        return self._bytes_or(column, None)
+
+    def _bytes_or(self, column: Column, otherwise: sa.String | None) -> Column:
+        """SQLite keeps any bytes as a text, and its driver stumbles over them; as bytes it hands them over."""
+        if self._careful and self._database == "sqlite":
+            return sa.cast(column, sa.LargeBinary)
+        return column if otherwise is None else sa.cast(column, otherwise)
+
+    def _addable(self, name: str) -> Column:
+        value = addable(self.column(name), self._kinds.get(name), self._database)
+        return bounded(value, self._database) if self._careful else value
+
+    def _single(self, name: str) -> Column:
+        """One row's value, as it is but for what only the database can turn into a number."""
+        column = self.column(name)
+        if self._database == "sqlite":
+            # Without a type of its own, as the same column gives numbers too.
+            texts = sa.type_coerce(sa.cast(column, sa.LargeBinary), sa.types.NullType()) if self._careful else column
+            kind: Column = sa.func.typeof(column)
+            return sa.case((kind.in_(_literal("integer", "real")), column), (kind.in_(_literal("text")), texts))
+        return addable(column, Kind.MONEY, self._database) if self._kinds.get(name) is Kind.MONEY else column
+
+    def _outcome_or_null(self) -> Column:
+        return sa.null() if self._event.outcome is None else self._outcome(self._event.outcome)
+
+
+def _literal(*words: str) -> list[Column]:
+    """Our own words in a statement, where a parameter would make the expression another one each time."""
+    return [sa.literal_column(f"'{word}'", type_=sa.String) for word in words]
