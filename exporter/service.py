@@ -24,11 +24,11 @@ from canary.backoff import Backoff
 from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, DatabaseError, Fault, PolicyError
 from canary.logs import Log
-from canary.policy.changes import changes
-from canary.policy.digest import deciding, digest
 from canary.policy.model import Policy
-from canary.policy.pinned import mapped_as
-from canary.policy.reload import require_reloadable
+from canary.policy.pinning.changes import changes
+from canary.policy.pinning.digest import deciding, digest
+from canary.policy.pinning.pinned import mapped_as
+from canary.policy.pinning.reload import require_reloadable
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
 from canary.rollout.plans import Plans
@@ -37,6 +37,7 @@ from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector, service_registry
 from canary.web.options import WebOptions
+from canary.web.peers import host_of
 from canary.web.service import Service
 from exporter.faults import UNEXPECTED
 from exporter.judge.schedule import watched
@@ -113,6 +114,7 @@ class Exporter:
             registry=registry,
             reload=self._reload,
             ready=lambda: self._snapshot.refreshed_at is not None or bool(self._snapshot.errors),
+            hosts=lambda: (host_of(self._plans.file.signals.exporter_target),),
             status=self._status,
             clock=self.clock,
         )

@@ -12,9 +12,9 @@ from typing import Any
 from canary import names
 from canary.mixin.limits import limits
 from canary.policy import Policy
-from canary.policy.digest import digest
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean
+from canary.policy.pinning.digest import digest
 from canary.policy.release import CommandRouter
 from canary.policy.signals import AlertOverride
 from canary.units import format_duration, format_ratio

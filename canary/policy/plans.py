@@ -5,8 +5,8 @@ from typing import Final
 
 from canary.errors import RefusedError
 from canary.policy.model import Policy
+from canary.policy.reading.sentences import did_you_mean
 from canary.policy.release import Phases
-from canary.policy.sentences import did_you_mean
 
 NORMAL: Final = "normal"
 """The plan that runs when no other is named; a policy writes it as `phases`, or under `plans`."""

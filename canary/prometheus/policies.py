@@ -1,8 +1,8 @@
 """By which policy exporter, receiver and rules go, as Prometheus has it at this moment.
 
-Each of them has read the policy at another time, and the digests that they publish (`canary.policy.digest`) are the
-only thing that all three can be compared by. A part that publishes none is unknown, which is neither the same policy
-nor another one.
+Each of them has read the policy at another time, and the digests that they publish (`canary.policy.pinning.digest`)
+are the only thing that all three can be compared by. A part that publishes none is unknown, which is neither the same
+policy nor another one.
 """
 
 from collections.abc import Iterator, Mapping

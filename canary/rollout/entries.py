@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from canary.policy.plans import NORMAL
-from canary.rollout.kinds import Cause, Kind, Step
+from canary.rollout.kinds import Category, Cause, Kind, Step
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
 # the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
@@ -73,7 +73,7 @@ class Started(Entry):
         durations_seconds: how long each phase lasts at least.
         plan: the plan's name in the policy.
         digest: of the policy that it runs by; empty in what older versions wrote.
-        policy: everything that decides, as `canary.policy.digest.deciding` gives it; None in what older versions wrote.
+        policy: everything that decides, as `deciding` gives it; None in what older versions wrote.
     """
 
     kind = Kind.STARTED
@@ -152,11 +152,17 @@ class Promoted(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackDecided(Entry):
-    """All customers are to leave the canary; *cause* is a `Cause` or an alert's name."""
+    """All customers are to leave the canary.
+
+    Attributes:
+        cause: a `Cause` or an alert's name.
+        category: what it is due to, as whoever asked for it says; None where nobody does.
+    """
 
     kind = Kind.ROLLBACK
     decides = True
     cause: str
+    category: Category | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +253,18 @@ class PolicyChanged(Entry):
     kind = Kind.POLICY
     digest: str
     policy: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Entry):
+    """A person's observation, during a rollout or after it; the reason is its text.
+
+    Attributes:
+        category: what a rollback was due to, once that is known.
+    """
+
+    kind = Kind.NOTE
+    category: Category | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import Any, TypedDict
 
 from canary.errors import JournalError, RefusedError
 from canary.logs import Log
-from canary.policy.digest import Data, deciding, digest
 from canary.policy.model import Policy
-from canary.policy.pinned import pinned
+from canary.policy.pinning.digest import Data, deciding, digest
+from canary.policy.pinning.pinned import pinned
 from canary.policy.plans import phases_of, with_plan
 from canary.policy.release import Phase
 from canary.rollout.state import Rollout

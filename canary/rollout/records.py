@@ -10,9 +10,20 @@ from typing import Any
 
 from canary.errors import RefusedError
 from canary.rollout.commands import Command
-from canary.rollout.entries import Drilled, Elapsed, Entry, Notified, PolicyChanged, Recorded, RolledBack, StepDone
-from canary.rollout.kinds import Step
+from canary.rollout.entries import (
+    Drilled,
+    Elapsed,
+    Entry,
+    Note,
+    Notified,
+    PolicyChanged,
+    Recorded,
+    RolledBack,
+    StepDone,
+)
+from canary.rollout.kinds import Category, Step
 from canary.rollout.refusals import described
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 
 
@@ -27,6 +38,10 @@ class Memory(Command):
     looked = False
     rollout: str
     actor: str = "receiver"
+
+    def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # nobody has looked
+        """Whether the entry that a request with the same key led to is about the same rollout."""
+        return entry.rollout == self.rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +95,20 @@ class Record(Memory):
         return Recorded(
             rollout=known.id, at=at, actor=self.actor, reason=self.reason, key=self.key, occasion=self.occasion
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeNote(Memory):
+    """A person's observation about a rollout, whichever state it is in."""
+
+    category: Category | None = None
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused without a text."""
+        known = _known(rollout, self.rollout)
+        if not self.reason:
+            raise RefusedError("there is nothing to note", remedy="give a text")
+        return Note(rollout=known.id, at=at, actor=self.actor, reason=self.reason, category=self.category)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from canary.clock import Clock
-from canary.policy.digest import Data
+from canary.policy.pinning.digest import Data
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Step
 

@@ -11,7 +11,7 @@ from canary import names
 from canary.errors import RemoteError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
-from canary.policy.digest import digest
+from canary.policy.pinning.digest import digest
 from canary.policy.signals import Signals
 from canary.prometheus import Prometheus, ServiceAlerts, policies_in_use
 from canary.prometheus import Rule as Loaded

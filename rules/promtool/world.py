@@ -3,8 +3,8 @@
 from canary import names
 from canary.mixin.limits import gate_of, limits
 from canary.policy import Policy
-from canary.policy.digest import digest
 from canary.policy.kpis import Conversion, Mean, Success
+from canary.policy.pinning.digest import digest
 from canary.policy.release import Phase
 from rules.promtool.shop import CANARY, STABLE, Shop
 from rules.promtool.values import STALE, Values, constant, nothing

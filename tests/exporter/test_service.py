@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 
 from canary.logs import configure
-from canary.policy.digest import digest
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
+from canary.policy.pinning.digest import digest
 from canary.rollout.commands import Start
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind

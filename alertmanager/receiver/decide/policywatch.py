@@ -13,8 +13,8 @@ from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
-from canary.policy.changes import changes
-from canary.policy.digest import Data, deciding, digest
+from canary.policy.pinning.changes import changes
+from canary.policy.pinning.digest import Data, deciding, digest
 from canary.prometheus import Differing, PoliciesInUse, Prometheus, policies_in_use
 from canary.rollout.entries import Entry, PolicyChanged, Started
 from canary.rollout.plans import Plans

@@ -10,6 +10,7 @@ was paused in between raises nothing on what was true an hour ago.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
@@ -17,7 +18,7 @@ from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
-from canary.policy.release import Gate, UrlGate
+from canary.policy.release import ApprovalGate, Gate, UrlGate
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Advance
 from canary.rollout.plans import Plans
@@ -60,6 +61,7 @@ class Promoter:
         leader: Leader,
         timer: PhaseTimer,
         clock: Clock,
+        freezes: Freezes,
         *,
         objection: Callable[[Rollout], Awaitable[str]],
         gate: Callable[[UrlGate], Awaitable[str]],
@@ -70,6 +72,7 @@ class Promoter:
         self._leader = leader
         self._timer = timer
         self._clock = clock
+        self._freezes = freezes
         self._objection = objection
         self._gate = gate
         self._key: _Moment | None = None
@@ -106,8 +109,11 @@ class Promoter:
         if remaining > 0:
             self.waiting_for = "the phase's time"
             return remaining if self._fits(rollout) else _IDLE_SECONDS
+        if frozen := self._freezes.active:
+            self.waiting_for = f"the end of the {frozen}"
+            return self._plans.file.receiver.poll
         if not self._fits(rollout):
-            if self._gate_of(rollout) != "manual":
+            if not self._person_decides(rollout):
                 self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
             return _IDLE_SECONDS
         if not await self._leader.may_act():
@@ -120,7 +126,7 @@ class Promoter:
         if self.waiting_for:
             return self._plans.file.receiver.poll
         gate = self._gate_of(rollout)
-        if gate == "manual":
+        if self._person_decides(rollout):
             await self.complete(rollout)
             return _IDLE_SECONDS
         if isinstance(gate, UrlGate):
@@ -145,7 +151,7 @@ class Promoter:
 
     async def complete(self, rollout: Rollout) -> None:
         """Prometheus shows the phase complete: where the gate is a person, tell them, once."""
-        if rollout.state not in (State.PHASE, State.BAKING) or self._gate_of(rollout) != "manual":
+        if rollout.state not in (State.PHASE, State.BAKING) or not self._person_decides(rollout):
             return
         self.waiting_for = "a person: `canary advance`"
         key = f"gate:{rollout.phase}"
@@ -161,6 +167,10 @@ class Promoter:
             await self._store.propose(None, record)
         except CanaryError as error:
             self._log.debug("not told", error=error)
+
+    def _person_decides(self, rollout: Rollout) -> bool:
+        gate = self._gate_of(rollout)
+        return gate == "manual" or isinstance(gate, ApprovalGate)
 
     def _gate_of(self, rollout: Rollout) -> Gate | None:
         return self._plans.phase(rollout).gate

@@ -52,6 +52,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     policy = status["policy"]
     for sentence in filter(None, (policy["notice"], *policy["differing"])):
         yield f"policy    {sentence}"
+    if status.get("freeze"):
+        yield f"frozen    {status['freeze']['summary']}"
     for silence in status["alertmanager"]["silences"]:
         yield f"silenced  {silence['summary']}"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from canary.errors import RefusedError
-from canary.policy.digest import digest
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
+from canary.policy.pinning.digest import digest
 from canary.policy.release import Phase, Receiver, Rollback
 from canary.rollout.commands import Start
 from canary.rollout.folding import fold

@@ -132,6 +132,8 @@ def _state(view: View) -> Markup:
         rows.append(("Waits for", status["waiting_for"]))
     policy = status["policy"]
     rows += [("Policy", text) for text in (policy["notice"], *policy["differing"]) if text]
+    if status["freeze"]:
+        rows.append(("Frozen", status["freeze"]["summary"]))
     if status["watchdog"]["blind"]:
         rows.append(("Blind", "no heartbeat from Prometheus through Alertmanager"))
     if not status["leading"]:

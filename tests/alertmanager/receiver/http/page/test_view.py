@@ -22,6 +22,7 @@ IDLE: Status = {
     "alertmanager": {"error": "", "silences": []},
     "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
     "watchdog": {"heard_at": None, "blind": False},
+    "freeze": None,
     "untold": 0,
     "expired": 0,
 }
