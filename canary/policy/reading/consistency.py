@@ -1,9 +1,8 @@
 """What no type can say: keys of a policy that must fit one another.
 
-Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to
-`canary.policy.references`. What is left relates several keys: a phase to the one before it, a window to the scrapes
-that fill it, a name to the series that already has it. Each finding says what is wrong at one of the places and what to
-do there.
+Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to `references`. What is left
+relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
+already has it. Each finding says what is wrong at one of the places and what to do there.
 """
 
 import itertools
@@ -11,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from canary import names
+from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event
-from canary.policy.references import At, Inconsistency, unknown_names
+from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Process, Receiver
 
 _SCRAPES: Final = 2
@@ -41,6 +41,8 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _routers(policy)
     yield from _process(policy.process)
     yield from _tokens(policy.receiver)
+    for place, what, remedy in freezes.faults(policy.receiver.freeze):
+        yield ("receiver", "freeze", *place), what, remedy
     yield from _flags(policy)
     yield from _experiments(policy)
     if policy.evidence.staleness <= policy.database.refresh:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pydantic_core import ErrorDetails
 
 from canary.errors import Fault
-from canary.policy.document import Document, Location
+from canary.policy.reading.document import Document, Location
 from canary.policy.scalars import UnfitError, shown
 from canary.policy.schema import keys_at
 
@@ -99,7 +99,7 @@ def of_another_branch(document: Document, detail: ErrorDetails) -> bool:
         branch.startswith("literal[")
     ):
         return not scalar
-    return branch == "UrlGate" or (branch.startswith("dict[") and scalar)
+    return branch in ("UrlGate", "Freeze") or (branch.startswith("dict[") and scalar)
 
 
 def in_file(document: Document, loc: tuple[str | int, ...]) -> Location:

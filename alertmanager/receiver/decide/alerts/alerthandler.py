@@ -9,7 +9,7 @@ advance.
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from alertmanager.receiver.decide.admission import Outcome, admit
+from alertmanager.receiver.decide.alerts.admission import Outcome, admit
 from canary import names
 from canary.errors import JournalError, RefusedError
 from canary.logs import Log

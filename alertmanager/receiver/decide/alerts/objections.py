@@ -10,7 +10,7 @@ counts: a silence that is overlooked keeps traffic from being raised, and that i
 from collections.abc import Iterable
 from typing import Protocol
 
-from alertmanager.receiver.decide.silences import HeldBack
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from canary import names
 from canary.errors import RemoteError
 from canary.prometheus import LOWERING, Alert, Suppression

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from alertmanager.receiver.decide.objections import Objections, completes, lowering
-from alertmanager.receiver.decide.silences import HeldBack
+from alertmanager.receiver.decide.alerts.objections import Objections, completes, lowering
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from canary import names
 from canary.errors import RemoteError
 from canary.prometheus import Alert, Suppression
