@@ -98,6 +98,7 @@
   CONVERGING_SECONDS: 'canary_converging_seconds',
   CONVERGING_SINCE_TIMESTAMP_SECONDS: 'canary_converging_since_timestamp_seconds',
   ALERTS_SUPPRESSED: 'canary_alerts_suppressed',
+  FREEZE_ACTIVE: 'canary_freeze_active',
   NOTIFICATIONS_TOTAL: 'canary_notifications_total',
   WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: 'canary_watchdog_last_seen_timestamp_seconds',
   ROUTER_DRIFT_TOTAL: 'canary_router_drift_total',

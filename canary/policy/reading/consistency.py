@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from canary import names
+from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
@@ -40,6 +41,8 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _routers(policy)
     yield from _process(policy.process)
     yield from _tokens(policy.receiver)
+    for place, what, remedy in freezes.faults(policy.receiver.freeze):
+        yield ("receiver", "freeze", *place), what, remedy
     yield from _flags(policy)
     yield from _experiments(policy)
     if policy.evidence.staleness <= policy.database.refresh:
