@@ -195,7 +195,7 @@ async def measure(rounds: int) -> str:
 
 _INTRODUCTION = f"""\
 {_SILENT:,} silent connections, {_SLOW} that send a head byte by byte, {_PAGES} open pages and {_RATE_PER_SECOND:,}
-webhooks a second with a wrong token, each from one address, while the disk of the journal is full; attackers and receiver
+webhooks a second with a wrong token, each from one address, while the journal has no disk left; attackers and receiver
 share the machine. Milliseconds: median / p99 / largest.
 
 | sieges | webhook to 0 % read back at HAProxy | its answer | page, new address | status, new address |
