@@ -118,7 +118,7 @@ class MarkerDirectory:
         found = []
         if self._active.exists() and not self._active.is_symlink():
             found.append(("`active` is not a symbolic link", "remove it; it is made when a rollout starts"))
-        if self._steps.exists() and not self._steps.is_dir():
+        if os.path.lexists(self._steps) and not self._steps.is_dir():
             found.append(("`steps` is not a folder", "remove it; it is made when a rollout starts"))
         for folder in [self._nearest(), *([self._steps] if self._steps.is_dir() else [])]:
             try:
@@ -170,7 +170,7 @@ class MarkerDirectory:
 
     def _make(self) -> None:
         missing = [folder for folder in (self._steps, *self._steps.parents) if not folder.exists()]
-        if self._steps.exists() and not self._steps.is_dir():
+        if os.path.lexists(self._steps) and not self._steps.is_dir():
             self._set_aside(self._steps)
             missing = [self._steps]
         for folder in reversed(missing):
