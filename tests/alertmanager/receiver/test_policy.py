@@ -86,6 +86,7 @@ async def test_a_change_across_a_restart_is_journalled(setting: Setting) -> None
     edit(setting, evidence={"minimum_units": 7})
     for _ in range(2):
         async with receiving(setting) as receiver:
+            await until(setting, "leads", lambda now: now["leading"])
             await receiver.policies.record()
 
     changes = [entry for entry in await setting.journal() if entry.kind is Kind.POLICY]
