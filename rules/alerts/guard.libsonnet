@@ -129,7 +129,8 @@ function(config, series, build)
   local signals = [
     if of_requests == '' then [] else blind(
       'requests',
-      p.lines([has_traffic('canary'), 'unless on (version)', p.block(t.raw_requests)]),
+      // Not the counter itself: one that is scraped too seldom for the window is there, and tells nothing.
+      p.lines([has_traffic('canary'), 'unless on (version)', p.block(series.read(t.requests(s.window)))]),
       s.longWindow,
       'Errors of canary {{ $labels.canary }} cannot be seen',
       'Prometheus has no series that counts the requests of {{ $labels.canary }}.',
@@ -281,7 +282,7 @@ function(config, series, build)
                  + ', the ' + component + ' of ' + config.service + ' by '
                  + (if component == 'rules' then config.digest
                     else '{{ with query `' + info(component) + '` }}{{ . | first | label "digest" }}{{ else }}?{{ end }}')
-                 + ". Traffic is frozen at its current weight until they agree: put the policy back, or take the new one over with `canary amend` and `canary generate`.",
+                 + '. Traffic is frozen at its current weight until they agree: put the policy back, or take the new one over with `canary amend` and `canary generate`.',
   });
   local policy =
     other_policy('exporter', p.lines([info('exporter'), 'and on (service, digest)', info('receiver')]), [info('exporter')])

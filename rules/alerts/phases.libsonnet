@@ -49,24 +49,20 @@ function(config, series, build)
     ), '\n', ' ') + ') == ' + count + ')',
   ];
 
-  // Where errors may roll back, nothing is raised without the series that would show them.
-  local acting = std.filter(build.enabled, [n.HIGH_ERROR_RATE, n.VERY_SLOW_RESPONSE]) != [];
-  local seen = if !(config.technical && config.critical.enabled && acting) then [] else [
-    'and on (rollout)',
-    p.block(p.for_canary(series.running, series.read(series.technical.requests(config.signals.window)))),
-  ];
-
   // What asks for a rollback objects from its first sign on; it fires or is gone within its own `for`, so that it never
   // blocks for ever. What asks for a hold objects when it fires: those that wait for minutes may be pending again and
-  // again, and would. This is the last rule of its group, and sees what fires in the very same evaluation.
+  // again, and would. But that the canary's requests are missing objects at once: until there are two scrapes of them,
+  // nobody would see its errors. This is the last rule of its group, and sees what fires in the very same evaluation.
   local objections(more) = p.select('ALERTS', [p.equals(n.SERVICE, config.service)] + more + [p.differs(n.DRY_RUN, 'true')]);
-  local rest = evidence + seen + [
+  local rest = evidence + [
     'and on (service)',
     '(min by (service) (' + own(n.DATABASE_UP) + ') == 1)',
     'unless on (rollout)',
     objections([p.equals(n.ACTION, 'rollback')]),
     'unless on (rollout)',
     objections([p.equals(n.ACTION, 'hold'), 'alertstate="firing"']),
+    'unless on (rollout)',
+    objections([p.equals(n.ACTION, 'hold'), p.equals(n.REASON, 'requests')]),
   ];
 
   // People count phases from one.

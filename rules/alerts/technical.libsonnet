@@ -18,17 +18,19 @@ function(config, series, build)
   // Within each window once the rollout is older than it: before, it would hold what an earlier rollout of the same
   // version left behind. So a rollout that has just begun is judged by the shortest.
   local during(condition, rung) = condition(rung.window) + '\nand on (rollout)\n' + series.rollout.older_than(rung.seconds);
-  local any(condition) = std.join('\nor on (rollout)\n', [p.block(during(condition, rung)) for rung in s.ladder]);
+  local any(rungs, condition) = std.join('\nor on (rollout)\n', [p.block(during(condition, rung)) for rung in rungs]);
+  // HAProxy's average tells the mean of a window by how far it has moved, which is too little in a short one.
+  local of_times = [rung for rung in s.ladder if t.by_endpoint || std.member([s.window, s.longWindow], rung.window)];
 
   // *value* is told, *bound* is compared.
-  local surely(value, bound, comparison, name) = function(rollouts) any(function(window) p.lines([
+  local surely(rungs, value, bound, comparison, name) = function(rollouts) any(rungs, function(window) p.lines([
     p.for_canary(rollouts, read(value(window))),
     'and on (rollout)',
     p.block(beyond(rollouts, bound(window), comparison, name)),
     enough(rollouts, window),
   ]));
-  local too_many_errors = surely(t.error_ratio, t.error_ratio_lower, '>', n.LIMIT_CRITICAL_ERROR);
-  local too_slow = surely(t.p95, t.p95_lower, '>=', n.LIMIT_CRITICAL_RESPONSE);
+  local too_many_errors = surely(s.ladder, t.error_ratio, t.error_ratio_lower, '>', n.LIMIT_CRITICAL_ERROR);
+  local too_slow = surely(of_times, t.p95, t.p95_lower, '>=', n.LIMIT_CRITICAL_RESPONSE);
   // Over the long window the same number would be another limit.
   local connection_failures(rollouts) = std.join('\nor on (rollout)\n', [
     p.block(during(function(window) beyond(rollouts, t.connections.failures(window), '>=', n.LIMIT_CRITICAL_CONNECTIONS), rung))
