@@ -9,10 +9,11 @@ from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
-from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.silences import InForce
+from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.silences import InForce
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
@@ -36,6 +37,7 @@ class Parts(Protocol):
     leader: Leader
     promoter: Promoter
     outbox: Outbox
+    freezes: Freezes
 
     def faults(self) -> Mapping[str, str]:
         """What does not work at present, by router or step."""
@@ -75,6 +77,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
             "blind": receiver.blind(),
         },
+        "freeze": _freeze(receiver.freezes.active),
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
     }
@@ -99,6 +102,7 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "phase_started_at": to_text(rollout.phase_started_at),
         "phase_elapsed_seconds": round(elapsed_seconds, 3),
         "ended_at": _moment(rollout.ended_at),
+        "lifts": rollout.lifts,
         "rollback_at": _moment(rollout.rollback_at),
         "cause": rollout.cause,
         "reason": rollout.reason,
@@ -147,6 +151,12 @@ def _silence(one: InForce) -> answers.Silence:
         "alerts": list(one.alerts),
         "summary": str(one),
     }
+
+
+def _freeze(active: ActiveFreeze | None) -> answers.Freeze | None:
+    if active is None:
+        return None
+    return {"title": active.title, "until": _moment(active.until), "actor": active.actor, "summary": str(active)}
 
 
 def _moment(moment: datetime | None) -> str | None:
