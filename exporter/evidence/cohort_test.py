@@ -2,8 +2,8 @@
 
 Cox's partial likelihood (1972) of to whom it happens next, turned into a test martingale (ter Schure, Perez-Ortiz, Ly,
 Gruenwald 2020). `conversion` looks for orders that fail to come, `outcome` for failures that come; both are this test
-with a grid of their own, so that a difference in lag is no difference in what happens, and nothing waits for the slowest
-unit. Units are customers, tables come from `cohorts`, later beginnings from `restarts`, the shown rates from
+with a grid of their own, so that a difference in lag is no difference in what happens, and nothing waits for the
+slowest unit. Units are customers, tables come from `cohorts`, later beginnings from `restarts`, the shown rates from
 `stable_rate`.
 
 Where customers enter the shop (visits), the canary's share of the *events* must be off the router's weight besides: a
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class CohortTest:
     cohorts: Mapping[int, Cohorts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, alpha: float, setting: Setting) -> CohortTest:
+    def of(cls, alpha: float, setting: Setting) -> Self:
         """A test that has seen nothing."""
         return cls(alpha, setting, 0, Walk(np.zeros(setting.width)), Walk(np.zeros(setting.grid.size)))
 
@@ -104,7 +105,7 @@ class CohortTest:
         totals = sum((known.entered.sum(axis=0) for known in self.cohorts.values()), np.zeros(2, dtype=np.int64))
         return int(totals[0]), int(totals[1])
 
-    def advance_events(self, rows: Events, timeline: Timeline, until: int) -> tuple[CohortTest, Trajectory]:
+    def advance_events(self, rows: Events, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or had the event in them."""
         if until <= self.bucket:
             return self, Trajectory.empty()
@@ -120,9 +121,7 @@ class CohortTest:
             if segment.comparable and segment.start < timeline.end_of(np.asarray(until - 1)):
                 units = EnteredUnits(entered[inside], rows.canary[inside], happened[inside])
                 before = known.get(segment.index) or Cohorts.first(segment, timeline)
-                known[segment.index], found, seen = cohort.fold(
-                    before, units, timeline, self.bucket, until, boundaries
-                )
+                known[segment.index], found, seen = cohort.fold(before, units, timeline, self.bucket, until, boundaries)
                 tables.append(found)
                 at_risk.append(seen)
         every = Tables.together(tables)
@@ -130,14 +129,18 @@ class CohortTest:
         buckets = np.unique(np.concatenate([every.bucket, weighed[0]]))
         starts = Starts.of(self.setting.plan, timeline, until)
         phases = [timeline.first_bucket_from(segment.start) for segment in timeline.segments[1:]]
-        walk, path = self.walk.advance(buckets, in_buckets(buckets, every.bucket, self._terms(every)), starts, phases, until)
+        walk, path = self.walk.advance(
+            buckets, in_buckets(buckets, every.bucket, self._terms(every)), starts, phases, until
+        )
         share, share_path = self.share.advance(buckets, in_buckets(buckets, *weighed), starts, phases, until)
         rate, hazards = self.rate.then(at_risk, buckets)
         test = replace(self, bucket=until, walk=walk, share=share, rate=rate, cohorts=known)
         if not len(buckets):
             return test, Trajectory.empty()
         new = self._new_units(rows, timeline, segment_of, entered)
-        return test, test._trajectory(timeline, (buckets, path, share_path), starts, hazards, self._counted(new, buckets))
+        return test, self._trajectory(
+            test, timeline, (buckets, path, share_path), starts, hazards, self._counted(new, buckets)
+        )
 
     def _terms(self, tables: Tables) -> Floats:
         """Each table's log-probability under every effect, and under every stretch of stable's lags."""
@@ -177,6 +180,7 @@ class CohortTest:
 
     def _trajectory(
         self,
+        after: CohortTest,
         timeline: Timeline,
         paths: tuple[Ints, Floats, Floats],
         starts: Starts,
@@ -185,17 +189,17 @@ class CohortTest:
     ) -> Trajectory:
         grid, (buckets, path, share_path) = self.setting.grid, paths
         size = grid.size
-        ranks = self.walk.bases.evidence(grid, starts, buckets, path)
+        ranks = after.walk.bases.evidence(grid, starts, buckets, path)
         evidence, recent = ranks.log10_evidence, self._change(hazards, estimate(grid, ranks.likelihood[:, :size]))
         if self.setting.against_weight:
-            weighed = self.share.bases.evidence(grid, starts, buckets, share_path)
+            weighed = after.share.bases.evidence(grid, starts, buckets, share_path)
             evidence = np.minimum(evidence, weighed.log10_evidence)
             # What is less by only one of the two counts is not less.
-            recent = self._milder(recent, np.expm1(estimate(grid, weighed.likelihood)))
+            recent = np.fmax(recent, np.expm1(estimate(grid, weighed.likelihood)))
         ends = confidence_sequence(grid, path[:, :size], self.alpha)
         lower, upper = sorted_ends(*(self._change(hazards, end) for end in ends))
         last = len(buckets) - 1
-        phase_ends = confidence_sequence(grid, self.walk.since_phase[None, :size], self.alpha)
+        phase_ends = confidence_sequence(grid, after.walk.since_phase[None, :size], self.alpha)
         of_last = Hazards(hazards.values[[last]])
         phase_lower, phase_upper = sorted_ends(*(self._change(of_last, end) for end in phase_ends))
         plain = Trajectory.plain(
@@ -222,10 +226,6 @@ class CohortTest:
             return hazards.conversion_change(log_ratio)
         return hazards.survival_change(log_ratio)
 
-    def _milder(self, one: Floats, other: Floats) -> Floats:
-        """The smaller of two harms."""
-        return np.fmax(one, other)
-
     def _not_slower(self, ranks: Restarted) -> Floats:
         """log10 of the evidence that the canary is worse, and not only slower: against every stretch at once."""
         size = self.setting.grid.size
@@ -234,7 +234,8 @@ class CohortTest:
         if not self.setting.lags.size:
             return np.full(len(ranks.likelihood), -np.inf)
         stretched = ranks.likelihood[:, size:].max(axis=1)
-        return log10_harm_mixture(self.setting.grid, ranks.likelihood[:, :size]) - stretched / LN10
+        evidence: Floats = log10_harm_mixture(self.setting.grid, ranks.likelihood[:, :size]) - stretched / LN10
+        return evidence
 
     def _slower(self, path: Floats) -> Floats:
         """log10 of the evidence that the canary's events come later, and as many."""

@@ -1,6 +1,8 @@
-"""Units that may convert later: visits to orders, carts to orders. The event that `cohort_test` waits for is the order."""
+"""Units that may convert later: visits to orders, carts to orders. What `cohort_test` waits for is the order."""
 
 from __future__ import annotations
+
+from typing import Self
 
 from exporter.evidence.cohort_test import CohortTest, Events, Setting
 from exporter.evidence.grid import symmetric_grid
@@ -26,14 +28,10 @@ class ConversionTest(CohortTest):
         *,
         lags: LagShape | None = None,
         against_weight: bool = False,
-    ) -> ConversionTest:
+    ) -> Self:
         """A test that has seen nothing; *against_weight* where the units are those who enter the shop."""
-        test = cls.of(alpha, Setting(GRID, event_is_good=True, plan=plan, lags=lags, against_weight=against_weight))
-        assert isinstance(test, ConversionTest)
-        return test
+        return cls.of(alpha, Setting(GRID, event_is_good=True, plan=plan, lags=lags, against_weight=against_weight))
 
-    def advance(self, rows: ConversionRows, timeline: Timeline, until: int) -> tuple[CohortTest, Trajectory]:
+    def advance(self, rows: ConversionRows, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or converted in them."""
-        return self.advance_events(
-            Events(rows.assigned, rows.entered, rows.canary, rows.converted), timeline, until
-        )
+        return self.advance_events(Events(rows.assigned, rows.entered, rows.canary, rows.converted), timeline, until)

@@ -8,6 +8,7 @@ canary's share grows its units are young, and what is known early (a refusal) wo
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 
@@ -35,13 +36,11 @@ class OutcomeTest(CohortTest):
     """The comparison of one success KPI."""
 
     @classmethod
-    def new(cls, alpha: float, plan: Plan = Plan()) -> OutcomeTest:  # noqa: B008 - immutable
+    def new(cls, alpha: float, plan: Plan = Plan()) -> Self:  # noqa: B008 - immutable
         """A test that has seen nothing."""
-        test = cls.of(alpha, Setting(GRID, event_is_good=False, plan=plan))
-        assert isinstance(test, OutcomeTest)
-        return test
+        return cls.of(alpha, Setting(GRID, event_is_good=False, plan=plan))
 
-    def advance(self, rows: OutcomeRows, timeline: Timeline, until: int) -> tuple[CohortTest, Trajectory]:
+    def advance(self, rows: OutcomeRows, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or were resolved in them."""
         failed = np.where(rows.failed, rows.resolved, np.nan)
         return self.advance_events(Events(rows.assigned, rows.entered, rows.canary, failed), timeline, until)

@@ -8,12 +8,11 @@ is fixed beforehand. The weights sum to at most one, and a start that is still a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from exporter.evidence.grid import LN10, EffectGrid, Floats, Ints
+from exporter.evidence.grid import LN10, Bools, EffectGrid, Floats, Ints
 from exporter.evidence.timeline import Timeline
 
 FROM_START = 0.5
@@ -82,7 +81,7 @@ class Restarted:
 
     log10_evidence: Floats
     likelihood: Floats
-    quiet: np.typing.NDArray[np.bool_]
+    quiet: Bools
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +131,8 @@ class Bases:
         total = np.logaddexp(_log_sum_exp(weighed), ahead_terms)
         loudest = weighed.argmax(axis=1)
         bases = np.concatenate([np.zeros((1, path.shape[1])), self.likelihoods])
-        return Restarted(total / LN10, path - bases[loudest], (later <= 0.0).all(axis=1))
+        quiet: Bools = np.all(later <= 0.0, axis=1)
+        return Restarted(total / LN10, path - bases[loudest], quiet)
 
 
 def _log_sum_exp(values: Floats) -> Floats:

@@ -83,7 +83,7 @@ class _Survival:
         order = np.argsort(times, kind="stable")
         times, happened = times[order], happened[order]
         at_risk = len(times) - np.arange(len(times))
-        log_survival = np.cumsum(np.log1p(-happened / (at_risk + 1.0)))
+        log_survival = np.cumsum(np.log1p(-1.0 * happened / (at_risk + 1.0)))
         # A few points, evenly in probability: the hazard of single events would be noise.
         events = np.flatnonzero(happened)
         chosen = events[np.linspace(0, len(events) - 1, min(len(events), _POINTS)).astype(np.int64)]

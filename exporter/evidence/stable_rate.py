@@ -1,9 +1,9 @@
 """Stable's rate, and what a ratio of hazards does to it: what people are shown is a change of the rate.
 
-A log-rank test speaks of hazards. For rare events their ratio is that of the rates; where nine of ten units convert it is
-not: five percent fewer completed checkouts are twelve percent less hazard. So effects are translated through stable's
-own rate, which the product-limit estimate (Kaplan, Meier 1958) takes from the same cohorts and ages: units that are too
-young to tell count only for the ages they have reached.
+A log-rank test speaks of hazards. For rare events their ratio is that of the rates; where nine of ten units convert it
+is not: five percent fewer completed checkouts are twelve percent less hazard. So effects are translated through
+stable's own rate, which the product-limit estimate (Kaplan, Meier 1958) takes from the same cohorts and ages: units
+that are too young to tell count only for the ages they have reached.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exporter.evidence.cohorts import CLASSES, AtRisk
-from exporter.evidence.grid import Bools, Floats, Ints
+from exporter.evidence.grid import Floats, Ints
 
 _LEAST_SHARE = 0.1
 """The shown age is the oldest that so many of stable's units have reached; beyond it few units would decide."""
@@ -86,9 +86,3 @@ class Hazards:
 
     def __len__(self) -> int:
         return len(self.values)
-
-
-def is_known(hazards: Hazards) -> Bools:
-    """At which moments any event of stable is known."""
-    known: Bools = (hazards.values > 0.0).any(axis=1)
-    return known
