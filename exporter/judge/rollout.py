@@ -9,7 +9,7 @@ currencies have no mean.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from exporter.evidence.judge import (
     RolloutRows,
 )
 from exporter.evidence.timeline import Timeline
+from exporter.judge.exact import ExactHalf, has_exact_half
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.units import Entries, Look
@@ -52,16 +54,28 @@ class JudgedRollout:
     currencies: dict[str, int] = field(default_factory=dict)
     """By KPI, the currency whose values are compared; amounts of different currencies have no mean."""
     _entries: Entries = field(default_factory=Entries)
+    exact: ExactHalf | None = None
     _units: dict[str, KpiUnits] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policy: Policy, rollout: Rollout, *, by_variant: bool = False) -> JudgedRollout:
-        """A new judge for a rollout; *by_variant*: of an experiment whose sides stand in a column of their own."""
+    def of(
+        cls, policy: Policy, rollout: Rollout, *, by_variant: bool = False, files: ExactFiles | None = None
+    ) -> JudgedRollout:
+        """A new judge for a rollout.
+
+        Args:
+            by_variant: it is of an experiment, whose sides stand in a column of their own.
+            files: where the exact half survives a restart.
+        """
         parameters = judge_parameters(policy, rollout.started_at.timestamp())
         entry = entry_event(policy)
         if by_variant and entry is not None and policy.database.events[entry].variant is None:
             entry = None
-        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry)
+        exact = None
+        if entry is not None and not by_variant and has_exact_half(policy, rollout, entry):
+            parameters = replace(parameters, exact=True)
+            exact = ExactHalf.of(policy, rollout, parameters, entry, files)
+        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact)
 
     def look(
         self, joined: JoinedRows, versions: Codes, rollout: Rollout, as_of: float, blind: Mapping[str, str]
@@ -83,12 +97,23 @@ class JudgedRollout:
                 units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined)
                 if units is not None:
                     rows[kpi.name] = units.look(look)
-        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind)
+        # A look is decided and written down before anything that follows from it is said.
+        looked, proven_at = [], {}
+        if self.exact is not None:
+            looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units)
+            proven_at = self.exact.proven_at
+        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, proven_at)
         for name in rows:
             self._units[name].fold(self.judge.needs_since(name))
         if entries is not None:
             self._entries.fold(self.judge.needs_since())
-        return evidence
+        if self.exact is None:
+            return evidence
+        for name in looked:
+            self.exact.fold(name, self.judge.needs_since(name))
+        said = self.exact.evidence
+        kpis = {name: replace(kpi, exact=said.get(name)) for name, kpi in evidence.kpis.items()}
+        return replace(evidence, kpis=kpis)
 
     def _units_of(self, name: str, kpi: Kpi, joined: JoinedRows) -> KpiUnits | None:
         """A KPI's units; None while one of its events cannot be read."""
@@ -101,8 +126,12 @@ class JudgedRollout:
                 return units_of(kpi)
             self.currencies[name] = found
         if name not in self._units:
-            self._units[name] = units_of(kpi, self.currencies.get(name, -1))
+            self._units[name] = self._new_units(name)
         return self._units[name]
+
+    def _new_units(self, name: str) -> KpiUnits:
+        """A KPI's units, of whom nobody has counted yet."""
+        return units_of(self.policy.kpis[name], self.currencies.get(name, -1))
 
 
 def _commonest_currency(table: EventRows, until: float) -> int | None:
