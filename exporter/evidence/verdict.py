@@ -280,6 +280,19 @@ class KpiEvidence:
     """The canary is proven to be slower, while a loss is not."""
 
     @property
+    def proofs(self) -> tuple[str, ...]:
+        """Which tests have proven harm: the halves of the comparison (`quick`, `exact`), the `floor`."""
+        found = []
+        if self.comparison is not None and self.comparison.verdict is Verdict.FAIL:
+            if (self.comparison.history.log10_evidence >= self.comparison.log10_threshold).any():
+                found.append("quick")
+            if self.exact is not None and self.exact.proven_at is not None:
+                found.append("exact")
+        if self.floor is not None and self.floor.verdict is Verdict.FAIL:
+            found.append("floor")
+        return tuple(found)
+
+    @property
     def main(self) -> TestEvidence:
         """The comparison, or the floor of a KPI that has nothing else."""
         main = self.comparison or self.floor

@@ -135,7 +135,7 @@ class Randomisation:
         self.used += int(gone.sum())
         self.alive &= ~gone
         if gone[0]:
-            self.proven_at = now
+            self.proven_at = float(now)
 
     def extremity(self) -> Floats:
         """Under each draw, by how much the canary's customers did worse than their cohorts."""
