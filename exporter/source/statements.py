@@ -79,6 +79,26 @@ class Statements:
             .limit(sa.bindparam("count", type_=sa.Integer))
         )
 
+    def look(self) -> sa.Select[Any]:
+        """The newest `count` rows by their id: id, moment, value, outcome, settled moment, version, parents."""
+        event = self._event
+        columns: list[Column] = [
+            self._key(event.id),
+            self.dialect.epoch(self.column(event.time)),
+            self._single(event.value) if event.value is not None else sa.null(),
+            self._text(event.outcome),
+            self.dialect.epoch(self.column(event.settled)) if event.settled is not None else sa.null(),
+            self._version(),
+            *(self._key(column) for _, column in self.parents),
+        ]
+        return (
+            sa.select(*(column.label(f"canary_{number}") for number, column in enumerate(columns)))
+            .select_from(self._source)
+            .where(self.column(event.time).is_not(None), *self._wanted(()))
+            .order_by(self.column(event.id).desc())
+            .limit(sa.bindparam("count", type_=sa.Integer))
+        )
+
     def oldest(self, time: Column) -> sa.Select[Any]:
         """The smallest time, and whether there is none.
 
