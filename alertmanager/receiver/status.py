@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from alertmanager.receiver import answers
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
+from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alertpoller import AlertPoller
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
@@ -58,16 +59,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for,
-        "routers": [
-            {
-                "name": controller.name,
-                "weight_ratio": controller.observation.weight_ratio if controller.observation else None,
-                "detail": controller.observation.detail if controller.observation else "",
-                "follows": controller.follows(wanted_split(rollout)),
-                "error": controller.error,
-            }
-            for controller in reconciler.controllers
-        ],
+        "routers": [_router(controller, rollout) for controller in reconciler.controllers],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),
         "prometheus": {
@@ -131,6 +123,17 @@ def entry_data(entry: Entry) -> answers.Entry:
 def _shown(entry: Entry) -> dict[str, Any]:
     """What the kind has besides; how the writer's clocks stood is bookkeeping."""
     return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
+
+
+def _router(controller: RouterController, rollout: Rollout | None) -> answers.Router:
+    seen = controller.observation
+    return {
+        "name": controller.name,
+        "weight_ratio": seen.weight_ratio if seen else None,
+        "detail": seen.detail if seen else "",
+        "follows": controller.follows(wanted_split(rollout)),
+        "error": controller.error,
+    }
 
 
 def _silence(one: InForce) -> answers.Silence:

@@ -29,7 +29,9 @@ _STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", 
 )
 @click.option("--data", is_flag=True, help="Also look into the order database's newest rows: times, joins, outcomes.")
 @click.option("--rule-tests", is_flag=True, help="Also run the generated promtool tests; takes up to a minute.")
-def command(config_file: str, output_format: str, offline: bool, only: tuple[str, ...], data: bool, rule_tests: bool) -> None:
+def command(
+    config_file: str, output_format: str, offline: bool, only: tuple[str, ...], data: bool, rule_tests: bool
+) -> None:
     """Validate the policy and everything it names: one line per finding, each with a remedy.
 
     Nothing is changed, no traffic is moved and nobody is notified.

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from canary.errors import CanaryError
 from canary.finding import Finding
 from canary.policy import Policy, load_policy
 from canary.policy.orders import Database
-from canaryctl.check.database import check_database
-from canaryctl.check.rows import newest_rows
+from canaryctl.check.shop.database import check_database
+from canaryctl.check.shop.rows import newest_rows
 from canaryctl.cli.console import print_json, table_console
 from canaryctl.cli.options import output_format
 from canaryctl.init.draft import Draft, draft
@@ -54,19 +54,7 @@ _SHOWN_ROWS = 3
 )
 @click.option("--force", is_flag=True, help="Replace a policy that is there.")
 @click.option("--yes", is_flag=True, help="Ask nothing: write what is proposed.")
-def command(
-    output_format: str,
-    url: str | None,
-    password_file: str | None,
-    service: str | None,
-    router: str | None,
-    platform: str | None,
-    prefix: str | None,
-    timezone: str | None,
-    output: Path,
-    force: bool,
-    yes: bool,
-) -> None:
+def command(output_format: str, output: Path, force: bool, yes: bool, **given: str | None) -> None:
     """Propose a policy for an order database: shows what is counted with sample rows, writes the file, checks the data.
 
     A known shop platform is recognised by its tables and comes with its mapping; otherwise the mapping is guessed by
@@ -78,18 +66,18 @@ def command(
             "exists already", place=str(output), remedy="name another with --output, or replace it with --force"
         )
     asking = sys.stdin.isatty() and not yes
-    url = url or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
-    service = service or _ask(asking, "--service", "Name of the shop", "shop")
-    router = router or (_prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
+    url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
+    service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
+    router = given["router"] or (_prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
     if ":" in url.partition("://")[2].rpartition("@")[0]:
         raise CanaryError(
             "holds a password, which must not stand in a policy", place="--database", remedy="give --password-file"
         )
-    found = asyncio.run(_look(url, password_file, output.absolute().parent, platform, prefix))
-    zone = timezone or found.timezone
+    found = asyncio.run(_look(url, output.absolute().parent, given))
+    zone = given["timezone"] or found.timezone
     if zone is None:
         zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
-    text = starter(Start(service, url, found.mapping, found.origin, found.kpis, router, password_file, zone))
+    text = starter(Start(service, url, found.mapping, found.origin, found.kpis, router, given["password_file"], zone))
     console = table_console() if output_format == "text" else Console(quiet=True)
     _show(console, found)
     policy, rows, findings = _tried(text, output)
@@ -115,11 +103,11 @@ def _prompt(question: str, default: str) -> str:
     return str(click.prompt(question, default, err=True))  # what is printed may be read by a program
 
 
-async def _look(url: str, password_file: str | None, base: Path, platform: str | None, prefix: str | None) -> Draft:
-    section = Database(url=url, password_file=password_file)
+async def _look(url: str, base: Path, given: Mapping[str, str | None]) -> Draft:
+    section = Database(url=url, password_file=given["password_file"])
     policy = Policy(service="init", database=section, base=str(base))
     async with order_session(policy, Patience.STUDY) as session:
-        return await draft(session, platform, prefix)
+        return await draft(session, given["platform"], given["prefix"])
 
 
 Rows = dict[str, list[list[Any]]]

@@ -10,8 +10,8 @@ tables: it is what stands before all of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any, Self
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from canary.policy import Policy
 from canaryctl.check import Finding
-from canaryctl.check.database import check_database
-from tests.canaryctl.check.test_database import change
+from canaryctl.check.shop.database import check_database
+from tests.canaryctl.check.shop.test_database import change
 
 Write = Callable[[str], Policy]
 

@@ -15,12 +15,12 @@ from canary.clock import SystemClock
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
-from canary.policy.document import Document
 from canary.policy.orders import Event
-from canaryctl.check.assignments import check_assignments
-from canaryctl.check.data import check_data
-from canaryctl.check.nearest import near
-from canaryctl.check.rows import check_rows
+from canary.policy.reading.document import Document
+from canaryctl.check.shop.assignments import check_assignments
+from canaryctl.check.shop.data import check_data
+from canaryctl.check.shop.nearest import near
+from canaryctl.check.shop.rows import check_rows
 from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
 from exporter.source.database import (
     OrderDatabase,
@@ -65,11 +65,9 @@ async def check_database(policy: Policy, *, data: bool = False, document: Docume
         return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
     session = open_session(database)
     try:
-        findings = [*_write_ahead(place, database)]
-        findings += await _looked_into(place, policy, session, database.url.username)
-        if data:
-            findings += await check_data(policy, session, SystemClock(), document)
-        return findings
+        tables = await _looked_into(place, policy, session, database.url.username)
+        rows = await check_data(policy, session, SystemClock(), document) if data else []
+        return [*_write_ahead(place, database), *tables, *rows]
     except DatabaseError as error:
         remedy = error.remedy or "see that the database runs and that this user may connect and read"
         return [failed(place, error.what, remedy)]

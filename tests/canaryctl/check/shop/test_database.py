@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from canary.policy import Policy
 from canaryctl.check import Finding, Status
-from canaryctl.check.database import check_database
+from canaryctl.check.shop.database import check_database
 from demo.shop.store import create_schema, open_engine
 from tests.support.postgres import Postgres
 

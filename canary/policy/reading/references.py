@@ -10,7 +10,7 @@ from canary.names import ALERTS
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
-from canary.policy.sentences import did_you_mean
+from canary.policy.reading.sentences import did_you_mean
 
 At = tuple[str | int, ...]
 """A place in the file, as keys and indices."""

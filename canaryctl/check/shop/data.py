@@ -1,13 +1,14 @@
 """`canary check --data`: what only the rows of the order database can tell about a mapping.
 
-A mapping can fit every table and still be wrong: times in another zone than is said, ids that a join repeats, an outcome
-that nobody named, a `settled` that every later change moves. None of it is an error to a database; the numbers are
-merely wrong. So the newest rows of each event are looked at for it, and the plan is asked by which the database would
-find the newest ones.
+A mapping can fit every table and still be wrong: times in another zone than is said, ids that a join repeats, an
+outcome that nobody named, a `settled` that every later change moves. None of it is an error to a database; the numbers
+are merely wrong. So the newest rows of each event are looked at for it, and the plan is asked by which the database
+would find the newest ones.
 
 Each finding stands at the line of the policy that it is about.
 """
 
+import itertools
 import statistics
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,10 +18,10 @@ from canary.clock import Clock
 from canary.errors import DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
-from canary.policy.document import Document, Location
 from canary.policy.orders import Event
+from canary.policy.reading.document import Document, Location
 from canary.units import format_duration, format_ratio
-from canaryctl.check.plans import expensive
+from canaryctl.check.shop.plans import expensive
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
 from exporter.source.kinds import kinds_selected
@@ -89,7 +90,7 @@ async def check_data(policy: Policy, session: Session, clock: Clock, document: D
             findings.append(failed(where(("database", "events", name)), error.what, remedy))
             continue
         odd = list(_odd(policy, one, clock.now().timestamp()))
-        findings += odd or [ok(where(("database", "events", name)), _seen(policy, one, clock.now().timestamp()))]
+        findings += odd or [ok(where(("database", "events", name)), _seen(one, clock.now().timestamp()))]
     findings += [finding async for finding in _joined(policy, session, looked)]
     findings += [finding async for finding in _planned(policy, session, looked, clock.now().timestamp())]
     return findings
@@ -168,7 +169,7 @@ def _times(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
 def _gap(moments: Sequence[float]) -> float | None:
     """The usual pause between two of the newest rows; None where there are too few to tell."""
     ordered = sorted(moments)
-    gaps = [later - earlier for earlier, later in zip(ordered, ordered[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(ordered)]
     return max(1.0, statistics.median(gaps)) if len(gaps) >= _FEW else None
 
 
@@ -232,13 +233,13 @@ def _settled(policy: Policy, one: _Looked) -> Iterator[Finding]:
 def _versions(one: _Looked) -> Iterator[Finding]:
     versions = {_text(row[_VERSION]) for row in one.rows if row[_VERSION] is not None}
     if len(versions) > _MOST_VERSIONS:
-        what = f"{len(versions)} versions among the newest {len(one.rows)} rows: {one.event.version} is no version of the shop"
+        what = f"{len(versions)} versions in {len(one.rows)} rows: {one.event.version} is no version of the shop"
         yield warning(
             one.at("version"), what, "name the shop's version; where no column says it, write `version: null`"
         )
 
 
-def _seen(policy: Policy, one: _Looked, now: float) -> str:
+def _seen(one: _Looked, now: float) -> str:
     """What was looked at, where nothing was odd about it."""
     versions = Counter("unknown" if row[_VERSION] is None else _text(row[_VERSION]) for row in one.rows)
     listed = ", ".join(f"{version} ({count})" for version, count in versions.most_common(5))
@@ -273,7 +274,8 @@ async def _joined(policy: Policy, session: Session, looked: dict[str, _Looked]) 
             unfound = sum(key not in there for key in named)
             if unfound == len(named) or len(parents) == _PARENTS or unfound <= _UNFOUND * len(named):
                 continue
-            what = f"{format_ratio(unfound / len(named))} of the newest rows name a row of {parent} ({column}) that is not there"
+            share = format_ratio(unfound / len(named))
+            what = f"{share} of the newest rows name a row of {parent} ({column}) that is not there"
             remedy = f"see what {parent} leaves out: these rows count for nobody's conversion"
             yield warning(one.at("parent"), what, remedy)
 

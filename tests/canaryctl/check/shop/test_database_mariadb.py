@@ -12,14 +12,17 @@ from canary.policy import Policy, load_policy
 from canary.prometheus import Prometheus
 from canaryctl.check import Status
 from canaryctl.check.clock import check_clock
-from canaryctl.check.database import check_database
+from canaryctl.check.shop.database import check_database
 from canaryctl.cli.init import command
 from tests.support.mariadb import MariaDb
 
 Write = Callable[[str], Policy]
 
 MAKE = (
-    "CREATE TABLE visits (id BIGINT PRIMARY KEY AUTO_INCREMENT, version VARCHAR(64), created_at DATETIME(6))",
+    (
+        "CREATE TABLE visits (id BIGINT PRIMARY KEY AUTO_INCREMENT, visitor_id VARCHAR(64), version VARCHAR(64)"
+        ", created_at DATETIME(6))"
+    ),
     (
         "CREATE TABLE orders (id BIGINT PRIMARY KEY AUTO_INCREMENT, visit_id BIGINT, version VARCHAR(64)"
         ", total DECIMAL(10,2), created_at DATETIME(6), INDEX (created_at))"

@@ -1,9 +1,8 @@
 """What no type can say: keys of a policy that must fit one another.
 
-Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to
-`canary.policy.references`. What is left relates several keys: a phase to the one before it, a window to the scrapes
-that fill it, a name to the series that already has it. Each finding says what is wrong at one of the places and what to
-do there.
+Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to `references`. What is left
+relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
+already has it. Each finding says what is wrong at one of the places and what to do there.
 """
 
 import itertools
@@ -15,7 +14,7 @@ from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event
-from canary.policy.references import At, Inconsistency, unknown_names
+from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Process, Receiver
 
 _SCRAPES: Final = 2
@@ -65,6 +64,9 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
             yield "to", f"every {kpi.to!r} would be its own conversion", "name the event that units convert to"
         case Conversion() if not _descends(events, kpi.to, kpi.from_):
             yield "to", *_rootless(kpi.to, kpi.from_)
+        case Conversion() if events[kpi.to].unit is not None and not _names_customers(events, kpi.from_):
+            what = f"{kpi.to!r} names its customer and {kpi.from_!r} does not, so that no unit would ever convert"
+            yield "from", what, f"add database.events.{kpi.from_}.unit"
         case Success() if events[kpi.of].outcome is None:
             yield "of", f"{kpi.of!r} has no outcome", f"add database.events.{kpi.of}.outcome"
         case Mean(since=str(since)):
@@ -72,6 +74,18 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
                 yield "since", *_rootless(kpi.of, since)
         case Mean() if events[kpi.of].value is None:
             yield "of", f"{kpi.of!r} has no value", f"add database.events.{kpi.of}.value"
+
+
+def _names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:
+    """Whether an event's rows, or those they come from, say which customer they belong to."""
+    if events[name].unit is not None:
+        return True
+    parent = events[name].parent
+    above = tuple(parent) if isinstance(parent, dict) else ()
+    if isinstance(parent, str):
+        stem = parent.removesuffix("_id")
+        above = tuple(one for one in (f"{stem}s", stem) if one in events)
+    return any(_names_customers(events, one, path | {name}) for one in above if one in events and one not in path)
 
 
 def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.errors import PolicyError
-from canary.policy.document import read_document
+from canary.policy.reading.document import read_document
 
 
 def written(folder: Path, text: str) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pydantic_core import ErrorDetails
 
 from canary.errors import Fault
-from canary.policy.document import Document, Location
+from canary.policy.reading.document import Document, Location
 from canary.policy.scalars import UnfitError, shown
 from canary.policy.schema import keys_at
 

@@ -9,7 +9,7 @@ import pytest
 
 from canary.policy import Policy
 from canaryctl.check import Finding, Status
-from canaryctl.check.database import check_database
+from canaryctl.check.shop.database import check_database
 from canaryctl.check.state import check_state
 from demo.shop.store import create_schema, open_engine
 from exporter.source.database import Patience

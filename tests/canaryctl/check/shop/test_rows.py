@@ -7,14 +7,17 @@ import pytest
 
 from canary.policy import Policy
 from canaryctl.check import Finding, Status
-from canaryctl.check.database import check_database
-from tests.canaryctl.check.test_database import change, failures
+from canaryctl.check.shop.database import check_database
+from tests.canaryctl.check.shop.test_database import change, failures
 from tests.support.postgres import Postgres
 
 Write = Callable[[str], Policy]
 
 _SHOP = (
-    "CREATE TABLE visits(id bigserial PRIMARY KEY, version text, created_at timestamptz NOT NULL DEFAULT now())",
+    (
+        "CREATE TABLE visits(id bigserial PRIMARY KEY, visitor_id text, version text"
+        ", created_at timestamptz NOT NULL DEFAULT now())"
+    ),
     (
         "CREATE TABLE orders(id bigserial PRIMARY KEY, visit_id bigint, version text, total numeric(12,2)"
         ", created_at timestamptz NOT NULL DEFAULT now())"
