@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from canary.errors import CanaryError
 from canary.finding import Finding
 from canary.policy import Policy, load_policy
 from canary.policy.orders import Database
+from canary.policy.reading.document import read_document
 from canaryctl.check.shop.database import check_database
 from canaryctl.check.shop.rows import newest_rows
 from canaryctl.cli.console import print_json, table_console
@@ -121,10 +123,10 @@ def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
     tried = output.with_name(f".{output.name}.tried")
     tried.write_text(text, encoding="utf-8")
     try:
-        policy = load_policy(tried)
+        policy, document = load_policy(tried), replace(read_document(tried), path=output)
     finally:
         tried.unlink()
-    return policy, asyncio.run(_newest(policy)), asyncio.run(check_database(policy, data=True))
+    return policy, asyncio.run(_newest(policy)), asyncio.run(check_database(policy, data=True, document=document))
 
 
 async def _newest(policy: Policy) -> Rows:

@@ -69,7 +69,9 @@ def _of_postgresql(plan: list[dict[str, Any]]) -> str:
 def _of_mysql(plan: list[dict[str, Any]]) -> str:
     # MariaDB tells behind the number how many of them a second index keeps: `1 (75%)`.
     reads = [(int(str(row["rows"]).split()[0]), row) for row in plan if row.get("rows") is not None]
-    most, row = max(reads, key=lambda one: one[0], default=(0, {}))
-    if most < _MANY_ROWS:
+    # What is looked up for each row by a key is estimated by statistics that may be old; what comes first is not.
+    many = [one for one in reads if one[0] >= _MANY_ROWS and (one is reads[0] or one[1]["type"] != "ref")]
+    if not many:
         return ""
+    most, row = many[0]
     return f"{most:,} rows of {row['table']} are read by its plan (type {row['type']}, key {row['key']})"
