@@ -22,14 +22,18 @@ from sqlalchemy.pool import NullPool
 from canary.clock import SystemClock
 from canary.policy import load_policy
 from canary.policy.kpis import DEFAULT_KPIS
+from canaryctl.cli.check import command as check
 from canaryctl.cli.init import command
+from canaryctl.cli.study.plan import command as plan
 from canaryctl.init.platform import platforms
 from exporter.refresher import Refresher
 from tests.support.exporting import published, refresher_on
 from tests.support.mariadb import MariaDb
+from tests.support.pages import Page, matches
 from tests.support.postgres import Postgres
 
 _SHOPS = Path(__file__).parent / "shops"
+_COMMANDS = {"init": command, "check": check, "plan": plan}
 _NAMES = sorted(path.stem for path in _SHOPS.glob("*.yaml"))
 
 
@@ -64,10 +68,6 @@ async def fill(url: str, shop: dict[str, Any]) -> None:
     await run(url, zone, *filter(str.strip, re.split(r";\s*(?:\n|(?=CREATE))", text)))
 
 
-def _plain(url: str) -> str:
-    return url.replace("+asyncmy", "").replace("+asyncpg", "")
-
-
 async def _known(refresher: Refresher) -> Refresher:
     for _ in range(20):
         await refresher.refresh()
@@ -86,30 +86,71 @@ def test_every_platform_is_tested() -> None:
     assert sorted(platforms()) == _NAMES
 
 
+def follow(page: Page, url: str) -> str:
+    """Give the page's commands, with the test's own database for the reader's; what they said."""
+    said = []
+    for one in page.commands:
+        if one.text.startswith("export"):
+            continue
+        _, name, *argv = one.text.replace("$DATABASE", url).split()
+        result = CliRunner().invoke(_COMMANDS[name], argv)
+        assert result.exit_code == one.status, (result.output, result.exception)
+        assert matches(result.output, one.expected), result.output
+        said.append(result.output)
+    return "".join(said)
+
+
 @pytest.mark.parametrize("name", _NAMES)
 async def test_every_number_is_that_of_plain_sql(
-    name: str, tmp_path: Path, servers: dict[str, MariaDb | Postgres]
+    name: str, tmp_path: Path, servers: dict[str, MariaDb | Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The platform is recognised by its tables, and its counters and KPIs agree with hand-written SQL."""
+    """Who does what the platform's page says has counters and KPIs that agree with hand-written SQL."""
     shop = yaml.safe_load((_SHOPS / f"{name}.yaml").read_text(encoding="utf-8"))
     url = servers[shop["engine"]].new_database()
     await fill(url, shop)
-    output = tmp_path / "canary.yaml"
-    argv = ["--database", _plain(url), "--service", "shop", "--output", str(output), "--format", "json"]
-    argv += ["--timezone", shop["zone"]] if "zone" in shop and "sql" not in str(platforms()[name].timezone_sql) else []
+    monkeypatch.chdir(tmp_path)
+    page = Page(f"platforms/{name}.md", tmp_path)
 
-    result = await asyncio.to_thread(CliRunner().invoke, command, argv, catch_exceptions=False)
-    said = json.loads(result.stdout)
-    policy = load_policy(output)
+    said = await asyncio.to_thread(follow, page, re.sub(r"\+asyncmy|\+asyncpg", "", url))
+    policy = load_policy(tmp_path / "canary.yaml")
     async with refresher_on(policy, SystemClock()) as refresher:
         await _known(refresher)
         counters = published(refresher)
         kpis = {kpi.kpi: kpi.value for kpi in refresher.snapshot.kpis or () if kpi.currency.upper() in ("", "EUR")}
 
-    assert said["platform"] == name
-    assert [finding for finding in said["findings"] if finding["status"] == "failed"] == []
+    assert not re.search("^failed", said, re.MULTILINE), said
     assert policy.database.timezone == shop.get("zone", "UTC")
     assert counters == {metric: _labels(await run(url, sql)) for metric, sql in shop["expect"].items()}
     assert kpis == pytest.approx({kpi: float((await run(url, sql))[0][0]) for kpi, sql in shop["kpis"].items()})
-    assert kpis.keys() | said["impossible"].keys() == DEFAULT_KPIS.keys()
-    assert not kpis.keys() & said["impossible"].keys()
+    assert kpis.keys() | platforms()[name].impossible.keys() == DEFAULT_KPIS.keys()
+    assert not kpis.keys() & platforms()[name].impossible.keys()
+
+
+async def test_a_platform_is_recognised_by_its_tables(tmp_path: Path, servers: dict[str, MariaDb | Postgres]) -> None:
+    """Nobody need name it, or the prefix of its tables; a script is told which it is, and what cannot be measured."""
+    for name in ("woocommerce-posts", "medusa"):
+        shop = yaml.safe_load((_SHOPS / f"{name}.yaml").read_text(encoding="utf-8"))
+        url = servers[shop["engine"]].new_database()
+        await fill(url, shop)
+        argv = ["--database", re.sub(r"\+asyncmy|\+asyncpg", "", url), "--service", "shop", "--format", "json"]
+        argv += ["--output", str(tmp_path / f"{name}.yaml")]
+
+        result = await asyncio.to_thread(CliRunner().invoke, command, argv, catch_exceptions=False)
+        said = json.loads(result.stdout)
+
+        assert said["platform"] == name
+        assert said["impossible"] == platforms()[name].impossible
+        assert [finding for finding in said["findings"] if finding["status"] == "failed"] == []
+
+
+async def test_a_platform_that_is_not_there_is_said(tmp_path: Path, servers: dict[str, MariaDb | Postgres]) -> None:
+    """What is missing is named, with what to do."""
+    url = servers["mariadb"].new_database().replace("+asyncmy", "")
+    argv = ["--database", url, "--service", "s", "--platform", "opencart", "--output", str(tmp_path / "canary.yaml")]
+
+    result = await asyncio.to_thread(CliRunner().invoke, command, argv)
+
+    assert str(result.exception) == (
+        "OpenCart: not there, or not to be read by this user: table oc_order, table oc_order_history;"
+        " give the tables' --prefix, and the user the right to read them"
+    )
