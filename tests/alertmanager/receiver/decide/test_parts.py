@@ -14,6 +14,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Watchdog
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Start
+from canary.rollout.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.testing.http import Answer, MemoryHttp, Parameters
 from canary.testing.journal import MemoryJournal, Table
@@ -43,7 +44,7 @@ class Scene:
         self.store = RolloutStore(MemoryJournal(Table(), "shop"), self.clock)
         base = Base(self.store, FileLeader(None, self.clock), self.clock)
         session = cast("aiohttp.ClientSession", MemoryHttp({"prometheus": self._answer}))
-        self.parts = Deciding.of(POLICY, base, Outside.of(POLICY, session))
+        self.parts = Deciding.of(Plans(POLICY), base, Outside.of(POLICY, session))
 
     async def _answer(self, path: str, _parameters: Parameters) -> Answer:
         if path.endswith("/alerts"):
