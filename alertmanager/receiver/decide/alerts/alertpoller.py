@@ -21,9 +21,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.objections import Alerts, completes, lowering
-from alertmanager.receiver.decide.silences import HeldBack
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.objections import Alerts, completes, lowering
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
