@@ -10,7 +10,7 @@ event loop's server, which accepts whatever comes and waits for it without an en
   the longest without a request is closed, never one whose request is being answered. Refusing the newcomer was tried:
   it lets silent connections lock Alertmanager out until their time is over.
 * **A time.** A request's head and its body must be there within `REQUEST_SECONDS`, a TLS handshake too; a connection
-  without a request is closed after a while (`canary.web.strangers.connection`). One look a second at all of them costs less than
+  without a request is closed after a while (`connection`). One look a second at all of them costs less than
   a timer for each request, of which a shop that asks for feature flags sends thousands a second.
 """
 
