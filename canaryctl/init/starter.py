@@ -111,8 +111,8 @@ router:                              # docs/routers-nginx.md
     "command": """\
 router:                              # docs/routers-other.md
   kind: command
-  set: [/usr/local/bin/set-canary-share]    # gets the split as JSON on standard input
-  read: [/usr/local/bin/get-canary-share]   # prints {"weight": 0.05}""",
+  set: [/usr/local/bin/set-canary-weight]    # gets the split as JSON on standard input
+  read: [/usr/local/bin/get-canary-weight]   # prints {"weight": 0.05}""",
 }
 
 
