@@ -218,7 +218,9 @@ class Refresher:
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             started = self.rollout.started_at.timestamp()
             # What was judged has become sums; a while is kept because orders may come long after their visits.
-            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else started)
+            # What was before the start is needed once: it says how late orders usually come.
+            before = started - self.policy.database.window
+            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else before)
         return low - _ROWS_MARGIN_SECONDS
 
     async def _attempt(self, feed: Feed, now: float) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from canary.policy.experiments import Experiment, Flag
 from canary.policy.kpis import Kpi
 from canary.policy.orders import Database
-from canary.policy.release import Phase, Process, Receiver, Rollback, Router
+from canary.policy.release import Phase, Phases, Process, Receiver, Rollback, Router
 from canary.policy.signals import Signals
 from canary.policy.types import (
     Alpha,
@@ -22,6 +22,7 @@ from canary.policy.types import (
     Identifier,
     Name,
     OpenRatio,
+    Patience,
     PositivePatience,
     Text,
     Timeout,
@@ -66,6 +67,16 @@ class Notify:
 
 
 @section
+class Slower:
+    """How much later a canary's conversions may come before that counts as a loss."""
+
+    up_to: Annotated[float, Field(gt=1.0, le=4.0)] = 1.3
+    """Conversions that all come, but so many times as late as stable's, are no harm (`CanarySlower` warns)."""
+    evidence: Annotated[float, Field(ge=1.0, le=1e6)] = 50.0
+    """How many times better than the most fitting delay a loss must explain what is seen."""
+
+
+@section
 class Evidence:
     """How sure a judgement must be."""
 
@@ -83,6 +94,12 @@ class Evidence:
     """File that `canary calibrate` writes, and `check`, `plan` and the exporter read; relative to the policy file."""
     mismatch: OpenRatio = 0.2
     """Proven deviation of the canary's share of units from its weight that makes the comparison untrusted."""
+    slower: Slower | Literal["none"] = Slower()
+    """A canary that is only slower is not taken for one that loses conversions. `none` does not ask: losses are found
+    sooner, and a slower canary falls."""
+    warmup: Patience = 0
+    """After each change of the canary's share: customers who come, and what happens, within this are in no test, on
+    either side (cold caches)."""
 
 
 @section
@@ -96,12 +113,15 @@ class Policy:
     kpis: dict[Name, Kpi] = field(default_factory=dict)
     """The KPIs to publish and judge; the strategy's six when the section is missing."""
     signals: Signals = Signals()
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=100)] = (
+    phases: Phases = (
         Phase(traffic=0.05, duration=300),
         Phase(traffic=0.25, duration=900),
         Phase(traffic=0.5, duration=1200),
         Phase(traffic=1, duration=1800),
     )
+    """The plan `normal`, which `canary start` runs when no other is named."""
+    plans: Annotated[dict[Name, Phases], Field(max_length=20)] = field(default_factory=dict)
+    """Further plans by name, each a list of phases: `canary start --plan hotfix`. `normal` may stand here too."""
     rollback: Rollback = Rollback()
     router: tuple[Router, ...] = ()
     """One router or a list of them; all must agree before a change counts as done."""

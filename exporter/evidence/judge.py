@@ -42,6 +42,7 @@ from exporter.evidence.verdict import (
     TestEvidence,
     Verdict,
 )
+from exporter.evidence.warmup import Warmup
 
 _QUICK = 0.2
 """Large harm is proven within seconds by a fifth of alpha; small harm is what the exact half needs the rest for."""
@@ -108,6 +109,9 @@ class JudgeParameters:
     changing_seconds: float = 0.0
     """How long an outcome may change after the attempt."""
 
+    warmup_seconds: float = 0.0
+    """Units that enter, and what happens, so soon after a change of the weight are in no test."""
+
     plan: Plan = Plan()  # noqa: RUF009 - immutable
     """What was planned; without a plan evidence never begins again."""
 
@@ -142,6 +146,7 @@ class RolloutJudge:
     _tracks: dict[str, Track] = field(init=False)
     _ends: int = field(init=False, default=1 << 40)
     """The bucket with which comparisons end, because stable has no traffic any more."""
+    _warmup: Warmup = field(init=False)
 
     def __post_init__(self) -> None:
         self._tracks = {_ENTRIES: Track(MismatchTest(self.parameters.alpha, self.parameters.mismatch_tolerance))}
@@ -193,6 +198,8 @@ class RolloutJudge:
         """
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
         self._ends = timeline.complete(timeline.judged_until)
+        self._warmup = Warmup(timeline, self.parameters.warmup_seconds)
+        rows = self._warmup.without(rows)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
         kpis = {
             kpi.name: self._kpi(
@@ -227,7 +234,7 @@ class RolloutJudge:
         proven_at: float | None,
     ) -> KpiEvidence:
         if isinstance(rows, OutcomeRows):
-            rows = with_timeout(rows, kpi.pending_timeout_seconds)
+            rows = self._warmup.outcomes(with_timeout(rows, kpi.pending_timeout_seconds))
         threshold = -float(np.log10(self.parameters.alpha_of(kpi)))
         path, units = self._follow(kpi.name, rows, timeline, min(as_of, timeline.judged_until), as_of)
         told_apart_at = verdicts.proven_at(path, threshold, proven_at)

@@ -106,33 +106,40 @@ class Bases:
         The starts' evidences are one product of two matrices. What is so far off that a double cannot hold it beside
         the rest counts as none, which understates the evidence.
         """
-        harmful = np.isfinite(grid.log_prior_harm)
+        parts = [
+            self._block(grid, starts, buckets[first : first + _BLOCK_ROWS], path[first : first + _BLOCK_ROWS])
+            for first in range(0, len(path), _BLOCK_ROWS)
+        ]
+        log10, likelihood, quiet = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return Restarted(log10, likelihood, quiet)
+
+    def _block(self, grid: EffectGrid, starts: Starts, buckets: Ints, path: Floats) -> tuple[Floats, Floats, Bools]:
+        harmful = np.flatnonzero(np.isfinite(grid.log_prior_harm))
+        prior = grid.log_prior_harm[harmful]
         relative = path[:, harmful] - path[:, grid.null, None]
-        first = _log_sum_exp(relative + grid.log_prior_harm[harmful])
-        weighed = np.log(starts.from_start) + first[:, None]
-        if not len(self.buckets):
-            ahead = 1.0 - starts.from_start
-            total = np.logaddexp(weighed[:, 0], np.log(ahead) if ahead > 0.0 else -np.inf)
-            return Restarted(total / LN10, path, np.ones(len(path), dtype=np.bool_))
-        weights = starts.weights[: len(self.buckets)]
+        weighed = np.log(starts.from_start) + _log_sum_exp(relative + prior)[:, None]
         reference = relative[0]
-        since = self.likelihoods[:, harmful] - self.likelihoods[:, grid.null, None]
-        now, then = relative - reference, reference + grid.log_prior_harm[harmful] - since
-        top_now, top_then = now.max(axis=1, keepdims=True), then.max(axis=1, keepdims=True)
+        bases = self.likelihoods if len(self.buckets) else np.zeros((0, path.shape[1]))
+        now = relative - reference
+        then = reference + prior - (bases[:, harmful] - bases[:, grid.null, None])
+        top_now, top_then = now.max(axis=1, keepdims=True), then.max(axis=1, keepdims=True, initial=-_FAR)
         product = np.exp(now - top_now) @ np.exp(then - top_then).T
-        with np.errstate(divide="ignore"):
-            later = np.log(weights) + np.log(product) + top_now + top_then.T
+        weights = starts.weights[: len(self.buckets)]
         begun = self.buckets <= buckets[:, None]
-        later = np.where(begun, later, -np.inf)
-        weighed = np.concatenate([weighed, later], axis=1)
-        ahead_of = 1.0 - starts.from_start - (begun * weights).sum(axis=1)
         with np.errstate(divide="ignore"):
-            ahead_terms = np.log(np.maximum(ahead_of, 0.0))
-        total = np.logaddexp(_log_sum_exp(weighed), ahead_terms)
-        loudest = weighed.argmax(axis=1)
-        bases = np.concatenate([np.zeros((1, path.shape[1])), self.likelihoods])
+            later = np.where(begun, np.log(weights) + np.log(product) + top_now + top_then.T, -np.inf)
+            ahead = np.log(np.maximum(1.0 - starts.from_start - (begun * weights).sum(axis=1), 0.0))
+        weighed = np.concatenate([weighed, later], axis=1)
+        total = np.logaddexp(_log_sum_exp(weighed), ahead)
+        since = np.concatenate([np.zeros((1, path.shape[1])), bases])[weighed.argmax(axis=1)]
         quiet: Bools = np.all(later <= 0.0, axis=1)
-        return Restarted(total / LN10, path - bases[loudest], quiet)
+        return total / LN10, path - since, quiet
+
+
+_BLOCK_ROWS = 60
+"""So many moments share one point of reference: near enough to each that no difference leaves a double's range."""
+_FAR = 1e9
+"""The logarithm of nothing, where there are no restarts."""
 
 
 def _log_sum_exp(values: Floats) -> Floats:

@@ -45,9 +45,9 @@ class _Phase:
     units: dict[str, KpiUnits] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, segment: Segment, timeline: Timeline) -> _Phase:
+    def of(cls, segment: Segment, timeline: Timeline, warmup_seconds: float) -> _Phase:
         """The phase of a rollout's *segment*, once its end is known or as long as it lasts."""
-        weights = [(segment.start + _SETTLING_SECONDS, segment.weight)]
+        weights = [(segment.start + max(_SETTLING_SECONDS, warmup_seconds), segment.weight)]
         if np.isfinite(segment.end):
             weights.append((max(segment.end, weights[0][0]), 0.0))
         return cls(Timeline.of(weights[0][0], timeline.bucket_seconds, weights))
@@ -158,7 +158,7 @@ class ExactHalf:
             if not segment.comparable or segment.start > as_of:
                 continue
             known = self._phases.get(segment.index)
-            fresh = _Phase.of(segment, timeline)
+            fresh = _Phase.of(segment, timeline, self.policy.evidence.warmup)
             if known is None:
                 self._phases[segment.index] = fresh
             else:

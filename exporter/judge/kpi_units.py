@@ -37,11 +37,11 @@ class KpiUnits(Protocol):
         """What was seen before *until* at the last look does not change any more."""
 
 
-def units_of(kpi: Kpi, currency: int = -1) -> KpiUnits:
-    """The units of a KPI; *currency* is the one whose values count, -1 for all."""
+def units_of(kpi: Kpi, currency: int = -1, cap: float = np.inf) -> KpiUnits:
+    """The units of a KPI; *currency* is the one whose values count, -1 for all, and *cap* the most that one counts."""
     if isinstance(kpi, Conversion):
         return ConversionUnits(kpi)
-    return OutcomeUnits(kpi) if isinstance(kpi, Success) else MeanUnits(kpi, currency)
+    return OutcomeUnits(kpi) if isinstance(kpi, Success) else MeanUnits(kpi, currency, cap)
 
 
 class ConversionUnits:
@@ -61,8 +61,8 @@ class ConversionUnits:
         table = look.joined.rows[self._kpi.to]
         rows = np.flatnonzero(table.time >= max(self.folded_until, look.started_at))
         keys, times = look.keys_after(self._kpi.to, rows)
-        recent = recent.with_(converted=_first_after(recent, np.full(len(recent), np.nan), keys, times))
-        folded = self._folded.with_(converted=_first_after(self._folded, self._folded["converted"], keys, times))
+        recent = recent.with_(converted=first_after(recent, np.full(len(recent), np.nan), keys, times))
+        folded = self._folded.with_(converted=first_after(self._folded, self._folded["converted"], keys, times))
         self._seen = folded, recent
         open_ = np.isnan(self._folded["converted"])
         if self._kpi.floor is None:  # a floor needs those who never convert: for it they fail in time
@@ -125,16 +125,17 @@ class OutcomeUnits:
         """When a customer's first success came; who has none by the time-out has failed."""
         rows = np.flatnonzero((table.outcome == SUCCEEDED_CODE) & (table.entered >= look.started_at))
         keys, times = look.keys_after(self._kpi.of, rows)
-        times = _first_after(units, np.full(len(units), np.nan), keys, times)
+        times = first_after(units, np.full(len(units), np.nan), keys, times)
         return times, np.zeros(len(units), dtype=np.bool_)
 
 
 class MeanUnits:
     """Customers' means: each value moves its customer's mean, which counts where the customer came first."""
 
-    def __init__(self, kpi: Mean, currency: int) -> None:
+    def __init__(self, kpi: Mean, currency: int, cap: float) -> None:
         self._kpi = kpi
         self._currency = currency
+        self._cap = cap
         self.folded_until = -np.inf
         self.keys: Ints = np.zeros(0, dtype=np.int64)
         self._folded = UnitTable.empty(entered=float, values=np.int64, total=float)
@@ -148,7 +149,7 @@ class MeanUnits:
         known = np.isfinite(value)
         if self._currency >= 0:
             known &= table.currency[found.rows] == self._currency
-        found, value = found.where(known), value[known]
+        found, value = found.where(known), np.minimum(value[known], self._cap)
         at = self._folded.find(found.keys)
         first = np.ones(len(value), dtype=np.bool_)
         first[1:] = found.keys[1:] != found.keys[:-1]
@@ -194,7 +195,7 @@ def _new_units(found: Candidates, counted: UnitTable) -> UnitTable:
     return UnitTable(found.keys, {"assigned": found.assigned, "entered": found.entered, "canary": found.canary})
 
 
-def _first_after(units: UnitTable, known: Floats, keys: Ints, times: Floats) -> Floats:
+def first_after(units: UnitTable, known: Floats, keys: Ints, times: Floats) -> Floats:
     """Each unit's first of *times* that is not before its entry, or what is known of it already; nan without any."""
     at = units.find(keys)
     counts = at >= 0

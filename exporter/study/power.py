@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
 from exporter.evidence import conversion, mean, outcome
 from exporter.evidence.cohorts import COHORT_UNITS
-from exporter.evidence.grid import EffectGrid, Floats, log10_evidence
+from exporter.evidence.grid import EffectGrid, Floats, Ints, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.judge import Harm, Kind, KpiParameters
 from exporter.evidence.restarts import FROM_START
@@ -181,18 +182,25 @@ def _success_growth(rates: Rates, traffic: float, harm: float) -> Growth:
     least, most = COHORT_UNITS
     size = max(least, min(most, round(rates.per_minute)))
     fail = (1.0 - rates.ratio * (1.0 - harm), 1.0 - rates.ratio)
-    canary, x, y = (counts.ravel() for counts in np.meshgrid(*(np.arange(size + 1),) * 3, indexing="ij"))
-    possible = (x <= canary) & (y <= size - canary) & (canary > 0) & (canary < size) & (x + y > 0)
-    canary, x, y = canary[possible], x[possible], y[possible]
+    canary, x, y, gained = _cohort_tables(size)
     failures = [np.stack([np.pad(_binomial(n, p), (0, size - n)) for n in range(size + 1)]) for p in fail]
     chance = _binomial(size, traffic)[canary] * failures[0][canary, x] * failures[1][size - canary, y]
-    tables = log_pmf(canary, size - canary, x + y, x, grid.effects)
-    gained = tables - tables[:, [grid.null]]
     growth = chance @ gained
     best = gained[:, int(np.argmax(growth))]
     cohorts = rates.per_minute / size
     variance = float(chance @ best**2 - (chance @ best) ** 2)
     return Growth(grid, cohorts * growth, cohorts * variance)
+
+
+@lru_cache(maxsize=len(range(*COHORT_UNITS)) + 1)
+def _cohort_tables(size: int) -> tuple[Ints, Ints, Ints, Floats]:
+    """All tables of a cohort: canary units, failures of both sides, and what each adds to the evidence per effect."""
+    grid = outcome.GRID
+    canary, x, y = (counts.ravel() for counts in np.meshgrid(*(np.arange(size + 1),) * 3, indexing="ij"))
+    possible = (x <= canary) & (y <= size - canary) & (canary > 0) & (canary < size) & (x + y > 0)
+    canary, x, y = canary[possible], x[possible], y[possible]
+    tables = log_pmf(canary, size - canary, x + y, x, grid.effects)
+    return canary, x, y, tables - tables[:, [grid.null]]
 
 
 def _mean_growth(rates: Rates, traffic: float, change: float) -> Growth:

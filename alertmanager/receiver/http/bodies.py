@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from alertmanager.receiver.http.webhook import clean
+from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
 from canary.web.bodies import Body
 
@@ -58,13 +59,14 @@ class Start(Command):
 
     canary: Version = Field(description="The new version.")
     stable: Version = Field(description="The version that serves now.")
+    plan: Text = Field(NORMAL, description="The policy's plan that it runs by.")
     force: bool = Field(False, description="Start although a router has faults.")
 
 
 class Forcible(Command):
     """What asks Prometheus for the second key."""
 
-    force: bool = Field(False, description="Although Prometheus objects or cannot be asked.")
+    force: bool = Field(False, description="Although Prometheus objects or is unreachable.")
 
 
 class RollBack(Command):
@@ -93,7 +95,7 @@ class Adopt(Command):
     """What says what is in force where the journal does not know it."""
 
     canary: Version = Field(description="The version that the routers call the canary.")
-    stable: Version = Field(description="The version beside it.")
+    stable: Version = Field(description="The version alongside it.")
     weight: float = Field(ge=0, le=1, description="The canary's traffic weight as it is in force, a ratio.")
     rollout: str = Field(
         "",

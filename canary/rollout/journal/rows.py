@@ -22,6 +22,7 @@ from canary.rollout.entries import (
     Held,
     Note,
     Notified,
+    PolicyChanged,
     Promoted,
     Recorded,
     Resumed,
@@ -39,7 +40,7 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted,
+        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted, PolicyChanged,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""
