@@ -106,11 +106,16 @@ class AlertHandler:
         self._on_key(alert)
         return Outcome.ACCEPTED
 
+    def only_pretends(self, alert: Alert) -> bool:
+        """Whether a rollback alert is recorded and does nothing: by the policy, or by its own label."""
+        dry = self._policy.rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true"
+        return dry and alert.action == "rollback"
+
     async def _roll_back(self, rollout: Rollout, alert: Alert, actor: str) -> Outcome:
         if rollout.state is State.PROMOTED:
             await self._record(rollout, alert, actor, "watch")
             return Outcome.INFORMED
-        if self._policy.rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true":
+        if self.only_pretends(alert):
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN
         if _cause(alert) in rollout.overridden:
