@@ -75,9 +75,9 @@ REVERTS = (
     ),
     Revert(
         "two writers may decide from the same past",
-        "canary/rollout/store/store.py",
-        "        written = await self._journal.append(entry, after=self._position)",
-        "        written = await self._journal.append(entry)",
+        "canary/rollout/store/writer.py",
+        "        written = await self._reader.journal.append(entry, after=self._reader.position)",
+        "        written = await self._reader.journal.append(entry)",
     ),
     Revert(
         "a list of alerts without the watchdog is believed",
@@ -112,13 +112,13 @@ REVERTS = (
     ),
     Revert(
         "alerts of another rollout count",
-        f"{_DECIDE}/admission.py",
+        f"{_DECIDE}/alerts/admission.py",
         "if alert.labels[names.ROLLOUT] != rollout.id:",
         "if False:",
     ),
     Revert(
         "a rollback waits for the journal",
-        "canary/rollout/store/store.py",
+        "canary/rollout/store/writer.py",
         "_PATIENCE_SECONDS = 0.25",
         "_PATIENCE_SECONDS = 1e9",
     ),
@@ -142,7 +142,7 @@ REVERTS = (
     ),
     Revert(
         "a hold ends after one look",
-        f"{_DECIDE}/alertpoller.py",
+        f"{_DECIDE}/alerts/alertpoller.py",
         "_CLEAR_LOOKS = 3",
         "_CLEAR_LOOKS = 1",
     ),

@@ -17,13 +17,18 @@ Two kinds of scalar have a grammar of their own:
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+from pydantic_core.core_schema import ValidationInfo
 
 _SHOWN = 60
 """Characters of a faulty value that a message quotes: enough to find it, and one line whatever the file holds."""
+
+BASE_UNITS: Final = "base units"
+"""The context in which quantities are plain numbers of base units, as the journal keeps a plan. They are taken as they
+stand there: what an earlier version allowed must still be read when bounds have become narrower."""
 
 
 class UnfitError(ValueError):
@@ -88,7 +93,7 @@ class Quantity:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Take the text (or the bare number), give the number in base units."""
-        return core_schema.no_info_plain_validator_function(self.read)
+        return core_schema.with_info_plain_validator_function(self._validated)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: the pattern of a text, the bounds of a bare number, and the bounds as a person writes them."""
@@ -104,6 +109,11 @@ class Quantity:
             written["exclusiveMinimum" if self.above else "minimum"] = self.at_least
             written["exclusiveMaximum" if self.below else "maximum"] = self.at_most
         return written
+
+    def _validated(self, value: object, info: ValidationInfo) -> float:
+        if info.context == BASE_UNITS and isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+        return self.read(value)
 
     def read(self, value: object) -> float:
         """The number in base units.
@@ -139,6 +149,7 @@ class Grammar:
         example: for messages and editors.
         check: sees a text that matches the pattern; raises UnfitError, or ValueError, when something else is wrong.
         remedy: what to write instead, when the example does not say it.
+        bare: whether a whole number is taken as the text that it is.
     """
 
     noun: str
@@ -146,14 +157,22 @@ class Grammar:
     example: str
     check: Callable[[str], object] | None = None
     remedy: str = ""
+    bare: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Take a text, give it back unchanged."""
-        return core_schema.no_info_after_validator_function(self.read, core_schema.str_schema(strict=True))
+        text = core_schema.str_schema(strict=True)
+        return core_schema.no_info_after_validator_function(
+            self.read, core_schema.no_info_before_validator_function(_text, text) if self.bare else text
+        )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: the pattern."""
-        return {"type": "string", "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
+        return {
+            "type": ["string", "integer"] if self.bare else "string",
+            "pattern": f"^(?:{self.pattern})$",
+            "examples": [self.example],
+        }
 
     def read(self, value: str) -> str:
         """The text.
@@ -166,3 +185,8 @@ class Grammar:
         if self.check is not None:
             self.check(value)
         return value
+
+
+def _text(value: object) -> object:
+    """A whole number as text: YAML reads `15` as one, whatever it is meant as."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -13,8 +13,19 @@ from canary.policy.kpis import Conversion
 from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
-from canary.rollout.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
+from canary.rollout.entries import (
+    Advanced,
+    Elapsed,
+    Entry,
+    Note,
+    Notified,
+    Promoted,
+    RollbackDecided,
+    Started,
+    StepDone,
+)
 from canary.rollout.folding import fold, newest
+from canary.rollout.plans import Plans
 from canary.rollout.state import Rollout
 
 _POINTS = 400
@@ -36,6 +47,8 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
     rollout = newest(fold(entries))
     if rollout is None:
         return None
+    # By what it ran, and not by what the file says since.
+    policy = Plans(policy).of(rollout)
     now = clock.now()
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []
@@ -59,7 +72,8 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         rollout=rollout,
         until=until,
         made_at=now,
-        entries=[entry for entry in entries if not isinstance(entry, _BOOKKEEPING)],
+        entries=[entry for entry in entries if not isinstance(entry, (*_BOOKKEEPING, Note))],
+        notes=[entry for entry in entries if isinstance(entry, Note)],
         phases=phases(entries, until),
         share=points,
         kpis=stories,

@@ -9,9 +9,10 @@ lowers is obeyed, whatever else has happened to this rollout meanwhile.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from canary.errors import RefusedError
+from canary.policy.plans import NORMAL
 from canary.rollout.entries import (
     Adopted,
     Advanced,
@@ -23,7 +24,7 @@ from canary.rollout.entries import (
     RollbackDecided,
     Started,
 )
-from canary.rollout.kinds import Cause
+from canary.rollout.kinds import Category, Cause
 from canary.rollout.refusals import refusal, required
 from canary.rollout.seen import Seen
 from canary.rollout.state import RUNNING, TERMINAL, Rollout, State
@@ -71,6 +72,9 @@ class Start(Command):
     canary: str
     traffic: tuple[float, ...]
     durations_seconds: tuple[float, ...]
+    plan: str = NORMAL
+    digest: str = ""
+    policy: dict[str, Any] | None = None
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused while another rollout is not over, or when both versions are the same."""
@@ -92,6 +96,9 @@ class Start(Command):
             canary=self.canary,
             traffic=self.traffic,
             durations_seconds=self.durations_seconds,
+            plan=self.plan,
+            digest=self.digest,
+            policy=self.policy,
         )
 
     def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # it began a rollout that nobody had seen
@@ -113,6 +120,9 @@ class Adopt(Command):
     canary: str
     traffic: tuple[float, ...]
     durations_seconds: tuple[float, ...]
+    plan: str = NORMAL
+    digest: str = ""
+    policy: dict[str, Any] | None = None
     weight: float
     salts: tuple[int, ...] = ()
 
@@ -134,6 +144,9 @@ class Adopt(Command):
             canary=self.canary,
             traffic=self.traffic,
             durations_seconds=self.durations_seconds,
+            plan=self.plan,
+            digest=self.digest,
+            policy=self.policy,
             weight=self.weight,
             salts=self.salts,
         )
@@ -227,12 +240,14 @@ class RollBack(Command):
 
     Attributes:
         cause: a `Cause`, or an alert's name.
+        category: what it is due to, as a person says.
         automatic: nobody has asked for it: then not after the promotion, and not against a person's word.
         countdown: when given, it is the end of this countdown, which a person may have cancelled.
     """
 
     lowers = True
     cause: str = Cause.MANUAL
+    category: Category | None = None
     automatic: bool = False
     countdown: datetime | None = None
 
@@ -244,7 +259,14 @@ class RollBack(Command):
             raise RefusedError(f"a person has cancelled the rollback for {self.cause} in this phase")
         if self.countdown is not None and known.rollback_at != self.countdown:
             raise RefusedError("the countdown was cancelled")
-        return RollbackDecided(rollout=known.id, at=at, actor=self.actor, reason=self.reason, cause=self.cause)
+        return RollbackDecided(
+            rollout=known.id,
+            at=at,
+            actor=self.actor,
+            reason=self.reason,
+            cause=self.cause,
+            category=self.category,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

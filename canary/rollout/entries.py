@@ -7,12 +7,13 @@ Decisions (`decides`) change what the rollout is; the number of the last one is 
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
-from canary.rollout.kinds import Cause, Kind, Step
+from canary.policy.plans import NORMAL
+from canary.rollout.kinds import Category, Cause, Kind, Step
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
 # the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
@@ -70,6 +71,9 @@ class Started(Entry):
     Attributes:
         traffic: the canary's weight in each phase, 0 to 1.
         durations_seconds: how long each phase lasts at least.
+        plan: the plan's name in the policy.
+        digest: of the policy that it runs by; empty in what older versions wrote.
+        policy: everything that decides, as `deciding` gives it; None in what older versions wrote.
     """
 
     kind = Kind.STARTED
@@ -78,6 +82,9 @@ class Started(Entry):
     canary: str
     traffic: Annotated[tuple[_Ratio, ...], Field(min_length=1)]
     durations_seconds: Annotated[tuple[_Seconds, ...], Field(min_length=1)]
+    plan: str = NORMAL
+    digest: str = ""
+    policy: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan in which a phase has a share and no duration."""
@@ -145,11 +152,17 @@ class Promoted(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackDecided(Entry):
-    """All customers are to leave the canary; *cause* is a `Cause` or an alert's name."""
+    """All customers are to leave the canary.
+
+    Attributes:
+        cause: a `Cause` or an alert's name.
+        category: what it is due to, as whoever asked for it says; None where nobody does.
+    """
 
     kind = Kind.ROLLBACK
     decides = True
     cause: str
+    category: Category | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +237,34 @@ class Elapsed(Entry):
     kind = Kind.ELAPSED
     phase: int
     seconds: _Seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyChanged(Entry):
+    """The receiver has read another policy file; a rollout that runs keeps its own.
+
+    Its *rollout* is the one that runs, or `policy`; its reason says what differs.
+
+    Attributes:
+        digest: of the new file.
+        policy: everything that decides in it.
+    """
+
+    kind = Kind.POLICY
+    digest: str
+    policy: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Entry):
+    """A person's observation, during a rollout or after it; the reason is its text.
+
+    Attributes:
+        category: what a rollback was due to, once that is known.
+    """
+
+    kind = Kind.NOTE
+    category: Category | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

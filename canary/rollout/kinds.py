@@ -26,6 +26,10 @@ class Kind(StrEnum):
     RECORDED = "noted"
     DRILLED = "drilled"
     ELAPSED = "elapsed"
+    NOTE = "note"
+    FROZEN = "frozen"
+    FREEZE_LIFTED = "freeze_lifted"
+    POLICY = "policy"
     EXPERIMENT_STARTED = "experiment_started"
     EXPERIMENT_WEIGHTED = "experiment_weighted"
     EXPERIMENT_STOPPED = "experiment_stopped"
@@ -53,6 +57,22 @@ class Cause(StrEnum):
     """The weight was lowered at a router, not through the receiver; only a person raises it again."""
     MAX_DURATION = "max_duration"
     """A phase was not allowed to end for too long."""
+
+
+class Category(StrEnum):
+    """What a rollback was due to in the end, as people sort it; the cause is only what was seen."""
+
+    CODE = "code"
+    CONFIGURATION = "configuration"
+    DATA = "data"
+    CAPACITY = "capacity"
+    INFRASTRUCTURE = "infrastructure"
+    DEPENDENCY = "dependency"
+    """Somebody else's service, such as a payment provider."""
+    BUSINESS = "business"
+    """It works, and customers do not like it."""
+    FALSE_ALARM = "false_alarm"
+    OTHER = "other"
 
 
 CAUSES: Final = frozenset({*Cause, *ALERTS})

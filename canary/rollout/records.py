@@ -6,12 +6,24 @@ that a step that took a minute does not tick off the decision that came meanwhil
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from canary.errors import RefusedError
 from canary.rollout.commands import Command
-from canary.rollout.entries import Drilled, Elapsed, Entry, Notified, Recorded, RolledBack, StepDone
-from canary.rollout.kinds import Step
+from canary.rollout.entries import (
+    Drilled,
+    Elapsed,
+    Entry,
+    Note,
+    Notified,
+    PolicyChanged,
+    Recorded,
+    RolledBack,
+    StepDone,
+)
+from canary.rollout.kinds import Category, Step
 from canary.rollout.refusals import described
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 
 
@@ -26,6 +38,10 @@ class Memory(Command):
     looked = False
     rollout: str
     actor: str = "receiver"
+
+    def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # nobody has looked
+        """Whether the entry that a request with the same key led to is about the same rollout."""
+        return entry.rollout == self.rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +98,20 @@ class Record(Memory):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TakeNote(Memory):
+    """A person's observation about a rollout, whichever state it is in."""
+
+    category: Category | None = None
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused without a text."""
+        known = _known(rollout, self.rollout)
+        if not self.reason:
+            raise RefusedError("there is nothing to note", remedy="give a text")
+        return Note(rollout=known.id, at=at, actor=self.actor, reason=self.reason, category=self.category)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notify(Memory):
     """People have been told of an entry, or it has become too old for that.
 
@@ -134,6 +164,20 @@ class MarkElapsed(Memory):
         if known.phase != self.phase or not known.running:
             raise RefusedError(f"phase {self.phase + 1} of rollout {known.id} is over")
         return Elapsed(rollout=known.id, at=at, actor=self.actor, phase=self.phase, seconds=self.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordPolicy(Memory):
+    """Another policy file has been read; *rollout* is the one that runs, or `policy`."""
+
+    digest: str
+    policy: dict[str, Any]
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:  # noqa: ARG002  # it is about the file
+        """Never refused."""
+        return PolicyChanged(
+            rollout=self.rollout, at=at, actor=self.actor, reason=self.reason, digest=self.digest, policy=self.policy
+        )
 
 
 def _known(rollout: Rollout | None, wanted: str) -> Rollout:

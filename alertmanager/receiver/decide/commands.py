@@ -13,11 +13,14 @@ from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.trust import Trust, salts_of
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
-from canary.policy.model import Policy
+from canary.policy.plans import NORMAL
 from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
+from canary.rollout.kinds import Category
+from canary.rollout.plans import Plans, plan_of
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
@@ -39,7 +42,9 @@ class Request:
         give_up: end a rollback that cannot be completed; the person has done it by hand.
         seen: what they saw; needed for everything but `hold` and `rollback`.
         weight: what `adopt` finds in force.
+        category: what a rollback is due to.
         rollout: the id of the rollout that `adopt` finds in force; empty makes a new one.
+        plan: by which `start` begins.
         key: their own key for this request; the same one again, with the same verb, gets the first result.
     """
 
@@ -54,6 +59,8 @@ class Request:
     key: str = ""
     weight: float = 0.0
     rollout: str = ""
+    category: Category | None = None
+    plan: str = NORMAL
 
 
 class Commands:
@@ -61,19 +68,21 @@ class Commands:
 
     def __init__(
         self,
-        policy: Policy,
+        plans: Plans,
         store: RolloutStore,
         effects: Effects,
         metrics: Metrics,
         objection: Objection,
         trust: Trust,
+        freezes: Freezes,
     ) -> None:
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._effects = effects
         self._metrics = metrics
         self._objection = objection
         self._trust = trust
+        self._freezes = freezes
 
     async def submit(self, request: Request) -> Entry:
         """Check a command and write it into the journal.
@@ -105,7 +114,7 @@ class Commands:
             case Verb.ROLLBACK if request.give_up:
                 return await self._propose(request, GiveUp(actor=actor, reason=reason))
             case Verb.ROLLBACK:
-                return await self._roll_back(request, RollBack(actor=actor, reason=reason))
+                return await self._roll_back(request, RollBack(actor=actor, reason=reason, category=request.category))
             case "adopt":
                 return await self._adopt(request)
             case _:
@@ -125,7 +134,7 @@ class Commands:
         if rollout is not None and rollout.running and seen is not None and not self._store.answered(_key(request)):
             # What has changed meanwhile is said before what Prometheus says about it.
             seen.require(rollout, rollout_only=False)
-            objection = "" if request.force else await self._objection(rollout)
+            objection = "" if request.force else self._frozen() or await self._objection(rollout)
             if objection:
                 raise RefusedError(
                     objection, place=f"cannot {request.verb}", remedy="to do it all the same, add --force"
@@ -159,14 +168,12 @@ class Commands:
         _require_versions(request)
         seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
         await self._store.begin_again()
-        phases = self._policy.phases
         at = self._store.clock.now()
         command = Adopt(
             rollout=request.rollout or f"{request.canary}-{at:%Y%m%dT%H%M%S}",
             stable=request.stable,
             canary=request.canary,
-            traffic=tuple(phase.traffic for phase in phases),
-            durations_seconds=tuple(phase.duration for phase in phases),
+            **plan_of(self._plans.file, NORMAL),
             weight=request.weight,
             salts=salts_of(seen),
             actor=request.actor,
@@ -180,24 +187,28 @@ class Commands:
         raises = rollout is not None and rollout.weight < rollout.traffic[rollout.phase]
         return await (self._raise(request, command) if raises else self._propose(request, command))
 
+    def _frozen(self) -> str:
+        """The freeze in force; empty when there is none."""
+        return str(self._freezes.active or "")
+
     async def _start(self, request: Request) -> Entry:
         _require_versions(request)
         if not self._trust.trusted:
             await self._require_no_doubt()
-        phases = self._policy.phases
         at = self._store.clock.now()
         command = Start(
             rollout=f"{request.canary}-{at:%Y%m%dT%H%M%S}",
             stable=request.stable,
             canary=request.canary,
-            traffic=tuple(phase.traffic for phase in phases),
-            durations_seconds=tuple(phase.duration for phase in phases),
+            **plan_of(self._plans.file, request.plan),
             actor=request.actor,
             reason=request.reason,
         )
         if request.seen is not None and not self._store.answered(_key(request)):
             require = partial(self._require_start, request.seen, command)
             require()
+            if self._freezes.active and not request.force:
+                raise RefusedError(self._frozen(), place="cannot start", remedy="to start all the same, add --force")
             await self._check_routers(force=request.force)
             try:
                 await self._effects.start_process(require)

@@ -12,17 +12,18 @@ one would not know: it waits until it does.
 
 from collections.abc import Awaitable, Callable
 
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
-from canary.policy.model import Policy
 from canary.rollout.ages import Ages
 from canary.rollout.commands import Hold, Resume, RollBack
 from canary.rollout.entries import Held
 from canary.rollout.kinds import Cause
+from canary.rollout.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -36,11 +37,16 @@ _INTERVAL_SECONDS = 1.0
 class Deadlines:
     """Looks at the clock once a second."""
 
-    def __init__(self, policy: Policy, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock) -> None:
-        self._policy = policy
+    def __init__(
+        self, plans: Plans, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock, freezes: Freezes
+    ) -> None:
+        self._plans = plans
         self._store = store
         self._watchdog = watchdog
         self._leader = leader
+        self._clock = clock
+        self._freezes = freezes
+        self._frozen_at: float | None = None
         self._ages = Ages(clock)
         self._wake_up = WakeUp(clock)
         self._log = Log("deadlines")
@@ -116,22 +122,27 @@ class Deadlines:
             return
         limit = self._limit_seconds(rollout)
         since = rollout.resumed or rollout.phase_began
-        if limit is None or since is None or self._ages.seconds(since) <= limit:
+        if self._freezes.active:
+            self._frozen_at = self._clock.monotonic()
+        if limit is None or since is None or self._thawed_seconds(self._ages.seconds(since)) <= limit:
             return
         reason = f"phase {rollout.phase + 1} was not allowed to end within {format_duration(limit)}"
         hold = Hold(actor="receiver", reason=reason, cause=Cause.MAX_DURATION, phase=rollout.phase)
         await self._store.propose(Seen.of(rollout), hold)
 
+    def _thawed_seconds(self, seconds: float) -> float:
+        """How much of the last *seconds* has passed since a freeze, which is no time in which a phase could end."""
+        return seconds if self._frozen_at is None else min(seconds, self._clock.monotonic() - self._frozen_at)
+
     def _limit_seconds(self, rollout: Rollout) -> float | None:
-        phases = self._policy.phases
-        return phases[rollout.phase].max_duration if rollout.phase < len(phases) else None
+        return self._plans.phase(rollout).max_duration
 
     async def _watch(self) -> None:
         """Close the watch that follows each promotion, also when the next rollout has begun meanwhile."""
         for rollout in list(self._store.rollouts.values()):
             if rollout.state is not State.PROMOTED or rollout.ended is None or "watch_closed" in rollout.recorded:
                 continue
-            if self._ages.seconds(rollout.ended, by_wall=True) <= self._policy.rollback.watch:
+            if self._ages.seconds(rollout.ended, by_wall=True) <= self._plans.of(rollout).rollback.watch:
                 continue
             kept = [key.partition(":")[2] for key in rollout.recorded if key.startswith("watch:")]
             reason = f"limits broken: {', '.join(sorted(kept))}" if kept else "no limit was broken"

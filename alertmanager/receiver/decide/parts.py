@@ -11,18 +11,20 @@ from typing import Self
 import aiohttp
 
 from alertmanager.receiver.decide import gate
-from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.objections import Objections
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.decide.deadlines import Deadlines
-from alertmanager.receiver.decide.objections import Objections
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.silences import HeldBack
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
+from canary.rollout.plans import Plans
 from canary.rollout.store.store import RolloutStore
 
 
@@ -63,26 +65,29 @@ class Deciding:
     handler: AlertHandler
     poller: AlertPoller
     deadlines: Deadlines
+    freezes: Freezes
 
     @classmethod
-    def of(cls, policy: Policy, base: Base, outside: Outside) -> Self:
+    def of(cls, plans: Plans, base: Base, outside: Outside) -> Self:
         """As the policy describes them; the watchdog listens to the journal from now on."""
-        store, leader, clock = base.store, base.leader, base.clock
+        store, leader, clock, policy = base.store, base.leader, base.clock, plans.file
         timer = PhaseTimer(store, leader, clock)
         watchdog = Watchdog(policy.receiver.watchdog, clock)
         store.listen(watchdog.notice)
         held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service)
-        objections = Objections(outside.alerts, held_back, dry_run=policy.rollback.dry_run)
+        objections = Objections(outside.alerts, held_back, plans)
+        freezes = Freezes(policy.receiver.freeze, store, clock)
         promoter = Promoter(
-            policy,
+            plans,
             store,
             leader,
             timer,
             clock,
+            freezes,
             objection=partial(objections.to, key=True),
             gate=partial(gate.objection, session=outside.session),
         )
-        handler = AlertHandler(policy, store, on_key=promoter.confirm, on_heartbeat=watchdog.hear)
+        handler = AlertHandler(plans, store, on_key=promoter.confirm, on_heartbeat=watchdog.hear)
         poller = AlertPoller(
             store,
             handler,
@@ -94,5 +99,5 @@ class Deciding:
             blind=lambda: store.rollout is not None and watchdog.blind(store.rollout),
             on_complete=promoter.complete,
         )
-        deadlines = Deadlines(policy, store, watchdog, leader, clock)
-        return cls(timer, watchdog, objections, promoter, handler, poller, deadlines)
+        deadlines = Deadlines(plans, store, watchdog, leader, clock, freezes)
+        return cls(timer, watchdog, objections, promoter, handler, poller, deadlines, freezes)

@@ -99,7 +99,7 @@ def of_another_branch(document: Document, detail: ErrorDetails) -> bool:
         branch.startswith("literal[")
     ):
         return not scalar
-    return branch == "UrlGate" or (branch.startswith("dict[") and scalar)
+    return branch in ("UrlGate", "Freeze") or (branch.startswith("dict[") and scalar)
 
 
 def in_file(document: Document, loc: tuple[str | int, ...]) -> Location:

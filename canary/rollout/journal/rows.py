@@ -20,7 +20,9 @@ from canary.rollout.entries import (
     Entry,
     Failed,
     Held,
+    Note,
     Notified,
+    PolicyChanged,
     Promoted,
     Recorded,
     Resumed,
@@ -31,13 +33,14 @@ from canary.rollout.entries import (
     Unknown,
     adapter,
 )
+from canary.rollout.freezing import FreezeLifted, Frozen
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed,
+        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted, PolicyChanged,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

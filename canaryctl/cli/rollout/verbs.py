@@ -14,6 +14,8 @@ from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError, SecretError
 from canary.finding import Finding, Status
 from canary.policy import Policy, load_policy
+from canary.policy.plans import NORMAL
+from canary.rollout.kinds import Category
 from canary.units import parse_ratio
 from canary.web.client import Client
 from canaryctl.check.run import PARTS, WATCHED, check_all
@@ -29,9 +31,10 @@ _NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "p
 @output_format
 @click.option("--canary", required=True, help="The new version.")
 @click.option("--stable", required=True, help="The version that serves now.")
+@click.option("--plan", default=NORMAL, show_default=True, help="The policy's plan that it runs by.")
 @sending.reason
 @click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
-def start(config_file: str, output_format: str, canary: str, stable: str, reason: str, force: bool) -> None:
+def start(config_file: str, output_format: str, canary: str, stable: str, plan: str, reason: str, force: bool) -> None:
     """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
 
     First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
@@ -41,7 +44,7 @@ def start(config_file: str, output_format: str, canary: str, stable: str, reason
     seen = asyncio.run(_seen(config_file))
     if not force:
         asyncio.run(_check(Path(config_file)))
-    body = {"canary": canary, "stable": stable, "reason": reason, "force": force}
+    body = {"canary": canary, "stable": stable, "plan": plan, "reason": reason, "force": force}
     sending.send(config_file, output_format, "start", seen=seen, **body)
 
 
@@ -115,10 +118,13 @@ def promote(config_file: str, output_format: str, reason: str, force: bool) -> N
 @config_file
 @output_format
 @click.option("--reason", required=True, help="Why; people will read it in the journal and in the team's message.")
+@click.option(
+    "--category", type=click.Choice([one.value for one in Category]), help="What it is due to, for later statistics."
+)
 @click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
-def rollback(config_file: str, output_format: str, reason: str, give_up: bool) -> None:
+def rollback(config_file: str, output_format: str, reason: str, category: str | None, give_up: bool) -> None:
     """Take all customers off the canary, then stop its process and tell the team."""
-    sending.send(config_file, output_format, "rollback", reason=reason, give_up=give_up)
+    sending.send(config_file, output_format, "rollback", reason=reason, category=category, give_up=give_up)
 
 
 async def _seen(config_file: str) -> str | None:

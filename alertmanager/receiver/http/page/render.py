@@ -7,6 +7,7 @@ from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.kpitable import kpi_table
 from alertmanager.receiver.http.page.sessions import Session
 from alertmanager.receiver.http.page.view import View
+from canary.policy.plans import NORMAL
 from canary.report.markup import Markup, join, tag
 from canary.rollout.entries import Entry
 from canary.rollout.state import State
@@ -119,6 +120,8 @@ def _state(view: View) -> Markup:
     if rollout is not None:
         rows.append(("Rollout", rollout["id"]))
         rows.append(("Versions", f"{rollout['canary']} (canary) against {rollout['stable']} (stable)"))
+        if rollout["plan"] != NORMAL:
+            rows.append(("Plan", rollout["plan"]))
         rows += _phase(rollout)
         rows.append(("Wanted share", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
     for router in status["routers"]:
@@ -127,6 +130,10 @@ def _state(view: View) -> Markup:
     rows += [(f"Fault: {name}", text) for name, text in status["errors"].items() if not name.startswith("router ")]
     if status["waiting_for"]:
         rows.append(("Waits for", status["waiting_for"]))
+    policy = status["policy"]
+    rows += [("Policy", text) for text in (policy["notice"], *policy["differing"]) if text]
+    if status["freeze"]:
+        rows.append(("Frozen", status["freeze"]["summary"]))
     if status["watchdog"]["blind"]:
         rows.append(("Blind", "no heartbeat from Prometheus through Alertmanager"))
     if not status["leading"]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from alertmanager.receiver.decide.commands import Commands, Request
+from alertmanager.receiver.decide.freezes import Freezes
 from canary.errors import RefusedError, UnseenError
 from canary.rollout.kinds import Kind
+from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb
@@ -24,12 +26,13 @@ class People:
         self.complaint = ""
         self.acting: Acting = world.receiver()
         self.commands = Commands(
-            world.policy,
+            Plans(world.policy),
             self.acting.store,
             self.acting.effects,
             self.acting.metrics,
             self._objects,
             self.acting.reconciler.trust,
+            Freezes(world.policy.receiver.freeze, self.acting.store, world.clock),
         )
 
     async def _objects(self, _rollout: Rollout) -> str:

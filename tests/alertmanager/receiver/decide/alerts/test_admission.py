@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from alertmanager.receiver.decide.admission import Outcome, admit
+from alertmanager.receiver.decide.alerts.admission import Outcome, admit
 from alertmanager.receiver.http.webhook import Alert
 from canary.rollout.entries import Entry, Failed, Held, Promoted, RollbackDecided, RolledBack, Started
 from canary.rollout.folding import fold

@@ -21,9 +21,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.objections import Alerts, completes, lowering
-from alertmanager.receiver.decide.silences import HeldBack
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.objections import Alerts, completes, lowering
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
@@ -132,7 +132,7 @@ class AlertPoller:
         await self.held_back.see(rollout, firing, suppression)
         # What does nothing keeps nothing: a dry run whose rollback alert fires all along is not held for ever by one
         # moment without data.
-        wrong = [alert for alert in wrong if not self._handler.only_pretends(alert)]
+        wrong = [alert for alert in wrong if not self._handler.only_pretends(rollout, alert)]
         # Looks at one hold say nothing about the next, which may have come between two of them.
         if wrong or self.error or Seen.of(rollout) != self._seen:
             self._clear_looks, self._seen = 0, Seen.of(rollout)

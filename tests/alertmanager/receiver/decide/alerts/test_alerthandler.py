@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from alertmanager.receiver.decide.admission import Outcome
+from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.http.webhook import Alert
 from canary.policy.model import Policy
 from canary.policy.release import Rollback

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from alertmanager.receiver.decide.silences import HeldBack
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.lead.leader import FileLeader
 from canary import names
 from canary.errors import RemoteError

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertmanager.receiver.decide.alertpoller import AlertPoller
-from alertmanager.receiver.decide.objections import Objections
-from alertmanager.receiver.decide.silences import HeldBack
+from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.objections import Objections
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from canary import names
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
@@ -117,7 +117,7 @@ class Scene:
 
         store = self.store or self.deciding.store
         silences = HeldBack(self.alertmanager, store, self.leader, self.deciding.clock, SERVICE)
-        self.objections = Objections(self.prometheus, silences, dry_run=self.deciding.policy.rollback.dry_run)
+        self.objections = Objections(self.prometheus, silences, self.deciding.plans)
         self.poller = AlertPoller(
             store,
             self.deciding.handler,
