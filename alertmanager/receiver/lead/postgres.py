@@ -114,7 +114,7 @@ class PostgresLeader:
                 leads = await (self._beat() if self.leading else self._take())
                 self.unknown = False
             except (SQLAlchemyError, OSError, DatabaseUnavailableError) as error:
-                self._log.warn("journal's database cannot be asked", error=type(error).__name__)
+                self._log.warn("journal's database is unreachable", error=type(error).__name__)
                 leads = False
                 self.unknown = True
                 await self._hang_up()
