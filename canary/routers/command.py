@@ -1,6 +1,6 @@
 """Any other router, by the user's own programs: one that sets the weight and one that reads it back.
 
-There are two programs, because a program that sets cannot be asked whether it did: only what `read` prints is believed.
+There are two programs, because a program that sets cannot prove that it did: only what `read` prints is believed.
 `set` gets everything as JSON on its standard input, nothing on its command line: what is not an argument needs no
 quoting and cannot be taken for an option. `read` need only know the weight; a balancer that has never heard of rollouts
 or testers is believed about those.

@@ -171,7 +171,7 @@ class Effects:
         """What the process is now.
 
         Raises:
-            ProcessError: its manager cannot be asked.
+            ProcessError: its manager is unreachable.
         """
         return await self._process.state()
 
@@ -216,7 +216,7 @@ class Effects:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The names of those who are told, in the policy's order."""
+        """The names of those who are notified, in the policy's order."""
         return self._notifier.targets
 
     async def send(
@@ -225,7 +225,7 @@ class Effects:
         """Try once to tell *targets* about an entry.
 
         Raises:
-            RefusedError: this receiver does not lead, or they have been told; nothing was done.
+            RefusedError: this receiver does not lead, or they have been notified; nothing was done.
             JournalError: the journal cannot be read; nothing was done.
         """
         send = partial(self._notifier.send, message, targets)

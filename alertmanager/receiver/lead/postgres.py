@@ -112,7 +112,7 @@ class PostgresLeader:
                 sent_at = self._clock.monotonic()
                 leads = await (self._beat() if self.leading else self._take())
             except (SQLAlchemyError, OSError, DatabaseUnavailableError) as error:
-                self._log.warn("journal's database cannot be asked", error=type(error).__name__)
+                self._log.warn("journal's database is unreachable", error=type(error).__name__)
                 leads = False
                 await self._hang_up()
             if leads != self.leading:

@@ -23,8 +23,8 @@ from canary.rollout.entries import Entry
 from canary.rollout.seen import Seen
 from canary.rollout.verbs import Verb
 from canary.web.auth import proven_name
-from canary.web.connection import network
 from canary.web.routes import Call, Refusal, Role
+from canary.web.strangers.connection import network
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
