@@ -39,6 +39,8 @@ HARMS = (0.05, 0.10, 0.20, 0.50)
 _BLOCK_SECONDS = 6 * 3600.0
 """What one process reads and works on at a time: a quarter of a day of a large shop fits in memory."""
 _DAY_SECONDS = 86_400.0
+_FEW = 50
+"""So many pseudo-rollouts are done sooner than another process has started."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,9 @@ def calibrate(
     total = sum(block.healthy + block.harmed * len(HARMS) for block in blocks)
     counts: list[_Counts] = []
     done = 0
+    if total <= _FEW:
+        counts = [_measure(policy, block) for block in blocks]
+        return _summed(policy, counts, seed, made_at)
     with ProcessPoolExecutor(min(len(blocks), os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
         running = {pool.submit(_measure, policy, block): block for block in blocks}
         for future in as_completed(running):
