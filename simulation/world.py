@@ -18,6 +18,7 @@ from canary.testing.journal import Table
 from canary.testing.loop import Machine, VirtualLoop
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from simulation.checks import Checks
 from simulation.faults import Faults
@@ -126,6 +127,7 @@ class World:
             network,
             self.routers,
             self.process,
+            MemoryDeployment(),
             self.targets,
             {},
             self.reports,

@@ -9,6 +9,7 @@ from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.silences import InForce
@@ -34,6 +35,7 @@ class Parts(Protocol):
     watchdog: Watchdog
     leader: Leader
     promoter: Promoter
+    finisher: Finisher
     outbox: Outbox
 
     def faults(self) -> Mapping[str, str]:
@@ -57,7 +59,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "accepts": list(accepted(rollout)),
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
-        "waiting_for": receiver.promoter.waiting_for,
+        "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
         "routers": [
             {
                 "name": controller.name,
@@ -108,10 +110,24 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "phase_elapsed_seconds": round(elapsed_seconds, 3),
         "ended_at": _moment(rollout.ended_at),
         "rollback_at": _moment(rollout.rollback_at),
+        "finishing": _finishing(rollout),
         "cause": rollout.cause,
         "reason": rollout.reason,
         "actor": rollout.actor,
         "steps": sorted(rollout.steps),
+    }
+
+
+def _finishing(rollout: Rollout) -> answers.Finishing | None:
+    finishing = rollout.finishing
+    if finishing is None:
+        return None
+    return {
+        "step": finishing.step + 1,
+        "steps": [round(1 - weight, 6) for weight in finishing.weights],
+        "step_seconds": finishing.step_seconds,
+        "frozen": finishing.frozen,
+        "unverified": finishing.unverified,
     }
 
 

@@ -14,7 +14,6 @@ from canary.mixin.limits import limits
 from canary.policy import Policy
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean
-from canary.policy.release import CommandRouter
 from canary.policy.signals import AlertOverride
 from canary.units import format_duration, format_ratio
 
@@ -118,7 +117,6 @@ def node_selector(policy: Policy) -> str:
         {
             upstream.rpartition(":")[0].replace(".", "[.]")
             for router in policy.router
-            if not isinstance(router, CommandRouter)
             for upstream in router.upstreams.canary
         }
     )

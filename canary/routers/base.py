@@ -156,6 +156,14 @@ class Router(Protocol):
         """What would defeat the switch; empty when all is well. Moves no traffic."""
         ...
 
+    async def unhealthy(self) -> Mapping[str, str]:
+        """By address, what the router's own checks say against a stable server; empty where it checks none.
+
+        Raises:
+            RouterError: the router cannot be asked.
+        """
+        ...
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
         ...

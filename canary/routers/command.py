@@ -66,6 +66,10 @@ class ProgramRouter:
             if reading.error
         ]
 
+    async def unhealthy(self) -> Mapping[str, str]:
+        """Nothing: this router checks no servers."""
+        return {}
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether this user is among the chosen, when the program hashes as HAProxy does."""
         return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)

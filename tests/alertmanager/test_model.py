@@ -41,6 +41,7 @@ from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
+from tests.support.servers import KnownServers
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ class Machine(RuleBasedStateMachine):
         self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock)
         metrics = Metrics(CollectorRegistry(), SERVICE)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        self.commands = Commands(self.policy, self.store, effects, metrics, self.objection, trust)
+        self.commands = Commands(self.policy, self.store, effects, metrics, self.objection, trust, KnownServers())
         self.run(self.store.refresh())
 
     def heard(self) -> None:

@@ -40,6 +40,7 @@ from canary.routers import Router
 from canary.testing.hooks import Hook
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock
@@ -115,6 +116,7 @@ def make_effects(
     *,
     routers: Sequence[Router] = (),
     process: ProcessManager | None = None,
+    deployment: MemoryDeployment | None = None,
     chats: Chats | None = None,
     folder: Path | None = None,
 ) -> Effects:
@@ -124,6 +126,7 @@ def make_effects(
         leader,
         routers=routers,
         process=process or NoProcess(),
+        deployment=deployment or MemoryDeployment(),
         notifier=cast("Notifier", chats or Chats()),
         rollback_log=RollbackLog(folder / "rollbacks.log" if folder else None, InlineThreads()),
         report_files=ReportFiles((folder or Path()) / "reports", InlineThreads(), write_inline),

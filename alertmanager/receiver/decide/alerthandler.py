@@ -110,6 +110,9 @@ class AlertHandler:
         if rollout.state is State.PROMOTED:
             await self._record(rollout, alert, actor, "watch")
             return Outcome.INFORMED
+        if rollout.state is State.FINISHING:
+            # Both groups run one version: there is nothing to go back to, but no reason to go on either.
+            return await self._hold(rollout, alert, actor)
         if self._policy.rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true":
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN

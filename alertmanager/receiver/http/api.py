@@ -26,7 +26,7 @@ from canary.times import to_text
 from canary.web.routes import Call, Refusal
 
 # The body's keys that are a request's own, whichever the verb is.
-_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up", "weight", "rollout")
+_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up", "now", "back", "weight", "rollout")
 
 
 class Drill(Protocol):

@@ -64,6 +64,16 @@ class Forcible(Command):
     force: bool = Field(False, description="Although Prometheus objects or cannot be asked.")
 
 
+class Finish(Forcible):
+    """What finishes a promoted release."""
+
+    force: bool = Field(
+        False, description="Although Prometheus objects, or nobody can ask the stable servers what they run."
+    )
+    now: bool = Field(False, description="Leave out the steps between: all traffic returns at once.")
+    back: bool = Field(False, description="Return everybody to the canary's servers.")
+
+
 class RollBack(Command):
     """What takes all customers off the canary."""
 
@@ -144,6 +154,7 @@ class Confirmation(Body):
 
     Attributes:
         seen: what the person saw when asked.
+        how: the way to finish.
     """
 
     form_key: str = Field("", max_length=100)
@@ -152,6 +163,7 @@ class Confirmation(Body):
         str, StringConstraints(strip_whitespace=True, max_length=TEXT_CHARACTERS), AfterValidator(clean)
     ] = ""
     force: Literal["", "yes"] = ""
+    how: Literal["", "now", "back"] = ""
 
 
 class FlagQuestion(BaseModel):

@@ -170,6 +170,8 @@ class Page:
                 actor=f"{session.name} (page)",
                 reason=body.reason,
                 force=body.force == "yes",
+                now=body.how == "now",
+                back=body.how == "back",
                 seen=Seen.read(body.seen),
             )
             try:

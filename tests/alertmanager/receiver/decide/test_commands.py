@@ -13,6 +13,7 @@ from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb
 from tests.support.acting import Acting, World
+from tests.support.servers import KnownServers
 
 _NONE = Seen.of(None)
 
@@ -22,6 +23,7 @@ class People:
 
     def __init__(self, world: World) -> None:
         self.complaint = ""
+        self.servers = KnownServers()
         self.acting: Acting = world.receiver()
         self.commands = Commands(
             world.policy,
@@ -30,6 +32,7 @@ class People:
             self.acting.metrics,
             self._objects,
             self.acting.reconciler.trust,
+            self.servers,
         )
 
     async def _objects(self, _rollout: Rollout) -> str:
