@@ -107,6 +107,7 @@ DATA_LAG_SECONDS: Final = "canary_exporter_data_lag_seconds"
 EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
 RECONCILED_ROWS_TOTAL: Final = "canary_exporter_reconciled_rows_total"
 CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
+UNKNOWN_VERSION_RATIO: Final = "canary_exporter_unknown_version_ratio"
 BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
 REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
 SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
@@ -208,6 +209,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     EXPORTER_ERRORS_TOTAL: (ERROR,),
     RECONCILED_ROWS_TOTAL: (EVENT,),
     CORRECTIONS_TOTAL: (EVENT,),
+    UNKNOWN_VERSION_RATIO: (EVENT,),
     EXPERIMENT_RELATIVE_CHANGE: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_LOWER: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_UPPER: (EXPERIMENT, VARIANT, KPI),

@@ -110,9 +110,16 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
         at: At = ("database", "events", name)
         if (event.table is None) == (event.sql is None):
             yield at, "needs either `table` or `sql`", ""
-        both = sorted({*event.succeeded} & {*event.failed})
-        if event.outcome is not None and both:
-            yield (*at, "failed"), f"{both[0]!r} is a success as well", "say it in one of the two"
+        for key, taken in (("failed", event.failed), ("pending", event.pending)):
+            both = sorted({*event.succeeded} & {*taken})
+            if event.outcome is not None and both:
+                yield (*at, key), f"{both[0]!r} is a success as well", "say it in one of the two"
+        if event.outcome is not None and (both := sorted({*event.failed} & {*event.pending})):
+            yield (*at, "pending"), f"{both[0]!r} is a failure as well", "say it in one of the two"
+
+    assignments = policy.database.assignments
+    if assignments is not None and (assignments.table is None) == (assignments.sql is None):
+        yield ("database", "assignments"), "needs either `table` or `sql`", ""
 
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:

@@ -56,7 +56,7 @@ def policy_from(document: Document) -> Policy:
         policy,
         base=str(document.path.resolve().parent),
         kpis=kpis,
-        database=dataclasses.replace(policy.database, events=_events(policy, kpis)),
+        database=dataclasses.replace(policy.database, events=_events(policy, kpis, document)),
     )
     faults += [
         document.fault(_unwrapped(document, place), what, remedy) for place, what, remedy in inconsistencies(completed)
@@ -89,9 +89,16 @@ def _ordered(faults: list[Fault]) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.line)
 
 
-def _events(policy: Policy, kpis: Mapping[str, Kpi]) -> dict[str, Event]:
+def _events(policy: Policy, kpis: Mapping[str, Kpi], document: Document) -> dict[str, Event]:
     """The mapped events over the default schema's; who maps events keeps only the defaults that a KPI needs."""
     own = policy.database.events
+    if policy.database.assignments is not None:  # whoever names them says by that where versions come from
+        own = {
+            name: event
+            if ("database", "events", name, "version") in document.lines
+            else dataclasses.replace(event, version=None)
+            for name, event in own.items()
+        }
     needed = {event for kpi in kpis.values() for event in events_of(kpi)}
     return {name: event for name, event in DEFAULT_EVENTS.items() if name in needed} | own
 

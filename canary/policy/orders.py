@@ -38,8 +38,12 @@ class Event:
     """Column with the time of the event; rows where it is NULL have not happened."""
     time_unit: TimeUnit | None = None
     """Unit of `time` and `settled` where they are numbers since 1970 (UTC); without it they must be times."""
-    version: Text = "version"
-    """Column with the version of the shop that wrote the row."""
+    version: Text | None = "version"
+    """Column with the version of the shop that wrote the row. `null`: none has; the row takes the version of the
+    nearest row that it comes from (`parent`), else that of its `unit` from `database.assignments`, else it is
+    `unknown`. Where `database.assignments` is given, an event that does not say `version` has none."""
+    unit: Text | None = None
+    """Column with what the router assigns to a version: the customer's cookie, account or address."""
     parent: Text | dict[Name, Text] | None = None
     """Column that names the unit this row comes from; a mapping when there are several (`visits: visit_id`)."""
     value: Text | None = None
@@ -51,7 +55,11 @@ class Event:
     succeeded: Annotated[tuple[Text, ...], Field(min_length=1)] = ("succeeded",)
     """Outcomes that are a success."""
     failed: tuple[Text, ...] = ("failed",)
-    """Outcomes that are a failure; every other outcome is pending."""
+    """Outcomes that are a failure."""
+    pending: tuple[Text, ...] = ()
+    """Outcomes that are fine although no money has come (a bank transfer that is awaited): neither success nor failure,
+    however long they last. Every outcome that none of the three names is unknown, and counts as a failure once it is
+    older than `evidence.pending_timeout`."""
     settled: Text | None = None
     """Column with the time at which the outcome became final."""
     exclude: dict[Text, tuple[str, ...]] = field(default_factory=dict)
@@ -75,6 +83,28 @@ DEFAULT_EVENTS: dict[str, Event] = {
     "feedback": Event(table="feedback", parent="order_id", value="score"),
 }
 """The default schema's events: what a policy without `database.events` reads."""
+
+
+@section
+class Assignments:
+    """Who was served by which version: one row for each time that a unit was first given one, from a table or SQL.
+
+    A row of an event takes the last assignment of its unit up to its own time, or else, as the assignment may be
+    written after what it led to, the first within `database.lateness` after it. Equal rows count once.
+    """
+
+    table: Text | None = None
+    """Table or view in the order database, optionally `schema.table`."""
+    sql: Text | None = None
+    """A SELECT instead of a table; its columns are named by the keys below."""
+    unit: Text = "unit"
+    """Column with the unit, as the events' `unit` columns write it."""
+    time: Text = "time"
+    """Column with the time of the assignment, in the zone of the events' times."""
+    time_unit: TimeUnit | None = None
+    """Unit of `time` where it is a number since 1970."""
+    version: Text = "version"
+    """Column with the version."""
 
 
 @section
@@ -109,6 +139,8 @@ class Database:
     """Environment variable holding only the password."""
     events: dict[Name, Event] = field(default_factory=lambda: dict(DEFAULT_EVENTS))
     """Where the events are; entries are added to the default schema's, replacing those of the same name."""
+    assignments: Assignments | None = None
+    """Which version each unit was served by, for events without a `version` column."""
     window: PositiveSeconds = 3600
     """The published KPIs cover each version's units of this trailing window."""
     since: Seconds = 30 * 86400

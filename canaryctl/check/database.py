@@ -5,7 +5,6 @@ event is read as the exporter will read it, and where row-level security hides r
 the exporter would publish zeros.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,6 +15,8 @@ from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
+from canaryctl.check.assignments import check_assignments
+from canaryctl.check.nearest import near
 from canaryctl.check.rows import check_rows
 from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
 from exporter.source.database import (
@@ -28,6 +29,12 @@ from exporter.source.database import (
 )
 from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
+from exporter.source.versions import says_version
+
+_VERSIONLESS = (
+    "name the column that says it; where no column does, write `version: null`, and the rows take the version of what"
+    " they descend from, or of database.assignments"
+)
 
 # Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
 _LOOKED_INTO = ("sqlite", "postgresql", "mysql")
@@ -70,6 +77,7 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     names = await session.run(table_names)
     wanted = {event.table for event in policy.database.events.values() if event.table}
     wanted |= {required.table for required in policy.database.required}
+    wanted |= {given.table for given in [policy.database.assignments] if given is not None and given.table}
     tables = {table: await session.run(partial(look_up, table=table)) for table in sorted(wanted)}
     # MariaDB and MySQL show nobody what they may not read.
     seen = " that this user may read" if session.dialect_name in ("mysql", "mariadb") else ""
@@ -86,6 +94,7 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
         for table, column in sorted(_without_index(policy, tables))
     ]
     findings += list(_required(place, policy, tables, names))
+    findings += await check_assignments(place, policy, session, tables, names)
     for name, event in events.items():
         found: list[Finding] = []
         table = tables.get(event.table or "")
@@ -97,6 +106,7 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
         faulty |= {name for finding in found if finding.status is Status.FAILED}
         findings += found
     findings += await check_rows(place, policy, session, faulty | (policy.database.events.keys() - events.keys()))
+    findings += [] if any(finding.status is Status.FAILED for finding in findings) else _told_apart(place, policy)
     return findings or [ok(place, f"reachable, {len(events)} events mapped, every column there and indexed")]
 
 
@@ -141,12 +151,12 @@ def _mapped(
         at = f"database.events.{name}"
         table = tables[event.table]
         if table is None:
-            yield failed(place, f"{at}.table: no table or view {event.table!r}{seen}", _near(event.table, names))
+            yield failed(place, f"{at}.table: no table or view {event.table!r}{seen}", near(event.table, names))
             continue
         for key, column in columns_of(event):
             if column not in table.columns:
                 what = f"{at}.{key}: {event.table} has no column {column!r}{seen}"
-                yield failed(place, what, _near(column, table.columns))
+                yield failed(place, what, _VERSIONLESS if key == "version" else near(column, table.columns))
 
 
 def _without_index(policy: Policy, tables: Mapping[str, Table | None]) -> set[tuple[str, str]]:
@@ -162,7 +172,7 @@ def _without_index(policy: Policy, tables: Mapping[str, Table | None]) -> set[tu
 
 def columns_of(event: Event) -> Iterator[tuple[str, str]]:
     """Policy key and column for everything an event maps."""
-    for key in ("id", "time", "version", "value", "currency", "outcome", "settled", "variant"):
+    for key in ("id", "time", "version", "unit", "value", "currency", "outcome", "settled", "variant"):
         column = getattr(event, key)
         if column is not None:
             yield key, column
@@ -175,17 +185,27 @@ def columns_of(event: Event) -> Iterator[tuple[str, str]]:
         yield "exclude", column
 
 
+def _told_apart(place: str, policy: Policy) -> list[Finding]:
+    """Whether anything says which version a row counts for."""
+    events = policy.database.events
+    silent = [name for name, event in events.items() if not says_version(policy, name)]
+    if not silent:
+        return []
+    what = f"no version is known of any row of {', '.join(silent)}: `canary plan` works, no rollout can be judged"
+    return [warning(place, what, "give database.assignments and each event's `unit`: docs/your-database.md")]
+
+
 def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:
     for required in policy.database.required:
         table = tables[required.table]
         if table is None:
             what = f"database.required: no table or view {required.table!r}"
-            yield failed(place, what, _near(required.table, names))
+            yield failed(place, what, near(required.table, names))
             continue
         for column in required.columns:
             if column not in table.columns:
                 what = f"database.required: {required.table} has no column {column!r}"
-                yield failed(place, what, _near(column, table.columns))
+                yield failed(place, what, near(column, table.columns))
 
 
 async def _check_sql(place: str, name: str, event: Event, session: Session) -> list[Finding]:
@@ -199,14 +219,7 @@ async def _check_sql(place: str, name: str, event: Event, session: Session) -> l
     except DatabaseError as error:
         return [failed(place, f"{at}.sql: {error.what}", "try the statement in the database's own client")]
     return [
-        failed(place, f"{at}.{key}: the statement gives no column {column!r}", _near(column, columns))
+        failed(place, f"{at}.{key}: the statement gives no column {column!r}", near(column, columns))
         for key, column in columns_of(event)
         if column not in columns
     ]
-
-
-def _near(word: str, options: list[str] | tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, options, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"there are {', '.join(sorted(options))}" if options else "the database is empty"

@@ -11,30 +11,20 @@ counted again and put in the place of what was there:
 Rows from the future are left for when their time has come. A newest row of next year would otherwise be read again at
 every refresh, and make the data look fresh when nothing comes any more.
 
-A statement that stumbles over a value is asked again carefully, and from then on always (`exporter.source.streams`): so
-one odd value costs itself, and not its event.
-
 The past before the start is filled in backwards from the newest hour, so that KPIs are there within seconds and the
 counters once it is complete. A step that times out is smaller the next time.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-import sqlalchemy as sa
-
-from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
+from canary.errors import DatabaseTimeoutError
 from exporter.ledger.held_rows import HeldRows
-from exporter.ledger.ledger import BUCKETS_PER_HOUR, Counts, Ledger, counts_of, counts_of_rows
+from exporter.ledger.ledger import BUCKETS_PER_HOUR, Counts, Ledger, counts_of_rows
 from exporter.ledger.odd import OddValues
+from exporter.ledger.reader import StreamReader
 from exporter.ledger.rows import Codes, EventRows
-from exporter.source.database import Row, Session
-from exporter.source.dialects import offset_seconds
-from exporter.source.kinds import Kind
-from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream, fitted, no_times
-from exporter.source.values import LARGEST, ODD_ROW, ODD_TIME
+from exporter.source.database import Session
+from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 from exporter.source.zones import Zone
 
 _FINE_HOURS = 2
@@ -46,29 +36,26 @@ _QUICK_ROWS = 500_000
 """A statement that counted fewer rows than this was quick, and the next one may count twice as many hours."""
 _MANY_ROWS = 100_000
 """Above so many rows an hour, a plain count per hour is faster than one with buckets, which databases sort for."""
-_OFFSET_MARGIN_SECONDS = 3600
-"""Texts may be off by an hour more than the newest ones: summer time."""
 _AHEAD_SECONDS = 600
 """A shop's clock may be ahead of ours; what is further ahead is from the future."""
 
-T = TypeVar("T")
-Statement = sa.Select[Any]
 
-
-@dataclass
 class Feed:
     """A stream with everything known of it.
 
     Times are the database's own (`exporter.source.zones`), in seconds or in numbers of buckets.
 
-    Attributes:
+    Args:
         clock_zone: zone of times that are stored without one.
-        zone: that of the stream's own times.
-        many_rows: hours with more rows than this are counted one by one.
+        since: the moment from which on everything is counted.
+
+    Attributes:
+        ledger: what was counted.
         held: the stream's single rows, as far as they are wanted.
         odd: told of values that are none.
         next_hour: the hour that the backfill counts next; None before it began.
         first_hour: the last one it counts.
+        many_rows: hours with more rows than this are counted one by one.
         fault: what went wrong at the last refresh.
         retry_at: before this moment it is left alone.
         fill_fault: what went wrong at the last step of the backfill, but for a timeout.
@@ -76,39 +63,37 @@ class Feed:
         refreshed_at: when a refresh last worked, seconds since the epoch.
     """
 
-    stream: Stream
-    session: Session
-    clock_zone: Zone
-    versions: Codes
-    currencies: Codes
-    since: float
-    many_rows: int = _MANY_ROWS
-    ledger: Ledger = field(default_factory=Ledger)
-    zone: Zone = field(init=False)
-    held: HeldRows = field(init=False)
-    odd: OddValues = field(init=False)
-    next_hour: int | None = None
-    first_hour: int = 0
-    newest_hour: int = 0
-    fault: Exception | None = None
-    retry_at: float = float("-inf")
-    fill_fault: Exception | None = None
-    fill_at: float = float("-inf")
-    refreshed_at: float | None = None
-    _read_whole_at: float = float("-inf")
-    _span_hours: int = 6  # a quarter of a day to begin with; what comes back decides about the next
-    _offset_seconds: int = 0
-    _fine_from: int = 0
-    """First hour whose buckets are kept apart."""
-    _fitted: bool = False
-    _careful: bool = False
+    def __init__(
+        self, stream: Stream, session: Session, clock_zone: Zone, versions: Codes, currencies: Codes, since: float
+    ) -> None:
+        self.ledger = Ledger()
+        self.odd = OddValues(stream.name)
+        self.held = HeldRows(self.ledger, clock_zone, len(stream.parents), versions, currencies, self.odd.found)
+        self.many_rows = _MANY_ROWS
+        self.next_hour: int | None = None
+        self.first_hour = 0
+        self.fault: Exception | None = None
+        self.retry_at = float("-inf")
+        self.fill_fault: Exception | None = None
+        self.fill_at = float("-inf")
+        self.refreshed_at: float | None = None
+        self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones)
+        self._since = since
+        self._newest_hour = 0
+        self._read_whole_at = float("-inf")
+        self._span_hours = 6  # a quarter of a day to begin with; what comes back decides about the next
+        self._fine_from = 0
+        """First hour whose buckets are kept apart."""
 
-    def __post_init__(self) -> None:
-        """Begin without rows."""
-        parents = len(self.stream.parents)
-        self.zone = self.clock_zone
-        self.odd = OddValues(self.stream.name)
-        self.held = HeldRows(self.ledger, self.zone, parents, self.versions, self.currencies, self.odd.found)
+    @property
+    def stream(self) -> Stream:
+        """The stream, with the statements in use now."""
+        return self._reader.stream
+
+    @property
+    def zone(self) -> Zone:
+        """Zone of the stream's own times."""
+        return self._reader.zone
 
     @property
     def filled(self) -> bool:
@@ -120,8 +105,8 @@ class Feed:
         """How much of the time since the beginning is counted, 0 to 1."""
         if self.next_hour is None:
             return 0.0
-        hours = self.newest_hour - self.first_hour + 1
-        return min(1.0, (self.newest_hour - self.next_hour) / hours) if hours > 0 else 1.0
+        hours = self._newest_hour - self.first_hour + 1
+        return min(1.0, (self._newest_hour - self.next_hour) / hours) if hours > 0 else 1.0
 
     @property
     def rows_ready(self) -> bool:
@@ -137,13 +122,13 @@ class Feed:
         Raises:
             DatabaseError: nothing was changed.
         """
-        await self._read(lambda: self._refresh(now, lag_seconds))
+        await self._reader.read(lambda: self._refresh(now, lag_seconds))
 
     async def _refresh(self, now: float, lag_seconds: float) -> None:
         stream = self.stream
         whole = now - self._read_whole_at >= stream.every_seconds
-        if whole and stream.newest_times is not None:
-            await self._look_at_newest_times(stream.newest_times)
+        if whole:
+            await self._reader.look_at_newest_times()
         if whole or stream.fresh:
             back = (stream.horizon_seconds if whole else FRESH_SECONDS) + lag_seconds
             if self.refreshed_at is not None:
@@ -151,15 +136,15 @@ class Feed:
             low = max(int(self.zone.horizon(now - back, now)) // FINE_SECONDS, self._fine_from * BUCKETS_PER_HOUR)
             high = self._end(now)
             if whole or not self.held.few_since(low):
-                self._take(low, high, await self._counts(stream.fine, low * FINE_SECONDS, high * FINE_SECONDS))
+                self._take(low, high, await self._reader.buckets(low, high))
             else:
-                rows = await self._ask(stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
+                rows = await self._reader.rows(low, high)
                 self.ledger.replace_fine(low, high, counts_of_rows(rows))
                 self.held.keep_newest(rows, low, high)
         if whole:
             self._read_whole_at = now
             self._close(now)
-        await self.held.read(self._rows_between)
+        await self.held.read(self._reader.rows)
         self.refreshed_at = now
 
     async def fill(self, now: float) -> None:
@@ -168,7 +153,7 @@ class Feed:
         Raises:
             DatabaseError: nothing was changed; a step that timed out is smaller the next time.
         """
-        await self._read(lambda: self._fill(now))
+        await self._reader.read(lambda: self._fill(now))
 
     async def _fill(self, now: float) -> None:
         if self.next_hour is None:
@@ -179,13 +164,13 @@ class Feed:
         fine = self.next_hour >= self._fine_from
         hours = 1 if fine else min(self._span_hours, self.next_hour - self.first_hour + 1)
         low = self.next_hour - hours + 1
-        high = self.next_hour + (2 if self.next_hour == self.newest_hour else 1)
+        high = self.next_hour + (2 if self.next_hour == self._newest_hour else 1)
         last = min(high * BUCKETS_PER_HOUR, self._end(now))
         try:
             if fine:
-                counts = await self._counts(self.stream.fine, low * COARSE_SECONDS, last * FINE_SECONDS)
+                counts = await self._reader.buckets(low * BUCKETS_PER_HOUR, last)
             else:
-                counts = await self._hours(low, high)
+                counts = await self._reader.hours(low, high)
         except DatabaseTimeoutError:
             self._span_hours = max(1, self._span_hours // 4)
             raise
@@ -206,7 +191,7 @@ class Feed:
         Raises:
             DatabaseError: nothing was changed.
         """
-        return await self._read(lambda: self._reconcile(low, high, now))
+        return await self._reader.read(lambda: self._reconcile(low, high, now))
 
     async def _reconcile(self, low: int, high: int, now: float) -> int:
         difference = 0
@@ -222,13 +207,13 @@ class Feed:
         last = min(high * BUCKETS_PER_HOUR, edge)  # what is younger is read all the time
         if last <= first:
             return 0
-        counts = await self._counts(self.stream.fine, first * FINE_SECONDS, last * FINE_SECONDS)
+        counts = await self._reader.buckets(first, last)
         difference = self.ledger.difference(first, last, counts)
         self._take(first, last, counts)
         return difference
 
     async def _reconcile_coarse(self, low: int, high: int) -> int:
-        counts = await self._hours(low, high)
+        counts = await self._reader.hours(low, high)
         difference = 0
         for hour in range(low, high):
             found = self.ledger.replace_coarse(hour, counts.get(hour, {}))
@@ -270,95 +255,19 @@ class Feed:
         """The first bucket whose rows are from the future."""
         return int(self.zone.ahead(now) + _AHEAD_SECONDS) // FINE_SECONDS + 1
 
-    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Read, and again carefully where something in some row was stumbled over."""
-        if not self._fitted:
-            await self._fit(careful=False)
-        try:
-            return await read()
-        except (DatabaseUnavailableError, DatabaseTimeoutError, DatabaseSchemaError):
-            raise
-        except Exception as error:
-            if self._careful:
-                raise
-            await self._fit(careful=True)
-            try:
-                found = await read()
-            except Exception:
-                # Not a value was at fault: put the quick statements back, and let the first reader of errors have it.
-                await self._fit(careful=False)
-                raise
-            self.odd.told(ODD_ROW, "", f"{type(error).__name__}: {error}")
-            return found
-
-    async def _fit(self, *, careful: bool) -> None:
-        """Suit statements and zones to what the columns hold."""
-        self._fitted = False
-        self.stream = stream = await fitted(self.stream, self.session, careful=careful)
-        self.zone, entered = (
-            self.clock_zone.of_instants if instants else self.clock_zone
-            for instants in (stream.instants, stream.entered_instants)
-        )
-        self.held.in_zones(self.zone, entered)
-        self._fitted, self._careful = True, careful
-
     async def _begin(self, now: float) -> None:
         """Find out how far back there is anything to count."""
-        self.newest_hour = int(self.zone.stored(now)) // COARSE_SECONDS
-        self.first_hour = int(self.zone.stored(self.since)) // COARSE_SECONDS
-        low, high = self.first_hour * COARSE_SECONDS, self._end(now) * FINE_SECONDS
-        oldest, nothing = (await self._ask(self.stream.oldest, low, high))[0]
+        self._newest_hour = int(self.zone.stored(now)) // COARSE_SECONDS
+        self.first_hour = int(self.zone.stored(self._since)) // COARSE_SECONDS
+        oldest = await self._reader.oldest(self.first_hour * BUCKETS_PER_HOUR, self._end(now))
         # A day more is looked at: texts of mixed forms do not order by time, and rows may come late.
-        if nothing:
-            self.first_hour = max(self.first_hour, self.newest_hour - 24)
-        elif oldest is not None and math.isfinite(oldest):  # what is no time may hide the oldest one: all is looked at
+        if oldest is None:
+            self.first_hour = max(self.first_hour, self._newest_hour - 24)
+        elif math.isfinite(oldest):  # what is no time may hide the oldest one: all is looked at
             self.first_hour = max(self.first_hour, int(oldest) // COARSE_SECONDS - 24)
-        self.first_hour = min(self.first_hour, self.newest_hour)
-        self._fine_from = self.newest_hour - _FINE_HOURS
-        self.next_hour = self.newest_hour
-
-    async def _look_at_newest_times(self, newest_times: Statement) -> None:
-        """Texts with an offset from UTC are looked for further back, as far as they may lie off.
-
-        Raises:
-            DatabaseSchemaError: none of the newest is a time.
-        """
-        rows = await self.session.rows(newest_times)
-        illegible = [(ending, kind) for ending, kind, legible in rows if not legible]
-        if illegible and len(illegible) == len(rows):
-            raise self._no_times(illegible[0][1])
-        for ending, _ in illegible:
-            self.odd.found(ODD_TIME, None, ending)
-        found = [abs(offset_seconds(row[0])) for row in rows]
-        self._offset_seconds = max(found) + _OFFSET_MARGIN_SECONDS if any(found) else 0
-
-    def _no_times(self, kind: str) -> DatabaseSchemaError:
-        held = Kind.NUMBER if kind in ("integer", "real") else Kind.TEXT
-        place = f"database.events.{self.stream.event}"
-        return no_times(place, "its time", held.value, numbered=self.stream.dialect.units_per_second > 0)
-
-    async def _hours(self, low: int, high: int) -> Counts:
-        """The counts of the hours from *low* up to *high*."""
-        if high - low > 1:
-            return await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
-        rows = await self._ask(self.stream.whole, low * COARSE_SECONDS, high * COARSE_SECONDS)
-        return counts_of(((low, *row) for row in rows), most=self._most)
-
-    async def _counts(self, statement: Statement, low: int, high: int) -> Counts:
-        return counts_of(map(tuple, await self._ask(statement, low, high)), most=self._most)
-
-    @property
-    def _most(self) -> float:
-        """A sum beyond this has one value too large in it, unless each was looked at."""
-        return math.inf if self._careful else LARGEST
-
-    async def _rows_between(self, low: int, high: int) -> Sequence[Row]:
-        """The single rows of the buckets from *low* up to *high*."""
-        return await self._ask(self.stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
-
-    async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
-        parameters = self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
-        return await self.session.rows(statement, parameters)
+        self.first_hour = min(self.first_hour, self._newest_hour)
+        self._fine_from = self._newest_hour - _FINE_HOURS
+        self.next_hour = self._newest_hour
 
     def _take(self, low: int, high: int, counts: Counts) -> None:
         self.held.changed(self.ledger.replace_fine(low, high, counts))

@@ -157,6 +157,17 @@ class Ledger:
         fine = (self.fine.get(number, {}) for number in range(hour * BUCKETS_PER_HOUR, (hour + 1) * BUCKETS_PER_HOUR))
         return sum(tally.rows for counts in (self.coarse.get(hour, {}), *fine) for tally in counts.values())
 
+    def unknown_since(self, low: int) -> tuple[int, int]:
+        """How many rows of the fine bucket *low* and later have no version, and how many there are."""
+        unknown = rows = 0
+        coarse = (held for hour, held in self.coarse.items() if hour * BUCKETS_PER_HOUR >= low)
+        fine = (held for number, held in self.fine.items() if number >= low)
+        for counts in (*coarse, *fine):
+            for key, tally in counts.items():
+                rows += tally.rows
+                unknown += tally.rows if key.version == UNKNOWN else 0
+        return unknown, rows
+
     def last_seen(self) -> dict[str, int]:
         """The newest hour in which each version has rows."""
         seen: dict[str, int] = {}

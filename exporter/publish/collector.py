@@ -107,6 +107,14 @@ def _own(snapshot: Snapshot) -> Iterator[Metric]:
     for reason in BLIND_REASONS:
         blind.add_metric([service, reason], float(reason in snapshot.blind))
     yield blind
+    unknown = GaugeMetricFamily(
+        names.UNKNOWN_VERSION_RATIO,
+        "Share of an event's rows of the trailing window that no version is known of; they are in no verdict.",
+        labels=[names.SERVICE, *LABELS[names.UNKNOWN_VERSION_RATIO]],
+    )
+    for event, share in snapshot.unknown_versions.items():
+        unknown.add_metric([service, event], share)
+    yield unknown
     yield _counter(
         service, names.EXPORTER_ERRORS_TOTAL, "Questions to the database that failed, by kind.", snapshot.errors
     )

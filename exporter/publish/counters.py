@@ -53,7 +53,7 @@ class Counters:
         Returns:
             The versions that have series of their own.
         """
-        kept = kept_versions(feeds, rollout)
+        kept = kept_versions(feeds, rollout, {series.version for series in self.values})
         running = () if rollout is None else (rollout.stable, rollout.canary)
         totals: dict[str, dict[Key, Tally]] = {}
         for feed in feeds:
@@ -146,9 +146,15 @@ def in_units(series: Series, amount: int) -> float:
     return amount / MILLION if series.metric.endswith("_value_total") else float(amount)
 
 
-def kept_versions(feeds: Sequence[Feed], rollout: Rollout | None) -> set[str]:
-    """The running rollout's versions and the most recently seen ones."""
-    seen = {key.version: 0 for feed in feeds for key in feed.ledger.totals}
+def kept_versions(feeds: Sequence[Feed], rollout: Rollout | None, published: Collection[str] = ()) -> set[str]:
+    """The running rollout's versions and the most recently seen ones.
+
+    Args:
+        published: versions that have series now. One whose rows are all gone keeps its series while there is room: a
+            counter that went away, and came back with the next row, would fall.
+    """
+    seen = dict.fromkeys(published, 0) | {key.version: 0 for feed in feeds for key in feed.ledger.totals}
+    seen.pop(names.OTHER, None)
     kept = set() if rollout is None else {rollout.stable, rollout.canary}
     if len(seen) <= MAX_VERSIONS:
         return kept | seen.keys()

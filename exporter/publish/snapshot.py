@@ -34,6 +34,7 @@ class Snapshot:
         replica_lag_seconds: None where the database is no replica.
         backfill_ratio: how much of the past is counted, 0 to 1.
         schema_compatible: None before the first look.
+        unknown_versions: by event, the share of the window's rows that no version is known of.
     """
 
     service: str
@@ -53,5 +54,6 @@ class Snapshot:
     backfill_ratio: float = 0.0
     schema_compatible: bool | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
+    unknown_versions: Mapping[str, float] = field(default_factory=dict)
     corrections: Mapping[str, int] = field(default_factory=dict)
     reconciled: Mapping[str, int] = field(default_factory=dict)

@@ -5,7 +5,8 @@ canary between visit and payment must not count for it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -37,9 +38,18 @@ def literal_sql(sql: str) -> sa.TextClause:
 
 def columns_of(event: Event) -> set[str]:
     """Every column that an event's mapping names."""
-    optional = (event.value, event.currency, event.outcome, event.settled, event.variant)
+    optional = (event.version, event.unit, event.value, event.currency, event.outcome, event.settled, event.variant)
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
-    return {event.id, event.time, event.version, *filter(None, optional), *parents, *event.exclude}
+    return {event.id, event.time, *filter(None, optional), *parents, *event.exclude}
+
+
+def selectable(columns: Iterable[str], *, table: str | None, sql: str | None, name: str) -> sa.FromClause:
+    """A mapped table, or an own SELECT in brackets, with the columns that are read of it, under a name of its own."""
+    named: list[sa.ColumnClause[Any]] = [sa.column(column) for column in sorted(columns)]
+    if sql is not None:
+        return literal_sql(sql).columns(*named).subquery(name)
+    schema, _, bare = (table or "").rpartition(".")
+    return sa.table(bare, *named, schema=schema or None).alias(name)
 
 
 def spare_tables(policy: Policy) -> set[str]:

@@ -72,6 +72,9 @@ def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:
     for name, event in policy.database.events.items():
         if event.sql is None:
             tables.setdefault(event.table or name, set()).update(columns_of(event))
+    given = policy.database.assignments
+    if given is not None and given.table is not None:
+        tables.setdefault(given.table, set()).update((given.unit, given.time, given.version))
     for required in policy.database.required:
         tables.setdefault(required.table, set()).update(required.columns)
     yield from tables.items()

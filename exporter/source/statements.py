@@ -18,6 +18,7 @@ from exporter.source.dialects import Dialect
 from exporter.source.kinds import Kind, Kinds
 from exporter.source.mapping import columns_of, literal_sql, parents_of
 from exporter.source.numbers import addable, bounded
+from exporter.source.versions import Versions
 
 SUCCEEDED, FAILED, PENDING = "succeeded", "failed", "pending"
 OUTCOMES = (SUCCEEDED, FAILED)
@@ -47,6 +48,7 @@ class Statements:
         self._event = event = policy.database.events[name]
         self.dialect = dialect.numbered(event.time_unit)
         self.parents = parents_of(policy.database.events, name)
+        self._versions = Versions(policy, dialect)
         self._kinds = kinds
         self._careful = careful
         self._source = self._selectable()
@@ -177,6 +179,8 @@ class Statements:
             yield sa.or_(column.is_(None), column.not_in(values))
 
     def _version(self) -> Column:
+        if self._versions.looked_up(self._name):
+            return self._versions.of(self._name, self._source)
         return self._text(self._event.version)
 
     def _text(self, name: str | None) -> Column:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,6 +50,7 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
     Raises:
         DatabaseError: one of its kinds.
     """
+    policy = unversioned(policy)
     dialect = Dialect(session.dialect_name)
     zone = Zone(policy.database.timezone, dialect)
     counted = await _count(policy, session, dialect, zone, until, days)
@@ -77,6 +78,12 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
         if rates is not None:
             found[name] = rates
     return found
+
+
+def unversioned(policy: Policy) -> Policy:
+    """The policy without a word on versions: how much traffic a shop has can be told before it writes any."""
+    events = {name: replace(event, version=None, unit=None) for name, event in policy.database.events.items()}
+    return replace(policy, database=replace(policy.database, events=events, assignments=None))
 
 
 async def _count(

@@ -55,6 +55,7 @@
   EXPORTER_ERRORS_TOTAL: 'canary_exporter_errors_total',
   RECONCILED_ROWS_TOTAL: 'canary_exporter_reconciled_rows_total',
   CORRECTIONS_TOTAL: 'canary_exporter_corrections_total',
+  UNKNOWN_VERSION_RATIO: 'canary_exporter_unknown_version_ratio',
   BACKFILL_RATIO: 'canary_exporter_backfill_ratio',
   REPLICA_LAG_SECONDS: 'canary_replica_lag_seconds',
   SCHEMA_COMPATIBLE: 'canary_schema_compatible',

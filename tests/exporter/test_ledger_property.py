@@ -153,12 +153,16 @@ _SETTINGS = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 _HOURS_GO_BY = [("visit", 0), ("wait", 0), ("wait", 0), ("visit", 0), ("wait", 0)]
+_ALL_OF_A_VERSION_CANCELLED = [
+    ("order", 261667), ("order", 510511), ("cancel", 452810), ("cancel", 195), ("order", 261667)
+]  # fmt: skip
 _LATE_IN_THE_HOUR_BEFORE = [("late", 73739), ("late", 2221), ("wait", 0), ("delete", 2)]
 
 
 @given(steps=_STEPS)
 @example(steps=_HOURS_GO_BY)
 @example(steps=_LATE_IN_THE_HOUR_BEFORE)
+@example(steps=_ALL_OF_A_VERSION_CANCELLED)
 @settings(_SETTINGS, max_examples=15)
 def test_the_ledger_is_exact_on_sqlite(tmp_path: Path, steps: list[tuple[str, int]]) -> None:
     """Whatever happens to the rows, the ledger ends up with what is there, and no counter ever falls."""

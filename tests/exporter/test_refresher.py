@@ -1,10 +1,12 @@
 """The refresher on real databases: exact, fresh, and honest about what it does not know."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from canary.policy.orders import DEFAULT_EVENTS
 from tests.support.clock import FakeClock
 from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData, fill
@@ -121,6 +123,19 @@ async def test_a_payment_without_settling_time_is_found_when_it_changes(lite: Sh
         await refresher.refresh()
 
         assert published(refresher)["shop_payments_total"] == {("v1.0", "succeeded"): 1.0}
+
+
+async def test_a_payment_that_is_fine_without_money_never_fails(lite: ShopData, clock: FakeClock) -> None:
+    """A bank transfer that is awaited is in no verdict, however old it is; an outcome that nobody named is."""
+    payments = replace(DEFAULT_EVENTS["payments"], pending=("awaiting_wire",))
+    policy = policy_for(lite.url, events=DEFAULT_EVENTS | {"payments": payments})
+    for status in ("awaiting_wire", "lost"):
+        await lite.insert(PAYMENTS, version="v1.0", status=status, created_at=clock.now() - timedelta(minutes=40))
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock)
+        held = [len(feed.rows()) for feed in refresher.feeds if feed.stream.event == "payments"]
+
+    assert sum(held) == 1
 
 
 async def test_counters_wait_when_rows_vanish_and_kpis_do_not(data: ShopData, clock: FakeClock) -> None:

@@ -35,6 +35,11 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             "database.events.carts.parent.vists: no event 'vists' in database.events; did you mean 'visits'?",
         ),
         (
+            "database: {events: {payments: {table: p, outcome: o, failed: [no], pending: [no]}}}",
+            "database.events.payments.pending: 'no' is a failure as well",
+        ),
+        ("database: {assignments: {unit: u}}", "database.assignments: needs either `table` or `sql`"),
+        (
             "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
             "database.events.payments.failed: 'succeeded' is a success as well",
         ),

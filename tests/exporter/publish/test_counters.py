@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from canary.policy.orders import DEFAULT_EVENTS
 from exporter.ledger.ledger import MILLION, Key, Tally
-from exporter.publish.counters import Counters, Series, in_units
+from exporter.publish.counters import MAX_VERSIONS, Counters, Series, in_units, kept_versions
 
 _VISITS, _ORDERS, _PAYMENTS = (DEFAULT_EVENTS[event] for event in ("visits", "orders", "payments"))
 
@@ -44,6 +44,16 @@ def test_versions_that_are_not_kept_go_to_other() -> None:
     counters.follow("visits", _VISITS, _totals(v1=5, v2=3, v3=1), {"v2", "v3"})
 
     assert {series.version: rows for series, rows in counters.values.items()} == {"other": 5, "v2": 3, "v3": 1}
+
+
+def test_a_version_whose_rows_are_all_gone_keeps_its_series() -> None:
+    """Its counter stands still, for one that went away and came back with the next row would fall."""
+    assert kept_versions([], None, {"v1", "other"}) == {"v1"}
+
+
+def test_versions_are_bounded() -> None:
+    """A shop that writes a new version at each release has no more series for it."""
+    assert len(kept_versions([], None, {f"v{number}" for number in range(30)})) == MAX_VERSIONS
 
 
 def test_currencies_are_bounded() -> None:

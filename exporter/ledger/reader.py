@@ -1,0 +1,161 @@
+"""Asks the database about one stream, by statements that suit what its columns hold.
+
+Before the first question the columns' kinds are looked up, and statements and zones are fitted to them. A statement
+that stumbles over a value is asked again carefully, and from then on always (`exporter.source.statements`): so one odd
+value costs itself, and not its event. When the careful one fails too, no value was at fault, and the quick ones are put
+back.
+
+Bounds are numbers of buckets or hours in the database's own time. Texts with an offset from UTC do not order by time,
+so they are looked for further back, as far as the newest ones lie off.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
+from exporter.ledger.ledger import Counts, counts_of
+from exporter.ledger.odd import OddValues
+from exporter.source.database import Row, Session
+from exporter.source.dialects import offset_seconds
+from exporter.source.kinds import Kind
+from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
+from exporter.source.values import LARGEST, ODD_ROW, ODD_TIME
+from exporter.source.zones import Zone
+
+_OFFSET_MARGIN_SECONDS = 3600
+"""Texts may be off by an hour more than the newest ones: summer time."""
+
+T = TypeVar("T")
+Statement = sa.Select[Any]
+
+
+class StreamReader:
+    """One stream's questions and answers.
+
+    Args:
+        clock_zone: zone of times that are stored without one.
+        odd: told of values that are none.
+        in_zones: told in which zones the stream's times, and its rows' own times, turn out to be.
+
+    Attributes:
+        stream: with the statements in use now.
+        zone: that of the stream's own times.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        session: Session,
+        clock_zone: Zone,
+        odd: OddValues,
+        in_zones: Callable[[Zone, Zone], None],
+    ) -> None:
+        self.stream = stream
+        self.zone = clock_zone
+        self._session = session
+        self._clock_zone = clock_zone
+        self._odd = odd
+        self._in_zones = in_zones
+        self._offset_seconds = 0
+        self._fitted = False
+        self._careful = False
+
+    async def read(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What *read* finds out; it is called again, carefully, where something in some row was stumbled over.
+
+        Raises:
+            DatabaseError: as *read* does.
+        """
+        if not self._fitted:
+            await self._fit(careful=False)
+        try:
+            return await read()
+        except (DatabaseUnavailableError, DatabaseTimeoutError, DatabaseSchemaError):
+            raise
+        except Exception as error:
+            if self._careful:
+                raise
+            await self._fit(careful=True)
+            try:
+                found = await read()
+            except Exception:
+                # Not a value was at fault: put the quick statements back, and let the first reader of errors have it.
+                await self._fit(careful=False)
+                raise
+            self._odd.told(ODD_ROW, "", f"{type(error).__name__}: {error}")
+            return found
+
+    async def look_at_newest_times(self) -> None:
+        """See how the shop writes its times now, where they may be texts.
+
+        Raises:
+            DatabaseSchemaError: none of the newest is a time.
+        """
+        if self.stream.newest_times is None:
+            return
+        rows = await self._session.rows(self.stream.newest_times)
+        illegible = [(ending, kind) for ending, kind, legible in rows if not legible]
+        if illegible and len(illegible) == len(rows):
+            raise self._no_times(illegible[0][1])
+        for ending, _ in illegible:
+            self._odd.found(ODD_TIME, None, ending)
+        found = [abs(offset_seconds(row[0])) for row in rows]
+        self._offset_seconds = max(found) + _OFFSET_MARGIN_SECONDS if any(found) else 0
+
+    async def buckets(self, low: int, high: int) -> Counts:
+        """The counts of the buckets from *low* up to *high*.
+
+        Raises:
+            DatabaseError: as of each question.
+        """
+        return await self._counts(self.stream.fine, low * FINE_SECONDS, high * FINE_SECONDS)
+
+    async def hours(self, low: int, high: int) -> Counts:
+        """The counts of the hours from *low* up to *high*."""
+        if high - low > 1:
+            return await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
+        rows = await self._ask(self.stream.whole, low * COARSE_SECONDS, high * COARSE_SECONDS)
+        return counts_of(((low, *row) for row in rows), most=self._most)
+
+    async def rows(self, low: int, high: int) -> Sequence[Row]:
+        """The single rows of the buckets from *low* up to *high*."""
+        return await self._ask(self.stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
+
+    async def oldest(self, low: int, high: int) -> float | None:
+        """The smallest time in the buckets from *low* up to *high*; None without any row.
+
+        It is no number, or none that is finite, where what is no time hides the oldest one.
+        """
+        oldest, nothing = (await self._ask(self.stream.oldest, low * FINE_SECONDS, high * FINE_SECONDS))[0]
+        return None if nothing else math.nan if oldest is None else oldest
+
+    async def _fit(self, *, careful: bool) -> None:
+        """Suit statements and zones to what the columns hold."""
+        self._fitted = False
+        self.stream = stream = await fitted(self.stream, self._session, careful=careful)
+        self.zone, entered = (
+            self._clock_zone.of_instants if instants else self._clock_zone
+            for instants in (stream.instants, stream.entered_instants)
+        )
+        self._in_zones(self.zone, entered)
+        self._fitted, self._careful = True, careful
+
+    def _no_times(self, kind: str) -> DatabaseSchemaError:
+        held = Kind.NUMBER if kind in ("integer", "real") else Kind.TEXT
+        place = f"database.events.{self.stream.event}"
+        return no_times(place, "its time", held.value, numbered=self.stream.dialect.units_per_second > 0)
+
+    @property
+    def _most(self) -> float:
+        """A sum beyond this has one value too large in it, unless each was looked at."""
+        return math.inf if self._careful else LARGEST
+
+    async def _counts(self, statement: Statement, low: int, high: int) -> Counts:
+        return counts_of(map(tuple, await self._ask(statement, low, high)), most=self._most)
+
+    async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
+        parameters = self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
+        return await self._session.rows(statement, parameters)

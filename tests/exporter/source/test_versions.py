@@ -1,0 +1,129 @@
+"""Versions that the shop does not write: inherited from what a row descends from, or assigned to its unit."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from canary.policy.model import Policy
+from canary.policy.orders import DEFAULT_EVENTS, Assignments
+from tests.support.clock import FakeClock
+from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData, fill
+
+_ASSIGNMENTS = sa.Table(
+    "assignments",
+    sa.MetaData(),
+    sa.Column("unit", sa.BigInteger),
+    sa.Column("time", VISITS.c.created_at.type),
+    sa.Column("version", sa.String(20)),
+)
+
+
+async def _forget_versions(data: ShopData, *, but: tuple[str, ...] = ()) -> None:
+    for table in VISITS.metadata.sorted_tables:
+        if table.name not in but:
+            await data.run(table.update().values(version=None))
+
+
+async def _fill(data: ShopData, clock: FakeClock) -> dict[str, dict[tuple[str, ...], float]]:
+    """Two versions' customers; what their own columns say, before these are emptied."""
+    await fill(data, clock.now(), 60, version="v1.0")
+    await fill(data, clock.now(), 40, version="v2.0", seed=1)
+    await data.run(PAYMENTS.delete().where(PAYMENTS.c.order_id.is_(None)))  # they descend from nothing
+    return await data.counts()
+
+
+def _inheriting(policy: Policy, *, but: tuple[str, ...] = (), unit: str | None = None) -> Policy:
+    """Events without a version of their own, and the visits' unit."""
+    events = {
+        name: event if name in but else replace(event, version=None, unit=unit if name == "visits" else None)
+        for name, event in DEFAULT_EVENTS.items()
+    }
+    return replace(policy, database=replace(policy.database, events=events))
+
+
+async def _assign(data: ShopData) -> None:
+    await data.run(sa.text("DROP TABLE IF EXISTS assignments"))
+    async with data.engine.begin() as connection:
+        await connection.run_sync(_ASSIGNMENTS.metadata.create_all)
+    columns = sa.select(VISITS.c.id, VISITS.c.created_at, VISITS.c.version)
+    for _ in range(2):  # a router's log says the same thing many times
+        await data.run(_ASSIGNMENTS.insert().from_select(["unit", "time", "version"], columns))
+
+
+async def test_a_row_takes_the_version_of_the_visit_it_descends_from(data: ShopData, clock: FakeClock) -> None:
+    """Visits alone say a version; counters and KPIs of all that descends from them are as if each row said it."""
+    expected = await _fill(data, clock)
+    async with refresher_on(policy_for(data.url), clock) as refresher:
+        await settle(refresher, clock)
+        said = kpis(refresher)
+    await _forget_versions(data, but=("visits",))
+
+    async with refresher_on(_inheriting(policy_for(data.url), but=("visits",)), clock) as refresher:
+        await settle(refresher, clock)
+
+        assert published(refresher) == expected
+        assert kpis(refresher) == pytest.approx(said)
+        assert set(refresher.snapshot.unknown_versions.values()) == {0.0}
+
+
+async def test_a_row_takes_the_version_that_its_unit_was_assigned(data: ShopData, clock: FakeClock) -> None:
+    """No row of the shop says a version: a table of assignments, each told twice, gives the same numbers."""
+    expected = await _fill(data, clock)
+    await _assign(data)
+    await _forget_versions(data)
+    policy = _inheriting(policy_for(data.url, assignments=Assignments(table="assignments")), unit="id")
+
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock)
+
+        assert published(refresher) == expected
+
+
+async def test_a_late_assignment_reaches_its_row(lite: ShopData, clock: FakeClock) -> None:
+    """A visit without an assignment is unknown, and is told as such, until the router's log is read."""
+    policy = _inheriting(policy_for(lite.url, assignments=Assignments(table="assignments")), unit="id")
+    await _assign(lite)
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock)
+        clock.advance(1)
+        visit = await lite.insert(VISITS, created_at=clock.now())
+        await lite.insert(ORDERS, created_at=clock.now(), visit_id=visit, total=9, currency="EUR")
+        clock.advance(20)
+        await refresher.refresh()
+        assert published(refresher)["shop_orders_total"] == {("unknown",): 1.0}
+        assert refresher.snapshot.unknown_versions["orders"] == 1.0
+
+        await lite.run(
+            _ASSIGNMENTS.insert().values(unit=visit, time=clock.now() - timedelta(seconds=19), version="v2.0")
+        )
+        clock.advance(20)
+        await refresher.refresh()
+
+        assert published(refresher)["shop_orders_total"]["v2.0",] == 1.0
+        assert refresher.snapshot.unknown_versions["orders"] == 0.0
+        assert kpis(refresher)["conversion_rate", "v2.0"] == 1.0
+
+
+async def test_a_unit_that_moves_takes_its_rows_along_from_then_on(lite: ShopData, clock: FakeClock) -> None:
+    """What a customer does before moving to the canary counts for stable, and for the canary afterwards."""
+    await _assign(lite)
+    policy = _inheriting(policy_for(lite.url, assignments=Assignments(table="assignments")))
+    events = {
+        **policy.database.events,
+        "orders": replace(policy.database.events["orders"], parent=None, unit="cart_id"),
+    }
+    policy = replace(policy, kpis={}, database=replace(policy.database, events=events))
+    for seconds, version in ((500, "v1.0"), (300, "v2.0")):
+        moment = clock.now() - timedelta(seconds=seconds)
+        await lite.run(_ASSIGNMENTS.insert().values(unit=7, time=moment, version=version))
+    for seconds in (900, 550, 400, 300, 200, 100):
+        await lite.insert(ORDERS, cart_id=7, created_at=clock.now() - timedelta(seconds=seconds))
+
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock)
+
+        # Within `lateness` the assignment may come after the row; long before it nobody knew the unit.
+        assert published(refresher)["shop_orders_total"] == {("unknown",): 1.0, ("v1.0",): 2.0, ("v2.0",): 3.0}
