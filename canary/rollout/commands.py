@@ -193,6 +193,8 @@ class Hold(Command):
         moves = self.weight is not None
         known = required(rollout, (RUNNING | {State.PROMOTED} if moves else RUNNING) | {State.FINISHING}, "hold")
         finishing = known.state is State.FINISHING
+        if finishing and known.leaving:
+            raise refusal("hold", known)
         if self.weight is not None and (self.weight <= known.weight if finishing else self.weight >= known.weight):
             raise RefusedError(f"the weight is {format_ratio(known.weight)} already", place="cannot hold")
         manual = self.cause == Cause.MANUAL and known.cause != Cause.MANUAL

@@ -47,7 +47,7 @@ class Finish(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class FinishStep(Command):
-    """Take the next step, or at once the last.
+    """Take the next step, or at once the last; after that, do without what is still to be done.
 
     Attributes:
         last: whether the steps between are left out.
@@ -58,9 +58,10 @@ class FinishStep(Command):
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused unless there is a further step, and where the finishing is frozen."""
         known, finishing = in_progress(rollout, "take the next step of finishing")
-        if finishing.last:
-            raise RefusedError(f"all traffic of rollout {known.id} is on the stable servers already")
-        if finishing.frozen and not self.last:
+        if Step.TRAFFIC in known.steps and self.last:
+            left = f"the canary's process may still run; {self.reason}" if self.reason else "the process may still run"
+            return Finished(rollout=known.id, at=at, actor=self.actor, reason=left)
+        if finishing.last or (finishing.frozen and not self.last):
             raise refusal("take the next step of finishing", known)
         step = len(finishing.weights) - 1 if self.last else finishing.step + 1
         return FinishStepped(rollout=known.id, at=at, actor=self.actor, reason=self.reason, step=step)
@@ -76,11 +77,7 @@ class FinishBack(Command):
         """Refused unless a release is being finished, and once the canary's servers are being stopped."""
         known, _ = in_progress(rollout, "return to the canary's servers")
         if Step.TRAFFIC in known.steps:
-            raise RefusedError(
-                f"the process on the canary's servers of rollout {known.id} is being stopped",
-                place="cannot return to the canary's servers",
-                remedy="keep the stable servers, which run the same version",
-            )
+            raise refusal("return to the canary's servers, whose process is being stopped", known)
         return FinishReturned(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
 
 

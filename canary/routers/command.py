@@ -96,7 +96,7 @@ class ProgramRouter:
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
                 raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
-            testers = bool(answer.get("testers", weight_ratio > 0))
+            testers = None if answer.get("testers") is None else bool(answer["testers"])
         except (ValueError, TypeError, KeyError, AttributeError):
             return Reading(
                 self.name,

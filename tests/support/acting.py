@@ -136,7 +136,9 @@ def make_effects(
 class Acting:
     """One receiver's acting parts."""
 
-    def __init__(self, world: "World", policy: Policy, *, leading: bool) -> None:
+    def __init__(
+        self, world: "World", policy: Policy, *, leading: bool, deployment: MemoryDeployment | None = None
+    ) -> None:
         self.journal = FrailJournal(world.engine, SERVICE)
         self.clock = world.clock
         self.store = RolloutStore(self.journal, world.clock)
@@ -148,6 +150,7 @@ class Acting:
             self.lead,
             routers=[world.router],
             process=world.process,
+            deployment=deployment,
             chats=world.chats,
             folder=world.folder,
         )
@@ -218,9 +221,10 @@ class World:
     process: MemoryProcess = field(default_factory=MemoryProcess)
     chats: Chats = field(default_factory=Chats)
 
-    def receiver(self, *, leading: bool = True, **sections: Any) -> Acting:
+    def receiver(self, *, leading: bool = True, deployment: MemoryDeployment | None = None, **sections: Any) -> Acting:
         """One more receiver; *sections* of its policy are as given."""
-        return Acting(self, Policy(service=SERVICE, **sections) if sections else self.policy, leading=leading)
+        policy = Policy(service=SERVICE, **sections) if sections else self.policy
+        return Acting(self, policy, leading=leading, deployment=deployment)
 
     @classmethod
     @asynccontextmanager

@@ -50,7 +50,7 @@ def only_lowers(observation: Observation, wanted: Split) -> bool:
         reading.weight_ratio is not None
         and reading.weight_ratio >= wanted.weight_ratio
         and reading.salt == wanted.salt
-        and reading.testers >= wanted.testers
+        and (reading.testers is None or reading.testers >= wanted.testers)
         for reading in observation.readings
     )
 

@@ -224,6 +224,8 @@ class Commands:
         if request.seen is not None and not self._store.answered(_key(request)):
             require = partial(self._require_start, request.seen, command)
             require()
+            if not request.force:
+                await self._finishing.require_finished(request.stable)
             await self._check_routers(force=request.force)
             try:
                 await self._effects.start_process(require)

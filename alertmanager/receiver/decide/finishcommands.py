@@ -79,7 +79,8 @@ class FinishCommands:
         if rollout.state is State.FINISHING:
             if not asked.now:
                 raise refusal("finish", rollout)
-            await self._require_new_version(rollout, asked)
+            if not rollout.leaving:
+                await self._require_new_version(rollout, asked)
             return FinishStep(actor=asked.actor, reason=asked.reason, last=True)
         unverified = False
         if self._policy.process.deploy_stable and not asked.now:
@@ -94,6 +95,29 @@ class FinishCommands:
             step_seconds=finish.duration,
             unverified=unverified,
         )
+
+    async def require_finished(self, stable: str) -> None:
+        """Refuse to begin the next release while customers are on the canary's servers of the last.
+
+        Args:
+            stable: what the next release is told that the stable servers run.
+
+        Raises:
+            RefusedError: the last release is promoted, and the stable servers are not known to run *stable*.
+        """
+        rollout = self._store.rollout
+        if rollout is None or rollout.state is not State.PROMOTED:
+            return
+        servers = await self._servers.stable()
+        if not servers.running(stable):
+            known = servers.others(stable) or f"nobody knows what they run ({servers.unknown})"
+            raise RefusedError(
+                f"rollout {rollout.id} is promoted and not finished: everybody is on the canary's servers, and would "
+                f"move to the stable servers; {known}",
+                place="cannot start",
+                remedy=f"deploy {rollout.canary} to the stable servers and run `canary finish`, or look yourself and "
+                "add --force",
+            )
 
     async def require_old_version(self) -> None:
         """Refuse to roll a promoted release back to servers that no longer run the version before it.

@@ -19,6 +19,10 @@ from canary.rollout.entries import (
     Elapsed,
     Entry,
     Failed,
+    FinishBegan,
+    Finished,
+    FinishReturned,
+    FinishStepped,
     Held,
     Notified,
     Promoted,
@@ -37,7 +41,7 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed,
+        Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""
