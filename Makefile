@@ -54,8 +54,8 @@ bench: $(VENV)/.installed ## run the benchmarks; figures go to bench/RESULTS.md
 	@scripts/debian bench
 	@scripts/bench
 
-simulate: $(VENV)/.installed ## whole rollouts in virtual time, under faults drawn from seeds (SEEDS=1000, or SEED=n to tell one)
-	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+simulate: $(VENV)/.installed ## whole rollouts in virtual time, under faults drawn from seeds (SEEDS=1000 JOBS=2, or SEED=n to tell one)
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 reverts: $(VENV)/.installed ## undo known fixes in scratch copies, and show which seed finds each
 	@$(BIN)/python -m simulation.reverts $(ARGS)

@@ -9,6 +9,7 @@ a restart of the process.
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +35,10 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* pass."""
+        ...
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.Handle:
+        """Have *callback* called once *seconds* have passed, unless the handle is cancelled before."""
         ...
 
 
@@ -63,3 +68,7 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* pass."""
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.Handle:
+        """A timer of the event loop."""
+        return asyncio.get_running_loop().call_later(seconds, callback)

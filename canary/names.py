@@ -3,10 +3,8 @@
 A name that is spelled twice is one day spelled differently, and nothing fails: a rule over a metric that does not exist
 is merely silent. So Python takes names from these constants, and jsonnet from a file that is made from them
 (`rules.names`). A name here is a promise to users, whose own rules and dashboards hold it.
-
-The file is longer than others are, on purpose: it is one table, which is searched and not read, and split by room it
-would no longer be the one place.
 """
+# long: one table, which is searched and not read; split by room it would no longer be the one place
 
 import hashlib
 from typing import Final
@@ -126,6 +124,9 @@ EXPERIMENT_RUNNING: Final = "canary_experiment_running"
 BUILD_INFO: Final = "canary_build_info"
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = "canary_config_last_reload_successful"
 CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_config_last_reload_success_timestamp_seconds"
+WEB_CONNECTIONS: Final = "canary_web_connections"
+WEB_CONNECTIONS_LIMIT: Final = "canary_web_connections_limit"
+WEB_CONNECTIONS_ENDED_TOTAL: Final = "canary_web_connections_ended_total"
 
 # Receiver
 ROLLOUT_INFO: Final = "canary_rollout_info"
@@ -152,6 +153,7 @@ CONVERGENCE_SECONDS: Final = "canary_convergence_seconds"
 CONVERGING_SECONDS: Final = "canary_converging_seconds"
 CONVERGING_SINCE_TIMESTAMP_SECONDS: Final = "canary_converging_since_timestamp_seconds"
 ALERTS_SUPPRESSED: Final = "canary_alerts_suppressed"
+FREEZE_ACTIVE: Final = "canary_freeze_active"
 NOTIFICATIONS_TOTAL: Final = "canary_notifications_total"
 WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: Final = "canary_watchdog_last_seen_timestamp_seconds"
 ROUTER_DRIFT_TOTAL: Final = "canary_router_drift_total"

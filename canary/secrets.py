@@ -11,6 +11,12 @@ from pathlib import Path
 
 from canary.errors import SecretError
 
+# Guessing is stopped after ten wrong tokens a minute and address, so this is what a network of strangers does not find
+# either; what the remedy makes has 64 characters.
+_LEAST_CHARACTERS = 8
+_LEAST_DIFFERENT = 4
+_REMEDY_COMMAND = "openssl rand -hex 32"
+
 
 def read_secret(
     what: str,
@@ -45,3 +51,32 @@ def read_secret(
     if not text:
         raise SecretError(f"the file {path} is empty", place=what)
     return text
+
+
+def bearer_tokens(what: str, text: str | None) -> tuple[str, ...]:
+    """The tokens of a secret's text, one a line or separated by spaces.
+
+    Args:
+        what: the policy's key, for messages.
+        text: as `read_secret` gives it; None has none.
+
+    Raises:
+        SecretError: one could never be sent in a header, or is guessed too easily.
+    """
+    tokens = tuple((text or "").split())
+    for number, token in enumerate(tokens, 1):
+        place = what if len(tokens) == 1 else f"{what}, number {number}"
+        if not (token.isascii() and token.isprintable()):
+            raise SecretError(
+                "the token has characters that no header can hold, such as a byte order mark",
+                place=place,
+                remedy=f"write it anew: {_REMEDY_COMMAND}",
+            )
+        if len(token) < _LEAST_CHARACTERS or len(set(token)) < _LEAST_DIFFERENT:
+            raise SecretError(
+                f"the token is too easily guessed, expected at least {_LEAST_CHARACTERS} characters, "
+                f"{_LEAST_DIFFERENT} of them different",
+                place=place,
+                remedy=f"make one by: {_REMEDY_COMMAND}",
+            )
+    return tokens

@@ -27,6 +27,7 @@ from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
 from exporter.ledger.reconciler import LedgerReconciler
 from exporter.ledger.rows import Codes
+from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Session
@@ -39,8 +40,6 @@ from exporter.source.zones import Zone
 _SCHEMA_SECONDS = 15
 """How often the schema is looked at: inspecting costs a few statements per table, and a migration that breaks a version
 breaks its first query anyway, which has the schema looked at at once."""
-_UNKNOWN_SECONDS = 15
-"""How often the rows without a version are counted: all buckets of the window are looked through."""
 _REPLICA_SECONDS = 1
 """How often the replica's lag is asked for: each refresh, at the default `database.refresh`."""
 _LONGEST_LAG_SECONDS = 3600
@@ -103,8 +102,7 @@ class Refresher:
             policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads, self._faults
         )
         self._lag: float | None = None
-        self._unknown_versions: dict[str, float] = {}
-        self._unknown_at = float("-inf")
+        self._unknown_versions = UnknownVersions(self.feeds, policy.database.window)
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
         self._refreshed_monotonic: float | None = None
@@ -178,20 +176,7 @@ class Refresher:
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was mended", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
-        self._count_unknown_versions(now)
-
-    def _count_unknown_versions(self, now: float) -> None:
-        """Which part of each event's rows of the window nobody can be held to; absent where there are no rows."""
-        if now - self._unknown_at < _UNKNOWN_SECONDS:
-            return
-        self._unknown_at = now
-        found: dict[str, tuple[int, int]] = {}
-        for feed in self.feeds:
-            if feed.stream.counted:
-                unknown, rows = found.get(feed.stream.event, (0, 0))
-                more = feed.ledger.unknown_since(feed.bucket(now - self.policy.database.window))
-                found[feed.stream.event] = (unknown + more[0], rows + more[1])
-        self._unknown_versions = {event: unknown / rows for event, (unknown, rows) in found.items() if rows}
+        self._unknown_versions.look(now)
 
     def _leave_out_absent(self) -> None:
         """Read nothing of tables that are not there and that nobody needs; all who share the list see it change."""
@@ -305,7 +290,7 @@ class Refresher:
             backfill_ratio=self._filled_ratio(),
             schema_compatible=self.schema.compatible,
             errors=dict(self._faults.counts),
-            unknown_versions=self._unknown_versions if up else {},
+            unknown_versions=self._unknown_versions.ratios if up else {},
             corrections=dict(self.counters.corrections),
             reconciled=dict(self.reconciler.mended),
         )

@@ -31,6 +31,7 @@ from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
+from canary.web.peers import host_of
 from canary.web.service import Service
 from exporter.faults import UNEXPECTED
 from exporter.publish.collector import ExporterCollector
@@ -100,6 +101,7 @@ class Exporter:
             registry=registry,
             reload=self._reload,
             ready=lambda: self._snapshot.refreshed_at is not None or bool(self._snapshot.errors),
+            hosts=lambda: (host_of(self._policy.signals.exporter_target),),
             status=self._status,
             clock=self.clock,
         )

@@ -31,46 +31,43 @@ def dashboards(policy: Policy) -> dict[str, str]:
 
 def provisioning(policy: Policy) -> dict[str, str]:
     """Files below Grafana's provisioning folder: the Prometheus data source, and the folder of dashboards."""
-    source = {
-        "apiVersion": 1,
-        "prune": True,
-        "datasources": [
-            {
-                "name": "Prometheus (canary)",
-                "uid": "kpi-canary-prometheus",
-                "type": "prometheus",
-                "access": "proxy",
-                "url": policy.receiver.prometheus,
-                "editable": False,
-                # timeInterval: $__rate_interval is four scrapes or more; manageAlerts: the list of alerts sees ours.
-                "jsonData": {
-                    "httpMethod": "POST",
-                    "manageAlerts": True,
-                    "prometheusType": "Prometheus",
-                    "timeInterval": f"{policy.signals.scrape_interval:g}s",
-                },
-            }
-        ],
-    }
-    provider = {
-        "apiVersion": 1,
-        "providers": [
-            {
-                "name": "kpi-canary",
-                "orgId": 1,
-                "folder": FOLDER,
-                "folderUid": "kpi-canary",
-                "type": "file",
-                "disableDeletion": True,
-                "allowUiUpdates": False,
-                "updateIntervalSeconds": 30,
-                "options": {"path": DASHBOARDS_PATH, "foldersFromFilesStructure": False},
-            }
-        ],
-    }
+    source = {"apiVersion": 1, "prune": True, "datasources": [_data_source(policy)]}
+    provider = {"apiVersion": 1, "providers": [_dashboard_folder()]}
     return {
         "datasources/kpi-canary.yaml": _yaml(source),
         "dashboards/kpi-canary.yaml": _yaml(provider),
+    }
+
+
+def _data_source(policy: Policy) -> dict[str, Any]:
+    return {
+        "name": "Prometheus (canary)",
+        "uid": "kpi-canary-prometheus",
+        "type": "prometheus",
+        "access": "proxy",
+        "url": policy.receiver.prometheus,
+        "editable": False,
+        # timeInterval: $__rate_interval is four scrapes or more; manageAlerts: the list of alerts sees ours.
+        "jsonData": {
+            "httpMethod": "POST",
+            "manageAlerts": True,
+            "prometheusType": "Prometheus",
+            "timeInterval": f"{policy.signals.scrape_interval:g}s",
+        },
+    }
+
+
+def _dashboard_folder() -> dict[str, Any]:
+    return {
+        "name": "kpi-canary",
+        "orgId": 1,
+        "folder": FOLDER,
+        "folderUid": "kpi-canary",
+        "type": "file",
+        "disableDeletion": True,
+        "allowUiUpdates": False,
+        "updateIntervalSeconds": 30,
+        "options": {"path": DASHBOARDS_PATH, "foldersFromFilesStructure": False},
     }
 
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from simulation.run import Summary, describe, run, run_many, shrink
+from simulation.run import Summary, describe, run, run_many, settle, shrink
 from simulation.story import draw
 
 _PROGRESS_WORLDS = 25
@@ -17,11 +17,13 @@ _PROGRESS_WORLDS = 25
 @click.option("--seed", type=int, help="Live this one world, tell its story, and shrink it when it fails.")
 @click.option("--with-gaps", is_flag=True, help="Draw also what is known to be missing.")
 @click.option("--until-failure", is_flag=True, help="End with the first world that fails, without its story.")
-@click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="Processes.")
-def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_failure: bool, workers: int) -> None:
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
+def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_failure: bool, jobs: int) -> None:
     """Simulate rollouts."""
     if seed is not None:
         sys.exit(_one(seed, with_gaps=with_gaps))
+
+    settle()
 
     def progress(summary: Summary) -> None:
         if summary.worlds % _PROGRESS_WORLDS == 0:
@@ -31,7 +33,7 @@ def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_fai
     summary = run_many(
         range(first, first + seeds),
         with_gaps=with_gaps,
-        workers=workers,
+        workers=jobs,
         progress=progress,
         until_failure=until_failure,
     )

@@ -262,7 +262,7 @@ class Monitoring:
     async def deliver(self) -> None:
         """Send notifications for ever."""
         while True:
-            await asyncio.sleep(self._random.uniform(0.5, 1.5))
+            await asyncio.sleep(self._random.uniform(1.0, 2.5))
             for name, alertmanager in self.alertmanagers.items():
                 for notification in alertmanager.due():
                     for host in self._hosts:

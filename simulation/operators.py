@@ -79,7 +79,9 @@ class Operators:
             if rollout.state is State.HOLDING and rollout.rollback_at is None:
                 cause = rollout.cause
                 if cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):
-                    await self.give("resume", "duty")
+                    answer = await self.give("resume", "duty")
+                    if "fires for rollout" in answer:
+                        await self.give("rollback", "duty")
                 elif not rollout.lifts:
                     # A rollback alert under `automatic: no`: that is for people to do.
                     await self.give("rollback", "duty")
@@ -89,8 +91,8 @@ class Operators:
             elif rollout.state is State.PHASE and f"gate:{rollout.phase}" in rollout.recorded:
                 await self.give("advance", "duty")
 
-    async def give(self, verb: str, actor: str, *, seen: Seen | None = None, canary: str = "") -> None:
-        """Give one command to any receiver; what it answers is only written down."""
+    async def give(self, verb: str, actor: str, *, seen: Seen | None = None, canary: str = "") -> str:
+        """Give one command to any receiver; gives what it answers, in words."""
         host = self._random.choice(self._hosts)
         seen = seen or self._seen(host)
         key = f"key{next(self._numbers)}"
@@ -117,6 +119,7 @@ class Operators:
         except (ConnectionError, TimeoutError) as error:
             outcome = f"no answer: {error}"
         self.told.append(f"{verb} by {actor} at {host.name}, who saw {seen}: {outcome[:150]}")
+        return outcome
 
     def _seen(self, host: Host) -> Seen:
         receiver = host.receiver

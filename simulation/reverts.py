@@ -75,9 +75,9 @@ REVERTS = (
     ),
     Revert(
         "two writers may decide from the same past",
-        "canary/rollout/store/store.py",
-        "        written = await self._journal.append(entry, after=self._position)",
-        "        written = await self._journal.append(entry)",
+        "canary/rollout/store/writer.py",
+        "        written = await self._reader.journal.append(entry, after=self._reader.position)",
+        "        written = await self._reader.journal.append(entry)",
     ),
     Revert(
         "a list of alerts without the watchdog is believed",
@@ -112,13 +112,13 @@ REVERTS = (
     ),
     Revert(
         "alerts of another rollout count",
-        f"{_DECIDE}/admission.py",
+        f"{_DECIDE}/alerts/admission.py",
         "if alert.labels[names.ROLLOUT] != rollout.id:",
         "if False:",
     ),
     Revert(
         "a rollback waits for the journal",
-        "canary/rollout/store/store.py",
+        "canary/rollout/store/writer.py",
         "_PATIENCE_SECONDS = 0.25",
         "_PATIENCE_SECONDS = 1e9",
     ),
@@ -142,14 +142,14 @@ REVERTS = (
     ),
     Revert(
         "a hold ends after one look",
-        f"{_DECIDE}/alertpoller.py",
+        f"{_DECIDE}/alerts/alertpoller.py",
         "_CLEAR_LOOKS = 3",
         "_CLEAR_LOOKS = 1",
     ),
 )
 
 
-def _find(revert: Revert, seeds: int, workers: int) -> str:
+def _find(revert: Revert, seeds: int, jobs: int) -> str:
     """How many seeds it took, in words."""
     with tempfile.TemporaryDirectory(prefix="canary-revert-") as folder:
         for part in _PARTS:
@@ -159,7 +159,7 @@ def _find(revert: Revert, seeds: int, workers: int) -> str:
         if text.count(revert.text) != 1:
             return f"NOT UNDONE: the text is there {text.count(revert.text)} times in {revert.file}"
         file.write_text(text.replace(revert.text, revert.broken), encoding="utf-8")
-        argv = [sys.executable, "-m", "simulation", "--seeds", str(seeds), "--until-failure", "--workers", str(workers)]
+        argv = [sys.executable, "-m", "simulation", "--seeds", str(seeds), "--until-failure", "--jobs", str(jobs)]
         done = subprocess.run(
             argv, cwd=folder, env={**os.environ, "PYTHONPATH": folder}, capture_output=True, text=True, check=False
         )
@@ -167,21 +167,21 @@ def _find(revert: Revert, seeds: int, workers: int) -> str:
         return failed[0].removeprefix("FAILED ") if failed else f"NOT FOUND in {seeds} seeds {done.stderr[-300:]}"
 
 
-def search(only: str, seeds: int, workers: int) -> Iterator[tuple[Revert, str]]:
+def search(only: str, seeds: int, jobs: int) -> Iterator[tuple[Revert, str]]:
     """Undo each, and look for it."""
     for revert in REVERTS:
         if only in revert.name:
-            yield revert, _find(revert, seeds, workers)
+            yield revert, _find(revert, seeds, jobs)
 
 
 @click.command()
 @click.option("--only", default="", help="Those whose name has this in it.")
 @click.option("--seeds", default=1000, show_default=True, help="How many worlds at most.")
-@click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="Processes.")
-def main(only: str, seeds: int, workers: int) -> None:
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
+def main(only: str, seeds: int, jobs: int) -> None:
     """Undo known fixes, one by one, and show which seed finds each."""
     missed = 0
-    for revert, found in search(only, seeds, workers):
+    for revert, found in search(only, seeds, jobs):
         missed += found.startswith("NOT")
         click.echo(f"{revert.name}: {found}")
     sys.exit(bool(missed))

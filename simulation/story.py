@@ -189,7 +189,7 @@ def _policy(random: Random) -> Policy:
             prometheus="http://prometheus",
             alertmanager="http://alertmanager",
             poll=5,
-            reconcile=2,
+            reconcile=random.choice((2, 5, 5)),
             repeat=20,
             watchdog=Watchdog(timeout=60, then=45, up_to=1.0),
         ),

@@ -1,47 +1,52 @@
-"""Change freezes: `mon-fri 18:00-24:00` of the policy as Alertmanager's time intervals.
+"""Change freezes: those of the policy as Alertmanager's time intervals.
 
-The policy's loader has read them already (`canary.policy.freeze`); here they only change their form.
+Both have one grammar (`canary.policy.freeze`); only the short form `mon-fri 18:00-24:00` changes its own.
 """
 
 from typing import Any
 
 from canary.policy import Policy
-from canary.policy.freeze import FreezeTimes, parse_freeze
-
-_DAYS = {
-    "sun": "sunday",
-    "mon": "monday",
-    "tue": "tuesday",
-    "wed": "wednesday",
-    "thu": "thursday",
-    "fri": "friday",
-    "sat": "saturday",
-}
-"""In the order of Alertmanager's week, which begins on Sunday."""
+from canary.policy.freeze import Freeze
+from canary.policy.freezegrammar import WEEKDAYS, parse_short
+from canary.timeinterval import Span
 
 
 def time_intervals(policy: Policy) -> list[dict[str, Any]]:
     """One named time interval per change freeze."""
     return [
-        {"name": f"canary-{policy.service}-freeze-{index}", "time_intervals": [_interval(parse_freeze(text))]}
-        for index, text in enumerate(policy.receiver.freeze)
+        {"name": f"canary-{policy.service}-freeze-{index}", "time_intervals": [_interval(freeze)]}
+        for index, freeze in enumerate(policy.receiver.freeze)
     ]
 
 
-def _interval(freeze: FreezeTimes) -> dict[str, Any]:
-    interval: dict[str, Any] = {
-        "weekdays": [weekdays for first, last in freeze.days for weekdays in _weekdays(first, last)]
+def _interval(freeze: str | Freeze) -> dict[str, Any]:
+    if isinstance(freeze, str):
+        return _of_short(freeze)
+    ranges = {
+        "weekdays": freeze.weekdays,
+        "days_of_month": freeze.days_of_month,
+        "months": freeze.months,
+        "years": freeze.years,
     }
-    if freeze.start:
-        interval["times"] = [{"start_time": freeze.start, "end_time": freeze.end}]
+    times = [{"start_time": one.start_time, "end_time": one.end_time} for one in freeze.times]
+    interval: dict[str, Any] = {"times": times} if times else {}
+    interval |= {name: [part.replace(" ", "") for part in given] for name, given in ranges.items() if given}
+    # Without a location Alertmanager means UTC; before 0.25 it did not know the key.
+    return interval if freeze.location == "UTC" else {**interval, "location": freeze.location}
+
+
+def _of_short(text: str) -> dict[str, Any]:
+    freeze = parse_short(text)
+    interval: dict[str, Any] = {"weekdays": [_days(span) for span in freeze.weekdays]}
+    if freeze.times:
+        interval["times"] = [{"start_time": _clock(start), "end_time": _clock(end)} for start, end in freeze.times]
     return interval
 
 
-def _weekdays(first: str, last: str) -> list[str]:
-    """`mon-fri` as Alertmanager's ranges; one that goes over its week's end becomes two."""
-    if first == last:
-        return [_DAYS[first]]
-    week = tuple(_DAYS)
-    if week.index(first) <= week.index(last):
-        return [f"{_DAYS[first]}:{_DAYS[last]}"]
-    return [f"{_DAYS[first]}:saturday", f"sunday:{_DAYS[last]}"]
+def _days(span: Span) -> str:
+    first, last = span
+    return WEEKDAYS[first] if first == last else f"{WEEKDAYS[first]}:{WEEKDAYS[last]}"
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"

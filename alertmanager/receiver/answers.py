@@ -54,6 +54,7 @@ class Rollout(TypedDict):
     phase_started_at: Annotated[Moment, _said("When the phase began; a hold does not move it.")]
     phase_elapsed_seconds: Annotated[float, _said("How long the phase has lasted.")]
     ended_at: Annotated[Moment | None, _said("When it was promoted, finished, rolled back or given up.")]
+    lifts: Annotated[bool, _said("Whether a hold ends by itself once its cause is gone.")]
     rollback_at: Annotated[Moment | None, _said("End of the countdown in which a person may cancel the rollback.")]
     finishing: Annotated[Finishing | None, _said("While the release is finished, and afterwards; otherwise null.")]
     cause: Annotated[
@@ -110,6 +111,15 @@ class Heartbeat(TypedDict):
     blind: Annotated[bool, _said("Whether it has been away too long.")]
 
 
+class Freeze(TypedDict):
+    """A change freeze in force: nothing is started or advanced without `force`."""
+
+    title: Annotated[str, _said("Which one.")]
+    until: Annotated[Moment | None, _said("When it ends; null when that is more than a year away.")]
+    actor: Annotated[str, _said("Who began it; empty for one of the policy.")]
+    summary: Annotated[str, _said("All of it in one sentence.")]
+
+
 class Status(TypedDict):
     """Where everything stands."""
 
@@ -130,6 +140,7 @@ class Status(TypedDict):
     prometheus: Alerts
     alertmanager: Silences
     watchdog: Heartbeat
+    freeze: Annotated[Freeze | None, _said("The change freeze in force; null when there is none.")]
     untold: Annotated[int, _said("Messages that have not reached everybody yet.")]
     expired: Annotated[
         int,

@@ -35,6 +35,7 @@ class Snapshot:
         advance: what the evidence must say, one of `names.ADVANCES`; empty as with the gate.
         limits: what rules compare with.
         drill_age_seconds: how long ago a drill last succeeded.
+        frozen: whether a change freeze is in force.
         suppressed: by action, how many alerts about the rollout fire and are kept from acting by a silence.
     """
 
@@ -54,6 +55,7 @@ class Snapshot:
     limits: tuple[Limit, ...] = ()
     drill_age_seconds: float | None = None
     suppressed: Mapping[str, int] = field(default_factory=dict)
+    frozen: bool = False
 
 
 class Gauges(Collector):
@@ -97,6 +99,7 @@ class Gauges(Collector):
                 now.drill_at.timestamp() if now.drill_at else None,
             ),
             (names.DRILL_AGE_SECONDS, "How long ago a drill last succeeded.", now.drill_age_seconds),
+            (names.FREEZE_ACTIVE, "Whether a change freeze is in force: nothing is started or advanced.", now.frozen),
         )
 
     def _of_routers(self, rollout_id: str, now: Snapshot) -> Iterator[Metric]:

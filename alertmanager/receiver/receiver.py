@@ -19,7 +19,7 @@ from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reporter import Reporter
-from alertmanager.receiver.decide.admission import Outcome
+from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
@@ -48,6 +48,8 @@ from canary.rollout import experiments
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
 from canary.rollout.journal.journal import Journal
+from canary.rollout.kinds import Category
+from canary.rollout.records import TakeNote
 from canary.rollout.state import Moment
 from canary.rollout.store.marker import Marker
 from canary.rollout.store.sidefile import SideFile, beside
@@ -80,12 +82,19 @@ class Receiver:
         deciding = Deciding.of(policy, base, outside)
         self.timer, self.watchdog = deciding.timer, deciding.watchdog
         self.handler, self.poller, self.promoter = deciding.handler, deciding.poller, deciding.promoter
-        self.deadlines = deciding.deadlines
+        self.deadlines, self.freezes = deciding.deadlines, deciding.freezes
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.inspector = Inspector(policy, outside.session, outside.prometheus, effects)
         self.commands = Commands(
-            policy, self.store, effects, self.metrics, deciding.objections.to, self.reconciler.trust, self.inspector
+            policy,
+            self.store,
+            effects,
+            self.metrics,
+            deciding.objections.to,
+            self.reconciler.trust,
+            self.freezes,
+            self.inspector,
         )
         self.finisher = Finisher(
             policy,
@@ -158,6 +167,18 @@ class Receiver:
         self._log.info("command", verb=request.verb, actor=request.actor, rollout=entry.rollout)
         return entry
 
+    async def note(self, rollout: str, text: str, *, actor: str, category: Category | None, key: str) -> Entry:
+        """Write down a person's observation about a rollout, the newest when it is not named.
+
+        Raises:
+            RefusedError: there is no such rollout.
+            JournalError: it could not be written.
+        """
+        newest = self.store.rollout
+        about = rollout or (newest.id if newest else "has been started")
+        command = TakeNote(rollout=about, actor=actor, reason=text, category=category)
+        return await self.store.propose(None, command, request=f"note:{key}" if key else "")
+
     async def history(self, rollout: str | None = None) -> list[Entry]:
         """The journal, oldest first, of one rollout or of all.
 
@@ -224,6 +245,7 @@ class Receiver:
             limits=limits(self.policy),
             drill_age_seconds=age(self.drills.last_success),
             suppressed=self.poller.held_back.counts,
+            frozen=self.freezes.active is not None,
         )
 
     async def reload(self, path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
@@ -41,6 +42,7 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         access=ReceiverAccess(lambda: receiver.authority, receiver.page.sessions),
         reload=partial(receiver.reload, path),
         ready=lambda: receiver.ready,
+        hosts=lambda: (urlsplit(receiver.policy.receiver.url).hostname or "",),
         status=lambda: _landing(receiver),
         shutdown=receiver.page.close,
         max_body_bytes=receiver.policy.receiver.max_body,

@@ -7,12 +7,14 @@ from typing import Any, Protocol
 from alertmanager.receiver import answers
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
+from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
-from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.silences import InForce
 from alertmanager.receiver.decide.finisher import Finisher
+from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.silences import InForce
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
@@ -37,6 +39,7 @@ class Parts(Protocol):
     promoter: Promoter
     finisher: Finisher
     outbox: Outbox
+    freezes: Freezes
 
     def faults(self) -> Mapping[str, str]:
         """What does not work at present, by router or step."""
@@ -60,16 +63,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
-        "routers": [
-            {
-                "name": controller.name,
-                "weight_ratio": controller.observation.weight_ratio if controller.observation else None,
-                "detail": controller.observation.detail if controller.observation else "",
-                "follows": controller.follows(wanted_split(rollout)),
-                "error": controller.error,
-            }
-            for controller in reconciler.controllers
-        ],
+        "routers": [_router(controller, rollout) for controller in reconciler.controllers],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),
         "prometheus": {
@@ -85,6 +79,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
             "blind": receiver.blind(),
         },
+        "freeze": _freeze(receiver.freezes.active),
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
     }
@@ -109,6 +104,7 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "phase_started_at": to_text(rollout.phase_started_at),
         "phase_elapsed_seconds": round(elapsed_seconds, 3),
         "ended_at": _moment(rollout.ended_at),
+        "lifts": rollout.lifts,
         "rollback_at": _moment(rollout.rollback_at),
         "finishing": _finishing(rollout),
         "cause": rollout.cause,
@@ -149,6 +145,17 @@ def _shown(entry: Entry) -> dict[str, Any]:
     return {name: value for name, value in entry.data().items() if name not in ("boot", "uptime_seconds")}
 
 
+def _router(controller: RouterController, rollout: Rollout | None) -> answers.Router:
+    seen = controller.observation
+    return {
+        "name": controller.name,
+        "weight_ratio": seen.weight_ratio if seen else None,
+        "detail": seen.detail if seen else "",
+        "follows": controller.follows(wanted_split(rollout)),
+        "error": controller.error,
+    }
+
+
 def _silence(one: InForce) -> answers.Silence:
     return {
         "id": one.silence.id,
@@ -160,6 +167,12 @@ def _silence(one: InForce) -> answers.Silence:
         "alerts": list(one.alerts),
         "summary": str(one),
     }
+
+
+def _freeze(active: ActiveFreeze | None) -> answers.Freeze | None:
+    if active is None:
+        return None
+    return {"title": active.title, "until": _moment(active.until), "actor": active.actor, "summary": str(active)}
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -2,7 +2,8 @@
 
 Every loop of the receiver looks again by itself after a while, so that a wake-up that was missed costs time and nothing
 else; the event only makes it quick. `asyncio.Event` alone has no time-out on a clock that a test can move, and
-`asyncio.wait_for` measures by the event loop's own.
+`asyncio.wait_for` measures by the event loop's own. So the time, when it has passed, sets the event too: one timer, and
+no task of its own for a wait that happens some times a second in each of a dozen loops.
 """
 
 import asyncio
@@ -24,11 +25,9 @@ class WakeUp:
     async def wait(self, timeout_seconds: float) -> None:
         """Return when the event is set, or the time has passed; it is cleared then."""
         if not self._event.is_set():
-            woken = asyncio.ensure_future(self._event.wait())
-            passed = asyncio.ensure_future(self._clock.sleep(timeout_seconds))
+            timer = self._clock.call_later(timeout_seconds, self._event.set)
             try:
-                await asyncio.wait({woken, passed}, return_when=asyncio.FIRST_COMPLETED)
+                await self._event.wait()
             finally:
-                woken.cancel()
-                passed.cancel()
+                timer.cancel()
         self._event.clear()

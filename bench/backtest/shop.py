@@ -71,7 +71,7 @@ def _rollout(
     versions: tuple[str, str],
     per_minute: float,
     lost: float,
-) -> None:
+) -> None:  # long: the customers of one rollout, each column drawn from those before it
     count = rng.poisson(per_minute * MINUTES)
     visits = np.sort(rng.uniform(0.0, 60.0 * MINUTES, count)) + start
     ends = start + 60.0 * np.cumsum([minutes for minutes, _ in PHASES])

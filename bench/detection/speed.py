@@ -49,8 +49,11 @@ def measure(per_minute: float = 20_000.0) -> str:
             for _ in range(REFRESHES):
                 now += 1.0
                 given = RolloutRows(
-                    {kpi: _rows(recent(all_of_it, judge.needs_since, now)) for kpi, all_of_it in whole.kpis.items()},
-                    _entries(recent(_entries(whole.entries), judge.needs_since, now)),
+                    {
+                        kpi: _rows(recent(all_of_it, judge.needs_since(kpi), now))
+                        for kpi, all_of_it in whole.kpis.items()
+                    },
+                    _entries(recent(_entries(whole.entries), judge.needs_since(), now)),
                 )
                 start = time.process_time()
                 judge.judge(given, WEIGHTS, now)

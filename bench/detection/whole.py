@@ -95,7 +95,7 @@ def _conversion(visits: Floats, entered: Floats, canary: Bools, orders: Floats) 
 
 
 def _values(visits: Floats, times: Floats, canary: Bools, value: Floats, chosen: Bools) -> MeanRows:
-    return MeanRows(visits[chosen], times[chosen], canary[chosen], value[chosen])
+    return MeanRows.single(visits[chosen], times[chosen], canary[chosen], value[chosen])
 
 
 def one(task: tuple[Shop, int]) -> tuple[bool, bool, bool]:

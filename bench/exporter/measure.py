@@ -139,7 +139,7 @@ async def _watch(
 
 
 async def _mark(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    await connection.execute("INSERT INTO visits VALUES ($1, 'marker', clock_timestamp())", time.time_ns())
+    await connection.execute("INSERT INTO visits VALUES ($1, 'marker', 'marker', clock_timestamp())", time.time_ns())
 
 
 def markers(peer: Peer, text: str) -> float:

@@ -8,7 +8,7 @@ import asyncpg
 DAYS = 7
 
 _SCHEMA = """
-CREATE TABLE visits (id bigint PRIMARY KEY, version text NOT NULL, created_at timestamptz NOT NULL);
+CREATE TABLE visits (id bigint PRIMARY KEY, visitor_id text, version text NOT NULL, created_at timestamptz NOT NULL);
 CREATE TABLE carts (id bigint PRIMARY KEY, visit_id bigint NOT NULL, version text NOT NULL,
   created_at timestamptz NOT NULL, checkout_started_at timestamptz);
 CREATE TABLE orders (id bigint PRIMARY KEY, visit_id bigint NOT NULL, cart_id bigint NOT NULL, version text NOT NULL,
@@ -40,7 +40,7 @@ async def seed(dsn: str, visits: int, orders: int) -> None:
     try:
         await connection.execute(_SCHEMA)
         for table, count, columns in (
-            ("visits", visits, f"n, {_VERSION}, {_moment(visits)}"),
+            ("visits", visits, f"n, n::text, {_VERSION}, {_moment(visits)}"),
             ("carts", carts, f"n, n, {_VERSION}, {_moment(carts)}, {_moment(carts)}"),
             ("orders", orders, f"n, n, n, {_VERSION}, 'paid', 10 + n % 90, 'EUR', {_moment(orders)}"),
             (
@@ -69,7 +69,9 @@ async def trade(dsn: str, visits_per_second: float, stop: asyncio.Event) -> None
         while not stop.is_set():
             number += 1
             version = "v2.0" if number % 20 == 0 else "v1.0"
-            await connection.execute("INSERT INTO visits VALUES ($1, $2, clock_timestamp())", number, version)
+            await connection.execute(
+                "INSERT INTO visits VALUES ($1, $2, $3, clock_timestamp())", number, str(number), version
+            )
             if number % 10 < 6:
                 await connection.execute(
                     "INSERT INTO carts VALUES ($1, $1, $2, clock_timestamp(), clock_timestamp())", number, version

@@ -1,53 +1,79 @@
-"""The grammar of a change freeze: days of the week, and perhaps a time of day, such as `mon-fri 18:00-24:00`.
+"""Change freezes in the policy, and what they mean: as sections of the file, and as intervals of time.
 
-It is read when the policy is loaded, not when Alertmanager's configuration is made from it: a freeze that nobody can
-read would otherwise be found by whoever generates next, and a service that was reloaded meanwhile would have advanced
-a canary through it.
+Who generates Alertmanager's configuration from them and the receiver, which waits by itself, read the same list.
 """
 
-import re
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
 
-from canary.policy.scalars import UnfitError, shown
-
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-_DAY = "(?:" + "|".join("".join(f"[{letter}{letter.upper()}]" for letter in day) for day in DAYS) + ")"
-_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-_DAYS_PATTERN = rf"{_DAY}(?:-{_DAY})?(?:,{_DAY}(?:-{_DAY})?)*"
-FREEZE_PATTERN: Final = rf"{_DAYS_PATTERN}(?: {_CLOCK}-(?:{_CLOCK}|24:00))?"
+from canary.policy import freezegrammar as grammar
+from canary.policy.types import ClockTime, MonthDays, Months, Text, TimeZone, Weekdays, Years, section
+from canary.timeinterval import TimeInterval
 
 
-@dataclass(frozen=True, slots=True)
-class FreezeTimes:
-    """When no canary advances.
+@section
+class ClockRange:
+    """A part of every day."""
 
-    Attributes:
-        days: ranges of days, first and last; both the same for a single day. A range may go over the week's end.
-        start, end: times of day in UTC, `18:00` and `24:00`; both empty when the whole day is meant.
-    """
-
-    days: tuple[tuple[str, str], ...]
-    start: str = ""
-    end: str = ""
+    start_time: ClockTime
+    end_time: ClockTime
+    """No longer within; `24:00` is the day's end. A night is two ranges."""
 
 
-def parse_freeze(text: str) -> FreezeTimes:
-    """The times that a freeze names.
+@section
+class Freeze:
+    """A change freeze as Alertmanager writes a time interval: whatever fits all that is given here."""
 
-    Raises:
-        UnfitError: it cannot be read, or ends before it starts.
-    """
-    if re.fullmatch(FREEZE_PATTERN, text) is None:
-        raise UnfitError(
-            f"expected days and perhaps times, such as `sat,sun` or `mon-fri 18:00-24:00`, found {shown(text)}"
-        )
-    days, _, times = text.lower().partition(" ")
-    ranges = tuple((first, last or first) for first, _, last in (part.partition("-") for part in days.split(",")))
-    start, _, end = times.partition("-")
-    if times and start >= end:
-        raise UnfitError(
-            f"expected a start before its end within a day, found {shown(text)}", "write a night as two freezes"
-        )
-    return FreezeTimes(ranges, start, end)
+    name: Text | None = None
+    """What people read, such as `Black Friday`."""
+    times: tuple[ClockRange, ...] = ()
+    weekdays: tuple[Weekdays, ...] = ()
+    """Days of the week, such as `saturday` or `monday:friday`; the week begins on Sunday."""
+    days_of_month: tuple[MonthDays, ...] = ()
+    """Days of the month, such as `1:5`; negative ones count from its end, `-3:-1`."""
+    months: tuple[Months, ...] = ()
+    """Months, such as `december`, `november:december` or `11:12`."""
+    years: tuple[Years, ...] = ()
+    """Years, such as `2026` or `2026:2027`."""
+    location: TimeZone = "UTC"
+    """The time zone in which all of it is meant, such as `Europe/Berlin`."""
+
+
+def interval(freeze: str | Freeze) -> TimeInterval:
+    """What a freeze means, in either form."""
+    if isinstance(freeze, str):
+        return grammar.parse_short(freeze)
+    return TimeInterval(
+        times=tuple((grammar.parse_clock(one.start_time), grammar.parse_clock(one.end_time)) for one in freeze.times),
+        weekdays=tuple(map(grammar.parse_weekdays, freeze.weekdays)),
+        days_of_month=tuple(map(grammar.parse_days, freeze.days_of_month)),
+        months=tuple(map(grammar.parse_months, freeze.months)),
+        years=tuple(map(grammar.parse_years, freeze.years)),
+        location=freeze.location,
+    )
+
+
+def title(freeze: str | Freeze) -> str:
+    """What people read of it: its name, or what it says."""
+    if isinstance(freeze, str):
+        return f"{freeze} (UTC)"
+    times = [f"{one.start_time}-{one.end_time}" for one in freeze.times]
+    parts = (freeze.weekdays, freeze.days_of_month, freeze.months, freeze.years, times)
+    return freeze.name or f"{' '.join(','.join(part) for part in parts if part)} ({freeze.location})"
+
+
+def faults(freezes: Sequence[str | Freeze]) -> list[tuple[tuple[int | str, ...], str, str]]:
+    """What no single value can say is wrong: where in the list, what, what to do."""
+    found: list[tuple[tuple[int | str, ...], str, str]] = []
+    for index, freeze in enumerate(freezes):
+        if isinstance(freeze, str):
+            continue
+        if not (freeze.times or freeze.weekdays or freeze.days_of_month or freeze.months or freeze.years):
+            found.append(
+                ((index,), "would freeze for ever", "say when: times, weekdays, days_of_month, months or years")
+            )
+        found += [
+            ((index, "times", at, "end_time"), "must be later than `start_time`", "write a night as two ranges")
+            for at, one in enumerate(freeze.times)
+            if grammar.parse_clock(one.start_time) >= grammar.parse_clock(one.end_time)
+        ]
+    return found

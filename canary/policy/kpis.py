@@ -39,6 +39,9 @@ class Success:
     kind: Literal["success"]
     of: Name
     """Event whose `outcome` says succeeded, failed or pending."""
+    attempts: Literal["first", "last", "each"] = "first"
+    """What counts of a customer who tries several times: the `first` attempt, how it ended (`last`: a success within
+    `evidence.pending_timeout` of the first attempt), or `each` by itself, which is then only held for."""
     tolerance: ShareLimit = 0.05
     """Relative fall of the success rate against stable that is harm when proven."""
     floor: OpenRatio | None = None

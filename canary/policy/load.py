@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from canary.errors import Fault, PolicyError
-from canary.policy.consistency import inconsistencies
-from canary.policy.document import Document, Location, read_document
 from canary.policy.kpis import DEFAULT_KPIS, Kpi, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Event
+from canary.policy.reading.consistency import inconsistencies
+from canary.policy.reading.document import Document, Location, read_document
+from canary.policy.reading.sentences import fault_of, of_another_branch
 from canary.policy.schema import ADAPTER
-from canary.policy.sentences import fault_of, of_another_branch
 
 _TOLD: Final = 200
 """More faults than this are counted instead of told: nobody reads them, and hints take time to find."""

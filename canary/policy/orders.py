@@ -43,7 +43,8 @@ class Event:
     nearest row that it comes from (`parent`), else that of its `unit` from `database.assignments`, else it is
     `unknown`. Where `database.assignments` is given, an event that does not say `version` has none."""
     unit: Text | None = None
-    """Column with what the router assigns to a version: the customer's cookie, account or address."""
+    """Column with what the router assigns to a version: the customer's cookie, account or address. Without it a row
+    belongs to the customer of the nearest row that it comes from."""
     parent: Text | dict[Name, Text] | None = None
     """Column that names the unit this row comes from; a mapping when there are several (`visits: visit_id`)."""
     value: Text | None = None
@@ -69,7 +70,7 @@ class Event:
 
 
 DEFAULT_EVENTS: dict[str, Event] = {
-    "visits": Event(table="visits"),
+    "visits": Event(table="visits", unit="visitor_id"),
     "carts": Event(table="carts", parent="visit_id"),
     "checkouts": Event(table="carts", time="checkout_started_at", parent="visit_id"),
     "orders": Event(

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field
 
 from canary.policy.finish import Probe
+from canary.policy.freeze import Freeze
 from canary.policy.types import (
     Argv,
     BodyLimit,
     CookiePair,
     EnvironmentName,
-    Freeze,
     HeaderPair,
     HttpUrl,
     Identifier,
@@ -28,6 +28,7 @@ from canary.policy.types import (
     RequestKey,
     RouterTimeout,
     Seconds,
+    ShortFreeze,
     SocketAddress,
     Text,
     Timeout,
@@ -231,5 +232,5 @@ class Receiver:
     """How often Alertmanager repeats a notification that still holds."""
     people: Text | None = None
     """Name of the Alertmanager receiver that people read; generated empty when missing."""
-    freeze: tuple[Freeze, ...] = field(default_factory=tuple)
-    """Change freezes, as `sat,sun` or `mon-fri 18:00-24:00`: no advance in these times (UTC)."""
+    freeze: tuple[ShortFreeze | Freeze, ...] = field(default_factory=tuple)
+    """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` (UTC)."""

@@ -139,6 +139,7 @@ class Grammar:
         example: for messages and editors.
         check: sees a text that matches the pattern; raises UnfitError, or ValueError, when something else is wrong.
         remedy: what to write instead, when the example does not say it.
+        bare: whether a whole number is taken as the text that it is.
     """
 
     noun: str
@@ -146,14 +147,22 @@ class Grammar:
     example: str
     check: Callable[[str], object] | None = None
     remedy: str = ""
+    bare: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Take a text, give it back unchanged."""
-        return core_schema.no_info_after_validator_function(self.read, core_schema.str_schema(strict=True))
+        text = core_schema.str_schema(strict=True)
+        return core_schema.no_info_after_validator_function(
+            self.read, core_schema.no_info_before_validator_function(_text, text) if self.bare else text
+        )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: the pattern."""
-        return {"type": "string", "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
+        return {
+            "type": ["string", "integer"] if self.bare else "string",
+            "pattern": f"^(?:{self.pattern})$",
+            "examples": [self.example],
+        }
 
     def read(self, value: str) -> str:
         """The text.
@@ -166,3 +175,8 @@ class Grammar:
         if self.check is not None:
             self.check(value)
         return value
+
+
+def _text(value: object) -> object:
+    """A whole number as text: YAML reads `15` as one, whatever it is meant as."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

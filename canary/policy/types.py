@@ -14,7 +14,7 @@ from typing import Annotated, Final, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from canary.policy.freeze import FREEZE_PATTERN, parse_freeze
+from canary.policy import freezegrammar as freeze
 from canary.policy.scalars import Grammar, Quantity, UnfitError, Unit, shown
 from canary.units import (
     DURATION_PATTERN,
@@ -268,10 +268,33 @@ _MATCHER = rf"[a-zA-Z_][a-zA-Z0-9_]* *(?:=~|!~|!=|=) *{_STRING}"
 Selector = Annotated[str, Grammar("label matchers", rf"(?: *{_MATCHER}(?: *, *{_MATCHER})* *,? *)?", 'job="shop"')]
 """Label matchers as Prometheus takes them between braces, or nothing."""
 
-Freeze = Annotated[
-    str, Grammar("days and perhaps times", FREEZE_PATTERN, "`sat,sun` or `mon-fri 18:00-24:00`", parse_freeze)
+ShortFreeze = Annotated[
+    str,
+    Grammar("days and perhaps times", freeze.SHORT_PATTERN, "`sat,sun` or `mon-fri 18:00-24:00`", freeze.parse_short),
 ]
-"""Days, and perhaps a time of day, in which nothing advances."""
+"""Days, and perhaps a time of day in UTC, in which nothing advances."""
+
+ClockTime = Annotated[str, Grammar("a time of day", freeze.CLOCK_PATTERN, "18:00 or 24:00")]
+"""A time of day."""
+
+Weekdays = Annotated[
+    str, Grammar("days of the week", freeze.WEEKDAYS_PATTERN, "saturday or monday:friday", freeze.parse_weekdays)
+]
+"""A day of the week, or a range of them, as Alertmanager writes it."""
+
+MonthDays = Annotated[
+    str,
+    Grammar("days of the month", freeze.DAYS_PATTERN, "1:5, or -3:-1 for the last three", freeze.parse_days, bare=True),
+]
+"""A day of the month, or a range of them; negative ones count from its end."""
+
+Months = Annotated[
+    str, Grammar("months", freeze.MONTHS_PATTERN, "december or november:december", freeze.parse_months, bare=True)
+]
+"""A month, or a range of them, by name or number."""
+
+Years = Annotated[str, Grammar("years", freeze.YEARS_PATTERN, "2026 or 2026:2027", freeze.parse_years, bare=True)]
+"""A year, or a range of them."""
 
 
 @functools.cache

@@ -16,6 +16,7 @@ def json_report(report: Report) -> str:
         "canary": rollout.canary,
         "state": rollout.state.value,
         "cause": rollout.cause,
+        "category": report.category,
         "reason": rollout.reason,
         "started_at": to_text(rollout.started_at),
         "ended_at": to_text(rollout.ended_at) if rollout.ended_at else None,
@@ -39,6 +40,15 @@ def json_report(report: Report) -> str:
         "decisions": [
             {"kind": one.kind.value, "at": to_text(one.at), "actor": one.actor, "reason": one.reason}
             for one in report.entries
+        ],
+        "notes": [
+            {
+                "at": to_text(one.at),
+                "actor": one.actor,
+                "text": one.reason,
+                "category": one.category.value if one.category else "",
+            }
+            for one in report.notes
         ],
         "advice": list(report.advice),
         "gaps": list(report.gaps),

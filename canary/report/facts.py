@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from canary.rollout.entries import Entry
+from canary.rollout.entries import Entry, Note, RollbackDecided
 from canary.rollout.state import Rollout
 
 Points = Sequence[tuple[float, float]]
@@ -72,6 +72,7 @@ class Report:
     Attributes:
         until: when it ended, or when the report was made.
         entries: the journal's decisions, without bookkeeping.
+        notes: what people observed, during the rollout and after it.
         share: the canary's share as read back from the routers.
         exposed: what the canary's customers did, by event: visits, orders, payments.
         complete: whether Prometheus could be asked.
@@ -85,6 +86,7 @@ class Report:
     made_at: datetime
     entries: Sequence[Entry]
     phases: Sequence[PhaseStory]
+    notes: Sequence[Note] = ()
     share: Points = ()
     kpis: Sequence[KpiStory] = ()
     alerts: Sequence[Firing] = ()
@@ -92,6 +94,12 @@ class Report:
     complete: bool = True
     gaps: Sequence[str] = ()
     advice: Sequence[str] = ()
+
+    @property
+    def category(self) -> str:
+        """What the rollback was due to, as people said last; empty where nobody did."""
+        said = [entry.category for entry in (*self.entries, *self.notes) if isinstance(entry, RollbackDecided | Note)]
+        return next((one.value.replace("_", " ") for one in reversed(said) if one is not None), "")
 
     @property
     def summary(self) -> str:

@@ -13,7 +13,17 @@ from canary.policy.kpis import Conversion
 from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
-from canary.rollout.entries import Advanced, Elapsed, Entry, Notified, Promoted, RollbackDecided, Started, StepDone
+from canary.rollout.entries import (
+    Advanced,
+    Elapsed,
+    Entry,
+    Note,
+    Notified,
+    Promoted,
+    RollbackDecided,
+    Started,
+    StepDone,
+)
 from canary.rollout.folding import fold, newest
 from canary.rollout.state import Rollout
 
@@ -59,7 +69,8 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         rollout=rollout,
         until=until,
         made_at=now,
-        entries=[entry for entry in entries if not isinstance(entry, _BOOKKEEPING)],
+        entries=[entry for entry in entries if not isinstance(entry, (*_BOOKKEEPING, Note))],
+        notes=[entry for entry in entries if isinstance(entry, Note)],
         phases=phases(entries, until),
         share=points,
         kpis=stories,

@@ -78,6 +78,15 @@ def _parts(report: Report) -> Iterable[Markup]:
     yield table("Alerts of this rollout", ("Alert", "Action", "Fired (UTC)", "For"), alerts)
     yield tag("h2", "Decisions")
     yield tag("ol", *(_decided(entry) for entry in report.entries))
+    if report.notes:
+        yield tag("h2", "Notes")
+        yield tag(
+            "ol",
+            *(
+                tag("li", tag("time", text.moment(one.at), datetime=to_text(one.at)), f" {one.actor}: {one.reason}")
+                for one in report.notes
+            ),
+        )
 
 
 def _decided(entry: Entry) -> Markup:

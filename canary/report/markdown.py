@@ -43,6 +43,10 @@ def _lines(report: Report) -> Iterator[str]:
         what = text.decision(entry)
         why = f": {_plain(entry.reason)}" if entry.reason else ""
         yield f"- {text.moment(entry.at)} **{what}** by {_plain(entry.actor)}{why}"
+    if report.notes:
+        yield "\n## Notes\n"
+        for note in report.notes:
+            yield f"- {text.moment(note.at)} {_plain(note.actor)}: {_plain(note.reason)}"
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -49,6 +49,8 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "State", rollout.state.value.replace("_", " ")
     if rollout.cause:
         yield "Cause", f"{rollout.cause}: {rollout.reason}" if rollout.reason else rollout.cause
+    if report.category:
+        yield "Category", report.category
     yield "Began", f"{moment(rollout.started_at)} UTC"
     yield "Ended" if rollout.ended_at else "So far", f"{moment(report.until)} UTC"
     yield "Lasted", lasted(rollout.started_at, report.until)

@@ -23,7 +23,7 @@ from canary.rollout.entries import (
     RollbackDecided,
     Started,
 )
-from canary.rollout.kinds import Cause
+from canary.rollout.kinds import Category, Cause
 from canary.rollout.refusals import refusal, required
 from canary.rollout.seen import Seen
 from canary.rollout.state import RUNNING, TERMINAL, UNFINISHED, Rollout, State
@@ -235,12 +235,14 @@ class RollBack(Command):
 
     Attributes:
         cause: a `Cause`, or an alert's name.
+        category: what it is due to, as a person says.
         automatic: nobody has asked for it: then not after the promotion, and not against a person's word.
         countdown: when given, it is the end of this countdown, which a person may have cancelled.
     """
 
     lowers = True
     cause: str = Cause.MANUAL
+    category: Category | None = None
     automatic: bool = False
     countdown: datetime | None = None
 
@@ -252,7 +254,14 @@ class RollBack(Command):
             raise RefusedError(f"a person has cancelled the rollback for {self.cause} in this phase")
         if self.countdown is not None and known.rollback_at != self.countdown:
             raise RefusedError("the countdown was cancelled")
-        return RollbackDecided(rollout=known.id, at=at, actor=self.actor, reason=self.reason, cause=self.cause)
+        return RollbackDecided(
+            rollout=known.id,
+            at=at,
+            actor=self.actor,
+            reason=self.reason,
+            cause=self.cause,
+            category=self.category,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
-from canary.rollout.kinds import Cause, Kind, Step
+from canary.rollout.kinds import Category, Cause, Kind, Step
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
 # the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
@@ -187,11 +187,17 @@ class Finished(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackDecided(Entry):
-    """All customers are to leave the canary; *cause* is a `Cause` or an alert's name."""
+    """All customers are to leave the canary.
+
+    Attributes:
+        cause: a `Cause` or an alert's name.
+        category: what it is due to, as whoever asked for it says; None where nobody does.
+    """
 
     kind = Kind.ROLLBACK
     decides = True
     cause: str
+    category: Category | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +272,18 @@ class Elapsed(Entry):
     kind = Kind.ELAPSED
     phase: int
     seconds: _Seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Entry):
+    """A person's observation, during a rollout or after it; the reason is its text.
+
+    Attributes:
+        category: what a rollback was due to, once that is known.
+    """
+
+    kind = Kind.NOTE
+    category: Category | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,9 @@ class Kind(StrEnum):
     RECORDED = "noted"
     DRILLED = "drilled"
     ELAPSED = "elapsed"
+    NOTE = "note"
+    FROZEN = "frozen"
+    FREEZE_LIFTED = "freeze_lifted"
     EXPERIMENT_STARTED = "experiment_started"
     EXPERIMENT_WEIGHTED = "experiment_weighted"
     EXPERIMENT_STOPPED = "experiment_stopped"
@@ -60,6 +63,22 @@ class Cause(StrEnum):
     """While a release is finished, a server does not answer, runs another version, or could not be deployed to."""
     MAX_DURATION = "max_duration"
     """A phase was not allowed to end for too long."""
+
+
+class Category(StrEnum):
+    """What a rollback was due to in the end, as people sort it; the cause is only what was seen."""
+
+    CODE = "code"
+    CONFIGURATION = "configuration"
+    DATA = "data"
+    CAPACITY = "capacity"
+    INFRASTRUCTURE = "infrastructure"
+    DEPENDENCY = "dependency"
+    """Somebody else's service, such as a payment provider."""
+    BUSINESS = "business"
+    """It works, and customers do not like it."""
+    FALSE_ALARM = "false_alarm"
+    OTHER = "other"
 
 
 CAUSES: Final = frozenset({*Cause, *ALERTS})

@@ -9,9 +9,10 @@ from datetime import datetime
 
 from canary.errors import RefusedError
 from canary.rollout.commands import Command
-from canary.rollout.entries import Drilled, Elapsed, Entry, Notified, Recorded, RolledBack, StepDone
-from canary.rollout.kinds import Step
+from canary.rollout.entries import Drilled, Elapsed, Entry, Note, Notified, Recorded, RolledBack, StepDone
+from canary.rollout.kinds import Category, Step
 from canary.rollout.refusals import described
+from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 
 
@@ -26,6 +27,10 @@ class Memory(Command):
     looked = False
     rollout: str
     actor: str = "receiver"
+
+    def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # nobody has looked
+        """Whether the entry that a request with the same key led to is about the same rollout."""
+        return entry.rollout == self.rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,20 @@ class Record(Memory):
         return Recorded(
             rollout=known.id, at=at, actor=self.actor, reason=self.reason, key=self.key, occasion=self.occasion
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeNote(Memory):
+    """A person's observation about a rollout, whichever state it is in."""
+
+    category: Category | None = None
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused without a text."""
+        known = _known(rollout, self.rollout)
+        if not self.reason:
+            raise RefusedError("there is nothing to note", remedy="give a text")
+        return Note(rollout=known.id, at=at, actor=self.actor, reason=self.reason, category=self.category)
 
 
 @dataclass(frozen=True, kw_only=True)

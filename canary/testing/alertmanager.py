@@ -42,6 +42,7 @@ class Inhibition:
 @dataclass
 class _Known:
     labels: Labels
+    identity: tuple[tuple[str, str], ...]
     until: float
     since: float
 
@@ -89,7 +90,7 @@ class MemoryAlertmanager:
         for labels in firing:
             identity = tuple(sorted(labels.items()))
             told.add(identity)
-            known = self._alerts.setdefault(identity, _Known(labels, 0.0, now))
+            known = self._alerts.setdefault(identity, _Known(labels, identity, 0.0, now))
             known.until = now + self.resolve_seconds
         for identity, known in self._alerts.items():
             if identity not in told:
@@ -110,11 +111,14 @@ class MemoryAlertmanager:
     def due(self) -> list[list[tuple[Labels, bool, float]]]:
         """The notifications that are due: alerts with whether they fire, and since when. They count as told."""
         now, notifications = self.time(), []
+        if not self._alerts:
+            return []
         suppressed = [tuple(sorted(labels.items())) for labels in self.suppressed()]
+        heard = [known for identity, known in self._alerts.items() if identity not in suppressed]
         for route in self.routes:
             groups: dict[tuple[str, ...], list[_Known]] = {}
-            for identity, known in self._alerts.items():
-                if route.matches(known.labels) and identity not in suppressed:
+            for known in heard:
+                if route.matches(known.labels):
                     groups.setdefault(tuple(known.labels.get(name, "") for name in route.group_by), []).append(known)
             for values, members in groups.items():
                 told = self._flush(route, self._groups.setdefault((route.name, values), _Group()), members, now)
@@ -127,9 +131,9 @@ class MemoryAlertmanager:
     def _flush(
         self, route: Route, group: _Group, members: list[_Known], now: float
     ) -> list[tuple[Labels, bool, float]]:
-        firing = frozenset(tuple(sorted(known.labels.items())) for known in members if known.until > now)
         if now - group.flushed_at < route.interval_seconds:
             return []
+        firing = frozenset(known.identity for known in members if known.until > now)
         group.flushed_at = now
         grown, ended = firing - group.told, group.told - firing
         again = bool(firing) and now - group.told_at >= route.repeat_seconds
@@ -138,7 +142,7 @@ class MemoryAlertmanager:
         told = [
             (known.labels, known.until > now, known.since)
             for known in members
-            if known.until > now or tuple(sorted(known.labels.items())) in group.told
+            if known.until > now or known.identity in group.told
         ]
         group.told, group.told_at = firing, now
         return told

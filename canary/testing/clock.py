@@ -1,6 +1,7 @@
 """Clocks for tests and simulations."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 # A moment that reads well in stories; nothing depends on it.
@@ -30,6 +31,11 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* pass at once."""
         self.advance(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.Handle:
+        """Let *seconds* pass at once, and call *callback* at the loop's next turn."""
+        self.advance(seconds)
+        return asyncio.get_running_loop().call_soon(callback)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -72,6 +78,10 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* of this clock pass."""
         await asyncio.sleep(seconds / self._rate)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.Handle:
+        """A timer by this clock."""
+        return asyncio.get_running_loop().call_later(seconds / self._rate, callback)
 
     def set_wall(self, seconds: float) -> None:
         """Set the wall clock forward or back; no time passes."""

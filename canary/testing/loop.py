@@ -16,6 +16,7 @@ There are no threads and no file descriptors in this loop. Code that needs them 
 
 import asyncio
 import heapq
+import itertools
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
@@ -69,11 +70,12 @@ class Machine:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def give(done: "asyncio.Task[T]") -> None:
+            error = None if done.cancelled() else done.exception()
             if answer.done():
-                return
+                return  # whoever asked has gone, or has seen the connection end
             if done.cancelled():
                 answer.set_exception(ConnectionError(f"{self.name} hung up"))
-            elif error := done.exception():
+            elif error is not None:
                 answer.set_exception(error)
             else:
                 answer.set_result(done.result())
@@ -124,6 +126,37 @@ MACHINE: ContextVar[Machine | None] = ContextVar("MACHINE", default=None)
 """The machine that the running code belongs to; None for the world around them."""
 
 
+def _nothing() -> None:
+    """What a cancelled callback does."""
+
+
+class _Turn(asyncio.TimerHandle):
+    """A callback, ready or with a time: as asyncio's own, without what those prepare for debugging."""
+
+    __slots__ = ()
+
+    def __init__(  # the fields of the base classes, whose constructors cost more than most callbacks
+        self,
+        loop: asyncio.AbstractEventLoop,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        context: Context | None,
+        when: float = 0.0,
+    ) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._cancelled = self._scheduled = False
+        self._source_traceback = self._repr = None
+        self._when = when
+
+    def cancel(self) -> None:
+        """Run it no more; it is dropped when its time comes."""
+        self._cancelled = True
+        self._callback, self._args = _nothing, ()
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Virtual time, and an order of events that comes from *random* alone."""
 
@@ -131,11 +164,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.steps = 0
         self.broken: list[str] = []
-        self._random = random
+        self._chance = random.random
         self._now = 0.0
         self._turns: list[asyncio.Handle] = []
-        self._ready: list[asyncio.Handle] = self._turns  # the base class only appends to it
-        self._timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # the base class's heap
+        # By time, and by number where the time is the same: handles are not compared.
+        self._timers: list[tuple[float, int, _Turn]] = []
+        self._numbers = itertools.count()
         self._machines: set[Machine] = set()
         self._ending = False
         self.set_exception_handler(self._note)
@@ -144,12 +178,28 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Seconds since the loop was made."""
         return self._now
 
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """At any of the next turns of this moment."""
+        turn = _Turn(self, callback, args, context)
+        self._turns.append(turn)
+        return turn
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """After so many seconds, a little late."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """A little late, as real timers are."""
-        late = self._random.random() * _LATENESS_SECONDS
-        return super().call_at(when + late, callback, *args, context=context)
+        when += self._chance() * _LATENESS_SECONDS
+        turn = _Turn(self, callback, args, context, when)
+        heapq.heappush(self._timers, (when, next(self._numbers), turn))
+        return turn
 
     def take_back(self, handles: list[asyncio.Handle]) -> None:
         """Let callbacks run that a machine kept."""
@@ -170,17 +220,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._run_once()
         finally:
             events._set_running_loop(None)  # noqa: SLF001  # as above
+        self._timers.clear()
+        self._turns.clear()
         self.close()
 
     def _run_once(self) -> None:
         turns = self._turns
         if not turns:
-            self._pass_time()
-        last = len(turns) - 1
-        chosen = self._random.randrange(last + 1) if last else 0
-        handle, turns[chosen] = turns[chosen], turns[last]
-        turns.pop()
-        if handle.cancelled():
+            handle = self._next_timer()
+        else:
+            last = len(turns) - 1
+            chosen = int(self._chance() * (last + 1)) if last else 0
+            handle, turns[chosen] = turns[chosen], turns[last]
+            turns.pop()
+        if handle._cancelled:  # noqa: SLF001  # asked a million times a minute
             return
         machine = handle._context.get(MACHINE)  # type: ignore[attr-defined]  # noqa: SLF001  # where its owner is
         if machine is not None and not self._ending and machine.keeps(handle):
@@ -189,18 +242,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.steps += 1
         handle._run()  # noqa: SLF001  # as the base class does
 
-    def _pass_time(self) -> None:
-        timers = self._timers
-        while timers and timers[0].cancelled():
-            heapq.heappop(timers)
-        if not timers:
+    def _next_timer(self) -> asyncio.Handle:
+        """Let time pass until the next one."""
+        if not self._timers:
             raise RuntimeError("nothing is left to wait for")
-        self._now = max(self._now, timers[0].when())
-        while timers and timers[0].when() <= self._now:
-            self._turns.append(heapq.heappop(timers))
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Timers that were cancelled are dropped when their time comes."""
+        when, _, turn = heapq.heappop(self._timers)
+        if not turn._cancelled:  # noqa: SLF001  # as above
+            self._now = max(self._now, when)
+        return turn
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # Of a killed machine nothing is left that could wait for its tasks.

@@ -40,6 +40,11 @@ class Users:
         """Give the thread back."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def needed(self) -> bool:
+        """Whether a client certificate or a password is needed to ask at all."""
+        return bool(self._config().allowed_names or self._config().users)
+
     async def admit(self, request: web.Request, *, password: bool) -> None:
         """Let a request in.
 

@@ -19,7 +19,12 @@ from canary.errors import CanaryError
 from canary.web.attempts import Attempts
 from canary.web.auth import Users
 from canary.web.bodies import read_body, read_bytes, validated
+from canary.web.connection import Progress, of_request
+from canary.web.peers import Peers
 from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
+
+_UNKNOWN_NAME = "this name is not known to be this service's, and a page of another site could be asking"
+_NAME_REMEDY = "ask by address, set a token or users, or start with --web.allowed-host=NAME"
 
 
 class RequestChecks:
@@ -28,13 +33,17 @@ class RequestChecks:
     Args:
         access: knows who has a role.
         users: the web configuration's certificates and passwords.
+        peers: knows clients' addresses and this service's names.
         most_bytes: limit of bodies for which the route says none.
     """
 
-    def __init__(self, table: Table, access: Access, users: Users, attempts: Attempts, most_bytes: int) -> None:
+    def __init__(
+        self, table: Table, access: Access, users: Users, peers: Peers, attempts: Attempts, most_bytes: int
+    ) -> None:
         self._table = table
         self._access = access
         self._users = users
+        self._peers = peers
         self._attempts = attempts
         self._most_bytes = most_bytes
         self._routes: dict[web.AbstractRoute, Route] = {}
@@ -65,33 +74,45 @@ class RequestChecks:
         @web.middleware
         async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
             route = self._routes.get(request.match_info.route)
+            connection = of_request(request)
+            connection.began()
             try:
                 await self._users.admit(request, password=route is None or not route.role.bearer)
-                return await handler(request) if route is None else await self._answer(route, request)
+                return await handler(request) if route is None else await self._answer(route, request, connection)
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
+            finally:
+                connection.answered()
 
         return checked
 
-    async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
-        if route.attempts and self._attempts.too_many(request.remote):
+    async def _answer(self, route: Route, request: web.Request, connection: Progress) -> web.StreamResponse:
+        address = self._peers.address(request)
+        if route.attempts and self._attempts.too_many(address):
             raise Refusal(
                 HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens from your address", remedy="wait a minute"
             )
+        if not route.any_host and self._answers_strangers(route) and not self._peers.knows(request.host):
+            raise Refusal(HTTPStatus.FORBIDDEN, _UNKNOWN_NAME, remedy=_NAME_REMEDY)
         if (refusal := self._access.refusal(route, request)) is not None:
             raise refusal
         if route.forgery is not Forgery.TYPE and not same_origin(request):
             raise Refusal(HTTPStatus.FORBIDDEN, "this form came from another site")
-        response = await route.handler(await self._read(route, request))
+        call = await self._read(route, request, address)
+        connection.complete()
+        response = await route.handler(call)
         if route.attempts and response.status == HTTPStatus.UNAUTHORIZED:
-            self._attempts.failed(request.remote)
+            self._attempts.failed(address)
         return response
 
-    async def _read(self, route: Route, request: web.Request) -> Call:
+    def _answers_strangers(self, route: Route) -> bool:
+        return (route.role.bearer or not self._users.needed) and self._access.open(route)
+
+    async def _read(self, route: Route, request: web.Request, address: str) -> Call:
         query = validated(route.query, dict(request.query)) if route.query is not None else None
         headers = validated(route.headers, _headers(route, request)) if route.headers is not None else None
         if not route.takes_body:
-            return Call(request, None, query, headers)
+            return Call(request, None, query, headers, address)
         # aiohttp takes a type apart with the parser of e-mails; asking for a flag, which takes any, does without.
         if route.types and request.content_type not in route.types:
             expected, found = " or ".join(route.types), request.content_type[:100]
@@ -100,7 +121,7 @@ class RequestChecks:
         body = read_body(route, data)
         if route.forgery is Forgery.FORM_KEY and not self._access.wrote(request, body.form_key):
             raise Refusal(HTTPStatus.FORBIDDEN, "this form was not made for you", remedy="go back and try again")
-        return Call(request, body, query, headers)
+        return Call(request, body, query, headers, address)
 
 
 def _headers(route: Route, request: web.Request) -> dict[str, str]:

@@ -117,11 +117,23 @@ class Client:
         if seen is None:
             with contextlib.suppress(*((CanaryError,) if verb in _UNSEEN else ())):
                 seen = await self.seen()
-        headers = {"Idempotency-Key": self._new_key()} | ({"If-Match": f'"{seen}"'} if seen else {})
+        return await self.once(verb, body, {"If-Match": f'"{seen}"'} if seen else {})
+
+    async def once(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Post something that is to be done once: sent again with the same key when no answer comes.
+
+        Raises:
+            RefusedError: it does not fit.
+            SecretError: the token is missing or wrong.
+            RemoteError: the receiver does not answer as expected.
+        """
+        keyed = {"Idempotency-Key": self._new_key(), **(headers or {})}
         try:
-            return await self.send(verb, body, headers)
+            return await self.send(path, body, keyed)
         except UnansweredError:
-            return await self.send(verb, body, headers)
+            return await self.send(path, body, keyed)
 
     async def send(
         self, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from canary import names
 from canary.clock import Clock
+from canary.web.connections import ENDED, Connections
 from canary.web.routes import Refusal
 
 VERSION: Final = version("kpi-canary")  # read once, because it is read from disk
@@ -38,6 +39,11 @@ class ShellCollector(Collector):
         self._clock = clock
         self._reloaded = True
         self._reloaded_at = clock.now().timestamp()
+        self._connections: Connections | None = None
+
+    def watch(self, connections: Connections) -> None:
+        """Tell about a server's connections from now on."""
+        self._connections = connections
 
     def reloaded(self, *, successful: bool) -> None:
         """Remember how a reload ended."""
@@ -60,6 +66,21 @@ class ShellCollector(Collector):
             "When the policy was last read without a fault.",
             self._reloaded_at,
         )
+        if self._connections is not None:
+            yield from _of_connections(self._connections)
+
+
+def _of_connections(connections: Connections) -> Iterable[Metric]:
+    yield GaugeMetricFamily(names.WEB_CONNECTIONS, "HTTP connections that are open.", len(connections))
+    yield GaugeMetricFamily(names.WEB_CONNECTIONS_LIMIT, "HTTP connections that may be open.", connections.most)
+    ended = CounterMetricFamily(
+        names.WEB_CONNECTIONS_ENDED_TOTAL,
+        "HTTP connections closed by this side: crowded, slow, idle, or without a TLS handshake.",
+        labels=["cause"],
+    )
+    for cause in ENDED:
+        ended.add_metric([cause], connections.ended[cause])
+    yield ended
 
 
 def service_registry() -> CollectorRegistry:

@@ -1,5 +1,6 @@
 """The Prometheus family's command-line flags, the same for both services."""
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,11 @@ import click
 
 from canary import logs
 from canary.errors import WebConfigError
+from canary.web.peers import Network
+
+# Prometheus' own default. A team's open pages, Prometheus, Alertmanager and a dozen applications that ask for flags
+# need a fifth of it.
+MOST_CONNECTIONS = 512
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,9 @@ class WebOptions:
     config_file: Path | None = None
     telemetry_path: str = "/metrics"
     enable_lifecycle: bool = False
+    max_connections: int = MOST_CONNECTIONS
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -26,16 +35,28 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def collected(
+            *,
             listen_address: tuple[str, ...],
             web_config_file: Path | None,
             telemetry_path: str,
             enable_lifecycle: bool,
+            max_connections: int,
+            allowed_hosts: tuple[str, ...],
+            trusted_proxies: tuple[Network, ...],
             log_level: str,
             log_format: str,
             **others: Any,
         ) -> Any:
             logs.configure(log_level, log_format)
-            options = WebOptions(listen_address, web_config_file, telemetry_path, enable_lifecycle)
+            options = WebOptions(
+                listen_address,
+                web_config_file,
+                telemetry_path,
+                enable_lifecycle,
+                max_connections,
+                allowed_hosts,
+                trusted_proxies,
+            )
             return command(web_options=options, **others)
 
         collected.__doc__ = command.__doc__
@@ -71,6 +92,28 @@ def _options(default_address: str) -> list[Callable[[Callable[..., Any]], Callab
             "--web.enable-lifecycle", "enable_lifecycle", is_flag=True, help="Allow reloading by PUT or POST /-/reload."
         ),
         click.option(
+            "--web.max-connections",
+            "max_connections",
+            type=click.IntRange(min=8),
+            default=MOST_CONNECTIONS,
+            show_default=True,
+            help="Connections that may be open at once; one address may hold half of them.",
+        ),
+        click.option(
+            "--web.allowed-host",
+            "allowed_hosts",
+            multiple=True,
+            help="A name under which what needs no token is answered, besides addresses, names without a dot and the "
+            "policy's own; * for any; may be given several times.",
+        ),
+        click.option(
+            "--web.trusted-proxies",
+            "trusted_proxies",
+            multiple=True,
+            type=_NetworkType(),
+            help="Network of proxies whose X-Forwarded-For counts, such as 10.0.0.0/8; may be given several times.",
+        ),
+        click.option(
             "--log.level", "log_level", type=click.Choice(logs.LEVELS), default="info", show_default=True, help="Level."
         ),
         click.option(
@@ -82,6 +125,19 @@ def _options(default_address: str) -> list[Callable[[Callable[..., Any]], Callab
             help="Form.",
         ),
     ]
+
+
+class _NetworkType(click.ParamType[Network]):
+    """A network in CIDR notation, or a single address."""
+
+    name = "network"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
+        """Read what the command line says."""
+        try:
+            return ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            self.fail(f"expected a network such as 10.0.0.0/8, found {value!r}", param, ctx)
 
 
 def split_address(text: str) -> tuple[str, int]:

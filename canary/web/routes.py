@@ -80,12 +80,14 @@ class Call:
         body: an instance of the route's body model, or what its `read` made of the bytes; None when it takes none.
         query: an instance of the route's query model.
         headers: an instance of the route's model of headers.
+        address: the client's, behind trusted proxies too.
     """
 
     request: web.Request
     body: Any = None
     query: Any = None
     headers: Any = None
+    address: str = ""
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -133,6 +135,7 @@ class Route:
         own_name: whose openness limits the route to this machine's own names: while that role needs no token, the
             service listens on this machine only, and a page of another site whose name is made to lead here could
             still ask in a visitor's browser; it cannot choose the name that it is asked by.
+        any_host: whether it is answered under any host name even while nobody needs a token; for what tells nothing.
         render: how refusals look.
         operation: its id in the API's description; empty keeps it out of there.
         answers: what it answers besides what every route with its role and body does.
@@ -151,6 +154,7 @@ class Route:
     forgery: Forgery = Forgery.TYPE
     attempts: bool = False
     own_name: Role | None = None
+    any_host: bool = False
     render: Render = as_text
     operation: str = ""
     summary: str = ""
@@ -183,6 +187,10 @@ class Access(Protocol):
         """Why the request may not call the route; None when it may."""
         ...
 
+    def open(self, route: Route) -> bool:
+        """Whether whoever reaches the port may call the route."""
+        ...
+
     def wrote(self, request: web.Request, form_key: str) -> bool:
         """Whether a form was made for the request's session."""
         ...
@@ -194,6 +202,10 @@ class ReadersOnly:
     def refusal(self, route: Route, _request: web.Request) -> Refusal | None:
         """Refuse every route that is not for readers."""
         return None if route.role is Role.READER else Refusal(HTTPStatus.FORBIDDEN, "nobody has this role here")
+
+    def open(self, _route: Route) -> bool:
+        """Whoever is let in reads."""
+        return True
 
     def wrote(self, _request: web.Request, _form_key: str) -> bool:
         """There are no sessions."""

@@ -7,8 +7,7 @@ A service brings its table of routes, a registry of collectors and its own backg
 import asyncio
 import contextlib
 import signal
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,12 +24,13 @@ from canary.web.attempts import Attempts
 from canary.web.auth import Users
 from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, load_web_config
+from canary.web.connections import Connections
 from canary.web.landing import landing_page
-from canary.web.listen import host_port, listen
-from canary.web.log import ServerLog
 from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
+from canary.web.peers import Peers
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
+from canary.web.server import ServerLog, host_port, listen
 
 # How often the web configuration's files are looked at: a `stat` each, and a renewed certificate is in force at once.
 _WATCH_SECONDS = 1.0
@@ -57,6 +57,7 @@ class Service:
         access: knows who has which role.
         reload: reads the policy again; raises `CanaryError` when it is bad, and then keeps the old one.
         ready: whether the service can do its work; while False, `/-/ready` answers 503.
+        hosts: names under which others are told to reach it.
         status: lines for the landing page, name to text.
         shutdown: ends connections that would stay open, before the server waits for them.
         max_body_bytes: limit of a request's body, unpacked, where its route says none.
@@ -69,6 +70,7 @@ class Service:
     access: Access = field(default_factory=ReadersOnly)
     reload: Reload = _nothing
     ready: Callable[[], bool] = lambda: True
+    hosts: Callable[[], Collection[str]] = tuple
     status: Callable[[], Mapping[str, str]] = dict
     shutdown: Callable[[], Awaitable[None]] = _nothing
     max_body_bytes: int = 1024**2
@@ -131,35 +133,31 @@ class Service:
             self._application(users, renderer),
             access_log=None,
             shutdown_timeout=_SHUTDOWN_SECONDS,
-            logger=ServerLog(self._log),
+            logger=ServerLog(self._log, self.clock),
         )
         await runner.setup()
+        assert runner.server is not None  # setup has made it
+        connections = Connections(
+            self.options.max_connections, runner.server, lambda: self._config.tls, self.clock, self._log
+        )
+        self._shell.watch(connections)
         with contextlib.ExitStack() as sockets:
             sockets.callback(users.close)
             sockets.callback(renderer.shutdown, wait=False, cancel_futures=True)
             listening = [sockets.enter_context(listen(address)) for address in self.options.addresses]
-            sites = await self._open(runner, listening)
             scheme = "https" if self._config.tls else "http"
             urls = [f"{scheme}://{host_port(one)}" for one in listening]
             self._log.info("listening", addresses=" ".join(urls), tls=self._config.tls is not None)
-            watcher = asyncio.create_task(self._watch(runner, listening, sites))
+            watcher = asyncio.create_task(self._watch())
             try:
-                yield urls
+                with connections.accepting(listening):
+                    yield urls
             finally:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
                 await runner.cleanup()
 
-    async def _open(self, runner: web.AppRunner, listening: Sequence[socket.socket]) -> list[web.SockSite]:
-        """Accept on copies of the sockets, so that the copies can be closed and no client is refused meanwhile."""
-        sites = [web.SockSite(runner, one.dup(), ssl_context=self._config.tls) for one in listening]
-        for site in sites:
-            await site.start()
-        return sites
-
-    async def _watch(
-        self, runner: web.AppRunner, listening: Sequence[socket.socket], sites: Sequence[web.SockSite]
-    ) -> None:
+    async def _watch(self) -> None:
         """Take over a changed web configuration or certificate; a bad one is reported and the old one stays."""
         seen = _fingerprint(self._config.files)
         while self.options.config_file is not None:
@@ -173,9 +171,6 @@ class Service:
             except WebConfigError as error:
                 self._log.error("web configuration changed and is wrong; the old one stays", exception=error)
                 continue
-            for site in sites:
-                await site.stop()
-            sites = await self._open(runner, listening)
             seen = _fingerprint(self._config.files)
             self._log.info("web configuration read again")
 
@@ -189,8 +184,8 @@ class Service:
         return (
             *self.routes,
             *(() if own_page else (Route(method="GET", path="/", handler=self._landing),)),
-            Route(method="GET", path="/-/healthy", handler=self._healthy),
-            Route(method="GET", path="/-/ready", handler=self._is_ready),
+            Route(method="GET", path="/-/healthy", handler=self._healthy, any_host=True),
+            Route(method="GET", path="/-/ready", handler=self._is_ready, any_host=True),
             Route(method="PUT", path="/-/reload", handler=self._reload_request),
             Route(method="POST", path="/-/reload", handler=self._reload_request, forgery=Forgery.ORIGIN),
             Route(method="GET", path=self.options.telemetry_path, handler=metrics),
@@ -198,7 +193,8 @@ class Service:
 
     def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
         attempts = Attempts(self.clock)
-        checks = RequestChecks(self.table(renderer), self.access, users, attempts, self.max_body_bytes)
+        peers = Peers(self.options.trusted_proxies, self.hosts, self.options.allowed_hosts)
+        checks = RequestChecks(self.table(renderer), self.access, users, peers, attempts, self.max_body_bytes)
         application = web.Application(
             middlewares=[self._headers, checks.middleware],  # type: ignore[list-item]  # aiohttp's old type
             client_max_size=self.max_body_bytes,

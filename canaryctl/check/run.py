@@ -13,7 +13,6 @@ from canary.policy import Policy
 from canary.prometheus import PATIENT, Alertmanager, Prometheus
 from canaryctl.check.alertmanager import check_alertmanager
 from canaryctl.check.clock import check_clock
-from canaryctl.check.database import check_database
 from canaryctl.check.notify import check_notify
 from canaryctl.check.policy import check_policy
 from canaryctl.check.prometheus import check_prometheus, check_watched
@@ -21,6 +20,7 @@ from canaryctl.check.receiver import check_receiver
 from canaryctl.check.router import check_process, check_router
 from canaryctl.check.rules import Generate, check_rules, generated_once
 from canaryctl.check.secret import check_secrets
+from canaryctl.check.shop.database import check_database
 from canaryctl.check.state import check_state
 
 Look = Callable[[], Coroutine[None, None, list[Finding]]]

@@ -1,9 +1,14 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
+
+from canary.clock import SystemClock
+from canary.times import from_text
+from canary.units import parse_duration
 
 config_file = click.option(
     "--config.file",
@@ -29,3 +34,48 @@ def format_option(*former: str) -> Callable[[Callable[..., Any]], Callable[..., 
 
 
 output_format = format_option()
+
+
+class _Duration(click.ParamType[float]):
+    """A duration, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """From `90s`, `2h30m`."""
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Moment(click.ParamType[datetime]):
+    """A moment, or how long it is until then."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """From `3h`, `2026-12-24 18:00` (UTC) or `2026-12-24T18:00+01:00`."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return SystemClock().now() + timedelta(seconds=parse_duration(value))
+        except (ValueError, OverflowError):
+            try:
+                return from_text(value)
+            except (ValueError, OverflowError):
+                self.fail(
+                    f"expected a duration such as 3h, or a time such as 2026-12-24T18:00, found {value!r}", param, ctx
+                )
+
+
+def moment_option(name: str, *, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # noqa: A002  # click's word
+    """An option that is a moment."""
+    return click.option(name, type=_Moment(), help=help)
+
+
+def duration_option(name: str, *, default: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # noqa: A002  # as above
+    """An option that is a duration, given in seconds."""
+    return click.option(name, type=_Duration(), default=default, show_default=True, help=help)

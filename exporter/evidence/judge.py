@@ -9,7 +9,7 @@
 The same rows give the same evidence whatever the rhythm of the calls, restarts, or the order in
 which rows arrived within the lateness horizon: only complete buckets count, and buckets younger than
 the horizon are judged anew each time. A fresh judge that is given all rows of the rollout and an old
-one that is given the rows since `needs_since` agree.
+one that is given the rows since `needs_since()` agree.
 """
 
 from __future__ import annotations
@@ -82,6 +82,9 @@ class JudgeParameters:
     lateness_seconds: float = 120.0
     """How long a row may appear or change after its time."""
 
+    changing_seconds: float = 0.0
+    """How long an outcome may change after the attempt."""
+
     mismatch_tolerance: float = 0.20
     """Relative deviation of the canary's share of entries from its weight that is let pass."""
 
@@ -98,6 +101,8 @@ class RolloutJudge:
 
     parameters: JudgeParameters
     _tracks: dict[str, Track] = field(init=False)
+    _ends: int = field(init=False, default=1 << 40)
+    """The bucket with which comparisons end, because stable has no traffic any more."""
 
     def __post_init__(self) -> None:
         self._tracks = {_ENTRIES: Track(MismatchTest(self.parameters.alpha, self.parameters.mismatch_tolerance))}
@@ -108,10 +113,15 @@ class RolloutJudge:
             if kpi.floor is not None:
                 self._tracks[_floor(kpi.name)] = Track(FloorTest(kpi.floor, alpha, kpi.pending_timeout_seconds))
 
-    @property
-    def needs_since(self) -> float:
-        """The next call needs every unit that entered, converted or resolved at or after this time, or is pending."""
-        oldest = min(track.test.bucket for track in self._tracks.values())
+    def needs_since(self, kpi: str = "") -> float:
+        """The next call needs every unit of a KPI that entered, converted or resolved at or after this time.
+
+        Units that are pending are needed besides. Without a KPI it is about the entries.
+        """
+        names = (kpi, _floor(kpi)) if kpi else (_ENTRIES,)
+        buckets = [self._tracks[name].test.bucket for name in names if name in self._tracks]
+        # A comparison that has ended needs nothing more.
+        oldest = min((bucket for bucket in buckets if bucket < self._ends), default=max(buckets))
         return self.parameters.started_at + oldest * self.parameters.bucket_seconds
 
     def judge(
@@ -128,6 +138,7 @@ class RolloutJudge:
         reason; a KPI without rows is blind by itself. Calls must not go back in time.
         """
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
+        self._ends = timeline.complete(timeline.judged_until)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
         kpis = {
             kpi.name: self._kpi(kpi, rows.kpis.get(kpi.name), timeline, as_of, (blind or {}).get(kpi.name))
@@ -189,12 +200,22 @@ class RolloutJudge:
         if rows is None:
             return track.path, track.test.units
         last = timeline.complete(until)
-        horizon = min(last, timeline.complete(as_of - self.parameters.lateness_seconds))
+        horizon = min(last, timeline.complete(as_of - self._changing_seconds(rows)))
         folded = track.advance(rows, timeline, horizon)
         self._tracks[name] = folded
         seen = folded.advance(rows, timeline, last)
         return seen.path, seen.test.units
 
+    def _changing_seconds(self, rows: Rows | EntryRows) -> float:
+        """How long what is known of a unit may change; a long time is waited for only where that costs little."""
+        lateness = self.parameters.lateness_seconds
+        few = isinstance(rows, OutcomeRows) and len(rows.entered) <= _FEW_OUTCOMES
+        return max(lateness, self.parameters.changing_seconds) if few else lateness
+
+
+_FEW_OUTCOMES = 20_000
+"""Up to so many outcomes are judged anew at every look: a failure that a second try turns into a success, and outcomes
+of a shop that does not write down when they became final, then count as what they became."""
 
 _ENTRIES = " entries"
 """The mismatch's key among the KPIs'; no KPI's name begins with a space."""

@@ -1,14 +1,16 @@
 """What the judge reads: the units of one rollout, as plain immutable arrays of equal length.
 
-Times are seconds since the epoch (UTC). `assigned` is when the router put the unit's visitor on a
-side; for a visit that is its own time, for everything after it (cart, order, payment) the time of
-the visit it descends from. `canary` is the side of that visit, True for the canary.
+A unit is a customer. Times are seconds since the epoch (UTC). `assigned` is when the router put the unit
+on a side: its first entry since the start, for visits, carts, orders and payments alike. `canary` is
+the side of that entry, True for the canary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+
+import numpy as np
 
 from exporter.evidence.grid import Bools, Floats
 
@@ -45,12 +47,25 @@ class OutcomeRows(_Rows):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeanRows(_Rows):
-    """Values whose mean is compared: order values, checkout seconds, satisfaction scores."""
+    """Values whose mean is compared: order values, checkout seconds, satisfaction scores.
+
+    A unit with several values has a row for each, with its mean so far.
+    """
 
     assigned: Floats
     observed: Floats
     canary: Bools
     value: Floats
+    """The unit's mean from this moment on."""
+    entered: Floats
+    """When the unit had its first value."""
+    previous: Floats
+    """The unit's mean until this moment; nan for the first."""
+
+    @classmethod
+    def single(cls, assigned: Floats, observed: Floats, canary: Bools, value: Floats) -> MeanRows:
+        """Units with one value each."""
+        return cls(assigned, observed, canary, value, observed, np.full(len(value), np.nan))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -111,7 +111,9 @@ class JudgedExperiments:
         key = (trial.name, variant)
         judgement = self._judgements.get(key)
         if judgement is None or judgement.rollout != compared.id:
-            judgement = self._judgements[key] = JudgedRollout.of(policy, compared)
+            judgement = self._judgements[key] = JudgedRollout.of(
+                policy, compared, by_variant=not told_by_version(experiment)
+            )
         if trial.stopped_at is not None:
             as_of = min(as_of, trial.stopped_at.timestamp())
         evidence = judgement.look(joined, versions, compared, as_of, blind)

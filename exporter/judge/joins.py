@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import xxhash
 
 from canary.policy.kpis import Mean
 from canary.policy.orders import Event
-from exporter.ledger.rows import EventRows, Finder, Floats, Ints
+from exporter.ledger.rows import Bools, EventRows, Finder, Floats, Ints
 from exporter.source.mapping import parents_of
 from exporter.source.values import NO_ID
 
@@ -26,10 +27,16 @@ class Origin:
         assigned: time of the visit it descends from; the row's own where it names none; minus infinity where that
             visit is older than what is held.
         version: that visit's version, or the row's own.
+        unit: the customer, as ids are numbered: the row's own where it names one, else that of the nearest row it comes
+            from; where none of them names one, a number for the row that is farthest above; `NO_ID` where that is not
+            held.
+        alone: the row comes from nothing and names no customer.
     """
 
     assigned: Floats
     version: Ints
+    unit: Ints
+    alone: Bools
 
 
 @dataclass(slots=True, eq=False)
@@ -111,6 +118,8 @@ class JoinedRows:
             if parent in self.rows and parent not in path
         ]
         assigned, version = table.entered.copy(), table.version.copy()
+        unit = _own_numbers(event, table.ids)
+        alone = table.unit == NO_ID
         # The parent that has no parent itself is the visit; it is asked first, the way over others last.
         parents.sort(key=lambda one: bool(parents_of(self.events, one[1])))
         unknown = np.ones(len(table), dtype=np.bool_)
@@ -122,14 +131,28 @@ class JoinedRows:
                 above = self._origins.get(parent) or self._origin(parent, path | {event})
                 assigned[known] = above.assigned[position[known]]
                 version[known] = above.version[position[known]]
-            assigned[unknown & named & (position < 0)] = -np.inf
+                unit[known] = above.unit[position[known]]
+            lost = unknown & named & (position < 0)
+            assigned[lost] = -np.inf
+            unit[lost] = NO_ID
+            alone &= ~named
             unknown &= ~known
-        return Origin(assigned, version)
+        return Origin(assigned, version, np.where(table.unit != NO_ID, table.unit, unit), alone)
+
+    def positions(self, event: str, ids: Ints) -> Ints:
+        """Where an event's rows with these ids are; -1 where they are not held."""
+        return self._finder(event).find(ids)
 
     def _finder(self, event: str) -> Finder:
         if event not in self._finders:
             self._finders[event] = Finder(self.rows[event].ids)
         return self._finders[event]
+
+
+def _own_numbers(event: str, ids: Ints) -> Ints:
+    """A number for each row by itself; rows of another event have others, and customers' keys hardly ever the same."""
+    numbers: Ints = ids ^ np.int64(xxhash.xxh64_intdigest(event.encode()) >> 1)
+    return numbers
 
 
 def merged(settled: EventRows, unsettled: EventRows, pending: EventRows) -> EventRows:

@@ -68,6 +68,7 @@ class EventRows:
         entered: the row's own time.
         version, currency: numbers of `Codes`.
         variant: that of an experiment, where a column tells it; numbered like versions.
+        unit: the customer that the row names itself, as ids are numbered; `NO_ID` where it names none.
         outcome: 0 none, then `SUCCEEDED_CODE`, `FAILED_CODE`.
         value: nan where there is none.
         parents: a row per parent event, `NO_ID` where there is none.
@@ -82,6 +83,7 @@ class EventRows:
     outcome: Ints
     value: Floats
     variant: Ints
+    unit: Ints
     parents: Ints
 
     def __len__(self) -> int:
@@ -91,7 +93,8 @@ class EventRows:
     def empty(cls, parents: int) -> EventRows:
         """No rows."""
         ints, floats = np.zeros(0, dtype=np.int64), np.zeros(0)
-        return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, np.zeros((parents, 0), dtype=np.int64))
+        none = np.zeros((parents, 0), dtype=np.int64)
+        return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, ints, none)
 
     @classmethod
     def of(
@@ -110,7 +113,7 @@ class EventRows:
                     odd(ODD_TIME, row[1], None)
         if not kept:
             return cls.empty(parents)
-        bucket, ids, time, entered, version, currency, outcome, value, variant, *named = zip(*kept, strict=True)
+        bucket, ids, time, entered, version, currency, outcome, value, variant, unit, *named = zip(*kept, strict=True)
         times = np.asarray(time, dtype=np.float64)
         return cls(
             bucket=np.asarray(bucket, dtype=np.int64),
@@ -122,6 +125,7 @@ class EventRows:
             outcome=np.asarray([_OUTCOMES.index(text or "") for text in outcome], dtype=np.int64),
             value=_values(value, ids, odd),
             variant=np.asarray([versions.code(text or UNKNOWN) for text in variant], dtype=np.int64),
+            unit=_ids(unit),
             parents=np.stack([_ids(column) for column in named]) if named else cls.empty(parents).parents_of(len(kept)),
         )
 

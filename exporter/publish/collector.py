@@ -99,6 +99,27 @@ def _own(snapshot: Snapshot) -> Iterator[Metric]:
     for name, text, value in gauges:
         if value is not None:
             yield _gauge(service, name, text, float(value))
+    yield from _unseen(snapshot)
+    counters = (
+        (names.EXPORTER_ERRORS_TOTAL, "Questions to the database that failed, by kind.", snapshot.errors),
+        (
+            names.CORRECTIONS_TOTAL,
+            "Times that rows vanished from under a counter, which then waited.",
+            snapshot.corrections,
+        ),
+        (
+            names.RECONCILED_ROWS_TOTAL,
+            "Rows that the ledger lacked or had in excess, and got right.",
+            snapshot.reconciled,
+        ),
+    )
+    for name, text, values in counters:
+        yield _counter(service, name, text, values)
+
+
+def _unseen(snapshot: Snapshot) -> Iterator[Metric]:
+    """What the judge cannot see, and why."""
+    service = snapshot.service
     blind = GaugeMetricFamily(
         names.BLIND,
         "Why the judge cannot see; 1 for each reason that holds.",
@@ -115,21 +136,6 @@ def _own(snapshot: Snapshot) -> Iterator[Metric]:
     for event, share in snapshot.unknown_versions.items():
         unknown.add_metric([service, event], share)
     yield unknown
-    yield _counter(
-        service, names.EXPORTER_ERRORS_TOTAL, "Questions to the database that failed, by kind.", snapshot.errors
-    )
-    yield _counter(
-        service,
-        names.CORRECTIONS_TOTAL,
-        "Times that rows vanished from under a counter, which then waited.",
-        snapshot.corrections,
-    )
-    yield _counter(
-        service,
-        names.RECONCILED_ROWS_TOTAL,
-        "Rows that the ledger lacked or had in excess, and got right.",
-        snapshot.reconciled,
-    )
 
 
 def _gauge(service: str, name: str, text: str, value: float) -> Metric:

@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.act.trust import Trust
-from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
@@ -122,20 +123,24 @@ class Machine(RuleBasedStateMachine):
         self.watchdog = Watchdog(self.policy.receiver.watchdog, self.clock)
         self.store.listen(self.watchdog.notice)
         timer = PhaseTimer(self.store, leader, self.clock)
+        freezes = Freezes((), self.store, self.clock)
         self.promoter = Promoter(
             self.policy,
             self.store,
             leader,
             timer,
             self.clock,
+            freezes,
             objection=self.objection_with_key,
             gate=self.open_gate,
         )
         self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
-        self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock)
+        self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock, freezes)
         metrics = Metrics(CollectorRegistry(), SERVICE)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        self.commands = Commands(self.policy, self.store, effects, metrics, self.objection, trust, KnownServers())
+        self.commands = Commands(
+            self.policy, self.store, effects, metrics, self.objection, trust, freezes, KnownServers()
+        )
         self.run(self.store.refresh())
 
     def heard(self) -> None:

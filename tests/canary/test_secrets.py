@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import SecretError
-from canary.secrets import read_secret
+from canary.secrets import bearer_tokens, read_secret
 
 
 def test_a_secret_comes_from_a_file_beside_the_policy(tmp_path: Path) -> None:
@@ -47,3 +47,24 @@ def test_a_named_secret_that_is_not_there_is_an_error(
         read_secret("receiver.token", file=file, env=env, base=str(tmp_path), environ={"TOKEN": " "})
 
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeffabcdefghijkl", "x", "short", "aaaaaaaaaaaaaaaa", "good-token-1 x", "sch\u00f6nes-token"]
+)
+def test_a_weak_token_is_refused_with_the_way_to_a_good_one(text: str) -> None:
+    """A byte order mark never matches, and what is short or one character over and over is guessed."""
+    with pytest.raises(SecretError, match="openssl rand -hex 32") as caught:
+        bearer_tokens("receiver.token", text)
+
+    assert f" {text.rsplit(maxsplit=1)[-1]} " not in str(caught.value)
+
+
+def test_several_tokens_are_valid_at_once() -> None:
+    """One a line or separated by spaces, so that they can be replaced without a gap; none is none."""
+    assert bearer_tokens("receiver.token", "first-token\nsecond-token third-token") == (
+        "first-token",
+        "second-token",
+        "third-token",
+    )
+    assert bearer_tokens("receiver.token", None) == ()

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from canary.policy import load_policy
 from canaryctl.check import Status
-from canaryctl.check.database import check_database
+from canaryctl.check.shop.database import check_database
 from demo.shop.store import create_schema, open_engine
 from tests.support.mariadb import MariaDb
 from tests.support.pages import DOCS, blocks_of

@@ -105,7 +105,8 @@ async def test_wall_clock_times_survive_the_end_of_summer_time(shop_url: str) ->
     kind = "TEXT" if data.engine.dialect.name == "sqlite" else "TIMESTAMP" if "postgres" in shop_url else "DATETIME"
     await data.create()
     await data.run(sa.text("DROP TABLE visits"))
-    await data.run(sa.text(f"CREATE TABLE visits (id INTEGER PRIMARY KEY, version VARCHAR(64), created_at {kind})"))
+    columns = f"id INTEGER PRIMARY KEY, visitor_id VARCHAR(64), version VARCHAR(64), created_at {kind}"
+    await data.run(sa.text(f"CREATE TABLE visits ({columns})"))
     async with refresher_on(policy_for(shop_url, timezone="Europe/Berlin"), clock) as refresher:
         await settle(refresher, clock)
         for number in range(1, 13):

@@ -112,12 +112,8 @@ def test_each_alert_compares_with_the_limit_of_its_tier() -> None:
     assert [name for name, limit in limits.items() if f'limit="{limit}"' not in ranges[name]] == []
 
 
-def test_the_rules_are_the_same_for_every_plan() -> None:
-    """Phases, gates, alpha and limits are facts that the receiver publishes; no rule changes with them.
-
-    Experiments have no rollout whose receiver could publish theirs, and are left out.
-    """
-    one = dataclasses.replace(golden.policy("strategy"), experiments={})
+def _with_another_plan(one: Policy) -> Policy:
+    """The policy with every number changed that a rollout's plan consists of."""
     signals = one.signals
     tiers = {
         tier: dataclasses.replace(
@@ -130,7 +126,7 @@ def test_the_rules_are_the_same_for_every_plan() -> None:
         )
         for tier in ("critical", "warning", "info", "against_stable")
     }
-    other = dataclasses.replace(
+    return dataclasses.replace(
         one,
         phases=(
             Phase(traffic=0.01, duration=60, gate="manual"),
@@ -149,6 +145,15 @@ def test_the_rules_are_the_same_for_every_plan() -> None:
         rollback=dataclasses.replace(one.rollback, watch=60),
         signals=dataclasses.replace(signals, minimum_requests=7, **tiers),
     )
+
+
+def test_the_rules_are_the_same_for_every_plan() -> None:
+    """Phases, gates, alpha and limits are facts that the receiver publishes; no rule changes with them.
+
+    Experiments have no rollout whose receiver could publish theirs, and are left out.
+    """
+    one = dataclasses.replace(golden.policy("strategy"), experiments={})
+    other = _with_another_plan(one)
 
     assert limits(other) != limits(one)
     assert rule_groups(other) == rule_groups(one)

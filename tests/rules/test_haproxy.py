@@ -164,7 +164,9 @@ def _prometheus(folder: Path, guard: str, exporter: str) -> Prometheus:
 
 
 @pytest.mark.timeout(300)
-async def test_a_shop_without_instrumentation_is_covered(tmp_path: Path) -> None:
+async def test_a_shop_without_instrumentation_is_covered(
+    tmp_path: Path,
+) -> None:  # long: one set of real programs is started once, and what happens to it has an order
     """Errors, slowness, failed and repeated tries are seen; what is mended is forgotten, what is gone is missed."""
     policy, canary = _policy(), _Canary()
     (tmp_path / "rules.yml").write_text(prometheus_files(policy)[f"rules/{ALERTS_FILE}"])

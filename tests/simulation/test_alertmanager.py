@@ -49,7 +49,7 @@ def _set(alerts: list[Mapping[str, str]]) -> Told:
 
 
 @pytest.mark.timeout(600)
-async def test_the_same_groups_are_told_and_the_same_alerts_suppressed() -> None:
+async def test_the_same_groups_are_told_and_the_same_alerts_suppressed() -> None:  # long: one real server, three looks
     """Routes, grouping, inhibition and silences, as the generated file has them and as the model has them."""
     told: set[Told] = set()
 

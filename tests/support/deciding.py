@@ -9,10 +9,11 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from alertmanager.receiver.act.trust import Trust
-from alertmanager.receiver.decide.admission import Outcome
-from alertmanager.receiver.decide.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.admission import Outcome
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
@@ -54,28 +55,38 @@ class Deciding:
         self.timer = PhaseTimer(self.store, leader, self.clock)
         self.watchdog = Watchdog(policy.receiver.watchdog, self.clock)
         self.store.listen(self.watchdog.notice)
+        self.freezes = Freezes(policy.receiver.freeze, self.store, self.clock)
         self.promoter = Promoter(
-            policy, self.store, leader, self.timer, self.clock, objection=self._objects, gate=self._closed
+            policy,
+            self.store,
+            leader,
+            self.timer,
+            self.clock,
+            self.freezes,
+            objection=self._objects,
+            gate=self._closed,
         )
         self.handler = AlertHandler(policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
-        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, self.clock)
+        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, self.clock, self.freezes)
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry, SERVICE)
         self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        self.commands = Commands(policy, self.store, effects, metrics, self._objects, trust, KnownServers())
+        self.commands = Commands(
+            policy, self.store, effects, metrics, self._objects, trust, self.freezes, KnownServers()
+        )
 
     @classmethod
     @asynccontextmanager
-    async def about(cls, policy: Policy) -> AsyncIterator[Self]:
+    async def about(cls, policy: Policy, *, force: bool = False) -> AsyncIterator[Self]:
         """The parts, with a rollout of v2.0 against v1.0 that has just begun."""
         engine = create_async_engine("sqlite+aiosqlite:///:memory:")
         async with engine.begin() as connection:
             await connection.run_sync(journals.METADATA.create_all)
         try:
             deciding = cls(policy, Journal(engine, SERVICE))
-            await deciding.order("start", canary="v2.0", stable="v1.0")
+            await deciding.order("start", canary="v2.0", stable="v1.0", force=force)
             yield deciding
         finally:
             await engine.dispose()

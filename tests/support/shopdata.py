@@ -67,7 +67,7 @@ def _table(name: str, *columns: sa.Column[Any], times: tuple[str, ...] = ("creat
     )
 
 
-VISITS = _table("visits")
+VISITS = _table("visits", sa.Column("visitor_id", sa.String(64)))
 CARTS = _table("carts", sa.Column("visit_id", _ID), times=("created_at", "checkout_started_at"))
 ORDERS = _table(
     "orders",

@@ -4,6 +4,7 @@ The canary gets 5 % and 25 % of the customers, then its payments begin to fail; 
 back. All counts are drawn from a seeded generator, so that the same story gives the same series.
 """
 
+# long: one story, whose parts share its minutes
 import math
 from collections.abc import Iterator, Mapping
 
@@ -192,6 +193,12 @@ class Story(Series):
             self.own(names.TRAFFIC_TARGET_RATIO, {names.ROLE: role}, np.where(running, wanted, np.nan))
             self.own(names.TRAFFIC_RATIO, {names.ROLE: role}, had)
         self._marks()
+        self._acts()
+        self._program("kpi-canary-receiver", "127.0.0.1:9878")
+
+    def _acts(self) -> None:
+        """What the receiver has heard, done and sent, counted."""
+        minute = self._minute
         self.own(names.WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS, {}, np.floor(self.times / 60) * 60)
         self.own(names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS, {}, np.full_like(minute, self.times[0] - 7200))
         self.own(names.DRILL_AGE_SECONDS, {}, 7200 + 60 * minute)
@@ -207,7 +214,6 @@ class Story(Series):
         self.own(names.NOTIFICATIONS_TOTAL, {names.OUTCOME: "sent"}, self._steps(steps | {self.proven: 2.0}))
         self.own(names.NOTIFICATIONS_TOTAL, {names.OUTCOME: "failed"}, self._steps({self.proven: 1.0}))
         self.histogram(names.CONVERGENCE_SECONDS, {}, self._steps(steps | {self.proven: 1.0}), 0.02)
-        self._program("kpi-canary-receiver", "127.0.0.1:9878")
 
     def _marks(self) -> None:
         """When something last happened to the rollout."""

@@ -75,4 +75,6 @@ def _line(rollout: Rollout, decision: RollbackDecided) -> bytes:
         "actor": decision.actor,
         "reason": decision.reason,
     }
+    if decision.category is not None:  # absent in what earlier versions wrote, whose lines must be known again
+        fields["category"] = decision.category.value
     return json.dumps(fields).encode()

@@ -14,12 +14,14 @@ from functools import partial
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.trust import Trust, salts_of
 from alertmanager.receiver.decide.finishcommands import FinishCommands, ServersAsked
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
 from canary.policy.model import Policy
 from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.finishing import Finish, FinishBack, FinishStep
+from canary.rollout.kinds import Category
 from canary.rollout.seen import Seen
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
@@ -43,6 +45,7 @@ class Request:
         give_up: end a rollback that cannot be completed; the person has done it by hand.
         seen: what they saw; needed for everything but `hold` and `rollback`.
         weight: what `adopt` finds in force.
+        category: what a rollback is due to.
         rollout: the id of the rollout that `adopt` finds in force; empty makes a new one.
         key: their own key for this request; the same one again, with the same verb, gets the first result.
     """
@@ -60,6 +63,7 @@ class Request:
     rollout: str = ""
     now: bool = False
     back: bool = False
+    category: Category | None = None
 
 
 class Commands:
@@ -73,6 +77,7 @@ class Commands:
         metrics: Metrics,
         objection: Objection,
         trust: Trust,
+        freezes: Freezes,
         servers: ServersAsked,
     ) -> None:
         self._policy = policy
@@ -82,6 +87,7 @@ class Commands:
         self._objection = objection
         self._trust = trust
         self._finishing = FinishCommands(policy, store, servers)
+        self._freezes = freezes
 
     async def submit(self, request: Request) -> Entry:
         """Check a command and write it into the journal.
@@ -115,7 +121,7 @@ class Commands:
             case Verb.ROLLBACK if request.give_up:
                 return await self._propose(request, GiveUp(actor=actor, reason=reason))
             case Verb.ROLLBACK:
-                return await self._roll_back(request, RollBack(actor=actor, reason=reason))
+                return await self._roll_back(request, RollBack(actor=actor, reason=reason, category=request.category))
             case "adopt":
                 return await self._adopt(request)
             case _:
@@ -149,7 +155,7 @@ class Commands:
         if rollout is not None and in_progress and seen is not None and not self._store.answered(_key(request)):
             # What has changed meanwhile is said before what Prometheus says about it.
             seen.require(rollout, rollout_only=False)
-            objection = "" if request.force else await self._objection(rollout)
+            objection = "" if request.force else self._frozen() or await self._objection(rollout)
             if objection:
                 raise RefusedError(
                     objection, place=f"cannot {request.verb}", remedy="to do it all the same, add --force"
@@ -206,6 +212,10 @@ class Commands:
         raises = rollout is not None and rollout.weight < rollout.traffic[rollout.phase]
         return await (self._raise(request, command) if raises else self._propose(request, command))
 
+    def _frozen(self) -> str:
+        """The freeze in force; empty when there is none."""
+        return str(self._freezes.active or "")
+
     async def _start(self, request: Request) -> Entry:
         _require_versions(request)
         if not self._trust.trusted:
@@ -224,6 +234,8 @@ class Commands:
         if request.seen is not None and not self._store.answered(_key(request)):
             require = partial(self._require_start, request.seen, command)
             require()
+            if self._freezes.active and not request.force:
+                raise RefusedError(self._frozen(), place="cannot start", remedy="to start all the same, add --force")
             if not request.force:
                 await self._finishing.require_finished(request.stable)
             await self._check_routers(force=request.force)

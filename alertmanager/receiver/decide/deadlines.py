@@ -4,6 +4,7 @@ All of it is measured by ages (`canary.rollout.ages`), never by comparing moment
 would end a countdown in which a person may still cancel; set back, it would never end one.
 """
 
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
@@ -27,11 +28,16 @@ _INTERVAL_SECONDS = 1.0
 class Deadlines:
     """Looks at the clock once a second."""
 
-    def __init__(self, policy: Policy, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock) -> None:
+    def __init__(
+        self, policy: Policy, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock, freezes: Freezes
+    ) -> None:
         self._policy = policy
         self._store = store
         self._watchdog = watchdog
         self._leader = leader
+        self._clock = clock
+        self._freezes = freezes
+        self._frozen_at: float | None = None
         self._ages = Ages(clock)
         self._wake_up = WakeUp(clock)
         self._log = Log("deadlines")
@@ -91,11 +97,17 @@ class Deadlines:
             return
         limit = self._limit_seconds(rollout)
         since = rollout.resumed or rollout.phase_began
-        if limit is None or since is None or self._ages.seconds(since) <= limit:
+        if self._freezes.active:
+            self._frozen_at = self._clock.monotonic()
+        if limit is None or since is None or self._thawed_seconds(self._ages.seconds(since)) <= limit:
             return
         reason = f"phase {rollout.phase + 1} was not allowed to end within {format_duration(limit)}"
         hold = Hold(actor="receiver", reason=reason, cause=Cause.MAX_DURATION, phase=rollout.phase)
         await self._store.propose(Seen.of(rollout), hold)
+
+    def _thawed_seconds(self, seconds: float) -> float:
+        """How much of the last *seconds* has passed since a freeze, which is no time in which a phase could end."""
+        return seconds if self._frozen_at is None else min(seconds, self._clock.monotonic() - self._frozen_at)
 
     def _limit_seconds(self, rollout: Rollout) -> float | None:
         phases = self._policy.phases

@@ -9,7 +9,7 @@ clock, as it was once, a clock that had been set decided whether a guardrail cou
 import asyncio
 from functools import partial
 
-from alertmanager.receiver.decide.admission import Outcome
+from alertmanager.receiver.decide.alerts.admission import Outcome
 from canary import names
 from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError, RemoteError

@@ -11,13 +11,14 @@ from typing import Self
 import aiohttp
 
 from alertmanager.receiver.decide import gate
-from alertmanager.receiver.decide.alerthandler import AlertHandler
-from alertmanager.receiver.decide.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
+from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
+from alertmanager.receiver.decide.alerts.objections import Objections
+from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.decide.deadlines import Deadlines
-from alertmanager.receiver.decide.objections import Objections
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.silences import HeldBack
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
@@ -63,6 +64,7 @@ class Deciding:
     handler: AlertHandler
     poller: AlertPoller
     deadlines: Deadlines
+    freezes: Freezes
 
     @classmethod
     def of(cls, policy: Policy, base: Base, outside: Outside) -> Self:
@@ -73,12 +75,14 @@ class Deciding:
         store.listen(watchdog.notice)
         held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service)
         objections = Objections(outside.alerts, held_back, dry_run=policy.rollback.dry_run)
+        freezes = Freezes(policy.receiver.freeze, store, clock)
         promoter = Promoter(
             policy,
             store,
             leader,
             timer,
             clock,
+            freezes,
             objection=partial(objections.to, key=True),
             gate=partial(gate.objection, session=outside.session),
         )
@@ -94,5 +98,5 @@ class Deciding:
             blind=lambda: store.rollout is not None and watchdog.blind(store.rollout),
             on_complete=promoter.complete,
         )
-        deadlines = Deadlines(policy, store, watchdog, leader, clock)
-        return cls(timer, watchdog, objections, promoter, handler, poller, deadlines)
+        deadlines = Deadlines(policy, store, watchdog, leader, clock, freezes)
+        return cls(timer, watchdog, objections, promoter, handler, poller, deadlines, freezes)

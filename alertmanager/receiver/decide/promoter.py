@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
@@ -61,6 +62,7 @@ class Promoter:
         leader: Leader,
         timer: PhaseTimer,
         clock: Clock,
+        freezes: Freezes,
         *,
         objection: Callable[[Rollout], Awaitable[str]],
         gate: Callable[[UrlGate], Awaitable[str]],
@@ -71,6 +73,7 @@ class Promoter:
         self._leader = leader
         self._timer = timer
         self._clock = clock
+        self._freezes = freezes
         self._objection = objection
         self._gate = gate
         self._key: _Moment | None = None
@@ -107,6 +110,9 @@ class Promoter:
         if remaining > 0:
             self.waiting_for = "the phase's time"
             return remaining if self._fits(rollout) else _IDLE_SECONDS
+        if frozen := self._freezes.active:
+            self.waiting_for = f"the end of the {frozen}"
+            return self._policy.receiver.poll
         if not self._fits(rollout):
             if self._gate_of(rollout) != "manual":
                 self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"

@@ -40,6 +40,10 @@ class ReceiverAccess:
             return Refusal(HTTPStatus.SEE_OTHER, "sign in first", headers={"Location": f"/page/sign-in?after={after}"})
         return None
 
+    def open(self, route: Route) -> bool:
+        """Whether whoever reaches the port may call the route: nobody has given its role, or operators, a token."""
+        return self._authority().open(route.role if route.role.bearer else Role.OPERATOR)
+
     def wrote(self, request: web.Request, form_key: str) -> bool:
         """Whether a form was made for the request's session."""
         session = self._sessions.of(request)

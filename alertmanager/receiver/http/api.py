@@ -21,12 +21,13 @@ from alertmanager.receiver.status import entry_data
 from canary.errors import PayloadError
 from canary.rollout.entries import Entry
 from canary.rollout.experiments import Trial
+from canary.rollout.kinds import Category
 from canary.rollout.seen import Seen
 from canary.times import to_text
 from canary.web.routes import Call, Refusal
 
 # The body's keys that are a request's own, whichever the verb is.
-_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up", "now", "back", "weight", "rollout")
+_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up", "now", "back", "weight", "rollout", "category")
 
 
 class Drill(Protocol):
@@ -46,6 +47,18 @@ class Drills(Protocol):
 
     def ask_prometheus(self) -> str:
         """Let Prometheus' own rule begin a drill; gives its id."""
+        ...
+
+
+class Freezes(Protocol):
+    """What the handlers need of change freezes."""
+
+    async def begin(self, until: datetime, *, actor: str, reason: str, key: str = "") -> Entry:
+        """Start and raise nothing until a moment."""
+        ...
+
+    async def lift(self, *, actor: str, reason: str, key: str = "") -> Entry:
+        """End the freeze that a person began."""
         ...
 
 
@@ -75,6 +88,11 @@ class Receiver(Protocol):
         ...
 
     @property
+    def freezes(self) -> Freezes:
+        """Change freezes."""
+        ...
+
+    @property
     def trials(self) -> Experiments:
         """Experiments."""
         ...
@@ -85,6 +103,10 @@ class Receiver(Protocol):
 
     async def submit(self, request: Request) -> Entry:
         """Carry out a person's command."""
+        ...
+
+    async def note(self, rollout: str, text: str, *, actor: str, category: Category | None, key: str) -> Entry:
+        """Write down an observation."""
         ...
 
     async def status(self) -> answers.Status:
@@ -119,7 +141,7 @@ class Api:
         """Carry out a command; the answer is the journal entry that was written."""
         given = call.body.model_dump(include=set(_KEYS))
         seen = _seen(call.headers, call.body)
-        request = Request(verb, seen=seen, key=(call.headers.idempotency_key or "").strip('"'), **given)
+        request = Request(verb, seen=seen, key=_key(call.headers), **given)
         entry = await self._receiver.submit(request)
         return web.json_response(entry_data(entry))
 
@@ -135,6 +157,29 @@ class Api:
         """The journal, oldest first."""
         entries = await self._receiver.history(call.query.rollout)
         return web.json_response([entry_data(entry) for entry in entries])
+
+    async def note(self, call: Call) -> web.Response:
+        """Write down an observation."""
+        body = call.body
+        entry = await self._receiver.note(
+            body.rollout, body.reason, actor=body.actor, category=body.category, key=_key(call.headers)
+        )
+        return web.json_response(entry_data(entry))
+
+    async def freeze(self, call: Call) -> web.Response:
+        """Begin a change freeze."""
+        body = call.body
+        entry = await self._receiver.freezes.begin(
+            body.until, actor=body.actor, reason=body.reason, key=_key(call.headers)
+        )
+        return web.json_response(entry_data(entry))
+
+    async def lift_freeze(self, call: Call) -> web.Response:
+        """Lift a change freeze."""
+        entry = await self._receiver.freezes.lift(
+            actor=call.body.actor, reason=call.body.reason, key=_key(call.headers)
+        )
+        return web.json_response(entry_data(entry))
 
     async def start_drill(self, _call: Call) -> web.Response:
         """Let a rule of Prometheus begin a drill."""
@@ -164,6 +209,11 @@ class Api:
         change = trials.stop if verb == "stop" else trials.start
         await change(name, actor=call.body.actor, reason=call.body.reason)
         return web.json_response(experiment_data(trials.trials[name]))
+
+
+def _key(headers: CommandHeaders) -> str:
+    """The sender's own key for the request."""
+    return (headers.idempotency_key or "").strip('"')
 
 
 def _seen(headers: CommandHeaders, body: Command) -> Seen | None:

@@ -7,7 +7,7 @@ from typing import Self
 
 from canary.errors import SecretError
 from canary.policy.model import Policy
-from canary.secrets import read_secret
+from canary.secrets import bearer_tokens, read_secret
 from canary.web.options import split_address
 from canary.web.routes import Role
 
@@ -29,30 +29,21 @@ class Authority:
         """The authority that a policy's `receiver` section describes.
 
         Raises:
-            SecretError: a named file or variable cannot be read.
+            SecretError: a named file or variable cannot be read, or a token is too weak.
         """
         receiver = policy.receiver
-        texts = {
-            Role.WEBHOOK: read_secret(
-                "receiver.token", file=receiver.token_file, env=receiver.token_env, base=policy.base
-            ),
-            Role.OPERATOR: read_secret(
-                "receiver.operator_token",
-                file=receiver.operator_token_file,
-                env=receiver.operator_token_env,
-                base=policy.base,
-            ),
-            Role.FLAGS: read_secret(
-                "receiver.flags_token",
-                file=receiver.flags_token_file,
-                env=receiver.flags_token_env,
-                base=policy.base,
-            ),
-        }
-        tokens = {role: tuple((text or "").split()) for role, text in texts.items()}
-        previous = read_secret("receiver.previous_token", file=receiver.previous_token_file, base=policy.base)
+
+        def tokens(key: str, file: str | None, env: str | None = None) -> tuple[str, ...]:
+            what = f"receiver.{key}"
+            return bearer_tokens(what, read_secret(what, file=file, env=env, base=policy.base))
+
+        webhook = tokens("token", receiver.token_file, receiver.token_env)
         return cls(
-            {**tokens, Role.WEBHOOK: (*tokens[Role.WEBHOOK], *(previous or "").split())},
+            {
+                Role.WEBHOOK: (*webhook, *tokens("previous_token", receiver.previous_token_file)),
+                Role.OPERATOR: tokens("operator_token", receiver.operator_token_file, receiver.operator_token_env),
+                Role.FLAGS: tokens("flags_token", receiver.flags_token_file, receiver.flags_token_env),
+            },
             flags=bool(policy.flags or policy.experiments),
         )
 

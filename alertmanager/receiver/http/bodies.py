@@ -6,9 +6,10 @@ check cannot differ.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from alertmanager.receiver.http.webhook import clean
+from canary.rollout.kinds import Category
 from canary.web.bodies import Body
 
 # A reason fits into a message to people and into a line of the journal.
@@ -32,6 +33,8 @@ Required = Annotated[
 Version = Annotated[str, Field(max_length=TEXT_CHARACTERS, json_schema_extra={"pattern": _VERSION})]
 """Described here and refused by the command itself, which says in what it does not fit."""
 Seen = Annotated[str, Field(pattern=_SEEN)]
+
+ThisCategory = Annotated[Category | None, Field(strict=False)]
 
 _ACTOR = Field("unknown", description="Who gives the command.")
 _REASON = Field("", description="Why; people will read it in the journal.")
@@ -79,6 +82,21 @@ class RollBack(Command):
 
     reason: Required = Field(description="Why; people will read it in the journal and in the team's message.")
     give_up: bool = Field(False, description="End a rollback that cannot be completed; it has been done by hand.")
+    category: ThisCategory = Field(None, description="What it is due to.")
+
+
+class Note(Command):
+    """An observation about a rollout."""
+
+    reason: Required = Field(description="The observation.")
+    rollout: str = Field("", pattern=rf"^({_ROLLOUT})?$", description="The rollout's id; the newest when empty.")
+    category: ThisCategory = Field(None, description="What a rollback was due to, once that is known.")
+
+
+class Freeze(Command):
+    """A change freeze."""
+
+    until: Annotated[AwareDatetime, Field(strict=False)] = Field(description="When it ends.")
 
 
 class Adopt(Command):

@@ -9,6 +9,7 @@ from alertmanager.receiver.http import bodies, webhook
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.commandroutes import adopt_route, command_route, drill_routes, experiment_routes
 from alertmanager.receiver.http.flagroutes import flag_routes
+from alertmanager.receiver.http.noteroutes import note_routes
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page
 from alertmanager.receiver.http.page.routes import page_table
@@ -59,6 +60,7 @@ def api_table(api: Api, ofrep: Ofrep) -> Table:
         ),
         *(command_route(api, verb) for verb in Verb),
         adopt_route(api),
+        *note_routes(api),
         *drill_routes(api),
         *experiment_routes(api),
         *flag_routes(ofrep),

@@ -24,6 +24,7 @@ from canary.rollout.entries import (
     FinishReturned,
     FinishStepped,
     Held,
+    Note,
     Notified,
     Promoted,
     Recorded,
@@ -35,6 +36,7 @@ from canary.rollout.entries import (
     Unknown,
     adapter,
 )
+from canary.rollout.freezing import FreezeLifted, Frozen
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
@@ -42,6 +44,7 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
         Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished,
+        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

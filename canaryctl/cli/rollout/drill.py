@@ -20,7 +20,7 @@ from canary.policy import Policy, load_policy
 from canary.prometheus import PATIENT, Alertmanager
 from canary.times import to_text
 from canary.web.client import Client
-from canaryctl.check.silences import check_silences
+from canaryctl.check.alertmanager import check_silences
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, output_format
 

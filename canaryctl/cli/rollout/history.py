@@ -1,6 +1,8 @@
-"""`canary history`: what was decided, when, by whom and why."""
+"""`canary history`: a line per rollout; of one rollout, what was decided, when, by whom and why."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -8,44 +10,119 @@ from rich.table import Table
 from rich.text import Text
 
 from canary.policy.load import load_policy
+from canary.times import from_text
+from canary.units import format_duration
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json, table_console
 from canaryctl.cli.options import config_file, output_format
 
-_BOOKKEEPING = ("notified", "step_done")
+_BOOKKEEPING = ("notified", "step_done", "elapsed")
+
+Entry = dict[str, Any]
+
+# What a rollout has come to, by the kind of its newest decision; a phase and a hold say which themselves.
+_OUTCOMES = {
+    "promoted": "promoted",
+    "finished": "finished",
+    "rollback": "rolling back",
+    "rolled_back": "rolled back",
+    "failed": "failed",
+}
+_DECISIONS = frozenset({"started", "adopted", "advanced", "held", "resumed", *_OUTCOMES})
 
 
 @click.command("history")
 @config_file
 @output_format
-@click.option("--rollout", help="Only this rollout.")
-@click.option("--all", "everything", is_flag=True, help="Also the steps done and the people told.")
+@click.option("--rollout", help="Everything about this rollout; the newest is `latest`.")
+@click.option("--all", "everything", is_flag=True, help="Every row, also the steps done and the people told.")
 def command(config_file: str, output_format: str, rollout: str | None, everything: bool) -> None:
-    """List what was decided, when, by whom and why."""
+    """List the rollouts, one a line; with --rollout or --all what was decided, when, by whom and why.
+
+    JSON has the journal's entries.
+    """
     entries = asyncio.run(_entries(config_file, rollout))
     if not everything:
         entries = [entry for entry in entries if entry["kind"] not in _BOOKKEEPING]
     if output_format == "json":
         print_json(entries)
-        return
-    table = Table("time (UTC)", "rollout", "what", "by", "why", box=None, header_style="bold", pad_edge=False)
-    for entry in entries:
-        at = str(entry["at"])[:19].replace("T", " ")
-        what = str(entry["kind"]).replace("_", " ") + _detail(entry["data"])
+    elif rollout or everything:
+        _show(("row", "time (UTC)", "rollout", "what", "by", "why"), map(_details, entries))
+    else:
+        _show(("rollout", "versions", "began (UTC)", "lasted", "outcome", "by", "why", "notes"), _rollouts(entries))
+
+
+def _show(titles: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
+    table = Table(*titles, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
         # As plain text, so that nothing an alert says is taken for markup, or steers the terminal.
-        table.add_row(*(Text(plain(cell)) for cell in (at, entry["rollout"], what, entry["actor"], entry["reason"])))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     table_console().print(table)
+
+
+def _details(entry: Entry) -> Sequence[str]:
+    what = str(entry["kind"]).replace("_", " ") + _detail(entry["data"])
+    return str(entry["seq"]), _moment(entry["at"]), entry["rollout"], what, entry["actor"], entry["reason"]
 
 
 def _detail(data: dict[str, Any]) -> str:
     detail = data.get("step") or data.get("cause") or data.get("key")
     if "phase" in data:
         detail = f"phase {data['phase'] + 1}"
-    return f" ({detail})" if detail else ""
+    parts = [str(part) for part in (detail, data.get("category")) if part]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
-async def _entries(config_file: str, rollout: str | None) -> list[dict[str, Any]]:
+def _rollouts(entries: Sequence[Entry]) -> Iterator[Sequence[str]]:
+    """One line per rollout; what is about none, such as drills, has none."""
+    by_rollout: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_rollout.setdefault(entry["rollout"], []).append(entry)
+    for rollout, own in by_rollout.items():
+        decisions = [entry for entry in own if entry["kind"] in _DECISIONS]
+        start = next((entry for entry in own if entry["kind"] in ("started", "adopted")), None)
+        if start is not None:
+            yield _line(rollout, start, decisions, notes=sum(entry["kind"] == "note" for entry in own))
+
+
+def _line(rollout: str, start: Entry, decisions: Sequence[Entry], notes: int) -> Sequence[str]:
+    last = decisions[-1]
+    # Why it was rolled back is in the decision; that it is complete says nothing more.
+    why = next((entry for entry in reversed(decisions) if entry["kind"] == "rollback"), last)
+    over = last["kind"] in _OUTCOMES and last["kind"] != "rollback"
+    return (
+        rollout,
+        f"{start['data']['canary']} against {start['data']['stable']}",
+        _moment(start["at"]),
+        format_duration(round((_at(last) - _at(start)).total_seconds())) if over else "",
+        _outcome(decisions) + _detail(why["data"] if why["kind"] == "rollback" else {}),
+        why["actor"],
+        why["reason"],
+        str(notes or ""),
+    )
+
+
+def _outcome(decisions: Sequence[Entry]) -> str:
+    kind = decisions[-1]["kind"]
+    if kind in _OUTCOMES:
+        return _OUTCOMES[kind]
+    phase = next((entry["data"]["phase"] for entry in reversed(decisions) if entry["kind"] == "advanced"), 0)
+    return f"{'held in ' if kind in ('held', 'adopted') else ''}phase {phase + 1}"
+
+
+def _moment(text: str) -> str:
+    return str(text)[:19].replace("T", " ")
+
+
+def _at(entry: Entry) -> datetime:
+    return from_text(entry["at"])
+
+
+async def _entries(config_file: str, rollout: str | None) -> list[Entry]:
     async with Client.of(load_policy(config_file)) as client:
+        if rollout == "latest":
+            newest = (await client.get("status"))["rollout"]
+            rollout = newest["id"] if newest else None
         entries = await client.get("history", **({"rollout": rollout} if rollout else {}))
     assert isinstance(entries, list)
     return entries

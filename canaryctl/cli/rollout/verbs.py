@@ -14,6 +14,7 @@ from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError, SecretError
 from canary.finding import Finding, Status
 from canary.policy import Policy, load_policy
+from canary.rollout.kinds import Category
 from canary.units import parse_ratio
 from canary.web.client import Client
 from canaryctl.check.run import PARTS, WATCHED, check_all
@@ -135,10 +136,13 @@ def finish(config_file: str, output_format: str, reason: str, now: bool, back: b
 @config_file
 @output_format
 @click.option("--reason", required=True, help="Why; people will read it in the journal and in the team's message.")
+@click.option(
+    "--category", type=click.Choice([one.value for one in Category]), help="What it is due to, for later statistics."
+)
 @click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
-def rollback(config_file: str, output_format: str, reason: str, give_up: bool) -> None:
+def rollback(config_file: str, output_format: str, reason: str, category: str | None, give_up: bool) -> None:
     """Take all customers off the canary, then stop its process and tell the team."""
-    sending.send(config_file, output_format, "rollback", reason=reason, give_up=give_up)
+    sending.send(config_file, output_format, "rollback", reason=reason, category=category, give_up=give_up)
 
 
 async def _seen(config_file: str) -> str | None:

@@ -13,6 +13,7 @@ from alertmanager.config.configuration import alertmanager_config, alertmanager_
 from canary import names
 from canary.errors import GenerateError
 from canary.policy import Policy
+from canary.policy.freeze import ClockRange, Freeze
 from rules.generate import rule_groups
 from scripts import golden
 from tests.support.processes import SEARCH_PATH
@@ -253,7 +254,7 @@ def test_a_missing_file_to_merge_into_is_named(tmp_path: Path) -> None:
         alertmanager_file(golden.policy("custom"), tmp_path / "none.yml")
 
 
-def _with_freeze(*freeze: str) -> Policy:
+def _with_freeze(*freeze: str | Freeze) -> Policy:
     policy = golden.policy("strategy")
     return dataclasses.replace(policy, receiver=dataclasses.replace(policy.receiver, freeze=freeze))
 
@@ -282,3 +283,23 @@ def test_a_week_that_ends_on_sunday_is_valid(tmp_path: Path) -> None:
     for freeze in ("mon-sun 22:00-24:00", "sat-sun", "fri-mon", "sun-mon", "sun"):
         path.write_text(alertmanager_file(_with_freeze(freeze)), encoding="utf-8")
         subprocess.run(["amtool", "check-config", path], check=True, capture_output=True)
+
+
+def test_freezes_in_alertmanagers_grammar_are_written_as_they_stand(tmp_path: Path) -> None:
+    """Whatever the policy takes, amtool takes: times, days, months, years and a zone."""
+    freeze = Freeze(
+        name="Sale",
+        times=(ClockRange(start_time="18:00", end_time="24:00"),),
+        weekdays=("Monday : friday", "sunday"),
+        days_of_month=("1:5", "-3:-1", "20:-1"),
+        months=("november:december", "1:3", "7"),
+        years=("2026", "2027:2028"),
+        location="Europe/Berlin",
+    )
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(alertmanager_file(_with_freeze(freeze)), encoding="utf-8")
+
+    assert _amtool("check-config", str(path)).returncode == 0
+    ((written,),) = _intervals(_with_freeze(freeze))
+    assert written["days_of_month"] == ["1:5", "-3:-1", "20:-1"]
+    assert (written["weekdays"], written["location"]) == (["Monday:friday", "sunday"], "Europe/Berlin")

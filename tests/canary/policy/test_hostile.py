@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from canary.errors import Fault, PolicyError
 from canary.policy import load_policy
-from canary.policy.document import MAX_BYTES, MAX_VALUES
+from canary.policy.reading.document import MAX_BYTES, MAX_VALUES
 
 ROOT = Path(__file__).resolve().parents[3]
 STRATEGY = (ROOT / "canary.yaml").read_text(encoding="utf-8").splitlines()

@@ -27,10 +27,23 @@ TYPES: dict[str, TypeAdapter[Any]] = {
         "Count", "PositiveCount", "Threshold", "Finite", "Factor", "Proportion", "Bytes", "BodyLimit", "Text", "Name",
         "Identifier", "LabelName", "MetricName", "EnvironmentName", "ProcessName", "RequestKey", "Argv", "HttpUrl",
         "Link", "HostPort", "Upstream", "ListenAddress", "SocketAddress", "Network", "HeaderPair", "CookiePair",
-        "DatabaseUrl", "Selector", "Freeze", "TimeZone",
+        "DatabaseUrl", "Selector", "ShortFreeze", "TimeZone", "ClockTime", "Weekdays",
+        "MonthDays", "Months", "Years",
     )
 }  # fmt: skip
-CHECKED = {"HttpUrl", "HostPort", "Upstream", "ListenAddress", "Network", "Freeze", "TimeZone"}
+CHECKED = {
+    "HttpUrl",
+    "HostPort",
+    "Upstream",
+    "ListenAddress",
+    "Network",
+    "ShortFreeze",
+    "TimeZone",
+    "Weekdays",
+    "MonthDays",
+    "Months",
+    "Years",
+}
 """Types with a check that no pattern can say: there the schema may accept what the loader refuses, not the reverse."""
 
 _PARSERS = {"duration": parse_duration, "percentage": parse_ratio, "size": parse_size}

@@ -17,11 +17,10 @@ from canary.policy import Policy
 from canary.prometheus import Alertmanager as Router
 from canary.prometheus import Prometheus as Questions
 from canaryctl.check import Finding, Status
-from canaryctl.check.alertmanager import check_alertmanager
+from canaryctl.check.alertmanager import check_alertmanager, check_silences
 from canaryctl.check.clock import Difference, check_clock
 from canaryctl.check.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
-from canaryctl.check.silences import check_silences
 from canaryctl.cli.generate import generated_files
 from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port

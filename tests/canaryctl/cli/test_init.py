@@ -14,7 +14,7 @@ from canary.policy import load_policy
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.orders import DEFAULT_EVENTS
 from canaryctl.check import Status
-from canaryctl.check.database import check_database
+from canaryctl.check.shop.database import check_database
 from canaryctl.cli.generate import generated_files
 from canaryctl.cli.init import command
 from demo.shop.schema import metadata

@@ -62,7 +62,7 @@ def rollout(
         kpis={
             "conversion_rate": ConversionRows(entered, entered, canary, converted),
             "payment_success_rate": OutcomeRows(entered, entered, canary, resolved, failed),
-            "average_order_value": MeanRows(entered, entered, canary, rng.lognormal(4.0, 0.6, units)),
+            "average_order_value": MeanRows.single(entered, entered, canary, rng.lognormal(4.0, 0.6, units)),
         },
         entries=EntryRows(entered, canary),
     )

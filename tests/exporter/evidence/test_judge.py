@@ -24,6 +24,11 @@ from exporter.evidence.judge import (
 from tests.exporter.evidence.simulation import END, PLAN, START, WEIGHTS, rollout
 
 
+def _oldest(judge: RolloutJudge) -> float:
+    """Since when the judge needs rows of any kind."""
+    return min(judge.needs_since(name) for name in ("", *(kpi.name for kpi in judge.parameters.kpis)))
+
+
 def known_at(rows: RolloutRows, now: float, since: float = -np.inf) -> RolloutRows:
     """What the database holds at `now`, cut down to what a judge asks for that needs rows `since` then."""
     visits = rows.kpis["conversion_rate"]
@@ -56,7 +61,7 @@ def known_at(rows: RolloutRows, now: float, since: float = -np.inf) -> RolloutRo
                 resolved[payment],
                 payments.failed[payment] & np.isfinite(resolved[payment]),
             ),
-            "average_order_value": MeanRows(
+            "average_order_value": MeanRows.single(
                 orders.assigned[order], orders.observed[order], orders.canary[order], orders.value[order]
             ),
         },
@@ -94,8 +99,8 @@ def test_the_rhythm_of_refreshing_does_not_matter(seed: int, per_minute: float, 
 
     while now < END:
         now = min(END, now + rng.exponential(60.0))
-        often.judge(known_at(rows, now, often.needs_since), WEIGHTS, now)
-    last = often.judge(known_at(rows, END, often.needs_since), WEIGHTS, END)
+        often.judge(known_at(rows, now, _oldest(often)), WEIGHTS, now)
+    last = often.judge(known_at(rows, END, _oldest(often)), WEIGHTS, END)
 
     assert_same(last, RolloutJudge(PLAN).judge(known_at(rows, END), WEIGHTS, END))
 

@@ -17,7 +17,7 @@ def orders(seed: int, count: int, change: float = 0.0) -> MeanRows:
     rng = np.random.default_rng(seed)
     times = np.sort(rng.uniform(START, END, count))
     canary = rng.random(count) < weight_at(times)
-    return MeanRows(times, times, canary, rng.lognormal(4.0, 0.8, count) * np.where(canary, 1.0 + change, 1.0))
+    return MeanRows.single(times, times, canary, rng.lognormal(4.0, 0.8, count) * np.where(canary, 1.0 + change, 1.0))
 
 
 def test_says_nothing_before_each_side_has_enough_values() -> None:
@@ -58,7 +58,7 @@ def test_harm_is_found_in_the_direction_that_hurts(change: float) -> None:
 def test_scale_does_not_matter() -> None:
     """Cents or euros, the relative change is the same."""
     rows = orders(3, 3000)
-    cents = MeanRows(rows.assigned, rows.observed, rows.canary, rows.value * 100)
+    cents = MeanRows.single(rows.assigned, rows.observed, rows.canary, rows.value * 100)
 
     _, mine = MeanTest(0.01).advance(rows, TIMELINE, ALL)
     _, theirs = MeanTest(0.01).advance(cents, TIMELINE, ALL)
@@ -71,7 +71,7 @@ def test_values_that_never_vary_do_not_divide_by_zero() -> None:
     rows = orders(4, 3000)
     same = np.where(np.arange(3000) % 7 == 0, np.nan, 5.0)
 
-    _, path = MeanTest(0.01).advance(MeanRows(rows.assigned, rows.observed, rows.canary, same), TIMELINE, ALL)
+    _, path = MeanTest(0.01).advance(MeanRows.single(rows.assigned, rows.observed, rows.canary, same), TIMELINE, ALL)
 
     assert np.isfinite(path.log10_evidence).all()
     assert path.log10_evidence[-1] < 2

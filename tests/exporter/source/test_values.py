@@ -55,6 +55,7 @@ def test_any_text_becomes_a_label(text: str | bytes | None) -> None:
             _ANYTHING,
             st.none(),
             _ANYTHING,
+            _ANYTHING,
         ),
         max_size=6,
     )

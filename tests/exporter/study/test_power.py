@@ -51,7 +51,7 @@ def simulated(kpi: KpiParameters, rates: Rates, stretch: Stretch, harm: float, r
             change = 1 + (harm if kpi.harm is Harm.INCREASE else -harm)
             spread = math.sqrt(math.log1p(rates.ratio**2))
             values = rng.lognormal(3.0, spread, times.size) * np.where(canary_side, change, 1.0)
-            rows = MeanRows(times, times, canary_side, values)
+            rows = MeanRows.single(times, times, canary_side, values)
         else:
             good = rng.random(times.size) < rates.ratio * np.where(canary_side, 1 - harm, 1.0)
             if kpi.kind is Kind.SUCCESS:

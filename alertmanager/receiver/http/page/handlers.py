@@ -1,5 +1,6 @@
 """The page's HTTP side; `canary.web.checks` has seen token, session, origin and form before anything here runs."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from canary.errors import CanaryError
 from canary.rollout.entries import Entry
 from canary.rollout.seen import Seen
 from canary.rollout.verbs import Verb
+from canary.web.connection import network
 from canary.web.routes import Call, Refusal, Role
 
 _POLICY = (
@@ -36,9 +38,15 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-# Each open page holds a connection; more of them than a team has would be a stranger's.
-_STREAMS = 100
+# Each open page holds a connection for as long as it is open. One browser has a handful of tabs, one office a hundred
+# people who only look, and all pages together leave room among the service's connections for those who act.
+_STREAMS_PER_SESSION = 10
+_STREAMS_PER_ADDRESS = 100
+_STREAMS = 300
 _LOOK_SECONDS = 1.0
+
+# Who takes no event for this long has stopped reading, and only holds a connection.
+_TAKE_SECONDS = 10.0
 
 Submit = Callable[[Request], Awaitable[Entry]]
 
@@ -82,7 +90,7 @@ class Page:
         self._submit = submit
         self._authority = authority
         self._clock = clock
-        self._wake_ups: set[WakeUp] = set()
+        self._wake_ups: dict[WakeUp, str] = {}  # with whose it is
         self._closing = False
         told.listen(lambda _: self._wake())
 
@@ -97,22 +105,38 @@ class Page:
 
     async def live(self, call: Call) -> web.StreamResponse:
         """The parts that change, as server-sent events."""
-        if len(self._wake_ups) >= _STREAMS:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are open")
+        viewer = self._room_for(call)
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         wake_up = WakeUp(self._clock)
-        self._wake_ups.add(wake_up)
+        self._wake_ups[wake_up] = viewer
         sent: dict[str, str] = {}
         try:
             await response.prepare(call.request)
             while not self._closing:
-                await response.write(await self._changes(sent))
+                changes = await self._changes(sent)
+                async with asyncio.timeout(_TAKE_SECONDS):
+                    await response.write(changes)
                 await wake_up.wait(_LOOK_SECONDS)
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             return response  # the browser has gone
         finally:
-            self._wake_ups.discard(wake_up)
+            del self._wake_ups[wake_up]
         return response
+
+    def _room_for(self, call: Call) -> str:
+        """Whose another live connection is.
+
+        Raises:
+            Refusal: the session, the address or all together have as many as they may.
+        """
+        session = self.sessions.of(call.request)
+        viewer = f"session {session.id}" if session else f"address {network(call.address)}"
+        most = _STREAMS_PER_SESSION if session else _STREAMS_PER_ADDRESS
+        if list(self._wake_ups.values()).count(viewer) >= most:
+            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"{most} pages are open already; close one")
+        if len(self._wake_ups) >= _STREAMS:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are open")
+        return viewer
 
     async def _changes(self, sent: dict[str, str]) -> bytes:
         """The parts that differ from what has been sent, as one event; a comment keeps the connection alive."""

@@ -135,6 +135,8 @@ def _state(view: View) -> Markup:
     rows += [(f"Fault: {name}", text) for name, text in status["errors"].items() if not name.startswith("router ")]
     if status["waiting_for"]:
         rows.append(("Waits for", status["waiting_for"]))
+    if status["freeze"]:
+        rows.append(("Frozen", status["freeze"]["summary"]))
     if status["watchdog"]["blind"]:
         rows.append(("Blind", "no heartbeat from Prometheus through Alertmanager"))
     if not status["leading"]:

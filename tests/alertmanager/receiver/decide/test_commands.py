@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alertmanager.receiver.decide.commands import Commands, Request
+from alertmanager.receiver.decide.freezes import Freezes
 from canary.errors import RefusedError, UnseenError
 from canary.rollout.kinds import Kind
 from canary.rollout.seen import Seen
@@ -32,6 +33,7 @@ class People:
             self.acting.metrics,
             self._objects,
             self.acting.reconciler.trust,
+            Freezes(world.policy.receiver.freeze, self.acting.store, world.clock),
             self.servers,
         )
 

@@ -9,6 +9,7 @@ import pytest
 from alertmanager.receiver.act.deployment import Deployment
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.finisher import Finisher
+from alertmanager.receiver.decide.freezes import Freezes
 from canary.errors import CanaryError, RefusedError
 from canary.policy.finish import Finish, Probe
 from canary.policy.release import HaproxyRouter, Process, Upstreams
@@ -60,6 +61,7 @@ class Shop:
             acting.metrics,
             self._objects,
             acting.reconciler.trust,
+            Freezes((), acting.store, acting.clock),
             self.servers,
         )
         self.finisher = Finisher(

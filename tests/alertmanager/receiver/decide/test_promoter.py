@@ -2,7 +2,7 @@
 
 import pytest
 
-from alertmanager.receiver.decide.admission import Outcome
+from alertmanager.receiver.decide.alerts.admission import Outcome
 from canary import names
 from canary.errors import RefusedError
 from canary.policy.model import Policy

@@ -35,15 +35,17 @@ def test_a_token_opens_its_own_role(role: Role, header: str | None, allowed: boo
 
 def test_tokens_come_from_files(tmp_path: Path) -> None:
     """The webhook's old token is valid beside the new one; operators' tokens stand one a line."""
-    (tmp_path / "new").write_text("new\n")
-    (tmp_path / "old").write_text("old\n")
-    (tmp_path / "people").write_text("ann\nbob\n")
+    (tmp_path / "new").write_text("new-webhook-token\n")
+    (tmp_path / "old").write_text("old-webhook-token\n")
+    (tmp_path / "people").write_text("ann-s-token\nbob-s-token\n")
     section = Receiver(token_file="new", previous_token_file="old", operator_token_file="people")
 
     authority = Authority.of(Policy(service="shop", receiver=section, base=str(tmp_path)))
 
-    assert all(authority.allows(Role.WEBHOOK, f"Bearer {token}") for token in ("new", "old"))
-    assert all(authority.allows(Role.OPERATOR, f"Bearer {token}") for token in ("ann", "bob"))
+    assert all(
+        authority.allows(Role.WEBHOOK, f"Bearer {token}") for token in ("new-webhook-token", "old-webhook-token")
+    )
+    assert all(authority.allows(Role.OPERATOR, f"Bearer {token}") for token in ("ann-s-token", "bob-s-token"))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9878", "[::1]:9878", "localhost:9878", "127.8.9.10:1"])

@@ -388,13 +388,13 @@ async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised
     await journal.append(noted)
     await store.refresh()
     assert store.unread == ""
-    await journal.append(Unknown(rollout="r1", at=hold.at, actor="x", written_kind="frozen"))
+    await journal.append(Unknown(rollout="r1", at=hold.at, actor="x", written_kind="paused"))
 
     await store.refresh()
 
-    assert "'frozen', is not understood (no kind of this version)" in store.unread
+    assert "'paused', is not understood (no kind of this version)" in store.unread
     for command in (ADVANCE, Promote(actor="ann"), Resume(actor="prometheus")):
-        with pytest.raises(RefusedError, match="'frozen'"):
+        with pytest.raises(RefusedError, match="'paused'"):
             await store.propose(Seen.of(store.rollout), command)
     await store.propose(None, RollBack(actor="ann"))
     await store.propose(Seen.of(store.rollout), GiveUp(actor="ann"))

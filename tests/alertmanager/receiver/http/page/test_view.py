@@ -21,6 +21,7 @@ IDLE: Status = {
     "prometheus": {"looked_at": None, "error": "", "firing": []},
     "alertmanager": {"error": "", "silences": []},
     "watchdog": {"heard_at": None, "blind": False},
+    "freeze": None,
     "untold": 0,
     "expired": 0,
 }

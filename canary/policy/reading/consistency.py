@@ -1,0 +1,283 @@
+"""What no type can say: keys of a policy that must fit one another.
+
+Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to `references`. What is left
+relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
+already has it. Each finding says what is wrong at one of the places and what to do there.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from canary import names
+from canary.policy import freeze as freezes
+from canary.policy.experiments import Experiment
+from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
+from canary.policy.model import Policy
+from canary.policy.orders import Event
+from canary.policy.reading.references import At, Inconsistency, unknown_names
+from canary.policy.release import HaproxyRouter, NginxRouter, Process, Receiver
+
+_SCRAPES: Final = 2
+"""A rate needs two samples; over a shorter window every rate is missing, and no alert on one can ever fire."""
+
+_GUARDS_OWN: Final = frozenset(
+    {
+        "alertname", names.SERVICE, names.ROLLOUT, names.PHASE, names.KPI, names.ACTION, names.DRY_RUN, names.SEVERITY,
+        names.EXPERIMENT, names.DRILL_LABEL,
+    }
+)  # fmt: skip
+"""Labels by which the receiver knows what an alert is about; another value there, and the alert is someone else's."""
+
+
+def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
+    """Every place where the policy contradicts itself, with what to do."""
+    yield from unknown_names(policy)
+    yield from _kpis(policy)
+    yield from _series(policy)
+    yield from _events(policy)
+    yield from _signals(policy)
+    yield from _phases(policy)
+    yield from _finish(policy)
+    yield from _routers(policy)
+    yield from _process(policy.process)
+    yield from _tokens(policy.receiver)
+    for place, what, remedy in freezes.faults(policy.receiver.freeze):
+        yield ("receiver", "freeze", *place), what, remedy
+    yield from _flags(policy)
+    yield from _experiments(policy)
+    if policy.evidence.staleness <= policy.database.refresh:
+        what = "must be longer than `database.refresh`: data would count as stale before it is read again"
+        yield ("evidence", "staleness"), what, ""
+
+
+def _kpis(policy: Policy) -> Iterator[Inconsistency]:
+    events = policy.database.events
+    for name, kpi in policy.kpis.items():
+        if all(event in events for event in events_of(kpi)):
+            for key, what, remedy in _lacking(kpi, events):
+                yield ("kpis", name, key), what, remedy
+        if isinstance(kpi, Mean) and kpi.better == "higher" and kpi.tolerance >= 1:
+            yield ("kpis", name, "tolerance"), "a mean cannot fall by more than 100%", "allow less"
+
+
+def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, str]]:
+    """What a KPI's events do not say although it needs it: key, what, remedy."""
+    match kpi:
+        case Conversion() if kpi.to == kpi.from_:
+            yield "to", f"every {kpi.to!r} would be its own conversion", "name the event that units convert to"
+        case Conversion() if not _descends(events, kpi.to, kpi.from_):
+            yield "to", *_rootless(kpi.to, kpi.from_)
+        case Conversion() if events[kpi.to].unit is not None and not _names_customers(events, kpi.from_):
+            what = f"{kpi.to!r} names its customer and {kpi.from_!r} does not, so that no unit would ever convert"
+            yield "from", what, f"add database.events.{kpi.from_}.unit"
+        case Success() if events[kpi.of].outcome is None:
+            yield "of", f"{kpi.of!r} has no outcome", f"add database.events.{kpi.of}.outcome"
+        case Mean(since=str(since)):
+            if not _descends(events, kpi.of, since):
+                yield "since", *_rootless(kpi.of, since)
+        case Mean() if events[kpi.of].value is None:
+            yield "of", f"{kpi.of!r} has no value", f"add database.events.{kpi.of}.value"
+
+
+def _names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:
+    """Whether an event's rows, or those they come from, say which customer they belong to."""
+    if events[name].unit is not None:
+        return True
+    parent = events[name].parent
+    above = tuple(parent) if isinstance(parent, dict) else ()
+    if isinstance(parent, str):
+        stem = parent.removesuffix("_id")
+        above = tuple(one for one in (f"{stem}s", stem) if one in events)
+    return any(_names_customers(events, one, path | {name}) for one in above if one in events and one not in path)
+
+
+def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
+    parent = events[name].parent
+    return isinstance(parent, str) or (parent is not None and ancestor in parent)
+
+
+def _rootless(name: str, ancestor: str) -> tuple[str, str]:
+    remedy = f"add database.events.{name}.parent.{ancestor}"
+    return f"{name!r} does not say which of {ancestor!r} it comes from", remedy
+
+
+def _series(policy: Policy) -> Iterator[Inconsistency]:
+    """Two things that would be published under one name.
+
+    OpenMetrics counts a counter's name without `_total`, so that a KPI `orders` collides with the counter of orders.
+    """
+    taken: dict[str, str] = {}
+    for event, mapping in policy.database.events.items():
+        stems = [event, *([f"{event.removesuffix('s')}_value"] if mapping.value and mapping.currency else [])]
+        for stem in stems:
+            other = taken.setdefault(stem, event)
+            if other != event:
+                what = f"its counter {names.event_total(stem)} is that of {other!r}"
+                yield ("database", "events", event), what, "give one of them another name"
+    for kpi in policy.kpis:
+        event = taken.get(kpi.removesuffix("_total").removesuffix("_created"), "")
+        if event:
+            what = f"its series {names.kpi_gauge(kpi)} collides with the counter of {event!r}"
+            yield ("kpis", kpi), what, "give the KPI another name"
+
+
+def _events(policy: Policy) -> Iterator[Inconsistency]:
+    for name, event in policy.database.events.items():
+        at: At = ("database", "events", name)
+        if (event.table is None) == (event.sql is None):
+            yield at, "needs either `table` or `sql`", ""
+        for key, taken in (("failed", event.failed), ("pending", event.pending)):
+            both = sorted({*event.succeeded} & {*taken})
+            if event.outcome is not None and both:
+                yield (*at, key), f"{both[0]!r} is a success as well", "say it in one of the two"
+        if event.outcome is not None and (both := sorted({*event.failed} & {*event.pending})):
+            yield (*at, "pending"), f"{both[0]!r} is a failure as well", "say it in one of the two"
+
+    assignments = policy.database.assignments
+    if assignments is not None and (assignments.table is None) == (assignments.sql is None):
+        yield ("database", "assignments"), "needs either `table` or `sql`", ""
+
+
+def _signals(policy: Policy) -> Iterator[Inconsistency]:
+    signals = policy.signals
+    if signals.window < _SCRAPES * signals.scrape_interval:
+        what = f"must hold at least {_SCRAPES} scrapes: no rate is known over less"
+        yield ("signals", "window"), what, "take a longer window, or a shorter `scrape_interval`"
+    if signals.long_window < signals.window:
+        yield ("signals", "long_window"), "must not be shorter than `window`", ""
+    labels = (signals.version_label, signals.endpoint_label, signals.status_label)
+    if len(set(labels)) < len(labels):
+        yield ("signals",), "version_label, endpoint_label and status_label must be three labels", ""
+    if signals.preset == "haproxy" and signals.canary_backend == signals.stable_backend:
+        yield ("signals", "canary_backend"), "is stable's backend too: the canary would be compared with itself", ""
+    for alert, override in signals.alerts.items():
+        for label in sorted(_GUARDS_OWN & override.labels.keys()):
+            own = label if label in ("severity", "action", "dry_run") else ""
+            remedy = f"use the key `{own}` next to `labels`" if own else "give the label another name"
+            yield ("signals", "alerts", alert, "labels", label), "the receiver knows the alert by this label", remedy
+
+
+def _phases(policy: Policy) -> Iterator[Inconsistency]:
+    traffic = [phase.traffic for phase in policy.phases]
+    for index, (before, after) in enumerate(itertools.pairwise(traffic), start=1):
+        if after <= before:
+            what = "must be more than the phase before has; customers are only added"
+            yield ("phases", index, "traffic"), what, ""
+    if traffic[-1] != 1:
+        yield ("phases", len(traffic) - 1, "traffic"), "the last phase must have 100%", ""
+    for index, phase in enumerate(policy.phases):
+        if phase.max_duration is not None and phase.max_duration < phase.duration:
+            yield ("phases", index, "max_duration"), "must not be shorter than `duration`", ""
+
+
+def _finish(policy: Policy) -> Iterator[Inconsistency]:
+    steps = policy.finish.steps
+    for index, (before, after) in enumerate(itertools.pairwise(steps), start=1):
+        if after <= before:
+            yield ("finish", "steps", index), "must be more than the step before; customers only return", ""
+    if steps[-1] != 1:
+        yield ("finish", "steps", len(steps) - 1), "the last step must be 100%", ""
+
+
+def _routers(policy: Policy) -> Iterator[Inconsistency]:
+    seen: set[str] = set()
+    for index, router in enumerate(policy.router):
+        at: At = ("router", index)
+        if router.name in seen:
+            yield (*at, "name"), f"two routers are named {router.name!r}", "give each its own name"
+        seen.add(router.name)
+        if isinstance(router, NginxRouter):
+            remedy = "write one, or use haproxy"
+            yield from _divisible(policy, 100, f"router {router.name!r} (nginx) divides in whole percents", remedy)
+        if isinstance(router, HaproxyRouter):
+            what = f"router {router.name!r} (haproxy) divides in hundredths of a percent"
+            yield from _divisible(policy, 10_000, what, "round it")
+        if router.probe is not None and (router.probe.header is None) == (router.probe.json is None):
+            yield (*at, "probe"), "needs either `header` or `json`", "say where a server's answer has its version"
+        if router.probe is not None and not (router.upstreams.stable and router.upstreams.canary):
+            yield (*at, "probe"), "asks servers that the policy does not name", "give `upstreams`, stable and canary"
+        for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
+            what = f"{address} serves stable as well: the canary would be compared with itself"
+            yield (*at, "upstreams", "canary"), what, "give each version its own address"
+
+
+def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[Inconsistency]:
+    """Shares that a router cannot divide off, and would round."""
+    shares: list[tuple[At, float]] = [
+        *((("phases", index, "traffic"), phase.traffic) for index, phase in enumerate(policy.phases)),
+        *((("finish", "steps", index), step) for index, step in enumerate(policy.finish.steps)),
+    ]
+    for at, share in shares:
+        if abs(share * parts - round(share * parts)) > 1e-6:
+            yield at, what, remedy
+
+
+def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
+    """One secret for two rights: whoever may send webhooks, or ask for flags, could then advance a canary."""
+    files = (receiver.token_file, receiver.previous_token_file, receiver.flags_token_file)
+    for key, operators, others in (
+        ("operator_token_file", receiver.operator_token_file, files),
+        ("operator_token_env", receiver.operator_token_env, (receiver.token_env, receiver.flags_token_env)),
+    ):
+        if operators is not None and operators in others:
+            yield (
+                ("receiver", key),
+                "is another token as well, so that its holder could advance a canary",
+                "make its own",
+            )
+
+
+def _process(process: Process) -> Iterator[Inconsistency]:
+    if process.kind == "pm2" and process.name == "all":
+        yield ("process", "name"), "by `all` pm2 stops every process, stable's too", "name the canary's"
+    if process.kind == "command" and not process.stop:  # without `start` and `status` nobody is asked; that may be
+        yield ("process", "stop"), "is required with `kind: command`", "give a program and its arguments"
+
+
+def _flags(policy: Policy) -> Iterator[Inconsistency]:
+    for name, flag in policy.flags.items():
+        if flag.follow_rollout and flag.percentage:
+            yield ("flags", name, "percentage"), "follows the rollout's weight already", "leave it out"
+
+
+def _experiments(policy: Policy) -> Iterator[Inconsistency]:
+    by_flag: dict[str, str] = {}
+    for name, experiment in policy.experiments.items():
+        at: At = ("experiments", name)
+        if len(experiment.variants) < 2:
+            yield (*at, "variants"), "an experiment needs at least two variants", ""
+        yield from _told_apart(policy, at, experiment)
+        flag = experiment.flag or name
+        if flag in by_flag:
+            what = f"experiment {by_flag[flag]!r} assigns the users of flag {flag!r} too"
+            yield at, what, "give one a `flag` of its own"
+        by_flag[flag] = name
+        assigning = policy.flags.get(flag)
+        if assigning is not None and (assigning.percentage or assigning.groups or assigning.follow_rollout):
+            what = f"experiment {name!r} assigns its users"
+            yield ("flags", flag), what, "leave out percentage, groups and follow_rollout"
+
+
+def _told_apart(policy: Policy, at: At, experiment: Experiment) -> Iterator[Inconsistency]:
+    """How the order database tells which variant a customer had."""
+    versions = [variant.version for variant in experiment.variants.values() if variant.version is not None]
+    if versions and len(versions) < len(experiment.variants):
+        yield (*at, "variants"), "give every variant a `version`, or none", ""
+    elif len(set(versions)) < len(versions):
+        yield (*at, "variants"), "two variants have the same `version`, so that no row tells them apart", ""
+    if not versions:
+        judged = [kpi for name, kpi in policy.kpis.items() if name in {*experiment.metrics, *experiment.guardrails}]
+        for event in sorted({event for kpi in judged if (event := _untold(policy, kpi)) is not None}):
+            remedy = f"give each variant a `version`, or map the column that holds it: database.events.{event}.variant"
+            yield (*at, "variants"), f"no row of {event!r} tells which variant a customer had", remedy
+
+
+def _untold(policy: Policy, kpi: Kpi) -> str | None:
+    """The event whose rows would have to say a customer's variant, and do not."""
+    events = policy.database.events
+    if isinstance(kpi, Success):  # payments by themselves: one that fails may have no order, so that no visit is known
+        return kpi.of if kpi.of in events and events[kpi.of].variant is None else None
+    entries = [name for name, event in events.items() if event.parent is None]
+    told = any(events[name].variant is not None for name in entries)
+    return None if told or not entries else entries[0]

@@ -1,0 +1,4 @@
+"""The shop's order database: `database` looks at its tables, `rows` at what is in them, `assignments` at who got what.
+
+In come the policy and a session that only reads; out go findings, each with the statement that would mend it.
+"""

@@ -1,0 +1,225 @@
+"""The order database: reachable, every mapped column there, readable by this user, indexed for the exporter's reads.
+
+A catalogue says what there is, and not who may read it: PostgreSQL shows everybody every column. So one row of each
+event is read as the exporter will read it, and where row-level security hides rows, that is said: it is no error, and
+the exporter would publish zeros.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import sqlalchemy as sa
+
+from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
+from canary.finding import Finding, Status, failed, ok, skipped, warning
+from canary.policy import Policy
+from canary.policy.orders import Event
+from canaryctl.check.shop.assignments import check_assignments
+from canaryctl.check.shop.nearest import near
+from canaryctl.check.shop.rows import check_rows
+from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
+from exporter.source.database import (
+    OrderDatabase,
+    Patience,
+    Session,
+    names_database,
+    write_ahead_folder,
+    write_ahead_remedy,
+)
+from exporter.source.mapping import literal_sql, spare_tables
+from exporter.source.session import open_session
+from exporter.source.versions import says_version
+
+_VERSIONLESS = (
+    "name the column that says it; where no column does, write `version: null`, and the rows take the version of what"
+    " they descend from, or of database.assignments"
+)
+
+# Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
+_LOOKED_INTO = ("sqlite", "postgresql", "mysql")
+
+
+async def check_database(policy: Policy) -> list[Finding]:
+    """Whether the exporter could read what the policy maps."""
+    if not names_database(policy):
+        return [skipped("database", "the policy names none", "give database.url, url_file or url_env")]
+    try:
+        database = OrderDatabase.of(policy, Patience.LIVE)
+    except CanaryError as error:
+        return [failed(error.place or "database", error.what, error.remedy)]
+    place = f"database {database.shown}"
+    backend = database.url.get_backend_name()
+    if backend not in _LOOKED_INTO:
+        what = f"the exporter reads {backend}, but its tables are not looked into here"
+        return [warning(place, what, "start `canary exporter` and look at canary_exporter_database_up")]
+    if database.file is not None and not database.file.exists():
+        return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
+    session = open_session(database)
+    try:
+        return [*_write_ahead(place, database), *await _looked_into(place, policy, session, database.url.username)]
+    except DatabaseError as error:
+        remedy = error.remedy or "see that the database runs and that this user may connect and read"
+        return [failed(place, error.what, remedy)]
+    finally:
+        await session.close()
+
+
+def _write_ahead(place: str, database: OrderDatabase) -> Iterator[Finding]:
+    """What is read now, because the shop has the file open, may be unreadable in the next quiet minute."""
+    folder = None if database.file is None else write_ahead_folder(database.file)
+    if folder is not None and not os.access(folder, os.W_OK):
+        what = "it can be read only while the shop keeps it open"
+        yield warning(place, what, write_ahead_remedy(folder))
+
+
+async def _looked_into(place: str, policy: Policy, session: Session, user: str | None) -> list[Finding]:
+    names = await session.run(table_names)
+    wanted = {event.table for event in policy.database.events.values() if event.table}
+    wanted |= {required.table for required in policy.database.required}
+    wanted |= {given.table for given in [policy.database.assignments] if given is not None and given.table}
+    tables = {table: await session.run(partial(look_up, table=table)) for table in sorted(wanted)}
+    # MariaDB and MySQL show nobody what they may not read.
+    seen = " that this user may read" if session.dialect_name in ("mysql", "mariadb") else ""
+    absent = {table for table in spare_tables(policy) if tables.get(table) is None}
+    events = {name: event for name, event in policy.database.events.items() if event.table not in absent}
+    findings = list(_mapped(place, events, tables, names, seen))
+    faulty = {name for name, event in events.items() if event.table and not _complete(event, tables[event.table])}
+    findings += [
+        warning(
+            place,
+            f"{table}.{column} has no index, every look of the exporter reads the whole table",
+            f"run: {await session.run(partial(index_statement, table=table, column=column))}",
+        )
+        for table, column in sorted(_without_index(policy, tables))
+    ]
+    findings += list(_required(place, policy, tables, names))
+    findings += await check_assignments(place, policy, session, tables, names)
+    for name, event in events.items():
+        found: list[Finding] = []
+        table = tables.get(event.table or "")
+        if table is not None:
+            columns = sorted({column for _, column in columns_of(event)} & set(table.columns))
+            found = await _read(place, f"database.events.{name}", session, event.table or "", columns, user)
+        if event.sql is not None:
+            found = await _check_sql(place, name, event, session)
+        faulty |= {name for finding in found if finding.status is Status.FAILED}
+        findings += found
+    findings += await check_rows(place, policy, session, faulty | (policy.database.events.keys() - events.keys()))
+    findings += [] if any(finding.status is Status.FAILED for finding in findings) else _told_apart(place, policy)
+    return findings or [ok(place, f"reachable, {len(events)} events mapped, every column there and indexed")]
+
+
+def _complete(event: Event, table: Table | None) -> bool:
+    return table is not None and {column for _, column in columns_of(event)} <= set(table.columns)
+
+
+async def _read(
+    place: str, at: str, session: Session, table: str, columns: list[str], user: str | None
+) -> list[Finding]:
+    """Read one row's mapped columns as the exporter will."""
+    schema, _, name = table.rpartition(".")
+    source = sa.table(name, *(sa.column(column) for column in columns), schema=schema or None)
+    written = await session.run(partial(quoted, table=table))
+    who = await session.run(lambda connection: connection.dialect.identifier_preparer.quote(user or "canary"))
+    try:
+        rows = await session.rows(sa.select(*source.c).limit(1))
+    except DatabaseUnavailableError:
+        raise
+    except DatabaseError as error:
+        return [failed(place, f"{at}: {error.what}", f"run: GRANT SELECT ON {written} TO {who};")]
+    if session.dialect_name != "postgresql" or not await _filtered(session, written):
+        return []
+    policy = f"show it all: CREATE POLICY canary_reads ON {written} FOR SELECT TO {who} USING (true);"
+    if not rows:
+        return [failed(place, f"{at}: {table} shows this user no row, as row-level security is on", policy)]
+    return [warning(place, f"{at}: row-level security decides which rows of {table} this user sees", policy)]
+
+
+async def _filtered(session: Session, written: str) -> bool:
+    """Whether PostgreSQL may hide rows of a table from this user."""
+    look = sa.text("SELECT row_security_active(CAST(:written AS text))")
+    return bool((await session.rows(look, {"written": written}))[0][0])
+
+
+def _mapped(
+    place: str, events: Mapping[str, Event], tables: Mapping[str, Table | None], names: list[str], seen: str
+) -> Iterator[Finding]:
+    for name, event in events.items():
+        if event.table is None:
+            continue
+        at = f"database.events.{name}"
+        table = tables[event.table]
+        if table is None:
+            yield failed(place, f"{at}.table: no table or view {event.table!r}{seen}", near(event.table, names))
+            continue
+        for key, column in columns_of(event):
+            if column not in table.columns:
+                what = f"{at}.{key}: {event.table} has no column {column!r}{seen}"
+                yield failed(place, what, _VERSIONLESS if key == "version" else near(column, table.columns))
+
+
+def _without_index(policy: Policy, tables: Mapping[str, Table | None]) -> set[tuple[str, str]]:
+    """Tables and their columns that the exporter looks for rows by, and that no index begins with."""
+    missing: set[tuple[str, str]] = set()
+    for event in policy.database.events.values():
+        table = tables.get(event.table or "")
+        if event.table and table is not None:
+            read_by = {event.time, event.settled} & set(table.columns)
+            missing |= {(event.table, column) for column in read_by - table.indexed if column}
+    return missing
+
+
+def columns_of(event: Event) -> Iterator[tuple[str, str]]:
+    """Policy key and column for everything an event maps."""
+    for key in ("id", "time", "version", "unit", "value", "currency", "outcome", "settled", "variant"):
+        column = getattr(event, key)
+        if column is not None:
+            yield key, column
+    if isinstance(event.parent, str):
+        yield "parent", event.parent
+    elif event.parent:
+        for unit, column in event.parent.items():
+            yield f"parent.{unit}", column
+    for column in event.exclude:
+        yield "exclude", column
+
+
+def _told_apart(place: str, policy: Policy) -> list[Finding]:
+    """Whether anything says which version a row counts for."""
+    events = policy.database.events
+    silent = [name for name, event in events.items() if not says_version(policy, name)]
+    if not silent:
+        return []
+    what = f"no version is known of any row of {', '.join(silent)}: `canary plan` works, no rollout can be judged"
+    return [warning(place, what, "give database.assignments and each event's `unit`: docs/your-database.md")]
+
+
+def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:
+    for required in policy.database.required:
+        table = tables[required.table]
+        if table is None:
+            what = f"database.required: no table or view {required.table!r}"
+            yield failed(place, what, near(required.table, names))
+            continue
+        for column in required.columns:
+            if column not in table.columns:
+                what = f"database.required: {required.table} has no column {column!r}"
+                yield failed(place, what, near(column, table.columns))
+
+
+async def _check_sql(place: str, name: str, event: Event, session: Session) -> list[Finding]:
+    """Ask the database for the columns of an event's own SELECT, without a row."""
+    at = f"database.events.{name}"
+    own = literal_sql(event.sql or "").columns().subquery("event")
+    try:
+        columns = await session.columns(sa.select(sa.literal_column("*")).select_from(own).where(sa.false()))
+    except DatabaseUnavailableError:
+        raise
+    except DatabaseError as error:
+        return [failed(place, f"{at}.sql: {error.what}", "try the statement in the database's own client")]
+    return [
+        failed(place, f"{at}.{key}: the statement gives no column {column!r}", near(column, columns))
+        for key, column in columns_of(event)
+        if column not in columns
+    ]

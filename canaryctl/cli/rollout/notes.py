@@ -1,0 +1,73 @@
+"""`canary note` and `canary freeze`: what people know and the receiver cannot see."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from canary.clock import SystemClock
+from canary.policy.load import load_policy
+from canary.rollout.kinds import Category
+from canary.times import to_text
+from canary.web.client import Client
+from canaryctl.cli.console import print_json
+from canaryctl.cli.options import config_file, moment_option, output_format
+from canaryctl.cli.rollout import sending
+
+_LONGEST = timedelta(days=366)
+
+
+@click.command("note")
+@config_file
+@output_format
+@click.argument("text")
+@click.option("--rollout", default="", help="Its id, as `canary history` shows it; the newest when missing.")
+@click.option(
+    "--category",
+    type=click.Choice([one.value for one in Category]),
+    help="What a rollback was due to, once that is known.",
+)
+def note(config_file: str, output_format: str, text: str, rollout: str, category: str | None) -> None:
+    """Write down an observation about a rollout, while it runs or afterwards.
+
+    It stands in the history, in the report and on the page, and changes nothing.
+    """
+    entry = asyncio.run(_send(config_file, "note", {"reason": text, "rollout": rollout, "category": category}))
+    if output_format == "json":
+        print_json(entry)
+    else:
+        click.echo(f"rollout {entry['rollout']}: noted")
+
+
+@click.command("freeze")
+@config_file
+@output_format
+@moment_option("--until", help="When it ends: a duration such as 3h, or a time, UTC unless it says otherwise.")
+@click.option("--lift", is_flag=True, help="End the freeze that somebody has begun with this command.")
+@sending.reason
+def freeze(config_file: str, output_format: str, until: Any, lift: bool, reason: str) -> None:
+    """Start and advance nothing until a moment; a rollback and a hold are never touched.
+
+    `start` and `advance` take --force. Freezes that come again, or are planned, stand in `receiver.freeze` of the
+    policy.
+    """
+    if lift == (until is not None):
+        raise click.UsageError("give either --until or --lift")
+    if until is not None and until > SystemClock().now() + _LONGEST:
+        raise click.BadParameter(
+            "expected a moment within a year; longer ones belong into the policy", param_hint="--until"
+        )
+    body = {"reason": reason} | ({} if lift else {"until": to_text(until)})
+    entry = asyncio.run(_send(config_file, "freeze/lift" if lift else "freeze", body))
+    if output_format == "json":
+        print_json(entry)
+    else:
+        click.echo(
+            "freeze lifted" if lift else f"frozen until {str(entry['data']['until'])[:16].replace('T', ' ')} UTC"
+        )
+
+
+async def _send(config_file: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with Client.of(load_policy(config_file)) as client:
+        return await client.once(path, body)

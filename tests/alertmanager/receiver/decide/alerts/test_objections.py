@@ -1,0 +1,100 @@
+"""What Prometheus says against going on: an alert that lowers, no answer, or no word that the phase is complete."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from alertmanager.receiver.decide.alerts.objections import Objections, completes, lowering
+from alertmanager.receiver.decide.alerts.silences import HeldBack
+from canary import names
+from canary.errors import RemoteError
+from canary.prometheus import Alert, Suppression
+from canary.rollout.folding import fold
+from canary.rollout.state import Rollout
+from tests.support.entries import started
+
+ROLLOUT = fold([started("r1", datetime(2026, 1, 31, 12, tzinfo=UTC))])["r1"]
+
+
+def alert(name: str, action: str, **labels: str) -> Alert:
+    """An alert about the rollout that fires."""
+    return Alert({"alertname": name, names.ACTION: action, names.ROLLOUT: "r1", **labels}, {}, firing=True)
+
+
+COMPLETE = alert(names.PHASE_COMPLETE, "advance", phase="0")
+HARM = alert("CanaryHighErrorRate", "rollback")
+
+
+class Asked:
+    """Prometheus' answers, as a test says."""
+
+    def __init__(self, *firing: Alert, error: str = "") -> None:
+        self.firing, self.error = list(firing), error
+
+    async def about(self, rollout: str) -> list[Alert]:
+        """What fires, or why that is not known."""
+        assert rollout == "r1"
+        if self.error:
+            raise RemoteError(self.error)
+        return self.firing
+
+    async def fired(self, rollout: str, seconds: int) -> list[Alert]:
+        """Objections are about now."""
+        raise AssertionError((rollout, seconds))
+
+
+class Nothing(HeldBack):
+    """Knows of these inhibitions."""
+
+    def __init__(self, *inhibited: Alert) -> None:
+        self.known = Suppression((), [one.labels for one in inhibited])
+
+    async def ask(self, rollout: Rollout, window_seconds: float) -> Suppression:
+        """What is known."""
+        assert (rollout, window_seconds) == (ROLLOUT, 0)
+        return self.known
+
+
+@pytest.mark.parametrize(
+    ("asked", "objection"),
+    [
+        (Asked(), ""),
+        (Asked(alert("CanarySlow", "none")), ""),
+        (Asked(HARM), "CanaryHighErrorRate fires for rollout r1"),
+        (Asked(alert("CanaryBlind", "hold"), HARM), "CanaryBlind, CanaryHighErrorRate fires"),
+        (Asked(error="Prometheus is unreachable"), "Prometheus is unreachable"),
+    ],
+)
+async def test_whatever_lowers_objects_and_so_does_silence_on_the_line(asked: Asked, objection: str) -> None:
+    """An alert that lowers or holds objects; an answer that is none objects in its own words."""
+    found = await Objections(asked, Nothing()).to(ROLLOUT)
+
+    assert objection in found
+    assert bool(found) == bool(objection)
+
+
+async def test_the_key_is_the_advance_alert_of_this_phase() -> None:
+    """Where Prometheus must confirm an advance, nothing wrong is not enough: this phase's alert has to fire."""
+    elsewhere = alert(names.PHASE_COMPLETE, "advance", phase="1")
+    by_hand = alert(names.PHASE_COMPLETE, "none", phase="0")
+
+    assert await Objections(Asked(COMPLETE), Nothing()).to(ROLLOUT, key=True) == ""
+    for asked in (Asked(), Asked(elsewhere), Asked(by_hand)):
+        assert "does not show" in await Objections(asked, Nothing()).to(ROLLOUT, key=True)
+    assert "CanaryHighErrorRate" in await Objections(Asked(COMPLETE, HARM), Nothing()).to(ROLLOUT, key=True)
+
+
+async def test_a_dry_run_does_not_stand_in_the_way() -> None:
+    """Rollback alerts that would not act do not object; holds still do."""
+    dry = alert("CanaryHighErrorRate", "rollback", dry_run="true")
+
+    assert await Objections(Asked(dry), Nothing()).to(ROLLOUT) == ""
+    assert await Objections(Asked(HARM), Nothing(), dry_run=True).to(ROLLOUT) == ""
+    assert await Objections(Asked(alert("CanaryBlind", "hold")), Nothing(), dry_run=True).to(ROLLOUT) != ""
+
+
+async def test_what_is_kept_from_acting_does_not_object() -> None:
+    """An alert that another one of the same rollout inhibits counts for nothing here."""
+    assert await Objections(Asked(HARM), Nothing(HARM)).to(ROLLOUT) == ""
+    assert lowering([HARM, COMPLETE], Suppression()) == [HARM]
+    assert completes(COMPLETE, ROLLOUT)

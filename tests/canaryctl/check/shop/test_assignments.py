@@ -1,0 +1,61 @@
+"""The table of assignments as `canary check` sees it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from canary.policy import Policy
+from canaryctl.check import Finding
+from canaryctl.check.shop.database import check_database
+from tests.canaryctl.check.shop.test_database import change
+
+Write = Callable[[str], Policy]
+
+_EVENTS = "  events: {orders: {table: orders, unit: visit_id, value: total, currency: currency}}\n"
+_KPIS = "kpis: {average_order_value: {kind: mean, of: orders}}\n"
+
+
+def _said(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.what, finding.remedy) for finding in findings]
+
+
+async def _check(write_policy: Write, text: str) -> list[tuple[str, str]]:
+    policy = write_policy(f"database:\n  url: sqlite:///shop.db\n{_EVENTS}  {text}\n{_KPIS}")
+    return _said(await check_database(policy))
+
+
+async def test_faults_of_the_table_are_named_with_a_remedy(write_policy: Write, shop_database: Path) -> None:
+    """A table or column that is not there, one without an index, one without rows, and then none of these."""
+    missing = await _check(write_policy, "assignments: {table: serverd}")
+    url = f"sqlite+aiosqlite:///{shop_database}"
+    await change(url, "CREATE TABLE served (unit INTEGER, at TEXT, version TEXT)")
+    column = await _check(write_policy, "assignments: {table: served}")
+    slow = await _check(write_policy, "assignments: {table: served, time: at}")
+    await change(url, slow[0][1].removeprefix("run: "), "INSERT INTO served VALUES (1, '2026-01-01', 'v1')")
+    fine = await _check(write_policy, "assignments: {table: served, time: at}")
+
+    assert missing[0][0] == "database.assignments.table: no table or view 'serverd'"
+    assert column[0] == ("database.assignments.time: served has no column 'time'", "there are at, unit, version")
+    assert [what for what, _ in slow] == [
+        "served.unit has no index, every row's look-up reads the whole table",
+        "database.assignments: there are none, so that every row's version is unknown",
+    ]
+    assert [what for what, _ in fine] == ["reachable, 1 events mapped, every column there and indexed"]
+
+
+async def test_events_whose_version_nothing_tells_are_named(write_policy: Write, shop_database: Path) -> None:
+    """A mapping may be read before versions are known; what cannot be judged by then is said."""
+    text = "database: {url: sqlite:///shop.db, events: {orders: {table: orders, version: null, value: total}}}\n"
+
+    findings = _said(await check_database(write_policy(text + _KPIS)))
+
+    assert findings[0][0].startswith("no version is known of any row of orders")
+
+
+async def test_a_missing_version_column_need_not_be_added(write_policy: Write, shop_database: Path) -> None:
+    """Whoever has no column for the version is told that none is needed."""
+    await change(f"sqlite+aiosqlite:///{shop_database}", "ALTER TABLE orders DROP COLUMN version")
+
+    findings = _said(await check_database(write_policy("database: {url: sqlite:///shop.db}\n")))
+
+    assert "orders has no column 'version'" in findings[0][0]
+    assert "version: null" in findings[0][1]

@@ -1,0 +1,97 @@
+"""`canary note`, `canary freeze` and `canary history`, as people and scripts see them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from canary.errors import RefusedError
+from canaryctl.cli import canary
+from tests.support.receiver import Setting, receiving
+
+START = ("start", "--canary", "v2.0", "--stable", "v1.0", "--force")
+
+
+@pytest.fixture
+async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
+    """A receiver that listens, without routers."""
+    made = Setting(tmp_path / "receiver")
+    async with receiving(made):
+        yield made
+
+
+async def run(setting: Setting, *words: str) -> Result:
+    """Run a command; an error of ours is raised."""
+    argv = [*words, "--config.file", str(setting.policy_file)]
+    return await asyncio.to_thread(CliRunner().invoke, canary, argv, catch_exceptions=False)
+
+
+async def asked(setting: Setting, *words: str) -> Any:
+    """What a command prints for a script."""
+    return json.loads((await run(setting, *words, "--format", "json")).stdout)
+
+
+async def test_a_note_is_in_the_history(setting: Setting) -> None:
+    """Before the first rollout there is nothing to note about; afterwards it stands with its author and category."""
+    with pytest.raises(RefusedError, match="no rollout has been started"):
+        await run(setting, "note", "too early")
+
+    await run(setting, *START)
+    await run(setting, "rollback", "--reason", "harm", "--category", "capacity")
+    assert "noted" in (await run(setting, "note", "--category", "code", "a loop")).stdout
+
+    (note,) = [entry for entry in await asked(setting, "history") if entry["kind"] == "note"]
+    assert (note["reason"], note["data"]["category"]) == ("a loop", "code")
+    details = (await run(setting, "history", "--rollout", "latest")).stdout
+    assert f"{note['seq']}  " in details
+    assert "rollback (manual, capacity)" in details
+    with pytest.raises(RefusedError, match="no rollout v9"):
+        await run(setting, "note", "--rollout", "v9", "nowhere")
+
+
+async def test_the_history_has_a_line_per_rollout(setting: Setting) -> None:
+    """Versions, outcome, by whom and why, how many notes; a drill and a freeze are no rollout."""
+    await run(setting, "freeze", "--until", "1h")
+    await run(setting, "freeze", "--lift")
+    await run(setting, *START)
+    await run(setting, "advance", "--force")
+    await run(setting, "promote", "--force", "--reason", "all well")
+    await run(setting, "start", "--canary", "v3.0", "--stable", "v2.0", "--force")
+    await run(setting, "hold", "--reason", "lunch")
+    await run(setting, "note", "quiet")
+
+    _, first, second = (await run(setting, "history")).stdout.splitlines()
+
+    assert "v2.0 against v1.0" in first
+    assert "promoted" in first
+    assert "all well" in first
+    assert "v3.0 against v2.0" in second
+    assert "held in phase 1" in second
+    assert second.split()[-1] == "1"
+
+
+async def test_a_freeze_is_shown_and_needs_force(setting: Setting) -> None:
+    """From its beginning to its end the status says whose it is; what is no moment is wrong usage."""
+    said = await run(setting, "freeze", "--until", "2h", "--reason", "sale")
+    assert said.stdout.startswith("frozen until ")
+    assert "frozen    change freeze (sale) by " in (await run(setting, "status")).stdout
+    assert (await asked(setting, "status"))["freeze"]["title"] == "(sale)"
+
+    await run(setting, *START)
+    with pytest.raises(RefusedError, match="change freeze"):
+        await run(setting, "advance")
+
+    assert (await run(setting, "freeze", "--lift")).stdout == "freeze lifted\n"
+    assert (await asked(setting, "status"))["freeze"] is None
+
+
+@pytest.mark.parametrize(
+    "words", [("--until", "soon"), ("--until", "3h", "--lift"), (), ("--until", "2999-01-01T00:00")]
+)
+async def test_what_is_no_freeze_is_wrong_usage(setting: Setting, words: tuple[str, ...]) -> None:
+    """With exit status 2, before anything is sent."""
+    assert (await run(setting, "freeze", *words)).exit_code == 2
