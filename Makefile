@@ -7,7 +7,7 @@ SCENARIO ?= bad
 WORKERS ?= 3
 SEEDS ?= 1000
 
-.PHONY: help setup demo test lint format golden requirements bench simulate reverts preview clean
+.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts preview clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ simulate: $(VENV)/.installed ## whole rollouts in virtual time, under faults dra
 
 reverts: $(VENV)/.installed ## undo known fixes in scratch copies, and show which seed finds each
 	@$(BIN)/python -m simulation.reverts $(ARGS)
+
+audit: ## look for known vulnerabilities in everything that is installed (needs the network)
+	@PYTHON=$(PYTHON) scripts/audit
+
+sbom: $(VENV)/.installed ## write the bill of materials of what runs, as CycloneDX: dist/sbom.json
+	@mkdir -p dist
+	@$(BIN)/python -m scripts.sbom dist/sbom.json && echo dist/sbom.json
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) bench/exporter/.venv node_modules .mypy_cache .ruff_cache .hypothesis dist generated

@@ -38,6 +38,8 @@ LIMIT: Final = "limit"
 DRILL_LABEL: Final = "drill"
 GATE: Final = "gate"
 MODE: Final = "mode"
+COMPONENT: Final = "component"
+DIGEST: Final = "digest"
 OTHER: Final = "other"
 """Label value that takes what would make a label unbounded."""
 
@@ -49,6 +51,8 @@ GATES: Final = ("none", "manual", "url")
 """What else a phase waits for when its time is over: nothing, a person, or the user's own check."""
 ADVANCES: Final = ("on_schedule", "when_proven")
 """What the evidence must say before a phase may end: nothing against the canary, or that every judged KPI passed."""
+COMPONENTS: Final = ("exporter", "receiver", "rules")
+"""What has read the policy, each at another time."""
 STATES: Final = (
     "idle",
     "phase",
@@ -121,6 +125,7 @@ EXPERIMENT_UNITS: Final = "canary_experiment_units"
 EXPERIMENT_VALUE: Final = "canary_experiment_value"
 EXPERIMENT_MISMATCH_EVIDENCE: Final = "canary_experiment_mismatch_evidence"
 EXPERIMENT_RUNNING: Final = "canary_experiment_running"
+POLICY_INFO: Final = "canary_policy_info"
 BUILD_INFO: Final = "canary_build_info"
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = "canary_config_last_reload_successful"
 CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_config_last_reload_success_timestamp_seconds"
@@ -208,6 +213,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_JUDGED: (ROLLOUT, KPI),
     TRAFFIC_MISMATCH_EVIDENCE: (ROLLOUT,),
     BLIND: (REASON,),
+    POLICY_INFO: (COMPONENT, DIGEST),
     EXPORTER_ERRORS_TOTAL: (ERROR,),
     RECONCILED_ROWS_TOTAL: (EVENT,),
     CORRECTIONS_TOTAL: (EVENT,),
@@ -274,6 +280,7 @@ OUT_OF_RANGE: Final = "CanaryOutOfRange"
 BLIND_ALERT: Final = "CanaryBlind"
 TRAFFIC_MISMATCH: Final = "CanaryTrafficMismatch"
 REPLICA_LAG: Final = "CanaryReplicaLag"
+POLICY_MISMATCH: Final = "CanaryPolicyMismatch"
 SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
 ROLLBACK_NOT_CONVERGED: Final = "CanaryRollbackNotConverged"
 ROLLED_BACK: Final = "CanaryRolledBack"
@@ -297,7 +304,7 @@ ALERTS: Final = frozenset(
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG,
-        SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
+        POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
         RELEASE_UNFINISHED, SUPPRESSED, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
         DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
         EXPERIMENT_MISMATCH, EXPERIMENT_BLIND,
@@ -328,6 +335,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     KPI_ALERT: ("rollout", "Verdict by KPI"),
     DATABASE_CONNECTION_FAILURES: ("infrastructure", "Failed database connections by version"),
     TRAFFIC_MISMATCH: ("rollout", "Traffic on the canary"),
+    POLICY_MISMATCH: ("guard", "Policy in use"),
     ROLLBACK_NOT_CONVERGED: ("rollout", "Traffic on the canary"),
     REPLICA_LAG: ("infrastructure", "Replication lag"),
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),

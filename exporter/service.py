@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -22,18 +22,25 @@ from prometheus_client import Histogram
 from canary import names
 from canary.backoff import Backoff
 from canary.clock import Clock, SystemClock
-from canary.errors import CanaryError, DatabaseError
+from canary.errors import CanaryError, DatabaseError, Fault, PolicyError
 from canary.logs import Log
 from canary.policy.model import Policy
+from canary.policy.pinning.changes import changes
+from canary.policy.pinning.digest import deciding, digest
+from canary.policy.pinning.pinned import mapped_as
+from canary.policy.pinning.reload import require_reloadable
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
+from canary.rollout.plans import Plans
+from canary.rollout.state import Rollout
 from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
-from canary.web.metrics import service_registry
+from canary.web.metrics import PolicyCollector, service_registry
 from canary.web.options import WebOptions
 from canary.web.peers import host_of
 from canary.web.service import Service
 from exporter.faults import UNEXPECTED
+from exporter.judge.schedule import watched
 from exporter.publish.collector import ExporterCollector
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
@@ -42,6 +49,8 @@ from exporter.refresher import Refresher
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import open_session
 
+_RELOADED = frozenset(field.name for field in fields(Policy)) - {"service"}
+"""What a reload takes over: all but the name, which is a label on every series that is registered already."""
 _SAVE_SECONDS = 10
 """How often the counters are saved. A crash loses what was shown since, and the counters then wait for the ledger."""
 _FIRST_WAIT_SECONDS = 1.0
@@ -82,12 +91,16 @@ class Exporter:
             PolicyError: it is faulty.
         """
         self._log = Log("exporter")
-        self._policy = self.load()
-        self._snapshot = Snapshot(self._policy.service)
+        self._plans = Plans(self.load())
+        self._snapshot = Snapshot(self._plans.file.service)
         self._reloaded = asyncio.Event()
+        # What the journal said last; a rollout is judged by the policy that it began with.
+        self._rollout: Rollout | None = None
         self._refresher: Refresher | None = None
         registry = service_registry()
         registry.register(ExporterCollector(lambda: self._snapshot, self.clock))
+        service = self._plans.file.service
+        registry.register(PolicyCollector("exporter", service, lambda: digest(self._in_force())))
         self._duration = Histogram(
             names.REFRESH_DURATION_SECONDS,
             "How long a refresh from the order database took.",
@@ -101,7 +114,7 @@ class Exporter:
             registry=registry,
             reload=self._reload,
             ready=lambda: self._snapshot.refreshed_at is not None or bool(self._snapshot.errors),
-            hosts=lambda: (host_of(self._policy.signals.exporter_target),),
+            hosts=lambda: (host_of(self._plans.file.signals.exporter_target),),
             status=self._status,
             clock=self.clock,
         )
@@ -144,15 +157,38 @@ class Exporter:
 
     async def _reload(self) -> None:
         policy = self.load()
+        require_reloadable(self._plans.file, policy, _RELOADED)
+        self._require_mapping(policy)
         OrderDatabase.of(policy, Patience.LIVE)  # secrets and the address must be usable before the old policy goes
-        self._policy = policy
+        self._plans.file = policy
         self._reloaded.set()
+
+    def _in_force(self) -> Policy:
+        """The file's policy; while a rollout is judged, with everything that decides as that rollout runs by it.
+
+        The mapping stays the file's: tables and columns are what they are today.
+        """
+        rollout, own = self._rollout, self._plans.file
+        if rollout is None or not watched(rollout, own, self.clock.now().timestamp()):
+            return own
+        return mapped_as(self._plans.begun_with(rollout), own)
+
+    def _require_mapping(self, policy: Policy) -> None:
+        """Refuse to judge a running rollout by other tables and columns than it began with."""
+        rollout = self._rollout
+        if rollout is None or rollout.pinned is None or not rollout.running:
+            return
+        begun = self._plans.begun_with(rollout)
+        differing = changes(deciding(begun), deciding(mapped_as(begun, policy)))
+        if differing:
+            what = f"decides for rollout {rollout.id}, which is running: {'; '.join(map(str, differing))}"
+            raise PolicyError([Fault("database", what, "reload after it has ended, or `canary amend` it first")])
 
     async def _work(self) -> None:
         """Refresh under one policy after the other."""
         while True:
             self._reloaded.clear()
-            policy = self._policy
+            policy = self._in_force()
             try:
                 await self._under(policy)
             except Exception as error:  # noqa: BLE001  # whatever it is, it may be gone after a while or a reload
@@ -191,6 +227,10 @@ class Exporter:
             while not self._reloaded.is_set():
                 began = self.clock.monotonic()
                 await journals.follow(refresher)
+                self._rollout = refresher.rollout
+                if self._in_force() != policy:
+                    self._log.info("the rollout runs by another policy than the file; judging by that one")
+                    return
                 failed = not await self._refresh(refresher, log=not failed)
                 self._snapshot = refresher.snapshot
                 took = self.clock.monotonic() - began

@@ -12,6 +12,10 @@ local kpi = import 'lib/kpi.libsonnet';
     // Write every alert out, without reading recorded series: for vmalert and other remote evaluators.
     inline: false,
 
+    // The policy's digest, as exporter and receiver publish theirs. Empty when the rules are made by hand; then nothing
+    // compares them.
+    digest: '',
+
     evaluationInterval: '5s',
     // So long may exporter and receiver give no series before that counts as missing: four scrapes.
     missedScrapes: '20s',

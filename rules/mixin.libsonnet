@@ -11,7 +11,8 @@
       {
         name: 'canary',
         interval: config.evaluationInterval,
-        rules: series.rules
+        rules: (import 'recording/policy.libsonnet')(config)
+               + series.rules
                + (import 'alerts/health.libsonnet')(config, series, build)
                + (import 'alerts/technical.libsonnet')(config, series, build)
                + (import 'alerts/against_stable.libsonnet')(config, series, build)

@@ -47,6 +47,7 @@ class Rollout(TypedDict):
     state: Annotated[State, _said("Where it stands.")]
     decision: Annotated[int, _said("Position of the newest decision in the journal.")]
     seen: Annotated[str, _said("What a command says that it saw: `If-Match`, or `seen` in its body.")]
+    plan: Annotated[str, _said("The name of the policy's plan that it runs by.")]
     phase: Annotated[int, _said("Index of the phase, from 0.")]
     phases: list[Phase]
     weight_ratio: Annotated[Ratio, _said("The share that is wanted now.")]
@@ -104,6 +105,17 @@ class Silences(TypedDict):
     silences: list[Silence]
 
 
+class Policy(TypedDict):
+    """Which policy is in use where, by digests that cover everything that decides."""
+
+    digest: Annotated[str, _said("Of the policy that the running rollout began with, or of the file while none runs.")]
+    file: Annotated[str, _said("Of the file as this receiver last read it: what the next rollout begins with.")]
+    in_use: Annotated[dict[str, list[str]], _said("By `exporter`, `receiver` and `rules`, as Prometheus has them.")]
+    error: Annotated[str, _said("Why Prometheus does not say; empty when it does.")]
+    notice: Annotated[str, _said("What the next rollout would be judged by, where the running one is not; or empty.")]
+    differing: Annotated[list[str], _said("Every part that goes by another policy, in a sentence each.")]
+
+
 class Heartbeat(TypedDict):
     """The alert that always fires."""
 
@@ -139,6 +151,7 @@ class Status(TypedDict):
     errors: Annotated[dict[str, str], _said("By the step that is being repeated, why.")]
     prometheus: Alerts
     alertmanager: Silences
+    policy: Policy
     watchdog: Heartbeat
     freeze: Annotated[Freeze | None, _said("The change freeze in force; null when there is none.")]
     untold: Annotated[int, _said("Messages that have not reached everybody yet.")]

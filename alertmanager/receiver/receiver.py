@@ -1,7 +1,6 @@
 """The receiver put together: one object that decides, acts, and can be asked."""
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -25,6 +24,7 @@ from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
+from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.servers import Inspector
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
@@ -44,11 +44,14 @@ from canary.logs import Log
 from canary.mixin.limits import gate_of, limits
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
+from canary.policy.pinning.digest import DECIDING
+from canary.policy.pinning.reload import require_reloadable
 from canary.rollout import experiments
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Category
+from canary.rollout.plans import Plans
 from canary.rollout.records import TakeNote
 from canary.rollout.state import Moment
 from canary.rollout.store.marker import Marker
@@ -56,8 +59,19 @@ from canary.rollout.store.sidefile import SideFile, beside
 from canary.rollout.store.store import RolloutStore
 from canary.threads import OwnThread
 from canary.units import format_ratio
+from canary.web.metrics import PolicyCollector
 
 _EVENTS_KEPT = 100
+
+# What a reload takes over: who may ask, which is looked up at every request, and what decides, which every part asks
+# `Plans` for. The rest was given to its parts at the start.
+_RELOADED = frozenset(
+    {
+        *DECIDING, "receiver.token_file", "receiver.token_env", "receiver.previous_token_file",
+        "receiver.operator_token_file", "receiver.operator_token_env", "receiver.flags_token_file",
+        "receiver.flags_token_env", "receiver.drill_max_age", "receiver.people", "receiver.freeze", "receiver.repeat",
+    }
+)  # fmt: skip
 
 
 class Receiver:
@@ -73,21 +87,22 @@ class Receiver:
         registry: CollectorRegistry,
         confirmations: Confirmations,
     ) -> None:
-        self.policy, self.store, self.leader = policy, base.store, base.leader
+        self.store, self.leader = base.store, base.leader
+        self.plans = Plans(policy)
         self.effects, self.trials = effects, trials
         self.authority = Authority.of(policy)
         self.metrics = Metrics(registry, policy.service)
         self.store.listen(self.metrics.entry)
 
-        deciding = Deciding.of(policy, base, outside)
+        deciding = Deciding.of(self.plans, base, outside)
         self.timer, self.watchdog = deciding.timer, deciding.watchdog
         self.handler, self.poller, self.promoter = deciding.handler, deciding.poller, deciding.promoter
         self.deadlines, self.freezes = deciding.deadlines, deciding.freezes
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
-        self.inspector = Inspector(policy, outside.session, outside.prometheus, effects)
+        self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
         self.commands = Commands(
-            policy,
+            self.plans,
             self.store,
             effects,
             self.metrics,
@@ -97,7 +112,7 @@ class Receiver:
             self.inspector,
         )
         self.finisher = Finisher(
-            policy,
+            self.plans,
             self.store,
             self.leader,
             base.clock,
@@ -106,11 +121,13 @@ class Receiver:
             settled=lambda: self.reconciler.settled,
             blind=self.blind,
         )
-        self.outbox = Outbox(policy, self.store, effects, self.metrics, base.clock, self.facts)
+        self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
+        self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
 
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
+        registry.register(PolicyCollector("receiver", policy.service, lambda: self.plans.digest(self.store.rollout)))
         registry.register(Gauges(policy.service, self.snapshot))
         self._outside, self._clock = outside, base.clock
         self._ages = Ages(base.clock)
@@ -118,9 +135,17 @@ class Receiver:
         self.page = self._page(base.clock)
 
     def _page(self, clock: Clock) -> Page:
-        rates = [name for name, kpi in self.policy.kpis.items() if kpi.kind != "mean"]
+        def rates() -> list[str]:
+            kpis = self.plans.of(self.store.rollout).kpis
+            return [name for name, kpi in kpis.items() if kpi.kind != "mean"]
+
         viewer = Viewer(self, self._outside.prometheus, self.policy.service, clock)
         return Page(viewer, rates, self.submit, lambda: self.authority, self.store, clock)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy file as it was last read; what a rollout runs by is asked of `plans`."""
+        return self.plans.file
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Everything that runs beside the web server, by name."""
@@ -136,6 +161,7 @@ class Receiver:
             "outbox": self.outbox.run,
             "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
+            "policies": self.policies.run,
         }
 
     async def notify(self, notification: Notification) -> bool:
@@ -190,7 +216,10 @@ class Receiver:
     async def shop_metrics(self) -> dict[str, Any]:
         """Traffic split, error rate and payment success by role."""
         return await shop_metrics(
-            self.policy, self._outside.prometheus, self.store.rollout, self.reconciler.weight_ratio
+            self.plans.of(self.store.rollout),
+            self._outside.prometheus,
+            self.store.rollout,
+            self.reconciler.weight_ratio,
         )
 
     async def events(self) -> AsyncGenerator[Entry, None]:
@@ -222,8 +251,7 @@ class Receiver:
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
         rollout = self.store.rollout
-        phases = self.policy.phases
-        phase = phases[rollout.phase] if rollout is not None and rollout.phase < len(phases) else None
+        phase = self.plans.phase(rollout) if rollout is not None else None
 
         def age(moment: Moment | None) -> float | None:
             return None if moment is None else self._ages.seconds(moment, by_wall=True)
@@ -242,22 +270,25 @@ class Receiver:
             since_end_seconds=age(rollout.ended) if rollout else None,
             gate=gate_of(phase) if phase else "",
             advance=phase.advance if phase else "",
-            limits=limits(self.policy),
+            limits=limits(self.plans.of(rollout)),
             drill_age_seconds=age(self.drills.last_success),
             suppressed=self.poller.held_back.counts,
             frozen=self.freezes.active is not None,
         )
 
     async def reload(self, path: Path) -> None:
-        """Take over new tokens; whatever else has changed in the policy needs a restart, and that is said.
+        """Take over new tokens, and for the next rollout what decides; the running one keeps its own policy.
 
         Raises:
-            CanaryError: the policy or a secret is faulty; everything stays as it was.
+            CanaryError: the policy or a secret is faulty, or what has changed needs a restart; everything stays as it
+                was.
         """
         policy = await asyncio.to_thread(load_policy, path)
-        self.authority = Authority.of(policy)
-        if dataclasses.replace(policy, base=self.policy.base) != self.policy:
-            self._log.warn("the policy has changed; restart the receiver to take it over")
+        authority = Authority.of(policy)
+        require_reloadable(self.plans.file, policy, _RELOADED)
+        self.authority, self.plans.file = authority, policy
+        self.freezes.follow(policy.receiver.freeze)
+        await self.policies.record()
 
     def faults(self) -> dict[str, str]:
         """What does not work at present, by router or step."""

@@ -14,11 +14,14 @@ from alertmanager.receiver.decide.alerts.silences import InForce
 from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
+from canary.policy.pinning.digest import digest
 from canary.rollout.entries import Entry
+from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -29,7 +32,11 @@ from canary.times import to_text
 class Parts(Protocol):
     """What is asked; a receiver has all of it."""
 
-    policy: Policy
+    @property
+    def policy(self) -> Policy:
+        """The policy file as it was last read."""
+        ...
+
     store: RolloutStore
     timer: PhaseTimer
     reconciler: Reconciler
@@ -39,6 +46,8 @@ class Parts(Protocol):
     promoter: Promoter
     finisher: Finisher
     outbox: Outbox
+    plans: Plans
+    policies: PolicyWatch
     freezes: Freezes
 
     def faults(self) -> Mapping[str, str]:
@@ -75,6 +84,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "error": poller.held_back.error,
             "silences": [_silence(one) for one in poller.held_back.in_force],
         },
+        "policy": policy_data(receiver.plans, receiver.policies, rollout),
         "watchdog": {
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
             "blind": receiver.blind(),
@@ -83,6 +93,28 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
     }
+
+
+def policy_data(plans: Plans, policies: PolicyWatch, rollout: Rollout | None) -> answers.Policy:
+    """Which policy is in use where, as JSON-ready data."""
+    return {
+        "digest": plans.digest(rollout),
+        "file": digest(plans.file),
+        "in_use": {name: list(found) for name, found in policies.found.digests.items()} if policies.found else {},
+        "error": policies.error,
+        "notice": _notice(plans, rollout),
+        "differing": [str(one) for one in policies.differing(rollout)],
+    }
+
+
+def _notice(plans: Plans, rollout: Rollout | None) -> str:
+    used, file = plans.digest(rollout), digest(plans.file)
+    if used == file:
+        return ""
+    return (
+        f"the file has changed ({file}), and the rollout goes on by the policy that it began with ({used}); "
+        "`canary amend` takes the file over"
+    )
 
 
 def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
@@ -94,6 +126,7 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "stable": rollout.stable,
         "canary": rollout.canary,
         "state": rollout.state,
+        "plan": rollout.plan,
         "phase": rollout.phase,
         "phases": [
             {"traffic_ratio": traffic, "duration_seconds": duration}

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bench.reaction import endtoend, flood, receiver, router
+from bench.reaction import endtoend, flood, receiver, router, siege
 
 
 async def main() -> None:
@@ -10,6 +10,7 @@ async def main() -> None:
     await router.main()
     await receiver.main()
     await flood.main()
+    await siege.main()
     await endtoend.main()
 
 

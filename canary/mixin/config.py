@@ -14,6 +14,7 @@ from canary.mixin.limits import limits
 from canary.policy import Policy
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean
+from canary.policy.pinning.digest import digest
 from canary.policy.signals import AlertOverride
 from canary.units import format_duration, format_ratio
 
@@ -52,6 +53,7 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
     return {
         "service": policy.service,
         "inline": inline,
+        "digest": digest(policy),
         "evaluationInterval": format_duration(signals.evaluation_interval),
         "missedScrapes": format_duration(_MISSED_SCRAPES * signals.scrape_interval),
         "runbookUrl": signals.runbook_url,

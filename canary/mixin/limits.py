@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from canary import names
 from canary.policy import Policy
-from canary.policy.release import Phase, UrlGate
+from canary.policy.release import ApprovalGate, Phase, UrlGate
 from canary.units import format_duration, format_ratio
 
 # How far a 90th percentile is from the 95th, and the variance of the share of a sample below its 95th percentile.
@@ -48,7 +48,14 @@ def limits(policy: Policy) -> tuple[Limit, ...]:
 
 def gate_of(phase: Phase) -> str:
     """What a phase waits for when its time is over: one of `names.GATES`."""
-    return "url" if isinstance(phase.gate, UrlGate) else phase.gate or "none"
+    match phase.gate:
+        case UrlGate():
+            return "url"
+        case ApprovalGate():
+            # For rules it is one person or several who decide; whose word counts is the receiver's business.
+            return "manual"
+        case _:
+            return phase.gate or "none"
 
 
 def _technical(policy: Policy) -> Iterator[Limit]:

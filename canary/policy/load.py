@@ -18,6 +18,7 @@ from canary.errors import Fault, PolicyError
 from canary.policy.kpis import DEFAULT_KPIS, Kpi, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Event
+from canary.policy.plans import NORMAL
 from canary.policy.reading.consistency import inconsistencies
 from canary.policy.reading.document import Document, Location, read_document
 from canary.policy.reading.sentences import fault_of, of_another_branch
@@ -56,8 +57,12 @@ def policy_from(document: Document) -> Policy:
         policy,
         base=str(document.path.resolve().parent),
         kpis=kpis,
+        phases=policy.plans.get(NORMAL, policy.phases),
+        plans={name: phases for name, phases in policy.plans.items() if name != NORMAL},
         database=dataclasses.replace(policy.database, events=_events(policy, kpis, document)),
     )
+    if NORMAL in policy.plans and "phases" in data:
+        faults.append(document.fault(("plans", NORMAL), "`phases` is this plan already", "say it in one of the two"))
     faults += [
         document.fault(_unwrapped(document, place), what, remedy) for place, what, remedy in inconsistencies(completed)
     ]
@@ -104,7 +109,9 @@ def _events(policy: Policy, kpis: Mapping[str, Kpi], document: Document) -> dict
 
 
 def _unwrapped(document: Document, location: Location) -> Location:
-    """The location as the file has it: without the list around a single router."""
+    """The location as the file has it: without the list around a single router, and the plan `normal` in its place."""
     if location[:2] == ("router", 0) and isinstance(document.data.get("router"), dict):
         return ("router", *location[2:])
+    if location[:1] == ("phases",) and "phases" not in document.data:
+        return ("plans", NORMAL, *location[1:])
     return location

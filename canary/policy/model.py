@@ -13,7 +13,7 @@ from canary.policy.experiments import Experiment, Flag
 from canary.policy.finish import Finish
 from canary.policy.kpis import Kpi
 from canary.policy.orders import Database
-from canary.policy.release import Phase, Process, Receiver, Rollback, Router
+from canary.policy.release import Phase, Phases, Process, Receiver, Rollback, Router
 from canary.policy.signals import Signals
 from canary.policy.types import (
     Alpha,
@@ -95,12 +95,15 @@ class Policy:
     kpis: dict[Name, Kpi] = field(default_factory=dict)
     """The KPIs to publish and judge; the strategy's six when the section is missing."""
     signals: Signals = Signals()
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=100)] = (
+    phases: Phases = (
         Phase(traffic=0.05, duration=300),
         Phase(traffic=0.25, duration=900),
         Phase(traffic=0.5, duration=1200),
         Phase(traffic=1, duration=1800),
     )
+    """The plan `normal`, which `canary start` runs when no other is named."""
+    plans: Annotated[dict[Name, Phases], Field(max_length=20)] = field(default_factory=dict)
+    """Further plans by name, each a list of phases: `canary start --plan hotfix`. `normal` may stand here too."""
     rollback: Rollback = Rollback()
     router: tuple[Router, ...] = ()
     """One router or a list of them; all must agree before a change counts as done."""

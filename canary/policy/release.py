@@ -3,11 +3,12 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field
+from pydantic import Discriminator, Field, Tag
 
 from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
 from canary.policy.types import (
+    Approvers,
     Argv,
     BodyLimit,
     CookiePair,
@@ -49,19 +50,46 @@ class UrlGate:
 
 
 @section
+class ApprovalGate:
+    """So many different people must say `canary advance`, each known by a token or password of their own."""
+
+    approvers: Approvers
+    """How many; the same person twice counts once, and a name that somebody only says of themselves counts nothing."""
+
+
+def _gate(value: object) -> str:
+    """Which section a gate is; only one of its keys can say so, and then each fault is told about that one only."""
+    approval = isinstance(value, ApprovalGate) or (isinstance(value, dict) and "approvers" in value)
+    return ApprovalGate.__name__ if approval else UrlGate.__name__
+
+
+Gate = (
+    Literal["manual"]
+    | Annotated[
+        Annotated[UrlGate, Tag(UrlGate.__name__)] | Annotated[ApprovalGate, Tag(ApprovalGate.__name__)],
+        Discriminator(_gate),
+    ]
+)
+
+
+@section
 class Phase:
     """One step of the rollout."""
 
     traffic: Weight
-    """Share of the customers on the canary."""
+    """Share of the customers on the canary; `0%`, with a gate, in a first phase that only testers see."""
     duration: PositiveSeconds
     """How long the phase lasts at least."""
     advance: Literal["on_schedule", "when_proven"] = "on_schedule"
     """`when_proven`: every judged KPI must have passed, however long it takes."""
     max_duration: PositiveSeconds | None = None
     """When a phase has lasted this long without being allowed to advance, it holds and says so."""
-    gate: Literal["manual"] | UrlGate | None = None
-    """A person (`manual`: `canary advance`), or the user's own check."""
+    gate: Gate | None = None
+    """A person (`manual`: `canary advance`), several (`{approvers: 2}`), or the user's own check (`{url: ...}`)."""
+
+
+Phases = Annotated[tuple[Phase, ...], Field(min_length=1, max_length=100)]
+"""The steps of a rollout, the first one first."""
 
 
 @section

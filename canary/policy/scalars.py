@@ -17,13 +17,18 @@ Two kinds of scalar have a grammar of their own:
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+from pydantic_core.core_schema import ValidationInfo
 
 _SHOWN = 60
 """Characters of a faulty value that a message quotes: enough to find it, and one line whatever the file holds."""
+
+BASE_UNITS: Final = "base units"
+"""The context in which quantities are plain numbers of base units, as the journal keeps a plan. They are taken as they
+stand there: what an earlier version allowed must still be read when bounds have become narrower."""
 
 
 class UnfitError(ValueError):
@@ -88,7 +93,7 @@ class Quantity:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Take the text (or the bare number), give the number in base units."""
-        return core_schema.no_info_plain_validator_function(self.read)
+        return core_schema.with_info_plain_validator_function(self._validated)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: the pattern of a text, the bounds of a bare number, and the bounds as a person writes them."""
@@ -104,6 +109,11 @@ class Quantity:
             written["exclusiveMinimum" if self.above else "minimum"] = self.at_least
             written["exclusiveMaximum" if self.below else "maximum"] = self.at_most
         return written
+
+    def _validated(self, value: object, info: ValidationInfo) -> float:
+        if info.context == BASE_UNITS and isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+        return self.read(value)
 
     def read(self, value: object) -> float:
         """The number in base units.

@@ -6,6 +6,7 @@ are written as a person would write them (`5m`, not 300).
 """
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -47,23 +48,56 @@ def _write_default(value: Schema) -> None:
         value["default"] = _WRITERS[quantity](default)
 
 
+def written(place: tuple[str | int, ...], value: Any, *, kind: str = "") -> str:
+    """A value in base units as a person would write it at this place: 300 at `phases.0.duration` is `5m`.
+
+    Args:
+        place: keys and indices from the top.
+        value: as the loaded policy has it.
+        kind: of the KPI that the place is in; a floor is a share or a plain number.
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        nodes = [policy_schema()]
+        for step in place:
+            nodes = [form for node in nodes for form in _forms(_descend(node, step), kind)]
+        quantity = next((node["x-quantity"] for node in nodes if "x-quantity" in node), None)
+        return _WRITERS[quantity](value) if quantity is not None else f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _forms(node: Schema, kind: str) -> list[Schema]:
+    """Every form that the value at a node may have, as far as the KPI's kind allows."""
+    if "$ref" in node:
+        return _forms(policy_schema()["$defs"][node["$ref"].rsplit("/", 1)[1]], kind)
+    options = [*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())]
+    if options:
+        return [form for option in options for form in _forms(option, kind)]
+    of_kind = node.get("properties", {}).get("kind", {}).get("const", kind)
+    return [node] if of_kind == kind or not kind else []
+
+
 def keys_at(loc: tuple[str | int, ...]) -> list[str]:
     """The keys that the section around pydantic's location *loc* has."""
     schema = policy_schema()
     definitions = schema["$defs"]
     node = schema
     for step in loc[:-1]:
-        node = _descend(_resolve(node, definitions), step)
+        node = _descend(_resolve(node, definitions, step), step)
     return sorted(_resolve(node, definitions).get("properties", {}))
 
 
-def _resolve(node: Schema, definitions: Schema) -> Schema:
+def _resolve(node: Schema, definitions: Schema, form: str | int = "") -> Schema:
+    """The section that a node is; of several forms the one that pydantic names, else the first."""
     if "$ref" in node:
         return _resolve(definitions[node["$ref"].rsplit("/", 1)[1]], definitions)
     if "allOf" in node:
         return _resolve(node["allOf"][0], definitions)
-    options = [option for option in node.get("anyOf", []) if "$ref" in option or "items" in option]
-    return _resolve(options[0], definitions) if options else node
+    inner = [option for outer in node.get("anyOf", []) for option in outer.get("oneOf", (outer,))]
+    options = [option for option in inner if "$ref" in option or "items" in option]
+    named = [option for option in options if option.get("$ref", "").rsplit("/", 1)[-1] == form]
+    return _resolve((named or options)[0], definitions) if options else node
 
 
 def _descend(node: Schema, step: str | int) -> Schema:

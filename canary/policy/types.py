@@ -102,8 +102,8 @@ ShareLimit = Annotated[float, Quantity(_RATIO, 0, 1, below=True)]
 Alpha = Annotated[float, Quantity(_RATIO, 1e-6, 0.5)]
 """A chance of a wrong verdict. Nothing is ever proven to less than one in a million; above one half it is a coin."""
 
-Weight = Annotated[float, Quantity(_RATIO, 0.0001, 1)]
-"""A share of the customers: at least the one in ten thousand that a router can divide off."""
+Weight = Annotated[float, Quantity(_RATIO, 0, 1)]
+"""A share of the customers; how small it may be, besides nothing, is up to `canary.policy.consistency`."""
 
 
 # Numbers.
@@ -113,6 +113,9 @@ _MANY: Final = 10**9
 
 Count = Annotated[int, Field(ge=0, le=_MANY)]
 """How many; none is fine."""
+
+Approvers = Annotated[int, Field(ge=1, le=10)]
+"""How many people must agree; more than ten never do."""
 
 PositiveCount = Annotated[int, Field(ge=1, le=_MANY)]
 """How many, at least one."""

@@ -10,6 +10,7 @@ from canary.prometheus.alert import Alert
 from canary.prometheus.alertmanager import Alertmanager
 from canary.prometheus.api import PATIENT, QUICK, Limits
 from canary.prometheus.client import Prometheus, Rule, Sample, Series
+from canary.prometheus.policies import Differing, PoliciesInUse, policies_in_use
 from canary.prometheus.service import ServiceAlerts, UnevaluatedError
 from canary.prometheus.silences import LOWERING, Matcher, Silence, Suppression
 
@@ -19,8 +20,10 @@ __all__ = [
     "QUICK",
     "Alert",
     "Alertmanager",
+    "Differing",
     "Limits",
     "Matcher",
+    "PoliciesInUse",
     "Prometheus",
     "Rule",
     "Sample",
@@ -29,4 +32,5 @@ __all__ = [
     "Silence",
     "Suppression",
     "UnevaluatedError",
+    "policies_in_use",
 ]

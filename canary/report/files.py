@@ -15,6 +15,9 @@ WRITERS: dict[str, Callable[[Report], str]] = {"html": html_report, "markdown": 
 
 _SUFFIXES = {"html": "html", "markdown": "md", "json": "json"}
 
+# A report names people, reasons and turnover: for the service's user and its group.
+_MODE = 0o640
+
 
 def folder_of(policy: Policy) -> Path:
     """Where a policy keeps its reports."""
@@ -37,6 +40,8 @@ def write(report: Report, folder: Path, formats: Sequence[str] = tuple(WRITERS))
         folder.mkdir(parents=True, exist_ok=True)
         for name, path in zip(formats, written, strict=True):
             unfinished = path.with_name(f".{path.name}.tmp")
+            unfinished.touch(mode=_MODE)
+            unfinished.chmod(_MODE)
             unfinished.write_text(WRITERS[name](report), encoding="utf-8")
             unfinished.replace(path)
     except OSError as error:

@@ -25,6 +25,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.folding import fold, newest
+from canary.rollout.plans import Plans
 from canary.rollout.state import Rollout
 
 _POINTS = 400
@@ -46,6 +47,8 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
     rollout = newest(fold(entries))
     if rollout is None:
         return None
+    # By what it ran, and not by what the file says since.
+    policy = Plans(policy).of(rollout)
     now = clock.now()
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []

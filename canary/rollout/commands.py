@@ -9,9 +9,10 @@ lowers is obeyed, whatever else has happened to this rollout meanwhile.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from canary.errors import RefusedError
+from canary.policy.plans import NORMAL
 from canary.rollout.entries import (
     Adopted,
     Advanced,
@@ -73,6 +74,9 @@ class Start(Command):
     canary: str
     traffic: tuple[float, ...]
     durations_seconds: tuple[float, ...]
+    plan: str = NORMAL
+    digest: str = ""
+    policy: dict[str, Any] | None = None
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused while another rollout is not over, or when both versions are the same."""
@@ -94,6 +98,9 @@ class Start(Command):
             canary=self.canary,
             traffic=self.traffic,
             durations_seconds=self.durations_seconds,
+            plan=self.plan,
+            digest=self.digest,
+            policy=self.policy,
         )
 
     def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # it began a rollout that nobody had seen
@@ -115,6 +122,9 @@ class Adopt(Command):
     canary: str
     traffic: tuple[float, ...]
     durations_seconds: tuple[float, ...]
+    plan: str = NORMAL
+    digest: str = ""
+    policy: dict[str, Any] | None = None
     weight: float
     salts: tuple[int, ...] = ()
 
@@ -136,6 +146,9 @@ class Adopt(Command):
             canary=self.canary,
             traffic=self.traffic,
             durations_seconds=self.durations_seconds,
+            plan=self.plan,
+            digest=self.digest,
+            policy=self.policy,
             weight=self.weight,
             salts=self.salts,
         )

@@ -7,11 +7,12 @@ Decisions (`decides`) change what the rollout is; the number of the last one is 
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
+from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category, Cause, Kind, Step
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
@@ -70,6 +71,9 @@ class Started(Entry):
     Attributes:
         traffic: the canary's weight in each phase, 0 to 1.
         durations_seconds: how long each phase lasts at least.
+        plan: the plan's name in the policy.
+        digest: of the policy that it runs by; empty in what older versions wrote.
+        policy: everything that decides, as `deciding` gives it; None in what older versions wrote.
     """
 
     kind = Kind.STARTED
@@ -78,6 +82,9 @@ class Started(Entry):
     canary: str
     traffic: Annotated[tuple[_Ratio, ...], Field(min_length=1)]
     durations_seconds: Annotated[tuple[_Seconds, ...], Field(min_length=1)]
+    plan: str = NORMAL
+    digest: str = ""
+    policy: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan in which a phase has a share and no duration."""
@@ -272,6 +279,22 @@ class Elapsed(Entry):
     kind = Kind.ELAPSED
     phase: int
     seconds: _Seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyChanged(Entry):
+    """The receiver has read another policy file; a rollout that runs keeps its own.
+
+    Its *rollout* is the one that runs, or `policy`; its reason says what differs.
+
+    Attributes:
+        digest: of the new file.
+        policy: everything that decides in it.
+    """
+
+    kind = Kind.POLICY
+    digest: str
+    policy: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

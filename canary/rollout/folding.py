@@ -70,6 +70,9 @@ def _started(entry: Started) -> Rollout:
         phase=0,
         phase_started_at=entry.at,
         weights=(Weight(entry.at, entry.traffic[0]),),
+        plan=entry.plan,
+        digest=entry.digest,
+        pinned=entry.policy,
         decision=entry.seq,
         timer=_timer(entry),
         began=_moment(entry),
@@ -143,13 +146,17 @@ def _applied(rollout: Rollout, entry: Entry) -> Rollout:
             return _rolling_back(decided, entry)
         case RolledBack():
             # Why it was rolled back is what people want to read, not that it is complete.
-            return replace(
-                rollout, state=State.ROLLED_BACK, ended_at=entry.at, ended=_moment(entry), decision=entry.seq
-            )
+            left = replace(rollout, weights=_nobody(rollout, entry))
+            return replace(left, state=State.ROLLED_BACK, ended_at=entry.at, ended=_moment(entry), decision=entry.seq)
         case Failed():
             return replace(decided, state=State.FAILED, ended_at=entry.at, ended=_moment(entry))
         case _:
             return _remembered(rollout, entry)
+
+
+def _nobody(rollout: Rollout, entry: Entry) -> tuple[Weight, ...]:
+    """Nobody is on a canary that was rolled back, also where the row that decided so cannot be read."""
+    return rollout.weights if rollout.weight == 0 else (*rollout.weights, Weight(entry.at, 0.0))
 
 
 def _remembered(rollout: Rollout, entry: Entry) -> Rollout:

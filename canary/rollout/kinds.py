@@ -33,6 +33,7 @@ class Kind(StrEnum):
     NOTE = "note"
     FROZEN = "frozen"
     FREEZE_LIFTED = "freeze_lifted"
+    POLICY = "policy"
     EXPERIMENT_STARTED = "experiment_started"
     EXPERIMENT_WEIGHTED = "experiment_weighted"
     EXPERIMENT_STOPPED = "experiment_stopped"

@@ -6,10 +6,21 @@ that a step that took a minute does not tick off the decision that came meanwhil
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from canary.errors import RefusedError
 from canary.rollout.commands import Command
-from canary.rollout.entries import Drilled, Elapsed, Entry, Note, Notified, Recorded, RolledBack, StepDone
+from canary.rollout.entries import (
+    Drilled,
+    Elapsed,
+    Entry,
+    Note,
+    Notified,
+    PolicyChanged,
+    Recorded,
+    RolledBack,
+    StepDone,
+)
 from canary.rollout.kinds import Category, Step
 from canary.rollout.refusals import described
 from canary.rollout.seen import Seen
@@ -153,6 +164,20 @@ class MarkElapsed(Memory):
         if known.phase != self.phase or not known.running:
             raise RefusedError(f"phase {self.phase + 1} of rollout {known.id} is over")
         return Elapsed(rollout=known.id, at=at, actor=self.actor, phase=self.phase, seconds=self.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordPolicy(Memory):
+    """Another policy file has been read; *rollout* is the one that runs, or `policy`."""
+
+    digest: str
+    policy: dict[str, Any]
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:  # noqa: ARG002  # it is about the file
+        """Never refused."""
+        return PolicyChanged(
+            rollout=self.rollout, at=at, actor=self.actor, reason=self.reason, digest=self.digest, policy=self.policy
+        )
 
 
 def _known(rollout: Rollout | None, wanted: str) -> Rollout:

@@ -18,6 +18,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from canary.clock import Clock
+from canary.policy.pinning.digest import Data
+from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Step
 
 
@@ -116,6 +118,9 @@ class Rollout:
     Attributes:
         traffic: the canary's weight in each phase, 0 to 1.
         durations_seconds: how long each phase lasts at least.
+        plan: the name of the plan that it runs by.
+        digest: of the policy that it runs by; empty where an older version began it.
+        pinned: what decides, as it was when the rollout began; None where an older version began it.
         decision: position of the last decision in the journal; 0 while it is not written yet.
         phase: index of the current (or last) phase.
         phase_started_at: when it began, by the wall clock; a hold does not move it.
@@ -147,6 +152,9 @@ class Rollout:
     phase: int
     phase_started_at: datetime
     weights: tuple[Weight, ...]
+    plan: str = NORMAL
+    digest: str = ""
+    pinned: Data | None = None
     decision: int = 0
     timer: Timer = Timer()
     held_in: State | None = None

@@ -28,6 +28,9 @@ TESTERS = "testers"
 # The longest text there is (an id of 64 characters, ten digits of salt) with room to spare, and less than one block.
 _SIZE_BYTES = 320
 
+# HAProxy reads it before it gives up root's rights, or is in the file's group.
+_MODE = 0o640
+
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -95,7 +98,7 @@ def _replace(path: Path, text: str) -> None:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), _MODE)
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:

@@ -18,7 +18,9 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import tempfile
+import uuid
 from pathlib import Path
 
 from canary.routers.base import Observation, Reading, Split
@@ -48,8 +50,12 @@ class MarkerDirectory:
         Raises:
             OSError: the link is still there.
         """
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self._active.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError:
+            self._set_aside(self._active)  # somebody put a folder there: no `unlink`, and nginx looks into it
         # Makes the removal survive a power failure; on a file system that cannot, it is in force all the same.
         with contextlib.suppress(OSError):
             self._sync()
@@ -71,6 +77,8 @@ class MarkerDirectory:
             step.chmod(_OPEN_MODE)
             link = step.with_suffix(".link")
             link.symlink_to(Path("steps") / step.name)
+            if self._active.is_dir() and not self._active.is_symlink():
+                self._set_aside(self._active)
             link.rename(self._active)
         except OSError:
             shutil.rmtree(step, ignore_errors=True)
@@ -83,15 +91,15 @@ class MarkerDirectory:
         """What is in force: the markers that nginx finds behind the link."""
         instance = str(self.path)
         try:
-            target = self._active.readlink()
-            markers = {entry.name for entry in self._active.iterdir()}
-        except FileNotFoundError:
+            # nginx' `-f` follows links, and takes nothing but files.
+            markers = {entry.name for entry in self._active.iterdir() if entry.is_file()}
+        except (FileNotFoundError, NotADirectoryError):
             return Reading(instance, 0.0, process=self._process())
         except OSError as error:
             return Reading(instance, None, error=f"{self._active}: cannot be read ({error.strerror})")
         buckets = {int(name) for name in markers if re.fullmatch(r"\d\d", name)}
         weight_ratio = len(buckets) / NGINX_BUCKETS
-        step = _STEP.fullmatch(target.name)
+        step = _STEP.fullmatch(self._active.readlink().name) if self._active.is_symlink() else None
         if step is None or buckets != set(nginx_order(int(step[1]))[: len(buckets)]):
             return Reading(instance, weight_ratio, error=f"{self._active}: holds markers that no rollout placed")
         salt, testers = int(step[1]), TESTER in markers
@@ -110,12 +118,34 @@ class MarkerDirectory:
         found = []
         if self._active.exists() and not self._active.is_symlink():
             found.append(("`active` is not a symbolic link", "remove it; it is made when a rollout starts"))
-        try:
-            with tempfile.NamedTemporaryFile(dir=self._nearest(), prefix=".probe."):
-                pass
-        except OSError as error:
-            found.append((f"cannot be written ({error.strerror})", "give the receiver's user this folder"))
+        if os.path.lexists(self._steps) and not self._steps.is_dir():
+            found.append(("`steps` is not a folder", "remove it; it is made when a rollout starts"))
+        for folder in [self._nearest(), *([self._steps] if self._steps.is_dir() else [])]:
+            try:
+                with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe."):
+                    pass
+            except OSError as error:
+                found.append((f"{folder} cannot be written ({error.strerror})", "give the receiver's user this folder"))
+        if self._stuck():
+            found.append(("`active` belongs to another user, in a folder with the sticky bit", "chmod -t the folder"))
         return found
+
+    def _stuck(self) -> bool:
+        """Whether the link could not be removed although the folder can be written, as in /tmp."""
+        try:
+            folder, link = self.path.stat(), self._active.lstat()
+        except OSError:
+            return False
+        return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, folder.st_uid, link.st_uid)
+
+    def _set_aside(self, found: Path) -> None:
+        """Take something that is no link of ours out of nginx' sight in one rename, then remove what can be removed."""
+        aside = found.with_name(f".{found.name}.{uuid.uuid4().hex}")
+        found.rename(aside)
+        if aside.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.unlink()
 
     def closed_to(self, user: str) -> Path | None:
         """The outermost folder on the way to the markers that *user* may not enter.
@@ -140,6 +170,9 @@ class MarkerDirectory:
 
     def _make(self) -> None:
         missing = [folder for folder in (self._steps, *self._steps.parents) if not folder.exists()]
+        if os.path.lexists(self._steps) and not self._steps.is_dir():
+            self._set_aside(self._steps)
+            missing = [self._steps]
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             folder.chmod(_OPEN_MODE)

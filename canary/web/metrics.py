@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from importlib.metadata import version
@@ -81,6 +81,30 @@ def _of_connections(connections: Connections) -> Iterable[Metric]:
     for cause in ENDED:
         ended.add_metric([cause], connections.ended[cause])
     yield ended
+
+
+class PolicyCollector(Collector):
+    """By which policy a service goes, as its digest: exporter, receiver and rules are compared by it.
+
+    Args:
+        component: one of `names.COMPONENTS`.
+        digest: gives the digest of the policy that is in use at that moment.
+    """
+
+    def __init__(self, component: str, service: str, digest: Callable[[], str]) -> None:
+        self._labels = (service, component)
+        self._digest = digest
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: which rollout runs is not known yet."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """One series."""
+        labels = [names.SERVICE, *names.LABELS[names.POLICY_INFO]]
+        info = GaugeMetricFamily(names.POLICY_INFO, "The policy in use, by its digest; value 1.", labels=labels)
+        info.add_metric([*self._labels, self._digest()], 1)
+        yield info
 
 
 def service_registry() -> CollectorRegistry:

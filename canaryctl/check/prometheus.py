@@ -1,6 +1,7 @@
 """Prometheus: reachable, scraping the exporter, the receiver and the shop, with the rules that the policy generates."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import yaml
 
 from canary import names
 from canary.errors import RemoteError
-from canary.finding import Finding, failed, ok
+from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
+from canary.policy.pinning.digest import digest
 from canary.policy.signals import Signals
-from canary.prometheus import Prometheus, ServiceAlerts
+from canary.prometheus import Prometheus, ServiceAlerts, policies_in_use
 from canary.prometheus import Rule as Loaded
 from canary.units import parse_duration
 
@@ -34,9 +36,24 @@ async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mappin
         scraped = (*_guard(policy.service), _shop(policy.signals))
         findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in scraped)))
         findings += await _rules(prometheus, place, list(generated_rules(files)))
+        findings += await _policies(policy, prometheus, place)
     except RemoteError as error:
         return [failed(place, error.what, error.remedy)]
     return [*findings, await _evaluated(policy, prometheus, place)]
+
+
+async def _policies(policy: Policy, prometheus: Prometheus, place: str) -> list[Finding]:
+    """Whether exporter, receiver and rules go by this file.
+
+    While a rollout runs they go by the policy that it began with, and a file that was changed for the next rollout is
+    no fault; that the three differ from one another is.
+    """
+    wanted, found = digest(policy), await policies_in_use(prometheus, policy.service)
+    differing = list(found.differing(wanted))
+    if not differing:
+        return [ok(place, f"everything that publishes its policy goes by this one, {wanted}")]
+    say = warning if len({*itertools.chain(*found.digests.values())}) == 1 else failed
+    return [say(place, str(one), one.remedy) for one in differing]
 
 
 async def check_watched(policy: Policy, prometheus: Prometheus) -> list[Finding]:

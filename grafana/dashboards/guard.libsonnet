@@ -70,6 +70,19 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
 
   local builds = [
     panels.table({
+      title: 'Policy in use',
+      description: 'By which policy exporter, receiver and rules go, as its digest. During a rollout all of them must be the same.',
+      empty: noExporter,
+      size: [8, 7],
+      queries: [guard.policies],
+      transformations: [{ id: 'organize', options: {
+        excludeByName: { Time: true, Value: true },
+        indexByName: { component: 0, digest: 1 },
+        renameByName: { component: 'Part', digest: 'Digest' },
+      } }],
+      unit: 'none',
+    }),
+    panels.table({
       title: 'Versions of the guard',
       description: 'What runs where.',
       empty: noExporter,

@@ -52,6 +52,7 @@ function(config)
       happened('alertmanager_notifications_failed_total{integration="webhook"}', 'integration'), 'failed by {{integration}}'
     ),
     reloaded:: query.instant('min(' + config.names.config_last_reload_successful + ')', ''),
+    policies:: query.column('max by (component, digest) (' + select.own('policy_info') + ')'),
     builds:: query.column(
       'max by (version, job, instance) (' + config.names.build_info + ')'
     ),

@@ -261,4 +261,30 @@ function(config, series, build)
     description: "A mapped table or column is missing or has another type while {{ $labels.canary }} runs beside {{ $labels.stable }}; the exporter's log and landing page say which.",
   });
 
-  std.flattenArrays(evidence + signals) + mismatch + replica + schema
+  // What goes by another policy than the rollout judges or alerts by limits that nobody has agreed to for it. A moment is
+  // given for a policy that is being taken over by one after the other. The rules know their own digest, so that an
+  // alert that is written out needs no recorded series.
+  local info(component, more=[]) = own(n.POLICY_INFO, [p.equals(n.COMPONENT, component)] + more);
+  local other_policy(component, agrees, known=[]) = build.alert(n.POLICY_MISMATCH, {
+    expr: p.lines(
+      [running]
+      + std.flattenArrays([['and on (service)', one] for one in [info('receiver')] + known])
+      + ['unless on (service)', p.block(agrees)]
+    ),
+    hold_for: '1m',
+    severity: 'critical',
+    action: 'hold',
+    labels: { [n.COMPONENT]: component },
+    summary: 'Canary {{ $labels.canary }}: the ' + component + ' of ' + config.service + ' and the rollout go by different policies',
+    description: 'Rollout {{ $labels.rollout }} runs by the policy '
+                 + '{{ with query `' + info('receiver') + '` }}{{ . | first | label "digest" }}{{ else }}?{{ end }}'
+                 + ', the ' + component + ' of ' + config.service + ' by '
+                 + (if component == 'rules' then config.digest
+                    else '{{ with query `' + info(component) + '` }}{{ . | first | label "digest" }}{{ else }}?{{ end }}')
+                 + ". Traffic is frozen at its current weight until they agree: put the policy back, or take the new one over with `canary amend` and `canary generate`.",
+  });
+  local policy =
+    other_policy('exporter', p.lines([info('exporter'), 'and on (service, digest)', info('receiver')]), [info('exporter')])
+    + (if config.digest == '' then [] else other_policy('rules', info('receiver', [p.equals(n.DIGEST, config.digest)])));
+
+  std.flattenArrays(evidence + signals) + mismatch + replica + schema + policy

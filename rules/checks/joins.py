@@ -90,7 +90,7 @@ def _listed(kept: frozenset[str]) -> str:
 
 def _levels(rule: Rule, context: Context) -> Iterator[Objection]:
     """A recorded series is named after the labels that it has kept."""
-    if "record" not in rule:
+    if "record" not in rule or ":" not in rule["record"]:
         return
     kept = labels(parse(rule["expr"]), context.labels)
     level = set(rule["record"].split(":")[0].split("_")) - _NO_LABELS

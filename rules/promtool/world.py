@@ -4,6 +4,7 @@ from canary import names
 from canary.mixin.limits import gate_of, limits
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Mean, Success
+from canary.policy.pinning.digest import digest
 from canary.policy.release import Phase
 from rules.promtool.shop import CANARY, STABLE, Shop
 from rules.promtool.values import STALE, Values, constant, nothing
@@ -70,6 +71,7 @@ class World(Shop):
         self.state("phase")
         self.receiver(names.ROLLOUT_ELAPSED_SECONDS, self.policy.signals.long_window)
         self.receiver(names.DRILL_AGE_SECONDS, 0)
+        self.receiver(names.POLICY_INFO, 1, component="receiver", digest=digest(self.policy))
         for limit in limits(self.policy):
             self.receiver(names.ROLLOUT_LIMIT, limit.value, **{names.LIMIT: limit.name, names.KPI: limit.kpi})
         self.phase(0, self.policy.phases[0], 0)
@@ -93,6 +95,7 @@ class World(Shop):
 
     def _exporter(self) -> None:
         self.exporter(names.DATABASE_UP, 1)
+        self.exporter(names.POLICY_INFO, 1, component="exporter", digest=digest(self.policy))
         self.exporter(names.SCHEMA_COMPATIBLE, 1)
         self.exporter(names.BLIND, 0, reason="schema")
         self.exporter(names.LAST_REFRESH_AGE_SECONDS, 1)

@@ -35,6 +35,7 @@ from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
+from canary.rollout.plans import Plans
 from canary.rollout.records import CompleteRollback
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -123,9 +124,10 @@ class Machine(RuleBasedStateMachine):
         self.watchdog = Watchdog(self.policy.receiver.watchdog, self.clock)
         self.store.listen(self.watchdog.notice)
         timer = PhaseTimer(self.store, leader, self.clock)
+        plans = Plans(self.policy)
         freezes = Freezes((), self.store, self.clock)
         self.promoter = Promoter(
-            self.policy,
+            plans,
             self.store,
             leader,
             timer,
@@ -134,13 +136,12 @@ class Machine(RuleBasedStateMachine):
             objection=self.objection_with_key,
             gate=self.open_gate,
         )
-        self.handler = AlertHandler(self.policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
-        self.deadlines = Deadlines(self.policy, self.store, self.watchdog, leader, self.clock, freezes)
+        self.handler = AlertHandler(plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
+        self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes)
         metrics = Metrics(CollectorRegistry(), SERVICE)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        self.commands = Commands(
-            self.policy, self.store, effects, metrics, self.objection, trust, freezes, KnownServers()
-        )
+        servers = KnownServers()
+        self.commands = Commands(plans, self.store, effects, metrics, self.objection, trust, freezes, servers)
         self.run(self.store.refresh())
 
     def heard(self) -> None:

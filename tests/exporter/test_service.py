@@ -17,11 +17,16 @@ import pytest
 
 from canary.logs import configure
 from canary.policy.load import load_policy
+from canary.policy.model import Policy
+from canary.policy.pinning.digest import digest
+from canary.rollout.commands import Start
 from canary.rollout.journal.journal import Journal
+from canary.rollout.kinds import Kind
+from canary.rollout.plans import plan_of
 from canary.web.options import WebOptions
 from exporter.refresher import Refresher
 from exporter.service import Exporter
-from tests.support.entries import started
+from tests.support.entries import entry, started
 from tests.support.postgres import Postgres
 from tests.support.processes import SEARCH_PATH, eventually
 from tests.support.shopdata import ORDERS, VISITS, ShopData, fill
@@ -225,6 +230,44 @@ async def test_a_reload_takes_a_good_policy_and_keeps_the_old_one_otherwise(
     assert kept['shop_visits_total{version="v1.0"}'] == 40
     assert 'shop_buyers{version="v1.0"}' in later
     assert later['shop_visits_total{version="v1.0"}'] == 40
+
+
+async def test_a_rollout_is_judged_by_the_policy_that_it_began_with(
+    policy: Path, lite: ShopData, tmp_path: Path
+) -> None:
+    """Another tolerance in the file is for the next rollout; another mapping is refused until this one is over."""
+    begun = load_policy(policy)
+    tolerance = 'canary_kpi_tolerance_ratio{kpi="conversion_rate",rollout="r1"}'
+    start = Start(rollout="r1", stable="v1.0", canary="v2.0", actor="ann", **plan_of(begun, "normal"))
+    async with _running(policy) as scraped:
+        async with Journal.open(begun) as journal:
+            await journal.append(start.entry(None, datetime.now(UTC)))
+        await scraped.eventually(tolerance, 0.1)
+        kpi = "kpis: {conversion_rate: {kind: conversion, from: visits, to: orders, tolerance: 30%}}\n"
+        _write_policy(tmp_path, lite.url, kpi)
+        async with scraped._client.post("/-/reload") as answer:
+            taken = answer.status
+        await scraped.eventually(tolerance, 0.1)
+        same = await scraped.metrics()
+        _write_policy(tmp_path, lite.url.replace("+aiosqlite", "") + '", timezone: "Asia/Karachi')
+        async with scraped._client.post("/-/reload") as answer:
+            refused, text = answer.status, await answer.text()
+        failed = await scraped.metrics()
+        async with Journal.open(begun) as journal:
+            for kind in (Kind.ROLLBACK, Kind.ROLLED_BACK):
+                await journal.append(entry("r1", kind, datetime.now(UTC), "ann", data={"cause": "manual"}))
+        await scraped.eventually(tolerance, None)
+        after = await scraped.metrics()
+
+    def info(one: Policy) -> str:
+        return f'canary_policy_info{{component="exporter",digest="{digest(one)}"}}'
+
+    assert (taken, refused) == (200, 500)
+    assert info(begun) in same
+    assert "database.timezone UTC -> Asia/Karachi" in text
+    assert failed["canary_config_last_reload_successful"] == 0
+    assert info(begun) not in after
+    assert any(series.startswith("canary_policy_info") for series in after)
 
 
 async def test_a_schema_change_is_noticed(policy: Path, lite: ShopData) -> None:

@@ -33,6 +33,7 @@ from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
+from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -156,7 +157,7 @@ class Acting:
         )
         self.reconciler = Reconciler(policy, self.store, self.effects, self.metrics, world.clock)
         self.facts = Facts(SERVICE, "canary 0%, stable 100%", {"router edge": "is unreachable"})
-        self.outbox = Outbox(policy, self.store, self.effects, self.metrics, world.clock, lambda: self.facts)
+        self.outbox = Outbox(Plans(policy), self.store, self.effects, self.metrics, world.clock, lambda: self.facts)
         self.store.listen(self.reconciler.heard)
 
     @property

@@ -28,6 +28,7 @@ from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
+from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
@@ -55,9 +56,10 @@ class Deciding:
         self.timer = PhaseTimer(self.store, leader, self.clock)
         self.watchdog = Watchdog(policy.receiver.watchdog, self.clock)
         self.store.listen(self.watchdog.notice)
+        self.plans = Plans(policy)
         self.freezes = Freezes(policy.receiver.freeze, self.store, self.clock)
         self.promoter = Promoter(
-            policy,
+            self.plans,
             self.store,
             leader,
             self.timer,
@@ -66,16 +68,15 @@ class Deciding:
             objection=self._objects,
             gate=self._closed,
         )
-        self.handler = AlertHandler(policy, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
-        self.deadlines = Deadlines(policy, self.store, self.watchdog, leader, self.clock, self.freezes)
+        self.handler = AlertHandler(self.plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
+        self.deadlines = Deadlines(self.plans, self.store, self.watchdog, leader, self.clock, self.freezes)
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry, SERVICE)
         self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        self.commands = Commands(
-            policy, self.store, effects, metrics, self._objects, trust, self.freezes, KnownServers()
-        )
+        servers = KnownServers()
+        self.commands = Commands(self.plans, self.store, effects, metrics, self._objects, trust, self.freezes, servers)
 
     @classmethod
     @asynccontextmanager

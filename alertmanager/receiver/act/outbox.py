@@ -21,10 +21,10 @@ from canary.backoff import Backoff
 from canary.clock import Clock
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
-from canary.policy.model import Policy
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry, Notified, RollbackDecided
 from canary.rollout.kinds import Step
+from canary.rollout.plans import Plans
 from canary.rollout.records import CompleteStep, Notify
 from canary.rollout.state import Moment, Rollout, State
 from canary.rollout.store.store import RolloutStore
@@ -81,7 +81,7 @@ class Outbox:
 
     def __init__(
         self,
-        policy: Policy,
+        plans: Plans,
         store: RolloutStore,
         effects: Effects,
         metrics: Metrics,
@@ -90,7 +90,7 @@ class Outbox:
     ) -> None:
         self.pending: tuple[Entry, ...] = ()
         self.expired: tuple[Entry, ...] = ()
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._effects = effects
         self._metrics = metrics
@@ -103,8 +103,8 @@ class Outbox:
         self._notified_early: dict[tuple[str, str, datetime], frozenset[str]] = {}
         # Rollouts, as folded, of which nothing is open: nothing new can be found in them, so they are not read again.
         self._closed: dict[str, _Look] = {}
-        self._expire_seconds = policy.notify.expire
-        self._worth_telling = frozenset(policy.notify.on) & OCCASIONS
+        self._expire_seconds = plans.file.notify.expire
+        self._worth_telling = frozenset(plans.file.notify.on) & OCCASIONS
         store.listen(lambda _: self._wake_up.set())
 
     async def run(self) -> None:
@@ -116,18 +116,18 @@ class Outbox:
         """Try once to send everything that is due; gives the seconds after which to try again."""
         try:
             if not await self._effects.leads() and not self._store.unwritten:
-                return self._policy.receiver.reconcile
+                return self._plans.file.receiver.reconcile
             failed = await self._send_due()
         except RefusedError:
             # Somebody else leads, or has told people, meanwhile.
-            return self._policy.receiver.reconcile
+            return self._plans.file.receiver.reconcile
         except CanaryError as error:
             self._log.error("cannot tell people", exception=error)
             failed = True
         if failed:
             return self._backoff.failed()
         self._backoff.succeeded()
-        return self._policy.receiver.reconcile
+        return self._plans.file.receiver.reconcile
 
     async def _send_due(self) -> bool:
         """Go through all rollouts, the newest first; True when somebody could not be told."""
@@ -206,7 +206,7 @@ class Outbox:
         """A rollback is told when it is complete, or when it takes so long that people must help."""
         if not isinstance(entry, RollbackDecided) or rollout.state is not State.ROLLING_BACK:
             return True
-        return self._age(entry) >= self._policy.rollback.converge
+        return self._age(entry) >= self._plans.of(rollout).rollback.converge
 
     async def _send(self, entry: Entry, rollout: Rollout, receipt: Receipt | None) -> bool:
         """One attempt at everybody who has to be told; True when nobody is left."""
@@ -251,7 +251,7 @@ class Outbox:
         return replace(facts, traffic="", faults={})
 
     def _key(self, entry: Entry) -> str:
-        return f"{self._policy.service}/{entry.rollout}/{entry.seq}"
+        return f"{self._plans.file.service}/{entry.rollout}/{entry.seq}"
 
     async def _write(
         self, entry: Entry, targets: Sequence[str], *, owed: Sequence[str] = (), expired: bool = False

@@ -17,11 +17,12 @@ from alertmanager.receiver.decide.finishcommands import FinishCommands, ServersA
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
-from canary.policy.model import Policy
+from canary.policy.plans import NORMAL
 from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.finishing import Finish, FinishBack, FinishStep
 from canary.rollout.kinds import Category
+from canary.rollout.plans import Plans, plan_of
 from canary.rollout.seen import Seen
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
@@ -47,6 +48,7 @@ class Request:
         weight: what `adopt` finds in force.
         category: what a rollback is due to.
         rollout: the id of the rollout that `adopt` finds in force; empty makes a new one.
+        plan: by which `start` begins.
         key: their own key for this request; the same one again, with the same verb, gets the first result.
     """
 
@@ -64,6 +66,7 @@ class Request:
     now: bool = False
     back: bool = False
     category: Category | None = None
+    plan: str = NORMAL
 
 
 class Commands:
@@ -71,7 +74,7 @@ class Commands:
 
     def __init__(
         self,
-        policy: Policy,
+        plans: Plans,
         store: RolloutStore,
         effects: Effects,
         metrics: Metrics,
@@ -80,13 +83,13 @@ class Commands:
         freezes: Freezes,
         servers: ServersAsked,
     ) -> None:
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._effects = effects
         self._metrics = metrics
         self._objection = objection
         self._trust = trust
-        self._finishing = FinishCommands(policy, store, servers)
+        self._finishing = FinishCommands(plans, store, servers)
         self._freezes = freezes
 
     async def submit(self, request: Request) -> Entry:
@@ -191,14 +194,12 @@ class Commands:
         _require_versions(request)
         seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
         await self._store.begin_again()
-        phases = self._policy.phases
         at = self._store.clock.now()
         command = Adopt(
             rollout=request.rollout or f"{request.canary}-{at:%Y%m%dT%H%M%S}",
             stable=request.stable,
             canary=request.canary,
-            traffic=tuple(phase.traffic for phase in phases),
-            durations_seconds=tuple(phase.duration for phase in phases),
+            **plan_of(self._plans.file, NORMAL),
             weight=request.weight,
             salts=salts_of(seen),
             actor=request.actor,
@@ -220,14 +221,12 @@ class Commands:
         _require_versions(request)
         if not self._trust.trusted:
             await self._require_no_doubt()
-        phases = self._policy.phases
         at = self._store.clock.now()
         command = Start(
             rollout=f"{request.canary}-{at:%Y%m%dT%H%M%S}",
             stable=request.stable,
             canary=request.canary,
-            traffic=tuple(phase.traffic for phase in phases),
-            durations_seconds=tuple(phase.duration for phase in phases),
+            **plan_of(self._plans.file, request.plan),
             actor=request.actor,
             reason=request.reason,
         )

@@ -11,10 +11,10 @@ from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
-from canary.policy.model import Policy
 from canary.rollout.ages import Ages
 from canary.rollout.commands import Hold, Resume, RollBack
 from canary.rollout.kinds import Cause
+from canary.rollout.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -29,9 +29,9 @@ class Deadlines:
     """Looks at the clock once a second."""
 
     def __init__(
-        self, policy: Policy, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock, freezes: Freezes
+        self, plans: Plans, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock, freezes: Freezes
     ) -> None:
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._watchdog = watchdog
         self._leader = leader
@@ -110,15 +110,14 @@ class Deadlines:
         return seconds if self._frozen_at is None else min(seconds, self._clock.monotonic() - self._frozen_at)
 
     def _limit_seconds(self, rollout: Rollout) -> float | None:
-        phases = self._policy.phases
-        return phases[rollout.phase].max_duration if rollout.phase < len(phases) else None
+        return self._plans.phase(rollout).max_duration
 
     async def _watch(self) -> None:
         """Close the watch that follows each promotion, also when the next rollout has begun meanwhile."""
         for rollout in list(self._store.rollouts.values()):
             if rollout.state is not State.PROMOTED or rollout.ended is None or "watch_closed" in rollout.recorded:
                 continue
-            if self._ages.seconds(rollout.ended, by_wall=True) <= self._policy.rollback.watch:
+            if self._ages.seconds(rollout.ended, by_wall=True) <= self._plans.of(rollout).rollback.watch:
                 continue
             kept = [key.partition(":")[2] for key in rollout.recorded if key.startswith("watch:")]
             reason = f"limits broken: {', '.join(sorted(kept))}" if kept else "no limit was broken"

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from alertmanager.receiver.decide.servers import Servers
 from canary.errors import RefusedError
-from canary.policy.model import Policy
 from canary.rollout.commands import Command
 from canary.rollout.finishing import Finish, FinishBack, FinishStep
+from canary.rollout.plans import Plans
 from canary.rollout.refusals import refusal
 from canary.rollout.state import UNFINISHED, Rollout, State
 from canary.rollout.store.store import RolloutStore
@@ -60,8 +60,8 @@ class Asked(Protocol):
 class FinishCommands:
     """Makes the commands that finish a release, or refuses."""
 
-    def __init__(self, policy: Policy, store: RolloutStore, servers: ServersAsked) -> None:
-        self._policy = policy
+    def __init__(self, plans: Plans, store: RolloutStore, servers: ServersAsked) -> None:
+        self._plans = plans
         self._store = store
         self._servers = servers
 
@@ -83,11 +83,11 @@ class FinishCommands:
                 await self._require_new_version(rollout, asked)
             return FinishStep(actor=asked.actor, reason=asked.reason, last=True)
         unverified = False
-        if self._policy.process.deploy_stable and not asked.now:
+        if self._plans.file.process.deploy_stable and not asked.now:
             self._require_a_way_to_tell()
         else:
             unverified = await self._require_new_version(rollout, asked)
-        finish = self._policy.finish
+        finish = self._plans.file.finish
         return Finish(
             actor=asked.actor,
             reason=asked.reason,
@@ -161,7 +161,7 @@ class FinishCommands:
 
     def _require_a_way_to_tell(self) -> None:
         """After a deployment somebody must be able to say that it has worked."""
-        if not any(router.upstreams.stable for router in self._policy.router):
+        if not any(router.upstreams.stable for router in self._plans.file.router):
             raise RefusedError(
                 "nobody could tell whether `process.deploy_stable` has worked: the policy names no stable servers",
                 place="cannot finish",

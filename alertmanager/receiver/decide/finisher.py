@@ -23,11 +23,11 @@ from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError, RouterError
 from canary.logs import Log
-from canary.policy.model import Policy
 from canary.rollout.ages import Ages
 from canary.rollout.commands import Hold, Resume
 from canary.rollout.finishing import FinishStep
 from canary.rollout.kinds import Cause, Step
+from canary.rollout.plans import Plans
 from canary.rollout.records import CompleteStep
 from canary.rollout.seen import Seen
 from canary.rollout.state import Finishing, Rollout, State
@@ -74,7 +74,7 @@ class Finisher:
 
     def __init__(
         self,
-        policy: Policy,
+        plans: Plans,
         store: RolloutStore,
         leader: Leader,
         clock: Clock,
@@ -86,7 +86,7 @@ class Finisher:
     ) -> None:
         self.waiting_for = ""
         self.unwell: dict[str, str] = {}
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._leader = leader
         self._clock = clock
@@ -119,10 +119,10 @@ class Finisher:
             self._log.debug("the finish has moved on", error=error)
         except CanaryError as error:
             self._log.error("cannot go on finishing", exception=error)
-        return self._policy.receiver.poll
+        return self._plans.file.receiver.poll
 
     async def _look(self, rollout: Rollout, finishing: Finishing) -> float:
-        poll_seconds = self._policy.receiver.poll
+        poll_seconds = self._plans.file.receiver.poll
         if Step.TRAFFIC in rollout.steps:
             self.waiting_for = "the canary's process to stop"
             return poll_seconds
@@ -178,8 +178,8 @@ class Finisher:
 
     async def _reason(self, rollout: Rollout, finishing: Finishing) -> tuple[str, float]:
         """Why the next step is not taken yet, and how long that lasts at most."""
-        poll_seconds = self._policy.receiver.poll
-        deploys = bool(self._policy.process.deploy_stable)
+        poll_seconds = self._plans.file.receiver.poll
+        deploys = bool(self._plans.file.process.deploy_stable)
         if finishing.step < 0 and deploys and Step.DEPLOY not in rollout.steps:
             return "the stable servers to be deployed to", poll_seconds
         if self.unwell:
@@ -195,7 +195,7 @@ class Finisher:
 
     def _seconds(self, finishing: Finishing) -> float:
         """How long the step lasts: the last one for as long as requests in flight may, too."""
-        return max(finishing.step_seconds, self._policy.process.drain if finishing.last else 0.0)
+        return max(finishing.step_seconds, self._plans.file.process.drain if finishing.last else 0.0)
 
     async def _go_on(self, rollout: Rollout, finishing: Finishing, asked_at: float) -> None:
         await self._store.refresh()

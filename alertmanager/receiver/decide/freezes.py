@@ -47,13 +47,17 @@ class Freezes:
     """
 
     def __init__(self, freezes: Sequence[str | Freeze], store: RolloutStore, clock: Clock) -> None:
-        self._planned = [(policies.title(one), policies.interval(one)) for one in freezes]
+        self.follow(freezes)
         self._store = store
         self._clock = clock
         self._begun: Frozen | None = None
+        store.listen(self._heard)
+
+    def follow(self, freezes: Sequence[str | Freeze]) -> None:
+        """Take over those of the policy."""
+        self._planned = [(policies.title(one), policies.interval(one)) for one in freezes]
         # Where a stretch ends takes a look at every day until then; it is asked for at each scrape.
         self._found: tuple[datetime, ActiveFreeze] | None = None
-        store.listen(self._heard)
 
     @property
     def active(self) -> ActiveFreeze | None:

@@ -24,6 +24,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
+from canary.rollout.plans import Plans
 from canary.rollout.store.store import RolloutStore
 
 
@@ -67,17 +68,17 @@ class Deciding:
     freezes: Freezes
 
     @classmethod
-    def of(cls, policy: Policy, base: Base, outside: Outside) -> Self:
+    def of(cls, plans: Plans, base: Base, outside: Outside) -> Self:
         """As the policy describes them; the watchdog listens to the journal from now on."""
-        store, leader, clock = base.store, base.leader, base.clock
+        store, leader, clock, policy = base.store, base.leader, base.clock, plans.file
         timer = PhaseTimer(store, leader, clock)
         watchdog = Watchdog(policy.receiver.watchdog, clock)
         store.listen(watchdog.notice)
         held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service)
-        objections = Objections(outside.alerts, held_back, dry_run=policy.rollback.dry_run)
+        objections = Objections(outside.alerts, held_back, plans)
         freezes = Freezes(policy.receiver.freeze, store, clock)
         promoter = Promoter(
-            policy,
+            plans,
             store,
             leader,
             timer,
@@ -86,7 +87,7 @@ class Deciding:
             objection=partial(objections.to, key=True),
             gate=partial(gate.objection, session=outside.session),
         )
-        handler = AlertHandler(policy, store, on_key=promoter.confirm, on_heartbeat=watchdog.hear)
+        handler = AlertHandler(plans, store, on_key=promoter.confirm, on_heartbeat=watchdog.hear)
         poller = AlertPoller(
             store,
             handler,
@@ -98,5 +99,5 @@ class Deciding:
             blind=lambda: store.rollout is not None and watchdog.blind(store.rollout),
             on_complete=promoter.complete,
         )
-        deadlines = Deadlines(policy, store, watchdog, leader, clock, freezes)
+        deadlines = Deadlines(plans, store, watchdog, leader, clock, freezes)
         return cls(timer, watchdog, objections, promoter, handler, poller, deadlines, freezes)

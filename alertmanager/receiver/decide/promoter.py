@@ -9,7 +9,6 @@ was paused in between raises nothing on what was true an hour ago.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
@@ -19,10 +18,10 @@ from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
-from canary.policy.model import Policy
-from canary.policy.release import UrlGate
+from canary.policy.release import ApprovalGate, Gate, UrlGate
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Advance
+from canary.rollout.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -57,7 +56,7 @@ class Promoter:
 
     def __init__(
         self,
-        policy: Policy,
+        plans: Plans,
         store: RolloutStore,
         leader: Leader,
         timer: PhaseTimer,
@@ -68,7 +67,7 @@ class Promoter:
         gate: Callable[[UrlGate], Awaitable[str]],
     ) -> None:
         self.waiting_for = ""
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._leader = leader
         self._timer = timer
@@ -99,7 +98,7 @@ class Promoter:
             self._log.debug("not advanced", error=error)
         except CanaryError as error:
             self._log.error("cannot advance", exception=error)
-        return self._policy.receiver.poll
+        return self._plans.file.receiver.poll
 
     async def _try(self) -> float:
         rollout = self._store.rollout
@@ -112,22 +111,22 @@ class Promoter:
             return remaining if self._fits(rollout) else _IDLE_SECONDS
         if frozen := self._freezes.active:
             self.waiting_for = f"the end of the {frozen}"
-            return self._policy.receiver.poll
+            return self._plans.file.receiver.poll
         if not self._fits(rollout):
-            if self._gate_of(rollout) != "manual":
+            if not self._person_decides(rollout):
                 self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
             return _IDLE_SECONDS
         if not await self._leader.may_act():
-            return self._policy.receiver.poll
+            return self._plans.file.receiver.poll
         return await self._with_key(rollout)
 
     async def _with_key(self, rollout: Rollout) -> float:
         asked_at = self._clock.monotonic()
         self.waiting_for = await self._objection(rollout)
         if self.waiting_for:
-            return self._policy.receiver.poll
+            return self._plans.file.receiver.poll
         gate = self._gate_of(rollout)
-        if gate == "manual":
+        if self._person_decides(rollout):
             await self.complete(rollout)
             return _IDLE_SECONDS
         if isinstance(gate, UrlGate):
@@ -138,7 +137,7 @@ class Promoter:
             asked_at = self._clock.monotonic()
             self.waiting_for = await self._objection(rollout)
             if self.waiting_for:
-                return self._policy.receiver.poll
+                return self._plans.file.receiver.poll
         await self._advance(rollout, asked_at)
         self._key = None
         return _IDLE_SECONDS
@@ -152,7 +151,7 @@ class Promoter:
 
     async def complete(self, rollout: Rollout) -> None:
         """Prometheus shows the phase complete: where the gate is a person, tell them, once."""
-        if rollout.state not in (State.PHASE, State.BAKING) or self._gate_of(rollout) != "manual":
+        if rollout.state not in (State.PHASE, State.BAKING) or not self._person_decides(rollout):
             return
         self.waiting_for = "a person: `canary advance`"
         key = f"gate:{rollout.phase}"
@@ -169,13 +168,16 @@ class Promoter:
         except CanaryError as error:
             self._log.debug("not told", error=error)
 
-    def _gate_of(self, rollout: Rollout) -> Literal["manual"] | UrlGate | None:
-        phases = self._policy.phases
-        return phases[rollout.phase].gate if rollout.phase < len(phases) else None
+    def _person_decides(self, rollout: Rollout) -> bool:
+        gate = self._gate_of(rollout)
+        return gate == "manual" or isinstance(gate, ApprovalGate)
+
+    def _gate_of(self, rollout: Rollout) -> Gate | None:
+        return self._plans.phase(rollout).gate
 
     def _fits(self, rollout: Rollout) -> bool:
         key = self._key
         if key is None or (key.rollout, key.phase) != (rollout.id, rollout.phase):
             return False
         age = self._clock.monotonic() - key.at
-        return age <= self._policy.receiver.repeat + _REPEAT_LATENESS_SECONDS
+        return age <= self._plans.file.receiver.repeat + _REPEAT_LATENESS_SECONDS

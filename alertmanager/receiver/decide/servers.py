@@ -13,8 +13,8 @@ import aiohttp
 
 from alertmanager.receiver.act.effects import Effects
 from canary.errors import RemoteError
-from canary.policy.model import Policy
 from canary.prometheus import Prometheus
+from canary.rollout.plans import Plans
 from canary.routers import probe
 from canary.routers.probe import Served
 
@@ -57,10 +57,8 @@ class Servers:
 class Inspector:
     """Asks servers, and the routers about them."""
 
-    def __init__(
-        self, policy: Policy, session: aiohttp.ClientSession, prometheus: Prometheus, effects: Effects
-    ) -> None:
-        self._policy = policy
+    def __init__(self, plans: Plans, session: aiohttp.ClientSession, prometheus: Prometheus, effects: Effects) -> None:
+        self._plans = plans
         self._session = session
         self._prometheus = prometheus
         self._effects = effects
@@ -79,7 +77,7 @@ class Inspector:
         return {address: fault for faults in found for address, fault in faults.items()}
 
     async def _group(self, role: str) -> Servers:
-        sections = [router for router in self._policy.router if getattr(router.upstreams, role)]
+        sections = [router for router in self._plans.file.router if getattr(router.upstreams, role)]
         probed = {address: one.probe for one in sections for address in getattr(one.upstreams, role)}
         series = {} if all(probed.values()) else await self._by_series()
         found = await asyncio.gather(
@@ -92,7 +90,7 @@ class Inspector:
 
     async def _by_series(self) -> Mapping[str, set[str]] | str:
         """By scraped instance, the versions in its series; or why Prometheus does not tell."""
-        signals = self._policy.signals
+        signals = self._plans.file.signals
         if signals.preset == "haproxy":
             return "neither a `probe` nor series with a version tell what it runs"
         selector = f"{{{signals.selector}}}" if signals.selector else ""

@@ -27,7 +27,20 @@ from canary.times import to_text
 from canary.web.routes import Call, Refusal
 
 # The body's keys that are a request's own, whichever the verb is.
-_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up", "now", "back", "weight", "rollout", "category")
+_KEYS = (
+    "actor",
+    "reason",
+    "canary",
+    "stable",
+    "force",
+    "give_up",
+    "now",
+    "back",
+    "weight",
+    "rollout",
+    "plan",
+    "category",
+)
 
 
 class Drill(Protocol):

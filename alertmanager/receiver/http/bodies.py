@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from alertmanager.receiver.http.webhook import clean
+from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
 from canary.web.bodies import Body
 
@@ -58,6 +59,7 @@ class Start(Command):
 
     canary: Version = Field(description="The new version.")
     stable: Version = Field(description="The version that serves now.")
+    plan: Text = Field(NORMAL, description="The policy's plan that it runs by.")
     force: bool = Field(False, description="Start although a router has faults.")
 
 

@@ -16,10 +16,14 @@ from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.references import At, Inconsistency, unknown_names
-from canary.policy.release import HaproxyRouter, NginxRouter, Process, Receiver
+from canary.policy.release import HaproxyRouter, NginxRouter, Phases, Process, Receiver, UrlGate
+from canary.units import format_ratio
 
 _SCRAPES: Final = 2
 """A rate needs two samples; over a shorter window every rate is missing, and no alert on one can ever fire."""
+
+_FINEST: Final = 0.0001
+"""The smallest share that any router can divide off."""
 
 _GUARDS_OWN: Final = frozenset(
     {
@@ -159,16 +163,36 @@ def _signals(policy: Policy) -> Iterator[Inconsistency]:
 
 
 def _phases(policy: Policy) -> Iterator[Inconsistency]:
-    traffic = [phase.traffic for phase in policy.phases]
+    for at, phases in _plans(policy):
+        yield from _shares(at, phases)
+        for index, phase in enumerate(phases):
+            if phase.max_duration is not None and phase.max_duration < phase.duration:
+                yield (*at, index, "max_duration"), "must not be shorter than `duration`", ""
+
+
+def _plans(policy: Policy) -> Iterator[tuple[At, Phases]]:
+    """Every plan, with its place."""
+    yield ("phases",), policy.phases
+    for name, phases in policy.plans.items():
+        yield ("plans", name), phases
+
+
+def _shares(at: At, phases: Phases) -> Iterator[Inconsistency]:
+    traffic = [phase.traffic for phase in phases]
     for index, (before, after) in enumerate(itertools.pairwise(traffic), start=1):
         if after <= before:
             what = "must be more than the phase before has; customers are only added"
-            yield ("phases", index, "traffic"), what, ""
+            yield (*at, index, "traffic"), what, ""
     if traffic[-1] != 1:
-        yield ("phases", len(traffic) - 1, "traffic"), "the last phase must have 100%", ""
-    for index, phase in enumerate(policy.phases):
-        if phase.max_duration is not None and phase.max_duration < phase.duration:
-            yield ("phases", index, "max_duration"), "must not be shorter than `duration`", ""
+        yield (*at, len(traffic) - 1, "traffic"), "the last phase must have 100%", ""
+    for index, phase in enumerate(phases):
+        if 0 < phase.traffic < _FINEST:
+            what = f"expected 0%, or from {format_ratio(_FINEST)} to 100%, found {format_ratio(phase.traffic)}"
+            yield (*at, index, "traffic"), what, ""
+        if phase.traffic == 0 and (phase.gate is None or isinstance(phase.gate, UrlGate)):
+            # No customer is on the canary, so that no evidence can ever say that the phase is complete.
+            what = "with 0%, only testers see the canary, and only people can say when they have seen enough"
+            yield (*at, index, "gate"), what, "add `gate: manual`, or `gate: {approvers: 2}`"
 
 
 def _finish(policy: Policy) -> Iterator[Inconsistency]:
@@ -205,7 +229,11 @@ def _routers(policy: Policy) -> Iterator[Inconsistency]:
 def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[Inconsistency]:
     """Shares that a router cannot divide off, and would round."""
     shares: list[tuple[At, float]] = [
-        *((("phases", index, "traffic"), phase.traffic) for index, phase in enumerate(policy.phases)),
+        *(
+            ((*at, index, "traffic"), phase.traffic)
+            for at, phases in _plans(policy)
+            for index, phase in enumerate(phases)
+        ),
         *((("finish", "steps", index), step) for index, step in enumerate(policy.finish.steps)),
     ]
     for at, share in shares:

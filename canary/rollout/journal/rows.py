@@ -26,6 +26,7 @@ from canary.rollout.entries import (
     Held,
     Note,
     Notified,
+    PolicyChanged,
     Promoted,
     Recorded,
     Resumed,
@@ -43,8 +44,8 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished,
-        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted,
+        Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished, Note, Frozen, FreezeLifted,
+        PolicyChanged,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

@@ -30,7 +30,8 @@ class Recalled(Command):
         if rollout is None or self.recalled.rollout not in (rollout.id, UNKNOWN):
             raise RefusedError(f"rollout {self.recalled.rollout} is not the present one any more")
         known = required(rollout, RUNNING | UNFINISHED, "lower what was lowered")
-        held = isinstance(self.recalled, Held)
-        if held and known.state is State.HOLDING and (self.recalled.weight or 1.0) >= known.weight:  # type: ignore[attr-defined]
-            raise RefusedError(f"rollout {known.id} is held already")
+        if isinstance(self.recalled, Held) and known.state is State.HOLDING:
+            weight = self.recalled.weight
+            if weight is None or weight >= known.weight:
+                raise RefusedError(f"rollout {known.id} is held already")
         return replace(self.recalled, rollout=known.id)

@@ -26,10 +26,9 @@ from canary.rollout.records import Memory
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.marker import Marker
-from canary.rollout.store.pending import Pending
 from canary.rollout.store.reader import JournalReader, Listener
 from canary.rollout.store.recalled import UNKNOWN
-from canary.rollout.store.unwritten import Unwritten
+from canary.rollout.store.unwritten import Pending, Unwritten
 from canary.rollout.store.writer import ATTEMPTS, JournalWriter, crowded
 
 # Under a flood of foreign alerts the journal is asked for news no more often than this.

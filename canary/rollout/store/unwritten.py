@@ -6,12 +6,32 @@ to answer; *refused* ones it takes in no form, so that they count for as long as
 is acted upon is kept in the marker beside the state, so that no restart raises what was lowered.
 """
 
+from dataclasses import dataclass
+
 from canary.errors import RefusedError
+from canary.rollout.commands import Command
 from canary.rollout.entries import Entry
 from canary.rollout.state import Rollout
 from canary.rollout.store.marker import Marker
-from canary.rollout.store.pending import Pending
 from canary.rollout.store.recalled import UNKNOWN, Recalled
+
+
+@dataclass(eq=False)
+class Pending:
+    """One entry on its way into the journal, which may be acted upon before it is there.
+
+    Attributes:
+        command: what made it; it is asked again right before the entry is written.
+        acted: it counts already, for the journal did not take it in time.
+        written: as it stands in the journal, or as it was when the journal refused what it says.
+        refused: why it is no longer wanted, such as another one that was first.
+    """
+
+    entry: Entry
+    command: Command
+    acted: bool = False
+    written: Entry | None = None
+    refused: RefusedError | None = None
 
 
 class Unwritten:

@@ -20,9 +20,8 @@ from canary.errors import JournalConflictError, JournalContentError, JournalErro
 from canary.logs import Log
 from canary.rollout.entries import Adopted, Entry, Started
 from canary.rollout.folding import newest
-from canary.rollout.store.pending import Pending
 from canary.rollout.store.reader import JournalReader
-from canary.rollout.store.unwritten import Unwritten
+from canary.rollout.store.unwritten import Pending, Unwritten
 
 # Each attempt is lost to another process that has written something; more than that many in a row are not others'
 # decisions but a fault.

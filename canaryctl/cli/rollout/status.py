@@ -49,6 +49,9 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"
     yield from _troubles(status)
+    policy = status["policy"]
+    for sentence in filter(None, (policy["notice"], *policy["differing"])):
+        yield f"policy    {sentence}"
     if status.get("freeze"):
         yield f"frozen    {status['freeze']['summary']}"
     for silence in status["alertmanager"]["silences"]:

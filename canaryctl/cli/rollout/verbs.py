@@ -14,6 +14,7 @@ from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError, SecretError
 from canary.finding import Finding, Status
 from canary.policy import Policy, load_policy
+from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
 from canary.units import parse_ratio
 from canary.web.client import Client
@@ -30,9 +31,10 @@ _NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "p
 @output_format
 @click.option("--canary", required=True, help="The new version.")
 @click.option("--stable", required=True, help="The version that serves now.")
+@click.option("--plan", default=NORMAL, show_default=True, help="The policy's plan that it runs by.")
 @sending.reason
 @click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
-def start(config_file: str, output_format: str, canary: str, stable: str, reason: str, force: bool) -> None:
+def start(config_file: str, output_format: str, canary: str, stable: str, plan: str, reason: str, force: bool) -> None:
     """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
 
     First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
@@ -42,7 +44,7 @@ def start(config_file: str, output_format: str, canary: str, stable: str, reason
     seen = asyncio.run(_seen(config_file))
     if not force:
         asyncio.run(_check(Path(config_file)))
-    body = {"canary": canary, "stable": stable, "reason": reason, "force": force}
+    body = {"canary": canary, "stable": stable, "plan": plan, "reason": reason, "force": force}
     sending.send(config_file, output_format, "start", seen=seen, **body)
 
 

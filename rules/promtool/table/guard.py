@@ -1,7 +1,7 @@
 """Rows for what makes the judgement untrustworthy; among them the companions that notice missing series."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -42,7 +42,24 @@ def rows(policy: Policy) -> Iterator[Row]:
         metric, lag = names.REPLICA_LAG_SECONDS, policy.database.replica.max_lag
         yield about("replica", names.REPLICA_LAG, exporter, metric, lag * (1 + NEAR), lag)
         yield _blind("replica_lag", without(metric))
+    yield from _policies()
     yield about("schema", names.SCHEMA_INCOMPATIBLE, exporter, names.SCHEMA_COMPATIBLE, 0, 1)
+
+
+def _policies() -> Iterator[Row]:
+    """What goes by another policy than the receiver's rollout."""
+    info = names.POLICY_INFO
+
+    def other(component: str, say: Callable[..., Change]) -> Change:
+        return after(without(info, component=component), say(info, 1, component=component, digest="another"))
+
+    moved = other("receiver", receiver)
+    for component, beyond, also in (
+        ("exporter", other("exporter", exporter), {"the rollout has been amended": moved}),
+        ("rules", moved, {}),
+    ):
+        match = {names.COMPONENT: component}
+        yield Row(f"policy: {component}", names.POLICY_MISMATCH, beyond, match=match, inputs=(info,), also=also)
 
 
 def judged_kpis(policy: Policy) -> list[str]:

@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from canary.errors import PayloadError, RefusedError
+from canary.errors import RefusedError
 from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import (
     Entry,
@@ -26,8 +24,6 @@ from canary.rollout.entries import (
 from canary.rollout.finishing import Finish, FinishBack, FinishStep
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Step
-from canary.rollout.records import CompleteRollback, CompleteStep, Record
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb, accepted
 from tests.support.entries import started
@@ -160,51 +156,3 @@ def test_a_hold_about_one_phase_does_not_hold_the_next() -> None:
     """A phase that lasted too long is not held any more once the next one has begun."""
     assert refused(Hold(actor="receiver", cause="max_duration", phase=1), after()) is not None
     assert refused(Hold(actor="receiver", cause="max_duration", phase=0), after()) is None
-
-
-def test_what_was_done_belongs_to_its_decision() -> None:
-    """A step of a rollback that somebody gave up meanwhile is not written as done, and completes nothing."""
-    rolling = after(ROLLBACK)
-    given_up = after(ROLLBACK, Failed(**WHO, seq=9))
-
-    assert refused(CompleteStep(rollout="r1", step=Step.PROCESS, decision=2), rolling) is None
-    assert refused(CompleteStep(rollout="r1", step=Step.PROCESS, decision=2), given_up) is not None
-    assert refused(CompleteRollback(rollout="r1", decision=2), rolling) is None
-    assert refused(CompleteRollback(rollout="r1", decision=2), given_up) is not None
-
-
-def test_a_record_is_made_once() -> None:
-    """The same key is recorded once per rollout."""
-    record = Record(rollout="r1", key="gate:0")
-
-    assert refused(record, after(record.entry(after(), NOON))) is not None
-
-
-@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}", fullmatch=True), st.none() | st.integers(0, 10**17))
-def test_seen_is_read_as_written(rollout: str, decision: int | None) -> None:
-    """What the status shows can be sent back, in quotes too, as HTTP writes it."""
-    seen = Seen(rollout, decision)
-
-    assert Seen.read(str(seen)) == Seen.read(f'"{seen}"') == seen
-
-
-@pytest.mark.parametrize("text", ["", "/3", "r1/", "r1/x", "r1/-1", "r1/1e3", "r1/" + "9" * 30, '""'])
-def test_seen_that_is_none(text: str) -> None:
-    """Anything else is refused with what is expected."""
-    with pytest.raises(PayloadError, match="expected ROLLOUT/DECISION"):
-        Seen.read(text)
-
-
-def test_seen_compares_rollout_and_decision() -> None:
-    """Another rollout is always refused; another decision only where it counts."""
-    now = after(HELD)
-    Seen.of(now).require(now, rollout_only=False)
-    Seen("r1", 1).require(now, rollout_only=True)
-    Seen("r1").require(now, rollout_only=False)
-    Seen.of(None).require(None, rollout_only=False)
-
-    with pytest.raises(RefusedError, match=r"changed since you looked; it is held .* by bob: because"):
-        Seen("r1", 1).require(now, rollout_only=False)
-    for rollout_only in (True, False):
-        with pytest.raises(RefusedError, match="rollout r0 is not the present one, which is r1"):
-            Seen("r0", 2).require(now, rollout_only=rollout_only)

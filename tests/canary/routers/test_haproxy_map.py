@@ -29,7 +29,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, entri
     mapfile.write(path, mapfile.render(entries, rollout))
 
     assert mapfile.read(path) == entries
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_closing_lets_no_tester_in() -> None:

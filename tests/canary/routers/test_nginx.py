@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -108,17 +109,15 @@ async def test_hosts_each_have_a_folder(tmp_path: Path) -> None:
     good, bad = tmp_path / "a", tmp_path / "b"
     router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(bad), str(good))))
     await router.set_weight(HALF)
-    (bad / "active").unlink()
-    (bad / "active").mkdir()
+    shutil.rmtree(bad)
+    bad.symlink_to(bad)
 
     with pytest.raises(RouterError, match=f"{bad}: cannot be changed"):
         await router.set_weight(CLOSED)
 
     readings = (await router.read()).readings
     assert [reading.instance for reading in readings] == [str(bad), str(good)]
-    assert readings[1].weight_ratio == 0
-    findings = await router.check()
-    assert any("`active` is not a symbolic link" in str(finding) for finding in findings)
+    assert (readings[0].weight_ratio, readings[1].weight_ratio) == (None, 0)
 
 
 async def test_only_what_changes_is_written(tmp_path: Path) -> None:
@@ -209,12 +208,12 @@ async def test_finer_weights_than_percents_are_refused(tmp_path: Path) -> None:
 async def test_a_file_system_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that does not answer is an error after the time limit, while the other folder is closed."""
     slow, quick = tmp_path / "slow", tmp_path / "quick"
-    router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(slow), str(quick)), timeout=0.2))
+    router = NginxMarkerRouter(NginxRouter(kind="nginx", directories=(str(slow), str(quick)), timeout=3.0))
     await router.set_weight(HALF)
     os.mkfifo(slow / "gate")
     monkeypatch.setattr(router._directories[0], "close", (slow / "gate").read_text)
 
-    with pytest.raises(RouterError, match=r"did not answer within 0\.2s"):
+    with pytest.raises(RouterError, match=r"did not answer within 3s"):
         await router.set_weight(CLOSED)
 
     assert not (quick / "active").is_symlink()
@@ -342,3 +341,52 @@ async def test_users_between_exact_and_truncated_percents(make_nginx: MakeNginx,
     answer = await customer.ask()
     customer.close()
     assert answer.version == "canary"
+
+
+def _folder(path: Path) -> None:
+    path.mkdir(parents=True)
+    for number in range(100):
+        (path / f"{number:02d}").touch()
+
+
+def _file(path: Path) -> None:
+    path.write_text("in the way")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("put", [_folder, _file, _pipe, _dangling])
+@pytest.mark.parametrize("name", ["active", "steps"])
+def test_anything_in_place_of_our_own_gives_way(tmp_path: Path, name: str, put: Callable[[Path], None]) -> None:
+    """A folder, a file, a pipe or a dead link keeps nobody on the canary and nobody from raising again."""
+    directory = MarkerDirectory(tmp_path)
+    directory.open(FIVE)
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    put(tmp_path / name)
+
+    directory.close()
+    assert directory.reading().weight_ratio == 0
+    assert not (tmp_path / "active").exists()
+    directory.open(FIVE)
+    assert directory.reading().weight_ratio == FIVE.weight_ratio
+    assert not directory.check()
+    assert not [left for left in tmp_path.iterdir() if left.name not in {"active", "steps", "elsewhere"}]
+
+
+def test_a_folder_in_place_of_the_link_is_read_as_nginx_reads_it(tmp_path: Path) -> None:
+    """What nginx would find is told as in force, with the fault; a folder named as a marker is none."""
+    directory = MarkerDirectory(tmp_path)
+    _folder(tmp_path / "active")
+    (tmp_path / "active" / "00").unlink()
+    (tmp_path / "active" / "00").mkdir()
+
+    reading = directory.reading()
+    assert reading.weight_ratio == 0.99
+    assert "no rollout placed" in reading.error
+    assert "not a symbolic link" in directory.check()[0][0]

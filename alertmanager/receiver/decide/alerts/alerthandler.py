@@ -13,9 +13,9 @@ from alertmanager.receiver.decide.alerts.admission import Outcome, admit
 from canary import names
 from canary.errors import JournalError, RefusedError
 from canary.logs import Log
-from canary.policy.model import Policy
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Hold, RollBack
+from canary.rollout.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -44,13 +44,13 @@ class AlertHandler:
 
     def __init__(
         self,
-        policy: Policy,
+        plans: Plans,
         store: RolloutStore,
         *,
         on_key: Callable[[Alert], None],
         on_heartbeat: Callable[[], None],
     ) -> None:
-        self._policy = policy
+        self._plans = plans
         self._store = store
         self._on_key = on_key
         self._on_heartbeat = on_heartbeat
@@ -78,7 +78,7 @@ class AlertHandler:
         return outcomes
 
     def _admit(self, alert: Alert) -> Outcome:
-        return admit(alert, self._store.rollout, self._policy.service)
+        return admit(alert, self._store.rollout, self._plans.file.service)
 
     async def _take(self, alert: Alert, actor: str, *, truncated: bool) -> Outcome:
         outcome = self._admit(alert)
@@ -113,15 +113,16 @@ class AlertHandler:
         if rollout.state is State.FINISHING:
             # Both groups run one version: there is nothing to go back to, but no reason to go on either.
             return await self._hold(rollout, alert, actor)
-        if self._policy.rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true":
+        rollback = self._plans.of(rollout).rollback
+        if rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true":
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN
         if _cause(alert) in rollout.overridden:
             return Outcome.OVERRIDDEN
-        if not self._policy.rollback.automatic:
+        if not rollback.automatic:
             return await self._hold(rollout, alert, actor)
-        if self._policy.rollback.countdown:
-            return await self._hold(rollout, alert, actor, self._policy.rollback.countdown)
+        if rollback.countdown:
+            return await self._hold(rollout, alert, actor, rollback.countdown)
         command = RollBack(actor=actor, reason=_reason(alert), cause=_cause(alert), automatic=True)
         await self._store.propose(Seen.of(rollout), command)
         return Outcome.ACCEPTED

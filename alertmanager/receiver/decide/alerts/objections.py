@@ -14,6 +14,7 @@ from alertmanager.receiver.decide.alerts.silences import HeldBack
 from canary import names
 from canary.errors import RemoteError
 from canary.prometheus import LOWERING, Alert, Suppression
+from canary.rollout.plans import Plans
 from canary.rollout.state import Rollout
 
 
@@ -33,13 +34,13 @@ class Objections:
     """Asks Prometheus, at this moment, whether a rollout may go on.
 
     Args:
-        dry_run: rollback alerts do not act, so they do not stand in the way either.
+        plans: by which a rollout's dry run is known: there rollback alerts do not act, so they do not stand in the way.
     """
 
-    def __init__(self, alerts: Alerts, held_back: HeldBack, *, dry_run: bool = False) -> None:
+    def __init__(self, alerts: Alerts, held_back: HeldBack, plans: Plans) -> None:
         self._alerts = alerts
         self._held_back = held_back
-        self._dry_run = dry_run
+        self._plans = plans
 
     async def to(self, rollout: Rollout, *, key: bool = False) -> str:
         """Why Prometheus, asked now, does not let a rollout go on; empty when it does.
@@ -52,15 +53,16 @@ class Objections:
         except RemoteError as error:
             return str(error)
         suppression = await self._held_back.ask(rollout, 0)
-        wrong = [alert for alert in lowering(firing, suppression) if not self._passes(alert)]
+        wrong = [alert for alert in lowering(firing, suppression) if not self._passes(alert, rollout)]
         if wrong:
             return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
         if key and not any(completes(alert, rollout) and alert.action == "advance" for alert in firing):
             return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase + 1}"
         return ""
 
-    def _passes(self, alert: Alert) -> bool:
-        return alert.action == "rollback" and (self._dry_run or alert.labels.get(names.DRY_RUN) == "true")
+    def _passes(self, alert: Alert, rollout: Rollout) -> bool:
+        dry_run = self._plans.of(rollout).rollback.dry_run
+        return alert.action == "rollback" and (dry_run or alert.labels.get(names.DRY_RUN) == "true")
 
 
 def lowering(alerts: Iterable[Alert], suppression: Suppression) -> list[Alert]:

@@ -63,7 +63,7 @@ class Page:
     """The page of one receiver.
 
     Args:
-        ratios: KPIs that are shown as percentages.
+        ratios: gives the KPIs that are shown as percentages.
         submit: carries out a command.
         authority: knows the operator's token.
 
@@ -75,7 +75,7 @@ class Page:
     def __init__(
         self,
         viewer: Viewer,
-        ratios: Collection[str],
+        ratios: Callable[[], Collection[str]],
         submit: Submit,
         authority: Callable[[], Authority],
         told: Told,
@@ -101,7 +101,7 @@ class Page:
 
     async def home(self, call: Call) -> web.Response:
         """Everything, complete without scripts."""
-        return _page(home(await self._viewer.view(), self._ratios, self.sessions.of(call.request)))
+        return _page(home(await self._viewer.view(), self._ratios(), self.sessions.of(call.request)))
 
     async def live(self, call: Call) -> web.StreamResponse:
         """The parts that change, as server-sent events."""
@@ -144,7 +144,7 @@ class Page:
             view = await self._viewer.view()
         except CanaryError as error:
             return f"event: fault\ndata: {json.dumps(str(error))}\n\n".encode()
-        parts = {**sections(view, self._ratios), "announcement": sentence(view)}
+        parts = {**sections(view, self._ratios()), "announcement": sentence(view)}
         changed = {name: part for name, part in parts.items() if sent.get(name) != fingerprint(part)}
         sent.update({name: fingerprint(part) for name, part in changed.items()})
         return f"data: {json.dumps(changed)}\n\n".encode() if changed else b": still here\n\n"

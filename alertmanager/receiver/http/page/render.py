@@ -7,6 +7,7 @@ from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.kpitable import kpi_table
 from alertmanager.receiver.http.page.sessions import Session
 from alertmanager.receiver.http.page.view import View
+from canary.policy.plans import NORMAL
 from canary.report.markup import Markup, join, tag
 from canary.rollout.entries import Entry
 from canary.rollout.state import State
@@ -124,6 +125,8 @@ def _state(view: View) -> Markup:
     if rollout is not None:
         rows.append(("Rollout", rollout["id"]))
         rows.append(("Versions", f"{rollout['canary']} (canary) against {rollout['stable']} (stable)"))
+        if rollout["plan"] != NORMAL:
+            rows.append(("Plan", rollout["plan"]))
         rows += _phase(rollout)
         if finishing := rollout["finishing"]:
             step = f"{finishing['step']} of {len(finishing['steps'])} steps"
@@ -135,6 +138,8 @@ def _state(view: View) -> Markup:
     rows += [(f"Fault: {name}", text) for name, text in status["errors"].items() if not name.startswith("router ")]
     if status["waiting_for"]:
         rows.append(("Waits for", status["waiting_for"]))
+    policy = status["policy"]
+    rows += [("Policy", text) for text in (policy["notice"], *policy["differing"]) if text]
     if status["freeze"]:
         rows.append(("Frozen", status["freeze"]["summary"]))
     if status["watchdog"]["blind"]:

@@ -16,6 +16,7 @@ from canary.errors import JournalError
 from canary.policy.model import Notify, Policy
 from canary.rollout.entries import Notified
 from canary.rollout.kinds import Kind, Step
+from canary.rollout.plans import Plans
 from canary.rollout.state import State
 from tests.support.acting import Acting, Chats, World, make_effects
 from tests.support.deciding import Deciding
@@ -27,7 +28,7 @@ def outbox(deciding: Deciding, chats: Chats, **notify: Any) -> Outbox:
     metrics = Metrics(CollectorRegistry(), "shop")
     effects = make_effects(deciding.store, FileLeader(None, deciding.clock), chats=chats)
     facts = Facts("shop", "canary 0%, stable 100%", {"router haproxy": "cannot be reached"})
-    return Outbox(policy, deciding.store, effects, metrics, deciding.clock, lambda: facts)
+    return Outbox(Plans(policy), deciding.store, effects, metrics, deciding.clock, lambda: facts)
 
 
 async def test_only_who_has_not_taken_it_is_told_again() -> None:

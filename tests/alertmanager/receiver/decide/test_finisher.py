@@ -17,6 +17,7 @@ from canary.process.manager import ProcessState
 from canary.rollout.commands import Promote
 from canary.rollout.entries import Entry, Finished, FinishStepped, Held, Resumed
 from canary.rollout.kinds import Cause, Step
+from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import State
 from canary.rollout.verbs import Verb
@@ -53,9 +54,9 @@ class Shop:
 
     def restart(self) -> None:
         """A new process, which remembers nothing."""
-        acting, policy = self.acting, self.world.policy
+        acting, plans = self.acting, Plans(self.world.policy)
         self.commands = Commands(
-            policy,
+            plans,
             acting.store,
             acting.effects,
             acting.metrics,
@@ -65,7 +66,7 @@ class Shop:
             self.servers,
         )
         self.finisher = Finisher(
-            policy,
+            plans,
             acting.store,
             acting.lead,
             acting.clock,

@@ -83,7 +83,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("phases: []", "phases: needs at least one entry"),
         (
             "phases: [{traffic: 0%, duration: 1m}, {traffic: 100%, duration: 1m}]",
-            "phases.0.traffic: expected a percentage from 0.01% to 100%, found '0%'",
+            "phases.0.gate: with 0%, only testers see the canary",
         ),
         ("phases: [{traffic: 50%, duration: 1m}]", "the last phase must have 100%"),
         (

@@ -116,7 +116,7 @@ class Scene:
 
         store = self.store or self.deciding.store
         silences = HeldBack(self.alertmanager, store, self.leader, self.deciding.clock, SERVICE)
-        self.objections = Objections(self.prometheus, silences, dry_run=self.deciding.policy.rollback.dry_run)
+        self.objections = Objections(self.prometheus, silences, self.deciding.plans)
         self.poller = AlertPoller(
             store,
             self.deciding.handler,

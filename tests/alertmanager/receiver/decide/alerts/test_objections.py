@@ -8,8 +8,11 @@ from alertmanager.receiver.decide.alerts.objections import Objections, completes
 from alertmanager.receiver.decide.alerts.silences import HeldBack
 from canary import names
 from canary.errors import RemoteError
+from canary.policy.model import Policy
+from canary.policy.release import Rollback
 from canary.prometheus import Alert, Suppression
 from canary.rollout.folding import fold
+from canary.rollout.plans import Plans
 from canary.rollout.state import Rollout
 from tests.support.entries import started
 
@@ -22,6 +25,8 @@ def alert(name: str, action: str, **labels: str) -> Alert:
 
 
 COMPLETE = alert(names.PHASE_COMPLETE, "advance", phase="0")
+PLANS = Plans(Policy(service="shop"))
+DRY = Plans(Policy(service="shop", rollback=Rollback(dry_run=True)))
 HARM = alert("CanaryHighErrorRate", "rollback")
 
 
@@ -67,7 +72,7 @@ class Nothing(HeldBack):
 )
 async def test_whatever_lowers_objects_and_so_does_silence_on_the_line(asked: Asked, objection: str) -> None:
     """An alert that lowers or holds objects; an answer that is none objects in its own words."""
-    found = await Objections(asked, Nothing()).to(ROLLOUT)
+    found = await Objections(asked, Nothing(), PLANS).to(ROLLOUT)
 
     assert objection in found
     assert bool(found) == bool(objection)
@@ -78,23 +83,23 @@ async def test_the_key_is_the_advance_alert_of_this_phase() -> None:
     elsewhere = alert(names.PHASE_COMPLETE, "advance", phase="1")
     by_hand = alert(names.PHASE_COMPLETE, "none", phase="0")
 
-    assert await Objections(Asked(COMPLETE), Nothing()).to(ROLLOUT, key=True) == ""
+    assert await Objections(Asked(COMPLETE), Nothing(), PLANS).to(ROLLOUT, key=True) == ""
     for asked in (Asked(), Asked(elsewhere), Asked(by_hand)):
-        assert "does not show" in await Objections(asked, Nothing()).to(ROLLOUT, key=True)
-    assert "CanaryHighErrorRate" in await Objections(Asked(COMPLETE, HARM), Nothing()).to(ROLLOUT, key=True)
+        assert "does not show" in await Objections(asked, Nothing(), PLANS).to(ROLLOUT, key=True)
+    assert "CanaryHighErrorRate" in await Objections(Asked(COMPLETE, HARM), Nothing(), PLANS).to(ROLLOUT, key=True)
 
 
 async def test_a_dry_run_does_not_stand_in_the_way() -> None:
     """Rollback alerts that would not act do not object; holds still do."""
     dry = alert("CanaryHighErrorRate", "rollback", dry_run="true")
 
-    assert await Objections(Asked(dry), Nothing()).to(ROLLOUT) == ""
-    assert await Objections(Asked(HARM), Nothing(), dry_run=True).to(ROLLOUT) == ""
-    assert await Objections(Asked(alert("CanaryBlind", "hold")), Nothing(), dry_run=True).to(ROLLOUT) != ""
+    assert await Objections(Asked(dry), Nothing(), PLANS).to(ROLLOUT) == ""
+    assert await Objections(Asked(HARM), Nothing(), DRY).to(ROLLOUT) == ""
+    assert await Objections(Asked(alert("CanaryBlind", "hold")), Nothing(), DRY).to(ROLLOUT) != ""
 
 
 async def test_what_is_kept_from_acting_does_not_object() -> None:
     """An alert that another one of the same rollout inhibits counts for nothing here."""
-    assert await Objections(Asked(HARM), Nothing(HARM)).to(ROLLOUT) == ""
+    assert await Objections(Asked(HARM), Nothing(HARM), PLANS).to(ROLLOUT) == ""
     assert lowering([HARM, COMPLETE], Suppression()) == [HARM]
     assert completes(COMPLETE, ROLLOUT)

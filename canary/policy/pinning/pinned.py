@@ -1,0 +1,51 @@
+"""A running rollout's own policy: the newest file's, with everything that decides as it was when the rollout began.
+
+The journal keeps what decides with the entry that began a rollout. A gate or a phase that is inserted into the file
+later, another tolerance, a shorter `max_duration` are for the next rollout: they never move what runs. Looked up by
+index in the newer file, a phase once went on by itself that had waited for a person.
+
+Where things are and who is told still follows the file, because a rollback needs the router's address of today.
+"""
+
+import json
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from canary.errors import JournalError
+from canary.policy.model import Policy
+from canary.policy.pinning.digest import DECIDING, Data
+from canary.policy.scalars import BASE_UNITS
+from canary.policy.schema import ADAPTER
+
+
+def pinned(own: Policy, data: Data) -> Policy:
+    """The own policy with what decides taken from *data*, as `canary.policy.pinning.digest.deciding` gives it.
+
+    Raises:
+        JournalError: another version has written it, in a way that this one does not read.
+    """
+    merged = ADAPTER.dump_python(own, mode="json", by_alias=True)
+    for section in DECIDING:
+        if section not in data:
+            continue
+        addresses = merged[section] if section in ("database", "signals") else None
+        merged[section] = (
+            {**addresses, **data[section]} if isinstance(addresses, dict) and data[section] else data[section]
+        )
+    try:
+        policy = ADAPTER.validate_json(json.dumps(merged), strict=True, context=BASE_UNITS)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        what = f"the plan of the rollout is not readable by this version ({'.'.join(map(str, first['loc']))})"
+        raise JournalError(what, place="journal", remedy="let the version that began the rollout end it") from None
+    return policy
+
+
+def mapped_as(policy: Policy, own: Policy) -> Policy:
+    """The policy with the mapping of *own*: the order database is what it is now, whatever it was at the start.
+
+    An event that the own mapping lacks and a KPI of the policy still needs is kept.
+    """
+    events = {**policy.database.events, **own.database.events}
+    return replace(policy, database=replace(own.database, events=events))
