@@ -65,6 +65,7 @@ class Request:
     rollout: str = ""
     now: bool = False
     back: bool = False
+    again: bool = False
     category: Category | None = None
     plan: str = NORMAL
 
