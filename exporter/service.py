@@ -37,8 +37,8 @@ from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector, service_registry
 from canary.web.options import WebOptions
-from canary.web.peers import host_of
 from canary.web.service import Service
+from canary.web.strangers.peers import host_of
 from exporter.faults import UNEXPECTED
 from exporter.judge.schedule import watched
 from exporter.publish.collector import ExporterCollector

@@ -32,6 +32,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.kinds import Cause, Step
+from canary.rollout.planentries import Amended, Approved
 from canary.rollout.state import Finishing, Moment, Rollout, State, Timer, Weight
 
 
@@ -111,7 +112,7 @@ def _countdown_seconds(entry: Held) -> float | None:
 
 
 _OVER = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED, State.FINISHED})
-_GOING_ON = (Advanced, Held, Resumed, Promoted, FinishBegan, FinishStepped, FinishReturned, Finished)
+_GOING_ON = (Advanced, Held, Resumed, Promoted, FinishBegan, FinishStepped, FinishReturned, Finished, Amended)
 
 
 def _fits(rollout: Rollout, entry: Entry) -> bool:
@@ -125,6 +126,8 @@ def _fits(rollout: Rollout, entry: Entry) -> bool:
             return rollout.finishing is not None and entry.step < len(rollout.finishing.weights)
         case FinishReturned() | Finished():
             return rollout.state is State.FINISHING
+        case Amended():
+            return 0 <= entry.phase < len(entry.traffic) == len(entry.durations_seconds)
     return not isinstance(entry, Advanced) or 0 <= entry.phase < len(rollout.traffic)
 
 
@@ -134,6 +137,8 @@ def _applied(rollout: Rollout, entry: Entry) -> Rollout:
     match entry:
         case Advanced():
             return _advanced(decided, entry)
+        case Amended():
+            return _amended(decided, entry)
         case Held():
             return _held(decided, entry)
         case Resumed():
@@ -162,6 +167,8 @@ def _nobody(rollout: Rollout, entry: Entry) -> tuple[Weight, ...]:
 def _remembered(rollout: Rollout, entry: Entry) -> Rollout:
     """What decides nothing."""
     match entry:
+        case Approved():
+            return replace(rollout, approvals=rollout.approvals | {(entry.approver, entry.target)})
         case StepDone():
             return replace(rollout, steps=rollout.steps | {entry.step})
         case Recorded():
@@ -185,6 +192,7 @@ def _advanced(told: Rollout, entry: Advanced) -> Rollout:
         resumed_at=None,
         rollback_at=None,
         overridden=frozenset(),
+        approvals=frozenset(),
         phase=entry.phase,
         phase_started_at=entry.at,
         timer=_timer(entry),
@@ -192,6 +200,20 @@ def _advanced(told: Rollout, entry: Advanced) -> Rollout:
         resumed=None,
         countdown_seconds=None,
         weights=(*told.weights, Weight(entry.at, told.traffic[entry.phase])),
+    )
+
+
+def _amended(told: Rollout, entry: Amended) -> Rollout:
+    """The weight stays what it is; what was said about phases by their place is no longer about the same ones."""
+    return replace(
+        told,
+        phase=entry.phase,
+        traffic=entry.traffic,
+        durations_seconds=entry.durations_seconds,
+        digest=entry.digest,
+        pinned=entry.policy,
+        approvals=frozenset(),
+        recorded=frozenset(key for key in told.recorded if not key.startswith("gate:")),
     )
 
 
@@ -205,6 +227,8 @@ def _held(told: Rollout, entry: Held) -> Rollout:
     return replace(
         told,
         state=State.HOLDING,
+        # Whoever had agreed did not know of this.
+        approvals=frozenset(),
         held_in=told.held_in or before,
         cause=entry.cause,
         lifts=entry.lifts,

@@ -11,7 +11,7 @@ import click
 
 from canary import logs
 from canary.errors import WebConfigError
-from canary.web.peers import Network
+from canary.web.strangers.peers import Network
 
 # Prometheus' own default. A team's open pages, Prometheus, Alertmanager and a dozen applications that ask for flags
 # need a fifth of it.

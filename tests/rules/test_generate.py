@@ -281,7 +281,11 @@ def test_haproxys_series_are_selected_by_backend() -> None:
 
     assert read
     assert {matchers.split(",")[0] for matchers in read} == {'{job="edge"'}
-    assert {matchers.split(",")[1].rstrip("}") for matchers in read} == {'proxy=~"new|old"', 'proxy="new"', 'proxy="old"'}
+    assert {matchers.split(",")[1].rstrip("}") for matchers in read} == {
+        'proxy=~"new|old"',
+        'proxy="new"',
+        'proxy="old"',
+    }
 
 
 def test_an_alert_can_be_changed_by_name() -> None:

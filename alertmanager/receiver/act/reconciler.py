@@ -17,7 +17,7 @@ from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.deployment import Deployment
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.routercontroller import Reports, RouterController
-from alertmanager.receiver.act.splits import lowering, wanted_split
+from alertmanager.receiver.act.splits import lowering, rounded_down, wanted_split
 from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
@@ -151,8 +151,11 @@ class Reconciler:
         rollout = self._store.rollout
         if rollout is None or weight == rollout.weight:
             return
+        finishing, finest = rollout.state is State.FINISHING, self._effects.finest_ratio
+        # One router's weight may be too fine for another: then all have the next safer one that each can have.
+        weight = 1 - rounded_down(1 - weight, finest) if finishing else rounded_down(weight, finest)
         change = f"from {format_ratio(rollout.weight)} to {format_ratio(weight)}"
-        verb, back = ("raised", "lowers") if rollout.state is State.FINISHING else ("lowered", "raises")
+        verb, back = ("raised", "lowers") if finishing else ("lowered", "raises")
         hold = Hold(
             actor="receiver",
             reason=f"router {router} was {verb} {change} by hand; only a person {back} it again",

@@ -17,7 +17,9 @@ from alertmanager.receiver.decide.finishcommands import FinishCommands, ServersA
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
+from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
+from canary.rollout.amending import Amend
 from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.finishing import Finish, FinishBack, FinishStep
@@ -48,6 +50,9 @@ class Request:
         weight: what `adopt` finds in force.
         category: what a rollback is due to.
         rollout: the id of the rollout that `adopt` finds in force; empty makes a new one.
+        to: the share of the phase that `advance` goes to.
+        digest: of the policy that `amend` means.
+        approver: their name, where they have proven it.
         plan: by which `start` begins.
         key: their own key for this request; the same one again, with the same verb, gets the first result.
     """
@@ -67,6 +72,9 @@ class Request:
     back: bool = False
     again: bool = False
     category: Category | None = None
+    to: float | None = None
+    digest: str | None = None
+    approver: str = ""
     plan: str = NORMAL
 
 
@@ -117,17 +125,18 @@ class Commands:
             case Verb.RESUME:
                 return await self._resume(request, Resume(actor=actor, reason=reason))
             case Verb.ADVANCE:
-                return await self._raise(request, Advance(actor=actor, reason=reason))
+                command = Advance(actor=actor, reason=reason, to=request.to, approver=request.approver)
+                return await self._raise(request, command)
             case Verb.PROMOTE:
-                return await self._raise(request, Promote(actor=actor, reason=reason))
+                return await self._raise(request, Promote(actor=actor, reason=reason, approver=request.approver))
             case Verb.FINISH:
                 return await self._finish(request)
-            case Verb.ROLLBACK if request.give_up:
-                return await self._propose(request, GiveUp(actor=actor, reason=reason))
             case Verb.ROLLBACK:
-                return await self._roll_back(request, RollBack(actor=actor, reason=reason, category=request.category))
+                return await self._roll_back(request)
             case "adopt":
                 return await self._adopt(request)
+            case "amend":
+                return await self._amend(request)
             case _:
                 raise RefusedError(f"no command {request.verb!r}", remedy=f"known are {', '.join(Verb)}")
 
@@ -166,8 +175,11 @@ class Commands:
                 )
         return await self._propose(request, command)
 
-    async def _roll_back(self, request: Request, command: RollBack) -> Entry:
+    async def _roll_back(self, request: Request) -> Entry:
         """Also in doubt: then every router is sent to stable first, whatever the journal may say."""
+        if request.give_up:
+            return await self._propose(request, GiveUp(actor=request.actor, reason=request.reason))
+        command = RollBack(actor=request.actor, reason=request.reason, category=request.category)
         if self._trust.trusted:
             if not self._store.answered(_key(request)):
                 await self._finishing.require_old_version()
@@ -207,6 +219,19 @@ class Commands:
             reason=request.reason,
         )
         return await self._store.propose(None, command, request=_key(request))
+
+    async def _amend(self, request: Request) -> Entry:
+        """The running rollout goes by the file from here on, as far as that may be."""
+        file = self._plans.file
+        found = digest(file)
+        if request.digest and request.digest != found:
+            raise RefusedError(
+                f"the receiver's file is policy {found}, yours is {request.digest}",
+                place="cannot amend",
+                remedy="copy the file to where the receiver reads it",
+            )
+        command = Amend(actor=request.actor, reason=request.reason, digest=found, policy=deciding(file))
+        return await self._propose(request, command)
 
     async def _resume(self, request: Request, command: Resume) -> Entry:
         """Where the weight was lowered during the hold, going on raises it, and asks for the second key."""

@@ -26,7 +26,6 @@ from canary.rollout.entries import (
     Held,
     Note,
     Notified,
-    PolicyChanged,
     Promoted,
     Recorded,
     Resumed,
@@ -38,6 +37,7 @@ from canary.rollout.entries import (
     adapter,
 )
 from canary.rollout.freezing import FreezeLifted, Frozen
+from canary.rollout.planentries import Amended, Approved, PolicyChanged
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
@@ -45,7 +45,7 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
         Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished, Note, Frozen, FreezeLifted,
-        PolicyChanged,
+        PolicyChanged, Amended, Approved,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

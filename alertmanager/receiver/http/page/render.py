@@ -127,11 +127,12 @@ def _state(view: View) -> Markup:
         rows.append(("Versions", f"{rollout['canary']} (canary) against {rollout['stable']} (stable)"))
         if rollout["plan"] != NORMAL:
             rows.append(("Plan", rollout["plan"]))
+        rows += [("Approvals", one["summary"]) for one in rollout["approvals"]]
         rows += _phase(rollout)
         if finishing := rollout["finishing"]:
             step = f"{finishing['step']} of {len(finishing['steps'])} steps"
             rows.append(("Back on stable", f"{format_ratio(1 - rollout['weight_ratio'])} of the customers, {step}"))
-        rows.append(("Wanted share", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
+        rows.append(("Wanted weight", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
     for router in status["routers"]:
         mark = "" if router["follows"] else " — does not follow"
         rows.append((f"Router {router['name']}", f"{router['error'] or router['detail']}{mark}"))
