@@ -6,6 +6,7 @@ besides; `canary.rollout.journal.rows` reads it back.
 Decisions (`decides`) change what the rollout is; the number of the last one is what a caller has *seen*, and what is
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
+# long: one list of kinds, each a few lines
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
