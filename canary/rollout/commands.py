@@ -5,6 +5,7 @@ Pure, as `canary.rollout.state` is. Nothing here decides whether a command is wi
 Every caller says what it saw (`canary.rollout.seen`). Commands that lower or hold compare the rollout only: whoever
 lowers is obeyed, whatever else has happened to this rollout meanwhile.
 """
+# long: one list of commands, each a few lines
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ Bounds of a single value belong to its type (`canary.policy.types`), names of ot
 relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
 already has it. Each finding says what is wrong at one of the places and what to do there.
 """
+# long: one list of rules, each a few lines
 
 import itertools
 from collections.abc import Iterator, Mapping
