@@ -1,6 +1,6 @@
 """Any other router, by the user's own programs: one that sets the weight and one that reads it back.
 
-There are two programs, because a program that sets cannot be asked whether it did: only what `read` prints is believed.
+There are two programs, because a program that sets cannot prove that it did: only what `read` prints is believed.
 `set` gets everything as JSON on its standard input, nothing on its command line: what is not an argument needs no
 quoting and cannot be taken for an option. `read` need only know the weight; a balancer that has never heard of rollouts
 or testers is believed about those.
@@ -15,7 +15,7 @@ from canary.errors import RouterError
 from canary.finding import Finding, failed
 from canary.policy.release import CommandRouter
 from canary.process.program import run
-from canary.routers.base import Observation, Reading, Split
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.units import format_ratio
 
@@ -29,6 +29,8 @@ class ProgramRouter:
     Args:
         section: The policy's `router` section of kind `command`.
     """
+
+    finest_ratio = FINEST_RATIO
 
     def __init__(self, section: CommandRouter) -> None:
         self.name = section.name

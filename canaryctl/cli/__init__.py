@@ -22,7 +22,7 @@ _COMMANDS = {
     "receiver": ("services:receiver", "Serve Alertmanager's webhook and the rollout's API."),
     "start": ("rollout.verbs:start", "Begin a rollout."),
     "status": ("rollout.status:command", "Say where the rollout stands."),
-    "hold": ("rollout.verbs:hold", "Freeze the canary's share."),
+    "hold": ("rollout.verbs:hold", "Freeze the canary's traffic weight."),
     "resume": ("rollout.verbs:resume", "Let a held rollout go on."),
     "advance": ("rollout.verbs:advance", "Go to the next phase."),
     "promote": ("rollout.verbs:promote", "Give the canary all traffic."),

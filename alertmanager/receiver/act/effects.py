@@ -26,7 +26,7 @@ from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
-from canary.routers import Observation, Router, Split, routers_of
+from canary.routers import FINEST_RATIO, Observation, Router, Split, routers_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
@@ -113,6 +113,11 @@ class Effects:
         """The routers, in the policy's order."""
         return tuple(self._routers)
 
+    @property
+    def finest_ratio(self) -> float:
+        """The smallest difference between two weights that every router can have in force."""
+        return max((router.finest_ratio for router in self._routers.values()), default=FINEST_RATIO)
+
     async def read_router(self, name: str) -> Observation:
         """What a router has in force.
 
@@ -171,7 +176,7 @@ class Effects:
         """What the process is now.
 
         Raises:
-            ProcessError: its manager cannot be asked.
+            ProcessError: its manager is unreachable.
         """
         return await self._process.state()
 
@@ -216,7 +221,7 @@ class Effects:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The names of those who are told, in the policy's order."""
+        """The names of those who are notified, in the policy's order."""
         return self._notifier.targets
 
     async def send(
@@ -225,7 +230,7 @@ class Effects:
         """Try once to tell *targets* about an entry.
 
         Raises:
-            RefusedError: this receiver does not lead, or they have been told; nothing was done.
+            RefusedError: this receiver does not lead, or they have been notified; nothing was done.
             JournalError: the journal cannot be read; nothing was done.
         """
         send = partial(self._notifier.send, message, targets)

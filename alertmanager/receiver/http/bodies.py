@@ -66,7 +66,7 @@ class Start(Command):
 class Forcible(Command):
     """What asks Prometheus for the second key."""
 
-    force: bool = Field(False, description="Although Prometheus objects or cannot be asked.")
+    force: bool = Field(False, description="Although Prometheus objects or is unreachable.")
 
 
 class RollBack(Command):
@@ -95,7 +95,7 @@ class Adopt(Command):
     """What says what is in force where the journal does not know it."""
 
     canary: Version = Field(description="The version that the routers call the canary.")
-    stable: Version = Field(description="The version beside it.")
+    stable: Version = Field(description="The version alongside it.")
     weight: float = Field(ge=0, le=1, description="The canary's traffic weight as it is in force, a ratio.")
     rollout: str = Field(
         "",

@@ -16,7 +16,7 @@ _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
         "Begin a rollout",
         "Refused while another rollout is not over, and while a router has faults that would hinder a rollback.",
     ),
-    Verb.HOLD: (bodies.Command, "Freeze the canary's share", "Only `resume` lifts it. Cancels a countdown."),
+    Verb.HOLD: (bodies.Command, "Freeze the canary's traffic weight", "Only `resume` lifts it. Cancels a countdown."),
     Verb.RESUME: (
         bodies.Forcible,
         "Let a held rollout go on",

@@ -1,4 +1,4 @@
-"""The journal's door: every text of an entry is made storable and showable here, wherever it came from.
+"""Every text of an entry, made storable and showable on its way into the journal, wherever it came from.
 
 Texts reach the journal by a dozen ways (alerts, commands, the page, error messages of other programs), and each of them
 has cleaned what its author thought of. One that was forgotten was enough: an alert's text with a character that

@@ -44,6 +44,24 @@ async def check_rows(place: str, policy: Policy, session: Session, left_out: Col
     return findings + [finding async for finding in _joined(place, policy, session, streams, newest)]
 
 
+async def newest_rows(policy: Policy, session: Session, count: int) -> dict[str, Sequence[Row]]:
+    """The newest rows of each event by their id, as the exporter will read them; none of those that cannot be read.
+
+    Raises:
+        DatabaseUnavailableError: there is no connection.
+    """
+    found: dict[str, Sequence[Row]] = {}
+    for stream in streams_of(policy, Dialect(session.dialect_name)):
+        if stream.event not in found:
+            try:
+                found[stream.event] = await session.rows((await fitted(stream, session)).sample, {"count": count})
+            except DatabaseUnavailableError:
+                raise
+            except DatabaseError:
+                found[stream.event] = []
+    return found
+
+
 async def _read(
     place: str, session: Session, streams: dict[str, Stream], newest: dict[str, Sequence[Row]]
 ) -> AsyncIterator[Finding]:

@@ -77,7 +77,7 @@ def adopt(
 @output_format
 @sending.reason
 def hold(config_file: str, output_format: str, reason: str) -> None:
-    """Freeze the canary's share until `canary resume`; a rollback stays possible. Cancels a countdown."""
+    """Freeze the canary's traffic weight until `canary resume`; a rollback stays possible. Cancels a countdown."""
     sending.send(config_file, output_format, "hold", reason=reason)
 
 

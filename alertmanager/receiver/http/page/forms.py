@@ -10,8 +10,8 @@ from canary.rollout.verbs import Verb
 from canary.units import format_ratio
 
 _QUESTIONS: Mapping[Verb, str] = {
-    Verb.HOLD: "Freeze the canary's share at {share}?",
-    Verb.RESUME: "Let the rollout go on at {share}?",
+    Verb.HOLD: "Freeze the canary's traffic weight at {weight}?",
+    Verb.RESUME: "Let the rollout go on at {weight}?",
     Verb.ADVANCE: "Leave phase {phase} and go to the next one now?",
     Verb.PROMOTE: "Give {canary} all traffic for good?",
     Verb.ROLLBACK: "Take all customers off {canary}, and stop it?",
@@ -44,7 +44,7 @@ def sign_in(after: str, fault: str = "") -> str:
 def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str = "") -> str:
     """The form that asks for the reason of a command, and says what it will do."""
     question = _QUESTIONS[verb].format(
-        share=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
+        weight=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
     )
     must = verb is Verb.ROLLBACK
     return document(
@@ -86,9 +86,7 @@ def _force(verb: Verb) -> Markup | None:
     if verb not in (Verb.ADVANCE, Verb.PROMOTE):
         return None
     box = tag("input", type="checkbox", id="force", name="force", value="yes")
-    return tag(
-        "p", box, " ", tag("label", "even if Prometheus objects or cannot be asked", for_="force"), class_="tick"
-    )
+    return tag("p", box, " ", tag("label", "even if Prometheus objects or is unreachable", for_="force"), class_="tick")
 
 
 def _send(text: str, verb: str) -> Markup:

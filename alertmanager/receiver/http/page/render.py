@@ -123,7 +123,7 @@ def _state(view: View) -> Markup:
         if rollout["plan"] != NORMAL:
             rows.append(("Plan", rollout["plan"]))
         rows += _phase(rollout)
-        rows.append(("Wanted share", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
+        rows.append(("Wanted weight", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
     for router in status["routers"]:
         mark = "" if router["follows"] else " — does not follow"
         rows.append((f"Router {router['name']}", f"{router['error'] or router['detail']}{mark}"))
