@@ -81,7 +81,7 @@ async def test_a_prometheus_with_our_rules_and_targets_passes(write_policy: Writ
 
 async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path: Path) -> None:
     """A policy that has changed since the rules were loaded, and rules that were never loaded, are told apart."""
-    loaded = write_policy("")
+    loaded = write_policy("signals: {warning: {hold_for: 3m}}\n")
     changed = write_policy("signals: {warning: {hold_for: 10m}}\n")
     files = dict(generated_files(loaded))
     files.pop("prometheus/rules/canary-recording.rules.yml")
