@@ -1,4 +1,4 @@
-"""The receivers: the product's own, wired as `Receiver.open` wires them, on stand-ins for what they meet."""
+"""The receivers: the product's own, wired as `open_receiver` wires them, on stand-ins for what they meet."""
 
 import json
 from collections.abc import Callable, Sequence

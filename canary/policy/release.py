@@ -217,6 +217,15 @@ class Watchdog:
 
 
 @section
+class Operator:
+    """One person who gives commands."""
+
+    token_file: Text | None = None
+    """File with the bearer token that only this person has."""
+    token_env: EnvironmentName | None = None
+
+
+@section
 class Receiver:
     """The webhook receiver, and the servers it talks to."""
 
@@ -230,6 +239,9 @@ class Receiver:
     operator_token_file: Text | None = None
     """File with the bearer token of people and the command line."""
     operator_token_env: EnvironmentName | None = None
+    operators: dict[Identifier, Operator] = field(default_factory=dict)
+    """Operators with a token of their own, by name: their commands are journalled under it, and count for a gate with
+    `approvers`."""
     flags_token_file: Text | None = None
     """File with the bearer tokens of applications that ask for feature flags, one a line."""
     flags_token_env: EnvironmentName | None = None
@@ -238,6 +250,7 @@ class Receiver:
     prometheus: HttpUrl | PrometheusServer = "http://127.0.0.1:9090"
     """Where series, alerts and rules are asked for: an address, or what lets in."""
     alertmanager: HttpUrl | AlertmanagerServer = "http://127.0.0.1:9093"
+    """Where silences are asked for and test alerts handed in: an address, or what lets in."""
     poll: Look = 10
     """How often the receiver looks at Prometheus' alerts by itself."""
     reconcile: Look = 2

@@ -4,9 +4,11 @@ The keys are those of Prometheus' own `http_config`, flat: whoever can write a s
 named by file or variable, never written down.
 """
 
-from dataclasses import field
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from canary.policy.types import EnvironmentName, HttpUrl, RequestKey, Text, section
 
@@ -15,19 +17,19 @@ from canary.policy.types import EnvironmentName, HttpUrl, RequestKey, Text, sect
 class Access:
     """What a server wants to be shown by whoever asks."""
 
-    username: Text | None = None
-    """Basic authentication, with `password_file` or `password_env`."""
-    password_file: Text | None = None
-    password_env: EnvironmentName | None = None
-    token_file: Text | None = None
-    """File with a bearer token, instead of a user."""
-    ca_file: Text | None = None
-    """Authorities that the server's certificate is checked against, instead of the machine's own."""
-    cert_file: Text | None = None
-    """This side's certificate, for a server that asks for one; with `key_file`."""
-    key_file: Text | None = None
-    headers: dict[RequestKey, Text] = field(default_factory=dict)
-    """Headers of every question, such as `X-Scope-OrgID: shop`."""
+    # Inherited keys keep a description, and lose a docstring.
+    username: Annotated[Text | None, Field(description="Basic authentication, with a password.")] = None
+    password_file: Annotated[Text | None, Field(description="File with the user's password.")] = None
+    password_env: Annotated[EnvironmentName | None, Field(description="Instead of a file.")] = None
+    token_file: Annotated[Text | None, Field(description="File with a bearer token, instead of a user.")] = None
+    ca_file: Annotated[
+        Text | None, Field(description="Authorities that vouch for the server, instead of the machine's own.")
+    ] = None
+    cert_file: Annotated[Text | None, Field(description="This side's certificate, where one is wanted.")] = None
+    key_file: Annotated[Text | None, Field(description="The certificate's key.")] = None
+    headers: Annotated[
+        dict[RequestKey, Text], Field(description="Headers of every question, such as `X-Scope-OrgID: shop`.")
+    ] = dataclasses.field(default_factory=dict)
 
     def http_config(self, base: str) -> dict[str, Any]:
         """The same as Prometheus, Alertmanager and amtool write it in their own files, with whole paths.
