@@ -9,12 +9,12 @@ from alertmanager.receiver.decide.commands import Request
 from canary.errors import CanaryError, JournalError
 from canary.rollout.kinds import Cause
 from canary.rollout.seen import Seen
-from canary.rollout.state import TERMINAL, State
+from canary.rollout.state import TERMINAL, UNFINISHED, State
 from canary.testing.routers import MemoryRouter
+from simulation.fleet import Fleet
 from simulation.hosts import Host
 from simulation.truth import Truth
 
-_STABLE = "v1.0"
 _NAMING = ("start", "adopt")
 _LOOKS_SECONDS = 5.0
 _DUTY_SECONDS = 7.0
@@ -29,11 +29,14 @@ _LONGEST_PAUSE_SECONDS = 3.0
 class Operators:
     """Everybody who gives commands."""
 
-    def __init__(self, truth: Truth, hosts: Sequence[Host], routers: Sequence[MemoryRouter], random: Random) -> None:
+    def __init__(
+        self, truth: Truth, hosts: Sequence[Host], routers: Sequence[MemoryRouter], fleet: Fleet, random: Random
+    ) -> None:
         self.told: list[str] = []
         self._truth = truth
         self._hosts = hosts
         self._routers = routers
+        self._fleet = fleet
         self._adopting: asyncio.Task[None] | None = None
         self._random = random
         self._numbers = count(1)
@@ -46,10 +49,23 @@ class Operators:
 
     async def _start(self, version: str) -> bool:
         rollout = self._truth.newest
+        if rollout is not None and rollout.state in UNFINISHED:
+            await self.finish()
+            return False
         if rollout is not None and rollout.state not in TERMINAL:
             return False
         await self.give("start", "ann", canary=version)
         return any(one.canary == version for one in self._truth.rollouts.values())
+
+    async def finish(self) -> None:
+        """Finish what is promoted; let go on what only a person lets go on."""
+        rollout = self._truth.newest
+        if rollout is None or rollout.state not in UNFINISHED:
+            return
+        if rollout.state is State.PROMOTED:
+            await self.give("finish", "ann")
+        elif rollout.frozen and not rollout.lifts:
+            await self.give("resume", "ann")
 
     async def type(self, verbs: str, *, late_seconds: float = 0.0) -> None:
         """One or two people see the same picture, and type."""
@@ -131,7 +147,7 @@ class Operators:
         host = host or self._random.choice(self._hosts)
         seen = seen or self._seen(host)
         key = f"key{next(self._numbers)}"
-        wanted = "rollback" if verb.startswith("give") else verb
+        wanted = "rollback" if verb.startswith("give") else verb.partition(" ")[0]
         if wanted != "adopt":
             # Whoever adopts has seen a doubt, and no decision.
             self._truth.typed[f"{wanted}:{key}"] = str(seen)
@@ -140,8 +156,10 @@ class Operators:
             actor=actor,
             reason="because",
             canary=canary if verb in _NAMING else "",
-            stable=_STABLE if verb in _NAMING else "",
+            stable=self._fleet.stable if verb in _NAMING else "",
             weight=weight,
+            again=verb == "start",
+            back=verb == "finish --back",
             give_up=verb.startswith("give"),
             seen=seen,
             key=key,

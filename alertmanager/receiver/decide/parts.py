@@ -49,8 +49,8 @@ class Outside:
     @classmethod
     def of(cls, policy: Policy, session: aiohttp.ClientSession) -> Self:
         """As the policy's `receiver` section names them."""
-        prometheus = Prometheus(session, policy.receiver.prometheus)
-        alertmanager = Alertmanager(session, policy.receiver.alertmanager)
+        prometheus = Prometheus.of(policy, session)
+        alertmanager = Alertmanager.of(policy, session)
         return cls(session, prometheus, ServiceAlerts(prometheus, policy.service), alertmanager)
 
 

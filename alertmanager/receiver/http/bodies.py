@@ -69,6 +69,22 @@ class Forcible(Command):
     force: bool = Field(False, description="Although Prometheus objects or is unreachable.")
 
 
+class Advance(Forcible):
+    """What goes on to a phase."""
+
+    to: float | None = Field(None, gt=0, le=1, description="The share of the phase to go to; the next one without it.")
+
+
+class Finish(Forcible):
+    """What finishes a promoted release."""
+
+    force: bool = Field(
+        False, description="Although Prometheus objects, or nobody can ask the stable servers what they run."
+    )
+    now: bool = Field(False, description="Leave out the steps between: all traffic returns at once.")
+    back: bool = Field(False, description="Return everybody to the canary's servers.")
+
+
 class RollBack(Command):
     """What takes all customers off the canary."""
 
@@ -101,6 +117,14 @@ class Adopt(Command):
         "",
         pattern=rf"^({_ROLLOUT})?$",
         description="The rollout's id, where it is known: then every user stays on their side.",
+    )
+
+
+class Amend(Command):
+    """What lets a running rollout go by another policy."""
+
+    digest: str | None = Field(
+        None, max_length=64, description="Of the policy that the sender means; another file at the receiver is refused."
     )
 
 
@@ -164,6 +188,7 @@ class Confirmation(Body):
 
     Attributes:
         seen: what the person saw when asked.
+        how: the way to finish.
     """
 
     form_key: str = Field("", max_length=100)
@@ -172,6 +197,7 @@ class Confirmation(Body):
         str, StringConstraints(strip_whitespace=True, max_length=TEXT_CHARACTERS), AfterValidator(clean)
     ] = ""
     force: Literal["", "yes"] = ""
+    how: Literal["", "now", "back"] = ""
 
 
 class FlagQuestion(BaseModel):
