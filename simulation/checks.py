@@ -113,8 +113,8 @@ class Checks:
     def _returned(self, router: MemoryRouter, before: Split) -> None:
         """A receiver has moved customers to the stable servers: do these run what the customers are to have?"""
         rollout = self.truth.rollouts.get(before.rollout)
-        if rollout is None or rollout is not self.truth.newest:
-            return
+        if rollout is None or rollout is not self.truth.newest or self.restored:
+            return  # an older journal does not know what was deployed since
         finishing = rollout.state in (State.FINISHING, State.FINISHED)
         version = rollout.canary if finishing else rollout.stable
         if self.fleet.stable != version:

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from canary.rollout.entries import Entry
+from canary.rollout.entries import Entry, Held
 from canary.rollout.folding import fold, newest
 from canary.rollout.state import Rollout
 
@@ -82,6 +82,13 @@ class Truth:
         kept = {entry.seq for entry in entries}
         self.entries = [(at, entry) for at, entry in self.entries if entry.seq in kept]
         self.rollouts = fold(entries)
+        # A countdown that was ended since goes on as if nobody had ended it.
+        counting = {one.id for one in self.rollouts.values() if one.rollback_at is not None}
+        self.counting = {
+            entry.rollout: at
+            for at, entry in self.entries
+            if entry.rollout in counting and isinstance(entry, Held) and entry.rollback_at is not None
+        }
         self._note(asyncio.get_running_loop().time())
 
     def _note(self, now: float) -> None:
