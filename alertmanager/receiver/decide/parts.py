@@ -24,7 +24,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 
 
