@@ -1,4 +1,5 @@
 """One world: everything put together, the story carried out, the checkers called."""
+# long: one world, whose parts and acts share everything
 
 import asyncio
 import gc
@@ -103,7 +104,7 @@ def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
 class World:
     """Everything, and what happens in it."""
 
-    def __init__(self, story: Story, *, with_gaps: bool) -> None:
+    def __init__(self, story: Story, *, with_gaps: bool) -> None:  # long: everything is put together here, in order
         self.story = story
         self.told: list[str] = []
         self.met: Counter[tuple[str, str]] = Counter()
