@@ -32,12 +32,15 @@ EXCLUDED = {
 PANEL_TYPES = {"timeseries", "stat", "table", "state-timeline", "alertlist", "text", "row"}
 """Panels that Grafana 10.4 to 13 draw from schema version 39 without a migration."""
 
-# Units of Grafana's own list that the dashboards use.
 UNITS = {"none", "short", "percentunit", "s", "dtdhms", "reqps", "bytes"}
+"""Units of Grafana's own list that the dashboards use: one that Grafana does not know is shown as the bare number."""
 
 _SCHEMA_VERSION = 39
+"""Of Grafana 10.4, the oldest that we promise to; newer ones migrate it, and an older one would not open a newer."""
 _COLUMNS = 24
+"""Grafana's grid has so many; a panel that reaches beyond is moved below the others."""
 _QUERIED = {"timeseries", "stat", "table", "state-timeline"}
+"""Panels that show what Prometheus answers; the others have no queries to be checked."""
 
 
 @dataclass(frozen=True, order=True)

@@ -11,6 +11,7 @@ from canary.prometheus.promql import calls, fault, matchers, parse
 from grafana.expand import expand, variables_in
 
 _RATES = {"rate", "irate"}
+"""They need an interval of four scrapes at least, which only `$__rate_interval` has at every zoom."""
 # So rare that each single one is shown: increase() cannot see the first, with which the series begins.
 _COUNTED_ONE_BY_ONE = {
     names.ROLLBACKS_TOTAL,
@@ -24,6 +25,7 @@ _COUNTED_ONE_BY_ONE = {
     "alertmanager_notifications_failed_total",
 }
 _COUNTER_FUNCTIONS = {*_RATES, "increase"}
+"""What may be done to a counter: its bare value starts again at 0 with every restart."""
 
 # Lengths that nobody would write, so that they are recognised after parsing.
 _BUILT_IN = {"__rate_interval": "173m", "__interval": "179m", "__range": "181m"}

@@ -8,7 +8,9 @@ from grafana.expand import expand, variables_in
 from grafana.templating import variable_query
 
 _KNOWN = {"datasource", "service", "rollout", "stable", "canary"}
+"""Variables that every dashboard has, so that a link from one to another keeps what was chosen."""
 _BUILT_IN = {"__range": "1h"}
+"""What Grafana puts in for its own variable in a query that is parsed here; any length serves."""
 
 
 def _variables(dashboard: dict[str, Any]) -> list[dict[str, Any]]:

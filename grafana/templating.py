@@ -7,6 +7,7 @@ from typing import Any
 
 from grafana.expand import expand
 
+# The two forms that the dashboards use; the comma before the label is the last one.
 _QUERY = re.compile(r"label_values\((?P<selector>.+), *(?P<label>\w+)\)|query_result\((?P<expression>.+)\)", re.DOTALL)
 
 

@@ -5,13 +5,14 @@ What must happen in time is looked at once a second, while the world has been he
 The tolerances say what nobody can promise: between a question and its answer there is the network, and a machine that
 was paused between an answer and its effect acts on what was true before. Whatever comes of that must be put right.
 """
+# long: one list of promises, each with its check
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from alertmanager.receiver.act.messages import occasion
+from alertmanager.receiver.act.outbox import early_key
 from canary import names
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
@@ -25,12 +26,13 @@ from canary.rollout.entries import (
     RolledBack,
 )
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.routers.base import Split
 from canary.testing.loop import MACHINE, Machine
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
 from canary.testing.targets import MemoryTargets
+from simulation.fleet import Fleet
 from simulation.lead import Lock
 from simulation.truth import Truth, wanted_of
 
@@ -61,7 +63,6 @@ class Checks:
 
     Attributes:
         broken: what was found, in words; the first ends the world.
-        gaps: how often a promise was not held against what is known to be missing, by its name.
         healthy_since: since when no fault is in force; None while one is.
         rough_since: when something last kept a receiver from the routers, or still does (then it is in the future).
         disturbed_at: when something last happened that may make a message arrive twice.
@@ -71,12 +72,11 @@ class Checks:
     truth: Truth
     routers: Sequence[MemoryRouter]
     process: MemoryProcess
+    fleet: Fleet
     targets: MemoryTargets
     lock: Lock
-    with_gaps: bool
     stop: Callable[[], None]
     broken: list[str] = field(default_factory=list)
-    gaps: Counter[str] = field(default_factory=Counter)
     healthy_since: float | None = 0.0
     disturbed_at: float = float("-inf")
     restored: bool = False
@@ -92,7 +92,11 @@ class Checks:
     def routed(self, router: MemoryRouter, before: Split) -> None:
         """A receiver has changed a router; None of them may have put customers onto a canary on its own."""
         machine, now = MACHINE.get(), router.split
-        if machine is None or now.weight_ratio == 0:
+        if machine is None:
+            return
+        if now.weight_ratio < before.weight_ratio and not _just_woken(machine):
+            self._returned(router, before)
+        if now.weight_ratio == 0:
             return
         if now.rollout == before.rollout and now.weight_ratio <= before.weight_ratio:
             return
@@ -107,12 +111,26 @@ class Checks:
         elif now.rollout in self.truth.acted:
             self.fail("nothing lowered is raised by a restart", what)
 
+    def _returned(self, router: MemoryRouter, before: Split) -> None:
+        """A receiver has moved customers to the stable servers: do these run what the customers are to have?"""
+        rollout = self.truth.rollouts.get(before.rollout)
+        if rollout is None or rollout is not self.truth.newest or self.restored:
+            return  # an older journal does not know what was deployed since
+        finishing = rollout.state in (State.FINISHING, State.FINISHED)
+        version = rollout.canary if finishing else rollout.stable
+        if self.fleet.stable != version:
+            self.fail(
+                "traffic never moves to servers of another version than the one that it is to get",
+                f"{router.name} has {router.split.weight_ratio:.0%} of {rollout.id}, which is {rollout.state.value}; "
+                f"the stable servers run {self.fleet.stable}",
+            )
+
     def stopping(self) -> None:
         """A receiver tells the canary's process to stop."""
         machine, rollout = MACHINE.get(), self.truth.newest
         if machine is None or rollout is None or _just_woken(machine):
             return
-        if rollout.running or rollout.state is State.PROMOTED:
+        if rollout.running or (rollout.state in UNFINISHED and not rollout.leaving):
             self.fail(
                 "no process of a new canary is stopped by an old rollout", f"{machine.name} stops it in {rollout.id}"
             )
@@ -135,7 +153,7 @@ class Checks:
             case Held() if entry.actor in ("alertmanager", "prometheus", "receiver"):
                 self._justified(entry, entry.cause, machine, then_seconds=0.0)
             case Resumed() if entry.actor == "receiver":
-                self._beating(entry, machine)
+                self._beating(entry, before, machine)
             case Resumed() if entry.actor == "prometheus":
                 self._cleared(entry, before)
             case Advanced() | Promoted() if entry.request in self.truth.typed:
@@ -186,7 +204,7 @@ class Checks:
         elif cause == Cause.BY_HAND:
             if not self.truth.lowered_by_hand:
                 self.fail("by hand means by hand", f"{entry.rollout} is held, and nobody has touched a router")
-        elif cause != Cause.MAX_DURATION:
+        elif cause not in (Cause.MAX_DURATION, Cause.SERVERS):
             about = (cause, entry.rollout)
             if about not in self.truth.fired and about not in self.truth.forged:
                 self.fail(
@@ -202,7 +220,9 @@ class Checks:
                 "a countdown leaves people their time", f"{entry.rollout} is rolled back {lasted:.1f}s after it began"
             )
 
-    def _beating(self, entry: Entry, machine: Machine) -> None:
+    def _beating(self, entry: Entry, before: Rollout | None, machine: Machine) -> None:
+        if before is not None and before.cause == Cause.SERVERS:
+            return
         silence = _now() - self.truth.heard.get(machine.name, float("-inf"))
         if silence > self.policy.receiver.watchdog.timeout / _RATE + _IN_FLIGHT_SECONDS:
             self.fail("only a heartbeat ends a hold for its absence", f"{entry.label} after {silence:.1f}s")
@@ -294,15 +314,19 @@ class Checks:
 
     def told(self, reports: set[str]) -> None:
         """Everybody has been told of everything, once; every report and line is written."""
-        if self.restored:
-            return
         for what in self.untold():
             self.fail("everybody is told of every decision", what)
+        for rollout, missing in self.open(reports):
+            self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
+        if self.restored:
+            # An older journal does not know who has been told, and gives its numbers a second time.
+            return
         for at, target, entry, times, _ in self._messages():
             if times > 1 and self.disturbed_at < at:
                 self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
-        for rollout, missing in self.open(reports):
-            self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
+        for key, decisions in self._decisions().items():
+            if len(decisions) > 1:
+                self.fail("a key is about one decision", f"{key} is of {' and of '.join(sorted(decisions))}")
 
     def untold(self) -> list[str]:
         """Who does not know what, in words."""
@@ -321,26 +345,31 @@ class Checks:
         for at, entry in self.truth.entries:
             if occasion(entry) not in self.policy.notify.on:
                 continue
-            key, early = f"[shop/{entry.rollout}/{entry.seq}]", f"[shop/{entry.rollout}/0]"
-            decided = f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}."
+            key, early = (f"[shop/{entry.rollout}/{last}]" for last in (entry.seq, early_key(entry)))
             for target, told in bodies.items():
                 times = sum(body.endswith(key) for body in told)
-                yield at, target, entry, times, any(body.endswith(early) and decided in body for body in told)
+                yield at, target, entry, times, any(body.endswith(early) for body in told)
+
+    def _decisions(self) -> dict[str, set[str]]:
+        """By key: when and by whom what is told under it was decided."""
+        found: dict[str, set[str]] = {}
+        for _, body in self._bodies():
+            decided = body.partition("Decided ")[2].partition(" UTC by ")
+            found.setdefault(body[body.rindex("[") :], set()).add(f"{decided[0]} by {decided[2].partition('.')[0]}")
+        return found
 
     def _bodies(self) -> Iterator[tuple[str, str]]:
         return ((target, message.body) for target, message in self.targets.taken)
 
     def open(self, reports: set[str]) -> list[tuple[str, str]]:
         """What is still to be written about rollouts that are over."""
-        rollouts = self.truth.rollouts.values()
+        # What was going on when somebody adopted something else never ends; what was adopted as over has no report.
+        ended = [one for one in self.truth.rollouts.values() if one.state in TERMINAL or not self.restored]
+        written = reports | {one.id for one in ended if self.restored}
         rolled_back = (State.ROLLED_BACK, State.FAILED)
         return [
-            *((one.id, "report") for one in rollouts if Step.REPORT not in one.steps or one.id not in reports),
-            *(
-                (one.id, "line of the log")
-                for one in rollouts
-                if one.state in rolled_back and Step.LOG not in one.steps
-            ),
+            *((one.id, "report") for one in ended if Step.REPORT not in one.steps or one.id not in written),
+            *((one.id, "line of the log") for one in ended if one.state in rolled_back and Step.LOG not in one.steps),
         ]
 
 

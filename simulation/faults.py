@@ -1,7 +1,9 @@
 """Carrying out the story: each kind of event does one thing to the world, and undoes it when its time is over."""
+# long: one list of faults, each with its end
 
 import asyncio
 from collections import Counter
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from canary import names
@@ -94,6 +96,10 @@ class Faults:
             _touch(router, event)
             if event.kind in ("router lowered by hand", "router lies"):
                 self._world.truth.lowered_by_hand.add(router.name)
+            finishing = self._world.truth.newest
+            if event.kind == "router raised by hand" and finishing is not None and finishing.finishing is not None:
+                # To the canary's servers, which are the proven side then.
+                self._world.truth.lowered_by_hand.add(router.name)
         else:
             self._upset(event)
         self._active.append(event)
@@ -153,6 +159,7 @@ class Faults:
             if places("journal refuses")
             else (lambda _: False)
         )
+        world.fleet.down = places("server down")
         world.process.refuses = bool(places("process refuses"))
         world.targets.refusing = places("chat refuses")
         lying = places("router lies")
@@ -194,6 +201,8 @@ class Faults:
         world.table.truncate(SERVICE, int(len(entries) * amount))
         world.truth.reread(list(world.table.entries(SERVICE)))
         world.checks.restored = True
+        # Not among what ends when all heals: a person goes on until nothing is in doubt.
+        world.operators.begin_adopting()
 
     def _forge(self, host: "Host", event: Event) -> None:
         rollouts = list(self._world.truth.rollouts.values())
@@ -244,7 +253,8 @@ class Faults:
 
     def _run(self, work: object) -> None:
         assert asyncio.iscoroutine(work)  # of this module
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        # Of no machine: what a machine that dies at a call sets off would die with it.
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -266,14 +276,27 @@ def _touch(router: MemoryRouter, event: Event) -> None:
         case "router remembers" if router.set:
             router.restart(saved=router.set[len(router.set) // 2])
         case "router lowered by hand":
-            router.change_by_hand(round(ratio * event.amount / 2, 4))
+            router.change_by_hand(_whole(ratio * event.amount / 2, router))
         case "router raised by hand" if router.split.rollout != CLOSED.rollout:
-            router.change_by_hand(round(ratio + (1 - ratio) * event.amount, 4))
+            router.change_by_hand(_whole(ratio + (1 - ratio) * event.amount, router))
+
+
+def _whole(ratio: float, router: MemoryRouter) -> float:
+    """The nearest weight that a router can have."""
+    return round(round(ratio / router.finest_ratio) * router.finest_ratio, 4)
 
 
 def _is_rough(event: Event) -> bool:
     """Whether an event may keep a receiver that hears of a rollback from the routers."""
     gentle = ("journal", "prometheus", "alertmanager", "chat", "process")
     far = event.kind in ("slow", "away", "lose answers", "cut") and event.place.rpartition(" ")[2] in gentle
-    harmless = ("journal full", "scrape fails", "silence advance", "chat refuses", "process refuses", "forged advance")
+    harmless = (
+        "journal full",
+        "scrape fails",
+        "silence advance",
+        "chat refuses",
+        "process refuses",
+        "server down",
+        "forged advance",
+    )
     return not (far or event.kind in harmless or event.kind.startswith(("prometheus", "alertmanager", "forged")))

@@ -1,4 +1,5 @@
 """One world: everything put together, the story carried out, the checkers called."""
+# long: one world, whose parts and acts share everything
 
 import asyncio
 import gc
@@ -12,15 +13,17 @@ from random import Random
 
 from canary.errors import NotificationError, ProcessError, RouterError
 from canary.rollout.entries import Advanced, Entry, Held, Promoted, Resumed, RollbackDecided
-from canary.rollout.state import TERMINAL, Rollout, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.testing.clock import VirtualClock
 from canary.testing.journal import Table
 from canary.testing.loop import Machine, VirtualLoop
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from simulation.checks import Checks
 from simulation.faults import Faults
+from simulation.fleet import STABLE, Fleet
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
 from simulation.monitoring import Monitoring
@@ -34,6 +37,7 @@ from simulation.truth import Truth
 _HEAL_SECONDS = 50.0
 # The longest that a rollout may need in a healthy world from wherever it stands: three phases of 20 s, each with a
 # scrape, an evaluation, a group interval, a repetition, and one takeover's worth of marks that were lost.
+_FINISH_SECONDS = 240.0
 _OVER_SECONDS = 420.0
 _FRESH_SECONDS = 300.0
 # After the end people are told within a minute, the longest pause of the outbox; a receiver that has just taken the
@@ -54,7 +58,6 @@ class Outcome:
         told: the story as it went, a line an event.
         faults: which kinds of fault struck.
         met: which events came upon which states of the rollout.
-        gaps: how often something known to be missing showed.
     """
 
     story: Story
@@ -62,18 +65,17 @@ class Outcome:
     told: list[str]
     faults: Counter[str]
     met: Counter[tuple[str, str]]
-    gaps: Counter[str]
     rollouts: int = 0
     steps: int = 0
 
 
-def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
+def simulate(story: Story) -> Outcome:
     """Live one world to its end, or to the first broken promise."""
     # What a killed machine leaves is collected at moments of the interpreter's own; then its `finally` would run.
     collecting = gc.isenabled()
     gc.disable()
     loop = VirtualLoop(Random(f"loop {story.seed}"))
-    world = World(story, with_gaps=with_gaps)
+    world = World(story)
     try:
         with _worker_faults(world.worker_broke):
             asyncio.set_event_loop(loop)
@@ -91,7 +93,6 @@ def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
         world.told,
         world.faults.struck,
         world.met,
-        world.checks.gaps,
         rollouts=len(world.truth.rollouts),
         steps=loop.steps,
     )
@@ -100,7 +101,7 @@ def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
 class World:
     """Everything, and what happens in it."""
 
-    def __init__(self, story: Story, *, with_gaps: bool) -> None:
+    def __init__(self, story: Story) -> None:  # long: everything is put together here, in order
         self.story = story
         self.told: list[str] = []
         self.met: Counter[tuple[str, str]] = Counter()
@@ -109,13 +110,22 @@ class World:
         network = Network(random)
         self.table = Table()
         self.table.appended = self._appended
-        self.routers = [MemoryRouter(name) for name in ("edge1", "edge2")]
+        # One as fine as HAProxy, one as coarse as nginx.
+        self.routers = [MemoryRouter("edge1"), MemoryRouter("edge2", finest_ratio=0.01)]
         self.process = MemoryProcess()
+        self.fleet = Fleet()
         self.targets = MemoryTargets("chat#1", "chat#2")
         lock = Lock()
         self._over = asyncio.Event()
         self.checks = Checks(
-            story.policy, self.truth, self.routers, self.process, self.targets, lock, with_gaps, self._over.set
+            story.policy,
+            self.truth,
+            self.routers,
+            self.process,
+            self.fleet,
+            self.targets,
+            lock,
+            self._over.set,
         )
         self.shop = Shop(self.truth, self.routers)
         self.reports: set[str] = set()
@@ -126,6 +136,7 @@ class World:
             network,
             self.routers,
             self.process,
+            MemoryDeployment(configured=True, deploys=self.fleet.deploy),
             self.targets,
             {},
             self.reports,
@@ -138,9 +149,10 @@ class World:
         self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy)
         around.servers |= {
             "prometheus": self.monitoring.answer,
+            STABLE: self.fleet.answer,
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
-        self.operators = Operators(self.truth, self.hosts, random)
+        self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -170,6 +182,7 @@ class World:
             return
         before = self.truth.newest
         self.checks.written(entry, before)
+        self._count_down(entry)
         self.truth.take(entry)
         if entry.request in self.truth.typed and isinstance(entry, Advanced | Promoted | Resumed):
             self.truth.overridden.add(entry.rollout)
@@ -181,11 +194,16 @@ class World:
             )
         self._meet(f"entry {entry.label}", before)
 
-    def _heard(self, machine: Machine, entry: Entry) -> None:
+    def _count_down(self, entry: Entry) -> None:
+        """A countdown begins when it is in the journal, or when a receiver acts upon it before."""
         if isinstance(entry, Held) and entry.rollback_at is not None:
             self.truth.counting.setdefault(entry.rollout, asyncio.get_running_loop().time())
         elif isinstance(entry, Held | Resumed | Advanced):
             self.truth.counting.pop(entry.rollout, None)
+
+    def _heard(self, machine: Machine, entry: Entry) -> None:
+        if not entry.seq:
+            self._count_down(entry)
         if not entry.seq and isinstance(entry, RollbackDecided):
             self.truth.acted.add(entry.rollout)
             self.tell(f"{machine.name} rolls back {entry.rollout} without the journal")
@@ -216,6 +234,7 @@ class World:
                 everybody[-1].result()
         finally:
             over.cancel()
+            self.operators.stop()
             for task in everybody:
                 task.cancel()
 
@@ -276,6 +295,8 @@ class World:
         if rollout is not None and rollout.state is State.PROMOTED:
             self.checks.ended(rollout, self.truth.wrong.get(rollout.canary, ""), undisturbed=False)
         self.tell(f"the last rollout begins ({self.story.last or 'healthy'})")
+        if not await self._finished():
+            return
         begun = len(self.truth.rollouts)
         until = asyncio.get_running_loop().time() + 30.0
         while len(self.truth.rollouts) == begun and asyncio.get_running_loop().time() < until:
@@ -286,6 +307,22 @@ class World:
             return
         seconds = _FRESH_SECONDS
         self.checks.ended(await self._is_over(seconds), self.story.last, undisturbed=True)
+        await self._finished()
+
+    async def _finished(self) -> bool:
+        """What is promoted is finished, in a healthy world, in its time."""
+
+        def promoted() -> bool:
+            rollout = self.truth.newest
+            return rollout is not None and rollout.state in UNFINISHED
+
+        until = asyncio.get_running_loop().time() + _FINISH_SECONDS
+        while promoted() and not self.checks.broken and asyncio.get_running_loop().time() < until:
+            await self.operators.finish()
+            await asyncio.sleep(1.5)
+        if promoted() and self.truth.newest is not None:
+            self.checks.fail("a promoted release is finished in time", f"{self.truth.newest.id} is not")
+        return not promoted()
 
 
 def _more(entry: Entry) -> str:

@@ -28,6 +28,25 @@ class Phase(TypedDict):
     duration_seconds: Annotated[float, _said("How long it lasts at least.")]
 
 
+class Finishing(TypedDict):
+    """How far the traffic of a promoted release has returned to the stable servers."""
+
+    step: Annotated[int, _said("Steps that are taken; 0 while the stable servers are to get the new version.")]
+    steps: Annotated[list[Ratio], _said("By step, the share of the customers that is back on the stable servers.")]
+    step_seconds: Annotated[float, _said("How long each step lasts at least.")]
+    frozen: Annotated[bool, _said("Whether it stays where it is; `reason` says why.")]
+    unverified: Annotated[bool, _said("Whether only a person says that the stable servers run the new version.")]
+
+
+class Approval(TypedDict):
+    """A step up that several people must agree to."""
+
+    to_ratio: Annotated[Ratio | None, _said("The share of the phase that it leads to; null for a promotion.")]
+    needed: Annotated[int, _said("How many people must agree.")]
+    given: Annotated[list[str], _said("Who has, by names that were proven.")]
+    summary: Annotated[str, _said("All of it in a few words.")]
+
+
 class Rollout(TypedDict):
     """The newest rollout."""
 
@@ -38,17 +57,20 @@ class Rollout(TypedDict):
     decision: Annotated[int, _said("Position of the newest decision in the journal.")]
     seen: Annotated[str, _said("What a command says that it saw: `If-Match`, or `seen` in its body.")]
     plan: Annotated[str, _said("The name of the policy's plan that it runs by.")]
+    approvals: Annotated[list[Approval], _said("What several people must agree to, and who has.")]
     phase: Annotated[int, _said("Index of the phase, from 0.")]
     phases: list[Phase]
     weight_ratio: Annotated[Ratio, _said("The share that is wanted now.")]
     started_at: Annotated[Moment, _said("When it began.")]
     phase_started_at: Annotated[Moment, _said("When the phase began; a hold does not move it.")]
     phase_elapsed_seconds: Annotated[float, _said("How long the phase has lasted.")]
-    ended_at: Annotated[Moment | None, _said("When it was promoted, rolled back or given up.")]
+    ended_at: Annotated[Moment | None, _said("When it was promoted, finished, rolled back or given up.")]
     lifts: Annotated[bool, _said("Whether a hold ends by itself once its cause is gone.")]
     rollback_at: Annotated[Moment | None, _said("End of the countdown in which a person may cancel the rollback.")]
+    finishing: Annotated[Finishing | None, _said("While the release is finished, and afterwards; otherwise null.")]
     cause: Annotated[
-        str, _said("What a hold or a rollback is due to: an alert's name, `manual`, `watchdog`, `max_duration`.")
+        str,
+        _said("Of a hold or rollback: an alert's name, `manual`, `watchdog`, `max_duration`, `servers`."),
     ]
     reason: Annotated[str, _said("The newest decision's reason, for people.")]
     actor: Annotated[str, _said("Who made it.")]

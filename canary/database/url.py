@@ -3,8 +3,8 @@
 A hosted database's page shows an address for libpq, for PyMySQL or for a framework; none of them is a driver's own.
 Handed on as they are, their parameters became keyword arguments of the driver's `connect()`, and one that it does not
 have ended the program with a TypeError. So each parameter is known here: handed on, read (certificates), passed over
-because it changes nothing here, or refused in one line that says what to write instead. The order database and the
-rollout's journal go through this one door.
+because it changes nothing here, or refused in one line that says what to write instead. The addresses of the order
+database and of the rollout's journal are both read here.
 
 SQLite addresses hold a path and nothing else: every character after `sqlite:///` belongs to it, `#`, `?` and `%25` too.
 No message quotes a parameter's value or the address itself: a password may be in either.

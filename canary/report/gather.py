@@ -25,7 +25,8 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.folding import fold, newest
-from canary.rollout.plans import Plans
+from canary.rollout.plan.planentries import Amended
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 
 _POINTS = 400
@@ -53,17 +54,7 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []
     history = _History(policy, rollout, until, prometheus)
-    try:
-        async with asyncio.TaskGroup() as group:
-            kpis = group.create_task(history.kpis())
-            alerts = group.create_task(history.alerts())
-            exposed = group.create_task(history.exposed())
-            share = group.create_task(history.share())
-        found = (kpis.result(), alerts.result(), exposed.result(), share.result())
-    except* RemoteError as errors:
-        gaps.append(f"KPIs, alerts and customers: Prometheus could not be asked ({errors.exceptions[0]})")
-        found = ([], [], {}, ())
-    stories, firing, events, points = found
+    stories, firing, events, points = await _asked(history, gaps)
     complete = not gaps
     if complete:
         gaps += [f"KPI {kpi.name}: Prometheus has no band of it" for kpi in stories if not kpi.change]
@@ -85,6 +76,21 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
     )
 
 
+async def _asked(history: "_History", gaps: list[str]) -> tuple[list[KpiStory], list[Firing], dict[str, float], Points]:
+    """What Prometheus knows of the rollout; nothing, and a gap, where it does not answer."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            kpis = group.create_task(history.kpis())
+            alerts = group.create_task(history.alerts())
+            exposed = group.create_task(history.exposed())
+            share = group.create_task(history.share())
+        found = (kpis.result(), alerts.result(), exposed.result(), share.result())
+    except* RemoteError as errors:
+        gaps.append(f"KPIs, alerts and customers: Prometheus is unreachable ({errors.exceptions[0]})")
+        found = ([], [], {}, ())
+    return found
+
+
 def phases(entries: Iterable[Entry], until: datetime) -> list[PhaseStory]:
     """The phases as they were lived, oldest first."""
     starts: list[tuple[int, float, datetime]] = []
@@ -95,6 +101,9 @@ def phases(entries: Iterable[Entry], until: datetime) -> list[PhaseStory]:
             traffic = entry.traffic
             starts = [(0, traffic[0], entry.at)]
             end = until
+        elif isinstance(entry, Amended):
+            traffic = entry.traffic
+            starts[-1:] = [(entry.phase, *start[1:]) for start in starts[-1:]]
         elif isinstance(entry, Advanced):
             starts.append((entry.phase, traffic[entry.phase], entry.at))
         elif isinstance(entry, RollbackDecided | Promoted):

@@ -6,8 +6,9 @@ besides; `canary.rollout.journal.rows` reads it back.
 Decisions (`decides`) change what the rollout is; the number of the last one is what a caller has *seen*, and what is
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
+# long: one list of kinds, each a few lines
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
@@ -17,8 +18,8 @@ from canary.rollout.kinds import Category, Cause, Kind, Step
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
 # the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
-_Ratio = Annotated[float, Field(ge=0, le=1)]
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Entry:
     seq: int = 0
     request: str = ""
     boot: str = ""
-    uptime_seconds: _Seconds = 0.0
+    uptime_seconds: Seconds = 0.0
 
     @property
     def label(self) -> str:
@@ -80,8 +81,8 @@ class Started(Entry):
     decides = True
     stable: str
     canary: str
-    traffic: Annotated[tuple[_Ratio, ...], Field(min_length=1)]
-    durations_seconds: Annotated[tuple[_Seconds, ...], Field(min_length=1)]
+    traffic: Annotated[tuple[Ratio, ...], Field(min_length=1)]
+    durations_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     plan: str = NORMAL
     digest: str = ""
     policy: dict[str, Any] | None = None
@@ -102,7 +103,7 @@ class Adopted(Started):
     """
 
     kind = Kind.ADOPTED
-    weight: _Ratio
+    weight: Ratio
     salts: tuple[int, ...] = ()
 
 
@@ -131,7 +132,7 @@ class Held(Entry):
     cause: str = Cause.MANUAL
     lifts: bool = False
     rollback_at: AwareDatetime | None = None
-    weight: _Ratio | None = None
+    weight: Ratio | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +148,48 @@ class Promoted(Entry):
     """The canary keeps all traffic."""
 
     kind = Kind.PROMOTED
+    decides = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishBegan(Entry):
+    """A promoted release is being finished: from here on both groups of servers are to run the new version.
+
+    Attributes:
+        weights: the share of the canary's servers in each step, 0 in the last.
+        step_seconds: how long each step lasts at least.
+        unverified: a person has said that the stable servers run the new version, although nobody could ask them.
+    """
+
+    kind = Kind.FINISHING
+    decides = True
+    weights: Annotated[tuple[Ratio, ...], Field(min_length=1)]
+    step_seconds: Seconds
+    unverified: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishStepped(Entry):
+    """Traffic returned to the stable servers as the step with this index says."""
+
+    kind = Kind.FINISH_STEP
+    decides = True
+    step: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishReturned(Entry):
+    """Everybody went back to the canary's servers: the release is promoted, and not finished."""
+
+    kind = Kind.FINISH_BACK
+    decides = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Entry):
+    """The release is over: the stable servers run the new version and have all traffic, the canary's process ended."""
+
+    kind = Kind.FINISHED
     decides = True
 
 
@@ -236,23 +279,7 @@ class Elapsed(Entry):
 
     kind = Kind.ELAPSED
     phase: int
-    seconds: _Seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyChanged(Entry):
-    """The receiver has read another policy file; a rollout that runs keeps its own.
-
-    Its *rollout* is the one that runs, or `policy`; its reason says what differs.
-
-    Attributes:
-        digest: of the new file.
-        policy: everything that decides in it.
-    """
-
-    kind = Kind.POLICY
-    digest: str
-    policy: dict[str, Any] = field(default_factory=dict)
+    seconds: Seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,11 @@ from canary.units import format_ratio
 # Letters, digits and what stands in version numbers; no blank, `;` or `/`, and nothing that begins like an option.
 _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
-# Half a hundredth of a percent: the finest weight a router knows is 0.01 %.
-_TOLERANCE_RATIO = 0.00005
+FINEST_RATIO = 0.0001
+"""The finest weight that a policy can write, 0.01 %, and that any router knows."""
+
+# What rounding adds is far less than half of the finest weight, and a wish far more.
+_TOLERANCE_RATIO = FINEST_RATIO / 2
 
 
 # What the generated configurations tell the shop about a request: they overwrite what a client sends under these names.
@@ -73,13 +76,14 @@ class Reading:
     *weight_ratio* is None when the instance could not be read; *error* then says why.
     *process* says which process has it in force, so that a lowered weight can be told from one that was lost in a
     restart; empty when that cannot be told, or when the process has lost what it had.
+    *testers* is None when the instance does not tell whether it lets them in.
     *salt* is None when the instance does not tell, or when the weight is 0 and no users are chosen.
     """
 
     instance: str
     weight_ratio: float | None
     salt: int | None = None
-    testers: bool = False
+    testers: bool | None = False
     error: str = ""
     process: str = ""
 
@@ -117,7 +121,7 @@ def _agrees(reading: Reading, split: Split) -> bool:
     # At weight 0 nobody is chosen: whose salt is left in the router means nothing.
     if split.weight_ratio == 0:
         return True
-    return reading.testers == split.testers and reading.salt in (None, split.salt)
+    return reading.testers in (None, split.testers) and reading.salt in (None, split.salt)
 
 
 def written_pair(router: str, kind: Literal["header", "cookie"], text: str) -> tuple[str, str]:
@@ -134,9 +138,14 @@ def written_pair(router: str, kind: Literal["header", "cookie"], text: str) -> t
 
 
 class Router(Protocol):
-    """Divides traffic between stable and canary, without a reload."""
+    """Divides traffic between stable and canary, without a reload.
+
+    Attributes:
+        finest_ratio: the smallest difference between two weights that it can have in force.
+    """
 
     name: str
+    finest_ratio: float
 
     async def set_weight(self, split: Split) -> None:
         """Put *split* into force on every instance, and read it back.
@@ -154,6 +163,14 @@ class Router(Protocol):
 
     async def check(self) -> list[Finding]:
         """What would defeat the switch; empty when all is well. Moves no traffic."""
+        ...
+
+    async def unhealthy(self) -> Mapping[str, str]:
+        """By address, what the router's own checks say against a stable server; empty where it checks none.
+
+        Raises:
+            RouterError: the router cannot be asked.
+        """
         ...
 
     def is_canary(self, user_id: str, split: Split) -> bool:

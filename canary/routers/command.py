@@ -1,6 +1,6 @@
 """Any other router, by the user's own programs: one that sets the weight and one that reads it back.
 
-There are two programs, because a program that sets cannot be asked whether it did: only what `read` prints is believed.
+There are two programs, because a program that sets cannot prove that it did: only what `read` prints is believed.
 `set` gets everything as JSON on its standard input, nothing on its command line: what is not an argument needs no
 quoting and cannot be taken for an option. `read` need only know the weight; a balancer that has never heard of rollouts
 or testers is believed about those.
@@ -15,7 +15,7 @@ from canary.errors import RouterError
 from canary.finding import Finding, failed
 from canary.policy.release import CommandRouter
 from canary.process.program import run
-from canary.routers.base import Observation, Reading, Split
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.units import format_ratio
 
@@ -29,6 +29,8 @@ class ProgramRouter:
     Args:
         section: The policy's `router` section of kind `command`.
     """
+
+    finest_ratio = FINEST_RATIO
 
     def __init__(self, section: CommandRouter) -> None:
         self.name = section.name
@@ -66,6 +68,10 @@ class ProgramRouter:
             if reading.error
         ]
 
+    async def unhealthy(self) -> Mapping[str, str]:
+        """Nothing: this router checks no servers."""
+        return {}
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether this user is among the chosen, when the program hashes as HAProxy does."""
         return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)
@@ -92,7 +98,7 @@ class ProgramRouter:
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
                 raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
-            testers = bool(answer.get("testers", weight_ratio > 0))
+            testers = None if answer.get("testers") is None else bool(answer["testers"])
         except (ValueError, TypeError, KeyError, AttributeError):
             return Reading(
                 self.name,

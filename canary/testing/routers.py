@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from canary.errors import RouterError
 from canary.finding import Finding
-from canary.routers.base import Observation, Reading, Split
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.testing.hooks import Hook, calm
 
 CLOSED = Split("none", 0.0, testers=False)
@@ -21,10 +21,12 @@ class MemoryRouter:
     Attributes:
         split: what is in force.
         saved: what is in force after a restart.
+        finest_ratio: the smallest difference between two weights that it can have; set to a finer one, it refuses.
         process: which process of the router has it in force; another one after each restart.
         tells_salt: whether it says whose traffic it has.
         away: whether it cannot be reached.
         claims: what it says that it has in force, when that is not what it has.
+        unwell: by address, what its checks say against stable servers.
         set: every split that was put into force, in order.
         before, after: what happens around each operation, `set` or `read`.
         changed: told of each change with what was in force before.
@@ -33,10 +35,12 @@ class MemoryRouter:
     name: str = "edge"
     split: Split = CLOSED
     saved: Split = CLOSED
+    finest_ratio: float = FINEST_RATIO
     tells_salt: bool = True
     process: str = "1/100"
     away: bool = False
     claims: Split | None = None
+    unwell: dict[str, str] = field(default_factory=dict)
     set: list[Split] = field(default_factory=list)
     before: Hook = calm
     after: Hook = calm
@@ -47,6 +51,9 @@ class MemoryRouter:
         await self.before("set")
         if self.away:
             raise RouterError("is unreachable", place=f"router {self.name}")
+        steps = split.weight_ratio / self.finest_ratio
+        if abs(steps - round(steps)) * self.finest_ratio > FINEST_RATIO / 2:
+            raise RouterError(f"cannot have {split.weight_ratio:.2%} in force", place=f"router {self.name}")
         self.set.append(split)
         self._put(split)
         self.saved = split
@@ -76,6 +83,10 @@ class MemoryRouter:
     async def check(self) -> list[Finding]:
         """Nothing is wrong."""
         return []
+
+    async def unhealthy(self) -> dict[str, str]:
+        """What the router's checks say against stable servers."""
+        return dict(self.unwell)
 
     def is_canary(self, user_id: str, split: Split) -> bool:  # noqa: ARG002  # nobody asks
         """Nobody is."""

@@ -16,12 +16,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from canary.errors import CanaryError
-from canary.web.attempts import Attempts
 from canary.web.auth import Users
 from canary.web.bodies import read_body, read_bytes, validated
-from canary.web.connection import Progress, of_request
-from canary.web.peers import Peers
 from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
+from canary.web.strangers.attempts import Attempts
+from canary.web.strangers.connection import Progress, of_request
+from canary.web.strangers.peers import Peers
 
 _UNKNOWN_NAME = "this name is not known to be this service's, and a page of another site could be asking"
 _NAME_REMEDY = "ask by address, set a token or users, or start with --web.allowed-host=NAME"

@@ -7,8 +7,10 @@ with the same key: a receiver that has carried it out gives the first result aga
 import asyncio
 import contextlib
 import getpass
+import os
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -18,6 +20,7 @@ import aiohttp
 from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError, UnseenError
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
+from canary.policy.servers import whole
 from canary.rollout.verbs import Verb
 from canary.secrets import read_secret
 
@@ -28,6 +31,22 @@ _ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError
 
 # What a person may do without having seen anything: it only ever lowers the weight, or leaves it where it is.
 _UNSEEN = (Verb.HOLD, Verb.ROLLBACK)
+
+
+def connector(policy: Policy) -> aiohttp.TCPConnector:
+    """Connections to the receiver, checked against `receiver.ca_file` where the policy names one.
+
+    Raises:
+        SecretError: the file cannot be used.
+    """
+    file = policy.receiver.ca_file
+    if file is None:
+        return aiohttp.TCPConnector()
+    try:
+        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=whole(policy.base, file)))
+    except OSError as error:  # ssl's own errors are one
+        what = f"the file {file} cannot be used ({error.strerror or type(error).__name__})"
+        raise SecretError(what, place="receiver.ca_file") from error
 
 
 class UnansweredError(RemoteError):
@@ -60,20 +79,18 @@ class Client:
     @classmethod
     @asynccontextmanager
     async def of(cls, policy: Policy) -> AsyncIterator[Self]:
-        """The client that a policy's `receiver` section describes.
+        """The client that a policy's `receiver` section describes, for the person who runs this process.
 
         Raises:
             SecretError: the operator's token is named but cannot be read.
         """
-        receiver = policy.receiver
-        text = read_secret(
-            "receiver.operator_token",
-            file=receiver.operator_token_file,
-            env=receiver.operator_token_env,
-            base=policy.base,
-        )
+        receiver, name = policy.receiver, operator()
+        key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
+        if (own := receiver.operators.get(name)) is not None:
+            key, file, env = f"operators.{name}.token", own.token_file, own.token_env
+        text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
         token = text.split()[0] if text else None
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=connector(policy)) as session:
             yield cls(receiver.url, token, session)
 
     async def get(self, path: str, **params: str) -> Any:
@@ -202,6 +219,11 @@ class Client:
 
     def _at(self, path: str) -> str:
         return f"{self._url}{API_PREFIX}/{path}"
+
+
+def operator(environ: Mapping[str, str] = os.environ) -> str:
+    """Under whose own token this process asks: `CANARY_OPERATOR`, or the user's name on this machine."""
+    return environ.get("CANARY_OPERATOR") or person().partition("@")[0]
 
 
 def person() -> str:

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.clock import Clock
-from canary.web.connections import ENDED, Connections
 from canary.web.routes import Refusal
+from canary.web.strangers.connections import ENDED, Connections
 
 VERSION: Final = version("kpi-canary")  # read once, because it is read from disk
 

@@ -11,7 +11,7 @@ import click
 
 from canary import logs
 from canary.errors import WebConfigError
-from canary.web.peers import Network
+from canary.web.strangers.peers import Network
 
 # Prometheus' own default. A team's open pages, Prometheus, Alertmanager and a dozen applications that ask for flags
 # need a fifth of it.
@@ -76,7 +76,9 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
     return decorate
 
 
-def _options(default_address: str) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+def _options(
+    default_address: str,
+) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:  # long: one table of flags
     return [
         click.option(
             "--web.listen-address",

@@ -11,7 +11,7 @@ from canary.clock import Clock
 from canary.errors import WebConfigError
 from canary.logs import Log
 from canary.web.options import split_address
-from canary.web.rarely import Rarely
+from canary.web.strangers.rarely import Rarely
 
 # What a stranger sends is quoted in the reason; this much of it tells what it was.
 _MOST_CHARACTERS = 200

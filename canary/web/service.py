@@ -20,17 +20,17 @@ from prometheus_client import CollectorRegistry
 from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
-from canary.web.attempts import Attempts
 from canary.web.auth import Users
 from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, load_web_config
-from canary.web.connections import Connections
 from canary.web.landing import landing_page
 from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
-from canary.web.peers import Peers
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
 from canary.web.server import ServerLog, host_port, listen
+from canary.web.strangers.attempts import Attempts
+from canary.web.strangers.connections import Connections
+from canary.web.strangers.peers import Peers
 
 # How often the web configuration's files are looked at: a `stat` each, and a renewed certificate is in force at once.
 _WATCH_SECONDS = 1.0

@@ -25,7 +25,7 @@ async def _router(router: Router) -> list[Finding]:
     if observation.weight_ratio is not None and not findings:
         findings.append(ok(place, f"can be switched; in force: {observation.detail}"))
     elif observation.weight_ratio is None and not findings:
-        findings.append(failed(place, f"its share cannot be read: {observation.detail}", "see that it runs"))
+        findings.append(failed(place, f"its traffic weight cannot be read: {observation.detail}", "see that it runs"))
     return findings
 
 

@@ -10,6 +10,7 @@ from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.finding import Finding, failed
 from canary.policy import Policy
+from canary.policy.reading.document import Document, read_document
 from canary.prometheus import PATIENT, Alertmanager, Prometheus
 from canaryctl.check.alertmanager import check_alertmanager
 from canaryctl.check.clock import check_clock
@@ -39,21 +40,29 @@ OFFLINE = ("rules",)
 
 
 async def check_all(
-    path: Path, generate: Generate, clock: Clock, parts: tuple[str, ...], *, tested: bool = False
+    path: Path,
+    generate: Generate,
+    clock: Clock,
+    parts: tuple[str, ...],
+    *,
+    tested: bool = False,
+    data: bool = False,
 ) -> AsyncIterator[Finding]:
     """Findings of the policy at *path* and then of *parts*, as soon as the ones before them are known.
 
-    With *tested*, the generated rules' own tests are run too. A faulty policy ends it: what it names is not looked at.
+    With *tested*, the generated rules' own tests are run too; with *data*, the order database's rows are looked into. A
+    faulty policy ends it: what it names is not looked at.
     """
     policy, findings = check_policy(path)
     for finding in findings:
         yield finding
     if policy is None:
         return
+    document = read_document(path) if data else None
     async with aiohttp.ClientSession() as http:
         running = {
             part: asyncio.create_task(look())
-            for part, look in _looks(policy, generate, http, clock, tested).items()
+            for part, look in _looks(policy, generate, http, clock, tested, document).items()
             if part in parts
         }
         try:
@@ -74,10 +83,15 @@ async def _settled(part: str, task: Awaitable[list[Finding]]) -> list[Finding]:
 
 
 def _looks(
-    policy: Policy, generate: Generate, http: aiohttp.ClientSession, clock: Clock, tested: bool
+    policy: Policy,
+    generate: Generate,
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    tested: bool,
+    document: Document | None,
 ) -> Mapping[str, Look]:
-    prometheus = Prometheus(http, policy.receiver.prometheus, limits=PATIENT)
-    alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
+    prometheus = Prometheus.of(policy, http, limits=PATIENT)
+    alertmanager = Alertmanager.of(policy, http, limits=PATIENT)
     generated = generated_once(policy, generate)
 
     async def secrets() -> list[Finding]:
@@ -89,12 +103,12 @@ def _looks(
     return {
         "secrets": secrets,
         "state": lambda: check_state(policy),
-        "database": lambda: check_database(policy),
+        "database": lambda: check_database(policy, data=document is not None, document=document),
         "rules": lambda: check_rules(generated, tested=tested),
         "prometheus": rules_of_prometheus,
         WATCHED: lambda: check_watched(policy, prometheus),
         "alertmanager": lambda: check_alertmanager(policy, alertmanager),
-        "receiver": lambda: check_receiver(policy, http),
+        "receiver": lambda: check_receiver(policy),
         "router": lambda: check_router(policy),
         "process": lambda: check_process(policy),
         "notify": lambda: check_notify(policy),

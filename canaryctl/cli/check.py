@@ -27,8 +27,11 @@ _STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", 
 @click.option(
     "--only", multiple=True, type=click.Choice(PARTS), help="Look at this part only, besides the policy; repeatable."
 )
+@click.option("--data", is_flag=True, help="Also look into the order database's newest rows: times, joins, outcomes.")
 @click.option("--rule-tests", is_flag=True, help="Also run the generated promtool tests; takes up to a minute.")
-def command(config_file: str, output_format: str, offline: bool, only: tuple[str, ...], rule_tests: bool) -> None:
+def command(
+    config_file: str, output_format: str, offline: bool, only: tuple[str, ...], data: bool, rule_tests: bool
+) -> None:
     """Validate the policy and everything it names: one line per finding, each with a remedy.
 
     Nothing is changed, no traffic is moved and nobody is notified.
@@ -36,7 +39,7 @@ def command(config_file: str, output_format: str, offline: bool, only: tuple[str
     Exit status: 0 all is well, 1 something failed, 2 wrong usage.
     """
     parts = only or (OFFLINE if offline else PARTS)
-    findings = asyncio.run(_findings(Path(config_file), parts, rule_tests, quiet=output_format == "json"))
+    findings = asyncio.run(_findings(Path(config_file), parts, rule_tests, data, quiet=output_format == "json"))
     failures = sum(finding.status is Status.FAILED for finding in findings)
     if output_format == "json":
         print_json([finding.as_json() for finding in findings])
@@ -46,11 +49,11 @@ def command(config_file: str, output_format: str, offline: bool, only: tuple[str
     sys.exit(1 if failures else 0)
 
 
-async def _findings(path: Path, parts: tuple[str, ...], tested: bool, *, quiet: bool) -> list[Finding]:
+async def _findings(path: Path, parts: tuple[str, ...], tested: bool, data: bool, *, quiet: bool) -> list[Finding]:
     console = Console(quiet=quiet, highlight=False)
     findings = []
     with console.status("looking"):
-        async for finding in check_all(path, _generated, SystemClock(), parts, tested=tested):
+        async for finding in check_all(path, _generated, SystemClock(), parts, tested=tested, data=data):
             findings.append(finding)
             line = Text.assemble((f"{finding.status.value:<8}", _STYLES[finding.status]), " ", str(finding))
             console.print(line, soft_wrap=True)

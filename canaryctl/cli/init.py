@@ -3,30 +3,35 @@
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from canary.errors import CanaryError
-from canary.policy import Policy
+from canary.finding import Finding
+from canary.policy import Policy, load_policy
 from canary.policy.orders import Database
+from canary.policy.reading.document import read_document
+from canaryctl.check.shop.database import check_database
+from canaryctl.check.shop.rows import newest_rows
 from canaryctl.cli.console import print_json, table_console
 from canaryctl.cli.options import output_format
-from canaryctl.init.proposal import Column, Proposed, Source, excluded, judgeable, outcomes, propose
+from canaryctl.init.draft import Draft, draft
+from canaryctl.init.platform import platforms
+from canaryctl.init.reading import SAMPLE_ROWS
 from canaryctl.init.starter import Start, starter
-from exporter.source.database import Patience, Session
+from exporter.source.database import Patience
 from exporter.source.session import order_session
 
-# Read in a moment from any shop's database without an index, and enough to meet every version that serves now.
-_SAMPLE_ROWS = 10_000
-
-# A column with more different values than this is no status; what is read of it is thrown away.
-_VALUES = 50
+_SHOWN_ROWS = 3
+"""Rows of each event that are shown: enough to see that they are the right ones."""
 
 
 @click.command()
@@ -38,6 +43,11 @@ _VALUES = 50
 @click.option("--service", help="The shop's name.")
 @click.option("--router", type=click.Choice(["haproxy", "nginx", "command", "none"]), help="What divides the traffic.")
 @click.option(
+    "--platform", type=click.Choice(sorted(platforms())), help="The shop's platform; found by its tables otherwise."
+)
+@click.option("--prefix", help="What stands before the names of the platform's tables, such as wp_.")
+@click.option("--timezone", help="Zone of the shop's times, such as Europe/Berlin, where its settings do not say it.")
+@click.option(
     "--output",
     default="canary.yaml",
     show_default=True,
@@ -45,45 +55,44 @@ _VALUES = 50
     help="File to write.",
 )
 @click.option("--force", is_flag=True, help="Replace a policy that is there.")
-def command(
-    output_format: str,
-    url: str | None,
-    password_file: str | None,
-    service: str | None,
-    router: str | None,
-    output: Path,
-    force: bool,
-) -> None:
-    """Propose a policy for an order database: shows the mapping with rows counted per version, writes the file.
+@click.option("--yes", is_flag=True, help="Ask nothing: write what is proposed.")
+def command(output_format: str, output: Path, force: bool, yes: bool, **given: str | None) -> None:
+    """Propose a policy for an order database: shows what is counted with sample rows, writes the file, checks the data.
 
-    Asks for what is not given, when there is a terminal to ask at. The database is only read.
+    A known shop platform is recognised by its tables and comes with its mapping; otherwise the mapping is guessed by
+    the names of tables and columns. Asks for what is not given, when there is a terminal to ask at. The database is
+    only read.
     """
     if output.exists() and not force:
         raise CanaryError(
             "exists already", place=str(output), remedy="name another with --output, or replace it with --force"
         )
-    asking = sys.stdin.isatty()
-    url = url or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
-    service = service or _ask(asking, "--service", "Name of the shop", "shop")
-    router = router or (_prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
+    asking = sys.stdin.isatty() and not yes
+    url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
+    service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
+    router = given["router"] or (_prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
     if ":" in url.partition("://")[2].rpartition("@")[0]:
         raise CanaryError(
             "holds a password, which must not stand in a policy", place="--database", remedy="give --password-file"
         )
-    proposed, counts = asyncio.run(_look(url, password_file, output.absolute().parent))
-    if output_format == "text":
-        _show(table_console(), proposed, counts)
-    kpis = judgeable(proposed)
-    if not kpis:
-        raise CanaryError(
-            "no table looks like visits, carts, orders, payments or feedback",
-            remedy="write the policy by hand, docs/your-database.md shows how",
-        )
-    output.write_text(starter(Start(service, url, proposed, kpis, router, password_file)), encoding="utf-8")
+    found = asyncio.run(_look(url, output.absolute().parent, given))
+    zone = given["timezone"] or found.timezone
+    if zone is None:
+        zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
+    text = starter(Start(service, url, found.mapping, found.origin, found.kpis, router, given["password_file"], zone))
+    console = table_console() if output_format == "text" else Console(quiet=True)
+    _show(console, found)
+    policy, rows, findings = _tried(text, output)
+    _show_rows(console, rows)
+    if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
+        raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
+    output.write_text(text, encoding="utf-8")
     if output_format == "json":
-        print_json({"output": str(output), "kpis": list(kpis), "events": _events(proposed, counts)})
-    else:
-        click.echo(f"Wrote {output} with the KPIs {', '.join(kpis)}. Next: canary check --config.file {output}")
+        print_json(_as_json(output, found, rows, findings))
+        return
+    for finding in findings:
+        console.print(Text(f"{finding.status.value:<8} {finding}"), soft_wrap=True)
+    click.echo(f"Wrote {output} with the KPIs {', '.join(policy.kpis)}. Next: canary check --config.file {output}")
 
 
 def _ask(asking: bool, option: str, question: str, default: str) -> str:
@@ -96,90 +105,98 @@ def _prompt(question: str, default: str) -> str:
     return str(click.prompt(question, default, err=True))  # what is printed may be read by a program
 
 
-async def _look(url: str, password_file: str | None, base: Path) -> tuple[list[Proposed], dict[str, dict[str, int]]]:
-    """The proposal, and the sampled rows of each event by version."""
-    section = Database(url=url, password_file=password_file)
+async def _look(url: str, base: Path, given: Mapping[str, str | None]) -> Draft:
+    section = Database(url=url, password_file=given["password_file"])
     policy = Policy(service="init", database=section, base=str(base))
     async with order_session(policy, Patience.STUDY) as session:
-        proposed = propose(await session.run(_sources))
-        proposed = [await _with_values(session, one) for one in proposed]
-        counts = {one.event: await _versions(session, one) for one in proposed}
-    return proposed, counts
+        return await draft(session, given["platform"], given["prefix"])
 
 
-def _sources(connection: sa.Connection) -> list[Source]:
-    inspector = sa.inspect(connection)
-    sources = []
-    for name in sorted({*inspector.get_table_names(), *inspector.get_view_names()}):
-        references = {
-            key["constrained_columns"][0]: key["referred_table"]
-            for key in inspector.get_foreign_keys(name)
-            if len(key["constrained_columns"]) == 1
-        }
-        columns = tuple(
-            Column(column["name"], _kind(column["name"], column["type"]), references.get(column["name"]))
-            for column in inspector.get_columns(name)
-        )
-        primary = inspector.get_pk_constraint(name)["constrained_columns"] if columns else []
-        sources.append(Source(name, columns, primary[0] if len(primary) == 1 else None))
-    return sources
+Rows = dict[str, list[list[Any]]]
 
 
-def _kind(name: str, type_: sa.types.TypeEngine[object]) -> str:
-    if isinstance(type_, sa.types.DateTime | sa.types.Date):
-        return "time"
-    if isinstance(type_, sa.types.Numeric | sa.types.Integer | sa.types.Float):
-        return "number"
-    # SQLite keeps times as text; only the column's name tells.
-    looks_like_time = name.lower().endswith(("_at", "_on", "time", "timestamp", "date")) or name.lower() == "created"
-    return "time" if looks_like_time else "text"
+def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
+    """The policy that the text is, the newest rows of each event, and what is odd about the data.
+
+    It is written beside the file that is asked for, as relative paths in it start there, and taken away again.
+    """
+    tried = output.with_name(f".{output.name}.tried")
+    tried.write_text(text, encoding="utf-8")
+    try:
+        policy, document = load_policy(tried), replace(read_document(tried), path=output)
+    finally:
+        tried.unlink()
+    return policy, asyncio.run(_newest(policy)), asyncio.run(check_database(policy, data=True, document=document))
 
 
-async def _with_values(session: Session, one: Proposed) -> Proposed:
-    """The event with what its status column's values mean."""
-    column = one.keys.get("outcome")
-    if isinstance(column, str):
-        succeeded, failed = outcomes(await _distinct(session, one, column))
-        keys = {**one.keys, "succeeded": succeeded, "failed": failed} if succeeded else one.keys
-        return Proposed(one.event, one.table, keys, one.sql)
-    if one.event == "orders":
-        columns = await session.columns(sa.text(f"SELECT * FROM {one.relation} LIMIT 0"))  # noqa: S608  # names from the database itself
-        status = next((name for name in ("status", "state") if name in columns), None)
-        cancelled = excluded(await _distinct(session, one, status)) if status else []
-        if cancelled:
-            return Proposed(one.event, one.table, {**one.keys, "exclude": {status: cancelled}}, one.sql)
-    return one
+async def _newest(policy: Policy) -> Rows:
+    async with order_session(policy, Patience.STUDY) as session:
+        found = await newest_rows(policy, session, _SHOWN_ROWS)
+    return {event: [list(row) for row in rows] for event, rows in found.items()}
 
 
-async def _distinct(session: Session, one: Proposed, column: str) -> Sequence[str]:
-    statement = f"SELECT DISTINCT {column} FROM (SELECT {column} FROM {one.relation} LIMIT {_SAMPLE_ROWS}) AS sample"  # noqa: S608  # as above
-    rows = await session.rows(sa.text(statement))
-    return [str(value) for (value,) in rows if value is not None][:_VALUES]
-
-
-async def _versions(session: Session, one: Proposed) -> dict[str, int]:
-    version = one.keys["version"]
-    if version is None:
-        return {}
-    sample = f"(SELECT {version} AS version FROM {one.relation} LIMIT {_SAMPLE_ROWS}) AS sample"  # noqa: S608  # as above
-    rows = await session.rows(sa.text(f"SELECT version, COUNT(*) FROM {sample} GROUP BY version"))  # noqa: S608  # as above
-    return {str(name): int(count) for name, count in rows}
-
-
-def _events(proposed: Sequence[Proposed], counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
-    """The proposal for scripts: each event's table, its keys in the policy, and the sampled rows of each version."""
-    return [
-        {"event": one.event, "table": one.table, "keys": dict(one.keys), "rows": counts[one.event]} for one in proposed
+def _as_json(output: Path, found: Draft, rows: Rows, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What was written and why, for scripts: a guessed event with its table, keys and sampled rows by version."""
+    guessed = [
+        {"event": one.event, "table": one.table, "keys": dict(one.keys), "rows": found.versions[one.event]}
+        for one in found.proposed
     ]
+    platform = found.platform
+    return {
+        "output": str(output),
+        "platform": None if platform is None else platform.name,
+        "kpis": list(found.kpis),
+        "impossible": {} if platform is None else dict(platform.impossible),
+        "events": guessed or [{"event": event} for event in rows],
+        "findings": [finding.as_json() for finding in findings],
+    }
 
 
-def _show(console: Console, proposed: Sequence[Proposed], counts: dict[str, dict[str, int]]) -> None:
+def _show(console: Console, found: Draft) -> None:
+    if found.platform is not None:
+        console.print(Text(f"{found.platform.title}, tables with the prefix {found.prefix!r}", style="bold"))
+        for note in found.platform.notes:
+            console.print(Text(f"  {note}"))
+        for kpi, why in found.platform.impossible.items():
+            console.print(Text(f"  not possible: {kpi}: {why}", style="yellow"))
+        return
+    console.print(Text(found.origin, style="bold"))
     table = Table(box=None, header_style="bold")
-    for title in ("event", "table", "columns", f"first {_SAMPLE_ROWS} rows by version"):
+    for title in ("event", "table", "columns", f"first {SAMPLE_ROWS} rows by version"):
         table.add_column(title)
-    for one in proposed:
+    for one in found.proposed:
         keys = {key: value for key, value in one.keys.items() if value is not None}
-        rows = ", ".join(f"{version}: {count}" for version, count in sorted(counts[one.event].items()))
+        rows = ", ".join(f"{version}: {count}" for version, count in sorted(found.versions[one.event].items()))
         missing = "no version column" if one.keys["version"] is None else "none"
-        table.add_row(one.event, one.table, json.dumps(keys).replace('"', "").strip("{}"), rows or missing)
+        shown = json.dumps(keys).replace('"', "").strip("{}")
+        table.add_row(one.event, one.table, Text(shown), Text(rows or missing))  # what stands in brackets is no markup
     console.print(table)
+
+
+def _show_rows(console: Console, rows: Rows) -> None:
+    table = Table(box=None, header_style="bold")
+    for title in ("newest rows of", "id", "time (UTC)", "value", "comes from"):
+        table.add_column(title)
+    for event, newest in rows.items():
+        for row in newest or [["none", None, None]]:
+            identity, moment, value, *parents = row
+            table.add_row(event, *(Text(_shown(one)) for one in (identity, _time(moment), value, _listed(parents))))
+    console.print(table)
+
+
+def _listed(parents: Sequence[Any]) -> str:
+    return ", ".join(_shown(parent) for parent in parents)
+
+
+def _time(moment: Any) -> str:
+    try:
+        return f"{datetime.fromtimestamp(float(moment), UTC):%Y-%m-%d %H:%M:%S}"
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
+
+
+def _shown(value: Any) -> str:
+    """A value on one line; keys of sixteen bytes by their digits."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    return "" if value is None else str(value).replace("\n", " ")[:40]

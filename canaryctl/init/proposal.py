@@ -1,6 +1,10 @@
 """From the tables of an unknown order database to a proposed mapping: which table holds which event, by their names.
 
-Pure: `canary init` reads the tables, shows the proposal with counted rows, and writes the policy.
+The last resort, for shops of no known platform (`canaryctl.init.platform`). Names are taken by whole words, and what
+would be guessed wrongly is left out rather than guessed: a time that changes later is no time of an event, and a status
+is a success only when every word of it says so.
+
+Pure: `canary init` reads the tables, shows the proposal with sampled rows, asks, and writes the policy.
 """
 
 import re
@@ -40,21 +44,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Proposed:
-    """The mapping of one event, keys as in `database.events`.
-
-    Attributes:
-        sql: a join that fetches the version from the table that the rows come from, where they have none.
-    """
+    """The mapping of one event, keys as in `database.events`; a version of None is one that no column says."""
 
     event: str
     table: str
     keys: Mapping[str, object] = field(default_factory=dict)
-    sql: str | None = None
-
-    @property
-    def relation(self) -> str:
-        """What to select from, in SQL."""
-        return f"({self.sql}) AS {self.event}" if self.sql else self.table
 
 
 _EVENTS = {
@@ -68,7 +62,14 @@ _EVENTS = {
 """Words by which tables of each event are called, best first, in the singular."""
 
 _TIME = ("created_at", "created", "created_on", "placed_at", "started_at", "inserted_at", "timestamp", "time", "date")
-_VERSION = ("version", "app_version", "shop_version", "release", "build", "deployment", "variant", "revision")
+_MUTABLE = frozenset(
+    {
+        "updated", "update", "upd", "modified", "modify", "changed", "edited", "last", "expire", "expired", "expires",
+        "deleted", "invoice", "delivery", "shipped", "settled", "paid", "completed", "ended",
+    }
+)  # fmt: skip
+"""Words in the name of a time that is not when the row came to be: it changes, or lies ahead, or comes later."""
+_VERSION = ("version", "app_version", "shop_version", "release", "build", "deployment", "variant")
 _VALUE = {
     "orders": ("total", "grand_total", "total_price", "total_amount", "amount", "price", "value"),
     "payments": ("amount", "total", "value"),
@@ -76,7 +77,8 @@ _VALUE = {
 }
 _CURRENCY = ("currency", "currency_code")
 _OUTCOME = ("status", "state", "outcome", "result")
-_SETTLED = ("settled_at", "completed_at", "captured_at", "paid_at", "finished_at", "updated_at")
+_SETTLED = ("settled_at", "completed_at", "captured_at", "paid_at", "finished_at")
+"""No time that every later change of the row moves: a payment that is touched again would be settled again."""
 _UNITS = {
     "carts": ("visits",),
     "checkouts": ("visits",),
@@ -84,9 +86,28 @@ _UNITS = {
     "payments": ("orders", "carts", "visits"),
     "feedback": ("orders", "visits"),
 }
-_SUCCEEDED = re.compile(r"succe|paid|captur|settl|complet|approv|^ok$", re.IGNORECASE)
-_FAILED = re.compile(r"fail|declin|error|refus|reject|denied|expire|abandon", re.IGNORECASE)
-_CANCELLED = re.compile(r"cancel|void|test", re.IGNORECASE)
+_NEUTRAL = frozenset({"payment", "order", "transaction", "charge", "card", "status", "state", "is", "wc"})
+"""Words that say nothing about how a payment ended."""
+_SUCCEEDED = frozenset(
+    {
+        "succeeded", "success", "successful", "paid", "captured", "settled", "completed", "complete", "approved", "ok",
+        "authorized", "authorised", "done",
+    }
+)  # fmt: skip
+_FAILED = frozenset({"failed", "failure", "declined", "error", "refused", "rejected", "denied"})
+_NOT_COUNTED = _FAILED | {
+    "cancelled",
+    "canceled",
+    "void",
+    "voided",
+    "test",
+    "draft",
+    "trash",
+    "deleted",
+    "cart",
+    "expired",
+}
+"""States of an order that is none: it was taken back, never placed, or nobody's."""
 
 
 def propose(sources: Sequence[Source]) -> list[Proposed]:
@@ -95,24 +116,33 @@ def propose(sources: Sequence[Source]) -> list[Proposed]:
     carts = chosen.get("carts")
     if "checkouts" not in chosen and carts is not None and _checkout_time(carts):
         chosen["checkouts"] = carts
-    found = {
-        event: Proposed(event, chosen[event].name, keys)
+    return [
+        Proposed(event, chosen[event].name, keys)
         for event in _EVENTS
         if event in chosen and (keys := _keys(event, chosen[event], chosen)) is not None
-    }
-    return [_with_version(one, found) for one in found.values()]
+    ]
 
 
 def outcomes(values: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Which of a status column's values mean success and which failure, by their names; the others are pending."""
+    """Which of a status column's values mean success and which failure; of the others nobody knows.
+
+    A value is taken by all of its words: `unpaid` and `not_paid` are no success although a part of them is.
+    """
     listed = sorted(set(values))
-    succeeded = [value for value in listed if _SUCCEEDED.search(value) and not _FAILED.search(value)]
-    return succeeded, [value for value in listed if _FAILED.search(value) or _CANCELLED.search(value)]
+    return [value for value in listed if _means(value, _SUCCEEDED)], [
+        value for value in listed if _means(value, _FAILED)
+    ]
 
 
 def excluded(values: Iterable[str]) -> list[str]:
     """Which of an order status column's values mean that the order does not count."""
-    return sorted({value for value in values if _CANCELLED.search(value) or _FAILED.search(value)})
+    return sorted({value for value in values if _means(value, _NOT_COUNTED)})
+
+
+def _means(value: str, words: frozenset[str]) -> bool:
+    said = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z]+", value)]
+    telling = [word for word in said if word not in _NEUTRAL]
+    return bool(telling) and all(word in words for word in telling)
 
 
 def judgeable(proposed: Sequence[Proposed]) -> list[str]:
@@ -131,23 +161,6 @@ def judgeable(proposed: Sequence[Proposed]) -> list[str]:
 def _linked(event: Proposed, unit: str) -> bool:
     parent = event.keys.get("parent")
     return isinstance(parent, Mapping) and unit in parent
-
-
-def _with_version(one: Proposed, found: Mapping[str, Proposed]) -> Proposed:
-    """The event, its version fetched from the table that its rows come from when it has none of its own."""
-    parents = one.keys.get("parent", {})
-    if one.keys["version"] is not None or not isinstance(parents, Mapping):
-        return one
-    for unit, column in parents.items():
-        parent = found.get(unit)
-        if parent is not None and parent.keys["version"] is not None:
-            version, key = parent.keys["version"], parent.keys["id"]
-            sql = (
-                f"SELECT child.*, parent.{version} AS version FROM {one.table} AS child "  # noqa: S608  # shown to a person first
-                f"JOIN {parent.table} AS parent ON parent.{key} = child.{column}"
-            )
-            return Proposed(one.event, one.table, {**one.keys, "version": "version"}, sql)
-    return one
 
 
 def _words(name: str) -> list[str]:
@@ -174,6 +187,8 @@ def _pick(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     lowered = {name.lower(): name for name in names}
     exact = [lowered[word] for word in wanted if word in lowered]
     near = [name for word in wanted for name in names if name.lower().endswith(f"_{word}")]
+    # What the shop reckons in (`base_currency_code`) is not what the customer paid in.
+    near = [name for name in near if not name.lower().startswith(("base_", "global_", "store_", "entity_"))]
     return next(iter([*exact, *near]), None)
 
 
@@ -183,14 +198,15 @@ def _checkout_time(carts: Source) -> str | None:
 
 def _keys(event: str, source: Source, chosen: Mapping[str, Source]) -> dict[str, object] | None:
     """The event's keys in the policy; None when there is no time to order the rows by."""
-    times = source.of_kind("time")
+    times = [name for name in source.of_kind("time") if not _MUTABLE & set(_words(name))]
     own_table = event != "checkouts" or source is not chosen.get("carts")
     time = (_pick(times, _TIME) or next(iter(times), None)) if own_table else _checkout_time(source)
     if time is None:
         return None
     everything = [column.name for column in source.columns]
     keys: dict[str, object] = {"id": source.key or _pick(everything, ("id", "uuid")) or everything[0], "time": time}
-    keys["version"] = _pick(everything, _VERSION)
+    # A number beside the row counts its edits (Medusa's `order.version`), and is no version of the shop.
+    keys["version"] = _pick(source.of_kind("text"), _VERSION)
     parents = {
         unit: column for unit in _UNITS.get(event, ()) if unit in chosen and (column := _parent(source, chosen[unit]))
     }
@@ -202,7 +218,7 @@ def _keys(event: str, source: Source, chosen: Mapping[str, Source]) -> dict[str,
         keys["currency"] = currency
     if event == "payments" and (outcome := _pick(source.of_kind("text"), _OUTCOME)):
         keys["outcome"] = outcome
-        if settled := _pick([name for name in times if name != time], _SETTLED):
+        if settled := _pick([name for name in source.of_kind("time") if name != time], _SETTLED):
             keys["settled"] = settled
     return keys
 

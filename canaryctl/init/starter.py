@@ -16,17 +16,22 @@ class Start:
 
     Attributes:
         url: the order database, without a password.
-        password_file: the file that holds the password, when there is one.
+        mapping: the text below `database:` that says where the events are.
+        origin: where the mapping comes from, for a comment.
         kpis: those of the strategy's six that can be measured.
+        password_file: the file that holds the password, when there is one.
+        timezone: zone of the shop's times.
         router: `haproxy`, `nginx`, `command` or `none`.
     """
 
     service: str
     url: str
-    proposed: Sequence[Proposed]
+    mapping: str
+    origin: str
     kpis: Sequence[str]
     router: str = "none"
     password_file: str | None = None
+    timezone: str = "UTC"
 
 
 def starter(start: Start) -> str:
@@ -107,8 +112,8 @@ router:                              # docs/routers-nginx.md
     "command": """\
 router:                              # docs/routers-other.md
   kind: command
-  set: [/usr/local/bin/set-canary-share]    # gets the split as JSON on standard input
-  read: [/usr/local/bin/get-canary-share]   # prints {"weight": 0.05}""",
+  set: [/usr/local/bin/set-canary-weight]    # gets the split as JSON on standard input
+  read: [/usr/local/bin/get-canary-weight]   # prints {"weight": 0.05}""",
 }
 
 
@@ -116,25 +121,35 @@ def _database(start: Start) -> str:
     lines = ["database:", f"  url: {_scalar(start.url)}   # only read"]
     if start.password_file:
         lines.append(f"  password_file: {_scalar(start.password_file)}")
-    lines += ["  window: 1h                         # the published KPIs cover this much", "  events:"]
-    for one in start.proposed:
-        lines += _event(one)
+    lines.append(f"  timezone: {_scalar(start.timezone)}   # of times that are stored without one")
+    lines.append("  window: 1h                         # the published KPIs cover this much")
+    lines.append(f"  # {start.origin}")
+    lines += [f"  {line}".rstrip() for line in start.mapping.rstrip().splitlines()]
+    if "version: null" in start.mapping:
+        lines += _ASSIGNMENTS
     return "\n".join(lines)
 
 
+_ASSIGNMENTS = (
+    "  # No column says which version of the shop wrote a row. Until something does, `canary plan` works, and no",
+    "  # rollout can be judged. A table that says which unit was served by which version (docs/your-database.md):",
+    "  # assignments: {table: assignments, unit: unit, time: time, version: version}",
+)
+
+
+def mapping_of(proposed: Sequence[Proposed]) -> str:
+    """The text below `database:` for proposed events."""
+    return "\n".join(["events:", *(line for one in proposed for line in _event(one))])
+
+
 def _event(one: Proposed) -> list[str]:
-    source = f"sql: {_scalar(one.sql)}" if one.sql else f"table: {_scalar(one.table)}"
-    lines = [f"    {one.event}:", f"      {source}"]
-    if one.keys["version"] is None:
-        lines.append(f"      # {one.table} has no column with the shop's version; add one, or give `sql` that joins it")
+    lines = [f"  {one.event}:", f"    table: {_scalar(one.table)}"]
     for key, value in one.keys.items():
-        if value is None:
-            continue
         if isinstance(value, Mapping):
             pairs = ", ".join(f"{name}: {_listed(item)}" for name, item in value.items())
-            lines.append(f"      {key}: {{{pairs}}}")
+            lines.append(f"    {key}: {{{pairs}}}")
         else:
-            lines.append(f"      {key}: {_listed(value)}")
+            lines.append(f"    {key}: {'null' if value is None else _listed(value)}")
     return lines
 
 

@@ -79,6 +79,31 @@ class Statements:
             .limit(sa.bindparam("count", type_=sa.Integer))
         )
 
+    def look(self, *, by_time: bool) -> sa.Select[Any]:
+        """The newest `count` rows: id, moment, value, outcome, settled moment, version, parents.
+
+        Args:
+            by_time: the newest within bounds by their time; by their id otherwise, which need not grow.
+        """
+        event = self._event
+        time = self.column(event.time)
+        columns: list[Column] = [
+            self._key(event.id),
+            self.dialect.epoch(time),
+            self._single(event.value) if event.value is not None else sa.null(),
+            self._text(event.outcome),
+            self.dialect.epoch(self.column(event.settled)) if event.settled is not None else sa.null(),
+            self._version(),
+            *(self._key(column) for _, column in self.parents),
+        ]
+        return (
+            sa.select(*(column.label(f"canary_{number}") for number, column in enumerate(columns)))
+            .select_from(self._source)
+            .where(self.dialect.within(time) if by_time else time.is_not(None), *self._wanted(()))
+            .order_by((time if by_time else self.column(event.id)).desc())
+            .limit(sa.bindparam("count", type_=sa.Integer))
+        )
+
     def oldest(self, time: Column) -> sa.Select[Any]:
         """The smallest time, and whether there is none.
 

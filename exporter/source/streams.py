@@ -115,7 +115,7 @@ async def fitted(stream: Stream, session: Session, *, careful: bool = False) -> 
 
     Raises:
         DatabaseSchemaError: a column for the time holds no times.
-        DatabaseError: the columns cannot be asked for.
+        DatabaseError: the columns cannot be looked up.
     """
     return stream.fit(await kinds_selected(session, stream.columns), careful)
 

@@ -17,6 +17,7 @@ from scripts.preview.prometheus import Prometheus
 from tests.support.story import END
 
 _WIDTH = 1600
+"""In pixels, as `page` lays it out: a laptop's screen with Grafana's menu folded away."""
 
 
 @click.command()

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 TEXT = "#ccccdc"
+"""The colour of Grafana's dark theme for text, as the colours in `graph` and `style.css` are."""
 
+# Each from the largest unit down, with the words that Grafana writes; the first that the value reaches is taken.
 _Scale = list[tuple[float, str]]
 _SECONDS: _Scale = [(86400, " days"), (3600, " hours"), (60, " mins"), (1, " s"), (1e-3, " ms"), (1e-6, " µs")]
 _BYTES: _Scale = [(2**40, " TiB"), (2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"), (1, " B")]

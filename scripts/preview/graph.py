@@ -10,9 +10,12 @@ from typing import Any
 from scripts.preview.display import Field, field_of, unit_text
 from scripts.preview.prometheus import Series
 
+# Grafana's classic palette in its own order, for series without a colour of their own.
 PALETTE = ("#73BF69", "#F2CC0C", "#8AB8FF", "#FF780A", "#F2495C", "#5794F2", "#B877D9", "#705DA0", "#37872D", "#FADE2A")
 _GRID = "#2c3035"
+"""Lines behind a graph, in Grafana's dark theme."""
 _FAINT = "#8e8e99"
+"""Words on the axes."""
 
 
 @dataclass(frozen=True)

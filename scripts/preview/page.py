@@ -18,8 +18,11 @@ from scripts.preview.prometheus import Prometheus, Series
 # Grafana's own measures, in pixels.
 _ROW, _GAP, _PADDING, _HEADER = 30, 8, 8, 28
 _WIDTH = 1600
+"""The same as the picture's."""
 _COLUMN = (_WIDTH - 2 * 16 + _GAP) / 24
+"""Grafana's grid has 24 columns between margins of 16 pixels."""
 
+# Inside the page, because the page refers to nothing outside.
 _STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from PIL import Image
 
 _COLOURS = 128
+"""Flat colours and a few gradients: so many cannot be told from all, and make a picture a third as large."""
 
+# Without a screen, as root in a container, and without asking anybody on the network.
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",

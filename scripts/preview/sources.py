@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.support import prometheus as support
 from tests.support.story import END, Story
 
+# Lines of what `canary demo` prints at its start: where everything is.
 _ADDRESS = re.compile(r"^\s+prometheus\s+(http://\S+)")
 _POLICY = re.compile(r"^\s+policy\s+(\S.*)")
 

@@ -14,6 +14,7 @@ from scripts import manpage
 from scripts.commands import commands_page
 from scripts.reference.api import api_page, description
 from scripts.reference.metrics import metrics_page
+from scripts.reference.platforms import platform_pages
 from scripts.reference.policy import policy_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", json.dumps(api, indent=1) + "\n"
     yield ROOT / "docs" / "reference-api.md", api_page(api)
     yield ROOT / "docs" / "reference-commands.md", commands_page()
+    for name, text in platform_pages():
+        yield ROOT / "docs" / "platforms" / name, text
     yield manpage.PAGE, manpage.man_page()
     for folder, policy in (("haproxy", "canary.yaml"), ("nginx", "deploy/nginx/canary.yaml")):
         for router in routers_of(load_policy(ROOT / policy)):

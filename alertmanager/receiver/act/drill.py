@@ -156,7 +156,7 @@ class Drills:
         except CanaryError as error:
             return [_link(place, str(error), ok=False)]
         if observation.weight_ratio is None:
-            return [_link(place, f"its share cannot be read: {observation.detail}", ok=False)]
+            return [_link(place, f"its traffic weight cannot be read: {observation.detail}", ok=False)]
         now = format_ratio(observation.weight_ratio)
         first = _link(place, f"would go from {now} to 0%; may be changed and is read back", ok=True)
         wrong = [_link(place, str(finding), ok=False) for finding in findings if finding.failed]

@@ -18,7 +18,7 @@ from canary.report.gather import gather
 from canary.rollout.ages import Ages
 from canary.rollout.kinds import Step
 from canary.rollout.records import CompleteStep
-from canary.rollout.state import TERMINAL, Rollout
+from canary.rollout.state import TERMINAL, Rollout, State
 from canary.rollout.store.store import RolloutStore
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
@@ -44,7 +44,7 @@ class Reporter:
         self._policy = policy
         self._store = store
         self._effects = effects
-        self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
+        self._prometheus = Prometheus.of(policy, session, limits=_LIMITS)
         self._clock = clock
         self._ages = Ages(clock)
         self._wake_up = WakeUp(clock)
@@ -59,8 +59,11 @@ class Reporter:
     async def step(self) -> float:
         """Write every report that is due and missing; gives the seconds after which to look again."""
         missing = [rollout for rollout in self._store.rollouts.values() if self._is_missing(rollout)]
-        if not missing or not await self._effects.leads():
+        if not missing:
             return _IDLE_SECONDS
+        if not await self._effects.leads():
+            # The one that leads writes it, unless it dies first and this one takes over.
+            return _RETRY_SECONDS
         # The newest first: its report is what people wait for.
         return min([await self._step(rollout) for rollout in reversed(missing)], default=_IDLE_SECONDS)
 
@@ -76,7 +79,8 @@ class Reporter:
         """Bring one rollout's report nearer; gives the seconds after which to look at it again."""
         wait = _SETTLE_SECONDS - self._age_seconds(rollout)
         try:
-            if not await self._effects.report_is_there(rollout.id):
+            # What was written at its promotion says nothing of how it was finished.
+            if rollout.state is State.FINISHED or not await self._effects.report_is_there(rollout.id):
                 if wait > 0:
                     return wait
                 if not await self._write(rollout, may_wait=self._age_seconds(rollout) < _PATIENCE_SECONDS):
@@ -85,7 +89,7 @@ class Reporter:
             await self._store.propose(None, done)
         except RefusedError:
             # Another receiver leads, or has written it, or the rollout is being rolled back after its promotion.
-            return _IDLE_SECONDS
+            return _RETRY_SECONDS
         except CanaryError as error:
             self._log.error("report not written", exception=error, rollout=rollout.id)
             return _RETRY_SECONDS

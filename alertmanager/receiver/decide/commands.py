@@ -4,6 +4,7 @@ A person is one key. For what raises traffic Prometheus is the other: asked now,
 person says `--force`. And who wants to raise says what they saw, so that a decision made from yesterday's picture is
 refused and not carried out.
 """
+# long: what each command needs to be checked, one after the other
 
 import asyncio
 import re
@@ -13,16 +14,20 @@ from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.trust import Trust, salts_of
+from alertmanager.receiver.decide.finishcommands import FinishCommands, ServersAsked
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
+from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
+from canary.rollout.amending import Amend
 from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
+from canary.rollout.finishing import Finish, FinishBack, FinishStep
 from canary.rollout.kinds import Category
-from canary.rollout.plans import Plans, plan_of
+from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.seen import Seen
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.rollout.verbs import Verb
 from canary.routers import Split
@@ -39,11 +44,16 @@ class Request:
 
     Attributes:
         force: raise the canary's weight although Prometheus objects or is unreachable.
+        now: of `finish`: leave out the steps between.
+        back: of `finish`: return everybody to the canary's servers.
         give_up: end a rollback that cannot be completed; the person has done it by hand.
         seen: what they saw; needed for everything but `hold` and `rollback`.
         weight: what `adopt` finds in force.
         category: what a rollback is due to.
         rollout: the id of the rollout that `adopt` finds in force; empty makes a new one.
+        to: the share of the phase that `advance` goes to.
+        digest: of the policy that `amend` means.
+        approver: their name, where they have proven it.
         plan: by which `start` begins.
         key: their own key for this request; the same one again, with the same verb, gets the first result.
     """
@@ -59,7 +69,13 @@ class Request:
     key: str = ""
     weight: float = 0.0
     rollout: str = ""
+    now: bool = False
+    back: bool = False
+    again: bool = False
     category: Category | None = None
+    to: float | None = None
+    digest: str | None = None
+    approver: str = ""
     plan: str = NORMAL
 
 
@@ -75,6 +91,7 @@ class Commands:
         objection: Objection,
         trust: Trust,
         freezes: Freezes,
+        servers: ServersAsked,
     ) -> None:
         self._plans = plans
         self._store = store
@@ -82,6 +99,7 @@ class Commands:
         self._metrics = metrics
         self._objection = objection
         self._trust = trust
+        self._finishing = FinishCommands(plans, store, servers)
         self._freezes = freezes
 
     async def submit(self, request: Request) -> Entry:
@@ -108,15 +126,18 @@ class Commands:
             case Verb.RESUME:
                 return await self._resume(request, Resume(actor=actor, reason=reason))
             case Verb.ADVANCE:
-                return await self._raise(request, Advance(actor=actor, reason=reason))
+                command = Advance(actor=actor, reason=reason, to=request.to, approver=request.approver)
+                return await self._raise(request, command)
             case Verb.PROMOTE:
-                return await self._raise(request, Promote(actor=actor, reason=reason))
-            case Verb.ROLLBACK if request.give_up:
-                return await self._propose(request, GiveUp(actor=actor, reason=reason))
+                return await self._raise(request, Promote(actor=actor, reason=reason, approver=request.approver))
+            case Verb.FINISH:
+                return await self._finish(request)
             case Verb.ROLLBACK:
-                return await self._roll_back(request, RollBack(actor=actor, reason=reason, category=request.category))
+                return await self._roll_back(request)
             case "adopt":
                 return await self._adopt(request)
+            case "amend":
+                return await self._amend(request)
             case _:
                 raise RefusedError(f"no command {request.verb!r}", remedy=f"known are {', '.join(Verb)}")
 
@@ -127,11 +148,25 @@ class Commands:
             )
         return await self._store.propose(request.seen, command, request=_key(request))
 
+    async def _finish(self, request: Request) -> Entry:
+        """Begin to finish, leave out the steps between, or return everybody; what goes back asks nobody."""
+        if self._store.answered(_key(request)):
+            return await self._propose(request, FinishBack(actor=request.actor))
+        command = await self._finishing.command(request)
+        if isinstance(command, FinishBack):
+            return await self._propose(request, command)
+        entry = await self._raise(request, command)
+        if request.now and isinstance(command, Finish):
+            last = FinishStep(actor=request.actor, reason=request.reason, last=True)
+            return await self._store.propose(Seen(entry.rollout, entry.seq), last)
+        return entry
+
     async def _raise(self, request: Request, command: Command) -> Entry:
         """A person is one key; Prometheus, seeing nothing wrong, is the other."""
         rollout, seen = self._store.rollout, request.seen
+        in_progress = rollout is not None and (rollout.running or rollout.state in UNFINISHED)
         # A request that is repeated gets its first result, whatever Prometheus says by now.
-        if rollout is not None and rollout.running and seen is not None and not self._store.answered(_key(request)):
+        if rollout is not None and in_progress and seen is not None and not self._store.answered(_key(request)):
             # What has changed meanwhile is said before what Prometheus says about it.
             seen.require(rollout, rollout_only=False)
             objection = "" if request.force else self._frozen() or await self._objection(rollout)
@@ -141,9 +176,14 @@ class Commands:
                 )
         return await self._propose(request, command)
 
-    async def _roll_back(self, request: Request, command: RollBack) -> Entry:
+    async def _roll_back(self, request: Request) -> Entry:
         """Also in doubt: then every router is sent to stable first, whatever the journal may say."""
+        if request.give_up:
+            return await self._propose(request, GiveUp(actor=request.actor, reason=request.reason))
+        command = RollBack(actor=request.actor, reason=request.reason, category=request.category)
         if self._trust.trusted:
+            if not self._store.answered(_key(request)):
+                await self._finishing.require_old_version()
             return await self._propose(request, command)
         nobody = Split("none", 0.0, testers=False)
         lowered = await asyncio.gather(
@@ -151,7 +191,7 @@ class Commands:
         )
         faults = [str(fault) for fault in lowered if isinstance(fault, BaseException)]
         rollout = self._store.rollout
-        if rollout is not None and (rollout.running or rollout.state is State.PROMOTED):
+        if rollout is not None and (rollout.running or rollout.state in UNFINISHED):
             entry = await self._propose(request, command)
         else:
             entry = self._store.lowered_blind(actor=request.actor, reason=request.reason)
@@ -181,6 +221,19 @@ class Commands:
         )
         return await self._store.propose(None, command, request=_key(request))
 
+    async def _amend(self, request: Request) -> Entry:
+        """The running rollout goes by the file from here on, as far as that may be."""
+        file = self._plans.file
+        found = digest(file)
+        if request.digest and request.digest != found:
+            raise RefusedError(
+                f"the receiver's file is policy {found}, yours is {request.digest}",
+                place="cannot amend",
+                remedy="copy the file to where the receiver reads it",
+            )
+        command = Amend(actor=request.actor, reason=request.reason, digest=found, policy=deciding(file))
+        return await self._propose(request, command)
+
     async def _resume(self, request: Request, command: Resume) -> Entry:
         """Where the weight was lowered during the hold, going on raises it, and asks for the second key."""
         rollout = self._store.rollout
@@ -209,6 +262,8 @@ class Commands:
             require()
             if self._freezes.active and not request.force:
                 raise RefusedError(self._frozen(), place="cannot start", remedy="to start all the same, add --force")
+            if not request.force:
+                await self._finishing.require_finished(request.stable)
             await self._check_routers(force=request.force)
             try:
                 await self._effects.start_process(require)

@@ -66,7 +66,23 @@ class Start(Command):
 class Forcible(Command):
     """What asks Prometheus for the second key."""
 
-    force: bool = Field(False, description="Although Prometheus objects or cannot be asked.")
+    force: bool = Field(False, description="Although Prometheus objects or is unreachable.")
+
+
+class Advance(Forcible):
+    """What goes on to a phase."""
+
+    to: float | None = Field(None, gt=0, le=1, description="The share of the phase to go to; the next one without it.")
+
+
+class Finish(Forcible):
+    """What finishes a promoted release."""
+
+    force: bool = Field(
+        False, description="Although Prometheus objects, or nobody can ask the stable servers what they run."
+    )
+    now: bool = Field(False, description="Leave out the steps between: all traffic returns at once.")
+    back: bool = Field(False, description="Return everybody to the canary's servers.")
 
 
 class RollBack(Command):
@@ -95,12 +111,20 @@ class Adopt(Command):
     """What says what is in force where the journal does not know it."""
 
     canary: Version = Field(description="The version that the routers call the canary.")
-    stable: Version = Field(description="The version beside it.")
+    stable: Version = Field(description="The version alongside it.")
     weight: float = Field(ge=0, le=1, description="The canary's traffic weight as it is in force, a ratio.")
     rollout: str = Field(
         "",
         pattern=rf"^({_ROLLOUT})?$",
         description="The rollout's id, where it is known: then every user stays on their side.",
+    )
+
+
+class Amend(Command):
+    """What lets a running rollout go by another policy."""
+
+    digest: str | None = Field(
+        None, max_length=64, description="Of the policy that the sender means; another file at the receiver is refused."
     )
 
 
@@ -164,6 +188,7 @@ class Confirmation(Body):
 
     Attributes:
         seen: what the person saw when asked.
+        how: the way to finish.
     """
 
     form_key: str = Field("", max_length=100)
@@ -172,6 +197,7 @@ class Confirmation(Body):
         str, StringConstraints(strip_whitespace=True, max_length=TEXT_CHARACTERS), AfterValidator(clean)
     ] = ""
     force: Literal["", "yes"] = ""
+    how: Literal["", "now", "back"] = ""
 
 
 class FlagQuestion(BaseModel):

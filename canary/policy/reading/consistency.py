@@ -4,6 +4,7 @@ Bounds of a single value belong to its type (`canary.policy.types`), names of ot
 relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
 already has it. Each finding says what is wrong at one of the places and what to do there.
 """
+# long: one list of rules, each a few lines
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -14,9 +15,17 @@ from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
-from canary.policy.orders import Event
+from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
-from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Phases, Process, Receiver, UrlGate
+from canary.policy.release import (
+    ApprovalGate,
+    HaproxyRouter,
+    NginxRouter,
+    Phases,
+    Process,
+    Receiver,
+    UrlGate,
+)
 from canary.units import format_ratio
 
 _SCRAPES: Final = 2
@@ -42,9 +51,12 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _events(policy)
     yield from _signals(policy)
     yield from _phases(policy)
+    yield from _finish(policy)
     yield from _routers(policy)
     yield from _process(policy.process)
     yield from _tokens(policy.receiver)
+    yield from _servers(policy.receiver)
+    yield from _operators(policy)
     for place, what, remedy in freezes.faults(policy.receiver.freeze):
         yield ("receiver", "freeze", *place), what, remedy
     yield from _flags(policy)
@@ -52,6 +64,30 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     if policy.evidence.staleness <= policy.database.refresh:
         what = "must be longer than `database.refresh`: data would count as stale before it is read again"
         yield ("evidence", "staleness"), what, ""
+
+
+def _servers(receiver: Receiver) -> Iterator[Inconsistency]:
+    """What a server is shown must be whole, and no secret may stand among the headers."""
+    prometheus, alertmanager = receiver.prometheus_server, receiver.alertmanager_server
+    place = ("receiver", "prometheus")
+    if (prometheus.url is None) == (prometheus.query is None):
+        yield place, "names no one address for series", "write `url`, or `query` and `rules`"
+    for key, server in (("prometheus", prometheus), ("alertmanager", alertmanager)):
+        place = ("receiver", key)
+        password = server.password_file or server.password_env
+        if bool(server.username) != bool(password):
+            yield place, "needs a user and a password together", "write `username` and `password_file`"
+        if server.username and server.token_file:
+            yield (*place, "token_file"), "there is a user already, and a question holds one of both", "remove one"
+        if bool(server.cert_file) != bool(server.key_file):
+            yield place, "needs a certificate and its key together", "write `cert_file` and `key_file`"
+        for header in server.headers:
+            if header.lower() in {"authorization", "cookie", "proxy-authorization"}:
+                yield (
+                    (*place, "headers", header),
+                    "would be a secret in the policy",
+                    "write `password_file` or `token_file`",
+                )
 
 
 def _kpis(policy: Policy) -> Iterator[Inconsistency]:
@@ -71,7 +107,7 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
             yield "to", f"every {kpi.to!r} would be its own conversion", "name the event that units convert to"
         case Conversion() if not _descends(events, kpi.to, kpi.from_):
             yield "to", *_rootless(kpi.to, kpi.from_)
-        case Conversion() if events[kpi.to].unit is not None and not _names_customers(events, kpi.from_):
+        case Conversion() if events[kpi.to].unit is not None and not names_customers(events, kpi.from_):
             what = f"{kpi.to!r} names its customer and {kpi.from_!r} does not, so that no unit would ever convert"
             yield "from", what, f"add database.events.{kpi.from_}.unit"
         case Success() if events[kpi.of].outcome is None:
@@ -81,18 +117,6 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
                 yield "since", *_rootless(kpi.of, since)
         case Mean() if events[kpi.of].value is None:
             yield "of", f"{kpi.of!r} has no value", f"add database.events.{kpi.of}.value"
-
-
-def _names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:
-    """Whether an event's rows, or those they come from, say which customer they belong to."""
-    if events[name].unit is not None:
-        return True
-    parent = events[name].parent
-    above = tuple(parent) if isinstance(parent, dict) else ()
-    if isinstance(parent, str):
-        stem = parent.removesuffix("_id")
-        above = tuple(one for one in (f"{stem}s", stem) if one in events)
-    return any(_names_customers(events, one, path | {name}) for one in above if one in events and one not in path)
 
 
 def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
@@ -194,6 +218,15 @@ def _shares(at: At, phases: Phases) -> Iterator[Inconsistency]:
             yield (*at, index, "gate"), what, "add `gate: manual`, or `gate: {approvers: 2}`"
 
 
+def _finish(policy: Policy) -> Iterator[Inconsistency]:
+    steps = policy.finish.steps
+    for index, (before, after) in enumerate(itertools.pairwise(steps), start=1):
+        if after <= before:
+            yield ("finish", "steps", index), "must be more than the step before; customers only return", ""
+    if steps[-1] != 1:
+        yield ("finish", "steps", len(steps) - 1), "the last step must be 100%", ""
+
+
 def _routers(policy: Policy) -> Iterator[Inconsistency]:
     seen: set[str] = set()
     for index, router in enumerate(policy.router):
@@ -207,18 +240,28 @@ def _routers(policy: Policy) -> Iterator[Inconsistency]:
         if isinstance(router, HaproxyRouter):
             what = f"router {router.name!r} (haproxy) divides in hundredths of a percent"
             yield from _divisible(policy, 10_000, what, "round it")
-        if not isinstance(router, CommandRouter):
-            for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
-                what = f"{address} serves stable as well: the canary would be compared with itself"
-                yield (*at, "upstreams", "canary"), what, "give each version its own address"
+        if router.probe is not None and (router.probe.header is None) == (router.probe.json is None):
+            yield (*at, "probe"), "needs either `header` or `json`", "say where a server's answer has its version"
+        if router.probe is not None and not (router.upstreams.stable and router.upstreams.canary):
+            yield (*at, "probe"), "asks servers that the policy does not name", "give `upstreams`, stable and canary"
+        for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
+            what = f"{address} serves stable as well: the canary would be compared with itself"
+            yield (*at, "upstreams", "canary"), what, "give each version its own address"
 
 
 def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[Inconsistency]:
     """Shares that a router cannot divide off, and would round."""
-    for at, phases in _plans(policy):
-        for index, phase in enumerate(phases):
-            if abs(phase.traffic * parts - round(phase.traffic * parts)) > 1e-6:
-                yield (*at, index, "traffic"), what, remedy
+    shares: list[tuple[At, float]] = [
+        *(
+            ((*at, index, "traffic"), phase.traffic)
+            for at, phases in _plans(policy)
+            for index, phase in enumerate(phases)
+        ),
+        *((("finish", "steps", index), step) for index, step in enumerate(policy.finish.steps)),
+    ]
+    for at, share in shares:
+        if abs(share * parts - round(share * parts)) > 1e-6:
+            yield at, what, remedy
 
 
 def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
@@ -234,6 +277,19 @@ def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
                 "is another token as well, so that its holder could advance a canary",
                 "make its own",
             )
+
+
+def _operators(policy: Policy) -> Iterator[Inconsistency]:
+    operators = policy.receiver.operators
+    for name, operator in operators.items():
+        at: At = ("receiver", "operators", name)
+        if (operator.token_file is None) == (operator.token_env is None):
+            yield at, "needs either `token_file` or `token_env`", ""
+    for at, phases in _plans(policy):
+        for index, phase in enumerate(phases):
+            if isinstance(phase.gate, ApprovalGate) and 0 < len(operators) < phase.gate.approvers:
+                what = f"asks for {phase.gate.approvers} people, and receiver.operators names {len(operators)}"
+                yield (*at, index, "gate"), what, "name more operators, or ask for fewer"
 
 
 def _process(process: Process) -> Iterator[Inconsistency]:

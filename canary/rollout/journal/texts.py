@@ -1,4 +1,4 @@
-"""The journal's door: every text of an entry is made storable and showable here, wherever it came from.
+"""Every text of an entry, made storable and showable on its way into the journal, wherever it came from.
 
 Texts reach the journal by a dozen ways (alerts, commands, the page, error messages of other programs), and each of them
 has cleaned what its author thought of. One that was forgotten was enough: an alert's text with a character that
@@ -31,6 +31,9 @@ _REASON_CHARACTERS = 4000
 
 # Causes, versions, names of targets: what stands in labels and columns of tables.
 _OTHER_CHARACTERS = 256
+
+# A text of a pinned policy: as long as a policy's file may be, for one that is cut is another policy.
+_POLICY_CHARACTERS = 128 * 1024
 
 # A plainer reason is for whoever looks for what has been refused, and no longer the story itself.
 _PLAIN_CHARACTERS = 500
@@ -84,7 +87,12 @@ def _written_out(character: str) -> str:
 
 
 def _cleaned(value: Any, name: str) -> Any:
-    limits = {"rollout": _ROLLOUT_CHARACTERS, "actor": _ACTOR_CHARACTERS, "reason": _REASON_CHARACTERS}
+    limits = {
+        "rollout": _ROLLOUT_CHARACTERS,
+        "actor": _ACTOR_CHARACTERS,
+        "reason": _REASON_CHARACTERS,
+        "policy": _POLICY_CHARACTERS,
+    }
     most = limits.get(name, _OTHER_CHARACTERS)
     return _mapped(value, lambda text: showable(text, most))
 

@@ -7,7 +7,7 @@ from canary.errors import RefusedError
 from canary.rollout.commands import Command
 from canary.rollout.entries import Entry, Held
 from canary.rollout.refusals import required
-from canary.rollout.state import RUNNING, Rollout, State
+from canary.rollout.state import RUNNING, UNFINISHED, Rollout, State
 
 UNKNOWN = "unknown"
 """The rollout of a decision that was made while nobody could read which one runs."""
@@ -29,8 +29,9 @@ class Recalled(Command):
         """Refused when it is about another rollout, or has been overtaken by one that says more."""
         if rollout is None or self.recalled.rollout not in (rollout.id, UNKNOWN):
             raise RefusedError(f"rollout {self.recalled.rollout} is not the present one any more")
-        known = required(rollout, RUNNING | {State.PROMOTED}, "lower what was lowered")
-        held = isinstance(self.recalled, Held)
-        if held and known.state is State.HOLDING and (self.recalled.weight or 1.0) >= known.weight:  # type: ignore[attr-defined]
-            raise RefusedError(f"rollout {known.id} is held already")
+        known = required(rollout, RUNNING | UNFINISHED, "lower what was lowered")
+        if isinstance(self.recalled, Held) and known.state is State.HOLDING:
+            weight = self.recalled.weight
+            if weight is None or weight >= known.weight:
+                raise RefusedError(f"rollout {known.id} is held already")
         return replace(self.recalled, rollout=known.id)

@@ -11,11 +11,14 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from canary.clock import SystemClock
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
+from canary.policy.reading.document import Document
 from canaryctl.check.shop.assignments import check_assignments
+from canaryctl.check.shop.data import check_data
 from canaryctl.check.shop.nearest import near
 from canaryctl.check.shop.rows import check_rows
 from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
@@ -40,8 +43,13 @@ _VERSIONLESS = (
 _LOOKED_INTO = ("sqlite", "postgresql", "mysql")
 
 
-async def check_database(policy: Policy) -> list[Finding]:
-    """Whether the exporter could read what the policy maps."""
+async def check_database(policy: Policy, *, data: bool = False, document: Document | None = None) -> list[Finding]:
+    """Whether the exporter could read what the policy maps.
+
+    Args:
+        data: look into the rows too, at what only they can tell.
+        document: the policy's file, for the lines in it.
+    """
     if not names_database(policy):
         return [skipped("database", "the policy names none", "give database.url, url_file or url_env")]
     try:
@@ -57,7 +65,9 @@ async def check_database(policy: Policy) -> list[Finding]:
         return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
     session = open_session(database)
     try:
-        return [*_write_ahead(place, database), *await _looked_into(place, policy, session, database.url.username)]
+        tables = await _looked_into(place, policy, session, database.url.username)
+        rows = await check_data(policy, session, SystemClock(), document) if data else []
+        return [*_write_ahead(place, database), *tables, *rows]
     except DatabaseError as error:
         remedy = error.remedy or "see that the database runs and that this user may connect and read"
         return [failed(place, error.what, remedy)]

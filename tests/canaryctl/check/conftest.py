@@ -7,6 +7,7 @@ import pytest
 
 from canary.policy import Policy, load_policy
 from demo.shop.store import create_schema, open_engine
+from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres
 
 
@@ -30,6 +31,12 @@ async def shop_database(tmp_path: Path) -> Path:
     await create_schema(engine)
     await engine.dispose()
     return path
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that a test moves."""
+    return FakeClock()
 
 
 @pytest.fixture(scope="session")

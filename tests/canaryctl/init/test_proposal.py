@@ -63,15 +63,33 @@ def test_columns_are_found_by_key_reference_and_name() -> None:
     assert found["payments"].keys["outcome"] == "state"
 
 
-def test_a_missing_version_is_fetched_from_the_visit() -> None:
-    """Rows without a version get the one of the visit they come from, by a join that a person can read."""
-    orders = by_event(SHOP)["orders"]
+def test_a_missing_version_is_left_to_the_visit() -> None:
+    """Rows without a version have none: they take that of the visit that they come from."""
+    found = by_event(SHOP)
 
-    assert orders.keys["version"] == "version"
-    assert orders.sql == (
-        "SELECT child.*, parent.app_version AS version FROM shop_orders AS child "
-        "JOIN tbl_sessions AS parent ON parent.id = child.session_id"
-    )
+    assert found["visits"].keys["version"] == "app_version"
+    assert found["orders"].keys["version"] is None
+
+
+def test_a_counter_of_edits_is_no_version() -> None:
+    """A number called `version` says how often the row was edited."""
+    orders = by_event([source("order", ("id", NUMBER), ("version", NUMBER), ("created_at", TIME))])["orders"]
+
+    assert orders.keys["version"] is None
+
+
+def test_a_time_that_changes_is_no_time_of_an_event() -> None:
+    """Neither `updated_at` nor a session's end in the future, even where there is no other time."""
+    table = source("orders", ("id", NUMBER), ("date_upd", TIME), ("last_modified", TIME), ("expires_at", TIME))
+
+    assert propose([table]) == []
+
+
+def test_an_outcome_is_not_settled_when_the_row_was_last_touched() -> None:
+    """`updated_at` moves with every later change of the row."""
+    columns = ("id", NUMBER), ("created_at", TIME), ("updated_at", TIME), ("state", TEXT)
+
+    assert "settled" not in by_event([source("payments", *columns)])["payments"].keys
 
 
 def test_only_what_can_be_measured_is_judged() -> None:
@@ -88,15 +106,18 @@ def test_a_table_without_a_time_is_no_event() -> None:
     assert propose([source("orders", ("id", NUMBER), ("total", NUMBER))]) == []
 
 
-def test_outcomes_are_read_from_their_names() -> None:
-    """What sounds like success or failure is one; the rest stays pending."""
-    values = ["succeeded", "CAPTURED", "paid", "failed", "card_declined", "pending", "requires_action", "expired"]
+def test_outcomes_are_read_from_all_of_their_words() -> None:
+    """What says success or failure with every word is one; what only contains such a word is not."""
+    values = [
+        "succeeded", "CAPTURED", "paid", "failed", "card_declined", "pending", "requires_action", "expired",
+        "unpaid", "not_paid", "incomplete", "disapproved", "uncaptured", "partially_paid", "PaymentFailed",
+    ]  # fmt: skip
 
     succeeded, failed = outcomes(values)
 
     assert succeeded == ["CAPTURED", "paid", "succeeded"]
-    assert failed == ["card_declined", "expired", "failed"]
-    assert excluded(["open", "cancelled", "test_order"]) == ["cancelled", "test_order"]
+    assert failed == ["PaymentFailed", "card_declined", "failed"]
+    assert excluded(["open", "cancelled", "test_order", "uncancelled"]) == ["cancelled", "test_order"]
 
 
 _NAMES = st.text("abcdeorst_", min_size=1, max_size=10)
@@ -115,7 +136,5 @@ def test_a_proposal_only_names_what_is_there(sources: list[Source]) -> None:
     """Whatever the tables are called, every proposed column exists in the proposed table."""
     for one in propose(sources):
         columns = {column.name for source in sources if source.name == one.table for column in source.columns}
-        named = [
-            value for key, value in one.keys.items() if isinstance(value, str) and not (one.sql and key == "version")
-        ]
+        named = [value for value in one.keys.values() if isinstance(value, str)]
         assert set(named) <= columns

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from canary.errors import InputError
 from canary.policy import load_policy
 from canaryctl.cli import canary
-from exporter.study.backtest import Replay, backtest, read_rollouts
+from exporter.study.backtest import Replay, backtest
+from exporter.study.pastrollouts import read_rollouts
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
 START = datetime(2026, 3, 1, 22, 40, tzinfo=UTC)
@@ -129,7 +130,7 @@ async def test_json_has_one_object_a_line_with_the_promised_keys(lite: ShopData,
 
 async def test_times_stored_in_a_local_zone_give_the_same_answer(data: ShopData, database: str, tmp_path: Path) -> None:
     """The same rows, stored five hours ahead of UTC without a zone, are judged the same under `database.timezone`."""
-    await write_rollout(data, START, ("v1", "v2"), canary_success=0.65, seed=1)
+    await write_rollout(data, START, ("v1", "v2"), canary_success=0.65, seed=2)
     rollouts = tmp_path / "rollouts.csv"
     rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
     path = policy_file(tmp_path, database.replace("+aiosqlite", ""))
@@ -151,10 +152,10 @@ def _told(replay: Replay) -> dict[str, Any]:
 
 
 async def test_a_failure_names_the_test_that_proved_it(lite: ShopData, tmp_path: Path) -> None:
-    """A canary just below its floor, in a shop whose stable is no better, fails by its floor and says so."""
-    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=6)
+    """A canary below its floor and proven worse, though by less than the tolerance, fails by its floor and says so."""
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.75, seed=6)
     path = policy_file(tmp_path, f"sqlite:///{tmp_path}/shop.db")
-    kpi = "{kind: success, of: payments, tolerance: 50%, floor: 99.9%, action: rollback}"
+    kpi = "{kind: success, of: payments, tolerance: 50%, floor: 90%, action: rollback}"
     path.write_text(path.read_text() + f"kpis: {{payment_success_rate: {kpi}}}\n")
     rollouts = tmp_path / "rollouts.csv"
     rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
@@ -198,6 +199,41 @@ async def test_many_rollouts_on_several_processes_say_what_each_says_alone(lite:
 
     assert [replay.rollout.name for replay in together] == [f"r{number:02}" for number in range(12)]
     assert together[5].as_json() == one.as_json()
+
+
+_UNVERSIONED = """
+  events:
+    visits: {table: visits, unit: id, version: null}
+    orders: {table: orders, parent: {visits: visit_id}, value: total, currency: currency, version: null}
+    payments: {table: payments, parent: {orders: order_id}, outcome: status, settled: settled_at, version: null}
+kpis:
+  conversion_rate: {kind: conversion, from: visits, to: orders, action: rollback}
+  payment_success_rate: {kind: success, of: payments, action: rollback}
+"""
+
+
+async def test_versions_that_the_shop_does_not_write(lite: ShopData, tmp_path: Path) -> None:
+    """Rows that take their version from assignments give the same replay; rows that nothing is known of give none."""
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("r1", START, "v1", "v2"))
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.6, seed=4)
+    path = policy_file(tmp_path, lite.url.replace("+aiosqlite", ""))
+    bare = path.read_text(encoding="utf-8").rstrip()
+    path.write_text(bare + _UNVERSIONED.replace("version: null", "version: version"), encoding="utf-8")
+    said = await replays(path, rollouts)
+    await lite.run(sa.text("CREATE TABLE given AS SELECT id AS unit, created_at AS time, version FROM visits"))
+    await lite.run(sa.text("CREATE INDEX given_unit ON given (unit)"))
+    for table in (VISITS, ORDERS, PAYMENTS):
+        await lite.run(table.update().values(version=None))
+
+    path.write_text(f"{bare}\n  assignments: {{table: given}}{_UNVERSIONED}", encoding="utf-8")
+    assigned = await replays(path, rollouts)
+    path.write_text(bare + _UNVERSIONED, encoding="utf-8")
+
+    assert [_told(one) for one in assigned] == [_told(one) for one in said]
+    assert said[0].evidence.verdict == "fail"
+    with pytest.raises(InputError, match="no version is known of any row"):
+        await replays(path, rollouts)
 
 
 async def test_a_share_that_was_not_what_the_file_says_is_shown(lite: ShopData, tmp_path: Path) -> None:

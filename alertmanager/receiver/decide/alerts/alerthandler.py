@@ -15,7 +15,7 @@ from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Hold, RollBack
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -106,12 +106,20 @@ class AlertHandler:
         self._on_key(alert)
         return Outcome.ACCEPTED
 
+    def only_pretends(self, rollout: Rollout, alert: Alert) -> bool:
+        """Whether a rollback alert is recorded and does nothing: by the rollout's plan, or by its own label."""
+        dry = self._plans.of(rollout).rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true"
+        return dry and alert.action == "rollback"
+
     async def _roll_back(self, rollout: Rollout, alert: Alert, actor: str) -> Outcome:
         if rollout.state is State.PROMOTED:
             await self._record(rollout, alert, actor, "watch")
             return Outcome.INFORMED
+        if rollout.state is State.FINISHING:
+            # Both groups run one version: there is nothing to go back to, but no reason to go on either.
+            return await self._hold(rollout, alert, actor)
         rollback = self._plans.of(rollout).rollback
-        if rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true":
+        if self.only_pretends(rollout, alert):
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN
         if _cause(alert) in rollout.overridden:

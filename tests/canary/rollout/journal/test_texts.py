@@ -1,4 +1,4 @@
-"""The journal's door: whatever a text holds, it can be stored and shown, and decides the same."""
+"""Texts on their way into the journal: whatever one holds, it can be stored and shown, and decides the same."""
 
 import unicodedata
 from dataclasses import replace

@@ -79,7 +79,7 @@ async def test_a_command_asks_for_the_token_then_for_a_reason(setting: Setting) 
 
     assert "The operator&#x27;s token" in first
     assert signed == 303
-    assert "Freeze the canary&#x27;s share at 5%?" in second
+    assert "Freeze the canary&#x27;s traffic weight at 5%?" in second
     assert code == 303
     assert (rollout["actor"], rollout["reason"]) == ("Ada (page)", "lunch")
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.web.options import WebOptions
-from canary.web.peers import Peers, host_of
 from canary.web.service import Service
+from canary.web.strangers.peers import Peers, host_of
 
 _PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32"))
 

@@ -1,6 +1,6 @@
 """Wrong tokens are counted by address, and forgotten in time."""
 
-from canary.web.attempts import Attempts
+from canary.web.strangers.attempts import Attempts
 from tests.support.clock import FakeClock
 
 

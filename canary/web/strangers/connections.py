@@ -10,7 +10,7 @@ event loop's server, which accepts whatever comes and waits for it without an en
   the longest without a request is closed, never one whose request is being answered. Refusing the newcomer was tried:
   it lets silent connections lock Alertmanager out until their time is over.
 * **A time.** A request's head and its body must be there within `REQUEST_SECONDS`, a TLS handshake too; a connection
-  without a request is closed after a while (`canary.web.connection`). One look a second at all of them costs less than
+  without a request is closed after a while (`connection`). One look a second at all of them costs less than
   a timer for each request, of which a shop that asks for feature flags sends thousands a second.
 """
 
@@ -24,8 +24,8 @@ from collections.abc import Callable, Coroutine, Iterator
 
 from canary.clock import Clock
 from canary.logs import Log
-from canary.web.connection import REQUEST_SECONDS, Connection, network
-from canary.web.rarely import Rarely
+from canary.web.strangers.connection import REQUEST_SECONDS, Connection, network
+from canary.web.strangers.rarely import Rarely
 
 # What the rest of the process opens at its busiest: a connection for each router, Prometheus and Alertmanager, the
 # pools of two databases, SQLite's three files, files being written, pipes of commands, and as much again.

@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from canary import names
 from canary.testing.clock import FakeClock
-from canary.web.connection import network
 from canary.web.options import WebOptions
 from canary.web.routes import Call, Route
 from canary.web.service import Service
+from canary.web.strangers.connection import network
 from tests.support.processes import eventually
 
 _ASK = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"

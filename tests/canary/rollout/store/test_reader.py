@@ -1,0 +1,134 @@
+"""What has been read of the journal: only what is new, and whether it can be what was decided."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from canary.errors import JournalError
+from canary.rollout.entries import Adopted, Advanced, Entry, Held, RollbackDecided, Unknown
+from canary.rollout.journal.rows import ROLLOUTS
+from canary.rollout.state import State
+from canary.rollout.store.reader import JournalReader
+from canary.testing.journal import MemoryJournal, Table
+from tests.support.entries import started
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ADVANCED = Advanced(rollout="r1", at=NOON, actor="ann", phase=1, request="k")
+
+
+class Away:
+    """Keeps a journal from answering for as long as a test says."""
+
+    def __init__(self) -> None:
+        self.now = False
+
+    async def __call__(self, operation: str) -> None:
+        """Raise while it is away."""
+        if self.now:
+            raise JournalError("connection refused", place="journal")
+
+
+@pytest.fixture
+def table() -> Table:
+    """A journal's rows: a rollout that has advanced once."""
+    made = Table()
+    for entry in (started("r1", NOON), ADVANCED):
+        append(made, entry)
+    return made
+
+
+def append(table: Table, entry: Entry) -> Entry:
+    """What another receiver writes."""
+    return table.insert("shop", entry, ROLLOUTS)
+
+
+async def test_each_entry_is_taken_and_told_once(table: Table) -> None:
+    """Whoever listens hears of what others wrote, in order, and not again at the next look."""
+    reader, heard = JournalReader(MemoryJournal(table, "shop")), list[str]()
+    reader.listen(lambda entry: heard.append(entry.label))
+    for _ in range(3):
+        await reader.renew()
+    append(table, RollbackDecided(rollout="r1", at=NOON, actor="bob", cause="manual"))
+    await reader.renew()
+
+    assert heard == ["started", "advanced", "rollback"]
+    assert (reader.position, reader.rollouts["r1"].state) == (3, State.ROLLING_BACK)
+    assert "k" in reader.requests
+
+
+async def test_a_journal_that_was_never_read_is_said_with_why() -> None:
+    """Once it was read, an outage is no fault of the journal: what was decided is known."""
+    away = Away()
+    reader = JournalReader(MemoryJournal(Table(), "shop", before=away))
+    assert reader.fault == "the journal has not been read yet"
+    for _ in range(2):
+        away.now = True
+        with pytest.raises(JournalError):
+            await reader.renew()
+        assert reader.fault == "the journal cannot be read (journal: connection refused)"
+
+    away.now = False
+    await reader.renew()
+    away.now = True
+    with pytest.raises(JournalError):
+        await reader.renew()
+
+    assert reader.fault == ""
+
+
+async def test_a_journal_that_has_lost_entries_is_not_believed(table: Table) -> None:
+    """Until it goes as far again as what was read, or a person takes it as it is."""
+    reader = JournalReader(MemoryJournal(table, "shop"))
+    await reader.renew()
+    table.truncate("shop", 1)
+    await reader.renew()
+
+    assert reader.fault == "the journal is older than what was read from it before (position 1, known up to 2)"
+    assert reader.rollouts["r1"].phase == 1
+
+    await reader.begin_again()
+
+    assert (reader.fault, reader.position, reader.rollouts["r1"].phase) == ("", 1, 0)
+
+
+async def test_an_older_copy_that_others_went_on_writing_is_not_believed(table: Table) -> None:
+    """As long as before, or longer: the row that was read last is another one."""
+    reader = JournalReader(MemoryJournal(table, "shop"))
+    await reader.renew()
+    table.truncate("shop", 1)
+    append(table, RollbackDecided(rollout="r1", at=NOON, actor="bob", cause="manual"))
+    append(table, started("r2", NOON))
+    await reader.renew()
+
+    assert reader.fault == "the journal is another one than was read before (row 2 has changed)"
+    assert list(reader.rollouts) == ["r1"]
+
+
+async def test_an_adoption_through_another_receiver_ends_the_doubt(table: Table) -> None:
+    """What a person has said there counts here; it is told, with what came after it."""
+    reader, heard = JournalReader(MemoryJournal(table, "shop")), list[str]()
+    await reader.renew()
+    reader.listen(lambda entry: heard.append(entry.label))
+    table.truncate("shop", 1)
+    begun = started("r9", NOON)
+    append(table, Adopted(**{**vars(begun), "weight": 0.05}))
+    append(table, Held(rollout="r9", at=NOON, actor="ann"))
+    await reader.renew()
+
+    assert heard == ["adopted", "held"]
+    assert (reader.fault, list(reader.rollouts), reader.position) == ("", ["r1", "r9"], 3)
+
+
+async def test_rows_that_may_decide_are_counted_until_the_next_start(table: Table) -> None:
+    """What only remembers something cannot decide; a new rollout begins with a plan that is known."""
+    reader = JournalReader(MemoryJournal(table, "shop"))
+    unknown = Unknown(rollout="r1", at=NOON, actor="x", written_kind="frozen", fault="no kind of this version", seq=7)
+    for entry in (unknown, replace(unknown, written_kind="noted", may_decide=False), replace(unknown, seq=9)):
+        reader.take(entry)
+
+    assert reader.unread == "row 7 of the journal, 'frozen', is not understood (no kind of this version), and 1 more"
+
+    reader.take(started("r2", NOON))
+
+    assert reader.unread == ""

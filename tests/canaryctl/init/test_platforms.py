@@ -1,0 +1,156 @@
+"""Each platform's mapping on tables with its columns, and rows as it writes them: every number is that of plain SQL.
+
+The files in `shops/` have the columns that a mapping uses, in words of our own, with what counts and what does not
+between each other: drafts, refunds, carts, orders of the admin, other currencies, bank transfers, failed payments.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from canary.clock import SystemClock
+from canary.policy import load_policy
+from canary.policy.kpis import DEFAULT_KPIS
+from canaryctl.cli.check import command as check
+from canaryctl.cli.init import command
+from canaryctl.cli.study.plan import command as plan
+from canaryctl.init.platform import platforms
+from exporter.refresher import Refresher
+from tests.support.exporting import published, refresher_on
+from tests.support.mariadb import MariaDb
+from tests.support.pages import Page, matches
+from tests.support.postgres import Postgres
+
+_SHOPS = Path(__file__).parent / "shops"
+_COMMANDS = {"init": command, "check": check, "plan": plan}
+_NAMES = sorted(path.stem for path in _SHOPS.glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, MariaDb | Postgres]]:
+    """One server of each kind for all platforms."""
+    with MariaDb() as mariadb, Postgres() as postgres:
+        yield {"mariadb": mariadb, "postgresql": postgres}
+
+
+async def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Give statements one after the other, on one connection; the last one's rows."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            for statement in statements:
+                result = await connection.exec_driver_sql(statement)
+            return [tuple(row) for row in result] if result.returns_rows else []
+    finally:
+        await engine.dispose()
+
+
+async def fill(url: str, shop: dict[str, Any]) -> None:
+    """Make the shop's tables and rows; `{-5}` is five minutes ago on the shop's clock."""
+    now = datetime.now(UTC).astimezone(ZoneInfo(shop.get("zone", "UTC"))).replace(microsecond=0, tzinfo=None)
+
+    def moment(found: re.Match[str]) -> str:
+        return f"'{now - timedelta(minutes=int(found[1]))}'"
+
+    text = re.sub(r"\{-(\d+)\}", moment, shop["tables"] + shop["rows"])
+    zone = {"mariadb": "SET time_zone = '+00:00'", "postgresql": "SET TIME ZONE 'UTC'"}[shop["engine"]]
+    await run(url, zone, *filter(str.strip, re.split(r";\s*(?:\n|(?=CREATE))", text)))
+
+
+async def _known(refresher: Refresher) -> Refresher:
+    for _ in range(20):
+        await refresher.refresh()
+        if refresher.complete:
+            break
+    assert refresher.complete
+    return refresher
+
+
+def _labels(rows: list[tuple[Any, ...]]) -> dict[tuple[str, ...], float]:
+    return {tuple(row[:-1]): float(row[-1]) for row in rows}
+
+
+def test_every_platform_is_tested() -> None:
+    """No mapping is shipped that was never held against rows."""
+    assert sorted(platforms()) == _NAMES
+
+
+def follow(page: Page, url: str) -> str:
+    """Give the page's commands, with the test's own database for the reader's; what they said."""
+    said = []
+    for one in page.commands:
+        if one.text.startswith("export"):
+            continue
+        _, name, *argv = one.text.replace("$DATABASE", url).split()
+        result = CliRunner().invoke(_COMMANDS[name], argv)
+        assert result.exit_code == one.status, (result.output, result.exception)
+        assert matches(result.output, one.expected), result.output
+        said.append(result.output)
+    return "".join(said)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+async def test_every_number_is_that_of_plain_sql(
+    name: str, tmp_path: Path, servers: dict[str, MariaDb | Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does what the platform's page says has counters and KPIs that agree with hand-written SQL."""
+    shop = yaml.safe_load((_SHOPS / f"{name}.yaml").read_text(encoding="utf-8"))
+    url = servers[shop["engine"]].new_database()
+    await fill(url, shop)
+    monkeypatch.chdir(tmp_path)
+    page = Page(f"platforms/{name}.md", tmp_path)
+
+    said = await asyncio.to_thread(follow, page, re.sub(r"\+asyncmy|\+asyncpg", "", url))
+    policy = load_policy(tmp_path / "canary.yaml")
+    async with refresher_on(policy, SystemClock()) as refresher:
+        await _known(refresher)
+        counters = published(refresher)
+        kpis = {kpi.kpi: kpi.value for kpi in refresher.snapshot.kpis or () if kpi.currency.upper() in ("", "EUR")}
+
+    assert not re.search("^failed", said, re.MULTILINE), said
+    assert policy.database.timezone == shop.get("zone", "UTC")
+    assert counters == {metric: _labels(await run(url, sql)) for metric, sql in shop["expect"].items()}
+    assert kpis == pytest.approx({kpi: float((await run(url, sql))[0][0]) for kpi, sql in shop["kpis"].items()})
+    assert kpis.keys() | platforms()[name].impossible.keys() == DEFAULT_KPIS.keys()
+    assert not kpis.keys() & platforms()[name].impossible.keys()
+
+
+async def test_a_platform_is_recognised_by_its_tables(tmp_path: Path, servers: dict[str, MariaDb | Postgres]) -> None:
+    """Nobody need name it, or the prefix of its tables; a script is told which it is, and what cannot be measured."""
+    for name in ("woocommerce-posts", "medusa"):
+        shop = yaml.safe_load((_SHOPS / f"{name}.yaml").read_text(encoding="utf-8"))
+        url = servers[shop["engine"]].new_database()
+        await fill(url, shop)
+        argv = ["--database", re.sub(r"\+asyncmy|\+asyncpg", "", url), "--service", "shop", "--format", "json"]
+        argv += ["--output", str(tmp_path / f"{name}.yaml")]
+
+        result = await asyncio.to_thread(CliRunner().invoke, command, argv, catch_exceptions=False)
+        said = json.loads(result.stdout)
+
+        assert said["platform"] == name
+        assert said["impossible"] == platforms()[name].impossible
+        assert [finding for finding in said["findings"] if finding["status"] == "failed"] == []
+
+
+async def test_a_platform_that_is_not_there_is_said(tmp_path: Path, servers: dict[str, MariaDb | Postgres]) -> None:
+    """What is missing is named, with what to do."""
+    url = servers["mariadb"].new_database().replace("+asyncmy", "")
+    argv = ["--database", url, "--service", "s", "--platform", "opencart", "--output", str(tmp_path / "canary.yaml")]
+
+    result = await asyncio.to_thread(CliRunner().invoke, command, argv)
+
+    assert str(result.exception) == (
+        "OpenCart: not there, or not to be read by this user: table oc_order, table oc_order_history;"
+        " give the tables' --prefix, and the user the right to read them"
+    )
