@@ -87,7 +87,15 @@ def _within(  # a window, and in which state it is looked at
     if window < policy.signals.window:
         return  # response times follow from the same windows, and each row takes promtool its time
     seconds, scene = critical.response_time, f"{scene}, slow"
-    of_window |= {"given": given, "quiet": younger(slow(seconds, total, 0.2, window))}
+    if window < policy.signals.long_window:
+        # A quantile of few requests is coarse; with many the windows before this one have enough as well.
+        total, too_young = (
+            10 * minimum,
+            after(aged(ladder(policy.signals)[0] * (1 - NEAR)), slow(seconds, total, 0.2, window)),
+        )
+        of_window |= {"given": given, "quiet": {"no window has begun with the rollout": too_young}}
+    else:
+        of_window |= {"given": given, "quiet": younger(slow(seconds, total, 0.2, window))}
     yield sure_slow_row(policy, seconds, total, window, scene, names.VERY_SLOW_RESPONSE, **of_window)
 
 
