@@ -35,6 +35,7 @@ class ProgramRouter:
     def __init__(self, section: CommandRouter) -> None:
         self.name = section.name
         self._section = section
+        self._alone = False
 
     async def set_weight(self, split: Split) -> None:
         """Run the program `set`, then read back.
@@ -47,6 +48,7 @@ class ProgramRouter:
         )
         if outcome.fault:
             raise RouterError(outcome.fault, place=f"router {self.name}: set")
+        self._alone = split.testers_alone
         observation = await self.read()
         if not observation.agrees(split):
             raise RouterError(
@@ -77,7 +79,7 @@ class ProgramRouter:
         return {}
 
     def _wanted(self, split: Split) -> Mapping[str, object]:
-        let_in = split.testers and split.weight_ratio > 0
+        let_in = split.testers_alone or (split.testers and split.weight_ratio > 0)
         return {
             "weight": split.weight_ratio,
             "rollout": split.rollout,
@@ -94,11 +96,13 @@ class ProgramRouter:
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
                 raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
-            testers = bool(answer.get("testers", weight_ratio > 0))
+            # Where the program does not say, it is believed to have done what it was told.
+            testers = bool(answer.get("testers", weight_ratio > 0 or self._alone))
         except (ValueError, TypeError, KeyError, AttributeError):
             return Reading(
                 self.name,
                 None,
                 error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:_SHOWN_CHARACTERS]!r}',
             )
-        return Reading(self.name, weight_ratio, salt=salt, testers=testers)
+        alone = testers and weight_ratio == 0
+        return Reading(self.name, weight_ratio, salt=salt, testers=testers, testers_alone=alone)

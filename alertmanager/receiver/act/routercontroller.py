@@ -225,7 +225,7 @@ class RouterController:
 
     async def _put(self, wanted: Split) -> None:
         # Also when the router follows already: what it would have after a restart is set too.
-        lowers = wanted.weight_ratio == 0 or (self.observation is not None and only_lowers(self.observation, wanted))
+        lowers = not wanted.open or (self.observation is not None and only_lowers(self.observation, wanted))
         if lowers:
             self._confirmations.begin_lowering(self.name)
         else:
