@@ -24,6 +24,7 @@ from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
@@ -105,6 +106,7 @@ class Receiver:
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
+        self.scheduler = Scheduler(self.plans, self.store, self.leader, base.clock, self.submit)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
 
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
@@ -142,6 +144,7 @@ class Receiver:
             "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
             "policies": self.policies.run,
+            "scheduler": self.scheduler.run,
         }
 
     async def notify(self, notification: Notification) -> bool:

@@ -34,6 +34,7 @@ from canary.rollout.entries import (
 )
 from canary.rollout.freezing import FreezeLifted, Frozen
 from canary.rollout.planentries import Amended, Approved, PolicyChanged
+from canary.rollout.scheduling import Scheduled, ScheduleEnded
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
@@ -41,6 +42,7 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
         Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted, PolicyChanged, Amended, Approved,
+        Scheduled, ScheduleEnded,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""
