@@ -12,6 +12,7 @@ from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
 from simulation.network import Network
+from simulation.plans import PLAN
 from simulation.story import ACTS, SERVICE, Event
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class Faults:
         self._world.tell(f"-- {event}")
         if event.kind in ACTS:
             self._act(event)
+            return
+        if event.kind == PLAN:
+            self._run(self._world.planners.do(event))
             return
         self._begin(event)
         self._disturb()
@@ -94,6 +98,10 @@ class Faults:
         elif router is not None:
             _touch(router, event)
             if event.kind in ("router lowered by hand", "router lies"):
+                self._world.truth.lowered_by_hand.add(router.name)
+            finishing = self._world.truth.newest
+            if event.kind == "router raised by hand" and finishing is not None and finishing.finishing is not None:
+                # To the canary's servers, which are the proven side then.
                 self._world.truth.lowered_by_hand.add(router.name)
         else:
             self._upset(event)
@@ -154,6 +162,7 @@ class Faults:
             if places("journal refuses")
             else (lambda _: False)
         )
+        world.fleet.down = places("server down")
         world.process.refuses = bool(places("process refuses"))
         world.targets.refusing = places("chat refuses")
         lying = places("router lies")
@@ -282,5 +291,13 @@ def _is_rough(event: Event) -> bool:
     """Whether an event may keep a receiver that hears of a rollback from the routers."""
     gentle = ("journal", "prometheus", "alertmanager", "chat", "process")
     far = event.kind in ("slow", "away", "lose answers", "cut") and event.place.rpartition(" ")[2] in gentle
-    harmless = ("journal full", "scrape fails", "silence advance", "chat refuses", "process refuses", "forged advance")
+    harmless = (
+        "journal full",
+        "scrape fails",
+        "silence advance",
+        "chat refuses",
+        "process refuses",
+        "server down",
+        "forged advance",
+    )
     return not (far or event.kind in harmless or event.kind.startswith(("prometheus", "alertmanager", "forged")))

@@ -52,7 +52,7 @@ REVERTS = (
     Revert(
         "an old rollback stops the process of a new canary",
         f"{_ACT}/effects.py",
-        "return rollout.state is State.ROLLING_BACK and newest is not None and newest.id == rollout.id",
+        "return rollout.leaving and newest is not None and newest.id == rollout.id",
         "return newest is not None",
     ),
     Revert(

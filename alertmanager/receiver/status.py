@@ -11,6 +11,7 @@ from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.silences import InForce
+from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.policywatch import PolicyWatch
@@ -45,6 +46,7 @@ class Parts(Protocol):
     watchdog: Watchdog
     leader: Leader
     promoter: Promoter
+    finisher: Finisher
     outbox: Outbox
     plans: Plans
     policies: PolicyWatch
@@ -72,7 +74,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "accepts": list(accepted(rollout)),
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
-        "waiting_for": receiver.promoter.waiting_for,
+        "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
         "routers": [_router(controller, rollout) for controller in reconciler.controllers],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),
@@ -151,10 +153,24 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "ended_at": _moment(rollout.ended_at),
         "lifts": rollout.lifts,
         "rollback_at": _moment(rollout.rollback_at),
+        "finishing": _finishing(rollout),
         "cause": rollout.cause,
         "reason": rollout.reason,
         "actor": rollout.actor,
         "steps": sorted(rollout.steps),
+    }
+
+
+def _finishing(rollout: Rollout) -> answers.Finishing | None:
+    finishing = rollout.finishing
+    if finishing is None:
+        return None
+    return {
+        "step": finishing.step + 1,
+        "steps": [round(1 - weight, 6) for weight in finishing.weights],
+        "step_seconds": finishing.step_seconds,
+        "frozen": finishing.frozen,
+        "unverified": finishing.unverified,
     }
 
 

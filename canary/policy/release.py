@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
 from canary.policy.types import (
     Approvers,
@@ -144,6 +145,8 @@ class HaproxyRouter:
     listen: ListenAddress = ":80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
+    probe: Probe | None = None
+    """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
     timeout: RouterTimeout = 2
 
@@ -161,6 +164,7 @@ class NginxRouter:
     listen: ListenAddress = "80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
+    probe: Probe | None = None
     testers: Testers = Testers()
     configuration: Text | None = None
     """nginx's main configuration file, for `canary check` (nginx's own default when missing)."""
@@ -177,6 +181,9 @@ class CommandRouter:
     """Program and arguments; gets the split as JSON on standard input."""
     read: Argv
     """Program and arguments; prints `{"weight": 0.05}`."""
+    upstreams: Upstreams = Upstreams()
+    """Addresses of the two versions, which `probe` asks."""
+    probe: Probe | None = None
     timeout: RouterTimeout = 10
     testers: Testers = Testers()
 
@@ -197,6 +204,12 @@ class Process:
     """`command`: program and arguments that stop it; must be harmless when repeated."""
     status: OptionalArgv = ()
     """`command`: program and arguments whose exit status 0 means running."""
+    deploy_stable: OptionalArgv = ()
+    """Program and arguments that bring the new version to the stable servers when a release is finished. It gets the
+    rollout as JSON on standard input, runs at least once, and must be harmless when repeated; the probe decides whether
+    it has worked."""
+    deploy_timeout: PositiveSeconds = 900
+    """How long `deploy_stable` may take."""
     drain: Patience = 5
     """Time for requests in flight between the last routed request and the stop."""
     timeout: Timeout = 30

@@ -70,6 +70,10 @@ class ProgramRouter:
             if reading.error
         ]
 
+    async def unhealthy(self) -> Mapping[str, str]:
+        """Nothing: this router checks no servers."""
+        return {}
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether this user is among the chosen, when the program hashes as HAProxy does."""
         return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)
@@ -96,13 +100,13 @@ class ProgramRouter:
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
                 raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
-            # Where the program does not say, it is believed to have done what it was told.
-            testers = bool(answer.get("testers", weight_ratio > 0 or self._alone))
+            testers = None if answer.get("testers") is None else bool(answer["testers"])
         except (ValueError, TypeError, KeyError, AttributeError):
             return Reading(
                 self.name,
                 None,
                 error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:_SHOWN_CHARACTERS]!r}',
             )
-        alone = testers and weight_ratio == 0
+        # Where the program does not say, it is believed to have done what it was told.
+        alone = weight_ratio == 0 and (self._alone if testers is None else testers)
         return Reading(self.name, weight_ratio, salt=salt, testers=testers, testers_alone=alone)

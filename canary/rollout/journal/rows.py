@@ -19,6 +19,10 @@ from canary.rollout.entries import (
     Elapsed,
     Entry,
     Failed,
+    FinishBegan,
+    Finished,
+    FinishReturned,
+    FinishStepped,
     Held,
     Note,
     Notified,
@@ -41,8 +45,8 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted, PolicyChanged, Amended, Approved,
-        Scheduled, ScheduleEnded,
+        Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished, Note, Frozen, FreezeLifted,
+        PolicyChanged, Amended, Approved, Scheduled, ScheduleEnded,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

@@ -115,6 +115,9 @@ class AlertHandler:
         if rollout.state is State.PROMOTED:
             await self._record(rollout, alert, actor, "watch")
             return Outcome.INFORMED
+        if rollout.state is State.FINISHING:
+            # Both groups run one version: there is nothing to go back to, but no reason to go on either.
+            return await self._hold(rollout, alert, actor)
         rollback = self._plans.of(rollout).rollback
         if self.only_pretends(rollout, alert):
             await self._record(rollout, alert, actor, "dry_run")

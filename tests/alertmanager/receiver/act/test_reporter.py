@@ -100,7 +100,7 @@ async def test_a_prometheus_that_is_down_is_waited_for(policy: Policy, store: Ro
 
     assert wait == 30
     assert none_yet == []
-    assert "could not be asked" not in text
+    assert "is unreachable" not in text
 
 
 async def test_a_folder_that_cannot_be_written_is_tried_again(policy: Policy, store: RolloutStore) -> None:
