@@ -204,6 +204,8 @@ class Faults:
         world.table.truncate(SERVICE, int(len(entries) * amount))
         world.truth.reread(list(world.table.entries(SERVICE)))
         world.checks.restored = True
+        # Not among what ends when all heals: a person goes on until nothing is in doubt.
+        world.operators.begin_adopting()
 
     def _forge(self, host: "Host", event: Event) -> None:
         rollouts = list(self._world.truth.rollouts.values())

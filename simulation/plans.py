@@ -20,7 +20,7 @@ from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
 from canary.policy.release import ApprovalGate, Gate, Phase
 from canary.rollout.entries import Advanced, Entry, Promoted
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.testing.loop import MACHINE
 from simulation.hosts import Host, Surroundings

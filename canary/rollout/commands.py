@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 from canary.errors import RefusedError
 from canary.policy.plans import NORMAL
-from canary.rollout.approvals import agreed
 from canary.rollout.entries import (
     Adopted,
     Advanced,
@@ -27,7 +26,8 @@ from canary.rollout.entries import (
     Started,
 )
 from canary.rollout.kinds import Category, Cause
-from canary.rollout.planentries import Approved
+from canary.rollout.plan.approvals import agreed
+from canary.rollout.plan.planentries import Approved
 from canary.rollout.refusals import refusal, required
 from canary.rollout.seen import Seen
 from canary.rollout.state import RUNNING, TERMINAL, UNFINISHED, Rollout, State

@@ -16,8 +16,8 @@ from alertmanager.receiver.decide.servers import Servers
 from canary.errors import RefusedError, RemoteError, RouterError
 from canary.policy.model import Policy
 from canary.prometheus import LOWERING, Silence
-from canary.rollout.passport import Passport
-from canary.rollout.plans import Plans
+from canary.rollout.plan.passport import Passport
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation

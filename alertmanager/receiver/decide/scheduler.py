@@ -21,7 +21,7 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.plans import phases_of
 from canary.rollout.entries import Entry
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.scheduling import Ending, EndSchedule, Scheduled, ScheduleEnded, ScheduleStart
 from canary.rollout.seen import Seen

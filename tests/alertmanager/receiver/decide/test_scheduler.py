@@ -10,7 +10,7 @@ from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.decide.scheduler import Scheduler
 from canary.errors import JournalError, RefusedError
 from canary.rollout.entries import Entry
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.scheduling import ScheduleEnded
 from canary.rollout.seen import Seen
 from canary.rollout.verbs import Verb
