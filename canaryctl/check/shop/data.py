@@ -51,6 +51,9 @@ _UNKNOWN_OUTCOMES = 0.05
 _CHANGED = 0.1
 """Shares from which on it is no accident any more."""
 
+_COMPUTED = "computed"
+"""Shown for the version of a row whose customer's version the router's hash tells."""
+
 _ID, _MOMENT, _VALUE, _OUTCOME, _SETTLED, _VERSION, _FIRST_PARENT = range(7)
 """Columns of `Statements.look`."""
 
@@ -115,6 +118,8 @@ async def _look(policy: Policy, session: Session, name: str, event: Event, where
     rows = await session.rows(statements.look(by_time=True), {**bounds, "count": _NEWEST})
     if not rows:
         rows = await session.rows(statements.look(by_time=False), {"count": _NEWEST})
+    if stream.routed:
+        rows = [(*row[:_VERSION], row[_VERSION] and _COMPUTED, *row[_VERSION + 1 :]) for row in rows]
     rows = [row for row in rows if row[_MOMENT] is not None]  # those without a time `canary check` tells of by itself
     clock_zone = Zone(policy.database.timezone, dialect)
     entered = clock_zone.of_instants if stream.entered_instants else clock_zone
