@@ -26,12 +26,13 @@ from canary.rollout.entries import (
     RolledBack,
 )
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import UNFINISHED, Rollout, State
 from canary.routers.base import Split
 from canary.testing.loop import MACHINE, Machine
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
 from canary.testing.targets import MemoryTargets
+from simulation.fleet import Fleet
 from simulation.lead import Lock
 from simulation.truth import Truth, wanted_of
 
@@ -72,6 +73,7 @@ class Checks:
     truth: Truth
     routers: Sequence[MemoryRouter]
     process: MemoryProcess
+    fleet: Fleet
     targets: MemoryTargets
     lock: Lock
     with_gaps: bool
@@ -93,7 +95,11 @@ class Checks:
     def routed(self, router: MemoryRouter, before: Split) -> None:
         """A receiver has changed a router; None of them may have put customers onto a canary on its own."""
         machine, now = MACHINE.get(), router.split
-        if machine is None or now.weight_ratio == 0:
+        if machine is None:
+            return
+        if now.weight_ratio < before.weight_ratio and not _just_woken(machine):
+            self._returned(router, before)
+        if now.weight_ratio == 0:
             return
         if now.rollout == before.rollout and now.weight_ratio <= before.weight_ratio:
             return
@@ -108,12 +114,26 @@ class Checks:
         elif now.rollout in self.truth.acted:
             self.fail("nothing lowered is raised by a restart", what)
 
+    def _returned(self, router: MemoryRouter, before: Split) -> None:
+        """A receiver has moved customers to the stable servers: do these run what the customers are to have?"""
+        rollout = self.truth.rollouts.get(before.rollout)
+        if rollout is None or rollout is not self.truth.newest:
+            return
+        finishing = rollout.state in (State.FINISHING, State.FINISHED)
+        version = rollout.canary if finishing else rollout.stable
+        if self.fleet.stable != version:
+            self.fail(
+                "traffic never moves to servers of another version than the one that it is to get",
+                f"{router.name} has {router.split.weight_ratio:.0%} of {rollout.id}, which is {rollout.state.value}; "
+                f"the stable servers run {self.fleet.stable}",
+            )
+
     def stopping(self) -> None:
         """A receiver tells the canary's process to stop."""
         machine, rollout = MACHINE.get(), self.truth.newest
         if machine is None or rollout is None or _just_woken(machine):
             return
-        if rollout.running or rollout.state is State.PROMOTED:
+        if rollout.running or (rollout.state in UNFINISHED and not rollout.leaving):
             self.fail(
                 "no process of a new canary is stopped by an old rollout", f"{machine.name} stops it in {rollout.id}"
             )
@@ -136,7 +156,7 @@ class Checks:
             case Held() if entry.actor in ("alertmanager", "prometheus", "receiver"):
                 self._justified(entry, entry.cause, machine, then_seconds=0.0)
             case Resumed() if entry.actor == "receiver":
-                self._beating(entry, machine)
+                self._beating(entry, before, machine)
             case Resumed() if entry.actor == "prometheus":
                 self._cleared(entry, before)
             case Advanced() | Promoted() if entry.request in self.truth.typed:
@@ -187,7 +207,7 @@ class Checks:
         elif cause == Cause.BY_HAND:
             if not self.truth.lowered_by_hand:
                 self.fail("by hand means by hand", f"{entry.rollout} is held, and nobody has touched a router")
-        elif cause != Cause.MAX_DURATION:
+        elif cause not in (Cause.MAX_DURATION, Cause.SERVERS):
             about = (cause, entry.rollout)
             if about not in self.truth.fired and about not in self.truth.forged:
                 self.fail(
@@ -203,7 +223,9 @@ class Checks:
                 "a countdown leaves people their time", f"{entry.rollout} is rolled back {lasted:.1f}s after it began"
             )
 
-    def _beating(self, entry: Entry, machine: Machine) -> None:
+    def _beating(self, entry: Entry, before: Rollout | None, machine: Machine) -> None:
+        if before is not None and before.cause == Cause.SERVERS:
+            return
         silence = _now() - self.truth.heard.get(machine.name, float("-inf"))
         if silence > self.policy.receiver.watchdog.timeout / _RATE + _IN_FLIGHT_SECONDS:
             self.fail("only a heartbeat ends a hold for its absence", f"{entry.label} after {silence:.1f}s")

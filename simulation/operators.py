@@ -9,11 +9,11 @@ from alertmanager.receiver.decide.commands import Request
 from canary.errors import CanaryError, JournalError
 from canary.rollout.kinds import Cause
 from canary.rollout.seen import Seen
-from canary.rollout.state import TERMINAL, State
+from canary.rollout.state import TERMINAL, UNFINISHED, State
+from simulation.fleet import Fleet
 from simulation.hosts import Host
 from simulation.truth import Truth
 
-_STABLE = "v1.0"
 _LOOKS_SECONDS = 5.0
 _DUTY_SECONDS = 7.0
 _WAITS_SECONDS = 30.0
@@ -27,10 +27,11 @@ _LONGEST_PAUSE_SECONDS = 3.0
 class Operators:
     """Everybody who gives commands."""
 
-    def __init__(self, truth: Truth, hosts: Sequence[Host], random: Random) -> None:
+    def __init__(self, truth: Truth, hosts: Sequence[Host], fleet: Fleet, random: Random) -> None:
         self.told: list[str] = []
         self._truth = truth
         self._hosts = hosts
+        self._fleet = fleet
         self._random = random
         self._numbers = count(1)
 
@@ -42,10 +43,23 @@ class Operators:
 
     async def _start(self, version: str) -> bool:
         rollout = self._truth.newest
+        if rollout is not None and rollout.state in UNFINISHED:
+            await self.finish()
+            return False
         if rollout is not None and rollout.state not in TERMINAL:
             return False
         await self.give("start", "ann", canary=version)
         return any(one.canary == version for one in self._truth.rollouts.values())
+
+    async def finish(self) -> None:
+        """Finish what is promoted; let go on what only a person lets go on."""
+        rollout = self._truth.newest
+        if rollout is None or rollout.state not in UNFINISHED:
+            return
+        if rollout.state is State.PROMOTED:
+            await self.give("finish", "ann")
+        elif rollout.frozen and not rollout.lifts:
+            await self.give("resume", "ann")
 
     async def type(self, verbs: str, *, late_seconds: float = 0.0) -> None:
         """One or two people see the same picture, and type."""
@@ -96,14 +110,16 @@ class Operators:
         host = self._random.choice(self._hosts)
         seen = seen or self._seen(host)
         key = f"key{next(self._numbers)}"
-        wanted = "rollback" if verb.startswith("give") else verb
+        wanted = "rollback" if verb.startswith("give") else verb.partition(" ")[0]
         self._truth.typed[f"{wanted}:{key}"] = str(seen)
         request = Request(
             verb=wanted,
             actor=actor,
             reason="because",
             canary=canary if verb == "start" else "",
-            stable=_STABLE if verb == "start" else "",
+            stable=self._fleet.stable if verb == "start" else "",
+            again=verb == "start",
+            back=verb == "finish --back",
             give_up=verb.startswith("give"),
             seen=seen,
             key=key,

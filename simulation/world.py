@@ -12,15 +12,17 @@ from random import Random
 
 from canary.errors import NotificationError, ProcessError, RouterError
 from canary.rollout.entries import Advanced, Entry, Held, Promoted, Resumed, RollbackDecided
-from canary.rollout.state import TERMINAL, Rollout, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.testing.clock import VirtualClock
 from canary.testing.journal import Table
 from canary.testing.loop import Machine, VirtualLoop
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from simulation.checks import Checks
 from simulation.faults import Faults
+from simulation.fleet import STABLE, Fleet
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
 from simulation.monitoring import Monitoring
@@ -34,6 +36,7 @@ from simulation.truth import Truth
 _HEAL_SECONDS = 50.0
 # The longest that a rollout may need in a healthy world from wherever it stands: three phases of 20 s, each with a
 # scrape, an evaluation, a group interval, a repetition, and one takeover's worth of marks that were lost.
+_FINISH_SECONDS = 240.0
 _OVER_SECONDS = 420.0
 _FRESH_SECONDS = 300.0
 # After the end people are told within a minute, the longest pause of the outbox; a receiver that has just taken the
@@ -112,11 +115,20 @@ class World:
         # One as fine as HAProxy, one as coarse as nginx.
         self.routers = [MemoryRouter("edge1"), MemoryRouter("edge2", finest_ratio=0.01)]
         self.process = MemoryProcess()
+        self.fleet = Fleet()
         self.targets = MemoryTargets("chat#1", "chat#2")
         lock = Lock()
         self._over = asyncio.Event()
         self.checks = Checks(
-            story.policy, self.truth, self.routers, self.process, self.targets, lock, with_gaps, self._over.set
+            story.policy,
+            self.truth,
+            self.routers,
+            self.process,
+            self.fleet,
+            self.targets,
+            lock,
+            with_gaps,
+            self._over.set,
         )
         self.shop = Shop(self.truth, self.routers)
         self.reports: set[str] = set()
@@ -127,6 +139,7 @@ class World:
             network,
             self.routers,
             self.process,
+            MemoryDeployment(configured=True, deploys=self.fleet.deploy),
             self.targets,
             {},
             self.reports,
@@ -139,9 +152,10 @@ class World:
         self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy)
         around.servers |= {
             "prometheus": self.monitoring.answer,
+            STABLE: self.fleet.answer,
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
-        self.operators = Operators(self.truth, self.hosts, random)
+        self.operators = Operators(self.truth, self.hosts, self.fleet, random)
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -283,6 +297,8 @@ class World:
         if rollout is not None and rollout.state is State.PROMOTED:
             self.checks.ended(rollout, self.truth.wrong.get(rollout.canary, ""), undisturbed=False)
         self.tell(f"the last rollout begins ({self.story.last or 'healthy'})")
+        if not await self._finished():
+            return
         begun = len(self.truth.rollouts)
         until = asyncio.get_running_loop().time() + 30.0
         while len(self.truth.rollouts) == begun and asyncio.get_running_loop().time() < until:
@@ -293,6 +309,22 @@ class World:
             return
         seconds = _FRESH_SECONDS
         self.checks.ended(await self._is_over(seconds), self.story.last, undisturbed=True)
+        await self._finished()
+
+    async def _finished(self) -> bool:
+        """What is promoted is finished, in a healthy world, in its time."""
+
+        def promoted() -> bool:
+            rollout = self.truth.newest
+            return rollout is not None and rollout.state in UNFINISHED
+
+        until = asyncio.get_running_loop().time() + _FINISH_SECONDS
+        while promoted() and not self.checks.broken and asyncio.get_running_loop().time() < until:
+            await self.operators.finish()
+            await asyncio.sleep(1.5)
+        if promoted() and self.truth.newest is not None:
+            self.checks.fail("a promoted release is finished in time", f"{self.truth.newest.id} is not")
+        return not promoted()
 
 
 def _more(entry: Entry) -> str:

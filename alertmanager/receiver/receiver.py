@@ -20,8 +20,10 @@ from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
+from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.servers import Inspector
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
@@ -42,7 +44,7 @@ from canary.policy.pinning.reload import require_reloadable
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Category
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import TakeNote
 from canary.rollout.state import Moment
 from canary.units import format_ratio
@@ -88,8 +90,26 @@ class Receiver:
         self.deadlines, self.freezes = deciding.deadlines, deciding.freezes
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
+        self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
         self.commands = Commands(
-            self.plans, self.store, effects, self.metrics, deciding.objections.to, self.reconciler.trust, self.freezes
+            self.plans,
+            self.store,
+            effects,
+            self.metrics,
+            deciding.objections.to,
+            self.reconciler.trust,
+            self.freezes,
+            self.inspector,
+        )
+        self.finisher = Finisher(
+            self.plans,
+            self.store,
+            self.leader,
+            base.clock,
+            self.inspector,
+            objection=deciding.objections.to,
+            settled=lambda: self.reconciler.settled,
+            blind=self.blind,
         )
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
@@ -124,6 +144,7 @@ class Receiver:
             "leader": self.leader.run,
             "alert poller": self.poller.run,
             "promoter": self.promoter.run,
+            "finisher": self.finisher.run,
             "deadlines": self.deadlines.run,
             "timer": self.timer.run,
             "clock": ClockSteps(self.store, self._clock).run,

@@ -165,6 +165,9 @@ EnvironmentName = Annotated[str, Grammar("the name of an environment variable", 
 RequestKey = Annotated[str, Grammar("the name of a cookie or header", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "user_id")]
 """The name of a cookie or of a header."""
 
+RequestHeader = Annotated[str, Grammar("the name of a header", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "X-Version")]
+"""The name of a header."""
+
 ProcessName = Annotated[
     str, Grammar("the name of a process", r"[A-Za-z0-9_@][A-Za-z0-9_.@:+\\ -]{0,254}", "shop-canary.service")
 ]

@@ -152,6 +152,48 @@ class Promoted(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinishBegan(Entry):
+    """A promoted release is being finished: from here on both groups of servers are to run the new version.
+
+    Attributes:
+        weights: the share of the canary's servers in each step, 0 in the last.
+        step_seconds: how long each step lasts at least.
+        unverified: a person has said that the stable servers run the new version, although nobody could ask them.
+    """
+
+    kind = Kind.FINISHING
+    decides = True
+    weights: Annotated[tuple[Ratio, ...], Field(min_length=1)]
+    step_seconds: Seconds
+    unverified: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishStepped(Entry):
+    """Traffic returned to the stable servers as the step with this index says."""
+
+    kind = Kind.FINISH_STEP
+    decides = True
+    step: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishReturned(Entry):
+    """Everybody went back to the canary's servers: the release is promoted, and not finished."""
+
+    kind = Kind.FINISH_BACK
+    decides = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Entry):
+    """The release is over: the stable servers run the new version and have all traffic, the canary's process ended."""
+
+    kind = Kind.FINISHED
+    decides = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class RollbackDecided(Entry):
     """All customers are to leave the canary.
 
