@@ -1,4 +1,5 @@
 """Carrying out the story: each kind of event does one thing to the world, and undoes it when its time is over."""
+# long: one list of faults, each with its end
 
 import asyncio
 from collections import Counter
@@ -200,6 +201,8 @@ class Faults:
         world.table.truncate(SERVICE, int(len(entries) * amount))
         world.truth.reread(list(world.table.entries(SERVICE)))
         world.checks.restored = True
+        # Not among what ends when all heals: a person goes on until nothing is in doubt.
+        world.operators.begin_adopting()
 
     def _forge(self, host: "Host", event: Event) -> None:
         rollouts = list(self._world.truth.rollouts.values())
