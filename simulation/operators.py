@@ -145,7 +145,7 @@ class Operators:
         weight: float = 0.0,
         to: float | None = None,
         host: Host | None = None,
-    ) -> str:
+    ) -> str:  # long: what becomes of one command, by its verb
         """Give one command to any receiver, or to one; gives what it answers, in words."""
         host = host or self._random.choice(self._hosts)
         seen = seen or self._seen(host)
