@@ -22,6 +22,7 @@ from canary.threads import Threads
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
 from exporter.judge.blindness import blind_kpis
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
@@ -63,6 +64,7 @@ class Refresher:
 
     Attributes:
         threads: where joining and judging run.
+        files: where what the judgement's exact half has seen and spent survives a restart.
         rollout: the newest rollout of the journal; None when there is none.
         journal_fault: the journal could not be read.
         since: rows are counted from here, seconds since the epoch.
@@ -75,6 +77,7 @@ class Refresher:
     counters: Counters
     since: float
     threads: Threads
+    files: ExactFiles | None = None
     rollout: Rollout | None = None
     journal_fault: bool = False
     snapshot: Snapshot = field(init=False)
@@ -99,7 +102,15 @@ class Refresher:
         self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
         self.experiments = JudgedExperiments(policy)
         self.judge = ScheduledJudge(
-            policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads, self._faults
+            policy,
+            self.feeds,
+            self.versions,
+            self.currencies,
+            self.experiments,
+            self.clock,
+            self.threads,
+            self._faults,
+            self.files,
         )
         self._lag: float | None = None
         self._unknown_versions = UnknownVersions(self.feeds, policy.database.window)
@@ -207,7 +218,9 @@ class Refresher:
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             started = self.rollout.started_at.timestamp()
             # What was judged has become sums; a while is kept because orders may come long after their visits.
-            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else started)
+            # What was before the start is needed once: it says how late orders usually come.
+            before = started - self.policy.database.window
+            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else before)
         return low - _ROWS_MARGIN_SECONDS
 
     async def _attempt(self, feed: Feed, now: float) -> None:

@@ -1,4 +1,5 @@
 """Carrying out the story: each kind of event does one thing to the world, and undoes it when its time is over."""
+# long: one list of faults, each with its end
 
 import asyncio
 from collections import Counter

@@ -142,7 +142,7 @@ class Operators:
         canary: str = "",
         weight: float = 0.0,
         host: Host | None = None,
-    ) -> str:
+    ) -> str:  # long: what becomes of one command, by its verb
         """Give one command to any receiver, or to one; gives what it answers, in words."""
         host = host or self._random.choice(self._hosts)
         seen = seen or self._seen(host)

@@ -1,4 +1,5 @@
 """One world: everything put together, the story carried out, the checkers called."""
+# long: one world, whose parts and acts share everything
 
 import asyncio
 import gc
@@ -100,7 +101,7 @@ def simulate(story: Story) -> Outcome:
 class World:
     """Everything, and what happens in it."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: Story) -> None:  # long: everything is put together here, in order
         self.story = story
         self.told: list[str] = []
         self.met: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,5 @@
 """The receiver put together: one object that decides, acts, and can be asked."""
+# long: what others may ask of the whole, in one object
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -76,7 +77,7 @@ class Receiver:
         trials: Experiments,
         registry: CollectorRegistry,
         confirmations: Confirmations,
-    ) -> None:
+    ) -> None:  # long: the one place where the parts are put together, in an order that matters
         self.store, self.leader = base.store, base.leader
         self.plans = Plans(policy)
         self.effects, self.trials = effects, trials

@@ -1,5 +1,6 @@
 """The policy's order database: where it is, how it is read, and which tables hold which events."""
 
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -67,6 +68,18 @@ class Event:
     """Rows with one of these values in one of these columns do not count (cancelled orders, test customers)."""
     variant: Text | None = None
     """Column with the variant of an experiment, when it is not the version."""
+
+
+def names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:
+    """Whether an event's rows, or those they come from, say which customer they belong to."""
+    if events[name].unit is not None:
+        return True
+    parent = events[name].parent
+    above = tuple(parent) if isinstance(parent, dict) else ()
+    if isinstance(parent, str):
+        stem = parent.removesuffix("_id")
+        above = tuple(one for one in (f"{stem}s", stem) if one in events)
+    return any(names_customers(events, one, path | {name}) for one in above if one in events and one not in path)
 
 
 DEFAULT_EVENTS: dict[str, Event] = {

@@ -32,6 +32,7 @@ _COMMANDS = {
     "report": ("rollout.report:command", "Write the report of a rollout."),
     "plan": ("study.plan:command", "Say what each phase can and cannot detect."),
     "backtest": ("study.backtest:command", "Replay past rollouts from the order database."),
+    "calibrate": ("study.calibrate:command", "Measure how often healthy canaries would be rolled back in this shop."),
     "backfill": ("study.backfill:command", "Write the order database's history for Prometheus."),
     "drill": ("rollout.drill:command", "Prove that a rollback would arrive and could act."),
     "wait": ("rollout.wait:command", "Wait until the rollout is over, for pipelines."),
