@@ -29,6 +29,7 @@ from simulation.lead import Lock
 from simulation.monitoring import Monitoring
 from simulation.network import Network
 from simulation.operators import Operators
+from simulation.plans import Planners, broken
 from simulation.shop import Shop
 from simulation.story import SERVICE, STRESS_SECONDS, Story
 from simulation.truth import Truth
@@ -154,6 +155,8 @@ class World:
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
         self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
+        self._around = around
+        self.planners = Planners(self.hosts, around, self.operators, Random(f"planners {story.seed}"))
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -183,6 +186,8 @@ class World:
             return
         before = self.truth.newest
         self.checks.written(entry, before)
+        for promise, what in broken(entry, before, self._around.policy):
+            self.checks.fail(promise, what)
         if entry.decides and not isinstance(entry, Held | RollbackDecided):
             self.checks.obeyed.clear()
         self._count_down(entry)
