@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from alertmanager.receiver.act.messages import occasion
+from alertmanager.receiver.act.outbox import early_key
 from canary import names
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
@@ -301,6 +302,9 @@ class Checks:
         for at, target, entry, times, _ in self._messages():
             if times > 1 and self.disturbed_at < at:
                 self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
+        for key, decisions in self._decisions().items():
+            if len(decisions) > 1:
+                self.fail("a key is about one decision", f"{key} is of {' and of '.join(sorted(decisions))}")
         for rollout, missing in self.open(reports):
             self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
 
@@ -321,11 +325,18 @@ class Checks:
         for at, entry in self.truth.entries:
             if occasion(entry) not in self.policy.notify.on:
                 continue
-            key, early = f"[shop/{entry.rollout}/{entry.seq}]", f"[shop/{entry.rollout}/0]"
-            decided = f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}."
+            key, early = (f"[shop/{entry.rollout}/{last}]" for last in (entry.seq, early_key(entry)))
             for target, told in bodies.items():
                 times = sum(body.endswith(key) for body in told)
-                yield at, target, entry, times, any(body.endswith(early) and decided in body for body in told)
+                yield at, target, entry, times, any(body.endswith(early) for body in told)
+
+    def _decisions(self) -> dict[str, set[str]]:
+        """By key: when and by whom what is told under it was decided."""
+        found: dict[str, set[str]] = {}
+        for _, body in self._bodies():
+            decided = body.partition("Decided ")[2].partition(" UTC by ")
+            found.setdefault(body[body.rindex("[") :], set()).add(f"{decided[0]} by {decided[2].partition('.')[0]}")
+        return found
 
     def _bodies(self) -> Iterator[tuple[str, str]]:
         return ((target, message.body) for target, message in self.targets.taken)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from canary import names
@@ -244,7 +245,8 @@ class Faults:
 
     def _run(self, work: object) -> None:
         assert asyncio.iscoroutine(work)  # of this module
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        # Of no machine: what a machine that dies at a call sets off would die with it.
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -266,9 +268,14 @@ def _touch(router: MemoryRouter, event: Event) -> None:
         case "router remembers" if router.set:
             router.restart(saved=router.set[len(router.set) // 2])
         case "router lowered by hand":
-            router.change_by_hand(round(ratio * event.amount / 2, 4))
+            router.change_by_hand(_whole(ratio * event.amount / 2, router))
         case "router raised by hand" if router.split.rollout != CLOSED.rollout:
-            router.change_by_hand(round(ratio + (1 - ratio) * event.amount, 4))
+            router.change_by_hand(_whole(ratio + (1 - ratio) * event.amount, router))
+
+
+def _whole(ratio: float, router: MemoryRouter) -> float:
+    """The nearest weight that a router can have."""
+    return round(round(ratio / router.finest_ratio) * router.finest_ratio, 4)
 
 
 def _is_rough(event: Event) -> bool:

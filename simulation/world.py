@@ -109,7 +109,8 @@ class World:
         network = Network(random)
         self.table = Table()
         self.table.appended = self._appended
-        self.routers = [MemoryRouter(name) for name in ("edge1", "edge2")]
+        # One as fine as HAProxy, one as coarse as nginx.
+        self.routers = [MemoryRouter("edge1"), MemoryRouter("edge2", finest_ratio=0.01)]
         self.process = MemoryProcess()
         self.targets = MemoryTargets("chat#1", "chat#2")
         lock = Lock()
@@ -170,6 +171,7 @@ class World:
             return
         before = self.truth.newest
         self.checks.written(entry, before)
+        self._count_down(entry)
         self.truth.take(entry)
         if entry.request in self.truth.typed and isinstance(entry, Advanced | Promoted | Resumed):
             self.truth.overridden.add(entry.rollout)
@@ -181,11 +183,16 @@ class World:
             )
         self._meet(f"entry {entry.label}", before)
 
-    def _heard(self, machine: Machine, entry: Entry) -> None:
+    def _count_down(self, entry: Entry) -> None:
+        """A countdown begins when it is in the journal, or when a receiver acts upon it before."""
         if isinstance(entry, Held) and entry.rollback_at is not None:
             self.truth.counting.setdefault(entry.rollout, asyncio.get_running_loop().time())
         elif isinstance(entry, Held | Resumed | Advanced):
             self.truth.counting.pop(entry.rollout, None)
+
+    def _heard(self, machine: Machine, entry: Entry) -> None:
+        if not entry.seq:
+            self._count_down(entry)
         if not entry.seq and isinstance(entry, RollbackDecided):
             self.truth.acted.add(entry.rollout)
             self.tell(f"{machine.name} rolls back {entry.rollout} without the journal")

@@ -28,6 +28,15 @@ class Phase(TypedDict):
     duration_seconds: Annotated[float, _said("How long it lasts at least.")]
 
 
+class Approval(TypedDict):
+    """A step up that several people must agree to."""
+
+    to_ratio: Annotated[Ratio | None, _said("The share of the phase that it leads to; null for a promotion.")]
+    needed: Annotated[int, _said("How many people must agree.")]
+    given: Annotated[list[str], _said("Who has, by names that were proven.")]
+    summary: Annotated[str, _said("All of it in a few words.")]
+
+
 class Rollout(TypedDict):
     """The newest rollout."""
 
@@ -38,6 +47,7 @@ class Rollout(TypedDict):
     decision: Annotated[int, _said("Position of the newest decision in the journal.")]
     seen: Annotated[str, _said("What a command says that it saw: `If-Match`, or `seen` in its body.")]
     plan: Annotated[str, _said("The name of the policy's plan that it runs by.")]
+    approvals: Annotated[list[Approval], _said("What several people must agree to, and who has.")]
     phase: Annotated[int, _said("Index of the phase, from 0.")]
     phases: list[Phase]
     weight_ratio: Annotated[Ratio, _said("The share that is wanted now.")]

@@ -66,8 +66,9 @@ _EVENTS_KEPT = 100
 _RELOADED = frozenset(
     {
         *DECIDING, "receiver.token_file", "receiver.token_env", "receiver.previous_token_file",
-        "receiver.operator_token_file", "receiver.operator_token_env", "receiver.flags_token_file",
-        "receiver.flags_token_env", "receiver.drill_max_age", "receiver.people", "receiver.freeze", "receiver.repeat",
+        "receiver.operator_token_file", "receiver.operator_token_env", "receiver.operators",
+        "receiver.flags_token_file", "receiver.flags_token_env", "receiver.drill_max_age", "receiver.people",
+        "receiver.freeze", "receiver.repeat",
     }
 )  # fmt: skip
 

@@ -38,7 +38,7 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         name="receiver",
         options=options,
         registry=registry,
-        routes=receiver_table(Api(receiver), receiver.page, receiver.ofrep),
+        routes=receiver_table(Api(receiver, partial(receiver.reload, path)), receiver.page, receiver.ofrep),
         access=ReceiverAccess(lambda: receiver.authority, receiver.page.sessions),
         reload=partial(receiver.reload, path),
         ready=lambda: receiver.ready,

@@ -19,6 +19,7 @@ from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
+from canary.rollout.approvals import approvals
 from canary.rollout.entries import Entry
 from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
@@ -125,6 +126,7 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "canary": rollout.canary,
         "state": rollout.state,
         "plan": rollout.plan,
+        "approvals": _approvals(rollout),
         "phase": rollout.phase,
         "phases": [
             {"traffic_ratio": traffic, "duration_seconds": duration}
@@ -142,6 +144,24 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "actor": rollout.actor,
         "steps": sorted(rollout.steps),
     }
+
+
+def _approvals(rollout: Rollout) -> list[answers.Approval]:
+    """Every step up that several people must agree to: to the next phase, and those that somebody agreed to."""
+    if not rollout.running:
+        return []
+    targets = sorted({rollout.phase + 1, *(target for _, target in rollout.approvals)})
+    found = [(target, approvals(rollout, target)) for target in targets]
+    return [
+        {
+            "to_ratio": rollout.traffic[target] if target < len(rollout.traffic) else None,
+            "needed": one.needed,
+            "given": list(one.given),
+            "summary": str(one),
+        }
+        for target, one in found
+        if one.needed
+    ]
 
 
 def entry_data(entry: Entry) -> answers.Entry:

@@ -218,6 +218,15 @@ class Watchdog:
 
 
 @section
+class Operator:
+    """One person who gives commands."""
+
+    token_file: Text | None = None
+    """File with the bearer token that only this person has."""
+    token_env: EnvironmentName | None = None
+
+
+@section
 class Receiver:
     """The webhook receiver, and the servers it talks to."""
 
@@ -231,6 +240,9 @@ class Receiver:
     operator_token_file: Text | None = None
     """File with the bearer token of people and the command line."""
     operator_token_env: EnvironmentName | None = None
+    operators: dict[Identifier, Operator] = field(default_factory=dict)
+    """Operators with a token of their own, by name: their commands are journalled under it, and count for a gate with
+    `approvers`."""
     flags_token_file: Text | None = None
     """File with the bearer tokens of applications that ask for feature flags, one a line."""
     flags_token_env: EnvironmentName | None = None

@@ -25,6 +25,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.folding import fold, newest
+from canary.rollout.planentries import Amended
 from canary.rollout.plans import Plans
 from canary.rollout.state import Rollout
 
@@ -95,6 +96,9 @@ def phases(entries: Iterable[Entry], until: datetime) -> list[PhaseStory]:
             traffic = entry.traffic
             starts = [(0, traffic[0], entry.at)]
             end = until
+        elif isinstance(entry, Amended):
+            traffic = entry.traffic
+            starts[-1:] = [(entry.phase, *start[1:]) for start in starts[-1:]]
         elif isinstance(entry, Advanced):
             starts.append((entry.phase, traffic[entry.phase], entry.at))
         elif isinstance(entry, RollbackDecided | Promoted):

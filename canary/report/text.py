@@ -5,6 +5,7 @@ from datetime import datetime
 
 from canary.report.facts import KpiStory, Report
 from canary.rollout.entries import Advanced, Entry
+from canary.rollout.planentries import Amended
 from canary.units import format_change, format_duration, format_measured_ratio, format_ratio
 from canary.verdicts import verdict_words
 
@@ -51,6 +52,11 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "Cause", f"{rollout.cause}: {rollout.reason}" if rollout.reason else rollout.cause
     if report.category:
         yield "Category", report.category
+    if rollout.digest:
+        yield "Plan", f"{rollout.plan}, of policy {rollout.digest}"
+    for entry in report.entries:
+        if isinstance(entry, Amended) and entry.looser:
+            yield "Made looser", f"{moment(entry.at)} UTC by {entry.actor}: {entry.reason}"
     yield "Began", f"{moment(rollout.started_at)} UTC"
     yield "Ended" if rollout.ended_at else "So far", f"{moment(report.until)} UTC"
     yield "Lasted", lasted(rollout.started_at, report.until)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from canary.errors import RefusedError
 from canary.policy.plans import NORMAL
+from canary.rollout.approvals import agreed
 from canary.rollout.entries import (
     Adopted,
     Advanced,
@@ -25,10 +26,14 @@ from canary.rollout.entries import (
     Started,
 )
 from canary.rollout.kinds import Category, Cause
+from canary.rollout.planentries import Approved
 from canary.rollout.refusals import refusal, required
 from canary.rollout.seen import Seen
 from canary.rollout.state import RUNNING, TERMINAL, Rollout, State
 from canary.units import format_ratio
+
+# Far less than the finest share that a router divides off.
+_SAME_SHARE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,25 +163,73 @@ class Adopt(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Advance(Command):
-    """Go on to the next phase, or promote after the last."""
+    """Go on to the next phase, or promote after the last.
+
+    Attributes:
+        to: the share of the phase to go to, past those between; None for the next one.
+        approver: the proven name of who wants it; where several people must agree, nobody else counts.
+    """
+
+    to: float | None = None
+    approver: str = ""
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
-        """Refused while no rollout runs, or while it is held."""
+        """Refused while no rollout runs, or while it is held; the agreement of one where more people must agree."""
         known = required(rollout, {State.PHASE, State.BAKING}, "advance")
-        following = known.phase + 1
-        if following >= len(known.traffic):
+        target = known.phase + 1 if self.to is None else self._jump(known, self.to)
+        if (waiting := _agreement(self, self.approver, known, target, at)) is not None:
+            return waiting
+        if target >= len(known.traffic):
             return Promoted(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
-        return Advanced(rollout=known.id, at=at, actor=self.actor, reason=self.reason, phase=following)
+        return Advanced(rollout=known.id, at=at, actor=self.actor, reason=self.reason, phase=target)
+
+    @staticmethod
+    def _jump(known: Rollout, share: float) -> int:
+        """The phase with this share: a jump stays within the plan, so that what is reached is judged as planned."""
+        for index, ratio in enumerate(known.traffic):
+            if abs(ratio - share) < _SAME_SHARE and index > known.phase:
+                return index
+        ahead = ", ".join(format_ratio(ratio) for ratio in known.traffic[known.phase + 1 :]) or "none"
+        raise RefusedError(
+            f"no phase ahead has {format_ratio(share)}; ahead {'is' if ahead == 'none' else 'are'} {ahead}",
+            place="cannot advance",
+            remedy="name one of them, or `canary promote`",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promote(Command):
-    """Give all traffic to the canary for good, whatever phase it is in."""
+    """Give all traffic to the canary for good, whatever phase it is in.
+
+    Attributes:
+        approver: as in `Advance`.
+    """
+
+    approver: str = ""
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
-        """Refused while no rollout runs."""
+        """Refused while no rollout runs; the agreement of one where more people must agree."""
         known = required(rollout, RUNNING, "promote")
+        if (waiting := _agreement(self, self.approver, known, len(known.traffic), at)) is not None:
+            return waiting
         return Promoted(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
+
+
+def _agreement(command: Command, approver: str, known: Rollout, target: int, at: datetime) -> Approved | None:
+    """What to write while more people must agree; None when they have, or nobody is asked."""
+    found = agreed(known, target, approver)
+    if not found.missing:
+        return None
+    share = f"go on to {format_ratio(known.traffic[target])}" if target < len(known.traffic) else "promote"
+    why = f": {command.reason}" if command.reason else ""
+    return Approved(
+        rollout=known.id,
+        at=at,
+        actor=command.actor,
+        reason=f"{found} to {share}, {found.missing} more needed{why}",
+        approver=approver,
+        target=target,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

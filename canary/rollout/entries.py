@@ -7,7 +7,7 @@ Decisions (`decides`) change what the rollout is; the number of the last one is 
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
@@ -17,8 +17,8 @@ from canary.rollout.kinds import Category, Cause, Kind, Step
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
 # the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
-_Ratio = Annotated[float, Field(ge=0, le=1)]
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Entry:
     seq: int = 0
     request: str = ""
     boot: str = ""
-    uptime_seconds: _Seconds = 0.0
+    uptime_seconds: Seconds = 0.0
 
     @property
     def label(self) -> str:
@@ -80,8 +80,8 @@ class Started(Entry):
     decides = True
     stable: str
     canary: str
-    traffic: Annotated[tuple[_Ratio, ...], Field(min_length=1)]
-    durations_seconds: Annotated[tuple[_Seconds, ...], Field(min_length=1)]
+    traffic: Annotated[tuple[Ratio, ...], Field(min_length=1)]
+    durations_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     plan: str = NORMAL
     digest: str = ""
     policy: dict[str, Any] | None = None
@@ -102,7 +102,7 @@ class Adopted(Started):
     """
 
     kind = Kind.ADOPTED
-    weight: _Ratio
+    weight: Ratio
     salts: tuple[int, ...] = ()
 
 
@@ -131,7 +131,7 @@ class Held(Entry):
     cause: str = Cause.MANUAL
     lifts: bool = False
     rollback_at: AwareDatetime | None = None
-    weight: _Ratio | None = None
+    weight: Ratio | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,23 +236,7 @@ class Elapsed(Entry):
 
     kind = Kind.ELAPSED
     phase: int
-    seconds: _Seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyChanged(Entry):
-    """The receiver has read another policy file; a rollout that runs keeps its own.
-
-    Its *rollout* is the one that runs, or `policy`; its reason says what differs.
-
-    Attributes:
-        digest: of the new file.
-        policy: everything that decides in it.
-    """
-
-    kind = Kind.POLICY
-    digest: str
-    policy: dict[str, Any] = field(default_factory=dict)
+    seconds: Seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.kinds import Cause, Step
+from canary.rollout.planentries import Amended, Approved
 from canary.rollout.state import Moment, Rollout, State, Timer, Weight
 
 
@@ -106,13 +107,15 @@ def _countdown_seconds(entry: Held) -> float | None:
     return None if entry.rollback_at is None else max(0.0, (entry.rollback_at - entry.at).total_seconds())
 
 
-_GOING_ON = (Advanced, Held, Resumed, Promoted)
+_GOING_ON = (Advanced, Amended, Held, Resumed, Promoted)
 
 
 def _fits(rollout: Rollout, entry: Entry) -> bool:
     """A rollback wins over everything that the journal may say afterwards; a phase that is none is passed over."""
     if isinstance(entry, _GOING_ON) and rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED):
         return False
+    if isinstance(entry, Amended):
+        return 0 <= entry.phase < len(entry.traffic) == len(entry.durations_seconds)
     return not isinstance(entry, Advanced) or 0 <= entry.phase < len(rollout.traffic)
 
 
@@ -122,6 +125,8 @@ def _applied(rollout: Rollout, entry: Entry) -> Rollout:
     match entry:
         case Advanced():
             return _advanced(decided, entry)
+        case Amended():
+            return _amended(decided, entry)
         case Held():
             return _held(decided, entry)
         case Resumed():
@@ -148,6 +153,8 @@ def _nobody(rollout: Rollout, entry: Entry) -> tuple[Weight, ...]:
 def _remembered(rollout: Rollout, entry: Entry) -> Rollout:
     """What decides nothing."""
     match entry:
+        case Approved():
+            return replace(rollout, approvals=rollout.approvals | {(entry.approver, entry.target)})
         case StepDone():
             return replace(rollout, steps=rollout.steps | {entry.step})
         case Recorded():
@@ -171,6 +178,7 @@ def _advanced(told: Rollout, entry: Advanced) -> Rollout:
         resumed_at=None,
         rollback_at=None,
         overridden=frozenset(),
+        approvals=frozenset(),
         phase=entry.phase,
         phase_started_at=entry.at,
         timer=_timer(entry),
@@ -178,6 +186,20 @@ def _advanced(told: Rollout, entry: Advanced) -> Rollout:
         resumed=None,
         countdown_seconds=None,
         weights=(*told.weights, Weight(entry.at, told.traffic[entry.phase])),
+    )
+
+
+def _amended(told: Rollout, entry: Amended) -> Rollout:
+    """The weight stays what it is; what was said about phases by their place is no longer about the same ones."""
+    return replace(
+        told,
+        phase=entry.phase,
+        traffic=entry.traffic,
+        durations_seconds=entry.durations_seconds,
+        digest=entry.digest,
+        pinned=entry.policy,
+        approvals=frozenset(),
+        recorded=frozenset(key for key in told.recorded if not key.startswith("gate:")),
     )
 
 
@@ -189,6 +211,8 @@ def _held(told: Rollout, entry: Held) -> Rollout:
     return replace(
         told,
         state=State.HOLDING,
+        # Whoever had agreed did not know of this.
+        approvals=frozenset(),
         held_in=told.held_in or before,
         cause=entry.cause,
         lifts=entry.lifts,

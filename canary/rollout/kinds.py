@@ -30,6 +30,8 @@ class Kind(StrEnum):
     FROZEN = "frozen"
     FREEZE_LIFTED = "freeze_lifted"
     POLICY = "policy"
+    AMENDED = "amended"
+    APPROVED = "approved"
     EXPERIMENT_STARTED = "experiment_started"
     EXPERIMENT_WEIGHTED = "experiment_weighted"
     EXPERIMENT_STOPPED = "experiment_stopped"

@@ -16,12 +16,12 @@ from canary.rollout.entries import (
     Entry,
     Note,
     Notified,
-    PolicyChanged,
     Recorded,
     RolledBack,
     StepDone,
 )
 from canary.rollout.kinds import Category, Step
+from canary.rollout.planentries import PolicyChanged
 from canary.rollout.refusals import described
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State

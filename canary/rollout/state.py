@@ -83,6 +83,7 @@ class Rollout:
         plan: the name of the plan that it runs by.
         digest: of the policy that it runs by; empty where an older version began it.
         pinned: what decides, as it was when the rollout began; None where an older version began it.
+        approvals: who has agreed to go on to which phase, while several people must.
         decision: position of the last decision in the journal; 0 while it is not written yet.
         phase: index of the current (or last) phase.
         phase_started_at: when it began, by the wall clock; a hold does not move it.
@@ -116,6 +117,7 @@ class Rollout:
     plan: str = NORMAL
     digest: str = ""
     pinned: Data | None = None
+    approvals: frozenset[tuple[str, int]] = frozenset()
     decision: int = 0
     timer: Timer = Timer()
     held_in: State | None = None

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from canary.policy.model import Policy
 from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter
 from canary.policy.release import Router as Section
-from canary.routers.base import Observation, Reading, Router, Split
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Router, Split
 from canary.routers.command import ProgramRouter
 from canary.routers.haproxy import HAProxyRouter
 from canary.routers.nginx import NginxMarkerRouter
 from canary.threads import OwnThread, Threads
 
-__all__ = ["Observation", "Reading", "Router", "Split", "router_of", "routers_of"]
+__all__ = ["FINEST_RATIO", "Observation", "Reading", "Router", "Split", "router_of", "routers_of"]
 
 
 def router_of(section: Section, thread: Callable[[str], Threads] = OwnThread) -> Router:

@@ -22,8 +22,11 @@ from canary.units import format_ratio
 # Letters, digits and what stands in version numbers; no blank, `;` or `/`, and nothing that begins like an option.
 _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
-# Half a hundredth of a percent: the finest weight a router knows is 0.01 %.
-_TOLERANCE_RATIO = 0.00005
+FINEST_RATIO = 0.0001
+"""The finest weight that a policy can write, 0.01 %, and that any router knows."""
+
+# What rounding adds is far less than half of the finest weight, and a wish far more.
+_TOLERANCE_RATIO = FINEST_RATIO / 2
 
 
 # What the generated configurations tell the shop about a request: they overwrite what a client sends under these names.
@@ -134,9 +137,14 @@ def written_pair(router: str, kind: Literal["header", "cookie"], text: str) -> t
 
 
 class Router(Protocol):
-    """Divides traffic between stable and canary, without a reload."""
+    """Divides traffic between stable and canary, without a reload.
+
+    Attributes:
+        finest_ratio: the smallest difference between two weights that it can have in force.
+    """
 
     name: str
+    finest_ratio: float
 
     async def set_weight(self, split: Split) -> None:
         """Put *split* into force on every instance, and read it back.

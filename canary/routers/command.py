@@ -15,7 +15,7 @@ from canary.errors import RouterError
 from canary.finding import Finding, failed
 from canary.policy.release import CommandRouter
 from canary.process.program import run
-from canary.routers.base import Observation, Reading, Split
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.units import format_ratio
 
@@ -29,6 +29,8 @@ class ProgramRouter:
     Args:
         section: The policy's `router` section of kind `command`.
     """
+
+    finest_ratio = FINEST_RATIO
 
     def __init__(self, section: CommandRouter) -> None:
         self.name = section.name

@@ -21,7 +21,7 @@ from canary.finding import Finding, failed, warning
 from canary.policy.release import HaproxyRouter
 from canary.routers import haproxy_config
 from canary.routers import haproxy_map as mapfile
-from canary.routers.base import Observation, Reading, Split
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.routers.haproxy_map import WEIGHT, Entries
 from canary.routers.haproxy_socket import RuntimeSocket
@@ -45,6 +45,8 @@ class HAProxyRouter:
     Raises:
         RouterError: the map's path cannot be written on HAProxy's command line, or a socket is no address.
     """
+
+    finest_ratio = FINEST_RATIO
 
     def __init__(self, section: HaproxyRouter, thread: Callable[[str], Threads] = OwnThread) -> None:
         if not _PATH.fullmatch(section.map):

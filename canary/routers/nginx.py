@@ -51,6 +51,8 @@ class NginxMarkerRouter:
         thread: Makes the threads for what may hang, one for each folder and one for the configuration, given a name.
     """
 
+    finest_ratio = 0.01
+
     def __init__(self, section: NginxRouter, thread: Callable[[str], Threads] = OwnThread) -> None:
         self.name = section.name
         self._section = section

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from canary.errors import RouterError
 from canary.finding import Finding
-from canary.routers.base import Observation, Reading, Split
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.testing.hooks import Hook, calm
 
 CLOSED = Split("none", 0.0, testers=False)
@@ -21,6 +21,7 @@ class MemoryRouter:
     Attributes:
         split: what is in force.
         saved: what is in force after a restart.
+        finest_ratio: the smallest difference between two weights that it can have; set to a finer one, it refuses.
         process: which process of the router has it in force; another one after each restart.
         tells_salt: whether it says whose traffic it has.
         away: whether it cannot be reached.
@@ -33,6 +34,7 @@ class MemoryRouter:
     name: str = "edge"
     split: Split = CLOSED
     saved: Split = CLOSED
+    finest_ratio: float = FINEST_RATIO
     tells_salt: bool = True
     process: str = "1/100"
     away: bool = False
@@ -47,6 +49,9 @@ class MemoryRouter:
         await self.before("set")
         if self.away:
             raise RouterError("is unreachable", place=f"router {self.name}")
+        steps = split.weight_ratio / self.finest_ratio
+        if abs(steps - round(steps)) * self.finest_ratio > FINEST_RATIO / 2:
+            raise RouterError(f"cannot have {split.weight_ratio:.2%} in force", place=f"router {self.name}")
         self.set.append(split)
         self._put(split)
         self.saved = split

@@ -23,6 +23,20 @@ _NOBODY = b"$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 _REMEMBERED = 100
 
 
+_PROVEN = web.RequestKey("proven_name", str)
+
+
+def prove(request: web.Request, name: str) -> None:
+    """Remember by which name the sender of a request has shown a token or a password of their own."""
+    request[_PROVEN] = name
+
+
+def proven_name(request: web.Request) -> str:
+    """The sender's name as it was proven; empty where it was not, whatever they say of themselves."""
+    name: str = request.get(_PROVEN, "")
+    return name
+
+
 class Users:
     """Checks requests against the web configuration that is valid at that moment.
 
@@ -75,7 +89,10 @@ class Users:
             while len(self._answers) >= _REMEMBERED:
                 self._answers.pop(next(iter(self._answers)))
             self._answers[key] = matches
-        return self._answers[key] and known is not None
+        if not self._answers[key] or known is None:
+            return False
+        prove(request, user)
+        return True
 
 
 def _matches(password: bytes, secret: bytes) -> bool:

@@ -7,6 +7,7 @@ with the same key: a receiver that has carried it out gives the first result aga
 import asyncio
 import contextlib
 import getpass
+import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -60,18 +61,16 @@ class Client:
     @classmethod
     @asynccontextmanager
     async def of(cls, policy: Policy) -> AsyncIterator[Self]:
-        """The client that a policy's `receiver` section describes.
+        """The client that a policy's `receiver` section describes, for the person who runs this process.
 
         Raises:
             SecretError: the operator's token is named but cannot be read.
         """
-        receiver = policy.receiver
-        text = read_secret(
-            "receiver.operator_token",
-            file=receiver.operator_token_file,
-            env=receiver.operator_token_env,
-            base=policy.base,
-        )
+        receiver, name = policy.receiver, operator()
+        key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
+        if (own := receiver.operators.get(name)) is not None:
+            key, file, env = f"operators.{name}.token", own.token_file, own.token_env
+        text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
         token = text.split()[0] if text else None
         async with aiohttp.ClientSession() as session:
             yield cls(receiver.url, token, session)
@@ -202,6 +201,11 @@ class Client:
 
     def _at(self, path: str) -> str:
         return f"{self._url}{API_PREFIX}/{path}"
+
+
+def operator(environ: Mapping[str, str] = os.environ) -> str:
+    """Under whose own token this process asks: `CANARY_OPERATOR`, or the user's name on this machine."""
+    return environ.get("CANARY_OPERATOR") or person().partition("@")[0]
 
 
 def person() -> str:

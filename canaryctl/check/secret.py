@@ -1,5 +1,6 @@
 """The token files: there, not shared with other users of the machine, and different from one another."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from canary.errors import SecretError
@@ -39,7 +40,19 @@ def check_secrets(policy: Policy) -> list[Finding]:
         for token in text.split():
             if seen.setdefault(token, place) != place:
                 findings.append(failed(place, f"is the same as {seen[token]}", "make one of its own"))
-    return findings
+    return [*findings, *_operators(policy)]
+
+
+def _operators(policy: Policy) -> Iterator[Finding]:
+    """Each operator's own token is on the receiver's machine and on theirs, and need not be on this one."""
+    for name, own in policy.receiver.operators.items():
+        place = f"receiver.operators.{name}"
+        try:
+            text = read_secret(place, file=own.token_file, env=own.token_env, base=policy.base) or ""
+        except SecretError as error:
+            yield warning(place, error.what, "the receiver needs it where it runs")
+            continue
+        yield from _weaknesses(place, text, Path(policy.base) / own.token_file if own.token_file else None)
 
 
 def _weaknesses(place: str, text: str, path: Path | None) -> list[Finding]:

@@ -36,6 +36,7 @@ _COMMANDS = {
     "wait": ("rollout.wait:command", "Wait until the rollout is over, for pipelines."),
     "note": ("rollout.notes:note", "Write down an observation about a rollout."),
     "freeze": ("rollout.notes:freeze", "Start and advance nothing until a moment."),
+    "amend": ("rollout.verbs:amend", "Let the running rollout go by the policy as it is now."),
     "adopt": ("rollout.verbs:adopt", "Say what is in force where the journal does not know it."),
     "state": ("state:command", "Verify, back up or move the journal."),
     "init": ("init:command", "Propose a policy for an order database."),

@@ -28,7 +28,7 @@ Besides: `/metrics`, `/-/healthy`, `/-/ready`, `/-/reload`, and a page for peopl
 
 def description() -> Schema:
     """The API as OpenAPI describes it."""
-    return description_of(api_table(Api(_NOBODY), Ofrep(_NOBODY, _NOBODY, _NOBODY)))
+    return description_of(api_table(Api(_NOBODY, _NOBODY), Ofrep(_NOBODY, _NOBODY, _NOBODY)))
 
 
 def api_page(api: Schema) -> str:

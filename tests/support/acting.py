@@ -71,6 +71,7 @@ class MemoryLead:
 
     def __init__(self, *, leading: bool = True) -> None:
         self.leading = leading
+        self.unknown = False
         self.asked: Callable[[], object] = lambda: None
 
     async def run(self) -> None:

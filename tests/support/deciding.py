@@ -19,20 +19,18 @@ from alertmanager.receiver.decide.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.webhook import parse
-from alertmanager.receiver.lead.leader import FileLeader
 from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
-from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
 from canary.rollout.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
-from tests.support.acting import make_effects
+from tests.support.acting import FrailJournal, MemoryLead, make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
 
@@ -41,17 +39,20 @@ class Deciding:
     """What decides, without anything that acts.
 
     Attributes:
+        journal: which a test may break.
+        leader: who leads, as a test says.
         complaint: what Prometheus objects; empty when it turns its key.
         gate: what the user's own check objects.
     """
 
-    def __init__(self, policy: Policy, journal: Journal) -> None:
+    def __init__(self, policy: Policy, journal: FrailJournal) -> None:
         self.policy = policy
+        self.journal = journal
         self.clock = FakeClock()
         self.complaint = ""
         self.gate = ""
         self.store = RolloutStore(journal, self.clock)
-        leader = FileLeader(None, self.clock)
+        self.leader = leader = MemoryLead()
         self.timer = PhaseTimer(self.store, leader, self.clock)
         self.watchdog = Watchdog(policy.receiver.watchdog, self.clock)
         self.store.listen(self.watchdog.notice)
@@ -84,7 +85,7 @@ class Deciding:
         async with engine.begin() as connection:
             await connection.run_sync(journals.METADATA.create_all)
         try:
-            deciding = cls(policy, Journal(engine, SERVICE))
+            deciding = cls(policy, FrailJournal(engine, SERVICE))
             await deciding.order("start", canary="v2.0", stable="v1.0", force=force)
             yield deciding
         finally:

@@ -26,7 +26,7 @@ from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
-from canary.routers import Observation, Router, Split, routers_of
+from canary.routers import FINEST_RATIO, Observation, Router, Split, routers_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
@@ -112,6 +112,11 @@ class Effects:
     def router_names(self) -> tuple[str, ...]:
         """The routers, in the policy's order."""
         return tuple(self._routers)
+
+    @property
+    def finest_ratio(self) -> float:
+        """The smallest difference between two weights that every router can have in force."""
+        return max((router.finest_ratio for router in self._routers.values()), default=FINEST_RATIO)
 
     async def read_router(self, name: str) -> Observation:
         """What a router has in force.

@@ -1,7 +1,8 @@
 """Telling people, at least once: what has to be told is read from the journal, and so is what has been told.
 
 The key of a message is `SERVICE/ROLLOUT/ENTRY`, the journal entry it is about. A message may arrive twice when the
-receiver dies between sending it and writing that down; its key is the same then.
+receiver dies between sending it and writing that down; its key is the same then. What the journal has not taken yet has
+no position: its key ends in what was decided and when, so that two decisions never share one.
 
 What is open is looked for in every rollout, not only in the newest: a chat that was down while a rollback was completed
 still hears of it when the next rollout has begun. A message that nobody has taken for `notify.expire` is given up, and
@@ -251,7 +252,7 @@ class Outbox:
         return replace(facts, traffic="", faults={})
 
     def _key(self, entry: Entry) -> str:
-        return f"{self._plans.file.service}/{entry.rollout}/{entry.seq}"
+        return f"{self._plans.file.service}/{entry.rollout}/{entry.seq or early_key(entry)}"
 
     async def _write(
         self, entry: Entry, targets: Sequence[str], *, owed: Sequence[str] = (), expired: bool = False
@@ -270,6 +271,11 @@ class Outbox:
             done = CompleteStep(rollout=rollout.id, step=Step.NOTIFY, decision=rollout.decision)
             await self._store.propose(None, done)
         return False
+
+
+def early_key(entry: Entry) -> str:
+    """What stands in a message's key in place of the position that its entry does not have yet."""
+    return f"{entry.label}-{entry.at:%Y%m%dT%H%M%S.%f}"
 
 
 def _identity(entry: Entry) -> tuple[str, str, datetime]:

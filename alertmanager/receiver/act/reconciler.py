@@ -16,7 +16,7 @@ from functools import partial
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.routercontroller import Reports, RouterController
-from alertmanager.receiver.act.splits import lowering, wanted_split
+from alertmanager.receiver.act.splits import lowering, rounded_down, wanted_split
 from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
@@ -138,6 +138,8 @@ class Reconciler:
         rollout = self._store.rollout
         if rollout is None or weight >= rollout.weight:
             return
+        # One router's weight may be too fine for another: then all have the next lower one that each can have.
+        weight = rounded_down(weight, self._effects.finest_ratio)
         change = f"from {format_ratio(rollout.weight)} to {format_ratio(weight)}"
         hold = Hold(
             actor="receiver",

@@ -59,8 +59,11 @@ class Reporter:
     async def step(self) -> float:
         """Write every report that is due and missing; gives the seconds after which to look again."""
         missing = [rollout for rollout in self._store.rollouts.values() if self._is_missing(rollout)]
-        if not missing or not await self._effects.leads():
+        if not missing:
             return _IDLE_SECONDS
+        if not await self._effects.leads():
+            # The one that leads writes it, unless it dies first and this one takes over.
+            return _RETRY_SECONDS
         # The newest first: its report is what people wait for.
         return min([await self._step(rollout) for rollout in reversed(missing)], default=_IDLE_SECONDS)
 
@@ -85,7 +88,7 @@ class Reporter:
             await self._store.propose(None, done)
         except RefusedError:
             # Another receiver leads, or has written it, or the rollout is being rolled back after its promotion.
-            return _IDLE_SECONDS
+            return _RETRY_SECONDS
         except CanaryError as error:
             self._log.error("report not written", exception=error, rollout=rollout.id)
             return _RETRY_SECONDS

@@ -1,5 +1,6 @@
 """What is wanted of every router, and what a reading of one says about it. Pure."""
 
+import math
 from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmation
@@ -8,6 +9,10 @@ from canary.routers.base import Observation, Reading, Split
 
 # Half of the finest weight that a router knows, so that rounding is not taken for a person's hand.
 _TOLERANCE_RATIO = 0.00005
+
+
+# Of a weight as a ratio: the finest is 0.0001.
+_DIGITS = 4
 
 
 def wanted_split(rollout: Rollout | None) -> Split:
@@ -50,6 +55,13 @@ def only_lowers(observation: Observation, wanted: Split) -> bool:
         and reading.testers >= wanted.testers
         for reading in observation.readings
     )
+
+
+def rounded_down(weight_ratio: float, finest_ratio: float) -> float:
+    """The largest weight, at most this one, that is a whole number of the finest differences."""
+    # What a router reads as 3 % may be 2.9999999 %.
+    steps = math.floor((weight_ratio + _TOLERANCE_RATIO) / finest_ratio)
+    return round(steps * finest_ratio, _DIGITS)
 
 
 def lowered_by_hand(observation: Observation, wanted: Split, confirmation: Confirmation | None) -> float | None:

@@ -16,7 +16,9 @@ from alertmanager.receiver.act.trust import Trust, salts_of
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
+from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
+from canary.rollout.amending import Amend
 from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Category
@@ -44,6 +46,9 @@ class Request:
         weight: what `adopt` finds in force.
         category: what a rollback is due to.
         rollout: the id of the rollout that `adopt` finds in force; empty makes a new one.
+        to: the share of the phase that `advance` goes to.
+        digest: of the policy that `amend` means.
+        approver: their name, where they have proven it.
         plan: by which `start` begins.
         key: their own key for this request; the same one again, with the same verb, gets the first result.
     """
@@ -60,6 +65,9 @@ class Request:
     weight: float = 0.0
     rollout: str = ""
     category: Category | None = None
+    to: float | None = None
+    digest: str | None = None
+    approver: str = ""
     plan: str = NORMAL
 
 
@@ -108,15 +116,18 @@ class Commands:
             case Verb.RESUME:
                 return await self._resume(request, Resume(actor=actor, reason=reason))
             case Verb.ADVANCE:
-                return await self._raise(request, Advance(actor=actor, reason=reason))
+                command = Advance(actor=actor, reason=reason, to=request.to, approver=request.approver)
+                return await self._raise(request, command)
             case Verb.PROMOTE:
-                return await self._raise(request, Promote(actor=actor, reason=reason))
+                return await self._raise(request, Promote(actor=actor, reason=reason, approver=request.approver))
             case Verb.ROLLBACK if request.give_up:
                 return await self._propose(request, GiveUp(actor=actor, reason=reason))
             case Verb.ROLLBACK:
                 return await self._roll_back(request, RollBack(actor=actor, reason=reason, category=request.category))
             case "adopt":
                 return await self._adopt(request)
+            case "amend":
+                return await self._amend(request)
             case _:
                 raise RefusedError(f"no command {request.verb!r}", remedy=f"known are {', '.join(Verb)}")
 
@@ -180,6 +191,19 @@ class Commands:
             reason=request.reason,
         )
         return await self._store.propose(None, command, request=_key(request))
+
+    async def _amend(self, request: Request) -> Entry:
+        """The running rollout goes by the file from here on, as far as that may be."""
+        file = self._plans.file
+        found = digest(file)
+        if request.digest and request.digest != found:
+            raise RefusedError(
+                f"the receiver's file is policy {found}, yours is {request.digest}",
+                place="cannot amend",
+                remedy="copy the file to where the receiver reads it",
+            )
+        command = Amend(actor=request.actor, reason=request.reason, digest=found, policy=deciding(file))
+        return await self._propose(request, command)
 
     async def _resume(self, request: Request, command: Resume) -> Entry:
         """Where the weight was lowered during the hold, going on raises it, and asks for the second key."""

@@ -2,7 +2,15 @@
 
 All of it is measured by ages (`canary.rollout.ages`), never by comparing moments of the wall clock: set forward, it
 would end a countdown in which a person may still cancel; set back, it would never end one.
+
+Only the leader looks, so that two receivers do not decide the same twice. When nobody can tell who leads, because the
+journal's database does not answer, what lowers traffic does not wait for it: a canary that nobody watches any more is
+rolled back, and so is one whose countdown this receiver began without the journal. A countdown that stands in the
+journal is another matter. A person may have cancelled it through a receiver that still reaches the database, and this
+one would not know: it waits until it does.
 """
+
+from collections.abc import Awaitable, Callable
 
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.watchdog import Watchdog
@@ -13,6 +21,7 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.rollout.ages import Ages
 from canary.rollout.commands import Hold, Resume, RollBack
+from canary.rollout.entries import Held
 from canary.rollout.kinds import Cause
 from canary.rollout.plans import Plans
 from canary.rollout.records import Record
@@ -52,13 +61,29 @@ class Deadlines:
         """Do everything whose time has come."""
         for due in (self._countdown, self._heartbeat, self._max_duration, self._watch):
             if not await self._leader.may_act():
-                return
-            try:
-                await due()
-            except RefusedError as error:
-                self._log.debug("refused", error=error)
-            except CanaryError as error:
-                self._log.error("cannot act in time", exception=error)
+                break
+            await self._attempt(due)
+        if self._leader.unknown:
+            await self._attempt(self._without_leader)
+
+    async def _attempt(self, due: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await due()
+        except RefusedError as error:
+            self._log.debug("refused", error=error)
+        except CanaryError as error:
+            self._log.error("cannot act in time", exception=error)
+
+    async def _without_leader(self) -> None:
+        """Lower, and nothing else, when nobody can tell who leads."""
+        rollout = self._store.rollout
+        if rollout is None or not rollout.running:
+            return
+        unwritten = any(isinstance(entry, Held) and entry.rollout == rollout.id for entry in self._store.unwritten)
+        if unwritten:
+            await self._countdown()
+        if self._watchdog.verdict(rollout) == "rollback":
+            await self._heartbeat()
 
     async def _countdown(self) -> None:
         rollout = self._store.rollout

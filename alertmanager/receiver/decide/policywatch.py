@@ -16,7 +16,8 @@ from canary.logs import Log
 from canary.policy.pinning.changes import changes
 from canary.policy.pinning.digest import Data, deciding, digest
 from canary.prometheus import Differing, PoliciesInUse, Prometheus, policies_in_use
-from canary.rollout.entries import Entry, PolicyChanged, Started
+from canary.rollout.entries import Entry, Started
+from canary.rollout.planentries import Amended, PolicyChanged
 from canary.rollout.plans import Plans
 from canary.rollout.records import RecordPolicy
 from canary.rollout.state import Rollout
@@ -108,6 +109,6 @@ class PolicyWatch:
             self._log.debug("the change of the policy is not written yet", error=error)
 
     def _notice(self, entry: Entry) -> None:
-        if isinstance(entry, PolicyChanged | Started) and entry.policy is not None:
+        if isinstance(entry, PolicyChanged | Started | Amended) and entry.policy is not None:
             self._known = entry.policy
             self._wake_up.set()

@@ -20,6 +20,7 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.release import ApprovalGate, Gate, UrlGate
 from canary.prometheus.alert import Alert
+from canary.rollout.approvals import Approvals, approvals
 from canary.rollout.commands import Advance
 from canary.rollout.plans import Plans
 from canary.rollout.records import Record
@@ -153,14 +154,16 @@ class Promoter:
         """Prometheus shows the phase complete: where the gate is a person, tell them, once."""
         if rollout.state not in (State.PHASE, State.BAKING) or not self._person_decides(rollout):
             return
-        self.waiting_for = "a person: `canary advance`"
+        agreement = approvals(rollout, rollout.phase + 1)
+        people = f"{agreement.missing} more people to agree, {agreement}" if agreement.needed else "a person"
+        self.waiting_for = f"{people}: `canary advance`"
         key = f"gate:{rollout.phase}"
         if key in rollout.recorded or not await self._leader.may_act():
             return
         record = Record(
             rollout=rollout.id,
             key=key,
-            reason=f"phase {rollout.phase + 1} is complete; a person decides",
+            reason=f"phase {rollout.phase + 1} is complete; {_deciding(agreement)}",
             occasion="gate",
         )
         try:
@@ -181,3 +184,7 @@ class Promoter:
             return False
         age = self._clock.monotonic() - key.at
         return age <= self._plans.file.receiver.repeat + _REPEAT_LATENESS_SECONDS
+
+
+def _deciding(agreement: Approvals) -> str:
+    return f"{agreement.needed} people decide, {agreement}" if agreement.needed else "a person decides"

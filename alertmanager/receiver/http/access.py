@@ -7,6 +7,7 @@ from aiohttp import web
 
 from alertmanager.receiver.http.authority import Authority, local_name
 from alertmanager.receiver.http.page.sessions import Sessions
+from canary.web.auth import prove
 from canary.web.routes import Refusal, Role, Route
 
 
@@ -38,7 +39,16 @@ class ReceiverAccess:
         if route.role is Role.PERSON and not self._signed_in(route, request):
             after = request.path if request.path.startswith("/page/") else "/"
             return Refusal(HTTPStatus.SEE_OTHER, "sign in first", headers={"Location": f"/page/sign-in?after={after}"})
+        if name := authority.name_of(self._shown(route, request)):
+            prove(request, name)
         return None
+
+    def _shown(self, route: Route, request: web.Request) -> str | None:
+        """The operator's token that a request or its session has shown."""
+        if route.role is Role.OPERATOR:
+            return request.headers.get("Authorization")
+        session = self._sessions.of(request) if route.role is Role.PERSON else None
+        return session.authorization if session is not None else None
 
     def open(self, route: Route) -> bool:
         """Whether whoever reaches the port may call the route: nobody has given its role, or operators, a token."""

@@ -6,7 +6,7 @@ people who advance at once would skip a phase, and a promotion meant for one rol
 that lower or hold may leave it out, so that nothing stands between a person in a hurry and a safe state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -18,16 +18,30 @@ from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.http.bodies import Command, CommandHeaders
 from alertmanager.receiver.http.webhook import Notification
 from alertmanager.receiver.status import entry_data
-from canary.errors import PayloadError
+from canary.errors import PayloadError, PolicyError, RefusedError
 from canary.rollout.entries import Entry
 from canary.rollout.experiments import Trial
 from canary.rollout.kinds import Category
 from canary.rollout.seen import Seen
 from canary.times import to_text
+from canary.web.auth import proven_name
 from canary.web.routes import Call, Refusal
 
 # The body's keys that are a request's own, whichever the verb is.
-_KEYS = ("actor", "reason", "canary", "stable", "force", "give_up", "weight", "rollout", "plan", "category")
+_KEYS = (
+    "actor",
+    "reason",
+    "canary",
+    "stable",
+    "force",
+    "give_up",
+    "weight",
+    "rollout",
+    "plan",
+    "category",
+    "to",
+    "digest",
+)
 
 
 class Drill(Protocol):
@@ -123,10 +137,15 @@ class Receiver(Protocol):
 
 
 class Api:
-    """The handlers of one receiver."""
+    """The handlers of one receiver.
 
-    def __init__(self, receiver: Receiver) -> None:
+    Args:
+        reread: reads the policy file again, as a reload does.
+    """
+
+    def __init__(self, receiver: Receiver, reread: Callable[[], Awaitable[None]]) -> None:
         self._receiver = receiver
+        self._reread = reread
 
     async def webhook(self, call: Call) -> web.Response:
         """Take Alertmanager's notification."""
@@ -141,9 +160,20 @@ class Api:
         """Carry out a command; the answer is the journal entry that was written."""
         given = call.body.model_dump(include=set(_KEYS))
         seen = _seen(call.headers, call.body)
-        request = Request(verb, seen=seen, key=_key(call.headers), **given)
+        proven = proven_name(call.request)
+        if proven:
+            given["actor"] = proven
+        request = Request(verb, seen=seen, key=_key(call.headers), approver=proven, **given)
         entry = await self._receiver.submit(request)
         return web.json_response(entry_data(entry))
+
+    async def amend(self, call: Call) -> web.Response:
+        """Read the policy again, and let the running rollout go by it."""
+        try:
+            await self._reread()
+        except PolicyError as error:
+            raise RefusedError(str(error), place="cannot amend") from error
+        return await self.command("amend", call)
 
     async def status(self, _call: Call) -> web.Response:
         """Where everything stands."""

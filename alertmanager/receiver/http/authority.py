@@ -2,7 +2,7 @@
 
 import hmac
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from canary.errors import SecretError
@@ -17,12 +17,21 @@ class Authority:
 
     Args:
         tokens: by role; a role without tokens is open, which only a receiver on a loopback address may have.
+        people: the operators' own tokens, by name.
         flags: whether there are any flags to ask for.
     """
 
-    def __init__(self, tokens: dict[Role, tuple[str, ...]], *, flags: bool = False) -> None:
+    def __init__(
+        self,
+        tokens: Mapping[Role, tuple[str, ...]],
+        *,
+        people: Mapping[str, tuple[str, ...]] | None = None,
+        flags: bool = False,
+    ) -> None:
         self._flags = flags
+        self._people = {name: tuple(map(str.encode, own)) for name, own in (people or {}).items()}
         self._tokens = {role: tuple(token.encode() for token in tokens.get(role, ())) for role in Role if role.bearer}
+        self._tokens[Role.OPERATOR] += tuple(token for own in self._people.values() for token in own)
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
@@ -37,13 +46,20 @@ class Authority:
             what = f"receiver.{key}"
             return bearer_tokens(what, read_secret(what, file=file, env=env, base=policy.base))
 
+        people = {
+            name: tokens(f"operators.{name}.token", own.token_file, own.token_env)
+            for name, own in receiver.operators.items()
+        }
+        shared = tokens("operator_token", receiver.operator_token_file, receiver.operator_token_env)
+        _require_own(people, shared)
         webhook = tokens("token", receiver.token_file, receiver.token_env)
         return cls(
             {
                 Role.WEBHOOK: (*webhook, *tokens("previous_token", receiver.previous_token_file)),
-                Role.OPERATOR: tokens("operator_token", receiver.operator_token_file, receiver.operator_token_env),
+                Role.OPERATOR: shared,
                 Role.FLAGS: tokens("flags_token", receiver.flags_token_file, receiver.flags_token_env),
             },
+            people=people,
             flags=bool(policy.flags or policy.experiments),
         )
 
@@ -53,14 +69,12 @@ class Authority:
 
     def allows(self, role: Role, authorization: str | None) -> bool:
         """Whether a request's `Authorization` header holds a token of the role, or the role is open."""
-        tokens = self._tokens[role]
-        if self.open(role):
-            return True
-        scheme, _, presented = (authorization or "").partition(" ")
-        found = presented.strip().encode("utf-8", "surrogateescape")
-        # Every token is compared, so that the time taken says nothing.
-        matches = [hmac.compare_digest(token, found) for token in tokens]
-        return scheme.lower() == "bearer" and any(matches)
+        return self.open(role) or _holds(authorization, self._tokens[role])
+
+    def name_of(self, authorization: str | None) -> str:
+        """Whose own token a header holds; empty for a token that several people share, and where none is needed."""
+        found = [name for name, tokens in self._people.items() if _holds(authorization, tokens)]
+        return found[0] if found else ""
 
     def require_closed(self, addresses: Iterable[str]) -> None:
         """Refuse to listen where strangers can reach a role that is open.
@@ -79,6 +93,27 @@ class Authority:
                     "others than this machine could give it commands",
                     place=f"--web.listen-address {address}",
                     remedy=f"set {' and '.join(missing)} in the policy, or listen on 127.0.0.1",
+                )
+
+
+def _holds(authorization: str | None, tokens: Sequence[bytes]) -> bool:
+    scheme, _, presented = (authorization or "").partition(" ")
+    found = presented.strip().encode("utf-8", "surrogateescape")
+    # Every token is compared, so that the time taken says nothing.
+    matches = [hmac.compare_digest(token, found) for token in tokens]
+    return scheme.lower() == "bearer" and any(matches)
+
+
+def _require_own(people: Mapping[str, tuple[str, ...]], shared: Iterable[str]) -> None:
+    """Refuse one token under two names: its holder would be two people."""
+    owners = dict.fromkeys(shared, "everybody")
+    for name, tokens in people.items():
+        for token in tokens:
+            if (other := owners.setdefault(token, name)) != name:
+                raise SecretError(
+                    f"has the token of {other} too, who would then be two people",
+                    place=f"receiver.operators.{name}",
+                    remedy="make each their own: openssl rand -hex 32",
                 )
 
 

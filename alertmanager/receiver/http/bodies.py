@@ -69,6 +69,12 @@ class Forcible(Command):
     force: bool = Field(False, description="Although Prometheus objects or is unreachable.")
 
 
+class Advance(Forcible):
+    """What goes on to a phase."""
+
+    to: float | None = Field(None, gt=0, le=1, description="The share of the phase to go to; the next one without it.")
+
+
 class RollBack(Command):
     """What takes all customers off the canary."""
 
@@ -101,6 +107,14 @@ class Adopt(Command):
         "",
         pattern=rf"^({_ROLLOUT})?$",
         description="The rollout's id, where it is known: then every user stays on their side.",
+    )
+
+
+class Amend(Command):
+    """What lets a running rollout go by another policy."""
+
+    digest: str | None = Field(
+        None, max_length=64, description="Of the policy that the sender means; another file at the receiver is refused."
     )
 
 

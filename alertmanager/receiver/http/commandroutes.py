@@ -23,9 +23,13 @@ _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
         "Cancels a countdown; its cause is forgiven for the rest of the phase.",
     ),
     Verb.ADVANCE: (
-        bodies.Forcible,
-        "Go to the next phase",
-        "A person is one key; Prometheus, showing no alert that asks for a rollback or a hold, is the other.",
+        bodies.Advance,
+        "Go to the next phase, or to the one with a share",
+        (
+            "A person is one key; Prometheus, showing no alert that asks for a rollback or a hold, is the other. "
+            "Where a gate asks for several people, the answer is an entry `approved` until enough have sent it, each "
+            "with a token of their own."
+        ),
     ),
     Verb.PROMOTE: (bodies.Forcible, "Give the canary all customers", "As `advance`, whatever phase it is in."),
     Verb.ROLLBACK: (bodies.RollBack, "Take all customers off the canary", "One key is enough."),
@@ -90,6 +94,33 @@ def adopt_route(api: Api) -> Route:
             200: Answer("The journal entry that was written.", answers.Entry),
             409: Answer("There is no doubt about the journal; the text says so.", answers.Fault),
             503: Answer("The journal cannot be written.", answers.Fault),
+        },
+    )
+
+
+def amend_route(api: Api) -> Route:
+    """What lets a running rollout go by another policy."""
+    return Route(
+        method="POST",
+        path=f"{API_PREFIX}/amend",
+        handler=api.amend,
+        role=Role.OPERATOR,
+        own_name=Role.OPERATOR,
+        body=bodies.Amend,
+        types=(JSON,),
+        headers=bodies.CommandHeaders,
+        render=as_json,
+        operation="amend",
+        summary="Let the running rollout go by the policy file as it is now",
+        description="The receiver reads its file again. What makes the guard looser needs a reason.",
+        answers={
+            200: Answer("The journal entry that was written.", answers.Entry),
+            409: Answer(
+                "No rollout runs, the file is faulty or needs a restart, or this cannot be amended; the text says why.",
+                answers.Fault,
+            ),
+            428: Answer("It does not say what its sender saw.", answers.Fault),
+            503: Answer("The journal cannot be written; nothing has changed.", answers.Fault),
         },
     )
 

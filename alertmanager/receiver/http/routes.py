@@ -7,7 +7,13 @@ from aiohttp import web
 from alertmanager.receiver import answers
 from alertmanager.receiver.http import bodies, webhook
 from alertmanager.receiver.http.api import Api
-from alertmanager.receiver.http.commandroutes import adopt_route, command_route, drill_routes, experiment_routes
+from alertmanager.receiver.http.commandroutes import (
+    adopt_route,
+    amend_route,
+    command_route,
+    drill_routes,
+    experiment_routes,
+)
 from alertmanager.receiver.http.flagroutes import flag_routes
 from alertmanager.receiver.http.noteroutes import note_routes
 from alertmanager.receiver.http.ofrep import Ofrep
@@ -60,6 +66,7 @@ def api_table(api: Api, ofrep: Ofrep) -> Table:
         ),
         *(command_route(api, verb) for verb in Verb),
         adopt_route(api),
+        amend_route(api),
         *note_routes(api),
         *drill_routes(api),
         *experiment_routes(api),

@@ -16,9 +16,15 @@ _RETRY_SECONDS = 1.0
 
 
 class Leader(Protocol):
-    """Says whether this receiver is the one that acts."""
+    """Says whether this receiver is the one that acts.
+
+    Attributes:
+        leading: whether it did when it last made sure.
+        unknown: whether nobody can tell who leads, because what decides it does not answer.
+    """
 
     leading: bool
+    unknown: bool
 
     async def run(self) -> None:
         """Try to lead, and keep leading, until cancelled."""
@@ -41,6 +47,9 @@ class FileLeader:
     Args:
         path: the lock's file; None when the journal is in memory and nobody else can be there.
     """
+
+    # A file on this machine is always there to be asked.
+    unknown = False
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
         self.leading = path is None

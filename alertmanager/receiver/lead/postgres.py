@@ -69,6 +69,7 @@ class PostgresLeader:
 
     def __init__(self, url: URL, service: str, clock: Clock) -> None:
         self.leading = False
+        self.unknown = False
         self.epoch = 0
         self._service = service
         self._clock = clock
@@ -111,9 +112,11 @@ class PostgresLeader:
                 # What counts is when the beat was sent: it may have waited on its way.
                 sent_at = self._clock.monotonic()
                 leads = await (self._beat() if self.leading else self._take())
+                self.unknown = False
             except (SQLAlchemyError, OSError, DatabaseUnavailableError) as error:
                 self._log.warn("journal's database is unreachable", error=type(error).__name__)
                 leads = False
+                self.unknown = True
                 await self._hang_up()
             if leads != self.leading:
                 self._log.info("leading" if leads else "no longer leading", epoch=self.epoch)

@@ -16,7 +16,16 @@ from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
-from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter, Phases, Process, Receiver, UrlGate
+from canary.policy.release import (
+    ApprovalGate,
+    CommandRouter,
+    HaproxyRouter,
+    NginxRouter,
+    Phases,
+    Process,
+    Receiver,
+    UrlGate,
+)
 from canary.units import format_ratio
 
 _SCRAPES: Final = 2
@@ -45,6 +54,7 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _routers(policy)
     yield from _process(policy.process)
     yield from _tokens(policy.receiver)
+    yield from _operators(policy)
     for place, what, remedy in freezes.faults(policy.receiver.freeze):
         yield ("receiver", "freeze", *place), what, remedy
     yield from _flags(policy)
@@ -222,6 +232,19 @@ def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
                 "is another token as well, so that its holder could advance a canary",
                 "make its own",
             )
+
+
+def _operators(policy: Policy) -> Iterator[Inconsistency]:
+    operators = policy.receiver.operators
+    for name, operator in operators.items():
+        at: At = ("receiver", "operators", name)
+        if (operator.token_file is None) == (operator.token_env is None):
+            yield at, "needs either `token_file` or `token_env`", ""
+    for at, phases in _plans(policy):
+        for index, phase in enumerate(phases):
+            if isinstance(phase.gate, ApprovalGate) and 0 < len(operators) < phase.gate.approvers:
+                what = f"asks for {phase.gate.approvers} people, and receiver.operators names {len(operators)}"
+                yield (*at, index, "gate"), what, "name more operators, or ask for fewer"
 
 
 def _process(process: Process) -> Iterator[Inconsistency]:

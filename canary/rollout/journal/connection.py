@@ -1,6 +1,7 @@
 """The way to the journal's database: SQLite beside the receiver, or PostgreSQL, directly or through a pooler."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -31,3 +32,51 @@ async def journal_engine(url: URL, timeout_seconds: float) -> AsyncEngine:
         ) from error
     limits: Mapping[str, Any] = {"timeout": timeout_seconds, "command_timeout": timeout_seconds}
     return create_async_engine(address.url, pool_pre_ping=True, connect_args={**address.options, **suited, **limits})
+
+
+class DatabaseFile:
+    """SQLite's file, watched: a connection goes on with a file that was renamed, and the next one makes a new file.
+
+    So a journal that is moved away or replaced while a receiver runs would be written where nobody reads it again, or
+    begin anew without a word; and what SQLite keeps in `NAME-wal` beside the old one it would take for the new one's.
+    Before each use it is looked whether the file is still the one that was used before. While it is not, nothing is
+    read or written; brought back, it goes on.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        url = engine.url
+        kept = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+        self._path = Path(str(url.database)) if kept else None
+        self._known: tuple[int, int] | None = None
+
+    def remember(self) -> None:
+        """The file that is there is in use from now on."""
+        if self._known is None:
+            self._known = self._found()
+
+    def require(self) -> None:
+        """Refuse another file than the one in use.
+
+        Raises:
+            JournalError: it was moved, deleted or replaced.
+        """
+        if self._known is None:
+            return
+        found = self._found()
+        if found == self._known:
+            return
+        raise JournalError(
+            f"its file was {'moved or deleted' if found is None else 'replaced'} while it was in use",
+            place=f"journal {self._path}",
+            remedy="bring it back; or stop the receiver, put the new file in place, remove the -wal and -shm of the "
+            "old one, and start it again",
+        )
+
+    def _found(self) -> tuple[int, int] | None:
+        if self._path is None:
+            return None
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino

@@ -18,7 +18,7 @@ from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
-from canary.rollout.journal.connection import journal_engine
+from canary.rollout.journal.connection import DatabaseFile, journal_engine
 from canary.rollout.journal.rows import ROLLOUTS, Chain, read
 from canary.rollout.journal.texts import forms
 from canary.rollout.kinds import Kind
@@ -78,6 +78,7 @@ class Journal:
         self._kinds = chain.kinds
         # Whether the table is there; false until it has been made or found.
         self._made = True
+        self._file = DatabaseFile(engine)
         self._log = Log("journal")
 
     @classmethod
@@ -223,11 +224,13 @@ class Journal:
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         """One transaction; the only place where database errors become ours."""
         try:
+            self._file.require()
             async with self._engine.begin() as connection:
                 if not self._made:
                     await connection.run_sync(METADATA.create_all)
                 yield connection
                 self._made = True
+            self._file.remember()
         except (SQLAlchemyError, OSError, UnicodeError, OverflowError) as error:
             if _is_conflict(error):
                 raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error

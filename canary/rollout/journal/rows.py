@@ -22,7 +22,6 @@ from canary.rollout.entries import (
     Held,
     Note,
     Notified,
-    PolicyChanged,
     Promoted,
     Recorded,
     Resumed,
@@ -34,13 +33,14 @@ from canary.rollout.entries import (
     adapter,
 )
 from canary.rollout.freezing import FreezeLifted, Frozen
+from canary.rollout.planentries import Amended, Approved, PolicyChanged
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted, PolicyChanged,
+        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted, PolicyChanged, Amended, Approved,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

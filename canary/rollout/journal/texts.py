@@ -32,6 +32,9 @@ _REASON_CHARACTERS = 4000
 # Causes, versions, names of targets: what stands in labels and columns of tables.
 _OTHER_CHARACTERS = 256
 
+# A text of a pinned policy: as long as a policy's file may be, for one that is cut is another policy.
+_POLICY_CHARACTERS = 128 * 1024
+
 # A plainer reason is for whoever looks for what has been refused, and no longer the story itself.
 _PLAIN_CHARACTERS = 500
 
@@ -84,7 +87,12 @@ def _written_out(character: str) -> str:
 
 
 def _cleaned(value: Any, name: str) -> Any:
-    limits = {"rollout": _ROLLOUT_CHARACTERS, "actor": _ACTOR_CHARACTERS, "reason": _REASON_CHARACTERS}
+    limits = {
+        "rollout": _ROLLOUT_CHARACTERS,
+        "actor": _ACTOR_CHARACTERS,
+        "reason": _REASON_CHARACTERS,
+        "policy": _POLICY_CHARACTERS,
+    }
     most = limits.get(name, _OTHER_CHARACTERS)
     return _mapped(value, lambda text: showable(text, most))
 

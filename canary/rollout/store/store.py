@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError
+from canary.rollout.amending import Amend
 from canary.rollout.commands import Advance, Command, Promote, Resume
 from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.folding import fold, newest
@@ -34,7 +35,7 @@ from canary.rollout.store.writer import ATTEMPTS, JournalWriter, crowded
 _NEWS_SECONDS = 0.1
 
 # They lead to more traffic, now or later.
-_RAISING = (Advance, Promote, Resume)
+_RAISING = (Advance, Amend, Promote, Resume)
 
 
 class RolloutStore:

@@ -31,6 +31,9 @@ def send(config_file: str, output_format: str, verb: str, *, seen: str | None = 
         return
     entry = asyncio.run(_send(config_file, verb, seen, body))
     kind = str(entry["kind"]).replace("_", " ")
+    if kind == "approved":
+        click.echo(f"rollout {entry['rollout']}: {entry['reason']}")
+        return
     click.echo(f"rollout {entry['rollout']}: {kind} at {str(entry['at'])[:19].replace('T', ' ')} UTC")
 
 

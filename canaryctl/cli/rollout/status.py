@@ -44,6 +44,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"{status['service']}: {rollout['canary']} against {rollout['stable']}, rollout {rollout['id']}"
         yield f"state     {_state(rollout)}"
+        for one in rollout["approvals"]:
+            yield f"approvals {_approval(one)}"
         yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
     for router in status["routers"]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
@@ -56,6 +58,11 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"frozen    {status['freeze']['summary']}"
     for silence in status["alertmanager"]["silences"]:
         yield f"silenced  {silence['summary']}"
+
+
+def _approval(one: dict[str, Any]) -> str:
+    share = f"go on to {format_ratio(one['to_ratio'])}" if one["to_ratio"] is not None else "promote"
+    return f"to {share}: {one['summary']}"
 
 
 def _troubles(status: dict[str, Any]) -> Iterator[str]:

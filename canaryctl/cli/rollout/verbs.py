@@ -7,6 +7,7 @@ would fail must not begin, and what is found then can still be mended without a 
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError, SecretError
 from canary.finding import Finding, Status
 from canary.policy import Policy, load_policy
+from canary.policy.pinning.digest import digest
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
 from canary.units import parse_ratio
@@ -64,10 +66,7 @@ def adopt(
     The rollout is held at this weight; go on with `canary resume`, `promote` or `rollback`. A router that has another
     weight is brought to this one.
     """
-    try:
-        ratio = parse_ratio(weight)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--weight") from error
+    ratio = _share(weight, "--weight")
     versions = {"canary": canary, "stable": stable, "rollout": rollout}
     sending.send(config_file, output_format, "adopt", weight=ratio, reason=reason, **versions)
 
@@ -97,11 +96,32 @@ def resume(config_file: str, output_format: str, reason: str, force: bool) -> No
 @click.command("advance")
 @config_file
 @output_format
+@click.option("--to", help="Go past the phases between to the one with this share, such as 100%. It stays guarded.")
 @sending.reason
 @sending.force
-def advance(config_file: str, output_format: str, reason: str, force: bool) -> None:
-    """Go to the next phase now, unless Prometheus shows an alert that asks for a rollback or a hold."""
-    sending.send(config_file, output_format, "advance", reason=reason, force=force)
+def advance(config_file: str, output_format: str, to: str | None, reason: str, force: bool) -> None:
+    """Go to the next phase now, unless Prometheus shows an alert that asks for a rollback or a hold.
+
+    Where the phase's gate asks for several people, each of them runs this with a token of their own
+    (receiver.operators); the last one's is carried out.
+    """
+    body: dict[str, Any] = {"reason": reason, "force": force} | ({} if to is None else {"to": _share(to, "--to")})
+    sending.send(config_file, output_format, "advance", **body)
+
+
+@click.command("amend")
+@config_file
+@output_format
+@sending.reason
+def amend(config_file: str, output_format: str, reason: str) -> None:
+    """Let the running rollout go by the policy file as it is now.
+
+    A rollout runs by the policy that it began with. What guards its customers better is taken over at once; what
+    guards them less (a tolerance, a limit, a duration, a gate) needs a reason, and is marked in the report. Alpha and
+    the KPIs that share it stay. Run `canary generate` and reload Prometheus afterwards: the rules must be the same.
+    """
+    wanted = digest(load_policy(config_file))
+    sending.send(config_file, output_format, "amend", reason=reason, digest=wanted)
 
 
 @click.command("promote")
@@ -125,6 +145,13 @@ def promote(config_file: str, output_format: str, reason: str, force: bool) -> N
 def rollback(config_file: str, output_format: str, reason: str, category: str | None, give_up: bool) -> None:
     """Take all customers off the canary, then stop its process and tell the team."""
     sending.send(config_file, output_format, "rollback", reason=reason, category=category, give_up=give_up)
+
+
+def _share(text: str, option: str) -> float:
+    try:
+        return parse_ratio(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 async def _seen(config_file: str) -> str | None:

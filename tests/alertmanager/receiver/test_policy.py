@@ -7,8 +7,9 @@ import aiohttp
 import pytest
 import yaml
 
-from canary.errors import PolicyError
+from canary.errors import PolicyError, RefusedError
 from canary.rollout.kinds import Kind
+from canary.web.client import Client
 from tests.support.receiver import Setting, order, receiving, status, until
 
 PHASES = [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
@@ -93,3 +94,70 @@ async def test_a_change_across_a_restart_is_journalled(setting: Setting) -> None
     assert [(entry.rollout, entry.reason) for entry in changes] == [
         ("policy", "the policy file has changed: evidence.minimum_units 0 -> 7, tighter")
     ]
+
+
+async def test_a_running_rollout_is_amended(setting: Setting) -> None:
+    """The receiver reads its file again; looser needs a reason; what the rollout runs by is the new policy then."""
+    tighter = [{"traffic": "5%", "duration": "2h", "gate": "manual"}, PHASES[1]]
+    async with receiving(setting):
+        await order(setting, "start", canary="v2.0", stable="v1.0", actor="ann")
+        edit(setting, phases=tighter)
+        first = await order(setting, "amend", actor="ann")
+        amended = await status(setting)
+        edit(setting, phases=PHASES)
+        with pytest.raises(RefusedError, match=r"looser.*phases.5%.gate removed"):
+            await order(setting, "amend", actor="ann")
+        second = await order(setting, "amend", actor="ann", reason="agreed by phone")
+        edit(setting, process={"kind": "none"})
+        with pytest.raises(RefusedError, match="process: has changed, and is read only at the start"):
+            await order(setting, "amend", actor="ann", reason="no")
+        edit(setting, process=before(setting))
+        with pytest.raises(RefusedError, match="yours is 0123"):
+            await order(setting, "amend", actor="ann", digest="0123")
+
+    assert (first["kind"], first["data"].get("looser", [])) == ("amended", [])
+    assert [phase["duration_seconds"] for phase in amended["rollout"]["phases"]] == [7200, 3600]
+    assert amended["policy"]["digest"] == amended["policy"]["file"]
+    assert second["data"]["looser"]
+    assert second["reason"].startswith("agreed by phone: ")
+
+
+async def test_two_operators_open_a_gate(tmp_path: Path) -> None:
+    """Each by a token of their own: the same one twice counts once, and a name that is only said counts nothing."""
+    gate = [{"traffic": "5%", "duration": "1h", "gate": {"approvers": 2}}, PHASES[1]]
+    people = {name: {"token_file": f"{name}-token"} for name in ("ann", "bob")}
+    setting = Setting(tmp_path, changes={"phases": gate, "receiver": {"operators": people}})
+    for name in people:
+        (tmp_path / f"{name}-token").write_text(f"the-token-of-{name}\n")
+    async with receiving(setting):
+        await order(setting, "start", canary="v2.0", stable="v1.0", actor="ann")
+        with pytest.raises(RefusedError, match="not proven"):
+            await order(setting, "advance", actor="bob", force=True)
+        first = await advance(setting, "the-token-of-ann", actor="bob")
+        again = await advance(setting, "the-token-of-ann", actor="bob")
+        waiting = await status(setting)
+        last = await advance(setting, "the-token-of-bob", actor="bob")
+        after = await status(setting)
+
+    assert (first["kind"], first["actor"]) == ("approved", "ann")
+    assert "ann has agreed already" in again["error"]
+    assert waiting["rollout"]["approvals"] == [
+        {"to_ratio": 1.0, "needed": 2, "given": ["ann"], "summary": "1 of 2 approvals (ann)"}
+    ]
+    assert (last["kind"], last["actor"]) == ("advanced", "bob")
+    assert after["rollout"]["state"] == "baking"
+
+
+async def advance(setting: Setting, token: str, **body: str) -> dict[str, Any]:
+    """What the API answers to `advance` under this token."""
+    async with aiohttp.ClientSession() as session:
+        client = Client(setting.url, token, session)
+        try:
+            return await client.command("advance", force=True, **body)
+        except RefusedError as error:
+            return {"error": str(error)}
+
+
+def before(setting: Setting) -> dict[str, Any]:
+    """The process section that the setting began with."""
+    return {"kind": "command", "stop": ["sh", "-c", f"echo stopped >> {setting.stops}"], "drain": "50ms"}

@@ -9,7 +9,7 @@ import pytest
 
 from canary.errors import RefusedError
 from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
-from canary.rollout.entries import Entry, Failed, Held, Promoted, RollbackDecided, RolledBack
+from canary.rollout.entries import Advanced, Entry, Failed, Held, Promoted, RollbackDecided, RolledBack
 from canary.rollout.folding import fold
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb, accepted
@@ -133,3 +133,15 @@ def test_a_hold_about_one_phase_does_not_hold_the_next() -> None:
     """A phase that lasted too long is not held any more once the next one has begun."""
     assert refused(Hold(actor="receiver", cause="max_duration", phase=1), after()) is not None
     assert refused(Hold(actor="receiver", cause="max_duration", phase=0), after()) is None
+
+
+def test_a_jump_stays_within_the_plan() -> None:
+    """`advance --to` goes to the phase with that share, which is judged as any other; another share is refused."""
+    jumped = Advance(actor="ann", to=1.0).entry(after(), NOON)
+
+    assert isinstance(jumped, Advanced)
+    assert jumped.phase == 3
+    assert fold([jumped], {"r1": after()})["r1"].state is State.BAKING
+    for share in (0.05, 0.3):
+        with pytest.raises(RefusedError, match=r"no phase ahead has .*; ahead are 25%, 50%, 100%"):
+            Advance(actor="ann", to=share).entry(after(), NOON)

@@ -25,6 +25,7 @@ from canary.rollout.entries import (
 )
 from canary.rollout.journal.rows import KINDS, read
 from canary.rollout.kinds import Kind, Step
+from canary.rollout.planentries import Amended, Approved
 from canary.times import to_text
 from tests.support.entries import started
 
@@ -49,6 +50,15 @@ _ENTRIES = st.one_of(
         st.tuples(st.text()), st.none() | st.tuples(st.text())
     )),
     st.builds(lambda key, request: Recorded(**WHO, key=key, request=request), st.text(), st.text()),
+    st.builds(
+        lambda text, target: Approved(**WHO, approver=text, target=target), st.text(min_size=1), st.integers(0, 9)
+    ),
+    st.builds(
+        lambda ratio, seconds, text: Amended(
+            **WHO, phase=0, traffic=(ratio,), durations_seconds=(seconds,), digest="d", policy={"kpis": {text: ratio}}
+        ),
+        _RATIOS, _SECONDS, st.text(),
+    ),
     st.builds(
         lambda plan, weight: Adopted(
             **WHO, stable="v1", canary="v2", traffic=tuple(ratio for ratio, _ in plan),

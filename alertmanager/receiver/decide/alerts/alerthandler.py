@@ -106,12 +106,17 @@ class AlertHandler:
         self._on_key(alert)
         return Outcome.ACCEPTED
 
+    def only_pretends(self, rollout: Rollout, alert: Alert) -> bool:
+        """Whether a rollback alert is recorded and does nothing: by the rollout's plan, or by its own label."""
+        dry = self._plans.of(rollout).rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true"
+        return dry and alert.action == "rollback"
+
     async def _roll_back(self, rollout: Rollout, alert: Alert, actor: str) -> Outcome:
         if rollout.state is State.PROMOTED:
             await self._record(rollout, alert, actor, "watch")
             return Outcome.INFORMED
         rollback = self._plans.of(rollout).rollback
-        if rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true":
+        if self.only_pretends(rollout, alert):
             await self._record(rollout, alert, actor, "dry_run")
             return Outcome.DRY_RUN
         if _cause(alert) in rollout.overridden:

@@ -130,6 +130,9 @@ class AlertPoller:
         wrong = [*lowering(firing, suppression), *audible]
         await self._handler.take(wrong, actor="prometheus")
         await self.held_back.see(rollout, firing, suppression)
+        # What does nothing keeps nothing: a dry run whose rollback alert fires all along is not held for ever by one
+        # moment without data.
+        wrong = [alert for alert in wrong if not self._handler.only_pretends(rollout, alert)]
         # Looks at one hold say nothing about the next, which may have come between two of them.
         if wrong or self.error or Seen.of(rollout) != self._seen:
             self._clear_looks, self._seen = 0, Seen.of(rollout)

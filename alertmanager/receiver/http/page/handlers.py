@@ -22,6 +22,7 @@ from canary.errors import CanaryError
 from canary.rollout.entries import Entry
 from canary.rollout.seen import Seen
 from canary.rollout.verbs import Verb
+from canary.web.auth import proven_name
 from canary.web.routes import Call, Refusal, Role
 from canary.web.strangers.connection import network
 
@@ -160,6 +161,7 @@ class Page:
             text = forms.sign_in(after, "A name is needed, and the operator's token.")
             return _page(text, HTTPStatus.UNAUTHORIZED)
         response = _see(after)
+        name = self._authority().name_of(authorization) or name
         _welcome(call.request, response, self.sessions.begin(name, authorization))
         return response
 
@@ -191,7 +193,8 @@ class Page:
         if verb is not Verb.ROLLBACK or body.reason:
             request = Request(
                 verb,
-                actor=f"{session.name} (page)",
+                actor=f"{proven_name(call.request) or session.name} (page)",
+                approver=proven_name(call.request),
                 reason=body.reason,
                 force=body.force == "yes",
                 seen=Seen.read(body.seen),

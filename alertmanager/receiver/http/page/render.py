@@ -122,6 +122,7 @@ def _state(view: View) -> Markup:
         rows.append(("Versions", f"{rollout['canary']} (canary) against {rollout['stable']} (stable)"))
         if rollout["plan"] != NORMAL:
             rows.append(("Plan", rollout["plan"]))
+        rows += [("Approvals", one["summary"]) for one in rollout["approvals"]]
         rows += _phase(rollout)
         rows.append(("Wanted weight", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
     for router in status["routers"]:

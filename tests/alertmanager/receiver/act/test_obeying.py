@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
-from alertmanager.receiver.act.splits import lowered_by_hand
+from alertmanager.receiver.act.splits import lowered_by_hand, rounded_down
 from canary.errors import JournalError
 from canary.rollout.commands import Promote, Resume
 from canary.rollout.entries import Recorded
@@ -89,6 +89,26 @@ async def test_a_weight_lowered_by_hand_becomes_a_hold(leader: Acting, world: Wo
     await leader.propose(Resume(actor="ann"))
     await leader.controller.step()
     assert world.router.split.weight_ratio == 0.05
+
+
+async def test_a_weight_too_fine_for_a_router_is_rounded_down(leader: Acting, world: World) -> None:
+    """Lowered to 1.58 % beside an nginx, which knows whole percents, the canary is held at 1 % everywhere."""
+    world.router.split = Split(leader.rollout.id, 0.0158)
+    world.router.finest_ratio = 0.01
+    for _ in range(3):
+        await leader.controller.step()
+
+    assert leader.rollout.weight == 0.01
+    assert leader.controller.follows(Split(leader.rollout.id, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("weight", "finest", "rounded"),
+    [(0.0158, 0.0001, 0.0158), (0.0158, 0.01, 0.01), (0.03, 0.01, 0.03), (0.029999, 0.01, 0.03), (0.009, 0.01, 0.0)],
+)
+def test_rounding_down_raises_nobody(weight: float, finest: float, rounded: float) -> None:
+    """What a router can have already stays, in spite of arithmetic; everything else goes to the next lower one."""
+    assert rounded_down(weight, finest) == rounded
 
 
 async def test_one_look_is_not_enough(leader: Acting, world: World) -> None:

@@ -14,6 +14,7 @@ from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import JournalError
 from canary.policy.model import Notify, Policy
+from canary.rollout.commands import Hold, RollBack
 from canary.rollout.entries import Notified
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.plans import Plans
@@ -322,6 +323,20 @@ async def test_people_hear_of_a_rollback_that_the_journal_cannot_take(leader: Ac
     assert len(titles(world, "slack#1")) == 2
     assert leader.outbox.pending == ()
     assert Step.NOTIFY in leader.rollout.steps
+
+
+async def test_what_is_told_early_has_a_key_of_its_own(leader: Acting, world: World) -> None:
+    """Two decisions that the journal has not taken are two keys, so that a chat that drops what it has shows both."""
+    leader.journal.broken = True
+    for command in (Hold(actor="ann", reason="look"), RollBack(actor="ann", reason="bad")):
+        with pytest.raises(JournalError):
+            await leader.propose(command)
+    world.clock.advance(31)
+    await leader.outbox.step()
+
+    told = [message.body.rpartition("[")[2] for target, message in world.chats.taken if target == "slack#1"]
+    assert len(told) == len(set(told)) == 2
+    assert all(key.startswith(f"shop/{leader.rollout.id}/") and not key.endswith("/0]") for key in told)
 
 
 async def test_a_journal_that_was_away_is_read_again(leader: Acting, world: World) -> None:

@@ -187,3 +187,12 @@ async def test_a_standby_writes_no_report(policy: Policy, store: RolloutStore) -
         await reporter_of(policy, store, http, leading=False).step()
 
     assert made(policy) == []
+
+
+async def test_who_takes_over_looks_soon(policy: Policy, store: RolloutStore) -> None:
+    """A receiver that stands by looks again within half a minute whether a report is missing, and it leads by then."""
+    async with aiohttp.ClientSession() as http:
+        await roll_back(store, policy)
+        await store.clock.sleep(60)
+
+        assert await reporter_of(policy, store, http, leading=False).step() == 30

@@ -92,3 +92,40 @@ async def test_the_watch_after_a_promotion_is_closed() -> None:
         closing = [entry for entry in await deciding.store.entries() if entry.data().get("key") == "watch_closed"]
         assert [entry.reason for entry in closing] == ["limits broken: CanaryPaymentSuccessLow"]
         assert closing[0].kind is Kind.RECORDED
+
+
+async def test_a_canary_that_nobody_watches_is_rolled_back_without_a_leader() -> None:
+    """With the journal's database away nobody can tell who leads: silence rolls back, and holds nothing."""
+    async with Deciding.about(BLIND) as deciding:
+        deciding.journal.broken = True
+        deciding.leader.leading, deciding.leader.unknown = False, True
+        await deciding.passes(779)
+        assert deciding.state() is State.PHASE
+        await deciding.passes(2)
+        assert (deciding.state(), deciding.rollout.cause) == (State.ROLLING_BACK, "watchdog")
+
+
+async def test_who_only_stands_by_leaves_silence_to_the_leader() -> None:
+    """Another receiver leads, and hears what this one may not."""
+    async with Deciding.about(BLIND) as deciding:
+        deciding.leader.leading = False
+        await deciding.passes(10_000)
+        assert deciding.state() is State.PHASE
+
+
+COUNTDOWN = Policy(service="shop", rollback=Rollback(countdown=60))
+
+
+@pytest.mark.parametrize(("written", "ends"), [(False, State.ROLLING_BACK), (True, State.HOLDING)])
+async def test_a_countdown_without_a_leader_ends_where_nobody_can_have_cancelled_it(written: bool, ends: State) -> None:
+    """One that the journal has not taken is this receiver's alone; one in the journal may be cancelled by now."""
+    async with Deciding.about(COUNTDOWN) as deciding:
+        deciding.journal.broken = not written
+        await deciding.hear("CanaryHighErrorRate", "rollback")
+        assert deciding.rollout.rollback_at is not None
+        deciding.journal.broken = True
+        deciding.leader.leading, deciding.leader.unknown = False, True
+        await deciding.passes(59)
+        assert deciding.state() is State.HOLDING
+        await deciding.passes(2)
+        assert deciding.state() is ends

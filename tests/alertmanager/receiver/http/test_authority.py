@@ -7,7 +7,7 @@ import pytest
 from alertmanager.receiver.http.authority import Authority, local_name
 from canary.errors import SecretError
 from canary.policy.model import Policy
-from canary.policy.release import Receiver
+from canary.policy.release import Operator, Receiver
 from canary.web.routes import Role
 
 TOKENS = Authority({Role.WEBHOOK: ("alpha", "beta"), Role.OPERATOR: ("gamma",)})
@@ -74,3 +74,30 @@ def test_others_need_both_tokens(address: str) -> None:
 def test_only_this_machines_own_names_are_local(host: str, local: bool) -> None:
     """A stranger's name that is made to lead to this machine is not one of its own."""
     assert local_name(host) is local
+
+
+def test_a_person_is_known_by_a_token_of_their_own(tmp_path: Path) -> None:
+    """It lets in as the shared one does, and tells who it is; the shared one tells nobody."""
+    for name in ("everybody", "ann", "bob"):
+        (tmp_path / name).write_text(f"token-of-{name}\n")
+    people = {name: Operator(token_file=name) for name in ("ann", "bob")}
+    section = Receiver(operator_token_file="everybody", operators=people)
+
+    authority = Authority.of(Policy(service="shop", receiver=section, base=str(tmp_path)))
+
+    assert all(authority.allows(Role.OPERATOR, f"Bearer token-of-{name}") for name in ("everybody", "ann", "bob"))
+    assert [authority.name_of(f"Bearer token-of-{name}") for name in ("everybody", "ann", "bob")] == ["", "ann", "bob"]
+    assert authority.name_of(None) == authority.name_of("Basic token-of-ann") == ""
+
+
+@pytest.mark.parametrize("twin", ["ann", "everybody"])
+def test_nobody_is_two_people(tmp_path: Path, twin: str) -> None:
+    """One token under two names, or as the shared one too, is refused, and not shown."""
+    (tmp_path / "everybody").write_text("token-of-everybody\n")
+    (tmp_path / "ann").write_text("token-of-ann\n")
+    people = {"ann": Operator(token_file="ann"), "bob": Operator(token_file=twin)}
+    section = Receiver(operator_token_file="everybody", operators=people)
+
+    with pytest.raises(SecretError, match=rf"receiver.operators.bob: has the token of {twin} too") as refused:
+        Authority.of(Policy(service="shop", receiver=section, base=str(tmp_path)))
+    assert "token-of" not in str(refused.value)

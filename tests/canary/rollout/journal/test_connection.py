@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from canary.errors import JournalError
 from canary.policy.model import Policy, State
+from canary.rollout.entries import Held
 from canary.rollout.journal.journal import Journal, journal_url
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
+
+ENTRY = Held(rollout="r1", at=datetime(2026, 3, 3, tzinfo=UTC), actor="ann", reason="look")
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,30 @@ async def test_the_journals_file_may_have_any_name(tmp_path: Path, name: str) ->
 
     assert (tmp_path / name).exists()
     assert journal_url(policy_at(f"sqlite:///{name}", tmp_path)).database == str(tmp_path / name)
+
+
+async def test_a_file_that_is_moved_away_is_missed(tmp_path: Path) -> None:
+    """It is neither written where nobody reads it again nor begun anew; brought back, it goes on."""
+    file, away = tmp_path / "state.db", tmp_path / "away.db"
+    async with Journal.open(policy_at(f"sqlite:///{file}")) as journal:
+        await journal.append(ENTRY)
+        file.rename(away)
+        for attempt in (journal.probe, journal.entries, journal.position):
+            with pytest.raises(JournalError, match="moved or deleted while it was in use"):
+                await attempt()
+        assert not file.exists()
+
+        away.rename(file)
+        assert await journal.position() == 1
+
+
+async def test_a_file_that_is_put_in_its_place_is_refused(tmp_path: Path) -> None:
+    """It would be read together with what SQLite keeps beside the other one."""
+    file, copy = tmp_path / "state.db", tmp_path / "copy.db"
+    async with Journal.open(policy_at(f"sqlite:///{copy}")) as other:
+        await other.probe()
+    async with Journal.open(policy_at(f"sqlite:///{file}")) as journal:
+        await journal.append(ENTRY)
+        copy.rename(file)
+        with pytest.raises(JournalError, match="replaced while it was in use"):
+            await journal.position()

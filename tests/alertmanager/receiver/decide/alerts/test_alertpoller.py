@@ -78,6 +78,7 @@ class Leader:
     """A receiver that may act, or may not."""
 
     leading: bool = True
+    unknown: bool = False
 
     async def may_act(self) -> bool:
         """Whether it may."""
@@ -382,6 +383,15 @@ async def test_a_hold_ends_after_three_looks_that_showed_nothing() -> None:
         assert await now.looks(2) is State.HOLDING
         assert await now.looks() is State.PHASE
         assert (now.deciding.rollout.actor, now.deciding.rollout.reason) == ("prometheus", "CanaryBlind is over")
+
+
+async def test_a_rollback_that_only_pretends_keeps_no_hold() -> None:
+    """In a dry run a moment without data holds for that moment, although a rollback alert fires all along."""
+    async with scene(Rollback(dry_run=True)) as now:
+        now.prometheus.now = [now.errors, now.no_data]
+        assert await now.looks() is State.HOLDING
+        now.prometheus.now = [now.errors]
+        assert await now.looks(3) is State.PHASE
 
 
 @pytest.mark.parametrize("question", ["now", "past"])
