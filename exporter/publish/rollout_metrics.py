@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from canary import names
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
-from exporter.publish.complement import Change, shown_change, shown_tolerance
+from exporter.publish.complement import Change, failed_tests, shown_change, shown_tolerance
 from exporter.publish.snapshot import Snapshot
 
 _CHANGES: tuple[tuple[str, str, Callable[[Change], float]], ...] = (
@@ -61,6 +61,7 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
     for name, text, of in _NUMBERS:
         yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
+    yield _findings(identity, evidence)
     yield _units(identity, evidence)
     yield _values(identity, snapshot)
     if evidence.mismatch is not None:
@@ -105,6 +106,19 @@ def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:
     for kpi in evidence.kpis.values():
         for verdict in names.VERDICTS:
             family.add_metric([*identity, kpi.name, verdict], float(kpi.verdict.value == verdict))
+    return family
+
+
+def _findings(identity: list[str], evidence: RolloutEvidence) -> Metric:
+    family = GaugeMetricFamily(
+        names.KPI_FINDING,
+        "What stands behind a KPI's verdict: the test that failed, why harm only holds, or that the canary is slower.",
+        labels=[names.SERVICE, *LABELS[names.KPI_FINDING]],
+    )
+    for kpi in evidence.kpis.values():
+        found = {*failed_tests(kpi), kpi.hold_reason, "slower" if kpi.slower else None}
+        for reason in names.KPI_FINDINGS:
+            family.add_metric([*identity, kpi.name, reason], float(reason in found))
     return family
 
 

@@ -150,11 +150,20 @@ class World(Shop):
                     pass
 
     def judgement(
-        self, kpi: str, *, verdict: str = "hold", evidence: float = 0.1, floor: float = 0.1, units: float = 100
+        self,
+        kpi: str,
+        *,
+        verdict: str = "hold",
+        evidence: float = 0.1,
+        floor: float = 0.1,
+        units: float = 100,
+        reason: str = "",
     ) -> None:
         """What the exporter says about one KPI; *evidence* and *floor* are log10, their threshold is `THRESHOLD`."""
         for known in names.VERDICTS:
             self.exporter(names.KPI_VERDICT, float(known == verdict), kpi=kpi, verdict=known)
+        for known in names.KPI_FINDINGS:
+            self.exporter(names.KPI_FINDING, float(known == reason), kpi=kpi, reason=known)
         self.exporter(names.KPI_EVIDENCE, evidence, kpi=kpi)
         self.exporter(names.KPI_EVIDENCE_THRESHOLD, THRESHOLD, kpi=kpi)
         if self.policy.kpis[kpi].floor is not None:
