@@ -18,7 +18,7 @@ import xxhash
 from canary.errors import FlagError
 from canary.policy.experiments import Experiment, Flag
 from canary.policy.model import Policy
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import Rollout
 
 Value = bool | str | float | int
 
@@ -118,10 +118,10 @@ class Flags:
 def _evaluation(key: str, flag: Flag, context: Mapping[str, Any], rollout: Rollout | None) -> Evaluation:
     percentage, metadata = flag.percentage, {}
     if flag.follow_rollout:
-        following = rollout is not None and (rollout.running or rollout.state is State.PROMOTED)
+        following = rollout is not None and rollout.version_weight is not None
         if rollout is None or not following:
             return Evaluation(key, flag.variants[flag.default], Reason.DISABLED, flag.default)
-        percentage, metadata = rollout.weight, {"rollout": rollout.id}
+        percentage, metadata = rollout.version_weight or 0.0, {"rollout": rollout.id}
     if not flag.enabled:
         return Evaluation(key, flag.variants[flag.default], Reason.DISABLED, flag.default)
     if _groups(context) & set(flag.groups):

@@ -33,6 +33,7 @@ SEVERITY: Final = "severity"
 REASON: Final = "reason"
 METRIC: Final = "metric"
 SCOPE: Final = "scope"
+SERVER: Final = "server"
 LIMIT: Final = "limit"
 DRILL_LABEL: Final = "drill"
 GATE: Final = "gate"
@@ -57,8 +58,19 @@ ADVANCES: Final = ("on_schedule", "when_proven")
 """What the evidence must say before a phase may end: nothing against the canary, or that every judged KPI passed."""
 COMPONENTS: Final = ("exporter", "receiver", "rules")
 """What has read the policy, each at another time."""
-STATES: Final = ("idle", "phase", "holding", "baking", "promoted", "rolling_back", "rolled_back", "failed")
-EVENTS: Final = ("start", "advance", "hold", "resume", "rollback", "promotion")
+STATES: Final = (
+    "idle",
+    "phase",
+    "holding",
+    "baking",
+    "promoted",
+    "finishing",
+    "finished",
+    "rolling_back",
+    "rolled_back",
+    "failed",
+)
+EVENTS: Final = ("start", "advance", "hold", "resume", "rollback", "promotion", "finish")
 """What happens to a rollout, as marked in dashboards by the time of its latest occurrence."""
 
 # The receiver's paths
@@ -141,6 +153,8 @@ ROLLOUT_GATE: Final = "canary_rollout_gate"
 ROLLOUT_ADVANCE: Final = "canary_rollout_advance"
 ROLLOUT_LIMIT: Final = "canary_rollout_limit"
 ROLLOUT_EVENT_TIMESTAMP_SECONDS: Final = "canary_rollout_event_timestamp_seconds"
+FINISH_STEP: Final = "canary_finish_step"
+FINISH_FROZEN: Final = "canary_finish_frozen"
 TRAFFIC_RATIO: Final = "canary_traffic_ratio"
 TRAFFIC_TARGET_RATIO: Final = "canary_traffic_target_ratio"
 ROLLBACKS_TOTAL: Final = "canary_rollbacks_total"
@@ -184,6 +198,7 @@ LIMIT_MISMATCH_EVIDENCE: Final = "mismatch_evidence_log10"
 LIMIT_REPLICA_LAG: Final = "replica_lag_seconds"
 LIMIT_CONVERGE: Final = "converge_seconds"
 LIMIT_WATCH: Final = "watch_seconds"
+LIMIT_REMIND: Final = "remind_seconds"
 LIMIT_KPI_TOLERANCE: Final = "tolerance_ratio"
 LIMIT_KPI_FLOOR: Final = "floor"
 LIMIT_KPI_TARGET: Final = "target"
@@ -238,6 +253,8 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     CONVERGING_SINCE_TIMESTAMP_SECONDS: (ROLLOUT,),
     DRILL_REQUESTED: (DRILL_LABEL,),
     ROLLOUT_EVENT_TIMESTAMP_SECONDS: (ROLLOUT, EVENT),
+    FINISH_STEP: (ROLLOUT,),
+    FINISH_FROZEN: (ROLLOUT, CAUSE),
     TRAFFIC_RATIO: (ROLLOUT, ROLE),
     TRAFFIC_TARGET_RATIO: (ROLLOUT, ROLE),
     ROLLBACKS_TOTAL: (CAUSE,),
@@ -277,6 +294,8 @@ POLICY_MISMATCH: Final = "CanaryPolicyMismatch"
 SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
 ROLLBACK_NOT_CONVERGED: Final = "CanaryRollbackNotConverged"
 ROLLED_BACK: Final = "CanaryRolledBack"
+SERVER_UNHEALTHY: Final = "CanaryServerUnhealthy"
+RELEASE_UNFINISHED: Final = "CanaryReleaseUnfinished"
 SUPPRESSED: Final = "CanaryAlertsSuppressed"
 EXPORTER_DOWN: Final = "CanaryExporterDown"
 RECEIVER_DOWN: Final = "CanaryReceiverDown"
@@ -296,8 +315,8 @@ ALERTS: Final = frozenset(
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, FAIL_EVERYWHERE, KPI_HELD, SLOWER,
         ELEVATED_ERROR_RATE, SLOW_RESPONSE,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG,
-        POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SUPPRESSED, EXPORTER_DOWN,
-        RECEIVER_DOWN, DRILL,
+        POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
+        RELEASE_UNFINISHED, SUPPRESSED, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
         DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
         EXPERIMENT_MISMATCH, EXPERIMENT_BLIND,
     }

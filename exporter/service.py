@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 from prometheus_client import Histogram
 
@@ -29,9 +28,7 @@ from canary.policy.pinning.changes import changes
 from canary.policy.pinning.digest import deciding, digest
 from canary.policy.pinning.pinned import mapped_as
 from canary.policy.pinning.reload import require_reloadable
-from canary.rollout import experiments
-from canary.rollout.journal.journal import Journal
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio
@@ -40,6 +37,7 @@ from canary.web.options import WebOptions
 from canary.web.service import Service
 from canary.web.strangers.peers import host_of
 from exporter.faults import UNEXPECTED
+from exporter.journals import Journals
 from exporter.judge.schedule import watched
 from exporter.publish.collector import ExporterCollector
 from exporter.publish.counters import Counters
@@ -223,7 +221,7 @@ class Exporter:
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         failed = False
         saved_at = self.clock.monotonic()
-        async with _Journals(policy, self._log) as journals:
+        async with Journals(policy, self._log) as journals:
             while not self._reloaded.is_set():
                 began = self.clock.monotonic()
                 await journals.follow(refresher)
@@ -278,38 +276,3 @@ class Exporter:
             "Rollout": "none" if rollout is None else f"{rollout.id}: {rollout.canary}, {rollout.state.value}",
             "Blind": ", ".join(sorted(snapshot.blind)) or "no",
         }
-
-
-class _Journals:
-    """Follows the rollout's journal; while it cannot be read, the last known rollout stays."""
-
-    def __init__(self, policy: Policy, log: Log) -> None:
-        self._policy = policy
-        self._log = log
-        self._stack = contextlib.AsyncExitStack()
-        self._journal: Journal | None = None
-        self._experiments: Journal | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def follow(self, refresher: Refresher) -> None:
-        """Tell the refresher which rollout runs."""
-        try:
-            if self._journal is None:
-                self._journal = await self._stack.enter_async_context(Journal.open(self._policy))
-            refresher.rollout = await self._journal.current()
-            if self._policy.experiments:
-                if self._experiments is None:
-                    opening = Journal.open(self._policy, experiments.CHAIN)
-                    self._experiments = await self._stack.enter_async_context(opening)
-                refresher.experiments.trials = experiments.fold(await self._experiments.entries())
-        except Exception as error:  # noqa: BLE001  # an unreadable journal blinds the judge, and ends nothing
-            if not refresher.journal_fault:
-                self._log.error("the journal cannot be read", exception=error)
-            refresher.journal_fault = True
-        else:
-            refresher.journal_fault = False

@@ -7,7 +7,6 @@ was paused between an answer and its effect acts on what was true before. Whatev
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -26,12 +25,13 @@ from canary.rollout.entries import (
     RolledBack,
 )
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.routers.base import Split
 from canary.testing.loop import MACHINE, Machine
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
 from canary.testing.targets import MemoryTargets
+from simulation.fleet import Fleet
 from simulation.lead import Lock
 from simulation.truth import Truth, wanted_of
 
@@ -62,7 +62,6 @@ class Checks:
 
     Attributes:
         broken: what was found, in words; the first ends the world.
-        gaps: how often a promise was not held against what is known to be missing, by its name.
         healthy_since: since when no fault is in force; None while one is.
         rough_since: when something last kept a receiver from the routers, or still does (then it is in the future).
         disturbed_at: when something last happened that may make a message arrive twice.
@@ -72,12 +71,11 @@ class Checks:
     truth: Truth
     routers: Sequence[MemoryRouter]
     process: MemoryProcess
+    fleet: Fleet
     targets: MemoryTargets
     lock: Lock
-    with_gaps: bool
     stop: Callable[[], None]
     broken: list[str] = field(default_factory=list)
-    gaps: Counter[str] = field(default_factory=Counter)
     healthy_since: float | None = 0.0
     disturbed_at: float = float("-inf")
     restored: bool = False
@@ -93,7 +91,11 @@ class Checks:
     def routed(self, router: MemoryRouter, before: Split) -> None:
         """A receiver has changed a router; None of them may have put customers onto a canary on its own."""
         machine, now = MACHINE.get(), router.split
-        if machine is None or now.weight_ratio == 0:
+        if machine is None:
+            return
+        if now.weight_ratio < before.weight_ratio and not _just_woken(machine):
+            self._returned(router, before)
+        if now.weight_ratio == 0:
             return
         if now.rollout == before.rollout and now.weight_ratio <= before.weight_ratio:
             return
@@ -108,12 +110,26 @@ class Checks:
         elif now.rollout in self.truth.acted:
             self.fail("nothing lowered is raised by a restart", what)
 
+    def _returned(self, router: MemoryRouter, before: Split) -> None:
+        """A receiver has moved customers to the stable servers: do these run what the customers are to have?"""
+        rollout = self.truth.rollouts.get(before.rollout)
+        if rollout is None or rollout is not self.truth.newest or self.restored:
+            return  # an older journal does not know what was deployed since
+        finishing = rollout.state in (State.FINISHING, State.FINISHED)
+        version = rollout.canary if finishing else rollout.stable
+        if self.fleet.stable != version:
+            self.fail(
+                "traffic never moves to servers of another version than the one that it is to get",
+                f"{router.name} has {router.split.weight_ratio:.0%} of {rollout.id}, which is {rollout.state.value}; "
+                f"the stable servers run {self.fleet.stable}",
+            )
+
     def stopping(self) -> None:
         """A receiver tells the canary's process to stop."""
         machine, rollout = MACHINE.get(), self.truth.newest
         if machine is None or rollout is None or _just_woken(machine):
             return
-        if rollout.running or rollout.state is State.PROMOTED:
+        if rollout.running or (rollout.state in UNFINISHED and not rollout.leaving):
             self.fail(
                 "no process of a new canary is stopped by an old rollout", f"{machine.name} stops it in {rollout.id}"
             )
@@ -136,7 +152,7 @@ class Checks:
             case Held() if entry.actor in ("alertmanager", "prometheus", "receiver"):
                 self._justified(entry, entry.cause, machine, then_seconds=0.0)
             case Resumed() if entry.actor == "receiver":
-                self._beating(entry, machine)
+                self._beating(entry, before, machine)
             case Resumed() if entry.actor == "prometheus":
                 self._cleared(entry, before)
             case Advanced() | Promoted() if entry.request in self.truth.typed:
@@ -187,7 +203,7 @@ class Checks:
         elif cause == Cause.BY_HAND:
             if not self.truth.lowered_by_hand:
                 self.fail("by hand means by hand", f"{entry.rollout} is held, and nobody has touched a router")
-        elif cause != Cause.MAX_DURATION:
+        elif cause not in (Cause.MAX_DURATION, Cause.SERVERS):
             about = (cause, entry.rollout)
             if about not in self.truth.fired and about not in self.truth.forged:
                 self.fail(
@@ -203,7 +219,9 @@ class Checks:
                 "a countdown leaves people their time", f"{entry.rollout} is rolled back {lasted:.1f}s after it began"
             )
 
-    def _beating(self, entry: Entry, machine: Machine) -> None:
+    def _beating(self, entry: Entry, before: Rollout | None, machine: Machine) -> None:
+        if before is not None and before.cause == Cause.SERVERS:
+            return
         silence = _now() - self.truth.heard.get(machine.name, float("-inf"))
         if silence > self.policy.receiver.watchdog.timeout / _RATE + _IN_FLIGHT_SECONDS:
             self.fail("only a heartbeat ends a hold for its absence", f"{entry.label} after {silence:.1f}s")
@@ -295,18 +313,19 @@ class Checks:
 
     def told(self, reports: set[str]) -> None:
         """Everybody has been told of everything, once; every report and line is written."""
-        if self.restored:
-            return
         for what in self.untold():
             self.fail("everybody is told of every decision", what)
+        for rollout, missing in self.open(reports):
+            self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
+        if self.restored:
+            # An older journal does not know who has been told, and gives its numbers a second time.
+            return
         for at, target, entry, times, _ in self._messages():
             if times > 1 and self.disturbed_at < at:
                 self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
         for key, decisions in self._decisions().items():
             if len(decisions) > 1:
                 self.fail("a key is about one decision", f"{key} is of {' and of '.join(sorted(decisions))}")
-        for rollout, missing in self.open(reports):
-            self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
 
     def untold(self) -> list[str]:
         """Who does not know what, in words."""
@@ -343,15 +362,13 @@ class Checks:
 
     def open(self, reports: set[str]) -> list[tuple[str, str]]:
         """What is still to be written about rollouts that are over."""
-        rollouts = self.truth.rollouts.values()
+        # What was going on when somebody adopted something else never ends; what was adopted as over has no report.
+        ended = [one for one in self.truth.rollouts.values() if one.state in TERMINAL or not self.restored]
+        written = reports | {one.id for one in ended if self.restored}
         rolled_back = (State.ROLLED_BACK, State.FAILED)
         return [
-            *((one.id, "report") for one in rollouts if Step.REPORT not in one.steps or one.id not in reports),
-            *(
-                (one.id, "line of the log")
-                for one in rollouts
-                if one.state in rolled_back and Step.LOG not in one.steps
-            ),
+            *((one.id, "report") for one in ended if Step.REPORT not in one.steps or one.id not in written),
+            *((one.id, "line of the log") for one in ended if one.state in rolled_back and Step.LOG not in one.steps),
         ]
 
 

@@ -95,6 +95,10 @@ class Faults:
             _touch(router, event)
             if event.kind in ("router lowered by hand", "router lies"):
                 self._world.truth.lowered_by_hand.add(router.name)
+            finishing = self._world.truth.newest
+            if event.kind == "router raised by hand" and finishing is not None and finishing.finishing is not None:
+                # To the canary's servers, which are the proven side then.
+                self._world.truth.lowered_by_hand.add(router.name)
         else:
             self._upset(event)
         self._active.append(event)
@@ -154,6 +158,7 @@ class Faults:
             if places("journal refuses")
             else (lambda _: False)
         )
+        world.fleet.down = places("server down")
         world.process.refuses = bool(places("process refuses"))
         world.targets.refusing = places("chat refuses")
         lying = places("router lies")
@@ -195,6 +200,8 @@ class Faults:
         world.table.truncate(SERVICE, int(len(entries) * amount))
         world.truth.reread(list(world.table.entries(SERVICE)))
         world.checks.restored = True
+        # Not among what ends when all heals: a person goes on until nothing is in doubt.
+        world.operators.begin_adopting()
 
     def _forge(self, host: "Host", event: Event) -> None:
         rollouts = list(self._world.truth.rollouts.values())
@@ -282,5 +289,13 @@ def _is_rough(event: Event) -> bool:
     """Whether an event may keep a receiver that hears of a rollback from the routers."""
     gentle = ("journal", "prometheus", "alertmanager", "chat", "process")
     far = event.kind in ("slow", "away", "lose answers", "cut") and event.place.rpartition(" ")[2] in gentle
-    harmless = ("journal full", "scrape fails", "silence advance", "chat refuses", "process refuses", "forged advance")
+    harmless = (
+        "journal full",
+        "scrape fails",
+        "silence advance",
+        "chat refuses",
+        "process refuses",
+        "server down",
+        "forged advance",
+    )
     return not (far or event.kind in harmless or event.kind.startswith(("prometheus", "alertmanager", "forged")))

@@ -1,4 +1,4 @@
-"""The receivers: the product's own, wired as `Receiver.open` wires them, on stand-ins for what they meet."""
+"""The receivers: the product's own, wired as `open_receiver` wires them, on stand-ins for what they meet."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -33,6 +33,7 @@ from canary.testing.journal import MemoryJournal, Table
 from canary.testing.loop import Machine
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.servers import MemoryDeployment
 from canary.testing.sidefile import Disk, MemorySideFile
 from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
@@ -56,6 +57,7 @@ class Surroundings:
     network: Network
     routers: Sequence[MemoryRouter]
     process: MemoryProcess
+    deployment: MemoryDeployment
     targets: MemoryTargets
     servers: dict[str, Server]
     reports: set[str]
@@ -140,6 +142,7 @@ class Host:
             leader,
             routers=around.routers,
             process=around.process,
+            deployment=around.deployment,
             notifier=cast("Notifier", around.targets),
             rollback_log=RollbackLog(None, InlineThreads()),
             report_files=_Reports(around.reports),

@@ -52,7 +52,7 @@ REVERTS = (
     Revert(
         "an old rollback stops the process of a new canary",
         f"{_ACT}/effects.py",
-        "return rollout.state is State.ROLLING_BACK and newest is not None and newest.id == rollout.id",
+        "return rollout.leaving and newest is not None and newest.id == rollout.id",
         "return newest is not None",
     ),
     Revert(
@@ -107,7 +107,7 @@ REVERTS = (
         "an advance does not ask Prometheus",
         f"{_DECIDE}/promoter.py",
         "        self.waiting_for = await self._objection(rollout)\n"
-        "        if self.waiting_for:\n            return self._policy.receiver.poll\n        gate =",
+        "        if self.waiting_for:\n            return self._plans.file.receiver.poll\n        gate =",
         "        self.waiting_for = ''\n        gate =",
     ),
     Revert(

@@ -12,15 +12,17 @@ from random import Random
 
 from canary.errors import NotificationError, ProcessError, RouterError
 from canary.rollout.entries import Advanced, Entry, Held, Promoted, Resumed, RollbackDecided
-from canary.rollout.state import TERMINAL, Rollout, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.testing.clock import VirtualClock
 from canary.testing.journal import Table
 from canary.testing.loop import Machine, VirtualLoop
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from simulation.checks import Checks
 from simulation.faults import Faults
+from simulation.fleet import STABLE, Fleet
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
 from simulation.monitoring import Monitoring
@@ -34,6 +36,7 @@ from simulation.truth import Truth
 _HEAL_SECONDS = 50.0
 # The longest that a rollout may need in a healthy world from wherever it stands: three phases of 20 s, each with a
 # scrape, an evaluation, a group interval, a repetition, and one takeover's worth of marks that were lost.
+_FINISH_SECONDS = 240.0
 _OVER_SECONDS = 420.0
 _FRESH_SECONDS = 300.0
 # After the end people are told within a minute, the longest pause of the outbox; a receiver that has just taken the
@@ -54,7 +57,6 @@ class Outcome:
         told: the story as it went, a line an event.
         faults: which kinds of fault struck.
         met: which events came upon which states of the rollout.
-        gaps: how often something known to be missing showed.
     """
 
     story: Story
@@ -62,18 +64,17 @@ class Outcome:
     told: list[str]
     faults: Counter[str]
     met: Counter[tuple[str, str]]
-    gaps: Counter[str]
     rollouts: int = 0
     steps: int = 0
 
 
-def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
+def simulate(story: Story) -> Outcome:
     """Live one world to its end, or to the first broken promise."""
     # What a killed machine leaves is collected at moments of the interpreter's own; then its `finally` would run.
     collecting = gc.isenabled()
     gc.disable()
     loop = VirtualLoop(Random(f"loop {story.seed}"))
-    world = World(story, with_gaps=with_gaps)
+    world = World(story)
     try:
         with _worker_faults(world.worker_broke):
             asyncio.set_event_loop(loop)
@@ -91,7 +92,6 @@ def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
         world.told,
         world.faults.struck,
         world.met,
-        world.checks.gaps,
         rollouts=len(world.truth.rollouts),
         steps=loop.steps,
     )
@@ -100,7 +100,7 @@ def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
 class World:
     """Everything, and what happens in it."""
 
-    def __init__(self, story: Story, *, with_gaps: bool) -> None:
+    def __init__(self, story: Story) -> None:
         self.story = story
         self.told: list[str] = []
         self.met: Counter[tuple[str, str]] = Counter()
@@ -112,11 +112,19 @@ class World:
         # One as fine as HAProxy, one as coarse as nginx.
         self.routers = [MemoryRouter("edge1"), MemoryRouter("edge2", finest_ratio=0.01)]
         self.process = MemoryProcess()
+        self.fleet = Fleet()
         self.targets = MemoryTargets("chat#1", "chat#2")
         lock = Lock()
         self._over = asyncio.Event()
         self.checks = Checks(
-            story.policy, self.truth, self.routers, self.process, self.targets, lock, with_gaps, self._over.set
+            story.policy,
+            self.truth,
+            self.routers,
+            self.process,
+            self.fleet,
+            self.targets,
+            lock,
+            self._over.set,
         )
         self.shop = Shop(self.truth, self.routers)
         self.reports: set[str] = set()
@@ -127,6 +135,7 @@ class World:
             network,
             self.routers,
             self.process,
+            MemoryDeployment(configured=True, deploys=self.fleet.deploy),
             self.targets,
             {},
             self.reports,
@@ -139,9 +148,10 @@ class World:
         self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy)
         around.servers |= {
             "prometheus": self.monitoring.answer,
+            STABLE: self.fleet.answer,
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
-        self.operators = Operators(self.truth, self.hosts, random)
+        self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -223,6 +233,7 @@ class World:
                 everybody[-1].result()
         finally:
             over.cancel()
+            self.operators.stop()
             for task in everybody:
                 task.cancel()
 
@@ -283,6 +294,8 @@ class World:
         if rollout is not None and rollout.state is State.PROMOTED:
             self.checks.ended(rollout, self.truth.wrong.get(rollout.canary, ""), undisturbed=False)
         self.tell(f"the last rollout begins ({self.story.last or 'healthy'})")
+        if not await self._finished():
+            return
         begun = len(self.truth.rollouts)
         until = asyncio.get_running_loop().time() + 30.0
         while len(self.truth.rollouts) == begun and asyncio.get_running_loop().time() < until:
@@ -293,6 +306,22 @@ class World:
             return
         seconds = _FRESH_SECONDS
         self.checks.ended(await self._is_over(seconds), self.story.last, undisturbed=True)
+        await self._finished()
+
+    async def _finished(self) -> bool:
+        """What is promoted is finished, in a healthy world, in its time."""
+
+        def promoted() -> bool:
+            rollout = self.truth.newest
+            return rollout is not None and rollout.state in UNFINISHED
+
+        until = asyncio.get_running_loop().time() + _FINISH_SECONDS
+        while promoted() and not self.checks.broken and asyncio.get_running_loop().time() < until:
+            await self.operators.finish()
+            await asyncio.sleep(1.5)
+        if promoted() and self.truth.newest is not None:
+            self.checks.fail("a promoted release is finished in time", f"{self.truth.newest.id} is not")
+        return not promoted()
 
 
 def _more(entry: Entry) -> str:

@@ -28,6 +28,16 @@ class Phase(TypedDict):
     duration_seconds: Annotated[float, _said("How long it lasts at least.")]
 
 
+class Finishing(TypedDict):
+    """How far the traffic of a promoted release has returned to the stable servers."""
+
+    step: Annotated[int, _said("Steps that are taken; 0 while the stable servers are to get the new version.")]
+    steps: Annotated[list[Ratio], _said("By step, the share of the customers that is back on the stable servers.")]
+    step_seconds: Annotated[float, _said("How long each step lasts at least.")]
+    frozen: Annotated[bool, _said("Whether it stays where it is; `reason` says why.")]
+    unverified: Annotated[bool, _said("Whether only a person says that the stable servers run the new version.")]
+
+
 class Approval(TypedDict):
     """A step up that several people must agree to."""
 
@@ -54,11 +64,13 @@ class Rollout(TypedDict):
     started_at: Annotated[Moment, _said("When it began.")]
     phase_started_at: Annotated[Moment, _said("When the phase began; a hold does not move it.")]
     phase_elapsed_seconds: Annotated[float, _said("How long the phase has lasted.")]
-    ended_at: Annotated[Moment | None, _said("When it was promoted, rolled back or given up.")]
+    ended_at: Annotated[Moment | None, _said("When it was promoted, finished, rolled back or given up.")]
     lifts: Annotated[bool, _said("Whether a hold ends by itself once its cause is gone.")]
     rollback_at: Annotated[Moment | None, _said("End of the countdown in which a person may cancel the rollback.")]
+    finishing: Annotated[Finishing | None, _said("While the release is finished, and afterwards; otherwise null.")]
     cause: Annotated[
-        str, _said("What a hold or a rollback is due to: an alert's name, `manual`, `watchdog`, `max_duration`.")
+        str,
+        _said("Of a hold or rollback: an alert's name, `manual`, `watchdog`, `max_duration`, `servers`."),
     ]
     reason: Annotated[str, _said("The newest decision's reason, for people.")]
     actor: Annotated[str, _said("Who made it.")]

@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.mixin.limits import Limit
-from canary.rollout.state import Rollout, State
+from canary.rollout.kinds import cause_label
+from canary.rollout.state import Finishing, Rollout, State
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ class Gauges(Collector):
             ),
             labels=(rollout.id,),
         )
+        if rollout.finishing is not None:
+            yield from self._finishing(rollout, rollout.finishing)
         yield self._gauge(
             names.TRAFFIC_TARGET_RATIO,
             "Share of the customers that is wanted.",
@@ -159,6 +162,14 @@ class Gauges(Collector):
             *(((rollout.id, action), float(count)) for action, count in now.suppressed.items()),
         )
         yield from self._plan(rollout.id, now)
+
+    def _finishing(self, rollout: Rollout, finishing: Finishing) -> Iterator[Metric]:
+        """How far a promoted release is finished."""
+        steps = "Steps of the way back to the stable servers that are taken."
+        yield from self._single((names.FINISH_STEP, steps, finishing.step + 1), labels=(rollout.id,))
+        cause = cause_label(rollout.cause) if finishing.frozen else ""
+        frozen = "Whether the finish of the release stays where it is, and why."
+        yield self._gauge(names.FINISH_FROZEN, frozen, ((rollout.id, cause), float(finishing.frozen)))
 
     def _plan(self, rollout_id: str, now: Snapshot) -> Iterator[Metric]:
         """What the rollout's plan asks for, as rules compare it."""

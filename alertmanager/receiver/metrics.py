@@ -22,6 +22,7 @@ _EVENTS: Final = {
     Kind.RESUMED: "resume",
     Kind.ROLLBACK: "rollback",
     Kind.PROMOTED: "promotion",
+    Kind.FINISHED: "finish",
 }
 
 

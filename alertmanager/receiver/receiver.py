@@ -1,13 +1,11 @@
 """The receiver put together: one object that decides, acts, and can be asked."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 from prometheus_client import CollectorRegistry
 
 from alertmanager.receiver import answers
@@ -22,8 +20,10 @@ from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.experiments import Experiments
+from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.servers import Inspector
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
@@ -31,12 +31,9 @@ from alertmanager.receiver.http.page.handlers import Page
 from alertmanager.receiver.http.page.view import Viewer
 from alertmanager.receiver.http.shopmetrics import shop_metrics
 from alertmanager.receiver.http.webhook import Notification
-from alertmanager.receiver.lead.leader import leader_of
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.status import status_data
-from alertmanager.receiver.supervisor import working
-from canary.clock import Clock, SystemClock
-from canary.errors import JournalError
+from canary.clock import Clock
 from canary.flags import Flags
 from canary.logs import Log
 from canary.mixin.limits import gate_of, limits
@@ -44,18 +41,12 @@ from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import DECIDING
 from canary.policy.pinning.reload import require_reloadable
-from canary.rollout import experiments
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
-from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Category
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import TakeNote
 from canary.rollout.state import Moment
-from canary.rollout.store.marker import Marker
-from canary.rollout.store.sidefile import SideFile, beside
-from canary.rollout.store.store import RolloutStore
-from canary.threads import OwnThread
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector
 
@@ -99,8 +90,26 @@ class Receiver:
         self.deadlines, self.freezes = deciding.deadlines, deciding.freezes
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
+        self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
         self.commands = Commands(
-            self.plans, self.store, effects, self.metrics, deciding.objections.to, self.reconciler.trust, self.freezes
+            self.plans,
+            self.store,
+            effects,
+            self.metrics,
+            deciding.objections.to,
+            self.reconciler.trust,
+            self.freezes,
+            self.inspector,
+        )
+        self.finisher = Finisher(
+            self.plans,
+            self.store,
+            self.leader,
+            base.clock,
+            self.inspector,
+            objection=deciding.objections.to,
+            settled=lambda: self.reconciler.settled,
+            blind=self.blind,
         )
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
@@ -135,6 +144,7 @@ class Receiver:
             "leader": self.leader.run,
             "alert poller": self.poller.run,
             "promoter": self.promoter.run,
+            "finisher": self.finisher.run,
             "deadlines": self.deadlines.run,
             "timer": self.timer.run,
             "clock": ClockSteps(self.store, self._clock).run,
@@ -293,40 +303,3 @@ class Receiver:
         """Whether the heartbeat has been away too long."""
         rollout = self.store.rollout
         return rollout is not None and self.watchdog.blind(rollout)
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, policy: Policy, registry: CollectorRegistry, clock: Clock | None = None) -> AsyncIterator[Self]:
-        """The receiver with its journal read and its workers running.
-
-        Raises:
-            CanaryError: the journal, a secret or a router's section is faulty.
-        """
-        clock = clock or SystemClock()
-        async with AsyncExitStack() as stack:
-            journal = await stack.enter_async_context(Journal.open(policy, patient=True))
-            session = await stack.enter_async_context(aiohttp.ClientSession())
-            leader = leader_of(policy, clock)
-            stack.push_async_callback(leader.close)
-            chain = await stack.enter_async_context(Journal.open(policy, experiments.CHAIN, patient=True))
-            trials = Experiments(policy, chain, clock)
-            with suppress(JournalError):
-                # Its loop goes on trying.
-                await trials.begin()
-            marker = Marker(SideFile(beside(policy, ".lowered"), OwnThread("lowered")))
-            stack.push_async_callback(marker.close)
-            confirmations = await Confirmations.open(SideFile(beside(policy, ".routers"), OwnThread("confirmations")))
-            stack.push_async_callback(confirmations.close)
-            base = Base(RolloutStore(journal, clock, marker), leader, clock)
-            stack.push_async_callback(base.store.close)
-            effects = Effects.of(policy, base.store, leader)
-            stack.callback(effects.close)
-            receiver = cls(policy, base, effects, Outside.of(policy, session), trials, registry, confirmations)
-            stack.push_async_callback(receiver.drills.close)
-            with suppress(JournalError):
-                # The worker goes on trying; until it is read, the doubt about it is what the status says.
-                await receiver.store.refresh()
-            receiver.store.listen(receiver.reconciler.heard)
-            await receiver.store.recall()
-            await stack.enter_async_context(working(receiver.workers(), clock))
-            yield receiver

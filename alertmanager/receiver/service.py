@@ -11,6 +11,7 @@ from alertmanager.receiver.http.access import ReceiverAccess
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.routes import receiver_table
+from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
 from canary.policy.load import load_policy
 from canary.units import format_ratio
@@ -28,7 +29,7 @@ async def serve(path: Path, options: WebOptions) -> None:
     policy = await asyncio.to_thread(load_policy, path)
     registry = service_registry()
     Authority.of(policy).require_closed(options.addresses)
-    async with Receiver.open(policy, registry) as receiver:
+    async with open_receiver(policy, registry) as receiver:
         await web_service(receiver, registry, options, path).run()
 
 

@@ -11,6 +11,7 @@ from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.silences import InForce
+from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.policywatch import PolicyWatch
@@ -19,9 +20,9 @@ from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
-from canary.rollout.approvals import approvals
 from canary.rollout.entries import Entry
-from canary.rollout.plans import Plans
+from canary.rollout.plan.approvals import approvals
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -44,6 +45,7 @@ class Parts(Protocol):
     watchdog: Watchdog
     leader: Leader
     promoter: Promoter
+    finisher: Finisher
     outbox: Outbox
     plans: Plans
     policies: PolicyWatch
@@ -70,7 +72,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "accepts": list(accepted(rollout)),
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
-        "waiting_for": receiver.promoter.waiting_for,
+        "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
         "routers": [_router(controller, rollout) for controller in reconciler.controllers],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),
@@ -139,10 +141,24 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "ended_at": _moment(rollout.ended_at),
         "lifts": rollout.lifts,
         "rollback_at": _moment(rollout.rollback_at),
+        "finishing": _finishing(rollout),
         "cause": rollout.cause,
         "reason": rollout.reason,
         "actor": rollout.actor,
         "steps": sorted(rollout.steps),
+    }
+
+
+def _finishing(rollout: Rollout) -> answers.Finishing | None:
+    finishing = rollout.finishing
+    if finishing is None:
+        return None
+    return {
+        "step": finishing.step + 1,
+        "steps": [round(1 - weight, 6) for weight in finishing.weights],
+        "step_seconds": finishing.step_seconds,
+        "frozen": finishing.frozen,
+        "unverified": finishing.unverified,
     }
 
 

@@ -15,7 +15,6 @@ from canary.policy import Policy
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.pinning.digest import digest
-from canary.policy.release import CommandRouter
 from canary.policy.signals import AlertOverride
 from canary.units import format_duration, format_ratio
 
@@ -120,7 +119,6 @@ def node_selector(policy: Policy) -> str:
         {
             upstream.rpartition(":")[0].replace(".", "[.]")
             for router in policy.router
-            if not isinstance(router, CommandRouter)
             for upstream in router.upstreams.canary
         }
     )

@@ -90,6 +90,7 @@ def _judgement(policy: Policy) -> Iterator[Limit]:
     yield Limit(names.LIMIT_MISMATCH_EVIDENCE, round(-math.log10(evidence.alpha), 6))
     yield Limit(names.LIMIT_CONVERGE, policy.rollback.converge)
     yield Limit(names.LIMIT_WATCH, policy.rollback.watch)
+    yield Limit(names.LIMIT_REMIND, policy.finish.remind)
     if policy.database.replica is not None:
         yield Limit(names.LIMIT_REPLICA_LAG, policy.database.replica.max_lag)
 

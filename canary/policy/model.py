@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from canary.policy.experiments import Experiment, Flag
+from canary.policy.finish import Finish
 from canary.policy.kpis import Kpi
 from canary.policy.orders import Database
 from canary.policy.release import Phase, Phases, Process, Receiver, Rollback, Router
@@ -124,6 +125,7 @@ class Policy:
     router: tuple[Router, ...] = ()
     """One router or a list of them; all must agree before a change counts as done."""
     process: Process = Process()
+    finish: Finish = Finish()
     receiver: Receiver = Receiver()
     notify: Notify = Notify()
     flags: dict[Identifier, Flag] = field(default_factory=dict)

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
+from canary.policy.servers import AlertmanagerServer, PrometheusServer
 from canary.policy.types import (
     Approvers,
     Argv,
@@ -146,6 +148,8 @@ class HaproxyRouter:
     listen: ListenAddress = ":80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
+    probe: Probe | None = None
+    """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
     timeout: RouterTimeout = 2
 
@@ -163,6 +167,7 @@ class NginxRouter:
     listen: ListenAddress = "80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
+    probe: Probe | None = None
     testers: Testers = Testers()
     configuration: Text | None = None
     """nginx's main configuration file, for `canary check` (nginx's own default when missing)."""
@@ -179,6 +184,9 @@ class CommandRouter:
     """Program and arguments; gets the split as JSON on standard input."""
     read: Argv
     """Program and arguments; prints `{"weight": 0.05}`."""
+    upstreams: Upstreams = Upstreams()
+    """Addresses of the two versions, which `probe` asks."""
+    probe: Probe | None = None
     timeout: RouterTimeout = 10
     testers: Testers = Testers()
 
@@ -199,6 +207,12 @@ class Process:
     """`command`: program and arguments that stop it; must be harmless when repeated."""
     status: OptionalArgv = ()
     """`command`: program and arguments whose exit status 0 means running."""
+    deploy_stable: OptionalArgv = ()
+    """Program and arguments that bring the new version to the stable servers when a release is finished. It gets the
+    rollout as JSON on standard input, runs at least once, and must be harmless when repeated; the probe decides whether
+    it has worked."""
+    deploy_timeout: PositiveSeconds = 900
+    """How long `deploy_stable` may take."""
     drain: Patience = 5
     """Time for requests in flight between the last routed request and the stop."""
     timeout: Timeout = 30
@@ -246,8 +260,12 @@ class Receiver:
     flags_token_file: Text | None = None
     """File with the bearer tokens of applications that ask for feature flags, one a line."""
     flags_token_env: EnvironmentName | None = None
-    prometheus: HttpUrl = "http://127.0.0.1:9090"
-    alertmanager: HttpUrl = "http://127.0.0.1:9093"
+    ca_file: Text | None = None
+    """Authorities that the receiver's own certificate is checked against, by Alertmanager and the command line."""
+    prometheus: HttpUrl | PrometheusServer = "http://127.0.0.1:9090"
+    """Where series, alerts and rules are asked for: an address, or what lets in."""
+    alertmanager: HttpUrl | AlertmanagerServer = "http://127.0.0.1:9093"
+    """Where silences are asked for and test alerts handed in: an address, or what lets in."""
     poll: Look = 10
     """How often the receiver looks at Prometheus' alerts by itself."""
     reconcile: Look = 2
@@ -263,3 +281,16 @@ class Receiver:
     """Name of the Alertmanager receiver that people read; generated empty when missing."""
     freeze: tuple[ShortFreeze | Freeze, ...] = field(default_factory=tuple)
     """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` (UTC)."""
+
+    @property
+    def prometheus_server(self) -> PrometheusServer:
+        """Prometheus, however it is written."""
+        return (
+            self.prometheus if isinstance(self.prometheus, PrometheusServer) else PrometheusServer(url=self.prometheus)
+        )
+
+    @property
+    def alertmanager_server(self) -> AlertmanagerServer:
+        """Alertmanager, however it is written."""
+        written = self.alertmanager
+        return written if isinstance(written, AlertmanagerServer) else AlertmanagerServer(url=written)

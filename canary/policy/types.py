@@ -4,6 +4,7 @@ Every type is as narrow as the running product needs. The question asked of each
 infinity, a year, an empty text do? Where the answer is "the guard would look asleep but say that it is awake", the type
 refuses the value. A bound that only keeps somebody from a strange but working set-up is not drawn.
 """
+# long: one table of types, which is searched and not read
 
 import functools
 import ipaddress
@@ -103,7 +104,7 @@ Alpha = Annotated[float, Quantity(_RATIO, 1e-6, 0.5)]
 """A chance of a wrong verdict. Nothing is ever proven to less than one in a million; above one half it is a coin."""
 
 Weight = Annotated[float, Quantity(_RATIO, 0, 1)]
-"""A share of the customers; how small it may be, besides nothing, is up to `canary.policy.consistency`."""
+"""A share of the customers; how small it may be, besides nothing, is up to `canary.policy.reading.consistency`."""
 
 
 # Numbers.
@@ -163,6 +164,9 @@ EnvironmentName = Annotated[str, Grammar("the name of an environment variable", 
 
 RequestKey = Annotated[str, Grammar("the name of a cookie or header", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "user_id")]
 """The name of a cookie or of a header."""
+
+RequestHeader = Annotated[str, Grammar("the name of a header", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "X-Version")]
+"""The name of a header."""
 
 ProcessName = Annotated[
     str, Grammar("the name of a process", r"[A-Za-z0-9_@][A-Za-z0-9_.@:+\\ -]{0,254}", "shop-canary.service")

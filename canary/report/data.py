@@ -6,7 +6,7 @@ from canary.report.facts import KpiStory, Points, Report
 from canary.times import to_text
 
 
-def json_report(report: Report) -> str:
+def json_report(report: Report) -> str:  # long: one document, key by key
     """The whole text. Times are ISO 8601 in UTC, shares and changes ratios, durations seconds."""
     rollout = report.rollout
     data = {

@@ -107,6 +107,8 @@ class Report:
         rollout = self.rollout
         outcome = {
             "promoted": "was promoted",
+            "finishing": "was promoted, and is being finished",
+            "finished": "was promoted and finished",
             "rolled_back": "was rolled back",
             "rolling_back": "is being rolled back",
             "failed": "failed",

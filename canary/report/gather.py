@@ -25,8 +25,8 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.folding import fold, newest
-from canary.rollout.planentries import Amended
-from canary.rollout.plans import Plans
+from canary.rollout.plan.planentries import Amended
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 
 _POINTS = 400
@@ -54,17 +54,7 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []
     history = _History(policy, rollout, until, prometheus)
-    try:
-        async with asyncio.TaskGroup() as group:
-            kpis = group.create_task(history.kpis())
-            alerts = group.create_task(history.alerts())
-            exposed = group.create_task(history.exposed())
-            share = group.create_task(history.share())
-        found = (kpis.result(), alerts.result(), exposed.result(), share.result())
-    except* RemoteError as errors:
-        gaps.append(f"KPIs, alerts and customers: Prometheus could not be asked ({errors.exceptions[0]})")
-        found = ([], [], {}, ())
-    stories, firing, events, points = found
+    stories, firing, events, points = await _asked(history, gaps)
     complete = not gaps
     if complete:
         gaps += [f"KPI {kpi.name}: Prometheus has no band of it" for kpi in stories if not kpi.change]
@@ -84,6 +74,21 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         gaps=gaps,
         advice=advice(rollout, firing, stories),
     )
+
+
+async def _asked(history: "_History", gaps: list[str]) -> tuple[list[KpiStory], list[Firing], dict[str, float], Points]:
+    """What Prometheus knows of the rollout; nothing, and a gap, where it does not answer."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            kpis = group.create_task(history.kpis())
+            alerts = group.create_task(history.alerts())
+            exposed = group.create_task(history.exposed())
+            share = group.create_task(history.share())
+        found = (kpis.result(), alerts.result(), exposed.result(), share.result())
+    except* RemoteError as errors:
+        gaps.append(f"KPIs, alerts and customers: Prometheus is unreachable ({errors.exceptions[0]})")
+        found = ([], [], {}, ())
+    return found
 
 
 def phases(entries: Iterable[Entry], until: datetime) -> list[PhaseStory]:

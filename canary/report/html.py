@@ -80,13 +80,11 @@ def _parts(report: Report) -> Iterable[Markup]:
     yield tag("ol", *(_decided(entry) for entry in report.entries))
     if report.notes:
         yield tag("h2", "Notes")
-        yield tag(
-            "ol",
-            *(
-                tag("li", tag("time", text.moment(one.at), datetime=to_text(one.at)), f" {one.actor}: {one.reason}")
-                for one in report.notes
-            ),
-        )
+        yield tag("ol", *(_noted(entry) for entry in report.notes))
+
+
+def _noted(note: Entry) -> Markup:
+    return tag("li", tag("time", text.moment(note.at), datetime=to_text(note.at)), f" {note.actor}: {note.reason}")
 
 
 def _decided(entry: Entry) -> Markup:

@@ -5,6 +5,7 @@ Pure, as `canary.rollout.state` is. Nothing here decides whether a command is wi
 Every caller says what it saw (`canary.rollout.seen`). Commands that lower or hold compare the rollout only: whoever
 lowers is obeyed, whatever else has happened to this rollout meanwhile.
 """
+# long: one list of commands, each a few lines
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import Any, ClassVar
 
 from canary.errors import RefusedError
 from canary.policy.plans import NORMAL
-from canary.rollout.approvals import agreed
 from canary.rollout.entries import (
     Adopted,
     Advanced,
@@ -26,10 +26,11 @@ from canary.rollout.entries import (
     Started,
 )
 from canary.rollout.kinds import Category, Cause
-from canary.rollout.planentries import Approved
+from canary.rollout.plan.approvals import agreed
+from canary.rollout.plan.planentries import Approved
 from canary.rollout.refusals import refusal, required
 from canary.rollout.seen import Seen
-from canary.rollout.state import RUNNING, TERMINAL, Rollout, State
+from canary.rollout.state import RUNNING, TERMINAL, UNFINISHED, Rollout, State
 from canary.units import format_ratio
 
 # Far less than the finest share that a router divides off.
@@ -45,6 +46,7 @@ class Command(ABC):
         reason: for people.
         lowers: it takes customers off the canary, or keeps it from getting more. Such a command compares nothing but
             the rollout, and is acted upon although the journal cannot be written.
+        rollout_only: it compares nothing but the rollout; so does all that lowers.
         looked: it was decided by somebody who looked, so what was seen must still be so; the others only remember
             what has been done, and say themselves what must hold.
     """
@@ -53,6 +55,7 @@ class Command(ABC):
     reason: str = ""
 
     lowers: ClassVar[bool] = False
+    rollout_only: ClassVar[bool] = False
     looked: ClassVar[bool] = True
 
     @abstractmethod
@@ -234,14 +237,15 @@ def _agreement(command: Command, approver: str, known: Rollout, target: int, at:
 
 @dataclass(frozen=True, kw_only=True)
 class Hold(Command):
-    """Freeze the weight.
+    """Freeze the weight; while a release is finished, its step.
 
     Attributes:
         cause: a `Cause`, or an alert's name; only a person lifts a manual hold.
         lifts: whether it ends by itself once its cause is gone.
         rollback_at: when given, it counts down to a rollback that a person may cancel with `resume`.
         phase: when given, it is about this phase only.
-        weight: when given, the weight is lowered to it, as it was at a router.
+        weight: when given, the weight is lowered to it, as it was at a router; while a release is finished it is raised
+            to it, because the canary's servers are the proven side then.
     """
 
     lowers = True
@@ -253,13 +257,16 @@ class Hold(Command):
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused while no rollout runs, or where it is held already and this hold would add nothing."""
-        lowers = self.weight is not None
-        known = required(rollout, RUNNING | {State.PROMOTED} if lowers else RUNNING, "hold")
-        if self.weight is not None and self.weight >= known.weight:
+        moves = self.weight is not None
+        known = required(rollout, (RUNNING | {State.PROMOTED} if moves else RUNNING) | {State.FINISHING}, "hold")
+        finishing = known.state is State.FINISHING
+        if finishing and known.leaving:
+            raise refusal("hold", known)
+        if self.weight is not None and (self.weight <= known.weight if finishing else self.weight >= known.weight):
             raise RefusedError(f"the weight is {format_ratio(known.weight)} already", place="cannot hold")
         manual = self.cause == Cause.MANUAL and known.cause != Cause.MANUAL
         adds = manual or (self.rollback_at is not None and known.rollback_at is None)
-        if known.state is State.HOLDING and not (adds or lowers):
+        if known.frozen and not (adds or moves):
             raise refusal("hold", known)
         if self.phase not in (None, known.phase):
             raise RefusedError(f"phase {known.phase + 1} of rollout {known.id} has begun meanwhile")
@@ -282,8 +289,10 @@ class Resume(Command):
     """Let a held rollout go on."""
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
-        """Refused unless the rollout is held."""
-        known = required(rollout, {State.HOLDING}, "resume")
+        """Refused unless the rollout is held, or its finishing frozen."""
+        known = required(rollout, {State.HOLDING, State.FINISHING}, "resume")
+        if not known.frozen:
+            raise refusal("resume", known)
         return Resumed(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
 
 
@@ -306,7 +315,7 @@ class RollBack(Command):
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused where there is nothing to roll back, or where it is being rolled back already."""
-        allowed = RUNNING if self.automatic else RUNNING | {State.PROMOTED}
+        allowed = RUNNING if self.automatic else RUNNING | UNFINISHED
         known = required(rollout, allowed, "roll back")
         if self.automatic and self.cause in known.overridden:
             raise RefusedError(f"a person has cancelled the rollback for {self.cause} in this phase")

@@ -6,6 +6,7 @@ besides; `canary.rollout.journal.rows` reads it back.
 Decisions (`decides`) change what the rollout is; the number of the last one is what a caller has *seen*, and what is
 compared when it asks for a change. The other kinds only remember what has been done about decisions.
 """
+# long: one list of kinds, each a few lines
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
@@ -147,6 +148,48 @@ class Promoted(Entry):
     """The canary keeps all traffic."""
 
     kind = Kind.PROMOTED
+    decides = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishBegan(Entry):
+    """A promoted release is being finished: from here on both groups of servers are to run the new version.
+
+    Attributes:
+        weights: the share of the canary's servers in each step, 0 in the last.
+        step_seconds: how long each step lasts at least.
+        unverified: a person has said that the stable servers run the new version, although nobody could ask them.
+    """
+
+    kind = Kind.FINISHING
+    decides = True
+    weights: Annotated[tuple[Ratio, ...], Field(min_length=1)]
+    step_seconds: Seconds
+    unverified: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishStepped(Entry):
+    """Traffic returned to the stable servers as the step with this index says."""
+
+    kind = Kind.FINISH_STEP
+    decides = True
+    step: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishReturned(Entry):
+    """Everybody went back to the canary's servers: the release is promoted, and not finished."""
+
+    kind = Kind.FINISH_BACK
+    decides = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Entry):
+    """The release is over: the stable servers run the new version and have all traffic, the canary's process ended."""
+
+    kind = Kind.FINISHED
     decides = True
 
 

@@ -17,6 +17,10 @@ from canary.rollout.entries import (
     Elapsed,
     Entry,
     Failed,
+    FinishBegan,
+    Finished,
+    FinishReturned,
+    FinishStepped,
     Held,
     Notified,
     Promoted,
@@ -28,8 +32,8 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.planentries import Amended, Approved
-from canary.rollout.state import Moment, Rollout, State, Timer, Weight
+from canary.rollout.plan.planentries import Amended, Approved
+from canary.rollout.state import Finishing, Moment, Rollout, State, Timer, Weight
 
 
 def newest(rollouts: dict[str, Rollout]) -> Rollout | None:
@@ -107,15 +111,23 @@ def _countdown_seconds(entry: Held) -> float | None:
     return None if entry.rollback_at is None else max(0.0, (entry.rollback_at - entry.at).total_seconds())
 
 
-_GOING_ON = (Advanced, Amended, Held, Resumed, Promoted)
+_OVER = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED, State.FINISHED})
+_GOING_ON = (Advanced, Held, Resumed, Promoted, FinishBegan, FinishStepped, FinishReturned, Finished, Amended)
 
 
 def _fits(rollout: Rollout, entry: Entry) -> bool:
-    """A rollback wins over everything that the journal may say afterwards; a phase that is none is passed over."""
-    if isinstance(entry, _GOING_ON) and rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED):
+    """A rollback wins over all that the journal may say afterwards; a phase or step that is none is passed over."""
+    if isinstance(entry, _GOING_ON) and rollout.state in _OVER:
         return False
-    if isinstance(entry, Amended):
-        return 0 <= entry.phase < len(entry.traffic) == len(entry.durations_seconds)
+    match entry:
+        case FinishBegan():
+            return rollout.state is State.PROMOTED
+        case FinishStepped():
+            return rollout.finishing is not None and entry.step < len(rollout.finishing.weights)
+        case FinishReturned() | Finished():
+            return rollout.state is State.FINISHING
+        case Amended():
+            return 0 <= entry.phase < len(entry.traffic) == len(entry.durations_seconds)
     return not isinstance(entry, Advanced) or 0 <= entry.phase < len(rollout.traffic)
 
 
@@ -133,6 +145,8 @@ def _applied(rollout: Rollout, entry: Entry) -> Rollout:
             return _resumed(decided, entry)
         case Promoted():
             return _promoted(decided, entry)
+        case FinishBegan() | FinishStepped() | FinishReturned() | Finished():
+            return _finishing(decided, entry)
         case RollbackDecided():
             return _rolling_back(decided, entry)
         case RolledBack():
@@ -204,6 +218,8 @@ def _amended(told: Rollout, entry: Amended) -> Rollout:
 
 
 def _held(told: Rollout, entry: Held) -> Rollout:
+    if told.state is State.FINISHING and told.finishing is not None:
+        return _frozen(told, told.finishing, entry)
     cancelled = {told.cause} if entry.cause == Cause.MANUAL and told.rollback_at is not None else set()
     # Lowered by hand after its promotion, it is on trial again: only a person gives it all traffic for good once more.
     before = State.BAKING if told.state is State.PROMOTED else told.state
@@ -227,6 +243,9 @@ def _held(told: Rollout, entry: Held) -> Rollout:
 
 
 def _resumed(told: Rollout, entry: Resumed) -> Rollout:
+    if told.state is State.FINISHING and told.finishing is not None:
+        finishing = replace(told.finishing, frozen=False, began=_moment(entry))
+        return _weighted(replace(told, cause="", lifts=False, finishing=finishing), entry, finishing.weight)
     cancelled = {told.cause} if told.rollback_at is not None else set()
     planned = told.traffic[told.phase]
     return replace(
@@ -244,10 +263,38 @@ def _resumed(told: Rollout, entry: Resumed) -> Rollout:
     )
 
 
-def _promoted(told: Rollout, entry: Promoted) -> Rollout:
-    weights = told.weights if told.weight >= 1 else (*told.weights, Weight(entry.at, 1.0))
+def _promoted(told: Rollout, entry: Promoted | FinishReturned) -> Rollout:
     ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at, ended=_moment(entry))
-    return replace(ended, weights=weights, cause="")
+    return replace(_weighted(ended, entry, 1.0), cause="", lifts=False)
+
+
+def _finishing(told: Rollout, entry: FinishBegan | FinishStepped | FinishReturned | Finished) -> Rollout:
+    began = _moment(entry)
+    match entry:
+        case FinishBegan():
+            finishing = Finishing(entry.weights, entry.step_seconds, -1, began, entry.unverified)
+            # The report is made anew when all of it is over.
+            begun = replace(told, state=State.FINISHING, finishing=finishing, steps=frozenset())
+            return replace(begun, ended_at=None, ended=None)
+        case FinishStepped():
+            assert told.finishing is not None  # a step of nothing is passed over
+            finishing = replace(told.finishing, step=entry.step, began=began, frozen=False)
+            return _weighted(replace(told, finishing=finishing, cause="", lifts=False), entry, finishing.weight)
+        case FinishReturned():
+            return replace(_promoted(told, entry), finishing=None)
+        case Finished():
+            return replace(told, state=State.FINISHED, ended_at=entry.at, ended=began)
+
+
+def _frozen(told: Rollout, finishing: Finishing, entry: Held) -> Rollout:
+    """While a release is finished a hold freezes the step; by hand, customers go to the canary's servers only."""
+    held = replace(told, finishing=replace(finishing, frozen=True), cause=entry.cause, lifts=entry.lifts)
+    raised = entry.weight is not None and entry.weight > told.weight
+    return _weighted(held, entry, entry.weight or 0.0) if raised else held
+
+
+def _weighted(told: Rollout, entry: Entry, weight: float) -> Rollout:
+    return told if told.weight == weight else replace(told, weights=(*told.weights, Weight(entry.at, weight)))
 
 
 def _rolling_back(told: Rollout, entry: RollbackDecided) -> Rollout:
@@ -259,6 +306,7 @@ def _rolling_back(told: Rollout, entry: RollbackDecided) -> Rollout:
         cause=entry.cause,
         weights=(*told.weights, Weight(entry.at, 0.0)),
         steps=frozenset(),
+        finishing=None,
         ended_at=None,
         ended=None,
     )

@@ -18,6 +18,10 @@ class Kind(StrEnum):
     HELD = "held"
     RESUMED = "resumed"
     PROMOTED = "promoted"
+    FINISHING = "finishing"
+    FINISH_STEP = "finish_step"
+    FINISH_BACK = "finish_back"
+    FINISHED = "finished"
     ROLLBACK = "rollback"
     STEP_DONE = "step_done"
     ROLLED_BACK = "rolled_back"
@@ -42,6 +46,7 @@ class Step(StrEnum):
     """What has to be done about a decision; the first two in the order in which they protect customers."""
 
     TRAFFIC = "traffic"
+    DEPLOY = "deploy"
     PROCESS = "process"
     NOTIFY = "notify"
     LOG = "log"
@@ -57,6 +62,8 @@ class Cause(StrEnum):
     """The heartbeat stayed away."""
     BY_HAND = "by_hand"
     """The weight was lowered at a router, not through the receiver; only a person raises it again."""
+    SERVERS = "servers"
+    """While a release is finished, a server does not answer, runs another version, or could not be deployed to."""
     MAX_DURATION = "max_duration"
     """A phase was not allowed to end for too long."""
 

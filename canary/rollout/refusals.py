@@ -30,6 +30,11 @@ def required(rollout: Rollout | None, allowed: Iterable[State], wanted: str) -> 
     return rollout
 
 
+def _finishing(rollout: Rollout) -> str:
+    back = f"being finished, with {format_ratio(1 - rollout.weight)} of the traffic back on the stable servers"
+    return f"{back}, frozen ({rollout.reason or rollout.cause})" if rollout.frozen else back
+
+
 def described(rollout: Rollout) -> str:
     """The state in words, with since when and why."""
     words = {
@@ -37,6 +42,8 @@ def described(rollout: Rollout) -> str:
         State.HOLDING: f"held in phase {rollout.phase + 1} ({rollout.reason or rollout.cause})",
         State.BAKING: "baking at 100%",
         State.PROMOTED: "promoted",
+        State.FINISHING: _finishing(rollout),
+        State.FINISHED: "finished",
         State.ROLLING_BACK: f"already rolling back since {rollout.weights[-1].since:%H:%M:%S} UTC ({rollout.reason})",
         State.ROLLED_BACK: f"rolled back ({rollout.reason})",
         State.FAILED: f"failed ({rollout.reason})",

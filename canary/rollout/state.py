@@ -4,6 +4,8 @@
     phase, baking --hold--> holding --resume--> phase, baking
     phase, holding, baking --rollback--> rolling_back --complete--> rolled_back
     promoted --rollback--> rolling_back          (while the old version is still there)
+    promoted --finish--> finishing --step--> ... --complete--> finished
+    finishing --back--> promoted                 (everybody is on the canary's servers again)
     rolling_back --fail--> failed                (a person gave up; only then)
 
 Nothing here acts. `folding` says what the journal means; `commands` says what may be appended next. The receiver
@@ -29,6 +31,8 @@ class State(StrEnum):
     HOLDING = "holding"
     BAKING = "baking"
     PROMOTED = "promoted"
+    FINISHING = "finishing"
+    FINISHED = "finished"
     ROLLING_BACK = "rolling_back"
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
@@ -37,8 +41,11 @@ class State(StrEnum):
 RUNNING = frozenset({State.PHASE, State.HOLDING, State.BAKING})
 """States in which customers are on the canary on trial."""
 
-TERMINAL = frozenset({State.PROMOTED, State.ROLLED_BACK, State.FAILED})
-"""States from which a new rollout may start."""
+TERMINAL = frozenset({State.PROMOTED, State.FINISHED, State.ROLLED_BACK, State.FAILED})
+"""States in which nothing is in progress."""
+
+UNFINISHED = frozenset({State.PROMOTED, State.FINISHING})
+"""States in which the new version has won, and the stable servers may still have the old one."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,37 @@ class Timer:
 
 
 @dataclass(frozen=True)
+class Finishing:
+    """How far a release is finished.
+
+    Attributes:
+        weights: the share of the canary's servers in each step, 0 in the last.
+        step_seconds: how long each step lasts at least.
+        step: index of the step that has been taken; -1 while the stable servers get the new version.
+        began: when that step was taken, or a freeze after it ended.
+        unverified: a person has said what the stable servers run; what cannot be asked holds nothing up.
+        frozen: nothing moves until its cause is gone, or a person resumes.
+    """
+
+    weights: tuple[float, ...]
+    step_seconds: float
+    step: int
+    began: Moment
+    unverified: bool = False
+    frozen: bool = False
+
+    @property
+    def last(self) -> bool:
+        """Whether everybody has returned."""
+        return self.step == len(self.weights) - 1
+
+    @property
+    def weight(self) -> float:
+        """The share that the canary's servers should have."""
+        return self.weights[self.step] if self.step >= 0 else 1.0
+
+
+@dataclass(frozen=True)
 class Rollout:
     """What the journal says about one rollout.
 
@@ -100,6 +138,7 @@ class Rollout:
         recorded: keys of the records that have been made.
         steps: steps of the last decision that are done.
         notified: by an entry's position, who has been notified of it.
+        finishing: how far the release is finished; None before, and when everybody was taken back.
         salts: by which routers chose the users before this rollout was adopted.
         expired: positions of the entries that nobody was told of in time.
     """
@@ -139,6 +178,7 @@ class Rollout:
     steps: frozenset[Step] = frozenset()
     notified: Mapping[int, frozenset[str]] = field(default_factory=dict)
     expired: frozenset[int] = frozenset()
+    finishing: Finishing | None = None
     salts: tuple[int, ...] = ()
 
     @property
@@ -150,6 +190,24 @@ class Rollout:
     def running(self) -> bool:
         """Whether customers are on a canary on trial."""
         return self.state in RUNNING
+
+    @property
+    def version_weight(self) -> float | None:
+        """The share of customers that get the new version, on whichever servers; None when it has been taken back."""
+        if self.running:
+            return self.weight
+        return 1.0 if self.state in (State.PROMOTED, State.FINISHING, State.FINISHED) else None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the canary's process is to be stopped: everybody has left it, or is leaving in a rollback."""
+        finished = self.state is State.FINISHING and Step.TRAFFIC in self.steps
+        return self.state is State.ROLLING_BACK or finished
+
+    @property
+    def frozen(self) -> bool:
+        """Whether its traffic stays where it is: held, or frozen while the release is finished."""
+        return self.state is State.HOLDING or (self.finishing is not None and self.finishing.frozen)
 
     @property
     def baking(self) -> bool:

@@ -76,13 +76,14 @@ class Reading:
     *weight_ratio* is None when the instance could not be read; *error* then says why.
     *process* says which process has it in force, so that a lowered weight can be told from one that was lost in a
     restart; empty when that cannot be told, or when the process has lost what it had.
+    *testers* is None when the instance does not tell whether it lets them in.
     *salt* is None when the instance does not tell, or when the weight is 0 and no users are chosen.
     """
 
     instance: str
     weight_ratio: float | None
     salt: int | None = None
-    testers: bool = False
+    testers: bool | None = False
     error: str = ""
     process: str = ""
 
@@ -120,7 +121,7 @@ def _agrees(reading: Reading, split: Split) -> bool:
     # At weight 0 nobody is chosen: whose salt is left in the router means nothing.
     if split.weight_ratio == 0:
         return True
-    return reading.testers == split.testers and reading.salt in (None, split.salt)
+    return reading.testers in (None, split.testers) and reading.salt in (None, split.salt)
 
 
 def written_pair(router: str, kind: Literal["header", "cookie"], text: str) -> tuple[str, str]:
@@ -162,6 +163,14 @@ class Router(Protocol):
 
     async def check(self) -> list[Finding]:
         """What would defeat the switch; empty when all is well. Moves no traffic."""
+        ...
+
+    async def unhealthy(self) -> Mapping[str, str]:
+        """By address, what the router's own checks say against a stable server; empty where it checks none.
+
+        Raises:
+            RouterError: the router cannot be asked.
+        """
         ...
 
     def is_canary(self, user_id: str, split: Split) -> bool:

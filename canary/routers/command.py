@@ -68,6 +68,10 @@ class ProgramRouter:
             if reading.error
         ]
 
+    async def unhealthy(self) -> Mapping[str, str]:
+        """Nothing: this router checks no servers."""
+        return {}
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether this user is among the chosen, when the program hashes as HAProxy does."""
         return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)
@@ -94,7 +98,7 @@ class ProgramRouter:
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
                 raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
-            testers = bool(answer.get("testers", weight_ratio > 0))
+            testers = None if answer.get("testers") is None else bool(answer["testers"])
         except (ValueError, TypeError, KeyError, AttributeError):
             return Reading(
                 self.name,

@@ -11,8 +11,9 @@ Socket first, file second: the socket is what customers feel, and a full disk mu
 """
 
 import asyncio
+import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -107,6 +108,15 @@ class HAProxyRouter:
             in_force = (await self.read()).weight_ratio
             findings += await self._thread.run(partial(self._check_file, in_force))
         return findings
+
+    async def unhealthy(self) -> Mapping[str, str]:
+        """The stable servers that a HAProxy takes for down, by `show stat`.
+
+        Raises:
+            RouterError: a HAProxy cannot be asked.
+        """
+        tables = await asyncio.gather(*(socket.ask("show stat") for socket in self._sockets))
+        return {address: fault for table in tables for address, fault in _down(table)}
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
@@ -208,3 +218,16 @@ class HAProxyRouter:
                 )
             )
         return findings
+
+
+def _down(table: str) -> Iterator[tuple[str, str]]:
+    """Address and state of each server of the backend `stable`, as the generated configuration names it, that is down.
+
+    Those in maintenance or drained were taken out by a person, and count too: they serve nobody.
+    """
+    for row in csv.DictReader(table.removeprefix("# ").splitlines()):
+        server, status = row.get("svname", ""), row.get("status", "")
+        if row.get("pxname") != "stable" or server in ("FRONTEND", "BACKEND"):
+            continue
+        if not status.startswith(("UP", "no check")):
+            yield row.get("addr") or server, f"HAProxy says {status} ({row.get('check_desc') or 'no reason given'})"

@@ -92,6 +92,10 @@ class NginxMarkerRouter:
             findings += [failed(where, problem, remedy) for problem, remedy in problems]
         return findings + await self._check_configuration()
 
+    async def unhealthy(self) -> Mapping[str, str]:
+        """Nothing: this router checks no servers."""
+        return {}
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
         return nginx_place(user_id, split.salt) < percent_of(split)

@@ -30,6 +30,9 @@ class _Content:
     def __init__(self, body: bytes) -> None:
         self._body = body
 
+    async def read(self, _size: int = -1) -> bytes:
+        return self._body
+
     async def iter_chunked(self, _size: int) -> AsyncIterator[bytes]:
         yield self._body
 

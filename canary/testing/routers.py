@@ -26,6 +26,7 @@ class MemoryRouter:
         tells_salt: whether it says whose traffic it has.
         away: whether it cannot be reached.
         claims: what it says that it has in force, when that is not what it has.
+        unwell: by address, what its checks say against stable servers.
         set: every split that was put into force, in order.
         before, after: what happens around each operation, `set` or `read`.
         changed: told of each change with what was in force before.
@@ -39,6 +40,7 @@ class MemoryRouter:
     process: str = "1/100"
     away: bool = False
     claims: Split | None = None
+    unwell: dict[str, str] = field(default_factory=dict)
     set: list[Split] = field(default_factory=list)
     before: Hook = calm
     after: Hook = calm
@@ -81,6 +83,10 @@ class MemoryRouter:
     async def check(self) -> list[Finding]:
         """Nothing is wrong."""
         return []
+
+    async def unhealthy(self) -> dict[str, str]:
+        """What the router's checks say against stable servers."""
+        return dict(self.unwell)
 
     def is_canary(self, user_id: str, split: Split) -> bool:  # noqa: ARG002  # nobody asks
         """Nobody is."""

@@ -76,7 +76,9 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
     return decorate
 
 
-def _options(default_address: str) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+def _options(
+    default_address: str,
+) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:  # long: one table of flags
     return [
         click.option(
             "--web.listen-address",

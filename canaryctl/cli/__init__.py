@@ -26,6 +26,7 @@ _COMMANDS = {
     "resume": ("rollout.verbs:resume", "Let a held rollout go on."),
     "advance": ("rollout.verbs:advance", "Go to the next phase."),
     "promote": ("rollout.verbs:promote", "Give the canary all traffic."),
+    "finish": ("rollout.verbs:finish", "Return the traffic to the stable servers, which run the new version."),
     "rollback": ("rollout.verbs:rollback", "Take all customers off the canary."),
     "history": ("rollout.history:command", "List what was decided, when, by whom and why."),
     "report": ("rollout.report:command", "Write the report of a rollout."),

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from canary.policy.model import Policy
 from canary.policy.orders import Assignments, Event
 from exporter.source.dialects import Dialect
-from exporter.source.mapping import columns_of, parents_of, selectable
+from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables
 
 Column = sa.ColumnElement[Any]
 
@@ -29,6 +29,7 @@ class Versions:
     def __init__(self, policy: Policy, dialect: Dialect) -> None:
         self._events = policy.database.events
         self._assignments = policy.database.assignments
+        self._spare = spare_tables(policy)
         self._lateness_seconds = policy.database.lateness
         self._dialect = dialect
 
@@ -64,6 +65,8 @@ class Versions:
         parents.sort(key=lambda one: bool(parents_of(self._events, one[0])))
         for parent, column in parents:
             event = self._events[parent]
+            if event.table in self._spare:  # it may not be there, and nobody needs it
+                continue
             alias = f"canary_{len(below)}_{parent}"
             source = selectable(self.columns(parent), table=event.table or parent, sql=event.sql, name=alias)
             version = self._of(parent, source, below)

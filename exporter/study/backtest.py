@@ -34,7 +34,8 @@ from exporter.ledger.rows import Codes
 from exporter.publish.complement import Change, failed_tests, shown_change
 from exporter.source.database import Patience
 from exporter.source.session import order_session
-from exporter.study.history import History
+from exporter.source.versions import says_version
+from exporter.study.history import History, needed_events
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
 
@@ -161,9 +162,16 @@ def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay
     """Replay rollouts in their order, on all processors when there are many.
 
     Raises:
+        InputError: nothing says which version a row counts for.
         SecretError: a secret of the order database cannot be read.
         DatabaseError: one of its kinds.
     """
+    if not any(says_version(policy, name) for name in needed_events(policy)):
+        raise InputError(
+            "no version is known of any row, so that no canary can be told from its stable version",
+            place="database.events",
+            remedy="map a version column, or give database.assignments and each event's `unit`: docs/your-database.md",
+        )
     processors = os.cpu_count() or 1
     if len(rollouts) <= _FEW:
         yield from _replayed(policy, rollouts)

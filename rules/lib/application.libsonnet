@@ -50,6 +50,24 @@ function(config) {
     raw:: renamed('max by (' + s.versionLabel + ') (' + selected + ')'),
   },
 
+  // By server, which is the scraped `instance`, and version; the rollout is known by the version.
+  by_server:: {
+    local by(labels) = 'sum by (' + std.join(', ', labels + ['server', s.versionLabel]) + ') ',
+    local server(expr) = 'label_replace(' + expr + ', "server", "$1", "instance", "(.+)")',
+    key:: 'version',
+    taken:: ['service', 'rollout', 'stable', 'canary'],
+    requests(window, kind)::
+      local counted(kind) = renamed(
+        by([]) + '(' + server('increase(' + p.select(s.requests, [s.selector, status[kind]]) + '[' + window + '])') + ')'
+      );
+      if kind == 'all' then counted('all')
+      else counted(kind) + '\nor on (version, server)\n0 * ' + p.operand(counted('all')),
+    response_time(window):: renamed(
+      'histogram_quantile(\n  0.95,\n  ' + by(if native then [] else ['le'])
+      + '(' + server('rate(' + p.select(buckets, [s.selector]) + '[' + window + '])') + ')\n)'
+    ),
+  },
+
   failed_tries:: null,
   servers:: null,
 }

@@ -70,6 +70,17 @@ function(config, read, known) {
   raw_requests:: $.increase(s.longWindow, 'all'),
   raw_durations:: by_version('max by (proxy) (' + selected(response_time) + ')'),
 
+  // By server of the stable backend, as HAProxy names it; the rollout is known by the service.
+  by_server:: {
+    local selected(metric, more='') = p.select(metric, [s.selector, p.equals('proxy', s.stableBackend), more]),
+    key:: 'service',
+    taken:: ['rollout', 'stable', 'canary', 'version'],
+    requests(window, kind)::
+      p.of_service(config, 'sum by (server) (increase(' + selected('haproxy_server_http_responses_total', code[kind]) + '[' + window + ']))'),
+    response_time(window)::
+      p.of_service(config, 'max by (server) (' + selected('haproxy_server_response_time_average_seconds') + ')'),
+  },
+
   connections:: null,
 
   // Tries that failed: connections, answers that broke off, and what was tried again, here or at another server.

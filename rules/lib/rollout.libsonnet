@@ -34,6 +34,7 @@ function(config) {
 
   running:: 'rollout:canary_rollout_info:running',
   promoted:: 'rollout:canary_rollout_info:promoted',
+  finishing:: 'rollout:canary_rollout_info:finishing',
   rolled_back:: 'rollout:canary_rollout_info:rolled_back',
 
   // z of Wilson's bounds: one number per service, of the newest rollout, whatever its state; what is proven by it is only
@@ -45,8 +46,10 @@ function(config) {
   // The others have the value 1, and the labels service, rollout, stable, canary, and version (the canary's).
   exprs:: {
     [$.running]: in_state('phase|holding|baking'),
-    [$.promoted]: in_state('promoted') + '\nunless on (rollout)\n'
+    // The new version goes on to be watched while the release is finished, and afterwards.
+    [$.promoted]: in_state('promoted|finishing|finished') + '\nunless on (rollout)\n'
                   + p.block(p.beyond(over_for, '>', p.limit(config, n.LIMIT_WATCH))),
+    [$.finishing]: in_state('finishing'),
     // People read of a rollback for a day.
     [$.rolled_back]: in_state('rolled_back') + '\nunless on (rollout)\n(' + over_for + ' > 86400)',
     [$.confidence]: 'max by (service) ' + p.block(

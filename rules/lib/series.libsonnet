@@ -20,6 +20,7 @@ function(config) {
 
   running:: read($.rollout.running),
   promoted:: read($.rollout.promoted),
+  finishing:: read($.rollout.finishing),
   rolled_back:: read($.rollout.rolled_back),
 
   rule(name, expr):: { record: name, expr: expr, labels: { [n.SERVICE]: config.service } },
@@ -28,7 +29,7 @@ function(config) {
   rules:: [
     $.rule(name, $.exprs[name])
     for name in
-      [$.rollout.running, $.rollout.promoted, $.rollout.rolled_back, $.rollout.confidence] + $.technical.order + $.machine.order
+      [$.rollout.running, $.rollout.promoted, $.rollout.finishing, $.rollout.rolled_back, $.rollout.confidence] + $.technical.order + $.machine.order
   ] + (
     if $.technical.by_endpoint then []
     else [$.rule(name, $.technical.for_people[name]) for name in std.objectFields($.technical.for_people)]

@@ -30,6 +30,7 @@ function(config, read) {
   p95_lower(window, endpoint=false):: level(endpoint) + source.response_time_lower(window, endpoint),
 
   by_endpoint:: source.by_endpoint,
+  by_server:: source.by_server,
   response_time_words:: source.response_time_words,
   raw_requests:: source.raw_requests,
   raw_durations:: source.raw_durations,

@@ -35,7 +35,7 @@ from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import CompleteRollback
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -43,6 +43,7 @@ from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
+from tests.support.servers import KnownServers
 
 T = TypeVar("T")
 
@@ -139,7 +140,8 @@ class Machine(RuleBasedStateMachine):
         self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes)
         metrics = Metrics(CollectorRegistry(), SERVICE)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        self.commands = Commands(plans, self.store, effects, metrics, self.objection, trust, freezes)
+        servers = KnownServers()
+        self.commands = Commands(plans, self.store, effects, metrics, self.objection, trust, freezes, servers)
         self.run(self.store.refresh())
 
     def heard(self) -> None:

@@ -39,6 +39,7 @@ RUN_BY = {
     ("docs/exporter.md", "console"): "docs/test_exporter_pages.py",
     ("docs/feature-flags.md", "console"): "docs/test_feature_flags.py",
     ("docs/feature-flags.md", "yaml"): "docs/test_experiments.py",
+    ("docs/finishing.md", "console"): "docs/test_receiver_pages.py",
     ("docs/first-rollout.md", "console"): "docs/test_pages.py",
     ("docs/kubernetes.md", "console"): "docs/test_rules_pages.py",
     ("docs/kubernetes.md", "yaml"): "docs/test_kubernetes.py",

@@ -1,5 +1,6 @@
 """A database that only has a synchronous driver: DuckDB, a columnar engine, by its URL alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from canary.errors import DatabaseSchemaError, DatabaseUnavailableError
-from canary.policy.orders import Event
+from canary.policy.orders import Assignments, Event
 from exporter.source.database import OrderDatabase
 from exporter.source.session import open_session
 from tests.support.clock import FakeClock
@@ -49,6 +50,26 @@ async def test_a_columnar_engine_by_url(tmp_path: Path, clock: FakeClock) -> Non
 
         assert published(refresher) == {"shop_visits_total": {("v1",): 20}, "shop_orders_total": {("v1",): 5}}
         assert kpis(refresher)["conversion_rate", "v1"] == pytest.approx(0.25)
+
+
+async def test_a_columnar_engine_looks_versions_up(tmp_path: Path, clock: FakeClock) -> None:
+    """An order without a version has that of its visit in DuckDB too, and a visit the one that it was assigned."""
+    _warehouse(tmp_path / "shop.duckdb", clock)
+    policy = with_events(
+        policy_for(f"duckdb:///{tmp_path}/shop.duckdb"),
+        events={
+            "visits": replace(_event("visit"), version=None, unit="key"),
+            "orders": replace(_event("order", "visit"), parent={"visits": "visit"}, version=None),
+        },
+        assignments=Assignments(
+            sql="SELECT key AS unit, happened AS time, release AS version FROM facts WHERE kind = 'visit'"
+        ),
+    )
+
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock)
+
+        assert published(refresher) == {"shop_visits_total": {("v1",): 20}, "shop_orders_total": {("v1",): 5}}
 
 
 async def test_errors_of_a_threaded_driver_are_ours(tmp_path: Path, clock: FakeClock) -> None:

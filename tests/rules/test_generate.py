@@ -200,7 +200,8 @@ def test_alerts_that_act_are_about_the_running_rollout() -> None:
     """Whatever asks for a rollback, a hold or an advance is joined with the rollout that runs, but for the drill."""
     for rule in _alerts(golden.policy("strategy")):
         if rule["labels"][names.ACTION] not in ("none", "stop") and rule["alert"] != names.DRILL:
-            assert "rollout:canary_rollout_info:running" in rule["expr"], rule["alert"]
+            state = "finishing" if rule["alert"] == names.SERVER_UNHEALTHY else "running"
+            assert f"rollout:canary_rollout_info:{state}" in rule["expr"], rule["alert"]
 
 
 def test_inline_alerts_read_no_recorded_series() -> None:
@@ -280,7 +281,11 @@ def test_haproxys_series_are_selected_by_backend() -> None:
 
     assert read
     assert {matchers.split(",")[0] for matchers in read} == {'{job="edge"'}
-    assert {matchers.split(",")[1].rstrip("}") for matchers in read} == {'proxy=~"new|old"', 'proxy="new"'}
+    assert {matchers.split(",")[1].rstrip("}") for matchers in read} == {
+        'proxy=~"new|old"',
+        'proxy="new"',
+        'proxy="old"',
+    }
 
 
 def test_an_alert_can_be_changed_by_name() -> None:

@@ -33,7 +33,7 @@ from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -41,6 +41,7 @@ from canary.routers import Router
 from canary.testing.hooks import Hook
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
+from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock
@@ -117,6 +118,7 @@ def make_effects(
     *,
     routers: Sequence[Router] = (),
     process: ProcessManager | None = None,
+    deployment: MemoryDeployment | None = None,
     chats: Chats | None = None,
     folder: Path | None = None,
 ) -> Effects:
@@ -126,6 +128,7 @@ def make_effects(
         leader,
         routers=routers,
         process=process or NoProcess(),
+        deployment=deployment or MemoryDeployment(),
         notifier=cast("Notifier", chats or Chats()),
         rollback_log=RollbackLog(folder / "rollbacks.log" if folder else None, InlineThreads()),
         report_files=ReportFiles((folder or Path()) / "reports", InlineThreads(), write_inline),
@@ -135,7 +138,9 @@ def make_effects(
 class Acting:
     """One receiver's acting parts."""
 
-    def __init__(self, world: "World", policy: Policy, *, leading: bool) -> None:
+    def __init__(
+        self, world: "World", policy: Policy, *, leading: bool, deployment: MemoryDeployment | None = None
+    ) -> None:
         self.journal = FrailJournal(world.engine, SERVICE)
         self.clock = world.clock
         self.store = RolloutStore(self.journal, world.clock)
@@ -147,6 +152,7 @@ class Acting:
             self.lead,
             routers=[world.router],
             process=world.process,
+            deployment=deployment,
             chats=world.chats,
             folder=world.folder,
         )
@@ -217,9 +223,10 @@ class World:
     process: MemoryProcess = field(default_factory=MemoryProcess)
     chats: Chats = field(default_factory=Chats)
 
-    def receiver(self, *, leading: bool = True, **sections: Any) -> Acting:
+    def receiver(self, *, leading: bool = True, deployment: MemoryDeployment | None = None, **sections: Any) -> Acting:
         """One more receiver; *sections* of its policy are as given."""
-        return Acting(self, Policy(service=SERVICE, **sections) if sections else self.policy, leading=leading)
+        policy = Policy(service=SERVICE, **sections) if sections else self.policy
+        return Acting(self, policy, leading=leading, deployment=deployment)
 
     @classmethod
     @asynccontextmanager

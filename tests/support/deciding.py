@@ -26,13 +26,14 @@ from canary.policy.release import UrlGate
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.kinds import Kind
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from tests.support.acting import FrailJournal, MemoryLead, make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
+from tests.support.servers import KnownServers
 
 
 class Deciding:
@@ -75,7 +76,8 @@ class Deciding:
         self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        self.commands = Commands(self.plans, self.store, effects, metrics, self._objects, trust, self.freezes)
+        servers = KnownServers()
+        self.commands = Commands(self.plans, self.store, effects, metrics, self._objects, trust, self.freezes, servers)
 
     @classmethod
     @asynccontextmanager

@@ -15,6 +15,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.service import web_service
 from canary import names
@@ -117,7 +118,7 @@ async def receiving(setting: Setting, clock: Clock | None = None) -> AsyncIterat
     registry = service_registry()
     options = WebOptions((f"127.0.0.1:{setting.port}",))
     async with (
-        Receiver.open(setting.policy, registry, clock) as receiver,
+        open_receiver(setting.policy, registry, clock) as receiver,
         web_service(receiver, registry, options, setting.policy_file).serving(),
     ):
         yield receiver

@@ -20,11 +20,12 @@ from canary.errors import JournalError, RefusedError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
+from canary.process.deploy import Deploys, StableDeployment
 from canary.process.manager import ENDED, ProcessManager, ProcessState, process_of
 from canary.report.facts import Report
 from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.kinds import Step
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers import FINEST_RATIO, Observation, Router, Split, routers_of
 from canary.threads import OwnThread, Threads
@@ -43,6 +44,7 @@ class Effects:
         leader: who may act.
         routers: what divides the traffic; lowered all the same when nobody leads.
         process: the canary's process.
+        deployment: what brings the new version to the stable servers.
         notifier: the people's targets.
         rollback_log: the file with one line per rollback.
         report_files: the folder of reports.
@@ -55,6 +57,7 @@ class Effects:
         *,
         routers: Sequence[Router],
         process: ProcessManager,
+        deployment: Deploys,
         notifier: Notifier,
         rollback_log: RollbackLog,
         report_files: ReportFiles,
@@ -63,6 +66,7 @@ class Effects:
         self._permission = Permission(store, leader)
         self._routers: Mapping[str, Router] = {router.name: router for router in routers}
         self._process = process
+        self._deployment = deployment
         # Starting and stopping take seconds, and one must not begin in the middle of the other.
         self._process_lock = asyncio.Lock()
         self._notifier = notifier
@@ -86,6 +90,7 @@ class Effects:
             leader,
             routers=routers_of(policy, thread),
             process=process_of(policy.process),
+            deployment=StableDeployment(policy.process),
             notifier=Notifier.of(policy),
             rollback_log=RollbackLog.of(policy, thread("rollback log")),
             report_files=ReportFiles.of(policy, thread("reports")),
@@ -129,6 +134,14 @@ class Effects:
     async def check_router(self, name: str) -> list[Finding]:
         """What would keep a router from being switched; moves no traffic."""
         return await self._routers[name].check()
+
+    async def unhealthy_servers(self, name: str) -> Mapping[str, str]:
+        """By address, what a router's own checks say against a stable server.
+
+        Raises:
+            RouterError: it cannot be asked.
+        """
+        return await self._routers[name].unhealthy()
 
     async def lower(self, name: str, split: Split) -> None:
         """Lower a router to what was decided; asks nobody. Only controllers may call it, see there.
@@ -198,17 +211,17 @@ class Effects:
             return await self._process.start()
 
     async def stop_process(self, rollout_id: str) -> ProcessState:
-        """Stop the process of a rollout that is being rolled back, as long as no other rollout has begun.
+        """Stop the process of a rollout that nobody is on any more, as long as no other rollout has begun.
 
         Raises:
-            RefusedError: this receiver does not lead, or the rollback is over; nothing was done.
-            JournalError: the journal cannot be read, or has not yet taken the rollback; nothing was done.
+            RefusedError: this receiver does not lead, or it is to be stopped no more; nothing was done.
+            JournalError: the journal cannot be read, or has not yet taken the decision; nothing was done.
             ProcessError: it runs on.
         """
 
         def still(rollout: Rollout) -> bool:
             newest = self._store.rollout
-            return rollout.state is State.ROLLING_BACK and newest is not None and newest.id == rollout.id
+            return rollout.leaving and newest is not None and newest.id == rollout.id
 
         async with self._process_lock:
             # The look comes before the questions, so that nothing comes between them and the stop.
@@ -216,6 +229,23 @@ class Effects:
             if state in ENDED:
                 return state
             return await self._permission.run(rollout_id, Step.PROCESS, self._process.stop, still=still)
+
+    # The stable servers.
+
+    @property
+    def deploys_stable(self) -> bool:
+        """Whether the policy has a program that deploys to the stable servers."""
+        return self._deployment.configured
+
+    async def deploy_stable(self, rollout: Rollout, *, still: Still) -> None:
+        """Bring the new version to the stable servers.
+
+        Raises:
+            RefusedError: this receiver does not lead, or it is no longer wanted; nothing was done.
+            JournalError: the journal cannot be read; nothing was done.
+            ProcessError: the program failed.
+        """
+        await self._permission.run(rollout.id, Step.DEPLOY, partial(self._deployment.run, rollout), still=still)
 
     # People, and the files that they read.
 

@@ -5,7 +5,21 @@ from dataclasses import dataclass, field
 
 from canary.names import BLIND_ALERT
 from canary.notify import Message, Tone
-from canary.rollout.entries import Adopted, Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
+from canary.rollout.entries import (
+    Adopted,
+    Advanced,
+    Entry,
+    FinishBegan,
+    Finished,
+    FinishReturned,
+    FinishStepped,
+    Held,
+    Promoted,
+    Recorded,
+    Resumed,
+    RollbackDecided,
+    Started,
+)
 from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State
 from canary.units import format_ratio
@@ -51,8 +65,10 @@ def occasion(entry: Entry) -> str:
             return "blind" if entry.cause in _BLIND_CAUSES else "hold"
         case Resumed():
             return "hold"
-        case Promoted():
+        case Promoted() | FinishBegan() | FinishReturned() | Finished():
             return "promotion"
+        case FinishStepped():
+            return "advance"
         case RollbackDecided():
             return "rollback"
         case Recorded():
@@ -89,24 +105,51 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
         case Advanced():
             share = format_ratio(rollout.traffic[entry.phase])
             return f"canary {rollout.canary} advanced to {share} of customers", "", Tone.INFO
-        case Held() if entry.rollback_at is not None:
-            until = f"{entry.rollback_at:%H:%M:%S}"
-            todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
-            return f"canary {rollout.canary} will be rolled back at {until} UTC ({entry.cause})", todo, Tone.WARNING
         case Held():
-            todo = "See `canary status`; go on with `canary resume`, or end it with `canary rollback --reason TEXT`."
-            return f"canary {rollout.canary} is held ({entry.cause})", todo, Tone.WARNING
+            return _held_parts(entry, rollout)
         case Resumed():
             return f"canary {rollout.canary} goes on", "", Tone.INFO
         case Promoted():
-            todo = f"{rollout.canary} serves all customers. Keep {rollout.stable} ready for as long as you can."
+            todo = (
+                f"{rollout.canary} serves all customers, from the canary's servers. Keep {rollout.stable} ready for as "
+                f"long as you can; then deploy {rollout.canary} to the stable servers and run `canary finish`."
+            )
             return f"canary {rollout.canary} is promoted", todo, Tone.SUCCESS
+        case FinishBegan() | FinishStepped() | FinishReturned() | Finished():
+            return _finish_parts(entry, rollout)
         case RollbackDecided():
             return _rollback_parts(rollout, facts, entry.cause)
         case Recorded():
             return _record_parts(entry, rollout)
         case _:
             return f"canary {rollout.canary}: {entry.label}", "", Tone.INFO
+
+
+def _held_parts(entry: Held, rollout: Rollout) -> tuple[str, str, Tone]:
+    if entry.rollback_at is not None:
+        until = f"{entry.rollback_at:%H:%M:%S}"
+        todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
+        return f"canary {rollout.canary} will be rolled back at {until} UTC ({entry.cause})", todo, Tone.WARNING
+    if rollout.state is State.FINISHING:
+        todo = "See `canary status`; `canary resume` goes on, `canary finish --back` returns to the canary's servers."
+        return f"finishing {rollout.canary} is frozen ({entry.cause})", todo, Tone.FAILURE
+    todo = "See `canary status`; go on with `canary resume`, or end it with `canary rollback --reason TEXT`."
+    return f"canary {rollout.canary} is held ({entry.cause})", todo, Tone.WARNING
+
+
+def _finish_parts(entry: Entry, rollout: Rollout) -> tuple[str, str, Tone]:
+    match entry:
+        case FinishStepped() if rollout.finishing is not None:
+            back = format_ratio(1 - rollout.finishing.weights[entry.step])
+            return f"{back} of the traffic is back on the stable servers, on {rollout.canary}", "", Tone.INFO
+        case FinishReturned():
+            todo = f"{rollout.canary} serves all customers from the canary's servers; `canary finish` begins anew."
+            return f"finishing {rollout.canary} was taken back", todo, Tone.WARNING
+        case Finished():
+            todo = f"{rollout.canary} is what `--stable` names in the next `canary start`."
+            return f"release {rollout.canary} is finished", todo, Tone.SUCCESS
+        case _:
+            return f"release {rollout.canary} is being finished", "", Tone.INFO
 
 
 def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, str, Tone]:

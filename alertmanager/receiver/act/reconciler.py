@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from alertmanager.receiver.act.confirmations import Confirmations
+from alertmanager.receiver.act.deployment import Deployment
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.routercontroller import Reports, RouterController
 from alertmanager.receiver.act.splits import lowering, rounded_down, wanted_split
@@ -27,7 +28,17 @@ from canary.logs import Log
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
 from canary.rollout.commands import Hold
-from canary.rollout.entries import Advanced, Entry, Held, Promoted, RollbackDecided, Started
+from canary.rollout.entries import (
+    Advanced,
+    Entry,
+    FinishReturned,
+    FinishStepped,
+    Held,
+    Promoted,
+    RollbackDecided,
+    Started,
+)
+from canary.rollout.finishing import CompleteFinish
 from canary.rollout.kinds import Cause, Step
 from canary.rollout.records import CompleteRollback, CompleteStep, Record
 from canary.rollout.seen import Seen
@@ -46,7 +57,7 @@ _KEY_CHARACTERS = 120
 _ROLLED = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
 """States that only a rollback leads to."""
 
-_MOVES = (Started, Advanced, Promoted, RollbackDecided)
+_MOVES = (Started, Advanced, Promoted, FinishStepped, FinishReturned, RollbackDecided)
 """Decisions after which the routers have to be somewhere else."""
 
 
@@ -72,8 +83,9 @@ class Reconciler:
         self._metrics = metrics
         self._clock = clock
         self._log = Log("receiver")
+        self._deployment = Deployment(store, effects)
         self._decided_at: float | None = None
-        self._wake_ups = {name: WakeUp(clock) for name in ("traffic", "process", "log", "journal")}
+        self._wake_ups = {name: WakeUp(clock) for name in ("traffic", "deploy", "process", "log", "journal")}
         self.trust = Trust(store, lambda: {one.name: one.observation for one in self.controllers})
         reports = Reports(self._confirmed, metrics.drift, self._lowered, self._restored)
         confirmations = confirmations or Confirmations()
@@ -112,6 +124,7 @@ class Reconciler:
         """The loops to be run side by side, by name."""
         steps = {
             "traffic": self.confirm_traffic,
+            "deploy": self._deployment.step,
             "process": self.stop_process,
             "log": self.write_log,
             "journal": self._store.refresh,
@@ -131,19 +144,21 @@ class Reconciler:
         self._wake()
 
     async def _lowered(self, router: str, weight: float) -> None:
-        """Whoever lowers is obeyed: take it over as a hold that only a person ends."""
+        """Whoever moves customers to the safe side is obeyed: take it over as a hold that only a person ends."""
         with suppress(JournalError):
             # What another receiver has decided meanwhile says more than the router.
             await self._store.refresh()
         rollout = self._store.rollout
-        if rollout is None or weight >= rollout.weight:
+        if rollout is None or weight == rollout.weight:
             return
-        # One router's weight may be too fine for another: then all have the next lower one that each can have.
-        weight = rounded_down(weight, self._effects.finest_ratio)
+        finishing, finest = rollout.state is State.FINISHING, self._effects.finest_ratio
+        # One router's weight may be too fine for another: then all have the next safer one that each can have.
+        weight = 1 - rounded_down(1 - weight, finest) if finishing else rounded_down(weight, finest)
         change = f"from {format_ratio(rollout.weight)} to {format_ratio(weight)}"
+        verb, back = ("raised", "lowers") if finishing else ("lowered", "raises")
         hold = Hold(
             actor="receiver",
-            reason=f"router {router} was lowered {change} by hand; only a person raises it again",
+            reason=f"router {router} was {verb} {change} by hand; only a person {back} it again",
             cause=Cause.BY_HAND,
             weight=weight,
         )
@@ -212,8 +227,8 @@ class Reconciler:
 
     async def stop_process(self) -> None:
         """Stop the canary's process once its traffic has left and the requests in flight have had their time."""
-        rollout = self._rolling_back(Step.PROCESS)
-        if rollout is None or not await self._effects.leads():
+        rollout = self._store.rollout
+        if rollout is None or not rollout.leaving or Step.PROCESS in rollout.steps or not await self._effects.leads():
             return
         wanted = wanted_split(rollout)
         # A router that cannot be reached leaves a dead canary by itself: then stopping is what protects customers.
@@ -245,10 +260,15 @@ class Reconciler:
 
     async def _finish(self) -> None:
         rollout = self._store.rollout
-        if rollout is None or rollout.state is not State.ROLLING_BACK:
+        if rollout is None or not rollout.leaving or not {Step.TRAFFIC, Step.PROCESS} <= rollout.steps:
             return
-        if {Step.TRAFFIC, Step.PROCESS} <= rollout.steps and self.settled:
+        if self.settled:
             stopped = ", the canary's process is stopped" if self._effects.process_managed else ""
+            if rollout.state is State.FINISHING:
+                reason = f"all traffic is on the stable servers, which run {rollout.canary}{stopped}"
+                finish = CompleteFinish(rollout=rollout.id, reason=reason, decision=rollout.decision)
+                await self._store.propose(None, finish)
+                return
             reason = f"all traffic is on stable{stopped}"
             complete = CompleteRollback(rollout=rollout.id, reason=reason, decision=rollout.decision)
             await self._store.propose(None, complete)

@@ -18,7 +18,7 @@ from canary.report.gather import gather
 from canary.rollout.ages import Ages
 from canary.rollout.kinds import Step
 from canary.rollout.records import CompleteStep
-from canary.rollout.state import TERMINAL, Rollout
+from canary.rollout.state import TERMINAL, Rollout, State
 from canary.rollout.store.store import RolloutStore
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
@@ -44,7 +44,7 @@ class Reporter:
         self._policy = policy
         self._store = store
         self._effects = effects
-        self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
+        self._prometheus = Prometheus.of(policy, session, limits=_LIMITS)
         self._clock = clock
         self._ages = Ages(clock)
         self._wake_up = WakeUp(clock)
@@ -79,7 +79,8 @@ class Reporter:
         """Bring one rollout's report nearer; gives the seconds after which to look at it again."""
         wait = _SETTLE_SECONDS - self._age_seconds(rollout)
         try:
-            if not await self._effects.report_is_there(rollout.id):
+            # What was written at its promotion says nothing of how it was finished.
+            if rollout.state is State.FINISHED or not await self._effects.report_is_there(rollout.id):
                 if wait > 0:
                     return wait
                 if not await self._write(rollout, may_wait=self._age_seconds(rollout) < _PATIENCE_SECONDS):

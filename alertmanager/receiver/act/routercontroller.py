@@ -10,7 +10,8 @@ Four kinds of gap need four answers (`alertmanager.receiver.act.effects`):
   off, and does not know of the last advance, would otherwise pull down what the leader has just raised.
 * **A router found below**, although this very process was confirmed at the weight and nothing of ours has been written
   since: somebody lowered it, a person or a receiver that could not write it down. Whoever lowers is obeyed. Two looks
-  in a row, and it becomes a hold at that weight, which only a person ends.
+  in a row, and it becomes a hold at that weight, which only a person ends. While a release is finished the canary's
+  servers are the proven side: then it is who raises that is obeyed, and lowering needs lead and journal.
 * **Anything else** may put customers on the canary: a router that was restarted, or lost its map. Only the leader does
   it, after a fresh look at the journal.
 
@@ -29,13 +30,13 @@ from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.splits import is_above, lowered_by_hand, lowering, only_lowers, wanted_split
+from alertmanager.receiver.act.splits import is_above, lowering, moved_by_hand, only_lowers, wanted_split
 from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff
 from canary.clock import Clock
 from canary.errors import JournalError, RefusedError, RouterError
 from canary.logs import Log
-from canary.rollout.state import Rollout
+from canary.rollout.state import Rollout, State
 from canary.routers.base import Observation, Split
 from canary.units import format_ratio
 
@@ -199,9 +200,9 @@ class RouterController:
             self._found_lowered = False
             return None
         confirmation = self._confirmations.of(self.name)
-        lowered = lowered_by_hand(observation, wanted, confirmation)
-        if lowered is not None:
-            return await self._obey(lowered, observation)
+        moved = moved_by_hand(observation, wanted, confirmation, finishing=self._finishing)
+        if moved is not None:
+            return await self._obey(moved, observation)
         self._found_lowered = False
         lost = confirmation is not None and confirmation.split == wanted and not observation.agrees(wanted)
         if lost:
@@ -213,7 +214,7 @@ class RouterController:
         return None
 
     async def _obey(self, weight: float, observation: Observation) -> float:
-        """Somebody has lowered it: look again soon, then take it over as a decision."""
+        """Somebody has moved it to the safe side: look again soon, then take it over as a decision."""
         if not self._found_lowered:
             self._found_lowered = True
             return min(_SECOND_LOOK_SECONDS, self._interval_seconds)
@@ -225,7 +226,9 @@ class RouterController:
 
     async def _put(self, wanted: Split) -> None:
         # Also when the router follows already: what it would have after a restart is set too.
-        lowers = wanted.weight_ratio == 0 or (self.observation is not None and only_lowers(self.observation, wanted))
+        nobody_gets_on = self.observation is not None and only_lowers(self.observation, wanted)
+        # While a release is finished, whoever leaves the canary's servers leaves the proven side.
+        lowers = (wanted.weight_ratio == 0 or nobody_gets_on) and not self._finishing
         if lowers:
             self._confirmations.begin_lowering(self.name)
         else:
@@ -234,6 +237,11 @@ class RouterController:
             self.name, wanted, still=lambda: wanted_split(self._rollout()) == wanted, lowers=lowers
         )
         self._set = wanted
+
+    @property
+    def _finishing(self) -> bool:
+        rollout = self._rollout()
+        return rollout is not None and rollout.state is State.FINISHING
 
     async def _watch(self, wanted: Split, decision: tuple[str, datetime] | None) -> None:
         """Another receiver acts: see whether the router follows it."""

@@ -4,7 +4,7 @@ import math
 from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmation
-from canary.rollout.state import Rollout
+from canary.rollout.state import Rollout, State
 from canary.routers.base import Observation, Reading, Split
 
 # Half of the finest weight that a router knows, so that rounding is not taken for a person's hand.
@@ -25,6 +25,9 @@ def wanted_split(rollout: Rollout | None) -> Split:
 def lowered_at(rollout: Rollout | None) -> datetime | None:
     """When it was decided to lower the weight to what it is; None when the last decision about it was none to lower."""
     if rollout is None:
+        return None
+    if rollout.state in (State.FINISHING, State.FINISHED):
+        # Both groups run one version, and the canary's servers are the proven side: nobody is protected by leaving.
         return None
     *_, before, last = (0.0, *(weight.ratio for weight in rollout.weights))
     closed = last == 0 and not rollout.running
@@ -52,7 +55,7 @@ def only_lowers(observation: Observation, wanted: Split) -> bool:
         reading.weight_ratio is not None
         and reading.weight_ratio >= wanted.weight_ratio
         and reading.salt == wanted.salt
-        and reading.testers >= wanted.testers
+        and (reading.testers is None or reading.testers >= wanted.testers)
         for reading in observation.readings
     )
 
@@ -64,24 +67,25 @@ def rounded_down(weight_ratio: float, finest_ratio: float) -> float:
     return round(steps * finest_ratio, _DIGITS)
 
 
-def lowered_by_hand(observation: Observation, wanted: Split, confirmation: Confirmation | None) -> float | None:
-    """The lowest weight to which somebody has lowered an instance; None when nobody has.
+def moved_by_hand(
+    observation: Observation, wanted: Split, confirmation: Confirmation | None, *, finishing: bool = False
+) -> float | None:
+    """The weight farthest to the safe side to which somebody has moved an instance; None when nobody has.
 
-    Somebody has when the process that is read is the one that was confirmed, at more than it has now, for this rollout,
-    and nothing of ours has been written since.
+    Somebody has when the process that is read is the one that was confirmed, for this rollout, and nothing of ours has
+    been written since. The safe side is below what was confirmed; above it while a release is finished.
     """
     if confirmation is None or confirmation.writing or confirmation.split.rollout != wanted.rollout:
         return None
-    below = min(confirmation.split.weight_ratio, wanted.weight_ratio) - _TOLERANCE_RATIO
-    return min(
-        (
-            reading.weight_ratio
-            for reading in observation.readings
-            if reading.weight_ratio is not None
-            and reading.weight_ratio < below
-            and reading.salt in (None, wanted.salt)
-            and reading.process
-            and reading.process == confirmation.processes.get(reading.instance)
-        ),
-        default=None,
-    )
+    bounds = (confirmation.split.weight_ratio, wanted.weight_ratio)
+    moved = [
+        reading.weight_ratio
+        for reading in observation.readings
+        if reading.weight_ratio is not None
+        and reading.salt in (None, wanted.salt)
+        and reading.process
+        and reading.process == confirmation.processes.get(reading.instance)
+    ]
+    if finishing:
+        return max((ratio for ratio in moved if ratio > max(bounds) + _TOLERANCE_RATIO), default=None)
+    return min((ratio for ratio in moved if ratio < min(bounds) - _TOLERANCE_RATIO), default=None)

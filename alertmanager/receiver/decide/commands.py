@@ -13,6 +13,7 @@ from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.trust import Trust, salts_of
+from alertmanager.receiver.decide.finishcommands import FinishCommands, ServersAsked
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
@@ -21,10 +22,11 @@ from canary.policy.plans import NORMAL
 from canary.rollout.amending import Amend
 from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.entries import Entry
+from canary.rollout.finishing import Finish, FinishBack, FinishStep
 from canary.rollout.kinds import Category
-from canary.rollout.plans import Plans, plan_of
+from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.seen import Seen
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.rollout.verbs import Verb
 from canary.routers import Split
@@ -41,6 +43,8 @@ class Request:
 
     Attributes:
         force: raise the canary's weight although Prometheus objects or is unreachable.
+        now: of `finish`: leave out the steps between.
+        back: of `finish`: return everybody to the canary's servers.
         give_up: end a rollback that cannot be completed; the person has done it by hand.
         seen: what they saw; needed for everything but `hold` and `rollback`.
         weight: what `adopt` finds in force.
@@ -64,6 +68,9 @@ class Request:
     key: str = ""
     weight: float = 0.0
     rollout: str = ""
+    now: bool = False
+    back: bool = False
+    again: bool = False
     category: Category | None = None
     to: float | None = None
     digest: str | None = None
@@ -83,6 +90,7 @@ class Commands:
         objection: Objection,
         trust: Trust,
         freezes: Freezes,
+        servers: ServersAsked,
     ) -> None:
         self._plans = plans
         self._store = store
@@ -90,6 +98,7 @@ class Commands:
         self._metrics = metrics
         self._objection = objection
         self._trust = trust
+        self._finishing = FinishCommands(plans, store, servers)
         self._freezes = freezes
 
     async def submit(self, request: Request) -> Entry:
@@ -120,10 +129,10 @@ class Commands:
                 return await self._raise(request, command)
             case Verb.PROMOTE:
                 return await self._raise(request, Promote(actor=actor, reason=reason, approver=request.approver))
-            case Verb.ROLLBACK if request.give_up:
-                return await self._propose(request, GiveUp(actor=actor, reason=reason))
+            case Verb.FINISH:
+                return await self._finish(request)
             case Verb.ROLLBACK:
-                return await self._roll_back(request, RollBack(actor=actor, reason=reason, category=request.category))
+                return await self._roll_back(request)
             case "adopt":
                 return await self._adopt(request)
             case "amend":
@@ -138,11 +147,25 @@ class Commands:
             )
         return await self._store.propose(request.seen, command, request=_key(request))
 
+    async def _finish(self, request: Request) -> Entry:
+        """Begin to finish, leave out the steps between, or return everybody; what goes back asks nobody."""
+        if self._store.answered(_key(request)):
+            return await self._propose(request, FinishBack(actor=request.actor))
+        command = await self._finishing.command(request)
+        if isinstance(command, FinishBack):
+            return await self._propose(request, command)
+        entry = await self._raise(request, command)
+        if request.now and isinstance(command, Finish):
+            last = FinishStep(actor=request.actor, reason=request.reason, last=True)
+            return await self._store.propose(Seen(entry.rollout, entry.seq), last)
+        return entry
+
     async def _raise(self, request: Request, command: Command) -> Entry:
         """A person is one key; Prometheus, seeing nothing wrong, is the other."""
         rollout, seen = self._store.rollout, request.seen
+        in_progress = rollout is not None and (rollout.running or rollout.state in UNFINISHED)
         # A request that is repeated gets its first result, whatever Prometheus says by now.
-        if rollout is not None and rollout.running and seen is not None and not self._store.answered(_key(request)):
+        if rollout is not None and in_progress and seen is not None and not self._store.answered(_key(request)):
             # What has changed meanwhile is said before what Prometheus says about it.
             seen.require(rollout, rollout_only=False)
             objection = "" if request.force else self._frozen() or await self._objection(rollout)
@@ -152,9 +175,14 @@ class Commands:
                 )
         return await self._propose(request, command)
 
-    async def _roll_back(self, request: Request, command: RollBack) -> Entry:
+    async def _roll_back(self, request: Request) -> Entry:
         """Also in doubt: then every router is sent to stable first, whatever the journal may say."""
+        if request.give_up:
+            return await self._propose(request, GiveUp(actor=request.actor, reason=request.reason))
+        command = RollBack(actor=request.actor, reason=request.reason, category=request.category)
         if self._trust.trusted:
+            if not self._store.answered(_key(request)):
+                await self._finishing.require_old_version()
             return await self._propose(request, command)
         nobody = Split("none", 0.0, testers=False)
         lowered = await asyncio.gather(
@@ -162,7 +190,7 @@ class Commands:
         )
         faults = [str(fault) for fault in lowered if isinstance(fault, BaseException)]
         rollout = self._store.rollout
-        if rollout is not None and (rollout.running or rollout.state is State.PROMOTED):
+        if rollout is not None and (rollout.running or rollout.state in UNFINISHED):
             entry = await self._propose(request, command)
         else:
             entry = self._store.lowered_blind(actor=request.actor, reason=request.reason)
@@ -233,6 +261,8 @@ class Commands:
             require()
             if self._freezes.active and not request.force:
                 raise RefusedError(self._frozen(), place="cannot start", remedy="to start all the same, add --force")
+            if not request.force:
+                await self._finishing.require_finished(request.stable)
             await self._check_routers(force=request.force)
             try:
                 await self._effects.start_process(require)

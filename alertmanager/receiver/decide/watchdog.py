@@ -45,8 +45,8 @@ class Watchdog:
         return self._clock.monotonic() - self._silent_since
 
     def blind(self, rollout: Rollout) -> bool:
-        """Whether the rollout flies blind."""
-        return rollout.running and self.silence_seconds() > self._section.timeout
+        """Whether the rollout, or the finish of one, flies blind."""
+        return (rollout.running or rollout.state is State.FINISHING) and self.silence_seconds() > self._section.timeout
 
     def verdict(self, rollout: Rollout) -> Literal["hold", "rollback", "resume", ""]:
         """What the heartbeat, or its silence, asks for now."""

@@ -35,6 +35,8 @@ _KEYS = (
     "stable",
     "force",
     "give_up",
+    "now",
+    "back",
     "weight",
     "rollout",
     "plan",

@@ -75,6 +75,16 @@ class Advance(Forcible):
     to: float | None = Field(None, gt=0, le=1, description="The share of the phase to go to; the next one without it.")
 
 
+class Finish(Forcible):
+    """What finishes a promoted release."""
+
+    force: bool = Field(
+        False, description="Although Prometheus objects, or nobody can ask the stable servers what they run."
+    )
+    now: bool = Field(False, description="Leave out the steps between: all traffic returns at once.")
+    back: bool = Field(False, description="Return everybody to the canary's servers.")
+
+
 class RollBack(Command):
     """What takes all customers off the canary."""
 
@@ -178,6 +188,7 @@ class Confirmation(Body):
 
     Attributes:
         seen: what the person saw when asked.
+        how: the way to finish.
     """
 
     form_key: str = Field("", max_length=100)
@@ -186,6 +197,7 @@ class Confirmation(Body):
         str, StringConstraints(strip_whitespace=True, max_length=TEXT_CHARACTERS), AfterValidator(clean)
     ] = ""
     force: Literal["", "yes"] = ""
+    how: Literal["", "now", "back"] = ""
 
 
 class FlagQuestion(BaseModel):

@@ -32,6 +32,11 @@ _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
         ),
     ),
     Verb.PROMOTE: (bodies.Forcible, "Give the canary all customers", "As `advance`, whatever phase it is in."),
+    Verb.FINISH: (
+        bodies.Finish,
+        "Finish a promoted release",
+        "Once the stable servers run the new version, traffic returns to them step by step; then the canary stops.",
+    ),
     Verb.ROLLBACK: (bodies.RollBack, "Take all customers off the canary", "One key is enough."),
 }
 

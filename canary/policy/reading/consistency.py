@@ -4,6 +4,7 @@ Bounds of a single value belong to its type (`canary.policy.types`), names of ot
 relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
 already has it. Each finding says what is wrong at one of the places and what to do there.
 """
+# long: one list of rules, each a few lines
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.release import (
     ApprovalGate,
-    CommandRouter,
     HaproxyRouter,
     NginxRouter,
     Phases,
@@ -51,9 +51,11 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _events(policy)
     yield from _signals(policy)
     yield from _phases(policy)
+    yield from _finish(policy)
     yield from _routers(policy)
     yield from _process(policy.process)
     yield from _tokens(policy.receiver)
+    yield from _servers(policy.receiver)
     yield from _operators(policy)
     for place, what, remedy in freezes.faults(policy.receiver.freeze):
         yield ("receiver", "freeze", *place), what, remedy
@@ -62,6 +64,30 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     if policy.evidence.staleness <= policy.database.refresh:
         what = "must be longer than `database.refresh`: data would count as stale before it is read again"
         yield ("evidence", "staleness"), what, ""
+
+
+def _servers(receiver: Receiver) -> Iterator[Inconsistency]:
+    """What a server is shown must be whole, and no secret may stand among the headers."""
+    prometheus, alertmanager = receiver.prometheus_server, receiver.alertmanager_server
+    place = ("receiver", "prometheus")
+    if (prometheus.url is None) == (prometheus.query is None):
+        yield place, "names no one address for series", "write `url`, or `query` and `rules`"
+    for key, server in (("prometheus", prometheus), ("alertmanager", alertmanager)):
+        place = ("receiver", key)
+        password = server.password_file or server.password_env
+        if bool(server.username) != bool(password):
+            yield place, "needs a user and a password together", "write `username` and `password_file`"
+        if server.username and server.token_file:
+            yield (*place, "token_file"), "there is a user already, and a question holds one of both", "remove one"
+        if bool(server.cert_file) != bool(server.key_file):
+            yield place, "needs a certificate and its key together", "write `cert_file` and `key_file`"
+        for header in server.headers:
+            if header.lower() in {"authorization", "cookie", "proxy-authorization"}:
+                yield (
+                    (*place, "headers", header),
+                    "would be a secret in the policy",
+                    "write `password_file` or `token_file`",
+                )
 
 
 def _kpis(policy: Policy) -> Iterator[Inconsistency]:
@@ -192,6 +218,15 @@ def _shares(at: At, phases: Phases) -> Iterator[Inconsistency]:
             yield (*at, index, "gate"), what, "add `gate: manual`, or `gate: {approvers: 2}`"
 
 
+def _finish(policy: Policy) -> Iterator[Inconsistency]:
+    steps = policy.finish.steps
+    for index, (before, after) in enumerate(itertools.pairwise(steps), start=1):
+        if after <= before:
+            yield ("finish", "steps", index), "must be more than the step before; customers only return", ""
+    if steps[-1] != 1:
+        yield ("finish", "steps", len(steps) - 1), "the last step must be 100%", ""
+
+
 def _routers(policy: Policy) -> Iterator[Inconsistency]:
     seen: set[str] = set()
     for index, router in enumerate(policy.router):
@@ -205,18 +240,28 @@ def _routers(policy: Policy) -> Iterator[Inconsistency]:
         if isinstance(router, HaproxyRouter):
             what = f"router {router.name!r} (haproxy) divides in hundredths of a percent"
             yield from _divisible(policy, 10_000, what, "round it")
-        if not isinstance(router, CommandRouter):
-            for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
-                what = f"{address} serves stable as well: the canary would be compared with itself"
-                yield (*at, "upstreams", "canary"), what, "give each version its own address"
+        if router.probe is not None and (router.probe.header is None) == (router.probe.json is None):
+            yield (*at, "probe"), "needs either `header` or `json`", "say where a server's answer has its version"
+        if router.probe is not None and not (router.upstreams.stable and router.upstreams.canary):
+            yield (*at, "probe"), "asks servers that the policy does not name", "give `upstreams`, stable and canary"
+        for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
+            what = f"{address} serves stable as well: the canary would be compared with itself"
+            yield (*at, "upstreams", "canary"), what, "give each version its own address"
 
 
 def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[Inconsistency]:
     """Shares that a router cannot divide off, and would round."""
-    for at, phases in _plans(policy):
-        for index, phase in enumerate(phases):
-            if abs(phase.traffic * parts - round(phase.traffic * parts)) > 1e-6:
-                yield (*at, index, "traffic"), what, remedy
+    shares: list[tuple[At, float]] = [
+        *(
+            ((*at, index, "traffic"), phase.traffic)
+            for at, phases in _plans(policy)
+            for index, phase in enumerate(phases)
+        ),
+        *((("finish", "steps", index), step) for index, step in enumerate(policy.finish.steps)),
+    ]
+    for at, share in shares:
+        if abs(share * parts - round(share * parts)) > 1e-6:
+            yield at, what, remedy
 
 
 def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:

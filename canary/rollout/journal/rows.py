@@ -19,6 +19,10 @@ from canary.rollout.entries import (
     Elapsed,
     Entry,
     Failed,
+    FinishBegan,
+    Finished,
+    FinishReturned,
+    FinishStepped,
     Held,
     Note,
     Notified,
@@ -33,14 +37,15 @@ from canary.rollout.entries import (
     adapter,
 )
 from canary.rollout.freezing import FreezeLifted, Frozen
-from canary.rollout.planentries import Amended, Approved, PolicyChanged
+from canary.rollout.plan.planentries import Amended, Approved, PolicyChanged
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
-        Recorded, Drilled, Elapsed, Note, Frozen, FreezeLifted, PolicyChanged, Amended, Approved,
+        Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished, Note, Frozen, FreezeLifted,
+        PolicyChanged, Amended, Approved,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

@@ -7,7 +7,7 @@ from canary.errors import RefusedError
 from canary.rollout.commands import Command
 from canary.rollout.entries import Entry, Held
 from canary.rollout.refusals import required
-from canary.rollout.state import RUNNING, Rollout, State
+from canary.rollout.state import RUNNING, UNFINISHED, Rollout, State
 
 UNKNOWN = "unknown"
 """The rollout of a decision that was made while nobody could read which one runs."""
@@ -29,7 +29,7 @@ class Recalled(Command):
         """Refused when it is about another rollout, or has been overtaken by one that says more."""
         if rollout is None or self.recalled.rollout not in (rollout.id, UNKNOWN):
             raise RefusedError(f"rollout {self.recalled.rollout} is not the present one any more")
-        known = required(rollout, RUNNING | {State.PROMOTED}, "lower what was lowered")
+        known = required(rollout, RUNNING | UNFINISHED, "lower what was lowered")
         if isinstance(self.recalled, Held) and known.state is State.HOLDING:
             weight = self.recalled.weight
             if weight is None or weight >= known.weight:

@@ -18,6 +18,7 @@ from canary.errors import JournalConflictError, JournalError, RefusedError
 from canary.rollout.amending import Amend
 from canary.rollout.commands import Advance, Command, Promote, Resume
 from canary.rollout.entries import Entry, RollbackDecided
+from canary.rollout.finishing import Finish, FinishStep
 from canary.rollout.folding import fold, newest
 from canary.rollout.journal.journal import Journal
 from canary.rollout.journal.texts import storable
@@ -35,7 +36,7 @@ from canary.rollout.store.writer import ATTEMPTS, JournalWriter, crowded
 _NEWS_SECONDS = 0.1
 
 # They lead to more traffic, now or later.
-_RAISING = (Advance, Amend, Promote, Resume)
+_RAISING = (Advance, Amend, Promote, Resume, Finish, FinishStep)
 
 
 class RolloutStore:
@@ -249,7 +250,7 @@ class RolloutStore:
     def _entry(self, seen: Seen | None, command: Command, request: str) -> Entry:
         rollout = self.rollouts.get(command.rollout) if isinstance(command, Memory) else self.rollout
         if seen is not None and command.looked:
-            seen.require(rollout, rollout_only=command.lowers)
+            seen.require(rollout, rollout_only=command.lowers or command.rollout_only)
         if self.unread and isinstance(command, _RAISING):
             raise RefusedError(
                 self.unread,

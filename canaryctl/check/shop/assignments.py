@@ -6,12 +6,15 @@ from functools import partial
 import sqlalchemy as sa
 
 from canary.errors import DatabaseError, DatabaseUnavailableError
-from canary.finding import Finding, failed, warning
+from canary.finding import Finding, Status, failed, warning
 from canary.policy import Policy
 from canary.policy.orders import Assignments
 from canaryctl.check.shop.nearest import near
 from exporter.source.catalog import Table, index_statement
 from exporter.source.database import Session
+from exporter.source.dialects import Dialect
+from exporter.source.kinds import Kind, kinds_selected
+from exporter.source.streams import streams_of
 from exporter.source.versions import assignment_rows
 
 _AT = "database.assignments"
@@ -38,7 +41,9 @@ async def check_assignments(
         if wrong:
             return findings
         findings += await _unindexed(place, given, tables[given.table], session)
-    return [*findings, *await _unreadable(place, given, session)]
+    unreadable = await _unreadable(place, given, session)
+    failing = any(finding.status is Status.FAILED for finding in unreadable)
+    return [*findings, *unreadable, *([] if failing else await _zones(place, policy, session))]
 
 
 def _wrong_table(place: str, given: Assignments, table: Table | None, names: Sequence[str]) -> list[Finding]:
@@ -74,3 +79,23 @@ async def _unreadable(place: str, given: Assignments, session: Session) -> list[
         return []
     what = f"{_AT}: there are none, so that every row's version is unknown"
     return [warning(place, what, "see that what writes them runs")]
+
+
+async def _zones(place: str, policy: Policy, session: Session) -> list[Finding]:
+    """Whether the assignments' times can be held against the events': of two kinds, they are a zone's offset apart."""
+    given, zone = policy.database.assignments, policy.database.timezone
+    if given is None or given.time_unit is not None or zone == "UTC":
+        return []
+    time = assignment_rows(given).c[given.time]
+    kind = (await kinds_selected(session, sa.select(time).where(sa.false()))).get(given.time)
+    findings = []
+    for stream in streams_of(policy, Dialect(session.dialect_name)):
+        event = policy.database.events[stream.event]
+        if kind is None or event.unit is None or event.version is not None:
+            continue
+        of_event = (await kinds_selected(session, stream.columns)).get(event.time)
+        if of_event is not None and (kind is Kind.INSTANT) != (of_event is Kind.INSTANT):
+            what = f"{_AT}.time: {given.time} holds {kind.value}, {event.time} of {stream.event} {of_event.value}"
+            remedy = f"bring one to the kind of the other with `sql`: with the zone {zone} they are hours apart"
+            findings.append(failed(place, what, remedy))
+    return findings[:1]

@@ -40,7 +40,7 @@ async def check_rows(place: str, policy: Policy, session: Session, left_out: Col
         if stream.event not in left_out:
             streams.setdefault(stream.event, stream)
     newest: dict[str, Sequence[Row]] = {}
-    findings = [finding async for finding in _read(place, session, streams, newest)]
+    findings = [finding async for finding in _read(place, policy, session, streams, newest)]
     return findings + [finding async for finding in _joined(place, policy, session, streams, newest)]
 
 
@@ -63,7 +63,7 @@ async def newest_rows(policy: Policy, session: Session, count: int) -> dict[str,
 
 
 async def _read(
-    place: str, session: Session, streams: dict[str, Stream], newest: dict[str, Sequence[Row]]
+    place: str, policy: Policy, session: Session, streams: dict[str, Stream], newest: dict[str, Sequence[Row]]
 ) -> AsyncIterator[Finding]:
     """Read each event's newest rows into *newest*."""
     for name, plain in streams.items():
@@ -71,6 +71,8 @@ async def _read(
         try:
             streams[name] = stream = await fitted(plain, session)
             rows = newest[name] = await session.rows(stream.sample, {"count": _NEWEST})
+            if policy.database.events[name].version is None:  # whether what is looked up can be compared at all
+                await session.rows(stream.rows, stream.dialect.parameters(0, 1))
         except DatabaseUnavailableError:
             raise
         except DatabaseTimeoutError as error:
@@ -78,6 +80,8 @@ async def _read(
         except DatabaseError as error:
             mapped = error.place.startswith("database.events.")
             remedy = "see that this user may read it: GRANT SELECT on the table, or on each mapped column"
+            if name in newest:
+                remedy = "bring both columns of each look-up of a version to one type and collation, with `sql`"
             yield failed(place, f"{error.place if mapped else at}: {error.what}", error.remedy or remedy)
         else:
             async for finding in _understood(place, at, stream, rows, session):

@@ -98,5 +98,10 @@ def _state(rollout: dict[str, Any]) -> str:
         passed = f"{format_duration(elapsed)} of {format_duration(least)}"
         return f"{state} {rollout['phase'] + 1} of {len(phases)}, {passed}"
     why = rollout["reason"] or rollout["cause"]
+    if rollout["state"] == "finishing":
+        finishing = rollout["finishing"]
+        back = format_ratio(1 - rollout["weight_ratio"])
+        far = f"{back} of the traffic back on the stable servers, step {finishing['step']} of {len(finishing['steps'])}"
+        return f"finishing, {far}" + (f", frozen: {why} ({rollout['actor']})" if finishing["frozen"] else "")
     until = f", rollback at {rollout['rollback_at'][11:19]} UTC" if rollout["rollback_at"] else ""
     return f"{state}{until} ({why})" if why else f"{state}{until}"

@@ -1,4 +1,4 @@
-"""The verbs: `canary start`, `hold`, `resume`, `advance`, `promote` and `rollback`.
+"""The verbs: `canary start`, `hold`, `resume`, `advance`, `promote`, `finish` and `rollback`.
 
 Each is one request to the receiver, which decides. Only `start` looks at everything first: a rollout whose rollback
 would fail must not begin, and what is found then can still be mended without a customer having met the canary.
@@ -132,6 +132,26 @@ def amend(config_file: str, output_format: str, reason: str) -> None:
 def promote(config_file: str, output_format: str, reason: str, force: bool) -> None:
     """Give the canary all customers and end the rollout, whatever phase it is in."""
     sending.send(config_file, output_format, "promote", reason=reason, force=force)
+
+
+@click.command("finish")
+@config_file
+@output_format
+@sending.reason
+@click.option("--now", is_flag=True, help="Leave out the steps between: all traffic returns at once.")
+@click.option("--back", is_flag=True, help="Return everybody to the canary's servers; asks for nobody's agreement.")
+@click.option(
+    "--force", is_flag=True, help="Do it although Prometheus objects, or nobody can ask what the stable servers run."
+)
+def finish(config_file: str, output_format: str, reason: str, now: bool, back: bool, force: bool) -> None:
+    """Finish a promoted release: the stable servers, which run the new version by now, get their traffic back.
+
+    Each stable server is asked what it runs (`router.probe`). Traffic returns in the policy's steps (`finish.steps`),
+    each of which is watched by server; then the canary's process is stopped.
+    """
+    if now and back:
+        raise click.UsageError("--now and --back are opposites; give one")
+    sending.send(config_file, output_format, "finish", reason=reason, now=now, back=back, force=force)
 
 
 @click.command("rollback")

@@ -7,12 +7,22 @@ from collections.abc import Iterator
 
 from canary.policy import Policy
 from rules.promtool.row import Row
-from rules.promtool.table import against_stable, business, experiments, guard, health, phases, ranges, technical
+from rules.promtool.table import (
+    against_stable,
+    business,
+    experiments,
+    finishing,
+    guard,
+    health,
+    phases,
+    ranges,
+    technical,
+)
 
 
 def rows(policy: Policy) -> Iterator[Row]:
     """The whole table, but for what promtool cannot be given: its notation has no native histograms."""
     signals = policy.signals
     native = signals.preset == "application" and signals.histograms == "native"
-    for part in (technical, against_stable, business, guard, ranges, experiments, health, phases):
+    for part in (technical, against_stable, business, guard, ranges, experiments, health, finishing, phases):
         yield from (row for row in part.rows(policy) if not (native and row.histogram))

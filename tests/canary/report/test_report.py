@@ -143,9 +143,9 @@ async def test_without_prometheus_the_journal_still_tells(policy: Policy, entrie
     """The gap is named in every format, and nothing is guessed."""
     report = await gathered(policy, entries, f"http://127.0.0.1:{free_port()}", story.ends_at)
 
-    assert "Prometheus could not be asked" in report.gaps[0]
+    assert "Prometheus is unreachable" in report.gaps[0]
     for text in (html_report(report), markdown_report(report), json_report(report)):
-        assert "Prometheus could not be asked" in text
+        assert "Prometheus is unreachable" in text
         assert "rolled back" in text
 
 

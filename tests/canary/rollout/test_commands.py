@@ -9,8 +9,22 @@ import pytest
 
 from canary.errors import RefusedError
 from canary.rollout.commands import Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
-from canary.rollout.entries import Advanced, Entry, Failed, Held, Promoted, RollbackDecided, RolledBack
+from canary.rollout.entries import (
+    Advanced,
+    Entry,
+    Failed,
+    FinishBegan,
+    Finished,
+    FinishStepped,
+    Held,
+    Promoted,
+    RollbackDecided,
+    RolledBack,
+    StepDone,
+)
+from canary.rollout.finishing import Finish, FinishBack, FinishStep
 from canary.rollout.folding import fold
+from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb, accepted
 from tests.support.entries import started
@@ -20,6 +34,7 @@ WHO: dict[str, Any] = {"rollout": "r1", "at": NOON + timedelta(minutes=2), "acto
 HELD = Held(**WHO, cause="CanaryBlind", lifts=True, seq=2)
 HELD_BY_HAND = Held(**WHO, seq=2)
 ROLLBACK = RollbackDecided(**WHO, cause="CanaryHighErrorRate", seq=2)
+FINISHING = (Promoted(**WHO), FinishBegan(**WHO, weights=(0.5, 0.0), step_seconds=60.0))
 BAKING = started("r1", NOON, traffic=(1.0,), durations_seconds=(300,))
 
 
@@ -35,6 +50,12 @@ STATES: dict[str, Rollout | None] = {
     "holding by hand": after(HELD_BY_HAND),
     "baking": fold([BAKING])["r1"],
     "promoted": after(Promoted(**WHO)),
+    "finishing": after(*FINISHING),
+    "finishing, frozen": after(*FINISHING, HELD),
+    "finishing, frozen by hand": after(*FINISHING, HELD_BY_HAND),
+    "finishing, all back": after(*FINISHING, FinishStepped(**WHO, step=1)),
+    "finishing, stopping": after(*FINISHING, FinishStepped(**WHO, step=1), StepDone(**WHO, step=Step.TRAFFIC)),
+    "finished": after(*FINISHING, FinishStepped(**WHO, step=1), Finished(**WHO)),
     "rolling_back": after(ROLLBACK),
     "rolled_back": after(ROLLBACK, RolledBack(**WHO)),
     "failed": after(ROLLBACK, Failed(**WHO)),
@@ -45,6 +66,9 @@ COMMANDS: dict[str, Command] = {
     "resume": Resume(actor="ann"),
     "advance": Advance(actor="ann"),
     "promote": Promote(actor="ann"),
+    "finish": Finish(actor="ann", weights=(0.5, 0.0), step_seconds=60.0),
+    "finish --now": FinishStep(actor="ann", last=True),
+    "finish --back": FinishBack(actor="ann"),
     "rollback": RollBack(actor="ann"),
     "rollback --give-up": GiveUp(actor="ann"),
 }
@@ -67,7 +91,7 @@ def test_a_refusal_names_only_what_the_state_accepts(state: str, name: str) -> N
     if error is None:
         return
 
-    proposed = re.findall(r"`canary ([a-z]+(?: --give-up)?)", error.remedy)
+    proposed = re.findall(r"`canary ([a-z]+(?: --(?:give-up|now|back))?)", error.remedy)
     assert proposed
     assert all(refused(COMMANDS[one], STATES[state]) is None for one in proposed), str(error)
 

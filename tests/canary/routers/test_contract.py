@@ -14,7 +14,7 @@ async def test_a_real_router_shows_what_the_one_in_memory_shows(front: Front) ->
     memory = MemoryRouter("memory")
     await router_contract(memory, lambda split, seen: modelled.append((split, seen)))
 
-    def bare(looks: list[tuple[Split, Observation]]) -> list[tuple[Split, float | None, int | None, bool]]:
+    def bare(looks: list[tuple[Split, Observation]]) -> list[tuple[Split, float | None, int | None, bool | None]]:
         return [
             (split, reading.weight_ratio, reading.salt, reading.testers)
             for split, seen in looks

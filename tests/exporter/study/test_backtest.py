@@ -202,6 +202,41 @@ async def test_many_rollouts_on_several_processes_say_what_each_says_alone(lite:
     assert together[5].as_json() == one.as_json()
 
 
+_UNVERSIONED = """
+  events:
+    visits: {table: visits, unit: id, version: null}
+    orders: {table: orders, parent: {visits: visit_id}, value: total, currency: currency, version: null}
+    payments: {table: payments, parent: {orders: order_id}, outcome: status, settled: settled_at, version: null}
+kpis:
+  conversion_rate: {kind: conversion, from: visits, to: orders, action: rollback}
+  payment_success_rate: {kind: success, of: payments, action: rollback}
+"""
+
+
+async def test_versions_that_the_shop_does_not_write(lite: ShopData, tmp_path: Path) -> None:
+    """Rows that take their version from assignments give the same replay; rows that nothing is known of give none."""
+    rollouts = tmp_path / "rollouts.csv"
+    rollouts.write_text(HEADER + csv_of("r1", START, "v1", "v2"))
+    await write_rollout(lite, START, ("v1", "v2"), canary_success=0.6, seed=4)
+    path = policy_file(tmp_path, lite.url.replace("+aiosqlite", ""))
+    bare = path.read_text(encoding="utf-8").rstrip()
+    path.write_text(bare + _UNVERSIONED.replace("version: null", "version: version"), encoding="utf-8")
+    said = await replays(path, rollouts)
+    await lite.run(sa.text("CREATE TABLE given AS SELECT id AS unit, created_at AS time, version FROM visits"))
+    await lite.run(sa.text("CREATE INDEX given_unit ON given (unit)"))
+    for table in (VISITS, ORDERS, PAYMENTS):
+        await lite.run(table.update().values(version=None))
+
+    path.write_text(f"{bare}\n  assignments: {{table: given}}{_UNVERSIONED}", encoding="utf-8")
+    assigned = await replays(path, rollouts)
+    path.write_text(bare + _UNVERSIONED, encoding="utf-8")
+
+    assert [_told(one) for one in assigned] == [_told(one) for one in said]
+    assert said[0].evidence.verdict == "fail"
+    with pytest.raises(InputError, match="no version is known of any row"):
+        await replays(path, rollouts)
+
+
 async def test_a_share_that_was_not_what_the_file_says_is_shown(lite: ShopData, tmp_path: Path) -> None:
     """A rollout whose canary got another share of the visits than written down is blind, and the table says why."""
     await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=5)

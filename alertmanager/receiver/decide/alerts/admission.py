@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from canary import names
 from canary.prometheus.alert import Alert
-from canary.rollout.state import RUNNING, Rollout, State
+from canary.rollout.state import RUNNING, UNFINISHED, Rollout, State
 
 
 class Outcome(StrEnum):
@@ -60,6 +60,6 @@ def admit(alert: Alert, rollout: Rollout | None, service: str) -> Outcome:
         return Outcome.OTHER_PHASE
     if rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK) and alert.action == "rollback":
         return Outcome.JOINED
-    if rollout.state not in RUNNING | {State.PROMOTED}:
+    if rollout.state not in RUNNING | UNFINISHED:
         return Outcome.ENDED
     return Outcome.ACCEPTED

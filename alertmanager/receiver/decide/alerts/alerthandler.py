@@ -15,7 +15,7 @@ from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Hold, RollBack
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
@@ -115,6 +115,9 @@ class AlertHandler:
         if rollout.state is State.PROMOTED:
             await self._record(rollout, alert, actor, "watch")
             return Outcome.INFORMED
+        if rollout.state is State.FINISHING:
+            # Both groups run one version: there is nothing to go back to, but no reason to go on either.
+            return await self._hold(rollout, alert, actor)
         rollback = self._plans.of(rollout).rollback
         if self.only_pretends(rollout, alert):
             await self._record(rollout, alert, actor, "dry_run")

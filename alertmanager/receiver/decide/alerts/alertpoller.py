@@ -33,7 +33,7 @@ from canary.prometheus import LOWERING, Alert, Suppression, UnevaluatedError
 from canary.rollout.commands import Resume
 from canary.rollout.kinds import Cause
 from canary.rollout.seen import Seen
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
 
 # A hold that ends by itself does so after this many looks in a row that showed nothing wrong. One is not enough: an
@@ -110,7 +110,7 @@ class AlertPoller:
     async def look(self) -> None:
         """Look once; trouble with Prometheus is remembered, and never acts."""
         rollout = self._store.rollout
-        if rollout is None or not (rollout.running or rollout.state is State.PROMOTED):
+        if rollout is None or not (rollout.running or rollout.state in UNFINISHED):
             self._begin("")
             self.error = ""
             return
@@ -174,7 +174,8 @@ class AlertPoller:
 
     async def _resume(self, rollout: Rollout) -> None:
         """End the hold that was looked at; only a look that showed nothing wrong gets here."""
-        held = rollout.state is State.HOLDING and rollout.lifts and rollout.cause != Cause.WATCHDOG
+        # Those two are found, and ended, by others than alerts.
+        held = rollout.frozen and rollout.lifts and rollout.cause not in (Cause.WATCHDOG, Cause.SERVERS)
         if not held or self._clear_looks < _CLEAR_LOOKS or self._blind() or not await self._leader.may_act():
             return
         resume = Resume(actor="prometheus", reason=f"{rollout.cause} is over")

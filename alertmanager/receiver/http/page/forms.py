@@ -14,6 +14,7 @@ _QUESTIONS: Mapping[Verb, str] = {
     Verb.RESUME: "Let the rollout go on at {weight}?",
     Verb.ADVANCE: "Leave phase {phase} and go to the next one now?",
     Verb.PROMOTE: "Give {canary} all traffic for good?",
+    Verb.FINISH: "Return the traffic of {canary} to the stable servers?",
     Verb.ROLLBACK: "Take all customers off {canary}, and stop it?",
 }
 
@@ -60,6 +61,7 @@ def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str =
                 tag("input", type="hidden", name="form_key", value=session.form_key),
                 tag("input", type="hidden", name="seen", value=rollout["seen"]),
                 _field("reason", "Reason, for those who read the journal", required=must, maxlength="1000"),
+                _ways(verb, rollout),
                 _force(verb),
                 _send(f"Yes, {LABELS[verb].lower()}", verb.value),
                 method="post",
@@ -82,8 +84,19 @@ def _field(name: str, label: str, **attributes: str | bool) -> Markup:
     return tag("p", tag("label", label, for_=name), tag("input", id=name, name=name, **attributes))
 
 
+def _ways(verb: Verb, rollout: answers.Rollout) -> Markup | None:
+    """How to finish: while that is going on there are two ways, and going on is none of them."""
+    if verb is not Verb.FINISH:
+        return None
+    under_way = rollout["finishing"] is not None
+    ways = {"": "in the policy's steps", "now": "at once", "back": "not at all: everybody to the canary's servers"}
+    offered = ("back", "now") if under_way else ("", "now")
+    options = [tag("option", ways[way], value=way) for way in offered]
+    return tag("p", tag("label", "How", for_="how"), tag("select", *options, id="how", name="how"))
+
+
 def _force(verb: Verb) -> Markup | None:
-    if verb not in (Verb.ADVANCE, Verb.PROMOTE):
+    if verb not in (Verb.ADVANCE, Verb.PROMOTE, Verb.FINISH):
         return None
     box = tag("input", type="checkbox", id="force", name="force", value="yes")
     return tag("p", box, " ", tag("label", "even if Prometheus objects or is unreachable", for_="force"), class_="tick")

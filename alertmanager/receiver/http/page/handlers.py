@@ -197,6 +197,8 @@ class Page:
                 approver=proven_name(call.request),
                 reason=body.reason,
                 force=body.force == "yes",
+                now=body.how == "now",
+                back=body.how == "back",
                 seen=Seen.read(body.seen),
             )
             try:

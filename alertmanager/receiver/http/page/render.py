@@ -20,6 +20,7 @@ LABELS: Mapping[Verb, str] = {
     Verb.RESUME: "Resume",
     Verb.ADVANCE: "Advance",
     Verb.PROMOTE: "Promote",
+    Verb.FINISH: "Finish",
     Verb.ROLLBACK: "Roll back",
 }
 """The commands that the page offers; a rollout is started where its version is built."""
@@ -30,6 +31,8 @@ _STATES = {
     "holding": "Held",
     "baking": "All traffic, still watched",
     "promoted": "Promoted",
+    "finishing": "Being finished",
+    "finished": "Finished",
     "rolling_back": "Rolling back",
     "rolled_back": "Rolled back",
     "failed": "Failed",
@@ -109,6 +112,8 @@ def sentence(view: View) -> str:
     text = f"{rollout['canary']} against {rollout['stable']}: {state_of(view)}"
     if rollout["state"] in ("phase", "baking", "holding"):
         text += f", phase {rollout['phase'] + 1} of {len(rollout['phases'])}, {format_ratio(rollout['weight_ratio'])}"
+    if rollout["finishing"] and rollout["finishing"]["frozen"]:
+        text += f", frozen. {rollout['reason']}"
     if rollout["state"] in ("holding", "rolling_back", "rolled_back", "failed") and rollout["reason"]:
         text += f". {rollout['reason']}"
     return text.rstrip(".") + "."
@@ -124,6 +129,9 @@ def _state(view: View) -> Markup:
             rows.append(("Plan", rollout["plan"]))
         rows += [("Approvals", one["summary"]) for one in rollout["approvals"]]
         rows += _phase(rollout)
+        if finishing := rollout["finishing"]:
+            step = f"{finishing['step']} of {len(finishing['steps'])} steps"
+            rows.append(("Back on stable", f"{format_ratio(1 - rollout['weight_ratio'])} of the customers, {step}"))
         rows.append(("Wanted weight", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
     for router in status["routers"]:
         mark = "" if router["follows"] else " — does not follow"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
-from alertmanager.receiver.act.splits import lowered_by_hand, rounded_down
+from alertmanager.receiver.act.splits import moved_by_hand, rounded_down
 from canary.errors import JournalError
 from canary.rollout.commands import Promote, Resume
 from canary.rollout.entries import Recorded
@@ -67,10 +67,10 @@ def test_by_hand_is_defined(
     readings: tuple[Reading, ...], confirmed: Confirmation | None, wanted: Split, lowered: float | None
 ) -> None:
     """The process that was confirmed, no write of ours since, this rollout, and less than before."""
-    assert lowered_by_hand(Observation(readings), wanted, confirmed) == lowered
+    assert moved_by_hand(Observation(readings), wanted, confirmed) == lowered
 
 
-async def test_a_weight_lowered_by_hand_becomes_a_hold(leader: Acting, world: World) -> None:
+async def test_a_weight_moved_by_hand_becomes_a_hold(leader: Acting, world: World) -> None:
     """Two looks, and it is a decision: nothing is raised, and only a person goes on."""
     world.router.split = Split(leader.rollout.id, 0.01)
     await leader.controller.step()

@@ -10,8 +10,8 @@ from alertmanager.receiver.act.confirmations import Confirmation
 from alertmanager.receiver.act.splits import (
     is_above,
     lowered_at,
-    lowered_by_hand,
     lowering,
+    moved_by_hand,
     only_lowers,
     wanted_split,
 )
@@ -95,8 +95,8 @@ def test_a_hand_is_told_from_a_loss(confirmation: Confirmation | None, process: 
     """Only this very process, confirmed at more for this rollout, with no write of ours open, was lowered by hand."""
     wanted = Split("r1", 0.25, testers=True)
 
-    assert lowered_by_hand(read(0.1, wanted, process=process), wanted, confirmation) == found
-    assert lowered_by_hand(read(0.25, wanted, process=process), wanted, confirmation) is None
+    assert moved_by_hand(read(0.1, wanted, process=process), wanted, confirmation) == found
+    assert moved_by_hand(read(0.25, wanted, process=process), wanted, confirmation) is None
 
 
 def test_the_lowest_instance_counts() -> None:
@@ -107,4 +107,4 @@ def test_the_lowest_instance_counts() -> None:
     ]
     known = Confirmation(wanted, dict.fromkeys("abc", "p"))
 
-    assert lowered_by_hand(Observation(tuple(readings)), wanted, known) == 0.1
+    assert moved_by_hand(Observation(tuple(readings)), wanted, known) == 0.1

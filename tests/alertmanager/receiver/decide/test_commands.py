@@ -10,11 +10,12 @@ from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.freezes import Freezes
 from canary.errors import RefusedError, UnseenError
 from canary.rollout.kinds import Kind
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb
 from tests.support.acting import Acting, World
+from tests.support.servers import KnownServers
 
 _NONE = Seen.of(None)
 
@@ -24,6 +25,7 @@ class People:
 
     def __init__(self, world: World) -> None:
         self.complaint = ""
+        self.servers = KnownServers()
         self.acting: Acting = world.receiver()
         self.commands = Commands(
             Plans(world.policy),
@@ -33,6 +35,7 @@ class People:
             self._objects,
             self.acting.reconciler.trust,
             Freezes(world.policy.receiver.freeze, self.acting.store, world.clock),
+            self.servers,
         )
 
     async def _objects(self, _rollout: Rollout) -> str:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
+from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.service import web_service
 from canary.web.metrics import service_registry
@@ -82,7 +83,7 @@ async def serving(folder: Path, receiver_keys: Mapping[str, object]) -> AsyncIte
     (folder / "flags-token").write_text(FLAGS_TOKEN)
     registry = service_registry()
     options = WebOptions((f"127.0.0.1:{setting.port}",))
-    async with Receiver.open(setting.policy, registry) as receiver:
+    async with open_receiver(setting.policy, registry) as receiver:
         service = web_service(receiver, registry, options, setting.policy_file)
         # A connection each: a server may close one after an answer, and the next request would be lost on it.
         client = aiohttp.ClientSession(

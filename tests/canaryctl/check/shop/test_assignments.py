@@ -7,6 +7,7 @@ from canary.policy import Policy
 from canaryctl.check import Finding
 from canaryctl.check.shop.database import check_database
 from tests.canaryctl.check.shop.test_database import change
+from tests.support.postgres import Postgres
 
 Write = Callable[[str], Policy]
 
@@ -59,3 +60,24 @@ async def test_a_missing_version_column_need_not_be_added(write_policy: Write, s
 
     assert "orders has no column 'version'" in findings[0][0]
     assert "version: null" in findings[0][1]
+
+
+async def test_what_cannot_be_compared_is_told(write_policy: Write, postgres: Postgres) -> None:
+    """A unit that is a number here and a text there, and times of two kinds in a zone that is not UTC."""
+    url = postgres.new_database()
+    await change(
+        url,
+        "CREATE TABLE orders (id INT PRIMARY KEY, visit_id INT, total INT, currency TEXT, created_at TIMESTAMP)",
+        "CREATE TABLE served (unit TEXT, at TIMESTAMPTZ, version TEXT)",
+        "CREATE INDEX ON served (unit)",
+        "CREATE INDEX ON orders (created_at)",
+        "INSERT INTO served VALUES ('1', now(), 'v1')",
+    )
+    events = _EVENTS + "  timezone: Europe/Berlin\n"
+    text = f"database:\n  url: {url}\n{events}  assignments: {{table: served, time: at}}\n{_KPIS}"
+
+    said = _said(await check_database(write_policy(text.replace("+asyncpg", ""))))
+
+    assert said[0][0] == "database.assignments.time: at holds moments, created_at of orders times without a zone"
+    assert "operator does not exist" in said[1][0]
+    assert "one type and collation" in said[1][1]

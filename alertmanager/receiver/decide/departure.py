@@ -1,0 +1,187 @@
+"""What is really there when a rollout is about to begin: looked at, held against what was said, and written down.
+
+A start names two versions. Whether the servers run them, whether routers still have customers on the canary's servers,
+and what became of this version last time are questions with answers, and a start that contradicts an answer is refused.
+What nobody can answer refuses nothing; it is said, and stands in the passport as unknown. `--force` overrides what is
+found, and that stands there too.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+
+from alertmanager.receiver.decide.finishcommands import ServersAsked
+from alertmanager.receiver.decide.servers import Servers
+from canary.errors import RefusedError, RemoteError, RouterError
+from canary.policy.model import Policy
+from canary.prometheus import LOWERING, Silence
+from canary.rollout.plan.passport import Passport
+from canary.rollout.plan.plans import Plans
+from canary.rollout.state import Rollout, State
+from canary.rollout.store.store import RolloutStore
+from canary.routers import Observation
+from canary.units import format_ratio
+
+# A process that has just been started needs a moment before it answers; a start does not wait longer for it.
+_CANARY_LOOKS = 5
+_LOOK_SECONDS = 0.5
+
+_ENDS: Mapping[State, str] = {
+    State.PROMOTED: "was promoted",
+    State.FINISHING: "was promoted",
+    State.FINISHED: "was promoted and finished",
+    State.ROLLED_BACK: "was rolled back",
+    State.FAILED: "was rolled back by hand",
+}
+
+
+class Departure:
+    """Looks at everything that a start is about.
+
+    Args:
+        read: reads a router.
+        silences: those in force in Alertmanager.
+        drilled_at: when a drill last passed; None when none has.
+        freeze: the change freeze in force; empty when there is none.
+    """
+
+    def __init__(
+        self,
+        plans: Plans,
+        store: RolloutStore,
+        servers: ServersAsked,
+        *,
+        read: Callable[[str], Awaitable[Observation]],
+        silences: Callable[[], Awaitable[Sequence[Silence]]],
+        drilled_at: Callable[[], datetime | None],
+        freeze: Callable[[], str],
+    ) -> None:
+        self._plans = plans
+        self._store = store
+        self._servers = servers
+        self._read = read
+        self._silences = silences
+        self._drilled_at = drilled_at
+        self._freeze = freeze
+
+    async def inspect(self, stable: str, canary: str, *, force: bool, again: bool) -> Passport:
+        """Look before anything is started.
+
+        Raises:
+            RefusedError: what is there contradicts what was said.
+        """
+        before = self._before(canary)
+        if before and not again:
+            raise RefusedError(
+                f"{canary} {before}", place="cannot start", remedy="start another version, or this one with --again"
+            )
+        of_stable, of_canary, (routers, busy), silences = await asyncio.gather(
+            self._servers.stable(), self._servers.canary(), self._routers(), self._silenced()
+        )
+        contradictions = [
+            *_contradiction("stable", of_stable, stable),
+            *_contradiction("canary", of_canary, canary),
+            *(busy if not self._moved(of_stable, stable) else ()),
+        ]
+        if contradictions and not force:
+            raise RefusedError(
+                "; ".join(contradictions),
+                place="cannot start",
+                remedy="correct the versions or the servers; --force starts all the same",
+            )
+        drilled_at = self._drilled_at()
+        return Passport(
+            stable=of_stable.told,
+            canary=of_canary.told,
+            routers=routers,
+            before=before,
+            drill="" if drilled_at is None else f"passed {drilled_at:%Y-%m-%d %H:%M} UTC",
+            silences=silences,
+            freeze=self._freeze(),
+            warnings=(*contradictions, *_capacity(self._plans.file, of_stable, of_canary)),
+            forced=force,
+        )
+
+    async def started(self, passport: Passport, canary: str, *, force: bool) -> Passport:
+        """Look at the canary's servers once more, after its process was started.
+
+        Raises:
+            RefusedError: they run another version.
+        """
+        for look in range(_CANARY_LOOKS):
+            servers = await self._servers.canary()
+            if not servers.served or not servers.unknown:
+                break
+            if look < _CANARY_LOOKS - 1:
+                await self._store.clock.sleep(_LOOK_SECONDS)
+        contradictions = tuple(_contradiction("canary", servers, canary))
+        if contradictions and not force:
+            raise RefusedError(
+                "; ".join(contradictions),
+                place="cannot start",
+                remedy=f"deploy {canary} to the canary's servers; --force starts all the same",
+            )
+        warnings = (*(one for one in passport.warnings if one not in contradictions), *contradictions)
+        return Passport(**{**vars(passport), "canary": servers.told, "warnings": warnings})
+
+    def _before(self, canary: str) -> str:
+        """What became of this version the last time."""
+        last: Rollout | None = None
+        for rollout in self._store.rollouts.values():
+            if rollout.canary == canary and rollout.state in _ENDS:
+                last = rollout
+        if last is None:
+            return ""
+        why = f" ({last.cause}: {last.reason})" if last.state in (State.ROLLED_BACK, State.FAILED) else ""
+        at = last.ended_at or last.started_at
+        return f"{_ENDS[last.state]} on {at:%Y-%m-%d %H:%M} UTC, in rollout {last.id}{why}"
+
+    def _moved(self, stable: Servers, version: str) -> bool:
+        """Whether a promoted release may hand its traffic over at once: the stable servers run its version."""
+        rollout = self._store.rollout
+        return rollout is not None and rollout.state is State.PROMOTED and stable.running(version)
+
+    async def _routers(self) -> tuple[dict[str, str], list[str]]:
+        """By router, the weight that it has; and those that have customers on the canary's servers."""
+        found, busy = {}, []
+        for router in self._plans.file.router:
+            try:
+                weight = (await self._read(router.name)).weight_ratio
+            except RouterError as error:
+                found[router.name] = f"unknown: {error}"
+                continue
+            found[router.name] = "unknown: it cannot be read" if weight is None else format_ratio(weight)
+            if weight:
+                busy.append(f"router {router.name} has {format_ratio(weight)} on the canary's servers, expected 0%")
+        return found, busy
+
+    async def _silenced(self) -> tuple[str, ...]:
+        try:
+            silences = await self._silences()
+        except RemoteError as error:
+            return (f"unknown: {error}",)
+        service = self._plans.file.service
+        return tuple(
+            f"{one.action}: {one}"
+            for one in silences
+            if one.active and one.action in LOWERING and not one.of_one_rollout and one.concerns(service)
+        )
+
+
+def _contradiction(role: str, servers: Servers, version: str) -> list[str]:
+    others = servers.others(version)
+    return [f"--{role} is {version}, but {others}"] if others else []
+
+
+def _capacity(policy: Policy, stable: Servers, canary: Servers) -> list[str]:
+    """The first phase for which the canary's servers are fewer than the stable ones are for the same share."""
+    have, whole = len(canary.served), len(stable.served)
+    if not have or not whole:
+        return []
+    for number, phase in enumerate(policy.phases, start=1):
+        needed = math.ceil(phase.traffic * whole)
+        if needed > have:
+            share = f"phase {number} ({format_ratio(phase.traffic)}) needs {needed} of the canary's servers"
+            return [f"{share}, as stable has {whole} for everybody; found {have}"]
+    return []

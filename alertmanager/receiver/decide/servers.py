@@ -1,0 +1,120 @@
+"""What the shop's servers run, and whether they are well: server by server, by role.
+
+Two sources tell a version. `router.probe` asks the server itself. Without one, Prometheus' series of that server tell
+by their version label, for whichever server the scraped `instance` is recognized. What neither tells is unknown: never
+taken for the old version, nor for the new one.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from alertmanager.receiver.act.effects import Effects
+from canary.errors import RemoteError
+from canary.prometheus import Prometheus
+from canary.rollout.plan.plans import Plans
+from canary.routers import probe
+from canary.routers.probe import Served
+
+Group = Mapping[str, Served]
+"""By address, what the servers of one group run."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What all servers of one group run.
+
+    Attributes:
+        served: by address; empty where the policy names no servers.
+    """
+
+    served: Group = field(default_factory=dict)
+
+    def running(self, version: str) -> bool:
+        """Whether every server is known to run this version."""
+        return bool(self.served) and all(one.version == version for one in self.served.values())
+
+    def others(self, version: str) -> str:
+        """The servers known to run another version, and which; empty when there are none."""
+        wrong = ((address, one) for address, one in self.served.items() if one.version not in (None, version))
+        return ", ".join(f"{address} runs {one}" for address, one in wrong)
+
+    @property
+    def unknown(self) -> str:
+        """Why it is not known of some server, or of all, what it runs; empty when it is known of all."""
+        if not self.served:
+            return "the policy names no servers in `router.upstreams`"
+        return ", ".join(f"{address}: {one}" for address, one in self.served.items() if one.version is None)
+
+    @property
+    def told(self) -> dict[str, str]:
+        """By address, the version or why it is unknown, for people and the journal."""
+        return {address: one.version or f"unknown: {one.fault}" for address, one in self.served.items()}
+
+
+class Inspector:
+    """Asks servers, and the routers about them."""
+
+    def __init__(self, plans: Plans, session: aiohttp.ClientSession, prometheus: Prometheus, effects: Effects) -> None:
+        self._plans = plans
+        self._session = session
+        self._prometheus = prometheus
+        self._effects = effects
+
+    async def stable(self) -> Servers:
+        """What the stable servers run."""
+        return await self._group("stable")
+
+    async def canary(self) -> Servers:
+        """What the canary's servers run."""
+        return await self._group("canary")
+
+    async def unhealthy(self) -> Mapping[str, str]:
+        """By address, what the routers' own checks say against a stable server."""
+        found = await asyncio.gather(*map(self._effects.unhealthy_servers, self._effects.router_names))
+        return {address: fault for faults in found for address, fault in faults.items()}
+
+    async def _group(self, role: str) -> Servers:
+        sections = [router for router in self._plans.file.router if getattr(router.upstreams, role)]
+        probed = {address: one.probe for one in sections for address in getattr(one.upstreams, role)}
+        series = {} if all(probed.values()) else await self._by_series()
+        found = await asyncio.gather(
+            *(
+                probe.ask(address, how, self._session) if how is not None else _told(address, series)
+                for address, how in probed.items()
+            )
+        )
+        return Servers(dict(zip(probed, found, strict=True)))
+
+    async def _by_series(self) -> Mapping[str, set[str]] | str:
+        """By scraped instance, the versions in its series; or why Prometheus does not tell."""
+        signals = self._plans.file.signals
+        if signals.preset == "haproxy":
+            return "neither a `probe` nor series with a version tell what it runs"
+        selector = f"{{{signals.selector}}}" if signals.selector else ""
+        expression = f"count by (instance, {signals.version_label}) ({signals.requests}{selector})"
+        try:
+            samples = await self._prometheus.query(expression)
+        except RemoteError as error:
+            return f"there is no `probe`, and Prometheus could not be asked ({error})"
+        versions: dict[str, set[str]] = {}
+        for labels, _ in samples:
+            if labels.get("instance") and labels.get(signals.version_label):
+                versions.setdefault(labels["instance"], set()).add(labels[signals.version_label])
+        return versions
+
+
+async def _told(address: str, series: Mapping[str, set[str]] | str) -> Served:
+    """What the series of one server tell: those of its address, or of its host where only one instance is there."""
+    if isinstance(series, str):
+        return Served(fault=series)
+    host = address.rpartition(":")[0]
+    of_host = [versions for instance, versions in series.items() if instance.rpartition(":")[0] == host]
+    found = series.get(address) or (of_host[0] if len(of_host) == 1 else set())
+    if not found:
+        return Served(fault="there is no `probe`, and no series with its address tell its version")
+    return (
+        Served(next(iter(found))) if len(found) == 1 else Served(fault=f"its series tell {' and '.join(sorted(found))}")
+    )

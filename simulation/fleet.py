@@ -1,0 +1,39 @@
+"""The shop's servers: what both groups run, and what they say when they are asked.
+
+Nobody but a deployment changes what the stable servers run, and nobody deploys but the release that is being finished.
+So what customers get is known here, whatever routers and receivers believe.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from canary.testing.http import Answer, Parameters
+
+STABLE, CANARY = "stable1", "canary1"
+"""The hosts; each stands for its group."""
+
+_DEPLOYS_SECONDS = 3.0
+
+
+@dataclass
+class Fleet:
+    """What runs where.
+
+    Attributes:
+        stable: the version on the stable servers.
+        down: hosts that do not answer.
+    """
+
+    stable: str = "v1.0"
+    down: set[str] = field(default_factory=set)
+
+    async def deploy(self, version: str) -> None:
+        """The stable servers get a version, in a while."""
+        await asyncio.sleep(_DEPLOYS_SECONDS)
+        self.stable = version
+
+    async def answer(self, _path: str, _parameters: Parameters) -> Answer:
+        """A stable server says what it runs."""
+        if STABLE in self.down:
+            return Answer(503)
+        return Answer(body={"version": self.stable})

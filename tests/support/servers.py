@@ -1,0 +1,33 @@
+"""What the shop's servers run, as a test says."""
+
+from dataclasses import dataclass, field
+
+from alertmanager.receiver.decide.servers import Servers
+from canary.routers.probe import Served
+
+
+@dataclass
+class KnownServers:
+    """Answers for the servers of both groups; an empty version is an unknown one."""
+
+    stable_versions: dict[str, str] = field(default_factory=dict)
+    canary_versions: dict[str, str] = field(default_factory=dict)
+    unwell: dict[str, str] = field(default_factory=dict)
+
+    async def stable(self) -> Servers:
+        """The stable servers."""
+        return _servers(self.stable_versions)
+
+    async def canary(self) -> Servers:
+        """The canary's servers."""
+        return _servers(self.canary_versions)
+
+    async def unhealthy(self) -> dict[str, str]:
+        """What routers say against stable servers."""
+        return dict(self.unwell)
+
+
+def _servers(versions: dict[str, str]) -> Servers:
+    return Servers(
+        {address: Served(version) if version else Served(fault="is down") for address, version in versions.items()}
+    )
