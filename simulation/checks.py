@@ -5,6 +5,7 @@ What must happen in time is looked at once a second, while the world has been he
 The tolerances say what nobody can promise: between a question and its answer there is the network, and a machine that
 was paused between an answer and its effect acts on what was true before. Whatever comes of that must be put right.
 """
+# long: one list of promises, each with its check
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence

@@ -161,7 +161,7 @@ def _act(random: Random) -> Event:
     )
 
 
-def _policy(random: Random) -> Policy:
+def _policy(random: Random) -> Policy:  # long: one policy, key by key
     # A leader marks how long the phase has lasted once a minute: some phases must be long enough for that.
     duration = random.choice((PHASE_SECONDS, PHASE_SECONDS, _LONG_PHASE_SECONDS))
     gates: tuple[Literal["manual"] | None, ...] = (None, None, None, "manual")

@@ -91,6 +91,8 @@ class Evidence:
     """A payment that is pending for longer counts as failed."""
     staleness: PositivePatience = 120
     """Data older than this makes the verdict blind."""
+    calibration: Text = "calibration.json"
+    """File that `canary calibrate` writes, and `check`, `plan` and the exporter read; relative to the policy file."""
     mismatch: OpenRatio = 0.2
     """Proven deviation of the canary's share of units from its weight that makes the comparison untrusted."""
     slower: Slower | Literal["none"] = Slower()

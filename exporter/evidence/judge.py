@@ -44,6 +44,9 @@ from exporter.evidence.verdict import (
 )
 from exporter.evidence.warmup import Warmup
 
+_QUICK = 0.2
+"""Large harm is proven within seconds by a fifth of alpha; small harm is what the exact half needs the rest for."""
+
 
 class Kind(StrEnum):
     """How a KPI is measured."""
@@ -117,13 +120,24 @@ class JudgeParameters:
     mismatch_tolerance: float = 0.20
     """Relative deviation of the canary's share of entries from its weight that is let pass."""
 
+    exact: bool = False
+    """The exact half takes its part of each KPI's share of alpha; without it all of that is the quick half's."""
+
+    def share_of(self, kpi: KpiParameters) -> float:
+        """The KPI's share of alpha: KPIs with the same action share it among themselves."""
+        return self.alpha / sum(other.action is kpi.action for other in self.kpis)
+
     def alpha_of(self, kpi: KpiParameters) -> float:
-        """The KPI's share of alpha: KPIs with the same action share it among themselves.
+        """What of it is the quick half's.
 
         Its comparison and its floor have all of it each, because a floor fails a canary only together with the
         comparison.
         """
-        return self.alpha / sum(other.action is kpi.action for other in self.kpis)
+        return self.share_of(kpi) * (_QUICK if self.exact else 1.0)
+
+    def exact_alpha_of(self, kpi: KpiParameters) -> float:
+        """What of it is the exact half's."""
+        return self.share_of(kpi) - self.alpha_of(kpi)
 
 
 @dataclass(slots=True)

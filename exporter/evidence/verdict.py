@@ -104,11 +104,12 @@ def judge_comparison(
     sign = -1.0 if gates.harm is Harm.DECREASE else 1.0
     if proof is not None:
         proven = path.time >= proof
+        proven[max(0, int(proven.argmax() if proven.any() else len(path)) - 1)] = True  # what is known at that moment
         past = proven & (sign * path.recent_estimate > gates.tolerance)
         beyond = past & (sign * path.recent_estimate > gates.tolerance + _explained(path, mismatch))
         told = beyond & (path.log10_not_slower >= gates.log10_not_slower)
         if told.any():
-            return Conclusion(Verdict.FAIL, _first_time(path, told))
+            return Conclusion(Verdict.FAIL, max(proof, float(path.time[np.argmax(told)])))
         if beyond[-1] and np.isneginf(path.log10_not_slower[-1]):
             return Conclusion(Verdict.HOLD, None, HoldReason.LAGS_UNKNOWN)
         if past[-1] and not beyond[-1]:
@@ -240,6 +241,21 @@ class TestEvidence:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ExactEvidence:
+    """What the exact half of a KPI's test says.
+
+    Attributes:
+        proven_at: the look that refuted "no difference", seconds since the epoch; None before that.
+        spent_ratio: how much of its alpha has been spent.
+        replayed: looks were made up for from rows, because their state was lost.
+    """
+
+    proven_at: float | None
+    spent_ratio: float
+    replayed: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class KpiEvidence:
     """A KPI's verdict and what it rests on.
@@ -259,7 +275,22 @@ class KpiEvidence:
     hold_reason: HoldReason | None = None
     """Why what looks like harm only holds the rollout; None where nothing does."""
     slower: bool = False
+    exact: ExactEvidence | None = None
+    """What the exact half says; None where it is off."""
     """The canary is proven to be slower, while a loss is not."""
+
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """Which tests have proven harm: the halves of the comparison (`quick`, `exact`), the `floor`."""
+        found = []
+        if self.comparison is not None and self.comparison.verdict is Verdict.FAIL:
+            if (self.comparison.history.log10_evidence >= self.comparison.log10_threshold).any():
+                found.append("quick")
+            if self.exact is not None and self.exact.proven_at is not None:
+                found.append("exact")
+        if self.floor is not None and self.floor.verdict is Verdict.FAIL:
+            found.append("floor")
+        return tuple(found)
 
     @property
     def main(self) -> TestEvidence:

@@ -24,9 +24,11 @@ class KpiUnits(Protocol):
 
     Attributes:
         folded_until: units before this moment are decided, but for what is open of them.
+        keys: the customers of the last look's rows.
     """
 
     folded_until: float
+    keys: Ints
 
     def look(self, look: Look) -> Rows:
         """All units that came or changed since `folded_until`, and those that are open where time alone decides."""
@@ -48,6 +50,7 @@ class ConversionUnits:
     def __init__(self, kpi: Conversion) -> None:
         self._kpi = kpi
         self.folded_until = -np.inf
+        self.keys: Ints = np.zeros(0, dtype=np.int64)
         self._folded = UnitTable.empty(assigned=float, entered=float, canary=bool, converted=float)
         self._seen = (self._folded, self._folded)
 
@@ -65,6 +68,7 @@ class ConversionUnits:
         if self._kpi.floor is None:  # a floor needs those who never convert: for it they fail in time
             open_ &= ~np.isnan(folded["converted"])
         told = folded.where(open_)
+        self.keys = np.concatenate([told.keys, recent.keys])
         return ConversionRows(*(_both(told, recent, name) for name in ("assigned", "entered", "canary", "converted")))
 
     def fold(self, until: float) -> None:
@@ -85,6 +89,7 @@ class OutcomeUnits:
     def __init__(self, kpi: Success) -> None:
         self._kpi = kpi
         self.folded_until = -np.inf
+        self.keys: Ints = np.zeros(0, dtype=np.int64)
         self._counted = UnitTable.empty()
         self._open = UnitTable.empty(assigned=float, entered=float, canary=bool, ids=np.int64)
         self._seen = self._open.with_(resolved=np.zeros(0), failed=np.zeros(0, dtype=np.bool_))
@@ -103,6 +108,7 @@ class OutcomeUnits:
         old = units["entered"] < self.folded_until
         resolved = np.where(old & (resolved < self.folded_until), self.folded_until, resolved)
         self._seen = units.with_(resolved=resolved, failed=failed)
+        self.keys = units.keys
         return OutcomeRows(units["assigned"], units["entered"], units["canary"], resolved, failed)
 
     def fold(self, until: float) -> None:
@@ -131,6 +137,7 @@ class MeanUnits:
         self._currency = currency
         self._cap = cap
         self.folded_until = -np.inf
+        self.keys: Ints = np.zeros(0, dtype=np.int64)
         self._folded = UnitTable.empty(entered=float, values=np.int64, total=float)
         self._seen = self._folded.with_(observed=np.zeros(0))
 
@@ -161,6 +168,7 @@ class MeanUnits:
         self._seen = UnitTable(
             found.keys, {"entered": entered, "values": count, "total": total, "observed": found.entered}
         )
+        self.keys = found.keys
         return MeanRows(found.assigned, found.entered, found.canary, total / count, entered, previous)
 
     def fold(self, until: float) -> None:

@@ -9,7 +9,7 @@ currencies have no mean.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from exporter.evidence.judge import (
 )
 from exporter.evidence.timeline import Timeline
 from exporter.judge.baseline import cap_before, lags_before
+from exporter.judge.exact import ExactHalf, has_exact_half
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.units import Entries, Look
@@ -55,11 +57,21 @@ class JudgedRollout:
     currencies: dict[str, int] = field(default_factory=dict)
     """By KPI, the currency whose values are compared; amounts of different currencies have no mean."""
     _entries: Entries = field(default_factory=Entries)
+    exact: ExactHalf | None = None
+    """Of a rollout with a plan, whose customers are known; without it all of alpha is the quick half's."""
+    _caps: dict[str, float] = field(default_factory=dict)
     _units: dict[str, KpiUnits] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policy: Policy, rollout: Rollout, *, by_variant: bool = False) -> JudgedRollout:
-        """A new judge for a rollout; *by_variant*: of an experiment whose sides stand in a column of their own."""
+    def of(
+        cls, policy: Policy, rollout: Rollout, *, by_variant: bool = False, files: ExactFiles | None = None
+    ) -> JudgedRollout:
+        """A new judge for a rollout.
+
+        Args:
+            by_variant: it is of an experiment, whose sides stand in a column of their own.
+            files: where the exact half survives a restart.
+        """
         shared = [
             seconds
             for seconds, ratio in zip(rollout.durations_seconds, rollout.traffic, strict=False)
@@ -69,7 +81,11 @@ class JudgedRollout:
         entry = entry_event(policy)
         if by_variant and entry is not None and policy.database.events[entry].variant is None:
             entry = None
-        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry)
+        exact = None
+        if entry is not None and not by_variant and has_exact_half(policy, rollout, entry):
+            parameters = replace(parameters, exact=True)
+            exact = ExactHalf.of(policy, rollout, parameters, entry, files)
+        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact)
 
     def look(
         self, joined: JoinedRows, versions: Codes, rollout: Rollout, as_of: float, blind: Mapping[str, str]
@@ -91,12 +107,23 @@ class JudgedRollout:
                 units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined)
                 if units is not None:
                     rows[kpi.name] = units.look(look)
-        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind)
+        # A look is decided and written down before anything that follows from it is said.
+        looked, proven_at = [], {}
+        if self.exact is not None:
+            looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units)
+            proven_at = self.exact.proven_at
+        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, proven_at)
         for name in rows:
             self._units[name].fold(self.judge.needs_since(name))
         if entries is not None:
             self._entries.fold(self.judge.needs_since())
-        return evidence
+        if self.exact is None:
+            return evidence
+        for name in looked:
+            self.exact.fold(name, self.judge.needs_since(name))
+        said = self.exact.evidence
+        kpis = {name: replace(kpi, exact=said.get(name)) for name, kpi in evidence.kpis.items()}
+        return replace(evidence, kpis=kpis)
 
     def _units_of(self, name: str, kpi: Kpi, joined: JoinedRows) -> KpiUnits | None:
         """A KPI's units; None while one of its events cannot be read."""
@@ -109,20 +136,23 @@ class JudgedRollout:
                 return units_of(kpi)
             self.currencies[name] = found
         if name not in self._units:
-            self._units[name] = self._begin(name, kpi, joined)
+            self._begin(name, kpi, joined)
+            self._units[name] = self._new_units(name)
         return self._units[name]
 
-    def _begin(self, name: str, kpi: Kpi, joined: JoinedRows) -> KpiUnits:
-        """A KPI's units from the start, by what was known of the shop before it."""
+    def _begin(self, name: str, kpi: Kpi, joined: JoinedRows) -> None:
+        """Fix what was known of the shop before the start."""
         start, slower = self.parameters.started_at, self.policy.evidence.slower
         window = (start - self.policy.database.window, start)
         if isinstance(kpi, Mean):
-            currency = self.currencies.get(name, -1)
-            return units_of(kpi, currency, cap_before(kpi, joined, window, currency))
+            self._caps[name] = cap_before(kpi, joined, window, self.currencies.get(name, -1))
         if isinstance(kpi, Conversion) and slower != "none":
             width = self.parameters.bucket_seconds
             self.judge.know_lags(name, lags_before(kpi, joined, window, up_to=slower.up_to, bucket_seconds=width))
-        return units_of(kpi)
+
+    def _new_units(self, name: str) -> KpiUnits:
+        """A KPI's units, of whom nobody has counted yet."""
+        return units_of(self.policy.kpis[name], self.currencies.get(name, -1), self._caps.get(name, np.inf))
 
 
 def _commonest_currency(table: EventRows, until: float) -> int | None:

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from canary import names
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
-from exporter.publish.complement import Change, failed_tests, shown_change, shown_tolerance
+from exporter.publish.complement import Change, shown_change, shown_tolerance
 from exporter.publish.snapshot import Snapshot
 
 _CHANGES: tuple[tuple[str, str, Callable[[Change], float]], ...] = (
@@ -50,6 +50,16 @@ _NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
     ),
     (names.KPI_FROZEN, "Whether the comparison ended because stable gets no traffic.", lambda kpi: kpi.frozen),
     (names.KPI_JUDGED, "Whether the KPI is judged now.", lambda kpi: kpi.blind_reason is None),
+    (
+        names.KPI_EXACT_SPENT_RATIO,
+        "How much of its alpha the exact half of the KPI's test has spent.",
+        lambda kpi: kpi.exact.spent_ratio if kpi.exact is not None else None,
+    ),
+    (
+        names.KPI_EXACT_REPLAYED,
+        "Whether the exact half's state was lost, and its looks were made up for from rows.",
+        lambda kpi: kpi.exact.replayed if kpi.exact is not None else None,
+    ),
 )
 """Metric, help text, and how a KPI's number is found; None or nan leaves the series out."""
 
@@ -62,6 +72,7 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
         yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
     yield _findings(identity, evidence)
+    yield _proofs(identity, evidence)
     yield _units(identity, evidence)
     yield _values(identity, snapshot)
     if evidence.mismatch is not None:
@@ -112,13 +123,25 @@ def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:
 def _findings(identity: list[str], evidence: RolloutEvidence) -> Metric:
     family = GaugeMetricFamily(
         names.KPI_FINDING,
-        "What stands behind a KPI's verdict: the test that failed, why harm only holds, or that the canary is slower.",
+        "Why what looks like harm only holds, or that the canary is slower.",
         labels=[names.SERVICE, *LABELS[names.KPI_FINDING]],
     )
     for kpi in evidence.kpis.values():
-        found = {*failed_tests(kpi), kpi.hold_reason, "slower" if kpi.slower else None}
+        found = {kpi.hold_reason, "slower" if kpi.slower else None}
         for reason in names.KPI_FINDINGS:
             family.add_metric([*identity, kpi.name, reason], float(reason in found))
+    return family
+
+
+def _proofs(identity: list[str], evidence: RolloutEvidence) -> Metric:
+    family = GaugeMetricFamily(
+        names.KPI_PROOF,
+        "Whether the KPI fails and this test has proven it.",
+        labels=[names.SERVICE, *LABELS[names.KPI_PROOF]],
+    )
+    for kpi in evidence.kpis.values():
+        for test in names.TESTS:
+            family.add_metric([*identity, kpi.name, test], float(kpi.verdict == "fail" and test in kpi.proofs))
     return family
 
 

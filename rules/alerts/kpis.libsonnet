@@ -18,10 +18,19 @@ function(config, series, build)
     'Canary {{ $labels.canary }}: ' + value(kpi, 'canary') + ' of ' + units(kpi, 'canary') + ' units; stable {{ $labels.stable }}: '
     + value(kpi, 'stable') + ' of ' + units(kpi, 'stable') + '.';
 
-  // The exporter says which test failed: a proof stays one, whatever its evidence is later, and a verdict has one cause.
+  // Its value stays that of the evidence; that it failed, and by which test, the exporter says: a proof stays a proof.
   local found(kpi, reason) = '(max by (rollout) (' + judged(n.KPI_FINDING, kpi, [p.equals(n.REASON, reason)]) + ') == 1)';
-  local harmful(kpi) = p.lines(['max by (rollout) (' + judged(n.KPI_EVIDENCE, kpi) + ')', 'and on (rollout)', found(kpi, 'comparison')]);
-  local below_floor(kpi) = p.lines(['max by (rollout) (' + judged(n.KPI_FLOOR_EVIDENCE, kpi) + ')', 'and on (rollout)', found(kpi, 'floor')]);
+  local proven(kpi, tests) = '(max by (rollout) (' + judged(n.KPI_PROOF, kpi, [tests]) + ') == 1)';
+  local harmful(kpi) = p.lines([
+    'max by (rollout) (' + judged(n.KPI_EVIDENCE, kpi) + ')',
+    'and on (rollout)',
+    proven(kpi, p.matches(n.TEST, 'quick|exact')),
+  ]);
+  local below_floor(kpi) = p.lines([
+    'max by (rollout) (' + judged(n.KPI_FLOOR_EVIDENCE, kpi) + ')',
+    'and on (rollout)',
+    proven(kpi, p.equals(n.TEST, 'floor')),
+  ]);
 
   local degraded(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
     expr: p.for_rollout(series.running, harmful(kpi)),
@@ -30,8 +39,13 @@ function(config, series, build)
     description: 'Proven: ' + kpi.words + ' is worse than stable by more than the tolerance of '
                  + tolerance(kpi) + ' (change '
                  + told(n.KPI_RELATIVE_CHANGE, kpi, 'humanizePercentage') + '). ' + compared(kpi)
-                 + ' The evidence is 10^{{ $value | humanize }}, the limit 10^'
-                 + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
+                 + ' Quick test: e-value 10^{{ $value | humanize }}, threshold 10^'
+                 + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.'
+                 + build.where(
+                   n.KPI_PROOF,
+                   [p.equals(n.KPI, kpi.name), p.equals(n.TEST, 'exact')],
+                   ' The exact test has proven it.'
+                 ),
   });
 
   local low(kpi) =

@@ -151,9 +151,7 @@ class Story(Series):
             own = labels | {names.VERDICT: verdict}
             self.own(names.KPI_VERDICT, own, np.where(running, holds.astype(np.float64), np.nan))
         for reason in names.KPI_FINDINGS:
-            holds = failed if reason == "comparison" else np.zeros_like(failed)
-            own = labels | {names.REASON: reason}
-            self.own(names.KPI_FINDING, own, np.where(running, holds.astype(np.float64), np.nan))
+            self.own(names.KPI_FINDING, labels | {names.REASON: reason}, np.where(running, 0.0, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE, labels, np.where(known, change, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE_LOWER, labels, np.where(running, lower, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE_UPPER, labels, np.where(running, upper, np.nan))
@@ -162,6 +160,8 @@ class Story(Series):
             self.own(names.KPI_FLOOR_EVIDENCE, labels, np.where(running, np.nan_to_num(evidence) * 0.8, np.nan))
         for name, value in ((names.KPI_EVIDENCE_THRESHOLD, _THRESHOLD), (names.KPI_TOLERANCE, tolerance)):
             self.own(name, labels, np.where(running, value, np.nan))
+        proven = verdicts["fail"] & (np.nan_to_num(evidence) >= _THRESHOLD)
+        self.own(names.KPI_PROOF, labels | {names.TEST: "quick"}, np.where(running, proven * 1.0, np.nan))
         self.own(names.KPI_JUDGED, labels, np.where(running, 1.0, np.nan))
         self.own(names.KPI_FROZEN, labels, np.where(running, (self._minute > self.proven) * 1.0, np.nan))
 

@@ -25,16 +25,20 @@ def rows(policy: Policy) -> Iterator[Row]:
 
 def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
     name = config["name"]
-    harm = says(name, "fail", evidence=THRESHOLD, reason="comparison")
-    less = says(name, "hold", evidence=THRESHOLD * 2)
-    match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_FINDING]
-    quiet = {"harm that another reason explains": says(name, "hold", evidence=THRESHOLD * 2, reason="mismatch")}
-    yield Row("evidence of harm", config["alert"], harm, less, match=match, quiet=quiet, inputs=inputs)
-    inputs = [names.KPI_FLOOR_EVIDENCE, names.KPI_FINDING]
+    proven, nearly = THRESHOLD, THRESHOLD * (1 - NEAR)
+    harm, less = (says(name, "fail", evidence=evidence) for evidence in (proven, nearly))
+    also = {"a proof by the exact half": says(name, "fail", exact=True)}
+    quiet = {
+        "strong evidence of a harm that is tolerable": says(name, "hold", evidence=THRESHOLD * 2),
+        "an exact proof of a harm that is tolerable": says(name, "hold", exact=True),
+    }
+    match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_PROOF]
+    yield Row("evidence of harm", config["alert"], harm, less, match=match, also=also, quiet=quiet, inputs=inputs)
+    inputs = [names.KPI_FLOOR_EVIDENCE, names.KPI_PROOF]
     for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
         scene = f"evidence against floors, rollout in {state}"
         match = {names.KPI: name, **config["floorLabels"], names.STATE: label}
-        below = says(name, "fail", floor=THRESHOLD, reason="floor")
+        below = says(name, "fail", floor=THRESHOLD)
         less = says(name, "hold", floor=THRESHOLD * 2, reason="not_told_apart")
         yield Row(scene, config["floorAlert"], below, less, match=match, state=state, inputs=inputs)
     yield from _findings(config)

@@ -74,7 +74,7 @@ def _verdicts(refresher: Refresher) -> dict[str, str]:
 
 
 async def test_failing_payments_are_proven(data: ShopData, clock: FakeClock) -> None:
-    """A canary whose payments fail is proven to harm, with every number; conversions are held against the weight."""
+    """A canary whose payments fail is proven to harm, with every number; conversions are held against its weight."""
     policy = policy_for(data.url)
     start = clock.now()
     await _shop(data, start, 60, canary_pays=0.5)

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from canary.errors import InputError
 from canary.policy import load_policy
 from canaryctl.cli import canary
-from exporter.study.backtest import Replay, backtest, read_rollouts
+from exporter.study.backtest import Replay, backtest
+from exporter.study.pastrollouts import read_rollouts
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
 START = datetime(2026, 3, 1, 22, 40, tzinfo=UTC)
