@@ -34,6 +34,7 @@ _KEYS = (
     "canary",
     "stable",
     "force",
+    "again",
     "give_up",
     "now",
     "back",

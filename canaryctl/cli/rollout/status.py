@@ -50,6 +50,9 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     for router in status["routers"]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"
+    if rollout is not None and rollout["passport"]:
+        for warning in rollout["passport"]["warnings"]:
+            yield f"warning   at the start: {warning}"
     yield from _troubles(status)
     policy = status["policy"]
     for sentence in filter(None, (policy["notice"], *policy["differing"])):

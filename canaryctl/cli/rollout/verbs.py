@@ -35,18 +35,23 @@ _NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "p
 @click.option("--stable", required=True, help="The version that serves now.")
 @click.option("--plan", default=NORMAL, show_default=True, help="The policy's plan that it runs by.")
 @sending.reason
-@click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
-def start(config_file: str, output_format: str, canary: str, stable: str, plan: str, reason: str, force: bool) -> None:
+@click.option("--force", is_flag=True, help="Begin although something would hinder a rollback, or does not fit.")
+@click.option("--again", is_flag=True, help="Also a version that was promoted or rolled back before.")
+def start(
+    config_file: str, output_format: str, canary: str, stable: str, plan: str, reason: str, force: bool, again: bool
+) -> None:
     """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
 
     First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
-    beginning; other faults are told.
+    beginning, and so does what contradicts the command: servers that run other versions, customers who are still on the
+    canary's servers, a version that was rolled back or promoted before. Other faults are told. What was found is kept
+    in the journal as the rollout's passport.
     """
     # Looked at before the checks, which take seconds: what others do meanwhile is refused rather than overwritten.
     seen = asyncio.run(_seen(config_file))
     if not force:
         asyncio.run(_check(Path(config_file)))
-    body = {"canary": canary, "stable": stable, "plan": plan, "reason": reason, "force": force}
+    body = {"canary": canary, "stable": stable, "plan": plan, "reason": reason, "force": force, "again": again}
     sending.send(config_file, output_format, "start", seen=seen, **body)
 
 
