@@ -28,7 +28,7 @@ from canary.policy.pinning.changes import changes
 from canary.policy.pinning.digest import deciding, digest
 from canary.policy.pinning.pinned import mapped_as
 from canary.policy.pinning.reload import require_reloadable
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.threads import SharedThreads, Threads
 from canary.units import format_ratio

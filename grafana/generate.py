@@ -7,6 +7,7 @@ from typing import Any
 from canary.mixin import jsonnet
 from canary.mixin.config import dashboards_config
 from canary.policy.model import Policy
+from canary.policy.servers import PrometheusServer, whole
 from canary.policy.yamltext import dump
 
 FOLDER = "Canary"
@@ -40,21 +41,51 @@ def provisioning(policy: Policy) -> dict[str, str]:
 
 
 def _data_source(policy: Policy) -> dict[str, Any]:
+    server = policy.receiver.prometheus_server
+    access, secret = _access(server, policy.base)
     return {
         "name": "Prometheus (canary)",
         "uid": "kpi-canary-prometheus",
         "type": "prometheus",
         "access": "proxy",
-        "url": policy.receiver.prometheus,
+        "url": server.query_url,
         "editable": False,
+        **({"basicAuth": True, "basicAuthUser": server.username} if server.username else {}),
         # timeInterval: $__rate_interval is four scrapes or more; manageAlerts: the list of alerts sees ours.
         "jsonData": {
             "httpMethod": "POST",
             "manageAlerts": True,
             "prometheusType": "Prometheus",
             "timeInterval": f"{policy.signals.scrape_interval:g}s",
+            **access,
         },
+        **({"secureJsonData": secret} if secret else {}),
     }
+
+
+def _access(server: PrometheusServer, base: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """What Grafana shows the server: settings, and secrets, which it reads from their files itself (`$__file`)."""
+    settings: dict[str, Any] = {}
+    secret: dict[str, str] = {}
+    if server.password_file:
+        secret["basicAuthPassword"] = _file(base, server.password_file)
+    if server.ca_file:
+        settings["tlsAuthWithCACert"] = True
+        secret["tlsCACert"] = _file(base, server.ca_file)
+    if server.cert_file and server.key_file:
+        settings["tlsAuth"] = True
+        secret |= {"tlsClientCert": _file(base, server.cert_file), "tlsClientKey": _file(base, server.key_file)}
+    headers = dict(server.headers)
+    if server.token_file:
+        headers["Authorization"] = f"Bearer {_file(base, server.token_file)}"
+    for number, (name, value) in enumerate(headers.items(), 1):
+        settings[f"httpHeaderName{number}"] = name
+        secret[f"httpHeaderValue{number}"] = value
+    return settings, secret
+
+
+def _file(base: str, file: str) -> str:
+    return f"$__file{{{whole(base, file)}}}"
 
 
 def _dashboard_folder() -> dict[str, Any]:

@@ -4,16 +4,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from canary.policy import Policy
+from canary.policy.servers import whole
 from canary.units import format_duration
 
 
 def scrape_config(policy: Policy) -> dict[str, Any]:
     """Prometheus' configuration file as data; paths are relative to the file."""
-    signals = policy.signals
+    signals, alertmanager = policy.signals, policy.receiver.alertmanager_server
     jobs = [
         # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
         _job("kpi-canary-exporter", [signals.exporter_target], honor_labels=True),
-        _job("kpi-canary-receiver", [_address(policy.receiver.url)], honor_labels=True, **_scheme(policy.receiver.url)),
+        _job("kpi-canary-receiver", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
     ]
     jobs += [
         _job(name, list(targets))
@@ -33,9 +34,10 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
         "alerting": {
             "alertmanagers": [
                 {
-                    "scheme": urlsplit(policy.receiver.alertmanager).scheme,
-                    **_path_prefix(policy.receiver.alertmanager),
-                    "static_configs": [{"targets": [_address(policy.receiver.alertmanager)]}],
+                    "scheme": urlsplit(alertmanager.url).scheme,
+                    **_path_prefix(alertmanager.url),
+                    **alertmanager.http_config(policy.base),
+                    "static_configs": [{"targets": [_address(alertmanager.url)]}],
                 }
             ],
         },
@@ -44,7 +46,7 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _job(name: str, targets: list[str], *, honor_labels: bool = False, **more: str) -> dict[str, Any]:
+def _job(name: str, targets: list[str], *, honor_labels: bool = False, **more: Any) -> dict[str, Any]:
     job: dict[str, Any] = {"job_name": name, **more}
     if honor_labels:
         job["honor_labels"] = True
@@ -58,8 +60,12 @@ def _address(url: str) -> str:
     return f"{parts.hostname}:{443 if parts.scheme == 'https' else 80}"
 
 
-def _scheme(url: str) -> dict[str, str]:
-    return {"scheme": "https"} if urlsplit(url).scheme == "https" else {}
+def _receiver(policy: Policy) -> dict[str, Any]:
+    receiver = policy.receiver
+    if urlsplit(receiver.url).scheme != "https":
+        return {}
+    tls = {"tls_config": {"ca_file": whole(policy.base, receiver.ca_file)}} if receiver.ca_file else {}
+    return {"scheme": "https", **tls}
 
 
 def _path_prefix(url: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ def analysis_template(policy: Policy) -> Resource:
         "kind": "AnalysisTemplate",
         "metadata": metadata(policy, "-kpis", {}),
         "spec": {
-            "args": [{"name": "prometheus", "value": policy.receiver.prometheus}],
+            "args": [{"name": "prometheus", "value": policy.receiver.prometheus_server.query_url}],
             "metrics": [
                 {
                     "name": slug(kpi),
@@ -116,13 +116,29 @@ def analysis_template(policy: Policy) -> Resource:
                     "failureCondition": "len(result) > 0 && result[0] < 0",
                     "successCondition": "len(result) > 0 && result[0] >= 0",
                     "provider": {
-                        "prometheus": {"address": "{{args.prometheus}}", "query": verdict_query(policy, kpi)},
+                        "prometheus": {
+                            "address": "{{args.prometheus}}",
+                            "query": verdict_query(policy, kpi),
+                            **_headers(policy),
+                        },
                     },
                 }
                 for kpi in judged(policy)
             ],
         },
     }
+
+
+def _headers(policy: Policy) -> Resource:
+    """What Argo Rollouts sends along; a password or token it takes from its own settings only."""
+    headers = policy.receiver.prometheus_server.headers
+    return {"headers": [{"key": name, "value": value} for name, value in headers.items()]} if headers else {}
+
+
+def _secret(policy: Policy) -> Resource:
+    """Where Flagger finds user and password, or the token: a Secret of this name beside the template."""
+    server = policy.receiver.prometheus_server
+    return {"secretRef": {"name": f"{policy.service}-prometheus"}} if server.username or server.token_file else {}
 
 
 def metric_templates(policy: Policy) -> list[Resource]:
@@ -136,7 +152,11 @@ def metric_templates(policy: Policy) -> list[Resource]:
             "kind": "MetricTemplate",
             "metadata": metadata(policy, f"-{slug(kpi)}", {}),
             "spec": {
-                "provider": {"type": "prometheus", "address": policy.receiver.prometheus},
+                "provider": {
+                    "type": "prometheus",
+                    "address": policy.receiver.prometheus_server.query_url,
+                    **_secret(policy),
+                },
                 "query": verdict_query(policy, kpi),
             },
         }

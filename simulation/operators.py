@@ -112,6 +112,9 @@ class Operators:
         key = f"key{next(self._numbers)}"
         wanted = "rollback" if verb.startswith("give") else verb.partition(" ")[0]
         self._truth.typed[f"{wanted}:{key}"] = str(seen)
+        newest = self._truth.newest
+        if verb == "start" and (newest is None or newest.state in TERMINAL):
+            self._fleet.canary = canary
         request = Request(
             verb=wanted,
             actor=actor,

@@ -107,7 +107,7 @@ REVERTS = (
         "an advance does not ask Prometheus",
         f"{_DECIDE}/promoter.py",
         "        self.waiting_for = await self._objection(rollout)\n"
-        "        if self.waiting_for:\n            return self._policy.receiver.poll\n        gate =",
+        "        if self.waiting_for:\n            return self._plans.file.receiver.poll\n        gate =",
         "        self.waiting_for = ''\n        gate =",
     ),
     Revert(

@@ -14,6 +14,7 @@ from alertmanager.config.freeze import time_intervals
 from canary import names
 from canary.errors import GenerateError
 from canary.policy import Policy
+from canary.policy.servers import whole
 from canary.policy.yamltext import dump
 from canary.units import format_duration
 
@@ -150,6 +151,8 @@ def _webhook(policy: Policy) -> Section:
     if receiver.token_file:
         token = Path(policy.base, receiver.token_file)
         webhook["http_config"] = {"authorization": {"type": "Bearer", "credentials_file": str(token)}}
+    if receiver.ca_file:
+        webhook.setdefault("http_config", {})["tls_config"] = {"ca_file": whole(policy.base, receiver.ca_file)}
     return {"name": guard_name(policy), "webhook_configs": [webhook]}
 
 

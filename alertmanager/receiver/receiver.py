@@ -45,7 +45,7 @@ from canary.policy.pinning.reload import require_reloadable
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Category
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import TakeNote
 from canary.rollout.state import Moment
 from canary.units import format_ratio

@@ -20,9 +20,9 @@ from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
-from canary.rollout.approvals import approvals
 from canary.rollout.entries import Entry
-from canary.rollout.plans import Plans
+from canary.rollout.plan.approvals import approvals
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag
 
 from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
+from canary.policy.servers import AlertmanagerServer, PrometheusServer
 from canary.policy.types import (
     Approvers,
     Argv,
@@ -257,8 +258,12 @@ class Receiver:
     flags_token_file: Text | None = None
     """File with the bearer tokens of applications that ask for feature flags, one a line."""
     flags_token_env: EnvironmentName | None = None
-    prometheus: HttpUrl = "http://127.0.0.1:9090"
-    alertmanager: HttpUrl = "http://127.0.0.1:9093"
+    ca_file: Text | None = None
+    """Authorities that the receiver's own certificate is checked against, by Alertmanager and the command line."""
+    prometheus: HttpUrl | PrometheusServer = "http://127.0.0.1:9090"
+    """Where series, alerts and rules are asked for: an address, or what lets in."""
+    alertmanager: HttpUrl | AlertmanagerServer = "http://127.0.0.1:9093"
+    """Where silences are asked for and test alerts handed in: an address, or what lets in."""
     poll: Look = 10
     """How often the receiver looks at Prometheus' alerts by itself."""
     reconcile: Look = 2
@@ -274,3 +279,16 @@ class Receiver:
     """Name of the Alertmanager receiver that people read; generated empty when missing."""
     freeze: tuple[ShortFreeze | Freeze, ...] = field(default_factory=tuple)
     """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` (UTC)."""
+
+    @property
+    def prometheus_server(self) -> PrometheusServer:
+        """Prometheus, however it is written."""
+        return (
+            self.prometheus if isinstance(self.prometheus, PrometheusServer) else PrometheusServer(url=self.prometheus)
+        )
+
+    @property
+    def alertmanager_server(self) -> AlertmanagerServer:
+        """Alertmanager, however it is written."""
+        written = self.alertmanager
+        return written if isinstance(written, AlertmanagerServer) else AlertmanagerServer(url=written)

@@ -84,6 +84,8 @@ def keys_at(loc: tuple[str | int, ...]) -> list[str]:
     definitions = schema["$defs"]
     node = schema
     for step in loc[:-1]:
+        if str(step).startswith("tagged-union["):
+            continue  # pydantic's name for the choice between the forms, of which the next step is one
         node = _descend(_resolve(node, definitions, step), step)
     return sorted(_resolve(node, definitions).get("properties", {}))
 

@@ -6,15 +6,19 @@ What it does not say keeps nothing back: an alert counts until a silence is know
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from pydantic import Field, TypeAdapter
 
 from canary import names
+from canary.policy.model import Policy
+from canary.prometheus.access import Access, access_of
 from canary.prometheus.api import QUICK, JsonApi, Limits
 from canary.prometheus.shapes import Labels, Moment, Shape, Text
 from canary.prometheus.silences import LOWERING, Matcher, Silence
+
+_KEY = "receiver.alertmanager"
 
 
 class Alertmanager:
@@ -23,12 +27,21 @@ class Alertmanager:
     Args:
         http: through which it is asked; the caller closes it.
         url: where it is, from the policy only.
+        access: what it is shown.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, *, limits: Limits = QUICK) -> None:
-        self._api = JsonApi(http, "Alertmanager", url, key="receiver.alertmanager", limits=limits)
+    def __init__(
+        self, http: aiohttp.ClientSession, url: str, *, limits: Limits = QUICK, access: Access | None = None
+    ) -> None:
+        self._api = JsonApi(http, "Alertmanager", url, key=_KEY, limits=limits, access=access)
         self.url = self._api.url
         self.place = self._api.place
+
+    @classmethod
+    def of(cls, policy: Policy, http: aiohttp.ClientSession, *, limits: Limits = QUICK) -> Self:
+        """As the policy's `receiver.alertmanager` says."""
+        server = policy.receiver.alertmanager_server
+        return cls(http, server.url, limits=limits, access=access_of(server, _KEY, policy.base))
 
     async def inhibited(self, service: str) -> list[Mapping[str, str]]:
         """The labels of each alert of a service that another one inhibits, which lowers the same rollout by itself.

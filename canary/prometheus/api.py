@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from canary.errors import RemoteError
+from canary.errors import RemoteError, SecretError
+from canary.prometheus.access import Access
 
 T = TypeVar("T")
 
@@ -70,14 +71,25 @@ class JsonApi:
         subject: what the server is called in messages: `Prometheus`.
         url: where it is, from the policy only.
         key: the policy's key that names the address.
+        access: what the server is shown; None for one that lets everybody in.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, subject: str, url: str, *, key: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        subject: str,
+        url: str,
+        *,
+        key: str,
+        limits: Limits,
+        access: Access | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self.place = f"{subject} {_CREDENTIALS.sub('//', self.url)}"
         self._http = http
         self._key = key
         self._limits = limits
+        self._access = access
 
     async def get(self, path: str, shape: TypeAdapter[T], parameters: Sequence[tuple[str, str]] = ()) -> T:
         """What a path answers, of the shape that is expected.
@@ -109,20 +121,25 @@ class JsonApi:
         headers = {"Accept-Encoding": "identity"}
         start = f"start it, or correct {self._key} in the policy"
         try:
-            async with (
-                asyncio.timeout(self._limits.seconds),
-                self._http.request(
-                    method, self.url + path, headers=headers, allow_redirects=False, **options
-                ) as answer,
-            ):
-                if answer.status == HTTPStatus.OK:
-                    return await self._body(path, answer)
-                complaint = _complaint(await _beginning(answer, _COMPLAINT_BYTES))
+            async with asyncio.timeout(self._limits.seconds):
+                shown_too, tls = await self._access.credentials() if self._access else ({}, True)
+                async with self._http.request(
+                    method, self.url + path, headers={**headers, **shown_too}, ssl=tls, allow_redirects=False, **options
+                ) as answer:
+                    if answer.status == HTTPStatus.OK:
+                        return await self._body(path, answer)
+                    complaint = _complaint(await _beginning(answer, _COMPLAINT_BYTES))
+        except SecretError as error:
+            raise self.error(path, f"{error.place}: {error.what}", error.remedy) from error
         except TimeoutError as error:
             raise self.error(path, f"no answer within {self._limits.seconds:g}s", start) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self.error(path, f"unreachable ({_cause(error)})", start) from error
         what = f"expected status 200, found {answer.status}" + (f" ({complaint})" if complaint else "")
+        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise self.error(
+                path, what, f"give {self._key} the `username` and `password_file`, or the `token_file`, that it wants"
+            )
         # It was understood and refused: then the address is right, and its own words say what is wrong.
         raise self.error(path, what, "" if complaint else None)
 

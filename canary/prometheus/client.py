@@ -7,12 +7,14 @@ refused: what is missing could be the alert.
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import aiohttp
 from pydantic import TypeAdapter
 
+from canary.policy.model import Policy
 from canary.prometheus import shapes
+from canary.prometheus.access import Access, access_of
 from canary.prometheus.alert import Alert
 from canary.prometheus.api import QUICK, JsonApi, Limits, shown
 
@@ -21,6 +23,8 @@ A = TypeVar("A", bound=shapes.Answer)
 # Prometheus' notes about an expression, such as a counter whose name does not end in _total, begin so. All other
 # warnings are about series that could not be read.
 _ABOUT_THE_EXPRESSION = "PromQL "
+
+_KEY = "receiver.prometheus"
 
 
 class Sample(NamedTuple):
@@ -59,13 +63,31 @@ class Prometheus:
 
     Args:
         http: through which it is asked; the caller closes it.
-        url: where it is, from the policy only.
+        url: where series are asked for, from the policy only.
+        rules_url: where alerts and rules are asked for, when that is another address.
+        access: what both are shown.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, *, limits: Limits = QUICK) -> None:
-        self._api = JsonApi(http, "Prometheus", url, key="receiver.prometheus", limits=limits)
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        *,
+        limits: Limits = QUICK,
+        rules_url: str | None = None,
+        access: Access | None = None,
+    ) -> None:
+        self._api = JsonApi(http, "Prometheus", url, key=_KEY, limits=limits, access=access)
+        self._rules = JsonApi(http, "Prometheus", rules_url or url, key=_KEY, limits=limits, access=access)
         self.url = self._api.url
         self.place = self._api.place
+
+    @classmethod
+    def of(cls, policy: Policy, http: aiohttp.ClientSession, *, limits: Limits = QUICK) -> Self:
+        """As the policy's `receiver.prometheus` says."""
+        server = policy.receiver.prometheus_server
+        shown_what = access_of(server, _KEY, policy.base)
+        return cls(http, server.query_url, limits=limits, rules_url=server.rules_url, access=shown_what)
 
     async def query(self, expression: str) -> list[Sample]:
         """The value of an expression now: one sample per series, or one without labels when it is a scalar.
@@ -126,7 +148,7 @@ class Prometheus:
         Raises:
             RemoteError: the server does not answer properly.
         """
-        found = await self._get("alerts", shapes.ALERTS)
+        found = await self._get("alerts", shapes.ALERTS, api=self._rules)
         return [
             Alert(one.labels, one.annotations or {}, one.state == "firing", one.active_at)
             for one in found.data.alerts or ()
@@ -138,7 +160,7 @@ class Prometheus:
         Raises:
             RemoteError: the server does not answer properly.
         """
-        found = await self._get("rules", shapes.RULES)
+        found = await self._get("rules", shapes.RULES, api=self._rules)
         return [
             Rule(group.name, one.name, one.query, one.labels or {}, one.duration, one.last_error)
             for group in found.data.groups or ()
@@ -158,10 +180,17 @@ class Prometheus:
             raise self._api.error(f"/api/v1/{path}", f"expected a matrix, found {answer.data.result_type}", "")
         return [Series(one.metric, one.values) for one in answer.data.result]
 
-    async def _get(self, path: str, shape: TypeAdapter[A], parameters: Sequence[tuple[str, str]] = ()) -> A:
-        answer = await self._api.get(f"/api/v1/{path}", shape, parameters)
+    async def _get(
+        self,
+        path: str,
+        shape: TypeAdapter[A],
+        parameters: Sequence[tuple[str, str]] = (),
+        api: JsonApi | None = None,
+    ) -> A:
+        api = api or self._api
+        answer = await api.get(f"/api/v1/{path}", shape, parameters)
         missing = [text for text in answer.warnings or () if not text.startswith(_ABOUT_THE_EXPRESSION)]
         if missing or answer.is_partial:
             what = f"the answer is incomplete ({shown((missing or ['isPartial'])[0])})"
-            raise self._api.error(f"/api/v1/{path}", what, "see the log of that server")
+            raise api.error(f"/api/v1/{path}", what, "see the log of that server")
         return answer

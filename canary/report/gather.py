@@ -25,8 +25,8 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.folding import fold, newest
-from canary.rollout.planentries import Amended
-from canary.rollout.plans import Plans
+from canary.rollout.plan.planentries import Amended
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 
 _POINTS = 400

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from canary.report.facts import KpiStory, Report
 from canary.rollout.entries import Advanced, Entry
-from canary.rollout.planentries import Amended
+from canary.rollout.plan.planentries import Amended
 from canary.units import format_change, format_duration, format_measured_ratio, format_ratio
 from canary.verdicts import verdict_words
 

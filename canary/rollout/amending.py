@@ -20,7 +20,7 @@ from canary.policy.pinning.digest import Data
 from canary.policy.plans import NORMAL
 from canary.rollout.commands import Command
 from canary.rollout.entries import Entry
-from canary.rollout.planentries import Amended
+from canary.rollout.plan.planentries import Amended
 from canary.rollout.refusals import required
 from canary.rollout.state import RUNNING, Rollout
 from canary.units import format_ratio

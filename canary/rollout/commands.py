@@ -5,6 +5,7 @@ Pure, as `canary.rollout.state` is. Nothing here decides whether a command is wi
 Every caller says what it saw (`canary.rollout.seen`). Commands that lower or hold compare the rollout only: whoever
 lowers is obeyed, whatever else has happened to this rollout meanwhile.
 """
+# long: one list of commands, each a few lines
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import Any, ClassVar
 
 from canary.errors import RefusedError
 from canary.policy.plans import NORMAL
-from canary.rollout.approvals import agreed
 from canary.rollout.entries import (
     Adopted,
     Advanced,
@@ -27,7 +27,8 @@ from canary.rollout.entries import (
 )
 from canary.rollout.kinds import Category, Cause
 from canary.rollout.passport import Passport
-from canary.rollout.planentries import Approved
+from canary.rollout.plan.approvals import agreed
+from canary.rollout.plan.planentries import Approved
 from canary.rollout.refusals import refusal, required
 from canary.rollout.seen import Seen
 from canary.rollout.state import RUNNING, TERMINAL, UNFINISHED, Rollout, State

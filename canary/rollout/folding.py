@@ -32,7 +32,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.planentries import Amended, Approved
+from canary.rollout.plan.planentries import Amended, Approved
 from canary.rollout.state import Finishing, Moment, Rollout, State, Timer, Weight
 
 

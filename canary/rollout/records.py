@@ -21,7 +21,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.kinds import Category, Step
-from canary.rollout.planentries import PolicyChanged
+from canary.rollout.plan.planentries import PolicyChanged
 from canary.rollout.refusals import described
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State

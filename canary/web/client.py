@@ -10,6 +10,7 @@ import getpass
 import os
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -19,6 +20,7 @@ import aiohttp
 from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError, UnseenError
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
+from canary.policy.servers import whole
 from canary.rollout.verbs import Verb
 from canary.secrets import read_secret
 
@@ -29,6 +31,22 @@ _ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError
 
 # What a person may do without having seen anything: it only ever lowers the weight, or leaves it where it is.
 _UNSEEN = (Verb.HOLD, Verb.ROLLBACK)
+
+
+def connector(policy: Policy) -> aiohttp.TCPConnector:
+    """Connections to the receiver, checked against `receiver.ca_file` where the policy names one.
+
+    Raises:
+        SecretError: the file cannot be used.
+    """
+    file = policy.receiver.ca_file
+    if file is None:
+        return aiohttp.TCPConnector()
+    try:
+        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=whole(policy.base, file)))
+    except OSError as error:  # ssl's own errors are one
+        what = f"the file {file} cannot be used ({error.strerror or type(error).__name__})"
+        raise SecretError(what, place="receiver.ca_file") from error
 
 
 class UnansweredError(RemoteError):
@@ -72,7 +90,7 @@ class Client:
             key, file, env = f"operators.{name}.token", own.token_file, own.token_env
         text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
         token = text.split()[0] if text else None
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=connector(policy)) as session:
             yield cls(receiver.url, token, session)
 
     async def get(self, path: str, **params: str) -> Any:

@@ -5,6 +5,7 @@ people from being paged, and is their business.
 """
 
 import shutil
+import tempfile
 
 import yaml
 
@@ -95,8 +96,14 @@ async def _watchdog(place: str, policy: Policy, ours: set[str]) -> list[Finding]
 
 
 async def _tested(place: str, policy: Policy, labels: tuple[str, ...], what: str, ours: set[str]) -> Finding:
-    argv = ("amtool", "config", "routes", "test", f"--alertmanager.url={policy.receiver.alertmanager}", *labels)
-    outcome = await run(argv, timeout_seconds=_TIMEOUT_SECONDS)
+    server = policy.receiver.alertmanager_server
+    access = {key: value for key, value in server.http_config(policy.base).items() if key != "http_headers"}
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        yaml.safe_dump(access, file)  # with the secrets' files, not the secrets
+        file.flush()
+        shows = (f"--http.config.file={file.name}",) if access else ()
+        argv = ("amtool", "config", "routes", "test", f"--alertmanager.url={server.url}", *shows, *labels)
+        outcome = await run(argv, timeout_seconds=_TIMEOUT_SECONDS)
     if outcome.fault:
         return failed(place, f"amtool could not test its routes: {outcome.fault}")
     reached = {name.strip() for name in outcome.output.strip().split(",")}

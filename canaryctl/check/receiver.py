@@ -7,6 +7,7 @@ import aiohttp
 from canary.finding import Finding, failed, ok, warning
 from canary.names import API_PREFIX
 from canary.policy import Policy
+from canary.web.client import connector
 
 # Enough for the reason why it is not ready; what else may answer at this address is not read to its end.
 _SHOWN_BYTES = 200
@@ -15,9 +16,17 @@ _SHOWN_BYTES = 200
 _TIMEOUT_SECONDS = 5
 
 
-async def check_receiver(policy: Policy, http: aiohttp.ClientSession) -> list[Finding]:
-    """Whether the receiver answers and says it is ready."""
-    url = policy.receiver.url.rstrip("/")
+async def check_receiver(policy: Policy) -> list[Finding]:
+    """Whether the receiver answers and says it is ready.
+
+    Raises:
+        SecretError: `receiver.ca_file` cannot be used.
+    """
+    async with aiohttp.ClientSession(connector=connector(policy)) as http:
+        return await _answer(policy.receiver.url.rstrip("/"), http)
+
+
+async def _answer(url: str, http: aiohttp.ClientSession) -> list[Finding]:
     place = f"receiver {url}"
     try:
         async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(_TIMEOUT_SECONDS)) as response:

@@ -90,8 +90,8 @@ def _looks(
     tested: bool,
     document: Document | None,
 ) -> Mapping[str, Look]:
-    prometheus = Prometheus(http, policy.receiver.prometheus, limits=PATIENT)
-    alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
+    prometheus = Prometheus.of(policy, http, limits=PATIENT)
+    alertmanager = Alertmanager.of(policy, http, limits=PATIENT)
     generated = generated_once(policy, generate)
 
     async def secrets() -> list[Finding]:
@@ -108,7 +108,7 @@ def _looks(
         "prometheus": rules_of_prometheus,
         WATCHED: lambda: check_watched(policy, prometheus),
         "alertmanager": lambda: check_alertmanager(policy, alertmanager),
-        "receiver": lambda: check_receiver(policy, http),
+        "receiver": lambda: check_receiver(policy),
         "router": lambda: check_router(policy),
         "process": lambda: check_process(policy),
         "notify": lambda: check_notify(policy),

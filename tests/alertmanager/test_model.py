@@ -35,7 +35,7 @@ from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import CompleteRollback
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State

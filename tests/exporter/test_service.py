@@ -22,7 +22,7 @@ from canary.policy.pinning.digest import digest
 from canary.rollout.commands import Start
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
-from canary.rollout.plans import plan_of
+from canary.rollout.plan.plans import plan_of
 from canary.web.options import WebOptions
 from exporter.refresher import Refresher
 from exporter.service import Exporter

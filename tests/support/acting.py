@@ -33,7 +33,7 @@ from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore

@@ -26,7 +26,7 @@ from canary.policy.release import UrlGate
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.kinds import Kind
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore

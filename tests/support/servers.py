@@ -6,7 +6,7 @@ from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.servers import Servers
 from canary.prometheus import Silence
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.routers.probe import Served
 

@@ -25,7 +25,7 @@ from canary.logs import Log
 from canary.rollout.ages import Ages
 from canary.rollout.entries import Entry, Notified, RollbackDecided
 from canary.rollout.kinds import Step
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import CompleteStep, Notify
 from canary.rollout.state import Moment, Rollout, State
 from canary.rollout.store.store import RolloutStore

@@ -44,7 +44,7 @@ class Reporter:
         self._policy = policy
         self._store = store
         self._effects = effects
-        self._prometheus = Prometheus(session, policy.receiver.prometheus, limits=_LIMITS)
+        self._prometheus = Prometheus.of(policy, session, limits=_LIMITS)
         self._clock = clock
         self._ages = Ages(clock)
         self._wake_up = WakeUp(clock)

@@ -25,7 +25,7 @@ from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promo
 from canary.rollout.entries import Entry
 from canary.rollout.finishing import Finish, FinishBack, FinishStep
 from canary.rollout.kinds import Category
-from canary.rollout.plans import Plans, plan_of
+from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.seen import Seen
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore

@@ -23,7 +23,7 @@ from canary.rollout.ages import Ages
 from canary.rollout.commands import Hold, Resume, RollBack
 from canary.rollout.entries import Held
 from canary.rollout.kinds import Cause
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State

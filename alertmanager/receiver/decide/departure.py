@@ -17,7 +17,7 @@ from canary.errors import RefusedError, RemoteError, RouterError
 from canary.policy.model import Policy
 from canary.prometheus import LOWERING, Silence
 from canary.rollout.passport import Passport
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation

@@ -10,7 +10,7 @@ from alertmanager.receiver.decide.servers import Servers
 from canary.errors import RefusedError
 from canary.rollout.commands import Command
 from canary.rollout.finishing import Finish, FinishBack, FinishStep
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.refusals import refusal
 from canary.rollout.state import UNFINISHED, Rollout, State
 from canary.rollout.store.store import RolloutStore

@@ -27,7 +27,7 @@ from canary.rollout.ages import Ages
 from canary.rollout.commands import Hold, Resume
 from canary.rollout.finishing import FinishStep
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import CompleteStep
 from canary.rollout.seen import Seen
 from canary.rollout.state import Finishing, Rollout, State

@@ -24,7 +24,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 
 
@@ -49,8 +49,8 @@ class Outside:
     @classmethod
     def of(cls, policy: Policy, session: aiohttp.ClientSession) -> Self:
         """As the policy's `receiver` section names them."""
-        prometheus = Prometheus(session, policy.receiver.prometheus)
-        alertmanager = Alertmanager(session, policy.receiver.alertmanager)
+        prometheus = Prometheus.of(policy, session)
+        alertmanager = Alertmanager.of(policy, session)
         return cls(session, prometheus, ServiceAlerts(prometheus, policy.service), alertmanager)
 
 

@@ -20,9 +20,9 @@ from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.release import ApprovalGate, Gate, UrlGate
 from canary.prometheus.alert import Alert
-from canary.rollout.approvals import Approvals, approvals
 from canary.rollout.commands import Advance
-from canary.rollout.plans import Plans
+from canary.rollout.plan.approvals import Approvals, approvals
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State

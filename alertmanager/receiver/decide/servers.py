@@ -14,7 +14,7 @@ import aiohttp
 from alertmanager.receiver.act.effects import Effects
 from canary.errors import RemoteError
 from canary.prometheus import Prometheus
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.routers import probe
 from canary.routers.probe import Served
 

@@ -4,6 +4,7 @@ Bounds of a single value belong to its type (`canary.policy.types`), names of ot
 relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
 already has it. Each finding says what is wrong at one of the places and what to do there.
 """
+# long: one list of rules, each a few lines
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -54,6 +55,7 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _routers(policy)
     yield from _process(policy.process)
     yield from _tokens(policy.receiver)
+    yield from _servers(policy.receiver)
     yield from _operators(policy)
     for place, what, remedy in freezes.faults(policy.receiver.freeze):
         yield ("receiver", "freeze", *place), what, remedy
@@ -62,6 +64,30 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     if policy.evidence.staleness <= policy.database.refresh:
         what = "must be longer than `database.refresh`: data would count as stale before it is read again"
         yield ("evidence", "staleness"), what, ""
+
+
+def _servers(receiver: Receiver) -> Iterator[Inconsistency]:
+    """What a server is shown must be whole, and no secret may stand among the headers."""
+    prometheus, alertmanager = receiver.prometheus_server, receiver.alertmanager_server
+    place = ("receiver", "prometheus")
+    if (prometheus.url is None) == (prometheus.query is None):
+        yield place, "names no one address for series", "write `url`, or `query` and `rules`"
+    for key, server in (("prometheus", prometheus), ("alertmanager", alertmanager)):
+        place = ("receiver", key)
+        password = server.password_file or server.password_env
+        if bool(server.username) != bool(password):
+            yield place, "needs a user and a password together", "write `username` and `password_file`"
+        if server.username and server.token_file:
+            yield (*place, "token_file"), "there is a user already, and a question holds one of both", "remove one"
+        if bool(server.cert_file) != bool(server.key_file):
+            yield place, "needs a certificate and its key together", "write `cert_file` and `key_file`"
+        for header in server.headers:
+            if header.lower() in {"authorization", "cookie", "proxy-authorization"}:
+                yield (
+                    (*place, "headers", header),
+                    "would be a secret in the policy",
+                    "write `password_file` or `token_file`",
+                )
 
 
 def _kpis(policy: Policy) -> Iterator[Inconsistency]:

@@ -99,7 +99,8 @@ def of_another_branch(document: Document, detail: ErrorDetails) -> bool:
         branch.startswith("literal[")
     ):
         return not scalar
-    return branch in ("UrlGate", "Freeze") or (branch.startswith("dict[") and scalar)
+    sections = ("UrlGate", "Freeze", "PrometheusServer", "AlertmanagerServer")
+    return branch in sections or (branch.startswith("dict[") and scalar)
 
 
 def in_file(document: Document, loc: tuple[str | int, ...]) -> Location:

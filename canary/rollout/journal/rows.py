@@ -37,7 +37,7 @@ from canary.rollout.entries import (
     adapter,
 )
 from canary.rollout.freezing import FreezeLifted, Frozen
-from canary.rollout.planentries import Amended, Approved, PolicyChanged
+from canary.rollout.plan.planentries import Amended, Approved, PolicyChanged
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {

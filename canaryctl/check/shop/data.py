@@ -11,8 +11,7 @@ Each finding stands at the line of the policy that it is about.
 import itertools
 import statistics
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from canary.clock import Clock
 from canary.errors import DatabaseError, DatabaseUnavailableError
@@ -21,27 +20,32 @@ from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Document, Location
 from canary.units import format_duration, format_ratio
+from canaryctl.check.shop.newest import (
+    FARTHEST_ZONE_SECONDS,
+    FIRST_PARENT,
+    ID,
+    NEWEST,
+    OUTCOME,
+    VERSION,
+    NewestRows,
+    Where,
+    first_stream,
+    newest_rows,
+)
 from canaryctl.check.shop.plans import expensive
-from exporter.source.database import Row, Session
+from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.kinds import kinds_selected
 from exporter.source.mapping import parents_of
-from exporter.source.statements import Statements
-from exporter.source.streams import Stream, fitted, streams_of
+from exporter.source.streams import fitted, streams_of
 from exporter.source.values import id_number
-from exporter.source.zones import Zone
 
-_NEWEST = 1_000
 _PARENTS = 20_000
 """Parents among which those of the newest rows are looked for."""
 _AHEAD_SECONDS = 600
 """A shop's clock may be ahead of ours; what is further ahead is in another zone, or no time of an event."""
-_FARTHEST_ZONE_SECONDS = 14 * 3600
 _QUIET = 10
 """A pause so many times as long as those between the newest rows is no quiet minute."""
 _OLD_SECONDS = 7 * 86400
-_BACK_SECONDS = 90 * 86400
-"""So far back the newest rows are looked for by their time."""
 _MOST_VERSIONS = 20
 """More of them among the newest rows, and the column is no version of the shop."""
 _FEW = 20
@@ -50,27 +54,6 @@ _UNFOUND = 0.1
 _UNKNOWN_OUTCOMES = 0.05
 _CHANGED = 0.1
 """Shares from which on it is no accident any more."""
-
-_ID, _MOMENT, _VALUE, _OUTCOME, _SETTLED, _VERSION, _FIRST_PARENT = range(7)
-"""Columns of `Statements.look`."""
-
-Where = Callable[[Location], str]
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """One event, and its newest rows; moments in seconds since the epoch."""
-
-    name: str
-    event: Event
-    rows: Sequence[Row]
-    moments: Sequence[float]
-    settled: Sequence[float | None]
-    where: Where
-
-    def at(self, key: str) -> str:
-        """The line of one of the event's keys."""
-        return self.where(("database", "events", self.name, key))
 
 
 async def check_data(policy: Policy, session: Session, clock: Clock, document: Document | None) -> list[Finding]:
@@ -81,11 +64,11 @@ async def check_data(policy: Policy, session: Session, clock: Clock, document: D
     """
     where = _places(document)
     now = clock.now().timestamp()
-    looked: dict[str, _Looked] = {}
+    looked: dict[str, NewestRows] = {}
     findings: list[Finding] = []
     for name, event in policy.database.events.items():
         try:
-            looked[name] = one = await _look(policy, session, name, event, where, now)
+            looked[name] = one = await newest_rows(policy, session, name, event, where, now)
         except DatabaseUnavailableError:
             raise
         except DatabaseError as error:
@@ -106,35 +89,7 @@ def _places(document: Document | None) -> Where:
     return place
 
 
-async def _look(policy: Policy, session: Session, name: str, event: Event, where: Where, now: float) -> _Looked:
-    dialect = Dialect(session.dialect_name)
-    stream = await _stream(policy, session, name)
-    kinds = await kinds_selected(session, stream.columns)
-    statements = Statements(policy, dialect, name, kinds, careful=False)
-    bounds = stream.dialect.parameters(int(now) - _BACK_SECONDS, int(now) + _FARTHEST_ZONE_SECONDS)
-    rows = await session.rows(statements.look(by_time=True), {**bounds, "count": _NEWEST})
-    if not rows:
-        rows = await session.rows(statements.look(by_time=False), {"count": _NEWEST})
-    rows = [row for row in rows if row[_MOMENT] is not None]  # those without a time `canary check` tells of by itself
-    clock_zone = Zone(policy.database.timezone, dialect)
-    entered = clock_zone.of_instants if stream.entered_instants else clock_zone
-    settled = clock_zone.of_instants if stream.instants else clock_zone
-    return _Looked(
-        name,
-        event,
-        rows,
-        [entered.moment(float(row[_MOMENT])) for row in rows],
-        [None if row[_SETTLED] is None else settled.moment(float(row[_SETTLED])) for row in rows],
-        where,
-    )
-
-
-async def _stream(policy: Policy, session: Session, name: str) -> Stream:
-    streams = streams_of(policy, Dialect(session.dialect_name))
-    return await fitted(next(stream for stream in streams if stream.event == name), session)
-
-
-def _odd(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
+def _odd(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
     if not one.rows:
         yield warning(one.at("table"), "there are no rows", "see that this is the table in use")
         return
@@ -145,7 +100,7 @@ def _odd(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
     yield from _versions(one)
 
 
-def _times(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
+def _times(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
     """Whether the times are recent, plausible and in the zone that is said."""
     if not one.moments:
         return
@@ -153,7 +108,7 @@ def _times(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
     column, zone = one.event.time, policy.database.timezone
     if newest > now + _AHEAD_SECONDS:
         ahead = newest - now
-        if ahead > _FARTHEST_ZONE_SECONDS:
+        if ahead > FARTHEST_ZONE_SECONDS:
             what = f"{column} of the newest row is {_lasting(ahead)} ahead: it is no time at which something happened"
             yield warning(one.at("time"), what, "name the column that is written once, when the row comes to be")
         else:
@@ -164,7 +119,7 @@ def _times(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
     if pause > _OLD_SECONDS:
         what = f"the newest row is {_lasting(pause)} old"
         yield warning(one.at("time"), what, "see that this is the table and the time column in use")
-    elif (gap := _gap(one.moments)) is not None and 1_700 < pause < _FARTHEST_ZONE_SECONDS and pause > _QUIET * gap:
+    elif (gap := _gap(one.moments)) is not None and 1_700 < pause < FARTHEST_ZONE_SECONDS and pause > _QUIET * gap:
         what = f"the newest row is {_lasting(pause)} old, and one came every {_lasting(gap)} before that"
         remedy = f"if the shop is open, its times are not in {zone}: say its own zone in database.timezone"
         yield warning(one.at("time"), what, remedy)
@@ -180,8 +135,8 @@ def _gap(moments: Sequence[float]) -> float | None:
     return max(1.0, statistics.median(gaps)) if len(gaps) >= _FEW else None
 
 
-def _ids(one: _Looked) -> Iterator[Finding]:
-    counted = Counter(id_number(row[_ID]) for row in one.rows)
+def _ids(one: NewestRows) -> Iterator[Finding]:
+    counted = Counter(id_number(row[ID]) for row in one.rows)
     repeated = sum(count > 1 for count in counted.values())
     if repeated:
         what = f"{repeated} of the newest {len(one.rows)} rows' ids ({one.event.id}) are there more than once"
@@ -189,7 +144,7 @@ def _ids(one: _Looked) -> Iterator[Finding]:
         yield failed(one.at("id"), what, remedy)
 
 
-def _outcomes(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
+def _outcomes(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
     """Whether every outcome is in a class, but for those of rows that are still young."""
     event = one.event
     if event.outcome is None:
@@ -197,7 +152,7 @@ def _outcomes(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
     named = {*event.succeeded, *event.failed, *event.pending}
     patience = policy.evidence.pending_timeout
     old = [
-        "NULL" if row[_OUTCOME] is None else _text(row[_OUTCOME])
+        "NULL" if row[OUTCOME] is None else _text(row[OUTCOME])
         for row, moment in zip(one.rows, one.moments, strict=True)
         if now - moment > patience
     ]
@@ -215,7 +170,7 @@ def _outcomes(policy: Policy, one: _Looked, now: float) -> Iterator[Finding]:
         yield failed(one.at("succeeded"), what, "name those that are: a payment success rate of 0 would be published")
 
 
-def _settled(policy: Policy, one: _Looked) -> Iterator[Finding]:
+def _settled(policy: Policy, one: NewestRows) -> Iterator[Finding]:
     """Whether the time of the outcome stays: a row that is touched again would be settled again, or too late."""
     if one.event.settled is None:
         return
@@ -235,8 +190,8 @@ def _settled(policy: Policy, one: _Looked) -> Iterator[Finding]:
         yield warning(one.at("settled"), what, "leave `settled` out: the outcome alone is found up to a minute later")
 
 
-def _versions(one: _Looked) -> Iterator[Finding]:
-    versions = {_text(row[_VERSION]) for row in one.rows if row[_VERSION] is not None}
+def _versions(one: NewestRows) -> Iterator[Finding]:
+    versions = {_text(row[VERSION]) for row in one.rows if row[VERSION] is not None}
     if len(versions) > _MOST_VERSIONS:
         what = f"{len(versions)} versions in {len(one.rows)} rows: {one.event.version} is no version of the shop"
         yield warning(
@@ -244,15 +199,15 @@ def _versions(one: _Looked) -> Iterator[Finding]:
         )
 
 
-def _seen(one: _Looked, now: float) -> str:
+def _seen(one: NewestRows, now: float) -> str:
     """What was looked at, where nothing was odd about it."""
-    versions = Counter("unknown" if row[_VERSION] is None else _text(row[_VERSION]) for row in one.rows)
+    versions = Counter("unknown" if row[VERSION] is None else _text(row[VERSION]) for row in one.rows)
     listed = ", ".join(f"{version} ({count})" for version, count in versions.most_common(5))
     age = _lasting(max(0.0, now - max(one.moments))) if one.moments else "no time"
     text = f"newest {len(one.rows)} rows: the last {age} ago, versions {listed}"
     if one.event.outcome is None:
         return text
-    classes = Counter(_class(one.event, row[_OUTCOME]) for row in one.rows)
+    classes = Counter(_class(one.event, row[OUTCOME]) for row in one.rows)
     return text + ", outcomes " + ", ".join(f"{name} ({count})" for name, count in classes.most_common())
 
 
@@ -264,16 +219,16 @@ def _class(event: Event, outcome: object) -> str:
     return "unknown"
 
 
-async def _joined(policy: Policy, session: Session, looked: dict[str, _Looked]) -> AsyncIterator[Finding]:
+async def _joined(policy: Policy, session: Session, looked: dict[str, NewestRows]) -> AsyncIterator[Finding]:
     """Whether the newest rows find the rows that they come from; that none does, `canary check` says by itself."""
     for name, one in looked.items():
         for number, (parent, column) in enumerate(parents_of(policy.database.events, name)):
             named = [
-                id_number(row[_FIRST_PARENT + number]) for row in one.rows if row[_FIRST_PARENT + number] is not None
+                id_number(row[FIRST_PARENT + number]) for row in one.rows if row[FIRST_PARENT + number] is not None
             ]
             if parent not in looked or len(named) < _FEW:
                 continue
-            statement = (await _stream(policy, session, parent)).sample
+            statement = (await first_stream(policy, session, parent)).sample
             parents = await session.rows(statement, {"count": _PARENTS})
             there = {id_number(row[0]) for row in parents}
             unfound = sum(key not in there for key in named)
@@ -285,7 +240,9 @@ async def _joined(policy: Policy, session: Session, looked: dict[str, _Looked]) 
             yield warning(one.at("parent"), what, remedy)
 
 
-async def _planned(policy: Policy, session: Session, looked: dict[str, _Looked], now: float) -> AsyncIterator[Finding]:
+async def _planned(
+    policy: Policy, session: Session, looked: dict[str, NewestRows], now: float
+) -> AsyncIterator[Finding]:
     """Whether the newest rows are found by an index, of own SELECTs and of all that is looked up for a row."""
     for stream in streams_of(policy, Dialect(session.dialect_name)):
         if stream.event not in looked or not stream.fresh:
@@ -293,7 +250,7 @@ async def _planned(policy: Policy, session: Session, looked: dict[str, _Looked],
         one = looked[stream.event]
         if one.event.sql is None and one.event.version is not None:
             continue
-        if session.dialect_name == "sqlite" and len(one.rows) < _NEWEST:  # it reads small tables whole, and says so
+        if session.dialect_name == "sqlite" and len(one.rows) < NEWEST:  # it reads small tables whole, and says so
             continue
         try:
             why = await expensive(session, await fitted(stream, session), now)

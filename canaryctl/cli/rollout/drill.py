@@ -80,7 +80,7 @@ class Report:
 async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: float, clock: Clock) -> Report:
     started = clock.monotonic()
     async with Client.of(policy) as client, aiohttp.ClientSession() as http:
-        alertmanager = Alertmanager(http, policy.receiver.alertmanager, limits=PATIENT)
+        alertmanager = Alertmanager.of(policy, http, limits=PATIENT)
         if silences := [one for one in await check_silences(policy, alertmanager) if one.failed]:
             report = Report(secrets.token_hex(6), silenced=True)
             for one in silences:

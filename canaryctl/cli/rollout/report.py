@@ -50,9 +50,7 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
         entries = await journal.entries(rollout)
         if rollout is None and (current := await journal.current()) is not None:
             entries = [entry for entry in entries if entry.rollout == current.id]
-        report = await gather(
-            policy, entries, Prometheus(http, policy.receiver.prometheus, limits=PATIENT), SystemClock()
-        )
+        report = await gather(policy, entries, Prometheus.of(policy, http, limits=PATIENT), SystemClock())
     if report is None:
         raise RefusedError(
             f"there is no rollout {rollout}" if rollout else "no rollout has been started yet",

@@ -16,8 +16,8 @@ from canary.policy.release import ApprovalGate, Phase, Rollback
 from canary.rollout.amending import Amend, amended
 from canary.rollout.commands import Advance, RollBack, Start
 from canary.rollout.folding import fold
-from canary.rollout.planentries import Amended
-from canary.rollout.plans import Plans, plan_of
+from canary.rollout.plan.planentries import Amended
+from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.records import Record
 from canary.rollout.state import Rollout
 from tests.canary.policy.pinning.test_changes import POLICIES

@@ -25,7 +25,7 @@ from canary.rollout.entries import (
 )
 from canary.rollout.journal.rows import KINDS, read
 from canary.rollout.kinds import Kind, Step
-from canary.rollout.planentries import Amended, Approved
+from canary.rollout.plan.planentries import Amended, Approved
 from canary.times import to_text
 from tests.support.entries import started
 

@@ -15,7 +15,7 @@ from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Hold, RollBack
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.records import Record
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State

@@ -14,7 +14,7 @@ from alertmanager.receiver.decide.alerts.silences import HeldBack
 from canary import names
 from canary.errors import RemoteError
 from canary.prometheus import LOWERING, Alert, Suppression
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 
 

@@ -44,7 +44,7 @@ async def drilled(tmp_path: Path, haproxy: HAProxy, told: dict[str, Any]) -> Asy
 def alertmanager(setting: Setting) -> Alertmanager:
     """The real one, with the generated routes; it reads the token's file whole."""
     (setting.folder / "webhook-token").write_text(f"{WEBHOOK_TOKEN}\n")
-    port = int(setting.policy.receiver.alertmanager.rsplit(":", 1)[1])
+    port = int(setting.policy.receiver.alertmanager_server.url.rsplit(":", 1)[1])
     return Alertmanager(generated_files(setting.policy)["alertmanager/alertmanager.yml"], port)
 
 
@@ -120,7 +120,7 @@ async def test_rules_that_nobody_evaluates_fail_the_drill(tmp_path: Path, haprox
 async def test_a_broken_way_fails_the_drill(drilled: Setting) -> None:
     """Alertmanager is down, or does not know the receiver: exit status 4, and the message says what that means."""
     people_only = "route: {receiver: people}\nreceivers: [{name: people}]\n"
-    port = int(drilled.policy.receiver.alertmanager.rsplit(":", 1)[1])
+    port = int(drilled.policy.receiver.alertmanager_server.url.rsplit(":", 1)[1])
     async with receiving(drilled):
         down, first = await drill(drilled)
         with Alertmanager(people_only, port):

@@ -17,7 +17,7 @@ from canary.policy.model import Notify, Policy
 from canary.rollout.commands import Hold, RollBack
 from canary.rollout.entries import Notified
 from canary.rollout.kinds import Kind, Step
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import State
 from tests.support.acting import Acting, Chats, World, make_effects
 from tests.support.deciding import Deciding

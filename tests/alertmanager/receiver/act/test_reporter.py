@@ -87,7 +87,7 @@ async def test_a_rollout_that_ended_gets_its_report_once(policy: Policy, store: 
 
 async def test_a_prometheus_that_is_down_is_waited_for(policy: Policy, store: RolloutStore) -> None:
     """For a while nothing is written, and when Prometheus is back the report is complete."""
-    port = int(policy.receiver.prometheus.rsplit(":", 1)[1])
+    port = int(policy.receiver.prometheus_server.query_url.rsplit(":", 1)[1])
     async with aiohttp.ClientSession() as http:
         reporter = reporter_of(policy, store, http)
         await roll_back(store, policy)

@@ -10,7 +10,7 @@ from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.freezes import Freezes
 from canary.errors import RefusedError, UnseenError
 from canary.rollout.kinds import Kind
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb

@@ -17,7 +17,7 @@ from canary.process.manager import ProcessState
 from canary.rollout.commands import Promote
 from canary.rollout.entries import Entry, Finished, FinishStepped, Held, Resumed
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
 from canary.rollout.state import State
 from canary.rollout.verbs import Verb

@@ -14,7 +14,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Watchdog
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Start
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.testing.http import Answer, MemoryHttp, Parameters
 from canary.testing.journal import MemoryJournal, Table

@@ -12,7 +12,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Rollback
 from canary.prometheus import Alert, Suppression
 from canary.rollout.folding import fold
-from canary.rollout.plans import Plans
+from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from tests.support.entries import started
 

@@ -13,7 +13,7 @@ from canary.policy.pinning.digest import digest
 from canary.policy.release import Phase, Receiver, Rollback
 from canary.rollout.commands import Start
 from canary.rollout.folding import fold
-from canary.rollout.plans import Plans, plan_of
+from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.state import Rollout
 from tests.support.entries import started
 

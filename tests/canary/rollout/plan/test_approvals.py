@@ -10,12 +10,12 @@ from hypothesis import given
 from canary.errors import RefusedError
 from canary.policy.model import Policy
 from canary.policy.release import ApprovalGate, Phase
-from canary.rollout.approvals import approvals
 from canary.rollout.commands import Advance, Command, Hold, Promote, Resume, Start
 from canary.rollout.entries import Advanced, Promoted
 from canary.rollout.folding import fold
-from canary.rollout.planentries import Approved
-from canary.rollout.plans import plan_of
+from canary.rollout.plan.approvals import approvals
+from canary.rollout.plan.planentries import Approved
+from canary.rollout.plan.plans import plan_of
 from canary.rollout.state import Rollout, State
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
