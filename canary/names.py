@@ -38,6 +38,8 @@ LIMIT: Final = "limit"
 DRILL_LABEL: Final = "drill"
 GATE: Final = "gate"
 MODE: Final = "mode"
+TEST: Final = "test"
+"""Which test of a KPI: one of `TESTS`."""
 COMPONENT: Final = "component"
 DIGEST: Final = "digest"
 OTHER: Final = "other"
@@ -73,6 +75,9 @@ WEBHOOK_PATH: Final = "/alertmanager"
 API_PREFIX: Final = "/api/v1"
 
 # Exporter
+TESTS: Final = ("quick", "exact", "floor")
+"""A KPI's comparison with stable has two halves, one quick and one exact; `floor` looks at the canary's own level."""
+
 SHOP_PREFIX: Final = "shop_"
 
 
@@ -99,6 +104,9 @@ KPI_VALUE: Final = "canary_kpi_value"
 KPI_TOLERANCE: Final = "canary_kpi_tolerance_ratio"
 KPI_FROZEN: Final = "canary_kpi_frozen"
 KPI_JUDGED: Final = "canary_kpi_judged"
+KPI_PROOF: Final = "canary_kpi_proof"
+KPI_EXACT_SPENT_RATIO: Final = "canary_kpi_exact_alpha_spent_ratio"
+KPI_EXACT_REPLAYED: Final = "canary_kpi_exact_replayed"
 TRAFFIC_MISMATCH_EVIDENCE: Final = "canary_traffic_mismatch_evidence"
 BLIND: Final = "canary_blind"
 DATABASE_UP: Final = "canary_exporter_database_up"
@@ -211,6 +219,9 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_TOLERANCE: (ROLLOUT, KPI),
     KPI_FROZEN: (ROLLOUT, KPI),
     KPI_JUDGED: (ROLLOUT, KPI),
+    KPI_PROOF: (ROLLOUT, KPI, TEST),
+    KPI_EXACT_SPENT_RATIO: (ROLLOUT, KPI),
+    KPI_EXACT_REPLAYED: (ROLLOUT, KPI),
     TRAFFIC_MISMATCH_EVIDENCE: (ROLLOUT,),
     BLIND: (REASON,),
     POLICY_INFO: (COMPONENT, DIGEST),

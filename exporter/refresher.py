@@ -18,10 +18,12 @@ from canary.logs import Log
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
 from canary.rollout.state import Rollout
+from canary.routers import routers_of
 from canary.threads import Threads
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
 from exporter.judge.blindness import blind_kpis
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
@@ -33,6 +35,7 @@ from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.replica import replica_lag_seconds
+from exporter.source.routed import RoutedVersions
 from exporter.source.schema import SchemaWatch
 from exporter.source.streams import streams_of
 from exporter.source.zones import Zone
@@ -63,7 +66,9 @@ class Refresher:
 
     Attributes:
         threads: where joining and judging run.
+        files: where what the judgement's exact half has seen and spent survives a restart.
         rollout: the newest rollout of the journal; None when there is none.
+        routed: tells versions by the router's hash; None where nobody asks for that. Told of every rollout.
         journal_fault: the journal could not be read.
         since: rows are counted from here, seconds since the epoch.
         snapshot: the newest knowledge.
@@ -75,6 +80,7 @@ class Refresher:
     counters: Counters
     since: float
     threads: Threads
+    files: ExactFiles | None = None
     rollout: Rollout | None = None
     journal_fault: bool = False
     snapshot: Snapshot = field(init=False)
@@ -87,8 +93,10 @@ class Refresher:
         self._faults = Faults(self._log)
         zone = Zone(policy.database.timezone, dialect)
         self.versions, self.currencies = Codes(), Codes()
+        given = policy.database.assignments
+        self.routed = RoutedVersions(routers_of(policy)[0]) if given is not None and given.from_ is not None else None
         self.feeds = [
-            Feed(stream, self.session, zone, self.versions, self.currencies, self.since)
+            Feed(stream, self.session, zone, self.versions, self.currencies, self.since, routed=self.routed)
             for stream in streams_of(policy, dialect)
         ]
         for feed in self.feeds:
@@ -99,7 +107,15 @@ class Refresher:
         self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
         self.experiments = JudgedExperiments(policy)
         self.judge = ScheduledJudge(
-            policy, self.feeds, self.versions, self.currencies, self.experiments, self.clock, self.threads, self._faults
+            policy,
+            self.feeds,
+            self.versions,
+            self.currencies,
+            self.experiments,
+            self.clock,
+            self.threads,
+            self._faults,
+            self.files,
         )
         self._lag: float | None = None
         self._unknown_versions = UnknownVersions(self.feeds, policy.database.window)
@@ -207,7 +223,9 @@ class Refresher:
         if self.rollout is not None and watched(self.rollout, self.policy, now):
             started = self.rollout.started_at.timestamp()
             # What was judged has become sums; a while is kept because orders may come long after their visits.
-            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else started)
+            # What was before the start is needed once: it says how late orders usually come.
+            before = started - self.policy.database.window
+            low = min(low, max(started, now - _KEPT_SECONDS) if self.judge.has_judged(self.rollout) else before)
         return low - _ROWS_MARGIN_SECONDS
 
     async def _attempt(self, feed: Feed, now: float) -> None:

@@ -38,6 +38,7 @@ from canary.web.service import Service
 from canary.web.strangers.peers import host_of
 from exporter.faults import UNEXPECTED
 from exporter.journals import Journals
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.schedule import watched
 from exporter.publish.collector import ExporterCollector
 from exporter.publish.counters import Counters
@@ -70,7 +71,8 @@ class Exporter:
     Attributes:
         load: reads the policy; called again on reload.
         options: how to serve.
-        state_file: where counters survive a restart; relative paths start at the policy file's folder.
+        state_file: where counters survive a restart; relative paths start at the policy file's folder. The folder
+            beside it, named like it with `-evidence`, has what the judgement must not forget.
         threads: where judging and writing the state file run.
         jitter: spreads the retries of several exporters.
     """
@@ -199,7 +201,8 @@ class Exporter:
 
     async def _under(self, policy: Policy) -> None:
         database = OrderDatabase.of(policy, Patience.LIVE)
-        state = StateFile(Path(policy.base) / self.state_file, policy.service)
+        path = Path(policy.base) / self.state_file
+        state = StateFile(path, policy.service)
         remembered = state.read()
         now = self.clock.now().timestamp()
         since = remembered.since if remembered is not None else now - policy.database.since
@@ -207,7 +210,9 @@ class Exporter:
         if remembered is not None:
             counters.values.update(remembered.values)
         session = open_session(database)
-        refresher = self._refresher = Refresher(policy, session, self.clock, counters, since, self.threads)
+        path = Path(policy.base) / self.state_file
+        files = ExactFiles(path.with_name(f"{path.stem}-evidence"), policy.service)
+        refresher = self._refresher = Refresher(policy, session, self.clock, counters, since, self.threads, files)
         if not self._snapshot.counters:
             self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
         self._log.info("reading the order database", dialect=session.dialect_name, refresh=policy.database.refresh)

@@ -15,13 +15,12 @@ _PROGRESS_WORLDS = 25
 @click.option("--seeds", default=1000, show_default=True, help="How many worlds.")
 @click.option("--first", default=1, show_default=True, help="The first seed.")
 @click.option("--seed", type=int, help="Live this one world, tell its story, and shrink it when it fails.")
-@click.option("--with-gaps", is_flag=True, help="Draw also what is known to be missing.")
 @click.option("--until-failure", is_flag=True, help="End with the first world that fails, without its story.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
-def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_failure: bool, jobs: int) -> None:
+def main(seeds: int, first: int, seed: int | None, *, until_failure: bool, jobs: int) -> None:
     """Simulate rollouts."""
     if seed is not None:
-        sys.exit(_one(seed, with_gaps=with_gaps))
+        sys.exit(_one(seed))
 
     settle()
 
@@ -32,30 +31,29 @@ def main(seeds: int, first: int, seed: int | None, *, with_gaps: bool, until_fai
 
     summary = run_many(
         range(first, first + seeds),
-        with_gaps=with_gaps,
         workers=jobs,
         progress=progress,
         until_failure=until_failure,
     )
     if until_failure:
-        click.echo("\n".join(summary.lines(with_gaps=with_gaps)))
+        click.echo("\n".join(summary.lines()))
         sys.exit(bool(summary.failed))
-    for line in summary.lines(with_gaps=with_gaps):
+    for line in summary.lines():
         click.echo(line)
     if summary.failed:
         click.echo(f"\nthe first, shrunk; again with `make simulate SEED={min(summary.failed)}`")
-        _one(min(summary.failed), with_gaps=with_gaps)
-    sys.exit(bool(summary.failed or summary.never(with_gaps=with_gaps)))
+        _one(min(summary.failed))
+    sys.exit(bool(summary.failed or summary.never()))
 
 
-def _one(seed: int, *, with_gaps: bool) -> int:
-    outcome = run(seed, with_gaps=with_gaps)
+def _one(seed: int) -> int:
+    outcome = run(seed)
     if outcome.broken:
-        outcome = shrink(outcome, with_gaps=with_gaps)
+        outcome = shrink(outcome)
     for line in [*describe(outcome.story), "", *outcome.told, "", *(f"BROKEN {what}" for what in outcome.broken)]:
         click.echo(line)
     if not outcome.broken:
-        click.echo(f"seed {seed}: every promise was kept ({len(draw(seed, with_gaps=with_gaps).events)} events)")
+        click.echo(f"seed {seed}: every promise was kept ({len(draw(seed).events)} events)")
     return int(bool(outcome.broken))
 
 

@@ -5,9 +5,9 @@ What must happen in time is looked at once a second, while the world has been he
 The tolerances say what nobody can promise: between a question and its answer there is the network, and a machine that
 was paused between an answer and its effect acts on what was true before. Whatever comes of that must be put right.
 """
+# long: one list of promises, each with its check
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ from canary.rollout.entries import (
     RolledBack,
 )
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.state import UNFINISHED, Rollout, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.routers.base import Split
 from canary.testing.loop import MACHINE, Machine
 from canary.testing.process import MemoryProcess
@@ -63,7 +63,6 @@ class Checks:
 
     Attributes:
         broken: what was found, in words; the first ends the world.
-        gaps: how often a promise was not held against what is known to be missing, by its name.
         healthy_since: since when no fault is in force; None while one is.
         rough_since: when something last kept a receiver from the routers, or still does (then it is in the future).
         disturbed_at: when something last happened that may make a message arrive twice.
@@ -76,10 +75,8 @@ class Checks:
     fleet: Fleet
     targets: MemoryTargets
     lock: Lock
-    with_gaps: bool
     stop: Callable[[], None]
     broken: list[str] = field(default_factory=list)
-    gaps: Counter[str] = field(default_factory=Counter)
     healthy_since: float | None = 0.0
     disturbed_at: float = float("-inf")
     restored: bool = False
@@ -117,8 +114,8 @@ class Checks:
     def _returned(self, router: MemoryRouter, before: Split) -> None:
         """A receiver has moved customers to the stable servers: do these run what the customers are to have?"""
         rollout = self.truth.rollouts.get(before.rollout)
-        if rollout is None or rollout is not self.truth.newest:
-            return
+        if rollout is None or rollout is not self.truth.newest or self.restored:
+            return  # an older journal does not know what was deployed since
         finishing = rollout.state in (State.FINISHING, State.FINISHED)
         version = rollout.canary if finishing else rollout.stable
         if self.fleet.stable != version:
@@ -317,18 +314,19 @@ class Checks:
 
     def told(self, reports: set[str]) -> None:
         """Everybody has been told of everything, once; every report and line is written."""
-        if self.restored:
-            return
         for what in self.untold():
             self.fail("everybody is told of every decision", what)
+        for rollout, missing in self.open(reports):
+            self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
+        if self.restored:
+            # An older journal does not know who has been told, and gives its numbers a second time.
+            return
         for at, target, entry, times, _ in self._messages():
             if times > 1 and self.disturbed_at < at:
                 self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
         for key, decisions in self._decisions().items():
             if len(decisions) > 1:
                 self.fail("a key is about one decision", f"{key} is of {' and of '.join(sorted(decisions))}")
-        for rollout, missing in self.open(reports):
-            self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
 
     def untold(self) -> list[str]:
         """Who does not know what, in words."""
@@ -365,15 +363,13 @@ class Checks:
 
     def open(self, reports: set[str]) -> list[tuple[str, str]]:
         """What is still to be written about rollouts that are over."""
-        rollouts = self.truth.rollouts.values()
+        # What was going on when somebody adopted something else never ends; what was adopted as over has no report.
+        ended = [one for one in self.truth.rollouts.values() if one.state in TERMINAL or not self.restored]
+        written = reports | {one.id for one in ended if self.restored}
         rolled_back = (State.ROLLED_BACK, State.FAILED)
         return [
-            *((one.id, "report") for one in rollouts if Step.REPORT not in one.steps or one.id not in reports),
-            *(
-                (one.id, "line of the log")
-                for one in rollouts
-                if one.state in rolled_back and Step.LOG not in one.steps
-            ),
+            *((one.id, "report") for one in ended if Step.REPORT not in one.steps or one.id not in written),
+            *((one.id, "line of the log") for one in ended if one.state in rolled_back and Step.LOG not in one.steps),
         ]
 
 

@@ -1,4 +1,5 @@
 """Carrying out the story: each kind of event does one thing to the world, and undoes it when its time is over."""
+# long: one list of faults, each with its end
 
 import asyncio
 from collections import Counter
@@ -12,6 +13,7 @@ from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
 from simulation.network import Network
+from simulation.plans import PLAN
 from simulation.story import ACTS, SERVICE, Event
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class Faults:
         self._world.tell(f"-- {event}")
         if event.kind in ACTS:
             self._act(event)
+            return
+        if event.kind == PLAN:
+            self._run(self._world.planners.do(event))
             return
         self._begin(event)
         self._disturb()
@@ -200,6 +205,8 @@ class Faults:
         world.table.truncate(SERVICE, int(len(entries) * amount))
         world.truth.reread(list(world.table.entries(SERVICE)))
         world.checks.restored = True
+        # Not among what ends when all heals: a person goes on until nothing is in doubt.
+        world.operators.begin_adopting()
 
     def _forge(self, host: "Host", event: Event) -> None:
         rollouts = list(self._world.truth.rollouts.values())

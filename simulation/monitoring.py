@@ -4,6 +4,7 @@ The rules are those of `rules/` that decide, said in Python: each joins what it 
 that runs, and the phase is complete when its time is over, the verdict allows it and nothing objects. The store under
 them is held against the real Prometheus by `tests/simulation`.
 """
+# long: Prometheus and Alertmanager, which share what fires
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -10,10 +10,12 @@ from canary.errors import CanaryError, JournalError
 from canary.rollout.kinds import Cause
 from canary.rollout.seen import Seen
 from canary.rollout.state import TERMINAL, UNFINISHED, State
+from canary.testing.routers import MemoryRouter
 from simulation.fleet import Fleet
 from simulation.hosts import Host
 from simulation.truth import Truth
 
+_NAMING = ("start", "adopt")
 _LOOKS_SECONDS = 5.0
 _DUTY_SECONDS = 7.0
 _WAITS_SECONDS = 30.0
@@ -27,11 +29,15 @@ _LONGEST_PAUSE_SECONDS = 3.0
 class Operators:
     """Everybody who gives commands."""
 
-    def __init__(self, truth: Truth, hosts: Sequence[Host], fleet: Fleet, random: Random) -> None:
+    def __init__(
+        self, truth: Truth, hosts: Sequence[Host], routers: Sequence[MemoryRouter], fleet: Fleet, random: Random
+    ) -> None:
         self.told: list[str] = []
         self._truth = truth
         self._hosts = hosts
+        self._routers = routers
         self._fleet = fleet
+        self._adopting: asyncio.Task[None] | None = None
         self._random = random
         self._numbers = count(1)
 
@@ -83,6 +89,28 @@ class Operators:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
+    def begin_adopting(self) -> None:
+        """Somebody hears that the journal is an older one."""
+        if self._adopting is None:
+            self._adopting = asyncio.get_running_loop().create_task(self._adopt())
+
+    def stop(self) -> None:
+        """Nobody looks after anything any more."""
+        if self._adopting is not None:
+            self._adopting.cancel()
+
+    async def _adopt(self) -> None:
+        """Wherever a receiver is in doubt, say what the routers have in force."""
+        while True:
+            await asyncio.sleep(_DUTY_SECONDS)
+            for host in self._hosts:
+                receiver = host.receiver
+                if receiver is None or not host.machine.alive or not receiver.reconciler.trust.doubt:
+                    continue
+                split = max((router.split for router in self._routers), key=lambda one: one.weight_ratio)
+                version = self._truth.versions.get(split.rollout, "adopted")
+                await self.give("adopt", "duty", canary=version, weight=split.weight_ratio, host=host)
+
     async def on_duty(self) -> None:
         """Until all is over, let go on what waits for a person."""
         while True:
@@ -102,28 +130,45 @@ class Operators:
             elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
                 # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
                 await self.give("rollback", "duty")
-            elif rollout.state is State.PHASE and f"gate:{rollout.phase}" in rollout.recorded:
+            elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
                 await self.give("advance", "duty")
+                if self._truth.newest is not None and self._truth.newest.approvals:
+                    await self.give("advance", "night")
 
-    async def give(self, verb: str, actor: str, *, seen: Seen | None = None, canary: str = "") -> str:
-        """Give one command to any receiver; gives what it answers, in words."""
-        host = self._random.choice(self._hosts)
+    async def give(
+        self,
+        verb: str,
+        actor: str,
+        *,
+        seen: Seen | None = None,
+        canary: str = "",
+        weight: float = 0.0,
+        to: float | None = None,
+        host: Host | None = None,
+    ) -> str:  # long: what becomes of one command, by its verb
+        """Give one command to any receiver, or to one; gives what it answers, in words."""
+        host = host or self._random.choice(self._hosts)
         seen = seen or self._seen(host)
         key = f"key{next(self._numbers)}"
         wanted = "rollback" if verb.startswith("give") else verb.partition(" ")[0]
-        self._truth.typed[f"{wanted}:{key}"] = str(seen)
         newest = self._truth.newest
         if verb == "start" and (newest is None or newest.state in TERMINAL):
             self._fleet.canary = canary
+        if wanted != "adopt":
+            # Whoever adopts has seen a doubt, and no decision.
+            self._truth.typed[f"{wanted}:{key}"] = str(seen)
         request = Request(
             verb=wanted,
             actor=actor,
             reason="because",
-            canary=canary if verb == "start" else "",
-            stable=self._fleet.stable if verb == "start" else "",
+            canary=canary if verb in _NAMING else "",
+            stable=self._fleet.stable if verb in _NAMING else "",
+            weight=weight,
             again=verb == "start",
             back=verb == "finish --back",
             give_up=verb.startswith("give"),
+            to=to,
+            approver=actor,
             seen=seen,
             key=key,
         )

@@ -8,25 +8,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from canary import names
-from simulation.story import ACTS, EXPECTED_GAPS, FAULTS, Story, draw
+from simulation.story import ACTS, FAULTS, Story, draw
 from simulation.world import Outcome, simulate
 
 # A story of a dozen events is short after some dozen attempts; what is left then is what it takes.
 _ATTEMPTS = 80
 
 
-def run(seed: int, *, with_gaps: bool = False) -> Outcome:
+def run(seed: int) -> Outcome:
     """Live the world of one seed."""
-    return simulate(draw(seed, with_gaps=with_gaps), with_gaps=with_gaps)
+    return simulate(draw(seed))
 
 
-def shrink(outcome: Outcome, *, with_gaps: bool = False) -> Outcome:
+def shrink(outcome: Outcome) -> Outcome:
     """Leave out events one by one, from the last, as long as the same promise is broken."""
     promise = _promise(outcome)
     attempts, index = 0, len(outcome.story.events) - 1
     while index >= 0 and attempts < _ATTEMPTS:
         attempts += 1
-        shorter = simulate(outcome.story.without(index), with_gaps=with_gaps)
+        shorter = simulate(outcome.story.without(index))
         if shorter.broken and _promise(shorter) == promise:
             outcome = shorter
         index = min(index, len(outcome.story.events)) - 1
@@ -47,7 +47,6 @@ class Summary:
     seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     met: Counter[tuple[str, str]] = field(default_factory=Counter)
-    gaps: Counter[str] = field(default_factory=Counter)
     failed: dict[int, str] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
@@ -57,16 +56,14 @@ class Summary:
         self.steps += outcome.steps
         self.faults += outcome.faults
         self.met += outcome.met
-        self.gaps += outcome.gaps
         if outcome.broken:
             self.failed[outcome.story.seed] = outcome.broken[0]
 
-    def never(self, *, with_gaps: bool) -> list[str]:
+    def never(self) -> list[str]:
         """Kinds of event that were never drawn: what is not tried is not known."""
-        known = [kind for kind in FAULTS if with_gaps or kind not in EXPECTED_GAPS]
-        return [kind for kind in [*known, *ACTS] if not self.faults[kind]]
+        return [kind for kind in (*FAULTS, *ACTS) if not self.faults[kind]]
 
-    def lines(self, *, with_gaps: bool) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
         """For people."""
         rate = self.worlds / self.seconds if self.seconds else 0.0
         much = f"{self.worlds} worlds, {self.rollouts} rollouts, {self.steps} steps"
@@ -77,10 +74,7 @@ class Summary:
         yield " " * width + "  " + " ".join(f"{state[:8]:>8}" for state in names.STATES)
         for event in events:
             yield f"{event:<{width}}  " + " ".join(f"{self.met[event, state] or '-':>8}" for state in names.STATES)
-        if not with_gaps:
-            for gap, reason in EXPECTED_GAPS.items():
-                yield f"not held against: {gap} ({reason}); met {self.gaps[gap]} times"
-        if missing := self.never(with_gaps=with_gaps):
+        if missing := self.never():
             yield f"NEVER DRAWN: {', '.join(missing)}"
         for seed, what in sorted(self.failed.items()):
             yield f"FAILED seed {seed}: {what[:300]}"
@@ -90,14 +84,13 @@ class Summary:
 def run_many(
     seeds: Iterable[int],
     *,
-    with_gaps: bool = False,
     workers: int = 1,
     progress: Callable[[Summary], None] | None = None,
     until_failure: bool = False,
 ) -> Summary:
     """Live many worlds, in several processes when asked."""
     summary, began = Summary(), time.monotonic()
-    for outcome in _outcomes(seeds, with_gaps, workers):
+    for outcome in _outcomes(seeds, workers):
         summary.add(outcome)
         summary.seconds = time.monotonic() - began
         if progress is not None:
@@ -107,13 +100,12 @@ def run_many(
     return summary
 
 
-def _outcomes(seeds: Iterable[int], with_gaps: bool, workers: int) -> Iterator[Outcome]:
+def _outcomes(seeds: Iterable[int], workers: int) -> Iterator[Outcome]:
     if workers == 1:
-        for seed in seeds:
-            yield _brief(seed, with_gaps)
+        yield from map(_brief, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(workers, settle) as pool:
-        yield from pool.imap_unordered(_Brief(with_gaps), seeds, chunksize=4)
+        yield from pool.imap_unordered(_brief, seeds, chunksize=4)
 
 
 def settle() -> None:
@@ -122,17 +114,9 @@ def settle() -> None:
     gc.freeze()
 
 
-@dataclass(frozen=True)
-class _Brief:
-    with_gaps: bool
-
-    def __call__(self, seed: int) -> Outcome:
-        return _brief(seed, self.with_gaps)
-
-
-def _brief(seed: int, with_gaps: bool) -> Outcome:
+def _brief(seed: int) -> Outcome:
     """Without what was told: nobody reads it, and it would have to travel between processes."""
-    return replace(run(seed, with_gaps=with_gaps), told=[])
+    return replace(run(seed), told=[])
 
 
 def describe(story: Story) -> Iterator[str]:

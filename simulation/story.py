@@ -100,13 +100,6 @@ ACTS: dict[str, tuple[str, ...]] = {
 """What people do: by one, by two in the same moment, by one who looked long ago, and by one who
 gives the next rollback up and starts anew while it still goes on."""
 
-EXPECTED_GAPS: dict[str, str] = {
-    "journal restored": "nobody in these worlds adopts what is in force after an older journal was brought back",
-}
-"""What is known to be missing, by the kind of fault (or the check) that shows it, with the reason.
-
-Such a fault is drawn only with `--with-gaps`; each run names them. Whoever closes a gap takes its line away."""
-
 
 @dataclass(frozen=True)
 class Story:
@@ -136,12 +129,11 @@ class Story:
         return replace(self, events=self.events[:index] + self.events[index + 1 :])
 
 
-def draw(seed: int, *, with_gaps: bool = False) -> Story:
+def draw(seed: int) -> Story:
     """The story of a seed."""
     random = Random(f"story {seed}")
     receivers = random.choice((1, 2, 2, 2))
-    kinds = [kind for kind in FAULTS if with_gaps or kind not in EXPECTED_GAPS]
-    faults = [_fault(random, random.choice(kinds)) for _ in range(random.randrange(_MOST_FAULTS))]
+    faults = [_fault(random, random.choice(tuple(FAULTS))) for _ in range(random.randrange(_MOST_FAULTS))]
     acts = [_act(random) for _ in range(random.choice((0, 0, 1, 2, 4)))]
     harm = [random.choice(("", "", "errors", "kpi")) for _ in range(4)]
     return Story(
@@ -169,7 +161,7 @@ def _act(random: Random) -> Event:
     )
 
 
-def _policy(random: Random) -> Policy:
+def _policy(random: Random) -> Policy:  # long: one policy, key by key
     # A leader marks how long the phase has lasted once a minute: some phases must be long enough for that.
     duration = random.choice((PHASE_SECONDS, PHASE_SECONDS, _LONG_PHASE_SECONDS))
     gates: tuple[Literal["manual"] | None, ...] = (None, None, None, "manual")

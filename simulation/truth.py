@@ -4,8 +4,9 @@ import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from canary.rollout.entries import Entry
+from canary.rollout.entries import Entry, Held
 from canary.rollout.folding import fold, newest
+from canary.rollout.plan.planentries import Amended
 from canary.rollout.state import Rollout
 
 Wanted = tuple[str, float]
@@ -26,6 +27,7 @@ class Truth:
     Attributes:
         wrong: by version, what is wrong with it.
         rollouts: the journal, folded.
+        versions: the version of each rollout that ever was.
         heard: by machine, when a heartbeat last arrived there.
         confirmed: by machine, rollout and phase, when Alertmanager's word for the advance last arrived there.
         complete_at: by rollout and phase, when Prometheus last showed the phase complete and nothing against it.
@@ -43,6 +45,7 @@ class Truth:
 
     wrong: dict[str, str] = field(default_factory=dict)
     rollouts: dict[str, Rollout] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     entries: list[tuple[float, Entry]] = field(default_factory=list)
     heard: dict[str, float] = field(default_factory=dict)
     confirmed: dict[tuple[str, str, int], float] = field(default_factory=dict)
@@ -68,15 +71,31 @@ class Truth:
         """An entry has become part of the journal."""
         now = asyncio.get_running_loop().time()
         self.entries.append((now, entry))
+        before = self.rollouts.get(entry.rollout)
         self.rollouts = fold([entry], self.rollouts)
+        if isinstance(entry, Amended) and before is not None:
+            # The present phase may have another place in the new plan, and has begun when it began.
+            began = self.phase_since.get((before.id, before.phase), now)
+            self.phase_since = {key: at for key, at in self.phase_since.items() if key[0] != before.id}
+            self.phase_since[before.id, self.rollouts[before.id].phase] = began
         rollout = self.rollouts.get(entry.rollout)
         if rollout is not None:
+            self.versions[rollout.id] = rollout.canary
             self.phase_since.setdefault((rollout.id, rollout.phase), now)
         self._note(now)
 
     def reread(self, entries: list[Entry]) -> None:
         """The table is another one."""
+        kept = {entry.seq for entry in entries}
+        self.entries = [(at, entry) for at, entry in self.entries if entry.seq in kept]
         self.rollouts = fold(entries)
+        # A countdown that was ended since goes on as if nobody had ended it.
+        counting = {one.id for one in self.rollouts.values() if one.rollback_at is not None}
+        self.counting = {
+            entry.rollout: at
+            for at, entry in self.entries
+            if entry.rollout in counting and isinstance(entry, Held) and entry.rollback_at is not None
+        }
         self._note(asyncio.get_running_loop().time())
 
     def _note(self, now: float) -> None:

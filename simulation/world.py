@@ -1,4 +1,5 @@
 """One world: everything put together, the story carried out, the checkers called."""
+# long: one world, whose parts and acts share everything
 
 import asyncio
 import gc
@@ -28,6 +29,7 @@ from simulation.lead import Lock
 from simulation.monitoring import Monitoring
 from simulation.network import Network
 from simulation.operators import Operators
+from simulation.plans import Planners, broken
 from simulation.shop import Shop
 from simulation.story import SERVICE, STRESS_SECONDS, Story
 from simulation.truth import Truth
@@ -57,7 +59,6 @@ class Outcome:
         told: the story as it went, a line an event.
         faults: which kinds of fault struck.
         met: which events came upon which states of the rollout.
-        gaps: how often something known to be missing showed.
     """
 
     story: Story
@@ -65,18 +66,17 @@ class Outcome:
     told: list[str]
     faults: Counter[str]
     met: Counter[tuple[str, str]]
-    gaps: Counter[str]
     rollouts: int = 0
     steps: int = 0
 
 
-def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
+def simulate(story: Story) -> Outcome:
     """Live one world to its end, or to the first broken promise."""
     # What a killed machine leaves is collected at moments of the interpreter's own; then its `finally` would run.
     collecting = gc.isenabled()
     gc.disable()
     loop = VirtualLoop(Random(f"loop {story.seed}"))
-    world = World(story, with_gaps=with_gaps)
+    world = World(story)
     try:
         with _worker_faults(world.worker_broke):
             asyncio.set_event_loop(loop)
@@ -94,7 +94,6 @@ def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
         world.told,
         world.faults.struck,
         world.met,
-        world.checks.gaps,
         rollouts=len(world.truth.rollouts),
         steps=loop.steps,
     )
@@ -103,7 +102,7 @@ def simulate(story: Story, *, with_gaps: bool = False) -> Outcome:
 class World:
     """Everything, and what happens in it."""
 
-    def __init__(self, story: Story, *, with_gaps: bool) -> None:
+    def __init__(self, story: Story) -> None:  # long: everything is put together here, in order
         self.story = story
         self.told: list[str] = []
         self.met: Counter[tuple[str, str]] = Counter()
@@ -127,7 +126,6 @@ class World:
             self.fleet,
             self.targets,
             lock,
-            with_gaps,
             self._over.set,
         )
         self.shop = Shop(self.truth, self.routers)
@@ -156,7 +154,9 @@ class World:
             CANARY: self.fleet.canary_answer,
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
-        self.operators = Operators(self.truth, self.hosts, self.fleet, random)
+        self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
+        self._around = around
+        self.planners = Planners(self.hosts, around, self.operators, Random(f"planners {story.seed}"))
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -186,6 +186,8 @@ class World:
             return
         before = self.truth.newest
         self.checks.written(entry, before)
+        for promise, what in broken(entry, before, self._around.policy):
+            self.checks.fail(promise, what)
         self._count_down(entry)
         self.truth.take(entry)
         if entry.request in self.truth.typed and isinstance(entry, Advanced | Promoted | Resumed):
@@ -238,6 +240,7 @@ class World:
                 everybody[-1].result()
         finally:
             over.cancel()
+            self.operators.stop()
             for task in everybody:
                 task.cancel()
 

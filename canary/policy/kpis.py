@@ -61,6 +61,9 @@ class Mean:
     """Event whose `value` is averaged."""
     since: Name | None = None
     """Event that the rows come from: then the seconds from there are averaged instead (checkout time)."""
+    cap: OpenRatio | Literal["none"] | None = None
+    """Values above this share of stable's values of the hours before count as much as that: one large order would hide
+    a loss of a fifth. By default 95% for amounts of money, `none` for others."""
     better: Literal["higher", "lower"] = "higher"
     """Which direction is good."""
     tolerance: Ratio = 0.1

@@ -23,6 +23,7 @@ from canary.policy.types import (
     Identifier,
     Name,
     OpenRatio,
+    Patience,
     PositivePatience,
     Text,
     Timeout,
@@ -67,6 +68,16 @@ class Notify:
 
 
 @section
+class Slower:
+    """How much later a canary's conversions may come before that counts as a loss."""
+
+    up_to: Annotated[float, Field(gt=1.0, le=4.0)] = 1.3
+    """Conversions that all come, but so many times as late as stable's, are no harm (`CanarySlower` warns)."""
+    evidence: Annotated[float, Field(ge=1.0, le=1e6)] = 50.0
+    """How many times better than the most fitting delay a loss must explain what is seen."""
+
+
+@section
 class Evidence:
     """How sure a judgement must be."""
 
@@ -80,8 +91,16 @@ class Evidence:
     """A payment that is pending for longer counts as failed."""
     staleness: PositivePatience = 120
     """Data older than this makes the verdict blind."""
+    calibration: Text = "calibration.json"
+    """File that `canary calibrate` writes, and `check`, `plan` and the exporter read; relative to the policy file."""
     mismatch: OpenRatio = 0.2
     """Proven deviation of the canary's share of units from its weight that makes the comparison untrusted."""
+    slower: Slower | Literal["none"] = Slower()
+    """A canary that is only slower is not taken for one that loses conversions. `none` does not ask: losses are found
+    sooner, and a slower canary falls."""
+    warmup: Patience = 0
+    """After each change of the canary's share: customers who come, and what happens, within this are in no test, on
+    either side (cold caches)."""
 
 
 @section

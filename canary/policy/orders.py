@@ -1,5 +1,6 @@
 """The policy's order database: where it is, how it is read, and which tables hold which events."""
 
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -69,6 +70,18 @@ class Event:
     """Column with the variant of an experiment, when it is not the version."""
 
 
+def names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:
+    """Whether an event's rows, or those they come from, say which customer they belong to."""
+    if events[name].unit is not None:
+        return True
+    parent = events[name].parent
+    above = tuple(parent) if isinstance(parent, dict) else ()
+    if isinstance(parent, str):
+        stem = parent.removesuffix("_id")
+        above = tuple(one for one in (f"{stem}s", stem) if one in events)
+    return any(names_customers(events, one, path | {name}) for one in above if one in events and one not in path)
+
+
 DEFAULT_EVENTS: dict[str, Event] = {
     "visits": Event(table="visits", unit="visitor_id"),
     "carts": Event(table="carts", parent="visit_id"),
@@ -98,6 +111,9 @@ class Assignments:
     """Table or view in the order database, optionally `schema.table`."""
     sql: Text | None = None
     """A SELECT instead of a table; its columns are named by the keys below."""
+    from_: Annotated[Literal["router"] | None, Field(alias="from")] = None
+    """`router` instead of a table: computed from each row's `unit`, when that is what the router hashes, with the salt
+    and the weights of the journal. Testers count as everybody else."""
     unit: Text = "unit"
     """Column with the unit, as the events' `unit` columns write it."""
     time: Text = "time"

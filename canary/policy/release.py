@@ -106,6 +106,8 @@ class Rollback:
     """When the routers do not agree after this long, `CanaryRollbackNotConverged` fires."""
     watch: Seconds = 48 * 3600
     """How long after promotion the absolute floors stay watched."""
+    watch_action: Literal["rollback", "hold"] = "rollback"
+    """What a floor leads to where stable has no traffic that the canary could be compared with."""
 
 
 @section

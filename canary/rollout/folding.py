@@ -7,6 +7,7 @@ that may stand after it: two receivers that were cut off from each other can lea
 Every rollout of the journal is folded, not only the newest: what an older one still has open (a message, a report, a
 line of the rollback log) is business that stays open when the next one begins.
 """
+# long: one function per kind of entry
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

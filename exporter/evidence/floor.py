@@ -31,7 +31,7 @@ def _none() -> Ints:
 class FloorTest:
     """The test of one floor, all buckets before `bucket` folded in; immutable.
 
-    Evidence is looked at for several prefixes of the canary's units, those older than 0, 1, 2, 4, ...
+    Evidence is looked at for several prefixes of one side's units, those older than 0, 1, 2, 4, ...
     buckets: the youngest prefix knows most units, the oldest has the fewest pending. Ville's bound
     covers all prefixes at once, so the strongest one speaks.
     """
@@ -39,9 +39,11 @@ class FloorTest:
     floor: float
     alpha: float
     pending_timeout_seconds: float | None = None
+    of_canary: bool = True
+    """Whose units: the canary's, or stable's, whose floor tells an outage of both from a harm of one."""
     bucket: int = 0
     entered: Ints = field(default_factory=_none)
-    """Canary units that entered, by bucket."""
+    """Units that entered, by bucket."""
     known: Ints = field(default_factory=lambda: np.zeros((4, 0), dtype=np.int64))
     """Buckets of entry and of resolution, and how many units and failures they share; the oldest are forgotten."""
     forgotten: tuple[int, int] = (0, 0)
@@ -49,8 +51,9 @@ class FloorTest:
 
     @property
     def units(self) -> tuple[int, int]:
-        """Canary units that entered and were folded in; stable has no part in this."""
-        return int(self.entered.sum()), 0
+        """Canary and stable units that entered and were folded in; one side has no part in this."""
+        entered = int(self.entered.sum())
+        return (entered, 0) if self.of_canary else (0, entered)
 
     def lags(self, bucket_seconds: float) -> Ints:
         """The prefixes' ages in buckets."""
@@ -62,7 +65,7 @@ class FloorTest:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or were resolved in them."""
         if until <= self.bucket:
             return self, Trajectory.empty()
-        chosen = np.flatnonzero(rows.canary)
+        chosen = np.flatnonzero(rows.canary == self.of_canary)
         chosen = chosen[timeline.segment_of(rows.assigned[chosen]) >= 0]
         entries = timeline.bucket(rows.entered[chosen])
         resolved = np.maximum(timeline.bucket(rows.resolved[chosen]), entries)
@@ -96,14 +99,14 @@ class FloorTest:
         lower = confidence_sequence(GRID, against_it, self.alpha)[0].max(axis=0)
         with np.errstate(invalid="ignore"):
             succeeded = 1.0 - prefixes.failed[0] / prefixes.resolved[0]
-        return Trajectory(
+        return Trajectory.plain(
             time=timeline.end_of(buckets),
             estimate=succeeded,
             lower=self._ratio(lower),
             upper=self._ratio(upper),
             log10_evidence=evidence[strongest],
-            canary_units=prefixes.resolved[0],
-            stable_units=np.zeros(buckets.size, dtype=np.int64),
+            canary_units=prefixes.resolved[0] * self.of_canary,
+            stable_units=prefixes.resolved[0] * (not self.of_canary),
         )
 
     def _likelihood(self, units: Ints, failed: Ints) -> Floats:

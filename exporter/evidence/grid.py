@@ -78,15 +78,20 @@ def _log_sum_exp(values: Floats) -> Floats:
     return summed
 
 
+def log10_harm_mixture(grid: EffectGrid, likelihood: Floats) -> Floats:
+    """log10 of `sum_g prior[g] exp(L[g])` over the harmful effects, for one `L` or for a stack of them."""
+    harmful = np.isfinite(grid.log_prior_harm)
+    mixture: Floats = _log_sum_exp(likelihood[..., harmful] + grid.log_prior_harm[harmful]) / LN10
+    return mixture
+
+
 def log10_evidence(grid: EffectGrid, likelihood: Floats) -> Floats:
     """log10 of `E = sum_g prior[g] exp(L[g] - L[null])`, for one `L` or for a stack of them.
 
     Without harm, E is a non-negative supermartingale that starts at one (Robbins 1970), so that
     it ever reaches `1/alpha` with probability at most `alpha` (Ville 1939).
     """
-    harmful = np.isfinite(grid.log_prior_harm)
-    exponent = likelihood[..., harmful] - likelihood[..., grid.null, None]
-    evidence: Floats = _log_sum_exp(exponent + grid.log_prior_harm[harmful]) / LN10
+    evidence: Floats = log10_harm_mixture(grid, likelihood) - likelihood[..., grid.null] / LN10
     return evidence
 
 

@@ -23,13 +23,29 @@ import numpy as np
 from exporter.evidence import verdict as verdicts
 from exporter.evidence.conversion import ConversionTest
 from exporter.evidence.floor import FloorTest
+from exporter.evidence.grid import Bools
 from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
 from exporter.evidence.mismatch import MismatchTest
 from exporter.evidence.outcome import OutcomeTest, with_timeout
+from exporter.evidence.restarts import Plan
 from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows
+from exporter.evidence.slower import LagShape
 from exporter.evidence.timeline import Timeline
 from exporter.evidence.trajectory import Track, Trajectory
-from exporter.evidence.verdict import Action, Harm, KpiEvidence, RolloutEvidence, TestEvidence, Verdict
+from exporter.evidence.verdict import (
+    Action,
+    Conclusion,
+    Harm,
+    HoldReason,
+    KpiEvidence,
+    RolloutEvidence,
+    TestEvidence,
+    Verdict,
+)
+from exporter.evidence.warmup import Warmup
+
+_QUICK = 0.2
+"""Large harm is proven within seconds by a fifth of alpha; small harm is what the exact half needs the rest for."""
 
 
 class Kind(StrEnum):
@@ -57,6 +73,14 @@ class KpiParameters:
     harm: Harm = Harm.DECREASE
     pending_timeout_seconds: float | None = None
     """A unit pending for longer has failed. A conversion's floor needs it: by then a unit converted or it did not."""
+    from_entry: bool = False
+    """Whether a conversion's units are those who enter the shop: it is held against the router's weight too."""
+    slower_up_to: float | None = None
+    """Conversions that come up to so many times later are not taken for lost; None: that is not asked."""
+    slower_evidence: float = 50.0
+    """How much evidence against "only slower" it takes."""
+    may_fail: bool = True
+    """Whether a proven harm fails the canary; otherwise it holds, as the units are not what the router assigns."""
 
     def __post_init__(self) -> None:
         if self.tolerance is None and self.floor is None:
@@ -85,14 +109,33 @@ class JudgeParameters:
     changing_seconds: float = 0.0
     """How long an outcome may change after the attempt."""
 
+    warmup_seconds: float = 0.0
+    """Units that enter, and what happens, so soon after a change of the weight are in no test."""
+
+    plan: Plan = Plan()  # noqa: RUF009 - immutable
+    """What was planned; without a plan evidence never begins again."""
+
     mismatch_tolerance: float = 0.20
     """Relative deviation of the canary's share of entries from its weight that is let pass."""
 
+    exact: bool = False
+    """The exact half takes its part of each KPI's share of alpha; without it all of that is the quick half's."""
+
+    def share_of(self, kpi: KpiParameters) -> float:
+        """The KPI's share of alpha: KPIs with the same action share it among themselves."""
+        return self.alpha / sum(other.action is kpi.action for other in self.kpis)
+
     def alpha_of(self, kpi: KpiParameters) -> float:
-        """The KPI's share of alpha for each of its tests: KPIs with the same action share alpha among themselves."""
-        sharing = sum(other.action is kpi.action for other in self.kpis)
-        tests = (kpi.tolerance is not None) + (kpi.floor is not None)
-        return self.alpha / sharing / tests
+        """What of it is the quick half's.
+
+        Its comparison and its floor have all of it each, because a floor fails a canary only together with the
+        comparison.
+        """
+        return self.share_of(kpi) * (_QUICK if self.exact else 1.0)
+
+    def exact_alpha_of(self, kpi: KpiParameters) -> float:
+        """What of it is the exact half's."""
+        return self.share_of(kpi) - self.alpha_of(kpi)
 
 
 @dataclass(slots=True)
@@ -103,22 +146,36 @@ class RolloutJudge:
     _tracks: dict[str, Track] = field(init=False)
     _ends: int = field(init=False, default=1 << 40)
     """The bucket with which comparisons end, because stable has no traffic any more."""
+    _warmup: Warmup = field(init=False)
 
     def __post_init__(self) -> None:
         self._tracks = {_ENTRIES: Track(MismatchTest(self.parameters.alpha, self.parameters.mismatch_tolerance))}
         for kpi in self.parameters.kpis:
-            alpha = self.parameters.alpha_of(kpi)
-            if kpi.tolerance is not None:
-                self._tracks[kpi.name] = Track(_comparison(kpi, alpha))
-            if kpi.floor is not None:
-                self._tracks[_floor(kpi.name)] = Track(FloorTest(kpi.floor, alpha, kpi.pending_timeout_seconds))
+            self._begin(kpi, None)
+
+    def know_lags(self, kpi: str, lags: LagShape) -> None:
+        """How soon a conversion's events came before the rollout. To be told before the first look."""
+        parameters = next(one for one in self.parameters.kpis if one.name == kpi)
+        if parameters.slower_up_to is not None and not self._tracks[kpi].test.bucket:
+            self._begin(parameters, lags)
+
+    def _begin(self, kpi: KpiParameters, lags: LagShape | None) -> None:
+        alpha = self.parameters.alpha_of(kpi)
+        self._tracks[kpi.name] = Track(_comparison(kpi, alpha, self.parameters.plan, lags))
+        if kpi.floor is not None:
+            for name, of_canary in ((_floor(kpi.name), True), (_stable_floor(kpi.name), False)):
+                self._tracks[name] = Track(
+                    FloorTest(kpi.floor, alpha, kpi.pending_timeout_seconds, of_canary=of_canary)
+                )
+            watch = FloorTest(kpi.floor, alpha / 2.0, kpi.pending_timeout_seconds)
+            self._tracks[_watch(kpi.name)] = Track(watch)
 
     def needs_since(self, kpi: str = "") -> float:
         """The next call needs every unit of a KPI that entered, converted or resolved at or after this time.
 
         Units that are pending are needed besides. Without a KPI it is about the entries.
         """
-        names = (kpi, _floor(kpi)) if kpi else (_ENTRIES,)
+        names = (kpi, _floor(kpi), _stable_floor(kpi), _watch(kpi)) if kpi else (_ENTRIES,)
         buckets = [self._tracks[name].test.bucket for name in names if name in self._tracks]
         # A comparison that has ended needs nothing more.
         oldest = min((bucket for bucket in buckets if bucket < self._ends), default=max(buckets))
@@ -130,18 +187,29 @@ class RolloutJudge:
         weights: Sequence[tuple[float, float]],
         as_of: float,
         blind: Mapping[str, str] | None = None,
+        proven_at: Mapping[str, float] | None = None,
     ) -> RolloutEvidence:
         """Judge what is known at `as_of` (seconds since the epoch).
 
         `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
         canary's share from then on)`. `blind` names the KPIs whose data are too old, with the
-        reason; a KPI without rows is blind by itself. Calls must not go back in time.
+        reason; a KPI without rows is blind by itself. `proven_at` says of which KPIs another test has refuted
+        "no difference", and when. Calls must not go back in time.
         """
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
         self._ends = timeline.complete(timeline.judged_until)
+        self._warmup = Warmup(timeline, self.parameters.warmup_seconds)
+        rows = self._warmup.without(rows)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
         kpis = {
-            kpi.name: self._kpi(kpi, rows.kpis.get(kpi.name), timeline, as_of, (blind or {}).get(kpi.name))
+            kpi.name: self._kpi(
+                kpi,
+                rows.kpis.get(kpi.name),
+                timeline,
+                as_of,
+                (blind or {}).get(kpi.name),
+                (proven_at or {}).get(kpi.name),
+            )
             for kpi in self.parameters.kpis
         }
         verdict = verdicts.of_rollout(
@@ -157,32 +225,74 @@ class RolloutJudge:
         return RolloutEvidence(verdict, decider, decided_at, as_of, kpis, mismatch)
 
     def _kpi(
-        self, kpi: KpiParameters, rows: Rows | None, timeline: Timeline, as_of: float, blind: str | None
+        self,
+        kpi: KpiParameters,
+        rows: Rows | None,
+        timeline: Timeline,
+        as_of: float,
+        blind: str | None,
+        proven_at: float | None,
     ) -> KpiEvidence:
         if isinstance(rows, OutcomeRows):
-            rows = with_timeout(rows, kpi.pending_timeout_seconds)
-        alpha = self.parameters.alpha_of(kpi)
-        threshold = -float(np.log10(alpha))
+            rows = self._warmup.outcomes(with_timeout(rows, kpi.pending_timeout_seconds))
+        threshold = -float(np.log10(self.parameters.alpha_of(kpi)))
+        path, units = self._follow(kpi.name, rows, timeline, min(as_of, timeline.judged_until), as_of)
+        told_apart_at = verdicts.proven_at(path, threshold, proven_at)
         comparison = floor = None
         conclusions = []
         if kpi.tolerance is not None:
-            path, units = self._follow(kpi.name, rows, timeline, min(as_of, timeline.judged_until), as_of)
-            conclusion = verdicts.judge_comparison(path, threshold, kpi.tolerance, kpi.harm)
+            gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)), proven_at)
+            mismatch = self._tracks[_ENTRIES].path if kpi.from_entry else None
+            conclusion = verdicts.judge_comparison(path, threshold, gates, mismatch)
             comparison = TestEvidence.of(path, conclusion, threshold, units)
             conclusions.append(conclusion)
         if kpi.floor is not None:
-            path, units = self._follow(_floor(kpi.name), _outcomes(kpi, rows), timeline, as_of, as_of)
-            conclusion = verdicts.judge_floor(path, threshold, kpi.floor)
-            floor = TestEvidence.of(path, conclusion, threshold, units)
-            conclusions.append(conclusion)
+            floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
+            conclusions.append(Conclusion(floor.verdict, floor.decided_at, floor.hold_reason))
         combined = verdicts.combine(conclusions)
+        if combined.verdict is Verdict.FAIL and not kpi.may_fail:
+            combined = Conclusion(Verdict.HOLD, None, HoldReason.NO_UNIT)
         reason = blind or (None if rows is not None else "its source is missing")
         if reason is not None and combined.verdict is not Verdict.FAIL:
             combined = replace(combined, verdict=Verdict.BLIND)
-        frozen = timeline.judged_until <= as_of
         return KpiEvidence(
-            kpi.name, combined.verdict, kpi.action, combined.decided_at, comparison, floor, frozen, reason
+            kpi.name,
+            combined.verdict,
+            kpi.action,
+            combined.decided_at,
+            comparison,
+            floor,
+            frozen=timeline.judged_until <= as_of,
+            blind_reason=reason,
+            hold_reason=combined.hold_reason,
+            slower=combined.verdict is not Verdict.FAIL and len(path) > 0 and bool(path.log10_slower[-1] >= threshold),
         )
+
+    def _floor(
+        self,
+        kpi: KpiParameters,
+        floor: float,
+        rows: Rows | None,
+        timeline: Timeline,
+        as_of: float,
+        told_apart_at: float | None,
+    ) -> TestEvidence:
+        """The floor beside stable; from when stable has no traffic any more, the floor alone."""
+        outcomes = _outcomes(kpi, rows)
+        beside = watched = outcomes
+        if outcomes is not None and np.isfinite(timeline.judged_until):
+            late = outcomes.entered >= timeline.judged_until
+            beside, watched = _some(outcomes, ~late), _some(outcomes, late)
+        alpha = self.parameters.alpha_of(kpi)
+        threshold = -float(np.log10(alpha))
+        path, units = self._follow(_floor(kpi.name), beside, timeline, as_of, as_of)
+        stable, _ = self._follow(_stable_floor(kpi.name), beside, timeline, as_of, as_of)
+        conclusion = verdicts.judge_floor(path, stable, threshold, floor, told_apart_at)
+        if as_of < timeline.judged_until or conclusion.verdict is Verdict.FAIL:
+            return TestEvidence.of(path, conclusion, threshold, units)
+        threshold = -float(np.log10(alpha / 2.0))
+        path, units = self._follow(_watch(kpi.name), watched, timeline, as_of, as_of)
+        return TestEvidence.of(path, verdicts.judge_watched_floor(path, threshold, floor), threshold, units)
 
     def _mismatch(self, entries: EntryRows | None, timeline: Timeline, as_of: float) -> TestEvidence | None:
         if entries is None:
@@ -225,18 +335,38 @@ def _floor(name: str) -> str:
     return f"{name} floor"
 
 
-def _comparison(kpi: KpiParameters, alpha: float) -> ConversionTest | OutcomeTest | MeanTest:
+def _stable_floor(name: str) -> str:
+    return f"{name} floor of stable"
+
+
+def _watch(name: str) -> str:
+    return f"{name} watch"
+
+
+def _some(rows: OutcomeRows, chosen: Bools) -> OutcomeRows:
+    return OutcomeRows(
+        rows.assigned[chosen], rows.entered[chosen], rows.canary[chosen], rows.resolved[chosen], rows.failed[chosen]
+    )
+
+
+def _comparison(
+    kpi: KpiParameters, alpha: float, plan: Plan, lags: LagShape | None
+) -> ConversionTest | OutcomeTest | MeanTest:
     if kpi.kind is Kind.CONVERSION:
-        return ConversionTest(alpha)
+        if kpi.slower_up_to is not None and lags is None:
+            lags = LagShape.unknown()
+        return ConversionTest.new(alpha, plan, lags=lags, against_weight=kpi.from_entry)
     if kpi.kind is Kind.SUCCESS:
-        return OutcomeTest(alpha)
+        return OutcomeTest.new(alpha, plan)
     return MeanTest(alpha, DECREASE_GRID if kpi.harm is Harm.DECREASE else INCREASE_GRID)
 
 
-def _outcomes(kpi: KpiParameters, rows: Rows | None) -> Rows | None:
+def _outcomes(kpi: KpiParameters, rows: Rows | None) -> OutcomeRows | None:
     """What a floor is judged on: a conversion is a success, a unit that did not convert in time a failure."""
-    if not isinstance(rows, ConversionRows):
+    if isinstance(rows, OutcomeRows):
         return rows
+    if not isinstance(rows, ConversionRows):
+        return None
     unknown = np.zeros(len(rows.entered), dtype=np.bool_)
     outcomes = OutcomeRows(rows.assigned, rows.entered, rows.canary, rows.converted, unknown)
     return with_timeout(outcomes, kpi.pending_timeout_seconds)
@@ -247,12 +377,14 @@ __all__ = [
     "ConversionRows",
     "EntryRows",
     "Harm",
+    "HoldReason",
     "JudgeParameters",
     "Kind",
     "KpiEvidence",
     "KpiParameters",
     "MeanRows",
     "OutcomeRows",
+    "Plan",
     "RolloutEvidence",
     "RolloutJudge",
     "RolloutRows",

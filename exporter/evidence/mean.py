@@ -118,7 +118,7 @@ class MeanTest:
         observed = (weighted[:, 1] * scale / variance)[:, None]
         path = observed * effect - 0.5 * precision * effect**2
         lower, upper = confidence_sequence(self.grid, path, self.alpha)
-        return Trajectory(
+        return Trajectory.plain(
             time=time,
             estimate=np.maximum(estimate(self.grid, path), -1.0),
             lower=np.maximum(lower, -1.0),  # nothing falls by more than all of it

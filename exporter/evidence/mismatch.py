@@ -65,7 +65,7 @@ class MismatchTest:
             let_pass = np.abs(expected / expected[:, [GRID.null]] - 1.0) <= self.tolerated
         let_pass[:, GRID.null] = True
         lower, upper = confidence_sequence(GRID, path, self.alpha)
-        return test, Trajectory(
+        return test, Trajectory.plain(
             time=timeline.end_of(buckets),
             estimate=_share_change(estimate(GRID, path), expected),
             lower=_share_change(lower, expected),

@@ -1,4 +1,4 @@
-"""How a rollout is cut: into buckets of time, segments of constant traffic weight, strata of consecutive units.
+"""How a rollout is cut: into buckets of time and segments of constant traffic weight.
 
 Buckets make evidence independent of when anybody looks: only whole ones count. Segments keep apart units that met
 different odds of being on the canary; mixed, a shop whose conversion rises towards the evening would show a difference
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exporter.evidence.grid import Bools, Floats, Ints
+from exporter.evidence.grid import Floats, Ints
 
 _NEVER = float(1 << 40)
 """The bucket of what has not happened: later than any rollout, and exact as a float and as an integer."""
@@ -97,29 +97,3 @@ class Timeline:
         """The weight changes in buckets `first` (exclusive) to `until` (inclusive), rounded up to a bucket."""
         starts = {self.first_bucket_from(segment.start) for segment in self.segments[1:]}
         return sorted(start for start in starts if first < start <= until)
-
-
-def stratum_ends(times: Floats, canary: Bools, held: tuple[int, int], minimum: tuple[int, int]) -> Ints:
-    """Positions after the last unit of each stratum that closes, units being in order of time.
-
-    A stratum closes as soon as it holds `minimum` (canary, stable) units, `held` of which are
-    already in the first one. Units of one instant stay together: their order is not known, and it
-    must not be chosen by outcome.
-    """
-    of_canary, of_stable = np.flatnonzero(canary).tolist(), np.flatnonzero(~canary).tolist()
-    canary_before = np.concatenate([[0], np.cumsum(canary)]).tolist()
-    after_instant = np.searchsorted(times, times, side="right").tolist()
-    ends: list[int] = []
-    canary_needed, stable_needed = minimum[0] - held[0], minimum[1] - held[1]
-    while canary_needed <= len(of_canary) and stable_needed <= len(of_stable):
-        # A side whose minimum is already held needs no unit of its own to close.
-        canary_last = of_canary[canary_needed - 1] if canary_needed > 0 else -1
-        stable_last = of_stable[stable_needed - 1] if stable_needed > 0 else -1
-        last = max(stable_last, canary_last)
-        if last < 0:
-            break
-        end = after_instant[last]
-        ends.append(end)
-        canary_needed = canary_before[end] + minimum[0]
-        stable_needed = end - canary_before[end] + minimum[1]
-    return np.asarray(ends, dtype=np.int64)

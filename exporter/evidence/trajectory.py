@@ -6,18 +6,18 @@ ask whether it was *ever* reached, and reports draw it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from exporter.evidence.grid import Floats, Ints
+from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.evidence.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
-    """Arrays of one length; effects are relative changes, canary against stable.
+    """Arrays of one length; effects are relative changes of rates or means, canary against stable.
 
     For a floor, `estimate`, `lower` and `upper` are the canary's own success ratio.
     """
@@ -30,27 +30,66 @@ class Trajectory:
     log10_evidence: Floats
     canary_units: Ints
     stable_units: Ints
+    recent_estimate: Floats
+    """The estimate since the moment from which on there is most evidence; a tolerance is held against it."""
+    log10_not_slower: Floats
+    """Evidence that the canary is not only slower; infinite where that is not asked."""
+    log10_slower: Floats
+    """Evidence that the canary is slower, though not worse."""
+    quiet: Bools
+    """Whether no later beginning has evidence of its own."""
+    phase_lower: Floats
+    phase_upper: Floats
+    """The bounds from the present phase alone, known at the last moment only."""
+
+    @classmethod
+    def plain(
+        cls,
+        *,
+        time: Floats,
+        estimate: Floats,
+        lower: Floats,
+        upper: Floats,
+        log10_evidence: Floats,
+        canary_units: Ints,
+        stable_units: Ints,
+    ) -> Trajectory:
+        """Of a test that begins once and knows nothing of slowness."""
+        return cls(
+            time=time,
+            estimate=estimate,
+            lower=lower,
+            upper=upper,
+            log10_evidence=log10_evidence,
+            canary_units=canary_units,
+            stable_units=stable_units,
+            recent_estimate=estimate,
+            log10_not_slower=np.full(len(time), np.inf),
+            log10_slower=np.zeros(len(time)),
+            quiet=np.ones(len(time), dtype=np.bool_),
+            phase_lower=lower,
+            phase_upper=upper,
+        )
 
     @classmethod
     def empty(cls) -> Trajectory:
         """No bucket yet."""
         floats, ints = np.zeros(0), np.zeros(0, dtype=np.int64)
-        return cls(floats, floats, floats, floats, floats, ints, ints)
+        return cls.plain(
+            time=floats, estimate=floats, lower=floats, upper=floats, log10_evidence=floats,
+            canary_units=ints, stable_units=ints,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.time)
 
     def then(self, later: Trajectory) -> Trajectory:
         """This trajectory followed by a later one."""
-        return Trajectory(
-            np.concatenate([self.time, later.time]),
-            np.concatenate([self.estimate, later.estimate]),
-            np.concatenate([self.lower, later.lower]),
-            np.concatenate([self.upper, later.upper]),
-            np.concatenate([self.log10_evidence, later.log10_evidence]),
-            np.concatenate([self.canary_units, later.canary_units]),
-            np.concatenate([self.stable_units, later.stable_units]),
-        )
+        columns = {
+            column.name: np.concatenate([getattr(self, column.name), getattr(later, column.name)])
+            for column in fields(self)
+        }
+        return Trajectory(**columns)
 
 
 class Test(Protocol):

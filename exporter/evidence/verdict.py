@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from exporter.evidence.grid import Bools
+from exporter.evidence.grid import Bools, Floats
 from exporter.evidence.trajectory import Trajectory
 
 
@@ -40,35 +40,123 @@ class Action(StrEnum):
     WARN = "warn"
 
 
+class HoldReason(StrEnum):
+    """Why something that looks like harm only holds the rollout."""
+
+    LAGS_UNKNOWN = "lags_unknown"
+    """Orders are missing, and how late they usually come is not known: they may only be slower."""
+    MISMATCH = "mismatch"
+    """The canary has more customers than its weight, which explains as much."""
+    NO_UNIT = "no_unit"
+    """No column names the customer, and no calibration has shown that the judge may be trusted all the same."""
+    FAILS_EVERYWHERE = "fails_everywhere"
+    """Both versions are proven to be below the floor."""
+    NOT_TOLD_APART = "not_told_apart"
+    """The canary is proven to be below the floor, and not yet to be worse than stable."""
+    STABLE_FALLS = "stable_falls"
+    """Stable has become worse while the canary's share grew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conclusion:
     """What one test says at the end of its trajectory, and when it first proved harm (None: never)."""
 
     verdict: Verdict
     decided_at: float | None
+    hold_reason: HoldReason | None = None
 
 
-def judge_comparison(path: Trajectory, log10_threshold: float, tolerance: float, harm: Harm) -> Conclusion:
-    """`fail` once evidence reached the threshold with the estimate past the tolerance; `pass` when
-    the bounds exclude a harm larger than the tolerance.
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What else must be so before a proven difference fails a canary.
 
-    A fail stays: evidence is valid at every moment at once, so that a threshold once reached is a
-    proof, whoever looked at that moment.
+    Attributes:
+        tolerance: the relative change for the worse that is let pass.
+        log10_not_slower: evidence against "only slower" that is enough.
+        proven_at: when another test of the same KPI has refuted "no difference"; None when it has not.
+    """
+
+    tolerance: float
+    harm: Harm
+    log10_not_slower: float = float(np.log10(50.0))
+    proven_at: float | None = None
+
+
+def proven_at(path: Trajectory, log10_threshold: float, other: float | None = None) -> float | None:
+    """When "no difference" was first refuted, by this test or another (None: not yet)."""
+    times = [time for time in (_first_time(path, path.log10_evidence >= log10_threshold), other) if time is not None]
+    return min(times, default=None)
+
+
+def judge_comparison(
+    path: Trajectory, log10_threshold: float, gates: Gates, mismatch: Trajectory | None = None
+) -> Conclusion:
+    """`fail` once "no difference" is refuted and, then or later, the estimate is past the tolerance.
+
+    Only the refutation is what alpha is about, and it stays; the other conditions keep small and apparent harm from
+    failing anybody: the estimate since the loudest beginning, that the canary is not only slower, and that a surplus of
+    canary units does not explain as much. `pass` when the bounds exclude a harm larger than the tolerance, from the
+    start and in the present phase, and no later beginning has evidence of its own.
     """
     if not len(path):
         return Conclusion(Verdict.HOLD, None)
-    sign = -1.0 if harm is Harm.DECREASE else 1.0
-    decided_at = _first_time(path, (path.log10_evidence >= log10_threshold) & (sign * path.estimate > tolerance))
-    worst = path.lower[-1] if harm is Harm.DECREASE else path.upper[-1]
-    return _conclusion(decided_at, passed=bool(sign * worst < tolerance))
+    proof = proven_at(path, log10_threshold, gates.proven_at)
+    sign = -1.0 if gates.harm is Harm.DECREASE else 1.0
+    if proof is not None:
+        proven = path.time >= proof
+        proven[max(0, int(proven.argmax() if proven.any() else len(path)) - 1)] = True  # what is known at that moment
+        past = proven & (sign * path.recent_estimate > gates.tolerance)
+        beyond = past & (sign * path.recent_estimate > gates.tolerance + _explained(path, mismatch))
+        told = beyond & (path.log10_not_slower >= gates.log10_not_slower)
+        if told.any():
+            return Conclusion(Verdict.FAIL, max(proof, float(path.time[np.argmax(told)])))
+        if beyond[-1] and np.isneginf(path.log10_not_slower[-1]):
+            return Conclusion(Verdict.HOLD, None, HoldReason.LAGS_UNKNOWN)
+        if past[-1] and not beyond[-1]:
+            return Conclusion(Verdict.HOLD, None, HoldReason.MISMATCH)
+    decrease = gates.harm is Harm.DECREASE
+    worst = (path.lower, path.phase_lower) if decrease else (path.upper, path.phase_upper)
+    within = all(sign * ends[-1] < gates.tolerance for ends in worst)
+    return Conclusion(Verdict.PASS if within and path.quiet[-1] else Verdict.HOLD, None)
 
 
-def judge_floor(path: Trajectory, log10_threshold: float, floor: float) -> Conclusion:
-    """`fail` once the canary is proven below the floor; `pass` when the bounds exclude that."""
+def _explained(path: Trajectory, mismatch: Trajectory | None) -> Floats:
+    """By how much the rate falls, at each moment, because the canary has a proven surplus of units."""
+    if mismatch is None or not len(mismatch):
+        return np.zeros(len(path))
+    at = np.searchsorted(mismatch.time, path.time, side="right") - 1
+    surplus = np.where((at >= 0) & (mismatch.lower[at] > 0.0), mismatch.estimate[at], 0.0)
+    explained: Floats = surplus / (1.0 + surplus)
+    return explained
+
+
+def judge_floor(
+    canary: Trajectory, stable: Trajectory, log10_threshold: float, floor: float, told_apart_at: float | None
+) -> Conclusion:
+    """`fail` once the canary is proven below the floor and worse than stable; `pass` when the bounds exclude the first.
+
+    Both tests have the KPI's whole alpha, as both must speak. `told_apart_at` is when the comparison has proven any
+    harm. Below the floor without that, the canary may share its trouble with stable: hold.
+    """
+    if not len(canary):
+        return Conclusion(Verdict.HOLD, None)
+    below_at = _first_time(canary, canary.log10_evidence >= log10_threshold)
+    if below_at is None:
+        return Conclusion(Verdict.PASS if canary.lower[-1] >= floor else Verdict.HOLD, None)
+    if told_apart_at is not None:
+        return Conclusion(Verdict.FAIL, max(below_at, told_apart_at))
+    everywhere = len(stable) > 0 and bool((stable.log10_evidence >= log10_threshold).any())
+    return Conclusion(Verdict.HOLD, None, HoldReason.FAILS_EVERYWHERE if everywhere else HoldReason.NOT_TOLD_APART)
+
+
+def judge_watched_floor(path: Trajectory, log10_threshold: float, floor: float) -> Conclusion:
+    """The floor alone, where stable has no traffic that the canary could be compared with."""
     if not len(path):
         return Conclusion(Verdict.HOLD, None)
-    decided_at = _first_time(path, path.log10_evidence >= log10_threshold)
-    return _conclusion(decided_at, passed=bool(path.lower[-1] >= floor))
+    below_at = _first_time(path, path.log10_evidence >= log10_threshold)
+    if below_at is not None:
+        return Conclusion(Verdict.FAIL, below_at)
+    return Conclusion(Verdict.PASS if path.lower[-1] >= floor else Verdict.HOLD, None)
 
 
 def judge_mismatch(path: Trajectory, log10_threshold: float, tolerated: float) -> Conclusion:
@@ -88,8 +176,9 @@ def combine(conclusions: Iterable[Conclusion]) -> Conclusion:
     times = [conclusion.decided_at for conclusion in found if conclusion.decided_at is not None]
     if times:
         return Conclusion(Verdict.FAIL, min(times))
+    reason = next((conclusion.hold_reason for conclusion in found if conclusion.hold_reason is not None), None)
     passed = bool(found) and all(conclusion.verdict is Verdict.PASS for conclusion in found)
-    return Conclusion(Verdict.PASS if passed else Verdict.HOLD, None)
+    return Conclusion(Verdict.PASS if passed else Verdict.HOLD, None, reason)
 
 
 def of_rollout(verdicts: Iterable[tuple[Verdict, Action]], *, mismatch: bool) -> Verdict:
@@ -106,12 +195,6 @@ def of_rollout(verdicts: Iterable[tuple[Verdict, Action]], *, mismatch: bool) ->
         return Verdict.BLIND
     passed = bool(judged) and all(verdict is Verdict.PASS for verdict, _ in judged)
     return Verdict.PASS if passed else Verdict.HOLD
-
-
-def _conclusion(decided_at: float | None, *, passed: bool) -> Conclusion:
-    if decided_at is not None:
-        return Conclusion(Verdict.FAIL, decided_at)
-    return Conclusion(Verdict.PASS if passed else Verdict.HOLD, None)
 
 
 def _first_time(path: Trajectory, holds: Bools) -> float | None:
@@ -137,6 +220,7 @@ class TestEvidence:
     stable_units: int
     decided_at: float | None
     history: Trajectory
+    hold_reason: HoldReason | None = None
 
     @classmethod
     def of(cls, path: Trajectory, conclusion: Conclusion, threshold: float, units: tuple[int, int]) -> TestEvidence:
@@ -153,7 +237,23 @@ class TestEvidence:
             stable_units=units[1],
             decided_at=conclusion.decided_at,
             history=path,
+            hold_reason=conclusion.hold_reason,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ExactEvidence:
+    """What the exact half of a KPI's test says.
+
+    Attributes:
+        proven_at: the look that refuted "no difference", seconds since the epoch; None before that.
+        spent_ratio: how much of its alpha has been spent.
+        replayed: looks were made up for from rows, because their state was lost.
+    """
+
+    proven_at: float | None
+    spent_ratio: float
+    replayed: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +272,25 @@ class KpiEvidence:
     frozen: bool
     """The comparison ended: stable gets no traffic any more. The floor goes on."""
     blind_reason: str | None
+    hold_reason: HoldReason | None = None
+    """Why what looks like harm only holds the rollout; None where nothing does."""
+    slower: bool = False
+    exact: ExactEvidence | None = None
+    """What the exact half says; None where it is off."""
+    """The canary is proven to be slower, while a loss is not."""
+
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """Which tests have proven harm: the halves of the comparison (`quick`, `exact`), the `floor`."""
+        found = []
+        if self.comparison is not None and self.comparison.verdict is Verdict.FAIL:
+            if (self.comparison.history.log10_evidence >= self.comparison.log10_threshold).any():
+                found.append("quick")
+            if self.exact is not None and self.exact.proven_at is not None:
+                found.append("exact")
+        if self.floor is not None and self.floor.verdict is Verdict.FAIL:
+            found.append("floor")
+        return tuple(found)
 
     @property
     def main(self) -> TestEvidence:

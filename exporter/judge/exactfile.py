@@ -1,12 +1,13 @@
-"""What the exact half has seen and spent, in a file, so that a restart neither spends alpha twice nor forgets harm.
+"""What the exact half has seen and spent, in files, so that a restart neither spends alpha twice nor forgets harm.
 
 The quick half's evidence can be computed again from the rows. The exact half's cannot quite: each of its looks was made
 on what was known *then*, and rows that have changed since do not tell what that was. So its state is written after each
-look, before anything that follows from the look is published. Where the file is lost, the rows are replayed by their
-own times through the same looks, and the exporter says so.
+look, before anything that follows from the look is published. Where a file is lost, the rows are replayed by their own
+times through the same looks, and the exporter says so.
 
-A file replaced as a whole: a crash leaves the state before the look or after it, and either is a state to go on from.
-It is not synced to the disk, which would cost more than it is worth: what a power cut damages is found by its checksum.
+A file for each KPI, replaced as a whole: a crash leaves the state before the look or after it, and either is a state to
+go on from. It is not synced to the disk, which would cost more than it is worth: what a power cut damages is found by
+its checksum.
 """
 
 from __future__ import annotations
@@ -25,57 +26,54 @@ import numpy.typing as npt
 from canary.logs import Log
 
 _FORMAT = 1
+"""Raised when the files' meaning changes: another version's are not gone on from."""
 _HEADER = "header"
-_RIGHTS = 0o640
+_FOLDER_RIGHTS, _FILE_RIGHTS = 0o750, 0o640
 """The customers' keys in it are hashes, yet nobody outside the service's group has any business with them."""
 
-Saved = Mapping[str, Mapping[str, npt.NDArray[Any]]]
-"""By KPI, a test's arrays."""
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class ExactFile:
-    """One file for the newest rollout."""
+class ExactFiles:
+    """One folder for the newest rollout."""
 
-    def __init__(self, path: Path, service: str) -> None:
-        """The file of another *service* is not gone on from."""
-        self._path = path
+    def __init__(self, folder: Path, service: str) -> None:
+        """The files of another *service* are not gone on from."""
+        self._folder = folder
         self._service = service
         self._log = Log("exporter")
 
-    def read(self, rollout: str) -> dict[str, dict[str, npt.NDArray[Any]]]:
-        """By KPI, what was saved of *rollout* (its id); nothing when there is no file that can be used."""
-        found: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    def read(self, rollout: str, kpi: str) -> Arrays | None:
+        """What was saved of a KPI in *rollout* (its id); None when there is no file that can be used."""
+        path = self._path(kpi)
         try:
-            with np.load(self._path, allow_pickle=False) as file:
-                header = json.loads(file[_HEADER].tobytes())
-                if header != self._header(rollout):
-                    return {}
-                for name in file.files:
-                    kpi, _, array = name.partition("/")
-                    if array:
-                        found.setdefault(kpi, {})[array] = file[name]
+            with np.load(path, allow_pickle=False) as file:
+                if json.loads(file[_HEADER].tobytes()) != self._header(rollout):
+                    return None
+                return {name: file[name] for name in file.files if name != _HEADER}
         except FileNotFoundError:
-            return {}
+            return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            self._log.warn(
-                "evidence file cannot be used; the rollout's rows are replayed", file=self._path, error=error
-            )
-            return {}
-        return found
+            self._log.warn("evidence file cannot be used; the rollout's rows are replayed", file=path, error=error)
+            return None
 
-    def write(self, rollout: str, tests: Saved) -> None:
-        """Replace the file; a fault is logged, because judging goes on without it."""
-        arrays = {f"{kpi}/{name}": array for kpi, saved in tests.items() for name, array in saved.items()}
+    def write(self, rollout: str, kpi: str, saved: Arrays) -> None:
+        """Replace a KPI's file; a fault is logged, because judging goes on without it."""
         header = np.frombuffer(json.dumps(self._header(rollout)).encode(), dtype=np.uint8)
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
+        path = self._path(kpi)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
         try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _RIGHTS), "wb") as file:
-                np.savez(file, allow_pickle=False, **{_HEADER: header} | arrays)
-            temporary.replace(self._path)
+            self._folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_RIGHTS), "wb") as file:
+                np.savez(file, allow_pickle=False, **{_HEADER: header} | dict(saved))
+            temporary.replace(path)
         except OSError as error:
-            self._log.warn("evidence file cannot be written", file=self._path, error=error)
+            self._log.warn("evidence file cannot be written", file=path, error=error)
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+    def _path(self, kpi: str) -> Path:
+        return self._folder / f"{kpi}.npz"
 
     def _header(self, rollout: str) -> dict[str, Any]:
         return {"format": _FORMAT, "service": self._service, "rollout": rollout}

@@ -24,9 +24,11 @@ class KpiUnits(Protocol):
 
     Attributes:
         folded_until: units before this moment are decided, but for what is open of them.
+        keys: the customers of the last look's rows.
     """
 
     folded_until: float
+    keys: Ints
 
     def look(self, look: Look) -> Rows:
         """All units that came or changed since `folded_until`, and those that are open where time alone decides."""
@@ -35,11 +37,11 @@ class KpiUnits(Protocol):
         """What was seen before *until* at the last look does not change any more."""
 
 
-def units_of(kpi: Kpi, currency: int = -1) -> KpiUnits:
-    """The units of a KPI; *currency* is the one whose values count, -1 for all."""
+def units_of(kpi: Kpi, currency: int = -1, cap: float = np.inf) -> KpiUnits:
+    """The units of a KPI; *currency* is the one whose values count, -1 for all, and *cap* the most that one counts."""
     if isinstance(kpi, Conversion):
         return ConversionUnits(kpi)
-    return OutcomeUnits(kpi) if isinstance(kpi, Success) else MeanUnits(kpi, currency)
+    return OutcomeUnits(kpi) if isinstance(kpi, Success) else MeanUnits(kpi, currency, cap)
 
 
 class ConversionUnits:
@@ -48,6 +50,7 @@ class ConversionUnits:
     def __init__(self, kpi: Conversion) -> None:
         self._kpi = kpi
         self.folded_until = -np.inf
+        self.keys: Ints = np.zeros(0, dtype=np.int64)
         self._folded = UnitTable.empty(assigned=float, entered=float, canary=bool, converted=float)
         self._seen = (self._folded, self._folded)
 
@@ -58,13 +61,14 @@ class ConversionUnits:
         table = look.joined.rows[self._kpi.to]
         rows = np.flatnonzero(table.time >= max(self.folded_until, look.started_at))
         keys, times = look.keys_after(self._kpi.to, rows)
-        recent = recent.with_(converted=_first_after(recent, np.full(len(recent), np.nan), keys, times))
-        folded = self._folded.with_(converted=_first_after(self._folded, self._folded["converted"], keys, times))
+        recent = recent.with_(converted=first_after(recent, np.full(len(recent), np.nan), keys, times))
+        folded = self._folded.with_(converted=first_after(self._folded, self._folded["converted"], keys, times))
         self._seen = folded, recent
         open_ = np.isnan(self._folded["converted"])
         if self._kpi.floor is None:  # a floor needs those who never convert: for it they fail in time
             open_ &= ~np.isnan(folded["converted"])
         told = folded.where(open_)
+        self.keys = np.concatenate([told.keys, recent.keys])
         return ConversionRows(*(_both(told, recent, name) for name in ("assigned", "entered", "canary", "converted")))
 
     def fold(self, until: float) -> None:
@@ -85,6 +89,7 @@ class OutcomeUnits:
     def __init__(self, kpi: Success) -> None:
         self._kpi = kpi
         self.folded_until = -np.inf
+        self.keys: Ints = np.zeros(0, dtype=np.int64)
         self._counted = UnitTable.empty()
         self._open = UnitTable.empty(assigned=float, entered=float, canary=bool, ids=np.int64)
         self._seen = self._open.with_(resolved=np.zeros(0), failed=np.zeros(0, dtype=np.bool_))
@@ -103,6 +108,7 @@ class OutcomeUnits:
         old = units["entered"] < self.folded_until
         resolved = np.where(old & (resolved < self.folded_until), self.folded_until, resolved)
         self._seen = units.with_(resolved=resolved, failed=failed)
+        self.keys = units.keys
         return OutcomeRows(units["assigned"], units["entered"], units["canary"], resolved, failed)
 
     def fold(self, until: float) -> None:
@@ -119,17 +125,19 @@ class OutcomeUnits:
         """When a customer's first success came; who has none by the time-out has failed."""
         rows = np.flatnonzero((table.outcome == SUCCEEDED_CODE) & (table.entered >= look.started_at))
         keys, times = look.keys_after(self._kpi.of, rows)
-        times = _first_after(units, np.full(len(units), np.nan), keys, times)
+        times = first_after(units, np.full(len(units), np.nan), keys, times)
         return times, np.zeros(len(units), dtype=np.bool_)
 
 
 class MeanUnits:
     """Customers' means: each value moves its customer's mean, which counts where the customer came first."""
 
-    def __init__(self, kpi: Mean, currency: int) -> None:
+    def __init__(self, kpi: Mean, currency: int, cap: float) -> None:
         self._kpi = kpi
         self._currency = currency
+        self._cap = cap
         self.folded_until = -np.inf
+        self.keys: Ints = np.zeros(0, dtype=np.int64)
         self._folded = UnitTable.empty(entered=float, values=np.int64, total=float)
         self._seen = self._folded.with_(observed=np.zeros(0))
 
@@ -141,7 +149,7 @@ class MeanUnits:
         known = np.isfinite(value)
         if self._currency >= 0:
             known &= table.currency[found.rows] == self._currency
-        found, value = found.where(known), value[known]
+        found, value = found.where(known), np.minimum(value[known], self._cap)
         at = self._folded.find(found.keys)
         first = np.ones(len(value), dtype=np.bool_)
         first[1:] = found.keys[1:] != found.keys[:-1]
@@ -160,6 +168,7 @@ class MeanUnits:
         self._seen = UnitTable(
             found.keys, {"entered": entered, "values": count, "total": total, "observed": found.entered}
         )
+        self.keys = found.keys
         return MeanRows(found.assigned, found.entered, found.canary, total / count, entered, previous)
 
     def fold(self, until: float) -> None:
@@ -186,7 +195,7 @@ def _new_units(found: Candidates, counted: UnitTable) -> UnitTable:
     return UnitTable(found.keys, {"assigned": found.assigned, "entered": found.entered, "canary": found.canary})
 
 
-def _first_after(units: UnitTable, known: Floats, keys: Ints, times: Floats) -> Floats:
+def first_after(units: UnitTable, known: Floats, keys: Ints, times: Floats) -> Floats:
     """Each unit's first of *times* that is not before its entry, or what is known of it already; nan without any."""
     at = units.find(keys)
     counts = at >= 0

@@ -9,12 +9,13 @@ currencies have no mean.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from canary.policy.kpis import Conversion, Kpi, Mean
+from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.model import Policy
+from canary.policy.orders import names_customers
 from canary.rollout.state import Rollout
 from exporter.evidence.judge import (
     Action,
@@ -23,11 +24,15 @@ from exporter.evidence.judge import (
     JudgeParameters,
     Kind,
     KpiParameters,
+    Plan,
     RolloutEvidence,
     RolloutJudge,
     RolloutRows,
 )
 from exporter.evidence.timeline import Timeline
+from exporter.judge.baseline import cap_before, lags_before
+from exporter.judge.exact import ExactHalf, has_exact_half
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.units import Entries, Look
@@ -52,16 +57,35 @@ class JudgedRollout:
     currencies: dict[str, int] = field(default_factory=dict)
     """By KPI, the currency whose values are compared; amounts of different currencies have no mean."""
     _entries: Entries = field(default_factory=Entries)
+    exact: ExactHalf | None = None
+    """Of a rollout with a plan, whose customers are known; without it all of alpha is the quick half's."""
+    _caps: dict[str, float] = field(default_factory=dict)
     _units: dict[str, KpiUnits] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policy: Policy, rollout: Rollout, *, by_variant: bool = False) -> JudgedRollout:
-        """A new judge for a rollout; *by_variant*: of an experiment whose sides stand in a column of their own."""
-        parameters = judge_parameters(policy, rollout.started_at.timestamp())
+    def of(
+        cls, policy: Policy, rollout: Rollout, *, by_variant: bool = False, files: ExactFiles | None = None
+    ) -> JudgedRollout:
+        """A new judge for a rollout.
+
+        Args:
+            by_variant: it is of an experiment, whose sides stand in a column of their own.
+            files: where the exact half survives a restart.
+        """
+        shared = [
+            seconds
+            for seconds, ratio in zip(rollout.durations_seconds, rollout.traffic, strict=False)
+            if 0.0 < ratio < 1.0
+        ]
+        parameters = judge_parameters(policy, rollout.started_at.timestamp(), Plan(sum(shared), len(shared)))
         entry = entry_event(policy)
         if by_variant and entry is not None and policy.database.events[entry].variant is None:
             entry = None
-        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry)
+        exact = None
+        if entry is not None and not by_variant and has_exact_half(policy, rollout, entry):
+            parameters = replace(parameters, exact=True)
+            exact = ExactHalf.of(policy, rollout, parameters, entry, files)
+        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact)
 
     def look(
         self, joined: JoinedRows, versions: Codes, rollout: Rollout, as_of: float, blind: Mapping[str, str]
@@ -83,12 +107,23 @@ class JudgedRollout:
                 units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined)
                 if units is not None:
                     rows[kpi.name] = units.look(look)
-        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind)
+        # A look is decided and written down before anything that follows from it is said.
+        looked, proven_at = [], {}
+        if self.exact is not None:
+            looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units)
+            proven_at = self.exact.proven_at
+        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, proven_at)
         for name in rows:
             self._units[name].fold(self.judge.needs_since(name))
         if entries is not None:
             self._entries.fold(self.judge.needs_since())
-        return evidence
+        if self.exact is None:
+            return evidence
+        for name in looked:
+            self.exact.fold(name, self.judge.needs_since(name))
+        said = self.exact.evidence
+        kpis = {name: replace(kpi, exact=said.get(name)) for name, kpi in evidence.kpis.items()}
+        return replace(evidence, kpis=kpis)
 
     def _units_of(self, name: str, kpi: Kpi, joined: JoinedRows) -> KpiUnits | None:
         """A KPI's units; None while one of its events cannot be read."""
@@ -101,8 +136,23 @@ class JudgedRollout:
                 return units_of(kpi)
             self.currencies[name] = found
         if name not in self._units:
-            self._units[name] = units_of(kpi, self.currencies.get(name, -1))
+            self._begin(name, kpi, joined)
+            self._units[name] = self._new_units(name)
         return self._units[name]
+
+    def _begin(self, name: str, kpi: Kpi, joined: JoinedRows) -> None:
+        """Fix what was known of the shop before the start."""
+        start, slower = self.parameters.started_at, self.policy.evidence.slower
+        window = (start - self.policy.database.window, start)
+        if isinstance(kpi, Mean):
+            self._caps[name] = cap_before(kpi, joined, window, self.currencies.get(name, -1))
+        if isinstance(kpi, Conversion) and slower != "none":
+            width = self.parameters.bucket_seconds
+            self.judge.know_lags(name, lags_before(kpi, joined, window, up_to=slower.up_to, bucket_seconds=width))
+
+    def _new_units(self, name: str) -> KpiUnits:
+        """A KPI's units, of whom nobody has counted yet."""
+        return units_of(self.policy.kpis[name], self.currencies.get(name, -1), self._caps.get(name, np.inf))
 
 
 def _commonest_currency(table: EventRows, until: float) -> int | None:
@@ -120,37 +170,56 @@ def entry_event(policy: Policy) -> str | None:
     return next((name for name in candidates if name in events and not parents_of(events, name)), None)
 
 
-def judge_parameters(policy: Policy, started_at: float) -> JudgeParameters:
+def judge_parameters(policy: Policy, started_at: float, plan: Plan = Plan()) -> JudgeParameters:  # noqa: B008 - immutable
     """The judge's parameters for a rollout that began at `started_at` (seconds since the epoch).
 
     KPIs with `judge: threshold` are left to the windowed rule and take no share of alpha.
     """
     return JudgeParameters(
         started_at=started_at,
-        kpis=tuple(
-            kpi_parameters(name, kpi, policy.evidence.pending_timeout)
-            for name, kpi in policy.kpis.items()
-            if kpi.judge == "evidence"
-        ),
+        kpis=tuple(kpi_parameters(policy, name, kpi) for name, kpi in policy.kpis.items() if kpi.judge == "evidence"),
         alpha=policy.evidence.alpha,
         bucket_seconds=policy.evidence.bucket,
         lateness_seconds=policy.database.lateness,
         changing_seconds=policy.evidence.pending_timeout,
+        warmup_seconds=policy.evidence.warmup,
+        plan=plan,
         mismatch_tolerance=policy.evidence.mismatch,
     )
 
 
-def kpi_parameters(name: str, kpi: Kpi, pending_timeout_seconds: float) -> KpiParameters:
+def kpi_parameters(policy: Policy, name: str, kpi: Kpi) -> KpiParameters:
     """What the judge needs to know about one KPI of the policy."""
-    action = Action(kpi.action)
+    action, slower = Action(kpi.action), policy.evidence.slower
     if isinstance(kpi, Mean):
         harm = Harm.DECREASE if kpi.better == "higher" else Harm.INCREASE
-        return KpiParameters(name, Kind.MEAN, tolerance=kpi.tolerance, action=action, harm=harm)
+        return KpiParameters(
+            name,
+            Kind.MEAN,
+            tolerance=kpi.tolerance,
+            action=action,
+            harm=harm,
+            may_fail=knows_customers(policy, kpi),
+        )
+    asked = isinstance(kpi, Conversion) and slower != "none"
     return KpiParameters(
         name,
         Kind.CONVERSION if isinstance(kpi, Conversion) else Kind.SUCCESS,
         tolerance=kpi.tolerance,
         floor=kpi.floor,
         action=action,
-        pending_timeout_seconds=pending_timeout_seconds,
+        pending_timeout_seconds=policy.evidence.pending_timeout,
+        from_entry=isinstance(kpi, Conversion) and kpi.from_ == entry_event(policy),
+        slower_up_to=slower.up_to if asked and slower != "none" else None,
+        slower_evidence=slower.evidence if slower != "none" else 1.0,
+        may_fail=knows_customers(policy, kpi),
     )
+
+
+def knows_customers(policy: Policy, kpi: Kpi) -> bool:
+    """Whether the KPI's units are what the router assigns; otherwise chance alone may look like harm, and it holds."""
+    event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
+    if isinstance(kpi, Success) and kpi.attempts == "each":
+        return False
+    events = policy.database.events
+    return event not in events or names_customers(events, event)

@@ -21,6 +21,7 @@ from canary.threads import Threads
 from exporter.evidence.judge import RolloutEvidence
 from exporter.faults import Faults
 from exporter.judge.blindness import unjoined_kpis
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.joins import JoinedRows, merged
 from exporter.judge.rollout import JudgedRollout
@@ -45,6 +46,7 @@ class ScheduledJudge:
 
     Attributes:
         faults: where what goes wrong in one part is counted and logged.
+        files: where the exact half of the judgement survives a restart; None where it need not.
         kpis: of the window; None while they are not known.
         evidence: on the watched rollout; None when there is none.
         roles: by KPI, each role's plain value since the rollout began.
@@ -61,6 +63,7 @@ class ScheduledJudge:
     clock: Clock
     threads: Threads
     faults: Faults
+    files: ExactFiles | None = None
     kpis: list[KpiValue] | None = None
     evidence: RolloutEvidence | None = None
     roles: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -183,7 +186,7 @@ class ScheduledJudge:
             self._forget_rollout()
             return
         if self._judged is None or self._judged.rollout != rollout.id:
-            self._judged = JudgedRollout.of(self.policy, rollout)
+            self._judged = JudgedRollout.of(self.policy, rollout, files=self.files)
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
         self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
 

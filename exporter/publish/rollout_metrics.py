@@ -50,6 +50,16 @@ _NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
     ),
     (names.KPI_FROZEN, "Whether the comparison ended because stable gets no traffic.", lambda kpi: kpi.frozen),
     (names.KPI_JUDGED, "Whether the KPI is judged now.", lambda kpi: kpi.blind_reason is None),
+    (
+        names.KPI_EXACT_SPENT_RATIO,
+        "How much of its alpha the exact half of the KPI's test has spent.",
+        lambda kpi: kpi.exact.spent_ratio if kpi.exact is not None else None,
+    ),
+    (
+        names.KPI_EXACT_REPLAYED,
+        "Whether the exact half's state was lost, and its looks were made up for from rows.",
+        lambda kpi: kpi.exact.replayed if kpi.exact is not None else None,
+    ),
 )
 """Metric, help text, and how a KPI's number is found; None or nan leaves the series out."""
 
@@ -61,6 +71,7 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
     for name, text, of in _NUMBERS:
         yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
+    yield _proofs(identity, evidence)
     yield _units(identity, evidence)
     yield _values(identity, snapshot)
     if evidence.mismatch is not None:
@@ -105,6 +116,18 @@ def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:
     for kpi in evidence.kpis.values():
         for verdict in names.VERDICTS:
             family.add_metric([*identity, kpi.name, verdict], float(kpi.verdict.value == verdict))
+    return family
+
+
+def _proofs(identity: list[str], evidence: RolloutEvidence) -> Metric:
+    family = GaugeMetricFamily(
+        names.KPI_PROOF,
+        "Whether the KPI fails and this test has proven it.",
+        labels=[names.SERVICE, *LABELS[names.KPI_PROOF]],
+    )
+    for kpi in evidence.kpis.values():
+        for test in names.TESTS:
+            family.add_metric([*identity, kpi.name, test], float(kpi.verdict == "fail" and test in kpi.proofs))
     return family
 
 

@@ -7,7 +7,6 @@ anybody looked, so the decision's moment is exact and no clock needs to be simul
 from __future__ import annotations
 
 import asyncio
-import csv
 import itertools
 import math
 import multiprocessing
@@ -16,16 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from canary.errors import InputError
 from canary.policy.model import Policy
-from canary.rollout.state import Rollout, State, Weight
-from canary.times import from_text
-from canary.units import parse_ratio
+from canary.rollout.state import Rollout
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
 from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout, entry_event
@@ -36,8 +32,7 @@ from exporter.source.database import Patience
 from exporter.source.session import order_session
 from exporter.source.versions import says_version
 from exporter.study.history import History, needed_events
-
-COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
+from exporter.study.pastrollouts import PastRollout
 
 _FEW = 10
 """So many rollouts are replayed sooner than another process has started."""
@@ -45,55 +40,6 @@ _CHUNK = 50
 """Rollouts that one process replays at a time, at most."""
 _DENSE = 0.2
 """Rollouts that fill this much of the time from the first to the last are read at one go: a table may lack an index."""
-
-
-@dataclass(frozen=True)
-class PastPhase:
-    """One stretch of a past rollout; `traffic` is the canary's share, 0 to 1."""
-
-    traffic: float
-    started_at: datetime
-    ended_at: datetime
-
-
-@dataclass(frozen=True)
-class PastRollout:
-    """A rollout that was, phases in order of time."""
-
-    name: str
-    stable: str
-    canary: str
-    phases: tuple[PastPhase, ...]
-
-    @property
-    def started_at(self) -> datetime:
-        """When its first phase began."""
-        return self.phases[0].started_at
-
-    @property
-    def ended_at(self) -> datetime:
-        """When its last phase ended."""
-        return self.phases[-1].ended_at
-
-    def as_rollout(self) -> Rollout:
-        """As the judge knows running rollouts; between phases that do not touch, nobody is on the canary."""
-        weights = []
-        for phase, following in itertools.zip_longest(self.phases, self.phases[1:]):
-            weights.append(Weight(phase.started_at, phase.traffic))
-            if following is not None and following.started_at > phase.ended_at:
-                weights.append(Weight(phase.ended_at, 0.0))
-        return Rollout(
-            id=self.name,
-            stable=self.stable,
-            canary=self.canary,
-            traffic=tuple(phase.traffic for phase in self.phases),
-            durations_seconds=tuple((phase.ended_at - phase.started_at).total_seconds() for phase in self.phases),
-            state=State.PHASE,
-            started_at=self.started_at,
-            phase=0,
-            phase_started_at=self.started_at,
-            weights=tuple(weights),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,40 +70,6 @@ class Replay:
         }
 
 
-def read_rollouts(path: Path) -> list[PastRollout]:
-    """Past rollouts from a CSV file, one row per phase.
-
-    Raises:
-        InputError: with one line per fault, `file:line: what was expected, what was found`.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"expected a CSV file with rollouts, found none that can be read: {error}", place=str(path)
-        ) from error
-    reader = csv.DictReader(text.splitlines())
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"expected a header with the columns {','.join(COLUMNS)}, found none of {', '.join(missing)}",
-            place=f"{path}:1",
-        )
-    faults: list[str] = []
-    rollouts: dict[str, list[tuple[dict[str, str], PastPhase]]] = {}
-    for row in reader:
-        try:
-            rollouts.setdefault(_text(row, "rollout"), []).append((row, _phase(row)))
-        except ValueError as error:
-            faults.append(f"{path}:{reader.line_num}: {error}")
-    if not rollouts and not faults:
-        faults.append(f"{path}: expected at least one row below the header, found none")
-    past = [] if faults else [_rollout(path, name, rows, faults) for name, rows in rollouts.items()]
-    if faults:
-        raise InputError("\n".join(faults))
-    return past
-
-
 def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay]:
     """Replay rollouts in their order, on all processors when there are many.
 
@@ -166,11 +78,13 @@ def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay
         SecretError: a secret of the order database cannot be read.
         DatabaseError: one of its kinds.
     """
-    if not any(says_version(policy, name) for name in needed_events(policy)):
+    given = policy.database.assignments
+    computed = given is not None and given.from_ is not None
+    if computed or not any(says_version(policy, name) for name in needed_events(policy)):
         raise InputError(
             "no version is known of any row, so that no canary can be told from its stable version",
             place="database.events",
-            remedy="map a version column, or give database.assignments and each event's `unit`: docs/your-database.md",
+            remedy="map a version column, or a table of assignments and each event's `unit`: docs/your-database.md",
         )
     processors = os.cpu_count() or 1
     if len(rollouts) <= _FEW:
@@ -261,45 +175,3 @@ def _moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _phase(row: dict[str, str]) -> PastPhase:
-    started_at, ended_at = _time(row, "started_at"), _time(row, "ended_at")
-    if ended_at <= started_at:
-        raise ValueError(f"ended_at: expected a time after {row['started_at']}, found {row['ended_at']}")
-    try:
-        traffic = parse_ratio(_text(row, "traffic"))
-    except ValueError as error:
-        raise ValueError(f"traffic: {error}") from error
-    _text(row, "stable")
-    _text(row, "canary")
-    return PastPhase(traffic, started_at, ended_at)
-
-
-def _rollout(path: Path, name: str, rows: list[tuple[dict[str, str], PastPhase]], faults: list[str]) -> PastRollout:
-    versions = {(row["stable"].strip(), row["canary"].strip()) for row, _ in rows}
-    if len(versions) > 1:
-        faults.append(f"{path}: rollout {name}: expected one stable and one canary version, found {sorted(versions)}")
-    phases = tuple(sorted((phase for _, phase in rows), key=lambda phase: phase.started_at))
-    for phase, following in itertools.pairwise(phases):
-        if following.started_at < phase.ended_at:
-            faults.append(f"{path}: rollout {name}: expected phases one after the other, found two at once")
-    stable, canary = min(versions)
-    return PastRollout(name, stable, canary, phases)
-
-
-def _text(row: dict[str, str], column: str) -> str:
-    value = (row.get(column) or "").strip()
-    if not value:
-        raise ValueError(f"{column}: expected a value, found none")
-    return value
-
-
-def _time(row: dict[str, str], column: str) -> datetime:
-    value = _text(row, column)
-    try:
-        return from_text(value)
-    except ValueError as error:
-        raise ValueError(
-            f"{column}: expected an ISO 8601 time such as 2026-01-31T12:00:00Z, found {value!r}"
-        ) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from canary.policy.kpis import events_of
+from canary.policy.kpis import Conversion, events_of
 from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.rows import Codes, EventRows
@@ -86,7 +86,16 @@ class History:
         return JoinedRows(joined.events, tables)
 
     def _early_seconds(self, event: str) -> float:
-        return self.policy.database.window if self.policy.database.events[event].currency is not None else 0.0
+        """Values show their currency and their cap before, conversions how late they are."""
+        policy = self.policy
+        asked = {
+            one
+            for kpi in policy.kpis.values()
+            if isinstance(kpi, Conversion) and policy.evidence.slower != "none"
+            for one in events_of(kpi)
+        }
+        early = event in asked or policy.database.events[event].currency is not None
+        return policy.database.window if early else 0.0
 
     async def _read(self, stream: Stream, low: float, high: float) -> EventRows:
         if stream not in self._fitted:
@@ -101,6 +110,8 @@ class History:
             end = min(start + span, last)
             parameters = stream.dialect.parameters(start, end, offset_seconds=await self._offset(stream))
             rows = await self.session.rows(stream.rows, parameters)
+            if stream.routed:  # a customer is no version, and whose the rollouts of a file were no router tells
+                rows = [(*row[:4], None, *row[5:]) for row in rows]
             table = EventRows.of(rows, len(stream.parents), self.versions, self.currencies)
             tables.append(table.shifted(zone.to_utc, entered.to_utc))
             wanted = (end - start) * _SPAN_ROWS // max(1, len(rows))

@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
 from exporter.evidence import conversion, mean, outcome
-from exporter.evidence.grid import EffectGrid, Floats, log10_evidence
+from exporter.evidence.cohorts import COHORT_UNITS
+from exporter.evidence.grid import EffectGrid, Floats, Ints, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.judge import Harm, Kind, KpiParameters
+from exporter.evidence.restarts import FROM_START
 
 POWERS = (0.5, 0.9)
 """Even odds, and what trials are usually planned for."""
@@ -115,7 +118,9 @@ def power(kpi: KpiParameters, alpha: float, rates: Rates, stretches: Sequence[St
         elapsed += stretch.minutes
     if grid is None or variance <= 0.0:
         return 0.0
-    margin = float(log10_evidence(grid, likelihood)) * math.log(10) + math.log(alpha)
+    # The evidence from the start is one of several that begin at other moments.
+    weight = FROM_START if kpi.kind is not Kind.MEAN else 1.0
+    margin = float(log10_evidence(grid, likelihood)) * math.log(10) + math.log(alpha * weight)
     return _NORMAL.cdf(margin / math.sqrt(variance))
 
 
@@ -172,21 +177,30 @@ def _conversion_growth(rates: Rates, traffic: float, harm: float) -> Growth:
 
 
 def _success_growth(rates: Rates, traffic: float, harm: float) -> Growth:
-    """Every stratum is a 2x2 table; its average over all outcomes is summed exactly."""
+    """Every cohort is a 2x2 table; its average over all outcomes, and over how many are the canary's, is summed."""
     grid = outcome.GRID
-    least_canary, least_stable = outcome.STRATUM_UNITS
-    odds = traffic / (1.0 - traffic)
-    n_c, n_s = max(least_canary, round(least_stable * odds)), max(least_stable, round(least_canary / odds))
+    least, most = COHORT_UNITS
+    size = max(least, min(most, round(rates.per_minute)))
     fail = (1.0 - rates.ratio * (1.0 - harm), 1.0 - rates.ratio)
-    x, y = (counts.ravel() for counts in np.meshgrid(np.arange(n_c + 1), np.arange(n_s + 1), indexing="ij"))
-    chance = _binomial(n_c, fail[0])[x] * _binomial(n_s, fail[1])[y]
-    tables = log_pmf(np.full(x.size, n_c), np.full(x.size, n_s), x + y, x, grid.effects)
-    gained = tables - tables[:, [grid.null]]
+    canary, x, y, gained = _cohort_tables(size)
+    failures = [np.stack([np.pad(_binomial(n, p), (0, size - n)) for n in range(size + 1)]) for p in fail]
+    chance = _binomial(size, traffic)[canary] * failures[0][canary, x] * failures[1][size - canary, y]
     growth = chance @ gained
     best = gained[:, int(np.argmax(growth))]
-    strata = rates.per_minute / (n_c + n_s)
+    cohorts = rates.per_minute / size
     variance = float(chance @ best**2 - (chance @ best) ** 2)
-    return Growth(grid, strata * growth, strata * variance)
+    return Growth(grid, cohorts * growth, cohorts * variance)
+
+
+@lru_cache(maxsize=len(range(*COHORT_UNITS)) + 1)
+def _cohort_tables(size: int) -> tuple[Ints, Ints, Ints, Floats]:
+    """All tables of a cohort: canary units, failures of both sides, and what each adds to the evidence per effect."""
+    grid = outcome.GRID
+    canary, x, y = (counts.ravel() for counts in np.meshgrid(*(np.arange(size + 1),) * 3, indexing="ij"))
+    possible = (x <= canary) & (y <= size - canary) & (canary > 0) & (canary < size) & (x + y > 0)
+    canary, x, y = canary[possible], x[possible], y[possible]
+    tables = log_pmf(canary, size - canary, x + y, x, grid.effects)
+    return canary, x, y, tables - tables[:, [grid.null]]
 
 
 def _mean_growth(rates: Rates, traffic: float, change: float) -> Growth:

@@ -18,13 +18,11 @@ function(config, series, build)
     'Canary {{ $labels.canary }}: ' + value(kpi, 'canary') + ' of ' + units(kpi, 'canary') + ' units; stable {{ $labels.stable }}: '
     + value(kpi, 'stable') + ' of ' + units(kpi, 'stable') + '.';
 
-  // Nothing but the floor's evidence may have made the verdict, so the relative one is compared by itself.
+  // The floor may have made the verdict alone, so that a half of the comparison must have proven it.
   local harmful(kpi) = p.lines([
     'max by (rollout) (' + judged(n.KPI_EVIDENCE, kpi) + ')',
-    '>= on (rollout)',
-    'max by (rollout) (' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')',
     'and on (rollout)',
-    '(max by (rollout) (' + judged(n.KPI_VERDICT, kpi, [p.equals(n.VERDICT, 'fail')]) + ') == 1)',
+    '(max by (rollout) (' + judged(n.KPI_PROOF, kpi, [p.matches(n.TEST, 'quick|exact')]) + ') == 1)',
   ]);
   local below_floor(kpi) = p.lines([
     'max by (rollout) (' + judged(n.KPI_FLOOR_EVIDENCE, kpi) + ')',
@@ -39,8 +37,13 @@ function(config, series, build)
     description: 'Proven: ' + kpi.words + ' is worse than stable by more than the tolerance of '
                  + tolerance(kpi) + ' (change '
                  + told(n.KPI_RELATIVE_CHANGE, kpi, 'humanizePercentage') + '). ' + compared(kpi)
-                 + ' The evidence is 10^{{ $value | humanize }}, the limit 10^'
-                 + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
+                 + ' Quick test: e-value 10^{{ $value | humanize }}, threshold 10^'
+                 + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.'
+                 + build.where(
+                   n.KPI_PROOF,
+                   [p.equals(n.KPI, kpi.name), p.equals(n.TEST, 'exact')],
+                   ' The exact test has proven it.'
+                 ),
   });
 
   local low(kpi) =

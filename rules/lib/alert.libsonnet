@@ -49,6 +49,11 @@ function(config) {
   value(metric, filter='humanizePercentage', matchers=[])::
     $.shown('max(' + p.own(config, metric, [n.ROLLOUT + '=%q'] + matchers) + ')', filter, [n.ROLLOUT]),
 
+  // For descriptions: *text* where exporter or receiver say 1 of the alert's own rollout.
+  where(metric, matchers, text)::
+    '{{ if printf `max(' + p.own(config, metric, [n.ROLLOUT + '=%q'] + matchers) + ') == 1` $labels.' + n.ROLLOUT
+    + ' | query }}' + text + '{{ end }}',
+
   // For descriptions: a limit of the alert's own rollout.
   limit(name, filter='humanizePercentage', kpi='')::
     $.value(n.ROLLOUT_LIMIT, filter, [p.equals(n.LIMIT, name)] + (if kpi == '' then [] else [p.equals(n.KPI, kpi)])),

@@ -107,6 +107,8 @@ def about(  # a row's first columns
     return Row(scene, alert, say(metric, beyond), say(metric, limit), **{"inputs": (metric,)} | more)
 
 
-def says(kpi: str, verdict: str, units: float = 100, evidence: float = 0.1, floor: float = 0.1) -> Change:
+def says(
+    kpi: str, verdict: str, units: float = 100, evidence: float = 0.1, floor: float = 0.1, *, exact: bool = False
+) -> Change:
     """The exporter judges a KPI so."""
-    return lambda world: world.judgement(kpi, verdict=verdict, units=units, evidence=evidence, floor=floor)
+    return lambda world: world.judgement(kpi, verdict=verdict, units=units, evidence=evidence, floor=floor, exact=exact)

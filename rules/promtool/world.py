@@ -150,13 +150,27 @@ class World(Shop):
                     pass
 
     def judgement(
-        self, kpi: str, *, verdict: str = "hold", evidence: float = 0.1, floor: float = 0.1, units: float = 100
+        self,
+        kpi: str,
+        *,
+        verdict: str = "hold",
+        evidence: float = 0.1,
+        floor: float = 0.1,
+        units: float = 100,
+        exact: bool = False,
     ) -> None:
-        """What the exporter says about one KPI; *evidence* and *floor* are log10, their threshold is `THRESHOLD`."""
+        """What the exporter says about one KPI; *evidence* and *floor* are log10, their threshold is `THRESHOLD`.
+
+        Args:
+            exact: the exact half has proven harm.
+        """
         for known in names.VERDICTS:
             self.exporter(names.KPI_VERDICT, float(known == verdict), kpi=kpi, verdict=known)
         self.exporter(names.KPI_EVIDENCE, evidence, kpi=kpi)
         self.exporter(names.KPI_EVIDENCE_THRESHOLD, THRESHOLD, kpi=kpi)
+        proofs = {"quick": evidence >= THRESHOLD, "exact": exact, "floor": floor >= THRESHOLD}
+        for test, proven in proofs.items():
+            self.exporter(names.KPI_PROOF, float(proven and verdict == "fail"), kpi=kpi, test=test)
         if self.policy.kpis[kpi].floor is not None:
             self.exporter(names.KPI_FLOOR_EVIDENCE, floor, kpi=kpi)
         self.exporter(names.KPI_RELATIVE_CHANGE, -0.01, kpi=kpi)

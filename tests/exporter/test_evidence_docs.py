@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from canary.policy import load_policy
 from canaryctl.cli import canary
-from exporter.evidence.conversion import AGE_GROWTH, COHORT_UNITS
-from exporter.evidence.outcome import STRATUM_UNITS
+from exporter.evidence.cohorts import AGE_GROWTH, COHORT_UNITS
+from exporter.evidence.mean import STRATUM_UNITS
 from tests.support.shopdata import ShopData, fill
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -71,6 +71,6 @@ def test_numbers_in_the_statistics_page_are_those_of_the_code() -> None:
     """The page names the sizes of strata, cohorts and classes that the code has."""
     page = " ".join((DOCS / "evidence-statistics.md").read_text().split())
 
-    assert f"closes with {STRATUM_UNITS[0]} canary and {STRATUM_UNITS[1]} stable units" in page
-    assert f"closed with {COHORT_UNITS[0]} canary and {COHORT_UNITS[1]} stable entries" in page
+    assert f"Strata of {STRATUM_UNITS} units" in page
+    assert f"closed with {COHORT_UNITS[0]} to {COHORT_UNITS[1]} units" in page
     assert f"each later one ending {AGE_GROWTH - 1:.0%}" in page.replace("15 %", "15%")

@@ -12,7 +12,7 @@ from canary.testing.loop import MACHINE
 from canary.testing.routers import MemoryRouter
 from simulation.checks import Checks
 from simulation.run import Summary, describe, run, run_many, shrink
-from simulation.story import ACTS, EXPECTED_GAPS, FAULTS, Event, draw
+from simulation.story import ACTS, FAULTS, Event, draw
 from simulation.world import simulate
 
 # Each takes about half a second of one core.
@@ -31,8 +31,8 @@ def test_every_promise_is_kept(chunk: int) -> None:
 def test_every_kind_of_event_is_drawn() -> None:
     """What is never tried is not known: the fixed set has every fault and every act."""
     drawn = Counter(event.kind for seed in range(1, 1 + _CHUNKS * _WORLDS) for event in draw(seed).events)
-    assert set(drawn) == {*FAULTS, *ACTS} - set(EXPECTED_GAPS)
-    places = {(event.kind, event.place) for seed in range(2000) for event in draw(seed, with_gaps=True).events}
+    assert set(drawn) == {*FAULTS, *ACTS}
+    places = {(event.kind, event.place) for seed in range(2000) for event in draw(seed).events}
     assert places == {(kind, place) for kinds in (FAULTS, ACTS) for kind, where in kinds.items() for place in where}
 
 
@@ -74,7 +74,7 @@ def test_a_failing_story_is_told_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_summary_says_what_was_never_drawn() -> None:
     """An empty run has drawn nothing."""
     summary = Summary()
-    assert set(summary.never(with_gaps=True)) == {*FAULTS, *ACTS}
+    assert set(summary.never()) == {*FAULTS, *ACTS}
     summary.add(run(3))
-    assert any(line.startswith("1 worlds") for line in summary.lines(with_gaps=False))
-    assert any("NEVER DRAWN" in line for line in summary.lines(with_gaps=False))
+    assert any(line.startswith("1 worlds") for line in summary.lines())
+    assert any("NEVER DRAWN" in line for line in summary.lines())

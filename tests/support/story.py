@@ -158,6 +158,8 @@ class Story(Series):
             self.own(names.KPI_FLOOR_EVIDENCE, labels, np.where(running, np.nan_to_num(evidence) * 0.8, np.nan))
         for name, value in ((names.KPI_EVIDENCE_THRESHOLD, _THRESHOLD), (names.KPI_TOLERANCE, tolerance)):
             self.own(name, labels, np.where(running, value, np.nan))
+        proven = verdicts["fail"] & (np.nan_to_num(evidence) >= _THRESHOLD)
+        self.own(names.KPI_PROOF, labels | {names.TEST: "quick"}, np.where(running, proven * 1.0, np.nan))
         self.own(names.KPI_JUDGED, labels, np.where(running, 1.0, np.nan))
         self.own(names.KPI_FROZEN, labels, np.where(running, (self._minute > self.proven) * 1.0, np.nan))
 

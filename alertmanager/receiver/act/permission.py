@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from alertmanager.receiver.lead.leader import Leader
-from canary.errors import RefusedError
+from canary.errors import JournalError, RefusedError
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -77,7 +77,7 @@ class Permission:
 
         Raises:
             RefusedError: this receiver does not lead, or it is no longer wanted.
-            JournalError: the journal cannot be read.
+            JournalError: the journal cannot be read, or is another one than was read before.
         """
         # A receiver that only stands by need not read the journal to learn that it may not.
         await self.require_lead(place)
@@ -85,6 +85,9 @@ class Permission:
         # Reading may have lasted longer than a lead does; so this is asked last. What other tasks of this receiver
         # have decided meanwhile is in the store, and looked at without a further wait.
         await self.require_lead(place)
+        if self._store.fault:
+            # What this receiver knows is of a journal that is no more: nothing can be concluded from it.
+            raise JournalError(self._store.fault, place=place, remedy="see `canary status`; `canary adopt` ends this")
         require()
 
     async def require_lead(self, place: str) -> None:

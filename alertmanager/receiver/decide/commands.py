@@ -4,6 +4,7 @@ A person is one key. For what raises traffic Prometheus is the other: asked now,
 person says `--force`. And who wants to raise says what they saw, so that a decision made from yesterday's picture is
 refused and not carried out.
 """
+# long: what each command needs to be checked, one after the other
 
 import asyncio
 import re

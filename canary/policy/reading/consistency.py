@@ -15,7 +15,7 @@ from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
-from canary.policy.orders import Event
+from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.release import (
     ApprovalGate,
@@ -107,7 +107,7 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
             yield "to", f"every {kpi.to!r} would be its own conversion", "name the event that units convert to"
         case Conversion() if not _descends(events, kpi.to, kpi.from_):
             yield "to", *_rootless(kpi.to, kpi.from_)
-        case Conversion() if events[kpi.to].unit is not None and not _names_customers(events, kpi.from_):
+        case Conversion() if events[kpi.to].unit is not None and not names_customers(events, kpi.from_):
             what = f"{kpi.to!r} names its customer and {kpi.from_!r} does not, so that no unit would ever convert"
             yield "from", what, f"add database.events.{kpi.from_}.unit"
         case Success() if events[kpi.of].outcome is None:
@@ -117,18 +117,6 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
                 yield "since", *_rootless(kpi.of, since)
         case Mean() if events[kpi.of].value is None:
             yield "of", f"{kpi.of!r} has no value", f"add database.events.{kpi.of}.value"
-
-
-def _names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:
-    """Whether an event's rows, or those they come from, say which customer they belong to."""
-    if events[name].unit is not None:
-        return True
-    parent = events[name].parent
-    above = tuple(parent) if isinstance(parent, dict) else ()
-    if isinstance(parent, str):
-        stem = parent.removesuffix("_id")
-        above = tuple(one for one in (f"{stem}s", stem) if one in events)
-    return any(_names_customers(events, one, path | {name}) for one in above if one in events and one not in path)
 
 
 def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
@@ -174,8 +162,12 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
             yield (*at, "pending"), f"{both[0]!r} is a failure as well", "say it in one of the two"
 
     assignments = policy.database.assignments
-    if assignments is not None and (assignments.table is None) == (assignments.sql is None):
-        yield ("database", "assignments"), "needs either `table` or `sql`", ""
+    if assignments is not None:
+        at = ("database", "assignments")
+        if sum(source is not None for source in (assignments.table, assignments.sql, assignments.from_)) != 1:
+            yield at, "needs either `table`, `sql` or `from: router`", ""
+        elif assignments.from_ is not None and not policy.router:
+            yield (*at, "from"), "there is no `router` whose choice could be computed", "add one"
 
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:

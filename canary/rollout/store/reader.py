@@ -1,18 +1,21 @@
 """What has been read of the journal: how far, the rollouts it folds into, and what of it is not understood.
 
-The journal only grows, so each look reads what is behind the last one's position. A journal that is *shorter* than what
-was read from it is another file, an older copy or a table made anew: what was decided is not in it, and nothing can be
-concluded from it. That is the reader's fault, in words, until a journal is read again that goes at least as far.
+The journal only grows, so each look reads what is behind the last one's position, and the last row once more. Where
+that row is missing or another one, the journal is another file, an older copy or a table made anew: what was decided is
+not in it, and nothing can be concluded from it. Its length alone does not tell: an older copy that others went on
+writing is soon longer than what was read. That is the reader's fault, in words, until the row is there again, or until
+a person has said in the journal what is in force (`canary adopt`), through whichever receiver.
 
 A row of a kind that this version does not know may be a hold, or the start of another rollout, so what the rollout is
 now is not known either. Rows that only record something (a sent message) cannot decide, and are left out of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from canary.errors import JournalConflictError, JournalError
 from canary.logs import Log
-from canary.rollout.entries import Entry, Started, Unknown
+from canary.rollout.entries import Adopted, Entry, Started, Unknown
 from canary.rollout.folding import fold
 from canary.rollout.journal.journal import Journal
 from canary.rollout.state import Rollout
@@ -40,6 +43,9 @@ class JournalReader:
         self.requests = Requests()
         self.position = 0
         """Number of the last entry that was read; whoever appends says that it knows of no later one."""
+        self._last: Entry | None = None
+        # Which adoptions are known, by rollout and moment: another one ends a doubt.
+        self._adopted: set[tuple[str, datetime]] = set()
         self._unread: list[Unknown] = []
         self._listeners: list[Listener] = []
         self._log = Log("receiver")
@@ -74,7 +80,6 @@ class JournalReader:
         """
         try:
             await self.catch_up()
-            await self._require_all()
         except JournalConflictError:
             raise
         except JournalError as error:
@@ -83,12 +88,19 @@ class JournalReader:
             raise
 
     async def catch_up(self) -> None:
-        """Take over what is new.
+        """Take over what is new, if it follows what is known.
 
         Raises:
             JournalError: it cannot be read.
         """
-        for entry in await self.journal.entries(after=self.position):
+        found = await self.journal.entries(after=max(0, self.position - 1))
+        if self._last is not None:
+            if not found or _identity(found[0]) != _identity(self._last):
+                await self._doubt()
+                return
+            found = found[1:]
+        self.fault = ""
+        for entry in found:
             self.take(entry)
 
     async def begin_again(self) -> None:
@@ -97,9 +109,15 @@ class JournalReader:
         Raises:
             JournalError: it cannot be read.
         """
-        entries = await self.journal.entries()
+        self._begin(await self.journal.entries())
+
+    def _begin(self, entries: Sequence[Entry]) -> None:
+        self._last = entries[-1] if entries else None
         self.position = entries[-1].seq if entries else 0
         self.rollouts = fold(entries)
+        self._adopted |= {(entry.rollout, entry.at) for entry in entries if isinstance(entry, Adopted)}
+        for entry in entries:
+            self.requests.remember(entry)
         self.fault = ""
 
     def take(self, entry: Entry, *, told: bool = False) -> None:
@@ -108,8 +126,10 @@ class JournalReader:
         Args:
             told: the listeners know of it, for it was acted upon before it was written.
         """
-        self.position = entry.seq
+        self.position, self._last = entry.seq, entry
         self.rollouts = fold([entry], self.rollouts)
+        if isinstance(entry, Adopted):
+            self._adopted.add((entry.rollout, entry.at))
         if isinstance(entry, Started):
             self._unread = []
         elif isinstance(entry, Unknown) and entry.may_decide:
@@ -119,13 +139,25 @@ class JournalReader:
         if not told:
             self.tell(entry)
 
-    async def _require_all(self) -> None:
-        """Notice a journal that has lost what was read from it: another file, an older copy, a table made anew."""
-        newest = await self.journal.position()
+    async def _doubt(self) -> None:
+        """What was read is not there any more: say so, unless a person has said since what is in force."""
+        entries = await self.journal.entries()
+        said = [one for one in entries if isinstance(one, Adopted) and (one.rollout, one.at) not in self._adopted]
+        if said:
+            self._log.warn("the journal is taken as it is, for somebody has adopted it", rollout=said[-1].rollout)
+            self._begin(entries)
+            for entry in entries:
+                if entry.seq >= said[0].seq:
+                    self.tell(entry)
+            return
+        newest = entries[-1].seq if entries else 0
         if newest < self.position:
-            self.fault = (
-                f"the journal is older than what was read from it before (position {newest}, known up to "
-                f"{self.position})"
-            )
+            found = f"older than what was read from it before (position {newest}, known up to {self.position})"
         else:
-            self.fault = ""
+            found = f"another one than was read before (row {self.position} has changed)"
+        self.fault = f"the journal is {found}"
+
+
+def _identity(entry: Entry) -> tuple[int, str, str, datetime]:
+    """What makes a row this very decision; texts come back from a database as it could store them."""
+    return entry.seq, entry.rollout, entry.label, entry.at

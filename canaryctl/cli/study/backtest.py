@@ -35,7 +35,8 @@ def command(config_file: str, output_format: str, rollouts: Path) -> None:
     A rollout that would have been rolled back is shown as it stood at that moment, any other as it stood at its end.
     JSON has one object a line, a rollout each. Nothing is written and no traffic is moved.
     """
-    from exporter.study.backtest import backtest, read_rollouts  # rooms are imported when they are needed
+    from exporter.study.backtest import backtest  # rooms are imported when they are needed
+    from exporter.study.pastrollouts import read_rollouts
 
     policy = load_policy(config_file)
     past = read_rollouts(rollouts)

@@ -31,7 +31,6 @@ class Cohorts:
         start: entry of its first pair, seconds since the epoch.
         pairs: how many pairs it holds.
         amount: the sum of what they counted as.
-        canary: by cohort and draw, how many of its pairs were on the canary.
     """
 
     draws: int
@@ -39,14 +38,20 @@ class Cohorts:
     start: Floats = field(default_factory=lambda: np.zeros(0))
     pairs: Floats = field(default_factory=lambda: np.zeros(0))
     amount: Floats = field(default_factory=lambda: np.zeros(0))
-    canary: Floats = field(init=False)
+    _canary: Floats = field(init=False)
+    """Its first rows are in use: a copy of them all for each new cohort would cost more than everything else."""
 
     def __post_init__(self) -> None:
-        """Begin with none."""
-        self.canary = np.zeros((len(self.phase), self.draws))
+        """Begin with none, or with nobody in them."""
+        self._canary = np.zeros((max(MOST, len(self.phase)) + 1, self.draws))
 
     def __len__(self) -> int:
         return len(self.phase)
+
+    @property
+    def canary(self) -> Floats:
+        """By cohort and draw, how many of its pairs were on the canary."""
+        return self._canary[: len(self)]
 
     def place(self, phase: int, entered: Floats) -> Ints:
         """The cohort of each new pair of *phase*, in order of entry; opens new ones as they are needed.
@@ -83,10 +88,12 @@ class Cohorts:
                 break
             size = self.pairs[neighbours[:, 0]] + self.pairs[neighbours[:, 1]]
             kept, gone = neighbours[int(np.argmin(size))]
-            for column in (self.pairs, self.amount, self.canary):
+            for column in (self.pairs, self.amount, self._canary):
                 column[kept] += column[gone]
-            for name in ("phase", "start", "pairs", "amount", "canary"):
-                setattr(self, name, np.delete(getattr(self, name), gone, axis=0))
+            self._canary[gone : len(self) - 1] = self._canary[gone + 1 : len(self)]
+            self._canary[len(self) - 1] = 0.0
+            for name in ("phase", "start", "pairs", "amount"):
+                setattr(self, name, np.delete(getattr(self, name), gone))
             number = np.where(number == gone, kept, number)
             number -= number > gone
         return number
@@ -105,7 +112,8 @@ class Cohorts:
         self.phase = np.append(self.phase, phase)
         self.start = np.append(self.start, start)
         self.pairs, self.amount = np.append(self.pairs, 0.0), np.append(self.amount, 0.0)
-        self.canary = np.concatenate([self.canary, np.zeros((1, self.draws))])
+        if len(self) > len(self._canary):
+            self._canary = np.concatenate([self._canary, np.zeros_like(self._canary)])
         return len(self) - 1
 
     def expected(self) -> Floats:

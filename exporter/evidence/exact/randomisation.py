@@ -88,6 +88,11 @@ class Randomisation:
         self.sums = np.zeros(self.redraw.draws)
         self.alive = np.ones(self.redraw.draws, dtype=np.bool_)
 
+    @property
+    def spent_ratio(self) -> float:
+        """How much of its alpha has been spent."""
+        return self.used / (self.parameters.alpha * self.redraw.draws)
+
     def count(self, pairs: Pairs, weights: Sequence[tuple[float, float]]) -> None:
         """Count new pairs, and the difference of those that count as something else by now.
 
@@ -106,14 +111,20 @@ class Randomisation:
         if not known.all():
             self._arrive(keys[~known], pairs.where(~known), share)
 
-    def look(self, weights: Sequence[tuple[float, float]], now: float) -> None:
-        """Remove the most extreme draws, when a look is due; whatever is known has been counted before."""
-        if now < self.next_look or self.proven_at is not None:
-            return
-        self.next_look += LOOK_SECONDS * (np.floor((now - self.next_look) / LOOK_SECONDS) + 1.0)
+    def budget(self, weights: Sequence[tuple[float, float]], now: float) -> int:
+        """How many draws a look may remove; less than one when it need not be made."""
+        if self.proven_at is not None:
+            return 0
         planned, waited = self.plan.clock(weights, now)
         spent = self.plan.spent(planned, waited, by_information=self.parameters.by_information)
-        budget = int(np.floor(self.parameters.alpha * spent * self.redraw.draws)) - self.used
+        return int(np.floor(self.parameters.alpha * spent * self.redraw.draws)) - self.used
+
+    def look(self, weights: Sequence[tuple[float, float]], now: float) -> None:
+        """Remove the most extreme draws, when a look is due; whatever is known has been counted before."""
+        if now < self.next_look:
+            return
+        self.next_look += LOOK_SECONDS * (np.floor((now - self.next_look) / LOOK_SECONDS) + 1.0)
+        budget = self.budget(weights, now)
         if budget < 1:
             return
         extremity = self.extremity()
@@ -124,7 +135,7 @@ class Randomisation:
         self.used += int(gone.sum())
         self.alive &= ~gone
         if gone[0]:
-            self.proven_at = now
+            self.proven_at = float(now)
 
     def extremity(self) -> Floats:
         """Under each draw, by how much the canary's customers did worse than their cohorts."""
@@ -149,31 +160,30 @@ class Randomisation:
         }  # fmt: skip
         return {name: np.array(array) for name, array in arrays.items()}
 
-    def restore(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from what another process has saved.
-
-        Raises:
-            ValueError, KeyError: it is not a state of this test.
-        """
-        draws, next_look, used, share, proven_at = (float(number) for number in saved["numbers"])
-        if draws != self.redraw.draws:
-            raise ValueError(f"{self.redraw.draws} draws expected, found {draws:g}")
-        phase, canary = saved["cohort_phase"], saved["cohort_canary"].astype(np.float64)
-        cohorts = Cohorts(
-            self.redraw.draws, phase, saved["cohort_start"], saved["cohort_pairs"], saved["cohort_amount"]
-        )
-        if canary.shape != cohorts.canary.shape or saved["sums"].shape != self.sums.shape:
-            raise ValueError("tables of one size expected")
-        cohorts.canary = canary
-        pairs = len(saved["key"])
-        self.counted = Counted(
-            saved["key"], saved["unit"], np.unpackbits(saved["canary"], count=pairs).astype(np.bool_),
-            saved["cohort"].astype(np.int64), saved["amount"],
-        )  # fmt: skip
-        self.cohorts, self.sums, self.share = cohorts, saved["sums"], share
-        self.alive = np.unpackbits(saved["alive"], count=self.redraw.draws).astype(np.bool_)
+    def restore(self, saved: Mapping[str, npt.NDArray[Any]]) -> bool:
+        """Go on from what another process has saved; False, and nothing changed, when it is no state of this test."""
+        try:
+            draws, next_look, used, share, proven_at = (float(number) for number in saved["numbers"])
+            cohorts = Cohorts(
+                self.redraw.draws,
+                saved["cohort_phase"], saved["cohort_start"], saved["cohort_pairs"], saved["cohort_amount"],
+            )  # fmt: skip
+            cohorts.canary[:] = saved["cohort_canary"]
+            pairs = len(saved["key"])
+            counted = Counted(
+                saved["key"], saved["unit"], np.unpackbits(saved["canary"], count=pairs).astype(np.bool_),
+                saved["cohort"].astype(np.int64), saved["amount"],
+            )  # fmt: skip
+            alive = np.unpackbits(saved["alive"], count=self.redraw.draws).astype(np.bool_)
+            sums = saved["sums"]
+        except (KeyError, ValueError):
+            return False
+        if draws != self.redraw.draws or len(sums) != len(alive):
+            return False
+        self.cohorts, self.counted, self.sums, self.alive, self.share = cohorts, counted, sums, alive, share
         self.next_look, self.used = next_look, int(used)
         self.proven_at = None if np.isnan(proven_at) else proven_at
+        return True
 
     def _arrive(self, keys: Words, pairs: Pairs, share: Floats) -> None:
         cohort = np.empty(len(pairs), dtype=np.int64)

@@ -27,9 +27,13 @@ def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
     name = config["name"]
     proven, nearly = THRESHOLD, THRESHOLD * (1 - NEAR)
     harm, less = (says(name, "fail", evidence=evidence) for evidence in (proven, nearly))
-    quiet = {"strong evidence of a harm that is tolerable": says(name, "hold", evidence=THRESHOLD * 2)}
-    match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_VERDICT]
-    yield Row("evidence of harm", config["alert"], harm, less, match=match, quiet=quiet, inputs=inputs)
+    also = {"a proof by the exact half": says(name, "fail", exact=True)}
+    quiet = {
+        "strong evidence of a harm that is tolerable": says(name, "hold", evidence=THRESHOLD * 2),
+        "an exact proof of a harm that is tolerable": says(name, "hold", exact=True),
+    }
+    match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_PROOF]
+    yield Row("evidence of harm", config["alert"], harm, less, match=match, also=also, quiet=quiet, inputs=inputs)
     inputs = [names.KPI_FLOOR_EVIDENCE]
     for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
         scene = f"evidence against floors, rollout in {state}"

@@ -11,6 +11,7 @@ from exporter.evidence.judge import (
     ConversionRows,
     EntryRows,
     Harm,
+    HoldReason,
     JudgeParameters,
     Kind,
     KpiParameters,
@@ -141,7 +142,7 @@ def test_a_harmful_canary_fails_and_says_which_kpi_when() -> None:
 
 def test_a_healthy_canary_with_enough_traffic_passes() -> None:
     """With thousands of payments and orders every KPI of a healthy canary passes."""
-    rows = rollout(np.random.default_rng(6), 4000.0, lag_seconds=30.0)
+    rows = rollout(np.random.default_rng(6), 6000.0, lag_seconds=30.0)
 
     evidence = RolloutJudge(PLAN).judge(rows, WEIGHTS, END)
 
@@ -224,7 +225,7 @@ def test_after_promotion_the_comparison_is_frozen_and_the_floor_goes_on() -> Non
 
 
 def test_alpha_is_split_over_the_kpis_that_may_roll_back() -> None:
-    """Two KPIs that may roll back share alpha, tests of one KPI share its part, those that hold share among theirs."""
+    """Two KPIs that may roll back share alpha, whatever tests they have, and those that hold share among theirs."""
     parameters = JudgeParameters(
         started_at=START,
         alpha=0.01,
@@ -237,22 +238,35 @@ def test_alpha_is_split_over_the_kpis_that_may_roll_back() -> None:
         ),
     )
 
-    assert [parameters.alpha_of(kpi) for kpi in parameters.kpis] == [0.005, 0.0025, 0.005, 0.01, 0.005]
+    assert [parameters.alpha_of(kpi) for kpi in parameters.kpis] == [0.005, 0.005, 0.005, 0.01, 0.005]
 
 
 def test_a_conversion_floor_waits_for_the_deadline() -> None:
-    """A conversion rate far below its floor is proven, but no visit counts against it before its deadline."""
+    """A conversion rate far below its floor is proven where there is no stable, and no visit counts before its time."""
     kpi = KpiParameters("rate", Kind.CONVERSION, floor=0.5, pending_timeout_seconds=300)
     parameters = JudgeParameters(START, (kpi,))
     visits = rollout(np.random.default_rng(12), 200.0, conversion=0.1).kpis["conversion_rate"]
+    assert isinstance(visits, ConversionRows)
+    alone = dataclasses.replace(visits, canary=np.ones(len(visits.canary), dtype=np.bool_))
 
-    evidence = RolloutJudge(parameters).judge(RolloutRows({"rate": visits}), WEIGHTS, END)
+    evidence = RolloutJudge(parameters).judge(RolloutRows({"rate": alone}), [(START, 1.0)], END)
 
     assert evidence.verdict is Verdict.FAIL
     assert evidence.decided_at is not None
     assert evidence.decided_at > START + 300
     assert evidence.kpis["rate"].comparison is None
     assert evidence.kpis["rate"].estimate < 0.3
+
+
+def test_both_versions_below_the_floor_hold_and_say_so() -> None:
+    """A provider that fails for everybody is no harm of the canary's: hold, with its own reason."""
+    rows = rollout(np.random.default_rng(12), 200.0, success=0.7)
+
+    evidence = RolloutJudge(PLAN).judge(rows, WEIGHTS, END)
+
+    payments = evidence.kpis["payment_success_rate"]
+    assert (payments.verdict, payments.hold_reason) == (Verdict.HOLD, HoldReason.FAILS_EVERYWHERE)
+    assert evidence.verdict is Verdict.HOLD
 
 
 @pytest.mark.parametrize(

@@ -28,15 +28,15 @@ def one_table(canary: int, stable: int, events: int, canary_events: int) -> Floa
     return likelihood
 
 
-def test_a_stratum_weighs_what_the_formula_says() -> None:
-    """One closed stratum adds exactly the hypergeometric log-probability of its failures."""
+def test_a_cohort_weighs_what_the_formula_says() -> None:
+    """A cohort of eight adds exactly the hypergeometric log-probability of its failures; the open one adds nothing."""
     times = START + np.arange(11.0)
     canary = np.arange(11) == 5
     failed = np.isin(np.arange(11), [5, 7])
 
-    test, _ = OutcomeTest(0.01).advance(OutcomeRows(times, times, canary, times, failed), TIMELINE, 100)
+    test, _ = OutcomeTest.new(0.01).advance(OutcomeRows(times, times, canary, times, failed), TIMELINE, 100)
 
-    np.testing.assert_allclose(test.likelihood, one_table(1, 10, 2, 1))
+    np.testing.assert_allclose(test.likelihood, one_table(1, 7, 2, 1))
     assert test.units == (1, 10)
 
 
@@ -60,13 +60,13 @@ def test_strata_do_not_depend_on_the_order_of_rows() -> None:
     seconds = np.floor(rows.resolved)
     shuffled = np.random.default_rng(0).permutation(seconds.size)
 
-    mine, _ = OutcomeTest(0.01).advance(
+    mine, _ = OutcomeTest.new(0.01).advance(
         OutcomeRows(rows.assigned, rows.entered, rows.canary, seconds, rows.failed), TIMELINE, ALL
     )
     columns = OutcomeRows(
         rows.assigned[shuffled], rows.entered[shuffled], rows.canary[shuffled], seconds[shuffled], rows.failed[shuffled]
     )
-    theirs, _ = OutcomeTest(0.01).advance(columns, TIMELINE, ALL)
+    theirs, _ = OutcomeTest.new(0.01).advance(columns, TIMELINE, ALL)
 
     np.testing.assert_array_equal(mine.likelihood, theirs.likelihood)
 
@@ -79,7 +79,7 @@ def test_a_healthy_canary_is_rarely_accused(decline_seconds: float, settle_secon
     accused = 0
     for seed in range(rollouts):
         rows = payments(seed, 60.0, decline_seconds=decline_seconds, settle_seconds=settle_seconds)
-        _, path = OutcomeTest(alpha).advance(rows, TIMELINE, ALL)
+        _, path = OutcomeTest.new(alpha).advance(rows, TIMELINE, ALL)
         accused += bool((path.log10_evidence >= -np.log10(alpha)).any())
 
     # alpha * rollouts is 10; three standard deviations above it is 19.
@@ -90,7 +90,7 @@ def test_mean_evidence_of_healthy_rollouts_is_at_most_one() -> None:
     """The evidence at the end of healthy rollouts averages one at most, within four standard errors."""
     evidence = []
     for seed in range(400):
-        test, _ = OutcomeTest(0.05).advance(payments(1000 + seed, 20.0), TIMELINE, ALL)
+        test, _ = OutcomeTest.new(0.05).advance(payments(1000 + seed, 20.0), TIMELINE, ALL)
         evidence.append(10 ** float(log10_evidence(GRID, test.likelihood)))
 
     mean, error = np.mean(evidence), np.std(evidence) / np.sqrt(len(evidence))
@@ -103,7 +103,7 @@ def test_bounds_cover_the_truth() -> None:
     truth, covered = 0.90 / 0.97 - 1.0, 0
 
     for seed in range(100):
-        _, path = OutcomeTest(0.05).advance(payments(seed, 200.0, canary_success=0.90), TIMELINE, ALL)
+        _, path = OutcomeTest.new(0.05).advance(payments(seed, 200.0, canary_success=0.90), TIMELINE, ALL)
         covered += bool(path.lower[-1] <= truth <= path.upper[-1])
 
     assert covered >= 93
@@ -115,7 +115,7 @@ def test_a_weight_change_closes_what_is_open() -> None:
     canary = np.arange(6) == 2
     rows = OutcomeRows(times, times, canary, times, canary)
 
-    before, _ = OutcomeTest(0.01).advance(rows, TIMELINE, 149)
+    before, _ = OutcomeTest.new(0.01).advance(rows, TIMELINE, 149)
     after, _ = before.advance(rows, TIMELINE, 151)
 
     assert not before.likelihood.any()

@@ -46,7 +46,7 @@ def test_the_policys_numbers_reach_the_judge() -> None:
 @pytest.mark.parametrize(("better", "harm"), [("higher", Harm.DECREASE), ("lower", Harm.INCREASE)])
 def test_a_mean_is_harmed_on_its_worse_side(better: str, harm: Harm) -> None:
     """A longer checkout is harm, a higher order value is none."""
-    parameters = kpi_parameters("x", Mean(kind="mean", of="orders", better=better), 600.0)  # type: ignore[arg-type]  # a literal
+    parameters = kpi_parameters(POLICY, "x", Mean(kind="mean", of="orders", better=better))  # type: ignore[arg-type]  # a literal
 
     assert (parameters.kind, parameters.harm) == (Kind.MEAN, harm)
 
@@ -55,14 +55,16 @@ def test_a_complement_is_judged_on_its_conversions() -> None:
     """Cart abandonment is the same test as cart completion, with the same tolerance."""
     completion = Conversion(kind="conversion", from_="carts", to="orders", tolerance=0.2, action="hold")
 
-    judged = kpi_parameters("x", replace(completion, complement=True), 600.0)
+    judged = kpi_parameters(POLICY, "x", replace(completion, complement=True))
 
-    assert judged == kpi_parameters("x", completion, 600.0)
+    assert judged == kpi_parameters(POLICY, "x", completion)
     assert (judged.kind, judged.harm, judged.action) == (Kind.CONVERSION, Harm.DECREASE, Action.HOLD)
 
 
 def test_a_floor_knows_when_pending_is_failed() -> None:
     """A payment that never settles must not be left out of a floor."""
-    parameters = kpi_parameters("x", Success(kind="success", of="payments", floor=0.9), 123.0)
+    policy = replace(POLICY, evidence=replace(POLICY.evidence, pending_timeout=123.0))
+
+    parameters = kpi_parameters(policy, "x", Success(kind="success", of="payments", floor=0.9))
 
     assert (parameters.floor, parameters.pending_timeout_seconds) == (0.9, 123.0)

@@ -29,7 +29,12 @@ def _row(row: KpiRow, ratio: bool) -> Markup:
     return tag(
         "tr",
         tag("th", row.name.replace("_", " "), scope="row"),
-        tag("td", verdict_words(row.verdict), class_=f"verdict {row.verdict}" if row.verdict else None),
+        tag(
+            "td",
+            verdict_words(row.verdict),
+            tag("span", f" ({row.proof} test)", class_="quiet") if row.proof else None,
+            class_=f"verdict {row.verdict}" if row.verdict else None,
+        ),
         tag("td", _signed(row.change)),
         tag("td", _drawn(row, band), " ", tag("span", band, class_="quiet")),
         tag("td", _value(row.canary, ratio)),

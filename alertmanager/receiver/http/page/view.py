@@ -49,6 +49,7 @@ class KpiRow:
     upper: float | None = None
     tolerance: float | None = None
     verdict: str = ""
+    proof: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ def rows(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[KpiRow]:
                 kpi["upper"] = value
             case names.KPI_TOLERANCE, None:
                 kpi["tolerance"] = value
+            case names.KPI_PROOF, None if value == 1:
+                kpi["proof"] = " and ".join(filter(None, (kpi.get("proof", ""), labels.get(names.TEST, ""))))
             case names.KPI_VERDICT, None if value == 1:
                 kpi["verdict"] = labels.get(names.VERDICT, "")
     return [

@@ -8,6 +8,7 @@ import pytest
 
 from canary.errors import JournalError, RefusedError
 from canary.notify import Message
+from canary.rollout.journal.journal import JOURNAL
 from canary.rollout.kinds import Step
 from canary.rollout.state import State
 from canary.routers import Split
@@ -50,6 +51,17 @@ async def test_the_leader_acts_and_gives_the_result(leader: Acting) -> None:
 
     assert await leader.permission.run(leader.rollout.id, Step.LOG, action) == 1
     assert action.done == 1
+
+
+async def test_nothing_is_done_about_a_journal_that_is_another_one(leader: Acting, world: World) -> None:
+    """What is known of it was decided elsewhere: the journal that is there now may say the contrary."""
+    async with world.engine.begin() as connection:
+        await connection.execute(JOURNAL.delete())
+    action = Action()
+
+    with pytest.raises(JournalError, match="older than what was read from it before"):
+        await leader.permission.run(leader.rollout.id, Step.LOG, action)
+    assert action.done == 0
 
 
 async def test_a_receiver_that_does_not_lead_does_nothing(leader: Acting, world: World) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from canary.errors import JournalError
-from canary.rollout.entries import Advanced, Entry, RollbackDecided, Unknown
+from canary.rollout.entries import Adopted, Advanced, Entry, Held, RollbackDecided, Unknown
 from canary.rollout.journal.rows import ROLLOUTS
 from canary.rollout.state import State
 from canary.rollout.store.reader import JournalReader
@@ -90,6 +90,34 @@ async def test_a_journal_that_has_lost_entries_is_not_believed(table: Table) -> 
     await reader.begin_again()
 
     assert (reader.fault, reader.position, reader.rollouts["r1"].phase) == ("", 1, 0)
+
+
+async def test_an_older_copy_that_others_went_on_writing_is_not_believed(table: Table) -> None:
+    """As long as before, or longer: the row that was read last is another one."""
+    reader = JournalReader(MemoryJournal(table, "shop"))
+    await reader.renew()
+    table.truncate("shop", 1)
+    append(table, RollbackDecided(rollout="r1", at=NOON, actor="bob", cause="manual"))
+    append(table, started("r2", NOON))
+    await reader.renew()
+
+    assert reader.fault == "the journal is another one than was read before (row 2 has changed)"
+    assert list(reader.rollouts) == ["r1"]
+
+
+async def test_an_adoption_through_another_receiver_ends_the_doubt(table: Table) -> None:
+    """What a person has said there counts here; it is told, with what came after it."""
+    reader, heard = JournalReader(MemoryJournal(table, "shop")), list[str]()
+    await reader.renew()
+    reader.listen(lambda entry: heard.append(entry.label))
+    table.truncate("shop", 1)
+    begun = started("r9", NOON)
+    append(table, Adopted(**{**vars(begun), "weight": 0.05}))
+    append(table, Held(rollout="r9", at=NOON, actor="ann"))
+    await reader.renew()
+
+    assert heard == ["adopted", "held"]
+    assert (reader.fault, list(reader.rollouts), reader.position) == ("", ["r1", "r9"], 3)
 
 
 async def test_rows_that_may_decide_are_counted_until_the_next_start(table: Table) -> None:

@@ -1,0 +1,138 @@
+"""`canary calibrate`: how often healthy canaries would be rolled back in this shop, measured on its own past."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from canary.clock import SystemClock
+from canary.policy import load_policy
+from canary.times import from_text
+from canary.units import format_duration, format_measured_ratio, format_ratio
+from canaryctl.cli.options import config_file, format_option
+
+if TYPE_CHECKING:
+    from exporter.judge.calibration import Calibration, HarmFound, KpiCalibration
+
+_LEGEND = """
+healthy failed: pseudo-rollouts of two equal versions in which harm was proven, and what share that may be (95 %).
+rows hang together: variance of what customers do, over that of independent rows; well above 1, rows are no units.
+found: share of pseudo-rollouts in which a canary that loses so much was found, and after how long (median).
+"""
+
+
+@click.command()
+@config_file
+@format_option("table")
+@click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
+@click.option("--until", help="Look back from this time (ISO 8601) instead of now.")
+@click.option("--rollouts", default=1000, show_default=True, type=click.IntRange(min=1), help="Healthy ones.")
+@click.option("--harmed", default=60, show_default=True, type=click.IntRange(min=0), help="Of each harm.")
+@click.option("--seed", default=1, show_default=True, help="Which customers are drawn.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a picture: a .png, .svg or .pdf.")
+def command(
+    config_file: str,
+    output_format: str,
+    days: float,
+    until: str | None,
+    rollouts: int,
+    harmed: int,
+    seed: int,
+    plot: Path | None,
+) -> None:
+    """Measure on the shop's own past how often a healthy canary would be rolled back, and what finding harm takes.
+
+    Customers of random stretches of the past are drawn onto two equal versions, and judged. No row needs to say which
+    version wrote it, and no traffic is moved. The result is kept for check, plan and exporter (evidence.calibration).
+    """
+    from canary import extras
+    from exporter.judge import calibration
+    from exporter.study.calibrate import calibrate
+
+    if plot is not None:
+        extras.require("plots", "--plot")
+    policy = load_policy(config_file)
+    now = SystemClock().now()
+    with _progress() as progress:
+        task = progress.add_task("pseudo-rollouts", total=None)
+        found = calibrate(
+            policy,
+            (now if until is None else _moment(until)).timestamp(),
+            days,
+            rollouts,
+            harmed=harmed,
+            seed=seed,
+            made_at=now.isoformat(timespec="seconds"),
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    calibration.write(found, calibration.calibration_file(policy))
+    if output_format == "json":
+        click.echo(json.dumps(found.as_json()))
+    else:
+        _print(found)
+    if plot is not None:
+        from exporter.study.calibration_plot import draw
+
+        draw(plot, found)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return from_text(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected an ISO 8601 time, found {text!r}", param_hint="--until") from error
+
+
+def _print(found: "Calibration") -> None:
+    console = Console(highlight=False)
+    console = Console(highlight=False, width=max(console.width, 130))
+    table = Table(box=None, pad_edge=False)
+    harms = next(iter(found.kpis.values())).harms if found.kpis else ()
+    titles = ("KPI", "action", "allowed", "healthy failed", "(95 %)", "rows hang together")
+    for title in (*titles, *(f"{format_ratio(harm.harm_ratio)} found" for harm in harms)):
+        table.add_column(title, justify="left" if title in ("KPI", "action") else "right", no_wrap=True)
+    for name, kpi in found.kpis.items():
+        dispersion = "no rows" if kpi.over_dispersion is None else f"x{kpi.over_dispersion:.2f}"
+        table.add_row(
+            name, kpi.action, format_ratio(kpi.allowed_ratio), f"{kpi.failed} of {found.rollouts:,}", _interval(kpi),
+            dispersion, *(_harm(harm) for harm in kpi.harms),
+        )  # fmt: skip
+    console.print(table, _LEGEND, sep="\n")
+    console.print(
+        f"{found.rolled_back} of {found.rollouts:,} healthy canaries would have been rolled back"
+        f" ({_range(found.lower_ratio, found.upper_ratio)} with 95 % confidence, over {found.days} days);"
+        f" {found.held} held by a KPI, {found.mismatched} by a sample ratio mismatch.",
+        style="bold",
+    )
+    for name, kpi in found.kpis.items():
+        if kpi.action == "rollback" and kpi.proven_too_high:
+            console.print(
+                f"{name}: healthy canaries fail in more than {format_ratio(kpi.allowed_ratio)} of rollouts;"
+                " set `action: hold`, or say what a customer is (`unit`).",
+                style="bold red",
+            )
+
+
+def _interval(kpi: "KpiCalibration") -> str:
+    return _range(kpi.lower_ratio, kpi.upper_ratio)
+
+
+def _range(lower: float, upper: float) -> str:
+    return f"{format_measured_ratio(lower, 2)} to {format_measured_ratio(upper, 2)}"
+
+
+def _harm(harm: "HarmFound") -> str:
+    if not harm.rollouts:
+        return ""
+    after = "" if harm.median_seconds is None else f", {format_duration(round(harm.median_seconds / 60) * 60)}"
+    return f"{format_measured_ratio(harm.found_ratio, 0)}{after}"

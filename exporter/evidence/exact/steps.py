@@ -1,0 +1,88 @@
+"""When each pair became known, and when it came to count as something else: what lets a moment be looked at later.
+
+The judge's rows say what became of a customer and when. Cut at any moment they say what was known then, as far as rows
+carry their own times; so a look that nobody made (a state file that was lost, a past rollout) can be made up for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exporter.evidence.exact.pairs import Pairs
+from exporter.evidence.exact.redraw import Words
+from exporter.evidence.grid import Bools, Floats, Ints
+from exporter.evidence.rows import ConversionRows, MeanRows, OutcomeRows, Rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """Pairs as they stood from a moment on, in order of time; a pair has one step or several.
+
+    Attributes:
+        pairs: with what they counted as from then on.
+        time: when, seconds since the epoch.
+    """
+
+    pairs: Pairs
+    time: Floats
+
+    @classmethod
+    def of(cls, rows: Rows, customers: Words, phase: int, drawn: Bools) -> Steps:
+        """The steps of the customers of one phase; *customers* are those of the rows, of whom some are *drawn*."""
+        if isinstance(rows, MeanRows):
+            return cls._made(rows, customers, phase, drawn, [(rows.observed, rows.value)])
+        none, one = np.zeros(len(customers)), np.ones(len(customers))
+        if isinstance(rows, OutcomeRows):
+            return cls._made(rows, customers, phase, drawn, [(rows.entered, none), (_where(rows), one)])
+        return cls._made(rows, customers, phase, drawn, [(rows.entered, none), (rows.converted, one)])
+
+    @classmethod
+    def _made(
+        cls,
+        rows: ConversionRows | OutcomeRows | MeanRows,
+        customers: Words,
+        phase: int,
+        drawn: Bools,
+        steps: list[tuple[Floats, Floats]],
+    ) -> Steps:
+        numbers = np.tile(np.arange(len(customers)), len(steps))
+        time = np.concatenate([moment for moment, _ in steps])
+        amount = np.concatenate([value for _, value in steps])
+        known = np.isfinite(time) & np.tile(drawn, len(steps))
+        numbers, time, amount = numbers[known], np.maximum(time[known], rows.entered[numbers[known]]), amount[known]
+        order = np.lexsort((np.arange(len(time)), time))
+        numbers, time, amount = numbers[order], time[order], amount[order]
+        phases = np.full(len(numbers), phase)
+        who = customers[numbers]
+        return cls(Pairs(who, who, phases, rows.entered[numbers], rows.canary[numbers], amount), time)
+
+    @classmethod
+    def all_of(cls, every: Sequence[Steps]) -> Steps:
+        """The steps of several phases, at least one, in order of time."""
+        time = np.concatenate([one.time for one in every])
+        order = np.argsort(time, kind="stable")
+        names = ("unit", "customer", "phase", "entered", "canary", "amount")
+        columns = [np.concatenate([getattr(one.pairs, name) for one in every])[order] for name in names]
+        return cls(Pairs(*columns), time[order])
+
+    def between(self, low: float, high: float) -> Pairs:
+        """The pairs of whom anything became known after *low* and up to *high*, as they stood then."""
+        first, last = np.searchsorted(self.time, [low, high], side="right")
+        pairs = self.pairs.where(np.arange(first, last))
+        newest = _newest(pairs.keys)
+        return pairs.where(newest)
+
+
+def _where(rows: OutcomeRows) -> Floats:
+    """When a failure was known; nan for what has not failed."""
+    failed: Floats = np.where(rows.failed, rows.resolved, np.nan)
+    return failed
+
+
+def _newest(keys: Words) -> Ints:
+    """The last position of each key, in ascending order of position."""
+    _, last = np.unique(keys[::-1], return_index=True)
+    return np.sort(len(keys) - 1 - last)

@@ -1,0 +1,213 @@
+"""The exact half of a rollout's judgement, fed with customers: from joined rows to its looks, live and replayed.
+
+A customer counts once in each phase, on the side of the first entry in it, from `_SETTLING_SECONDS` after it began:
+until all routers have switched, a customer's version is not what the plan's weight says. The rows are reduced to
+customers as for the quick half (`exporter.judge.kpi_units`), each phase as if it were a rollout of its own.
+
+Each KPI looks at a moment of its own, so that no refresh has to pay for all of them. A look is decided once, on what is
+known then; its state is written down before anybody hears of it. Without that state (a lost file, a past rollout) the
+rows are replayed by their own times through the same looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from canary.policy.kpis import Conversion, Kpi, events_of
+from canary.policy.model import Policy
+from canary.rollout.state import Rollout
+from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters, Randomisation, draws_for
+from exporter.evidence.exact.redraw import HashedPlaces
+from exporter.evidence.exact.spending import Plan, PlannedPhase
+from exporter.evidence.exact.steps import Steps
+from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters
+from exporter.evidence.outcome import with_timeout
+from exporter.evidence.rows import OutcomeRows
+from exporter.evidence.timeline import Segment, Timeline
+from exporter.evidence.verdict import ExactEvidence, Harm
+from exporter.judge.exactfile import ExactFiles
+from exporter.judge.joins import JoinedRows
+from exporter.judge.kpi_units import KpiUnits
+from exporter.judge.units import Entries, Look
+
+_SETTLING_SECONDS = 10.0
+
+
+@dataclass
+class _Phase:
+    """The customers of one stretch of constant weight, as if it were a rollout of its own."""
+
+    timeline: Timeline
+    entries: Entries = field(default_factory=Entries)
+    units: dict[str, KpiUnits] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, segment: Segment, timeline: Timeline, warmup_seconds: float) -> _Phase:
+        """The phase of a rollout's *segment*, once its end is known or as long as it lasts."""
+        weights = [(segment.start + max(_SETTLING_SECONDS, warmup_seconds), segment.weight)]
+        if np.isfinite(segment.end):
+            weights.append((max(segment.end, weights[0][0]), 0.0))
+        return cls(Timeline.of(weights[0][0], timeline.bucket_seconds, weights))
+
+
+@dataclass
+class ExactHalf:
+    """All KPIs' randomisation tests of one rollout.
+
+    Attributes:
+        entry: the event with which customers come in.
+        tests: by KPI.
+        files: where they survive a restart; None where nothing needs to (a study of the past).
+        followed: KPIs whose looks up to now have been made.
+        replayed: looks were made up for from rows, because their state was lost.
+    """
+
+    policy: Policy
+    rollout: str
+    entry: str
+    kpis: tuple[KpiParameters, ...]
+    tests: dict[str, Randomisation] = field(default_factory=dict)
+    files: ExactFiles | None = None
+    followed: set[str] = field(default_factory=set)
+    replayed: bool = False
+    _phases: dict[int, _Phase] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, policy: Policy, rollout: Rollout, parameters: JudgeParameters, entry: str, files: ExactFiles | None
+    ) -> ExactHalf:
+        """The tests of a rollout, with what files remember of them."""
+        plan = plan_of(policy, rollout)
+        # Where each attempt counts by itself there are no customers to draw.
+        kpis = tuple(kpi for kpi in parameters.kpis if getattr(policy.kpis[kpi.name], "attempts", "") != "each")
+        half = cls(policy, rollout.id, entry, kpis, files=files)
+        for number, kpi in enumerate(kpis):
+            alpha = plan.alpha(parameters.exact_alpha_of(kpi))
+            first = parameters.started_at + LOOK_SECONDS * (1.0 + number / len(kpis))
+            redraw = HashedPlaces(rollout.id, draws_for(alpha))
+            test = Randomisation(_exact_parameters(kpi, policy.kpis[kpi.name], alpha, entry), plan, redraw, first)
+            saved = files.read(rollout.id, kpi.name) if files is not None else None
+            if saved is not None and test.restore(saved):
+                half.followed.add(kpi.name)
+            half.tests[kpi.name] = test
+        return half
+
+    @property
+    def proven_at(self) -> dict[str, float]:
+        """By KPI, the look that refuted "no difference", seconds since the epoch."""
+        return {name: test.proven_at for name, test in self.tests.items() if test.proven_at is not None}
+
+    @property
+    def evidence(self) -> dict[str, ExactEvidence]:
+        """By KPI, what has been proven, and how much of alpha has been spent on it."""
+        return {
+            name: ExactEvidence(test.proven_at, test.spent_ratio, self.replayed) for name, test in self.tests.items()
+        }
+
+    def look(
+        self,
+        joined: JoinedRows,
+        sides: tuple[int, int],
+        timeline: Timeline,
+        as_of: float,
+        blind: Container[str],
+        new_units: Callable[[str], KpiUnits],
+    ) -> list[str]:
+        """Make the looks that are due, and say of which KPIs; one in *blind* misses its own.
+
+        Args:
+            sides: the versions of stable and canary.
+            timeline: the rollout's weights.
+            as_of: what is known is what was so at this moment, seconds since the epoch.
+            new_units: makes a KPI's units, of whom nobody has counted yet.
+        """
+        due = [kpi for kpi in self.kpis if as_of >= self.tests[kpi.name].next_look and kpi.name not in blind]
+        due = [kpi for kpi in due if {self.entry, *events_of(self.policy.kpis[kpi.name])} <= joined.rows.keys()]
+        if not due:
+            return []
+        self._begin_phases(timeline, as_of)
+        weights = [(segment.start, segment.weight) for segment in timeline.segments]
+        for kpi in due:
+            test = self.tests[kpi.name]
+            steps = self._steps(kpi, joined, sides, new_units)
+            if kpi.name not in self.followed:
+                self._replay(test, steps, weights, as_of)
+                self.followed.add(kpi.name)
+            test.count(steps.between(-np.inf, as_of), weights)
+            test.look(weights, as_of)
+            if self.files is not None:
+                self.files.write(self.rollout, kpi.name, test.saved())
+        return [kpi.name for kpi in due]
+
+    def _replay(self, test: Randomisation, steps: Steps, weights: Sequence[tuple[float, float]], as_of: float) -> None:
+        """Make all looks since the start but the one that is due, each on what was known then."""
+        before = -np.inf
+        while test.next_look + LOOK_SECONDS <= as_of:
+            self.replayed = True
+            moment = test.next_look
+            if test.budget(weights, moment) >= 1:  # what no look needs to know is counted with the next that does
+                test.count(steps.between(before, moment), weights)
+                before = moment
+            test.look(weights, moment)
+
+    def _begin_phases(self, timeline: Timeline, as_of: float) -> None:
+        for segment in timeline.segments:
+            if not segment.comparable or segment.start > as_of:
+                continue
+            known = self._phases.get(segment.index)
+            fresh = _Phase.of(segment, timeline, self.policy.evidence.warmup)
+            if known is None:
+                self._phases[segment.index] = fresh
+            else:
+                known.timeline = fresh.timeline
+
+    def _steps(
+        self, kpi: KpiParameters, joined: JoinedRows, sides: tuple[int, int], new_units: Callable[[str], KpiUnits]
+    ) -> Steps:
+        """What became of the customers of all phases, as far as it may have changed since the last look."""
+        found = []
+        for number, phase in self._phases.items():
+            phase.entries.look(joined.rows[self.entry], joined.origin(self.entry).unit, sides, phase.timeline)
+            if kpi.name not in phase.units:
+                phase.units[kpi.name] = new_units(kpi.name)
+            rows = phase.units[kpi.name].look(Look(joined, phase.entries, self.entry, sides, phase.timeline))
+            if isinstance(rows, OutcomeRows):
+                rows = with_timeout(rows, kpi.pending_timeout_seconds)
+            keys = phase.units[kpi.name].keys
+            drawn = np.isfinite(phase.entries.of(keys)[0])  # the router has put nobody on a side who never came in
+            found.append(Steps.of(rows, keys.view(np.uint64), number, drawn))
+        return Steps.all_of(found)
+
+    def fold(self, kpi: str, until: float) -> None:
+        """What became of a KPI's customers before *until* does not change any more."""
+        for phase in self._phases.values():
+            if kpi in phase.units:
+                phase.units[kpi].fold(until)
+
+
+def has_exact_half(policy: Policy, rollout: Rollout, entry: str) -> bool:
+    """Whether there is a plan to spend alpha by, and customers to draw: otherwise all of alpha is the quick half's."""
+    return policy.database.events[entry].unit is not None and plan_of(policy, rollout).seconds > 0.0
+
+
+def plan_of(policy: Policy, rollout: Rollout) -> Plan:
+    """The plan that a rollout runs by, as far as spending alpha depends on it."""
+    phases = zip(rollout.traffic, rollout.durations_seconds, strict=True)
+    return Plan(
+        tuple(PlannedPhase(weight, seconds) for weight, seconds in phases),
+        when_proven=any(phase.advance == "when_proven" for phase in policy.phases),
+        gated=any(phase.gate == "manual" for phase in policy.phases),
+    )
+
+
+def _exact_parameters(kpi: KpiParameters, policy: Kpi, alpha: float, entry: str) -> ExactParameters:
+    less_is_harm = kpi.kind is Kind.CONVERSION or (kpi.kind is Kind.MEAN and kpi.harm is Harm.DECREASE)
+    return ExactParameters(
+        alpha,
+        harm=-1.0 if less_is_harm else 1.0,
+        of_entries=isinstance(policy, Conversion) and policy.from_ == entry,
+        by_information=kpi.kind is not Kind.SUCCESS,
+    )

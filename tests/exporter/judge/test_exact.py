@@ -1,0 +1,114 @@
+"""The exact half, fed with customers' rows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from exporter.evidence.judge import RolloutEvidence
+from exporter.judge.exactfile import ExactFiles
+from exporter.judge.rollout import JudgedRollout
+from exporter.ledger.rows import EventRows
+from tests.exporter.judge.customers import END, POLICY, START, STARTS, VERSIONS, known_at, rollout, shop
+
+PAYMENTS = "payment_success_rate"
+POWERFUL = replace(POLICY, evidence=replace(POLICY.evidence, alpha=0.2))
+"""So much alpha that a small shop comes to a verdict."""
+
+
+def looks(
+    judged: JudgedRollout, rows: dict[str, EventRows], moments: np.ndarray, blind: dict[str, str] | None = None
+) -> RolloutEvidence:
+    """Look at each of some moments; what was said last."""
+    for now in moments:
+        evidence = judged.look(known_at(rows, now), VERSIONS, rollout(until=now), float(now), blind or {})
+    return evidence
+
+
+def proofs(evidence: RolloutEvidence) -> dict[str, float | None]:
+    """When the exact half has proven harm, by KPI."""
+    return {name: kpi.exact.proven_at for name, kpi in evidence.kpis.items() if kpi.exact is not None}
+
+
+MOMENTS = np.arange(START + 30.0, END + 1.0, 30.0)
+EVERY_LOOK = np.arange(START + 7.5, START + 900.0, 7.5)
+"""Two KPIs look in turns."""
+
+
+def test_harm_is_proven_and_fails_the_canary() -> None:
+    """One payment in four that fails more is found, in payments and in nothing else, and the verdict says so."""
+    evidence = looks(JudgedRollout.of(POWERFUL, rollout()), shop(1, harm=0.25), MOMENTS)
+
+    found = proofs(evidence)
+    assert found["conversion_rate"] is None
+    assert found[PAYMENTS] is not None
+    assert evidence.kpis[PAYMENTS].verdict == "fail"
+
+
+def test_each_half_has_its_part_of_alpha() -> None:
+    """One fifth is the quick half's, four fifths the exact one's; without customers all of it is the quick one's."""
+    judged = JudgedRollout.of(POLICY, rollout())
+    events = POLICY.database.events
+    anonymous = replace(events["visits"], unit=None)
+    without = replace(POLICY, database=replace(POLICY.database, events={**events, "visits": anonymous}))
+    quick = JudgedRollout.of(without, rollout())
+
+    [kpi, _] = judged.parameters.kpis
+    assert abs(judged.parameters.alpha_of(kpi) - 0.001) < 1e-12
+    assert abs(judged.parameters.exact_alpha_of(kpi) - 0.004) < 1e-12
+    assert quick.exact is None
+    assert quick.parameters.alpha_of(kpi) == 0.005
+
+
+def test_a_process_that_is_killed_between_looks_decides_what_one_that_lives_on_decides(tmp_path: Path) -> None:
+    """After each restart there is what the files remember and all rows of the rollout, and nothing else."""
+    rows, moments = shop(2, harm=0.2), MOMENTS[:40]
+    lived = looks(JudgedRollout.of(POWERFUL, rollout()), rows, moments)
+    files = ExactFiles(tmp_path / "evidence", "shop")
+    for part in np.array_split(moments, 8):
+        killed = looks(JudgedRollout.of(POWERFUL, rollout(), files=files), rows, part)
+
+    assert proofs(lived)[PAYMENTS] is not None
+    assert proofs(killed) == proofs(lived)
+    assert not any(kpi.exact and kpi.exact.replayed for kpi in killed.kpis.values())
+
+
+def test_lost_files_are_made_up_for_from_the_rows_and_that_is_said(tmp_path: Path) -> None:
+    """Rows that carry their own times lead to the same looks; the evidence says that they were replayed."""
+    rows = shop(3, harm=0.25)
+    lived = looks(JudgedRollout.of(POWERFUL, rollout()), rows, EVERY_LOOK)
+    files = ExactFiles(tmp_path / "evidence", "shop")
+    replayed = looks(JudgedRollout.of(POWERFUL, rollout(), files=files), rows, EVERY_LOOK[-1:])
+
+    assert proofs(lived)[PAYMENTS] is not None
+    assert proofs(replayed) == proofs(lived)
+    assert all(kpi.exact and kpi.exact.replayed for kpi in replayed.kpis.values())
+
+
+def test_a_blind_kpi_misses_its_looks_and_keeps_what_it_might_have_spent() -> None:
+    """Nothing is decided while data are old; once they are fresh the next look may spend it all."""
+    rows, half = shop(4, harm=0.25), len(MOMENTS) // 2
+    judged = JudgedRollout.of(POWERFUL, rollout())
+    blind = looks(judged, rows, MOMENTS[:half], {PAYMENTS: "database"})
+    seen = looks(judged, rows, MOMENTS[half:])
+
+    unseen = blind.kpis[PAYMENTS].exact
+    assert unseen is not None
+    assert unseen.spent_ratio == 0.0
+    assert proofs(seen)[PAYMENTS] is not None
+
+
+def test_a_customer_counts_once_in_each_phase() -> None:
+    """Three pairs at most of a customer with any number of visits, and none of the first ten seconds of a phase."""
+    judged = JudgedRollout.of(POLICY, rollout())
+    looks(judged, shop(5), MOMENTS[::8])
+    assert judged.exact is not None
+    test = judged.exact.tests["conversion_rate"]
+
+    customers, pairs = np.unique(test.counted.unit, return_counts=True)
+    assert len(customers) > 500
+    assert pairs.max() == 2
+    assert test.cohorts.pairs.sum() == len(test.counted)
+    assert all(
+        cohort - STARTS[phase] >= 10.0 for phase, cohort in zip(test.cohorts.phase, test.cohorts.start, strict=True)
+    )
