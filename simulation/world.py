@@ -128,6 +128,7 @@ class World:
             lock,
             self._over.set,
         )
+        self.checks.blind = self._blind
         self.shop = Shop(self.truth, self.routers)
         self.reports: set[str] = set()
         around = Surroundings(
@@ -188,6 +189,8 @@ class World:
         self.checks.written(entry, before)
         for promise, what in broken(entry, before, self._around.policy):
             self.checks.fail(promise, what)
+        if entry.decides and not isinstance(entry, Held | RollbackDecided):
+            self.checks.obeyed.clear()
         self._count_down(entry)
         self.truth.take(entry)
         if entry.request in self.truth.typed and isinstance(entry, Advanced | Promoted | Resumed):
@@ -199,6 +202,20 @@ class World:
                 f"journal #{entry.seq} {entry.label} {entry.rollout} by {entry.actor}: {entry.reason} {_more(entry)}"
             )
         self._meet(f"entry {entry.label}", before)
+
+    def _blind(self) -> set[tuple[str, str]]:
+        """The receivers that must roll back what nobody watches: those that lead, or cannot know who does."""
+        found = set()
+        for host in self.hosts:
+            receiver = host.receiver
+            if receiver is None or not host.machine.alive or host.machine.paused:
+                continue
+            rollout, leader = receiver.store.rollout, receiver.leader
+            if rollout is None or not (leader.leading or leader.unknown):
+                continue
+            if receiver.watchdog.verdict(rollout) == "rollback":
+                found.add((host.name, rollout.id))
+        return found
 
     def _count_down(self, entry: Entry) -> None:
         """A countdown begins when it is in the journal, or when a receiver acts upon it before."""

@@ -157,6 +157,7 @@ class World(Shop):
         evidence: float = 0.1,
         floor: float = 0.1,
         units: float = 100,
+        reason: str = "",
         exact: bool = False,
     ) -> None:
         """What the exporter says about one KPI; *evidence* and *floor* are log10, their threshold is `THRESHOLD`.
@@ -166,6 +167,8 @@ class World(Shop):
         """
         for known in names.VERDICTS:
             self.exporter(names.KPI_VERDICT, float(known == verdict), kpi=kpi, verdict=known)
+        for known in names.KPI_FINDINGS:
+            self.exporter(names.KPI_FINDING, float(known == reason), kpi=kpi, reason=known)
         self.exporter(names.KPI_EVIDENCE, evidence, kpi=kpi)
         self.exporter(names.KPI_EVIDENCE_THRESHOLD, THRESHOLD, kpi=kpi)
         proofs = {"quick": evidence >= THRESHOLD, "exact": exact, "floor": floor >= THRESHOLD}

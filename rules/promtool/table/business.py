@@ -34,12 +34,35 @@ def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
     }
     match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_PROOF]
     yield Row("evidence of harm", config["alert"], harm, less, match=match, also=also, quiet=quiet, inputs=inputs)
-    inputs = [names.KPI_FLOOR_EVIDENCE]
+    inputs = [names.KPI_FLOOR_EVIDENCE, names.KPI_PROOF]
     for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
         scene = f"evidence against floors, rollout in {state}"
         match = {names.KPI: name, **config["floorLabels"], names.STATE: label}
-        below, less = (says(name, "fail", floor=evidence) for evidence in (proven, nearly))
+        below = says(name, "fail", floor=THRESHOLD)
+        less = says(name, "hold", floor=THRESHOLD * 2, reason="not_told_apart")
         yield Row(scene, config["floorAlert"], below, less, match=match, state=state, inputs=inputs)
+    yield from _findings(config)
+
+
+def _findings(config: Mapping[str, Any]) -> Iterator[Row]:
+    """What looks like harm and holds, and what is only slower."""
+    name, inputs = config["name"], [names.KPI_FINDING]
+    less = says(name, "hold", evidence=THRESHOLD * 2, floor=THRESHOLD * 2)
+    reasons = ["no_unit"]
+    if config["kind"] == "conversion":
+        reasons += ["lags_unknown", "mismatch"]
+        slower = says(name, "hold", reason="slower")
+        yield Row("slower", names.SLOWER, slower, less, match={names.KPI: name}, inputs=inputs)
+    if config["action"] == "warn":
+        return
+    if config["floorJudged"]:
+        reasons += ["not_told_apart", "watch_floor"]
+        alike = says(name, "hold", reason="fails_everywhere")
+        yield Row("both fail", names.FAIL_EVERYWHERE, alike, less, match={names.KPI: name}, inputs=inputs)
+    for reason in reasons:
+        match = {names.KPI: name, names.REASON: reason}
+        held = says(name, "hold", reason=reason)
+        yield Row(f"held for {reason}", names.KPI_HELD, held, less, match=match, inputs=inputs)
 
 
 def _windowed(long_window: float, kpi: Kpi, config: Mapping[str, Any]) -> Iterator[Row]:
