@@ -251,7 +251,13 @@ class Receiver:
         """What a message may say beyond the journal."""
         ratio = self.reconciler.weight_ratio
         traffic = "" if ratio is None else f"canary {format_ratio(ratio)}, stable {format_ratio(1 - ratio)}"
-        return Facts(self.policy.service, traffic, self.faults(), process=self.effects.process_managed)
+        return Facts(
+            self.policy.service,
+            traffic,
+            self.faults(),
+            process=self.effects.process_managed,
+            technical=self.policy.technical,
+        )
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
