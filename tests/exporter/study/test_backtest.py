@@ -130,7 +130,7 @@ async def test_json_has_one_object_a_line_with_the_promised_keys(lite: ShopData,
 
 async def test_times_stored_in_a_local_zone_give_the_same_answer(data: ShopData, database: str, tmp_path: Path) -> None:
     """The same rows, stored five hours ahead of UTC without a zone, are judged the same under `database.timezone`."""
-    await write_rollout(data, START, ("v1", "v2"), canary_success=0.65, seed=2)
+    await write_rollout(data, START, ("v1", "v2"), canary_success=0.65, seed=3)
     rollouts = tmp_path / "rollouts.csv"
     rollouts.write_text(HEADER + csv_of("one", START, "v1", "v2"))
     path = policy_file(tmp_path, database.replace("+aiosqlite", ""))
