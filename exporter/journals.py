@@ -10,6 +10,7 @@ from typing import Self
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout import experiments
+from canary.rollout.folding import fold
 from canary.rollout.journal.journal import Journal
 from exporter.refresher import Refresher
 
@@ -23,6 +24,7 @@ class Journals:
         self._stack = contextlib.AsyncExitStack()
         self._journal: Journal | None = None
         self._experiments: Journal | None = None
+        self._position = -1
 
     async def __aenter__(self) -> Self:
         """Open nothing yet."""
@@ -38,6 +40,9 @@ class Journals:
             if self._journal is None:
                 self._journal = await self._stack.enter_async_context(Journal.open(self._policy))
             refresher.rollout = await self._journal.current()
+            if refresher.routed is not None and (position := await self._journal.position()) != self._position:
+                refresher.routed.know(fold(await self._journal.entries()).values())
+                self._position = position
             if self._policy.experiments:
                 if self._experiments is None:
                     opening = Journal.open(self._policy, experiments.CHAIN)

@@ -18,6 +18,7 @@ from canary.logs import Log
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
 from canary.rollout.state import Rollout
+from canary.routers import routers_of
 from canary.threads import Threads
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
@@ -35,6 +36,7 @@ from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.replica import replica_lag_seconds
+from exporter.source.routed import RoutedVersions
 from exporter.source.schema import SchemaWatch
 from exporter.source.streams import streams_of
 from exporter.source.zones import Zone
@@ -67,6 +69,7 @@ class Refresher:
         threads: where joining and judging run.
         files: where what the judgement's exact half has seen and spent survives a restart.
         rollout: the newest rollout of the journal; None when there is none.
+        routed: tells versions by the router's hash; None where nobody asks for that. Told of every rollout.
         journal_fault: the journal could not be read.
         since: rows are counted from here, seconds since the epoch.
         snapshot: the newest knowledge.
@@ -91,8 +94,10 @@ class Refresher:
         self._faults = Faults(self._log)
         zone = Zone(policy.database.timezone, dialect)
         self.versions, self.currencies = Codes(), Codes()
+        given = policy.database.assignments
+        self.routed = RoutedVersions(routers_of(policy)[0]) if given is not None and given.from_ is not None else None
         self.feeds = [
-            Feed(stream, self.session, zone, self.versions, self.currencies, self.since)
+            Feed(stream, self.session, zone, self.versions, self.currencies, self.since, routed=self.routed)
             for stream in streams_of(policy, dialect)
         ]
         for feed in self.feeds:

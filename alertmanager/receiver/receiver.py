@@ -20,10 +20,12 @@ from alertmanager.receiver.act.reporter import Reporter
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
+from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.servers import Inspector
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
@@ -100,7 +102,17 @@ class Receiver:
             deciding.objections.to,
             self.reconciler.trust,
             self.freezes,
-            self.inspector,
+            Departure(
+                self.plans,
+                self.store,
+                self.inspector,
+                starts=effects.process_starts,
+                routers=effects.router_names,
+                read=effects.read_router,
+                silences=lambda: outside.alertmanager.silences(base.clock.now()),
+                drilled_at=lambda: self.drills.last_success_at,
+                freeze=lambda: str(self.freezes.active or ""),
+            ),
         )
         self.finisher = Finisher(
             self.plans,
@@ -115,6 +127,7 @@ class Receiver:
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
+        self.scheduler = Scheduler(self.plans, self.store, self.leader, base.clock, self.submit)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
 
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
@@ -153,6 +166,7 @@ class Receiver:
             "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
             "policies": self.policies.run,
+            "scheduler": self.scheduler.run,
         }
 
     async def notify(self, notification: Notification) -> bool:
@@ -237,7 +251,13 @@ class Receiver:
         """What a message may say beyond the journal."""
         ratio = self.reconciler.weight_ratio
         traffic = "" if ratio is None else f"canary {format_ratio(ratio)}, stable {format_ratio(1 - ratio)}"
-        return Facts(self.policy.service, traffic, self.faults(), process=self.effects.process_managed)
+        return Facts(
+            self.policy.service,
+            traffic,
+            self.faults(),
+            process=self.effects.process_managed,
+            technical=self.policy.technical,
+        )
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""
@@ -276,8 +296,17 @@ class Receiver:
         """
         policy = await asyncio.to_thread(load_policy, path)
         authority = Authority.of(policy)
+        await self.take_over(policy)
+        self.authority = authority
+
+    async def take_over(self, policy: Policy) -> None:
+        """Go by another policy from the next rollout on.
+
+        Raises:
+            PolicyError: what has changed needs a restart; everything stays as it was.
+        """
         require_reloadable(self.plans.file, policy, _RELOADED)
-        self.authority, self.plans.file = authority, policy
+        self.plans.file = policy
         self.freezes.follow(policy.receiver.freeze)
         await self.policies.record()
 

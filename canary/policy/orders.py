@@ -111,6 +111,9 @@ class Assignments:
     """Table or view in the order database, optionally `schema.table`."""
     sql: Text | None = None
     """A SELECT instead of a table; its columns are named by the keys below."""
+    from_: Annotated[Literal["router"] | None, Field(alias="from")] = None
+    """`router` instead of a table: computed from each row's `unit`, when that is what the router hashes, with the salt
+    and the weights of the journal. Testers count as everybody else."""
     unit: Text = "unit"
     """Column with the unit, as the events' `unit` columns write it."""
     time: Text = "time"

@@ -24,6 +24,7 @@ from exporter.ledger.odd import OddValues
 from exporter.ledger.reader import StreamReader
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.database import Session
+from exporter.source.routed import RoutedVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 from exporter.source.zones import Zone
 
@@ -64,7 +65,15 @@ class Feed:
     """
 
     def __init__(
-        self, stream: Stream, session: Session, clock_zone: Zone, versions: Codes, currencies: Codes, since: float
+        self,
+        stream: Stream,
+        session: Session,
+        clock_zone: Zone,
+        versions: Codes,
+        currencies: Codes,
+        since: float,
+        *,
+        routed: RoutedVersions | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.odd = OddValues(stream.name)
@@ -77,7 +86,7 @@ class Feed:
         self.fill_fault: Exception | None = None
         self.fill_at = float("-inf")
         self.refreshed_at: float | None = None
-        self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones)
+        self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones, routed)
         self._since = since
         self._newest_hour = 0
         self._read_whole_at = float("-inf")

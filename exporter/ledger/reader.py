@@ -10,7 +10,7 @@ so they are looked for further back, as far as the newest ones lie off.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -21,12 +21,16 @@ from exporter.ledger.odd import OddValues
 from exporter.source.database import Row, Session
 from exporter.source.dialects import offset_seconds
 from exporter.source.kinds import Kind
+from exporter.source.routed import RoutedVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
 from exporter.source.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.zones import Zone
 
 _OFFSET_MARGIN_SECONDS = 3600
 """Texts may be off by an hour more than the newest ones: summer time."""
+
+_ROWS_MOMENT, _ROWS_VERSION = 2, 4
+"""Columns of a stream's `rows`."""
 
 T = TypeVar("T")
 Statement = sa.Select[Any]
@@ -39,6 +43,7 @@ class StreamReader:
         clock_zone: zone of times that are stored without one.
         odd: told of values that are none.
         in_zones: told in which zones the stream's times, and its rows' own times, turn out to be.
+        routed: tells the versions of customers, where the stream's rows have these instead.
 
     Attributes:
         stream: with the statements in use now.
@@ -52,8 +57,10 @@ class StreamReader:
         clock_zone: Zone,
         odd: OddValues,
         in_zones: Callable[[Zone, Zone], None],
+        routed: RoutedVersions | None = None,
     ) -> None:
         self.stream = stream
+        self._routed = routed if stream.routed else None
         self.zone = clock_zone
         self._session = session
         self._clock_zone = clock_zone
@@ -115,6 +122,8 @@ class StreamReader:
 
     async def hours(self, low: int, high: int) -> Counts:
         """The counts of the hours from *low* up to *high*."""
+        if self._routed is not None:
+            return await self._routed_hours(low, high, self._routed)
         if high - low > 1:
             return await self._counts(self.stream.coarse, low * COARSE_SECONDS, high * COARSE_SECONDS)
         rows = await self._ask(self.stream.whole, low * COARSE_SECONDS, high * COARSE_SECONDS)
@@ -122,7 +131,13 @@ class StreamReader:
 
     async def rows(self, low: int, high: int) -> Sequence[Row]:
         """The single rows of the buckets from *low* up to *high*."""
-        return await self._ask(self.stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
+        rows = await self._ask(self.stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
+        if self._routed is None:
+            return rows
+        return [
+            (*row[:_ROWS_VERSION], self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT]), *row[_ROWS_VERSION + 1 :])
+            for row in rows
+        ]
 
     async def oldest(self, low: int, high: int) -> float | None:
         """The smallest time in the buckets from *low* up to *high*; None without any row.
@@ -154,7 +169,28 @@ class StreamReader:
         return math.inf if self._careful else LARGEST
 
     async def _counts(self, statement: Statement, low: int, high: int) -> Counts:
-        return counts_of(map(tuple, await self._ask(statement, low, high)), most=self._most)
+        rows: Iterable[tuple[Any, ...]] = map(tuple, await self._ask(statement, low, high))
+        if self._routed is not None:  # of hours they are counted by `_routed_hours`, so these are fine buckets
+            rows = ((row[0], self._version(row[1], row[0] * FINE_SECONDS), *row[2:]) for row in rows)
+        return counts_of(rows, most=self._most)
+
+    async def _routed_hours(self, low: int, high: int, routed: RoutedVersions) -> Counts:
+        """Hour by hour: at once where one version served everybody, else by its buckets."""
+        counts: Counts = {}
+        for hour in range(low, high):
+            first, end = hour * COARSE_SECONDS, (hour + 1) * COARSE_SECONDS
+            whole = routed.same_for_all(self.zone.moment(first), self.zone.moment(end))
+            rows = await self._ask(self.stream.whole if whole else self.stream.fine, first, end)
+            asked = [(first, *row) if whole else (row[0] * FINE_SECONDS, *row[1:]) for row in rows]
+            found = ((hour, self._version(version, moment), *rest) for moment, version, *rest in asked)
+            counts |= counts_of(found, most=self._most)
+        return counts
+
+    def _version(self, unit: Any, stored: Any) -> str | None:
+        """The version of a customer at a time as the database has it."""
+        if self._routed is None or stored is None:
+            return None
+        return self._routed.version(unit, self.zone.moment(float(stored)))
 
     async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
         parameters = self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)

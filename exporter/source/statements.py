@@ -40,6 +40,7 @@ class Statements:
     Attributes:
         dialect: how the event's times are written.
         parents: name and column of each parent event, in the order in which `rows` selects them.
+        versions: how the version of each row is found.
     """
 
     def __init__(self, policy: Policy, dialect: Dialect, name: str, kinds: Kinds, *, careful: bool) -> None:
@@ -48,7 +49,7 @@ class Statements:
         self._event = event = policy.database.events[name]
         self.dialect = dialect.numbered(event.time_unit)
         self.parents = parents_of(policy.database.events, name)
-        self._versions = Versions(policy, dialect)
+        self.versions = Versions(policy, dialect)
         self._kinds = kinds
         self._careful = careful
         self._source = self._selectable()
@@ -205,8 +206,8 @@ class Statements:
             yield sa.or_(column.is_(None), column.not_in(values))
 
     def _version(self) -> Column:
-        if self._versions.looked_up(self._name):
-            return self._versions.of(self._name, self._source)
+        if self.versions.looked_up(self._name):
+            return self.versions.of(self._name, self._source)
         return self._text(self._event.version)
 
     def _text(self, name: str | None) -> Column:

@@ -65,6 +65,7 @@ class Stream:
         dialect: how the times are written.
         instants: whether the time is an instant and not what the shop's clock showed.
         entered_instants: the same of the row's own time.
+        routed: whether the statements give each row's customer in place of its version.
         fit: the same stream for columns of these kinds, read carefully or not.
     """
 
@@ -87,6 +88,7 @@ class Stream:
     fit: "Callable[[Kinds, bool], Stream]"
     sample: sa.Select[Any]
     newest_times: sa.Select[Any] | None = field(default=None)
+    routed: bool = False
 
     @property
     def name(self) -> str:
@@ -200,6 +202,7 @@ class _Builder:
             entered_instants=self._instants(self._event.time),
             fit=partial(_fit, self._policy, self._database, self._name, kind),
             newest_times=ask.newest_times(column) if self._texts(time) else None,
+            routed=ask.versions.routed(self._name),
         )
 
     def _instants(self, time: str) -> bool:

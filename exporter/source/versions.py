@@ -10,7 +10,7 @@ whole buckets are counted again for as long as rows may be late, a row whose ass
 by itself. Rows for which nothing is found have no version, and are counted as `unknown`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from exporter.source.dialects import Dialect
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables
 
 Column = sa.ColumnElement[Any]
+_Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
 
 
 class Versions:
@@ -37,13 +38,18 @@ class Versions:
         """Whether an event's version is found somewhere else than in its own rows."""
         return self._events[name].version is None
 
+    def routed(self, name: str) -> bool:
+        """Whether an event's version is computed from its customer (`exporter.source.routed`)."""
+        given = self._assignments
+        return given is not None and given.from_ is not None and not self._written(name, frozenset())
+
     def of(self, name: str, row: sa.FromClause) -> Column:
-        """The version of each row of an event, as a text; NULL where none is known.
+        """The version of each row of an event, as a text, or its customer where that is `routed`; NULL for none.
 
         Args:
             row: what the event's rows are selected from.
         """
-        found = self._of(name, row, frozenset())
+        found = (self._customer if self.routed(name) else self._of)(name, row, frozenset())
         return sa.null() if found is None else found
 
     def columns(self, name: str) -> set[str]:
@@ -56,11 +62,23 @@ class Versions:
         event = self._events[name]
         if event.version is not None:
             return sa.cast(row.c[event.version], sa.String())
-        found = [*self._inherited(name, row, below | {name}), *self._assigned(event, row)]
-        return sa.func.coalesce(*found, type_=sa.String()) if len(found) > 1 else next(iter(found), None)
+        found = [*self._inherited(name, row, below | {name}, self._of), *self._assigned(event, row)]
+        return _first(found)
 
-    def _inherited(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Iterator[Column]:
-        """The version of each row that a row names as its parent, where the router decided first."""
+    def _customer(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
+        unit = self._events[name].unit
+        own = [] if unit is None else [sa.cast(row.c[unit], sa.String())]
+        return _first([*own, *self._inherited(name, row, below | {name}, self._customer)])
+
+    def _written(self, name: str, below: frozenset[str]) -> bool:
+        """Whether a row of the event, or one that it descends from, says its version itself."""
+        parents = {parent for parent, _ in parents_of(self._events, name)} - below - {name}
+        above = (parent for parent in parents if parent in self._events)
+        written = self._events[name].version is not None
+        return written or any(self._written(parent, below | {name}) for parent in above)
+
+    def _inherited(self, name: str, row: sa.FromClause, below: frozenset[str], of: _Of) -> Iterator[Column]:
+        """What each row that a row names as its parent has, where the router decided first."""
         parents = [one for one in parents_of(self._events, name) if one[0] in self._events and one[0] not in below]
         parents.sort(key=lambda one: bool(parents_of(self._events, one[0])))
         for parent, column in parents:
@@ -69,14 +87,14 @@ class Versions:
                 continue
             alias = f"canary_{len(below)}_{parent}"
             source = selectable(self.columns(parent), table=event.table or parent, sql=event.sql, name=alias)
-            version = self._of(parent, source, below)
-            if version is not None:
-                found = sa.select(sa.func.min(version)).select_from(source).where(source.c[event.id] == row.c[column])
+            value = of(parent, source, below)
+            if value is not None:
+                found = sa.select(sa.func.min(value)).select_from(source).where(source.c[event.id] == row.c[column])
                 yield found.correlate(row).scalar_subquery()
 
     def _assigned(self, event: Event, row: sa.FromClause) -> Iterator[Column]:
         """The unit's last assignment up to the row's time, then the first one after it."""
-        if self._assignments is None or event.unit is None:
+        if self._assignments is None or self._assignments.from_ is not None or event.unit is None:
             return
         given = self._assignments
         source = assignment_rows(given)
@@ -89,6 +107,11 @@ class Versions:
         after = mine.where(at > entered, at <= entered + lateness).order_by(at, version)
         yield before.limit(1).scalar_subquery()
         yield after.limit(1).scalar_subquery()
+
+
+def _first(found: list[Column]) -> Column | None:
+    """The first of several values that is one."""
+    return sa.func.coalesce(*found, type_=sa.String()) if len(found) > 1 else next(iter(found), None)
 
 
 def says_version(policy: Policy, name: str) -> bool:

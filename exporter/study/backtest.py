@@ -78,11 +78,13 @@ def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay
         SecretError: a secret of the order database cannot be read.
         DatabaseError: one of its kinds.
     """
-    if not any(says_version(policy, name) for name in needed_events(policy)):
+    given = policy.database.assignments
+    computed = given is not None and given.from_ is not None
+    if computed or not any(says_version(policy, name) for name in needed_events(policy)):
         raise InputError(
             "no version is known of any row, so that no canary can be told from its stable version",
             place="database.events",
-            remedy="map a version column, or give database.assignments and each event's `unit`: docs/your-database.md",
+            remedy="map a version column, or a table of assignments and each event's `unit`: docs/your-database.md",
         )
     processors = os.cpu_count() or 1
     if len(rollouts) <= _FEW:

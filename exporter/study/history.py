@@ -110,6 +110,8 @@ class History:
             end = min(start + span, last)
             parameters = stream.dialect.parameters(start, end, offset_seconds=await self._offset(stream))
             rows = await self.session.rows(stream.rows, parameters)
+            if stream.routed:  # a customer is no version, and whose the rollouts of a file were no router tells
+                rows = [(*row[:4], None, *row[5:]) for row in rows]
             table = EventRows.of(rows, len(stream.parents), self.versions, self.currencies)
             tables.append(table.shifted(zone.to_utc, entered.to_utc))
             wanted = (end - start) * _SPAN_ROWS // max(1, len(rows))

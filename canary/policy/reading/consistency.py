@@ -162,8 +162,12 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
             yield (*at, "pending"), f"{both[0]!r} is a failure as well", "say it in one of the two"
 
     assignments = policy.database.assignments
-    if assignments is not None and (assignments.table is None) == (assignments.sql is None):
-        yield ("database", "assignments"), "needs either `table` or `sql`", ""
+    if assignments is not None:
+        at = ("database", "assignments")
+        if sum(source is not None for source in (assignments.table, assignments.sql, assignments.from_)) != 1:
+            yield at, "needs either `table`, `sql` or `from: router`", ""
+        elif assignments.from_ is not None and not policy.router:
+            yield (*at, "from"), "there is no `router` whose choice could be computed", "add one"
 
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:

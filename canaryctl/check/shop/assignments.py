@@ -35,6 +35,8 @@ async def check_assignments(
     if not any(event.unit for event in policy.database.events.values()):
         what = f"{_AT}: no event says its `unit`, so that nobody is looked for in them"
         findings.append(failed(place, what, "name the column with the customer's cookie or address: `unit`"))
+    if given.from_ is not None:
+        return findings
     if given.table is not None:
         wrong = _wrong_table(place, given, tables[given.table], names)
         findings += wrong

@@ -24,6 +24,9 @@ FARTHEST_ZONE_SECONDS = 14 * 3600
 _BACK_SECONDS = 90 * 86400
 """So far back the newest rows are looked for by their time."""
 
+_COMPUTED = "computed"
+"""Shown for the version of a row whose customer's version the router's hash tells."""
+
 ID, MOMENT, VALUE, OUTCOME, SETTLED, VERSION, FIRST_PARENT = range(7)
 """Columns of `Statements.look`."""
 
@@ -63,6 +66,8 @@ async def newest_rows(
     rows = await session.rows(statements.look(by_time=True), {**bounds, "count": NEWEST})
     if not rows:
         rows = await session.rows(statements.look(by_time=False), {"count": NEWEST})
+    if stream.routed:
+        rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
     rows = [row for row in rows if row[MOMENT] is not None]  # those without a time `canary check` tells of by itself
     clock_zone = Zone(policy.database.timezone, dialect)
     entered = clock_zone.of_instants if stream.entered_instants else clock_zone

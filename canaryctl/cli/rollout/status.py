@@ -47,10 +47,17 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         for one in rollout["approvals"]:
             yield f"approvals {_approval(one)}"
         yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
+        for warning in (rollout["passport"] or {"warnings": ()})["warnings"]:
+            yield f"warning   at the start: {warning}"
     for router in status["routers"]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"
     yield from _troubles(status)
+    schedule = status["schedule"]
+    if schedule["summary"]:
+        yield f"scheduled {schedule['summary']}"
+    if schedule["refused"]:
+        yield f"refused   the scheduled start of {schedule['refused']}"
     policy = status["policy"]
     for sentence in filter(None, (policy["notice"], *policy["differing"])):
         yield f"policy    {sentence}"

@@ -38,7 +38,8 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             "database: {events: {payments: {table: p, outcome: o, failed: [no], pending: [no]}}}",
             "database.events.payments.pending: 'no' is a failure as well",
         ),
-        ("database: {assignments: {unit: u}}", "database.assignments: needs either `table` or `sql`"),
+        ("database: {assignments: {unit: u}}", "database.assignments: needs either `table`, `sql` or `from: router`"),
+        ("database: {assignments: {from: router}}", "database.assignments.from: there is no `router` whose choice"),
         (
             "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
             "database.events.payments.failed: 'succeeded' is a success as well",

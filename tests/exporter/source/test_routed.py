@@ -1,0 +1,103 @@
+"""Versions computed by the router's own hash, with the salt and the weights of the journal."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from canary.policy.model import Policy
+from canary.policy.orders import DEFAULT_EVENTS, Assignments
+from canary.policy.release import HaproxyRouter, NginxRouter, Upstreams
+from canary.rollout.folding import fold
+from canary.rollout.kinds import Kind
+from canary.rollout.state import Rollout
+from canary.routers import routers_of
+from canary.routers.base import Split
+from exporter.source.routed import RoutedVersions
+from tests.support.clock import FakeClock
+from tests.support.entries import entry, started
+from tests.support.exporting import policy_for, published, refresher_on, settle
+from tests.support.shopdata import ORDERS, VISITS, ShopData
+
+_UPSTREAMS = {"stable": ("127.0.0.1:1",), "canary": ("127.0.0.1:2",)}
+
+
+def _policy(url: str = "sqlite:///shop.db", kind: str = "haproxy") -> Policy:
+    upstreams = Upstreams(**_UPSTREAMS)
+    router = HaproxyRouter(kind="haproxy", upstreams=upstreams)
+    chosen = router if kind == "haproxy" else NginxRouter(kind="nginx", upstreams=upstreams)
+    events = {
+        name: replace(event, version=None, unit="id" if name == "visits" else None)
+        for name, event in DEFAULT_EVENTS.items()
+    }
+    given = policy_for(url, events=events, assignments=Assignments(from_="router"))
+    return replace(given, router=(chosen,))
+
+
+def _rollout(at: datetime) -> Rollout:
+    """5 %, after ten minutes 25 %, rolled back after twenty."""
+    entries = [
+        started("r1", at),
+        entry("r1", Kind.ADVANCED, at + timedelta(minutes=10), "canary", data={"phase": 1}, seq=2),
+        entry("r1", Kind.ROLLBACK, at + timedelta(minutes=20), "ann", "bad", {"cause": "manual"}, 3),
+    ]
+    return fold(entries)["r1"]
+
+
+@pytest.mark.parametrize("kind", ["haproxy", "nginx"])
+def test_a_customer_has_the_version_that_the_router_chose(kind: str, clock: FakeClock) -> None:
+    """Before, at each weight, and after: as the router's own rule says it of each of 500 customers."""
+    router = routers_of(_policy(kind=kind))[0]
+    routed, at = RoutedVersions(router), clock.now()
+    unknown = routed.version("7", at.timestamp())
+    routed.know([_rollout(at)])
+
+    for minutes, ratio in ((-1, 0.0), (5, 0.05), (15, 0.25), (25, 0.0)):
+        moment = (at + timedelta(minutes=minutes)).timestamp()
+        for number in range(500):
+            chosen = ratio > 0 and router.is_canary(str(number), Split("r1", ratio))
+            assert routed.version(str(number), moment) == ("v2.0" if chosen else "v1.0")
+        assert routed.version(None, moment) == (None if ratio else "v1.0")
+        assert routed.same_for_all(moment, moment + 1) == (not ratio)
+    assert unknown is None
+    assert not routed.same_for_all(at.timestamp() - 60, at.timestamp() + 60)
+
+
+def test_a_promoted_version_stays(clock: FakeClock) -> None:
+    """After a promotion everybody has the new version, also once the servers have moved and the weight is 0 again."""
+    at = clock.now()
+    moments = [at + timedelta(hours=number) for number in range(4)]
+    promoted = fold([started("r1", at, traffic=(0.5, 1.0), durations_seconds=(60, 60))])["r1"]
+    weights = tuple(replace(promoted.weights[0], since=since, ratio=ratio) for since, ratio in zip(
+        moments, (0.5, 1.0, 0.0), strict=False))  # fmt: skip
+    routed = RoutedVersions(routers_of(_policy())[0])
+    routed.know([replace(promoted, weights=weights)])
+
+    assert routed.version(None, moments[3].timestamp()) == "v2.0"
+
+
+async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: FakeClock) -> None:
+    """Rows of hours before, of the rollout and of now, with orders that name their customer through their visit."""
+    began = clock.now() - timedelta(hours=5)
+    router, expected = routers_of(_policy())[0], {"v1.0": 0, "v2.0": 0}
+    visits, orders = [], []
+    for number in range(1, 601):
+        at = began - timedelta(minutes=10) + timedelta(seconds=4 * number)
+        ratio = 0.0 if at < began or at >= began + timedelta(minutes=20) else 0.25
+        ratio = 0.05 if ratio and at < began + timedelta(minutes=10) else ratio
+        chosen = ratio > 0 and router.is_canary(str(number), Split("r1", ratio))
+        expected["v2.0" if chosen else "v1.0"] += 1
+        visits.append({"id": number, "created_at": at})
+        orders.append({"id": number, "visit_id": number, "created_at": at, "total": 2, "currency": "EUR"})
+    await lite.insert_many(VISITS, visits)
+    await lite.insert_many(ORDERS, orders)
+
+    async with refresher_on(_policy(lite.url), clock) as refresher:
+        assert refresher.routed is not None
+        refresher.routed.know([_rollout(began)])
+        await settle(refresher, clock, 40)
+        found = published(refresher)
+
+    assert found["shop_visits_total"] == {(version,): float(rows) for version, rows in expected.items()}
+    assert found["shop_orders_total"] == found["shop_visits_total"]
+    assert expected["v2.0"] > 30
