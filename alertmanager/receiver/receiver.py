@@ -20,6 +20,7 @@ from alertmanager.receiver.act.reporter import Reporter
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
+from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
@@ -101,7 +102,17 @@ class Receiver:
             deciding.objections.to,
             self.reconciler.trust,
             self.freezes,
-            self.inspector,
+            Departure(
+                self.plans,
+                self.store,
+                self.inspector,
+                starts=effects.process_starts,
+                routers=effects.router_names,
+                read=effects.read_router,
+                silences=lambda: outside.alertmanager.silences(base.clock.now()),
+                drilled_at=lambda: self.drills.last_success_at,
+                freeze=lambda: str(self.freezes.active or ""),
+            ),
         )
         self.finisher = Finisher(
             self.plans,
