@@ -23,7 +23,7 @@ from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from simulation.checks import Checks
 from simulation.faults import Faults
-from simulation.fleet import STABLE, Fleet
+from simulation.fleet import CANARY, STABLE, Fleet
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
 from simulation.monitoring import Monitoring
@@ -151,7 +151,8 @@ class World:
         self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy)
         around.servers |= {
             "prometheus": self.monitoring.answer,
-            STABLE: self.fleet.answer,
+            STABLE: self.fleet.stable_answer,
+            CANARY: self.fleet.canary_answer,
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
         self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
