@@ -13,6 +13,7 @@ from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
 from simulation.network import Network
+from simulation.plans import PLAN
 from simulation.story import ACTS, SERVICE, Event
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Faults:
         self._world.tell(f"-- {event}")
         if event.kind in ACTS:
             self._act(event)
+            return
+        if event.kind == PLAN:
+            self._run(self._world.planners.do(event))
             return
         self._begin(event)
         self._disturb()

@@ -106,6 +106,19 @@ class Host:
         """
         return await self.machine.call(self._submit(request))
 
+    async def ask(self, work: Callable[[Receiver], Any]) -> None:
+        """Somebody has the receiver do something else.
+
+        Raises:
+            ConnectionError: nobody listens, or the receiver died.
+            CanaryError: it was refused, or could not be written.
+        """
+
+        async def asked() -> None:
+            await work(self._listening())
+
+        await self.machine.call(asked())
+
     async def _notify(self, body: bytes) -> bool:
         return await self._listening().notify(parse(body))
 

@@ -130,8 +130,10 @@ class Operators:
             elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
                 # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
                 await self.give("rollback", "duty")
-            elif rollout.state is State.PHASE and f"gate:{rollout.phase}" in rollout.recorded:
+            elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
                 await self.give("advance", "duty")
+                if self._truth.newest is not None and self._truth.newest.approvals:
+                    await self.give("advance", "night")
 
     async def give(
         self,
@@ -141,6 +143,7 @@ class Operators:
         seen: Seen | None = None,
         canary: str = "",
         weight: float = 0.0,
+        to: float | None = None,
         host: Host | None = None,
     ) -> str:  # long: what becomes of one command, by its verb
         """Give one command to any receiver, or to one; gives what it answers, in words."""
@@ -161,6 +164,8 @@ class Operators:
             again=verb == "start",
             back=verb == "finish --back",
             give_up=verb.startswith("give"),
+            to=to,
+            approver=actor,
             seen=seen,
             key=key,
         )

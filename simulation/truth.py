@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from canary.rollout.entries import Entry, Held
 from canary.rollout.folding import fold, newest
+from canary.rollout.plan.planentries import Amended
 from canary.rollout.state import Rollout
 
 Wanted = tuple[str, float]
@@ -70,7 +71,13 @@ class Truth:
         """An entry has become part of the journal."""
         now = asyncio.get_running_loop().time()
         self.entries.append((now, entry))
+        before = self.rollouts.get(entry.rollout)
         self.rollouts = fold([entry], self.rollouts)
+        if isinstance(entry, Amended) and before is not None:
+            # The present phase may have another place in the new plan, and has begun when it began.
+            began = self.phase_since.get((before.id, before.phase), now)
+            self.phase_since = {key: at for key, at in self.phase_since.items() if key[0] != before.id}
+            self.phase_since[before.id, self.rollouts[before.id].phase] = began
         rollout = self.rollouts.get(entry.rollout)
         if rollout is not None:
             self.versions[rollout.id] = rollout.canary

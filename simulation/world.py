@@ -29,6 +29,7 @@ from simulation.lead import Lock
 from simulation.monitoring import Monitoring
 from simulation.network import Network
 from simulation.operators import Operators
+from simulation.plans import Planners, broken
 from simulation.shop import Shop
 from simulation.story import SERVICE, STRESS_SECONDS, Story
 from simulation.truth import Truth
@@ -153,6 +154,8 @@ class World:
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
         self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
+        self._around = around
+        self.planners = Planners(self.hosts, around, self.operators, Random(f"planners {story.seed}"))
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -182,6 +185,8 @@ class World:
             return
         before = self.truth.newest
         self.checks.written(entry, before)
+        for promise, what in broken(entry, before, self._around.policy):
+            self.checks.fail(promise, what)
         self._count_down(entry)
         self.truth.take(entry)
         if entry.request in self.truth.typed and isinstance(entry, Advanced | Promoted | Resumed):

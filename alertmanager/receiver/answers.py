@@ -126,6 +126,14 @@ class Policy(TypedDict):
     differing: Annotated[list[str], _said("Every part that goes by another policy, in a sentence each.")]
 
 
+class Schedule(TypedDict):
+    """A rollout that is to begin at a moment."""
+
+    start_at: Annotated[Moment | None, _said("When; null when nothing is scheduled.")]
+    summary: Annotated[str, _said("All of it in one sentence.")]
+    refused: Annotated[str, _said("Why the newest scheduled start was refused when it was due.")]
+
+
 class Heartbeat(TypedDict):
     """The alert that always fires."""
 
@@ -161,6 +169,7 @@ class Status(TypedDict):
     errors: Annotated[dict[str, str], _said("By the step that is being repeated, why.")]
     prometheus: Alerts
     alertmanager: Silences
+    schedule: Schedule
     policy: Policy
     watchdog: Heartbeat
     freeze: Annotated[Freeze | None, _said("The change freeze in force; null when there is none.")]

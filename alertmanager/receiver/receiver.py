@@ -24,6 +24,7 @@ from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.servers import Inspector
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
@@ -115,6 +116,7 @@ class Receiver:
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
+        self.scheduler = Scheduler(self.plans, self.store, self.leader, base.clock, self.submit)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
 
         self.ofrep = Ofrep(Flags(policy), lambda: self.store.rollout, lambda: trials.stopped)
@@ -153,6 +155,7 @@ class Receiver:
             "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
             "policies": self.policies.run,
+            "scheduler": self.scheduler.run,
         }
 
     async def notify(self, notification: Notification) -> bool:
@@ -276,8 +279,17 @@ class Receiver:
         """
         policy = await asyncio.to_thread(load_policy, path)
         authority = Authority.of(policy)
+        await self.take_over(policy)
+        self.authority = authority
+
+    async def take_over(self, policy: Policy) -> None:
+        """Go by another policy from the next rollout on.
+
+        Raises:
+            PolicyError: what has changed needs a restart; everything stays as it was.
+        """
         require_reloadable(self.plans.file, policy, _RELOADED)
-        self.authority, self.plans.file = authority, policy
+        self.plans.file = policy
         self.freezes.follow(policy.receiver.freeze)
         await self.policies.record()
 

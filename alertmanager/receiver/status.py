@@ -16,6 +16,7 @@ from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
@@ -49,6 +50,7 @@ class Parts(Protocol):
     outbox: Outbox
     plans: Plans
     policies: PolicyWatch
+    scheduler: Scheduler
     freezes: Freezes
 
     def faults(self) -> Mapping[str, str]:
@@ -85,6 +87,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "error": poller.held_back.error,
             "silences": [_silence(one) for one in poller.held_back.in_force],
         },
+        "schedule": _schedule(receiver.scheduler),
         "policy": policy_data(receiver.plans, receiver.policies, rollout),
         "watchdog": {
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
@@ -105,6 +108,15 @@ def policy_data(plans: Plans, policies: PolicyWatch, rollout: Rollout | None) ->
         "error": policies.error,
         "notice": _notice(plans, rollout),
         "differing": [str(one) for one in policies.differing(rollout)],
+    }
+
+
+def _schedule(scheduler: Scheduler) -> answers.Schedule:
+    pending = scheduler.pending
+    return {
+        "start_at": to_text(pending.start_at) if pending else None,
+        "summary": str(pending) if pending else "",
+        "refused": scheduler.refused,
     }
 
 

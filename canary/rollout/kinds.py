@@ -36,6 +36,8 @@ class Kind(StrEnum):
     POLICY = "policy"
     AMENDED = "amended"
     APPROVED = "approved"
+    SCHEDULED = "scheduled"
+    SCHEDULE_ENDED = "schedule_ended"
     EXPERIMENT_STARTED = "experiment_started"
     EXPERIMENT_WEIGHTED = "experiment_weighted"
     EXPERIMENT_STOPPED = "experiment_stopped"

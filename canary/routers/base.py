@@ -41,7 +41,10 @@ class Split:
     Args:
         rollout: Identifies the rollout; it salts the choice of users, so that each rollout has other ones.
         weight_ratio: The canary's traffic weight: the ratio of users that it gets, 0 to 1. At 0 nobody reaches the
-        canary, testers included. testers: Whether the policy's testers reach the canary whatever their place.
+            canary, testers included, unless they are let in alone.
+        testers: Whether the policy's testers reach the canary whatever their place, while others do.
+        testers_alone: At a weight of 0, testers reach the canary and nobody else. It is a word of its own, so that
+            whoever lowers a weight to 0 by hand closes the canary for testers too.
 
     Raises:
         RouterError: the rollout's id or the weight is not one that may be handed to a router.
@@ -50,6 +53,7 @@ class Split:
     rollout: str
     weight_ratio: float
     testers: bool = True
+    testers_alone: bool = False
 
     def __post_init__(self) -> None:
         if not _ROLLOUT.fullmatch(self.rollout):
@@ -62,6 +66,13 @@ class Split:
             raise RouterError(
                 f"expected a ratio from 0 to 1, found {self.weight_ratio!r}", place="canary's traffic weight"
             )
+        if self.testers_alone and self.weight_ratio:
+            raise RouterError("testers are alone only at a weight of 0", place="canary's traffic weight")
+
+    @property
+    def open(self) -> bool:
+        """Whether anybody is to reach the canary."""
+        return self.weight_ratio > 0 or self.testers_alone
 
     @property
     def salt(self) -> int:
@@ -84,6 +95,7 @@ class Reading:
     weight_ratio: float | None
     salt: int | None = None
     testers: bool | None = False
+    testers_alone: bool = False
     error: str = ""
     process: str = ""
 
@@ -120,7 +132,7 @@ def _agrees(reading: Reading, split: Split) -> bool:
         return False
     # At weight 0 nobody is chosen: whose salt is left in the router means nothing.
     if split.weight_ratio == 0:
-        return True
+        return reading.testers_alone == split.testers_alone
     return reading.testers in (None, split.testers) and reading.salt in (None, split.salt)
 
 

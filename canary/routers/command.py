@@ -35,6 +35,7 @@ class ProgramRouter:
     def __init__(self, section: CommandRouter) -> None:
         self.name = section.name
         self._section = section
+        self._alone = False
 
     async def set_weight(self, split: Split) -> None:
         """Run the program `set`, then read back.
@@ -47,6 +48,7 @@ class ProgramRouter:
         )
         if outcome.fault:
             raise RouterError(outcome.fault, place=f"router {self.name}: set")
+        self._alone = split.testers_alone
         observation = await self.read()
         if not observation.agrees(split):
             raise RouterError(
@@ -81,7 +83,7 @@ class ProgramRouter:
         return {}
 
     def _wanted(self, split: Split) -> Mapping[str, object]:
-        let_in = split.testers and split.weight_ratio > 0
+        let_in = split.testers_alone or (split.testers and split.weight_ratio > 0)
         return {
             "weight": split.weight_ratio,
             "rollout": split.rollout,
@@ -105,4 +107,6 @@ class ProgramRouter:
                 None,
                 error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:_SHOWN_CHARACTERS]!r}',
             )
-        return Reading(self.name, weight_ratio, salt=salt, testers=testers)
+        # Where the program does not say, it is believed to have done what it was told.
+        alone = weight_ratio == 0 and (self._alone if testers is None else testers)
+        return Reading(self.name, weight_ratio, salt=salt, testers=testers, testers_alone=alone)

@@ -139,6 +139,7 @@ class HAProxyRouter:
             weight_ratio=entries.weight / HAPROXY_BUCKETS,
             salt=entries.salt if entries.weight else None,
             testers=bool(entries.testers and entries.weight),
+            testers_alone=entries.testers == mapfile.ALONE and not entries.weight,
             process=process,
         )
 
@@ -158,7 +159,11 @@ class HAProxyRouter:
             present = mapfile.read(path)
         except (FileNotFoundError, ValueError):
             present = Entries()
-        if only_lower and wanted.weight and (wanted.weight > present.weight or wanted.salt != present.salt):
+        if (
+            only_lower
+            and (wanted.weight or wanted.testers)
+            and (wanted.weight > present.weight or wanted.salt != present.salt)
+        ):
             return
         text = mapfile.render(wanted, rollout)
         if wanted != present or not path.exists() or path.stat().st_size != len(text):

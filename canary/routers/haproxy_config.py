@@ -132,11 +132,13 @@ def _testers(section: HaproxyRouter) -> str:
         rules.append(_sign(section, "cookie", "req.cook", testers.cookie))
     if not rules:
         return ""
+    let_in = "canary_open canary_testers_in canary_tester or canary_testers_alone canary_tester"
     lines = [
         *(f"acl canary_tester {rule}" for rule in rules),
         f"acl canary_testers_in str(testers),map_str_int({section.map},0) gt 0",
-        f"http-request set-header {TESTER_HEADER} 1 if canary_open canary_testers_in canary_tester",
-        "use_backend canary if canary_open canary_testers_in canary_tester",
+        f"acl canary_testers_alone str(testers),map_str_int({section.map},0) gt 1",
+        f"http-request set-header {TESTER_HEADER} 1 if {let_in}",
+        f"use_backend canary if {let_in}",
     ]
     return "\n".join(f"    {line}" for line in lines)
 

@@ -25,6 +25,9 @@ WEIGHT = "weight"
 SALT = "salt"
 TESTERS = "testers"
 
+# A number of its own: whoever sets the weight to 0 by hand closes the canary, unless testers are meant to be alone.
+ALONE = 2
+
 # The longest text there is (an id of 64 characters, ten digits of salt) with room to spare, and less than one block.
 _SIZE_BYTES = 320
 
@@ -34,7 +37,10 @@ _MODE = 0o640
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The map's numbers: the weight in hundredths of a percent, the rollout's salt, 1 when testers are let in."""
+    """The map's numbers: the weight in hundredths of a percent, the rollout's salt, and whether testers are let in.
+
+    *testers* is 1 when they are let in while the weight is not 0, and 2 when they are let in at a weight of 0 too.
+    """
 
     weight: int = 0
     salt: int = 0
@@ -44,7 +50,9 @@ class Entries:
     def of(cls, split: Split) -> Self:
         """The numbers that put *split* into force."""
         weight = round(split.weight_ratio * HAPROXY_BUCKETS)
-        return cls(weight=weight, salt=split.salt, testers=int(split.testers and weight > 0))
+        return cls(
+            weight=weight, salt=split.salt, testers=ALONE if split.testers_alone else int(split.testers and weight > 0)
+        )
 
     @classmethod
     def parse(cls, lines: Mapping[str, str]) -> Self:

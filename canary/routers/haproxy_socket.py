@@ -67,7 +67,7 @@ class RuntimeSocket:
         if wanted.weight == 0:
             # Nothing comes before closing: not even a look at what is in force.
             await self._set(WEIGHT, 0)
-            await self._set(TESTERS, 0)
+            await self._set(TESTERS, wanted.testers)
         else:
             present = await self.entries()
             # HAProxy serves requests between two commands: the new salt with the old weight, or the reverse, would

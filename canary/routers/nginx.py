@@ -108,7 +108,7 @@ class NginxMarkerRouter:
     async def _put(self, directory: MarkerDirectory, split: Split) -> str:
         """Bring one folder to *split*; what went wrong, or nothing."""
         try:
-            if split.weight_ratio == 0:
+            if not split.open:
                 await self._blocking(directory, directory.close)
             else:
                 await self._blocking(directory, lambda: directory.open(split))

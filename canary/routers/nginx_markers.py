@@ -103,7 +103,14 @@ class MarkerDirectory:
         if step is None or buckets != set(nginx_order(int(step[1]))[: len(buckets)]):
             return Reading(instance, weight_ratio, error=f"{self._active}: holds markers that no rollout placed")
         salt, testers = int(step[1]), TESTER in markers
-        return Reading(instance, weight_ratio, salt=salt, testers=testers, process=self._process())
+        return Reading(
+            instance,
+            weight_ratio,
+            salt=salt,
+            testers=testers,
+            testers_alone=testers and not buckets,
+            process=self._process(),
+        )
 
     def _process(self) -> str:
         """Which making of the folder this is: a person who removes the link leaves it, a wiped folder is another."""
@@ -197,4 +204,4 @@ def percent_of(split: Split) -> int:
 
 def _markers(split: Split) -> list[str]:
     buckets = [f"{bucket:02d}" for bucket in nginx_order(split.salt)[: percent_of(split)]]
-    return [*buckets, TESTER] if split.testers else buckets
+    return [*buckets, TESTER] if split.testers or split.testers_alone else buckets

@@ -73,6 +73,7 @@ class MemoryRouter:
                     weight,
                     shown.salt if weight and self.tells_salt else None,
                     testers=shown.testers and weight > 0,
+                    testers_alone=shown.testers_alone,
                     process=self.process,
                 ),
             )

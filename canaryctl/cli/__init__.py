@@ -22,6 +22,7 @@ _COMMANDS = {
     "receiver": ("services:receiver", "Serve Alertmanager's webhook and the rollout's API."),
     "start": ("rollout.verbs:start", "Begin a rollout."),
     "status": ("rollout.status:command", "Say where the rollout stands."),
+    "unschedule": ("rollout.verbs:unschedule", "Take a scheduled start back."),
     "hold": ("rollout.verbs:hold", "Freeze the canary's traffic weight."),
     "resume": ("rollout.verbs:resume", "Let a held rollout go on."),
     "advance": ("rollout.verbs:advance", "Go to the next phase."),

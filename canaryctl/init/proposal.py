@@ -79,6 +79,7 @@ _CURRENCY = ("currency", "currency_code")
 _OUTCOME = ("status", "state", "outcome", "result")
 _SETTLED = ("settled_at", "completed_at", "captured_at", "paid_at", "finished_at")
 """No time that every later change of the row moves: a payment that is touched again would be settled again."""
+_CUSTOMER = ("visitor_id", "user_id", "customer_id", "guest_token", "ip_address", "remote_ip", "customer_ip", "ip")
 _UNITS = {
     "carts": ("visits",),
     "checkouts": ("visits",),
@@ -212,6 +213,8 @@ def _keys(event: str, source: Source, chosen: Mapping[str, Source]) -> dict[str,
     }
     if parents:
         keys["parent"] = parents
+    elif (customer := _pick(everything, _CUSTOMER)) is not None:  # what comes from another row is that one's customer's
+        keys["unit"] = customer
     if event in _VALUE and (value := _pick(source.of_kind("number"), _VALUE[event])):
         keys["value"] = value
     if event == "orders" and (currency := _pick(everything, _CURRENCY)):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from canary import names
 from canary.errors import RefusedError
@@ -85,6 +86,34 @@ async def test_an_alert_that_came_and_went_while_nobody_listened(
 
     (rollback,) = (entry for entry in await quick.journal() if entry.kind is Kind.ROLLBACK)
     assert rollback.data()["cause"] == "CanaryHighErrorRate"
+    assert (await haproxy.router.read()).weight_ratio == 0
+
+
+async def test_a_hotfix_stays_guarded_by_the_policy_that_it_began_with(
+    tmp_path: Path, haproxy: HAProxy, told: dict[str, Any], places: Places
+) -> None:
+    """By a plan of its own, jumped to all customers; the file is edited and reloaded meanwhile, and the harm that shows
+    then rolls it back all the same."""
+    changes = {"notify": told, "phases": _QUICK, "plans": {"hotfix": _SLOW}, "receiver": places.section()}
+    setting = Setting(tmp_path / "receiver", [router_section(haproxy)], changes)
+    async with chained(setting, places, tmp_path) as chain, receiving(setting) as receiver:
+        await order(setting, "start", canary="v2.0", stable="v1.0", plan="hotfix")
+        await until(setting, "5 %", lambda now: now["settled"])
+        await eventually(lambda: bool(chain.prometheus.query("canary_rollout_info")), "Prometheus knows the rollout")
+        await order(setting, "advance", to=1.0)
+        await until(setting, "everybody", lambda now: now["settled"] and now["rollout"]["state"] == "baking")
+        policy = yaml.safe_load(setting.policy_file.read_text())
+        edited = {"rollback": {"dry_run": True, "automatic": False}, "plans": {"hotfix": _QUICK}}
+        setting.policy_file.write_text(yaml.safe_dump(policy | edited))
+        await receiver.reload(setting.policy_file)
+        chain.signals.bad = True
+        await until(setting, "rolled back", in_state("rolled_back"))
+
+    entries = await setting.journal()
+    (rollback,) = (entry for entry in entries if entry.kind is Kind.ROLLBACK)
+    assert rollback.data()["cause"] == "CanaryHighErrorRate"
+    assert Kind.PROMOTED not in [entry.kind for entry in entries]
+    assert Kind.POLICY in [entry.kind for entry in entries]
     assert (await haproxy.router.read()).weight_ratio == 0
 
 

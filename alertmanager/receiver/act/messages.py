@@ -34,6 +34,7 @@ _RECORDS = {
     "router": "hold",
     "clock": "hold",
     "silence": "hold",
+    "schedule": "start",
 }
 
 _BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
@@ -100,8 +101,12 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
             )
             return f"canary {rollout.canary} is adopted at {format_ratio(entry.weight)}, and held", todo, Tone.WARNING
         case Started():
-            share = format_ratio(rollout.traffic[0])
-            return f"canary {rollout.canary} starts with {share} of the customers", "", Tone.INFO
+            share = (
+                f"with {format_ratio(rollout.traffic[0])} of the customers"
+                if rollout.traffic[0]
+                else "for testers only"
+            )
+            return f"canary {rollout.canary} starts {share}", "", Tone.INFO
         case Advanced():
             share = format_ratio(rollout.traffic[entry.phase])
             return f"canary {rollout.canary} advanced to {share} of customers", "", Tone.INFO
@@ -178,6 +183,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
             action, _, silence = cause.partition(":")
             todo = f"Alerts do not act until it ends. To end it: `amtool silence expire {silence}`."
             return f"{action}s of canary {rollout.canary} are silenced", todo, Tone.WARNING
+        case "schedule":
+            version = cause.partition(":")[0]
+            return f"the scheduled start of {version} was refused", "Fix it, then `canary start`.", Tone.FAILURE
         case "clock":
             return f"the receiver's clock was set while {rollout.canary} runs", "Look after its time server.", Tone.INFO
         case "router":

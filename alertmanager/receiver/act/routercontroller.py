@@ -228,7 +228,7 @@ class RouterController:
         # Also when the router follows already: what it would have after a restart is set too.
         nobody_gets_on = self.observation is not None and only_lowers(self.observation, wanted)
         # While a release is finished, whoever leaves the canary's servers leaves the proven side.
-        lowers = (wanted.weight_ratio == 0 or nobody_gets_on) and not self._finishing
+        lowers = (not wanted.open or nobody_gets_on) and not self._finishing
         if lowers:
             self._confirmations.begin_lowering(self.name)
         else:

@@ -19,7 +19,9 @@ def wanted_split(rollout: Rollout | None) -> Split:
     """What a rollout asks of every router; without one, everybody is on stable."""
     if rollout is None:
         return Split("none", 0.0, testers=False)
-    return Split(rollout.id, rollout.weight, testers=rollout.running)
+    # A phase of 0 % is for testers; a weight that was lowered to 0 is for nobody.
+    alone = rollout.running and rollout.weight == 0 and rollout.traffic[rollout.phase] == 0
+    return Split(rollout.id, rollout.weight, testers=rollout.running, testers_alone=alone)
 
 
 def lowered_at(rollout: Rollout | None) -> datetime | None:
@@ -56,6 +58,7 @@ def only_lowers(observation: Observation, wanted: Split) -> bool:
         and reading.weight_ratio >= wanted.weight_ratio
         and reading.salt == wanted.salt
         and (reading.testers is None or reading.testers >= wanted.testers)
+        and reading.testers_alone >= wanted.testers_alone
         for reading in observation.readings
     )
 

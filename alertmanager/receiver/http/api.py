@@ -23,6 +23,7 @@ from canary.rollout.entries import Entry
 from canary.rollout.experiments import Trial
 from canary.rollout.kinds import Category
 from canary.rollout.seen import Seen
+from canary.rollout.verbs import Verb
 from canary.times import to_text
 from canary.web.auth import proven_name
 from canary.web.routes import Call, Refusal
@@ -78,6 +79,18 @@ class Freezes(Protocol):
         ...
 
 
+class Scheduler(Protocol):
+    """What the handlers need of scheduled starts."""
+
+    async def schedule(self, request: Request, at: datetime) -> Entry:
+        """Remember a start for a moment."""
+        ...
+
+    async def cancel(self, *, actor: str, reason: str, key: str = "") -> Entry:
+        """Take back what is scheduled."""
+        ...
+
+
 class Experiments(Protocol):
     """What the handlers need of experiments."""
 
@@ -106,6 +119,11 @@ class Receiver(Protocol):
     @property
     def freezes(self) -> Freezes:
         """Change freezes."""
+        ...
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Scheduled starts."""
         ...
 
     @property
@@ -167,6 +185,21 @@ class Api:
             given["actor"] = proven
         request = Request(verb, seen=seen, key=_key(call.headers), approver=proven, **given)
         entry = await self._receiver.submit(request)
+        return web.json_response(entry_data(entry))
+
+    async def start(self, call: Call) -> web.Response:
+        """Begin a rollout, now or at a moment."""
+        if call.body.at is None:
+            return await self.command(Verb.START, call)
+        given = call.body.model_dump(include=set(_KEYS))
+        given["actor"] = proven_name(call.request) or given["actor"]
+        request = Request(Verb.START, key=_key(call.headers), **given)
+        return web.json_response(entry_data(await self._receiver.scheduler.schedule(request, call.body.at)))
+
+    async def unschedule(self, call: Call) -> web.Response:
+        """Take back what is scheduled."""
+        actor = proven_name(call.request) or call.body.actor
+        entry = await self._receiver.scheduler.cancel(actor=actor, reason=call.body.reason, key=_key(call.headers))
         return web.json_response(entry_data(entry))
 
     async def amend(self, call: Call) -> web.Response:

@@ -59,6 +59,7 @@ class Start(Command):
 
     canary: Version = Field(description="The new version.")
     stable: Version = Field(description="The version that serves now.")
+    at: AwareDatetime | None = Field(None, description="Start it then, and look at everything then; now without it.")
     plan: Text = Field(NORMAL, description="The policy's plan that it runs by.")
     force: bool = Field(False, description="Start although a router has faults.")
 

@@ -49,7 +49,7 @@ def command_route(api: Api, verb: Verb) -> Route:
     return Route(
         method="POST",
         path=f"{API_PREFIX}/{verb.value}",
-        handler=partial(api.command, verb),
+        handler=api.start if verb is Verb.START else partial(api.command, verb),
         role=Role.OPERATOR,
         own_name=Role.OPERATOR,
         body=body,
@@ -99,6 +99,28 @@ def adopt_route(api: Api) -> Route:
             200: Answer("The journal entry that was written.", answers.Entry),
             409: Answer("There is no doubt about the journal; the text says so.", answers.Fault),
             503: Answer("The journal cannot be written.", answers.Fault),
+        },
+    )
+
+
+def unschedule_route(api: Api) -> Route:
+    """What takes a scheduled start back."""
+    return Route(
+        method="POST",
+        path=f"{API_PREFIX}/unschedule",
+        handler=api.unschedule,
+        role=Role.OPERATOR,
+        own_name=Role.OPERATOR,
+        body=bodies.Command,
+        types=(JSON,),
+        headers=bodies.CommandHeaders,
+        render=as_json,
+        operation="unschedule",
+        summary="Take a scheduled start back",
+        answers={
+            200: Answer("The journal entry that was written.", answers.Entry),
+            409: Answer("Nothing is scheduled.", answers.Fault),
+            503: Answer("The journal cannot be written; nothing has changed.", answers.Fault),
         },
     )
 

@@ -13,6 +13,7 @@ from alertmanager.receiver.http.commandroutes import (
     command_route,
     drill_routes,
     experiment_routes,
+    unschedule_route,
 )
 from alertmanager.receiver.http.flagroutes import flag_routes
 from alertmanager.receiver.http.noteroutes import note_routes
@@ -67,6 +68,7 @@ def api_table(api: Api, ofrep: Ofrep) -> Table:
         *(command_route(api, verb) for verb in Verb),
         adopt_route(api),
         amend_route(api),
+        unschedule_route(api),
         *note_routes(api),
         *drill_routes(api),
         *experiment_routes(api),

@@ -38,6 +38,7 @@ from canary.rollout.entries import (
 )
 from canary.rollout.freezing import FreezeLifted, Frozen
 from canary.rollout.plan.planentries import Amended, Approved, PolicyChanged
+from canary.rollout.scheduling import Scheduled, ScheduleEnded
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
@@ -45,7 +46,7 @@ KINDS: Final[Mapping[str, type[Entry]]] = {
     for one in (
         Started, Adopted, Advanced, Held, Resumed, Promoted, RollbackDecided, StepDone, RolledBack, Failed, Notified,
         Recorded, Drilled, Elapsed, FinishBegan, FinishStepped, FinishReturned, Finished, Note, Frozen, FreezeLifted,
-        PolicyChanged, Amended, Approved,
+        PolicyChanged, Amended, Approved, Scheduled, ScheduleEnded,
     )
 }  # fmt: skip
 """Every kind of the rollouts' chain, as rows name it."""

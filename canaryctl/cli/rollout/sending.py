@@ -31,6 +31,10 @@ def send(config_file: str, output_format: str, verb: str, *, seen: str | None = 
         return
     entry = asyncio.run(_send(config_file, verb, seen, body))
     kind = str(entry["kind"]).replace("_", " ")
+    if kind in ("scheduled", "schedule ended"):
+        at = str(entry["data"].get("start_at", ""))[:16].replace("T", " ")
+        click.echo(f"{entry['data']['canary']} is scheduled for {at} UTC" if at else "nothing is scheduled any more")
+        return
     if kind == "approved":
         click.echo(f"rollout {entry['rollout']}: {entry['reason']}")
         return

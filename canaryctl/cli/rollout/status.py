@@ -51,6 +51,11 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"
     yield from _troubles(status)
+    schedule = status["schedule"]
+    if schedule["summary"]:
+        yield f"scheduled {schedule['summary']}"
+    if schedule["refused"]:
+        yield f"refused   the scheduled start of {schedule['refused']}"
     policy = status["policy"]
     for sentence in filter(None, (policy["notice"], *policy["differing"])):
         yield f"policy    {sentence}"

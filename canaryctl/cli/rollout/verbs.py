@@ -18,10 +18,11 @@ from canary.policy import Policy, load_policy
 from canary.policy.pinning.digest import digest
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
+from canary.times import to_text
 from canary.units import parse_ratio
 from canary.web.client import Client
 from canaryctl.check.run import PARTS, WATCHED, check_all
-from canaryctl.cli.options import config_file, output_format
+from canaryctl.cli.options import config_file, moment_option, output_format
 from canaryctl.cli.rollout import sending
 
 # What a rollback needs. Without the rest the canary is held or judged by less.
@@ -34,20 +35,35 @@ _NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "p
 @click.option("--canary", required=True, help="The new version.")
 @click.option("--stable", required=True, help="The version that serves now.")
 @click.option("--plan", default=NORMAL, show_default=True, help="The policy's plan that it runs by.")
+@moment_option("--at", help="Begin then: a duration from now such as 3h, or a time, UTC unless it says otherwise.")
 @sending.reason
 @click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
-def start(config_file: str, output_format: str, canary: str, stable: str, plan: str, reason: str, force: bool) -> None:
+def start(
+    config_file: str, output_format: str, canary: str, stable: str, plan: str, at: Any, reason: str, force: bool
+) -> None:
     """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
 
     First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
-    beginning; other faults are told.
+    beginning; other faults are told. With --at the receiver looks at routers and freezes once more when it is due;
+    `canary unschedule` takes it back.
     """
     # Looked at before the checks, which take seconds: what others do meanwhile is refused rather than overwritten.
     seen = asyncio.run(_seen(config_file))
     if not force:
         asyncio.run(_check(Path(config_file)))
-    body = {"canary": canary, "stable": stable, "plan": plan, "reason": reason, "force": force}
+    body: dict[str, Any] = {"canary": canary, "stable": stable, "plan": plan, "reason": reason, "force": force}
+    if at is not None:
+        body["at"] = to_text(at)
     sending.send(config_file, output_format, "start", seen=seen, **body)
+
+
+@click.command("unschedule")
+@config_file
+@output_format
+@sending.reason
+def unschedule(config_file: str, output_format: str, reason: str) -> None:
+    """Take back a start that `canary start --at` has scheduled."""
+    sending.send(config_file, output_format, "unschedule", reason=reason)
 
 
 @click.command("adopt")

@@ -144,6 +144,24 @@ async def test_testers_reach_the_canary_while_it_has_traffic(front: Front, canar
     assert (await ask(front, outsider, X_Team="inside-1")).version == "stable"
 
 
+async def test_testers_may_be_alone(front: Front) -> None:
+    """In a phase of 0 % testers reach the canary and nobody else; it goes on to customers, and closes for all."""
+    alone = Split("r-7", 0.0, testers_alone=True)
+    await front.router.set_weight(alone)
+
+    assert (await front.router.read()).agrees(alone)
+    assert not (await front.router.read()).agrees(split(0))
+    assert {answer.version for answer in await ask_all(front, USERS)} == {"stable"}
+    assert (await ask(front, USERS[0], X_Team="inside-1")).version == "canary"
+
+    await front.router.set_weight(split(1))
+    assert (await ask(front, USERS[0])).version == "canary"
+    await front.router.set_weight(alone)
+    await front.router.set_weight(split(0))
+    assert (await ask(front, USERS[0], X_Team="inside-1")).version == "stable"
+    assert (await front.router.read()).agrees(split(0))
+
+
 async def test_testers_by_address(make_front: MakeFront) -> None:
     """Everybody in a tester's address range reaches the canary."""
     front = make_front(testers=release.Testers(networks=("127.0.0.0/8", "::1/128")))

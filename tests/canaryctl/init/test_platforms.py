@@ -154,3 +154,42 @@ async def test_a_platform_that_is_not_there_is_said(tmp_path: Path, servers: dic
         "OpenCart: not there, or not to be read by this user: table oc_order, table oc_order_history;"
         " give the tables' --prefix, and the user the right to read them"
     )
+
+
+_MONEY = "grand_total DECIMAL(10,2), base_currency_code CHAR(3), order_currency_code CHAR(3)"
+_TIMES = "created_at DATETIME, updated_at DATETIME"
+_RESERVED = (
+    f"CREATE TABLE `order` (id INT PRIMARY KEY, version INT, {_TIMES}, ip VARCHAR(45), {_MONEY}, status VARCHAR(20))",
+    f"CREATE TABLE payments (id INT PRIMARY KEY, order_id INT, state VARCHAR(20), {_TIMES})",
+    "INSERT INTO `order` VALUES (1, 1, NOW(), NOW(), '::1', 5, 'EUR', 'USD', 'paid')",
+    "INSERT INTO payments VALUES (1, 1, 'paid', NOW(), NOW()), (2, 1, 'unpaid', NOW(), NOW())",
+    "CREATE VIEW nobody_may_show AS SELECT id FROM `order`",
+)
+
+
+async def test_guessing_minds_reserved_names_and_rights(
+    tmp_path: Path, servers: dict[str, MariaDb | Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table called `order`, and a view that the reader may not be shown; whoever says no gets no file."""
+    server = servers["mariadb"]
+    assert isinstance(server, MariaDb)
+    url = server.new_database()
+    await run(url, *_RESERVED)
+    name = url.rpartition("/")[2]
+    server.execute(f"CREATE USER reader@'127.0.0.1'; GRANT SELECT ON {name}.* TO reader@'127.0.0.1'")
+    output = tmp_path / "canary.yaml"
+    reader = url.replace("+asyncmy", "").replace("shop@", "reader@")
+    argv = ["--database", reader, "--service", "shop", "--router", "none", "--output", str(output)]
+
+    with monkeypatch.context() as terminal:
+        terminal.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+        refused = await asyncio.to_thread(CliRunner().invoke, command, argv, input="UTC\nn\n")
+    assert not output.exists()
+    await asyncio.to_thread(CliRunner().invoke, command, [*argv, "--yes"], catch_exceptions=False)
+    events = load_policy(output).database.events
+
+    assert "not written" in str(refused.exception)
+    assert "newest rows of" in refused.output
+    assert (events["orders"].table, events["orders"].version, events["orders"].unit) == ("order", None, "ip")
+    assert events["orders"].currency == "order_currency_code"
+    assert (events["payments"].succeeded, events["payments"].settled) == (("paid",), None)

@@ -139,6 +139,9 @@ def _state(view: View) -> Markup:
     rows += [(f"Fault: {name}", text) for name, text in status["errors"].items() if not name.startswith("router ")]
     if status["waiting_for"]:
         rows.append(("Waits for", status["waiting_for"]))
+    schedule = status["schedule"]
+    rows += [("Scheduled", schedule["summary"])] if schedule["summary"] else []
+    rows += [("Start refused", schedule["refused"])] if schedule["refused"] else []
     policy = status["policy"]
     rows += [("Policy", text) for text in (policy["notice"], *policy["differing"]) if text]
     if status["freeze"]:

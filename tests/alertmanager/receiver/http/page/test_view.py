@@ -20,6 +20,7 @@ IDLE: Status = {
     "errors": {},
     "prometheus": {"looked_at": None, "error": "", "firing": []},
     "alertmanager": {"error": "", "silences": []},
+    "schedule": {"start_at": None, "summary": "", "refused": ""},
     "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
     "watchdog": {"heard_at": None, "blind": False},
     "freeze": None,
