@@ -47,6 +47,11 @@ OTHER: Final = "other"
 
 ROLES: Final = ("stable", "canary")
 VERDICTS: Final = ("pass", "fail", "hold", "blind")
+KPI_FINDINGS: Final = (
+    "fails_everywhere", "lags_unknown", "mismatch", "no_unit", "not_told_apart", "watch_floor",
+    "slower",
+)  # fmt: skip
+"""What stands behind a KPI's verdict: why what looks like harm only holds, and that the canary is slower."""
 ACTIONS: Final = ("rollback", "advance", "hold", "stop", "none")
 """`stop` ends an experiment; the others are about the rollout."""
 GATES: Final = ("none", "manual", "url")
@@ -99,6 +104,7 @@ KPI_EVIDENCE: Final = "canary_kpi_evidence"
 KPI_EVIDENCE_THRESHOLD: Final = "canary_kpi_evidence_threshold"
 KPI_FLOOR_EVIDENCE: Final = "canary_kpi_floor_evidence"
 KPI_VERDICT: Final = "canary_kpi_verdict"
+KPI_FINDING: Final = "canary_kpi_finding"
 KPI_UNITS: Final = "canary_kpi_units"
 KPI_VALUE: Final = "canary_kpi_value"
 KPI_TOLERANCE: Final = "canary_kpi_tolerance_ratio"
@@ -214,6 +220,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_EVIDENCE_THRESHOLD: (ROLLOUT, KPI),
     KPI_FLOOR_EVIDENCE: (ROLLOUT, KPI),
     KPI_VERDICT: (ROLLOUT, KPI, VERDICT),
+    KPI_FINDING: (ROLLOUT, KPI, REASON),
     KPI_UNITS: (ROLLOUT, KPI, ROLE),
     KPI_VALUE: (ROLLOUT, KPI, ROLE),
     KPI_TOLERANCE: (ROLLOUT, KPI),
@@ -283,6 +290,9 @@ HIGH_MEMORY: Final = "CanaryHighMemory"
 CONVERSION_DEGRADED: Final = "CanaryConversionDegraded"
 PAYMENT_SUCCESS_DEGRADED: Final = "CanaryPaymentSuccessDegraded"
 KPI_ALERT: Final = "CanaryKpiDegraded"
+FAIL_EVERYWHERE: Final = "CanaryPaymentsFailEverywhere"
+KPI_HELD: Final = "CanaryKpiHeld"
+SLOWER: Final = "CanarySlower"
 ELEVATED_ERROR_RATE: Final = "CanaryElevatedErrorRate"
 SLOW_RESPONSE: Final = "CanarySlowResponse"
 ERROR_RATE_DEGRADED: Final = "CanaryErrorRateDegraded"
@@ -313,7 +323,8 @@ EXPERIMENT_BLIND: Final = "CanaryExperimentBlind"
 ALERTS: Final = frozenset(
     {
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
-        CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, ELEVATED_ERROR_RATE, SLOW_RESPONSE,
+        CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, FAIL_EVERYWHERE, KPI_HELD, SLOWER,
+        ELEVATED_ERROR_RATE, SLOW_RESPONSE,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG,
         POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
         RELEASE_UNFINISHED, SUPPRESSED, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
@@ -344,6 +355,9 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     PAYMENT_SUCCESS_DEGRADED: ("rollout", "Verdict by KPI"),
     CONVERSION_DEGRADED: ("rollout", "Verdict by KPI"),
     KPI_ALERT: ("rollout", "Verdict by KPI"),
+    FAIL_EVERYWHERE: ("rollout", "Verdict by KPI"),
+    KPI_HELD: ("rollout", "Verdict by KPI"),
+    SLOWER: ("rollout", "Verdict by KPI"),
     DATABASE_CONNECTION_FAILURES: ("infrastructure", "Failed database connections by version"),
     TRAFFIC_MISMATCH: ("rollout", "Traffic on the canary"),
     POLICY_MISMATCH: ("guard", "Policy in use"),

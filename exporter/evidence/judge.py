@@ -79,6 +79,8 @@ class KpiParameters:
     """Conversions that come up to so many times later are not taken for lost; None: that is not asked."""
     slower_evidence: float = 50.0
     """How much evidence against "only slower" it takes."""
+    watch_fails: bool = True
+    """Whether the floor alone fails the canary where stable has no traffic; otherwise it holds."""
     may_fail: bool = True
     """Whether a proven harm fails the canary; otherwise it holds, as the units are not what the router assigns."""
 
@@ -292,7 +294,10 @@ class RolloutJudge:
             return TestEvidence.of(path, conclusion, threshold, units)
         threshold = -float(np.log10(alpha / 2.0))
         path, units = self._follow(_watch(kpi.name), watched, timeline, as_of, as_of)
-        return TestEvidence.of(path, verdicts.judge_watched_floor(path, threshold, floor), threshold, units)
+        watched_conclusion = verdicts.judge_watched_floor(path, threshold, floor)
+        if watched_conclusion.verdict is Verdict.FAIL and not kpi.watch_fails:
+            watched_conclusion = Conclusion(Verdict.HOLD, None, HoldReason.WATCH_FLOOR)
+        return TestEvidence.of(path, watched_conclusion, threshold, units)
 
     def _mismatch(self, entries: EntryRows | None, timeline: Timeline, as_of: float) -> TestEvidence | None:
         if entries is None:

@@ -53,8 +53,8 @@ class HoldReason(StrEnum):
     """Both versions are proven to be below the floor."""
     NOT_TOLD_APART = "not_told_apart"
     """The canary is proven to be below the floor, and not yet to be worse than stable."""
-    STABLE_FALLS = "stable_falls"
-    """Stable has become worse while the canary's share grew."""
+    WATCH_FLOOR = "watch_floor"
+    """Below the floor where stable has no traffic, and the policy asks to hold there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,7 @@ def kpi_parameters(policy: Policy, name: str, kpi: Kpi) -> KpiParameters:
         from_entry=isinstance(kpi, Conversion) and kpi.from_ == entry_event(policy),
         slower_up_to=slower.up_to if asked and slower != "none" else None,
         slower_evidence=slower.evidence if slower != "none" else 1.0,
+        watch_fails=policy.rollback.watch_action == "rollback",
         may_fail=knows_customers(policy, kpi),
     )
 

@@ -54,7 +54,9 @@ def shown_tolerance(kpi: Kpi, stable_value: float | None) -> float | None:
 
 
 def failed_tests(evidence: KpiEvidence) -> tuple[str, ...]:
-    """Which of the KPI's tests proved harm: `comparison`, `floor`, both or none."""
+    """Which of the KPI's tests proved harm: `comparison`, `floor`, both or none; none where the KPI did not fail."""
+    if evidence.verdict is not Verdict.FAIL:
+        return ()
     tests = (("comparison", evidence.comparison), ("floor", evidence.floor))
     return tuple(name for name, test in tests if test is not None and test.verdict is Verdict.FAIL)
 

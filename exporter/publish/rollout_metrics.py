@@ -71,6 +71,7 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
     for name, text, of in _NUMBERS:
         yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
+    yield _findings(identity, evidence)
     yield _proofs(identity, evidence)
     yield _units(identity, evidence)
     yield _values(identity, snapshot)
@@ -116,6 +117,19 @@ def _verdicts(identity: list[str], evidence: RolloutEvidence) -> Metric:
     for kpi in evidence.kpis.values():
         for verdict in names.VERDICTS:
             family.add_metric([*identity, kpi.name, verdict], float(kpi.verdict.value == verdict))
+    return family
+
+
+def _findings(identity: list[str], evidence: RolloutEvidence) -> Metric:
+    family = GaugeMetricFamily(
+        names.KPI_FINDING,
+        "Why what looks like harm only holds, or that the canary is slower.",
+        labels=[names.SERVICE, *LABELS[names.KPI_FINDING]],
+    )
+    for kpi in evidence.kpis.values():
+        found = {kpi.hold_reason, "slower" if kpi.slower else None}
+        for reason in names.KPI_FINDINGS:
+            family.add_metric([*identity, kpi.name, reason], float(reason in found))
     return family
 
 

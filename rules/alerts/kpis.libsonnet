@@ -18,16 +18,18 @@ function(config, series, build)
     'Canary {{ $labels.canary }}: ' + value(kpi, 'canary') + ' of ' + units(kpi, 'canary') + ' units; stable {{ $labels.stable }}: '
     + value(kpi, 'stable') + ' of ' + units(kpi, 'stable') + '.';
 
-  // The floor may have made the verdict alone, so that a half of the comparison must have proven it.
+  // Its value stays that of the evidence; that it failed, and by which test, the exporter says: a proof stays a proof.
+  local found(kpi, reason) = '(max by (rollout) (' + judged(n.KPI_FINDING, kpi, [p.equals(n.REASON, reason)]) + ') == 1)';
+  local proven(kpi, tests) = '(max by (rollout) (' + judged(n.KPI_PROOF, kpi, [tests]) + ') == 1)';
   local harmful(kpi) = p.lines([
     'max by (rollout) (' + judged(n.KPI_EVIDENCE, kpi) + ')',
     'and on (rollout)',
-    '(max by (rollout) (' + judged(n.KPI_PROOF, kpi, [p.matches(n.TEST, 'quick|exact')]) + ') == 1)',
+    proven(kpi, p.matches(n.TEST, 'quick|exact')),
   ]);
   local below_floor(kpi) = p.lines([
     'max by (rollout) (' + judged(n.KPI_FLOOR_EVIDENCE, kpi) + ')',
-    '>= on (rollout)',
-    'max by (rollout) (' + judged(n.KPI_EVIDENCE_THRESHOLD, kpi) + ')',
+    'and on (rollout)',
+    proven(kpi, p.equals(n.TEST, 'floor')),
   ]);
 
   local degraded(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
@@ -62,6 +64,45 @@ function(config, series, build)
       labels+: kpi.floorLabels { [n.STATE]: 'promoted' },
     }, watch=true);
 
+  // What looks like harm and only holds, by the reason that the exporter gives.
+  local kept = " The canary's share stays as it is until a person decides or this clears.";
+  local everywhere(kpi) = build.alert(n.FAIL_EVERYWHERE, tiers.hold {
+    severity: 'critical',
+    expr: p.for_rollout(series.running, found(kpi, 'fails_everywhere')),
+    labels: { [n.KPI]: kpi.name },
+    summary: 'Both versions fail alike: ' + kpi.words + ' of {{ $labels.canary }} and {{ $labels.stable }} is below ' + floor(kpi),
+    description: 'Proven on both sides: ' + kpi.words + ' is below the floor of ' + floor(kpi) + ', and no difference between the versions is proven. '
+                 + compared(kpi) + ' The cause is most likely outside both, such as the payment provider.' + kept,
+  });
+  local reasons = {
+    lags_unknown: 'orders are missing, and how late they usually come is not known: they may only be slower',
+    mismatch: 'the canary has more customers than its weight, which explains as much',
+    no_unit: 'no column names the customer, so that one customer may look like many',
+    not_told_apart: 'below the floor, and not yet told apart from stable',
+    watch_floor: 'below the floor, where stable has no traffic to compare with',
+  };
+  local asked(kpi, reason) =
+    if std.member(['lags_unknown', 'mismatch'], reason) then kpi.kind == 'conversion'
+    else if reason == 'no_unit' then true else kpi.floorJudged;
+  local held(kpi, reason) = build.alert(n.KPI_HELD, tiers.hold {
+    expr: p.for_rollout(series.running, found(kpi, reason)),
+    labels: { [n.KPI]: kpi.name, [n.REASON]: reason },
+    summary: kpi.words + ' of canary {{ $labels.canary }} looks worse: held, not rolled back',
+    description: kpi.words + ': ' + reasons[reason] + '. ' + compared(kpi) + kept,
+  });
+  local slower(kpi) = build.alert(n.SLOWER, tiers.warn {
+    expr: p.for_rollout(series.running, found(kpi, 'slower')),
+    labels: { [n.KPI]: kpi.name },
+    summary: 'Canary {{ $labels.canary }} is slower: ' + kpi.words + ' comes later than on stable',
+    description: 'Proven: customers of {{ $labels.canary }} convert later than those of {{ $labels.stable }}; that fewer convert is not proven. ' + compared(kpi),
+  });
+  local kept_by_reason(kpi) = (if kpi.floorJudged then everywhere(kpi) else []) + std.flattenArrays([
+    held(kpi, reason)
+    for reason in std.objectFields(reasons)
+    if asked(kpi, reason)
+  ]);
+  local findings(kpi) = (if kpi.action == 'warn' then [] else kept_by_reason(kpi)) + (if kpi.kind == 'conversion' then slower(kpi) else []);
+
   // The strategy's own rule: rates of counters over a window, compared at once.
   local rate(kpi) =
     local per_version(event, more=[]) =
@@ -78,6 +119,9 @@ function(config, series, build)
     else 'label_replace(' + series.running + ', "version", "$1", "' + role + '", "(.+)")';
     p.for_canary(rollouts, p.block(rate(kpi)));
   local limit(name, kpi) = p.limit(config, name, kpi.name);
+  // The rates of counters over the long window; a mean's gauge is of the exporter's whole window.
+  local settled(kpi) = '\nand on (rollout)\n'
+                       + (if kpi.kind == 'mean' then series.rollout.older_than(config.kpiWindowSeconds) else series.rollout.settled);
   local change(kpi) = p.beyond(
     p.lines([
       p.block(of_role(kpi, 'canary') + '\n- on (rollout) group_left ()\n' + p.block(of_role(kpi, 'stable'))),
@@ -86,7 +130,7 @@ function(config, series, build)
     ]),
     if kpi.upward then '<' else '>',
     (if kpi.upward then '-' else '') + limit(n.LIMIT_KPI_TOLERANCE, kpi)
-  );
+  ) + settled(kpi);
   local windowed(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
     expr: change(kpi),
     hold_for: '2m',
@@ -95,7 +139,7 @@ function(config, series, build)
     description: 'Within ' + config.signals.longWindow + ', ' + kpi.words + ' of {{ $labels.canary }} differed by {{ $value | humanizePercentage }} from {{ $labels.stable }}; the tolerance is '
                  + tolerance(kpi) + '. This KPI is judged by a windowed threshold, not by evidence.',
   }) + (if !kpi.floor then [] else build.alert(kpi.floorAlert, tiers[kpi.action] {
-          expr: p.beyond(of_role(kpi, 'canary'), if kpi.upward then '<' else '>', limit(n.LIMIT_KPI_FLOOR, kpi)),
+          expr: p.beyond(of_role(kpi, 'canary'), if kpi.upward then '<' else '>', limit(n.LIMIT_KPI_FLOOR, kpi)) + settled(kpi),
           hold_for: '2m',
           labels: { [n.KPI]: kpi.name } + kpi.floorLabels,
           summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is {{ $value | ' + kpi.filter + ' }}',
@@ -105,6 +149,6 @@ function(config, series, build)
 
   std.flattenArrays([
     if kpi.judge == 'threshold' then windowed(kpi)
-    else degraded(kpi) + (if kpi.floorJudged then low(kpi) else [])
+    else degraded(kpi) + (if kpi.floorJudged then low(kpi) else []) + findings(kpi)
     for kpi in config.kpis
   ])

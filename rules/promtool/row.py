@@ -107,8 +107,6 @@ def about(  # a row's first columns
     return Row(scene, alert, say(metric, beyond), say(metric, limit), **{"inputs": (metric,)} | more)
 
 
-def says(
-    kpi: str, verdict: str, units: float = 100, evidence: float = 0.1, floor: float = 0.1, *, exact: bool = False
-) -> Change:
-    """The exporter judges a KPI so."""
-    return lambda world: world.judgement(kpi, verdict=verdict, units=units, evidence=evidence, floor=floor, exact=exact)
+def says(kpi: str, verdict: str, units: float = 100, **findings: Any) -> Change:
+    """The exporter judges a KPI so; *findings* are those of `World.judgement`."""
+    return lambda world: world.judgement(kpi, verdict=verdict, units=units, **findings)

@@ -69,7 +69,9 @@ class World(Shop):
         running = nothing(self.begin) + constant(1, self.count - self.begin)
         self.receiver(names.ROLLOUT_INFO, running, **{names.STABLE: STABLE, names.CANARY: CANARY})
         self.state("phase")
-        self.receiver(names.ROLLOUT_ELAPSED_SECONDS, self.policy.signals.long_window)
+        # Old enough for every window.
+        age = max(self.policy.signals.long_window, self.policy.database.window)
+        self.receiver(names.ROLLOUT_ELAPSED_SECONDS, age)
         self.receiver(names.DRILL_AGE_SECONDS, 0)
         self.receiver(names.POLICY_INFO, 1, component="receiver", digest=digest(self.policy))
         for limit in limits(self.policy):
@@ -157,6 +159,7 @@ class World(Shop):
         evidence: float = 0.1,
         floor: float = 0.1,
         units: float = 100,
+        reason: str = "",
         exact: bool = False,
     ) -> None:
         """What the exporter says about one KPI; *evidence* and *floor* are log10, their threshold is `THRESHOLD`.
@@ -166,6 +169,8 @@ class World(Shop):
         """
         for known in names.VERDICTS:
             self.exporter(names.KPI_VERDICT, float(known == verdict), kpi=kpi, verdict=known)
+        for known in names.KPI_FINDINGS:
+            self.exporter(names.KPI_FINDING, float(known == reason), kpi=kpi, reason=known)
         self.exporter(names.KPI_EVIDENCE, evidence, kpi=kpi)
         self.exporter(names.KPI_EVIDENCE_THRESHOLD, THRESHOLD, kpi=kpi)
         proofs = {"quick": evidence >= THRESHOLD, "exact": exact, "floor": floor >= THRESHOLD}

@@ -150,6 +150,8 @@ class Story(Series):
         for verdict, holds in verdicts.items():
             own = labels | {names.VERDICT: verdict}
             self.own(names.KPI_VERDICT, own, np.where(running, holds.astype(np.float64), np.nan))
+        for reason in names.KPI_FINDINGS:
+            self.own(names.KPI_FINDING, labels | {names.REASON: reason}, np.where(running, 0.0, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE, labels, np.where(known, change, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE_LOWER, labels, np.where(running, lower, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE_UPPER, labels, np.where(running, upper, np.nan))

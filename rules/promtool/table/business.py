@@ -7,8 +7,9 @@ from canary import names
 from canary.mixin.config import rules_config
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
-from rules.promtool.row import NEAR, Change, Row, says
+from rules.promtool.row import NEAR, Change, Row, after, says
 from rules.promtool.shop import CANARY, STABLE
+from rules.promtool.table.traffic import aged
 from rules.promtool.world import THRESHOLD, World
 
 # Units of either version in the long window: whole numbers of them convert at every rate that a row asks for.
@@ -19,7 +20,7 @@ def rows(policy: Policy) -> Iterator[Row]:
     """Every KPI, by the way in which it is judged."""
     for config in rules_config(policy)["kpis"]:
         kpi = policy.kpis[config["name"]]
-        judged = _by_evidence(config) if kpi.judge == "evidence" else _windowed(policy.signals.long_window, kpi, config)
+        judged = _by_evidence(config) if kpi.judge == "evidence" else _windowed(policy, kpi, config)
         yield from judged
 
 
@@ -34,23 +35,50 @@ def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
     }
     match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_PROOF]
     yield Row("evidence of harm", config["alert"], harm, less, match=match, also=also, quiet=quiet, inputs=inputs)
-    inputs = [names.KPI_FLOOR_EVIDENCE]
+    inputs = [names.KPI_FLOOR_EVIDENCE, names.KPI_PROOF]
     for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
         scene = f"evidence against floors, rollout in {state}"
         match = {names.KPI: name, **config["floorLabels"], names.STATE: label}
-        below, less = (says(name, "fail", floor=evidence) for evidence in (proven, nearly))
+        below = says(name, "fail", floor=THRESHOLD)
+        less = says(name, "hold", floor=THRESHOLD * 2, reason="not_told_apart")
         yield Row(scene, config["floorAlert"], below, less, match=match, state=state, inputs=inputs)
+    yield from _findings(config)
 
 
-def _windowed(long_window: float, kpi: Kpi, config: Mapping[str, Any]) -> Iterator[Row]:
+def _findings(config: Mapping[str, Any]) -> Iterator[Row]:
+    """What looks like harm and holds, and what is only slower."""
+    name, inputs = config["name"], [names.KPI_FINDING]
+    less = says(name, "hold", evidence=THRESHOLD * 2, floor=THRESHOLD * 2)
+    reasons = ["no_unit"]
+    if config["kind"] == "conversion":
+        reasons += ["lags_unknown", "mismatch"]
+        slower = says(name, "hold", reason="slower")
+        yield Row("slower", names.SLOWER, slower, less, match={names.KPI: name}, inputs=inputs)
+    if config["action"] == "warn":
+        return
+    if config["floorJudged"]:
+        reasons += ["not_told_apart", "watch_floor"]
+        alike = says(name, "hold", reason="fails_everywhere")
+        yield Row("both fail", names.FAIL_EVERYWHERE, alike, less, match={names.KPI: name}, inputs=inputs)
+    for reason in reasons:
+        match = {names.KPI: name, names.REASON: reason}
+        held = says(name, "hold", reason=reason)
+        yield Row(f"held for {reason}", names.KPI_HELD, held, less, match=match, inputs=inputs)
+
+
+def _windowed(policy: Policy, kpi: Kpi, config: Mapping[str, Any]) -> Iterator[Row]:
     """Stable's rate and the canary's within the window; a mean is a gauge, and knows no window and no traffic."""
+    long_window = policy.signals.long_window
     name, worse, gauge = config["name"], -1 if config["upward"] else 1, isinstance(kpi, Mean)
     inputs = [names.kpi_gauge(name) if gauge else config["entered"]]
 
     def row(scene: str, alert: str, limit: str, stable: float, *rates: float) -> Row:
         beyond, within, few = (_rates(name, kpi, stable, rate) for rate in rates)
         match, window = {names.KPI: name, names.LIMIT: limit}, 0 if gauge else long_window
-        return Row(scene, alert, beyond, within, None if gauge else few, match=match, window=window, inputs=inputs)
+        behind = (policy.database.window if gauge else long_window) * (1 - NEAR)
+        quiet = {"the window reaches behind the rollout's start": after(aged(behind), beyond)}
+        more: dict[str, Any] = {"match": match, "window": window, "quiet": quiet, "inputs": inputs}
+        return Row(scene, alert, beyond, within, None if gauge else few, **more)
 
     far, near = (0.5 * (1 + worse * (kpi.tolerance + side * kpi.tolerance * NEAR)) for side in (1, -1))
     yield row(f"windowed rule of {name}", config["alert"], "", 0.5, far, near, 0.5)
