@@ -31,6 +31,12 @@ local kpi = import 'lib/kpi.libsonnet';
       experiments: 'kpi-canary-experiments',
     },
 
+    // Whether errors, response times and machines are watched at all; otherwise a rollout runs on its KPIs.
+    technical: true,
+
+    // Seconds of the exporter's window, over which the KPIs of a version are published.
+    kpiWindowSeconds: '3600',
+
     // Where the shop's own series are.
     signals: {
       // application, or haproxy: HAProxy's built-in exporter, by backend.
@@ -53,7 +59,15 @@ local kpi = import 'lib/kpi.libsonnet';
       memoryLimitBytes: '',
       window: '1m',
       longWindow: '5m',
-      longWindowSeconds: '300',
+      // The windows over which errors and response times may roll back, the shortest first, in seconds too. Each is
+      // looked at once the rollout is older than it, so that it never reaches behind the rollout's start; the first
+      // holds three scrapes. window and longWindow are among them.
+      ladder: [
+        { window: '15s', seconds: '15' },
+        { window: '30s', seconds: '30' },
+        { window: '1m', seconds: '60' },
+        { window: '5m', seconds: '300' },
+      ],
     },
 
     // The tiers of alerts: whether they are there, and how long each waits. Their limits are series of the receiver.

@@ -9,7 +9,8 @@ promise was broken. `make simulate SEEDS=1000` runs many worlds, `make simulate 
 * `network` is what lies between a receiver and the rest: latency, partitions, answers that get lost.
 * `hosts` runs the receivers; `lead` is the database's lock that they compete for.
 * `shop`, `monitoring`, `operators` are the world around them.
-* `truth` knows what really is; `checks` compares.
+* `truth` knows what really is; `checks` compares: `decisions` the entries, `routing` the traffic, `telling` the
+  messages; `promises` is what they share.
 * `world` puts it together and carries out the story; `run` runs seeds, shrinks what fails, and reports.
 * `reverts` undoes known fixes in a scratch copy, and shows that the simulator finds each.
 """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from canary import names
 from canary.rollout.entries import RollbackDecided
 from canary.rollout.journal.texts import REFUSED
+from canary.rollout.state import State
 from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # After a trap has sprung: as long as systemd waits before it starts a program again.
 _RESTART_SECONDS = 2.0
 _LATE_SECONDS = 25.0
+# Both receivers have looked at the routers several times by then, and whoever leads has led for a while.
+_CALM_SECONDS = 25.0
 _LONGEST_JUMP_SECONDS = 7200.0
 
 
@@ -97,7 +100,10 @@ class Faults:
         if host is not None:
             self._befall(host, event)
         elif router is not None:
+            calm = self._is_calm(router)
             _touch(router, event)
+            if calm and event.kind == "router lowered by hand":
+                self._later(0.01, lambda: self._world.checks.obeyed.update({router.name: router.split.weight_ratio}))
             if event.kind in ("router lowered by hand", "router lies"):
                 self._world.truth.lowered_by_hand.add(router.name)
             finishing = self._world.truth.newest
@@ -178,7 +184,18 @@ class Faults:
         monitoring.drops, monitoring.delays = places("alertmanager drops"), places("alertmanager delays")
         monitoring.repeats, monitoring.truncates = places("alertmanager repeats"), places("alertmanager truncates")
 
+    def _is_calm(self, router: MemoryRouter) -> bool:
+        """Whether a router has had what is wanted for a while, and nothing is wrong: what a person does is seen."""
+        world, since = self._world, self._world.checks.healthy_since
+        newest = world.truth.newest
+        if newest is None or newest.state is State.FINISHING:
+            return False  # the canary's servers are the safe side then
+        if since is None or asyncio.get_running_loop().time() - since < _CALM_SECONDS:
+            return False
+        return world.truth.wanted_within(_CALM_SECONDS) == {(router.split.rollout, router.split.weight_ratio)}
+
     def _disturb(self) -> None:
+        self._world.checks.obeyed.clear()
         now = asyncio.get_running_loop().time()
         checks = self._world.checks
         checks.disturbed_at = now

@@ -21,10 +21,12 @@ class Fleet:
 
     Attributes:
         stable: the version on the stable servers.
+        canary: the version on the canary's servers; whoever starts a rollout has put it there.
         down: hosts that do not answer.
     """
 
     stable: str = "v1.0"
+    canary: str = ""
     down: set[str] = field(default_factory=set)
 
     async def deploy(self, version: str) -> None:
@@ -32,8 +34,10 @@ class Fleet:
         await asyncio.sleep(_DEPLOYS_SECONDS)
         self.stable = version
 
-    async def answer(self, _path: str, _parameters: Parameters) -> Answer:
+    async def stable_answer(self, _path: str, _parameters: Parameters) -> Answer:
         """A stable server says what it runs."""
-        if STABLE in self.down:
-            return Answer(503)
-        return Answer(body={"version": self.stable})
+        return Answer(503) if STABLE in self.down else Answer(body={"version": self.stable})
+
+    async def canary_answer(self, _path: str, _parameters: Parameters) -> Answer:
+        """A canary server says what it runs."""
+        return Answer(body={"version": self.canary}) if self.canary else Answer(503)

@@ -151,6 +151,9 @@ class Operators:
         seen = seen or self._seen(host)
         key = f"key{next(self._numbers)}"
         wanted = "rollback" if verb.startswith("give") else verb.partition(" ")[0]
+        newest = self._truth.newest
+        if verb == "start" and (newest is None or newest.state in TERMINAL):
+            self._fleet.canary = canary
         if wanted != "adopt":
             # Whoever adopts has seen a doubt, and no decision.
             self._truth.typed[f"{wanted}:{key}"] = str(seen)

@@ -23,7 +23,7 @@ from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from simulation.checks import Checks
 from simulation.faults import Faults
-from simulation.fleet import STABLE, Fleet
+from simulation.fleet import CANARY, STABLE, Fleet
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
 from simulation.monitoring import Monitoring
@@ -128,6 +128,7 @@ class World:
             lock,
             self._over.set,
         )
+        self.checks.blind = self._blind
         self.shop = Shop(self.truth, self.routers)
         self.reports: set[str] = set()
         around = Surroundings(
@@ -150,7 +151,8 @@ class World:
         self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy)
         around.servers |= {
             "prometheus": self.monitoring.answer,
-            STABLE: self.fleet.answer,
+            STABLE: self.fleet.stable_answer,
+            CANARY: self.fleet.canary_answer,
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
         self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
@@ -187,6 +189,8 @@ class World:
         self.checks.written(entry, before)
         for promise, what in broken(entry, before, self._around.policy):
             self.checks.fail(promise, what)
+        if entry.decides and not isinstance(entry, Held | RollbackDecided):
+            self.checks.obeyed.clear()
         self._count_down(entry)
         self.truth.take(entry)
         if entry.request in self.truth.typed and isinstance(entry, Advanced | Promoted | Resumed):
@@ -198,6 +202,20 @@ class World:
                 f"journal #{entry.seq} {entry.label} {entry.rollout} by {entry.actor}: {entry.reason} {_more(entry)}"
             )
         self._meet(f"entry {entry.label}", before)
+
+    def _blind(self) -> set[tuple[str, str]]:
+        """The receivers that must roll back what nobody watches: those that lead, or cannot know who does."""
+        found = set()
+        for host in self.hosts:
+            receiver = host.receiver
+            if receiver is None or not host.machine.alive or host.machine.paused:
+                continue
+            rollout, leader = receiver.store.rollout, receiver.leader
+            if rollout is None or not (leader.leading or leader.unknown):
+                continue
+            if receiver.watchdog.verdict(rollout) == "rollback":
+                found.add((host.name, rollout.id))
+        return found
 
     def _count_down(self, entry: Entry) -> None:
         """A countdown begins when it is in the journal, or when a receiver acts upon it before."""

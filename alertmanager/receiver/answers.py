@@ -28,6 +28,21 @@ class Phase(TypedDict):
     duration_seconds: Annotated[float, _said("How long it lasts at least.")]
 
 
+class Passport(TypedDict):
+    """What was found when the rollout began."""
+
+    stable: Annotated[dict[str, str], _said("By stable server, the version that it ran, or `unknown: ` and why.")]
+    canary: Annotated[dict[str, str], _said("As `stable`, for the canary's servers.")]
+    routers: Annotated[dict[str, str], _said("By router, the canary's weight that it had.")]
+    before: Annotated[str, _said("What became of the same version the last time; empty when there was none.")]
+    drill: Annotated[str, _said("When a drill last passed; empty when none has.")]
+    silences: Annotated[list[str], _said("What a silence kept rollbacks and holds from doing.")]
+    freeze: Annotated[str, _said("The change freeze that the start went through; empty when there was none.")]
+    warnings: Annotated[list[str], _said("What will hurt one day, and what `--force` overrode.")]
+    forced: Annotated[bool, _said("Whether it began with `--force`.")]
+    summary: Annotated[list[str], _said("All of it in sentences.")]
+
+
 class Finishing(TypedDict):
     """How far the traffic of a promoted release has returned to the stable servers."""
 
@@ -67,6 +82,7 @@ class Rollout(TypedDict):
     ended_at: Annotated[Moment | None, _said("When it was promoted, finished, rolled back or given up.")]
     lifts: Annotated[bool, _said("Whether a hold ends by itself once its cause is gone.")]
     rollback_at: Annotated[Moment | None, _said("End of the countdown in which a person may cancel the rollback.")]
+    passport: Annotated[Passport | None, _said("What was found when it began; null where nobody looked.")]
     finishing: Annotated[Finishing | None, _said("While the release is finished, and afterwards; otherwise null.")]
     cause: Annotated[
         str,

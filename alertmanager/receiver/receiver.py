@@ -20,6 +20,7 @@ from alertmanager.receiver.act.reporter import Reporter
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
+from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
@@ -101,7 +102,17 @@ class Receiver:
             deciding.objections.to,
             self.reconciler.trust,
             self.freezes,
-            self.inspector,
+            Departure(
+                self.plans,
+                self.store,
+                self.inspector,
+                starts=effects.process_starts,
+                routers=effects.router_names,
+                read=effects.read_router,
+                silences=lambda: outside.alertmanager.silences(base.clock.now()),
+                drilled_at=lambda: self.drills.last_success_at,
+                freeze=lambda: str(self.freezes.active or ""),
+            ),
         )
         self.finisher = Finisher(
             self.plans,
@@ -240,7 +251,13 @@ class Receiver:
         """What a message may say beyond the journal."""
         ratio = self.reconciler.weight_ratio
         traffic = "" if ratio is None else f"canary {format_ratio(ratio)}, stable {format_ratio(1 - ratio)}"
-        return Facts(self.policy.service, traffic, self.faults(), process=self.effects.process_managed)
+        return Facts(
+            self.policy.service,
+            traffic,
+            self.faults(),
+            process=self.effects.process_managed,
+            technical=self.policy.technical,
+        )
 
     def snapshot(self) -> Snapshot:
         """What the metrics need, as it is now."""

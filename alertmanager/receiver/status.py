@@ -153,11 +153,30 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "ended_at": _moment(rollout.ended_at),
         "lifts": rollout.lifts,
         "rollback_at": _moment(rollout.rollback_at),
+        "passport": _passport(rollout),
         "finishing": _finishing(rollout),
         "cause": rollout.cause,
         "reason": rollout.reason,
         "actor": rollout.actor,
         "steps": sorted(rollout.steps),
+    }
+
+
+def _passport(rollout: Rollout) -> answers.Passport | None:
+    passport = rollout.passport
+    if passport is None:
+        return None
+    return {
+        "stable": dict(passport.stable),
+        "canary": dict(passport.canary),
+        "routers": dict(passport.routers),
+        "before": passport.before,
+        "drill": passport.drill,
+        "silences": list(passport.silences),
+        "freeze": passport.freeze,
+        "warnings": list(passport.warnings),
+        "forced": passport.forced,
+        "summary": [f"{title}: {text}" for title, text in passport.lines()],
     }
 
 

@@ -10,7 +10,7 @@ Numbers for rules are texts, because jsonnet prints 0.8 as 0.80000000000000004.
 from typing import Any
 
 from canary import names
-from canary.mixin.limits import limits
+from canary.mixin.limits import ladder, limits
 from canary.policy import Policy
 from canary.policy.experiments import Experiment
 from canary.policy.kpis import Conversion, Kpi, Mean
@@ -59,6 +59,8 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "runbookUrl": signals.runbook_url,
         "dashboardUrl": signals.dashboard_url.rstrip("/"),
         "dashboards": dict(names.DASHBOARD_UIDS),
+        "technical": policy.technical,
+        "kpiWindowSeconds": number(policy.database.window),
         "signals": _signals(policy),
         "critical": _tier(signals.critical),
         "warning": _tier(signals.warning),
@@ -125,7 +127,7 @@ def node_selector(policy: Policy) -> str:
     return f'instance=~"({"|".join(hosts)})(:[0-9]+)?"' if hosts else 'role="canary"'
 
 
-def _signals(policy: Policy) -> dict[str, str]:
+def _signals(policy: Policy) -> dict[str, Any]:
     """Where the shop's own series are."""
     signals = policy.signals
     return {
@@ -145,7 +147,7 @@ def _signals(policy: Policy) -> dict[str, str]:
         "memoryLimitBytes": "" if signals.memory_limit is None else str(signals.memory_limit),
         "window": format_duration(signals.window),
         "longWindow": format_duration(signals.long_window),
-        "longWindowSeconds": number(signals.long_window),
+        "ladder": [{"window": format_duration(one), "seconds": number(one)} for one in ladder(signals)],
     }
 
 

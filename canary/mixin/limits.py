@@ -13,11 +13,17 @@ from typing import NamedTuple
 from canary import names
 from canary.policy import Policy
 from canary.policy.release import ApprovalGate, Phase, UrlGate
+from canary.policy.signals import Signals
 from canary.units import format_duration, format_ratio
 
 # How far a 90th percentile is from the 95th, and the variance of the share of a sample below its 95th percentile.
 _QUANTILE_DISTANCE = 0.05
 _QUANTILE_VARIANCE = 0.95 * 0.05
+
+
+# Two scrapes make a rate; a third shows that it is one, and not a single request between two of them.
+_FIRST_SCRAPES = 3
+_SHORTER_WINDOWS = 2
 
 
 class Limit(NamedTuple):
@@ -104,13 +110,28 @@ def _kpis(policy: Policy) -> Iterator[Limit]:
             yield Limit(names.LIMIT_KPI_TARGET, kpi.target, name)
 
 
+def ladder(signals: Signals) -> tuple[float, ...]:
+    """The windows over which errors and response times may roll back, in seconds, the shortest first.
+
+    A rollout is judged within a window only once it is older than that. So that harm is seen before `window` is over,
+    shorter ones come before it: the first holds three scrapes, and at most one more stands between, because each costs
+    as many recorded series as the others.
+    """
+    first, factor = _FIRST_SCRAPES * signals.scrape_interval, 2
+    while first * factor**_SHORTER_WINDOWS < signals.window:
+        factor *= 2
+    shorter = [first * factor**index for index in range(_SHORTER_WINDOWS) if first * factor**index < signals.window]
+    return (*shorter, *sorted({signals.window, signals.long_window}))
+
+
 def confidence_z(policy: Policy) -> float:
     """Wilson's z, such that a canary just at a limit passes it in at most alpha of the rollouts.
 
-    A rollout is looked at as often as it has windows that do not overlap; alpha is split over them (Bonferroni).
+    A rollout is looked at as often as it has windows that do not overlap, of each length; alpha is split over them
+    (Bonferroni). Those that are shorter than `window` are looked at throughout, too.
     """
     seconds = sum(phase.duration for phase in policy.phases)
-    windows = seconds / policy.signals.window + seconds / policy.signals.long_window
+    windows = sum(seconds / window for window in ladder(policy.signals))
     return round(NormalDist().inv_cdf(1 - policy.evidence.alpha / max(windows, 1)), 3)
 
 

@@ -24,6 +24,9 @@ from canary.policy.reading.document import Document, Location, read_document
 from canary.policy.reading.sentences import fault_of, of_another_branch
 from canary.policy.schema import ADAPTER
 
+_OWN: Final = ("base", "technical")
+"""Fields of the policy that are no keys of the file."""
+
 _TOLD: Final = 200
 """More faults than this are counted instead of told: nobody reads them, and hints take time to find."""
 
@@ -47,7 +50,7 @@ def policy_from(document: Document) -> Policy:
     data = dict(document.data)
     if isinstance(data.get("router"), dict):
         data["router"] = [data["router"]]
-    faults = [document.fault(("base",), "unknown key")] if "base" in data else []
+    faults = [document.fault((key,), "unknown key") for key in _OWN if key in data]
     try:
         policy = ADAPTER.validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
@@ -55,6 +58,7 @@ def policy_from(document: Document) -> Policy:
     kpis = policy.kpis or DEFAULT_KPIS
     completed = dataclasses.replace(
         policy,
+        technical="signals" in document.data,
         base=str(document.path.resolve().parent),
         kpis=kpis,
         phases=policy.plans.get(NORMAL, policy.phases),

@@ -133,5 +133,7 @@ class Policy:
     flags: dict[Identifier, Flag] = field(default_factory=dict)
     experiments: dict[Identifier, Experiment] = field(default_factory=dict)
     evidence: Evidence = Evidence()
+    technical: bool = True
+    """Set by the loader: whether the file has a `signals` section, and so errors and response times are watched."""
     base: str = "."
     """Set by the loader: the policy file's folder, at which relative paths start."""

@@ -29,7 +29,7 @@ def policy_schema() -> Schema:
     """The policy's keys as a JSON schema; made once and on demand, because making it takes longer than loading."""
     schema: Schema = ADAPTER.json_schema()
     properties = schema["properties"]
-    del properties["base"]
+    del properties["base"], properties["technical"]
     several = {key: properties["router"].pop(key) for key in ("type", "items")}
     properties["router"]["anyOf"] = [several, several["items"]]
     for section in (schema, *schema["$defs"].values()):

@@ -58,6 +58,9 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         if isinstance(entry, Amended) and entry.looser:
             yield "Made looser", f"{moment(entry.at)} UTC by {entry.actor}: {entry.reason}"
     yield "Began", f"{moment(rollout.started_at)} UTC"
+    if rollout.passport is not None:
+        for title, text in rollout.passport.lines():
+            yield f"At its start, {title}", text
     yield "Ended" if rollout.ended_at else "So far", f"{moment(report.until)} UTC"
     yield "Lasted", lasted(rollout.started_at, report.until)
     yield "Highest share", format_ratio(max(phase.traffic_ratio for phase in report.phases))

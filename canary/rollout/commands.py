@@ -26,6 +26,7 @@ from canary.rollout.entries import (
     Started,
 )
 from canary.rollout.kinds import Category, Cause
+from canary.rollout.passport import Passport
 from canary.rollout.plan.approvals import agreed
 from canary.rollout.plan.planentries import Approved
 from canary.rollout.refusals import refusal, required
@@ -83,6 +84,7 @@ class Start(Command):
     plan: str = NORMAL
     digest: str = ""
     policy: dict[str, Any] | None = None
+    passport: Passport | None = None
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused while another rollout is not over, or when both versions are the same."""
@@ -107,6 +109,7 @@ class Start(Command):
             plan=self.plan,
             digest=self.digest,
             policy=self.policy,
+            passport=self.passport,
         )
 
     def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # it began a rollout that nobody had seen

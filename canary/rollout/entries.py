@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category, Cause, Kind, Step
+from canary.rollout.passport import Passport
 
 # Damage must not get further than the row that it is in: a share of 7, a time of NaN or a moment without a zone breaks
 # the arithmetic of whoever shows the rollout, and with it the metrics that every rule rests on.
@@ -75,6 +76,7 @@ class Started(Entry):
         plan: the plan's name in the policy.
         digest: of the policy that it runs by; empty in what older versions wrote.
         policy: everything that decides, as `deciding` gives it; None in what older versions wrote.
+        passport: what was found when it began; None where nobody looked, and in what older versions wrote.
     """
 
     kind = Kind.STARTED
@@ -86,6 +88,7 @@ class Started(Entry):
     plan: str = NORMAL
     digest: str = ""
     policy: dict[str, Any] | None = None
+    passport: Passport | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan in which a phase has a share and no duration."""

@@ -77,6 +77,7 @@ def _started(entry: Started) -> Rollout:
         pinned=entry.policy,
         decision=entry.seq,
         timer=_timer(entry),
+        passport=entry.passport,
         began=_moment(entry),
         phase_began=_moment(entry),
         reason=entry.reason,

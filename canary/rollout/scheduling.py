@@ -39,7 +39,7 @@ class Scheduled(Entry):
 
     Attributes:
         start_at: when, by the wall clock.
-        stable, canary, plan, force: as for a start by hand.
+        stable, canary, plan, force, again: as for a start by hand.
     """
 
     kind = Kind.SCHEDULED
@@ -48,6 +48,7 @@ class Scheduled(Entry):
     canary: str
     plan: str = NORMAL
     force: bool = False
+    again: bool = False
 
     def __str__(self) -> str:
         plan = "" if self.plan == NORMAL else f" by plan {self.plan}"
@@ -78,6 +79,7 @@ class ScheduleStart(Memory):
     canary: str
     plan: str = NORMAL
     force: bool = False
+    again: bool = False
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:  # noqa: ARG002  # it is about none yet
         """Refused for a moment that has passed, or is more than a year away."""
@@ -97,6 +99,7 @@ class ScheduleStart(Memory):
             canary=self.canary,
             plan=self.plan,
             force=self.force,
+            again=self.again,
         )
 
 

@@ -21,6 +21,7 @@ from canary.clock import Clock
 from canary.policy.pinning.digest import Data
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Step
+from canary.rollout.passport import Passport
 
 
 class State(StrEnum):
@@ -138,6 +139,7 @@ class Rollout:
         recorded: keys of the records that have been made.
         steps: steps of the last decision that are done.
         notified: by an entry's position, who has been notified of it.
+        passport: what was found when it began; None where nobody looked.
         finishing: how far the release is finished; None before, and when everybody was taken back.
         salts: by which routers chose the users before this rollout was adopted.
         expired: positions of the entries that nobody was told of in time.
@@ -178,6 +180,7 @@ class Rollout:
     steps: frozenset[Step] = frozenset()
     notified: Mapping[int, frozenset[str]] = field(default_factory=dict)
     expired: frozenset[int] = frozenset()
+    passport: Passport | None = None
     finishing: Finishing | None = None
     salts: tuple[int, ...] = ()
 

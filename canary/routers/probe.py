@@ -28,10 +28,12 @@ class Served:
     Attributes:
         version: what it runs; None when that is unknown.
         fault: why it is unknown; empty when it is known.
+        silent: it was asked and did not say: it may be down. Otherwise nobody could ask.
     """
 
     version: str | None = None
     fault: str = ""
+    silent: bool = False
 
     def __str__(self) -> str:
         """For people: `v2.0`, or why nobody knows."""
@@ -49,21 +51,25 @@ async def ask(address: str, probe: Probe, session: aiohttp.ClientSession) -> Ser
             session.get(url, allow_redirects=False) as answer,
         ):
             if not 200 <= answer.status < 300:
-                return Served(fault=f"answered {answer.status} at {probe.path}")
+                return _silent(f"answered {answer.status} at {probe.path}")
             if probe.header is not None:
                 return _version(answer.headers.get(probe.header), f"header {probe.header}")
             return _field(await answer.content.read(_MOST_BYTES), str(probe.json))
     except TimeoutError:
-        return Served(fault=f"did not answer within {probe.timeout:g}s")
+        return _silent(f"did not answer within {probe.timeout:g}s")
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return Served(fault=f"cannot be reached ({type(error).__name__})")
+        return _silent(f"cannot be reached ({type(error).__name__})")
+
+
+def _silent(fault: str) -> Served:
+    return Served(fault=fault, silent=True)
 
 
 def _field(body: bytes, path: str) -> Served:
     try:
         found: Any = json.loads(body)
     except ValueError:
-        return Served(fault=f"expected JSON, found {body[:_SHOWN_CHARACTERS]!r}")
+        return _silent(f"expected JSON, found {body[:_SHOWN_CHARACTERS]!r}")
     for key in path.split("."):
         found = found.get(key) if isinstance(found, dict) else None
     return _version(None if isinstance(found, dict | list) else found, f"field {path}")
@@ -71,4 +77,4 @@ def _field(body: bytes, path: str) -> Served:
 
 def _version(text: object, place: str) -> Served:
     said = "" if text is None else str(text).strip()
-    return Served(said) if said else Served(fault=f"its answer has no {place}")
+    return Served(said) if said else _silent(f"its answer has no {place}")

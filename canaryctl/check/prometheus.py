@@ -15,7 +15,7 @@ from canary.policy.pinning.digest import digest
 from canary.policy.signals import Signals
 from canary.prometheus import Prometheus, ServiceAlerts, policies_in_use
 from canary.prometheus import Rule as Loaded
-from canary.units import parse_duration
+from canary.units import format_duration, parse_duration
 
 Rule = Mapping[str, Any]
 
@@ -33,8 +33,8 @@ async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mappin
     """
     place = f"prometheus {prometheus.url}"
     try:
-        scraped = (*_guard(policy.service), _shop(policy.signals))
-        findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in scraped)))
+        findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in _guard(policy.service))))
+        findings += await _technical(policy, prometheus, place)
         findings += await _rules(prometheus, place, list(generated_rules(files)))
         findings += await _policies(policy, prometheus, place)
     except RemoteError as error:
@@ -65,6 +65,7 @@ async def check_watched(policy: Policy, prometheus: Prometheus) -> list[Finding]
     try:
         findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in _guard(policy.service))))
         findings.append(_acting(policy, place, await prometheus.rules()))
+        findings += [] if policy.technical else [_unwatched(place)]
     except RemoteError as error:
         return [failed(place, error.what, error.remedy)]
     return [*findings, await _evaluated(policy, prometheus, place)]
@@ -100,8 +101,30 @@ def _guard(service: str) -> Iterator[tuple[str, str, str]]:
     yield "the receiver", state, "start `canary receiver`, scrape it"
 
 
+async def _technical(policy: Policy, prometheus: Prometheus, place: str) -> list[Finding]:
+    """Whether the shop's requests are scraped, and often enough for the windows in which they are judged."""
+    if not policy.technical:
+        return [_unwatched(place)]
+    signals = policy.signals
+    name, series, remedy = _shop(signals)
+    if not await prometheus.query(f"count({series})"):
+        return [failed(place, f"does not scrape {name}: `count({series})` has no series", remedy)]
+    window = format_duration(signals.window)
+    if await prometheus.query(f"count(increase({series}[{window}]))"):
+        return [ok(place, f"scrapes {name}")]
+    what = f"scrapes {name} too seldom to judge them within {window}, or has only just begun"
+    return [
+        failed(place, what, "let signals.scrape_interval be what Prometheus does, and signals.window several of it")
+    ]
+
+
+def _unwatched(place: str) -> Finding:
+    what = "errors and response times are not watched, the KPIs alone decide: the policy has no `signals` section"
+    return warning(place, what, "`signals: {}` watches http_requests_total; see docs/rules.md")
+
+
 def _shop(signals: Signals) -> tuple[str, str, str]:
-    """What tells the shop's requests: their name, an expression, and what to do when it has no series."""
+    """What tells the shop's requests: their name, their series, and what to do when there are none."""
 
     def select(metric: str, matcher: str) -> str:
         return f"{metric}{{{','.join(filter(None, (signals.selector, matcher)))}}}"
@@ -110,14 +133,14 @@ def _shop(signals: Signals) -> tuple[str, str, str]:
         backend = f'proxy="{signals.canary_backend}"'
         return (
             f"HAProxy's backend {signals.canary_backend}",
-            f"count({select('haproxy_backend_http_responses_total', backend)})",
+            select("haproxy_backend_http_responses_total", backend),
             "let a frontend of HAProxy serve its metrics, and name it in signals.haproxy_targets; see docs/rules.md",
         )
     label = signals.version_label
     versioned = f'{label}!=""'
     return (
         "the shop's requests",
-        f"count by ({label}) ({select(signals.requests, versioned)})",
+        select(signals.requests, versioned),
         f"have the shop count its requests as {signals.requests} with a label {label}; see docs/first-rollout.md",
     )
 

@@ -57,13 +57,14 @@ _HEAD = """\
 # Every key and its default: docs/reference-policy.md."""
 
 _SIGNALS = """\
-# The technical side: the names of the shop's own series, which carry the version as a label.
-signals:
-  requests: http_requests_total
-  duration: http_request_duration_seconds
-  version_label: version
-  critical: {error_rate: 10%, response_time: 10s}   # rolls back
-  warning: {error_rate: 5%, response_time: 5s}      # tells people"""
+# The technical side: the names of the shop's own series, which carry the version as a label. As soon as your shop has
+# them: without this section the KPIs alone decide, and with it a rollout is held while they are missing.
+# signals:
+#   requests: http_requests_total
+#   duration: http_request_duration_seconds
+#   version_label: version
+#   critical: {error_rate: 10%, response_time: 10s}   # rolls back
+#   warning: {error_rate: 5%, response_time: 5s}      # tells people"""
 
 _PHASES = """\
 # The canary's share of the customers, and how long it lasts at least.

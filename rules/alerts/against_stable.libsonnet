@@ -22,7 +22,8 @@ function(config, series, build)
       p.beyond(canary(t.requests), '>=', p.limit(config, minimum.canary)),
       p.beyond(stable(t.requests), '>=', p.limit(config, minimum.stable)),
     ];
-    std.join('\nand ' + same + '\n', [canary(value)] + [p.block(one) for one in conditions]);
+    std.join('\nand ' + same + '\n', [canary(value)] + [p.block(one) for one in conditions])
+    + '\nand on (rollout)\n' + series.rollout.settled;
 
   local compared(endpoint) =
     local labels = if endpoint then ['endpoint'] else [];
@@ -79,4 +80,4 @@ function(config, series, build)
                    + build.limit(n.LIMIT_STABLE_RESPONSE_DIFFERENCE, 'humanizeDuration') + ' longer.',
     });
 
-  if !limits.enabled then [] else compared(false) + (if t.by_endpoint then compared(true) else [])
+  if !config.technical || !limits.enabled then [] else compared(false) + (if t.by_endpoint then compared(true) else [])

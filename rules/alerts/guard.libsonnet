@@ -109,7 +109,7 @@ function(config, series, build)
        ]);
 
   // Without the series of an alert that acts, the share is held; where alerts only tell, people are told.
-  local any(tier, names) = tier.enabled && std.length(std.filter(build.enabled, names)) > 0;
+  local any(tier, names) = config.technical && tier.enabled && std.length(std.filter(build.enabled, names)) > 0;
   local tells = any(config.info, [n.OUT_OF_RANGE]);
   local action(acting, telling) = if any(config.critical, acting) then 'hold' else if telling then 'none' else '';
   local of_requests = action(
@@ -129,7 +129,8 @@ function(config, series, build)
   local signals = [
     if of_requests == '' then [] else blind(
       'requests',
-      p.lines([has_traffic('canary'), 'unless on (version)', p.block(t.raw_requests)]),
+      // Not the counter itself: one that is scraped too seldom for the window is there, and tells nothing.
+      p.lines([has_traffic('canary'), 'unless on (version)', p.block(series.read(t.requests(s.window)))]),
       s.longWindow,
       'Errors of canary {{ $labels.canary }} cannot be seen',
       'Prometheus has no series that counts the requests of {{ $labels.canary }}.',
@@ -156,7 +157,7 @@ function(config, series, build)
       + n.ERROR_RATE_DEGRADED + ' and ' + n.RESPONSE_TIME_DEGRADED + ' cannot fire.',
       'none',
     ),
-    if t.servers == null then [] else blind(
+    if !config.technical || t.servers == null then [] else blind(
       'servers',
       p.while_service(has_traffic('canary'), p.of_service(config, t.servers) + ' == 0'),
       missed,
@@ -281,7 +282,7 @@ function(config, series, build)
                  + ', the ' + component + ' of ' + config.service + ' by '
                  + (if component == 'rules' then config.digest
                     else '{{ with query `' + info(component) + '` }}{{ . | first | label "digest" }}{{ else }}?{{ end }}')
-                 + ". Traffic is frozen at its current weight until they agree: put the policy back, or take the new one over with `canary amend` and `canary generate`.",
+                 + '. Traffic is frozen at its current weight until they agree: put the policy back, or take the new one over with `canary amend` and `canary generate`.',
   });
   local policy =
     other_policy('exporter', p.lines([info('exporter'), 'and on (service, digest)', info('receiver')]), [info('exporter')])

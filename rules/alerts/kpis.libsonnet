@@ -119,6 +119,9 @@ function(config, series, build)
     else 'label_replace(' + series.running + ', "version", "$1", "' + role + '", "(.+)")';
     p.for_canary(rollouts, p.block(rate(kpi)));
   local limit(name, kpi) = p.limit(config, name, kpi.name);
+  // The rates of counters over the long window; a mean's gauge is of the exporter's whole window.
+  local settled(kpi) = '\nand on (rollout)\n'
+                       + (if kpi.kind == 'mean' then series.rollout.older_than(config.kpiWindowSeconds) else series.rollout.settled);
   local change(kpi) = p.beyond(
     p.lines([
       p.block(of_role(kpi, 'canary') + '\n- on (rollout) group_left ()\n' + p.block(of_role(kpi, 'stable'))),
@@ -127,7 +130,7 @@ function(config, series, build)
     ]),
     if kpi.upward then '<' else '>',
     (if kpi.upward then '-' else '') + limit(n.LIMIT_KPI_TOLERANCE, kpi)
-  );
+  ) + settled(kpi);
   local windowed(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
     expr: change(kpi),
     hold_for: '2m',
@@ -136,7 +139,7 @@ function(config, series, build)
     description: 'Within ' + config.signals.longWindow + ', ' + kpi.words + ' of {{ $labels.canary }} differed by {{ $value | humanizePercentage }} from {{ $labels.stable }}; the tolerance is '
                  + tolerance(kpi) + '. This KPI is judged by a windowed threshold, not by evidence.',
   }) + (if !kpi.floor then [] else build.alert(kpi.floorAlert, tiers[kpi.action] {
-          expr: p.beyond(of_role(kpi, 'canary'), if kpi.upward then '<' else '>', limit(n.LIMIT_KPI_FLOOR, kpi)),
+          expr: p.beyond(of_role(kpi, 'canary'), if kpi.upward then '<' else '>', limit(n.LIMIT_KPI_FLOOR, kpi)) + settled(kpi),
           hold_for: '2m',
           labels: { [n.KPI]: kpi.name } + kpi.floorLabels,
           summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is {{ $value | ' + kpi.filter + ' }}',

@@ -51,7 +51,8 @@ function(config, series, build)
 
   // What asks for a rollback objects from its first sign on; it fires or is gone within its own `for`, so that it never
   // blocks for ever. What asks for a hold objects when it fires: those that wait for minutes may be pending again and
-  // again, and would. This is the last rule of its group, and sees what fires in the very same evaluation.
+  // again, and would. But that the canary's requests are missing objects at once: until there are two scrapes of them,
+  // nobody would see its errors. This is the last rule of its group, and sees what fires in the very same evaluation.
   local objections(more) = p.select('ALERTS', [p.equals(n.SERVICE, config.service)] + more + [p.differs(n.DRY_RUN, 'true')]);
   local rest = evidence + [
     'and on (service)',
@@ -60,6 +61,8 @@ function(config, series, build)
     objections([p.equals(n.ACTION, 'rollback')]),
     'unless on (rollout)',
     objections([p.equals(n.ACTION, 'hold'), 'alertstate="firing"']),
+    'unless on (rollout)',
+    objections([p.equals(n.ACTION, 'hold'), p.equals(n.REASON, 'requests')]),
   ];
 
   // People count phases from one.

@@ -11,7 +11,8 @@ function(config, series, build)
   local of_canary(recorded, comparison, limit) =
     local own(name) = p.for_canary(series.running, read(name));
     beyond(own(recorded), comparison, limit) + '\nand on (rollout)\n'
-    + p.block(beyond(own(t.requests(s.longWindow)), '>=', n.LIMIT_MINIMUM_REQUESTS));
+    + p.block(beyond(own(t.requests(s.longWindow)), '>=', n.LIMIT_MINIMUM_REQUESTS))
+    + '\nand on (rollout)\n' + series.rollout.settled;
   local of_machine(recorded, limit) = beyond(p.for_service(series.running, read(recorded)), '>', limit);
 
   local capital(text) = std.asciiUpper(text[0:1]) + text[1:];
@@ -48,7 +49,7 @@ function(config, series, build)
       'the share of failed tries',
       n.LIMIT_NORMAL_ERROR,
     ),
-    out_of_range('cpu', of_machine(m.cpu, n.LIMIT_NORMAL_CPU), 'the use of the CPU', n.LIMIT_NORMAL_CPU, dashboard='infrastructure'),
+    out_of_range('cpu', of_machine(m.cpu, n.LIMIT_NORMAL_CPU) + '\nand on (rollout)\n' + series.rollout.settled, 'the use of the CPU', n.LIMIT_NORMAL_CPU, dashboard='infrastructure'),
     if !m.watched.memory then []
     else out_of_range(
       'memory', of_machine(m.memory, n.LIMIT_NORMAL_MEMORY), 'the use of memory', n.LIMIT_NORMAL_MEMORY, dashboard='infrastructure'
@@ -62,19 +63,20 @@ function(config, series, build)
   // A rate over a handful of units says nothing.
   local few_units(kpi) =
     'unless on (rollout)\n(max by (rollout) (' + p.own(config, n.KPI_UNITS, [p.equals(n.KPI, kpi.name), p.equals(n.ROLE, 'canary')]) + ') < 30)';
+  // What the exporter judges has a value of this rollout alone. What a version's gauge says is of the exporter's whole
+  // window, and so of an earlier rollout of the version too, until this one is older than that.
   local kpi(kpi) =
     local below = if kpi.upward then '<' else '>';
     local worst = if kpi.upward then 'min' else 'max';
+    local judged = kpi.judge == 'evidence';
+    local own = if judged
+    then p.for_rollout(series.running, 'max by (rollout) (' + p.own(config, n.KPI_VALUE, [p.equals(n.KPI, kpi.name), p.equals(n.ROLE, 'canary')]) + ')')
+    else p.for_canary(series.running, worst + ' by (version) (' + p.own(config, kpi.gauge) + ')');
     out_of_range(
       kpi.name,
       p.lines([
-        beyond(
-          p.for_canary(series.running, worst + ' by (version) (' + p.own(config, kpi.gauge) + ')'),
-          below,
-          n.LIMIT_KPI_TARGET,
-          kpi.name
-        ),
-        few_units(kpi),
+        beyond(own, below, n.LIMIT_KPI_TARGET, kpi.name),
+        if judged then few_units(kpi) else 'and on (rollout)\n' + series.rollout.older_than(config.kpiWindowSeconds),
       ]),
       kpi.words,
       n.LIMIT_KPI_TARGET,
@@ -83,4 +85,4 @@ function(config, series, build)
     );
 
   if !config.info.enabled then []
-  else std.flattenArrays(technical + [kpi(k) for k in config.kpis if k.target])
+  else std.flattenArrays((if config.technical then technical else []) + [kpi(k) for k in config.kpis if k.target])

@@ -15,27 +15,34 @@ function(config, series, build)
     p.beyond(p.for_canary(rollouts, read(recorded)), comparison, limit(name));
   local enough(rollouts, window) =
     'and on (rollout)\n' + p.block(beyond(rollouts, t.requests(window), '>=', n.LIMIT_MINIMUM_REQUESTS));
-  // Within the long window only once the rollout is that old: before, it holds what an earlier rollout left behind.
-  local old_enough = 'and on (rollout)\n(' + series.rollout.age + ' >= ' + config.signals.longWindowSeconds + ')';
-  local either(condition) =
-    p.block(condition(s.window)) + '\nor on (rollout)\n' + p.block(condition(s.longWindow) + '\n' + old_enough);
+  // Within each window once the rollout is older than it: before, it would hold what an earlier rollout of the same
+  // version left behind. So a rollout that has just begun is judged by the shortest.
+  local during(condition, rung) = condition(rung.window) + '\nand on (rollout)\n' + series.rollout.older_than(rung.seconds);
+  local any(rungs, condition) = std.join('\nor on (rollout)\n', [p.block(during(condition, rung)) for rung in rungs]);
+  // HAProxy's average tells the mean of a window by how far it has moved, which is too little in a short one.
+  local of_times = [rung for rung in s.ladder if t.by_endpoint || std.member([s.window, s.longWindow], rung.window)];
 
   // *value* is told, *bound* is compared.
-  local surely(value, bound, comparison, name) = function(rollouts) either(function(window) p.lines([
+  local surely(rungs, value, bound, comparison, name) = function(rollouts) any(rungs, function(window) p.lines([
     p.for_canary(rollouts, read(value(window))),
     'and on (rollout)',
     p.block(beyond(rollouts, bound(window), comparison, name)),
     enough(rollouts, window),
   ]));
-  local too_many_errors = surely(t.error_ratio, t.error_ratio_lower, '>', n.LIMIT_CRITICAL_ERROR);
-  local too_slow = surely(t.p95, t.p95_lower, '>=', n.LIMIT_CRITICAL_RESPONSE);
-  local connection_failures(rollouts) =
-    beyond(rollouts, t.connections.failures(s.window), '>=', n.LIMIT_CRITICAL_CONNECTIONS);
+  local too_many_errors = surely(s.ladder, t.error_ratio, t.error_ratio_lower, '>', n.LIMIT_CRITICAL_ERROR);
+  local too_slow = surely(of_times, t.p95, t.p95_lower, '>=', n.LIMIT_CRITICAL_RESPONSE);
+  // Over the long window the same number would be another limit.
+  local connection_failures(rollouts) = std.join('\nor on (rollout)\n', [
+    p.block(during(function(window) beyond(rollouts, t.connections.failures(window), '>=', n.LIMIT_CRITICAL_CONNECTIONS), rung))
+    for rung in s.ladder
+    if rung.window != s.longWindow || rung.window == s.window
+  ]);
   local short_of_memory(rollouts) =
     p.beyond(p.for_service(rollouts, read(m.memory)), '>', limit(n.LIMIT_CRITICAL_MEMORY));
   // Within the long window, where there is enough to tell people.
   local told(recorded, comparison, name) =
-    beyond(series.running, recorded, comparison, name) + '\n' + enough(series.running, s.longWindow);
+    beyond(series.running, recorded, comparison, name) + '\n' + enough(series.running, s.longWindow)
+    + '\nand on (rollout)\n' + series.rollout.settled;
 
   local of_version(name) = p.own(config, name, ['version=%q']);
   local requests(window) =
@@ -92,6 +99,8 @@ function(config, series, build)
            p.beyond(t.of_endpoints(read(t.error_ratio(s.longWindow, true))), '>', limit(n.LIMIT_WARNING_ERROR)),
            'and on (rollout, endpoint)',
            p.block(p.beyond(t.of_endpoints(read(t.requests(s.longWindow, true))), '>=', limit(n.LIMIT_MINIMUM_REQUESTS))),
+           'and on (rollout)',
+           series.rollout.settled,
          ]),
          hold_for: config.warning.holdFor,
          severity: 'warning',
@@ -124,4 +133,4 @@ function(config, series, build)
                    + stable(t.p95(s.longWindow), 'humanizeDuration'),
     });
 
-  critical + warning
+  if !config.technical then [] else critical + warning

@@ -58,5 +58,8 @@ function(config) {
   },
 
   // How long the rollouts have lasted, as their receiver measures it.
+  // No window of theirs reaches behind their start: the long one, or one of so many seconds.
+  settled:: $.older_than(config.signals.ladder[std.length(config.signals.ladder) - 1].seconds),
+  older_than(seconds):: '(' + $.age + ' >= ' + seconds + ')',
   age:: 'max by (rollout) (' + p.own(config, n.ROLLOUT_ELAPSED_SECONDS) + ')',
 }

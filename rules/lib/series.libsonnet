@@ -9,6 +9,8 @@ function(config) {
   local rollout = (import 'rollout.libsonnet')(config),
   local technical = (import 'technical.libsonnet')(config, read),
   local machine = (import 'machine.libsonnet')(config, read),
+  // What is not watched is not recorded.
+  local watched = if config.technical then technical.order + machine.order else [],
   local exprs = rollout.exprs + technical.exprs + machine.exprs,
   local read(name) = if config.inline then '(' + exprs[name] + ')' else p.own(config, name),
 
@@ -29,9 +31,9 @@ function(config) {
   rules:: [
     $.rule(name, $.exprs[name])
     for name in
-      [$.rollout.running, $.rollout.promoted, $.rollout.finishing, $.rollout.rolled_back, $.rollout.confidence] + $.technical.order + $.machine.order
+      [$.rollout.running, $.rollout.promoted, $.rollout.finishing, $.rollout.rolled_back, $.rollout.confidence] + watched
   ] + (
-    if $.technical.by_endpoint then []
+    if !config.technical || $.technical.by_endpoint then []
     else [$.rule(name, $.technical.for_people[name]) for name in std.objectFields($.technical.for_people)]
   ),
 }

@@ -9,6 +9,7 @@ local p = import 'promql.libsonnet';
 function(config, read) {
   local s = config.signals,
   local long = s.longWindow,
+  local windows = [rung.window for rung in s.ladder],
   local rollout = (import 'rollout.libsonnet')(config),
   local z = 'scalar(' + read(rollout.confidence) + ')',
   local known = read(rollout.running) + ' or ' + read(rollout.promoted),
@@ -96,10 +97,10 @@ function(config, read) {
     [$.stable(name(long, endpoint)), $.of_stable(read(name(long, endpoint)))]
     for name in [$.requests, $.error_ratio, $.error_ratio_upper, $.p95]
   ],
-  local by_version = std.flattenArrays([counts(window) + times(window) for window in std.set([s.window, long])]) + compared(),
+  local by_version = std.flattenArrays([counts(window) + times(window) for window in windows]) + compared(),
   local by_endpoint = if source.by_endpoint then counts(long, true) + times(long, true) + compared(true) else [],
   local connections = if $.connections == null then [] else
-    [[$.connections.failures(s.window), $.connections.increase(s.window)]],
+    [[$.connections.failures(window), $.connections.increase(window)] for window in windows],
   local tries = if $.failed_tries == null then [] else
     [[$.failed_tries, p.lines([p.block(source.tries), '/ on (version)', '(' + read($.requests(long)) + ' > 0)'])]],
   local recorded = source.recorded + by_version + by_endpoint + connections + tries,

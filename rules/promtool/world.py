@@ -69,7 +69,9 @@ class World(Shop):
         running = nothing(self.begin) + constant(1, self.count - self.begin)
         self.receiver(names.ROLLOUT_INFO, running, **{names.STABLE: STABLE, names.CANARY: CANARY})
         self.state("phase")
-        self.receiver(names.ROLLOUT_ELAPSED_SECONDS, self.policy.signals.long_window)
+        # Old enough for every window.
+        age = max(self.policy.signals.long_window, self.policy.database.window)
+        self.receiver(names.ROLLOUT_ELAPSED_SECONDS, age)
         self.receiver(names.DRILL_AGE_SECONDS, 0)
         self.receiver(names.POLICY_INFO, 1, component="receiver", digest=digest(self.policy))
         for limit in limits(self.policy):

@@ -2,4 +2,4 @@
 // HAProxy's read the running rollout, and so stand in the group that records it.
 function(config, series)
   local exprs = series.technical.for_people;
-  if series.technical.by_endpoint then [series.rule(name, exprs[name]) for name in std.objectFields(exprs)] else []
+  if config.technical && series.technical.by_endpoint then [series.rule(name, exprs[name]) for name in std.objectFields(exprs)] else []

@@ -36,7 +36,7 @@ def _section(title: str, path: str, node: Schema, schema: Schema, *, depth: int,
     yield "|---|---|---|---|"
     inner: list[tuple[str, str, Schema]] = []
     for key, value in node["properties"].items():
-        if key == "base":
+        if key in ("base", "technical"):
             continue
         place = f"{path}.{key}" if path else key
         children = list(_children(place, value, schema))

@@ -43,7 +43,7 @@ from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
-from tests.support.servers import KnownServers
+from tests.support.servers import departure
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
         self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes)
         metrics = Metrics(CollectorRegistry(), SERVICE)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        servers = KnownServers()
+        servers = departure(plans, self.store, effects)
         self.commands = Commands(plans, self.store, effects, metrics, self.objection, trust, freezes, servers)
         self.run(self.store.refresh())
 

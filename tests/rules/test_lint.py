@@ -26,7 +26,7 @@ def _found(*rules: dict[str, Any], **group: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("inline", [False, True])
-@pytest.mark.parametrize("kind", ["strategy", "minimal", "custom", "haproxy", "native"])
+@pytest.mark.parametrize("kind", ["strategy", "minimal", "custom", "haproxy", "native", "kpis only"])
 def test_what_is_generated_is_clean(kind: str, inline: bool) -> None:
     """No policy's own rules have a problem, chained or written out."""
     policy = _policy(kind)
@@ -40,6 +40,8 @@ def _policy(kind: str) -> Policy:
     if kind in golden.POLICIES:
         return golden.policy(kind)
     minimal = golden.policy("minimal")
+    if kind == "kpis only":
+        return dataclasses.replace(minimal, technical=False)
     changes: dict[str, Any] = {"preset": "haproxy"} if kind == "haproxy" else {"histograms": "native"}
     return dataclasses.replace(minimal, signals=dataclasses.replace(minimal.signals, **changes))
 

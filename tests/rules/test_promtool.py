@@ -25,6 +25,8 @@ def _policy(kind: str) -> Policy:
     if kind in golden.POLICIES:
         return golden.policy(kind)
     minimal = golden.policy("minimal")
+    if kind == "kpis only":
+        return dataclasses.replace(minimal, technical=False)
     changes: dict[str, Any] = {"preset": "haproxy"} if kind == "haproxy" else {"histograms": "native"}
     return dataclasses.replace(minimal, signals=dataclasses.replace(minimal.signals, **changes))
 
@@ -57,7 +59,7 @@ def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
     assert outcome.stdout.count("SUCCESS") == len(files)
 
 
-@pytest.mark.parametrize("kind", ["strategy", "minimal", "custom", "haproxy"])
+@pytest.mark.parametrize("kind", ["strategy", "minimal", "custom", "haproxy", "kpis only"])
 def test_no_alert_lacks_its_cases(kind: str) -> None:
     """Each alert rule fires, just does not, waits for its time, lives through a missed scrape and misses its series.
 

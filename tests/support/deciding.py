@@ -33,7 +33,7 @@ from canary.rollout.store.store import RolloutStore
 from tests.support.acting import FrailJournal, MemoryLead, make_effects
 from tests.support.clock import FakeClock
 from tests.support.receiver import SERVICE, alert, payload
-from tests.support.servers import KnownServers
+from tests.support.servers import departure
 
 
 class Deciding:
@@ -76,7 +76,7 @@ class Deciding:
         self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
         effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
-        servers = KnownServers()
+        servers = departure(self.plans, self.store, effects)
         self.commands = Commands(self.plans, self.store, effects, metrics, self._objects, trust, self.freezes, servers)
 
     @classmethod

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.servers import Servers
+from canary.prometheus import Silence
+from canary.rollout.plan.plans import Plans
+from canary.rollout.store.store import RolloutStore
 from canary.routers.probe import Served
 
 
@@ -25,6 +30,25 @@ class KnownServers:
     async def unhealthy(self) -> dict[str, str]:
         """What routers say against stable servers."""
         return dict(self.unwell)
+
+
+def departure(plans: Plans, store: RolloutStore, effects: Effects, servers: KnownServers | None = None) -> Departure:
+    """What looks at everything before a start, in a world without Alertmanager and drills."""
+
+    async def silences() -> list[Silence]:
+        return []
+
+    return Departure(
+        plans,
+        store,
+        servers or KnownServers(),
+        starts=effects.process_starts,
+        routers=effects.router_names,
+        read=effects.read_router,
+        silences=silences,
+        drilled_at=lambda: None,
+        freeze=str,
+    )
 
 
 def _servers(versions: dict[str, str]) -> Servers:

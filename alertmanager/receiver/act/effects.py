@@ -185,6 +185,11 @@ class Effects:
         """Whether the policy names a process at all."""
         return self._process.managed
 
+    @property
+    def process_starts(self) -> bool:
+        """Whether starting the process starts anything, or only looks."""
+        return self._process.starts
+
     async def process_state(self) -> ProcessState:
         """What the process is now.
 

@@ -46,6 +46,7 @@ class Facts:
 
     Attributes:
         faults: by the step that does not succeed, the reason.
+        technical: whether errors and response times are watched too.
         process: whether the policy names a process of the canary, which a rollback stops.
     """
 
@@ -53,6 +54,7 @@ class Facts:
     traffic: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
     process: bool = True
+    technical: bool = True
 
 
 def occasion(entry: Entry) -> str:
@@ -106,7 +108,8 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
                 if rollout.traffic[0]
                 else "for testers only"
             )
-            return f"canary {rollout.canary} starts {share}", "", Tone.INFO
+            todo = "" if facts.technical else "Errors and response times are not watched: its KPIs alone decide."
+            return f"canary {rollout.canary} starts {share}", todo, Tone.INFO
         case Advanced():
             share = format_ratio(rollout.traffic[entry.phase])
             return f"canary {rollout.canary} advanced to {share} of customers", "", Tone.INFO

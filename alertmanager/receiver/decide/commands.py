@@ -9,12 +9,13 @@ refused and not carried out.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.trust import Trust, salts_of
-from alertmanager.receiver.decide.finishcommands import FinishCommands, ServersAsked
+from alertmanager.receiver.decide.departure import Departure
+from alertmanager.receiver.decide.finishcommands import FinishCommands
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
@@ -44,6 +45,7 @@ class Request:
 
     Attributes:
         force: raise the canary's weight although Prometheus objects or is unreachable.
+        again: of `start`: also a version that was promoted or rolled back before.
         now: of `finish`: leave out the steps between.
         back: of `finish`: return everybody to the canary's servers.
         give_up: end a rollback that cannot be completed; the person has done it by hand.
@@ -91,7 +93,7 @@ class Commands:
         objection: Objection,
         trust: Trust,
         freezes: Freezes,
-        servers: ServersAsked,
+        departure: Departure,
     ) -> None:
         self._plans = plans
         self._store = store
@@ -99,7 +101,8 @@ class Commands:
         self._metrics = metrics
         self._objection = objection
         self._trust = trust
-        self._finishing = FinishCommands(plans, store, servers)
+        self._finishing = FinishCommands(plans, store, departure.servers)
+        self._departure = departure
         self._freezes = freezes
 
     async def submit(self, request: Request) -> Entry:
@@ -264,9 +267,14 @@ class Commands:
                 raise RefusedError(self._frozen(), place="cannot start", remedy="to start all the same, add --force")
             if not request.force:
                 await self._finishing.require_finished(request.stable)
+            passport = await self._departure.inspect(
+                request.stable, request.canary, force=request.force, again=request.again
+            )
             await self._check_routers(force=request.force)
             try:
                 await self._effects.start_process(require)
+                passport = await self._departure.started(passport, request.canary, force=request.force)
+                command = replace(command, passport=passport)
             except ProcessError as error:
                 raise RefusedError(str(error), place="cannot start") from error
             except RefusedError:

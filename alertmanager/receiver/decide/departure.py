@@ -16,7 +16,7 @@ from alertmanager.receiver.decide.servers import Servers
 from canary.errors import RefusedError, RemoteError, RouterError
 from canary.policy.model import Policy
 from canary.prometheus import LOWERING, Silence
-from canary.rollout.plan.passport import Passport
+from canary.rollout.passport import Passport
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
@@ -40,7 +40,9 @@ class Departure:
     """Looks at everything that a start is about.
 
     Args:
-        read: reads a router.
+        starts: whether the canary's process is started by the start: then its servers are looked at afterwards only.
+        routers: their names.
+        read: reads one.
         silences: those in force in Alertmanager.
         drilled_at: when a drill last passed; None when none has.
         freeze: the change freeze in force; empty when there is none.
@@ -52,6 +54,8 @@ class Departure:
         store: RolloutStore,
         servers: ServersAsked,
         *,
+        starts: bool,
+        routers: Sequence[str],
         read: Callable[[str], Awaitable[Observation]],
         silences: Callable[[], Awaitable[Sequence[Silence]]],
         drilled_at: Callable[[], datetime | None],
@@ -59,7 +63,9 @@ class Departure:
     ) -> None:
         self._plans = plans
         self._store = store
-        self._servers = servers
+        self.servers = servers
+        self._starts = starts
+        self._routers_named = routers
         self._read = read
         self._silences = silences
         self._drilled_at = drilled_at
@@ -77,11 +83,11 @@ class Departure:
                 f"{canary} {before}", place="cannot start", remedy="start another version, or this one with --again"
             )
         of_stable, of_canary, (routers, busy), silences = await asyncio.gather(
-            self._servers.stable(), self._servers.canary(), self._routers(), self._silenced()
+            self.servers.stable(), self.servers.canary(), self._routers(), self._silenced()
         )
         contradictions = [
             *_contradiction("stable", of_stable, stable),
-            *_contradiction("canary", of_canary, canary),
+            *(() if self._starts else _contradiction("canary", of_canary, canary)),
             *(busy if not self._moved(of_stable, stable) else ()),
         ]
         if contradictions and not force:
@@ -110,8 +116,8 @@ class Departure:
             RefusedError: they run another version.
         """
         for look in range(_CANARY_LOOKS):
-            servers = await self._servers.canary()
-            if not servers.served or not servers.unknown:
+            servers = await self.servers.canary()
+            if not servers.silent:
                 break
             if look < _CANARY_LOOKS - 1:
                 await self._store.clock.sleep(_LOOK_SECONDS)
@@ -145,15 +151,15 @@ class Departure:
     async def _routers(self) -> tuple[dict[str, str], list[str]]:
         """By router, the weight that it has; and those that have customers on the canary's servers."""
         found, busy = {}, []
-        for router in self._plans.file.router:
+        for name in self._routers_named:
             try:
-                weight = (await self._read(router.name)).weight_ratio
+                weight = (await self._read(name)).weight_ratio
             except RouterError as error:
-                found[router.name] = f"unknown: {error}"
+                found[name] = f"unknown: {error}"
                 continue
-            found[router.name] = "unknown: it cannot be read" if weight is None else format_ratio(weight)
+            found[name] = "unknown: it cannot be read" if weight is None else format_ratio(weight)
             if weight:
-                busy.append(f"router {router.name} has {format_ratio(weight)} on the canary's servers, expected 0%")
+                busy.append(f"router {name} has {format_ratio(weight)} on the canary's servers, expected 0%")
         return found, busy
 
     async def _silenced(self) -> tuple[str, ...]:

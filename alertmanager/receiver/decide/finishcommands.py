@@ -150,6 +150,12 @@ class FinishCommands:
                 place="cannot finish",
                 remedy=f"deploy {rollout.canary} there, and finish after that",
             )
+        if servers.silent:
+            raise RefusedError(
+                f"expected every stable server to say that it runs {rollout.canary}; {servers.silent}",
+                place="cannot finish",
+                remedy="repair it, or correct `router.probe`",
+            )
         finishing = rollout.finishing
         if servers.unknown and not (asked.force or (finishing is not None and finishing.unverified)):
             raise RefusedError(

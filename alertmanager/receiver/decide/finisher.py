@@ -145,7 +145,7 @@ class Finisher:
         self.unwell = {
             address: f"runs {one.version}, not {rollout.canary}" if one.version is not None else one.fault
             for address, one in servers.served.items()
-            if one.version != rollout.canary and not (one.version is None and finishing.unverified)
+            if one.version != rollout.canary and not (one.version is None and finishing.unverified and not one.silent)
         }
         if not servers.served and not finishing.unverified:
             self.unwell[""] = servers.unknown

@@ -104,6 +104,7 @@ class Scheduler:
             canary=request.canary,
             plan=request.plan,
             force=request.force,
+            again=request.again,
         )
         return await self._store.propose(None, command, request=f"schedule:{request.key}" if request.key else "")
 
@@ -136,6 +137,7 @@ class Scheduler:
             stable=pending.stable,
             plan=pending.plan,
             force=pending.force,
+            again=pending.again,
             seen=Seen.of(self._store.rollout),
             key=f"schedule-{pending.seq}",
         )

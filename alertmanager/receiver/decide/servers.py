@@ -42,6 +42,11 @@ class Servers:
         return ", ".join(f"{address} runs {one}" for address, one in wrong)
 
     @property
+    def silent(self) -> str:
+        """The servers that were asked and did not say what they run; they may be down."""
+        return ", ".join(f"{address} {one.fault}" for address, one in self.served.items() if one.silent)
+
+    @property
     def unknown(self) -> str:
         """Why it is not known of some server, or of all, what it runs; empty when it is known of all."""
         if not self.served:

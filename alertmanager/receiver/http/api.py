@@ -35,6 +35,7 @@ _KEYS = (
     "canary",
     "stable",
     "force",
+    "again",
     "give_up",
     "now",
     "back",

@@ -61,7 +61,10 @@ class Start(Command):
     stable: Version = Field(description="The version that serves now.")
     at: AwareDatetime | None = Field(None, description="Start it then, and look at everything then; now without it.")
     plan: Text = Field(NORMAL, description="The policy's plan that it runs by.")
-    force: bool = Field(False, description="Start although a router has faults.")
+    force: bool = Field(
+        False, description="Start although a router has faults, or what is there contradicts what is said."
+    )
+    again: bool = Field(False, description="Also a version that was promoted or rolled back before.")
 
 
 class Forcible(Command):

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from canary.policy.load import load_policy
+from canary.rollout.passport import Passport
 from canary.times import from_text
 from canary.units import format_duration
 from canary.web.client import Client
@@ -23,6 +24,9 @@ Entry = dict[str, Any]
 # What a rollout has come to, by the kind of its newest decision; a phase and a hold say which themselves.
 _OUTCOMES = {
     "promoted": "promoted",
+    "finishing": "finishing",
+    "finish_step": "finishing",
+    "finish_back": "promoted",
     "finished": "finished",
     "rollback": "rolling back",
     "rolled_back": "rolled back",
@@ -48,6 +52,7 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
         print_json(entries)
     elif rollout or everything:
         _show(("row", "time (UTC)", "rollout", "what", "by", "why"), map(_details, entries))
+        _passports(entries)
     else:
         _show(("rollout", "versions", "began (UTC)", "lasted", "outcome", "by", "why", "notes"), _rollouts(entries))
 
@@ -58,6 +63,15 @@ def _show(titles: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
         # As plain text, so that nothing an alert says is taken for markup, or steers the terminal.
         table.add_row(*(Text(plain(cell)) for cell in row))
     table_console().print(table)
+
+
+def _passports(entries: Sequence[Entry]) -> None:
+    """What was found when each of the rollouts began."""
+    for entry in entries:
+        if passport := entry["data"].get("passport"):
+            click.echo(f"found at the start of {plain(entry['rollout'])}:")
+            for title, text in Passport(**passport).lines():
+                click.echo(f"  {title}: {plain(text)}")
 
 
 def _details(entry: Entry) -> Sequence[str]:

@@ -30,6 +30,9 @@ def send(config_file: str, output_format: str, verb: str, *, seen: str | None = 
         print_json({"entry": entry, "status": status})
         return
     entry = asyncio.run(_send(config_file, verb, seen, body))
+    passport = entry["data"].get("passport") or {}
+    for warning in passport.get("warnings", ()):
+        click.echo(f"warning: {warning}", err=True)
     kind = str(entry["kind"]).replace("_", " ")
     if kind in ("scheduled", "schedule ended"):
         at = str(entry["data"].get("start_at", ""))[:16].replace("T", " ")

@@ -47,6 +47,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         for one in rollout["approvals"]:
             yield f"approvals {_approval(one)}"
         yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
+        for warning in (rollout["passport"] or {"warnings": ()})["warnings"]:
+            yield f"warning   at the start: {warning}"
     for router in status["routers"]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"

@@ -37,21 +37,34 @@ _NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "p
 @click.option("--plan", default=NORMAL, show_default=True, help="The policy's plan that it runs by.")
 @moment_option("--at", help="Begin then: a duration from now such as 3h, or a time, UTC unless it says otherwise.")
 @sending.reason
-@click.option("--force", is_flag=True, help="Begin although something would hinder a rollback.")
+@click.option("--force", is_flag=True, help="Begin although something would hinder a rollback, or does not fit.")
+@click.option("--again", is_flag=True, help="Also a version that was promoted or rolled back before.")
 def start(
-    config_file: str, output_format: str, canary: str, stable: str, plan: str, at: Any, reason: str, force: bool
+    config_file: str,
+    output_format: str,
+    *,
+    canary: str,
+    stable: str,
+    plan: str,
+    at: Any,
+    reason: str,
+    force: bool,
+    again: bool,
 ) -> None:
     """Begin a rollout: start the canary's process and give it the first phase's share of the customers.
 
     First everything is looked at as `canary check` does. What would hinder a rollback keeps the rollout from
-    beginning; other faults are told. With --at the receiver looks at routers and freezes once more when it is due;
+    beginning, and so does what contradicts the command: servers that run other versions, customers who are still on the
+    canary's servers, a version that was rolled back or promoted before. Other faults are told. What was found is kept
+    in the journal as the rollout's passport. With --at the receiver looks at all of it once more when it is due;
     `canary unschedule` takes it back.
     """
     # Looked at before the checks, which take seconds: what others do meanwhile is refused rather than overwritten.
     seen = asyncio.run(_seen(config_file))
     if not force:
         asyncio.run(_check(Path(config_file)))
-    body: dict[str, Any] = {"canary": canary, "stable": stable, "plan": plan, "reason": reason, "force": force}
+    body: dict[str, Any] = {"canary": canary, "stable": stable, "plan": plan}
+    body |= {"reason": reason, "force": force, "again": again}
     if at is not None:
         body["at"] = to_text(at)
     sending.send(config_file, output_format, "start", seen=seen, **body)

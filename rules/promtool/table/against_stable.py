@@ -9,7 +9,15 @@ from canary.policy import Policy
 from rules.promtool.row import NEAR, Change, Row, after
 from rules.promtool.shop import ENDPOINT, STABLE
 from rules.promtool.table.technical import NEARER
-from rules.promtool.table.traffic import MARGIN, errors_with_bound, requests_metric, slow, sure_level, wilson_lower
+from rules.promtool.table.traffic import (
+    MARGIN,
+    errors_with_bound,
+    requests_metric,
+    slow,
+    sure_level,
+    too_young,
+    wilson_lower,
+)
 from rules.promtool.world import ROLLOUT_LABELS, World
 
 # What the 95th percentile of an endpoint surely is not below; see canary.mixin.limits.quantile_requests.
@@ -48,6 +56,7 @@ class _Comparison:
         )
         self._haproxy, self._endpoint = signals.preset == "haproxy", endpoint
         self._z, self._known = confidence_z(policy), quantile_requests(policy)
+        self._too_young = too_young(policy)
         self._some, self._many = 20.0 * self._minimum, 200.0 * self._minimum
         self._where = " at an endpoint" if endpoint else ""
         dynamic = ROLLOUT_LABELS | ({"endpoint": ENDPOINT} if endpoint else {})
@@ -78,6 +87,7 @@ class _Comparison:
             "few requests to stable": self._failing(some, some, minimum - 1),
         } | ({"stable fails there as often": self._failing_there} if self._endpoint else {})
         scene, beyond, limit = f"against stable, errors{self._where}", near(often, 1 + NEAR), near(often, 1 - NEAR)
+        quiet["the window reaches behind the rollout's start"] = after(self._too_young, beyond)
         return self._row(scene, names.ERROR_RATE_DEGRADED, beyond, limit, few, also=also, quiet=quiet)
 
     def _error_ratio(self, stable: float, share: float) -> Change:
@@ -127,6 +137,7 @@ class _Comparison:
             also["just proven"], quiet["not proven"] = self._proven_time(long, 1), self._proven_time(long, -1)
         if self._endpoint:
             quiet["stable is as slow there"] = self._slow_there
+        quiet["the window reaches behind the rollout's start"] = after(self._too_young, near(long, 1))
         scene, few = (
             f"against stable, response times{self._where}",
             after(stable(long, many), too_slow(long, enough - 1)),

@@ -7,8 +7,9 @@ from canary import names
 from canary.mixin.config import rules_config
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
-from rules.promtool.row import NEAR, Change, Row, says
+from rules.promtool.row import NEAR, Change, Row, after, says
 from rules.promtool.shop import CANARY, STABLE
+from rules.promtool.table.traffic import aged
 from rules.promtool.world import THRESHOLD, World
 
 # Units of either version in the long window: whole numbers of them convert at every rate that a row asks for.
@@ -19,7 +20,7 @@ def rows(policy: Policy) -> Iterator[Row]:
     """Every KPI, by the way in which it is judged."""
     for config in rules_config(policy)["kpis"]:
         kpi = policy.kpis[config["name"]]
-        judged = _by_evidence(config) if kpi.judge == "evidence" else _windowed(policy.signals.long_window, kpi, config)
+        judged = _by_evidence(config) if kpi.judge == "evidence" else _windowed(policy, kpi, config)
         yield from judged
 
 
@@ -65,15 +66,19 @@ def _findings(config: Mapping[str, Any]) -> Iterator[Row]:
         yield Row(f"held for {reason}", names.KPI_HELD, held, less, match=match, inputs=inputs)
 
 
-def _windowed(long_window: float, kpi: Kpi, config: Mapping[str, Any]) -> Iterator[Row]:
+def _windowed(policy: Policy, kpi: Kpi, config: Mapping[str, Any]) -> Iterator[Row]:
     """Stable's rate and the canary's within the window; a mean is a gauge, and knows no window and no traffic."""
+    long_window = policy.signals.long_window
     name, worse, gauge = config["name"], -1 if config["upward"] else 1, isinstance(kpi, Mean)
     inputs = [names.kpi_gauge(name) if gauge else config["entered"]]
 
     def row(scene: str, alert: str, limit: str, stable: float, *rates: float) -> Row:
         beyond, within, few = (_rates(name, kpi, stable, rate) for rate in rates)
         match, window = {names.KPI: name, names.LIMIT: limit}, 0 if gauge else long_window
-        return Row(scene, alert, beyond, within, None if gauge else few, match=match, window=window, inputs=inputs)
+        behind = (policy.database.window if gauge else long_window) * (1 - NEAR)
+        quiet = {"the window reaches behind the rollout's start": after(aged(behind), beyond)}
+        more: dict[str, Any] = {"match": match, "window": window, "quiet": quiet, "inputs": inputs}
+        return Row(scene, alert, beyond, within, None if gauge else few, **more)
 
     far, near = (0.5 * (1 + worse * (kpi.tolerance + side * kpi.tolerance * NEAR)) for side in (1, -1))
     yield row(f"windowed rule of {name}", config["alert"], "", 0.5, far, near, 0.5)

@@ -8,7 +8,7 @@ from canary import names
 from canary.mixin.limits import gate_of
 from canary.policy import Policy
 from canary.policy.release import Phase, UrlGate
-from rules.promtool.row import NEAR, Change, Row, after, exporter, says, without
+from rules.promtool.row import NEAR, Change, Row, after, exporter, receiver, says, without
 from rules.promtool.table.guard import judged_kpis
 from rules.promtool.table.traffic import requests_metric
 from rules.promtool.world import ROLLOUT_LABELS, World
@@ -54,7 +54,9 @@ def _fine(policy: Policy, needed: str, _other: Phase) -> dict[str, Change]:
     if judged and needed == "hold":
         found["everything has passed"] = after(*(says(name, "pass", units) for name in judged))
     found["just enough units"] = after(*(says(name, needed, policy.evidence.minimum_units) for name in judged))
-    return found | {"a hold that waits, and may never fire": without(requests_metric(policy.signals))}
+    # The routers take their time to follow, and are told apart from those that never do.
+    waits = receiver(names.TRAFFIC_RATIO, 0.0, role="canary")
+    return found | {"a hold that waits, and may never fire": waits}
 
 
 def _objections(policy: Policy, needed: str, other: Phase) -> dict[str, Change]:
@@ -65,6 +67,8 @@ def _objections(policy: Policy, needed: str, other: Phase) -> dict[str, Change]:
         "the database cannot be read": exporter(names.DATABASE_UP, 0),
         "an alert asks for a hold from this very evaluation on": exporter(names.SCHEMA_COMPATIBLE, 0),
     }
+    if _errors_roll_back(policy):
+        found["no series tells the canary's requests"] = without(requests_metric(policy.signals))
     if _memory_rolls_back(policy):
         found["a rollback that waits, and may fire in a moment"] = lambda world: world.use("memory", 0.999)
     units = max(1, policy.evidence.minimum_units)
@@ -75,6 +79,13 @@ def _objections(policy: Policy, needed: str, other: Phase) -> dict[str, Change]:
         if policy.evidence.minimum_units:
             found[f"{name} has too few units"] = says(name, needed, units - 1)
     return found
+
+
+def _errors_roll_back(policy: Policy) -> bool:
+    """Whether errors or response times of the canary are watched by an alert of the critical tier."""
+    overrides = (policy.signals.alerts.get(alert) for alert in (names.HIGH_ERROR_RATE, names.VERY_SLOW_RESPONSE))
+    watched = any(override is None or override.enabled for override in overrides)
+    return policy.technical and policy.signals.critical.enabled and watched
 
 
 def _memory_rolls_back(policy: Policy) -> bool:

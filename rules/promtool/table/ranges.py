@@ -6,9 +6,9 @@ from functools import partial
 from canary import names
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean
-from rules.promtool.row import NEAR, Change, Row, nothing
+from rules.promtool.row import NEAR, Change, Row, after, nothing
 from rules.promtool.shop import CANARY
-from rules.promtool.table.traffic import share_row, slow_row, tries_rows
+from rules.promtool.table.traffic import aged, share_row, slow_row, tries_rows
 from rules.promtool.world import World
 
 # From how many units on people are told of a KPI's value; see rules/alerts/ranges.libsonnet.
@@ -31,7 +31,7 @@ def rows(policy: Policy) -> Iterator[Row]:
         yield _used("disk", info.disk, 0, "node_filesystem_avail_bytes", "")
     for name, kpi in policy.kpis.items():
         if kpi.target is not None:
-            yield _target(name, kpi, kpi.target)
+            yield _target(name, kpi, kpi.target, policy.database.window)
 
 
 def _is_exact(ratio: float, window: float) -> bool:
@@ -52,19 +52,30 @@ def _use(what: str, ratio: float, world: World) -> None:
     world.use(what, ratio)
 
 
-def _target(name: str, kpi: Kpi, target: float) -> Row:
+def _target(name: str, kpi: Kpi, target: float, window: float) -> Row:
     higher = kpi.better == "higher" if isinstance(kpi, Mean) else not (isinstance(kpi, Conversion) and kpi.complement)
     beyond = target * (1 - NEAR if higher else 1 + NEAR)
 
     def at(value: float, units: float) -> Change:
         def change(world: World) -> None:
-            world.exporter(names.kpi_gauge(name), value, version=CANARY)
             if kpi.judge == "evidence":
                 world.judgement(name, units=units)
+                world.exporter(names.KPI_VALUE, value, kpi=name, role="canary")
+            else:
+                world.exporter(names.kpi_gauge(name), value, version=CANARY)
 
         return change
 
-    quiet = {"a handful of units": at(beyond, _FEW_UNITS - 1)} if kpi.judge == "evidence" else {}
-    match, inputs = {names.METRIC: name}, (names.kpi_gauge(name),)
+    evidence = kpi.judge == "evidence"
+    quiet = (
+        {
+            "a handful of units": at(beyond, _FEW_UNITS - 1),
+        }
+        if evidence
+        else {
+            "the gauge reaches behind the rollout's start": after(aged(window * (1 - NEAR)), at(beyond, _FEW_UNITS)),
+        }
+    )
+    match, inputs = {names.METRIC: name}, (names.KPI_VALUE if evidence else names.kpi_gauge(name),)
     worse, good = at(beyond, _FEW_UNITS), at(target, _FEW_UNITS)
     return Row("ranges", names.OUT_OF_RANGE, worse, good, match=match, quiet=quiet, inputs=inputs)

@@ -5,11 +5,13 @@ from functools import partial
 from typing import Any
 
 from canary import names
-from canary.mixin.limits import confidence_z
+from canary.mixin.limits import confidence_z, ladder
 from canary.policy import Policy
+from canary.units import format_duration
 from rules.promtool.row import NEAR, Change, Row, after, receiver
 from rules.promtool.shop import ENDPOINT
 from rules.promtool.table.traffic import (
+    aged,
     errors_with_bound,
     failing,
     requests_metric,
@@ -18,7 +20,6 @@ from rules.promtool.table.traffic import (
     slow_row,
     sure_slow_row,
     tries_rows,
-    young,
 )
 from rules.promtool.world import ROLLOUT_LABELS
 
@@ -37,17 +38,21 @@ def rows(policy: Policy) -> Iterator[Row]:
 
 def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[Row]:
     signals = policy.signals
-    yield from _within(policy, "short", state, match, signals.window, 10 * signals.minimum_requests)
-    if signals.long_window > signals.window:
-        # So few that the short window alone never has enough.
-        total = round(max(1.0, 0.6 * signals.long_window / signals.window) * signals.minimum_requests)
-        yield from _within(policy, "long", state, match, signals.long_window, total)
-    row = partial(Row, f"critical limits, short window, rollout in {state}", match=match, state=state)
+    shorter = 0.0
+    for window in ladder(signals):
+        # So few that the window before it alone never has enough.
+        plenty = max(1.0, 0.6 * window / shorter) if shorter else 10
+        if state == "phase" or window >= signals.window:
+            yield from _within(policy, state, match, window, round(plenty * signals.minimum_requests))
+        shorter = window
+    row = partial(Row, f"critical limits, rollout in {state}", match=match, state=state)
     if signals.preset == "application" and signals.connection_errors:
         failures = signals.critical.database_connection_failures
         beyond, limit, few = (_connections(number) for number in (failures, failures * 0.99, max(0, failures - 1)))
         alert = names.DATABASE_CONNECTION_FAILURES
-        yield row(alert, beyond, limit, few, window=signals.window, inputs=(signals.connection_errors,))
+        quiet = {"no window has begun with the rollout": after(aged(ladder(signals)[0] * (1 - NEAR)), beyond)}
+        counted = (signals.connection_errors,)
+        yield row(alert, beyond, limit, few, window=signals.window, inputs=counted, quiet=quiet)
     if not signals.process_selector or signals.memory_limit is not None:
         ratio, watch = signals.critical.memory, policy.rollback.watch
         full, limit = _memory(ratio + NEAR * (1 - ratio)), _memory(ratio)
@@ -60,27 +65,37 @@ def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[
 
 
 def _within(  # a window, and in which state it is looked at
-    policy: Policy, span: str, state: str, match: Mapping[str, str], window: float, total: float
+    policy: Policy, state: str, match: Mapping[str, str], window: float, total: float
 ) -> Iterator[Row]:
-    """Errors and response times within one window; the short one is looked at by itself, in a young rollout."""
+    """Errors and response times within one window, in a rollout that is just old enough for it."""
     critical, minimum, z = policy.signals.critical, policy.signals.minimum_requests, confidence_z(policy)
-    long, scene = span == "long", f"critical limits, {span} window, rollout in {state}"
-    given: Callable[[Change], Change] = after if long else partial(after, young)
-    of_window: dict[str, Any] = {"match": match, "state": state, "coarse": long}
+    scene = f"critical limits, window of {format_duration(window)}, rollout in {state}"
+    given: Callable[[Change], Change] = partial(after, aged(window))
+    of_window: dict[str, Any] = {"match": match, "state": state, "coarse": window >= policy.signals.long_window}
 
-    def too_young(change: Change) -> dict[str, Change]:
-        return {"the rollout is too young for the long window": after(young, change)} if long else {}
+    def younger(change: Change) -> dict[str, Change]:
+        return {"the window reaches behind the rollout's start": after(aged(window * (1 - NEAR)), change)}
 
     beyond, limit = (
         given(failing(total, errors_with_bound(critical.error_rate * (1 + side * NEARER), total, z), window))
         for side in (1, -1)
     )
     few, enough = (given(failing(number, number, window)) for number in (minimum - 1, minimum))
-    of_errors = {"also": {"just enough requests": enough}, "quiet": too_young(failing(total, total, window))}
+    of_errors = {"also": {"just enough requests": enough}, "quiet": younger(failing(total, total, window))}
     inputs = (requests_metric(policy.signals),)
     yield Row(scene, names.HIGH_ERROR_RATE, beyond, limit, few, window=window, inputs=inputs, **of_window | of_errors)
+    if window < policy.signals.window:
+        return  # response times follow from the same windows, and each row takes promtool its time
     seconds, scene = critical.response_time, f"{scene}, slow"
-    of_window |= {"given": given, "quiet": too_young(slow(seconds, total, 0.2, window))}
+    if window < policy.signals.long_window:
+        # A quantile of few requests is coarse; with many the windows before this one have enough as well.
+        total, too_young = (
+            10 * minimum,
+            after(aged(ladder(policy.signals)[0] * (1 - NEAR)), slow(seconds, total, 0.2, window)),
+        )
+        of_window |= {"given": given, "quiet": {"no window has begun with the rollout": too_young}}
+    else:
+        of_window |= {"given": given, "quiet": younger(slow(seconds, total, 0.2, window))}
     yield sure_slow_row(policy, seconds, total, window, scene, names.VERY_SLOW_RESPONSE, **of_window)
 
 

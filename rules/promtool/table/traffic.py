@@ -9,12 +9,14 @@ from canary import names
 from canary.mixin.limits import confidence_z
 from canary.policy import Policy
 from canary.policy.signals import Signals
-from rules.promtool.row import NEAR, Change, Row, after
+from rules.promtool.row import NEAR, Change, Row, after, receiver
 from rules.promtool.table import haproxy
 from rules.promtool.world import World
 
 # Far more requests than the least that an alert asks for: so a share of them is near a limit by NEAR, not by a request.
 _PLENTY = 20.0
+
+_BEHIND = "the window reaches behind the rollout's start"
 
 MARGIN = 0.0005
 """How far a share of a sample is from a quantile's level, so that the quantile is just beyond the share's value."""
@@ -83,9 +85,14 @@ def _beyond_last_bucket(limit: float, total: float, window: float) -> Change:
     return change
 
 
-def young(world: World) -> None:
-    """The rollout is too young for the long window."""
-    world.receiver(names.ROLLOUT_ELAPSED_SECONDS, world.policy.signals.long_window * (1 - NEAR))
+def aged(seconds: float) -> Change:
+    """The rollout is this old."""
+    return receiver(names.ROLLOUT_ELAPSED_SECONDS, seconds)
+
+
+def too_young(policy: Policy) -> Change:
+    """The rollout is too young for the long window, and so the only one that is looked at reaches behind its start."""
+    return aged(policy.signals.long_window * (1 - NEAR))
 
 
 def share_row(  # a row's first columns, of which promises are made here
@@ -102,7 +109,8 @@ def share_row(  # a row's first columns, of which promises are made here
     beyond, within = (count(total, total * limit * share, window) for share in (1 + NEAR, 1))
     few, enough = (count(number, number, window) for number in (minimum - 1, minimum))
     also = {"just enough requests": enough}
-    return Row(scene, alert, beyond, within, few, window=window, also=also, inputs=inputs, **more)
+    quiet = {_BEHIND: after(too_young(policy), beyond)}
+    return Row(scene, alert, beyond, within, few, window=window, also=also, quiet=quiet, inputs=inputs, **more)
 
 
 def tries_rows(policy: Policy, limit: float, alert: str, label: str) -> Iterator[Row]:
@@ -114,7 +122,8 @@ def tries_rows(policy: Policy, limit: float, alert: str, label: str) -> Iterator
 def slow_row(policy: Policy, limit: float, scene: str, alert: str, **more: Any) -> Row:
     """A limit of the 95th percentile over the long window."""
     total, window = _PLENTY * policy.signals.minimum_requests, policy.signals.long_window
-    return _slowness(policy, limit, total, window, (0.949, 0.951), scene, alert, **more)
+    quiet = {_BEHIND: after(too_young(policy), slow(limit, total, 0.2, window))}
+    return _slowness(policy, limit, total, window, (0.949, 0.951), scene, alert, quiet=quiet, **more)
 
 
 def sure_slow_row(  # a row's first columns, and a window

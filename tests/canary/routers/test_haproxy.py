@@ -16,7 +16,8 @@ from canary.routers.haproxy import HAProxyRouter
 from canary.routers.haproxy_map import Entries
 from canary.routers.haproxy_socket import RuntimeSocket
 from tests.support.haproxy import HAProxy
-from tests.support.traffic import load
+from tests.support.processes import eventually
+from tests.support.traffic import Upstream, load
 
 MakeHAProxy = Callable[..., HAProxy]
 
@@ -300,3 +301,16 @@ def test_only_numbers_reach_the_socket() -> None:
     assert entries.weight == 701
     assert entries.testers == 1
     assert 0 <= entries.salt < 2**32
+
+
+async def test_its_own_checks_name_a_dead_stable_server(make_haproxy: MakeHAProxy, stable: Upstream) -> None:
+    """A stable server that HAProxy takes for down is told by its address; the canary's spare of it is not counted."""
+    haproxy = make_haproxy()
+    await haproxy.start()
+    assert await haproxy.router.unhealthy() == {}
+    await stable.stop()
+
+    async def down() -> bool:
+        return stable.address in await haproxy.router.unhealthy()
+
+    await eventually(down, "HAProxy notices")

@@ -66,11 +66,13 @@ def configuration(folder: Path, files: Mapping[str, str], target: str) -> str:
 
 async def test_a_prometheus_with_our_rules_and_targets_passes(write_policy: Write, tmp_path: Path) -> None:
     """Rules loaded as generated, exporter, receiver and shop scraped: nothing failed."""
-    policy = write_policy("")
+    policy = write_policy("signals: {}\n")
     files = generated_files(policy)
     async with serving(("/metrics", SHOP)) as target, aiohttp.ClientSession() as http:
         with Prometheus(configuration(tmp_path, files, target)) as prometheus:
-            await eventually(lambda: bool(prometheus.query("http_requests_total")), "the shop's series")
+            await eventually(
+                lambda: bool(prometheus.query("increase(http_requests_total[1m])")), "two scrapes of the shop"
+            )
             await eventually(lambda: bool(prometheus.query(f'ALERTS{{alertname="{names.WATCHDOG}"}}')), "the heartbeat")
 
             findings = await check_prometheus(policy, Questions(http, prometheus.url), files)
@@ -98,6 +100,18 @@ async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path
     assert "run `canary generate`" in found
 
 
+async def test_without_a_signals_section_nothing_is_missed_and_that_is_said(write_policy: Write) -> None:
+    """The KPIs decide; it is a warning, also of what `canary start` looks at, with what to write."""
+    policy = write_policy("")
+    async with aiohttp.ClientSession() as http:
+        with Prometheus() as prometheus:
+            questions = Questions(http, prometheus.url)
+            for findings in (await check_prometheus(policy, questions, {}), await check_watched(policy, questions)):
+                (found,) = (finding for finding in findings if finding.status is Status.WARNING)
+                assert "the policy has no `signals` section" in found.what
+                assert all("the shop's requests" not in finding.what for finding in findings)
+
+
 async def test_a_server_that_evaluates_nothing_is_told_from_one_that_is_down(write_policy: Write) -> None:
     """A Prometheus that answers "no alerts" because it has no rules fails, with what to do about it."""
     policy = write_policy("")
@@ -117,7 +131,8 @@ async def test_a_shop_behind_haproxy_needs_its_exporter(write_policy: Write, tmp
     exporter = 'haproxy_backend_http_responses_total{proxy="new",code="2xx"} 7\n'
     async with serving(("/metrics", exporter)) as target, aiohttp.ClientSession() as http:
         with Prometheus(configuration(tmp_path, {}, target)) as prometheus:
-            await eventually(lambda: bool(prometheus.query("haproxy_backend_http_responses_total")), "HAProxy's series")
+            responses = "increase(haproxy_backend_http_responses_total[1m])"
+            await eventually(lambda: bool(prometheus.query(responses)), "two scrapes of HAProxy")
             findings = await check_prometheus(policy, Questions(http, prometheus.url), {})
 
     assert "scrapes HAProxy's backend new" in [finding.what for finding in findings]

@@ -151,10 +151,13 @@ def _state(view: View) -> Markup:
     if not status["leading"]:
         rows.append(("Standby", "another receiver acts"))
     name = rollout["state"] if rollout else "idle"
+    passport = rollout["passport"] if rollout else None
+    found = tag("ul", *(tag("li", one) for one in passport["summary"])) if passport else None
     return join(
         tag("h2", state_of(view), id="state-title", class_=f"badge {name}"),
         None if rollout else tag("p", "Begin with ", tag("code", "canary start --canary V2 --stable V1"), "."),
         tag("dl", *(join(tag("dt", term), tag("dd", what)) for term, what in rows)),
+        tag("details", tag("summary", "What was found at the start"), found) if found else None,
     )
 
 

@@ -15,7 +15,7 @@ from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.verbs import Verb
 from tests.support.acting import Acting, World
-from tests.support.servers import KnownServers
+from tests.support.servers import KnownServers, departure
 
 _NONE = Seen.of(None)
 
@@ -26,6 +26,7 @@ class People:
     def __init__(self, world: World) -> None:
         self.complaint = ""
         self.servers = KnownServers()
+        self.world_router = world.router
         self.acting: Acting = world.receiver()
         self.commands = Commands(
             Plans(world.policy),
@@ -35,7 +36,7 @@ class People:
             self._objects,
             self.acting.reconciler.trust,
             Freezes(world.policy.receiver.freeze, self.acting.store, world.clock),
-            self.servers,
+            departure(Plans(world.policy), self.acting.store, self.acting.effects, self.servers),
         )
 
     async def _objects(self, _rollout: Rollout) -> str:

@@ -23,7 +23,7 @@ from canary.rollout.state import State
 from canary.rollout.verbs import Verb
 from canary.testing.servers import MemoryDeployment
 from tests.support.acting import Acting, World
-from tests.support.servers import KnownServers
+from tests.support.servers import KnownServers, departure
 
 STEP_SECONDS = 120
 SERVERS = ("10.0.1.10:5000", "10.0.1.11:5000")
@@ -63,7 +63,7 @@ class Shop:
             self._objects,
             acting.reconciler.trust,
             Freezes((), acting.store, acting.clock),
-            self.servers,
+            departure(plans, acting.store, acting.effects, self.servers),
         )
         self.finisher = Finisher(
             plans,

@@ -1,0 +1,111 @@
+"""A start is held against what is really there, and what was found is kept with it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from alertmanager.receiver.decide.commands import Request
+from canary.errors import RefusedError
+from canary.policy.release import Phase
+from canary.rollout.entries import Entry, Started
+from canary.rollout.passport import Passport
+from canary.rollout.seen import Seen
+from canary.rollout.verbs import Verb
+from tests.alertmanager.receiver.decide.test_commands import People
+from tests.support.acting import World
+
+STABLE = {"10.0.1.10:5000": "v1.0", "10.0.1.11:5000": "v1.0"}
+
+
+@pytest.fixture
+async def people(tmp_path: Path) -> AsyncIterator[People]:
+    """Who starts v2.0 on two stable servers with v1.0 and one canary server that is not up yet."""
+    phases = (Phase(traffic=0.05, duration=60), Phase(traffic=1, duration=60))
+    async with World.around(tmp_path, phases=phases) as world:
+        people = People(world)
+        people.servers.stable_versions = dict(STABLE)
+        people.servers.canary_versions = {"10.0.1.20:5000": ""}
+        await people.acting.store.refresh()
+        await people.acting.controller.step()
+        yield people
+
+
+async def start(people: People, canary: str = "v2.0", *, force: bool = False, again: bool = False) -> Entry:
+    """A start by somebody who has just looked."""
+    people.acting.clock.advance(1)
+    seen = Seen.of(people.acting.store.rollout)
+    request = Request(Verb.START, "ann", canary=canary, stable="v1.0", seen=seen, force=force, again=again)
+    return await people.commands.submit(request)
+
+
+def passport_of(entry: Entry) -> Passport:
+    """The passport that a start left in the journal."""
+    assert isinstance(entry, Started)
+    assert entry.passport is not None
+    return entry.passport
+
+
+async def test_what_was_found_is_kept_with_the_start(people: People) -> None:
+    """Known versions, unknown ones with the reason, weights, and what will hurt: in the journal, and as folded."""
+    passport = passport_of(await start(people))
+
+    assert passport.stable == STABLE
+    assert passport.canary == {"10.0.1.20:5000": "unknown: is down"}
+    assert passport.routers == {"edge": "0%"}
+    assert passport.warnings == (
+        "phase 2 (100%) needs 2 of the canary's servers, as stable has 2 for everybody; found 1",
+    )
+    assert not passport.forced
+    assert people.acting.rollout.passport == passport
+    assert "never passed" in dict(passport.lines())["last drill"]
+
+
+@pytest.mark.parametrize("role", ["stable", "canary"])
+async def test_a_contradiction_refuses_and_force_is_written_down(people: People, role: str) -> None:
+    """A server that runs another version than was said keeps the rollout from beginning, unless a person insists."""
+    versions = people.servers.stable_versions if role == "stable" else people.servers.canary_versions
+    versions[next(iter(versions))] = "v0.9"
+
+    with pytest.raises(RefusedError, match=rf"--{role} is .*runs v0\.9"):
+        await start(people)
+    passport = passport_of(await start(people, force=True))
+    assert passport.forced
+    assert any("v0.9" in warning for warning in passport.warnings)
+
+
+async def test_customers_on_the_canarys_servers_refuse_a_start(people: People) -> None:
+    """A weight that a router still has belongs to nobody's rollout any more, or to one that is not over."""
+    await start(people)
+    await people.acting.controller.step()
+    await people.acting.roll_back()
+    await people.acting.reconcile()
+    people.acting.reconciler.controllers[0].observation = None
+    people.world_router.change_by_hand(0.25)
+
+    with pytest.raises(RefusedError, match="router edge has 25% on the canary's servers, expected 0%"):
+        await start(people, "v3.0")
+
+
+async def test_a_version_that_was_rolled_back_needs_a_word(people: People) -> None:
+    """`--again` begins it, and the passport remembers why it was rolled back the last time."""
+    await start(people)
+    await people.acting.controller.step()
+    await people.acting.roll_back()
+    await people.acting.reconcile()
+
+    with pytest.raises(RefusedError, match=r"v2\.0 was rolled back on .*--again"):
+        await start(people)
+    passport = passport_of(await start(people, again=True))
+    assert "was rolled back" in passport.before
+    assert "bad" in passport.before
+
+
+def test_servers_that_say_the_same_are_told_together() -> None:
+    """What people read has one line per group, and says when none are named."""
+    lines = dict(Passport(stable=STABLE, silences=("rollback: a silence",), forced=True).lines())
+
+    assert lines["stable servers"] == "v1.0 (10.0.1.10:5000, 10.0.1.11:5000)"
+    assert lines["canary's servers"] == "unknown: none named"
+    assert lines["silenced"] == "rollback: a silence"
+    assert "forced" in lines
