@@ -23,6 +23,7 @@ from canary.threads import Threads
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
 from exporter.judge.blindness import blind_kpis
+from exporter.judge.calibration import trusted_kpis
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
@@ -116,6 +117,7 @@ class Refresher:
             self.threads,
             self._faults,
             self.files,
+            trusted_kpis(policy),
         )
         self._lag: float | None = None
         self._unknown_versions = UnknownVersions(self.feeds, policy.database.window)

@@ -13,6 +13,7 @@ from canary.policy import Policy
 from canary.policy.reading.document import Document, read_document
 from canary.prometheus import PATIENT, Alertmanager, Prometheus
 from canaryctl.check.alertmanager import check_alertmanager
+from canaryctl.check.calibration import check_calibration
 from canaryctl.check.clock import check_clock
 from canaryctl.check.notify import check_notify
 from canaryctl.check.policy import check_policy
@@ -27,8 +28,8 @@ from canaryctl.check.state import check_state
 Look = Callable[[], Coroutine[None, None, list[Finding]]]
 
 PARTS = (
-    "secrets", "state", "database", "rules", "prometheus", "alertmanager", "receiver", "router", "process", "notify",
-    "clock",
+    "secrets", "state", "database", "calibration", "rules", "prometheus", "alertmanager", "receiver", "router",
+    "process", "notify", "clock",
 )  # fmt: skip
 """What is looked at besides the policy itself, in this order."""
 
@@ -97,6 +98,9 @@ def _looks(
     async def secrets() -> list[Finding]:
         return check_secrets(policy)
 
+    async def calibration() -> list[Finding]:
+        return check_calibration(policy)
+
     async def rules_of_prometheus() -> list[Finding]:
         return await check_prometheus(policy, prometheus, await generated())
 
@@ -104,6 +108,7 @@ def _looks(
         "secrets": secrets,
         "state": lambda: check_state(policy),
         "database": lambda: check_database(policy, data=document is not None, document=document),
+        "calibration": calibration,
         "rules": lambda: check_rules(generated, tested=tested),
         "prometheus": rules_of_prometheus,
         WATCHED: lambda: check_watched(policy, prometheus),

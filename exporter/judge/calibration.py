@@ -70,10 +70,9 @@ class KpiCalibration:
         """Whether healthy canaries certainly fail more often than they may."""
         return self.lower_ratio > self.allowed_ratio
 
-    @property
-    def within_alpha(self) -> bool:
-        """Whether no more healthy canaries were seen to fail than may."""
-        return self.lower_ratio <= self.allowed_ratio
+    def within_alpha(self, rollouts: int) -> bool:
+        """Whether no more of so many healthy canaries were seen to fail than may."""
+        return self.failed <= self.allowed_ratio * rollouts
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,20 @@ def read(policy: Policy) -> Calibration | None:
         raise InputError(
             f"expected what `canary calibrate` wrote: {error}", place=str(path), remedy="run `canary calibrate` again"
         ) from error
+
+
+def trusted_kpis(policy: Policy) -> frozenset[str]:
+    """The KPIs that a measurement made with this very policy has seen accuse no more healthy canaries than they may.
+
+    They may roll back also where no column names the customer. A file that is none trusts nobody.
+    """
+    try:
+        found = read(policy)
+    except InputError:
+        return frozenset()
+    if found is None or not found.is_of(policy):
+        return frozenset()
+    return frozenset(name for name, kpi in found.kpis.items() if kpi.within_alpha(found.rollouts))
 
 
 def interval(failed: Sequence[int], rollouts: Sequence[int], rng: np.random.Generator) -> tuple[float, float]:

@@ -8,7 +8,7 @@ currencies have no mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -64,13 +64,21 @@ class JudgedRollout:
 
     @classmethod
     def of(
-        cls, policy: Policy, rollout: Rollout, *, by_variant: bool = False, files: ExactFiles | None = None
+        cls,
+        policy: Policy,
+        rollout: Rollout,
+        *,
+        by_variant: bool = False,
+        files: ExactFiles | None = None,
+        trusted: Container[str] = (),
     ) -> JudgedRollout:
         """A new judge for a rollout.
 
         Args:
             by_variant: it is of an experiment, whose sides stand in a column of their own.
             files: where the exact half survives a restart.
+            trusted: KPIs that may fail a canary although their units are not customers: a calibration has seen that
+                they may.
         """
         shared = [
             seconds
@@ -78,6 +86,8 @@ class JudgedRollout:
             if 0.0 < ratio < 1.0
         ]
         parameters = judge_parameters(policy, rollout.started_at.timestamp(), Plan(sum(shared), len(shared)))
+        kpis = (replace(kpi, may_fail=kpi.may_fail or kpi.name in trusted) for kpi in parameters.kpis)
+        parameters = replace(parameters, kpis=tuple(kpis))
         entry = entry_event(policy)
         if by_variant and entry is not None and policy.database.events[entry].variant is None:
             entry = None

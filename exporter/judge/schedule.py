@@ -47,6 +47,7 @@ class ScheduledJudge:
     Attributes:
         faults: where what goes wrong in one part is counted and logged.
         files: where the exact half of the judgement survives a restart; None where it need not.
+        trusted: KPIs that a calibration lets fail a canary although nobody knows their customers.
         kpis: of the window; None while they are not known.
         evidence: on the watched rollout; None when there is none.
         roles: by KPI, each role's plain value since the rollout began.
@@ -64,6 +65,7 @@ class ScheduledJudge:
     threads: Threads
     faults: Faults
     files: ExactFiles | None = None
+    trusted: frozenset[str] = frozenset()
     kpis: list[KpiValue] | None = None
     evidence: RolloutEvidence | None = None
     roles: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -186,7 +188,7 @@ class ScheduledJudge:
             self._forget_rollout()
             return
         if self._judged is None or self._judged.rollout != rollout.id:
-            self._judged = JudgedRollout.of(self.policy, rollout, files=self.files)
+            self._judged = JudgedRollout.of(self.policy, rollout, files=self.files, trusted=self.trusted)
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
         self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
 

@@ -85,6 +85,8 @@ def _proof(kpi: "KpiEvidence") -> str:
         test = kpi.floor if name == "floor" else kpi.comparison
         assert test is not None
         e_value = f"e-value 10^{test.log10_evidence:.1f}, threshold 10^{test.log10_threshold:.1f}"
+        if name == "comparison" and "exact" in kpi.proofs:
+            e_value += "; exact test: proven"
         below = f"canary at {format_measured_ratio(test.estimate)}, " if name == "floor" else ""
         proofs.append(f"{name} ({below}{e_value})")
     return "; ".join(proofs)

@@ -76,7 +76,7 @@ def command(
         console = Console(highlight=False, width=max(console.width, 110))
         console.print(_rates_table(shown), _reach_table(found, policy), sep="\n\n")
         console.print(_LEGEND)
-        for line in _plainly(found, policy, plan, rates):
+        for line in [*_plainly(found, policy, plan, rates), *_measured(policy)]:
             console.print(line, style="bold")
     if plot is not None:
         from exporter.study.power_plot import draw
@@ -171,6 +171,25 @@ def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rate
         for name, kpi in policy.kpis.items()
         if kpi.judge == "threshold"
     ]
+    return lines
+
+
+def _measured(policy: Policy) -> list[str]:
+    """What `canary calibrate` has seen it take to find harm, when it was made with this policy."""
+    from exporter.judge import calibration
+
+    measured = calibration.read(policy)
+    if measured is None or not measured.is_of(policy):
+        return ["What a plan of this policy finds has not been measured on the shop's own past: canary calibrate."]
+    lines = []
+    for name, kpi in measured.kpis.items():
+        found = [
+            f"{format_ratio(harm.harm_ratio)} in {format_measured_ratio(harm.found_ratio, 0)}"
+            for harm in kpi.harms
+            if harm.rollouts
+        ]
+        if found:
+            lines.append(f"{name}, measured on the shop's past: a harm of {', '.join(found)} of rollouts is found.")
     return lines
 
 

@@ -22,7 +22,7 @@ class Pairs:
     """What is known of pairs at one moment, one row each; arrays of one length.
 
     Attributes:
-        unit: the customer as the redraw knows it: a hash, or a bucket's number.
+        unit: the customer as the redraw knows it.
         customer: a hash of the customer, which tells customers of one bucket apart.
         phase: number of the stretch of constant weight in which the pair entered.
         entered: when, seconds since the epoch.

@@ -5,8 +5,9 @@ below the weight; whoever needs the sides again computes them again, so that a s
 memory than one of ten. Growing weights only add customers, as at the router: the phases of one rollout are redrawn
 together.
 
-nginx does not draw customers: its salt chooses the order in which a hundred fixed buckets are opened. There a redraw is
-another order of the buckets, and customers of one bucket stay together.
+nginx does not draw customers: its salt chooses the order in which a hundred fixed buckets are opened. Which customers
+share a bucket is itself a hash, so that any two of them are on the canary together as often as if each were drawn; one
+redraw by customer serves both.
 """
 
 from __future__ import annotations
@@ -30,8 +31,6 @@ _LANES = 4
 _AT_ONCE = 64
 """Customers whose sides are computed together: a megabyte of words, which the processor's cache holds. At most 255, so
 that a sum of sides fits a byte."""
-BUCKETS = 100
-"""nginx' own, `canary.routers.bucket`."""
 
 
 def splitmix64(words: Words) -> Words:
@@ -98,31 +97,6 @@ class HashedPlaces:
             return np.ones((len(hashed), self.draws), dtype=np.uint8)
         sides: Sides = (words.astype("<u8", copy=False).view("<u2") < np.uint16(limit)).view(np.uint8)
         return sides
-
-
-class BucketOrders:
-    """A hundred buckets in another order, as nginx draws; *units* are bucket numbers here."""
-
-    def __init__(self, rollout: str, draws: int) -> None:
-        """Draws of *rollout* (its id), the real one among them."""
-        first, second = _keys(rollout)
-        buckets = splitmix64(np.arange(BUCKETS, dtype=np.uint64) ^ first)
-        luck = splitmix64(buckets[:, None] ^ (np.arange(draws, dtype=np.uint64) * _GOLDEN + second))
-        self._rank = np.argsort(np.argsort(luck, axis=0), axis=0).astype(np.uint8)
-        """By bucket and draw, how many buckets are opened before this one."""
-
-    @property
-    def draws(self) -> int:
-        """How many columns there are."""
-        return int(self._rank.shape[1])
-
-    def sums(self, units: Words, weight: float, amounts: Floats) -> tuple[Floats, Floats]:
-        """Under each draw: how many of *units* are on the canary at *weight*, and the sum of their *amounts*."""
-        buckets = units.astype(np.int64)
-        opened = (self._rank < round(weight * BUCKETS)).astype(np.float64)
-        counts = np.bincount(buckets, minlength=BUCKETS).astype(np.float64)
-        sums = np.bincount(buckets, weights=amounts, minlength=BUCKETS)
-        return counts @ opened, sums @ opened
 
 
 def _keys(rollout: str) -> Words:

@@ -5,7 +5,7 @@ import pytest
 
 from exporter.evidence.exact.pairs import Pairs
 from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters, Randomisation, draws_for
-from exporter.evidence.exact.redraw import BucketOrders, HashedPlaces
+from exporter.evidence.exact.redraw import HashedPlaces
 from tests.exporter.evidence.exact.shop import END, PLAN, START, WEIGHTS, follow, fresh, payments
 
 ALPHA = 0.05
@@ -151,19 +151,6 @@ def test_a_long_rollout_keeps_the_pairs_of_its_cohorts_when_they_are_added_up() 
     assert test.cohorts.pairs.sum() == test.cohorts.amount.sum() == 6000
     np.testing.assert_allclose(test.cohorts.amount, test.cohorts.pairs)
     np.testing.assert_allclose(test.sums, test.cohorts.canary.sum(axis=0))
-
-
-def test_customers_of_one_nginx_bucket_stay_together() -> None:
-    """A redraw at nginx opens other buckets: the canary gets exactly the weight's number of them, and more later."""
-    orders = BucketOrders("r10", 64)
-    buckets = np.arange(100, dtype=np.uint64)
-    quarter, _ = orders.sums(buckets, 0.25, np.ones(100))
-    at_quarter = np.stack([orders.sums(buckets[[bucket]], 0.25, np.ones(1))[0] for bucket in range(100)])
-    at_half = np.stack([orders.sums(buckets[[bucket]], 0.5, np.ones(1))[0] for bucket in range(100)])
-
-    assert set(quarter.tolist()) == {25.0}
-    assert (at_half >= at_quarter).all()
-    assert len({tuple(draw) for draw in at_quarter.T}) == 64
 
 
 def test_each_customer_is_drawn_by_itself_and_keeps_its_place_when_the_weight_grows() -> None:
