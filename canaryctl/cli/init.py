@@ -20,7 +20,7 @@ from canary.policy import Policy, load_policy
 from canary.policy.orders import Database
 from canary.policy.reading.document import read_document
 from canaryctl.check.shop.database import check_database
-from canaryctl.check.shop.rows import newest_rows
+from canaryctl.check.shop.rows import sample_rows
 from canaryctl.cli.console import print_json, table_console
 from canaryctl.cli.options import output_format
 from canaryctl.init.draft import Draft, draft
@@ -131,7 +131,7 @@ def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
 
 async def _newest(policy: Policy) -> Rows:
     async with order_session(policy, Patience.STUDY) as session:
-        found = await newest_rows(policy, session, _SHOWN_ROWS)
+        found = await sample_rows(policy, session, _SHOWN_ROWS)
     return {event: [list(row) for row in rows] for event, rows in found.items()}
 
 

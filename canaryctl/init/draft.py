@@ -72,16 +72,13 @@ async def _named(session: Session, platform: Platform, prefix: str | None) -> Fo
     found = [one for one in await recognise(session, [platform]) if prefix in (None, one.prefix)]
     if found:
         return found[0]
-    expected = platform.prefix if prefix is None else prefix
+    remedy = "give the tables' --prefix, and the user the right to read them"
     if session.dialect_name not in platform.engines:
         what, remedy = f"runs on {', '.join(platform.engines)}, this is {session.dialect_name}", "see --database"
+    elif lacking := await missing(session, platform, platform.prefix if prefix is None else prefix):
+        what = f"not there, or not to be read by this user: {', '.join(lacking)}"
     else:
-        lacking = await missing(session, platform, expected)
-        what = (
-            f"not there, or not to be read by this user: {', '.join(lacking)}" if lacking else "the shop does not use"
-        )
-        what = what if lacking else "its tables are there, and the shop's own settings say that it does not use them"
-        remedy = "give the tables' --prefix, and the user the right to read them"
+        what, remedy = "its tables are there, and the shop's settings say that it uses others", "leave --platform out"
     raise CanaryError(what, place=platform.title, remedy=remedy)
 
 

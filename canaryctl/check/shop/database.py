@@ -6,7 +6,9 @@ the exporter would publish zeros.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import sqlalchemy as sa
@@ -34,6 +36,8 @@ from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
 from exporter.source.versions import says_version
 
+_ABOUT = re.compile(r"(?P<key>database\.(?:events\.(?P<event>\w+)|\w+)(?:\.\w+)*): (?P<rest>.*)", re.DOTALL)
+"""What begins with a key of the policy."""
 _VERSIONLESS = (
     "name the column that says it; where no column does, write `version: null`, and the rows take the version of what"
     " they descend from, or of database.assignments"
@@ -66,13 +70,25 @@ async def check_database(policy: Policy, *, data: bool = False, document: Docume
     session = open_session(database)
     try:
         tables = await _looked_into(place, policy, session, database.url.username)
-        rows = await check_data(policy, session, SystemClock(), document) if data else []
-        return [*_write_ahead(place, database), *tables, *rows]
+        if not data:
+            return [*_write_ahead(place, database), *tables]
+        faulty = {found["event"] for one in tables if one.failed and (found := _ABOUT.match(one.what))}
+        rows = await check_data(policy, session, SystemClock(), document, faulty)
+        return [*_write_ahead(place, database), *(_at_its_line(finding, document) for finding in tables), *rows]
     except DatabaseError as error:
         remedy = error.remedy or "see that the database runs and that this user may connect and read"
         return [failed(place, error.what, remedy)]
     finally:
         await session.close()
+
+
+def _at_its_line(finding: Finding, document: Document | None) -> Finding:
+    """A finding about a key of the policy at that key's line, where the file is known."""
+    about = _ABOUT.match(finding.what)
+    if document is None or about is None:
+        return finding
+    key = about["key"]
+    return replace(finding, place=document.fault(tuple(key.split(".")), "").place, what=about["rest"])
 
 
 def _write_ahead(place: str, database: OrderDatabase) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ async def check_rows(place: str, policy: Policy, session: Session, left_out: Col
     return findings + [finding async for finding in _joined(place, policy, session, streams, newest)]
 
 
-async def newest_rows(policy: Policy, session: Session, count: int) -> dict[str, Sequence[Row]]:
+async def sample_rows(policy: Policy, session: Session, count: int) -> dict[str, Sequence[Row]]:
     """The newest rows of each event by their id, as the exporter will read them; none of those that cannot be read.
 
     Raises:

@@ -239,3 +239,15 @@ def test_the_command_takes_it(tmp_path: Path, clock: FakeClock) -> None:
     said = CliRunner().invoke(command, ["--config.file", str(path), "--only", "database", "--data"]).output
 
     assert "canary.yaml:8: database.events.orders.time: the newest row is" in said
+
+
+def test_what_the_catalogue_tells_stands_at_its_line_too(tmp_path: Path, clock: FakeClock) -> None:
+    """A missing column is told once, at the key that names it, and its event's rows are not looked at."""
+    _fill(tmp_path, clock, "ALTER TABLE orders DROP COLUMN status")
+    path = tmp_path / "canary.yaml"
+    path.write_text(_POLICY, encoding="utf-8")
+
+    said = CliRunner().invoke(command, ["--config.file", str(path), "--only", "database", "--data"]).output
+
+    assert "canary.yaml:10: database.events.orders.outcome: orders has no column 'status'" in said
+    assert said.count("failed  ") == 1
