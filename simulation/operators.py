@@ -16,6 +16,7 @@ from simulation.hosts import Host
 from simulation.truth import Truth
 
 _NAMING = ("start", "adopt")
+_BEFORE = "before"
 _LOOKS_SECONDS = 5.0
 _DUTY_SECONDS = 7.0
 _WAITS_SECONDS = 30.0
@@ -162,7 +163,7 @@ class Operators:
             actor=actor,
             reason="because",
             canary=canary if verb in _NAMING else "",
-            stable=self._fleet.stable if verb in _NAMING else "",
+            stable=self._other_than(canary) if verb in _NAMING else "",
             weight=weight,
             again=verb == "start",
             back=verb == "finish --back",
@@ -184,6 +185,10 @@ class Operators:
             outcome = f"no answer: {error}"
         self.told.append(f"{verb} by {actor} at {host.name}, who saw {seen}: {outcome[:150]}")
         return outcome
+
+    def _other_than(self, canary: str) -> str:
+        """What the stable servers run; in the middle of a finish, which has deployed there already, what they ran."""
+        return self._fleet.stable if self._fleet.stable != canary else _BEFORE
 
     def _seen(self, host: Host) -> Seen:
         receiver = host.receiver
