@@ -6,6 +6,7 @@ taken for the old version, nor for the new one.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -87,11 +88,18 @@ class Inspector:
         series = {} if all(probed.values()) else await self._by_series()
         found = await asyncio.gather(
             *(
-                probe.ask(address, how, self._session) if how is not None else _told(address, series)
+                probe.ask(address, how, self._session) if how is not None else _told(address, series, self._hosts)
                 for address, how in probed.items()
             )
         )
         return Servers(dict(zip(probed, found, strict=True)))
+
+    @property
+    def _hosts(self) -> Counter[str]:
+        """How many of the policy's servers each host has, both groups together."""
+        groups = [router.upstreams for router in self._plans.file.router]
+        addresses = {address for group in groups for address in (*group.stable, *group.canary)}
+        return Counter(_host(address) for address in addresses)
 
     async def _by_series(self) -> Mapping[str, set[str]] | str:
         """By scraped instance, the versions in its series; or why Prometheus does not tell."""
@@ -111,15 +119,23 @@ class Inspector:
         return versions
 
 
-async def _told(address: str, series: Mapping[str, set[str]] | str) -> Served:
-    """What the series of one server tell: those of its address, or of its host where only one instance is there."""
+async def _told(address: str, series: Mapping[str, set[str]] | str, hosts: Mapping[str, int]) -> Served:
+    """What the series of one server tell: those of its address, or of its host.
+
+    A host's series are its server's only where it has one: of two on one host, the one that no customer has reached yet
+    has no series, and the other's would be taken for its.
+    """
     if isinstance(series, str):
         return Served(fault=series)
-    host = address.rpartition(":")[0]
-    of_host = [versions for instance, versions in series.items() if instance.rpartition(":")[0] == host]
-    found = series.get(address) or (of_host[0] if len(of_host) == 1 else set())
+    of_host = [versions for instance, versions in series.items() if _host(instance) == _host(address)]
+    alone = hosts[_host(address)] == 1 and len(of_host) == 1
+    found = series.get(address) or (of_host[0] if alone else set())
     if not found:
         return Served(fault="there is no `probe`, and no series with its address tell its version")
     return (
         Served(next(iter(found))) if len(found) == 1 else Served(fault=f"its series tell {' and '.join(sorted(found))}")
     )
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]
