@@ -16,7 +16,6 @@
     // The policy's experiments: name, treatments, kpis, mismatchThreshold.value (log10 of the evidence).
     experiments: error 'must provide experiments',
     // One text per phase, such as `2 of 4: 25%`.
-    phases: error 'must provide phases',
     // The shop's own series: names, labels, selectors.
     signals: error 'must provide signals',
     // What graphs draw as lines, by the limit's name: `value`, and `text` as people write it.

@@ -50,6 +50,7 @@ from canary.rollout.kinds import Category
 from canary.rollout.plan.plans import Plans
 from canary.rollout.records import TakeNote
 from canary.rollout.state import Moment
+from canary.rollout.verbs import Verb
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector
 
@@ -194,6 +195,8 @@ class Receiver:
             RefusedError: it does not fit.
             JournalError: it could not be written.
         """
+        if request.verb == Verb.START and not request.force:
+            await self.policies.require_one()
         entry = await self.commands.submit(request)
         self._log.info("command", verb=request.verb, actor=request.actor, rollout=entry.rollout)
         return entry

@@ -94,10 +94,6 @@ def dashboards_config(policy: Policy) -> dict[str, Any]:
         ],
         "revenue": "orders" in events and events["orders"].value is not None,
         "experiments": [_experiment(name, experiment, policy) for name, experiment in policy.experiments.items()],
-        "phases": [
-            f"{position} of {len(policy.phases)} ({format_ratio(phase.traffic)})"
-            for position, phase in enumerate(policy.phases, start=1)
-        ],
         # Where the policy names no machines, dashboards show all of them.
         "signals": _signals(policy) | {"nodeSelector": policy.signals.node_selector},
         "limits": _lines(policy),

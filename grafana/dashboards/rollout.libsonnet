@@ -59,11 +59,12 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     }),
     panels.stat({
       title: 'Phase',
-      description: 'The current phase and the share of customers it gives to the canary.',
+      description: "The current phase of the rollout's own plan, counted from one.",
       empty: 'No rollout runs',
       size: [3, 4],
       queries: [rollout.phase],
-      mappings: words.phases(config.phases),
+      unit: 'none',
+      color: { mode: 'fixed', fixedColor: 'text' },
       paint: 'value',
     }),
     panels.stat({

@@ -31,11 +31,6 @@ local word(index, text, colour) = { index: index, text: text, color: colour };
     for i in std.range(0, std.length(names) - 1)
   }),
 
-  phases(texts):: mapping({
-    [std.toString(i)]: word(i, texts[i], colours.neutral)
-    for i in std.range(0, std.length(texts) - 1)
-  }),
-
   verdicts:: mapping({
     pass: word(0, '✔ within tolerance', colours.good),
     hold: word(1, '… not decided yet', colours.neutral),

@@ -40,7 +40,9 @@ function(config)
       for i in std.range(0, std.length(config.states) - 1)
     ]), ''),
 
-    phase:: query.instant('max by (service) (' + select.rollout('rollout_phase') + ') and on (service) ' + in_state('phase|holding|baking'), ''),
+    // People count from one. Which share that is, is another panel's: a rollout has phases of its own, whatever plan the
+    // policy has by now.
+    phase:: query.instant('max by (service) (' + select.rollout('rollout_phase') + ') + 1 and on (service) ' + in_state('phase|holding|baking'), ''),
 
     timeLeft:: query.instant(
       'clamp_min(max by (service) (' + select.rollout('rollout_phase_duration_seconds') + ' - '

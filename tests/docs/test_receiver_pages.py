@@ -8,7 +8,8 @@ from canary.policy.load import load_policy
 from tests.support.pages import Page
 
 
-@pytest.mark.parametrize("name", ["rollout.md", "finishing.md", "api.md", "security.md"])
+@pytest.mark.timeout(400)  # some thirty commands, one after the other
+@pytest.mark.parametrize("name", ["rollout.md", "plans.md", "finishing.md", "api.md", "security.md"])
 def test_the_page_can_be_followed(name: str, tmp_path: Path) -> None:
     """Every command of the page, given in order, prints what the page shows."""
     page = Page(name, tmp_path)
@@ -17,7 +18,9 @@ def test_the_page_can_be_followed(name: str, tmp_path: Path) -> None:
     page.run()
 
 
-@pytest.mark.parametrize("name", ["rollout.md", "finishing.md", "api.md", "security.md", "several-receivers.md"])
+@pytest.mark.parametrize(
+    "name", ["rollout.md", "plans.md", "finishing.md", "api.md", "security.md", "several-receivers.md"]
+)
 def test_the_pages_policies_are_valid(name: str, tmp_path: Path) -> None:
     """Every policy that the page shows is taken without a fault."""
     page = Page(name, tmp_path)

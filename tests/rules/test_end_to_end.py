@@ -74,7 +74,7 @@ async def told(worlds: list[Scenario]) -> AsyncIterator[tuple[str, _Webhook]]:
         yield address, webhook
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_every_alert_fires_for_real(worlds: list[Scenario], told: tuple[str, _Webhook], tmp_path: Path) -> None:
     """Each alert fires in Prometheus and reaches whom it must through Alertmanager, with every word filled in."""
     address, webhook = told

@@ -163,7 +163,7 @@ def _prometheus(folder: Path, guard: str, exporter: str) -> Prometheus:
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_shop_without_instrumentation_is_covered(
     tmp_path: Path,
 ) -> None:  # long: one set of real programs is started once, and what happens to it has an order

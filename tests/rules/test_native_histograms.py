@@ -91,7 +91,7 @@ async def test_percentiles_are_those_of_the_requests(tmp_path: Path) -> None:
             assert float(whole["value"][1]) == pytest.approx(3.0, rel=_RESOLUTION)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path) -> None:
     """Each alert that reads the histogram fires at half of promtool's limits, and not at 2.5 times them."""
     firing, silent = (_worlds(share, name) for share, name in ((0.5, ": beyond"), (2.5, ": at the limit")))

@@ -238,6 +238,8 @@ class Story(Series):
         self.own(names.DATA_LAG_SECONDS, {}, self._random.exponential(1.5, len(self.times)))
         self.own(names.BACKFILL_RATIO, {}, np.minimum(1, self._minute / 2 + 0.2))
         self.own(names.SCHEMA_COMPATIBLE, {})
+        for component in names.COMPONENTS:
+            self.own(names.POLICY_INFO, {names.COMPONENT: component, names.DIGEST: "0123456789abcdef"})
         self.own(names.BLIND, {names.REASON: "database"}, np.where(np.abs(self._minute - 15) < 1, 1.0, 0.0))
         self.own(names.REPLICA_LAG_SECONDS, {}, self._random.gamma(2, 0.2, len(self.times)))
         self.own(names.EXPORTER_ERRORS_TOTAL, {names.ERROR: "unavailable"}, self._steps({20.0: 3}))

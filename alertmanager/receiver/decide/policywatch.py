@@ -11,7 +11,7 @@ import contextlib
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
-from canary.errors import CanaryError, RemoteError
+from canary.errors import CanaryError, RefusedError, RemoteError
 from canary.logs import Log
 from canary.policy.pinning.changes import changes
 from canary.policy.pinning.digest import Data, deciding, digest
@@ -80,6 +80,27 @@ class PolicyWatch:
     def differing(self, rollout: Rollout | None) -> tuple[Differing, ...]:
         """Every part that, by the last look, goes by another policy than this receiver."""
         return () if self.found is None else tuple(self.found.differing(self._plans.digest(rollout)))
+
+    async def require_one(self) -> None:
+        """Refuse to begin a rollout that exporter or rules would judge by another policy than this receiver's.
+
+        What publishes no policy, and a Prometheus that does not answer, refuse nothing: others look at whether they
+        are there at all.
+
+        Raises:
+            RefusedError: one of them goes by another policy.
+        """
+        with contextlib.suppress(RemoteError):
+            found = await self.ask()
+            # Prometheus may not have scraped this receiver since its last reload; what it goes by is known here.
+            others = [one for one in found.differing(digest(self._plans.file)) if one.component != "receiver"]
+            if others:
+                remedies = dict.fromkeys(one.remedy for one in others)
+                raise RefusedError(
+                    "; ".join(map(str, others)),
+                    place="cannot start",
+                    remedy=f"{', '.join(remedies)}; --force starts all the same",
+                )
 
     async def record(self) -> None:
         """Write down what differs between the file and the newest policy that the journal knows."""

@@ -15,6 +15,7 @@ from rich.table import Table
 from canary.clock import SystemClock
 from canary.policy import Policy, load_policy
 from canary.policy.kpis import Kpi
+from canary.policy.plans import NORMAL, with_plan
 from canary.times import from_text
 from canary.units import format_duration, format_measured_ratio, format_ratio, parse_ratio
 from canaryctl.cli.options import config_file, format_option
@@ -35,6 +36,7 @@ its cost: orders lost, payments failed or customers affected until such a harm i
 @click.command()
 @config_file
 @format_option("table")
+@click.option("--plan", "name", default=NORMAL, show_default=True, help="The policy's plan whose phases are meant.")
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
 @click.option("--until", help="Look back from this time (ISO 8601) instead of now.")
 @click.option(
@@ -46,7 +48,13 @@ its cost: orders lost, payments failed or customers affected until such a harm i
 )
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a picture: a .png, .svg or .pdf.")
 def command(
-    config_file: str, output_format: str, days: float, until: str | None, given: tuple[str, ...], plot: Path | None
+    config_file: str,
+    output_format: str,
+    name: str,
+    days: float,
+    until: str | None,
+    given: tuple[str, ...],
+    plot: Path | None,
 ) -> None:
     """Say what each phase can prove: the smallest harm, the time it takes, and what it costs until it is detected.
 
@@ -57,7 +65,7 @@ def command(
     from exporter.study.complement import shown_rates, shown_reach
     from exporter.study.power import Stretch, reaches
 
-    policy = load_policy(config_file)
+    policy = with_plan(load_policy(config_file), name)
     plan = judge_parameters(policy, 0.0)
     rates = _given(given, policy) if given else asyncio.run(_looked_up(policy, _moment(until), days))
     phases = [Stretch(phase.duration / 60.0, phase.traffic) for phase in policy.phases]

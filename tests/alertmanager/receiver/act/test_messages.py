@@ -7,7 +7,20 @@ import pytest
 
 from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
 from canary.notify import Tone
-from canary.rollout.entries import Advanced, Entry, Held, Promoted, Recorded, Resumed, RollbackDecided, Started
+from canary.rollout.entries import (
+    Advanced,
+    Entry,
+    FinishBegan,
+    Finished,
+    FinishReturned,
+    FinishStepped,
+    Held,
+    Promoted,
+    Recorded,
+    Resumed,
+    RollbackDecided,
+    Started,
+)
 from canary.rollout.folding import fold, newest
 from canary.rollout.journal.rows import KINDS
 from canary.rollout.kinds import Kind
@@ -77,6 +90,35 @@ def test_a_decision_is_told_with_who_why_and_its_key(entry: Entry, named: str, t
         assert part in told.body
 
 
+@pytest.mark.parametrize(
+    ("entries", "named", "title", "tone"),
+    [
+        ((), "promotion", "release v2.0 is being finished", Tone.INFO),
+        (
+            (FinishStepped(**COMMON, step=0),),
+            "advance",
+            "50% of the traffic is back on the stable servers, on v2.0",
+            Tone.INFO,
+        ),
+        ((Held(**COMMON, cause="servers"),), "hold", "finishing v2.0 is frozen (servers)", Tone.FAILURE),
+        ((FinishReturned(**COMMON),), "promotion", "finishing v2.0 was taken back", Tone.WARNING),
+        ((Finished(**COMMON),), "promotion", "release v2.0 is finished", Tone.SUCCESS),
+    ],
+)
+def test_a_finish_is_told_as_the_success_that_it_is(
+    entries: tuple[Entry, ...], named: str, title: str, tone: Tone
+) -> None:
+    """Each step of it, its freeze, its return and its end have a message; none of them speaks of a rollback."""
+    began = FinishBegan(**COMMON, weights=(0.5, 0.0), step_seconds=60.0)
+    entry = (began, *entries)[-1]
+    told = message(entry, rollout(Promoted(**COMMON), began, *entries), Facts("shop"), "key")
+
+    assert occasion(entry) == named
+    assert told.title == f"shop: {title}"
+    assert told.tone is tone
+    assert "rolled back" not in told.title + told.body
+
+
 def test_what_has_no_occasion_is_not_told() -> None:
     """Steps, marks and drills are the receiver's own."""
     told = {
@@ -86,6 +128,10 @@ def test_what_has_no_occasion_is_not_told() -> None:
         Kind.HELD,
         Kind.RESUMED,
         Kind.PROMOTED,
+        Kind.FINISHING,
+        Kind.FINISH_STEP,
+        Kind.FINISH_BACK,
+        Kind.FINISHED,
         Kind.ROLLBACK,
         Kind.RECORDED,
     }

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from alertmanager.receiver.act.deployment import Deployment
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.finisher import Finisher
 from alertmanager.receiver.decide.freezes import Freezes
+from alertmanager.receiver.gauges import Gauges, Snapshot
 from canary.errors import CanaryError, RefusedError
 from canary.policy.finish import Finish, Probe
 from canary.policy.release import HaproxyRouter, Process, Upstreams
@@ -208,6 +210,8 @@ async def test_a_server_in_trouble_freezes_the_step_until_it_is_well(shop: Shop,
 
     assert shop.acting.rollout.frozen
     assert SERVERS[0] in shop.acting.rollout.reason
+    assert shown(shop, "canary_finish_frozen", cause="servers") == 1
+    assert shown(shop, "canary_finish_step") == 1
     assert shop.weight == 0.75
     await shop.pass_step()
     assert shop.weight == 0.75
@@ -311,6 +315,13 @@ async def test_the_next_release_waits_for_the_finish(shop: Shop) -> None:
     shop.runs("v2.0")
     await start(shop, "v3.0", "v2.0")
     assert shop.acting.rollout.canary == "v3.0"
+
+
+def shown(shop: Shop, metric: str, **labels: str) -> float | None:
+    """What a gauge says of the rollout."""
+    registry = CollectorRegistry()
+    registry.register(Gauges("shop", lambda: Snapshot(rollout=shop.acting.store.rollout)))
+    return registry.get_sample_value(metric, {"service": "shop", "rollout": shop.acting.rollout.id, **labels})
 
 
 async def start(shop: Shop, canary: str, stable: str) -> Entry:
