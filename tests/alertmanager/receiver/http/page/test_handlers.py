@@ -249,6 +249,28 @@ async def test_the_page_offers_what_the_state_accepts(setting: Setting) -> None:
     assert "No actions available in this state." in after
 
 
+async def test_a_release_is_finished_and_taken_back_from_the_page(setting: Setting) -> None:
+    """What nobody can ask needs the tick; while it is under way the form offers the way back."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        await order(setting, "promote", force=True)
+        finish = f"{setting.url}/page/finish"
+        _, page = await get(http, finish)
+        refused, why = await send(http, finish, fields(page))
+        begun, _ = await send(http, finish, {**fields(page), "force": "yes"})
+        _, home = await get(http, setting.url)
+        _, under_way = await get(http, finish)
+        back, _ = await send(http, finish, {**fields(under_way), "how": "back"})
+        now = await status(setting)
+
+    assert (refused, begun, back) == (409, 303, 303)
+    assert "nobody knows whether the stable servers run v2.0" in why
+    assert "Being finished" in home
+    assert "What was found at the start" in home
+    assert re.findall(r'<option value="(\w*)"', under_way) == ["back", "now"]
+    assert now["rollout"]["state"] == "promoted"
+
+
 async def test_a_token_that_is_taken_away_ends_its_sessions(setting: Setting) -> None:
     """After the operator's token was replaced and read again, whoever signed in with the old one signs in anew."""
     async with receiving(setting) as receiver, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
