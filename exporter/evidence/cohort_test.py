@@ -34,7 +34,7 @@ from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.restarts import Plan, Restarted, Starts
 from exporter.evidence.slower import LagShape
 from exporter.evidence.stable_rate import Hazards, StableRate
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.timeline import Timeline, distinct
 from exporter.evidence.trajectory import Trajectory
 from exporter.evidence.walk import Walk, in_buckets
 
@@ -126,7 +126,7 @@ class CohortTest:
                 at_risk.append(seen)
         every = Tables.together(tables)
         weighed = self._against_weight(rows, timeline, segment_of, happened, until)
-        buckets = np.unique(np.concatenate([every.bucket, weighed[0]]))
+        buckets = distinct(np.concatenate([every.bucket, weighed[0]]), self.bucket, until)
         starts = Starts.of(self.setting.plan, timeline, until)
         phases = [timeline.first_bucket_from(segment.start) for segment in timeline.segments[1:]]
         walk, path = self.walk.advance(

@@ -13,7 +13,7 @@ import numpy as np
 
 from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, log10_evidence, symmetric_grid
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.timeline import Timeline, distinct
 from exporter.evidence.trajectory import Trajectory
 
 GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=-1)
@@ -75,8 +75,8 @@ class FloorTest:
         fresh = _together(entries[news], resolved[news], rows.failed[chosen][news], until)
         known = np.concatenate([self.known, fresh], axis=1)
         lags = self.lags(timeline.bucket_seconds)
-        moments = np.unique(np.concatenate([arrived, *(np.maximum(known[1], known[0] + lag) for lag in lags)]))
-        moments = moments[(moments >= self.bucket) & (moments < until)]
+        changes = np.concatenate([arrived, *(np.maximum(known[1], known[0] + lag) for lag in lags)])
+        moments = distinct(changes, self.bucket, until)
         prefixes = Prefixes.of(entered, known, self.forgotten, lags, moments)
         kept = np.maximum(known[1], known[0] + lags[-1]) >= until
         gone = known[2:, ~kept].sum(axis=1)

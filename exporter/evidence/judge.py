@@ -288,7 +288,7 @@ class RolloutJudge:
         alpha = self.parameters.alpha_of(kpi)
         threshold = -float(np.log10(alpha))
         path, units = self._follow(_floor(kpi.name), beside, timeline, as_of, as_of)
-        stable, _ = self._follow(_stable_floor(kpi.name), beside, timeline, as_of, as_of)
+        stable = self._folded(_stable_floor(kpi.name), beside, timeline, as_of)
         conclusion = verdicts.judge_floor(path, stable, threshold, floor, told_apart_at)
         if as_of < timeline.judged_until or conclusion.verdict is Verdict.FAIL:
             return TestEvidence.of(path, conclusion, threshold, units)
@@ -320,6 +320,14 @@ class RolloutJudge:
         self._tracks[name] = folded
         seen = folded.advance(rows, timeline, last)
         return seen.path, seen.test.units
+
+    def _folded(self, name: str, rows: Rows | None, timeline: Timeline, as_of: float) -> Trajectory:
+        """A test's path up to the lateness horizon: what nobody acts upon need not be looked at before."""
+        track = self._tracks[name]
+        if rows is not None:
+            track = track.advance(rows, timeline, timeline.complete(as_of - self.parameters.lateness_seconds))
+            self._tracks[name] = track
+        return track.path
 
     def _changing_seconds(self, rows: Rows | EntryRows) -> float:
         """How long what is known of a unit may change; a long time is waited for only where that costs little."""

@@ -18,6 +18,13 @@ _NEVER = float(1 << 40)
 """The bucket of what has not happened: later than any rollout, and exact as a float and as an integer."""
 
 
+def distinct(buckets: Ints, first: int, until: int) -> Ints:
+    """The different ones among buckets from `first` up to `until`, in order: counted, which is quicker than sorted."""
+    inside = buckets[(buckets >= first) & (buckets < until)]
+    found: Ints = np.flatnonzero(np.bincount(inside - first)) + first
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of time during which the canary's share of the traffic was constant."""
