@@ -88,7 +88,7 @@ class Bench:
                 await receiver.start()
                 os.sched_setaffinity(receiver.program.pid, {max(os.sched_getaffinity(0))})
                 async with Client.of(setting.policy) as client:
-                    entry = await client.command("start", canary="v2.0", stable="v1.0")
+                    entry = await client.command("start", canary="v2.0", stable="v1.0", again=True)
                 yield cls(setting, front, receiver, str(entry["rollout"]))
             finally:
                 receiver.program.stop()

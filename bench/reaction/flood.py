@@ -90,7 +90,7 @@ async def measure(seconds: float) -> str:
         try:
             await receiver.start()
             async with Client.of(setting.policy) as client, parts() as start:
-                rollout = str((await client.command("start", canary="v2.0", stable="v1.0"))["rollout"])
+                rollout = str((await client.command("start", canary="v2.0", stable="v1.0", again=True))["rollout"])
                 sender = start(flood, setting.port, rollout, seconds)
                 return await _watched(setting, front, receiver, sender, rollout, seconds)
         finally:

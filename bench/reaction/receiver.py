@@ -54,7 +54,7 @@ async def measure(make: Make, far: bool, rollbacks: int) -> Run[Rollback]:
 async def _roll_back(
     run: Run[Rollback], setting: Setting, client: Client, session: aiohttp.ClientSession, load: Load
 ) -> None:
-    entry = await client.command("start", canary="v2.0", stable="v1.0")
+    entry = await client.command("start", canary="v2.0", stable="v1.0", again=True)
     await until(setting, "the share is in force", lambda now: now["settled"])
     await asyncio.sleep(4 * CYCLE_SECONDS)
     body = payload(alert("CanaryHighErrorRate", "rollback", str(entry["rollout"])))

@@ -169,7 +169,7 @@ async def measure(rounds: int) -> str:
             try:
                 await receiver.start()
                 async with Client.of(setting.policy) as client, parts() as start:
-                    rollout = str((await client.command("start", canary="v2.0", stable="v1.0"))["rollout"])
+                    rollout = str((await client.command("start", canary="v2.0", stable="v1.0", again=True))["rollout"])
                     _fill(disk)
                     for attack in (start(crowd, setting.port), start(flood, setting.port)):
                         await attack.hear()
