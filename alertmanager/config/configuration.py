@@ -104,7 +104,12 @@ def _action_route(policy: Policy, matcher: str, group_by: list[str], **more: Any
 
 def _people_route(policy: Policy) -> Section:
     return {
-        "matchers": [_equals(names.SERVICE, policy.service), f'{names.SEVERITY}=~"critical|warning"'],
+        # A drill has the severity of a rollback, and is nothing to be paged for.
+        "matchers": [
+            _equals(names.SERVICE, policy.service),
+            f'{names.SEVERITY}=~"critical|warning"',
+            f'alertname!="{names.DRILL}"',
+        ],
         "receiver": policy.receiver.people or people_name(policy),
         "group_by": ["alertname", names.SERVICE, names.ROLLOUT, names.EXPERIMENT],
         "group_wait": "0s",

@@ -157,6 +157,14 @@ class Heartbeat(TypedDict):
     blind: Annotated[bool, _said("Whether it has been away too long.")]
 
 
+class LastDrill(TypedDict):
+    """The last drill that has ended."""
+
+    at: Annotated[Moment, _said("When.")]
+    passed: Annotated[bool, _said("Whether a rollback would have arrived and could have acted.")]
+    what: Annotated[str, _said("What was found.")]
+
+
 class Freeze(TypedDict):
     """A change freeze in force: nothing is started or advanced without `force`."""
 
@@ -188,6 +196,7 @@ class Status(TypedDict):
     schedule: Schedule
     policy: Policy
     watchdog: Heartbeat
+    drill: Annotated[LastDrill | None, _said("The last drill; null when there was none.")]
     freeze: Annotated[Freeze | None, _said("The change freeze in force; null when there is none.")]
     untold: Annotated[int, _said("Messages that have not reached everybody yet.")]
     expired: Annotated[

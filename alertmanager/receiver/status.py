@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from alertmanager.receiver import answers
+from alertmanager.receiver.act.drill import Drills
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.routercontroller import RouterController
@@ -21,7 +22,7 @@ from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
-from canary.rollout.entries import Entry
+from canary.rollout.entries import Drilled, Entry
 from canary.rollout.plan.approvals import approvals
 from canary.rollout.plan.plans import Plans
 from canary.rollout.seen import Seen
@@ -52,6 +53,7 @@ class Parts(Protocol):
     policies: PolicyWatch
     scheduler: Scheduler
     freezes: Freezes
+    drills: Drills
 
     def faults(self) -> Mapping[str, str]:
         """What does not work at present, by router or step."""
@@ -93,6 +95,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "heard_at": to_text(watchdog.heard_at) if watchdog.heard_at else None,
             "blind": receiver.blind(),
         },
+        "drill": _drill(receiver.drills.last),
         "freeze": _freeze(receiver.freezes.active),
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
@@ -251,6 +254,10 @@ def _silence(one: InForce) -> answers.Silence:
         "alerts": list(one.alerts),
         "summary": str(one),
     }
+
+
+def _drill(last: Drilled | None) -> answers.LastDrill | None:
+    return None if last is None else {"at": to_text(last.at), "passed": last.passed, "what": last.reason}
 
 
 def _freeze(active: ActiveFreeze | None) -> answers.Freeze | None:

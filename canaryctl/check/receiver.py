@@ -34,18 +34,32 @@ async def _answer(url: str, http: aiohttp.ClientSession) -> list[Finding]:
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return [failed(place, f"cannot be reached ({type(error).__name__})", "start `canary receiver`")]
     if response.status == 200:
-        return [ok(place, "running and ready"), *await _frozen(place, url, http)]
+        return [ok(place, "running and ready"), *await _told(place, url, http)]
     return [failed(place, f"not ready (status {response.status}): {text}", "see its log")]
 
 
-async def _frozen(place: str, url: str, http: aiohttp.ClientSession) -> list[Finding]:
-    """The change freeze in force, where the receiver tells a stranger; the policy's, and one that a person began."""
+async def _told(place: str, url: str, http: aiohttp.ClientSession) -> list[Finding]:
+    """The last drill and the change freeze in force, where the receiver tells a stranger."""
     try:
         async with http.get(f"{url}{API_PREFIX}/status", timeout=aiohttp.ClientTimeout(_TIMEOUT_SECONDS)) as response:
             status: Any = await response.json() if response.status == 200 else {}
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return []
-    freeze = status.get("freeze") if isinstance(status, dict) else None
-    if not isinstance(freeze, dict):
+    if not isinstance(status, dict):
         return []
-    return [warning(place, str(freeze.get("summary")), "`canary start` and `canary advance` need --force until then")]
+    found = [_drilled(place, status["drill"])] if "drill" in status else []
+    freeze = status.get("freeze")
+    if isinstance(freeze, dict):
+        remedy = "`canary start` and `canary advance` need --force until then"
+        found.append(warning(place, str(freeze.get("summary")), remedy))
+    return found
+
+
+def _drilled(place: str, last: Any) -> Finding:
+    """Whether the last drill, whenever it was, has proven that a rollback would arrive."""
+    if not isinstance(last, dict):
+        return warning(place, "no drill has proven that a rollback would arrive", "run `canary drill`")
+    at = str(last.get("at"))[:16].replace("T", " ")
+    if last.get("passed"):
+        return ok(place, f"the last drill, {at} UTC, passed")
+    return warning(place, f"the last drill, {at} UTC, failed: {last.get('what')}", "mend it, then run `canary drill`")

@@ -73,7 +73,8 @@ function(config, series, build)
   + build.alert(n.DRILL, {
     // Carries no rollout, so that nothing on its way can take it for a real one.
     expr: 'max by (' + n.DRILL_LABEL + ') (' + own(n.DRILL_REQUESTED) + ') == 1',
-    severity: 'info',
+    // As a real one has it, so that what keeps that away keeps this away too.
+    severity: 'critical',
     action: 'rollback',
     dashboard: 'guard',
     of_rollout: false,

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from alertmanager.receiver import answers
 from alertmanager.receiver.act.effects import Effects
 from canary import names
-from canary.errors import CanaryError, JournalError, ProcessError, RemoteError
+from canary.errors import CanaryError, JournalError, ProcessError, RefusedError, RemoteError
 from canary.logs import Log
 from canary.process.manager import ProcessState
 from canary.prometheus import ServiceAlerts
@@ -67,7 +67,12 @@ class Drill:
 
 
 class Drills:
-    """Takes drill alerts, looks at everything a rollback would touch, moves nothing."""
+    """Takes drill alerts, looks at everything a rollback would touch, moves nothing.
+
+    Attributes:
+        last: the last drill that has ended, as the journal has it.
+        last_success_at: when one last passed.
+    """
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Drills:
         registry: CollectorRegistry,
         alerts: ServiceAlerts,
     ) -> None:
+        self.last: Drilled | None = None
         self.last_success_at: datetime | None = None
         self.last_success: Moment | None = None
         self._service = service
@@ -89,6 +95,7 @@ class Drills:
         self._store = store
         self._effects = effects
         self._alerts = alerts
+        self._asked = ""
         self._drills: dict[str, Drill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = Log("drill")
@@ -106,8 +113,18 @@ class Drills:
         self._start(self._look(drill))
 
     def ask_prometheus(self) -> str:
-        """Let Prometheus' own rule begin a drill; gives its id."""
-        drill_id = secrets.token_hex(6)
+        """Let Prometheus' own rule begin a drill; gives its id.
+
+        Raises:
+            RefusedError: the one before has not begun yet; each that is asked for is a series.
+        """
+        if self._asked:
+            raise RefusedError(
+                f"drill {self._asked} is on its way",
+                place="cannot begin a drill",
+                remedy=f"wait for its alert, at most {_REQUEST_SECONDS / 60:g}m",
+            )
+        drill_id = self._asked = secrets.token_hex(6)
         self._requested.labels(self._service, drill_id).set(1)
         self._start(self._expire(drill_id))
         return drill_id
@@ -117,6 +134,8 @@ class Drills:
         self._withdraw(drill_id)
 
     def _withdraw(self, drill_id: str) -> None:
+        if drill_id == self._asked:
+            self._asked = ""
         with contextlib.suppress(KeyError):  # begun by Alertmanager, or withdrawn already
             self._requested.remove(self._service, drill_id)
 
@@ -190,6 +209,8 @@ class Drills:
             drill.links.append(_link("journal", "would be written before acting; this drill stands in it", ok=True))
 
     def _heard(self, entry: Entry) -> None:
+        if isinstance(entry, Drilled):
+            self.last = entry
         if isinstance(entry, Drilled) and entry.passed:
             self.last_success_at = entry.at
             self.last_success = Moment(entry.at, entry.boot, entry.uptime_seconds)

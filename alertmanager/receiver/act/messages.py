@@ -29,6 +29,7 @@ OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promoti
 # Not every record has an occasion of its own in `notify.on`: whoever wants to hear of holds wants to hear of these.
 _RECORDS = {
     "dry_run": "rollback",
+    "dry_hold": "hold",
     "watch": "rollback",
     "gate": "hold",
     "router": "hold",
@@ -179,6 +180,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "dry_run":
             todo = "Nothing was done: this is a dry run."
             return f"canary {rollout.canary} would have been rolled back ({cause})", todo, Tone.WARNING
+        case "dry_hold":
+            todo = "Nothing was done: this is a dry run."
+            return f"canary {rollout.canary} would have been held ({cause})", todo, Tone.WARNING
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE

@@ -106,8 +106,11 @@ class Deadlines:
             return
         silence = self._watchdog.silence_seconds()
         away = f"no heartbeat from Prometheus through Alertmanager for {format_duration(round(silence))}"
-        seen = Seen.of(rollout)
-        match self._watchdog.verdict(rollout):
+        seen, verdict = Seen.of(rollout), self._watchdog.verdict(rollout)
+        if self._plans.of(rollout).rollback.dry_run and verdict in ("rollback", "hold"):
+            await self._pretend(rollout, Cause.WATCHDOG, away)
+            return
+        match verdict:
             case "rollback":
                 command = RollBack(actor="receiver", reason=away, cause=Cause.WATCHDOG, automatic=True)
                 await self._store.propose(seen, command)
@@ -127,8 +130,17 @@ class Deadlines:
         if limit is None or since is None or self._thawed_seconds(self._ages.seconds(since)) <= limit:
             return
         reason = f"phase {rollout.phase + 1} was not allowed to end within {format_duration(limit)}"
+        if self._plans.of(rollout).rollback.dry_run:
+            await self._pretend(rollout, Cause.MAX_DURATION, reason)
+            return
         hold = Hold(actor="receiver", reason=reason, cause=Cause.MAX_DURATION, phase=rollout.phase)
         await self._store.propose(Seen.of(rollout), hold)
+
+    async def _pretend(self, rollout: Rollout, cause: Cause, reason: str) -> None:
+        """In a dry run, write down once what would have been done."""
+        key = f"dry_hold:{cause}"
+        if key not in rollout.recorded:
+            await self._store.propose(None, Record(rollout=rollout.id, key=key, reason=reason, occasion="dry_hold"))
 
     def _thawed_seconds(self, seconds: float) -> float:
         """How much of the last *seconds* has passed since a freeze, which is no time in which a phase could end."""

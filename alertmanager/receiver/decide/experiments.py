@@ -117,7 +117,7 @@ class Experiments:
             return Outcome.OTHER_SERVICE
         if not alert.firing:
             return Outcome.RESOLVED
-        if alert.labels.get(names.DRY_RUN) == "true":
+        if self._policy.rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true":
             return Outcome.DRY_RUN
         if trial is None:
             return Outcome.NO_EXPERIMENT

@@ -122,7 +122,8 @@ async def _post(alertmanager: Alertmanager, policy: Policy, drill_id: str, clock
             "alertname": names.DRILL,
             names.SERVICE: policy.service,
             names.ACTION: "rollback",
-            names.SEVERITY: "info",
+            # As a real one: what keeps a critical alert from the receiver keeps this one too, and the drill fails.
+            names.SEVERITY: "critical",
             # No rollout has this id; a group of its own in Alertmanager has no earlier drill to wait for.
             names.ROLLOUT: f"drill-{drill_id}",
             names.DRILL_LABEL: drill_id,

@@ -13,6 +13,7 @@ from alertmanager.receiver.decide.alerts.admission import Outcome, admit
 from canary import names
 from canary.errors import JournalError, RefusedError
 from canary.logs import Log
+from canary.prometheus import LOWERING
 from canary.prometheus.alert import Alert
 from canary.rollout.commands import Hold, RollBack
 from canary.rollout.plan.plans import Plans
@@ -90,6 +91,9 @@ class AlertHandler:
         if alert.action == "advance":
             return self._advance(alert, truncated=truncated)
         try:
+            if alert.action == "hold" and self.only_pretends(rollout, alert):
+                await self._record(rollout, alert, actor, "dry_hold")
+                return Outcome.DRY_RUN
             if alert.action == "hold":
                 return await self._hold(rollout, alert, actor)
             return await self._roll_back(rollout, alert, actor)
@@ -107,9 +111,9 @@ class AlertHandler:
         return Outcome.ACCEPTED
 
     def only_pretends(self, rollout: Rollout, alert: Alert) -> bool:
-        """Whether a rollback alert is recorded and does nothing: by the rollout's plan, or by its own label."""
+        """Whether an alert is recorded and neither rolls back nor holds: by the rollout's plan, or its own label."""
         dry = self._plans.of(rollout).rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true"
-        return dry and alert.action == "rollback"
+        return dry and alert.action in LOWERING
 
     async def _roll_back(self, rollout: Rollout, alert: Alert, actor: str) -> Outcome:
         if rollout.state is State.PROMOTED:

@@ -23,6 +23,7 @@ IDLE: Status = {
     "schedule": {"start_at": None, "summary": "", "refused": ""},
     "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
     "watchdog": {"heard_at": None, "blind": False},
+    "drill": None,
     "freeze": None,
     "untold": 0,
     "expired": 0,
