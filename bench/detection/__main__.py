@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from bench import results
-from bench.detection import plots, speed, table, wald, whole
+from bench.detection import plots, real, speed, table, wald, whole
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
         results.record("Detection: beside its peers", command, table.LEGEND + "\n\n" + table.markdown(cells))
         plots.draw(cells)
         results.record("Detection: healthy rollouts", command, whole.measure(pool, times))
+        results.record("Detection: shops as they are", command, real.measure(pool, 100 * times))
+        results.record("Detection: harmful canaries", command, real.power(pool, 100 * times))
         seeds = 500 * times
         results.record("Detection: Wald's bound", command, wald.markdown(wald.measure(pool, seeds), seeds))
     results.record("Detection: one refresh", command, speed.measure())

@@ -1,7 +1,7 @@
 """What real shops do to a judge: situations in which nothing is wrong with the canary, or nothing but what is said.
 
-Each writes a rollout's rows. `sound` ones must not be rolled back more often than alpha; the others say what is harmful
-and are there to be found.
+Each writes a rollout's rows. `SOUND` ones must not be rolled back more often than alpha; `HARMFUL` ones are there to be
+found.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.detection.checkout import Payments, checkout, settle, shop
 from bench.detection.customers import END, SIDES, WEIGHTS, Draft
 from bench.detection.shop import START
-from exporter.evidence.grid import Bools, Floats, Ints
-
-_HOURS = 4 * 3600.0
+from exporter.evidence.grid import Bools, Floats
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Situation:
         name: in words.
         write: draws its rows into a draft, for so many visits or payments a minute.
         payments: the rate counts payments, not visits.
-        sound: nothing is wrong with the canary.
         policy: evidence keys that differ from the default policy.
     """
 
@@ -36,64 +34,7 @@ class Situation:
     name: str
     write: Callable[[Draft, float], object]
     payments: bool = True
-    sound: bool = True
     policy: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Payments:
-    """The shop's ordinary payments, customer by customer."""
-
-    customers: Ints
-    orders: Ints
-    times: Floats
-    canary: Bools
-    failed: Bools
-
-
-def shop(
-    draft: Draft,
-    visits_per_minute: float,
-    *,
-    conversion: float = 0.03,
-    lag_minutes: float = 6.0,
-    slower: float = 1.0,
-    lost: Callable[[Floats], Bools] | None = None,
-    pay: bool = True,
-) -> Payments:
-    """Customers who come once, a share of whom orders.
-
-    Args:
-        slower: the canary's orders come later by this factor.
-        lost: which of the canary's orders, by the time of the visit, do not come.
-    """
-    rng = draft.rng
-    count = rng.poisson(visits_per_minute * (END - START) / 60.0)
-    times = np.sort(rng.uniform(START, END, count))
-    customers = draft.customers(count)
-    visits = draft.visits(customers, times)
-    canary = draft.on_canary(customers, times)
-    lag = rng.exponential(max(lag_minutes, 1e-3) * 60.0, count) * np.where(canary, slower, 1.0)
-    buys = rng.random(count) < conversion
-    if lost is not None:
-        buys &= ~(canary & lost(times))
-    orders = draft.orders(customers[buys], visits[buys], (times + lag)[buys])
-    paid = (times + lag)[buys] + 1.0
-    found = Payments(customers[buys], orders, paid, canary[buys], rng.random(len(orders)) < 0.03)
-    if pay:
-        settle(draft, found)
-    return found
-
-
-def settle(draft: Draft, paid: Payments, decline: float = 2.0, success: float | Floats = 60.0) -> None:
-    """Write the payments, refusals known after *decline* seconds on average, successes after *success*."""
-    wait = draft.rng.exponential(1.0, len(paid.times)) * np.where(paid.failed, decline, success)
-    draft.payments(paid.customers, paid.orders, paid.times, paid.failed, paid.times + wait)
-
-
-def checkout(draft: Draft, per_minute: float, **shop_of: Any) -> Payments:
-    """A shop with so many payments a minute, at once after the visit, not written yet."""
-    return shop(draft, 2.0 * per_minute, conversion=0.5, lag_minutes=0.5, pay=False, **shop_of)
 
 
 def _with(found: Payments, failed: Bools) -> Payments:
@@ -205,10 +146,11 @@ def _known_later(draft: Draft, rate: float) -> None:
 
 
 def _authorised(draft: Draft, rate: float) -> None:
-    """Three payments in ten are authorised, and captured when the parcel leaves."""
+    """Three payments in ten are authorised, and captured when the parcel leaves: `pending: [authorised]` reads none."""
     paid = checkout(draft, rate)
-    later = draft.rng.random(len(paid.times)) < 0.3
-    settle(draft, paid, success=np.where(later & ~paid.failed, _HOURS, 60.0))
+    captured = draft.rng.random(len(paid.times)) >= 0.3
+    names = ("customers", "orders", "times", "canary", "failed")
+    settle(draft, Payments(*(getattr(paid, name)[captured] for name in names)))
 
 
 def _buyers(customers: int, orders: int) -> Callable[[Draft, float], object]:
@@ -321,5 +263,21 @@ SOUND = (
         "A6 cold caches", "half of the orders lost for 3 minutes, `warmup: 3m`", _cold, payments=False,
         policy=(("warmup", 180.0),),
     ),
-    Situation("A7 pending is two things", "30 % authorised for hours", _authorised),
+    Situation("A7 pending is two things", "30 % authorised for hours, `pending: [authorised]`", _authorised),
 )  # fmt: skip
+
+HARMFUL = (
+    *(
+        (rate, Situation("payments fail more", f"{harm:.0%} from the start", late_harm(0.0, harm)))
+        for rate, harm in ((2.0, 0.2), (2.0, 0.5), (20.0, 0.05), (20.0, 0.1), (200.0, 0.1), (200.0, 0.2))
+    ),
+    *(
+        (2000.0, Situation("payments fail more", f"20% from minute {minute:g}", late_harm(minute, 0.2)))
+        for minute in (19.0, 35.0)
+    ),
+    *(
+        (rate, Situation("orders lost, 3 % convert, 6 min", f"{harm:.0%}", lost_orders(harm), payments=False))
+        for rate, harm in ((200.0, 0.5), (2000.0, 0.2))
+    ),
+)
+"""With the rate at which each is to be found."""

@@ -22,8 +22,7 @@ class Pairs:
     """What is known of pairs at one moment, one row each; arrays of one length.
 
     Attributes:
-        unit: the customer as the redraw knows it.
-        customer: a hash of the customer, which tells customers of one bucket apart.
+        unit: the customer, as a number.
         phase: number of the stretch of constant weight in which the pair entered.
         entered: when, seconds since the epoch.
         canary: on which side it really was.
@@ -31,7 +30,6 @@ class Pairs:
     """
 
     unit: Words
-    customer: Words
     phase: Ints
     entered: Floats
     canary: Bools
@@ -43,18 +41,18 @@ class Pairs:
     def where(self, chosen: Bools | Ints) -> Pairs:
         """Some of the pairs."""
         return Pairs(
-            self.unit[chosen], self.customer[chosen], self.phase[chosen],
+            self.unit[chosen], self.phase[chosen],
             self.entered[chosen], self.canary[chosen], self.amount[chosen],
         )  # fmt: skip
 
     def in_order(self) -> Pairs:
         """By phase, and by entry within it; whoever entered in one instant stands in an order that no side decides."""
-        return self.where(np.lexsort((self.customer, self.entered, self.phase)))
+        return self.where(np.lexsort((self.unit, self.entered, self.phase)))
 
     @property
     def keys(self) -> Words:
         """One number for each pair."""
-        return splitmix64(self.customer + splitmix64(self.phase.astype(np.uint64)))
+        return splitmix64(self.unit + splitmix64(self.phase.astype(np.uint64)))
 
 
 @dataclass(slots=True, eq=False)

@@ -57,14 +57,14 @@ class Steps:
         numbers, time, amount = numbers[order], time[order], amount[order]
         phases = np.full(len(numbers), phase)
         who = customers[numbers]
-        return cls(Pairs(who, who, phases, rows.entered[numbers], rows.canary[numbers], amount), time)
+        return cls(Pairs(who, phases, rows.entered[numbers], rows.canary[numbers], amount), time)
 
     @classmethod
     def all_of(cls, every: Sequence[Steps]) -> Steps:
         """The steps of several phases, at least one, in order of time."""
         time = np.concatenate([one.time for one in every])
         order = np.argsort(time, kind="stable")
-        names = ("unit", "customer", "phase", "entered", "canary", "amount")
+        names = ("unit", "phase", "entered", "canary", "amount")
         columns = [np.concatenate([getattr(one.pairs, name) for one in every])[order] for name in names]
         return cls(Pairs(*columns), time[order])
 

@@ -37,7 +37,6 @@ class Payments:
         pairs = self.pairs.where(come)
         return Pairs(
             pairs.unit,
-            pairs.customer,
             pairs.phase,
             pairs.entered,
             pairs.canary,
@@ -64,7 +63,7 @@ def payments(seed: int, customers: int = 250, harm: float = 0.0) -> Payments:
     failed = chronic[who] | (rng.random(len(who)) < odds)
     known = np.where(failed, times + rng.exponential(60.0, len(who)), np.inf)
     keys = splitmix64(np.arange(customers, dtype=np.uint64) + np.uint64(seed * 1_000_003))
-    return Payments(Pairs(keys[who], keys[who], phases, times, canary, failed.astype(np.float64)), known)
+    return Payments(Pairs(keys[who], phases, times, canary, failed.astype(np.float64)), known)
 
 
 def fresh(rollout: str, alpha: float = 0.05) -> Randomisation:

@@ -55,7 +55,7 @@ def test_sums_do_not_depend_on_the_order_in_which_late_rows_arrive() -> None:
     for part in np.array_split(rng.permutation(len(known)), 7):
         pending = known.where(part)
         late.count(
-            Pairs(pending.unit, pending.customer, pending.phase, pending.entered, pending.canary, 0.0 * pending.amount),
+            Pairs(pending.unit, pending.phase, pending.entered, pending.canary, 0.0 * pending.amount),
             WEIGHTS,
         )
         late.count(pending, WEIGHTS)
@@ -108,7 +108,7 @@ def test_draws_that_tie_stay_together() -> None:
     """While nothing distinguishes the draws nobody leaves, however much may be spent."""
     shop, test = payments(7), fresh("r7")
     known = shop.at(END)
-    test.count(Pairs(known.unit, known.customer, known.phase, known.entered, known.canary, 0.0 * known.amount), WEIGHTS)
+    test.count(Pairs(known.unit, known.phase, known.entered, known.canary, 0.0 * known.amount), WEIGHTS)
     test.look(WEIGHTS, END)
 
     assert test.used == 0
@@ -123,7 +123,7 @@ def test_what_more_customers_of_one_side_bring_is_no_harm_to_conversion() -> Non
     crawls = rng.permutation(np.arange(buyers + crawlers) < crawlers)
     canary = crawls | (rng.random(buyers + crawlers) < 0.5)
     bought = np.where(crawls, 0.0, (rng.random(buyers + crawlers) < 0.3).astype(np.float64))
-    visits = Pairs(customer, customer, np.full(len(customer), 2), entered, canary, bought)
+    visits = Pairs(customer, np.full(len(customer), 2), entered, canary, bought)
     found = {}
     for of_entries in (False, True):
         redraw = HashedPlaces("r8", draws_for(ALPHA))
@@ -141,11 +141,11 @@ def test_a_long_rollout_keeps_the_pairs_of_its_cohorts_when_they_are_added_up() 
     customer = rng.integers(0, 1 << 62, 6000).astype(np.uint64)
     entered = np.sort(START + 1210.0 + 7200.0 * rng.random(6000))
     canary = rng.random(6000) < 0.5
-    visits = Pairs(customer, customer, np.full(6000, 2), entered, canary, np.zeros(6000))
+    visits = Pairs(customer, np.full(6000, 2), entered, canary, np.zeros(6000))
     test = fresh("r9")
     for part in np.array_split(np.arange(6000), 40):
         test.count(visits.where(part), WEIGHTS)
-    test.count(Pairs(visits.unit, customer, visits.phase, entered, canary, np.ones(6000)), WEIGHTS)
+    test.count(Pairs(visits.unit, visits.phase, entered, canary, np.ones(6000)), WEIGHTS)
 
     assert len(test.cohorts) <= 48
     assert test.cohorts.pairs.sum() == test.cohorts.amount.sum() == 6000
