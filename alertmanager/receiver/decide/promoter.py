@@ -109,7 +109,8 @@ class Promoter:
         remaining = rollout.duration_seconds - self._timer.seconds(rollout)
         if remaining > 0:
             self.waiting_for = "the phase's time"
-            return remaining if self._fits(rollout) else _IDLE_SECONDS
+            # Looked at again when it is over, also without a key: what people read must be what it waits for then.
+            return min(remaining, _IDLE_SECONDS)
         if frozen := self._freezes.active:
             self.waiting_for = f"the end of the {frozen}"
             return self._plans.file.receiver.poll
