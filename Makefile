@@ -7,7 +7,7 @@ SCENARIO ?= bad
 WORKERS ?= 3
 SEEDS ?= 1000
 
-.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts preview clean
+.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ simulate: $(VENV)/.installed ## whole rollouts in virtual time, under faults dra
 
 reverts: $(VENV)/.installed ## undo known fixes in scratch copies, and show which seed finds each
 	@$(BIN)/python -m simulation.reverts $(ARGS)
+
+mutation: $(VENV)/.installed ## small faults in what decides: which does no test notice? (ARGS="--only folding"; all take hours)
+	@$(BIN)/python -m scripts.mutation $(ARGS)
 
 audit: ## look for known vulnerabilities in everything that is installed (needs the network)
 	@PYTHON=$(PYTHON) scripts/audit
