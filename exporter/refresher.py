@@ -8,6 +8,8 @@ The snapshot is made anew each time and replaced in one step. So a scrape, in wh
 refresh, and what is not known any more is not in it.
 """
 
+# long: one refresh from the first question to the snapshot, whose steps share what is known
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,6 +4,8 @@ Typed dictionaries rather than models: an answer is made by this program, so the
 evaluation costs no more than before.
 """
 
+# long: every answer's shape once, searched and not read
+
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field

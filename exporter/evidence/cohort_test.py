@@ -186,7 +186,7 @@ class CohortTest:
         starts: Starts,
         hazards: Hazards,
         units: tuple[Ints, Ints],
-    ) -> Trajectory:
+    ) -> Trajectory:  # long: one figure after the other, each from the ones before
         grid, (buckets, path, share_path) = self.setting.grid, paths
         size = grid.size
         ranks = after.walk.bases.evidence(grid, starts, buckets, path)

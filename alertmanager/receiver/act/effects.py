@@ -7,6 +7,8 @@ rolled back. What keeps that from turning against a leader who knows more is sai
 `alertmanager.receiver.act.routercontroller`.
 """
 
+# long: every effect stands here once, and nowhere else
+
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial

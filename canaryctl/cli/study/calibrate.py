@@ -44,7 +44,7 @@ def command(
     harmed: int,
     seed: int,
     plot: Path | None,
-) -> None:
+) -> None:  # long: its options come one by one, as click passes them
     """Measure on the shop's own past how often a healthy canary would be rolled back, and what finding harm takes.
 
     Customers of random stretches of the past are drawn onto two equal versions, and judged. No row needs to say which

@@ -55,7 +55,7 @@ def command(
     until: str | None,
     given: tuple[str, ...],
     plot: Path | None,
-) -> None:
+) -> None:  # long: its options come one by one, as click passes them
     """Say what each phase can prove: the smallest harm, the time it takes, and what it costs until it is detected.
 
     Figures are approximate. JSON has one object a line, a KPI in a phase each. Nothing is written but the picture, and
