@@ -1,7 +1,6 @@
 """The Prometheus family's command-line flags, the same for both services."""
 
 import ipaddress
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,6 @@ from canary.web.strangers.peers import Network
 # Prometheus' own default. A team's open pages, Prometheus, Alertmanager and a dozen applications that ask for flags
 # need a fifth of it.
 MOST_CONNECTIONS = 512
-
-# Files are for the service's user, and to be read by its group: 0640, folders 0750.
-_FORBIDDEN_TO_OTHERS = 0o027
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,6 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
             **others: Any,
         ) -> Any:
             logs.configure(log_level, log_format)
-            # What a service writes (journal, rollback log, reports, state) holds names, reasons, turnover; SQLite and
-            # libraries create files without asking for a mode. What others must read, nginx' markers, says so itself.
-            os.umask(os.umask(0) | _FORBIDDEN_TO_OTHERS)
             options = WebOptions(
                 listen_address,
                 web_config_file,

@@ -5,6 +5,7 @@ prepares and checks an installation (`init`, `check`, `generate`, `demo`) is her
 """
 
 import importlib
+import os
 import sys
 
 import click
@@ -90,6 +91,9 @@ def main() -> None:
     foreign = installation.faults()
     for fault in foreign:
         click.echo(f"canary: {fault}", err=True)
+    if {"exporter", "receiver"} & set(sys.argv[1:2]):
+        # What a service writes holds names, reasons and turnover; libraries create files without asking for a mode.
+        os.umask(os.umask(0) | 0o027)
     try:
         canary()
     except ImportError:
