@@ -15,7 +15,8 @@ MADE = {"docs/reference-commands.md"}
 PAGES = [
     path
     for path in sorted([*ROOT.glob("*.md"), ROOT / "deploy" / "README.md", *DOCS.rglob("*.md")])
-    if str(path.relative_to(ROOT)) not in MADE
+    # The platforms' pages are made from the mappings, and followed by tests/canaryctl/init/test_platforms.py.
+    if str(path.relative_to(ROOT)) not in MADE and path.parent.name != "platforms"
 ]
 
 # The test that takes all blocks of a kind on a page. `console` are commands with what they print, together with the
@@ -45,6 +46,7 @@ RUN_BY = {
     ("docs/kubernetes.md", "yaml"): "docs/test_kubernetes.py",
     ("docs/low-traffic.md", "console"): "docs/test_pages.py",
     ("docs/mimir-thanos-victoriametrics.md", "console"): "docs/test_rules_pages.py",
+    ("docs/plans.md", "console"): "docs/test_receiver_pages.py",
     ("docs/plan.md", "sh"): "exporter/test_evidence_docs.py",
     ("docs/rollout.md", "console"): "docs/test_receiver_pages.py",
     ("docs/routers-haproxy.md", "sh"): "canary/routers/test_pages.py",
@@ -97,7 +99,7 @@ NOT_RUN = {
     ),
     (
         "docs/simulation.md",
-        "$ make simulate SEEDS=1000   # many worlds: what was drawn, which states it met, which promises were broken",
+        "$ make simulate SEEDS=1000 JOBS=2   # many worlds: what was drawn, which states it met, which promises were broken",  # noqa: E501  # as it stands there
     ): ("takes minutes; tests/simulation lives a fixed set of the same worlds"),
 }
 
