@@ -123,7 +123,7 @@ class JudgedRollout:
             looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units)
             proven_at = self.exact.proven_at
         evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, proven_at)
-        for name in rows:
+        for name in self._units.keys() & rows.keys():  # amounts have none before the first that tells the currency
             self._units[name].fold(self.judge.needs_since(name))
         if entries is not None:
             self._entries.fold(self.judge.needs_since())

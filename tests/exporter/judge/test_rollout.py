@@ -258,3 +258,24 @@ async def test_values_of_different_currencies_are_not_mixed(lite: ShopData, cloc
         assert refresher.snapshot.role_values["average_order_value"] == {"stable": 10.0}
         assert published["average_order_value", "EUR"] == 10.0
         assert published["average_order_value", "JPY"] == 5000.0
+
+
+async def test_a_shop_without_a_first_order_is_judged(lite: ShopData, clock: FakeClock) -> None:
+    """Until rows tell the currency of a mean, the other KPIs are judged; one row without a currency tells none."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    for version in ("v1.0", "v2.0"):
+        await lite.insert(VISITS, version=version, created_at=start + timedelta(seconds=1))
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(20)
+        await settle(refresher, clock)
+        assert refresher.snapshot.role_values["conversion_rate"] == {"stable": 0.0, "canary": 0.0}
+
+        await lite.insert(
+            ORDERS, version="v2.0", status="paid", total=10, currency=None, created_at=start + timedelta(seconds=22)
+        )
+        clock.advance(20)
+        await settle(refresher, clock)
+
+        assert {"average_order_value", "conversion_rate"} <= _verdicts(refresher).keys()
