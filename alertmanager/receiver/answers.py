@@ -189,7 +189,14 @@ class Status(TypedDict):
     accepts: Annotated[list[Verb], _said("The commands that fit now.")]
     rollout: Annotated[Rollout | None, _said("The newest rollout; null before the first.")]
     settled: Annotated[bool, _said("Whether every router has in force what is wanted.")]
-    waiting_for: Annotated[str, _said("What the next advance waits for; empty when nothing is known.")]
+    waiting_for: Annotated[str, _said("Why the rollout does not go on, as of the last look; empty when none runs.")]
+    waiting_reason: Annotated[
+        str,
+        _said(
+            "The same as one word: `time`, `gate`, `silence`, `freeze`, `hold`, `evidence`, `prometheus` or "
+            "`alertmanager`; empty when none runs, and while a release is finished."
+        ),
+    ]
     routers: list[Router]
     process: Annotated[str | None, _said("What the canary's process was when it was last stopped.")]
     errors: Annotated[dict[str, str], _said("By the step that is being repeated, why.")]

@@ -288,6 +288,7 @@ class Receiver:
             drill_age_seconds=age(self.drills.last_success),
             suppressed=self.poller.held_back.counts,
             frozen=self.freezes.active is not None,
+            waiting=self.promoter.waiting.reason.value if self.promoter.waiting else "",
         )
 
     async def reload(self, path: Path) -> None:

@@ -77,6 +77,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
+        "waiting_reason": receiver.promoter.waiting.reason.value if receiver.promoter.waiting else "",
         "routers": [_router(controller, rollout) for controller in reconciler.controllers],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),
