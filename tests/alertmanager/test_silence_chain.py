@@ -122,6 +122,7 @@ async def test_a_silence_on_the_advance_is_what_the_rollout_waits_for(
     setting = Setting(tmp_path / "receiver", [router_section(haproxy)], changes)
     async with chained(setting, places, tmp_path) as chain:
         silence_id = await _amtool(chain, "silence", "add", "action=advance", "service=shop")
+        chain.signals.complete = True
         async with receiving(setting):
             await order(setting, "start", canary="v2.0", stable="v1.0")
             await until(setting, "it waits for the silence", lambda now: now["waiting_reason"] == "silence")

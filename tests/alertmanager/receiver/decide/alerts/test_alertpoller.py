@@ -608,7 +608,7 @@ async def test_prometheus_objects() -> None:
         assert await objections.to(rollout) == ""
         not_judged = await objections.to_phase_end(rollout)
         assert not_judged is not None
-        assert not_judged.reason is Reason.EVIDENCE
+        assert not_judged.reason is Reason.PROMETHEUS
 
         now.prometheus.now = [now.complete]
         assert await objections.to_phase_end(rollout) is None
