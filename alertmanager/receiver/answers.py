@@ -38,6 +38,12 @@ class Passport(TypedDict):
     routers: Annotated[dict[str, str], _said("By router, the canary's weight that it had.")]
     before: Annotated[str, _said("What became of the same version the last time; empty when there was none.")]
     drill: Annotated[str, _said("When a drill last passed; empty when none has.")]
+    policies: Annotated[
+        dict[str, str],
+        _said(
+            "By `exporter`, `receiver` and `rules`, the digest of the policy that it went by, or `unknown: ` and why."
+        ),
+    ]
     silences: Annotated[list[str], _said("What a silence kept rollbacks and holds from doing.")]
     freeze: Annotated[str, _said("The change freeze that the start went through; empty when there was none.")]
     warnings: Annotated[list[str], _said("What will hurt one day, and what `--force` overrode.")]

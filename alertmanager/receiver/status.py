@@ -176,6 +176,7 @@ def _passport(rollout: Rollout) -> answers.Passport | None:
         "routers": dict(passport.routers),
         "before": passport.before,
         "drill": passport.drill,
+        "policies": dict(passport.policies),
         "silences": list(passport.silences),
         "freeze": passport.freeze,
         "warnings": list(passport.warnings),
