@@ -58,6 +58,8 @@ GATES: Final = ("none", "manual", "url")
 """What else a phase waits for when its time is over: nothing, a person, or the user's own check."""
 ADVANCES: Final = ("on_schedule", "when_proven")
 """What the evidence must say before a phase may end: nothing against the canary, or that every judged KPI passed."""
+WAITS: Final = ("time", "gate", "silence", "freeze", "hold", "evidence", "prometheus", "alertmanager")
+"""Why a rollout does not go on."""
 COMPONENTS: Final = ("exporter", "receiver", "rules")
 """What has read the policy, each at another time."""
 STATES: Final = (
@@ -159,6 +161,7 @@ ROLLOUT_PHASE_ELAPSED_SECONDS: Final = "canary_rollout_phase_elapsed_seconds"
 ROLLOUT_PHASE_DURATION_SECONDS: Final = "canary_rollout_phase_duration_seconds"
 ROLLOUT_GATE: Final = "canary_rollout_gate"
 ROLLOUT_ADVANCE: Final = "canary_rollout_advance"
+ROLLOUT_WAITING: Final = "canary_rollout_waiting"
 ROLLOUT_LIMIT: Final = "canary_rollout_limit"
 ROLLOUT_EVENT_TIMESTAMP_SECONDS: Final = "canary_rollout_event_timestamp_seconds"
 FINISH_STEP: Final = "canary_finish_step"
@@ -259,6 +262,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     ROLLOUT_PHASE_DURATION_SECONDS: (ROLLOUT,),
     ROLLOUT_GATE: (ROLLOUT, GATE),
     ROLLOUT_ADVANCE: (ROLLOUT, MODE),
+    ROLLOUT_WAITING: (ROLLOUT, REASON),
     ROLLOUT_LIMIT: (ROLLOUT, LIMIT, KPI),
     CONVERGING_SECONDS: (ROLLOUT,),
     CONVERGING_SINCE_TIMESTAMP_SECONDS: (ROLLOUT,),

@@ -37,6 +37,7 @@ from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
+from exporter.source.mapping import with_ancestors
 from exporter.source.replica import replica_lag_seconds
 from exporter.source.routed import RoutedVersions
 from exporter.source.schema import SchemaWatch
@@ -107,7 +108,8 @@ class Refresher:
         self.schema = SchemaWatch(policy, self.session)
         self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
-        self._judged = {event for kpi in policy.kpis.values() for event in events_of(kpi)}
+        about = (event for kpi in policy.kpis.values() for event in events_of(kpi))
+        self._joined = with_ancestors(policy.database.events, about)
         self.experiments = JudgedExperiments(policy)
         self.judge = ScheduledJudge(
             policy,
@@ -189,7 +191,7 @@ class Refresher:
         if self.experiments.since is not None:
             low = min(low, self.experiments.since - _ROWS_MARGIN_SECONDS)
         for feed in self.feeds:
-            if feed.stream.event in self._judged:
+            if feed.stream.event in self._joined:
                 feed.held.want_from(feed.bucket(low))
             await self._attempt(feed, now)
         await self._fill(now)

@@ -106,9 +106,9 @@ REVERTS = (
     Revert(
         "an advance does not ask Prometheus",
         f"{_DECIDE}/promoter.py",
-        "        self.waiting_for = await self._objection(rollout)\n"
-        "        if self.waiting_for:\n            return self._plans.file.receiver.poll\n        gate =",
-        "        self.waiting_for = ''\n        gate =",
+        "        self.waiting = await self._objection(rollout)\n"
+        "        if self.waiting:\n            return self._plans.file.receiver.poll\n        if self._person",
+        "        self.waiting = None\n        if self._person",
     ),
     Revert(
         "alerts of another rollout count",

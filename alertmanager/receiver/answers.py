@@ -38,6 +38,12 @@ class Passport(TypedDict):
     routers: Annotated[dict[str, str], _said("By router, the canary's weight that it had.")]
     before: Annotated[str, _said("What became of the same version the last time; empty when there was none.")]
     drill: Annotated[str, _said("When a drill last passed; empty when none has.")]
+    policies: Annotated[
+        dict[str, str],
+        _said(
+            "By `exporter`, `receiver` and `rules`, the digest of the policy that it went by, or `unknown: ` and why."
+        ),
+    ]
     silences: Annotated[list[str], _said("What a silence kept rollbacks and holds from doing.")]
     freeze: Annotated[str, _said("The change freeze that the start went through; empty when there was none.")]
     warnings: Annotated[list[str], _said("What will hurt one day, and what `--force` overrode.")]
@@ -189,7 +195,14 @@ class Status(TypedDict):
     accepts: Annotated[list[Verb], _said("The commands that fit now.")]
     rollout: Annotated[Rollout | None, _said("The newest rollout; null before the first.")]
     settled: Annotated[bool, _said("Whether every router has in force what is wanted.")]
-    waiting_for: Annotated[str, _said("What the next advance waits for; empty when nothing is known.")]
+    waiting_for: Annotated[str, _said("Why the rollout does not go on, as of the last look; empty when none runs.")]
+    waiting_reason: Annotated[
+        str,
+        _said(
+            "The same as one word: `time`, `gate`, `silence`, `freeze`, `hold`, `evidence`, `prometheus` or "
+            "`alertmanager`; empty when none runs, and while a release is finished."
+        ),
+    ]
     routers: list[Router]
     process: Annotated[str | None, _said("What the canary's process was when it was last stopped.")]
     errors: Annotated[dict[str, str], _said("By the step that is being repeated, why.")]

@@ -36,6 +36,7 @@ class Snapshot:
         limits: what rules compare with.
         drill_age_seconds: how long ago a drill last succeeded.
         frozen: whether a change freeze is in force.
+        waiting: why the rollout does not go on, one of `names.WAITS`; empty when it does not wait.
         suppressed: by action, how many alerts about the rollout fire and are kept from acting by a silence.
     """
 
@@ -56,6 +57,7 @@ class Snapshot:
     drill_age_seconds: float | None = None
     suppressed: Mapping[str, int] = field(default_factory=dict)
     frozen: bool = False
+    waiting: str = ""
 
 
 class Gauges(Collector):
@@ -160,6 +162,11 @@ class Gauges(Collector):
             names.ALERTS_SUPPRESSED,
             "Alerts about the rollout that fire and that a silence keeps from acting.",
             *(((rollout.id, action), float(count)) for action, count in now.suppressed.items()),
+        )
+        yield self._gauge(
+            names.ROLLOUT_WAITING,
+            "Why the rollout does not go on; all 0 when it does not wait.",
+            *(((rollout.id, reason), float(reason == now.waiting)) for reason in names.WAITS),
         )
         yield from self._plan(rollout.id, now)
 

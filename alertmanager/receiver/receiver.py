@@ -95,6 +95,7 @@ class Receiver:
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
+        self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
         self.commands = Commands(
             self.plans,
             self.store,
@@ -110,6 +111,7 @@ class Receiver:
                 starts=effects.process_starts,
                 routers=effects.router_names,
                 read=effects.read_router,
+                policies=self.policies.ask,
                 silences=lambda: outside.alertmanager.silences(base.clock.now()),
                 drilled_at=lambda: self.drills.last_success_at,
                 freeze=lambda: str(self.freezes.active or ""),
@@ -127,7 +129,6 @@ class Receiver:
         )
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
-        self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
         self.scheduler = Scheduler(self.plans, self.store, self.leader, base.clock, self.submit)
         self.drills = Drills(policy.service, self.store, effects, registry, outside.alerts)
 
@@ -259,7 +260,7 @@ class Receiver:
             traffic,
             self.faults(),
             process=self.effects.process_managed,
-            technical=self.policy.technical,
+            technical=self.plans.of(self.store.rollout).technical,
         )
 
     def snapshot(self) -> Snapshot:
@@ -288,6 +289,7 @@ class Receiver:
             drill_age_seconds=age(self.drills.last_success),
             suppressed=self.poller.held_back.counts,
             frozen=self.freezes.active is not None,
+            waiting=self.promoter.waiting.reason.value if self.promoter.waiting else "",
         )
 
     async def reload(self, path: Path) -> None:

@@ -18,6 +18,7 @@ class Passport:
         routers: by router, the canary's weight as it was read, such as `0%`.
         before: what became of the same version the last time; empty when there was none.
         drill: when a drill last proved that a rollback would arrive; empty when none has.
+        policies: by part (exporter, receiver, rules), the digest of the policy that it went by, or `unknown: ` and why.
         silences: what a silence in Alertmanager keeps rollbacks and holds from doing.
         freeze: the change freeze that the start went through.
         warnings: what will hurt one day, such as fewer servers than a phase needs.
@@ -29,6 +30,7 @@ class Passport:
     routers: Mapping[str, str] = field(default_factory=dict)
     before: str = ""
     drill: str = ""
+    policies: Mapping[str, str] = field(default_factory=dict)
     silences: tuple[str, ...] = ()
     freeze: str = ""
     warnings: tuple[str, ...] = ()
@@ -36,13 +38,15 @@ class Passport:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """What people read: a title and a text each."""
-        yield "stable servers", _servers(self.stable)
-        yield "canary's servers", _servers(self.canary)
+        yield "stable servers", _together(self.stable) or "unknown: none named"
+        yield "canary's servers", _together(self.canary) or "unknown: none named"
         if self.routers:
             yield "routers", ", ".join(f"{name} had {weight}" for name, weight in self.routers.items())
         if self.before:
             yield "this version before", self.before
         yield "last drill", self.drill or "never passed"
+        if self.policies:
+            yield "policy", _together(self.policies)
         for silence in self.silences:
             yield "silenced", silence
         if self.freeze:
@@ -53,9 +57,9 @@ class Passport:
             yield "forced", "what would have refused the start was overridden"
 
 
-def _servers(told: Mapping[str, str]) -> str:
-    """Servers that say the same are told together."""
+def _together(told: Mapping[str, str]) -> str:
+    """Those that say the same are told together."""
     by_text: dict[str, list[str]] = {}
-    for address, text in told.items():
-        by_text.setdefault(text, []).append(address)
-    return "; ".join(f"{text} ({', '.join(addresses)})" for text, addresses in by_text.items()) or "unknown: none named"
+    for name, text in told.items():
+        by_text.setdefault(text, []).append(name)
+    return "; ".join(f"{text} ({', '.join(who)})" for text, who in by_text.items())

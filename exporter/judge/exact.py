@@ -143,10 +143,10 @@ class ExactHalf:
         return [kpi.name for kpi in due]
 
     def _replay(self, test: Randomisation, steps: Steps, weights: Sequence[tuple[float, float]], as_of: float) -> None:
-        """Make all looks since the start but the one that is due, each on what was known then."""
+        """Make all looks since the start, each on what was known at its own moment, however much later that is now."""
         before = -np.inf
-        while test.next_look + LOOK_SECONDS <= as_of:
-            self.replayed = True
+        self.replayed |= test.next_look + LOOK_SECONDS <= as_of
+        while test.next_look <= as_of:
             moment = test.next_look
             if test.budget(weights, moment) >= 1:  # what no look needs to know is counted with the next that does
                 test.count(steps.between(before, moment), weights)

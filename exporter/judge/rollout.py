@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from canary.policy.kpis import Conversion, Kpi, Mean, Success
+from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import names_customers
 from canary.rollout.state import Rollout
@@ -38,7 +38,7 @@ from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.units import Entries, Look
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Codes, EventRows
-from exporter.source.mapping import parents_of
+from exporter.source.mapping import parents_of, with_ancestors
 
 
 @dataclass
@@ -123,7 +123,7 @@ class JudgedRollout:
             looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units)
             proven_at = self.exact.proven_at
         evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, proven_at)
-        for name in rows:
+        for name in self._units.keys() & rows.keys():  # amounts have none before the first that tells the currency
             self._units[name].fold(self.judge.needs_since(name))
         if entries is not None:
             self._entries.fold(self.judge.needs_since())
@@ -173,10 +173,15 @@ def _commonest_currency(table: EventRows, until: float) -> int | None:
 
 
 def entry_event(policy: Policy) -> str | None:
-    """The event with which a customer comes in: the first that has no parent, when there is one."""
+    """The event with which a customer comes in: the first without a parent that a KPI starts from or descends from.
+
+    Where nothing converts, attempts come before the orders that come of them: whoever fails to pay has no order.
+    """
     events = policy.database.events
     starts = [kpi.from_ for kpi in policy.kpis.values() if isinstance(kpi, Conversion)]
-    candidates = [*starts, *events]
+    starts += [kpi.of for kpi in policy.kpis.values() if isinstance(kpi, Success)]
+    read = with_ancestors(events, (event for kpi in policy.kpis.values() for event in events_of(kpi)))
+    candidates = [*starts, *(name for name in events if name in read)]
     return next((name for name in candidates if name in events and not parents_of(events, name)), None)
 
 

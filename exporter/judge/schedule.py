@@ -12,7 +12,7 @@ and an error in an experiment nobody's release depends on left a running rollout
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from canary.clock import Clock
 from canary.policy.model import Policy
@@ -188,9 +188,15 @@ class ScheduledJudge:
             self._forget_rollout()
             return
         if self._judged is None or self._judged.rollout != rollout.id:
-            self._judged = JudgedRollout.of(self.policy, rollout, files=self.files, trusted=self.trusted)
+            self._judged = JudgedRollout.of(self._policy_read(), rollout, files=self.files, trusted=self.trusted)
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
         self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
+
+    def _policy_read(self) -> Policy:
+        """The policy without events whose tables are not there, and so not read: no customer comes in with them."""
+        read = {feed.stream.event for feed in self.feeds}
+        events = {name: event for name, event in self.policy.database.events.items() if name in read}
+        return replace(self.policy, database=replace(self.policy.database, events=events))
 
     def _count_window(self, joined: JoinedRows, now: float) -> None:
         database = self.policy.database

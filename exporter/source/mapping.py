@@ -63,6 +63,18 @@ def spare_tables(policy: Policy) -> set[str]:
     return spare - wanted
 
 
+def with_ancestors(events: Mapping[str, Event], names: Iterable[str]) -> set[str]:
+    """The events of these names that are mapped, and all that their rows descend from."""
+    open_ = list(names)
+    found: set[str] = set()
+    while open_:
+        name = open_.pop()
+        if name in events and name not in found:
+            found.add(name)
+            open_ += [parent for parent, _ in parents_of(events, name)]
+    return found
+
+
 def ordered(events: Mapping[str, Event]) -> list[str]:
     """Event names, parents first; the order of the policy otherwise."""
     done: list[str] = []

@@ -16,7 +16,7 @@ from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect, offset_seconds
-from exporter.source.mapping import parents_of
+from exporter.source.mapping import parents_of, with_ancestors
 from exporter.source.streams import Stream, fitted, streams_of
 from exporter.source.zones import Zone
 
@@ -131,15 +131,5 @@ class History:
 
 def needed_events(policy: Policy) -> set[str]:
     """The events that the judged KPIs are made of, and all that they descend from."""
-    events = policy.database.events
-    open_: list[str] = []
-    for kpi in policy.kpis.values():
-        if kpi.judge == "evidence":
-            open_ += events_of(kpi)
-    needed: set[str] = set()
-    while open_:
-        event = open_.pop()
-        if event in events and event not in needed:
-            needed.add(event)
-            open_ += [parent for parent, _ in parents_of(events, event)]
-    return needed
+    judged = (kpi for kpi in policy.kpis.values() if kpi.judge == "evidence")
+    return with_ancestors(policy.database.events, (event for kpi in judged for event in events_of(kpi)))

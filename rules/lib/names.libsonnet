@@ -96,6 +96,7 @@
   ROLLOUT_PHASE_DURATION_SECONDS: 'canary_rollout_phase_duration_seconds',
   ROLLOUT_GATE: 'canary_rollout_gate',
   ROLLOUT_ADVANCE: 'canary_rollout_advance',
+  ROLLOUT_WAITING: 'canary_rollout_waiting',
   ROLLOUT_LIMIT: 'canary_rollout_limit',
   ROLLOUT_EVENT_TIMESTAMP_SECONDS: 'canary_rollout_event_timestamp_seconds',
   FINISH_STEP: 'canary_finish_step',

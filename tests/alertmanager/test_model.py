@@ -24,6 +24,7 @@ from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.waiting import Reason, Waiting, undelivered
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.lead.leader import FileLeader
@@ -135,6 +136,7 @@ class Machine(RuleBasedStateMachine):
             freezes,
             objection=self.objection_with_key,
             gate=self.open_gate,
+            undelivered=lambda: undelivered(None, ""),
         )
         self.handler = AlertHandler(plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
         self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes)
@@ -152,9 +154,10 @@ class Machine(RuleBasedStateMachine):
         """What Prometheus says to a person's order."""
         return self.complaint
 
-    async def objection_with_key(self, rollout: Rollout) -> str:
+    async def objection_with_key(self, rollout: Rollout) -> Waiting | None:
         """What Prometheus says to Alertmanager's key."""
-        return self.complaint or ("" if self.complete else "Prometheus does not show it complete")
+        text = self.complaint or ("" if self.complete else "Prometheus to show it complete")
+        return Waiting(Reason.PROMETHEUS, text) if text else None
 
     async def open_gate(self, gate: UrlGate) -> str:
         """A gate that never objects."""

@@ -20,6 +20,7 @@ from tests.support.processes import eventually
 from tests.support.receiver import Setting, Team, in_state, order, receiving, router_section, status, until
 
 _SLOW = [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
+_SHORT = [{"traffic": "5%", "duration": "3s"}, {"traffic": "100%", "duration": "1h"}]
 
 _OTHER_TEAM = """\
 route: {receiver: other}
@@ -111,6 +112,26 @@ async def test_a_silence_on_the_action_keeps_it_away_until_it_ends(
 
     titles = [message["title"] for message in team.messages]
     assert titles.count("shop: rollbacks of canary v2.0 are silenced") == 1
+
+
+async def test_a_silence_on_the_advance_is_what_the_rollout_waits_for(
+    tmp_path: Path, haproxy: HAProxy, places: Places
+) -> None:
+    """Once the phase's time is over status names the silence and its author; expired, the rollout goes on."""
+    changes = {"phases": _SHORT, "receiver": {**places.section(), "repeat": "10s"}}
+    setting = Setting(tmp_path / "receiver", [router_section(haproxy)], changes)
+    async with chained(setting, places, tmp_path) as chain:
+        silence_id = await _amtool(chain, "silence", "add", "action=advance", "service=shop")
+        chain.signals.complete = True
+        async with receiving(setting):
+            await order(setting, "start", canary="v2.0", stable="v1.0")
+            await until(setting, "it waits for the silence", lambda now: now["waiting_reason"] == "silence")
+            now = await status(setting)
+            assert "by ann until" in now["waiting_for"]
+            assert now["rollout"]["phase"] == 0
+
+            await _amtool(chain, "silence", "expire", silence_id)
+            await until(setting, "the next phase", lambda now: now["rollout"]["phase"] == 1)
 
 
 async def test_what_was_silent_while_it_fired_does_not_act_afterwards(slow: Setting, chain: Chain) -> None:

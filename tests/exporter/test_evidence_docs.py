@@ -16,7 +16,7 @@ from exporter.evidence.mean import STRATUM_UNITS
 from tests.support.shopdata import ShopData, fill
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("evidence.md", "evidence-statistics.md", "backtest.md", "plan.md")
+PAGES = ("evidence.md", "evidence-statistics.md", "backtest.md", "plan.md", "calibrate.md")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -48,11 +48,16 @@ def test_policies_are_valid(page: str, tmp_path: Path) -> None:
         assert load_policy(path).service == "sastabazar"
 
 
-@pytest.mark.parametrize("page", ["backtest.md", "plan.md"])
+# Whatever else a command of a page asks for, it does it for the last hour of the shop below, and a few times only.
+SMALL = {"calibrate.md": ["--until", "2026-03-01T23:30Z", "--days", "0.05", "--rollouts", "2", "--harmed", "2"]}
+
+
+@pytest.mark.parametrize("page", ["backtest.md", "plan.md", "calibrate.md"])
 async def test_commands_run(page: str, lite: ShopData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of a page succeeds on a small shop, with the files that the page shows."""
     await fill(lite, datetime(2026, 3, 1, 23, 20, tzinfo=UTC), 600)
-    (tmp_path / "canary.yaml").write_text("service: shop\ndatabase: {url: 'sqlite:///shop.db'}\n")
+    phases = "phases: [{traffic: 50%, duration: 1m}, {traffic: 100%, duration: 1m}]\n" if page in SMALL else ""
+    (tmp_path / "canary.yaml").write_text(f"service: shop\ndatabase: {{url: 'sqlite:///shop.db'}}\n{phases}")
     for text in blocks(page, "csv"):
         (tmp_path / "rollouts.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -60,7 +65,7 @@ async def test_commands_run(page: str, lite: ShopData, tmp_path: Path, monkeypat
 
     for command in commands:
         program, *argv = shlex.split(command)
-        result = await asyncio.to_thread(CliRunner().invoke, canary, argv)
+        result = await asyncio.to_thread(CliRunner().invoke, canary, [*argv, *SMALL.get(page, [])])
         assert program == "canary"
         assert result.exit_code == 0, result.output
 

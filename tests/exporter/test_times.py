@@ -113,7 +113,7 @@ async def test_wall_clock_times_survive_the_end_of_summer_time(shop_url: str) ->
             clock.advance(600)
             wall = clock.now().astimezone(berlin).replace(tzinfo=None)
             value = f"{wall:%Y-%m-%d %H:%M:%S}"
-            await data.run(sa.text(f"INSERT INTO visits VALUES ({number}, 'v1.0', '{value}')"))
+            await data.run(sa.text(f"INSERT INTO visits VALUES ({number}, NULL, 'v1.0', '{value}')"))
             clock.advance(12)
             await refresher.refresh()
 

@@ -16,6 +16,7 @@ _STEP_SECONDS = 5.0
 
 EMPTY_WITH_REASON: dict[str, str] = {
     "annotation promotion": "the rollout of the story is rolled back, never promoted",
+    "annotation finish": "what is rolled back has nothing to finish",
 }
 """Queries that give nothing for the story, by place, and why that is right."""
 

@@ -16,6 +16,7 @@ from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.waiting import Reason, Waiting, undelivered
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.webhook import parse
@@ -23,6 +24,7 @@ from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
+from canary.prometheus import Silence
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.kinds import Kind
@@ -44,6 +46,7 @@ class Deciding:
         leader: who leads, as a test says.
         complaint: what Prometheus objects; empty when it turns its key.
         gate: what the user's own check objects.
+        silence: what keeps Alertmanager from turning its key.
     """
 
     def __init__(self, policy: Policy, journal: FrailJournal) -> None:
@@ -52,6 +55,7 @@ class Deciding:
         self.clock = FakeClock()
         self.complaint = ""
         self.gate = ""
+        self.silence: Silence | None = None
         self.store = RolloutStore(journal, self.clock)
         self.leader = leader = MemoryLead()
         self.timer = PhaseTimer(self.store, leader, self.clock)
@@ -66,8 +70,9 @@ class Deciding:
             self.timer,
             self.clock,
             self.freezes,
-            objection=self._objects,
+            objection=self._objects_to_end,
             gate=self._closed,
+            undelivered=lambda: undelivered(self.silence, ""),
         )
         self.handler = AlertHandler(self.plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
         self.deadlines = Deadlines(self.plans, self.store, self.watchdog, leader, self.clock, self.freezes)
@@ -138,6 +143,9 @@ class Deciding:
     async def entries(self) -> Sequence[Entry]:
         """All journal entries."""
         return await self.store.entries()
+
+    async def _objects_to_end(self, _rollout: Rollout) -> Waiting | None:
+        return Waiting(Reason.PROMETHEUS, self.complaint) if self.complaint else None
 
     async def _objects(self, _rollout: Rollout) -> str:
         return self.complaint

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.servers import Servers
-from canary.prometheus import Silence
+from canary.prometheus import PoliciesInUse, Silence
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.routers.probe import Served
@@ -35,6 +35,9 @@ class KnownServers:
 def departure(plans: Plans, store: RolloutStore, effects: Effects, servers: KnownServers | None = None) -> Departure:
     """What looks at everything before a start, in a world without Alertmanager and drills."""
 
+    async def policies() -> PoliciesInUse:
+        return PoliciesInUse({"exporter": ("0123",), "rules": ("0123",)})
+
     async def silences() -> list[Silence]:
         return []
 
@@ -45,6 +48,7 @@ def departure(plans: Plans, store: RolloutStore, effects: Effects, servers: Know
         starts=effects.process_starts,
         routers=effects.router_names,
         read=effects.read_router,
+        policies=policies,
         silences=silences,
         drilled_at=lambda: None,
         freeze=str,

@@ -268,7 +268,7 @@ class Commands:
             if not request.force:
                 await self._finishing.require_finished(request.stable)
             passport = await self._departure.inspect(
-                request.stable, request.canary, force=request.force, again=request.again
+                request.stable, request.canary, request.plan, force=request.force, again=request.again
             )
             await self._check_routers(force=request.force)
             try:

@@ -13,9 +13,12 @@ from datetime import datetime
 
 from alertmanager.receiver.decide.finishcommands import ServersAsked
 from alertmanager.receiver.decide.servers import Servers
+from canary import names
 from canary.errors import RefusedError, RemoteError, RouterError
-from canary.policy.model import Policy
-from canary.prometheus import LOWERING, Silence
+from canary.policy.pinning.digest import digest
+from canary.policy.plans import phases_of
+from canary.policy.release import Phase
+from canary.prometheus import LOWERING, PoliciesInUse, Silence
 from canary.rollout.passport import Passport
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
@@ -43,6 +46,7 @@ class Departure:
         starts: whether the canary's process is started by the start: then its servers are looked at afterwards only.
         routers: their names.
         read: reads one.
+        policies: by which policies exporter, receiver and rules go, as Prometheus has it.
         silences: those in force in Alertmanager.
         drilled_at: when a drill last passed; None when none has.
         freeze: the change freeze in force; empty when there is none.
@@ -57,6 +61,7 @@ class Departure:
         starts: bool,
         routers: Sequence[str],
         read: Callable[[str], Awaitable[Observation]],
+        policies: Callable[[], Awaitable[PoliciesInUse]],
         silences: Callable[[], Awaitable[Sequence[Silence]]],
         drilled_at: Callable[[], datetime | None],
         freeze: Callable[[], str],
@@ -67,23 +72,24 @@ class Departure:
         self._starts = starts
         self._routers_named = routers
         self._read = read
+        self._policies = policies
         self._silences = silences
         self._drilled_at = drilled_at
         self._freeze = freeze
 
-    async def inspect(self, stable: str, canary: str, *, force: bool, again: bool) -> Passport:
+    async def inspect(self, stable: str, canary: str, plan: str, *, force: bool, again: bool) -> Passport:
         """Look before anything is started.
 
         Raises:
-            RefusedError: what is there contradicts what was said.
+            RefusedError: what is there contradicts what was said, or there is no such plan.
         """
         before = self._before(canary)
         if before and not again:
             raise RefusedError(
                 f"{canary} {before}", place="cannot start", remedy="start another version, or this one with --again"
             )
-        of_stable, of_canary, (routers, busy), silences = await asyncio.gather(
-            self.servers.stable(), self.servers.canary(), self._routers(), self._silenced()
+        of_stable, of_canary, (routers, busy), silences, policies = await asyncio.gather(
+            self.servers.stable(), self.servers.canary(), self._routers(), self._silenced(), self._digests()
         )
         contradictions = [
             *_contradiction("stable", of_stable, stable),
@@ -103,9 +109,10 @@ class Departure:
             routers=routers,
             before=before,
             drill="" if drilled_at is None else f"passed {drilled_at:%Y-%m-%d %H:%M} UTC",
+            policies=policies,
             silences=silences,
             freeze=self._freeze(),
-            warnings=(*contradictions, *_capacity(self._plans.file, of_stable, of_canary)),
+            warnings=(*contradictions, *_capacity(phases_of(self._plans.file, plan), of_stable, of_canary)),
             forced=force,
         )
 
@@ -162,6 +169,15 @@ class Departure:
                 busy.append(f"router {name} has {format_ratio(weight)} on the canary's servers, expected 0%")
         return found, busy
 
+    async def _digests(self) -> dict[str, str]:
+        """By part, the digest of the policy that it goes by; this receiver knows its own."""
+        try:
+            told = (await self._policies()).digests
+            found = {part: ", ".join(told.get(part, ())) or "unknown: it publishes none" for part in names.COMPONENTS}
+        except RemoteError as error:
+            found = dict.fromkeys(names.COMPONENTS, f"unknown: {error}")
+        return found | {"receiver": digest(self._plans.file)}
+
     async def _silenced(self) -> tuple[str, ...]:
         try:
             silences = await self._silences()
@@ -180,12 +196,12 @@ def _contradiction(role: str, servers: Servers, version: str) -> list[str]:
     return [f"--{role} is {version}, but {others}"] if others else []
 
 
-def _capacity(policy: Policy, stable: Servers, canary: Servers) -> list[str]:
+def _capacity(phases: Sequence[Phase], stable: Servers, canary: Servers) -> list[str]:
     """The first phase for which the canary's servers are fewer than the stable ones are for the same share."""
     have, whole = len(canary.served), len(stable.served)
     if not have or not whole:
         return []
-    for number, phase in enumerate(policy.phases, start=1):
+    for number, phase in enumerate(phases, start=1):
         needed = math.ceil(phase.traffic * whole)
         if needed > have:
             share = f"phase {number} ({format_ratio(phase.traffic)}) needs {needed} of the canary's servers"

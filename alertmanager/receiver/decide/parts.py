@@ -19,6 +19,7 @@ from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.waiting import Evidence, undelivered
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock
@@ -75,7 +76,7 @@ class Deciding:
         watchdog = Watchdog(policy.receiver.watchdog, clock)
         store.listen(watchdog.notice)
         held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service)
-        objections = Objections(outside.alerts, held_back, plans)
+        objections = Objections(outside.alerts, held_back, plans, Evidence(outside.prometheus, plans), clock)
         freezes = Freezes(policy.receiver.freeze, store, clock)
         promoter = Promoter(
             plans,
@@ -84,8 +85,9 @@ class Deciding:
             timer,
             clock,
             freezes,
-            objection=partial(objections.to, key=True),
+            objection=objections.to_phase_end,
             gate=partial(gate.objection, session=outside.session),
+            undelivered=lambda: undelivered(held_back.keeping_key, held_back.error),
         )
         handler = AlertHandler(plans, store, on_key=promoter.confirm, on_heartbeat=watchdog.hear)
         poller = AlertPoller(

@@ -9,9 +9,12 @@ was paused in between raises nothing on what was true an hour ago.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
+from alertmanager.receiver.decide import waiting
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.waiting import Waiting
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary import names
@@ -51,8 +54,12 @@ class Promoter:
     """Waits for Alertmanager's key, then tries the rest until it fits or the key is too old.
 
     Args:
-        objection: why Prometheus, asked now, does not turn its key; empty when it does.
+        objection: why Prometheus, asked now, does not turn its key; None when it does.
         gate: why the user's own check is closed; empty when it is open.
+        undelivered: why Alertmanager has not turned its key.
+
+    Attributes:
+        waiting: why the rollout does not go on, as of the last look; None when none runs.
     """
 
     def __init__(
@@ -64,10 +71,11 @@ class Promoter:
         clock: Clock,
         freezes: Freezes,
         *,
-        objection: Callable[[Rollout], Awaitable[str]],
+        objection: Callable[[Rollout], Awaitable[Waiting | None]],
         gate: Callable[[UrlGate], Awaitable[str]],
+        undelivered: Callable[[], Waiting],
     ) -> None:
-        self.waiting_for = ""
+        self.waiting: Waiting | None = None
         self._plans = plans
         self._store = store
         self._leader = leader
@@ -76,10 +84,16 @@ class Promoter:
         self._freezes = freezes
         self._objection = objection
         self._gate = gate
+        self._undelivered = undelivered
         self._key: _Moment | None = None
         self._wake_up = WakeUp(clock)
         self._log = Log("advance")
         store.listen(lambda _: self._wake_up.set())
+
+    @property
+    def waiting_for(self) -> str:
+        """Why the rollout does not go on, for people; empty when none runs."""
+        return self.waiting.text if self.waiting else ""
 
     def confirm(self, alert: Alert) -> None:
         """Alertmanager's key, for the phase that the alert names."""
@@ -104,41 +118,40 @@ class Promoter:
     async def _try(self) -> float:
         rollout = self._store.rollout
         if rollout is None or rollout.state not in (State.PHASE, State.BAKING):
-            self.waiting_for = ""
+            self.waiting = waiting.held(rollout) if rollout and rollout.state is State.HOLDING else None
             return _IDLE_SECONDS
         remaining = rollout.duration_seconds - self._timer.seconds(rollout)
         if remaining > 0:
-            self.waiting_for = "the phase's time"
+            self.waiting = waiting.phase_time(self._clock.now() + timedelta(seconds=remaining))
             # Looked at again when it is over, also without a key: what people read must be what it waits for then.
             return min(remaining, _IDLE_SECONDS)
-        if frozen := self._freezes.active:
-            self.waiting_for = f"the end of the {frozen}"
+        if freeze := self._freezes.active:
+            self.waiting = waiting.frozen(freeze)
             return self._plans.file.receiver.poll
-        if not self._fits(rollout):
-            if not self._person_decides(rollout):
-                self.waiting_for = f"Alertmanager to deliver {names.PHASE_COMPLETE}"
-            return _IDLE_SECONDS
-        if not await self._leader.may_act():
-            return self._plans.file.receiver.poll
-        return await self._with_key(rollout)
-
-    async def _with_key(self, rollout: Rollout) -> float:
         asked_at = self._clock.monotonic()
-        self.waiting_for = await self._objection(rollout)
-        if self.waiting_for:
+        self.waiting = await self._objection(rollout)
+        if self.waiting:
             return self._plans.file.receiver.poll
-        gate = self._gate_of(rollout)
         if self._person_decides(rollout):
             await self.complete(rollout)
-            return _IDLE_SECONDS
+            return self._plans.file.receiver.poll
+        if not self._fits(rollout):
+            self.waiting = self._undelivered()
+            return self._plans.file.receiver.poll
+        if not await self._leader.may_act():
+            return self._plans.file.receiver.poll
+        return await self._with_key(rollout, asked_at)
+
+    async def _with_key(self, rollout: Rollout, asked_at: float) -> float:
+        gate = self._gate_of(rollout)
         if isinstance(gate, UrlGate):
-            self.waiting_for = await self._gate(gate)
-            if self.waiting_for:
+            if closed := await self._gate(gate):
+                self.waiting = waiting.closed(closed)
                 return gate.interval
             # The gate may have taken its time; what Prometheus said before is no longer fresh.
             asked_at = self._clock.monotonic()
-            self.waiting_for = await self._objection(rollout)
-            if self.waiting_for:
+            self.waiting = await self._objection(rollout)
+            if self.waiting:
                 return self._plans.file.receiver.poll
         await self._advance(rollout, asked_at)
         self._key = None
@@ -155,9 +168,8 @@ class Promoter:
         """Prometheus shows the phase complete: where the gate is a person, tell them, once."""
         if rollout.state not in (State.PHASE, State.BAKING) or not self._person_decides(rollout):
             return
+        self.waiting = waiting.person(rollout)
         agreement = approvals(rollout, rollout.phase + 1)
-        people = f"{agreement.missing} more people to agree, {agreement}" if agreement.needed else "a person"
-        self.waiting_for = f"{people}: `canary advance`"
         key = f"gate:{rollout.phase}"
         if key in rollout.recorded or not await self._leader.may_act():
             return

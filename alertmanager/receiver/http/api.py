@@ -69,10 +69,8 @@ class Api:
         """Carry out a command; the answer is the journal entry that was written."""
         given = call.body.model_dump(include=set(_KEYS))
         seen = _seen(call.headers, call.body)
-        proven = proven_name(call.request)
-        if proven:
-            given["actor"] = proven
-        request = Request(verb, seen=seen, key=_key(call.headers), approver=proven, **given)
+        given["actor"] = _actor(call)
+        request = Request(verb, seen=seen, key=_key(call.headers), approver=proven_name(call.request), **given)
         entry = await self._receiver.submit(request)
         return web.json_response(entry_data(entry))
 
@@ -81,14 +79,15 @@ class Api:
         if call.body.at is None:
             return await self.command(Verb.START, call)
         given = call.body.model_dump(include=set(_KEYS))
-        given["actor"] = proven_name(call.request) or given["actor"]
+        given["actor"] = _actor(call)
         request = Request(Verb.START, key=_key(call.headers), **given)
         return web.json_response(entry_data(await self._receiver.scheduler.schedule(request, call.body.at)))
 
     async def unschedule(self, call: Call) -> web.Response:
         """Take back what is scheduled."""
-        actor = proven_name(call.request) or call.body.actor
-        entry = await self._receiver.scheduler.cancel(actor=actor, reason=call.body.reason, key=_key(call.headers))
+        entry = await self._receiver.scheduler.cancel(
+            actor=_actor(call), reason=call.body.reason, key=_key(call.headers)
+        )
         return web.json_response(entry_data(entry))
 
     async def amend(self, call: Call) -> web.Response:
@@ -116,7 +115,7 @@ class Api:
         """Write down an observation."""
         body = call.body
         entry = await self._receiver.note(
-            body.rollout, body.reason, actor=body.actor, category=body.category, key=_key(call.headers)
+            body.rollout, body.reason, actor=_actor(call), category=body.category, key=_key(call.headers)
         )
         return web.json_response(entry_data(entry))
 
@@ -124,15 +123,13 @@ class Api:
         """Begin a change freeze."""
         body = call.body
         entry = await self._receiver.freezes.begin(
-            body.until, actor=body.actor, reason=body.reason, key=_key(call.headers)
+            body.until, actor=_actor(call), reason=body.reason, key=_key(call.headers)
         )
         return web.json_response(entry_data(entry))
 
     async def lift_freeze(self, call: Call) -> web.Response:
         """Lift a change freeze."""
-        entry = await self._receiver.freezes.lift(
-            actor=call.body.actor, reason=call.body.reason, key=_key(call.headers)
-        )
+        entry = await self._receiver.freezes.lift(actor=_actor(call), reason=call.body.reason, key=_key(call.headers))
         return web.json_response(entry_data(entry))
 
     async def start_drill(self, _call: Call) -> web.Response:
@@ -161,8 +158,13 @@ class Api:
     async def _experiment(self, verb: str, call: Call) -> web.Response:
         name, trials = call.request.match_info["name"], self._receiver.trials
         change = trials.stop if verb == "stop" else trials.start
-        await change(name, actor=call.body.actor, reason=call.body.reason)
+        await change(name, actor=_actor(call), reason=call.body.reason)
         return web.json_response(experiment_data(trials.trials[name]))
+
+
+def _actor(call: Call) -> str:
+    """Who gives the command: by the name that was proven, and only without one by the name that the body claims."""
+    return proven_name(call.request) or str(call.body.actor)
 
 
 def _key(headers: CommandHeaders) -> str:

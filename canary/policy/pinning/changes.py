@@ -114,12 +114,21 @@ _PARTS: Final = frozenset({("kpis", "*"), ("phases", "*"), ("plans", "*"), ("pha
 
 def changes(before: Data, after: Data) -> tuple[Change, ...]:
     """Every difference between what decides in two policies, as `canary.policy.pinning.digest.deciding` gives it."""
-    return tuple(_compared((), _by_share(before), _by_share(after), ""))
+    return (*_signals(before, after), *_compared((), _by_share(before), _by_share(after), ""))
+
+
+def _signals(before: Data, after: Data) -> Iterator[Change]:
+    """Whether errors and response times are watched at all; the journal of an earlier version does not say."""
+    was, now = (data.get("technical") for data in (before, after))
+    if None in (was, now) or was == now:
+        return
+    there = "as a section"
+    yield Change(("signals",), "", there, Effect.TIGHTER) if now else Change(("signals",), there, "", Effect.LOOSER)
 
 
 def _by_share(data: Data) -> dict[str, Any]:
-    """The data with lists of phases as mappings from their share."""
-    shown = dict(data)
+    """The data with lists of phases as mappings from their share, and without what is compared apart."""
+    shown = {key: value for key, value in data.items() if key != "technical"}
     if "phases" in data:
         shown["phases"] = _phases(data["phases"])
     if "plans" in data:

@@ -21,8 +21,9 @@ from canary.policy.schema import ADAPTER
 Data = Mapping[str, Any]
 """Sections of a policy as plain data, quantities in base units."""
 
-DECIDING: Final = ("database", "kpis", "signals", "phases", "plans", "rollback", "evidence")
-"""The sections that decide."""
+DECIDING: Final = ("database", "kpis", "signals", "technical", "phases", "plans", "rollback", "evidence")
+"""The sections that decide. `technical` stands for the presence of `signals`: an empty section has no values of its
+own, and still switches the alerts about errors and response times on."""
 
 _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
     "database": frozenset(

@@ -91,7 +91,8 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
             report.add(clock.monotonic() - started, "receiver", f"asks Prometheus to begin drill {report.id}")
         else:
             report = Report(secrets.token_hex(6))
-            await _post(alertmanager, policy, report.id, clock)
+            status = await client.get("status")
+            await _post(alertmanager, policy, report.id, status["rollout"], clock)
             report.add(clock.monotonic() - started, "alertmanager", f"took the test alert of drill {report.id}")
         arrived = False
         while clock.monotonic() - started < timeout_seconds:
@@ -114,16 +115,27 @@ async def _drill(policy: Policy, through_prometheus: bool, timeout_seconds: floa
     )
 
 
-async def _post(alertmanager: Alertmanager, policy: Policy, drill_id: str, clock: Clock) -> None:
-    """Hand Alertmanager an alert that is routed as a rollback is, but is about no rollout that there is."""
+async def _post(
+    alertmanager: Alertmanager, policy: Policy, drill_id: str, rollout: Mapping[str, Any] | None, clock: Clock
+) -> None:
+    """Hand Alertmanager an alert that is routed as a rollback is, but is about no rollout that there is.
+
+    It has the severity and the labels that a real one would have now: what keeps a critical alert, or one about this
+    version, from the receiver, an inhibition or a route of another team, keeps this one too, and the drill fails.
+
+    Args:
+        rollout: the newest one, as the status has it.
+    """
     now = clock.now()
+    versions = {} if rollout is None else {role: str(rollout[role]) for role in (names.STABLE, names.CANARY)}
     alert = {
         "labels": {
             "alertname": names.DRILL,
             names.SERVICE: policy.service,
             names.ACTION: "rollback",
-            # As a real one: what keeps a critical alert from the receiver keeps this one too, and the drill fails.
             names.SEVERITY: "critical",
+            **versions,
+            **({names.VERSION: versions[names.CANARY]} if versions else {}),
             # No rollout has this id; a group of its own in Alertmanager has no earlier drill to wait for.
             names.ROLLOUT: f"drill-{drill_id}",
             names.DRILL_LABEL: drill_id,

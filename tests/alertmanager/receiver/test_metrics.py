@@ -14,6 +14,7 @@ ALWAYS = {
     names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_PHASE, names.ROLLOUT_STARTED_TIMESTAMP_SECONDS,
     names.ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS, names.ROLLOUT_PHASE_DURATION_SECONDS, names.ROLLOUT_ELAPSED_SECONDS,
     names.ROLLOUT_PHASE_ELAPSED_SECONDS, names.ROLLOUT_GATE, names.ROLLOUT_ADVANCE, names.ROLLOUT_LIMIT,
+    names.ROLLOUT_WAITING,
     names.ROLLOUT_EVENT_TIMESTAMP_SECONDS, names.TRAFFIC_RATIO, names.TRAFFIC_TARGET_RATIO, names.ROLLBACKS_TOTAL,
     names.ACTIONS_TOTAL, names.WEBHOOK_ALERTS_TOTAL, names.NOTIFICATIONS_TOTAL, names.ROUTER_DRIFT_TOTAL,
     names.WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS, f"{names.CONVERGENCE_SECONDS}_count",
@@ -93,6 +94,8 @@ async def test_the_plan_as_metrics(setting: Setting, haproxy: HAProxy) -> None:
     (phase, *_) = setting.policy.phases
     assert value(found, names.ROLLOUT_GATE, gate=gate_of(phase)) == 1
     assert sum(one.value for one in found[names.ROLLOUT_GATE]) == 1
+    assert value(found, names.ROLLOUT_WAITING, reason="time") == 1
+    assert sum(one.value for one in found[names.ROLLOUT_WAITING]) == 1
     assert value(found, names.ROLLOUT_ADVANCE, mode=phase.advance) == 1
     assert sum(one.value for one in found[names.ROLLOUT_ADVANCE]) == 1
     assert value(found, names.ROLLOUT_PHASE_DURATION_SECONDS) == phase.duration

@@ -19,6 +19,7 @@ from canary.prometheus.client import Prometheus
 from grafana.generate import provisioning
 from rules.scrape import scrape_config
 from tests.support.certificates import Authority
+from tests.support.pages import DOCS, blocks_of
 from tests.support.ports import free_port
 from tests.support.processes import Program, eventually, listens
 from tests.support.webserver import served
@@ -153,6 +154,17 @@ def test_what_is_generated_shows_the_same(guarded: Policy, tmp_path: Path) -> No
     assert alertmanager["tls_config"]["ca_file"] == f"{tmp_path}/tls/authority.crt"
     assert f"$__file{{{tmp_path}/password}}" in source
     assert _PASSWORD not in source + str(written)
+
+
+@pytest.mark.parametrize("page", ["deployment.md", "mimir-thanos-victoriametrics.md"])
+def test_what_the_pages_show_is_taken(page: str, tmp_path: Path) -> None:
+    """A fragment about the servers that are asked fits into a policy as it stands."""
+    fragments = [block.text for block in blocks_of(DOCS / page) if block.language == "yaml" and not block.name]
+    assert fragments
+    for fragment in fragments:
+        (tmp_path / "canary.yaml").write_text(f"service: shop\n{fragment}", encoding="utf-8")
+
+        assert load_policy(tmp_path / "canary.yaml").receiver.prometheus is not None
 
 
 def test_the_receivers_own_authority_is_passed_on(tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ def test_lost_files_are_made_up_for_from_the_rows_and_that_is_said(tmp_path: Pat
     assert all(kpi.exact and kpi.exact.replayed for kpi in replayed.kpis.values())
 
 
+def test_a_replay_looks_when_it_would_have_looked_however_long_ago_that_is() -> None:
+    """What was proven, and when, is the same half a second and half an hour after the look that proved it."""
+    rows = shop(3, harm=0.25)
+    late = looks(JudgedRollout.of(POWERFUL, rollout()), rows, MOMENTS[-1:])
+    at = proofs(late)[PAYMENTS]
+    assert at is not None
+
+    soon = looks(JudgedRollout.of(POWERFUL, rollout()), rows, np.asarray([at + 0.5]))
+
+    assert proofs(soon)[PAYMENTS] == at
+
+
 def test_a_blind_kpi_misses_its_looks_and_keeps_what_it_might_have_spent() -> None:
     """Nothing is decided while data are old; once they are fresh the next look may spend it all."""
     rows, half = shop(4, harm=0.25), len(MOMENTS) // 2

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from canary.errors import DatabaseUnavailableError
 from canary.policy.model import Policy
@@ -258,3 +259,44 @@ async def test_values_of_different_currencies_are_not_mixed(lite: ShopData, cloc
         assert refresher.snapshot.role_values["average_order_value"] == {"stable": 10.0}
         assert published["average_order_value", "EUR"] == 10.0
         assert published["average_order_value", "JPY"] == 5000.0
+
+
+async def test_a_shop_without_a_first_order_is_judged(lite: ShopData, clock: FakeClock) -> None:
+    """Until rows tell the currency of a mean, the other KPIs are judged; one row without a currency tells none."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    for version in ("v1.0", "v2.0"):
+        await lite.insert(VISITS, version=version, created_at=start + timedelta(seconds=1))
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(20)
+        await settle(refresher, clock)
+        assert refresher.snapshot.role_values["conversion_rate"] == {"stable": 0.0, "canary": 0.0}
+
+        await lite.insert(
+            ORDERS, version="v2.0", status="paid", total=10, currency=None, created_at=start + timedelta(seconds=22)
+        )
+        clock.advance(20)
+        await settle(refresher, clock)
+
+        assert {"average_order_value", "conversion_rate"} <= _verdicts(refresher).keys()
+
+
+async def test_a_shop_without_the_table_of_visits_is_judged(lite: ShopData, clock: FakeClock) -> None:
+    """Where the event that customers would come in with has no table, each payment is judged on its own side."""
+    policy = policy_for(lite.url)
+    policy = replace(policy, kpis={"payment_success_rate": policy.kpis["payment_success_rate"]})
+    start = clock.now()
+    await _shop(lite, start, 30, canary_pays=0.5)
+    await lite.run(sa.text("DROP TABLE visits"))
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(31)
+        await settle(refresher, clock)
+        evidence = refresher.snapshot.evidence
+
+    assert evidence is not None
+    payments = evidence.kpis["payment_success_rate"]
+    assert (payments.blind_reason, payments.verdict) == (None, "hold")  # nobody's customers: harm only holds
+    assert payments.canary_units > 100
+    assert payments.log10_evidence >= payments.log10_threshold

@@ -6,8 +6,9 @@ import pytest
 
 from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
+from canary.policy.orders import DEFAULT_EVENTS, Event
 from exporter.evidence.judge import Action, Harm, Kind
-from exporter.judge.rollout import judge_parameters, kpi_parameters
+from exporter.judge.rollout import entry_event, judge_parameters, kpi_parameters
 from tests.support.exporting import policy_for
 
 POLICY = policy_for("sqlite:///shop.db")
@@ -68,3 +69,21 @@ def test_a_floor_knows_when_pending_is_failed() -> None:
     parameters = kpi_parameters(policy, "x", Success(kind="success", of="payments", floor=0.9))
 
     assert (parameters.floor, parameters.pending_timeout_seconds) == (0.9, 123.0)
+
+
+def test_customers_come_in_with_what_kpis_descend_from() -> None:
+    """Payments alone come of visits; an event that no KPI has to do with is nobody's entry, as nobody reads it."""
+    payments = _with(POLICY, payments=Success(kind="success", of="payments"))
+    calls = replace(payments, database=replace(payments.database, events={"calls": Event()} | DEFAULT_EVENTS))
+
+    assert entry_event(payments) == "visits"
+    assert entry_event(calls) == "visits"
+
+
+def test_who_fails_to_pay_has_come_in_although_no_order_came_of_it() -> None:
+    """Where orders and attempts stand side by side, as in shops that keep no visits, it is the attempts that count."""
+    events = {"orders": Event(unit="address"), "payments": Event(unit="address", outcome="status")}
+    policy = _with(POLICY, value=Mean(kind="mean", of="orders"), payments=Success(kind="success", of="payments"))
+    policy = replace(policy, database=replace(POLICY.database, events=events))
+
+    assert entry_event(policy) == "payments"

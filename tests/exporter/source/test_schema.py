@@ -56,7 +56,7 @@ async def test_another_kind_of_value_is_a_problem_and_more_room_is_none(data: Sh
 async def test_required_columns_are_watched_though_no_kpi_reads_them(lite: ShopData) -> None:
     """What the policy says both versions need is missed like a mapped column; a missing table is one problem."""
     required = (
-        RequiredColumns(table="visits", columns=("visitor_id",)),
+        RequiredColumns(table="visits", columns=("landing_page",)),
         RequiredColumns(table="coupons", columns=("code", "value")),
     )
     policy = with_events(policy_for(lite.url), required=required)
@@ -64,4 +64,4 @@ async def test_required_columns_are_watched_though_no_kpi_reads_them(lite: ShopD
         watch = SchemaWatch(policy, session)
         await watch.look()
 
-    assert set(watch.problems) == {"column visits.visitor_id is not there", "table coupons is not there"}
+    assert set(watch.problems) == {"column visits.landing_page is not there", "table coupons is not there"}

@@ -29,7 +29,8 @@ def evidence(change: Change, *, comparison: Verdict = Verdict.HOLD, floor: Verdi
     """A KPI's evidence whose comparison and floor ended so."""
     below = None if floor is None else ended(floor, Change(0.8, 0.7, 0.85))
     compared = ended(comparison, change)
-    return KpiEvidence("kpi", Verdict.HOLD, Action.WARN, None, compared, below, False, None)
+    verdict = Verdict.FAIL if Verdict.FAIL in (comparison, floor) else Verdict.HOLD
+    return KpiEvidence("kpi", verdict, Action.WARN, None, compared, below, False, None)
 
 
 ratios = st.floats(0.01, 0.99)

@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from alertmanager.receiver.decide.alerts.silences import HeldBack
+from alertmanager.receiver.decide.waiting import Evidence, Waiting, objecting, unanswered
 from canary import names
+from canary.clock import Clock
 from canary.errors import RemoteError
+from canary.mixin.limits import gate_of
 from canary.prometheus import LOWERING, Alert, Suppression
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
@@ -35,30 +38,44 @@ class Objections:
 
     Args:
         plans: by which a rollout's dry run is known: there rollback alerts do not act, so they do not stand in the way.
+        evidence: what the KPIs say when a phase is not complete.
     """
 
-    def __init__(self, alerts: Alerts, held_back: HeldBack, plans: Plans) -> None:
+    def __init__(self, alerts: Alerts, held_back: HeldBack, plans: Plans, evidence: Evidence, clock: Clock) -> None:
+        self._evidence = evidence
+        self._clock = clock
         self._alerts = alerts
         self._held_back = held_back
         self._plans = plans
 
-    async def to(self, rollout: Rollout, *, key: bool = False) -> str:
-        """Why Prometheus, asked now, does not let a rollout go on; empty when it does.
-
-        Args:
-            key: it must also show the advance alert of this phase firing.
-        """
+    async def to(self, rollout: Rollout) -> str:
+        """Why Prometheus, asked now, does not let a rollout go on; empty when it does."""
         try:
-            firing = await self._alerts.about(rollout.id)
+            _, wrong = await self._look(rollout)
         except RemoteError as error:
             return str(error)
-        suppression = await self._held_back.ask(rollout, 0)
-        wrong = [alert for alert in lowering(firing, suppression) if not self._passes(alert, rollout)]
+        return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}" if wrong else ""
+
+    async def to_phase_end(self, rollout: Rollout) -> Waiting | None:
+        """Why Prometheus does not turn its key: it must also show this phase complete. None when it does."""
+        try:
+            firing, wrong = await self._look(rollout)
+        except RemoteError as error:
+            return unanswered(error)
         if wrong:
-            return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}"
-        if key and not any(completes(alert, rollout) and alert.action == "advance" for alert in firing):
-            return f"Prometheus does not show {names.PHASE_COMPLETE} firing for phase {rollout.phase + 1}"
-        return ""
+            return objecting(wrong)
+        complete = [alert.action for alert in firing if completes(alert, rollout)]
+        # Where a person decides, the alert that says so asks for nothing, and the promoter does not advance either.
+        by_person = gate_of(self._plans.phase(rollout)) == "manual"
+        if "advance" in complete or (by_person and complete):
+            return None
+        return await self._evidence.missing(rollout, (self._clock.now() - rollout.started_at).total_seconds())
+
+    async def _look(self, rollout: Rollout) -> tuple[list[Alert], list[Alert]]:
+        """The alerts that fire, and those of them that object."""
+        firing = await self._alerts.about(rollout.id)
+        suppression = await self._held_back.ask(rollout, 0)
+        return firing, [alert for alert in lowering(firing, suppression) if not self._passes(alert, rollout)]
 
     def _passes(self, alert: Alert, rollout: Rollout) -> bool:
         dry_run = self._plans.of(rollout).rollback.dry_run

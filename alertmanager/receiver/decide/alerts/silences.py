@@ -91,6 +91,11 @@ class HeldBack:
         """How many alerts fire and are kept from acting by a silence, by what they ask for."""
         return {action: self._counted[action] for action in LOWERING}
 
+    @property
+    def keeping_key(self) -> Silence | None:
+        """The silence that keeps the alert by which a phase ends from being delivered, at the last look."""
+        return next((one.silence for one in self.in_force if one.action == "advance"), None)
+
     async def ask(self, rollout: Rollout, window_seconds: float) -> Suppression:
         """What Alertmanager says now. Where it does not answer nothing is known to be silent, and every alert counts.
 

@@ -72,8 +72,10 @@ async def test_a_drill_passes_through_alertmanager_and_moves_nothing(drilled: Se
     async with receiving(drilled):
         await order(drilled, "start", canary="v2.0", stable="v1.0")
         await until(drilled, "5 % on the canary", lambda now: now["settled"])
-        with alertmanager(drilled):
+        with alertmanager(drilled) as server:
             code, report = await drill(drilled)
+            async with aiohttp.ClientSession() as http, http.get(f"{server.url}/api/v2/alerts") as answer:
+                (sent,) = await answer.json()
         published = await metric(drilled, names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS)
         state = (await status(drilled))["rollout"]["state"]
 
@@ -82,6 +84,10 @@ async def test_a_drill_passes_through_alertmanager_and_moves_nothing(drilled: Se
         ("alertmanager", True), ("receiver", True), ("router haproxy", True), ("process", True), ("prometheus", True),
         ("journal", True),
     ]  # fmt: skip
+    real = alert(
+        "CanaryHighErrorRate", "rollback", "", stable="v1.0", canary="v2.0", version="v2.0", severity="critical"
+    )
+    assert real["labels"].items() - sent["labels"].items() == {("alertname", "CanaryHighErrorRate"), ("rollout", "")}
     assert "would go from 5% to 0%" in report["links"][2]["what"]
     assert (await haproxy.router.read()).weight_ratio == 0.05
     assert state == "phase"

@@ -28,6 +28,7 @@ class People:
         self.servers = KnownServers()
         self.world_router = world.router
         self.acting: Acting = world.receiver()
+        self.policy = world.policy
         self.commands = Commands(
             Plans(world.policy),
             self.acting.store,

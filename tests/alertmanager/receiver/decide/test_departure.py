@@ -7,6 +7,8 @@ import pytest
 
 from alertmanager.receiver.decide.commands import Request
 from canary.errors import RefusedError
+from canary.policy.pinning.digest import digest
+from canary.policy.plans import NORMAL
 from canary.policy.release import Phase
 from canary.rollout.entries import Entry, Started
 from canary.rollout.passport import Passport
@@ -22,7 +24,8 @@ STABLE = {"10.0.1.10:5000": "v1.0", "10.0.1.11:5000": "v1.0"}
 async def people(tmp_path: Path) -> AsyncIterator[People]:
     """Who starts v2.0 on two stable servers with v1.0 and one canary server that is not up yet."""
     phases = (Phase(traffic=0.05, duration=60), Phase(traffic=1, duration=60))
-    async with World.around(tmp_path, phases=phases) as world:
+    plans = {"slow": (phases[0], Phase(traffic=0.5, duration=60), phases[1])}
+    async with World.around(tmp_path, phases=phases, plans=plans) as world:
         people = People(world)
         people.servers.stable_versions = dict(STABLE)
         people.servers.canary_versions = {"10.0.1.20:5000": ""}
@@ -31,11 +34,13 @@ async def people(tmp_path: Path) -> AsyncIterator[People]:
         yield people
 
 
-async def start(people: People, canary: str = "v2.0", *, force: bool = False, again: bool = False) -> Entry:
+async def start(
+    people: People, canary: str = "v2.0", *, plan: str = NORMAL, force: bool = False, again: bool = False
+) -> Entry:
     """A start by somebody who has just looked."""
     people.acting.clock.advance(1)
     seen = Seen.of(people.acting.store.rollout)
-    request = Request(Verb.START, "ann", canary=canary, stable="v1.0", seen=seen, force=force, again=again)
+    request = Request(Verb.START, "ann", canary=canary, stable="v1.0", plan=plan, seen=seen, force=force, again=again)
     return await people.commands.submit(request)
 
 
@@ -56,9 +61,21 @@ async def test_what_was_found_is_kept_with_the_start(people: People) -> None:
     assert passport.warnings == (
         "phase 2 (100%) needs 2 of the canary's servers, as stable has 2 for everybody; found 1",
     )
+    assert passport.policies == {
+        "exporter": "0123", "rules": "0123", "receiver": digest(people.policy),
+    }  # fmt: skip
     assert not passport.forced
     assert people.acting.rollout.passport == passport
     assert "never passed" in dict(passport.lines())["last drill"]
+
+
+async def test_the_servers_are_held_against_the_plan_that_is_named(people: People) -> None:
+    """Which phase needs more servers than there are is a question to the rollout's own plan."""
+    passport = passport_of(await start(people, plan="slow"))
+
+    assert passport.warnings == (
+        "phase 3 (100%) needs 2 of the canary's servers, as stable has 2 for everybody; found 1",
+    )
 
 
 @pytest.mark.parametrize("role", ["stable", "canary"])

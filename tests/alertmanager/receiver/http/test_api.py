@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,34 @@ async def test_a_person_is_named_in_the_journal(alone: Setting, receiver: Receiv
         ("resumed", "bob", ""),
         ("rollback", "ann@office", "customers complain"),
     ]
+
+
+async def test_a_proven_name_counts_for_whatever_is_sent(tmp_path: Path) -> None:
+    """Ann's own token writes ann into the journal with every command, whoever the body claims to be."""
+    arms = {"control": {"weight": 1}, "treatment": {"weight": 1}}
+    setting = Setting(
+        tmp_path / "receiver",
+        changes={
+            "receiver": {"operators": {"ann": {"token_file": "ann-token"}}},
+            "experiments": {"flow": {"variants": arms}},
+        },
+    )
+    (setting.folder / "ann-token").write_text("the-token-of-ann-alone\n")
+    later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    bodies: dict[str, dict[str, object]] = {
+        "start": {"canary": "v2.0", "stable": "v1.0", "force": True, "seen": "none/0"},
+        "note": {"reason": "slow search"},
+        "freeze": {"until": later},
+        "freeze/lift": {},
+        "hold": {},
+        "rollback": {"reason": "enough"},
+        "experiments/flow/stop": {"reason": "enough"},
+    }
+    async with receiving(setting), aiohttp.ClientSession() as session:
+        client = Client(setting.url, "the-token-of-ann-alone", session)
+        wrote = {path: (await client.send(path, {**body, "actor": "bob"}))["actor"] for path, body in bodies.items()}
+
+    assert set(wrote.values()) == {"ann"}, wrote
 
 
 async def test_what_was_seen_is_compared(alone: Setting, receiver: Receiver) -> None:

@@ -86,6 +86,8 @@ def _phase(**more: Any) -> Policy:
         (_BASE, replace(_BASE, evidence=Evidence(minimum_units=9)), "evidence.minimum_units 0 -> 9, tighter"),
         (_BASE, replace(_BASE, signals=Signals(requests="hits_total")),
          "signals.requests http_requests_total -> hits_total, looser"),
+        (_BASE, replace(_BASE, technical=False), "signals removed (was as a section), looser"),
+        (replace(_BASE, technical=False), _BASE, "signals added (as a section), tighter"),
         (_BASE, replace(_BASE, kpis={**_BASE.kpis, "payment_success_rate": replace(
             DEFAULT_KPIS["payment_success_rate"], target=None)}),
          "kpis.payment_success_rate.target removed (was 95%), for information"),
@@ -94,3 +96,10 @@ def _phase(**more: Any) -> Policy:
 def test_each_difference_is_one_sentence(before: Policy, after: Policy, words: str) -> None:
     """It names the key, both values as a policy writes them, and what it does to the guard."""
     assert [str(change) for change in changes(deciding(before), deciding(after))] == [words]
+
+
+def test_a_journal_that_does_not_say_whether_signals_are_watched_is_no_difference() -> None:
+    """An earlier version has pinned the policy without it; nobody changed anything since."""
+    earlier = {key: value for key, value in deciding(_BASE).items() if key != "technical"}
+
+    assert changes(earlier, deciding(_BASE)) == ()

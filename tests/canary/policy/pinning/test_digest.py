@@ -80,6 +80,14 @@ def test_what_decides_is_covered_and_nothing_else(tmp_path: Path, change: str, t
     assert (digest(changed) != digest(policy(tmp_path, STRATEGY))) is differs
 
 
+def test_an_empty_signals_section_is_another_policy(tmp_path: Path) -> None:
+    """It switches the alerts about errors and response times on; what is pinned says whether they were."""
+    without, empty = policy(tmp_path, "service: s\n"), policy(tmp_path, "service: s\nsignals: {}\n")
+
+    assert digest(without) != digest(empty)
+    assert digest(pinned(empty, json.loads(json.dumps(deciding(without))))) == digest(without)
+
+
 def test_normal_is_one_plan_wherever_it_stands(tmp_path: Path) -> None:
     """`phases` and `plans.normal` are two spellings of one plan."""
     phases = "[{traffic: 5%, duration: 5m}, {traffic: 100%, duration: 5m}]"

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.objections import Objections
 from alertmanager.receiver.decide.alerts.silences import HeldBack
+from alertmanager.receiver.decide.waiting import Evidence, Reason
 from canary import names
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
 from canary.prometheus import Alert, Alertmanager, Matcher, Prometheus, ServiceAlerts, Silence, UnevaluatedError
+from canary.prometheus.client import Sample
 from canary.rollout.commands import Hold, Resume
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause, Kind
@@ -73,6 +75,21 @@ class ToldSilences:
         return _told(self.rules)
 
 
+class NoSeries:
+    """A Prometheus that has scraped nothing."""
+
+    place = "Prometheus"
+
+    async def alerts(self) -> list[Alert]:
+        """Asked of others here."""
+        raise AssertionError
+
+    async def query(self, expression: str) -> list[Sample]:
+        """Nothing."""
+        assert names.SERVICE in expression
+        return []
+
+
 @dataclass
 class Leader:
     """A receiver that may act, or may not."""
@@ -117,7 +134,8 @@ class Scene:
 
         store = self.store or self.deciding.store
         silences = HeldBack(self.alertmanager, store, self.leader, self.deciding.clock, SERVICE)
-        self.objections = Objections(self.prometheus, silences, self.deciding.plans)
+        evidence = Evidence(NoSeries(), self.deciding.plans)
+        self.objections = Objections(self.prometheus, silences, self.deciding.plans, evidence, self.deciding.clock)
         self.poller = AlertPoller(
             store,
             self.deciding.handler,
@@ -588,19 +606,21 @@ async def test_prometheus_objects() -> None:
     async with scene() as now:
         objections, rollout = now.objections, now.deciding.rollout
         assert await objections.to(rollout) == ""
-        assert "does not show CanaryPhaseComplete firing for phase 1" in await objections.to(rollout, key=True)
+        not_judged = await objections.to_phase_end(rollout)
+        assert not_judged is not None
+        assert not_judged.reason is Reason.PROMETHEUS
 
         now.prometheus.now = [now.complete]
-        assert await objections.to(rollout, key=True) == ""
+        assert await objections.to_phase_end(rollout) is None
         now.prometheus.now = [now.alert(names.PHASE_COMPLETE, "advance", phase="1")]
-        assert await objections.to(rollout, key=True)
+        assert await objections.to_phase_end(rollout)
         now.prometheus.now = [now.alert(names.PHASE_COMPLETE, "none", phase="0")]
-        assert await objections.to(rollout, key=True)
+        assert await objections.to_phase_end(rollout)
 
         now.prometheus.now = [now.complete, now.errors, now.no_data]
         assert await objections.to(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
         now.alertmanager.inhibitions = [now.errors.labels, now.no_data.labels]
-        assert await objections.to(rollout, key=True) == ""
+        assert await objections.to_phase_end(rollout) is None
 
         now.prometheus.now = UNKNOWN
         assert await objections.to(rollout) == str(UNKNOWN)

@@ -6,14 +6,16 @@ import pytest
 
 from alertmanager.receiver.decide.alerts.objections import Objections, completes, lowering
 from alertmanager.receiver.decide.alerts.silences import HeldBack
+from alertmanager.receiver.decide.waiting import Evidence, Reason, Waiting, objecting, unanswered
 from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy
-from canary.policy.release import Rollback
+from canary.policy.release import Phase, Rollback
 from canary.prometheus import Alert, Suppression
 from canary.rollout.folding import fold
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
+from tests.support.clock import FakeClock
 from tests.support.entries import started
 
 ROLLOUT = fold([started("r1", datetime(2026, 1, 31, 12, tzinfo=UTC))])["r1"]
@@ -27,7 +29,10 @@ def alert(name: str, action: str, **labels: str) -> Alert:
 COMPLETE = alert(names.PHASE_COMPLETE, "advance", phase="0")
 PLANS = Plans(Policy(service="shop"))
 DRY = Plans(Policy(service="shop", rollback=Rollback(dry_run=True)))
+MANUAL = Plans(Policy(service="shop", phases=(Phase(traffic=0.05, duration=60, gate="manual"),)))
 HARM = alert("CanaryHighErrorRate", "rollback")
+NOT_SHOWN = Waiting(Reason.PROMETHEUS, "the alert is not shown")
+NOW = FakeClock().now()
 
 
 class Asked:
@@ -60,6 +65,23 @@ class Nothing(HeldBack):
         return self.known
 
 
+class Shown(Evidence):
+    """Every KPI agrees."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def missing(self, rollout: Rollout, elapsed_seconds: float) -> Waiting:
+        """Nothing but the alert."""
+        assert (rollout, elapsed_seconds) == (ROLLOUT, (NOW - ROLLOUT.started_at).total_seconds())
+        return NOT_SHOWN
+
+
+def objections(asked: Asked, held_back: HeldBack | None = None, plans: Plans = PLANS) -> Objections:
+    """What Prometheus objects."""
+    return Objections(asked, held_back or Nothing(), plans, Shown(), FakeClock())
+
+
 @pytest.mark.parametrize(
     ("asked", "objection"),
     [
@@ -72,7 +94,7 @@ class Nothing(HeldBack):
 )
 async def test_whatever_lowers_objects_and_so_does_silence_on_the_line(asked: Asked, objection: str) -> None:
     """An alert that lowers or holds objects; an answer that is none objects in its own words."""
-    found = await Objections(asked, Nothing(), PLANS).to(ROLLOUT)
+    found = await objections(asked).to(ROLLOUT)
 
     assert objection in found
     assert bool(found) == bool(objection)
@@ -83,23 +105,32 @@ async def test_the_key_is_the_advance_alert_of_this_phase() -> None:
     elsewhere = alert(names.PHASE_COMPLETE, "advance", phase="1")
     by_hand = alert(names.PHASE_COMPLETE, "none", phase="0")
 
-    assert await Objections(Asked(COMPLETE), Nothing(), PLANS).to(ROLLOUT, key=True) == ""
+    assert await objections(Asked(COMPLETE)).to_phase_end(ROLLOUT) is None
     for asked in (Asked(), Asked(elsewhere), Asked(by_hand)):
-        assert "does not show" in await Objections(asked, Nothing(), PLANS).to(ROLLOUT, key=True)
-    assert "CanaryHighErrorRate" in await Objections(Asked(COMPLETE, HARM), Nothing(), PLANS).to(ROLLOUT, key=True)
+        assert await objections(asked).to_phase_end(ROLLOUT) == NOT_SHOWN
+    assert await objections(Asked(COMPLETE, HARM)).to_phase_end(ROLLOUT) == objecting([HARM])
+    away = await objections(Asked(COMPLETE, error="away")).to_phase_end(ROLLOUT)
+    assert away == unanswered(RemoteError("away"))
+
+
+async def test_where_a_person_decides_the_alert_asks_for_nothing() -> None:
+    """A phase with a manual gate is complete by the alert that people get."""
+    by_hand = alert(names.PHASE_COMPLETE, "none", phase="0")
+
+    assert await objections(Asked(by_hand), plans=MANUAL).to_phase_end(ROLLOUT) is None
 
 
 async def test_a_dry_run_does_not_stand_in_the_way() -> None:
     """Rollback alerts that would not act do not object; holds still do."""
     dry = alert("CanaryHighErrorRate", "rollback", dry_run="true")
 
-    assert await Objections(Asked(dry), Nothing(), PLANS).to(ROLLOUT) == ""
-    assert await Objections(Asked(HARM), Nothing(), DRY).to(ROLLOUT) == ""
-    assert await Objections(Asked(alert("CanaryBlind", "hold")), Nothing(), DRY).to(ROLLOUT) != ""
+    assert await objections(Asked(dry)).to(ROLLOUT) == ""
+    assert await objections(Asked(HARM), plans=DRY).to(ROLLOUT) == ""
+    assert await objections(Asked(alert("CanaryBlind", "hold")), plans=DRY).to(ROLLOUT) != ""
 
 
 async def test_what_is_kept_from_acting_does_not_object() -> None:
     """An alert that another one of the same rollout inhibits counts for nothing here."""
-    assert await Objections(Asked(HARM), Nothing(HARM), PLANS).to(ROLLOUT) == ""
+    assert await objections(Asked(HARM), Nothing(HARM)).to(ROLLOUT) == ""
     assert lowering([HARM, COMPLETE], Suppression()) == [HARM]
     assert completes(COMPLETE, ROLLOUT)

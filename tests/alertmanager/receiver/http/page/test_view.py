@@ -15,6 +15,7 @@ IDLE: Status = {
     "rollout": None,
     "settled": True,
     "waiting_for": "",
+    "waiting_reason": "",
     "routers": [],
     "process": None,
     "errors": {},

@@ -1,0 +1,162 @@
+"""Why a rollout does not go on: one reason, the first that would have to go.
+
+People who ask get the reason that is true at the last look, and never a guess. Several things may be missing at once;
+then the one is told without which the others are not even asked: a hold before the phase's time, that before a freeze,
+that before what Prometheus says, and only when all of those agree a person, the user's own check, or the alert that
+Alertmanager has to deliver. That alert is kept back by a silence on it, which is a reason of its own: it ends by itself
+or by whoever set it, and restarting Alertmanager, which the other reason suggests, would be in vain.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from canary import names
+from canary.errors import RemoteError
+from canary.policy.model import Policy
+from canary.prometheus import Alert, Silence
+from canary.prometheus.service import Asked
+from canary.rollout.plan.approvals import approvals
+from canary.rollout.plan.plans import Plans
+from canary.rollout.state import Rollout
+from canary.units import format_duration
+
+
+class Reason(StrEnum):
+    """What is waited for, as the label `reason` of the metric."""
+
+    TIME = "time"
+    GATE = "gate"
+    SILENCE = "silence"
+    FREEZE = "freeze"
+    HOLD = "hold"
+    EVIDENCE = "evidence"
+    PROMETHEUS = "prometheus"
+    ALERTMANAGER = "alertmanager"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a rollout waits for.
+
+    Attributes:
+        text: the same for people, as in "waits for ...".
+    """
+
+    reason: Reason
+    text: str
+
+
+def held(rollout: Rollout) -> Waiting:
+    """A hold, whatever has begun it."""
+    ends = "it ends by itself" if rollout.lifts else "`canary resume` ends it"
+    return Waiting(Reason.HOLD, f"the end of the hold by {rollout.cause or rollout.actor} ({rollout.reason}); {ends}")
+
+
+def phase_time(until: datetime) -> Waiting:
+    """The phase's time, which is over at about *until*."""
+    return Waiting(Reason.TIME, f"the phase's time, until {until:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def frozen(freeze: object) -> Waiting:
+    """A change freeze, which says itself until when."""
+    return Waiting(Reason.FREEZE, f"the end of the {freeze}")
+
+
+def unanswered(error: RemoteError) -> Waiting:
+    """Prometheus gives no answer that could be relied on."""
+    return Waiting(Reason.PROMETHEUS, f"Prometheus to answer ({error})")
+
+
+def objecting(alerts: Sequence[Alert]) -> Waiting:
+    """Alerts that ask for less traffic."""
+    return Waiting(Reason.HOLD, f"{', '.join(sorted({alert.name for alert in alerts}))} to clear")
+
+
+def person(rollout: Rollout) -> Waiting:
+    """A gate that people open."""
+    agreement = approvals(rollout, rollout.phase + 1)
+    people = f"{agreement.missing} more people to agree, {agreement}" if agreement.needed else "a person"
+    return Waiting(Reason.GATE, f"{people}: `canary advance`")
+
+
+def closed(objection: str) -> Waiting:
+    """The user's own check, which says no."""
+    return Waiting(Reason.GATE, objection)
+
+
+def undelivered(silence: Silence | None, error: str) -> Waiting:
+    """Everything agrees but Alertmanager, which has not delivered the phase's alert.
+
+    Args:
+        silence: what keeps it from doing so, when that is known.
+        error: why silences are not known; empty when they are.
+    """
+    if silence is not None:
+        return Waiting(Reason.SILENCE, f"the end of the {silence}, which keeps {names.PHASE_COMPLETE} back")
+    why = f" ({error})" if error else ""
+    return Waiting(Reason.ALERTMANAGER, f"Alertmanager to deliver {names.PHASE_COMPLETE}{why}")
+
+
+_SAID: Final[Mapping[str, str]] = {
+    "pass": "passes",
+    "fail": "fails",
+    "hold": "is not decided",
+    "blind": "has no data",
+}
+
+
+class Evidence:
+    """Asks Prometheus what the KPIs say when it does not show the phase complete."""
+
+    def __init__(self, prometheus: Asked, plans: Plans) -> None:
+        self._prometheus = prometheus
+        self._plans = plans
+
+    async def missing(self, rollout: Rollout, elapsed_seconds: float) -> Waiting:
+        """Which KPIs do not agree, with what they have seen; the rules themselves when all do.
+
+        Args:
+            elapsed_seconds: how long ago the rollout began, from which is told how long its units take.
+        """
+        phase = f"phase {rollout.phase + 1}"
+        policy = self._plans.of(rollout)
+        judged = [name for name, kpi in policy.kpis.items() if kpi.judge == "evidence" and kpi.action != "warn"]
+        own = f'{{{names.SERVICE}="{policy.service}",{names.ROLLOUT}="{rollout.id}"'
+        try:
+            verdicts = await self._prometheus.query(
+                f"max by ({names.KPI}, {names.VERDICT}) ({names.KPI_VERDICT}{own}}}) == 1"
+            )
+            counts = await self._prometheus.query(
+                f'max by ({names.KPI}) ({names.KPI_UNITS}{own},{names.ROLE}="canary"}})'
+            )
+        except RemoteError as error:
+            return unanswered(error)
+        said = {one.labels.get(names.KPI, ""): one.labels.get(names.VERDICT, "") for one in verdicts}
+        units = {one.labels.get(names.KPI, ""): int(one.value) for one in counts if math.isfinite(one.value)}
+        proven = self._plans.phase(rollout).advance == "when_proven"
+        lacking = [
+            text
+            for name in judged
+            if (text := _lacks(policy, name, said.get(name, ""), units.get(name, 0), elapsed_seconds, proven=proven))
+        ]
+        if lacking:
+            return Waiting(Reason.EVIDENCE, f"evidence: {'; '.join(lacking)}")
+        return Waiting(Reason.PROMETHEUS, f"Prometheus to show {names.PHASE_COMPLETE} firing for {phase}")
+
+
+def _lacks(policy: Policy, name: str, verdict: str, units: int, elapsed_seconds: float, *, proven: bool) -> str:
+    """What a KPI lacks to let the phase end; empty when nothing."""
+    needed = policy.evidence.minimum_units
+    if units < needed:
+        rate = units / elapsed_seconds if elapsed_seconds > 0 else 0.0
+        still = f", about {format_duration(round((needed - units) / rate))} more at this rate" if rate else ""
+        return f"{name} has {units} canary units of {needed}{still}"
+    agrees = verdict == "pass" or (verdict == "hold" and not proven)
+    if agrees:
+        return ""
+    wanted = "must pass" if proven else "must not speak against the canary"
+    return f"{name} {_SAID.get(verdict, 'has no verdict yet')} after {units} canary units, and {wanted}"
