@@ -158,17 +158,21 @@ class Gauges(Collector):
             "When something last happened to the rollout.",
             *(((rollout.id, event), at.timestamp()) for event, at in now.events),
         )
+        yield from self._hindrances(rollout.id, now)
+        yield from self._plan(rollout.id, now)
+
+    def _hindrances(self, rollout_id: str, now: Snapshot) -> Iterator[Metric]:
+        """What keeps the rollout from going on, and alerts about it from acting."""
         yield self._gauge(
             names.ALERTS_SUPPRESSED,
             "Alerts about the rollout that fire and that a silence keeps from acting.",
-            *(((rollout.id, action), float(count)) for action, count in now.suppressed.items()),
+            *(((rollout_id, action), float(count)) for action, count in now.suppressed.items()),
         )
         yield self._gauge(
             names.ROLLOUT_WAITING,
             "Why the rollout does not go on; all 0 when it does not wait.",
-            *(((rollout.id, reason), float(reason == now.waiting)) for reason in names.WAITS),
+            *(((rollout_id, reason), float(reason == now.waiting)) for reason in names.WAITS),
         )
-        yield from self._plan(rollout.id, now)
 
     def _finishing(self, rollout: Rollout, finishing: Finishing) -> Iterator[Metric]:
         """How far a promoted release is finished."""

@@ -1,4 +1,4 @@
-"""From evidence to verdicts: pass, fail, hold or blind, per KPI and for the rollout; and all that the judge hands out.
+"""From evidence to verdicts: pass, fail, hold or blind, per KPI and for the rollout.
 
 A fail is forever, because the evidence is valid at every moment at once. A pass is not: it says that the bounds exclude
 harm *now*. A mismatch of the sample ratio may heal (a router that switched late), so it is judged by its newest value.
@@ -6,7 +6,7 @@ harm *now*. A mismatch of the sample ratio may heal (a router that switched late
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -199,154 +199,3 @@ def of_rollout(verdicts: Iterable[tuple[Verdict, Action]], *, mismatch: bool) ->
 
 def _first_time(path: Trajectory, holds: Bools) -> float | None:
     return float(path.time[np.argmax(holds)]) if holds.any() else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TestEvidence:
-    """What one test (a comparison, a floor, the sample ratio) says.
-
-    For comparisons `estimate`, `lower` and `upper` are relative changes, canary against stable
-    (-0.10 = 10 % less); for a floor the canary's own success ratio. nan: nothing is known yet;
-    -1 and infinity: not bounded on that side. `history` has a row for each bucket that brought news.
-    """
-
-    verdict: Verdict
-    estimate: float
-    lower: float
-    upper: float
-    log10_evidence: float
-    log10_threshold: float
-    canary_units: int
-    stable_units: int
-    decided_at: float | None
-    history: Trajectory
-    hold_reason: HoldReason | None = None
-
-    @classmethod
-    def of(cls, path: Trajectory, conclusion: Conclusion, threshold: float, units: tuple[int, int]) -> TestEvidence:
-        """What a trajectory and its conclusion come to; *units* are the canary's and stable's."""
-        known = len(path) > 0
-        return cls(
-            verdict=conclusion.verdict,
-            estimate=float(path.estimate[-1]) if known else np.nan,
-            lower=float(path.lower[-1]) if known else -1.0,
-            upper=float(path.upper[-1]) if known else np.inf,
-            log10_evidence=float(path.log10_evidence[-1]) if known else 0.0,
-            log10_threshold=threshold,
-            canary_units=units[0],
-            stable_units=units[1],
-            decided_at=conclusion.decided_at,
-            history=path,
-            hold_reason=conclusion.hold_reason,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ExactEvidence:
-    """What the exact half of a KPI's test says.
-
-    Attributes:
-        proven_at: the look that refuted "no difference", seconds since the epoch; None before that.
-        spent_ratio: how much of its alpha has been spent.
-        replayed: looks were made up for from rows, because their state was lost.
-    """
-
-    proven_at: float | None
-    spent_ratio: float
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KpiEvidence:
-    """A KPI's verdict and what it rests on.
-
-    `estimate`, `lower` and so on speak of the comparison, or of the floor of a KPI without one.
-    """
-
-    name: str
-    verdict: Verdict
-    action: Action
-    decided_at: float | None
-    comparison: TestEvidence | None
-    floor: TestEvidence | None
-    frozen: bool
-    """The comparison ended: stable gets no traffic any more. The floor goes on."""
-    blind_reason: str | None
-    hold_reason: HoldReason | None = None
-    """Why what looks like harm only holds the rollout; None where nothing does."""
-    slower: bool = False
-    exact: ExactEvidence | None = None
-    """What the exact half says; None where it is off."""
-    """The canary is proven to be slower, while a loss is not."""
-
-    @property
-    def proofs(self) -> tuple[str, ...]:
-        """Which tests have proven harm: the halves of the comparison (`quick`, `exact`), the `floor`."""
-        found = []
-        if self.comparison is not None and self.comparison.verdict is Verdict.FAIL:
-            if (self.comparison.history.log10_evidence >= self.comparison.log10_threshold).any():
-                found.append("quick")
-            if self.exact is not None and self.exact.proven_at is not None:
-                found.append("exact")
-        if self.floor is not None and self.floor.verdict is Verdict.FAIL:
-            found.append("floor")
-        return tuple(found)
-
-    @property
-    def main(self) -> TestEvidence:
-        """The comparison, or the floor of a KPI that has nothing else."""
-        main = self.comparison or self.floor
-        assert main is not None
-        return main
-
-    @property
-    def estimate(self) -> float:
-        """Relative change, canary against stable."""
-        return self.main.estimate
-
-    @property
-    def lower(self) -> float:
-        """Lower end of the confidence sequence."""
-        return self.main.lower
-
-    @property
-    def upper(self) -> float:
-        """Upper end of the confidence sequence."""
-        return self.main.upper
-
-    @property
-    def log10_evidence(self) -> float:
-        """log10 of the evidence of harm."""
-        return self.main.log10_evidence
-
-    @property
-    def log10_threshold(self) -> float:
-        """What the evidence must reach to be a proof."""
-        return self.main.log10_threshold
-
-    @property
-    def canary_units(self) -> int:
-        """Canary units seen."""
-        return self.main.canary_units
-
-    @property
-    def stable_units(self) -> int:
-        """Stable units seen."""
-        return self.main.stable_units
-
-    @property
-    def history(self) -> Trajectory:
-        """How the evidence grew."""
-        return self.main.history
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RolloutEvidence:
-    """The rollout's verdict, the KPI that decided a fail, and every KPI's evidence."""
-
-    verdict: Verdict
-    kpi: str | None
-    decided_at: float | None
-    as_of: float
-    kpis: Mapping[str, KpiEvidence]
-    mismatch: TestEvidence | None

@@ -25,9 +25,10 @@ from exporter.evidence.exact.spending import Plan, PlannedPhase
 from exporter.evidence.exact.steps import Steps
 from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.outcome import with_timeout
+from exporter.evidence.results import ExactEvidence
 from exporter.evidence.rows import OutcomeRows
 from exporter.evidence.timeline import Segment, Timeline
-from exporter.evidence.verdict import ExactEvidence, Harm
+from exporter.evidence.verdict import Harm
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits

@@ -7,10 +7,8 @@ import pytest
 
 from exporter.evidence.grid import Bools, Floats
 from exporter.evidence.judge import (
-    Action,
     ConversionRows,
     EntryRows,
-    Harm,
     HoldReason,
     JudgeParameters,
     Kind,
@@ -224,23 +222,6 @@ def test_after_promotion_the_comparison_is_frozen_and_the_floor_goes_on() -> Non
     assert later.decided_at > promoted
 
 
-def test_alpha_is_split_over_the_kpis_that_may_roll_back() -> None:
-    """Two KPIs that may roll back share alpha, whatever tests they have, and those that hold share among theirs."""
-    parameters = JudgeParameters(
-        started_at=START,
-        alpha=0.01,
-        kpis=(
-            KpiParameters("a", Kind.CONVERSION, tolerance=0.1),
-            KpiParameters("b", Kind.SUCCESS, tolerance=0.05, floor=0.9),
-            KpiParameters("c", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
-            KpiParameters("d", Kind.MEAN, tolerance=0.1, action=Action.WARN),
-            KpiParameters("e", Kind.MEAN, tolerance=0.1, action=Action.HOLD),
-        ),
-    )
-
-    assert [parameters.alpha_of(kpi) for kpi in parameters.kpis] == [0.005, 0.005, 0.005, 0.01, 0.005]
-
-
 def test_a_conversion_floor_waits_for_the_deadline() -> None:
     """A conversion rate far below its floor is proven where there is no stable, and no visit counts before its time."""
     kpi = KpiParameters("rate", Kind.CONVERSION, floor=0.5, pending_timeout_seconds=300)
@@ -267,22 +248,6 @@ def test_both_versions_below_the_floor_hold_and_say_so() -> None:
     payments = evidence.kpis["payment_success_rate"]
     assert (payments.verdict, payments.hold_reason) == (Verdict.HOLD, HoldReason.FAILS_EVERYWHERE)
     assert evidence.verdict is Verdict.HOLD
-
-
-@pytest.mark.parametrize(
-    "faulty",
-    [
-        {"kind": Kind.CONVERSION},
-        {"kind": Kind.MEAN, "floor": 0.5},
-        {"kind": Kind.SUCCESS, "floor": 1.5},
-        {"kind": Kind.CONVERSION, "floor": 0.5},
-        {"kind": Kind.CONVERSION, "tolerance": 0.1, "harm": Harm.INCREASE},
-    ],
-)
-def test_a_plan_that_cannot_be_judged_is_refused(faulty: dict[str, object]) -> None:
-    """A KPI without tolerance and floor, or with a floor or harm that its kind cannot have, is an error."""
-    with pytest.raises(ValueError, match="KPI odd"):
-        KpiParameters("odd", **faulty)  # type: ignore[arg-type]  # the point is what the constructor refuses
 
 
 def test_rows_of_unequal_length_are_refused() -> None:

@@ -1,0 +1,128 @@
+"""A rollout's tests and how far each has come: what is past the lateness horizon is folded in, for good.
+
+A KPI has up to four tests: its comparison, the floor of the canary and of stable beside it, and the watch of the
+canary's floor where stable has no traffic any more. A look folds what cannot change any more and looks at the rest
+without keeping it, so that a row which comes late, or becomes something else, is seen anew at the next look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from exporter.evidence.conversion import ConversionTest
+from exporter.evidence.floor import FloorTest
+from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
+from exporter.evidence.mismatch import MismatchTest
+from exporter.evidence.outcome import OutcomeTest
+from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
+from exporter.evidence.restarts import Plan
+from exporter.evidence.rows import EntryRows, OutcomeRows, Rows
+from exporter.evidence.slower import LagShape
+from exporter.evidence.timeline import Timeline
+from exporter.evidence.trajectory import Track, Trajectory
+from exporter.evidence.verdict import Harm
+
+_FEW_OUTCOMES = 20_000
+"""Up to so many outcomes are judged anew at every look: a failure that a second try turns into a success, and outcomes
+of a shop that does not write down when they became final, then count as what they became."""
+
+
+class Part(StrEnum):
+    """Which of a KPI's tests."""
+
+    COMPARISON = "comparison"
+    FLOOR = "floor"
+    STABLE_FLOOR = "stable_floor"
+    WATCH = "watch"
+    ENTRIES = "entries"
+    """The sample ratio: the rollout's own test, of no KPI."""
+
+
+Key = tuple[str, Part]
+"""A KPI's name, empty for the rollout's own test, and which test it is."""
+ENTRIES: Key = ("", Part.ENTRIES)
+
+
+@dataclass(slots=True)
+class Tracks:
+    """All tests of one rollout."""
+
+    parameters: JudgeParameters
+    _tracks: dict[Key, Track] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin every test."""
+        self._tracks = {ENTRIES: Track(MismatchTest(self.parameters.alpha, self.parameters.mismatch_tolerance))}
+        for kpi in self.parameters.kpis:
+            self._begin(kpi, None)
+
+    def know_lags(self, kpi: KpiParameters, lags: LagShape) -> None:
+        """How soon a conversion's events came before the rollout; a test that has begun is left as it is."""
+        if kpi.slower_up_to is not None and not self._tracks[kpi.name, Part.COMPARISON].test.bucket:
+            self._begin(kpi, lags)
+
+    def _begin(self, kpi: KpiParameters, lags: LagShape | None) -> None:
+        alpha, patience = self.parameters.alpha_of(kpi), kpi.pending_timeout_seconds
+        tests = {Part.COMPARISON: Track(_comparison(kpi, alpha, self.parameters.plan, lags))}
+        if kpi.floor is not None:
+            tests |= {
+                Part.FLOOR: Track(FloorTest(kpi.floor, alpha, patience)),
+                Part.STABLE_FLOOR: Track(FloorTest(kpi.floor, alpha, patience, of_canary=False)),
+                Part.WATCH: Track(FloorTest(kpi.floor, alpha / 2.0, patience)),
+            }
+        self._tracks |= {(kpi.name, part): track for part, track in tests.items()}
+
+    def oldest_bucket(self, kpi: str, ends: int) -> int:
+        """The first bucket that some test of a KPI (of the rollout without one) has not folded in.
+
+        Args:
+            kpi: its name, or nothing.
+            ends: the bucket with which comparisons end; a test that has come so far needs nothing more.
+        """
+        buckets = [track.test.bucket for (name, _), track in self._tracks.items() if name == kpi]
+        return min((bucket for bucket in buckets if bucket < ends), default=max(buckets))
+
+    def path(self, key: Key) -> Trajectory:
+        """What a test has folded in so far."""
+        return self._tracks[key].path
+
+    def follow(
+        self, key: Key, rows: Rows | EntryRows | None, timeline: Timeline, until: float, as_of: float
+    ) -> tuple[Trajectory, tuple[int, int]]:
+        """Fold what is past the horizon, look at what is not; without rows, repeat what is known."""
+        track = self._tracks[key]
+        if rows is None:
+            return track.path, track.test.units
+        last = timeline.complete(until)
+        horizon = min(last, timeline.complete(as_of - self._changing_seconds(rows)))
+        folded = track.advance(rows, timeline, horizon)
+        self._tracks[key] = folded
+        seen = folded.advance(rows, timeline, last)
+        return seen.path, seen.test.units
+
+    def folded(self, key: Key, rows: Rows | None, timeline: Timeline, as_of: float) -> Trajectory:
+        """A test's path up to the lateness horizon: what nobody acts upon need not be looked at before."""
+        track = self._tracks[key]
+        if rows is not None:
+            track = track.advance(rows, timeline, timeline.complete(as_of - self.parameters.lateness_seconds))
+            self._tracks[key] = track
+        return track.path
+
+    def _changing_seconds(self, rows: Rows | EntryRows) -> float:
+        """How long what is known of a unit may change; a long time is waited for only where that costs little."""
+        lateness = self.parameters.lateness_seconds
+        few = isinstance(rows, OutcomeRows) and len(rows.entered) <= _FEW_OUTCOMES
+        return max(lateness, self.parameters.changing_seconds) if few else lateness
+
+
+def _comparison(
+    kpi: KpiParameters, alpha: float, plan: Plan, lags: LagShape | None
+) -> ConversionTest | OutcomeTest | MeanTest:
+    if kpi.kind is Kind.CONVERSION:
+        if kpi.slower_up_to is not None and lags is None:
+            lags = LagShape.unknown()
+        return ConversionTest.new(alpha, plan, lags=lags, against_weight=kpi.from_entry)
+    if kpi.kind is Kind.SUCCESS:
+        return OutcomeTest.new(alpha, plan)
+    return MeanTest(alpha, DECREASE_GRID if kpi.harm is Harm.DECREASE else INCREASE_GRID)
