@@ -92,7 +92,7 @@ async def test_experiments_are_followed_in_their_own_chain(lite: ShopData, clock
 
 async def test_the_journal_tells_of_every_rollout(lite: ShopData, clock: FakeClock, tmp_path: Path) -> None:
     """Rollouts of the past count too, and one that begins is known at the next look."""
-    visits = Event("visits", version=None, unit="id")
+    visits = Event(table="visits", version=None, unit="id")
     policy = policy_for(lite.url, assignments=Assignments(from_="router"), events={"visits": visits})
     router = HaproxyRouter(kind="haproxy", upstreams=Upstreams(stable=("127.0.0.1:1",), canary=("127.0.0.1:2",)))
     policy = replace(with_journal(policy, tmp_path), router=(router,))
