@@ -214,7 +214,8 @@ class Process:
     deploy_timeout: PositiveSeconds = 900
     """How long `deploy_stable` may take."""
     drain: Patience = 5
-    """Time for requests in flight between the last routed request and the stop."""
+    """How long the stop waits for what the canary's servers still serve once no more is routed to them. HAProxy counts
+    its sessions, and with none left the process is stopped at once; with other routers all of it is waited."""
     timeout: Timeout = 30
 
 

@@ -185,6 +185,18 @@ class Router(Protocol):
         """
         ...
 
+    async def sessions(self, lasting_seconds: float) -> int | None:
+        """Requests and connections that are still on the canary's servers; None where the router cannot tell.
+
+        Args:
+            lasting_seconds: how long one may last. A router process that is younger may have a predecessor that still
+                serves some, and of which it knows nothing.
+
+        Raises:
+            RouterError: the router cannot be asked.
+        """
+        ...
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
         ...

@@ -74,6 +74,10 @@ class ProgramRouter:
         """Nothing: this router checks no servers."""
         return {}
 
+    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # nothing to hold it against
+        """Unknown: the program is not asked for them."""
+        return None
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether this user is among the chosen, when the program hashes as HAProxy does."""
         return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)

@@ -35,6 +35,9 @@ _PATH = re.compile(r"[A-Za-z0-9/._+@:-]+")
 # HAProxy itself also knows abstract sockets and file descriptors, which no other process can open by a name.
 _SOCKET = re.compile(r"/\S+|tcp:(?:\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}")
 
+# The backend `canary`, as the generated configuration names it, and its servers (2 + 4), all of them (-1).
+_SESSIONS = "show stat canary 6 -1"
+
 
 class HAProxyRouter:
     """Drives one or several HAProxies that read the same map.
@@ -118,6 +121,17 @@ class HAProxyRouter:
         tables = await asyncio.gather(*(socket.ask("show stat") for socket in self._sockets))
         return {address: fault for table in tables for address, fault in _down(table)}
 
+    async def sessions(self, lasting_seconds: float) -> int | None:
+        """What HAProxy counts on the canary's servers, and what waits for one of them.
+
+        None for a HAProxy that began less than *lasting_seconds* ago: after a reload the old worker serves what it had.
+
+        Raises:
+            RouterError: a HAProxy cannot be asked.
+        """
+        counts = await asyncio.gather(*(self._sessions(socket, lasting_seconds) for socket in self._sockets))
+        return None if None in counts else sum(count or 0 for count in counts)
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
         return haproxy_bucket(user_id, split.salt) < Entries.of(split).weight
@@ -146,10 +160,17 @@ class HAProxyRouter:
     async def _process(self, socket: RuntimeSocket) -> str:
         """Which HAProxy this is; nothing when its map lacks the weight, which it then has lost."""
         info, entry = await asyncio.gather(socket.ask("show info"), socket.ask(f"get map {self._section.map} {WEIGHT}"))
-        facts = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+        facts = _facts(info)
         if "found=yes" not in entry and "match=yes" not in entry:
             return ""
         return f"{facts.get('Pid', '')}/{facts.get('Start_time_sec', '')}"
+
+    async def _sessions(self, socket: RuntimeSocket, lasting_seconds: float) -> int | None:
+        info, table = await asyncio.gather(socket.ask("show info"), socket.ask(_SESSIONS))
+        uptime_seconds = _facts(info).get("Uptime_sec", "")
+        if not uptime_seconds.isdecimal() or int(uptime_seconds) < lasting_seconds:
+            return None
+        return _on_canary(table)
 
     def _write(self, wanted: Entries, rollout: str, only_lower: bool) -> None:
         if not self._section.write_map:
@@ -225,12 +246,34 @@ class HAProxyRouter:
         return findings
 
 
+def _facts(info: str) -> dict[str, str]:
+    """The answer to `show info`, by name."""
+    return dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+
+
+def _on_canary(table: str) -> int | None:
+    """Sessions on the canary's servers, and in the queue before them; None where there is no such backend.
+
+    Its spare servers are stable's, and what is on them may last.
+    """
+    rows = list(_rows(table))
+    own = [row for row in rows if row.get("svname") not in ("BACKEND", None) and row.get("bck") != "1"]
+    if not own:
+        return None
+    return sum(int(row.get("scur") or 0) for row in own) + sum(int(row.get("qcur") or 0) for row in rows)
+
+
+def _rows(table: str) -> Iterator[Mapping[str, str]]:
+    """The answer to `show stat`."""
+    return csv.DictReader(table.removeprefix("# ").splitlines())
+
+
 def _down(table: str) -> Iterator[tuple[str, str]]:
     """Address and state of each server of the backend `stable`, as the generated configuration names it, that is down.
 
     Those in maintenance or drained were taken out by a person, and count too: they serve nobody.
     """
-    for row in csv.DictReader(table.removeprefix("# ").splitlines()):
+    for row in _rows(table):
         server, status = row.get("svname", ""), row.get("status", "")
         if row.get("pxname") != "stable" or server in ("FRONTEND", "BACKEND"):
             continue

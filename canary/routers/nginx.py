@@ -96,6 +96,10 @@ class NginxMarkerRouter:
         """Nothing: this router checks no servers."""
         return {}
 
+    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # nothing to hold it against
+        """Unknown: nginx counts connections of the whole server only."""
+        return None
+
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
         return nginx_place(user_id, split.salt) < percent_of(split)

@@ -43,6 +43,8 @@ async def router_contract(
             other = Split(rollout, 0.25, testers=ratio > 0)
             assert not seen.agrees(other), f"{router.name}: agrees with a share that was not set"
             look(split, seen)
+    left = await router.sessions(0)
+    assert left is None or left >= 0, f"{router.name}: {left} sessions are left on the canary"
 
 
 async def process_contract(process: ProcessManager) -> None:

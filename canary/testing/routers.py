@@ -26,6 +26,7 @@ class MemoryRouter:
         tells_salt: whether it says whose traffic it has.
         away: whether it cannot be reached.
         claims: what it says that it has in force, when that is not what it has.
+        in_flight: what is still on the canary's servers; None where it cannot tell, as an nginx.
         unwell: by address, what its checks say against stable servers.
         set: every split that was put into force, in order.
         before, after: what happens around each operation, `set` or `read`.
@@ -40,6 +41,7 @@ class MemoryRouter:
     process: str = "1/100"
     away: bool = False
     claims: Split | None = None
+    in_flight: int | None = None
     unwell: dict[str, str] = field(default_factory=dict)
     set: list[Split] = field(default_factory=list)
     before: Hook = calm
@@ -88,6 +90,12 @@ class MemoryRouter:
     async def unhealthy(self) -> dict[str, str]:
         """What the router's checks say against stable servers."""
         return dict(self.unwell)
+
+    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # it is never a new process's
+        """What is still on the canary's servers."""
+        if self.away:
+            raise RouterError("is unreachable", place=f"router {self.name}")
+        return self.in_flight
 
     def is_canary(self, user_id: str, split: Split) -> bool:  # noqa: ARG002  # nobody asks
         """Nobody is."""

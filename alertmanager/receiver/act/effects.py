@@ -145,6 +145,14 @@ class Effects:
         """
         return await self._routers[name].unhealthy()
 
+    async def sessions(self, name: str, lasting_seconds: float) -> int | None:
+        """What is still on the canary's servers by a router's count; None where it cannot tell.
+
+        Raises:
+            RouterError: it cannot be asked.
+        """
+        return await self._routers[name].sessions(lasting_seconds)
+
     async def lower(self, name: str, split: Split) -> None:
         """Lower a router to what was decided; asks nobody. Only controllers may call it, see there.
 

@@ -15,6 +15,7 @@ from functools import partial
 
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.deployment import Deployment
+from alertmanager.receiver.act.drain import Drain
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.routercontroller import Reports, RouterController
 from alertmanager.receiver.act.splits import lowering, rounded_down, wanted_split
@@ -84,6 +85,7 @@ class Reconciler:
         self._clock = clock
         self._log = Log("receiver")
         self._deployment = Deployment(store, effects)
+        self._drain = Drain(effects, clock, policy.process.drain)
         self._decided_at: float | None = None
         self._wake_ups = {name: WakeUp(clock) for name in ("traffic", "deploy", "process", "log", "journal")}
         self.trust = Trust(store, lambda: {one.name: one.observation for one in self.controllers})
@@ -234,18 +236,16 @@ class Reconciler:
         # A router that cannot be reached leaves a dead canary by itself: then stopping is what protects customers.
         if not all(controller.tried(wanted) for controller in self.controllers):
             return
-        await self._drain()
+        await self._drain.wait(rollout.id, self._let_go())
         self.process_state = await self._effects.stop_process(rollout.id)
         await self._complete(rollout, Step.PROCESS)
         await self._finish()
 
-    async def _drain(self) -> None:
-        """Give the requests in flight their time, from the moment when the last router let go."""
+    def _let_go(self) -> float:
+        """When the last router let go of the canary; now, when nobody knows: a receiver that has just begun."""
         closed = [one.confirmed_at for one in self.controllers if one.confirmed_at is not None]
-        # After a restart nobody knows when the routers let go: then the requests get their time once more.
         decided = self._clock.monotonic() if self._decided_at is None and not closed else self._decided_at or 0.0
-        remaining = self._policy.process.drain - (self._clock.monotonic() - max([decided, *closed]))
-        await self._clock.sleep(min(max(remaining, 0), self._policy.process.drain))
+        return max([decided, *closed])
 
     async def write_log(self) -> None:
         """Write the line of every rollback that has none, of whichever rollout."""

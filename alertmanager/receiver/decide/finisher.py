@@ -184,7 +184,7 @@ class Finisher:
             return "the stable servers to be deployed to", poll_seconds
         if self.unwell:
             return f"the stable servers to run {rollout.canary}: {self._told()}", poll_seconds
-        remaining = self._seconds(finishing) - self._ages.seconds(finishing.began)
+        remaining = finishing.step_seconds - self._ages.seconds(finishing.began)
         if finishing.step >= 0 and remaining > 0:
             return "the step's time", remaining
         if not self._settled():
@@ -192,10 +192,6 @@ class Finisher:
         if self._blind():
             return "the heartbeat from Prometheus through Alertmanager", poll_seconds
         return await self._objection(rollout), poll_seconds
-
-    def _seconds(self, finishing: Finishing) -> float:
-        """How long the step lasts: the last one for as long as requests in flight may, too."""
-        return max(finishing.step_seconds, self._plans.file.process.drain if finishing.last else 0.0)
 
     async def _go_on(self, rollout: Rollout, finishing: Finishing, asked_at: float) -> None:
         await self._store.refresh()

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 import yaml
 from hypothesis import assume, example, given
@@ -16,6 +15,9 @@ from canary.errors import PolicyError
 from canary.policy import load_policy, types
 from canary.policy.schema import policy_schema
 from canary.units import parse_duration, parse_ratio, parse_size
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError as Misfit
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -64,9 +66,9 @@ Fits = Callable[[float, float], bool]
 def _bound(fits: Fits) -> Any:
     """A keyword that bounds a quantity written as text."""
 
-    def check(
-        _validator: object, limit: str, value: object, schema: dict[str, Any]
-    ) -> Iterator[jsonschema.ValidationError]:
+    def check(_validator: object, limit: str, value: object, schema: dict[str, Any]) -> Iterator["Misfit"]:
+        import jsonschema
+
         parse = _PARSERS[schema["x-quantity"]]
         try:
             inside = not isinstance(value, str) or fits(parse(value), parse(limit))
@@ -78,17 +80,27 @@ def _bound(fits: Fits) -> Any:
     return check
 
 
-SchemaValidator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # its stubs leave it out
-    jsonschema.Draft202012Validator,
-    {
-        "x-at-least": _bound(lambda value, limit: value >= limit),
-        "x-above": _bound(lambda value, limit: value > limit),
-        "x-at-most": _bound(lambda value, limit: value <= limit),
-        "x-below": _bound(lambda value, limit: value < limit),
-    },
-)
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    """What holds values against a schema of ours; its library takes seconds to import, which not every worker needs."""
+    import jsonschema
 
-VALIDATORS = {name: SchemaValidator(adapter.json_schema()) for name, adapter in TYPES.items()}
+    return jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # its stubs leave it out
+        jsonschema.Draft202012Validator,
+        {
+            "x-at-least": _bound(lambda value, limit: value >= limit),
+            "x-above": _bound(lambda value, limit: value > limit),
+            "x-at-most": _bound(lambda value, limit: value <= limit),
+            "x-below": _bound(lambda value, limit: value < limit),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def validators(validator: Any) -> dict[str, Any]:
+    """Each type's schema, ready to be asked."""
+    return {name: validator(adapter.json_schema()) for name, adapter in TYPES.items()}
+
 
 QUANTITIES = st.builds(
     "{}{}".format,
@@ -119,33 +131,33 @@ VALUES = QUANTITIES | NUMBERS | PIECES | st.booleans() | st.none() | st.lists(PI
 @example(value="http://[::1]:9090/x")
 @example(value="mon-fri 18:00-24:00")
 @example(value='job="shop", instance=~"a.*"')
-def test_schema_and_loader_agree(name: str, value: object) -> None:
+def test_schema_and_loader_agree(name: str, value: object, validators: dict[str, Any]) -> None:
     """What an editor underlines by the schema is what the loader refuses, for every scalar type."""
     # JSON schema calls 1.0 a whole number; and Python's `$`, not ECMAScript's, matches before a last line break.
     assume(not (isinstance(value, float) and value.is_integer()) and not str(value).endswith("\n"))
     adapter = TYPES[name]
     by_loader = accepts(adapter, value)
-    by_schema = VALIDATORS[name].is_valid(value)
+    by_schema = validators[name].is_valid(value)
 
     assert by_schema if by_loader else (name in CHECKED or not by_schema)
 
 
 @pytest.mark.parametrize("policy", ["canary.yaml", "deploy/nginx/canary.yaml", "tests/golden/policies/custom.yaml"])
-def test_the_repositorys_policies_fit_the_schema(policy: str) -> None:
+def test_the_repositorys_policies_fit_the_schema(policy: str, validator: Any) -> None:
     """An editor has nothing to underline in them."""
     data = yaml.safe_load((ROOT / policy).read_text(encoding="utf-8").replace("  on:", '  "on":'))
 
-    assert [error.message for error in SchemaValidator(policy_schema()).iter_errors(data)] == []
+    assert [error.message for error in validator(policy_schema()).iter_errors(data)] == []
 
 
-def test_every_default_of_the_schema_is_valid() -> None:
+def test_every_default_of_the_schema_is_valid(validator: Any) -> None:
     """A default is written as it would stand in the file, and fits its own key."""
     schema = policy_schema()
     for section in (schema, *schema["$defs"].values()):
         for key, value in section["properties"].items():
             if "default" in value:
                 whole = {**value, "$defs": schema["$defs"]}
-                errors = [error.message for error in SchemaValidator(whole).iter_errors(value["default"])]
+                errors = [error.message for error in validator(whole).iter_errors(value["default"])]
                 assert errors == [], (section["title"], key)
 
 

@@ -314,3 +314,56 @@ async def test_its_own_checks_name_a_dead_stable_server(make_haproxy: MakeHAProx
         return stable.address in await haproxy.router.unhealthy()
 
     await eventually(down, "HAProxy notices")
+
+
+async def test_what_is_left_on_the_canary_is_counted(tmp_path: Path, stable: Upstream) -> None:
+    """A request that is being answered counts after the switch; its connection, idle, does not. Young: unknown."""
+    answered = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await answered.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    slow = await asyncio.start_server(serve, "127.0.0.1", 0)
+    haproxy = HAProxy(tmp_path / "haproxy", stable.address, f"127.0.0.1:{slow.sockets[0].getsockname()[1]}")
+    router = haproxy.router
+
+    async def left() -> int | None:
+        return await router.sessions(0)
+
+    async def is_left(number: int) -> bool:
+        return await left() == number
+
+    try:
+        await haproxy.start()
+        await router.set_weight(Split("r-7", 1.0))
+        assert await left() == 0
+        reader, writer = await asyncio.open_connection("127.0.0.1", haproxy.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        await eventually(lambda: is_left(1), "the request is on the canary")
+        await router.set_weight(CLOSED)
+        assert await left() == 1
+        assert await router.sessions(86_400) is None
+
+        answered.set()
+        await reader.readuntil(b"\r\n\r\nok")
+        await eventually(lambda: is_left(0), "nothing is left")
+        writer.close()
+    finally:
+        haproxy.stop()
+        slow.close()
+
+
+async def test_where_nothing_is_left_the_backend_must_be_there(make_haproxy: MakeHAProxy) -> None:
+    """A configuration of one's own that calls it otherwise counts nothing, which is unknown and not zero."""
+    haproxy = make_haproxy()
+    configuration = haproxy.folder / "haproxy.cfg"
+    configuration.write_text(
+        configuration.read_text()
+        .replace("backend canary", "backend new")
+        .replace("use_backend canary", "use_backend new")
+    )
+    await haproxy.start()
+
+    assert await haproxy.router.sessions(0) is None
