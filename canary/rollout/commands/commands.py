@@ -73,8 +73,8 @@ class Command(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start(Command):
-    """Begin a rollout; its reason begins with both versions."""
+class _Beginning(Command):
+    """What brings a rollout into the journal; its reason begins with both versions."""
 
     rollout: str
     stable: str
@@ -84,6 +84,37 @@ class Start(Command):
     plan: str = NORMAL
     digest: str = ""
     policy: dict[str, Any] | None = None
+
+    def _fields(self, at: datetime, how: str = "") -> dict[str, Any]:
+        """What the entry has whichever way the rollout begins.
+
+        Raises:
+            RefusedError: both versions are the same.
+        """
+        if self.stable == self.canary:
+            raise RefusedError(
+                f"--canary and --stable are both {self.stable!r}, expected two versions", remedy="correct one of them"
+            )
+        why = f": {self.reason}" if self.reason else ""
+        return {
+            "rollout": self.rollout,
+            "at": at,
+            "actor": self.actor,
+            "reason": f"{self.canary} against {self.stable}{how}{why}",
+            "stable": self.stable,
+            "canary": self.canary,
+            "traffic": self.traffic,
+            "durations_seconds": self.durations_seconds,
+            "plan": self.plan,
+            "digest": self.digest,
+            "policy": self.policy,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(_Beginning):
+    """Begin a rollout."""
+
     passport: Passport | None = None
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
@@ -92,25 +123,7 @@ class Start(Command):
             raise refusal("start another rollout", rollout)
         if rollout is not None and rollout.id == self.rollout:
             raise RefusedError(f"rollout {self.rollout} began in this very second", remedy="try again")
-        if self.stable == self.canary:
-            raise RefusedError(
-                f"--canary and --stable are both {self.stable!r}, expected two versions", remedy="correct one of them"
-            )
-        why = f": {self.reason}" if self.reason else ""
-        return Started(
-            rollout=self.rollout,
-            at=at,
-            actor=self.actor,
-            reason=f"{self.canary} against {self.stable}{why}",
-            stable=self.stable,
-            canary=self.canary,
-            traffic=self.traffic,
-            durations_seconds=self.durations_seconds,
-            plan=self.plan,
-            digest=self.digest,
-            policy=self.policy,
-            passport=self.passport,
-        )
+        return Started(**self._fields(at), passport=self.passport)
 
     def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # it began a rollout that nobody had seen
         """Whether the entry began a rollout of the same versions."""
@@ -118,7 +131,7 @@ class Start(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adopt(Command):
+class Adopt(_Beginning):
     """Take over what is in force, where the journal does not know it.
 
     Attributes:
@@ -126,14 +139,6 @@ class Adopt(Command):
     """
 
     looked = False
-    rollout: str
-    stable: str
-    canary: str
-    traffic: tuple[float, ...]
-    durations_seconds: tuple[float, ...]
-    plan: str = NORMAL
-    digest: str = ""
-    policy: dict[str, Any] | None = None
     weight: float
     salts: tuple[int, ...] = ()
 
@@ -141,26 +146,8 @@ class Adopt(Command):
         """Refused for two equal versions, and for a rollout that the journal has as the newest one already."""
         if rollout is not None and rollout.id == self.rollout:
             raise refusal("adopt", rollout)
-        if self.stable == self.canary:
-            raise RefusedError(
-                f"--canary and --stable are both {self.stable!r}, expected two versions", remedy="correct one of them"
-            )
-        why = f": {self.reason}" if self.reason else ""
-        return Adopted(
-            rollout=self.rollout,
-            at=at,
-            actor=self.actor,
-            reason=f"{self.canary} against {self.stable}, adopted at {format_ratio(self.weight)}{why}",
-            stable=self.stable,
-            canary=self.canary,
-            traffic=self.traffic,
-            durations_seconds=self.durations_seconds,
-            plan=self.plan,
-            digest=self.digest,
-            policy=self.policy,
-            weight=self.weight,
-            salts=self.salts,
-        )
+        fields = self._fields(at, f", adopted at {format_ratio(self.weight)}")
+        return Adopted(**fields, weight=self.weight, salts=self.salts)
 
     def repeats(self, entry: Entry, seen: Seen) -> bool:  # noqa: ARG002  # nobody has seen what the journal lacks
         """Whether the entry adopted the same versions at the same weight."""
