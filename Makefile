@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 SCENARIO ?= bad
 WORKERS ?= 3
 SEEDS ?= 1000
+# Every test process, and every program that a test starts, would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview clean
 

@@ -17,18 +17,18 @@ from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.status import entry_data
 from canary import names
 from canary.errors import CanaryError, RemoteError
+from canary.rollout.commands.freezing import FreezeLifted, Frozen
 from canary.rollout.entries import Advanced, Entry, Note, Promoted, RollbackDecided, Started
-from canary.rollout.freezing import FreezeLifted, Frozen
 from canary.rollout.state import TERMINAL, Rollout, State
 from canary.testing.clock import VirtualClock
 from canary.testing.loop import MACHINE
 from canaryctl.cli.rollout.wait import Outcome, Waiting
-from simulation.checks import Checks
+from simulation.checks.checks import Checks
+from simulation.checks.promises import IN_FLIGHT_SECONDS, just_woken, moment
 from simulation.hosts import Host
-from simulation.monitoring import Monitoring
-from simulation.operators import Operators
-from simulation.promises import IN_FLIGHT_SECONDS, just_woken, moment
 from simulation.story import STRESS_SECONDS, Event, Story
+from simulation.surroundings.monitoring import Monitoring
+from simulation.surroundings.operators import Operators
 from simulation.truth import Truth
 
 LIFE = "life"

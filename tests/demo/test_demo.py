@@ -10,9 +10,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from canary.policy import load_policy
+from grafana import generate
+from scripts.preview.prometheus import Prometheus
+from tests.support import dashboards
 
 ROOT = Path(__file__).parents[2]
 CANARY = Path(sys.executable).with_name("canary")
@@ -66,31 +73,64 @@ def _left_behind(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(150)
-def test_a_bad_canary_is_rolled_back_by_itself(folder: Path) -> None:
+@dataclass(frozen=True)
+class BadDemo:
+    """What a demo of a bad canary said, showed while it was kept up, and left behind."""
+
+    said: str
+    returncode: int
+    status: dict[str, Any]
+    empty: list[str]
+    marked: set[str]
+    left_behind: list[str]
+
+
+@pytest.fixture(scope="module")
+def bad_demo() -> BadDemo:
+    """One demo for all that can be seen in it; kept up, everything can be looked at until Ctrl-C."""
+    began = time.time()
+    with tempfile.TemporaryDirectory(prefix="canary-t-") as name:
+        folder = Path(name)
+        with _demo(folder, "--speed", "60", "--rate", "40", "--seed", "3", "--keep") as demo:
+            said = _says(demo, "  policy ")
+            file = Path(said.split()[-1])
+            argv = [str(CANARY), "status", "--json", "--config.file", str(file)]
+            status = subprocess.run(argv, capture_output=True, check=True)
+            address = re.search(r"^\s+prometheus\s+(http://\S+)", said, re.MULTILINE)
+            assert address, said
+            server = Prometheus(address[1], began, time.time())
+            found = {name: json.loads(text) for name, text in generate.dashboards(load_policy(file)).items()}
+            empty = [query for dashboard in found.values() for query in dashboards.empty(dashboard, server)]
+            marked = dashboards.marked(found["canary-rollout.json"], server)
+            demo.send_signal(signal.SIGINT)
+            said += demo.communicate()[0]
+        left_behind = _left_behind(folder) + [str(path) for path in folder.iterdir()]
+    return BadDemo(said, demo.returncode, json.loads(status.stdout), empty, marked, left_behind)
+
+
+@pytest.mark.timeout(300)
+def test_a_bad_canary_is_rolled_back_by_itself(bad_demo: BadDemo) -> None:
     """From the first bad payment to the last customer back on stable, every link of the chain does its part.
 
     The demo itself checks the end: rolled back by an alert, the router at 0 %, no late request, the feature flag off,
-    the process stopped, the team notified, nothing missing in the timeline. Kept up, everything can be looked at
-    until Ctrl-C.
+    the process stopped, the team notified, nothing missing in the timeline.
     """
-    with _demo(folder, "--speed", "60", "--seed", "3", "--keep") as demo:
-        said = _says(demo, "  policy ")
-        status = subprocess.run(
-            [str(CANARY), "status", "--json", "--config.file", said.split()[-1]], capture_output=True, check=True
-        )
-        demo.send_signal(signal.SIGINT)
-        said += demo.communicate()[0]
-
-    assert demo.returncode == 0, said
+    said = bad_demo.said
+    assert bad_demo.returncode == 0, said
     moments = re.findall(r"^ *[+-][\d.]+ +(.+?)  +[a-z' ]+$", said, re.MULTILINE | re.IGNORECASE)
     assert moments.index("first bad payment") < moments.index("rolled back"), said
     assert re.search(r"alert Canary\w+ fires", said), said
     assert re.search(r"\d+ customers were harmed", said), said
     assert re.search(r"[1-9]\d* customers had the express checkout .*, none of the [1-9]", said), said
-    assert json.loads(status.stdout)["rollout"]["state"] == "rolled_back"
-    assert _left_behind(folder) == []
-    assert list(folder.iterdir()) == []
+    assert bad_demo.status["rollout"]["state"] == "rolled_back"
+    assert bad_demo.left_behind == []
+
+
+@pytest.mark.timeout(300)
+def test_every_query_of_a_dashboard_finds_what_a_real_rollout_left(bad_demo: BadDemo) -> None:
+    """What exporter, receiver, rules and shop publish is what the dashboards ask for, and each decision is marked."""
+    assert bad_demo.empty == []
+    assert bad_demo.marked >= {"start", "advance", "rollback"}
 
 
 @pytest.mark.timeout(170)

@@ -2,21 +2,17 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from canary.logs import Log
-from canary.policy.model import Policy, State
+from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Assignments
 from canary.policy.release import HaproxyRouter, NginxRouter, Upstreams
 from canary.rollout.folding import fold
-from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
 from canary.routers import routers_of
 from canary.routers.base import Split
-from exporter.journals import Journals
 from exporter.source.routed import RoutedVersions
 from tests.support.clock import FakeClock
 from tests.support.entries import entry, started
@@ -105,21 +101,3 @@ async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: F
     assert found["shop_visits_total"] == {(version,): float(rows) for version, rows in expected.items()}
     assert found["shop_orders_total"] == found["shop_visits_total"]
     assert expected["v2.0"] > 30
-
-
-async def test_the_journal_tells_of_every_rollout(lite: ShopData, clock: FakeClock, tmp_path: Path) -> None:
-    """Rollouts of the past count too, and one that begins is known at the next look."""
-    policy = replace(_policy(lite.url), state=State(url=f"sqlite:///{tmp_path}/state.db"))
-    long_ago, now = clock.now() - timedelta(days=3), clock.now()
-    promoted = entry("r0", Kind.PROMOTED, long_ago + timedelta(hours=1), "ann", seq=2)
-    async with Journal.open(policy) as journal, refresher_on(policy, clock) as refresher:
-        assert refresher.routed is not None
-        versions = []
-        async with Journals(policy, Log("exporter")) as journals:
-            for written in (started("r0", long_ago, stable="v0.9", canary="v1.0"), promoted, started("r1", now)):
-                await journal.append(written)
-                await journals.follow(refresher)
-                versions.append(refresher.routed.version(None, now.timestamp() - 1))
-        before = refresher.routed.version(None, long_ago.timestamp() - 1)
-
-    assert (before, versions[1:]) == ("v0.9", ["v1.0", "v1.0"])
