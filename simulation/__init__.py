@@ -6,9 +6,9 @@ in a loop with virtual time, under faults that are drawn from the seed. After ev
 promise was broken. `make simulate SEEDS=1000` runs many worlds, `make simulate SEED=n` one again, with its story.
 
 * `story` draws what will happen: who starts what, which faults come when.
-* `network` is what lies between a receiver and the rest: latency, partitions, answers that get lost.
 * `hosts` runs the receivers; `lead` is the database's lock that they compete for.
-* `shop`, `monitoring`, `operators` are the world around them.
+* `surroundings` is the world around them: `shop`, `fleet`, `monitoring`, `operators`, and `network`, which lies between
+  a receiver and the rest: latency, partitions, answers that get lost.
 * `truth` knows what really is; `checks` compares: `decisions` the entries, `routing` the traffic, `telling` the
   messages; `promises` is what they share.
 * `world` puts it together and carries out the story; `run` runs seeds, shrinks what fails, and reports.

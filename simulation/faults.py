@@ -13,9 +13,9 @@ from canary.rollout.state import State
 from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
-from simulation.network import Network
 from simulation.plans import PLAN
 from simulation.story import ACTS, SERVICE, Event
+from simulation.surroundings.network import Network
 
 if TYPE_CHECKING:
     from simulation.hosts import Host

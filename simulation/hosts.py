@@ -38,7 +38,7 @@ from canary.testing.sidefile import Disk, MemorySideFile
 from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
 from simulation.lead import Lock, SimulatedLeader
-from simulation.network import Network
+from simulation.surroundings.network import Network
 
 _JOURNAL_PATIENCE_SECONDS = 2.0
 _FOREVER_SECONDS = 60.0

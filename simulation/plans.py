@@ -24,8 +24,8 @@ from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.testing.loop import MACHINE
 from simulation.hosts import Host, Surroundings
-from simulation.operators import Operators
 from simulation.story import PHASE_SECONDS, STRESS_SECONDS, Event, Story
+from simulation.surroundings.operators import Operators
 
 PLAN = "plan"
 """The kind of all these events; the place says what is done."""

@@ -87,13 +87,13 @@ REVERTS = (
     ),
     Revert(
         "the phase's time is told by the wall clock",
-        f"{_DECIDE}/phasetimer.py",
+        f"{_DECIDE}/promotion/phasetimer.py",
         "        measured = rollout.timer.elapsed_seconds(self._clock)",
         "        measured = (self._clock.now() - rollout.phase_started_at).total_seconds()",
     ),
     Revert(
         "what another machine has measured is counted twice",
-        f"{_DECIDE}/phasetimer.py",
+        f"{_DECIDE}/promotion/phasetimer.py",
         "if seen != (rollout.id, rollout.phase, rollout.timer):",
         "if seen[:2] != (rollout.id, rollout.phase):",
     ),
@@ -105,7 +105,7 @@ REVERTS = (
     ),
     Revert(
         "an advance does not ask Prometheus",
-        f"{_DECIDE}/promoter.py",
+        f"{_DECIDE}/promotion/promoter.py",
         "        self.waiting = await self._objection(rollout)\n"
         "        if self.waiting:\n            return self._plans.file.receiver.poll\n        if self._person",
         "        self.waiting = None\n        if self._person",

@@ -12,7 +12,7 @@ from typing import Literal
 from canary.policy.finish import Finish, Probe
 from canary.policy.model import Notify, Policy, State
 from canary.policy.release import CommandRouter, Phase, Process, Receiver, Rollback, Upstreams, Watchdog
-from simulation.fleet import CANARY, STABLE
+from simulation.surroundings.fleet import CANARY, STABLE
 
 SERVICE = "shop"
 

@@ -21,17 +21,17 @@ from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
 from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
-from simulation.checks import Checks
+from simulation.checks.checks import Checks
 from simulation.faults import Faults
-from simulation.fleet import CANARY, STABLE, Fleet
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
-from simulation.monitoring import Monitoring
-from simulation.network import Network
-from simulation.operators import Operators
 from simulation.plans import Planners, broken
-from simulation.shop import Shop
 from simulation.story import SERVICE, STRESS_SECONDS, Story
+from simulation.surroundings.fleet import CANARY, STABLE, Fleet
+from simulation.surroundings.monitoring import Monitoring
+from simulation.surroundings.network import Network
+from simulation.surroundings.operators import Operators
+from simulation.surroundings.shop import Shop
 from simulation.truth import Truth
 
 # After the last fault: a new lead, a look at everything, repetitions of what was lost.

@@ -7,8 +7,8 @@ from typing import Any
 
 from canary.policy import Policy
 from canary.policy.freeze import Freeze
-from canary.policy.freezegrammar import WEEKDAYS, parse_short
-from canary.timeinterval import Span
+from canary.policy.values.freezegrammar import WEEKDAYS, parse_short
+from canary.policy.values.timeinterval import Span
 
 
 def time_intervals(policy: Policy) -> list[dict[str, Any]]:

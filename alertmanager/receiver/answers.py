@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.state import State
-from canary.rollout.verbs import Verb
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Ratio = Annotated[float, Field(ge=0, le=1)]

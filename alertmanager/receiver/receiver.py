@@ -22,11 +22,11 @@ from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.experiments import Experiments
-from alertmanager.receiver.decide.finisher import Finisher
+from alertmanager.receiver.decide.finish.finisher import Finisher
+from alertmanager.receiver.decide.finish.servers import Inspector
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.scheduler import Scheduler
-from alertmanager.receiver.decide.servers import Inspector
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
@@ -45,12 +45,12 @@ from canary.policy.model import Policy
 from canary.policy.pinning.digest import DECIDING
 from canary.policy.pinning.reload import require_reloadable
 from canary.rollout.ages import Ages
+from canary.rollout.commands.records import TakeNote
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Category
 from canary.rollout.plan.plans import Plans
-from canary.rollout.records import TakeNote
 from canary.rollout.state import Moment
-from canary.rollout.verbs import Verb
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector
 

@@ -12,23 +12,23 @@ from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.silences import InForce
-from alertmanager.receiver.decide.finisher import Finisher
+from alertmanager.receiver.decide.finish.finisher import Finisher
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
-from alertmanager.receiver.decide.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.policywatch import PolicyWatch
-from alertmanager.receiver.decide.promoter import Promoter
+from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import accepted
 from canary.rollout.entries import Drilled, Entry
 from canary.rollout.plan.approvals import approvals
 from canary.rollout.plan.plans import Plans
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
-from canary.rollout.verbs import accepted
 from canary.times import to_text
 
 

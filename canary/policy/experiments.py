@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from canary.policy.types import Finite, Identifier, Proportion, Ratio, Text, section
+from canary.policy.values.types import Finite, Identifier, Proportion, Ratio, Text, section
 
 
 @section

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from canary.policy.types import PositiveSeconds, RequestHeader, Text, Timeout, Weight, section
+from canary.policy.values.types import PositiveSeconds, RequestHeader, Text, Timeout, Weight, section
 
 
 @section

@@ -5,9 +5,9 @@ Who generates Alertmanager's configuration from them and the receiver, which wai
 
 from collections.abc import Sequence
 
-from canary.policy import freezegrammar as grammar
-from canary.policy.types import ClockTime, MonthDays, Months, Text, TimeZone, Weekdays, Years, section
-from canary.timeinterval import TimeInterval
+from canary.policy.values import freezegrammar as grammar
+from canary.policy.values.timeinterval import TimeInterval
+from canary.policy.values.types import ClockTime, MonthDays, Months, Text, TimeZone, Weekdays, Years, section
 
 
 @section

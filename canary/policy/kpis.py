@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from canary.policy.types import Finite, Name, OpenRatio, Ratio, ShareLimit, section
+from canary.policy.values.types import Finite, Name, OpenRatio, Ratio, ShareLimit, section
 
 Action = Literal["rollback", "hold", "warn"]
 Judge = Literal["evidence", "threshold"]

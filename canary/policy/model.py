@@ -15,7 +15,7 @@ from canary.policy.kpis import Kpi
 from canary.policy.orders import Database
 from canary.policy.release import Phase, Phases, Process, Receiver, Rollback, Router
 from canary.policy.signals import Signals
-from canary.policy.types import (
+from canary.policy.values.types import (
     Alpha,
     Count,
     DatabaseUrl,

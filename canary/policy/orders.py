@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from canary.policy.types import (
+from canary.policy.values.types import (
     DatabaseUrl,
     EnvironmentName,
     Interval,

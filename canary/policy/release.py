@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
 from canary.policy.servers import AlertmanagerServer, PrometheusServer
-from canary.policy.types import (
+from canary.policy.values.types import (
     Approvers,
     Argv,
     BodyLimit,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from canary.policy.types import EnvironmentName, HttpUrl, RequestKey, Text, section
+from canary.policy.values.types import EnvironmentName, HttpUrl, RequestKey, Text, section
 
 
 @section

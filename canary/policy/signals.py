@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from canary.policy.types import (
+from canary.policy.values.types import (
     Bytes,
     Factor,
     HostPort,

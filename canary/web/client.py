@@ -21,7 +21,7 @@ from canary.errors import CanaryError, JournalError, PayloadError, RefusedError,
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
 from canary.policy.servers import whole
-from canary.rollout.verbs import Verb
+from canary.rollout.commands.verbs import Verb
 from canary.secrets import read_secret
 
 # `start` waits for the canary's process, and for every router to be looked at.

@@ -62,9 +62,12 @@ function(config) {
       );
       if kind == 'all' then counted('all')
       else counted(kind) + '\nor on (version, server)\n0 * ' + p.operand(counted('all')),
+    // Named last: label_replace() of Prometheus 2 loses native histograms.
     response_time(window):: renamed(
-      'histogram_quantile(\n  0.95,\n  ' + by(if native then [] else ['le'])
-      + '(' + server('rate(' + p.select(buckets, [s.selector]) + '[' + window + '])') + ')\n)'
+      'max by (server, ' + s.versionLabel + ') (' + server(
+        'histogram_quantile(\n  0.95,\n  sum by (' + std.join(', ', (if native then [] else ['le']) + ['instance', s.versionLabel])
+        + ') (rate(' + p.select(buckets, [s.selector]) + '[' + window + ']))\n)'
+      ) + ')'
     ),
   },
 

@@ -69,9 +69,8 @@ class World(Shop):
         running = nothing(self.begin) + constant(1, self.count - self.begin)
         self.receiver(names.ROLLOUT_INFO, running, **{names.STABLE: STABLE, names.CANARY: CANARY})
         self.state("phase")
-        # Old enough for every window.
-        age = max(self.policy.signals.long_window, self.policy.database.window)
-        self.receiver(names.ROLLOUT_ELAPSED_SECONDS, age)
+        # Just old enough for the longest window of the shop's own series.
+        self.receiver(names.ROLLOUT_ELAPSED_SECONDS, self.policy.signals.long_window)
         self.receiver(names.DRILL_AGE_SECONDS, 0)
         self.receiver(names.POLICY_INFO, 1, component="receiver", digest=digest(self.policy))
         for limit in limits(self.policy):

@@ -13,8 +13,8 @@ from canary import names
 from canary.clock import SystemClock
 from canary.errors import JournalError
 from canary.process.manager import ProcessState
+from canary.rollout.commands.records import Record
 from canary.rollout.kinds import Kind
-from canary.rollout.records import Record
 from canary.routers.base import Split
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx

@@ -22,9 +22,9 @@ from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
-from alertmanager.receiver.decide.phasetimer import PhaseTimer
-from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.waiting import Reason, Waiting, undelivered
+from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.promotion.promoter import Promoter
+from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, undelivered
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.lead.leader import FileLeader
@@ -34,11 +34,11 @@ from canary.errors import CanaryError
 from canary.policy.model import Policy
 from canary.policy.release import Receiver, Rollback, UrlGate
 from canary.policy.release import Watchdog as WatchdogSection
+from canary.rollout.commands.records import CompleteRollback
+from canary.rollout.commands.seen import Seen
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
 from canary.rollout.plan.plans import Plans
-from canary.rollout.records import CompleteRollback
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from tests.support.acting import make_effects

@@ -19,7 +19,7 @@ from canary.logs import configure
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
-from canary.rollout.commands import Start
+from canary.rollout.commands.commands import Start
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import plan_of

@@ -115,6 +115,7 @@ async def test_alerts_about_response_times_fire_and_do_not(tmp_path: Path) -> No
         names.OUT_OF_RANGE,
         names.RESPONSE_TIME_DEGRADED,
         names.BLIND_ALERT,
+        names.SERVER_UNHEALTHY,
     }
     quiet = _cases(silent, len(firing))
     labels = [one["metric"] for one in fired]

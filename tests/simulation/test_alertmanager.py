@@ -14,8 +14,8 @@ from canary.policy.model import Policy
 from canary.policy.release import Receiver
 from canary.prometheus import Alertmanager
 from canary.testing.alertmanager import MemoryAlertmanager
-from simulation.monitoring import inhibitions, routes
 from simulation.story import SERVICE
+from simulation.surroundings.monitoring import inhibitions, routes
 from tests.support.alertmanager import Alertmanager as Server
 from tests.support.processes import eventually
 from tests.support.webserver import served

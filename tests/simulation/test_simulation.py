@@ -10,7 +10,7 @@ import pytest
 from canary.routers.base import Split
 from canary.testing.loop import MACHINE
 from canary.testing.routers import MemoryRouter
-from simulation.checks import Checks
+from simulation.checks.checks import Checks
 from simulation.run import Summary, describe, run, run_many, shrink
 from simulation.story import ACTS, FAULTS, Event, draw
 from simulation.world import simulate

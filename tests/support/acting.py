@@ -29,12 +29,12 @@ from canary.policy.model import Policy
 from canary.process.manager import NoProcess, ProcessManager
 from canary.report.facts import Report
 from canary.report.files import write
-from canary.rollout.commands import Advance, Command, GiveUp, RollBack, Start
+from canary.rollout.commands.commands import Advance, Command, GiveUp, RollBack, Start
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
 from canary.rollout.plan.plans import Plans
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers import Router

@@ -14,6 +14,7 @@ from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
 from tests.support.receiver import SERVICE, Setting
+from tests.support.webserver import served
 
 _PROMETHEUS = """\
 global: {{scrape_interval: 500ms, evaluation_interval: 250ms, scrape_timeout: 500ms}}
@@ -70,15 +71,8 @@ class Signals:
             lines = (f'signal{{name="{name}"}} {int(on)}\n' for name, on in switches.items())
             return web.Response(text="".join(lines))
 
-        application = web.Application()
-        application.router.add_get("/metrics", metrics)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        try:
+        async with served(web.get("/metrics", metrics), port=self.port):
             yield self
-        finally:
-            await runner.cleanup()
 
 
 @dataclass

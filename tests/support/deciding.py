@@ -14,9 +14,9 @@ from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
-from alertmanager.receiver.decide.phasetimer import PhaseTimer
-from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.waiting import Reason, Waiting, undelivered
+from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.promotion.promoter import Promoter
+from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, undelivered
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.webhook import parse
@@ -25,11 +25,11 @@ from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import UrlGate
 from canary.prometheus import Silence
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry
 from canary.rollout.journal import journal as journals
 from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import Plans
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from tests.support.acting import FrailJournal, MemoryLead, make_effects

@@ -33,6 +33,7 @@ from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.ports import free_port
 from tests.support.processes import Program, eventually
+from tests.support.webserver import served
 
 SERVICE = "shop"
 WEBHOOK_TOKEN = "webhook-token"
@@ -240,15 +241,8 @@ class Team:
             self.messages.append(message)
             return web.Response()
 
-        application = web.Application()
-        application.router.add_post("/team", take)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        try:
+        async with served(web.post("/team", take), port=self.port):
             yield self
-        finally:
-            await runner.cleanup()
 
 
 async def until(setting: Setting, what: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.decide.departure import Departure
-from alertmanager.receiver.decide.servers import Servers
+from alertmanager.receiver.decide.finish.servers import Servers
 from canary.prometheus import PoliciesInUse, Silence
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore

@@ -7,10 +7,10 @@ down as done, the program runs. One that fails is not run again and again: the f
 
 from alertmanager.receiver.act.effects import Effects
 from canary.errors import ProcessError
-from canary.rollout.commands import Hold
+from canary.rollout.commands.commands import Hold
+from canary.rollout.commands.records import CompleteStep
+from canary.rollout.commands.seen import Seen
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.records import CompleteStep
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 

@@ -23,8 +23,8 @@ from canary.logs import Log
 from canary.process.manager import ProcessState
 from canary.prometheus import ServiceAlerts
 from canary.prometheus.alert import Alert
+from canary.rollout.commands.records import EndDrill
 from canary.rollout.entries import Drilled, Entry
-from canary.rollout.records import EndDrill
 from canary.rollout.state import Moment
 from canary.rollout.store.store import RolloutStore
 from canary.times import to_text

@@ -23,10 +23,10 @@ from canary.clock import Clock
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.rollout.ages import Ages
+from canary.rollout.commands.records import CompleteStep, Notify
 from canary.rollout.entries import Entry, Notified, RollbackDecided
 from canary.rollout.kinds import Step
 from canary.rollout.plan.plans import Plans
-from canary.rollout.records import CompleteStep, Notify
 from canary.rollout.state import Moment, Rollout, State
 from canary.rollout.store.store import RolloutStore
 

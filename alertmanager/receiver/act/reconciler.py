@@ -28,7 +28,10 @@ from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.process.manager import ProcessState
-from canary.rollout.commands import Hold
+from canary.rollout.commands.commands import Hold
+from canary.rollout.commands.finishing import CompleteFinish
+from canary.rollout.commands.records import CompleteRollback, CompleteStep, Record
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import (
     Advanced,
     Entry,
@@ -39,10 +42,7 @@ from canary.rollout.entries import (
     RollbackDecided,
     Started,
 )
-from canary.rollout.finishing import CompleteFinish
 from canary.rollout.kinds import Cause, Step
-from canary.rollout.records import CompleteRollback, CompleteStep, Record
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from canary.units import format_ratio

@@ -16,8 +16,8 @@ from canary.policy.model import Policy
 from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.gather import gather
 from canary.rollout.ages import Ages
+from canary.rollout.commands.records import CompleteStep
 from canary.rollout.kinds import Step
-from canary.rollout.records import CompleteStep
 from canary.rollout.state import TERMINAL, Rollout, State
 from canary.rollout.store.store import RolloutStore
 

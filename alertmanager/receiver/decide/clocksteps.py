@@ -9,7 +9,7 @@ second is a step; `CLOCK_BOOTTIME` counts suspended time, so a machine that slep
 from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.logs import Log
-from canary.rollout.records import Record
+from canary.rollout.commands.records import Record
 from canary.rollout.store.store import RolloutStore
 from canary.units import format_duration
 

@@ -15,22 +15,22 @@ from functools import partial
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.trust import Trust, salts_of
 from alertmanager.receiver.decide.departure import Departure
-from alertmanager.receiver.decide.finishcommands import FinishCommands
+from alertmanager.receiver.decide.finish.finishcommands import FinishCommands
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
 from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
-from canary.rollout.amending import Amend
-from canary.rollout.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.commands.amending import Amend
+from canary.rollout.commands.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.commands.finishing import Finish, FinishBack, FinishStep
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
-from canary.rollout.finishing import Finish, FinishBack, FinishStep
 from canary.rollout.kinds import Category
 from canary.rollout.plan.plans import Plans, plan_of
-from canary.rollout.seen import Seen
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
-from canary.rollout.verbs import Verb
 from canary.routers import Split
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")

@@ -20,12 +20,12 @@ from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.rollout.ages import Ages
-from canary.rollout.commands import Hold, Resume, RollBack
+from canary.rollout.commands.commands import Hold, Resume, RollBack
+from canary.rollout.commands.records import Record
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Held
 from canary.rollout.kinds import Cause
 from canary.rollout.plan.plans import Plans
-from canary.rollout.records import Record
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from canary.units import format_duration

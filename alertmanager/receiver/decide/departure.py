@@ -11,8 +11,8 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
-from alertmanager.receiver.decide.finishcommands import ServersAsked
-from alertmanager.receiver.decide.servers import Servers
+from alertmanager.receiver.decide.finish.finishcommands import ServersAsked
+from alertmanager.receiver.decide.finish.servers import Servers
 from canary import names
 from canary.errors import RefusedError, RemoteError, RouterError
 from canary.policy.pinning.digest import digest

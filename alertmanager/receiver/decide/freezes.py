@@ -13,10 +13,10 @@ from canary.clock import Clock
 from canary.errors import RefusedError
 from canary.policy import freeze as policies
 from canary.policy.freeze import Freeze
+from canary.policy.values.timeinterval import ends
+from canary.rollout.commands.freezing import BeginFreeze, FreezeLifted, Frozen, LiftFreeze
 from canary.rollout.entries import Entry
-from canary.rollout.freezing import BeginFreeze, FreezeLifted, Frozen, LiftFreeze
 from canary.rollout.store.store import RolloutStore
-from canary.timeinterval import ends
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import Self
 
 import aiohttp
 
-from alertmanager.receiver.decide import gate
 from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.objections import Objections
 from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
-from alertmanager.receiver.decide.phasetimer import PhaseTimer
-from alertmanager.receiver.decide.promoter import Promoter
-from alertmanager.receiver.decide.waiting import Evidence, undelivered
+from alertmanager.receiver.decide.promotion import gate
+from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
+from alertmanager.receiver.decide.promotion.promoter import Promoter
+from alertmanager.receiver.decide.promotion.waiting import Evidence, undelivered
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.clock import Clock

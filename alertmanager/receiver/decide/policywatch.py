@@ -16,10 +16,10 @@ from canary.logs import Log
 from canary.policy.pinning.changes import changes
 from canary.policy.pinning.digest import Data, deciding, digest
 from canary.prometheus import Differing, PoliciesInUse, Prometheus, policies_in_use
+from canary.rollout.commands.records import RecordPolicy
 from canary.rollout.entries import Entry, Started
 from canary.rollout.plan.planentries import Amended, PolicyChanged
 from canary.rollout.plan.plans import Plans
-from canary.rollout.records import RecordPolicy
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 

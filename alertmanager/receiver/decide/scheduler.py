@@ -20,13 +20,13 @@ from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.plans import phases_of
+from canary.rollout.commands.records import Record
+from canary.rollout.commands.scheduling import Ending, EndSchedule, Scheduled, ScheduleEnded, ScheduleStart
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.plan.plans import Plans
-from canary.rollout.records import Record
-from canary.rollout.scheduling import Ending, EndSchedule, Scheduled, ScheduleEnded, ScheduleStart
-from canary.rollout.seen import Seen
 from canary.rollout.store.store import RolloutStore
-from canary.rollout.verbs import Verb
 
 # How late a start may be: a receiver that was restarted in between is no reason to give up, a night without one is.
 _LATEST: Final = timedelta(minutes=30)

@@ -18,9 +18,9 @@ from alertmanager.receiver.http.backend import Receiver
 from alertmanager.receiver.http.bodies import Command, CommandHeaders
 from alertmanager.receiver.status import entry_data
 from canary.errors import PayloadError, PolicyError, RefusedError
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.experiments import Trial
-from canary.rollout.seen import Seen
-from canary.rollout.verbs import Verb
 from canary.times import to_text
 from canary.web.auth import proven_name
 from canary.web.routes import Call, Refusal

@@ -21,7 +21,7 @@ from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page
 from alertmanager.receiver.http.page.routes import page_table
 from canary.names import API_PREFIX, WEBHOOK_PATH
-from canary.rollout.verbs import Verb
+from canary.rollout.commands.verbs import Verb
 from canary.web.openapi import Description, Scheme, openapi
 from canary.web.routes import JSON, Answer, Call, Role, Route, Table, as_json
 

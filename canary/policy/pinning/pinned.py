@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from canary.errors import JournalError
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import DECIDING, Data
-from canary.policy.scalars import BASE_UNITS
 from canary.policy.schema import ADAPTER
+from canary.policy.values.scalars import BASE_UNITS
 
 
 def pinned(own: Policy, data: Data) -> Policy:

@@ -1,8 +1,8 @@
 """What no type can say: keys of a policy that must fit one another.
 
-Bounds of a single value belong to its type (`canary.policy.types`), names of other parts to `references`. What is left
-relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series that
-already has it. Each finding says what is wrong at one of the places and what to do there.
+Bounds of a single value belong to its type (`canary.policy.values.types`), names of other parts to `references`. What
+is left relates several keys: a phase to the one before it, a window to the scrapes that fill it, a name to the series
+that already has it. Each finding says what is wrong at one of the places and what to do there.
 """
 # long: one list of rules, each a few lines
 

@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 
 from canary.errors import Fault
 from canary.policy.reading.document import Document, Location
-from canary.policy.scalars import UnfitError, shown
 from canary.policy.schema import keys_at
+from canary.policy.values.scalars import UnfitError, shown
 
 _EXPECTATIONS = {
     "string_type": "expected text",

@@ -8,22 +8,24 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from canary.database.postgres import POOLED_OPTIONS, pooled
-from canary.database.url import driver_address
+from canary.database.url import DriverAddress, driver_address
 from canary.errors import DatabaseUnavailableError, JournalError
 
 
-async def journal_engine(url: URL, timeout_seconds: float) -> AsyncEngine:
+async def journal_engine(url: URL, timeout_seconds: float, *, patient: bool = False) -> AsyncEngine:
     """An engine whose connections and statements are given up after the time.
 
+    Args:
+        patient: a server that is away is met when the engine is used, and not now.
+
     Raises:
-        JournalError: the server does not greet, or the address is not understood.
+        JournalError: the address is not understood; or, unless *patient*, the server does not greet.
     """
     try:
         address = driver_address(url, place="state.url")
         if url.get_backend_name() == "sqlite":
             return create_async_engine(address.url)
-        # Every access to the journal is a transaction, so a pooler in transaction mode needs no more than this.
-        suited = POOLED_OPTIONS if await pooled(address, timeout_seconds) else {}
+        suited = POOLED_OPTIONS if await _perhaps_pooled(address, timeout_seconds, patient=patient) else {}
     except DatabaseUnavailableError as error:
         raise JournalError(
             error.what,
@@ -32,6 +34,20 @@ async def journal_engine(url: URL, timeout_seconds: float) -> AsyncEngine:
         ) from error
     limits: Mapping[str, Any] = {"timeout": timeout_seconds, "command_timeout": timeout_seconds}
     return create_async_engine(address.url, pool_pre_ping=True, connect_args={**address.options, **suited, **limits})
+
+
+async def _perhaps_pooled(address: DriverAddress, timeout_seconds: float, *, patient: bool) -> bool:
+    """Whether a pooler may be between us and the server: then statements are prepared anew each time.
+
+    Every access to the journal is a transaction, so a pooler in transaction mode needs no more than that. It does no
+    harm without a pooler, so it is taken for a server that cannot be asked yet.
+    """
+    try:
+        return await pooled(address, timeout_seconds)
+    except DatabaseUnavailableError:
+        if patient:
+            return True
+        raise
 
 
 class DatabaseFile:

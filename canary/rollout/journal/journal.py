@@ -93,7 +93,7 @@ class Journal:
         Raises:
             JournalError: the policy names no database; or, unless *patient*, it cannot be reached or written.
         """
-        engine = await journal_engine(journal_url(policy), _TIMEOUT_SECONDS)
+        engine = await journal_engine(journal_url(policy), _TIMEOUT_SECONDS, patient=patient)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine.sync_engine, "connect", _durable)
         journal = cls(engine, policy.service, chain)

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from canary.rollout.commands.freezing import FreezeLifted, Frozen
+from canary.rollout.commands.scheduling import Scheduled, ScheduleEnded
 from canary.rollout.entries import (
     Adopted,
     Advanced,
@@ -36,9 +38,7 @@ from canary.rollout.entries import (
     Unknown,
     adapter,
 )
-from canary.rollout.freezing import FreezeLifted, Frozen
 from canary.rollout.plan.planentries import Amended, Approved, PolicyChanged
-from canary.rollout.scheduling import Scheduled, ScheduleEnded
 from canary.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {

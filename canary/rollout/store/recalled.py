@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from canary.errors import RefusedError
-from canary.rollout.commands import Command
+from canary.rollout.commands.commands import Command
+from canary.rollout.commands.refusals import required
 from canary.rollout.entries import Entry, Held
-from canary.rollout.refusals import required
 from canary.rollout.state import RUNNING, UNFINISHED, Rollout, State
 
 UNKNOWN = "unknown"

@@ -9,9 +9,9 @@ the same request only.
 from collections import OrderedDict
 
 from canary.errors import RefusedError
-from canary.rollout.commands import Command
+from canary.rollout.commands.commands import Command
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry
-from canary.rollout.seen import Seen
 
 # A caller repeats a request after its time-out of a minute at most; nobody makes that many in a minute.
 _KEPT = 1000

@@ -15,16 +15,16 @@ from dataclasses import replace
 
 from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError
-from canary.rollout.amending import Amend
-from canary.rollout.commands import Advance, Command, Promote, Resume
+from canary.rollout.commands.amending import Amend
+from canary.rollout.commands.commands import Advance, Command, Promote, Resume
+from canary.rollout.commands.finishing import Finish, FinishStep
+from canary.rollout.commands.records import Memory
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry, RollbackDecided
-from canary.rollout.finishing import Finish, FinishStep
 from canary.rollout.folding import fold, newest
 from canary.rollout.journal.journal import Journal
 from canary.rollout.journal.texts import storable
 from canary.rollout.kinds import Cause
-from canary.rollout.records import Memory
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout
 from canary.rollout.store.marker import Marker
 from canary.rollout.store.reader import JournalReader, Listener

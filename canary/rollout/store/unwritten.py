@@ -9,7 +9,7 @@ is acted upon is kept in the marker beside the state, so that no restart raises 
 from dataclasses import dataclass
 
 from canary.errors import RefusedError
-from canary.rollout.commands import Command
+from canary.rollout.commands.commands import Command
 from canary.rollout.entries import Entry
 from canary.rollout.state import Rollout
 from canary.rollout.store.marker import Marker

@@ -9,7 +9,7 @@ from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from rules.promtool.row import NEAR, Change, Row, after, says
 from rules.promtool.shop import CANARY, STABLE
-from rules.promtool.table.traffic import aged
+from rules.promtool.table.traffic import BEHIND, aged
 from rules.promtool.world import THRESHOLD, World
 
 # Units of either version in the long window: whole numbers of them convert at every rate that a row asks for.
@@ -73,10 +73,10 @@ def _windowed(policy: Policy, kpi: Kpi, config: Mapping[str, Any]) -> Iterator[R
     inputs = [names.kpi_gauge(name) if gauge else config["entered"]]
 
     def row(scene: str, alert: str, limit: str, stable: float, *rates: float) -> Row:
-        beyond, within, few = (_rates(name, kpi, stable, rate) for rate in rates)
+        looked_at = policy.database.window if gauge else long_window
+        beyond, within, few = (after(aged(looked_at), _rates(name, kpi, stable, rate)) for rate in rates)
         match, window = {names.KPI: name, names.LIMIT: limit}, 0 if gauge else long_window
-        behind = (policy.database.window if gauge else long_window) * (1 - NEAR)
-        quiet = {"the window reaches behind the rollout's start": after(aged(behind), beyond)}
+        quiet = {BEHIND: after(beyond, aged(looked_at * (1 - NEAR)))}
         more: dict[str, Any] = {"match": match, "window": window, "quiet": quiet, "inputs": inputs}
         return Row(scene, alert, beyond, within, None if gauge else few, **more)
 

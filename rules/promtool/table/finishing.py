@@ -1,5 +1,6 @@
 """Rows for a release that is being finished: servers, one by one, and what people have forgotten."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -67,7 +68,10 @@ def _servers(policy: Policy) -> Iterator[Row]:
         partial(_slow, limit=slow, quick=0.2, total=minimum - 1, failed=0.0),
         match={names.SCOPE: "response_time"},
         inputs=(counted, _durations(policy)),
-        also={"just enough requests": partial(_slow, limit=slow, quick=0.2, total=minimum, failed=0.0)},
+        also={
+            "just enough requests": partial(_slow, limit=slow, quick=0.2, total=minimum, failed=0.0),
+            "slower than the last bucket": partial(_slow, limit=slow, quick=0.8, total=total, failed=0.0, last=slow),
+        },
         histogram=True,
     )
 
@@ -90,16 +94,24 @@ def _requests(world: World, *, total: float, failed: float) -> None:
             world.put(signals.requests, values, **labels)
 
 
-def _slow(world: World, *, limit: float, quick: float, total: float, failed: float) -> None:
-    """A share *quick* of one server's requests takes up to *limit* seconds, the others more."""
+def _slow(  # what `_requests` takes, and times
+    world: World, *, limit: float, quick: float, total: float, failed: float, last: float = math.inf
+) -> None:
+    """A share *quick* of one server's requests takes up to *limit* seconds, the others more.
+
+    Args:
+        last: the histogram's last bucket.
+    """
     _requests(world, total=total, failed=failed)
     signals = world.policy.signals
     if signals.preset == "haproxy":
         world.put("haproxy_server_response_time_average_seconds", limit, **_backend(world))
         return
     below, metric = total * quick, _durations(world.policy)
-    for le, count in ((f"{limit / 2:g}", below / 2), (f"{limit:g}", below), (f"{limit * 2:g}", total), ("+Inf", total)):
-        world.put(metric, world.counter(count, signals.window), **_instance(world), le=le)
+    for seconds, count in ((limit / 2, below / 2), (limit, below), (limit * 2, total), (math.inf, total)):
+        if seconds <= last or seconds == math.inf:
+            le = "+Inf" if seconds == math.inf else f"{seconds:g}"
+            world.put(metric, world.counter(count, signals.window), **_instance(world), le=le)
 
 
 def _instance(world: World) -> Mapping[str, str]:

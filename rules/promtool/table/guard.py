@@ -122,7 +122,9 @@ def _signals(signals: Signals) -> Iterator[Row]:
     def idle(change: Change) -> dict[str, Change]:
         return {"the canary has no traffic": after(change, lambda world: world.traffic(0))}
 
-    yield _blind("requests", without(requests), quiet=idle(without(requests)), window=signals.window)
+    restarted = {"a counter is reset": lambda world: world.reset(world.begin - 1)}
+    quiet = idle(without(requests)) | restarted
+    yield _blind("requests", without(requests), quiet=quiet, window=signals.window)
     yield _blind("response_time", without(durations), quiet=idle(without(durations)))
     if signals.against_stable.enabled:
         gone = without(requests, **of_stable)

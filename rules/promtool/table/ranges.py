@@ -8,7 +8,7 @@ from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean
 from rules.promtool.row import NEAR, Change, Row, after, nothing
 from rules.promtool.shop import CANARY
-from rules.promtool.table.traffic import aged, share_row, slow_row, tries_rows
+from rules.promtool.table.traffic import BEHIND, aged, share_row, slow_row, too_young, tries_rows
 from rules.promtool.world import World
 
 # From how many units on people are told of a KPI's value; see rules/alerts/ranges.libsonnet.
@@ -24,11 +24,11 @@ def rows(policy: Policy) -> Iterator[Row]:
     yield slow_row(policy, info.response_time, "ranges, slow", alert, match={names.METRIC: "response_time"})
     yield from tries_rows(policy, info.error_rate, alert, names.METRIC)
     process = bool(signals.process_selector)
-    yield _used("cpu", info.cpu, signals.long_window, "node_cpu_seconds_total", "process_cpu_seconds_total")
+    yield _used(policy, "cpu", info.cpu, "node_cpu_seconds_total", "process_cpu_seconds_total")
     if not process or signals.memory_limit is not None:
-        yield _used("memory", info.memory, 0, "node_memory_MemAvailable_bytes", "process_resident_memory_bytes")
+        yield _used(policy, "memory", info.memory, "node_memory_MemAvailable_bytes", "process_resident_memory_bytes")
     if not process:
-        yield _used("disk", info.disk, 0, "node_filesystem_avail_bytes", "")
+        yield _used(policy, "disk", info.disk, "node_filesystem_avail_bytes", "")
     for name, kpi in policy.kpis.items():
         if kpi.target is not None:
             yield _target(name, kpi, kpi.target, policy.database.window)
@@ -41,11 +41,13 @@ def _is_exact(ratio: float, window: float) -> bool:
     )
 
 
-def _used(what: str, limit: float, window: float, *inputs: str) -> Row:
+def _used(policy: Policy, what: str, limit: float, *inputs: str) -> Row:
+    window = policy.signals.long_window if what == "cpu" else 0  # the others are gauges
     within = limit if not window or _is_exact(limit, window) else limit * (1 - NEAR)
     beyond, near = (partial(_use, what, ratio) for ratio in (limit + NEAR * (1 - limit), within))
     few, match = nothing if window else None, {names.METRIC: what}
-    return Row("ranges", names.OUT_OF_RANGE, beyond, near, few, match=match, window=window, inputs=inputs)
+    quiet = {BEHIND: after(too_young(policy), beyond)} if window else {}
+    return Row("ranges", names.OUT_OF_RANGE, beyond, near, few, match=match, window=window, inputs=inputs, quiet=quiet)
 
 
 def _use(what: str, ratio: float, world: World) -> None:
@@ -67,15 +69,11 @@ def _target(name: str, kpi: Kpi, target: float, window: float) -> Row:
         return change
 
     evidence = kpi.judge == "evidence"
-    quiet = (
-        {
-            "a handful of units": at(beyond, _FEW_UNITS - 1),
-        }
-        if evidence
-        else {
-            "the gauge reaches behind the rollout's start": after(aged(window * (1 - NEAR)), at(beyond, _FEW_UNITS)),
-        }
-    )
     match, inputs = {names.METRIC: name}, (names.KPI_VALUE if evidence else names.kpi_gauge(name),)
     worse, good = at(beyond, _FEW_UNITS), at(target, _FEW_UNITS)
-    return Row("ranges", names.OUT_OF_RANGE, worse, good, match=match, quiet=quiet, inputs=inputs)
+    if evidence:
+        quiet = {"a handful of units": at(beyond, _FEW_UNITS - 1)}
+        return Row("ranges", names.OUT_OF_RANGE, worse, good, match=match, quiet=quiet, inputs=inputs)
+    old, quiet = aged(window), {BEHIND: after(aged(window * (1 - NEAR)), worse)}
+    worse, good = after(old, worse), after(old, good)
+    return Row("ranges of gauges", names.OUT_OF_RANGE, worse, good, match=match, quiet=quiet, inputs=inputs)

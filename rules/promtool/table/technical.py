@@ -11,6 +11,7 @@ from canary.units import format_duration
 from rules.promtool.row import NEAR, Change, Row, after, receiver
 from rules.promtool.shop import ENDPOINT
 from rules.promtool.table.traffic import (
+    BEHIND,
     aged,
     errors_with_bound,
     failing,
@@ -48,9 +49,13 @@ def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[
     row = partial(Row, f"critical limits, rollout in {state}", match=match, state=state)
     if signals.preset == "application" and signals.connection_errors:
         failures = signals.critical.database_connection_failures
-        beyond, limit, few = (_connections(number) for number in (failures, failures * 0.99, max(0, failures - 1)))
+        old = aged(signals.window)
+        beyond, limit, few = (
+            after(old, _connections(number)) for number in (failures, failures * 0.99, max(0, failures - 1))
+        )
         alert = names.DATABASE_CONNECTION_FAILURES
-        quiet = {"no window has begun with the rollout": after(aged(ladder(signals)[0] * (1 - NEAR)), beyond)}
+        # Shorter windows hold fewer of the failures than the limit.
+        quiet = {BEHIND: after(beyond, aged(signals.window * (1 - NEAR)))}
         counted = (signals.connection_errors,)
         yield row(alert, beyond, limit, few, window=signals.window, inputs=counted, quiet=quiet)
     if not signals.process_selector or signals.memory_limit is not None:
@@ -59,7 +64,10 @@ def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[
         also, quiet = {}, {"the rollout is over": after(full, lambda world: world.state("failed"))}
         if state == "promoted":
             also = {"the last moment of the watch": after(full, _ended(watch))}
-            quiet = {"the watch is over": after(full, _ended((1 + NEAR) * watch))}
+            quiet = {
+                "the watch is over": after(full, _ended((1 + NEAR) * watch)),
+                "the rollout still runs": after(full, lambda world: world.state("phase")),
+            }
         inputs = ("node_memory_MemAvailable_bytes", "process_resident_memory_bytes")
         yield row(names.HIGH_MEMORY, full, limit, also=also, quiet=quiet, inputs=inputs)
 
@@ -74,7 +82,7 @@ def _within(  # a window, and in which state it is looked at
     of_window: dict[str, Any] = {"match": match, "state": state, "coarse": window >= policy.signals.long_window}
 
     def younger(change: Change) -> dict[str, Change]:
-        return {"the window reaches behind the rollout's start": after(aged(window * (1 - NEAR)), change)}
+        return {BEHIND: after(aged(window * (1 - NEAR)), change)}
 
     beyond, limit = (
         given(failing(total, errors_with_bound(critical.error_rate * (1 + side * NEARER), total, z), window))
@@ -87,16 +95,16 @@ def _within(  # a window, and in which state it is looked at
     if window < policy.signals.window:
         return  # response times follow from the same windows, and each row takes promtool its time
     seconds, scene = critical.response_time, f"{scene}, slow"
-    if window < policy.signals.long_window:
+    if window < policy.signals.long_window and policy.signals.preset == "application":
         # A quantile of few requests is coarse; with many the windows before this one have enough as well.
         total, too_young = (
             10 * minimum,
             after(aged(ladder(policy.signals)[0] * (1 - NEAR)), slow(seconds, total, 0.2, window)),
         )
-        of_window |= {"given": given, "quiet": {"no window has begun with the rollout": too_young}}
+        of_window["quiet"] = {"no window has begun with the rollout": too_young}
     else:
-        of_window |= {"given": given, "quiet": younger(slow(seconds, total, 0.2, window))}
-    yield sure_slow_row(policy, seconds, total, window, scene, names.VERY_SLOW_RESPONSE, **of_window)
+        of_window["quiet"] = younger(slow(seconds, total, 0.2, window))
+    yield sure_slow_row(policy, seconds, total, window, scene, names.VERY_SLOW_RESPONSE, given=given, **of_window)
 
 
 def _connections(failed: float) -> Change:

@@ -16,7 +16,7 @@ from rules.promtool.world import World
 # Far more requests than the least that an alert asks for: so a share of them is near a limit by NEAR, not by a request.
 _PLENTY = 20.0
 
-_BEHIND = "the window reaches behind the rollout's start"
+BEHIND = "the window reaches behind the rollout's start"
 
 MARGIN = 0.0005
 """How far a share of a sample is from a quantile's level, so that the quantile is just beyond the share's value."""
@@ -109,7 +109,7 @@ def share_row(  # a row's first columns, of which promises are made here
     beyond, within = (count(total, total * limit * share, window) for share in (1 + NEAR, 1))
     few, enough = (count(number, number, window) for number in (minimum - 1, minimum))
     also = {"just enough requests": enough}
-    quiet = {_BEHIND: after(too_young(policy), beyond)}
+    quiet = {BEHIND: after(too_young(policy), beyond)}
     return Row(scene, alert, beyond, within, few, window=window, also=also, quiet=quiet, inputs=inputs, **more)
 
 
@@ -122,7 +122,7 @@ def tries_rows(policy: Policy, limit: float, alert: str, label: str) -> Iterator
 def slow_row(policy: Policy, limit: float, scene: str, alert: str, **more: Any) -> Row:
     """A limit of the 95th percentile over the long window."""
     total, window = _PLENTY * policy.signals.minimum_requests, policy.signals.long_window
-    quiet = {_BEHIND: after(too_young(policy), slow(limit, total, 0.2, window))}
+    quiet = {BEHIND: after(too_young(policy), slow(limit, total, 0.2, window))}
     return _slowness(policy, limit, total, window, (0.949, 0.951), scene, alert, quiet=quiet, **more)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.rollout.commands import Advance
+from canary.rollout.commands.commands import Advance
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
 from canary.rollout.kinds import Kind, Step

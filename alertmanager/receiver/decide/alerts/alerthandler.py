@@ -15,10 +15,10 @@ from canary.errors import JournalError, RefusedError
 from canary.logs import Log
 from canary.prometheus import LOWERING
 from canary.prometheus.alert import Alert
-from canary.rollout.commands import Hold, RollBack
+from canary.rollout.commands.commands import Hold, RollBack
+from canary.rollout.commands.records import Record
+from canary.rollout.commands.seen import Seen
 from canary.rollout.plan.plans import Plans
-from canary.rollout.records import Record
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 

@@ -30,9 +30,9 @@ from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import LOWERING, Alert, Suppression, UnevaluatedError
-from canary.rollout.commands import Resume
+from canary.rollout.commands.commands import Resume
+from canary.rollout.commands.seen import Seen
 from canary.rollout.kinds import Cause
-from canary.rollout.seen import Seen
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
 

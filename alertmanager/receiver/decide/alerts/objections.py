@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from alertmanager.receiver.decide.alerts.silences import HeldBack
-from alertmanager.receiver.decide.waiting import Evidence, Waiting, objecting, unanswered
+from alertmanager.receiver.decide.promotion.waiting import Evidence, Waiting, objecting, unanswered
 from canary import names
 from canary.clock import Clock
 from canary.errors import RemoteError

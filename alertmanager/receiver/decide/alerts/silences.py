@@ -22,7 +22,7 @@ from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import LOWERING, Alert, Silence, Suppression
-from canary.rollout.records import Record
+from canary.rollout.commands.records import Record
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 

@@ -6,7 +6,7 @@ from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.render import LABELS, document
 from alertmanager.receiver.http.page.sessions import Session
 from canary.report.markup import Markup, join, tag
-from canary.rollout.verbs import Verb
+from canary.rollout.commands.verbs import Verb
 from canary.units import format_ratio
 
 _QUESTIONS: Mapping[Verb, str] = {

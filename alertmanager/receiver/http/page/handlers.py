@@ -19,9 +19,9 @@ from alertmanager.receiver.http.page.view import Viewer
 from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
-from canary.rollout.seen import Seen
-from canary.rollout.verbs import Verb
 from canary.web.auth import proven_name
 from canary.web.routes import Call, Refusal, Role
 from canary.web.strangers.connection import network

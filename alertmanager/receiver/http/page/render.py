@@ -9,9 +9,9 @@ from alertmanager.receiver.http.page.sessions import Session
 from alertmanager.receiver.http.page.view import View
 from canary.policy.plans import NORMAL
 from canary.report.markup import Markup, join, tag
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.state import State
-from canary.rollout.verbs import Verb
 from canary.times import to_text
 from canary.units import format_duration, format_ratio
 

@@ -1,8 +1,6 @@
 """Nothing is done without asking for lead and journal at the last moment; only lowering traffic asks nobody."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -11,25 +9,9 @@ from canary.notify import Message
 from canary.process.manager import ProcessState
 from canary.rollout.entries import Notified, RollbackDecided
 from canary.routers import Split
-from tests.support.acting import Acting, Chats, World, on
+from tests.support.acting import Acting, World, on
 
 MESSAGE = Message("rolled back", "payments failed")
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A world with an empty journal and one chat."""
-    async with World.around(tmp_path) as world:
-        world.chats = Chats("slack#1")
-        yield world
-
-
-@pytest.fixture
-async def leader(world: World) -> Acting:
-    """The receiver that leads, with a rollout that has just begun."""
-    leader = world.receiver()
-    await leader.start()
-    return leader
 
 
 async def test_lowering_asks_nobody(leader: Acting, world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
 from alertmanager.receiver.act.splits import moved_by_hand, rounded_down
 from canary.errors import JournalError
-from canary.rollout.commands import Promote, Resume
+from canary.rollout.commands.commands import Promote, Resume
 from canary.rollout.entries import Recorded
 from canary.rollout.kinds import Cause
 from canary.rollout.state import State

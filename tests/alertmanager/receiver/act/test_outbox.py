@@ -14,7 +14,7 @@ from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import JournalError
 from canary.policy.model import Notify, Policy
-from canary.rollout.commands import Hold, RollBack
+from canary.rollout.commands.commands import Hold, RollBack
 from canary.rollout.entries import Notified
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.plan.plans import Plans

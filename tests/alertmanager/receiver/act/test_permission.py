@@ -1,8 +1,6 @@
 """The two questions before every effect: whoever leads acts, as long as the journal, read anew, still wants it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -12,25 +10,9 @@ from canary.rollout.journal.journal import JOURNAL
 from canary.rollout.kinds import Step
 from canary.rollout.state import State
 from canary.routers import Split
-from tests.support.acting import Acting, Chats, World
+from tests.support.acting import Acting, World
 
 MESSAGE = Message("rolled back", "payments failed")
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A world with an empty journal and one chat."""
-    async with World.around(tmp_path) as world:
-        world.chats = Chats("slack#1")
-        yield world
-
-
-@pytest.fixture
-async def leader(world: World) -> Acting:
-    """The receiver that leads, with a rollout that has just begun."""
-    leader = world.receiver()
-    await leader.start()
-    return leader
 
 
 class Action:

@@ -8,10 +8,10 @@ import pytest
 
 from alertmanager.receiver.act.reporter import Reporter
 from canary.policy import Policy, load_policy
-from canary.rollout.commands import RollBack, Start
+from canary.rollout.commands.commands import RollBack, Start
+from canary.rollout.commands.records import CompleteRollback
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Step
-from canary.rollout.records import CompleteRollback
 from canary.rollout.store.store import RolloutStore
 from tests.support.acting import MemoryLead, make_effects
 from tests.support.clock import FakeClock

@@ -9,7 +9,7 @@ import pytest
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from canary.errors import JournalError
 from canary.policy.model import Policy, State
-from canary.rollout.commands import RollBack
+from canary.rollout.commands.commands import RollBack
 from canary.rollout.entries import RollbackDecided
 from canary.threads import InlineThreads
 from tests.support.acting import Acting, World

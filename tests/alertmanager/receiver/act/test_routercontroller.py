@@ -14,10 +14,10 @@ from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.routercontroller import Reports, RouterController
 from alertmanager.receiver.act.splits import lowered_at, wanted_split
 from canary.errors import JournalError, RefusedError
-from canary.rollout.commands import Promote
+from canary.rollout.commands.commands import Promote
+from canary.rollout.commands.records import MarkElapsed
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause
-from canary.rollout.records import MarkElapsed
 from canary.rollout.state import State
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split

@@ -9,11 +9,11 @@ import pytest
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.freezes import Freezes
 from canary.errors import RefusedError, UnseenError
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import Plans
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
-from canary.rollout.verbs import Verb
 from tests.support.acting import Acting, World
 from tests.support.servers import KnownServers, departure
 

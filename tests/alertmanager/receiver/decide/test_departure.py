@@ -10,10 +10,10 @@ from canary.errors import RefusedError
 from canary.policy.pinning.digest import digest
 from canary.policy.plans import NORMAL
 from canary.policy.release import Phase
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry, Started
 from canary.rollout.passport import Passport
-from canary.rollout.seen import Seen
-from canary.rollout.verbs import Verb
 from tests.alertmanager.receiver.decide.test_commands import People
 from tests.support.acting import World
 

@@ -13,7 +13,7 @@ from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Watchdog
 from canary.prometheus.alert import Alert
-from canary.rollout.commands import Start
+from canary.rollout.commands.commands import Start
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.testing.http import Answer, MemoryHttp, Parameters

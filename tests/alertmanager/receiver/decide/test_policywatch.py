@@ -11,7 +11,7 @@ from canary.errors import RefusedError, RemoteError
 from canary.policy.model import Evidence, Policy
 from canary.policy.pinning.digest import digest
 from canary.prometheus import Prometheus, Sample
-from canary.rollout.commands import Start
+from canary.rollout.commands.commands import Start
 from canary.rollout.folding import fold
 from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.store.store import RolloutStore

@@ -9,11 +9,11 @@ import pytest
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.decide.scheduler import Scheduler
 from canary.errors import JournalError, RefusedError
+from canary.rollout.commands.scheduling import ScheduleEnded
+from canary.rollout.commands.seen import Seen
+from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.plan.plans import Plans
-from canary.rollout.scheduling import ScheduleEnded
-from canary.rollout.seen import Seen
-from canary.rollout.verbs import Verb
 from tests.alertmanager.receiver.decide.test_commands import People
 from tests.support.acting import World
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from alertmanager.receiver.http.ofrep import OFREP_PREFIX
 from alertmanager.receiver.receiver import Receiver
 from canary.errors import PayloadError, RefusedError, RemoteError, SecretError
-from canary.rollout.seen import Seen
+from canary.rollout.commands.seen import Seen
 from canary.web.client import Client
 from tests.support.haproxy import HAProxy
 from tests.support.receiver import (

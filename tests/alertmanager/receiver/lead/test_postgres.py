@@ -172,5 +172,17 @@ async def test_rolls_back_while_postgres_is_down(
     assert [entry.kind.value for entry in await one.journal()].count("rollback") == 1
 
 
+async def test_a_receiver_starts_while_postgres_is_down(pair: tuple[Setting, Setting], postgres: Postgres) -> None:
+    """It answers at once, and leads as soon as its journal is there."""
+    one, _ = pair
+    postgres.stop()
+    async with receiving(one):
+        assert not await leads(one)
+        postgres.start()
+        await eventually(lambda: leads(one), "it leads")
+        await order(one, "start", canary="v2.0", stable="v1.0")
+        await until(one, "5 %", lambda now: now["settled"])
+
+
 async def _closed(haproxy: HAProxy) -> bool:
     return (await haproxy.router.read()).weight_ratio == 0

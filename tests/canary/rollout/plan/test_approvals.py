@@ -10,7 +10,7 @@ from hypothesis import given
 from canary.errors import RefusedError
 from canary.policy.model import Policy
 from canary.policy.release import ApprovalGate, Phase
-from canary.rollout.commands import Advance, Command, Hold, Promote, Resume, Start
+from canary.rollout.commands.commands import Advance, Command, Hold, Promote, Resume, Start
 from canary.rollout.entries import Advanced, Promoted
 from canary.rollout.folding import fold
 from canary.rollout.plan.approvals import approvals

@@ -11,7 +11,7 @@ from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
 from canary.policy.release import Phase, Receiver, Rollback
-from canary.rollout.commands import Start
+from canary.rollout.commands.commands import Start
 from canary.rollout.folding import fold
 from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.state import Rollout

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from canary.errors import RefusedError
-from canary.rollout.commands import Advance, RollBack
+from canary.rollout.commands.commands import Advance, RollBack
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Advanced, RollbackDecided
-from canary.rollout.seen import Seen
 from canary.rollout.store.requests import Requests
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

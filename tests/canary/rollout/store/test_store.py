@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from canary.errors import JournalContentError, JournalError, RefusedError
-from canary.rollout.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.commands.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.commands.records import CompleteStep, Notify, Record
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Advanced, Entry, RollbackDecided, Unknown
 from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind, Step
-from canary.rollout.records import CompleteStep, Notify, Record
-from canary.rollout.seen import Seen
 from canary.rollout.state import State
 from canary.rollout.store.store import RolloutStore
 from tests.support.clock import FakeClock

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from canary.rollout.commands import RollBack
+from canary.rollout.commands.commands import RollBack
 from canary.rollout.entries import Entry, Held, RollbackDecided
 from canary.rollout.folding import fold
 from canary.rollout.store.marker import Marker

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from canary.errors import JournalError, RefusedError
-from canary.rollout.commands import Command, Hold, RollBack
+from canary.rollout.commands.commands import Command, Hold, RollBack
 from canary.rollout.entries import Advanced
 from canary.rollout.journal.rows import ROLLOUTS
 from canary.rollout.kinds import Kind

@@ -1,38 +1,12 @@
 """`canary note`, `canary freeze` and `canary history`, as people and scripts see them."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
-
 import pytest
-from click.testing import CliRunner, Result
 
 from canary.errors import RefusedError
-from canaryctl.cli import canary
-from tests.support.receiver import Setting, receiving
+from tests.support.commands import asked, run
+from tests.support.receiver import Setting
 
 START = ("start", "--canary", "v2.0", "--stable", "v1.0", "--force")
-
-
-@pytest.fixture
-async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
-    """A receiver that listens, without routers."""
-    made = Setting(tmp_path / "receiver")
-    async with receiving(made):
-        yield made
-
-
-async def run(setting: Setting, *words: str) -> Result:
-    """Run a command; an error of ours is raised."""
-    argv = [*words, "--config.file", str(setting.policy_file)]
-    return await asyncio.to_thread(CliRunner().invoke, canary, argv, catch_exceptions=False)
-
-
-async def asked(setting: Setting, *words: str) -> Any:
-    """What a command prints for a script."""
-    return json.loads((await run(setting, *words, "--format", "json")).stdout)
 
 
 async def test_a_note_is_in_the_history(setting: Setting) -> None:

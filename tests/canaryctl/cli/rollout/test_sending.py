@@ -4,38 +4,15 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import pytest
 from aiohttp import web
-from click.testing import CliRunner, Result
 
 from canary.names import API_PREFIX
-from canaryctl.cli import canary
-from tests.support.receiver import Setting, receiving
+from tests.support.commands import asked, run
+from tests.support.receiver import Setting
 
 ENTRY = {"seq": 1, "rollout": "v2.0-1", "kind": "held", "at": "2026-03-01T12:00:00Z", "actor": "ada", "reason": ""}
-
-
-@pytest.fixture
-async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
-    """A receiver that listens, without routers."""
-    made = Setting(tmp_path / "receiver")
-    async with receiving(made):
-        yield made
-
-
-async def run(setting: Setting, *words: str) -> Result:
-    """Run a command; an error of ours is raised."""
-    argv = [*words, "--config.file", str(setting.policy_file)]
-    return await asyncio.to_thread(CliRunner().invoke, canary, argv, catch_exceptions=False)
-
-
-async def asked(setting: Setting, *words: str) -> Any:
-    """What a command prints for a script."""
-    return json.loads((await run(setting, *words, "--format", "json")).stdout)
 
 
 async def test_scripts_get_the_entry_and_what_stands_after_it(setting: Setting) -> None:

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.objections import Objections
 from alertmanager.receiver.decide.alerts.silences import HeldBack
-from alertmanager.receiver.decide.waiting import Evidence, Reason
+from alertmanager.receiver.decide.promotion.waiting import Evidence, Reason
 from canary import names
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
 from canary.prometheus import Alert, Alertmanager, Matcher, Prometheus, ServiceAlerts, Silence, UnevaluatedError
 from canary.prometheus.client import Sample
-from canary.rollout.commands import Hold, Resume
+from canary.rollout.commands.commands import Hold, Resume
+from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause, Kind
-from canary.rollout.seen import Seen
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
 from tests.support.answering import answering, http

@@ -6,7 +6,7 @@ import pytest
 
 from alertmanager.receiver.decide.alerts.objections import Objections, completes, lowering
 from alertmanager.receiver.decide.alerts.silences import HeldBack
-from alertmanager.receiver.decide.waiting import Evidence, Reason, Waiting, objecting, unanswered
+from alertmanager.receiver.decide.promotion.waiting import Evidence, Reason, Waiting, objecting, unanswered
 from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy

@@ -4,7 +4,7 @@ from alertmanager.receiver.answers import Status
 from alertmanager.receiver.http.page.kpitable import kpi_table
 from alertmanager.receiver.http.page.view import KpiRow, View, rows
 from canary import names
-from canary.rollout.verbs import Verb
+from canary.rollout.commands.verbs import Verb
 
 IDLE: Status = {
     "service": "shop",

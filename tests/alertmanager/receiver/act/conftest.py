@@ -1,0 +1,24 @@
+"""What a receiver's acting part meets: a world of memory around it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.acting import Acting, Chats, World
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with an empty journal and one chat."""
+    async with World.around(tmp_path) as world:
+        world.chats = Chats("slack#1")
+        yield world
+
+
+@pytest.fixture
+async def leader(world: World) -> Acting:
+    """The receiver that leads, with a rollout that has just begun."""
+    leader = world.receiver()
+    await leader.start()
+    return leader

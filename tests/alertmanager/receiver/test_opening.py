@@ -1,0 +1,94 @@
+"""Opening a receiver: everything is there before the first worker runs, and is closed again whatever happens."""
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from alertmanager.receiver import opening
+from alertmanager.receiver.opening import open_receiver
+from alertmanager.receiver.receiver import Receiver
+from canary.errors import CanaryError, JournalError
+from canary.rollout.commands.commands import Start
+from canary.rollout.commands.seen import Seen
+from canary.rollout.entries import RollbackDecided
+from canary.rollout.state import State
+from canary.rollout.store.marker import Marker
+from canary.rollout.store.sidefile import SideFile, beside
+from canary.testing.clock import EPOCH
+from canary.threads import OwnThread
+from canary.web.metrics import service_registry
+from tests.support.receiver import Setting
+
+Workers = Mapping[str, Callable[[], Awaitable[None]]]
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    """A policy without routers."""
+    return Setting(tmp_path / "receiver")
+
+
+def opened(setting: Setting) -> AbstractAsyncContextManager[Receiver]:
+    """The receiver of a setting."""
+    return open_receiver(setting.policy, service_registry())
+
+
+async def start(receiver: Receiver) -> None:
+    """Begin a rollout, whoever acts on it."""
+    traffic, durations = (0.05, 1.0), (3600.0, 3600.0)
+    begin = Start(actor="ada", rollout="r1", stable="v1", canary="v2", traffic=traffic, durations_seconds=durations)
+    await receiver.store.propose(Seen.of(receiver.store.rollout), begin)
+
+
+async def test_what_was_lowered_without_a_journal_is_known_before_a_worker_runs(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look of the first worker would raise it again."""
+    async with opened(setting) as receiver:
+        await start(receiver)
+    marker = Marker(SideFile(beside(setting.policy, ".lowered"), OwnThread("lowered")))
+    marker.keep([RollbackDecided(rollout="r1", at=EPOCH, actor="bob", reason="because", cause="manual")])
+    await marker.close()
+    seen: list[State] = []
+
+    def looking(receiver: Receiver) -> Workers:
+        assert receiver.store.rollout is not None
+        seen.append(receiver.store.rollout.state)
+        return {}
+
+    monkeypatch.setattr(Receiver, "workers", looking)
+    async with opened(setting):
+        assert seen == [State.ROLLING_BACK]
+
+
+async def test_a_receiver_opens_while_its_database_is_away(tmp_path: Path) -> None:
+    """It knows of no rollout, and what is to be begun is refused by the journal alone."""
+    away = {"state": {"url": "postgresql://shop@127.0.0.1:1/state"}}
+    async with opened(Setting(tmp_path / "receiver", changes=away)) as receiver:
+        assert receiver.store.rollout is None
+        with pytest.raises(JournalError, match="Connect call failed"):
+            await start(receiver)
+
+
+async def test_what_was_opened_is_closed_after_a_fault(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that cannot be made leaves no thread of those before it, and the next receiver opens."""
+    before = set(threading.enumerate())
+
+    def faulty(*_arguments: object) -> None:
+        raise CanaryError("a faulty section")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "Receiver", faulty)
+        with pytest.raises(CanaryError, match="a faulty section"):
+            async with opened(setting):
+                pass
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive()
+
+    async with opened(setting) as receiver:
+        await start(receiver)
+        assert receiver.store.rollout is not None
