@@ -5,28 +5,21 @@ would fail must not begin, and what is found then can still be mended without a 
 """
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from canary.clock import SystemClock
-from canary.errors import JournalError, RefusedError, RemoteError, SecretError
-from canary.finding import Finding, Status
-from canary.policy import Policy, load_policy
+from canary.errors import JournalError, RemoteError, SecretError
+from canary.policy import load_policy
 from canary.policy.pinning.digest import digest
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
 from canary.times import to_text
 from canary.units import parse_ratio
 from canary.web.client import Client
-from canaryctl.check.run import PARTS, WATCHED, check_all
 from canaryctl.cli.options import config_file, moment_option, output_format
 from canaryctl.cli.rollout import sending
-
-# What a rollback needs. Without the rest the canary is held or judged by less.
-_NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "process")
 
 
 @click.command("start")
@@ -62,7 +55,9 @@ def start(
     # Looked at before the checks, which take seconds: what others do meanwhile is refused rather than overwritten.
     seen = asyncio.run(_seen(config_file))
     if not force:
-        asyncio.run(_check(Path(config_file)))
+        from canaryctl.cli.rollout.looking import look_at_everything
+
+        asyncio.run(look_at_everything(Path(config_file)))
     body: dict[str, Any] = {"canary": canary, "stable": stable, "plan": plan}
     body |= {"reason": reason, "force": force, "again": again}
     if at is not None:
@@ -210,29 +205,3 @@ async def _seen(config_file: str) -> str | None:
             return await client.seen()
     except (RemoteError, JournalError, SecretError):
         return None
-
-
-async def _check(path: Path) -> None:
-    # One after the other: generating rules keeps this process busy, and servers seem slow meanwhile.
-    needed = await _troubles(path, _NEEDED)
-    if faults := [str(finding) for finding in needed if finding.failed]:
-        raise RefusedError(
-            "not started, a rollback might not work:\n"
-            + "\n".join(faults)
-            + "\nFix the above, or start anyway with --force."
-        )
-    rest = await _troubles(path, tuple(part for part in PARTS if part not in _NEEDED))
-    for finding in (*needed, *(finding for finding in rest if finding.failed)):
-        click.echo(f"warning: {finding}", err=True)
-
-
-async def _troubles(path: Path, parts: tuple[str, ...]) -> list[Finding]:
-    """What does not work, or will hurt one day."""
-    found = [finding async for finding in check_all(path, _generated, SystemClock(), parts)]
-    return [finding for finding in found if finding.status in (Status.FAILED, Status.WARNING)]
-
-
-def _generated(policy: Policy) -> Mapping[str, str]:
-    from canaryctl.cli.generate import generated_files
-
-    return generated_files(policy)
