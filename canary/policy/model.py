@@ -13,7 +13,8 @@ from canary.policy.experiments import Experiment, Flag
 from canary.policy.finish import Finish
 from canary.policy.kpis import Kpi
 from canary.policy.orders import Database
-from canary.policy.release import Phase, Phases, Process, Receiver, Rollback, Router
+from canary.policy.release import Phase, Phases, Process, Receiver, Rollback
+from canary.policy.routerkinds import Router
 from canary.policy.signals import Signals
 from canary.policy.values.types import (
     Alpha,
