@@ -17,6 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import apprise
+from sqlalchemy.ext.asyncio import create_async_engine
+
 from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.service import serve
 from canary import logs
@@ -89,6 +92,9 @@ class _Forker:
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 8)
         self._pid = 0
+        # What a receiver loads only when it first needs it, every life would load again.
+        apprise.Apprise().add("json://127.0.0.1/")
+        create_async_engine("sqlite+aiosqlite://")
 
     def begin(self, policy_file: str, port: int, dies_at: int) -> int:
         self._shared[:] = bytes(8)
