@@ -12,7 +12,7 @@ from simulation.life import LIFE, PLACES, with_life
 from simulation.story import Event, Story, draw
 from simulation.world import Outcome, simulate
 
-_WORLDS = 6
+_WORLDS = 4
 
 
 def quiet(*places: str) -> Story:
