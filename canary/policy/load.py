@@ -22,7 +22,7 @@ from canary.policy.plans import NORMAL
 from canary.policy.reading.consistency import inconsistencies
 from canary.policy.reading.document import Document, Location, read_document
 from canary.policy.reading.sentences import fault_of, of_another_branch
-from canary.policy.schema import ADAPTER
+from canary.policy.schema import adapter
 
 _OWN: Final = ("base", "technical")
 """Fields of the policy that are no keys of the file."""
@@ -52,7 +52,7 @@ def policy_from(document: Document) -> Policy:
         data["router"] = [data["router"]]
     faults = [document.fault((key,), "unknown key") for key in _OWN if key in data]
     try:
-        policy = ADAPTER.validate_json(json.dumps(data), strict=True)
+        policy = adapter().validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         raise PolicyError(_ordered(faults + _types(document, error))) from None  # it would print the file's values
     kpis = policy.kpis or DEFAULT_KPIS

@@ -191,9 +191,6 @@ class CommandRouter:
     testers: Testers = Testers()
 
 
-Router = Annotated[HaproxyRouter | NginxRouter | CommandRouter, Discriminator("kind")]
-
-
 @section
 class Process:
     """The canary's process, which is stopped after its traffic has left."""

@@ -21,13 +21,17 @@ _WRITERS: Final[dict[str, Callable[[Any], str]]] = {
     "duration": format_duration, "percentage": format_ratio, "size": format_size,
 }  # fmt: skip
 
-ADAPTER: Final[TypeAdapter[Policy]] = TypeAdapter(Policy)
+
+@functools.cache
+def adapter() -> TypeAdapter[Policy]:
+    """pydantic's reader and writer of policies; made on demand, because it loads the plug-ins of routers."""
+    return TypeAdapter(Policy)
 
 
 @functools.cache
 def policy_schema() -> Schema:
     """The policy's keys as a JSON schema; made once and on demand, because making it takes longer than loading."""
-    schema: Schema = ADAPTER.json_schema()
+    schema: Schema = adapter().json_schema()
     properties = schema["properties"]
     del properties["base"], properties["technical"]
     several = {key: properties["router"].pop(key) for key in ("type", "items")}

@@ -2,24 +2,21 @@
 
 In comes the policy's `router` section, and then a `Split` (which rollout, what weight); out go `Router`s that put it
 into force, read back what is in force, and write the configuration that makes them possible. One protocol (`base`), one
-module per kind: `haproxy`, `nginx`, and `command` for every other router by the user's own programs.
+module per kind: `haproxy`, `nginx`, and `command` for every other router by the user's own programs. `kinds` registers
+them where plug-ins register theirs: `canary.policy.routerkinds`.
 """
 
 from collections.abc import Callable
 
 from canary.policy.model import Policy
-from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter
-from canary.policy.release import Router as Section
+from canary.policy.routerkinds import RouterSection, router_kinds
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Router, Split
-from canary.routers.command import ProgramRouter
-from canary.routers.haproxy import HAProxyRouter
-from canary.routers.nginx import NginxMarkerRouter
 from canary.threads import OwnThread, Threads
 
 __all__ = ["FINEST_RATIO", "Observation", "Reading", "Router", "Split", "router_of", "routers_of"]
 
 
-def router_of(section: Section, thread: Callable[[str], Threads] = OwnThread) -> Router:
+def router_of(section: RouterSection, thread: Callable[[str], Threads] = OwnThread) -> Router:
     """The router that one entry of the policy's `router` section describes.
 
     Args:
@@ -29,13 +26,8 @@ def router_of(section: Section, thread: Callable[[str], Threads] = OwnThread) ->
     Raises:
         RouterError: the entry names something that cannot be handed to the router.
     """
-    match section:
-        case HaproxyRouter():
-            return HAProxyRouter(section, thread)
-        case NginxRouter():
-            return NginxMarkerRouter(section, thread)
-        case CommandRouter():
-            return ProgramRouter(section)
+    router: Router = router_kinds().usable[section.kind].driver(section, thread)
+    return router
 
 
 def routers_of(policy: Policy, thread: Callable[[str], Threads] = OwnThread) -> tuple[Router, ...]:

@@ -52,6 +52,8 @@ RUN_BY = {
     ("docs/plans.md", "console"): "docs/test_receiver_pages.py",
     ("docs/plan.md", "sh"): "exporter/test_evidence_docs.py",
     ("docs/rollout.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/router-plugins.md", "python"): "canary/policy/test_routerkinds.py",
+    ("docs/router-plugins.md", "yaml"): "canary/policy/test_routerkinds.py",
     ("docs/routers-haproxy.md", "sh"): "canary/routers/test_pages.py",
     ("docs/routers-haproxy.md", "yaml"): "canary/routers/test_pages.py",
     ("docs/routers-nginx.md", "sh"): "canary/routers/test_pages.py",
@@ -96,6 +98,12 @@ NOT_RUN = {
     ),
     ("docs/feature-flags.md", "async with asyncio.timeout(0.5):"): (
         "as demo/shop/flags.py does it, which tests/demo/shop/test_flags.py runs"
+    ),
+    ("docs/router-plugins.md", '[project.entry-points."kpi_canary.routers"]'): (
+        "from docs/examples/router-plugin, which tests/canary/policy/test_routerkinds.py installs"
+    ),
+    ("docs/router-plugins.md", "$ /opt/kpi-canary/bin/pip install --no-deps docs/examples/router-plugin"): (
+        "builds in an environment from the network; tests/canary/policy/test_routerkinds.py installs it without"
     ),
     ("docs/rules.md", "jb install github.com/kpi-canary/kpi-canary"): (
         "needs the network; the jsonnet after it is run with the repository where jb would put it"

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from canary.policy.model import Policy
-from canary.policy.schema import ADAPTER
+from canary.policy.schema import adapter
 
 Data = Mapping[str, Any]
 """Sections of a policy as plain data, quantities in base units."""
@@ -53,7 +53,7 @@ def deciding(policy: Policy, *, defaults: bool = True) -> dict[str, Any]:
         policy: the policy.
         defaults: with the values that nobody has written.
     """
-    dumped = ADAPTER.dump_python(policy, mode="json", by_alias=True, exclude_defaults=not defaults)
+    dumped = adapter().dump_python(policy, mode="json", by_alias=True, exclude_defaults=not defaults)
     data = {section: dumped[section] for section in DECIDING if section in dumped}
     for section, addresses in _ADDRESSES.items():
         if isinstance(data.get(section), dict):

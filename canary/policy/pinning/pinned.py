@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from canary.errors import JournalError
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import DECIDING, Data
-from canary.policy.schema import ADAPTER
+from canary.policy.schema import adapter
 from canary.policy.values.scalars import BASE_UNITS
 
 
@@ -25,7 +25,7 @@ def pinned(own: Policy, data: Data) -> Policy:
     Raises:
         JournalError: another version has written it, in a way that this one does not read.
     """
-    merged = ADAPTER.dump_python(own, mode="json", by_alias=True)
+    merged = adapter().dump_python(own, mode="json", by_alias=True)
     for section in DECIDING:
         if section not in data:
             continue
@@ -34,7 +34,7 @@ def pinned(own: Policy, data: Data) -> Policy:
             {**addresses, **data[section]} if isinstance(addresses, dict) and data[section] else data[section]
         )
     try:
-        policy = ADAPTER.validate_json(json.dumps(merged), strict=True, context=BASE_UNITS)
+        policy = adapter().validate_json(json.dumps(merged), strict=True, context=BASE_UNITS)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         what = f"the plan of the rollout is not readable by this version ({'.'.join(map(str, first['loc']))})"

@@ -19,13 +19,12 @@ from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.release import (
     ApprovalGate,
-    HaproxyRouter,
-    NginxRouter,
     Phases,
     Process,
     Receiver,
     UrlGate,
 )
+from canary.policy.routerkinds import router_kinds
 from canary.units import format_ratio
 
 _SCRAPES: Final = 2
@@ -238,12 +237,12 @@ def _routers(policy: Policy) -> Iterator[Inconsistency]:
         if router.name in seen:
             yield (*at, "name"), f"two routers are named {router.name!r}", "give each its own name"
         seen.add(router.name)
-        if isinstance(router, NginxRouter):
-            remedy = "write one, or use haproxy"
-            yield from _divisible(policy, 100, f"router {router.name!r} (nginx) divides in whole percents", remedy)
-        if isinstance(router, HaproxyRouter):
-            what = f"router {router.name!r} (haproxy) divides in hundredths of a percent"
-            yield from _divisible(policy, 10_000, what, "round it")
+        kind = router_kinds().usable[router.kind]
+        if kind.parts:
+            what = f"router {router.name!r} ({router.kind}) divides in {kind.steps}"
+            yield from _divisible(policy, kind.parts, what, kind.remedy)
+        for key, what, remedy in kind.faults(router):
+            yield (*at, key), what, remedy
         if router.probe is not None and (router.probe.header is None) == (router.probe.json is None):
             yield (*at, "probe"), "needs either `header` or `json`", "say where a server's answer has its version"
         if router.probe is not None and not (router.upstreams.stable and router.upstreams.canary):

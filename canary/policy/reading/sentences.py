@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from canary.errors import Fault
 from canary.policy.reading.document import Document, Location
+from canary.policy.routerkinds import router_kinds
 from canary.policy.schema import keys_at
 from canary.policy.values.scalars import UnfitError, shown
 
@@ -45,6 +46,9 @@ def fault_of(document: Document, detail: ErrorDetails) -> Fault:
             return document.fault(location, "needs a key `kind`")
         case "union_tag_invalid":
             location = (*location, "kind")
+            broken = router_kinds().broken.get(document.sources.get(location, "")) if location[0] == "router" else None
+            if broken:
+                return document.fault(location, broken, "mend or remove the plug-in; a receiver needs every router")
             return document.fault(location, *_choice(str(context["expected_tags"]), document.sources.get(location)))
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]":
             location = location[:-1]
