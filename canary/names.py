@@ -126,6 +126,7 @@ EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
 RECONCILED_ROWS_TOTAL: Final = "canary_exporter_reconciled_rows_total"
 CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
 UNKNOWN_VERSION_RATIO: Final = "canary_exporter_unknown_version_ratio"
+VERSION_ROWS: Final = "canary_exporter_version_rows"
 BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
 REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
 SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
@@ -206,6 +207,7 @@ LIMIT_CONFIDENCE: Final = "confidence_z"
 LIMIT_STALENESS: Final = "staleness_seconds"
 LIMIT_MISMATCH: Final = "mismatch_ratio"
 LIMIT_MISMATCH_EVIDENCE: Final = "mismatch_evidence_log10"
+LIMIT_UNKNOWN_VERSIONS: Final = "unknown_version_ratio"
 LIMIT_REPLICA_LAG: Final = "replica_lag_seconds"
 LIMIT_CONVERGE: Final = "converge_seconds"
 LIMIT_WATCH: Final = "watch_seconds"
@@ -239,6 +241,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     RECONCILED_ROWS_TOTAL: (EVENT,),
     CORRECTIONS_TOTAL: (EVENT,),
     UNKNOWN_VERSION_RATIO: (EVENT,),
+    VERSION_ROWS: (EVENT,),
     EXPERIMENT_RELATIVE_CHANGE: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_LOWER: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_UPPER: (EXPERIMENT, VARIANT, KPI),
@@ -304,6 +307,7 @@ RESPONSE_TIME_DEGRADED: Final = "CanaryResponseTimeDegraded"
 OUT_OF_RANGE: Final = "CanaryOutOfRange"
 BLIND_ALERT: Final = "CanaryBlind"
 TRAFFIC_MISMATCH: Final = "CanaryTrafficMismatch"
+ASSIGNMENTS_UNKNOWN: Final = "CanaryAssignmentsUnknown"
 REPLICA_LAG: Final = "CanaryReplicaLag"
 POLICY_MISMATCH: Final = "CanaryPolicyMismatch"
 SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
@@ -329,7 +333,8 @@ ALERTS: Final = frozenset(
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, FAIL_EVERYWHERE, KPI_HELD, SLOWER,
         ELEVATED_ERROR_RATE, SLOW_RESPONSE,
-        ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH, REPLICA_LAG,
+        ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH,
+        ASSIGNMENTS_UNKNOWN, REPLICA_LAG,
         POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
         RELEASE_UNFINISHED, SUPPRESSED, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
         DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
@@ -366,6 +371,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     TRAFFIC_MISMATCH: ("rollout", "Traffic on the canary"),
     POLICY_MISMATCH: ("guard", "Policy in use"),
     ROLLBACK_NOT_CONVERGED: ("rollout", "Traffic on the canary"),
+    ASSIGNMENTS_UNKNOWN: ("infrastructure", "Rows without a version"),
     REPLICA_LAG: ("infrastructure", "Replication lag"),
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
     EXPORTER_DOWN: ("guard", "Freshness"),

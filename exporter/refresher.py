@@ -124,7 +124,7 @@ class Refresher:
             trusted_kpis(policy),
         )
         self._lag: float | None = None
-        self._unknown_versions = UnknownVersions(self.feeds, policy.database.window)
+        self._unknown_versions = UnknownVersions(self.feeds, policy.database.window, policy.database.lateness)
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
         self._refreshed_monotonic: float | None = None
@@ -198,7 +198,8 @@ class Refresher:
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was mended", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
-        self._unknown_versions.look(now)
+        running = self.rollout if self.rollout is not None and self.rollout.running else None
+        self._unknown_versions.look(now, running.started_at.timestamp() if running is not None else None)
 
     def _leave_out_absent(self) -> None:
         """Read nothing of tables that are not there and that nobody needs; all who share the list see it change."""
@@ -314,7 +315,7 @@ class Refresher:
             backfill_ratio=self._filled_ratio(),
             schema_compatible=self.schema.compatible,
             errors=dict(self._faults.counts),
-            unknown_versions=self._unknown_versions.ratios if up else {},
+            unknown_versions=self._unknown_versions.shares if up else {},
             corrections=dict(self.counters.corrections),
             reconciled=dict(self.reconciler.mended),
         )

@@ -92,6 +92,7 @@ def _judgement(policy: Policy) -> Iterator[Limit]:
     yield Limit(names.LIMIT_MINIMUM_UNITS, evidence.minimum_units)
     yield Limit(names.LIMIT_STALENESS, evidence.staleness)
     yield Limit(names.LIMIT_MISMATCH, evidence.mismatch)
+    yield Limit(names.LIMIT_UNKNOWN_VERSIONS, evidence.unknown)
     # Of six digits: the exporter's evidence and this limit must meet, whatever rounding either has been through.
     yield Limit(names.LIMIT_MISMATCH_EVIDENCE, round(-math.log10(evidence.alpha), 6))
     yield Limit(names.LIMIT_CONVERGE, policy.rollback.converge)

@@ -26,6 +26,7 @@ from canary.policy.values.types import (
     OpenRatio,
     Patience,
     PositivePatience,
+    ShareLimit,
     Text,
     Timeout,
     lasting,
@@ -96,6 +97,8 @@ class Evidence:
     """File that `canary calibrate` writes, and `check`, `plan` and the exporter read; relative to the policy file."""
     mismatch: OpenRatio = 0.2
     """Proven deviation of the canary's share of units from its weight that makes the comparison untrusted."""
+    unknown: ShareLimit = 0.2
+    """Share of an event's rows since the rollout began that no version is known of, above which the rollout is held."""
     slower: Slower | Literal["none"] = Slower()
     """A canary that is only slower is not taken for one that loses conversions. `none` does not ask: losses are found
     sooner, and a slower canary falls."""

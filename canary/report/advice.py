@@ -21,6 +21,10 @@ _BLIND = "Blindness: find out why data were missing (canary check); nothing was 
 _TRAFFIC = (
     "Traffic: the canary's share of visits was not its weight; look for caches, robots, a router that does not follow."
 )
+_UNKNOWN = (
+    "Versions: too many rows name none; see that the shop writes them, or that what writes the assignments runs, with"
+    " canary check --data."
+)
 
 _BY_ALERT = {
     names.HIGH_ERROR_RATE: _ERRORS,
@@ -39,6 +43,7 @@ _BY_ALERT = {
     names.KPI_ALERT: _FUNNEL,
     names.BLIND_ALERT: _BLIND,
     names.TRAFFIC_MISMATCH: _TRAFFIC,
+    names.ASSIGNMENTS_UNKNOWN: _UNKNOWN,
 }
 
 

@@ -157,11 +157,11 @@ class Ledger:
         fine = (self.fine.get(number, {}) for number in range(hour * BUCKETS_PER_HOUR, (hour + 1) * BUCKETS_PER_HOUR))
         return sum(tally.rows for counts in (self.coarse.get(hour, {}), *fine) for tally in counts.values())
 
-    def unknown_since(self, low: int) -> tuple[int, int]:
-        """How many rows of the fine bucket *low* and later have no version, and how many there are."""
+    def unknown_within(self, low: int, high: float) -> tuple[int, int]:
+        """How many rows of the fine buckets from *low* to before *high* have no version, and how many there are."""
         unknown = rows = 0
-        coarse = (held for hour, held in self.coarse.items() if hour * BUCKETS_PER_HOUR >= low)
-        fine = (held for number, held in self.fine.items() if number >= low)
+        coarse = (held for hour, held in self.coarse.items() if low <= hour * BUCKETS_PER_HOUR < high)
+        fine = (held for number, held in self.fine.items() if low <= number < high)
         for counts in (*coarse, *fine):
             for key, tally in counts.items():
                 rows += tally.rows

@@ -130,12 +130,19 @@ def _unseen(snapshot: Snapshot) -> Iterator[Metric]:
     yield blind
     unknown = GaugeMetricFamily(
         names.UNKNOWN_VERSION_RATIO,
-        "Share of an event's rows of the trailing window that no version is known of; they are in no verdict.",
+        "Share of an event's rows that no version is known of; they are in no verdict. Of the trailing window; while a"
+        " rollout runs, of its own rows that are older than `database.lateness`.",
         labels=[names.SERVICE, *LABELS[names.UNKNOWN_VERSION_RATIO]],
     )
+    rows = GaugeMetricFamily(
+        names.VERSION_ROWS,
+        f"Rows of an event that `{names.UNKNOWN_VERSION_RATIO}` is a share of.",
+        labels=[names.SERVICE, *LABELS[names.VERSION_ROWS]],
+    )
     for event, share in snapshot.unknown_versions.items():
-        unknown.add_metric([service, event], share)
-    yield unknown
+        unknown.add_metric([service, event], share.ratio)
+        rows.add_metric([service, event], share.rows)
+    yield from (unknown, rows)
 
 
 def _gauge(service: str, name: str, text: str, value: float) -> Metric:

@@ -11,6 +11,7 @@ from canary.policy.kpis import Kpi
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.experiments import Arm
 from exporter.judge.values import KpiValue
+from exporter.ledger.unknown import UnknownShare
 from exporter.publish.counters import Series
 
 
@@ -34,7 +35,7 @@ class Snapshot:
         replica_lag_seconds: None where the database is no replica.
         backfill_ratio: how much of the past is counted, 0 to 1.
         schema_compatible: None before the first look.
-        unknown_versions: by event, the share of the window's rows that no version is known of.
+        unknown_versions: by event, the share of the rows that no version is known of, and of how many.
     """
 
     service: str
@@ -54,6 +55,6 @@ class Snapshot:
     backfill_ratio: float = 0.0
     schema_compatible: bool | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
-    unknown_versions: Mapping[str, float] = field(default_factory=dict)
+    unknown_versions: Mapping[str, UnknownShare] = field(default_factory=dict)
     corrections: Mapping[str, int] = field(default_factory=dict)
     reconciled: Mapping[str, int] = field(default_factory=dict)

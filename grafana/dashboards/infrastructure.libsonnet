@@ -90,6 +90,17 @@ local words = import '../lib/words.libsonnet';
       queries: [machine.replicaLag],
       unit: 's',
     } + (if replica == null then {} else { limits: [panels.limit(replica.value, colours.bad)] })),
+    panels.timeseries({
+      title: 'Rows without a version',
+      description: 'Share of the rows of each event that no version is known of; they are in no verdict. Beyond ' + l.unknown_version_ratio.text + ' the rollout holds.',
+      empty: 'The exporter has counted no rows in this time range',
+      size: [if connections == [] then 8 else 24, 7],
+      queries: [machine.unknownVersions],
+      unit: 'percentunit',
+      min: 0,
+      max: 1,
+      limits: [panels.limit(l.unknown_version_ratio.value, colours.bad)],
+    }),
     panels.stat({
       title: 'Order database readable',
       description: 'Whether the exporter can read the order database.',

@@ -23,5 +23,6 @@ function(config)
     processMemory:: query.range(process('process_resident_memory_bytes'), '{{job}} {{instance}}'),
     processFiles:: query.range(process('process_open_fds') + ' / ' + process('process_max_fds'), '{{job}} {{instance}}'),
     replicaLag:: query.range('max(' + select.own('replica_lag_seconds') + ')', 'behind the primary'),
+    unknownVersions:: query.range('max by (event) (' + select.own('unknown_version_ratio') + ')', '{{event}}'),
     schema:: query.instant('min(' + select.own('schema_compatible') + ')', ''),
   }

@@ -254,6 +254,35 @@ function(config, series, build)
       'The exporter of ' + config.service + ' cannot measure how far the replica is behind.',
     );
 
+  // Rows without a version are in no verdict. Of fewer than these a share says nothing.
+  local fewest_rows = '20';
+  local event(counter) = std.substr(counter, std.length(n.SHOP_PREFIX), std.length(p.base(counter)) - std.length(n.SHOP_PREFIX));
+  local judged_events = std.join('|', std.set([
+    event(counter)
+    for kpi in judged
+    for counter in [kpi.entered] + (if kpi.kind == 'conversion' then [kpi.converted] else [])
+  ]));
+  local of_event(metric) =
+    'max by (service, event) (' + own(metric, [p.matches(n.EVENT, judged_events)]) + ')';
+  local unknown = if judged == [] then [] else build.alert(n.ASSIGNMENTS_UNKNOWN, {
+    expr: p.beyond(
+      p.lines([
+        p.block(p.lines([of_event(n.UNKNOWN_VERSION_RATIO), 'and on (service, event)', of_event(n.VERSION_ROWS) + ' >= ' + fewest_rows])),
+        '* on (service) group_left (rollout, stable, canary, version)',
+        running,
+      ]),
+      '>',
+      p.limit(config, n.LIMIT_UNKNOWN_VERSIONS)
+    ),
+    hold_for: '1m',
+    severity: 'critical',
+    action: 'hold',
+    summary: 'Versions of {{ $labels.event }} unknown: {{ $value | humanizePercentage }} of the rows name none',
+    description: 'Of the {{ $labels.event }} since the rollout began, {{ $value | humanizePercentage }} have no version, expected at most '
+                 + build.limit(n.LIMIT_UNKNOWN_VERSIONS)
+                 + '. They are in no verdict, and those that are left may be no fair sample. Traffic is frozen at its current weight until this clears.',
+  });
+
   local schema = build.alert(n.SCHEMA_INCOMPATIBLE, {
     expr: p.while_service(running, 'max by (service) (' + own(n.SCHEMA_COMPATIBLE) + ') == 0'),
     severity: 'critical',
@@ -288,4 +317,4 @@ function(config, series, build)
     other_policy('exporter', p.lines([info('exporter'), 'and on (service, digest)', info('receiver')]), [info('exporter')])
     + (if config.digest == '' then [] else other_policy('rules', info('receiver', [p.equals(n.DIGEST, config.digest)])));
 
-  std.flattenArrays(evidence + signals) + mismatch + replica + schema + policy
+  std.flattenArrays(evidence + signals) + mismatch + unknown + replica + schema + policy

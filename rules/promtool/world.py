@@ -101,6 +101,9 @@ class World(Shop):
         self.exporter(names.BLIND, 0, reason="schema")
         self.exporter(names.LAST_REFRESH_AGE_SECONDS, 1)
         self.exporter(names.TRAFFIC_MISMATCH_EVIDENCE, 0.1)
+        for event in (*self.policy.database.events, "of_no_kpi"):
+            self.exporter(names.UNKNOWN_VERSION_RATIO, 0, event=event)
+            self.exporter(names.VERSION_ROWS, 1000, event=event)
         if self.policy.database.replica:
             self.exporter(names.REPLICA_LAG_SECONDS, 0.1)
         for experiment in self.policy.experiments:

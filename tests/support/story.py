@@ -241,6 +241,8 @@ class Story(Series):
         for component in names.COMPONENTS:
             self.own(names.POLICY_INFO, {names.COMPONENT: component, names.DIGEST: "0123456789abcdef"})
         self.own(names.BLIND, {names.REASON: "database"}, np.where(np.abs(self._minute - 15) < 1, 1.0, 0.0))
+        for event in ("visits", "orders"):
+            self.own(names.UNKNOWN_VERSION_RATIO, {names.EVENT: event}, self._random.beta(1, 80, len(self.times)))
         self.own(names.REPLICA_LAG_SECONDS, {}, self._random.gamma(2, 0.2, len(self.times)))
         self.own(names.EXPORTER_ERRORS_TOTAL, {names.ERROR: "unavailable"}, self._steps({20.0: 3}))
         for name in (names.RECONCILED_ROWS_TOTAL, names.CORRECTIONS_TOTAL):

@@ -94,6 +94,7 @@ _NUMBERS: Final[Mapping[Place, _Direction]] = {
     ("evidence", "minimum_units"): _DOWN,
     ("evidence", "staleness"): _UP,
     ("evidence", "mismatch"): _UP,
+    ("evidence", "unknown"): _UP,
 }  # fmt: skip
 """Keys with a number, by what a larger and a smaller one does."""
 

@@ -105,7 +105,7 @@ def _odd(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
     yield from _ids(one)
     yield from _outcomes(policy, one, now)
     yield from _settled(policy, one)
-    yield from _versions(one)
+    yield from _versions(policy, one)
 
 
 def _times(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
@@ -198,7 +198,14 @@ def _settled(policy: Policy, one: NewestRows) -> Iterator[Finding]:
         yield warning(one.at("settled"), what, "leave `settled` out: the outcome alone is found up to a minute later")
 
 
-def _versions(one: NewestRows) -> Iterator[Finding]:
+def _versions(policy: Policy, one: NewestRows) -> Iterator[Finding]:
+    """Whether the versions are versions of the shop, and known of enough rows for a rollout not to be held."""
+    unknown, limit = sum(row[VERSION] is None for row in one.rows), policy.evidence.unknown
+    if len(one.rows) >= _FEW and unknown > limit * len(one.rows):
+        share = format_ratio(unknown / len(one.rows))
+        what = f"{share} of the newest {len(one.rows)} rows name no version, expected at most {format_ratio(limit)}"
+        remedy = "map `version`, or `database.assignments`; such rows are in no verdict, and so many hold a rollout"
+        yield warning(one.at("version"), what, remedy)
     versions = {_text(row[VERSION]) for row in one.rows if row[VERSION] is not None}
     if len(versions) > _MOST_VERSIONS:
         what = f"{len(versions)} versions in {len(one.rows)} rows: {one.event.version} is no version of the shop"

@@ -7,6 +7,7 @@ from typing import Any
 
 from canary import names
 from canary.policy import Policy
+from canary.policy.kpis import events_of
 from canary.policy.signals import Signals
 from rules.promtool.row import NEAR, Change, Row, about, after, exporter, nothing, receiver, says, without
 from rules.promtool.shop import STABLE
@@ -18,6 +19,9 @@ _PROCESS_MEMORY, _PROCESS_CPU = "process_resident_memory_bytes", "process_cpu_se
 
 # The smallest difference of shares that counts.
 _FINEST = 0.0001
+
+# Of fewer rows no share of those without a version is told.
+_FEWEST_ROWS = 20
 
 
 def rows(policy: Policy) -> Iterator[Row]:
@@ -38,12 +42,32 @@ def rows(policy: Policy) -> Iterator[Row]:
     canary, match = partial(receiver, role="canary"), {names.REASON: "router"}
     yield about("traffic: router", alert, canary, names.TRAFFIC_RATIO, far, near, match=match)
     yield _blind("router", without(names.TRAFFIC_RATIO), missing=True)
+    yield from _versions(policy)
     if policy.database.replica:
         metric, lag = names.REPLICA_LAG_SECONDS, policy.database.replica.max_lag
         yield about("replica", names.REPLICA_LAG, exporter, metric, lag * (1 + NEAR), lag)
         yield _blind("replica_lag", without(metric))
     yield from _policies()
     yield about("schema", names.SCHEMA_INCOMPATIBLE, exporter, names.SCHEMA_COMPATIBLE, 0, 1)
+
+
+def _versions(policy: Policy) -> Iterator[Row]:
+    """Too many rows of a judged event have no version; of a few rows no share is told."""
+    for name in judged_kpis(policy)[:1]:
+        event, limit = events_of(policy.kpis[name])[0], policy.evidence.unknown
+        ratio, rows = names.UNKNOWN_VERSION_RATIO, names.VERSION_ROWS
+        beyond, at_limit = (exporter(ratio, limit * (1 + side * NEAR), event=event) for side in (1, 0))
+        few = after(beyond, exporter(rows, _FEWEST_ROWS - 1, event=event))
+        elsewhere = exporter(ratio, 1, event="of_no_kpi")
+        yield Row(
+            "versions",
+            names.ASSIGNMENTS_UNKNOWN,
+            after(beyond, exporter(rows, _FEWEST_ROWS, event=event)),
+            at_limit,
+            dynamic=ROLLOUT_LABELS | {names.EVENT: event},
+            inputs=(ratio, rows),
+            quiet={"few rows": few, "another event": elsewhere},
+        )
 
 
 def _policies() -> Iterator[Row]:

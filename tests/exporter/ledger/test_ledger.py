@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ledger.ledger import MILLION, NOTHING, Counts, Key, Ledger, Tally, counts_of, millionths
+from exporter.ledger.ledger import MILLION, NOTHING, UNKNOWN, Counts, Key, Ledger, Tally, counts_of, millionths
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS
 
 PER_HOUR = COARSE_SECONDS // FINE_SECONDS
@@ -98,3 +98,28 @@ def test_rows_without_a_time_belong_nowhere_and_without_a_version_to_unknown() -
     found = counts_of([(None, "v1", None, None, 3, None), (5, None, None, None, 2, None), (5, "", "", "", 1, 1.5)])
 
     assert found == {5: {Key("unknown", "", ""): Tally(3, 1_500_000)}}
+
+
+some_unknown = st.dictionaries(st.sampled_from([Key("v1", "", ""), Key(UNKNOWN, "", "")]), tallies, min_size=1)
+
+
+@given(
+    st.dictionaries(st.integers(0, 3 * PER_HOUR), some_unknown, max_size=6),
+    st.integers(0, 3 * PER_HOUR),
+    st.integers(0, 3 * PER_HOUR),
+)
+def test_rows_without_a_version_are_counted_within_bounds(found: Counts, low: int, high: int) -> None:
+    """Of the open buckets between the bounds; and of a closed hour all, when its beginning is between them."""
+    ledger = Ledger()
+    ledger.replace_fine(0, None, found)
+
+    def expected(numbers: list[int]) -> tuple[int, int]:
+        tallies = [(key.version, tally.rows) for number in numbers for key, tally in found[number].items()]
+        return sum(rows for version, rows in tallies if version == UNKNOWN), sum(rows for _, rows in tallies)
+
+    assert ledger.unknown_within(low, high) == expected([number for number in found if low <= number < high])
+
+    ledger.close(1)
+
+    begins = {number: 0 if number < PER_HOUR else number for number in found}
+    assert ledger.unknown_within(low, high) == expected([one for one, begin in begins.items() if low <= begin < high])

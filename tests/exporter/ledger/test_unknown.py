@@ -1,7 +1,10 @@
 """The part of each event's rows that no version is known of."""
 
+import math
 from types import SimpleNamespace
 from typing import cast
+
+import pytest
 
 from exporter.ledger.feed import Feed
 from exporter.ledger.unknown import UnknownVersions
@@ -14,22 +17,22 @@ class Counted:
         self.stream = SimpleNamespace(event=event, counted=counted)
         self.ledger = self
         self.found = (unknown, rows)
-        self.since: float | None = None
+        self.within: tuple[float, float] | None = None
 
     def bucket(self, moment: float) -> int:
         """Buckets of a second."""
         return int(moment)
 
-    def unknown_since(self, low: int) -> tuple[int, int]:
+    def unknown_within(self, low: int, high: float) -> tuple[int, int]:
         """Rows without a version, and all."""
-        self.since = low
+        self.within = low, high
         return self.found
 
 
-def looked(*feeds: Counted, window_seconds: float = 60) -> UnknownVersions:
-    """A look at these feeds at 1000 s."""
-    unknown = UnknownVersions(cast("list[Feed]", feeds), window_seconds)
-    unknown.look(1000.0)
+def looked(*feeds: Counted, rollout_since: float | None = None) -> UnknownVersions:
+    """A look at these feeds at 1000 s, with a window of 60 s and a lateness of 5 s."""
+    unknown = UnknownVersions(cast("list[Feed]", feeds), 60, 5)
+    unknown.look(1000.0, rollout_since)
     return unknown
 
 
@@ -38,15 +41,24 @@ def test_an_events_streams_are_taken_together() -> None:
     pending, none = Counted("payments", 9, 9, counted=False), Counted("x", 0, 0)
     found = looked(Counted("payments", 1, 5), Counted("payments", 2, 5), pending, none)
 
-    assert found.ratios == {"payments": 0.3}
+    assert found.shares == {"payments": (0.3, 10)}
 
 
 def test_only_the_window_is_looked_at() -> None:
     """Rows of long ago say nothing about a shop that has stopped writing versions."""
     feed = Counted("visits", 0, 1)
-    looked(feed, window_seconds=60)
+    looked(feed)
 
-    assert feed.since == 940
+    assert feed.within == (940, math.inf)
+
+
+@pytest.mark.parametrize(("began", "low"), [(100.0, 940), (970.0, 970)])
+def test_while_a_rollout_runs_its_own_rows_count(began: float, low: int) -> None:
+    """Neither those from before it, nor those that are so young that their assignments may still come."""
+    feed = Counted("visits", 0, 1)
+    looked(feed, rollout_since=began)
+
+    assert feed.within == (low, 995)
 
 
 def test_buckets_are_looked_through_now_and_then() -> None:
@@ -55,8 +67,8 @@ def test_buckets_are_looked_through_now_and_then() -> None:
     unknown = looked(feed)
     feed.found = (4, 4)
     unknown.look(1001.0)
-    assert unknown.ratios == {"visits": 0.0}
+    assert unknown.shares["visits"].ratio == 0.0
 
     unknown.look(1015.0)
 
-    assert unknown.ratios == {"visits": 1.0}
+    assert unknown.shares["visits"].ratio == 1.0

@@ -66,7 +66,7 @@ async def test_a_row_takes_the_version_of_the_visit_it_descends_from(data: ShopD
 
         assert published(refresher) == expected
         assert kpis(refresher) == pytest.approx(said)
-        assert set(refresher.snapshot.unknown_versions.values()) == {0.0}
+        assert {share.ratio for share in refresher.snapshot.unknown_versions.values()} == {0.0}
 
 
 async def test_a_row_takes_the_version_that_its_unit_was_assigned(data: ShopData, clock: FakeClock) -> None:
@@ -94,7 +94,7 @@ async def test_a_late_assignment_reaches_its_row(lite: ShopData, clock: FakeCloc
         clock.advance(20)
         await refresher.refresh()
         assert published(refresher)["shop_orders_total"] == {("unknown",): 1.0}
-        assert refresher.snapshot.unknown_versions["orders"] == 1.0
+        assert refresher.snapshot.unknown_versions["orders"].ratio == 1.0
 
         await lite.run(
             _ASSIGNMENTS.insert().values(unit=visit, time=clock.now() - timedelta(seconds=19), version="v2.0")
@@ -103,7 +103,7 @@ async def test_a_late_assignment_reaches_its_row(lite: ShopData, clock: FakeCloc
         await refresher.refresh()
 
         assert published(refresher)["shop_orders_total"]["v2.0",] == 1.0
-        assert refresher.snapshot.unknown_versions["orders"] == 0.0
+        assert refresher.snapshot.unknown_versions["orders"].ratio == 0.0
         assert kpis(refresher)["conversion_rate", "v2.0"] == 1.0
 
 

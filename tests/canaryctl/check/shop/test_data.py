@@ -146,6 +146,12 @@ async def test_a_sound_mapping_is_told_what_was_seen(tmp_path: Path, clock: Fake
             "100 versions in 100 rows: version is no version of the shop",
             "version: null",
         ),
+        (
+            "UPDATE visits SET version = NULL WHERE id % 4 = 0",
+            "canary.yaml:5: database.events.visits.version",
+            "25% of the newest 100 rows name no version, expected at most 20%",
+            "so many hold a rollout",
+        ),
         ("DELETE FROM visits", "canary.yaml:5: database.events.visits.table", "there are no rows", "the table in use"),
     ],
 )
