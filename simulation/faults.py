@@ -13,6 +13,7 @@ from canary.rollout.state import State
 from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
+from simulation.life import LIFE
 from simulation.plans import PLAN
 from simulation.story import ACTS, SERVICE, Event
 from simulation.surroundings.network import Network
@@ -55,8 +56,8 @@ class Faults:
         if event.kind in ACTS:
             self._act(event)
             return
-        if event.kind == PLAN:
-            self._run(self._world.planners.do(event))
+        if event.kind in (PLAN, LIFE):
+            self._run((self._world.planners if event.kind == PLAN else self._world.life).do(event))
             return
         self._begin(event)
         self._disturb()

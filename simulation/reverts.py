@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PARTS = ("canary", "alertmanager", "exporter", "rules", "grafana", "simulation")
+_PARTS = ("canary", "canaryctl", "alertmanager", "demo", "exporter", "rules", "grafana", "simulation")
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,36 @@ REVERTS = (
         f"{_DECIDE}/alerts/alertpoller.py",
         "_CLEAR_LOOKS = 3",
         "_CLEAR_LOOKS = 1",
+    ),
+    Revert(
+        "life: a phase ends in a change freeze",
+        f"{_DECIDE}/promotion/promoter.py",
+        "        if freeze := self._freezes.active:",
+        "        if freeze := None:",
+    ),
+    Revert(
+        "life: a rollout begins in a change freeze",
+        f"{_DECIDE}/commands.py",
+        "            if self._freezes.active and not request.force:",
+        "            if False:",
+    ),
+    Revert(
+        "life: no silence is obeyed",
+        "canary/prometheus/silences.py",
+        "        return bool(self.action) and self.covers(alert.labels)",
+        "        return False",
+    ),
+    Revert(
+        "life: a silence for people keeps a rollback away",
+        "canary/prometheus/silences.py",
+        "        return bool(self.action) and self.covers(alert.labels)",
+        "        return self.covers(alert.labels)",
+    ),
+    Revert(
+        "life: a pipeline is told of a promotion before it",
+        "canaryctl/cli/rollout/wait.py",
+        '    "promoted": frozenset({"promoted", "finishing", "finished"}),',
+        '    "promoted": frozenset({"baking", "promoted", "finishing", "finished"}),',
     ),
 )
 

@@ -39,6 +39,7 @@ class Truth:
         exposed: by rollout, for how many seconds it had customers.
         counting: by rollout, when a receiver first knew of its present countdown.
         asked: rollbacks asked for at a receiver that knew the rollout, by both, with the moment.
+        silenced: by what a silence is about (`rollback`, `hold`, or people only), from when until when.
         lowered_by_hand: routers that somebody lowered, or that once claimed to have less than they had.
         phase_since: by rollout and phase, when it began.
     """
@@ -58,6 +59,7 @@ class Truth:
     exposed: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     counting: dict[str, float] = field(default_factory=dict)
     asked: dict[tuple[str, str], float] = field(default_factory=dict)
+    silenced: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     lowered_by_hand: set[str] = field(default_factory=set)
     phase_since: dict[tuple[str, int], float] = field(default_factory=dict)
     _wanted: deque[tuple[float, Wanted]] = field(default_factory=lambda: deque([(0.0, ("none", 0.0))], _KEPT))

@@ -25,6 +25,7 @@ from simulation.checks.checks import Checks
 from simulation.faults import Faults
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
+from simulation.life import Life
 from simulation.plans import Planners, broken
 from simulation.story import SERVICE, STRESS_SECONDS, Story
 from simulation.surroundings.fleet import CANARY, STABLE, Fleet
@@ -158,6 +159,9 @@ class World:
         self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
         self._around = around
         self.planners = Planners(self.hosts, around, self.operators, Random(f"planners {story.seed}"))
+        self.life = Life(
+            self.truth, self.checks, self.hosts, self.monitoring, self.operators, Random(f"lives {story.seed}")
+        )
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -187,6 +191,7 @@ class World:
             return
         before = self.truth.newest
         self.checks.written(entry, before)
+        self.life.written(entry, before)
         for promise, what in broken(entry, before, self._around.policy):
             self.checks.fail(promise, what)
         if entry.decides and not isinstance(entry, Held | RollbackDecided):
@@ -266,6 +271,7 @@ class World:
             await asyncio.sleep(self.shop.step_seconds)
             self.shop.pass_time(asyncio.get_running_loop().time())
             self.checks.look()
+            self.life.look()
             while self.operators.told:
                 self.tell(self.operators.told.pop(0))
 
@@ -283,14 +289,17 @@ class World:
         self.faults.heal()
         self.tell("everything is healthy from here on")
         duty = asyncio.create_task(self.operators.on_duty())
+        thaw = asyncio.create_task(self.life.lift_all())
         await asyncio.sleep(_HEAL_SECONDS)
         await self._is_over(_OVER_SECONDS)
         await self._last()
         duty.cancel()
+        thaw.cancel()
         await self._until(lambda: not self.checks.open(self.reports), _REPORT_SECONDS)
         await self._until(lambda: not self.checks.untold(), _TELL_SECONDS)
         # What arrives twice arrives soon.
         await asyncio.sleep(_TWICE_SECONDS)
+        self.life.answered()
         self.checks.told(self.reports)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:

@@ -121,6 +121,9 @@ class Decisions(Promises):
         self._evaluated(entry)
         cause = "" if before is None else before.cause
         fired = self.truth.fired.get((cause, entry.rollout), float("-inf"))
+        # Whoever silences a hold by its action says that it does not count.
+        if any(moment() - until < _CLEAR_SECONDS for _, until in self.truth.silenced["hold"]):
+            return
         if moment() - fired < _CLEAR_SECONDS and (cause, entry.rollout) not in self.truth.forged:
             self.fail(
                 "a hold ends when its cause is gone",

@@ -11,6 +11,8 @@ from canary.routers.base import Split
 from canary.testing.loop import MACHINE
 from canary.testing.routers import MemoryRouter
 from simulation.checks.checks import Checks
+from simulation.life import LIFE
+from simulation.plans import PLAN
 from simulation.run import Summary, describe, run, run_many, shrink
 from simulation.story import ACTS, FAULTS, Event, draw
 from simulation.world import simulate
@@ -74,7 +76,7 @@ def test_a_failing_story_is_told_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_summary_says_what_was_never_drawn() -> None:
     """An empty run has drawn nothing."""
     summary = Summary()
-    assert set(summary.never()) == {*FAULTS, *ACTS}
+    assert set(summary.never()) == {*FAULTS, *ACTS, LIFE, PLAN}
     summary.add(run(3))
     assert any(line.startswith("1 worlds") for line in summary.lines())
     assert any("NEVER DRAWN" in line for line in summary.lines())
