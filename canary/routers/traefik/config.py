@@ -50,7 +50,7 @@ api:
   insecure: true
 providers:
   # Otherwise a second change within 2s, such as a rollback, would wait for them to be over.
-  providersThrottleDuration: 100ms
+  providersThrottleDuration: 10ms
   file:
     filename: {file}
     watch: true

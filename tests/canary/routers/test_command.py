@@ -11,6 +11,7 @@ from canary.policy import release
 from canary.policy.release import CommandRouter
 from canary.routers import Split
 from canary.routers.command import ProgramRouter
+from canary.testing.contract import router_contract
 
 HALF = Split("r-7", 0.5)
 STORE = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
@@ -29,6 +30,11 @@ def programs(folder: Path, store: str = STORE, show: str = SHOW, **keys: float) 
             **keys,  # type: ignore[arg-type]  # a test names the policy's keys
         )
     )
+
+
+async def test_it_keeps_the_contract_of_a_router(tmp_path: Path) -> None:
+    """Two programs that keep what they are given are a router like the others."""
+    await router_contract(programs(tmp_path))
 
 
 async def test_the_split_goes_in_as_json_and_is_read_back(tmp_path: Path) -> None:
