@@ -6,7 +6,7 @@ from simulation.plans import PLACES, PLAN, with_plans
 from simulation.story import draw
 from simulation.world import simulate
 
-_WORLDS = 12
+_WORLDS = 8
 
 
 def test_every_promise_is_kept_while_plans_change() -> None:
