@@ -15,7 +15,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import first_after
 from exporter.judge.units import UnitTable
 from exporter.judge.values import in_currencies
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 _CAP = 0.95
 """Amounts of money are capped at this quantile unless the policy says another: with the largest twentieth cut, a loss

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from exporter.evidence.progress.timeline import Timeline
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import Bools, EventRows, Floats, Ints
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 Columns = Mapping[str, NDArray[Any]]
 

@@ -12,7 +12,7 @@ from simulation.life import LIFE, PLACES, with_life
 from simulation.story import Event, Story, draw
 from simulation.world import Outcome, simulate
 
-_WORLDS = 4
+_WORLDS = 6
 
 
 def quiet(*places: str) -> Story:

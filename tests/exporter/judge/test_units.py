@@ -21,7 +21,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import units_of
 from exporter.judge.units import Entries, Look
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 STABLE, CANARY = 0, 1
 TIMELINE = Timeline.of(0.0, 1.0, [(0.0, 0.5)])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.ledger.ledger import counts_of_rows
 from exporter.ledger.rows import Codes, EventRows
-from exporter.source.values import LARGEST, NO_ID, ODD_NUMBER, ODD_TIME, id_number, label, shape, to_number
+from exporter.source.columns.values import LARGEST, NO_ID, ODD_NUMBER, ODD_TIME, id_number, label, shape, to_number
 
 _ANYTHING = st.one_of(
     st.none(),

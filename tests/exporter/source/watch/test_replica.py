@@ -11,7 +11,7 @@ from canary.clock import SystemClock
 from canary.errors import DatabaseError
 from canary.policy.orders import Replica, RequiredColumns
 from exporter.refresher import Refresher
-from exporter.source.replica import replica_lag_seconds
+from exporter.source.watch.replica import replica_lag_seconds
 from tests.support.clock import FakeClock
 from tests.support.entries import rollout_of, started
 from tests.support.exporting import policy_for, published, refresher_on

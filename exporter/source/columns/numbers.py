@@ -2,7 +2,7 @@
 
 A sum is only as good as its worst row: one NaN makes it NaN, and a text such as `12,50` counts as 12 in SQLite and
 MariaDB without a word. So texts are added only where the whole of them is a number, by the same grammar as single rows
-are read with (`exporter.source.values`), and the two never differ.
+are read with (`exporter.source.columns.values`), and the two never differ.
 
 Numbers in a column of numbers are added as they are; only `bounded` looks at each. NaN and both infinities are on no
 side of a bound, in every database.
@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from exporter.source.kinds import Kind
-from exporter.source.values import LARGEST, NUMBER_PATTERN
+from exporter.source.columns.kinds import Kind
+from exporter.source.columns.values import LARGEST, NUMBER_PATTERN
 
 Column = sa.ColumnElement[Any]
 

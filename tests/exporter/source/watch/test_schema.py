@@ -4,8 +4,8 @@ import sqlalchemy as sa
 
 from canary.policy.orders import RequiredColumns
 from exporter.source.database import Patience
-from exporter.source.schema import SchemaWatch
 from exporter.source.session import order_session
+from exporter.source.watch.schema import SchemaWatch
 from tests.support.exporting import policy_for, with_events
 from tests.support.shopdata import ShopData
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from canary.policy.model import Policy
-from exporter.source.catalog import kinds_of
 from exporter.source.database import Session
 from exporter.source.mapping import columns_of, spare_tables
+from exporter.source.watch.catalog import kinds_of
 
 
 @dataclass
