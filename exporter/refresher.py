@@ -35,14 +35,14 @@ from exporter.ledger.rows import Codes
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import with_ancestors
-from exporter.source.replica import replica_lag_seconds
 from exporter.source.routed import RoutedVersions
-from exporter.source.schema import SchemaWatch
 from exporter.source.streams import streams_of
-from exporter.source.zones import Zone
+from exporter.source.watch.replica import replica_lag_seconds
+from exporter.source.watch.schema import SchemaWatch
 
 _SCHEMA_SECONDS = 15
 """How often the schema is looked at: inspecting costs a few statements per table, and a migration that breaks a version

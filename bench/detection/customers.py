@@ -21,8 +21,8 @@ from canary.routers.bucket import nginx_order
 from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
+from exporter.source.columns.values import NO_ID
 from exporter.source.mapping import parents_of
-from exporter.source.values import NO_ID
 
 END = START + 60.0 * sum(minutes for minutes, _ in PHASES)
 WEIGHTS = [

@@ -27,6 +27,7 @@ _OWN: Final[Mapping[str, str]] = {
     "haproxy": "canary.routers.kinds:HAPROXY",
     "nginx": "canary.routers.kinds:NGINX",
     "command": "canary.routers.kinds:COMMAND",
+    "traefik": "canary.routers.traefik.kind:TRAEFIK",
 }
 
 _COMMON: Final = frozenset({"kind", "name", "upstreams", "probe", "testers", "timeout"})

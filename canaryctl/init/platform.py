@@ -18,9 +18,9 @@ from typing import Any, Self
 import yaml
 
 from canary.errors import DatabaseError, DatabaseUnavailableError
-from exporter.source.catalog import kinds_of, table_names
 from exporter.source.database import Session
 from exporter.source.mapping import literal_sql
+from exporter.source.watch.catalog import kinds_of, table_names
 
 _PREFIX = "{p}"
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from canary.policy.kpis import Conversion, Mean
-from exporter.evidence.slower import LagShape
+from exporter.evidence.comparisons.slower import LagShape
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import first_after
 from exporter.judge.units import UnitTable
 from exporter.judge.values import in_currencies
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 _CAP = 0.95
 """Amounts of money are capped at this quantile unless the policy says another: with the largest twentieth cut, a loss

@@ -15,8 +15,8 @@ import xxhash
 from canary.policy.kpis import Mean
 from canary.policy.orders import Event
 from exporter.ledger.rows import Bools, EventRows, Finder, Floats, Ints
+from exporter.source.columns.values import NO_ID
 from exporter.source.mapping import parents_of
-from exporter.source.values import NO_ID
 
 
 @dataclass(frozen=True, slots=True, eq=False)

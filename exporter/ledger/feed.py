@@ -23,10 +23,10 @@ from exporter.ledger.ledger import BUCKETS_PER_HOUR, Counts, Ledger, counts_of_r
 from exporter.ledger.odd import OddValues
 from exporter.ledger.reader import StreamReader
 from exporter.ledger.rows import Codes, EventRows
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.routed import RoutedVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
-from exporter.source.zones import Zone
 
 _FINE_HOURS = 2
 """Whole hours that stay fine besides the current one: longer than rows may be late by default, so that what is read
@@ -44,7 +44,7 @@ _AHEAD_SECONDS = 600
 class Feed:
     """A stream with everything known of it.
 
-    Times are the database's own (`exporter.source.zones`), in seconds or in numbers of buckets.
+    Times are the database's own (`exporter.source.columns.zones`), in seconds or in numbers of buckets.
 
     Args:
         clock_zone: zone of times that are stored without one.

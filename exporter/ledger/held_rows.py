@@ -11,9 +11,9 @@ import numpy as np
 
 from exporter.ledger.ledger import BUCKETS_PER_HOUR, Ledger
 from exporter.ledger.rows import Codes, EventRows, unheard
+from exporter.source.columns.values import Odd
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Row
-from exporter.source.values import Odd
-from exporter.source.zones import Zone
 
 _MOST_ROWS = 20_000
 """Rows that one refresh may bring: a few tens of milliseconds of Python, so that every event has its turn."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from exporter.source.columns.values import label, to_number
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS
-from exporter.source.values import label, to_number
 
 MILLION = 1_000_000
 """Sums are kept in millionths: no currency has a smaller unit that shops charge in."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.source.values import shape
+from exporter.source.columns.values import shape
 
 _REMEMBERED = 10_000
 """Odd values that are remembered; a shop with more of them is told of the same ones again, which does no harm."""

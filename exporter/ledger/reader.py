@@ -18,13 +18,13 @@ import sqlalchemy as sa
 from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from exporter.ledger.ledger import Counts, counts_of
 from exporter.ledger.odd import OddValues
+from exporter.source.columns.kinds import Kind
+from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import offset_seconds
-from exporter.source.kinds import Kind
 from exporter.source.routed import RoutedVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
-from exporter.source.values import LARGEST, ODD_ROW, ODD_TIME
-from exporter.source.zones import Zone
 
 _OFFSET_MARGIN_SECONDS = 3600
 """Texts may be off by an hour more than the newest ones: summer time."""

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.ledger.ledger import UNKNOWN
+from exporter.source.columns.values import LARGEST, NO_ID, ODD_NUMBER, ODD_TIME, Odd, id_number, label, to_number
 from exporter.source.statements import FAILED, PENDING, SUCCEEDED
-from exporter.source.values import LARGEST, NO_ID, ODD_NUMBER, ODD_TIME, Odd, id_number, label, to_number
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,7 +7,8 @@ the index serves, and the number decides.
 Where the shop keeps times as numbers, the same holds with the bound in its unit (`numbered`).
 
 `SECONDS` parameters are whole seconds since the epoch. Sessions run in UTC, so a time stored without a zone reads as
-UTC everywhere; a policy with another `database.timezone` shifts the bounds and the results (`exporter.source.zones`).
+UTC everywhere; a policy with another `database.timezone` shifts the bounds and the results
+(`exporter.source.columns.zones`).
 """
 
 import re

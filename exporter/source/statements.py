@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from canary.policy.model import Policy
+from exporter.source.columns.kinds import Kind, Kinds
+from exporter.source.columns.numbers import addable, bounded
 from exporter.source.dialects import Dialect
-from exporter.source.kinds import Kind, Kinds
 from exporter.source.mapping import columns_of, literal_sql, parents_of
-from exporter.source.numbers import addable, bounded
 from exporter.source.versions import Versions
 
 SUCCEEDED, FAILED, PENDING = "succeeded", "failed", "pending"

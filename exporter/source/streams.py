@@ -22,9 +22,9 @@ import sqlalchemy as sa
 
 from canary.errors import DatabaseSchemaError
 from canary.policy.model import Policy
+from exporter.source.columns.kinds import Kind, Kinds, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.kinds import Kind, Kinds, kinds_selected
 from exporter.source.mapping import ordered
 from exporter.source.statements import Column, Statements
 

@@ -29,9 +29,9 @@ from exporter.judge.calibration import Calibration, HarmFound, KpiCalibration, d
 from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import judge_parameters
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, Floats
+from exporter.source.columns.values import NO_ID
 from exporter.source.database import Patience
 from exporter.source.session import order_session
-from exporter.source.values import NO_ID
 from exporter.study.history import History
 from exporter.study.pseudo_rollout import planned_seconds, pseudo_rollout
 

@@ -14,11 +14,11 @@ from canary.policy.kpis import Conversion, events_of
 from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.rows import Codes, EventRows
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect, offset_seconds
 from exporter.source.mapping import parents_of, with_ancestors
 from exporter.source.streams import Stream, fitted, streams_of
-from exporter.source.zones import Zone
 
 _FIRST_SPAN_SECONDS = 3600
 """How much the first statement reads; the others as much as brings about `_SPAN_ROWS`."""

@@ -13,11 +13,11 @@ from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Floats
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.statements import FAILED, SUCCEEDED
 from exporter.source.streams import COARSE_SECONDS, fitted, streams_of
-from exporter.source.zones import Zone
 from exporter.study.history import History, needed_events
 from exporter.study.power import Rates
 

@@ -61,6 +61,7 @@ RUN_BY = {
     ("docs/routers-other.md", "console"): "canary/routers/test_pages.py",
     ("docs/routers-other.md", "json"): "canary/routers/test_pages.py",
     ("docs/routers-other.md", "yaml"): "canary/routers/test_pages.py",
+    ("docs/routers-traefik.md", "yaml"): "canary/routers/test_traefik.py",
     ("docs/rules.md", "console"): "docs/test_rules_pages.py",
     ("docs/rules.md", "haproxy"): "docs/test_rules_pages.py",
     ("docs/rules.md", "jsonnet"): "docs/test_rules_pages.py",

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.source.columns.zones import Zone
 from exporter.source.dialects import Dialect
-from exporter.source.zones import Zone
 from tests.support.clock import FakeClock
 from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.mariadb import MariaDb

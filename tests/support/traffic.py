@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from tests.support.processes import eventually
@@ -168,7 +168,11 @@ class Customer:
 
 @contextlib.asynccontextmanager
 async def load(
-    port: int, users: list[str], pause_seconds: float = 0.02, warm_up_requests: int = 1
+    port: int,
+    users: list[str],
+    pause_seconds: float = 0.02,
+    warm_up_requests: int = 1,
+    customer_of: Callable[[int, str], Customer] = Customer,
 ) -> AsyncIterator[list[Answer]]:
     """Keep every user asking, one request in five a POST; the answers grow in the list that is given."""
     answers: list[Answer] = []
@@ -184,12 +188,21 @@ async def load(
 
     async with asyncio.TaskGroup() as group:
         for number, user in enumerate(users):
-            group.create_task(shop(number, Customer(port, user)))
+            group.create_task(shop(number, customer_of(port, user)))
         try:
             await eventually(lambda: len(answers) >= warm_up_requests * len(users), "the first requests")
             yield answers
         finally:
             leaving.set()
+
+
+class AddressCustomer(Customer):
+    """A customer whom the router knows by the address that the connection comes from."""
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None and self._user is not None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(self._user, 0))
+        return await super()._connection()
 
 
 def _headers(head: bytes) -> dict[str, str]:

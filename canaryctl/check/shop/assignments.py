@@ -10,12 +10,12 @@ from canary.finding import Finding, Status, failed, warning
 from canary.policy import Policy
 from canary.policy.orders import Assignments
 from canaryctl.check.shop.nearest import near
-from exporter.source.catalog import Table, index_statement
+from exporter.source.columns.kinds import Kind, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.kinds import Kind, kinds_selected
 from exporter.source.streams import streams_of
 from exporter.source.versions import assignment_rows
+from exporter.source.watch.catalog import Table, index_statement
 
 _AT = "database.assignments"
 

@@ -33,11 +33,11 @@ from canaryctl.check.shop.newest import (
     newest_rows,
 )
 from canaryctl.check.shop.plans import expensive
+from exporter.source.columns.values import id_number
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import parents_of
 from exporter.source.streams import fitted, streams_of
-from exporter.source.values import id_number
 
 _PARENTS = 20_000
 """Parents among which those of the newest rows are looked for."""

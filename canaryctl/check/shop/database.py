@@ -23,7 +23,6 @@ from canaryctl.check.shop.assignments import check_assignments
 from canaryctl.check.shop.data import check_data
 from canaryctl.check.shop.nearest import near
 from canaryctl.check.shop.rows import check_rows
-from exporter.source.catalog import Table, index_statement, look_up, quoted, table_names
 from exporter.source.database import (
     OrderDatabase,
     Patience,
@@ -35,6 +34,7 @@ from exporter.source.database import (
 from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
 from exporter.source.versions import says_version
+from exporter.source.watch.catalog import Table, index_statement, look_up, quoted, table_names
 
 _ABOUT = re.compile(r"(?P<key>database\.(?:events\.(?P<event>\w+)|\w+)(?:\.\w+)*): (?P<rest>.*)", re.DOTALL)
 """What begins with a key of the policy."""

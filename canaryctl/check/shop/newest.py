@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Location
+from exporter.source.columns.kinds import kinds_selected
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
-from exporter.source.kinds import kinds_selected
 from exporter.source.statements import Statements
 from exporter.source.streams import Stream, fitted, streams_of
-from exporter.source.zones import Zone
 
 NEWEST = 1_000
 """Rows that are looked at: enough for a share of one in a hundred to be seen, and read within a second."""

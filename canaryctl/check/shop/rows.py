@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.finding import Finding, failed, warning
 from canary.policy import Policy
+from exporter.source.columns.values import id_number, shape, to_number
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import parents_of
 from exporter.source.streams import Stream, fitted, no_times, streams_of
-from exporter.source.values import id_number, shape, to_number
 
 _NEWEST = 1_000
 """Rows that are looked at of each event: some pages, which the key's index finds."""

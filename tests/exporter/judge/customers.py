@@ -12,7 +12,7 @@ from canary.policy.orders import DEFAULT_EVENTS
 from canary.rollout.state import Rollout, State, Weight
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows, Floats, Ints
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 START = 1_700_000_000.0
 PHASES = ((300.0, 0.05), (900.0, 0.25), (1200.0, 0.5))

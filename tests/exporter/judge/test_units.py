@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.orders import DEFAULT_EVENTS
 from exporter.evidence.judge import ConversionRows, MeanRows, OutcomeRows
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import Rows
-from exporter.evidence.timeline import Timeline
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import units_of
 from exporter.judge.units import Entries, Look
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 STABLE, CANARY = 0, 1
 TIMELINE = Timeline.of(0.0, 1.0, [(0.0, 0.5)])

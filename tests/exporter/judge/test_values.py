@@ -13,7 +13,7 @@ from canary.policy.orders import DEFAULT_EVENTS
 from exporter.judge.joins import JoinedRows
 from exporter.judge.values import KpiValue, window_values
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 COMPLETION = Conversion(kind="conversion", from_="carts", to="orders")
 PAYMENTS = Success(kind="success", of="payments")

@@ -10,10 +10,10 @@ from canary.errors import DatabaseError, DatabaseTimeoutError
 from canary.policy.model import Policy
 from exporter.ledger.odd import OddValues
 from exporter.ledger.reader import StreamReader
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
 from exporter.source.streams import streams_of
-from exporter.source.zones import Zone
 
 
 class Stumbling:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.ledger.held_rows import RowStore
 from exporter.ledger.rows import Codes, EventRows, Finder
-from exporter.source.values import NO_ID
+from exporter.source.columns.values import NO_ID
 
 
 def _table(*rows: tuple[int, object, object]) -> EventRows:

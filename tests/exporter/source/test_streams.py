@@ -7,8 +7,8 @@ import pytest
 from canary.errors import DatabaseSchemaError
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
+from exporter.source.columns.kinds import Kind
 from exporter.source.dialects import Dialect
-from exporter.source.kinds import Kind
 from exporter.source.streams import Stream, streams_of
 
 POLICY = Policy(service="shop")

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Assignments
 from tests.support.clock import FakeClock
+from tests.support.entries import rollout_of, started
 from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData, fill
 
@@ -105,6 +106,25 @@ async def test_a_late_assignment_reaches_its_row(lite: ShopData, clock: FakeCloc
         assert published(refresher)["shop_orders_total"]["v2.0",] == 1.0
         assert refresher.snapshot.unknown_versions["orders"].ratio == 0.0
         assert kpis(refresher)["conversion_rate", "v2.0"] == 1.0
+
+
+async def test_of_a_rollout_what_it_has_shown_since_its_start_counts(lite: ShopData, clock: FakeClock) -> None:
+    """Rows from before the shop wrote versions hold no rollout, nor do those whose assignments may still come."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    ages = [*range(100, 2000, 100), *range(-300, 0, 30)]  # seconds before the start: nineteen rows, then ten after it
+    for number, age in enumerate(ages):
+        version = "v1.0" if age < 0 and number % 2 else None
+        await lite.insert(VISITS, version=version, created_at=start - timedelta(seconds=age))
+    clock.advance(310)
+    shares = []
+    for rollout in (None, rollout_of([started("r1", start)])):
+        async with refresher_on(policy, clock) as refresher:
+            refresher.rollout = rollout
+            await settle(refresher, clock)
+            shares.append(refresher.snapshot.unknown_versions["visits"])
+
+    assert shares == [pytest.approx((24 / 29, 29)), pytest.approx((3 / 6, 6))]
 
 
 async def test_a_unit_that_moves_takes_its_rows_along_from_then_on(lite: ShopData, clock: FakeClock) -> None:

@@ -13,8 +13,8 @@ from canaryctl.check.shop.database import check_database
 from canaryctl.check.state import check_state
 from demo.shop.store import create_schema, open_engine
 from exporter.source.database import Patience
-from exporter.source.schema import SchemaWatch
 from exporter.source.session import order_session
+from exporter.source.watch.schema import SchemaWatch
 from tests.support.mariadb import MariaDb
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres

@@ -1,0 +1,146 @@
+"""Drives Traefik: writes the dynamic configuration as a whole, and believes Traefik's API about what is in force.
+
+The file is also what a restart begins with, so that nothing is kept in two places. Traefik takes a new file without
+closing a connection, some milliseconds after it was renamed into place; one that it refuses leaves the old one in
+force, which only its API tells. So a change counts when every instance shows it.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from canary.errors import RouterError
+from canary.finding import Finding, failed
+from canary.routers import haproxy_map as mapfile
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
+from canary.routers.traefik import config
+from canary.routers.traefik.section import TraefikRouter
+from canary.threads import OwnThread, Threads
+
+# Traefik needs some milliseconds for a file; asked more often, it is kept from its work.
+_LOOK_SECONDS = 0.02
+
+
+class TraefikFileRouter:
+    """Writes what Traefik's file provider watches.
+
+    Args:
+        section: The policy's `router` section of kind `traefik`.
+        thread: Makes a thread, for the file may be on a server that hangs.
+    """
+
+    finest_ratio = FINEST_RATIO
+
+    def __init__(self, section: TraefikRouter, thread: Callable[[str], Threads] = OwnThread) -> None:
+        self.name = section.name
+        self._section = section
+        self._path = Path(section.file)
+        self._thread = thread(f"router {section.name}")
+
+    async def set_weight(self, split: Split) -> None:
+        """Write the file, and wait until every instance shows it.
+
+        Raises:
+            RouterError: the file cannot be written, or an instance does not have the split in force in time.
+        """
+        place = f"router {self.name}"
+        text = config.dynamic(self._section, split)
+        seen = Observation(())
+        try:
+            async with asyncio.timeout(self._section.timeout):
+                await self._thread.run(partial(self._write, text))
+                while True:
+                    seen = await self.read()
+                    if seen.agrees(split):
+                        return
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError as error:
+            what = f"{self._path} is written and not in force: {seen.detail or 'no answer'}"
+            remedy = "see Traefik's log, and that its file provider watches this file"
+            raise RouterError(what, place=place, remedy=remedy) from error
+        except OSError as error:
+            raise RouterError(f"{self._path} cannot be written ({error.strerror})", place=place) from error
+
+    async def read(self) -> Observation:
+        """What each Traefik's API shows."""
+        timeout = aiohttp.ClientTimeout(total=self._section.timeout)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            return Observation(tuple(await asyncio.gather(*(self._reading(http, api) for api in self._section.apis))))
+
+    async def check(self) -> list[Finding]:
+        """An API that does not answer, a file that cannot be written or says something else."""
+        place = f"router {self.name}"
+        readings = (await self.read()).readings
+        remedy = "start Traefik with the generated traefik.yml, or give it this entry point, API and file"
+        findings = [failed(f"{place}: {one.instance}", one.error, remedy) for one in readings if one.error]
+        try:
+            weight = config.weight_of(await self._thread.run(self._written))[0] / config.PARTS
+            await self._thread.run(partial(mapfile.probe, self._path.parent))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            remedy = "install the generated file there, and let this user write its folder"
+            return [*findings, failed(f"{place}: {self._path}", f"cannot be used ({error})", remedy)]
+        for one in readings:
+            if one.weight_ratio is not None and one.weight_ratio != weight:
+                what = f"says another weight than {one.instance} has in force"
+                findings.append(failed(f"{place}: {self._path}", what, "see Traefik's log for why it refuses the file"))
+        return findings
+
+    async def unhealthy(self) -> Mapping[str, str]:
+        """Nothing: the generated configuration has Traefik check no servers."""
+        return {}
+
+    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # it never tells
+        """None: Traefik does not count requests by server."""
+        return None
+
+    def is_canary(self, user_id: str, split: Split) -> bool:
+        """Whether *split* sends this address to the canary."""
+        return config.is_canary(user_id, split)
+
+    def snippet(self) -> Mapping[str, str]:
+        """`traefik.yml` (or `NAME.yml`), and the dynamic file, which sends everybody to stable."""
+        return {
+            f"{self.name}.yml": config.static(self._section),
+            self._path.name: config.dynamic(self._section, None),
+        }
+
+    def _write(self, text: str) -> None:
+        if not self._path.exists() or self._path.read_text(encoding="utf-8") != text:
+            mapfile.write(self._path, text)
+
+    def _written(self) -> Any:
+        found = json.loads(self._path.read_text(encoding="utf-8"))
+        return found["http"]["services"][config.SPLIT]["highestRandomWeight"]["services"]
+
+    async def _reading(self, http: aiohttp.ClientSession, api: str) -> Reading:
+        try:
+            service = await self._ask(http, f"{api}/api/http/services/{config.SPLIT}@file")
+            weight, salt = config.weight_of(service["highestRandomWeight"]["services"])
+            testers = await self._ask(http, f"{api}/api/http/routers/{config.TESTERS}@file", missing={})
+            process = (await self._ask(http, f"{api}/api/version"))["startDate"]
+        except TimeoutError:
+            return Reading(api, None, error="did not answer in time")
+        except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
+            return Reading(api, None, error=f"{type(error).__name__}: {error}")
+        let_in = testers.get("status") == "enabled"
+        return Reading(
+            api,
+            weight / config.PARTS,
+            salt,
+            testers=let_in and weight > 0,
+            testers_alone=let_in and not weight,
+            process=process,
+        )
+
+    async def _ask(self, http: aiohttp.ClientSession, url: str, *, missing: Any = None) -> Any:
+        async with http.get(url, allow_redirects=False) as answer:
+            if answer.status == 404 and missing is not None:
+                return missing
+            if answer.status != 200:
+                raise ValueError(f"answered {answer.status} at {url.rpartition('/api/')[2]}")
+            return await answer.json(content_type=None)

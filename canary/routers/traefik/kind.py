@@ -1,0 +1,25 @@
+"""Traefik as a kind of router."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from canary.policy.routerkinds import RouterKind
+from canary.routers.base import Router
+from canary.routers.traefik.section import TraefikRouter
+from canary.threads import Threads
+
+
+def _driver(section: TraefikRouter, thread: Callable[[str], Threads]) -> Router:
+    from canary.routers.traefik.driver import TraefikFileRouter
+
+    return TraefikFileRouter(section, thread)
+
+
+def _faults(section: TraefikRouter) -> Iterator[tuple[str, str, str]]:
+    """A backquote ends a text in Traefik's rules: what comes after it would be a rule of its own."""
+    for key, text in (("header", section.testers.header), ("cookie", section.testers.cookie)):
+        if text is not None and "`" in text:
+            yield "testers", f"`{key}` holds a backquote, which Traefik's rules cannot hold", "name testers by another"
+
+
+TRAEFIK: Final = RouterKind(section=TraefikRouter, driver=_driver, faults=_faults)

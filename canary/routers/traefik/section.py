@@ -1,0 +1,31 @@
+"""The policy's section of kind `traefik`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from canary.policy.finish import Probe
+from canary.policy.release import Testers, Upstreams
+from canary.policy.values.types import HttpUrl, Identifier, ListenAddress, RouterTimeout, Text, section
+
+
+@section
+class TraefikRouter:
+    """Traefik, by its file provider; customers are told apart by their address."""
+
+    kind: Literal["traefik"]
+    name: Identifier = "traefik"
+    file: Text = "/etc/traefik/dynamic/canary.yml"
+    """The dynamic configuration that the receiver writes and Traefik's file provider watches."""
+    apis: Annotated[tuple[HttpUrl, ...], Field(min_length=1)] = ("http://127.0.0.1:8080",)
+    """Traefik's API, one per instance, by which the weight in force is read back."""
+    listen: ListenAddress = ":80"
+    """Address for the generated configuration."""
+    rule: Text = "PathPrefix(`/`)"
+    """Which requests are the shop's, as a rule of Traefik's."""
+    upstreams: Upstreams = Upstreams()
+    probe: Probe | None = None
+    """How each server is asked which version it runs; when missing, the version label of its series tells."""
+    testers: Testers = Testers()
+    timeout: RouterTimeout = 5
+    """How long Traefik may take to have a new file in force."""

@@ -1,0 +1,253 @@
+"""The comparison of units to which something may happen later: a stratified sequential log-rank test.
+
+Cox's partial likelihood (1972) of to whom it happens next, turned into a test martingale (ter Schure, Perez-Ortiz, Ly,
+Gruenwald 2020). `conversion` looks for orders that fail to come, `outcome` for failures that come; both are this test
+with a grid of their own, so that a difference in lag is no difference in what happens, and nothing waits for the
+slowest unit. Units are customers, tables come from `cohorts`, later beginnings from `restarts`, the shown rates from
+`stable_rate`.
+
+Where customers enter the shop (visits), the canary's share of the *events* must be off the router's weight besides: a
+crawler or a health check makes visits, on one side perhaps, and never an order. Both tests must have proven harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from exporter.evidence import cohorts as cohort
+from exporter.evidence.cohorts import AtRisk, Cohorts, EnteredUnits, Tables
+from exporter.evidence.comparisons.slower import LagShape
+from exporter.evidence.comparisons.stable_rate import Hazards, StableRate
+from exporter.evidence.grid import (
+    LN10,
+    Bools,
+    EffectGrid,
+    Floats,
+    Ints,
+    confidence_sequence,
+    estimate,
+    log10_harm_mixture,
+)
+from exporter.evidence.hypergeometric import log_pmf
+from exporter.evidence.progress.restarts import Plan, Restarted, Starts
+from exporter.evidence.progress.timeline import Timeline, distinct
+from exporter.evidence.progress.trajectory import Trajectory
+from exporter.evidence.progress.walk import Walk, in_buckets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """What is compared, and how; fixed for a rollout.
+
+    Attributes:
+        grid: log odds ratios of hazards.
+        event_is_good: whether the event is what one hopes for, so that fewer are harm.
+        plan: what was planned, by which evidence begins again.
+        lags: how soon stable's events came before the rollout; None where that is not asked.
+        against_weight: whether the events' share must be off the router's weight too.
+    """
+
+    grid: EffectGrid
+    event_is_good: bool
+    plan: Plan = Plan()  # noqa: RUF009 - immutable
+    lags: LagShape | None = None
+    against_weight: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many likelihoods are kept: the grid's, and those of canaries that are only slower."""
+        return self.grid.size + (self.lags.size if self.lags is not None else 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """What the test reads: units with the time of the event, nan while it has not happened."""
+
+    assigned: Floats
+    entered: Floats
+    canary: Bools
+    happened: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CohortTest:
+    """One comparison, all buckets before `bucket` folded in.
+
+    Immutable: `advance` gives the test with more buckets folded, and how it got there.
+    """
+
+    alpha: float
+    setting: Setting
+    bucket: int = 0
+    walk: Walk = field(default_factory=lambda: Walk(np.zeros(0)))
+    share: Walk = field(default_factory=lambda: Walk(np.zeros(0)))
+    """The same of the events' share against the router's weight."""
+    rate: StableRate = field(default_factory=StableRate)
+    cohorts: Mapping[int, Cohorts] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, alpha: float, setting: Setting) -> Self:
+        """A test that has seen nothing."""
+        return cls(alpha, setting, 0, Walk(np.zeros(setting.width)), Walk(np.zeros(setting.grid.size)))
+
+    @property
+    def likelihood(self) -> Floats:
+        """The log-likelihood over the grid."""
+        return self.walk.likelihood[: self.setting.grid.size]
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """Canary and stable units that entered and were folded in."""
+        totals = sum((known.entered.sum(axis=0) for known in self.cohorts.values()), np.zeros(2, dtype=np.int64))
+        return int(totals[0]), int(totals[1])
+
+    def advance_events(self, rows: Events, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
+        """Fold the buckets up to `until`; `rows` holds at least the units that entered or had the event in them."""
+        if until <= self.bucket:
+            return self, Trajectory.empty()
+        segment_of = timeline.segment_of(rows.assigned)
+        entered = timeline.bucket(rows.entered)
+        happened = cohort.happened_within(timeline, rows.happened, entered)
+        boundaries = timeline.changes_within(self.bucket, until)
+        known = dict(self.cohorts)
+        tables: list[Tables] = []
+        at_risk: list[AtRisk] = []
+        for segment in timeline.segments:
+            inside = (segment_of == segment.index) & (entered < until) & (happened >= self.bucket)
+            if segment.comparable and segment.start < timeline.end_of(np.asarray(until - 1)):
+                units = EnteredUnits(entered[inside], rows.canary[inside], happened[inside])
+                before = known.get(segment.index) or Cohorts.first(segment, timeline)
+                known[segment.index], found, seen = cohort.fold(before, units, timeline, self.bucket, until, boundaries)
+                tables.append(found)
+                at_risk.append(seen)
+        every = Tables.together(tables)
+        weighed = self._against_weight(rows, timeline, segment_of, happened, until)
+        buckets = distinct(np.concatenate([every.bucket, weighed[0]]), self.bucket, until)
+        starts = Starts.of(self.setting.plan, timeline, until)
+        phases = [timeline.first_bucket_from(segment.start) for segment in timeline.segments[1:]]
+        walk, path = self.walk.advance(
+            buckets, in_buckets(buckets, every.bucket, self._terms(every)), starts, phases, until
+        )
+        share, share_path = self.share.advance(buckets, in_buckets(buckets, *weighed), starts, phases, until)
+        rate, hazards = self.rate.then(at_risk, buckets)
+        test = replace(self, bucket=until, walk=walk, share=share, rate=rate, cohorts=known)
+        if not len(buckets):
+            return test, Trajectory.empty()
+        new = self._new_units(rows, timeline, segment_of, entered)
+        return test, self._trajectory(
+            test, timeline, (buckets, path, share_path), starts, hazards, self._counted(new, buckets)
+        )
+
+    def _terms(self, tables: Tables) -> Floats:
+        """Each table's log-probability under every effect, and under every stretch of stable's lags."""
+        if not len(tables.bucket):
+            return np.zeros((0, self.setting.width))
+        terms = log_pmf(tables.canary, tables.stable, tables.events, tables.canary_events, self.setting.grid.effects)
+        if self.setting.lags is None:
+            return terms
+        return np.concatenate([terms, self.setting.lags.terms(self.setting.grid, terms, tables.age_class)], axis=1)
+
+    def _against_weight(
+        self, rows: Events, timeline: Timeline, segment_of: Ints, happened: Ints, until: int
+    ) -> tuple[Ints, Floats]:
+        """Bucket and log-probability of each event's side, given the weight with which its unit was assigned."""
+        size = self.setting.grid.size
+        if not self.setting.against_weight:
+            return np.zeros(0, dtype=np.int64), np.zeros((0, size))
+        comparable = np.asarray([segment.comparable for segment in timeline.segments], dtype=np.bool_)
+        wanted = (happened >= self.bucket) & (happened < until) & (segment_of >= 0) & comparable[segment_of]
+        weight = np.asarray([segment.weight for segment in timeline.segments])[segment_of[wanted]]
+        effects = self.setting.grid.effects
+        expected = np.log1p(weight[:, None] * np.expm1(effects))
+        return happened[wanted], rows.canary[wanted, None] * effects - expected
+
+    def _new_units(self, rows: Events, timeline: Timeline, segment_of: Ints, entered: Ints) -> tuple[Ints, Ints]:
+        """Buckets of entry of the canary's and of stable's units that were not folded in before, in order."""
+        comparable = np.asarray([segment.comparable for segment in timeline.segments], dtype=np.bool_)
+        new = (segment_of >= 0) & comparable[segment_of] & (entered >= self.bucket)
+        return np.sort(entered[new & rows.canary]), np.sort(entered[new & ~rows.canary])
+
+    def _counted(self, new: tuple[Ints, Ints], buckets: Ints) -> tuple[Ints, Ints]:
+        """Canary and stable units up to each bucket."""
+        canary, stable = (
+            before + np.searchsorted(side, buckets, side="right") for before, side in zip(self.units, new, strict=True)
+        )
+        return canary, stable
+
+    def _trajectory(
+        self,
+        after: CohortTest,
+        timeline: Timeline,
+        paths: tuple[Ints, Floats, Floats],
+        starts: Starts,
+        hazards: Hazards,
+        units: tuple[Ints, Ints],
+    ) -> Trajectory:  # long: one figure after the other, each from the ones before
+        grid, (buckets, path, share_path) = self.setting.grid, paths
+        size = grid.size
+        ranks = after.walk.bases.evidence(grid, starts, buckets, path)
+        evidence, recent = ranks.log10_evidence, self._change(hazards, estimate(grid, ranks.likelihood[:, :size]))
+        if self.setting.against_weight:
+            weighed = after.share.bases.evidence(grid, starts, buckets, share_path)
+            evidence = np.minimum(evidence, weighed.log10_evidence)
+            # What is less by only one of the two counts is not less.
+            recent = np.fmax(recent, np.expm1(estimate(grid, weighed.likelihood)))
+        ends = confidence_sequence(grid, path[:, :size], self.alpha)
+        lower, upper = sorted_ends(*(self._change(hazards, end) for end in ends))
+        last = len(buckets) - 1
+        phase_ends = confidence_sequence(grid, after.walk.since_phase[None, :size], self.alpha)
+        of_last = Hazards(hazards.values[[last]])
+        phase_lower, phase_upper = sorted_ends(*(self._change(of_last, end) for end in phase_ends))
+        plain = Trajectory.plain(
+            time=timeline.end_of(buckets),
+            estimate=self._change(hazards, estimate(grid, path[:, :size])),
+            lower=lower,
+            upper=upper,
+            log10_evidence=evidence,
+            canary_units=units[0],
+            stable_units=units[1],
+        )
+        return replace(
+            plain,
+            recent_estimate=recent,
+            log10_not_slower=self._not_slower(ranks),
+            quiet=ranks.quiet,
+            phase_lower=np.append(np.full(last, -1.0), phase_lower),
+            phase_upper=np.append(np.full(last, np.inf), phase_upper),
+            log10_slower=self._slower(path),
+        )
+
+    def _change(self, hazards: Hazards, log_ratio: Floats) -> Floats:
+        if self.setting.event_is_good:
+            return hazards.conversion_change(log_ratio)
+        return hazards.survival_change(log_ratio)
+
+    def _not_slower(self, ranks: Restarted) -> Floats:
+        """log10 of the evidence that the canary is worse, and not only slower: against every stretch at once."""
+        size = self.setting.grid.size
+        if self.setting.lags is None:
+            return np.full(len(ranks.likelihood), np.inf)
+        if not self.setting.lags.size:
+            return np.full(len(ranks.likelihood), -np.inf)
+        stretched = ranks.likelihood[:, size:].max(axis=1)
+        evidence: Floats = log10_harm_mixture(self.setting.grid, ranks.likelihood[:, :size]) - stretched / LN10
+        return evidence
+
+    def _slower(self, path: Floats) -> Floats:
+        """log10 of the evidence that the canary's events come later, and as many."""
+        size = self.setting.grid.size
+        if self.setting.lags is None or self.setting.lags.size < 2:
+            return np.zeros(len(path))
+        stretches = path[:, size + 1 :] - path[:, size, None]
+        top = stretches.max(axis=1)
+        mixture: Floats = (np.log(np.exp(stretches - top[:, None]).mean(axis=1)) + top) / LN10
+        return mixture
+
+
+def sorted_ends(one: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """The lower and the upper of two ends."""
+    return np.minimum(one, other), np.maximum(one, other)

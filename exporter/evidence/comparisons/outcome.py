@@ -1,0 +1,46 @@
+"""Units that succeed or fail (payments). The event that `cohort_test` waits for is the failure.
+
+Whoever has not failed is at risk of it, settled or not. So successes that are known later are no failures, units that
+are slow hold nobody up, and cohorts follow the order of attempts, never that of their resolution: right after the
+canary's share grows its units are young, and what is known early (a refusal) would be over-represented among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+
+from exporter.evidence.comparisons.cohort_test import CohortTest, Events, Setting
+from exporter.evidence.grid import symmetric_grid
+from exporter.evidence.progress.restarts import Plan
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Trajectory
+from exporter.evidence.rows import OutcomeRows
+
+# Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
+GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.8, harm_sd=0.75)
+
+
+def with_timeout(rows: OutcomeRows, timeout_seconds: float | None) -> OutcomeRows:
+    """Units that stay pending longer than the timeout failed at that moment, whatever came later."""
+    if timeout_seconds is None:
+        return rows
+    deadline = rows.entered + timeout_seconds
+    late = ~(rows.resolved <= deadline)
+    return replace(rows, resolved=np.where(late, deadline, rows.resolved), failed=rows.failed | late)
+
+
+class OutcomeTest(CohortTest):
+    """The comparison of one success KPI."""
+
+    @classmethod
+    def new(cls, alpha: float, plan: Plan = Plan()) -> Self:  # noqa: B008 - immutable
+        """A test that has seen nothing."""
+        return cls.of(alpha, Setting(GRID, event_is_good=False, plan=plan))
+
+    def advance(self, rows: OutcomeRows, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
+        """Fold the buckets up to `until`; `rows` holds at least the units that entered or were resolved in them."""
+        failed = np.where(rows.failed, rows.resolved, np.nan)
+        return self.advance_events(Events(rows.assigned, rows.entered, rows.canary, failed), timeline, until)

@@ -1,0 +1,80 @@
+"""The schema watch: what both versions need is still there, with the type it had.
+
+While a canary runs, two versions share one database. A migration that came with the canary and removes a column that
+stable writes breaks the shop for everybody, and the statistics would only see that both sides got worse. So it is
+looked at directly: tables and columns that the policy maps or lists as required. A type may grow (a longer text, a
+wider number) and must not change its family.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from canary.policy.model import Policy
+from exporter.source.database import Session
+from exporter.source.mapping import columns_of, spare_tables
+from exporter.source.watch.catalog import kinds_of
+
+
+@dataclass
+class SchemaWatch:
+    """Compares the order database with the policy's mapping, and with how it looked at the first time.
+
+    Attributes:
+        problems: what is wrong, one sentence each; empty when both versions find what they need.
+        looked: whether it was looked at.
+        absent: tables of the default schema that were never there and that nobody needs.
+    """
+
+    policy: Policy
+    session: Session
+    problems: tuple[str, ...] = ()
+    looked: bool = False
+    absent: frozenset[str] = frozenset()
+    _types: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    async def look(self) -> None:
+        """Look again.
+
+        Raises:
+            DatabaseError: the database could not be asked.
+        """
+        wanted = dict(_wanted(self.policy))
+        found = await self.session.run(lambda connection: {table: kinds_of(connection, table) for table in wanted})
+        if not self.looked:  # what goes later was there for both versions, and is missed
+            self.absent = frozenset(table for table in spare_tables(self.policy) if found.get(table) is None)
+        self.problems = tuple(self._problems(wanted, found))
+        self.looked = True
+
+    @property
+    def compatible(self) -> bool | None:
+        """Whether nothing is wrong; None before the first look."""
+        return not self.problems if self.looked else None
+
+    def _problems(self, wanted: Mapping[str, set[str]], found: Mapping[str, Mapping[str, str] | None]) -> Iterator[str]:
+        for table, columns in wanted.items():
+            there = found[table]
+            if table in self.absent:
+                continue
+            if there is None:
+                yield f"table {table} is not there"
+                continue
+            for column in sorted(columns):
+                if column not in there:
+                    yield f"column {table}.{column} is not there"
+                    continue
+                before = self._types.setdefault((table, column), there[column])
+                if there[column] != before:
+                    yield f"column {table}.{column} was {before} and is now {there[column]}"
+
+
+def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:
+    tables: dict[str, set[str]] = {}
+    for name, event in policy.database.events.items():
+        if event.sql is None:
+            tables.setdefault(event.table or name, set()).update(columns_of(event))
+    given = policy.database.assignments
+    if given is not None and given.table is not None:
+        tables.setdefault(given.table, set()).update((given.unit, given.time, given.version))
+    for required in policy.database.required:
+        tables.setdefault(required.table, set()).update(required.columns)
+    yield from tables.items()

@@ -1,0 +1,122 @@
+"""The comparison of units that succeed or fail."""
+
+import numpy as np
+import pytest
+
+from exporter.evidence.comparisons.outcome import GRID, OutcomeTest, with_timeout
+from exporter.evidence.grid import Floats, log10_evidence
+from exporter.evidence.hypergeometric import log_pmf
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.rows import OutcomeRows
+from tests.exporter.evidence.simulation import END, START, WEIGHTS, rollout
+
+TIMELINE = Timeline.of(START, 2.0, WEIGHTS)
+ALL = TIMELINE.complete(END)
+
+
+def payments(seed: int, per_minute: float, **shop: float) -> OutcomeRows:
+    """The payments of one simulated rollout."""
+    rows = rollout(np.random.default_rng(seed), per_minute, **shop).kpis["payment_success_rate"]
+    assert isinstance(rows, OutcomeRows)
+    return rows
+
+
+def one_table(canary: int, stable: int, events: int, canary_events: int) -> Floats:
+    """The log-probability of one table over the grid."""
+    table = np.asarray([[canary], [stable], [events], [canary_events]])
+    likelihood: Floats = log_pmf(table[0], table[1], table[2], table[3], GRID.effects)[0]
+    return likelihood
+
+
+def test_a_cohort_weighs_what_the_formula_says() -> None:
+    """A cohort of eight adds exactly the hypergeometric log-probability of its failures; the open one adds nothing."""
+    times = START + np.arange(11.0)
+    canary = np.arange(11) == 5
+    failed = np.isin(np.arange(11), [5, 7])
+
+    test, _ = OutcomeTest.new(0.01).advance(OutcomeRows(times, times, canary, times, failed), TIMELINE, 100)
+
+    np.testing.assert_allclose(test.likelihood, one_table(1, 7, 2, 1))
+    assert test.units == (1, 10)
+
+
+def test_pending_units_count_for_nothing_until_the_timeout_fails_them() -> None:
+    """A payment pending past the timeout failed at that moment, even if it succeeds later."""
+    entered = START + np.asarray([0.0, 0.0, 0.0])
+    rows = OutcomeRows(
+        entered, entered, np.zeros(3, dtype=np.bool_), START + np.asarray([np.nan, 900.0, 5.0]), np.zeros(3, np.bool_)
+    )
+
+    timed_out = with_timeout(rows, 60.0)
+
+    assert timed_out.failed.tolist() == [True, True, False]
+    assert timed_out.resolved.tolist() == [START + 60.0, START + 60.0, START + 5.0]
+    assert with_timeout(rows, None) is rows
+
+
+def test_strata_do_not_depend_on_the_order_of_rows() -> None:
+    """Rows in any order give the same evidence, ties in time included."""
+    rows = payments(1, 100.0)
+    seconds = np.floor(rows.resolved)
+    shuffled = np.random.default_rng(0).permutation(seconds.size)
+
+    mine, _ = OutcomeTest.new(0.01).advance(
+        OutcomeRows(rows.assigned, rows.entered, rows.canary, seconds, rows.failed), TIMELINE, ALL
+    )
+    columns = OutcomeRows(
+        rows.assigned[shuffled], rows.entered[shuffled], rows.canary[shuffled], seconds[shuffled], rows.failed[shuffled]
+    )
+    theirs, _ = OutcomeTest.new(0.01).advance(columns, TIMELINE, ALL)
+
+    np.testing.assert_array_equal(mine.likelihood, theirs.likelihood)
+
+
+@pytest.mark.parametrize(("decline_seconds", "settle_seconds"), [(1.0, 1.0), (1.0, 240.0), (240.0, 1.0)])
+def test_a_healthy_canary_is_rarely_accused(decline_seconds: float, settle_seconds: float) -> None:
+    """At most alpha of healthy rollouts are accused, also when failures are known sooner or later than successes."""
+    alpha, rollouts = 0.05, 200
+
+    accused = 0
+    for seed in range(rollouts):
+        rows = payments(seed, 60.0, decline_seconds=decline_seconds, settle_seconds=settle_seconds)
+        _, path = OutcomeTest.new(alpha).advance(rows, TIMELINE, ALL)
+        accused += bool((path.log10_evidence >= -np.log10(alpha)).any())
+
+    # alpha * rollouts is 10; three standard deviations above it is 19.
+    assert accused <= 19
+
+
+def test_mean_evidence_of_healthy_rollouts_is_at_most_one() -> None:
+    """The evidence at the end of healthy rollouts averages one at most, within four standard errors."""
+    evidence = []
+    for seed in range(400):
+        test, _ = OutcomeTest.new(0.05).advance(payments(1000 + seed, 20.0), TIMELINE, ALL)
+        evidence.append(10 ** float(log10_evidence(GRID, test.likelihood)))
+
+    mean, error = np.mean(evidence), np.std(evidence) / np.sqrt(len(evidence))
+    assert mean <= 1.0 + 4.0 * error
+    assert mean > 0.05
+
+
+def test_bounds_cover_the_truth() -> None:
+    """The relative change of a truly worse canary lies within the bounds in nearly all rollouts."""
+    truth, covered = 0.90 / 0.97 - 1.0, 0
+
+    for seed in range(100):
+        _, path = OutcomeTest.new(0.05).advance(payments(seed, 200.0, canary_success=0.90), TIMELINE, ALL)
+        covered += bool(path.lower[-1] <= truth <= path.upper[-1])
+
+    assert covered >= 93
+
+
+def test_a_weight_change_closes_what_is_open() -> None:
+    """Units of a stratum too small to close count from the next weight change on."""
+    times = START + np.arange(6.0)
+    canary = np.arange(6) == 2
+    rows = OutcomeRows(times, times, canary, times, canary)
+
+    before, _ = OutcomeTest.new(0.01).advance(rows, TIMELINE, 149)
+    after, _ = before.advance(rows, TIMELINE, 151)
+
+    assert not before.likelihood.any()
+    np.testing.assert_allclose(after.likelihood, one_table(1, 5, 1, 1))
