@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.evidence.grid import Bools, Floats, Ints
-from exporter.evidence.timeline import Segment, Timeline
+from exporter.evidence.progress.timeline import Segment, Timeline
 
 COHORT_UNITS = (8, 20)
 """Units that close a cohort, at least and at most. Of what its units could tell, a cohort of n loses one n-th; a large

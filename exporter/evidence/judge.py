@@ -20,18 +20,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from exporter.evidence import verdict as verdicts
+from exporter.evidence.comparisons.outcome import with_timeout
+from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.grid import Bools
-from exporter.evidence.outcome import with_timeout
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
-from exporter.evidence.restarts import Plan
+from exporter.evidence.progress.restarts import Plan
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Trajectory
+from exporter.evidence.progress.warmup import Warmup
 from exporter.evidence.results import KpiEvidence, RolloutEvidence, TestEvidence
 from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows
-from exporter.evidence.slower import LagShape
-from exporter.evidence.timeline import Timeline
 from exporter.evidence.tracks import ENTRIES, Part, Tracks
-from exporter.evidence.trajectory import Trajectory
 from exporter.evidence.verdict import Action, Conclusion, Harm, HoldReason, Verdict
-from exporter.evidence.warmup import Warmup
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.evidence.restarts import Plan
+from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.verdict import Action, Harm
 
 _QUICK = 0.2

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exporter.evidence.trajectory import Trajectory
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.verdict import Action, Conclusion, HoldReason, Verdict
 
 

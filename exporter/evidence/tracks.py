@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.evidence.conversion import ConversionTest
-from exporter.evidence.floor import FloorTest
-from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
-from exporter.evidence.mismatch import MismatchTest
-from exporter.evidence.outcome import OutcomeTest
+from exporter.evidence.comparisons.conversion import ConversionTest
+from exporter.evidence.comparisons.floor import FloorTest
+from exporter.evidence.comparisons.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
+from exporter.evidence.comparisons.mismatch import MismatchTest
+from exporter.evidence.comparisons.outcome import OutcomeTest
+from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
-from exporter.evidence.restarts import Plan
+from exporter.evidence.progress.restarts import Plan
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Track, Trajectory
 from exporter.evidence.rows import EntryRows, OutcomeRows, Rows
-from exporter.evidence.slower import LagShape
-from exporter.evidence.timeline import Timeline
-from exporter.evidence.trajectory import Track, Trajectory
 from exporter.evidence.verdict import Harm
 
 _FEW_OUTCOMES = 20_000

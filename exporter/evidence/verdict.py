@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from exporter.evidence.grid import Bools, Floats
-from exporter.evidence.trajectory import Trajectory
+from exporter.evidence.progress.trajectory import Trajectory
 
 
 class Verdict(StrEnum):

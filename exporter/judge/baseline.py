@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from canary.policy.kpis import Conversion, Mean
-from exporter.evidence.slower import LagShape
+from exporter.evidence.comparisons.slower import LagShape
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import first_after
 from exporter.judge.units import UnitTable

@@ -19,15 +19,15 @@ import numpy as np
 from canary.policy.kpis import Conversion, Kpi, events_of
 from canary.policy.model import Policy
 from canary.rollout.state import Rollout
+from exporter.evidence.comparisons.outcome import with_timeout
 from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters, Randomisation, draws_for
 from exporter.evidence.exact.redraw import HashedPlaces
 from exporter.evidence.exact.spending import Plan, PlannedPhase
 from exporter.evidence.exact.steps import Steps
 from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters
-from exporter.evidence.outcome import with_timeout
+from exporter.evidence.progress.timeline import Segment, Timeline
 from exporter.evidence.results import ExactEvidence
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.timeline import Segment, Timeline
 from exporter.evidence.verdict import Harm
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows

@@ -29,7 +29,7 @@ from exporter.evidence.judge import (
     RolloutJudge,
     RolloutRows,
 )
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.progress.timeline import Timeline
 from exporter.judge.baseline import cap_before, lags_before
 from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.progress.timeline import Timeline
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import Bools, EventRows, Floats, Ints
 from exporter.source.columns.values import NO_ID

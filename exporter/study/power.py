@@ -15,12 +15,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from exporter.evidence import conversion, mean, outcome
 from exporter.evidence.cohorts import COHORT_UNITS
+from exporter.evidence.comparisons import conversion, mean, outcome
 from exporter.evidence.grid import EffectGrid, Floats, Ints, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.judge import Harm, Kind, KpiParameters
-from exporter.evidence.restarts import FROM_START
+from exporter.evidence.progress.restarts import FROM_START
 
 POWERS = (0.5, 0.9)
 """Even odds, and what trials are usually planned for."""

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from canary.policy import load_policy
 from canaryctl.cli import canary
 from exporter.evidence.cohorts import AGE_GROWTH, COHORT_UNITS
-from exporter.evidence.mean import STRATUM_UNITS
+from exporter.evidence.comparisons.mean import STRATUM_UNITS
 from tests.support.shopdata import ShopData, fill
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -5,7 +5,7 @@ import numpy as np
 from exporter.evidence.cohorts import COHORT_UNITS, Cohorts, EnteredUnits, fold
 from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.evidence.hypergeometric import log_pmf
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.progress.timeline import Timeline
 
 WEIGHT, THETA, FIRST_FAILURE, SEQUENCES = 0.05, 6.0, 15, 40_000
 """A provider fails for everybody from the sixteenth unit of a stratum on; nothing is wrong with the canary."""

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.evidence.conversion import GRID as CONVERSION_GRID
-from exporter.evidence.floor import GRID as FLOOR_GRID
+from exporter.evidence.comparisons.conversion import GRID as CONVERSION_GRID
+from exporter.evidence.comparisons.floor import GRID as FLOOR_GRID
+from exporter.evidence.comparisons.mean import DECREASE_GRID, INCREASE_GRID
+from exporter.evidence.comparisons.mismatch import GRID as MISMATCH_GRID
+from exporter.evidence.comparisons.outcome import GRID as OUTCOME_GRID
 from exporter.evidence.grid import EffectGrid, Likelihood, confidence_sequence, log10_evidence, log10_evidence_against
-from exporter.evidence.mean import DECREASE_GRID, INCREASE_GRID
-from exporter.evidence.mismatch import GRID as MISMATCH_GRID
-from exporter.evidence.outcome import GRID as OUTCOME_GRID
 
 GRIDS = [CONVERSION_GRID, OUTCOME_GRID, FLOOR_GRID, DECREASE_GRID, INCREASE_GRID, MISMATCH_GRID]
 

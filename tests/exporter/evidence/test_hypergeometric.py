@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import nchypergeom_fisher
 
-from exporter.evidence.conversion import GRID as CONVERSION_GRID
+from exporter.evidence.comparisons.conversion import GRID as CONVERSION_GRID
+from exporter.evidence.comparisons.outcome import GRID as OUTCOME_GRID
 from exporter.evidence.grid import EffectGrid, Ints, log10_evidence
 from exporter.evidence.hypergeometric import exact_log_pmf, log_pmf, saddle_point_log_pmf
-from exporter.evidence.outcome import GRID as OUTCOME_GRID
 
 Table = tuple[int, int, int, int]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from exporter.evidence import results
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.results import ExactEvidence, KpiEvidence
-from exporter.evidence.trajectory import Trajectory
 from exporter.evidence.verdict import Action, Conclusion, HoldReason, Verdict
 
 LIMIT = 2.0

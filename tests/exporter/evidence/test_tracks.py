@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import EntryRows, OutcomeRows
-from exporter.evidence.slower import LagShape
-from exporter.evidence.timeline import Timeline
 from exporter.evidence.tracks import ENTRIES, Part, Tracks
 
 START, LATENESS, NOW = 1000.0, 60.0, 1300.0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.evidence.trajectory import Trajectory
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.verdict import (
     Action,
     Conclusion,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.orders import DEFAULT_EVENTS
 from exporter.evidence.judge import ConversionRows, MeanRows, OutcomeRows
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import Rows
-from exporter.evidence.timeline import Timeline
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import units_of
 from exporter.judge.units import Entries, Look

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
-from exporter.evidence.cohort_test import CohortTest, Events, Setting
+from exporter.evidence.comparisons.cohort_test import CohortTest, Events, Setting
+from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.grid import symmetric_grid
-from exporter.evidence.restarts import Plan
+from exporter.evidence.progress.restarts import Plan
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import ConversionRows
-from exporter.evidence.slower import LagShape
-from exporter.evidence.timeline import Timeline
-from exporter.evidence.trajectory import Trajectory
 
 GRID = symmetric_grid(((0.5, 0.0125), (1.5, 0.05), (4.0, 0.25)), sd=0.5, harm_sign=-1)
 """Log hazard ratios: fine where harms of interest lie (-0.1 is 10 %), coarse out to a fiftieth of the conversions. Half

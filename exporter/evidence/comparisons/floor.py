@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from exporter.evidence.grid import Bools, Floats, Ints, confidence_sequence, log10_evidence, symmetric_grid
+from exporter.evidence.progress.timeline import Timeline, distinct
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.timeline import Timeline, distinct
-from exporter.evidence.trajectory import Trajectory
 
 GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=-1)
 """Log odds of success against the floor's. They reach far, because a payment provider that is down is far below it."""

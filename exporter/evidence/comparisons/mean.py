@@ -22,9 +22,9 @@ from exporter.evidence.grid import (
     log10_evidence,
     symmetric_grid,
 )
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import MeanRows
-from exporter.evidence.timeline import Timeline
-from exporter.evidence.trajectory import Trajectory
 
 _SPANS = ((0.3, 0.005), (1.0, 0.05), (4.0, 0.25))
 """Relative changes: half a percent apart where tolerances lie."""

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from exporter.evidence.comparisons.outcome import GRID, OutcomeTest, with_timeout
 from exporter.evidence.grid import Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
-from exporter.evidence.outcome import GRID, OutcomeTest, with_timeout
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.timeline import Timeline
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, rollout
 
 TIMELINE = Timeline.of(START, 2.0, WEIGHTS)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exporter.evidence.grid import Bools, Floats
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows
-from exporter.evidence.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from exporter.evidence.mismatch import MismatchTest
+from exporter.evidence.comparisons.mismatch import MismatchTest
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import EntryRows
-from exporter.evidence.timeline import Timeline
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, weight_at
 
 TIMELINE = Timeline.of(START, 2.0, WEIGHTS)

@@ -12,12 +12,12 @@ from typing import Self
 
 import numpy as np
 
-from exporter.evidence.cohort_test import CohortTest, Events, Setting
+from exporter.evidence.comparisons.cohort_test import CohortTest, Events, Setting
 from exporter.evidence.grid import symmetric_grid
-from exporter.evidence.restarts import Plan
+from exporter.evidence.progress.restarts import Plan
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.timeline import Timeline
-from exporter.evidence.trajectory import Trajectory
 
 # Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
 GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.8, harm_sd=0.75)

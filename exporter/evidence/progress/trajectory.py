@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from exporter.evidence.grid import Bools, Floats, Ints
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.progress.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from exporter.evidence.grid import Floats, confidence_sequence, estimate, log10_evidence_against, symmetric_grid
+from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import EntryRows
-from exporter.evidence.timeline import Timeline
-from exporter.evidence.trajectory import Trajectory
 
 GRID = symmetric_grid(((0.5, 0.0125), (1.5, 0.05), (6.0, 0.25)), sd=0.5, harm_sign=-1)
 """Shifts of the log odds of being on the canary; far ones too, because a router may ignore its weight altogether."""

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from exporter.evidence.conversion import GRID
+from exporter.evidence.comparisons.conversion import GRID
+from exporter.evidence.comparisons.outcome import OutcomeTest
 from exporter.evidence.grid import log10_evidence
 from exporter.evidence.judge import OutcomeRows, RolloutJudge, Verdict
-from exporter.evidence.outcome import OutcomeTest
-from exporter.evidence.restarts import FROM_START, Bases, Plan, Starts
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.progress.restarts import FROM_START, Bases, Plan, Starts
+from exporter.evidence.progress.timeline import Timeline
 from tests.exporter.evidence.simulation import END, PLAN, START, WEIGHTS, rollout
 
 TIMELINE = Timeline.of(START, 2.0, WEIGHTS)

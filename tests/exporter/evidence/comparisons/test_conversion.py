@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from exporter.evidence.cohorts import AGE_ENDS, COHORT_UNITS
-from exporter.evidence.conversion import GRID, ConversionTest
+from exporter.evidence.comparisons.conversion import GRID, ConversionTest
 from exporter.evidence.grid import Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import ConversionRows
-from exporter.evidence.timeline import Timeline
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, rollout
 
 TIMELINE = Timeline.of(START, 2.0, WEIGHTS)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.evidence.conversion import ConversionTest
+from exporter.evidence.comparisons.conversion import ConversionTest
+from exporter.evidence.comparisons.stable_rate import Hazards
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import ConversionRows
-from exporter.evidence.stable_rate import Hazards
-from exporter.evidence.timeline import Timeline
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, rollout
 
 TIMELINE = Timeline.of(START, 2.0, WEIGHTS)

@@ -20,6 +20,8 @@ import numpy as np
 
 from exporter.evidence import cohorts as cohort
 from exporter.evidence.cohorts import AtRisk, Cohorts, EnteredUnits, Tables
+from exporter.evidence.comparisons.slower import LagShape
+from exporter.evidence.comparisons.stable_rate import Hazards, StableRate
 from exporter.evidence.grid import (
     LN10,
     Bools,
@@ -31,12 +33,10 @@ from exporter.evidence.grid import (
     log10_harm_mixture,
 )
 from exporter.evidence.hypergeometric import log_pmf
-from exporter.evidence.restarts import Plan, Restarted, Starts
-from exporter.evidence.slower import LagShape
-from exporter.evidence.stable_rate import Hazards, StableRate
-from exporter.evidence.timeline import Timeline, distinct
-from exporter.evidence.trajectory import Trajectory
-from exporter.evidence.walk import Walk, in_buckets
+from exporter.evidence.progress.restarts import Plan, Restarted, Starts
+from exporter.evidence.progress.timeline import Timeline, distinct
+from exporter.evidence.progress.trajectory import Trajectory
+from exporter.evidence.progress.walk import Walk, in_buckets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

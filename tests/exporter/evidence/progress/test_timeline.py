@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.progress.timeline import Timeline
 
 WEIGHTS = [(1000.0, 0.05), (1301.0, 0.25), (1301.0, 0.25), (2000.0, 1.0)]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exporter.evidence.grid import LN10, Bools, EffectGrid, Floats, Ints
-from exporter.evidence.timeline import Timeline
+from exporter.evidence.progress.timeline import Timeline
 
 FROM_START = 0.5
 """Weight of the evidence from the start: a harm that was always there is proven later by a factor of two, which is a

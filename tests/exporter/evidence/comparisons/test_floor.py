@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from exporter.evidence.floor import FloorTest
+from exporter.evidence.comparisons.floor import FloorTest
+from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import OutcomeRows
-from exporter.evidence.timeline import Timeline
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, rollout
 
 TIMELINE = Timeline.of(START, 2.0, WEIGHTS)

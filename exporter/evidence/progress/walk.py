@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exporter.evidence.grid import Floats, Ints
-from exporter.evidence.restarts import Bases, Starts
+from exporter.evidence.progress.restarts import Bases, Starts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
