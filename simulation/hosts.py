@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.reportfiles import ReportFiles
-from alertmanager.receiver.act.rollbacklog import RollbackLog
+from alertmanager.receiver.act.telling.reportfiles import ReportFiles
+from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.parts import Base, Outside

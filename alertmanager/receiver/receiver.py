@@ -13,10 +13,10 @@ from alertmanager.receiver import answers
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.drill import Drills
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reporter import Reporter
+from alertmanager.receiver.act.telling.messages import Facts
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from alertmanager.receiver.act.messages import occasion
 from alertmanager.receiver.act.outbox import early_key
+from alertmanager.receiver.act.telling.messages import occasion
 from canary.rollout.entries import (
     Entry,
 )

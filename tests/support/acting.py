@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.permission import Permission
 from alertmanager.receiver.act.reconciler import Reconciler
-from alertmanager.receiver.act.reportfiles import ReportFiles
-from alertmanager.receiver.act.rollbacklog import RollbackLog
 from alertmanager.receiver.act.routercontroller import RouterController
+from alertmanager.receiver.act.telling.messages import Facts
+from alertmanager.receiver.act.telling.reportfiles import ReportFiles
+from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.metrics import Metrics
 from canary.errors import JournalError

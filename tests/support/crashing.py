@@ -20,7 +20,7 @@ from typing import Any, Self
 import apprise
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alertmanager.receiver.act.rollbacklog import RollbackLog
+from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
 from alertmanager.receiver.service import serve
 from canary import logs
 from canary.notify import Notifier

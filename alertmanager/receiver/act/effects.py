@@ -15,8 +15,8 @@ from functools import partial
 from typing import Self
 
 from alertmanager.receiver.act.permission import Permission, Still
-from alertmanager.receiver.act.reportfiles import ReportFiles
-from alertmanager.receiver.act.rollbacklog import RollbackLog
+from alertmanager.receiver.act.telling.reportfiles import ReportFiles
+from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
 from alertmanager.receiver.lead.leader import Leader
 from canary.errors import JournalError, RefusedError
 from canary.finding import Finding

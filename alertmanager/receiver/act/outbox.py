@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
+from alertmanager.receiver.act.telling.messages import OCCASIONS, Facts, message, occasion
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
 from canary.backoff import Backoff

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from alertmanager.receiver.act.messages import Facts
 from alertmanager.receiver.act.outbox import Outbox
+from alertmanager.receiver.act.telling.messages import Facts
 from alertmanager.receiver.lead.leader import FileLeader
 from alertmanager.receiver.metrics import Metrics
 from canary import names

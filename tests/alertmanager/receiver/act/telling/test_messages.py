@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alertmanager.receiver.act.messages import OCCASIONS, Facts, message, occasion
+from alertmanager.receiver.act.telling.messages import OCCASIONS, Facts, message, occasion
 from canary.notify import Tone
 from canary.rollout.entries import (
     Advanced,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alertmanager.receiver.act.reportfiles import ReportFiles, write_apart
+from alertmanager.receiver.act.telling.reportfiles import ReportFiles, write_apart
 from canary.errors import JournalError
 from canary.policy.model import Policy
 from canary.report.facts import Report

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alertmanager.receiver.act.rollbacklog import RollbackLog
+from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
 from canary.errors import JournalError
 from canary.policy.model import Policy, State
 from canary.rollout.commands.commands import RollBack
