@@ -116,7 +116,9 @@ async def test_testers_come_in_and_go_with_the_rollout(traefik: Traefik) -> None
 async def test_a_file_that_traefik_refuses_is_found_out(traefik: Traefik) -> None:
     """What is written is not what is in force: neither a damaged file nor a missing one is taken for a weight."""
     assert await traefik.router.check() == []
-    traefik.file.write_text("{", encoding="utf-8")
+    spoilt = traefik.file.with_suffix(".spoilt")
+    spoilt.write_text("{", encoding="utf-8")
+    spoilt.replace(traefik.file)  # at once: of a file that is first emptied, Traefik may take the nothing
     [damaged] = await traefik.router.check()
     assert "cannot be used" in damaged.what
     assert (await traefik.router.read()).weight_ratio == 0  # what was in force before
