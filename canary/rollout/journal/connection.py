@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.event import listen
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from canary.database.postgres import POOLED_OPTIONS, pooled
 from canary.database.url import DriverAddress, driver_address
 from canary.errors import DatabaseUnavailableError, JournalError
+
+# A receiver that is frozen (a paused machine, SIGSTOP) between its entry and the commit keeps every other one from
+# writing. The server ends its transaction after this; a receiver that runs is never so long between two statements.
+_IDLE_SECONDS = 5
 
 
 async def journal_engine(url: URL, timeout_seconds: float, *, patient: bool = False) -> AsyncEngine:
@@ -33,7 +38,14 @@ async def journal_engine(url: URL, timeout_seconds: float, *, patient: bool = Fa
             remedy=error.remedy or "check that the database is there and writable",
         ) from error
     limits: Mapping[str, Any] = {"timeout": timeout_seconds, "command_timeout": timeout_seconds}
-    return create_async_engine(address.url, pool_pre_ping=True, connect_args={**address.options, **suited, **limits})
+    engine = create_async_engine(address.url, pool_pre_ping=True, connect_args={**address.options, **suited, **limits})
+    listen(engine.sync_engine, "begin", _bounded)
+    return engine
+
+
+def _bounded(connection: Connection) -> None:
+    """Say it in each transaction: a pooler in transaction mode gives the next one to another session."""
+    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
 
 
 async def _perhaps_pooled(address: DriverAddress, timeout_seconds: float, *, patient: bool) -> bool:

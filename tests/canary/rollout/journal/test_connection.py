@@ -6,13 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from canary.errors import JournalError
 from canary.policy.model import Policy, State
 from canary.rollout.entries import Held
-from canary.rollout.journal.journal import Journal, journal_url
+from canary.rollout.journal.connection import journal_engine
+from canary.rollout.journal.journal import JOURNAL, Journal, journal_url
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
+from tests.support.processes import eventually
 
 ENTRY = Held(rollout="r1", at=datetime(2026, 3, 3, tzinfo=UTC), actor="ann", reason="look")
 
@@ -36,6 +40,31 @@ async def step(policy: Policy, times: int) -> int:
             await journal.probe()
             await journal.entries()
         return await journal.position()
+
+
+async def test_a_frozen_writer_keeps_nobody_out_for_long(postgres: Postgres) -> None:
+    """A receiver that is stopped between its entry and the commit loses its transaction, and another one writes."""
+    policy = policy_at(postgres.new_database())
+    values = {"service": "shop", "previous": 0, "rollout": "r1", "kind": "note", "at": "", "actor": "", "reason": ""}
+    async with Journal.open(policy) as journal:
+        frozen = await journal_engine(journal_url(policy), timeout_seconds=10)
+        connection = await frozen.connect()
+        await connection.execute(sa.insert(JOURNAL).values(**values, data="{}"))
+
+        async def written() -> bool:
+            try:
+                await journal.append(ENTRY)
+            except JournalError:
+                return False
+            return True
+
+        assert not await written()
+        await eventually(written, "the other one writes", timeout_seconds=60)
+        with pytest.raises(DBAPIError):
+            await connection.execute(sa.text("SELECT 1"))
+        await connection.invalidate()
+        await connection.close()
+        await frozen.dispose()
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
