@@ -56,8 +56,11 @@ def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[
         alert = names.DATABASE_CONNECTION_FAILURES
         # Shorter windows hold fewer of the failures than the limit.
         quiet = {BEHIND: after(beyond, aged(signals.window * (1 - NEAR)))}
+        first = ladder(signals)[0]
+        many = failures * signals.window / first * (1 + NEAR)
+        also = {"as many within the shortest window": after(aged(first), _connections(many))}
         counted = (signals.connection_errors,)
-        yield row(alert, beyond, limit, few, window=signals.window, inputs=counted, quiet=quiet)
+        yield row(alert, beyond, limit, few, window=signals.window, inputs=counted, also=also, quiet=quiet)
     if not signals.process_selector or signals.memory_limit is not None:
         ratio, watch = signals.critical.memory, policy.rollback.watch
         full, limit = _memory(ratio + NEAR * (1 - ratio)), _memory(ratio)
@@ -102,6 +105,8 @@ def _within(  # a window, and in which state it is looked at
             after(aged(ladder(policy.signals)[0] * (1 - NEAR)), slow(seconds, total, 0.2, window)),
         )
         of_window["quiet"] = {"no window has begun with the rollout": too_young}
+        all_slow = after(aged(ladder(policy.signals)[0]), slow(seconds, total, 0.2, window))
+        of_window["firing"] = {"only the shortest window has begun with the rollout": all_slow}
     else:
         of_window["quiet"] = younger(slow(seconds, total, 0.2, window))
     yield sure_slow_row(policy, seconds, total, window, scene, names.VERY_SLOW_RESPONSE, given=given, **of_window)

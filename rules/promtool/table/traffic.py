@@ -144,6 +144,7 @@ def _slowness(  # the one shape of all limits of response times
     alert: str,
     *,
     given: Callable[[Change], Change] = after,
+    firing: Mapping[str, Change] = MappingProxyType({}),
     quiet: Mapping[str, Change] = MappingProxyType({}),
     **more: Any,
 ) -> Row:
@@ -154,7 +155,8 @@ def _slowness(  # the one shape of all limits of response times
         also, silent = haproxy.fading(limit, total, window)
     also["just enough requests"] = some
     beyond, within = (slow(limit, total, quick[0], window), slow(limit, total, quick[1], window, slower=False))
-    more |= {"also": {name: given(change) for name, change in also.items()}, "window": window, "histogram": True}
+    more |= {"also": {**{name: given(change) for name, change in also.items()}, **firing}}
+    more |= {"window": window, "histogram": True}
     more |= {"quiet": {**{name: given(change) for name, change in silent.items()}, **quiet}}
     inputs = (requests_metric(policy.signals),)
     return Row(scene, alert, given(beyond), given(within), given(few), inputs=inputs, **more)
