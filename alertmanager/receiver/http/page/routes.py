@@ -3,6 +3,7 @@
 from functools import partial
 
 from alertmanager.receiver.http import bodies
+from alertmanager.receiver.http.page.errands import ERRANDS
 from alertmanager.receiver.http.page.handlers import Page, as_page
 from canary.web.routes import FORM, Forgery, Role, Route, Table
 
@@ -37,6 +38,26 @@ def page_table(page: Page) -> Table:
                 own_name=Role.OPERATOR,
             )
             for verb in page.verbs
+        ),
+        read(path="/page/reports/{rollout}", handler=page.report),
+        *(
+            read(
+                path=f"/page/{one.name}",
+                handler=partial(page.ask_errand, one),
+                role=Role.PERSON,
+                own_name=Role.OPERATOR,
+            )
+            for one in ERRANDS
+        ),
+        *(
+            form(
+                path=f"/page/{one.name}",
+                handler=partial(page.do_errand, one),
+                role=Role.PERSON,
+                body=bodies.ErrandForm,
+                forgery=Forgery.FORM_KEY,
+            )
+            for one in ERRANDS
         ),
         *(
             form(
