@@ -19,6 +19,7 @@ from canary.rollout.commands.records import MarkElapsed
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause
 from canary.rollout.state import State
+from canary.routers import files
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries
@@ -93,7 +94,7 @@ async def test_a_new_leader_sets_what_a_restart_of_the_router_would_bring(leader
     lead = MemoryLead(leading=False)
     kept, wanted = controller(leader, haproxy, lead, []), five(leader)
     await haproxy.router.set_weight(wanted)
-    mapfile.write(haproxy.map, mapfile.render(Entries(), "none"))
+    files.write(haproxy.map, mapfile.render(Entries(), "none"))
 
     await kept.step()
     lead.leading = True
