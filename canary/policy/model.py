@@ -103,8 +103,8 @@ class Evidence:
     """A canary that is only slower is not taken for one that loses conversions. `none` does not ask: losses are found
     sooner, and a slower canary falls."""
     warmup: Patience = 0
-    """After each change of the canary's share: customers who come, and what happens, within this are in no test, on
-    either side (cold caches)."""
+    """After each change of the canary's traffic weight: customers who come, and what happens, within this are in no
+    test, on either side (cold caches)."""
 
 
 @section

@@ -116,7 +116,7 @@ class HAProxyRouter:
         """The stable servers that a HAProxy takes for down, by `show stat`.
 
         Raises:
-            RouterError: a HAProxy cannot be asked.
+            RouterError: a HAProxy is unreachable.
         """
         tables = await asyncio.gather(*(socket.ask("show stat") for socket in self._sockets))
         return {address: fault for table in tables for address, fault in _down(table)}
@@ -127,7 +127,7 @@ class HAProxyRouter:
         None for a HAProxy that began less than *lasting_seconds* ago: after a reload the old worker serves what it had.
 
         Raises:
-            RouterError: a HAProxy cannot be asked.
+            RouterError: a HAProxy is unreachable.
         """
         counts = await asyncio.gather(*(self._sessions(socket, lasting_seconds) for socket in self._sockets))
         return None if None in counts else sum(count or 0 for count in counts)

@@ -67,7 +67,7 @@ _SIGNALS = """\
 #   warning: {error_rate: 5%, response_time: 5s}      # tells people"""
 
 _PHASES = """\
-# The canary's share of the customers, and how long it lasts at least.
+# The canary's traffic weight, and how long it lasts at least.
 phases:
   - {traffic: 5%, duration: 5m}
   - {traffic: 25%, duration: 15m}
