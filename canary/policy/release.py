@@ -22,11 +22,13 @@ from canary.policy.values.types import (
     Look,
     Network,
     OptionalArgv,
+    PathPrefix,
     Patience,
     PositivePatience,
     PositiveRatio,
     PositiveSeconds,
     ProcessName,
+    RequestHeader,
     RequestKey,
     RouterTimeout,
     Seconds,
@@ -123,6 +125,16 @@ class Testers:
 
 
 @section
+class WithoutCustomer:
+    """Requests that no customer makes, such as payment providers' calls: on stable below 100 %, then with everybody."""
+
+    paths: tuple[PathPrefix, ...] = ()
+    """What their paths begin with, such as `/webhooks/`."""
+    headers: tuple[RequestHeader, ...] = ()
+    """Names of headers that only they have, such as `Stripe-Signature`."""
+
+
+@section
 class Upstreams:
     """Addresses of the two versions, for the generated router configuration."""
 
@@ -151,6 +163,7 @@ class HaproxyRouter:
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
+    without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 2
 
 
@@ -169,6 +182,7 @@ class NginxRouter:
     upstreams: Upstreams = Upstreams()
     probe: Probe | None = None
     testers: Testers = Testers()
+    without_customer: WithoutCustomer = WithoutCustomer()
     configuration: Text | None = None
     """nginx's main configuration file, for `canary check` (nginx's own default when missing)."""
     timeout: RouterTimeout = 2

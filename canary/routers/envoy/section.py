@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from canary.policy.finish import Probe
-from canary.policy.release import Testers, Upstreams
+from canary.policy.release import Testers, Upstreams, WithoutCustomer
 from canary.policy.values.types import Identifier, ListenAddress, RequestKey, RouterTimeout, SocketAddress, section
 
 
@@ -26,5 +26,6 @@ class EnvoyRouter:
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
+    without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 2
     """How long an admin interface may take to answer."""
