@@ -22,13 +22,11 @@ from canary.policy.values.types import (
     Look,
     Network,
     OptionalArgv,
-    PathPrefix,
     Patience,
     PositivePatience,
     PositiveRatio,
     PositiveSeconds,
     ProcessName,
-    RequestHeader,
     RequestKey,
     RouterTimeout,
     Seconds,
@@ -41,6 +39,7 @@ from canary.policy.values.types import (
     lasting,
     section,
 )
+from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section
@@ -122,16 +121,6 @@ class Testers:
     """`Name: value` of a request header."""
     cookie: CookiePair | None = None
     """`name=value` of a cookie."""
-
-
-@section
-class WithoutCustomer:
-    """Requests that no customer makes, such as payment providers' calls: on stable below 100 %, then with everybody."""
-
-    paths: tuple[PathPrefix, ...] = ()
-    """What their paths begin with, such as `/webhooks/`."""
-    headers: tuple[RequestHeader, ...] = ()
-    """Names of headers that only they have, such as `Stripe-Signature`."""
 
 
 @section

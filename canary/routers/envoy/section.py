@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from canary.policy.finish import Probe
-from canary.policy.release import Testers, Upstreams, WithoutCustomer
+from canary.policy.release import Testers, Upstreams
 from canary.policy.values.types import Identifier, ListenAddress, RequestKey, RouterTimeout, SocketAddress, section
+from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section

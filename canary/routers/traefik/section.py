@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from canary.policy.finish import Probe
-from canary.policy.release import Testers, Upstreams, WithoutCustomer
+from canary.policy.release import Testers, Upstreams
 from canary.policy.values.types import HttpUrl, Identifier, ListenAddress, RouterTimeout, Text, section
+from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section

@@ -5,6 +5,7 @@ from collections import defaultdict
 from uuid import UUID
 
 from canary.policy import release
+from canary.policy.withoutcustomer import WithoutCustomer
 from canary.routers import Split
 from tests.canary.routers.conftest import Front, MakeFront
 from tests.support.processes import eventually
@@ -199,7 +200,7 @@ async def test_users_by_address(make_front: MakeFront) -> None:
 
 async def test_what_no_customer_asks_for_goes_with_everybody(make_front: MakeFront, canary: Upstream) -> None:
     """Named by path or header, it is stable's below 100 % and the canary's with everybody; it becomes no customer."""
-    front = make_front(without_customer=release.WithoutCustomer(paths=("/webhooks/",), headers=("Stripe-Signature",)))
+    front = make_front(without_customer=WithoutCustomer(paths=("/webhooks/",), headers=("Stripe-Signature",)))
     await front.start()
 
     async def asked() -> set[tuple[str, bool]]:
