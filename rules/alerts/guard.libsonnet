@@ -81,7 +81,7 @@ function(config, series, build)
       labels: { [n.SCOPE]: 'exporter' },
       summary: 'The judgement of canary {{ $labels.canary }} is blind: {{ $labels.reason }}',
       description: 'The exporter of ' + config.service
-                   + " says that the data behind its judgement are not to be trusted ({{ $labels.reason }}). Traffic is frozen at its current weight until this clears.",
+                   + ' says that the data behind its judgement are not to be trusted ({{ $labels.reason }}). Traffic is frozen at its current weight until this clears.',
     }),
   ] + (if judged == [] then [] else [
          blind(
