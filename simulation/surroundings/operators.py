@@ -128,6 +128,8 @@ class Operators:
                 elif not rollout.lifts:
                     # A rollback alert under `automatic: no`: that is for people to do.
                     await self.give("rollback", "duty")
+            elif rollout.state is State.FINISHING and rollout.frozen and not rollout.lifts:
+                await self.give("resume", "duty")
             elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
                 # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
                 await self.give("rollback", "duty")
