@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote, urlencode
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from canary.certificates import tls_context
 from canary.errors import DatabaseUnavailableError
 
 _DRIVERS = {
@@ -274,7 +275,7 @@ def _mysql_tls(parameters: _Parameters, *, read_files: bool) -> ssl.SSLContext |
         return None
     if not read_files:
         return None
-    context = ssl.create_default_context(cafile=_readable(parameters, "ssl_ca"))
+    context = tls_context(_readable(parameters, "ssl_ca"))
     context.check_hostname = identity and certificate
     context.verify_mode = ssl.CERT_REQUIRED if certificate else ssl.CERT_NONE
     chain = _readable(parameters, "ssl_cert")

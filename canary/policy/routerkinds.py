@@ -28,6 +28,7 @@ _OWN: Final[Mapping[str, str]] = {
     "nginx": "canary.routers.kinds:NGINX",
     "command": "canary.routers.kinds:COMMAND",
     "traefik": "canary.routers.traefik.kind:TRAEFIK",
+    "envoy": "canary.routers.envoy.kind:ENVOY",
 }
 
 _COMMON: Final = frozenset({"kind", "name", "upstreams", "probe", "testers", "timeout"})

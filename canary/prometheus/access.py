@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from canary.certificates import tls_context
 from canary.errors import SecretError
 from canary.policy import servers
 from canary.secrets import read_secret
@@ -64,7 +65,7 @@ class Access:
         try:
             marks = tuple((file.stat().st_mtime_ns, file.stat().st_ino) for file in files.values())
             if self._tls is None or self._tls[0] != marks:
-                context = ssl.create_default_context(cafile=files.get("ca_file"))
+                context = tls_context(files.get("ca_file"))
                 if "cert_file" in files:
                     context.load_cert_chain(files["cert_file"], files.get("key_file"))
                 self._tls = (marks, context)

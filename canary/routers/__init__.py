@@ -3,7 +3,7 @@
 In comes the policy's `router` section, and then a `Split` (which rollout, what weight); out go `Router`s that put it
 into force, read back what is in force, and write the configuration that makes them possible. One protocol (`base`), one
 module per kind: `haproxy`, `nginx`, and `command` for every other router by the user's own programs. `kinds` registers
-them where plug-ins register theirs: `canary.policy.routerkinds`.
+them where plug-ins register theirs: `canary.policy.routerkinds`; what any of them raises is `contained`.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from canary.policy.model import Policy
 from canary.policy.routerkinds import RouterSection, router_kinds
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Router, Split
+from canary.routers.contained import ContainedRouter, contained
 from canary.threads import OwnThread, Threads
 
 __all__ = ["FINEST_RATIO", "Observation", "Reading", "Router", "Split", "router_of", "routers_of"]
@@ -24,10 +25,10 @@ def router_of(section: RouterSection, thread: Callable[[str], Threads] = OwnThre
         thread: Makes a thread for what may hang by itself, a folder or a file, given a name.
 
     Raises:
-        RouterError: the entry names something that cannot be handed to the router.
+        RouterError: the entry names something that cannot be handed to the router, or its driver cannot be made.
     """
-    router: Router = router_kinds().usable[section.kind].driver(section, thread)
-    return router
+    with contained(f"router {section.name}"):
+        return ContainedRouter(router_kinds().usable[section.kind].driver(section, thread), section.name)
 
 
 def routers_of(policy: Policy, thread: Callable[[str], Threads] = OwnThread) -> tuple[Router, ...]:

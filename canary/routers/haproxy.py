@@ -20,7 +20,7 @@ from pathlib import Path
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
 from canary.policy.release import HaproxyRouter
-from canary.routers import haproxy_config
+from canary.routers import files, haproxy_config
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
@@ -188,7 +188,7 @@ class HAProxyRouter:
             return
         text = mapfile.render(wanted, rollout)
         if wanted != present or not path.exists() or path.stat().st_size != len(text):
-            mapfile.write(path, text)
+            files.write(path, text)
 
     async def _check_socket(self, socket: RuntimeSocket) -> list[Finding]:
         where = f"router {self.name}: {socket.address}"
@@ -234,7 +234,7 @@ class HAProxyRouter:
                 )
             )
         try:
-            mapfile.probe(path.parent)
+            files.probe(path.parent)
         except OSError as error:
             findings.append(
                 failed(

@@ -1,17 +1,11 @@
 """HAProxy's map file: what it starts from after a restart or a reload.
 
-The file must never be worse than what it replaces. So a new one is written next to the old one, flushed to the disk,
-and renamed over it: no reload ever reads half a file. On a full disk that cannot be done, and just then a rollback must
-be written: the file has always the same size, so that it can be overwritten in the blocks it already has.
+The file has always the same size, so that it can be overwritten on a full disk too (`files`).
 
 HAProxy reads a key that is missing as 0: a file that is cut off, or empty, means that everybody is on stable. A value
 that is no number, or no file at all, keeps HAProxy from starting, so there is always one, with nothing but numbers.
 """
 
-import contextlib
-import errno
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +24,6 @@ ALONE = 2
 
 # The longest text there is (an id of 64 characters, ten digits of salt) with room to spare, and less than one block.
 _SIZE_BYTES = 320
-
-# HAProxy reads it before it gives up root's rights, or is in the file's group.
-_MODE = 0o640
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,58 +74,3 @@ def read(path: Path) -> Entries:
     """
     pairs = (line.split(None, 1) for line in path.read_text().splitlines() if not line.startswith("#"))
     return Entries.parse({pair[0]: pair[1] for pair in pairs if len(pair) == 2})
-
-
-def write(path: Path, text: str) -> None:
-    """Replace the file in one step, durably; on a full disk overwrite it in place, which needs no space.
-
-    Raises:
-        OSError: neither was possible.
-    """
-    try:
-        _replace(path, text)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
-            raise
-        _overwrite(path, text)
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), _MODE)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _overwrite(path: Path, text: str) -> None:
-    # One write of less than a block, into blocks the file already has: no space is needed, no reader sees half of it.
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.write(descriptor, text.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def probe(folder: Path) -> None:
-    """Create and remove a file, as a change of the weight would.
-
-    Raises:
-        OSError: that is not possible.
-    """
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe."):
-        pass

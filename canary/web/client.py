@@ -10,13 +10,13 @@ import getpass
 import os
 import secrets
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
 
+from canary.certificates import tls_context
 from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError, UnseenError
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
@@ -43,7 +43,7 @@ def connector(policy: Policy) -> aiohttp.TCPConnector:
     if file is None:
         return aiohttp.TCPConnector()
     try:
-        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=whole(policy.base, file)))
+        return aiohttp.TCPConnector(ssl=tls_context(whole(policy.base, file)))
     except OSError as error:  # ssl's own errors are one
         what = f"the file {file} cannot be used ({error.strerror or type(error).__name__})"
         raise SecretError(what, place="receiver.ca_file") from error

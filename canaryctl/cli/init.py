@@ -26,7 +26,7 @@ from canaryctl.cli.options import output_format
 from canaryctl.init.draft import Draft, draft
 from canaryctl.init.platform import platforms
 from canaryctl.init.reading import SAMPLE_ROWS
-from canaryctl.init.starter import Start, starter
+from canaryctl.init.starter import ROUTERS, Start, starter
 from exporter.source.database import Patience
 from exporter.source.session import order_session
 
@@ -43,7 +43,7 @@ _SELECTOR = 'Label matchers of the shop\'s own series in Prometheus, such as job
     "--password-file", type=click.Path(dir_okay=False), help="File with its password, as seen from the policy."
 )
 @click.option("--service", help="The shop's name.")
-@click.option("--router", type=click.Choice(["haproxy", "nginx", "command", "none"]), help="What divides the traffic.")
+@click.option("--router", type=click.Choice([*ROUTERS, "none"]), help="What divides the traffic.")
 @click.option(
     "--platform", type=click.Choice(sorted(platforms())), help="The shop's platform; found by its tables otherwise."
 )
@@ -73,7 +73,7 @@ def command(output_format: str, output: Path, force: bool, yes: bool, **given: s
     asking = sys.stdin.isatty() and not yes
     url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
     service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
-    router = given["router"] or (_prompt("Router (haproxy, nginx, command, none)", "none") if asking else "none")
+    router = given["router"] or (_prompt(f"Router ({', '.join(ROUTERS)}, none)", "none") if asking else "none")
     if ":" in url.partition("://")[2].rpartition("@")[0]:
         raise CanaryError(
             "holds a password, which must not stand in a policy", place="--database", remedy="give --password-file"

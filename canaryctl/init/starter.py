@@ -22,7 +22,7 @@ class Start:
         password_file: the file that holds the password, when there is one.
         timezone: zone of the shop's times.
         selector: label matchers of the shop's own series; empty when it has none yet.
-        router: `haproxy`, `nginx`, `command` or `none`.
+        router: a kind that `ROUTERS` has, or `none`.
     """
 
     service: str
@@ -46,7 +46,7 @@ def starter(start: Start) -> str:
         _kpis(start.kpis),
         _signals(start.selector),
         _PHASES,
-        _ROUTERS.get(start.router, _NO_ROUTER),
+        ROUTERS.get(start.router, _NO_ROUTER),
         _RECEIVER,
         "# notify:\n#   urls_file: secrets/notify-urls   # one apprise URL a line: Slack, e-mail, ...",
     ]
@@ -100,8 +100,7 @@ receiver:
   alertmanager: http://127.0.0.1:9093"""
 
 _NO_ROUTER = (
-    "# Without a router nothing can be rolled back: docs/routers-haproxy.md, routers-nginx.md, routers-other.md.\n"
-    "# router: {kind: haproxy}"
+    "# Without a router nothing can be rolled back: docs/routers-other.md compares them.\n# router: {kind: haproxy}"
 )
 
 _UPSTREAMS = """\
@@ -111,7 +110,7 @@ _UPSTREAMS = """\
     stable: ["127.0.0.1:8001"]
     canary: ["127.0.0.1:8002"]"""
 
-_ROUTERS = {
+ROUTERS = {
     "haproxy": """\
 router:                              # docs/routers-haproxy.md
   kind: haproxy
@@ -127,6 +126,22 @@ router:                              # docs/routers-nginx.md
   listen: "127.0.0.1:8080"
 """
     + _UPSTREAMS,
+    "envoy": """\
+router:                              # docs/routers-envoy.md
+  kind: envoy
+  admins: [/run/envoy/admin.sock]
+  listen: "127.0.0.1:8080"
+"""
+    + _UPSTREAMS,
+    "traefik": """\
+router:                              # docs/routers-traefik.md: it must see the customers' own addresses
+  kind: traefik
+  file: /etc/traefik/dynamic/canary.yml
+  apis: ["http://127.0.0.1:8081"]
+  listen: "127.0.0.1:8080"
+  upstreams:                         # where the two versions listen
+    stable: ["127.0.0.1:8001"]
+    canary: ["127.0.0.1:8002"]""",
     "command": """\
 router:                              # docs/routers-other.md
   kind: command

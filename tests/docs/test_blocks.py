@@ -54,6 +54,8 @@ RUN_BY = {
     ("docs/rollout.md", "console"): "docs/test_receiver_pages.py",
     ("docs/router-plugins.md", "python"): "canary/policy/test_routerkinds.py",
     ("docs/router-plugins.md", "yaml"): "canary/policy/test_routerkinds.py",
+    ("docs/routers-envoy.md", "sh"): "canary/routers/test_pages.py",
+    ("docs/routers-envoy.md", "yaml"): "canary/routers/test_pages.py",
     ("docs/routers-haproxy.md", "sh"): "canary/routers/test_pages.py",
     ("docs/routers-haproxy.md", "yaml"): "canary/routers/test_pages.py",
     ("docs/routers-nginx.md", "sh"): "canary/routers/test_pages.py",

@@ -96,5 +96,6 @@ class MariaDb:
         self._sql(statement).check_returncode()
 
     def _sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
-        argv = [_program("mariadb"), "--no-defaults", f"--socket={self._socket}", "--user=root", "-e", statement]
-        return subprocess.run(argv, check=False, capture_output=True)
+        # From 11.4 on the client wants TLS by itself, also of a server that is started without.
+        argv = [_program("mariadb"), "--no-defaults", "--skip-ssl", f"--socket={self._socket}", "--user=root"]
+        return subprocess.run([*argv, "-e", statement], check=False, capture_output=True)

@@ -16,7 +16,7 @@ import aiohttp
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed
-from canary.routers import haproxy_map as mapfile
+from canary.routers import files
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.traefik import config
 from canary.routers.traefik.section import TraefikRouter
@@ -80,7 +80,7 @@ class TraefikFileRouter:
         findings = [failed(f"{place}: {one.instance}", one.error, remedy) for one in readings if one.error]
         try:
             weight = config.weight_of(await self._thread.run(self._written))[0] / config.PARTS
-            await self._thread.run(partial(mapfile.probe, self._path.parent))
+            await self._thread.run(partial(files.probe, self._path.parent))
         except (OSError, ValueError, KeyError, TypeError) as error:
             remedy = "install the generated file there, and let this user write its folder"
             return [*findings, failed(f"{place}: {self._path}", f"cannot be used ({error})", remedy)]
@@ -111,7 +111,7 @@ class TraefikFileRouter:
 
     def _write(self, text: str) -> None:
         if not self._path.exists() or self._path.read_text(encoding="utf-8") != text:
-            mapfile.write(self._path, text)
+            files.write(self._path, text)
 
     def _written(self) -> Any:
         found = json.loads(self._path.read_text(encoding="utf-8"))

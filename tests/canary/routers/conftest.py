@@ -1,4 +1,4 @@
-"""Real HAProxy and nginx in front of two small upstreams."""
+"""Real HAProxy, nginx and Envoy in front of two small upstreams."""
 
 import contextlib
 import errno
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.envoy import Envoy
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.traffic import Upstream
@@ -19,7 +20,7 @@ from tests.support.upstreams import canary, stable
 
 __all__ = ["canary", "stable"]  # fixtures
 
-Front = HAProxy | Nginx
+Front = HAProxy | Nginx | Envoy
 MakeFront = Callable[..., Front]
 
 
@@ -49,12 +50,29 @@ def make_nginx(tmp_path: Path, stable: Upstream, canary: Upstream) -> Iterator[C
         yield make
 
 
-@pytest.fixture(params=["haproxy", "nginx"])
+@pytest.fixture
+def make_envoy(tmp_path: Path, stable: Upstream, canary: Upstream) -> Iterator[Callable[..., Envoy]]:
+    """Makes Envoys in front of both versions, and stops them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(folder: str = "envoy", **keys: Any) -> Envoy:
+            made = Envoy(tmp_path / folder, stable.address, canary.address, **keys)
+            stack.callback(made.stop)
+            return made
+
+        yield make
+
+
+@pytest.fixture(params=["haproxy", "nginx", "envoy"])
 def make_front(
-    request: pytest.FixtureRequest, make_haproxy: Callable[..., HAProxy], make_nginx: Callable[..., Nginx]
+    request: pytest.FixtureRequest,
+    make_haproxy: Callable[..., HAProxy],
+    make_nginx: Callable[..., Nginx],
+    make_envoy: Callable[..., Envoy],
 ) -> MakeFront:
-    """Makes the router that the test is about: each test runs once with HAProxy and once with nginx."""
-    return make_haproxy if request.param == "haproxy" else make_nginx
+    """Makes the router that the test is about: each test runs once with each of these."""
+    makes: dict[str, MakeFront] = {"haproxy": make_haproxy, "nginx": make_nginx, "envoy": make_envoy}
+    return makes[request.param]
 
 
 @pytest.fixture

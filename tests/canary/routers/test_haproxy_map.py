@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.routers import Split
+from canary.routers import Split, files
 from canary.routers import haproxy_map as mapfile
 from canary.routers.haproxy_map import Entries
 
@@ -26,7 +26,7 @@ def test_every_file_has_the_same_size(entries: Entries, rollout: str) -> None:
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, entries: Entries, rollout: str) -> None:
     """Writing and reading give back the numbers."""
     path = tmp_path_factory.getbasetemp() / "roundtrip.map"
-    mapfile.write(path, mapfile.render(entries, rollout))
+    files.write(path, mapfile.render(entries, rollout))
 
     assert mapfile.read(path) == entries
     assert path.stat().st_mode & 0o777 == 0o640
@@ -41,14 +41,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     """A write that fails half-way leaves the live file whole and no temporary one."""
     path = tmp_path / "canary.map"
     before = mapfile.render(Entries(weight=500), "r-1")
-    mapfile.write(path, before)
+    files.write(path, before)
 
     def fail(descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output error"):
-        mapfile.write(path, mapfile.render(Entries(weight=5000), "r-1"))
+        files.write(path, mapfile.render(Entries(weight=5000), "r-1"))
 
     assert path.read_text() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["canary.map"]

@@ -12,6 +12,7 @@ import pytest
 from canary.policy import load_policy
 from canary.process.program import Outcome, run
 from canary.routers import Router, Split, routers_of
+from tests.support.envoy import PROGRAM
 from tests.support.nginx import Nginx
 from tests.support.ports import free_port
 from tests.support.processes import SEARCH_PATH, Program, listens
@@ -97,10 +98,37 @@ async def test_the_haproxy_page(tmp_path: Path, start: Callable[..., Program]) -
     await router.set_weight(HALF)
     shown = await page.command(2)
     assert "weight 5000" in shown.output
+    (tmp_path / "named.yaml").write_text(page.all("yaml")[1])
+    [cfg] = [
+        text for name, text in routers_of(load_policy(tmp_path / "named.yaml"))[0].snippet().items() if "cfg" in name
+    ]
+    assert "acl canary_named path_beg /webhooks/" in cfg
 
     assert (await page.command(3)).fault == ""
     assert (await router.read()).weight_ratio == 0
     assert "\nweight 0\n" in (tmp_path / "lib" / "haproxy" / "canary.map").read_text()
+
+
+async def test_the_envoy_page(tmp_path: Path, start: Callable[..., Program]) -> None:
+    """Generate, validate and check as on the page; then see the weight and roll back with the page's commands."""
+    port = free_port()
+    page = Page("routers-envoy.md", tmp_path, {"/run/envoy": f"{tmp_path}", '":80"': f'"127.0.0.1:{port}"'})
+    validated = await page.command(0)
+    assert (validated.fault, "OK" in validated.output) == ("", True)
+
+    start(PROGRAM, "-c", tmp_path / "generated" / "router" / "envoy.yaml", "--disable-hot-restart", "-l", "warn")
+    await until_listening(port)
+    checked = await page.command(1)
+    assert checked.fault == ""
+    assert "can be switched; in force:" in checked.output
+
+    router = page.router()
+    await router.set_weight(HALF)
+    shown = await page.command(2)
+    assert f'"final_value": "{HALF.salt}"' in shown.output
+
+    assert (await page.command(3)).fault == ""
+    assert (await router.read()).agrees(Split("r-7", 0))
 
 
 async def test_the_nginx_page(tmp_path: Path, start: Callable[..., Program], monkeypatch: pytest.MonkeyPatch) -> None:

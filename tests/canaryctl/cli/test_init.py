@@ -131,7 +131,7 @@ def test_a_policy_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     assert output.read_text(encoding="utf-8") == "mine\n"
 
 
-@pytest.mark.parametrize("router", ["haproxy", "nginx", "command", "none"])
+@pytest.mark.parametrize("router", ["haproxy", "nginx", "envoy", "traefik", "command", "none"])
 def test_every_choice_of_router_gives_a_valid_policy(
     tmp_path: Path, database: Callable[[str], str], router: str
 ) -> None:
@@ -144,7 +144,7 @@ def test_every_choice_of_router_gives_a_valid_policy(
     files = generated_files(load_policy(output))
 
     assert result.exit_code == 0, result.output
-    assert any(name.startswith("router/") for name in files) == (router in ("haproxy", "nginx"))
+    assert any(name.startswith("router/") for name in files) == (router not in ("command", "none"))
     policy = load_policy(output)
     assert (policy.technical, policy.shop_selector) == (
         (True, 'job="checkout"') if router == "haproxy" else (False, "")

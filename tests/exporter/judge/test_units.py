@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -18,7 +18,7 @@ from exporter.evidence.judge import ConversionRows, MeanRows, OutcomeRows
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import Rows
 from exporter.judge.joins import JoinedRows
-from exporter.judge.kpi_units import units_of
+from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.units import Entries, Look
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows
 from exporter.source.columns.values import NO_ID
@@ -165,6 +165,7 @@ _EVENTS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
+@example([(0, 0, 0, "visit"), (0, 0, 1, "order"), (1, 0, 0, "visit")], [21], Random(0))  # two who came at once
 @given(_EVENTS, st.lists(st.integers(1, 220), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_looking_often_and_looking_once_find_the_same_units(
     events: list[tuple[int, int, int, str]],
@@ -193,17 +194,18 @@ def test_looking_often_and_looking_once_find_the_same_units(
         often, entries = units_of(kpi), Entries()
         seen: dict[tuple[float, ...], tuple[float, ...]] = {}
         for moment in [*sorted(moments), 300]:
-            _told(often.look(_look(entries, tables(moment))), seen)
+            _told(often, _look(entries, tables(moment)), seen)
             often.fold(moment - 20.0)
             entries.fold(moment - 20.0)
         once: dict[tuple[float, ...], tuple[float, ...]] = {}
-        _told(units_of(kpi).look(_look(Entries(), tables(300))), once)
+        _told(units_of(kpi), _look(Entries(), tables(300)), once)
 
         assert seen == once
 
 
-def _told(rows: Rows, into: dict[tuple[float, ...], tuple[float, ...]]) -> None:
-    """Add the rows by what identifies them; later looks replace what earlier ones said."""
+def _told(units: KpiUnits, look: Look, into: dict[tuple[float, ...], tuple[float, ...]]) -> None:
+    """Add the rows by their customer and what else identifies them; later looks replace what earlier ones said."""
+    rows = units.look(look)
     keys: list[NDArray[Any]]
     news: list[NDArray[Any]]
     if isinstance(rows, ConversionRows):
@@ -212,4 +214,4 @@ def _told(rows: Rows, into: dict[tuple[float, ...], tuple[float, ...]]) -> None:
         keys, news = [rows.entered, rows.canary], [rows.resolved, rows.failed]
     else:
         keys, news = [rows.observed, rows.canary, rows.value], [rows.entered, np.nan_to_num(rows.previous, nan=-1.0)]
-    into.update(zip(zip(rows.assigned, *keys, strict=True), zip(*news, strict=True), strict=True))
+    into.update(zip(zip(units.keys, rows.assigned, *keys, strict=True), zip(*news, strict=True), strict=True))

@@ -19,6 +19,7 @@ from canary.rollout.commands.records import MarkElapsed
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause
 from canary.rollout.state import State
+from canary.routers import files
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
 from canary.routers.haproxy_map import Entries
@@ -93,7 +94,7 @@ async def test_a_new_leader_sets_what_a_restart_of_the_router_would_bring(leader
     lead = MemoryLead(leading=False)
     kept, wanted = controller(leader, haproxy, lead, []), five(leader)
     await haproxy.router.set_weight(wanted)
-    mapfile.write(haproxy.map, mapfile.render(Entries(), "none"))
+    files.write(haproxy.map, mapfile.render(Entries(), "none"))
 
     await kept.step()
     lead.leading = True
@@ -133,6 +134,22 @@ async def test_pauses_grow_while_a_router_is_away(leader: Acting, haproxy: HAPro
     await kept.step()
     assert kept.follows(wanted)
     assert kept.error == ""
+
+
+async def test_after_a_change_a_reload_by_others_is_put_right_within_a_second(leader: Acting, world: World) -> None:
+    """A reload that had read the old file comes up with the old weight: looked for often, then as rarely as before."""
+    controller = leader.controller
+    pauses = [await controller.step()]
+    await leader.roll_back()
+    pauses.append(await controller.step())
+    world.router.restart(saved=five(leader))  # the worker that takes over some seconds later
+    leader.clock.advance(3)
+    pauses.append(await controller.step())
+
+    assert world.router.split.weight_ratio == 0
+    assert max(pauses) <= 0.5
+    leader.clock.advance(11)
+    assert await controller.step() == 2
 
 
 # Raising asks lead and journal.

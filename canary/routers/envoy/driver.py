@@ -1,0 +1,191 @@
+"""Drives Envoy: sets runtime values through the admin interface of every instance, and reads them back.
+
+The routes (`routes`) take their weights from these values, which change without a new configuration, so that no
+connection is closed. They live in the process alone: an Envoy that is restarted begins with everybody on stable, and
+the receiver, which finds its values gone, sets them again. (A layer of files would survive; but what a restart brings
+back then may be a canary that was rolled back while Envoy was down.)
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from canary.errors import RouterError
+from canary.finding import Finding, failed, warning
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
+from canary.routers.envoy import config, routes
+from canary.routers.envoy.admin import Admin
+from canary.routers.envoy.ring import CLUSTERS, PLACES, Arc
+from canary.routers.envoy.section import EnvoyRouter
+from canary.units import format_ratio
+
+_GENERATED: Final = "start Envoy with the generated envoy.yaml, or take over its runtime layer and routes"
+
+
+class EnvoyRuntimeRouter:
+    """Drives one or several Envoys that have the same configuration.
+
+    Args:
+        section: The policy's `router` section of kind `envoy`.
+
+    Raises:
+        RouterError: an admin interface's address is none.
+    """
+
+    finest_ratio = FINEST_RATIO
+
+    def __init__(self, section: EnvoyRouter) -> None:
+        self.name = section.name
+        self._section = section
+        self._admins = [Admin(address, section.timeout, f"router {section.name}") for address in section.admins]
+
+    async def set_weight(self, split: Split) -> None:
+        """Set the values on every Envoy, and read them back.
+
+        Raises:
+            RouterError: an Envoy does not have the split in force.
+        """
+        outcomes = await asyncio.gather(*(self._put(admin, split) for admin in self._admins), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, RouterError):
+                raise outcome
+        if faults := [str(outcome) for outcome in outcomes if outcome is not None]:
+            raise RouterError("; ".join(faults), place=f"router {self.name}")
+
+    async def read(self) -> Observation:
+        """What each Envoy's runtime values say."""
+        return Observation(tuple(await asyncio.gather(*(self._reading(admin) for admin in self._admins))))
+
+    async def check(self) -> list[Finding]:
+        """An admin interface that is unreachable or open to others; routes that do not look at the values."""
+        by_admin = await asyncio.gather(*(self._check(admin) for admin in self._admins))
+        return [finding for findings in by_admin for finding in findings]
+
+    async def unhealthy(self) -> Mapping[str, str]:
+        """The stable servers that an Envoy takes for down.
+
+        Raises:
+            RouterError: an Envoy cannot be asked.
+        """
+        tables = await asyncio.gather(*(admin.clusters() for admin in self._admins))
+        return {
+            address: f"Envoy says {', '.join(faults)}"
+            for table in tables
+            for address, host in _hosts(table, "stable")
+            if (faults := sorted(key for key, value in host.get("health_status", {}).items() if value is True))
+        }
+
+    async def sessions(self, lasting_seconds: float) -> int | None:
+        """Requests that are under way to the canary's servers; a websocket is one as long as it lasts.
+
+        None for an Envoy that began less than *lasting_seconds* ago: after a hot restart the old process serves on.
+
+        Raises:
+            RouterError: an Envoy cannot be asked.
+        """
+        counts = await asyncio.gather(*(self._sessions(admin, lasting_seconds) for admin in self._admins))
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    def is_canary(self, user_id: str, split: Split) -> bool:
+        """Whether *split* sends this user, who is no tester, to the canary."""
+        return Arc.of(split).holds(user_id)
+
+    def snippet(self) -> Mapping[str, str]:
+        """`envoy.yaml` (or `NAME.yaml`), which begins with everybody on stable."""
+        return {f"{self.name}.yaml": config.render(self._section)}
+
+    async def _put(self, admin: Admin, split: Split) -> None:
+        weights = Arc.of(split).weights
+        let_in = split.testers_alone or (split.testers and split.weight_ratio > 0)
+        await admin.modify(
+            {
+                **{routes.weight_key(name): weight for name, weight in weights.items()},
+                routes.SALT: split.salt,
+                routes.TESTERS: 100 if let_in else 0,
+                routes.EVERYBODY: 100 if split.everybody else 0,
+            }
+        )
+        reading = await self._reading(admin)
+        if not Observation((reading,)).agrees(split):
+            wanted = format_ratio(split.weight_ratio)
+            raise RouterError(f"expected {wanted}, found {Observation((reading,)).detail}", remedy=_GENERATED)
+
+    async def _reading(self, admin: Admin) -> Reading:
+        try:
+            values, loaded_at = await asyncio.gather(admin.runtime(), admin.loaded_at())
+            return _reading(admin.address, values, loaded_at)
+        except RouterError as error:
+            return Reading(admin.address, None, error=str(error))
+        except ValueError as error:
+            return Reading(admin.address, None, error=f"a runtime value is no number: {error}")
+
+    async def _check(self, admin: Admin) -> list[Finding]:
+        where = f"router {self.name}: {admin.address}"
+        try:
+            loaded = await admin.configuration()
+        except RouterError as error:
+            return [failed(where, error.what, f"{error.remedy}; until it answers, its weight cannot be changed")]
+        findings = []
+        if not any("admin_layer" in found for found in _walk(loaded)):
+            findings.append(failed(where, "has no runtime layer that its admin interface may change", _GENERATED))
+        if not any(_is_ours(found) for found in _walk(loaded)):
+            what = f"no route divides traffic by the runtime values `{routes.PREFIX}.*` and a hash of the user"
+            findings.append(failed(where, what, _GENERATED))
+        if admin.remote:
+            what = "Envoy's admin interface asks for no password, and can end Envoy"
+            findings.append(warning(where, what, "let only this host reach the port, or use a unix socket"))
+        return findings
+
+    async def _sessions(self, admin: Admin, lasting_seconds: float) -> int | None:
+        uptime_seconds, table = await asyncio.gather(admin.uptime_seconds(), admin.clusters())
+        if uptime_seconds < lasting_seconds:
+            return None
+        stats = [stat for _, host in _hosts(table, "canary") for stat in host.get("stats", ())]
+        return sum(
+            int(stat.get("value", 0)) for stat in stats if stat.get("name") in ("rq_active", "rq_pending_active")
+        )
+
+
+def _reading(instance: str, values: Mapping[str, str], loaded_at: str) -> Reading:
+    """What an Envoy's runtime values amount to; a process that lacks them has lost them, and has no name."""
+    begun = Arc(0, 0).weights
+    weights = {name: int(values.get(routes.weight_key(name), begun[name])) for name in CLUSTERS}
+    salt, let_in = int(values.get(routes.SALT, 0)), int(values.get(routes.TESTERS, 0)) > 0
+    total, length = sum(weights.values()), weights["canary-a"] + weights["canary-b"]
+    if total <= 0:
+        return Reading(instance, None, error="the weights add up to 0: Envoy has no route for anybody")
+    everybody = int(values.get(routes.EVERYBODY, 0)) > 0
+    ours = weights == Arc(salt % PLACES, length).weights and everybody == (length == PLACES)
+    return Reading(
+        instance,
+        length / total,
+        salt=salt if ours and length else None,
+        testers=let_in and length > 0 and ours,
+        # What lets anybody in at a weight of 0 is told, so that it is put right.
+        testers_alone=(let_in or everybody) and not length,
+        error="" if ours or not length else "has weights that no rollout set",
+        process=loaded_at if routes.SALT in values else "",
+    )
+
+
+def _is_ours(found: Mapping[str, Any]) -> bool:
+    """Whether it is the weighted clusters of the generated routes."""
+    names = tuple(cluster.get("name") for cluster in found.get("clusters", ()) if isinstance(cluster, dict))
+    return found.get("runtime_key_prefix") == routes.PREFIX and names == CLUSTERS and bool(found.get("use_hash_policy"))
+
+
+def _walk(found: Any) -> Iterator[Mapping[str, Any]]:
+    """All mappings within what JSON holds."""
+    if isinstance(found, dict):
+        yield found
+    for inner in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
+        yield from _walk(inner)
+
+
+def _hosts(table: Any, cluster: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A cluster's hosts, by address."""
+    for status in table:
+        if status.get("name") == cluster:
+            for host in status.get("host_statuses", ()):
+                socket = host.get("address", {}).get("socket_address", {})
+                yield f"{socket.get('address', '')}:{socket.get('port_value', '')}", host

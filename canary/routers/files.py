@@ -1,0 +1,71 @@
+"""Files that a router reads: replaced as a whole, and overwritten where there is no space for a new one.
+
+A file must never be worse than what it replaces. So a new one is written next to the old one, flushed to the disk, and
+renamed over it: no reader ever sees half a file. On a full disk that cannot be done, and just then a rollback must be
+written: then the old file's own blocks take the new text.
+"""
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+# A router reads it before it gives up root's rights, or is in the file's group.
+_MODE = 0o640
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file in one step, durably; on a full disk overwrite it in place.
+
+    Raises:
+        OSError: neither was possible.
+    """
+    try:
+        _replace(path, text)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
+            raise
+        _overwrite(path, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), _MODE)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _overwrite(path: Path, text: str) -> None:
+    # One write into blocks the file already has: no space is needed, and of less than a block no reader sees half. Of
+    # a longer file nothing is left behind but blanks.
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode().ljust(os.fstat(descriptor).st_size))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def probe(folder: Path) -> None:
+    """Create and remove a file, as a change of the weight would.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe."):
+        pass
