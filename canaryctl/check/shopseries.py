@@ -78,26 +78,26 @@ def _names_jobs(selector: str) -> bool:
 
 
 def _signals(policy: Policy) -> Iterator[_Signal]:
-    signals, critical = policy.signals, policy.signals.critical.enabled
+    return _of_haproxy(policy) if policy.signals.preset == "haproxy" else _of_application(policy)
 
-    def select(metric: str, matcher: str) -> str:
-        return f"{metric}{{{','.join(filter(None, (policy.shop_selector, matcher)))}}}"
 
-    if signals.preset == "haproxy":
-        yield _Signal(
-            f"HAProxy's backend {signals.canary_backend}",
-            select("haproxy_backend_http_responses_total", f'proxy="{signals.canary_backend}"'),
-            counted=True,
-            needed=True,
-            remedy="let a frontend of HAProxy serve its metrics, and name it in signals.haproxy_targets; "
-            "see docs/rules.md",
-        )
-        return
-    label = signals.version_label
+def _of_haproxy(policy: Policy) -> Iterator[_Signal]:
+    backend = policy.signals.canary_backend
+    yield _Signal(
+        f"HAProxy's backend {backend}",
+        _select(policy, "haproxy_backend_http_responses_total", f'proxy="{backend}"'),
+        counted=True,
+        needed=True,
+        remedy="let a frontend of HAProxy serve its metrics, and name it in signals.haproxy_targets; see docs/rules.md",
+    )
+
+
+def _of_application(policy: Policy) -> Iterator[_Signal]:
+    signals, label = policy.signals, policy.signals.version_label
     versioned = f'{label}!=""'
     yield _Signal(
         "the shop's requests",
-        select(signals.requests, versioned),
+        _select(policy, signals.requests, versioned),
         counted=True,
         needed=True,
         remedy=f"have the shop count its requests as {signals.requests} with a label {label}; "
@@ -106,17 +106,21 @@ def _signals(policy: Policy) -> Iterator[_Signal]:
     buckets = signals.duration if signals.histograms == "native" else f"{signals.duration}_bucket"
     yield _Signal(
         "the shop's response times",
-        select(buckets, versioned),
+        _select(policy, buckets, versioned),
         counted=False,
-        needed=critical,
+        needed=signals.critical.enabled,
         remedy=f"have the shop measure them in the histogram {signals.duration} with a label {label}, or name its own "
         "in signals.duration",
     )
     if signals.connection_errors:
         yield _Signal(
             "the shop's failed database connections",
-            select(signals.connection_errors, versioned),
+            _select(policy, signals.connection_errors, versioned),
             counted=False,
             needed=False,
             remedy=f"have the shop count them as {signals.connection_errors}, or say signals.connection_errors: ''",
         )
+
+
+def _select(policy: Policy, metric: str, matcher: str) -> str:
+    return f"{metric}{{{','.join(filter(None, (policy.shop_selector, matcher)))}}}"

@@ -82,9 +82,7 @@ def command(output_format: str, output: Path, force: bool, yes: bool, **given: s
     zone = given["timezone"] or found.timezone
     if zone is None:
         zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
-    selector = given["selector"]
-    if selector is None:
-        selector = _prompt(_SELECTOR, "") if asking else ""
+    selector = given["selector"] or (_prompt(_SELECTOR, "") if asking else "")
     start = Start(service, url, found.mapping, found.origin, found.kpis, router, given["password_file"], zone, selector)
     text = starter(start)
     console = table_console() if output_format == "text" else Console(quiet=True)
