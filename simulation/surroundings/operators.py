@@ -130,7 +130,11 @@ class Operators:
                     await self.give("rollback", "duty")
             elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
                 # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
-                await self.give("rollback", "duty")
+                answer = await self.give("rollback", "duty")
+                if "would not bring" in answer:
+                    # Its finish has put the new version on the stable servers as well: what the refusal says is done.
+                    await self.give("finish --back", "duty")
+                    await self._fleet.deploy(rollout.stable)
             elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
                 await self.give("advance", "duty")
                 if self._truth.newest is not None and self._truth.newest.approvals:
