@@ -9,7 +9,7 @@ from alertmanager.receiver.decide.commands import Request
 from canary.errors import CanaryError, JournalError
 from canary.rollout.commands.seen import Seen
 from canary.rollout.kinds import Cause
-from canary.rollout.state import TERMINAL, UNFINISHED, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.testing.routers import MemoryRouter
 from simulation.hosts import Host
 from simulation.surroundings.fleet import Fleet
@@ -130,15 +130,18 @@ class Operators:
                     await self.give("rollback", "duty")
             elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
                 # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
-                answer = await self.give("rollback", "duty")
-                if "would not bring" in answer:
-                    # Its finish has put the new version on the stable servers as well: what the refusal says is done.
-                    await self.give("finish --back", "duty")
-                    await self._fleet.deploy(rollout.stable)
+                await self._roll_back(rollout)
             elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
                 await self.give("advance", "duty")
                 if self._truth.newest is not None and self._truth.newest.approvals:
                     await self.give("advance", "night")
+
+    async def _roll_back(self, rollout: Rollout) -> None:
+        answer = await self.give("rollback", "duty")
+        if "would not bring" in answer:
+            # Its finish has put the new version on the stable servers as well: what the refusal says is done.
+            await self.give("finish --back", "duty")
+            await self._fleet.deploy(rollout.stable)
 
     async def give(
         self,
