@@ -120,21 +120,26 @@ class Operators:
             if rollout is None or rollout.state in TERMINAL:
                 continue
             if rollout.state is State.HOLDING and rollout.rollback_at is None:
-                cause = rollout.cause
-                if cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):
-                    answer = await self.give("resume", "duty")
-                    if "fires for rollout" in answer:
-                        await self.give("rollback", "duty")
-                elif not rollout.lifts:
-                    # A rollback alert under `automatic: no`: that is for people to do.
-                    await self.give("rollback", "duty")
+                await self._let_go(rollout)
             elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
                 # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
+                await self._roll_back(rollout)
+            elif rollout.state is State.FINISHING and rollout.frozen and not rollout.lifts:
+                # Its own servers are ill, and nobody but a person takes the customers back to the version before.
                 await self._roll_back(rollout)
             elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
                 await self.give("advance", "duty")
                 if self._truth.newest is not None and self._truth.newest.approvals:
                     await self.give("advance", "night")
+
+    async def _let_go(self, rollout: Rollout) -> None:
+        if rollout.cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):
+            answer = await self.give("resume", "duty")
+            if "fires for rollout" in answer:
+                await self.give("rollback", "duty")
+        elif not rollout.lifts:
+            # A rollback alert under `automatic: no`: that is for people to do.
+            await self.give("rollback", "duty")
 
     async def _roll_back(self, rollout: Rollout) -> None:
         answer = await self.give("rollback", "duty")
