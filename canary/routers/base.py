@@ -75,6 +75,11 @@ class Split:
         return self.weight_ratio > 0 or self.testers_alone
 
     @property
+    def everybody(self) -> bool:
+        """Whether all customers are on the canary; then so is what no customer asks for."""
+        return self.weight_ratio > 1 - _TOLERANCE_RATIO
+
+    @property
     def salt(self) -> int:
         """The number by which the routers know the rollout."""
         return salt_of(self.rollout)

@@ -29,6 +29,9 @@ from canary.routers.bucket import NGINX_BUCKETS, nginx_order
 # The marker that testers have instead of a bucket; no number, so that it cannot be taken for one.
 TESTER = "tester"
 
+# The marker of what no customer asks for; there when all buckets are open.
+EVERYBODY = "everybody"
+
 # nginx' workers run as another user and must look in, whatever our umask is.
 _OPEN_MODE = 0o755
 
@@ -100,7 +103,8 @@ class MarkerDirectory:
         buckets = {int(name) for name in markers if re.fullmatch(r"\d\d", name)}
         weight_ratio = len(buckets) / NGINX_BUCKETS
         step = _STEP.fullmatch(self._active.readlink().name) if self._active.is_symlink() else None
-        if step is None or buckets != set(nginx_order(int(step[1]))[: len(buckets)]):
+        placed = EVERYBODY in markers if len(buckets) == NGINX_BUCKETS else EVERYBODY not in markers
+        if step is None or not placed or buckets != set(nginx_order(int(step[1]))[: len(buckets)]):
             return Reading(instance, weight_ratio, error=f"{self._active}: holds markers that no rollout placed")
         salt, testers = int(step[1]), TESTER in markers
         return Reading(
@@ -204,4 +208,5 @@ def percent_of(split: Split) -> int:
 
 def _markers(split: Split) -> list[str]:
     buckets = [f"{bucket:02d}" for bucket in nginx_order(split.salt)[: percent_of(split)]]
-    return [*buckets, TESTER] if split.testers or split.testers_alone else buckets
+    testers = [TESTER] if split.testers or split.testers_alone else []
+    return [*buckets, *testers, *([EVERYBODY] if split.everybody else [])]

@@ -117,20 +117,23 @@ class Operators:
         while True:
             await asyncio.sleep(_DUTY_SECONDS)
             rollout = self._truth.newest
-            if rollout is None or rollout.state in TERMINAL:
-                continue
-            if rollout.state is State.HOLDING and rollout.rollback_at is None:
-                await self._let_go(rollout)
-            elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
-                # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
-                await self._roll_back(rollout)
-            elif rollout.state is State.FINISHING and rollout.frozen and not rollout.lifts:
-                # Its own servers are ill, and nobody but a person takes the customers back to the version before.
-                await self._roll_back(rollout)
-            elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
-                await self.give("advance", "duty")
-                if self._truth.newest is not None and self._truth.newest.approvals:
-                    await self.give("advance", "night")
+            if rollout is not None and rollout.state not in TERMINAL:
+                await self._look_after(rollout)
+
+    async def _look_after(self, rollout: Rollout) -> None:
+        if rollout.state is State.HOLDING and rollout.rollback_at is None:
+            await self._let_go(rollout)
+        elif rollout.state is State.FINISHING and rollout.frozen and not rollout.lifts:
+            # Of a harmful version people see the errors, and nobody but they take the customers back.
+            harmful = bool(self._truth.wrong.get(rollout.canary))
+            await (self._roll_back(rollout) if harmful else self.give("resume", "duty"))
+        elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
+            # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
+            await self._roll_back(rollout)
+        elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
+            await self.give("advance", "duty")
+            if self._truth.newest is not None and self._truth.newest.approvals:
+                await self.give("advance", "night")
 
     async def _let_go(self, rollout: Rollout) -> None:
         if rollout.cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):

@@ -1,22 +1,13 @@
-"""The page's forms: signing in, and confirming a command with a reason."""
-
-from collections.abc import Mapping
+"""The page's forms: signing in, confirming a command with a reason, and what else is asked for."""
 
 from alertmanager.receiver import answers
-from alertmanager.receiver.http.page.render import LABELS, document
+from alertmanager.receiver.http.page.errands import Errand
+from alertmanager.receiver.http.page.parts.actions import what_it_does
+from alertmanager.receiver.http.page.parts.words import LABELS, STATES
+from alertmanager.receiver.http.page.render import document
 from alertmanager.receiver.http.page.sessions import Session
 from canary.report.markup import Markup, join, tag
 from canary.rollout.commands.verbs import Verb
-from canary.units import format_ratio
-
-_QUESTIONS: Mapping[Verb, str] = {
-    Verb.HOLD: "Freeze the canary's traffic weight at {weight}?",
-    Verb.RESUME: "Let the rollout go on at {weight}?",
-    Verb.ADVANCE: "Leave phase {phase} and go to the next one now?",
-    Verb.PROMOTE: "Give {canary} all traffic for good?",
-    Verb.FINISH: "Return the traffic of {canary} to the stable servers?",
-    Verb.ROLLBACK: "Take all customers off {canary}, and stop it?",
-}
 
 
 def sign_in(after: str, fault: str = "") -> str:
@@ -36,7 +27,7 @@ def sign_in(after: str, fault: str = "") -> str:
                 ),
                 _send("Sign in", ""),
                 method="post",
-                action="/page/sign-in",
+                action="page/sign-in",
             ),
         ),
     )
@@ -44,17 +35,14 @@ def sign_in(after: str, fault: str = "") -> str:
 
 def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str = "") -> str:
     """The form that asks for the reason of a command, and says what it will do."""
-    question = _QUESTIONS[verb].format(
-        weight=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
-    )
     must = verb is Verb.ROLLBACK
     return document(
         LABELS[verb],
         tag(
             "main",
             tag("h1", LABELS[verb]),
-            tag("p", question),
-            tag("p", f"Rollout {rollout['id']}, now {rollout['state'].replace('_', ' ')}.", class_="quiet"),
+            tag("p", what_it_does(verb, rollout)),
+            tag("p", f"Rollout {rollout['id']}, now {STATES[rollout['state']].lower()}.", class_="quiet"),
             _fault(fault),
             tag(
                 "form",
@@ -65,15 +53,38 @@ def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str =
                 _force(verb),
                 _send(f"Yes, {LABELS[verb].lower()}", verb.value),
                 method="post",
-                action=f"/page/{verb.value}",
+                action=f"page/{verb.value}",
             ),
         ),
     )
 
 
-def message(title: str, text: str) -> str:
-    """A page that says one thing."""
-    return document(title, tag("main", tag("h1", title), tag("p", text), tag("p", tag("a", "Back", href="/"))))
+def errand(wanted: Errand, session: Session, fault: str = "") -> str:
+    """The form that asks for something that moves no traffic."""
+    field = _field("reason", wanted.asks, required=True, maxlength="1000") if wanted.asks else None
+    return document(
+        wanted.title,
+        tag(
+            "main",
+            tag("h1", wanted.title),
+            tag("p", wanted.does),
+            _fault(fault),
+            tag(
+                "form",
+                tag("input", type="hidden", name="form_key", value=session.form_key),
+                field,
+                _send(wanted.title, ""),
+                method="post",
+                action=f"page/{wanted.name}",
+            ),
+        ),
+    )
+
+
+def message(title: str, text: str, root: str = "../") -> str:
+    """A page that says one thing; *root* as in `document`."""
+    back = tag("p", tag("a", "Back", href="./"))
+    return document(title, tag("main", tag("h1", title), tag("p", text), back), root=root)
 
 
 def _fault(text: str) -> Markup | None:
@@ -104,4 +115,4 @@ def _force(verb: Verb) -> Markup | None:
 
 def _send(text: str, verb: str) -> Markup:
     button = tag("button", text, type="submit", class_=f"button {verb}".strip())
-    return join(tag("p", button, " ", tag("a", "Cancel", href="/", class_="button plain")))
+    return join(tag("p", button, " ", tag("a", "Cancel", href="./", class_="button plain")))
