@@ -144,3 +144,19 @@ class Policy:
     """Set by the loader: whether the file has a `signals` section, and so errors and response times are watched."""
     base: str = "."
     """Set by the loader: the policy file's folder, at which relative paths start."""
+
+    @property
+    def shop_job(self) -> str:
+        """The job under which the generated scrape configuration has the series that tell errors and response times."""
+        return self.service if self.signals.preset == "application" else f"{self.service}-haproxy"
+
+    @property
+    def shop_selector(self) -> str:
+        """Matchers of the shop's own series: as the policy says, else those of the generated job.
+
+        Without either nothing tells them from another application's, which may count under the same name, for a version
+        of the same name: its errors rolled a healthy canary back, and its requests hid a bad one.
+        """
+        signals = self.signals
+        targets = signals.shop_targets if signals.preset == "application" else signals.haproxy_targets
+        return signals.selector or (f'job="{self.shop_job}"' if targets else "")

@@ -5,12 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
 from canary.policy.servers import AlertmanagerServer, PrometheusServer
 from canary.policy.values.types import (
     Approvers,
-    Argv,
     BodyLimit,
     CookiePair,
     EnvironmentName,
@@ -18,7 +16,6 @@ from canary.policy.values.types import (
     HttpUrl,
     Identifier,
     Interval,
-    ListenAddress,
     Look,
     Network,
     OptionalArgv,
@@ -27,11 +24,8 @@ from canary.policy.values.types import (
     PositiveRatio,
     PositiveSeconds,
     ProcessName,
-    RequestKey,
-    RouterTimeout,
     Seconds,
     ShortFreeze,
-    SocketAddress,
     Text,
     Timeout,
     Upstream,
@@ -39,7 +33,6 @@ from canary.policy.values.types import (
     lasting,
     section,
 )
-from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section
@@ -129,69 +122,6 @@ class Upstreams:
 
     stable: tuple[Upstream, ...] = ()
     canary: tuple[Upstream, ...] = ()
-
-
-@section
-class HaproxyRouter:
-    """HAProxy, by its runtime socket."""
-
-    kind: Literal["haproxy"]
-    name: Identifier = "haproxy"
-    sockets: Annotated[tuple[SocketAddress, ...], Field(min_length=1)] = ("/run/haproxy/canary.sock",)
-    """Runtime sockets, one per instance: a path, or `tcp:host:port`."""
-    map: Text = "/etc/haproxy/canary.map"
-    """The map file; also written on disk, so that a reload or restart keeps the weight."""
-    write_map: bool = True
-    """No when HAProxy runs on another host: its file then stays at 0, and a restart there begins on stable."""
-    sticky: Literal["cookie", "header", "address"] = "cookie"
-    key: RequestKey = "user_id"
-    """Name of the cookie or header that identifies a user."""
-    listen: ListenAddress = ":80"
-    """Address for the generated configuration."""
-    upstreams: Upstreams = Upstreams()
-    probe: Probe | None = None
-    """How each server is asked which version it runs; when missing, the version label of its series tells."""
-    testers: Testers = Testers()
-    without_customer: WithoutCustomer = WithoutCustomer()
-    timeout: RouterTimeout = 2
-
-
-@section
-class NginxRouter:
-    """nginx, by marker files."""
-
-    kind: Literal["nginx"]
-    name: Identifier = "nginx"
-    directories: Annotated[tuple[Text, ...], Field(min_length=1)] = ("/run/kpi-canary/nginx",)
-    """Marker directories, one per nginx host (shared or pushed)."""
-    sticky: Literal["cookie", "header", "address"] = "cookie"
-    key: RequestKey = "user_id"
-    listen: ListenAddress = "80"
-    """Address for the generated configuration."""
-    upstreams: Upstreams = Upstreams()
-    probe: Probe | None = None
-    testers: Testers = Testers()
-    without_customer: WithoutCustomer = WithoutCustomer()
-    configuration: Text | None = None
-    """nginx's main configuration file, for `canary check` (nginx's own default when missing)."""
-    timeout: RouterTimeout = 2
-
-
-@section
-class CommandRouter:
-    """Any other router, by the user's own programs."""
-
-    kind: Literal["command"]
-    name: Identifier = "command"
-    set: Argv
-    """Program and arguments; gets the split as JSON on standard input."""
-    read: Argv
-    """Program and arguments; prints `{"weight": 0.05}`."""
-    upstreams: Upstreams = Upstreams()
-    """Addresses of the two versions, which `probe` asks."""
-    probe: Probe | None = None
-    timeout: RouterTimeout = 10
-    testers: Testers = Testers()
 
 
 @section

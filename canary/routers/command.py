@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed
-from canary.policy.release import CommandRouter
+from canary.policy.routers import CommandRouter
 from canary.process.program import run
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
-from canary.policy.release import HaproxyRouter
+from canary.policy.routers import HaproxyRouter
 from canary.routers import files, haproxy_config
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split

@@ -9,10 +9,11 @@ upstream, so that a dead canary is a rollback too, even when the receiver is dea
 """
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 from canary.errors import RouterError
-from canary.policy.release import NginxRouter
+from canary.policy.routers import NginxRouter, Server
 from canary.routers import robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
@@ -50,8 +51,8 @@ upstream canary {{
     keepalive 64;
 }}
 
-server {{
-    listen {listen};
+{redirect}server {{
+{front}
 
     # With a cache of open files a removed marker would go on to count.
     open_file_cache off;
@@ -72,7 +73,7 @@ server {{
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $canary_connection;
         proxy_set_header X-Real-IP $remote_addr;
-        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+{scheme}        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
         # Only the router says who is a tester and who is which user.
         proxy_set_header {user_header} $canary_told;
         proxy_set_header {tester_header} $canary_tester_mark;
@@ -93,7 +94,7 @@ map "$request_method,{
 }}}}
 map $cookie_{{key}} $canary_robot {{{{ default ""; "" $canary_beforehand; }}}}
 map "$cookie_{{key}}$canary_named$canary_robot" $canary_cookie {{{{
-    "" "{{key}}=$request_id; Path=/; Max-Age=31536000; SameSite=Lax";
+    "" "{{key}}=$request_id; Path=/; Max-Age=31536000; SameSite=Lax{{secure}}";
     default "";
 }}}}"""
 
@@ -134,14 +135,66 @@ def render(section: NginxRouter) -> str:
         prefix=NGINX_PREFIX,
         buckets="\n".join([*buckets, f"    * {NGINX_BUCKETS - 1};"]),
         testers=_testers(section),
-        stable="\n".join(f"    server {address};" for address in stable),
-        canary="\n".join(f"    server {address} max_fails=1 fail_timeout=1s;" for address in canary),
-        spare="\n".join(f"    server {address} backup;" for address in stable),
-        listen=_word(section, "listen", section.listen.removeprefix(":")),
+        stable=_servers(section, stable),
+        canary=_servers(section, canary, " max_fails=1 fail_timeout=1s"),
+        spare=_servers(section, stable, " backup"),
+        redirect=_redirect(section),
+        front="\n".join(f"    {line}" for line in _front(section)),
+        scheme="        proxy_set_header X-Forwarded-Proto $scheme;\n" if section.tls else "",
         user_header=USER_HEADER,
         tester_header=TESTER_HEADER,
         cookie="        add_header Set-Cookie $canary_cookie always;\n" if section.sticky == "cookie" else "",
     )
+
+
+def _redirect(section: NginxRouter) -> str:
+    """A server of its own, which sends plain HTTP to HTTPS."""
+    if section.tls is None or not section.tls.redirect:
+        return ""
+    lines = [_listen(section, "listen", section.listen), *_names(section), "return 308 https://$host$request_uri;"]
+    return "\n".join(["server {", *(f"    {line}" for line in lines), "}\n\n"])
+
+
+def _front(section: NginxRouter) -> Iterator[str]:
+    """Where customers come in."""
+    tls = section.tls
+    if tls is None or not tls.redirect:
+        yield _listen(section, "listen", section.listen)
+    if tls is not None:
+        # Newer than 1.25 nginx calls this form deprecated, and older than that knows no other.
+        yield _listen(section, "tls.listen", tls.listen, "ssl", *(["http2"] if tls.http2 else []))
+    yield from _names(section)
+    if tls is not None:
+        yield f"ssl_certificate {_word(section, 'tls.certificate', tls.certificate)};"
+        yield f"ssl_certificate_key {_word(section, 'tls.key', tls.key or '')};"
+    yield from (f"set_real_ip_from {_word(section, 'proxy_protocol', net)};" for net in section.proxy_protocol)
+    if section.proxy_protocol:
+        yield "real_ip_header proxy_protocol;"
+    yield from section.extra
+
+
+def _listen(section: NginxRouter, key: str, address: str, *words: str) -> str:
+    """An address to listen on; one that means every IPv6 address means every IPv4 address too."""
+    word = _word(section, key, address.removeprefix(":"))
+    every = ["ipv6only=off"] if word.startswith("[::]:") else []
+    proxied = ["proxy_protocol"] if section.proxy_protocol else []
+    return f"listen {' '.join([word, *every, *words, *proxied])};"
+
+
+def _names(section: NginxRouter) -> Iterator[str]:
+    if section.server_names:
+        yield f"server_name {' '.join(section.server_names)};"
+
+
+def _servers(section: NginxRouter, addresses: list[str], words: str = "") -> str:
+    """Lines of an upstream, each with what the policy says of the server besides."""
+    lines = []
+    for address in addresses:
+        server = section.servers.get(address, Server())
+        weight = f" weight={server.weight}" if server.weight is not None else ""
+        options = f" {server.options}" if server.options else ""
+        lines.append(f"    server {address}{weight}{options}{words};")
+    return "\n".join(lines)
 
 
 def _word(section: NginxRouter, key: str, text: str) -> str:
@@ -169,7 +222,8 @@ def _user(section: NginxRouter) -> str:
     if section.sticky == "address":
         return _ADDRESS
     template = _COOKIE if section.sticky == "cookie" else _HEADER
-    return template.format(key=_variable(section, "key", section.sticky, section.key))
+    secure = "; Secure" if section.tls and section.tls.redirect else ""
+    return template.format(key=_variable(section, "key", section.sticky, section.key), secure=secure)
 
 
 def _testers(section: NginxRouter) -> str:
