@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
 from canary.policy.servers import AlertmanagerServer, PrometheusServer
+from canary.policy.slots import Slots
 from canary.policy.values.types import (
     Approvers,
     Argv,
@@ -148,6 +149,8 @@ class HaproxyRouter:
     listen: ListenAddress = ":80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
+    slots: Slots | None = None
+    """Instead of `upstreams`: two equal groups that change roles when a release is finished."""
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
@@ -167,6 +170,8 @@ class NginxRouter:
     listen: ListenAddress = "80"
     """Address for the generated configuration."""
     upstreams: Upstreams = Upstreams()
+    slots: Slots | None = None
+    """Instead of `upstreams`; the directories must then survive a reboot."""
     probe: Probe | None = None
     testers: Testers = Testers()
     configuration: Text | None = None
@@ -183,9 +188,12 @@ class CommandRouter:
     set: Argv
     """Program and arguments; gets the split as JSON on standard input."""
     read: Argv
-    """Program and arguments; prints `{"weight": 0.05}`."""
+    """Program and arguments; prints `{"weight": 0.05}`; with `slots`, `{"slot_b": 0.05, "stable": "a"}`. It may print
+    `sessions` too: what is still being served on the canary's servers."""
     upstreams: Upstreams = Upstreams()
     """Addresses of the two versions, which `probe` asks."""
+    slots: Slots | None = None
+    """Instead of `upstreams`."""
     probe: Probe | None = None
     timeout: RouterTimeout = 10
     testers: Testers = Testers()
@@ -197,7 +205,8 @@ class Process:
 
     kind: Literal["none", "pm2", "systemd", "command"] = "none"
     name: ProcessName = "canary"
-    """pm2's process name, or the systemd unit."""
+    """pm2's process name, or the systemd unit. With `router.slots`, `{slot}` in it and in the programs below stands for
+    the letter of the canary's slot."""
     start: OptionalArgv = ()
     """`command`: program and arguments that start it."""
     stop: OptionalArgv = ()
@@ -212,7 +221,8 @@ class Process:
     """How long `deploy_stable` may take."""
     drain: Patience = 5
     """How long the stop waits for what the canary's servers still serve once no more is routed to them. HAProxy counts
-    its sessions, and with none left the process is stopped at once; with other routers all of it is waited."""
+    its sessions, and so may a router of kind `command`; with none left the process is stopped at once. Others cannot
+    tell (nginx knows the connections of the whole server only), and then all of it is waited."""
     timeout: Timeout = 30
 
 

@@ -32,33 +32,14 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
 {testers}
 map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
 
-upstream stable {{
-    zone stable 64k;
-{stable}
-    keepalive 64;
-}}
-
-upstream canary {{
-    zone canary 64k;
-{canary}
-    # A dead canary's users are served by stable.
-{spare}
-    keepalive 64;
-}}
-
-server {{
+{upstreams}server {{
     listen {listen};
 
     # With a cache of open files a removed marker would go on to count.
     open_file_cache off;
     disable_symlinks off;
 
-    set $canary_variant stable;
-    set $canary_tester_mark "";
-    if (-f {directory}/active/$canary_marker) {{
-        set $canary_variant canary;
-        set $canary_tester_mark $canary_tester;
-    }}
+{choice}
 
     location / {{
         proxy_pass http://$canary_variant;
@@ -75,6 +56,62 @@ server {{
 {cookie}    }}
 }}
 """
+
+_UPSTREAM = """\
+upstream {name} {{
+    zone {name} 64k;
+{servers}
+    keepalive 64;
+}}
+
+"""
+
+_TRIAL = """\
+upstream {name} {{
+    zone {name} 64k;
+{servers}
+    # A dead canary's users are served by stable.
+{spare}
+    keepalive 64;
+}}
+
+"""
+
+_CHOICE = """\
+    set $canary_variant stable;
+    set $canary_tester_mark "";
+    if (-f {directory}/active/$canary_marker) {{
+        set $canary_variant canary;
+        set $canary_tester_mark $canary_tester;
+    }}"""
+
+# Each bucket has a marker that says its slot, and none of both means the recorded stable slot: see `nginx_markers`.
+_SLOT_CHOICE = """\
+    set $canary_stable a;
+    if (-f {directory}/stable-b) {{
+        set $canary_stable b;
+    }}
+    set $canary_slot $canary_stable;
+    if (-f {directory}/active/a-$canary_marker) {{
+        set $canary_slot a;
+    }}
+    if (-f {directory}/active/$canary_marker) {{
+        set $canary_slot b;
+    }}
+    set $canary_variant slot-a;
+    set $canary_tester_mark "";
+    if ($canary_slot = b) {{
+        set $canary_variant slot-b;
+    }}
+    set $canary_roles "$canary_stable$canary_slot";
+    if ($canary_roles = ba) {{
+        set $canary_variant trial-a;
+        set $canary_tester_mark $canary_tester;
+    }}
+    if ($canary_roles = ab) {{
+        set $canary_variant trial-b;
+        set $canary_tester_mark $canary_tester;
+    }}"""
 
 _COOKIE = """\
 map $cookie_{key} $canary_user {{ "" $request_id; default $cookie_{key}; }}
@@ -106,23 +143,47 @@ def render(section: NginxRouter) -> str:
     Raises:
         RouterError: the policy names something that cannot be written in nginx' configuration.
     """
-    stable = [_word(section, "upstreams.stable", text) for text in section.upstreams.stable or _EXAMPLE_STABLE]
-    canary = [_word(section, "upstreams.canary", text) for text in section.upstreams.canary or _EXAMPLE_CANARY]
+    named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
+    directory = _word(section, "directories", section.directories[0])
     buckets = [f"    1% {bucket:02d};" for bucket in range(NGINX_BUCKETS - 1)]
     return _TEMPLATE.format(
-        examples="" if section.upstreams.stable and section.upstreams.canary else _EXAMPLES,
-        directory=_word(section, "directories", section.directories[0]),
+        examples="" if named else _EXAMPLES,
+        directory=directory,
+        choice=(_CHOICE if section.slots is None else _SLOT_CHOICE).format(directory=directory),
+        upstreams=_upstreams(section),
         user=_user(section),
         prefix=NGINX_PREFIX,
         buckets="\n".join([*buckets, f"    * {NGINX_BUCKETS - 1};"]),
         testers=_testers(section),
-        stable="\n".join(f"    server {address};" for address in stable),
-        canary="\n".join(f"    server {address} max_fails=1 fail_timeout=1s;" for address in canary),
-        spare="\n".join(f"    server {address} backup;" for address in stable),
         listen=_word(section, "listen", section.listen.removeprefix(":")),
         user_header=USER_HEADER,
         tester_header=TESTER_HEADER,
         cookie="        add_header Set-Cookie $canary_cookie always;\n" if section.sticky == "cookie" else "",
+    )
+
+
+def _upstreams(section: NginxRouter) -> str:
+    slots = section.slots
+    if slots is None:
+        stable = section.upstreams.stable or _EXAMPLE_STABLE
+        return _plain(section, "stable", stable) + _trial(
+            section, "canary", section.upstreams.canary or _EXAMPLE_CANARY, stable
+        )
+    plain = _plain(section, "slot-a", slots.a) + _plain(section, "slot-b", slots.b)
+    return plain + _trial(section, "trial-a", slots.a, slots.b) + _trial(section, "trial-b", slots.b, slots.a)
+
+
+def _plain(section: NginxRouter, name: str, addresses: tuple[str, ...]) -> str:
+    servers = [f"    server {_word(section, f'servers of {name}', address)};" for address in addresses]
+    return _UPSTREAM.format(name=name, servers="\n".join(servers))
+
+
+def _trial(section: NginxRouter, name: str, addresses: tuple[str, ...], spares: tuple[str, ...]) -> str:
+    words = [_word(section, f"servers of {name}", address) for address in addresses]
+    return _TRIAL.format(
+        name=name,
+        servers="\n".join(f"    server {address} max_fails=1 fail_timeout=1s;" for address in words),
+        spare="\n".join(f"    server {address} backup;" for address in spares),
     )
 
 

@@ -47,6 +47,8 @@ def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str =
     question = _QUESTIONS[verb].format(
         weight=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
     )
+    if verb is Verb.FINISH and rollout["stable_slot"]:
+        question = f"Make the servers of {rollout['canary']} the stable ones? Nobody moves; a rollback is refused then."
     must = verb is Verb.ROLLBACK
     return document(
         LABELS[verb],

@@ -8,6 +8,7 @@ from alertmanager.receiver.http.page.kpitable import kpi_table
 from alertmanager.receiver.http.page.sessions import Session
 from alertmanager.receiver.http.page.view import View
 from canary.policy.plans import NORMAL
+from canary.policy.slots import other
 from canary.report.markup import Markup, join, tag
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
@@ -132,6 +133,8 @@ def _state(view: View) -> Markup:
         if finishing := rollout["finishing"]:
             step = f"{finishing['step']} of {len(finishing['steps'])} steps"
             rows.append(("Back on stable", f"{format_ratio(1 - rollout['weight_ratio'])} of the customers, {step}"))
+        if slot := rollout["stable_slot"]:
+            rows.append(("Slots", f"{slot} is stable, {other(slot)} is the canary's"))
         rows.append(("Wanted weight", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"))
     for router in status["routers"]:
         mark = "" if router["follows"] else " — does not follow"
