@@ -10,18 +10,19 @@ from canary.units import format_duration
 
 def scrape_config(policy: Policy) -> dict[str, Any]:
     """Prometheus' configuration file as data; paths are relative to the file."""
-    signals, alertmanager = policy.signals, policy.receiver.alertmanager_server
+    service, signals, alertmanager = policy.service, policy.signals, policy.receiver.alertmanager_server
     jobs = [
         # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
-        _job("kpi-canary-exporter", [signals.exporter_target], honor_labels=True),
-        _job("kpi-canary-receiver", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
+        _job(f"kpi-canary-exporter-{service}", [signals.exporter_target], honor_labels=True),
+        _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
     ]
+    # The shop's own series say by their job whose they are: see `Policy.shop_selector`.
     jobs += [
         _job(name, list(targets))
         for name, targets in (
-            (policy.service, signals.shop_targets),
-            ("haproxy", signals.haproxy_targets),
-            ("node", signals.node_targets),
+            (service, signals.shop_targets),
+            (f"{service}-haproxy", signals.haproxy_targets),
+            (f"{service}-node", signals.node_targets),
         )
         if targets
     ]

@@ -28,6 +28,7 @@ class Phase(TypedDict):
 
     traffic_ratio: Annotated[Ratio, _said("Share of the customers.")]
     duration_seconds: Annotated[float, _said("How long it lasts at least.")]
+    gate: Annotated[str, _said("`none`, `manual` or `url`: what else it waits for when its time is over.")]
 
 
 class Passport(TypedDict):

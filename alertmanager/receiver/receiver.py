@@ -2,7 +2,7 @@
 # long: what others may ask of the whole, in one object
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,10 @@ from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.ofrep import Ofrep
-from alertmanager.receiver.http.page.handlers import Page
-from alertmanager.receiver.http.page.view import Viewer
 from alertmanager.receiver.http.shopmetrics import shop_metrics
 from alertmanager.receiver.http.webhook import Notification
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.status import status_data
-from canary.clock import Clock
 from canary.flags import Flags
 from canary.logs import Log
 from canary.mixin.limits import gate_of, limits
@@ -44,13 +41,14 @@ from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import DECIDING
 from canary.policy.pinning.reload import require_reloadable
+from canary.prometheus import Prometheus
 from canary.rollout.ages import Ages
 from canary.rollout.commands.records import TakeNote
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Category
 from canary.rollout.plan.plans import Plans
-from canary.rollout.state import Moment
+from canary.rollout.state import Moment, Rollout
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector
 
@@ -138,15 +136,15 @@ class Receiver:
         self._outside, self._clock = outside, base.clock
         self._ages = Ages(base.clock)
         self._log = Log("receiver")
-        self.page = self._page(base.clock)
 
-    def _page(self, clock: Clock) -> Page:
-        def rates() -> list[str]:
-            kpis = self.plans.of(self.store.rollout).kpis
-            return [name for name, kpi in kpis.items() if kpi.kind != "mean"]
+    @property
+    def prometheus(self) -> Prometheus:
+        """What the page asks for the KPIs."""
+        return self._outside.prometheus
 
-        viewer = Viewer(self, self._outside.prometheus, self.policy.service, clock)
-        return Page(viewer, rates, self.submit, lambda: self.authority, self.store, clock)
+    def releases(self) -> Sequence[Rollout]:
+        """Every rollout that the journal has, oldest first."""
+        return tuple(self.store.rollouts.values())
 
     @property
     def policy(self) -> Policy:

@@ -1,19 +1,26 @@
 """The receiver as a service: behind the web shell, until it is told to stop."""
 
 import asyncio
+import sys
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
+from alertmanager.receiver.act.selfchecks import TIMEOUT_SECONDS, SelfChecks
 from alertmanager.receiver.http.access import ReceiverAccess
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.authority import Authority
+from alertmanager.receiver.http.page.errands import Errands
+from alertmanager.receiver.http.page.handlers import Page
+from alertmanager.receiver.http.page.view import Viewer
 from alertmanager.receiver.http.routes import receiver_table
 from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
 from canary.policy.load import load_policy
+from canary.process.program import run
+from canary.report.files import folder_of
 from canary.units import format_ratio
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
@@ -35,18 +42,46 @@ async def serve(path: Path, options: WebOptions) -> None:
 
 def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOptions, path: Path) -> Service:
     """The receiver behind the web shell."""
+    page = page_of(receiver, path)
     return Service(
         name="receiver",
         options=options,
         registry=registry,
-        routes=receiver_table(Api(receiver, partial(receiver.reload, path)), receiver.page, receiver.ofrep),
-        access=ReceiverAccess(lambda: receiver.authority, receiver.page.sessions),
+        routes=receiver_table(Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep),
+        access=ReceiverAccess(lambda: receiver.authority, page.sessions),
         reload=partial(receiver.reload, path),
         ready=lambda: receiver.ready,
         hosts=lambda: (urlsplit(receiver.policy.receiver.url).hostname or "",),
         status=lambda: _landing(receiver),
-        shutdown=receiver.page.close,
+        shutdown=page.close,
         max_body_bytes=receiver.policy.receiver.max_body,
+    )
+
+
+def page_of(receiver: Receiver, path: Path) -> Page:
+    """The page of a receiver.
+
+    Args:
+        path: the policy that `canary check` and `canary plan` look at when somebody at the page asks for them.
+    """
+    clock = receiver.store.clock
+
+    def ratios() -> list[str]:
+        kpis = receiver.plans.of(receiver.store.rollout).kpis
+        return [name for name, kpi in kpis.items() if kpi.kind != "mean"]
+
+    # The command of the environment in which this receiver runs.
+    command = Path(sys.executable).with_name("canary")
+    checks = SelfChecks(command, path, partial(run, timeout_seconds=TIMEOUT_SECONDS), clock)
+    return Page(
+        Viewer(receiver, receiver.prometheus, receiver.policy.service, clock, ratios),
+        receiver.submit,
+        Errands(receiver, checks),
+        checks,
+        lambda: receiver.authority,
+        lambda: folder_of(receiver.policy),
+        receiver.store,
+        clock,
     )
 
 

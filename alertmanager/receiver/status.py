@@ -20,6 +20,7 @@ from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
+from canary.mixin.limits import gate_of
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
 from canary.rollout.commands.seen import Seen
@@ -74,7 +75,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "leading": receiver.leader.leading,
         "seen": str(Seen.of(rollout)),
         "accepts": list(accepted(rollout)),
-        "rollout": rollout_data(rollout, receiver.timer.seconds(rollout)) if rollout else None,
+        "rollout": rollout_data(rollout, receiver.timer.seconds(rollout), receiver.plans) if rollout else None,
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
         "waiting_reason": receiver.promoter.waiting.reason.value if receiver.promoter.waiting else "",
@@ -134,7 +135,7 @@ def _notice(plans: Plans, rollout: Rollout | None) -> str:
     )
 
 
-def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
+def rollout_data(rollout: Rollout, elapsed_seconds: float, plans: Plans) -> answers.Rollout:
     """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
     return {
         "id": rollout.id,
@@ -147,8 +148,10 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float) -> answers.Rollout:
         "approvals": _approvals(rollout),
         "phase": rollout.phase,
         "phases": [
-            {"traffic_ratio": traffic, "duration_seconds": duration}
-            for traffic, duration in zip(rollout.traffic, rollout.durations_seconds, strict=True)
+            {"traffic_ratio": traffic, "duration_seconds": duration, "gate": gate_of(phase)}
+            for traffic, duration, phase in zip(
+                rollout.traffic, rollout.durations_seconds, plans.of(rollout).phases, strict=True
+            )
         ],
         "weight_ratio": rollout.weight,
         "started_at": to_text(rollout.started_at),

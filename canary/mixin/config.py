@@ -128,7 +128,7 @@ def _signals(policy: Policy) -> dict[str, Any]:
     signals = policy.signals
     return {
         "preset": signals.preset,
-        "selector": signals.selector,
+        "selector": policy.shop_selector,
         "requests": signals.requests,
         "duration": signals.duration,
         "histograms": signals.histograms,

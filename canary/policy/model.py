@@ -147,3 +147,19 @@ class Policy:
     def slots(self) -> bool:
         """Whether the two groups of servers are slots, of which either may be the stable one."""
         return any(slots_of(router) is not None for router in self.router)
+
+    @property
+    def shop_job(self) -> str:
+        """The job under which the generated scrape configuration has the series that tell errors and response times."""
+        return self.service if self.signals.preset == "application" else f"{self.service}-haproxy"
+
+    @property
+    def shop_selector(self) -> str:
+        """Matchers of the shop's own series: as the policy says, else those of the generated job.
+
+        Without either nothing tells them from another application's, which may count under the same name, for a version
+        of the same name: its errors rolled a healthy canary back, and its requests hid a bad one.
+        """
+        signals = self.signals
+        targets = signals.shop_targets if signals.preset == "application" else signals.haproxy_targets
+        return signals.selector or (f'job="{self.shop_job}"' if targets else "")

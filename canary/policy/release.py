@@ -40,6 +40,7 @@ from canary.policy.values.types import (
     lasting,
     section,
 )
+from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section
@@ -154,6 +155,7 @@ class HaproxyRouter:
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
+    without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 2
 
 
@@ -174,6 +176,7 @@ class NginxRouter:
     """Instead of `upstreams`; the directories must then survive a reboot."""
     probe: Probe | None = None
     testers: Testers = Testers()
+    without_customer: WithoutCustomer = WithoutCustomer()
     configuration: Text | None = None
     """nginx's main configuration file, for `canary check` (nginx's own default when missing)."""
     timeout: RouterTimeout = 2

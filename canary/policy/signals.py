@@ -102,7 +102,8 @@ class Signals:
     preset: Literal["application", "haproxy"] = "application"
     """Whose series tell errors and response times: the application's own, or HAProxy's built-in exporter by backend."""
     selector: Selector = ""
-    """Label matchers added to every selector of the shop's series, such as `job="shop"`."""
+    """Label matchers added to every selector of the shop's series, such as `job="shop"`; when missing, the job of the
+    generated scrape configuration, if the policy names its targets."""
     requests: MetricName = "http_requests_total"
     duration: MetricName = "http_request_duration_seconds"
     """A histogram, classic or native, in seconds."""
@@ -125,11 +126,11 @@ class Signals:
     exporter_target: HostPort = "127.0.0.1:9877"
     """Address of `canary exporter` for the generated scrape configuration."""
     shop_targets: tuple[HostPort, ...] = ()
-    """Addresses (`host:port`) of the shop's own /metrics for the generated scrape configuration."""
+    """Addresses (`host:port`) of the shop's own /metrics for the generated scrape configuration, job `SERVICE`."""
     haproxy_targets: tuple[HostPort, ...] = ()
-    """Addresses of HAProxy's built-in exporter for the generated scrape configuration."""
+    """Addresses of HAProxy's built-in exporter for the generated scrape configuration, job `SERVICE-haproxy`."""
     node_targets: tuple[HostPort, ...] = ()
-    """Addresses of node exporters for the generated scrape configuration."""
+    """Addresses of node exporters for the generated scrape configuration, job `SERVICE-node`."""
     window: PositivePatience = 60
     """Window over which rates are taken for the critical tier."""
     long_window: Annotated[float, lasting(0.01, 86400)] = 300

@@ -87,6 +87,11 @@ class Split:
         return round(1 - self.weight_ratio, _DIGITS) if self.stable_slot == "b" else self.weight_ratio
 
     @property
+    def everybody(self) -> bool:
+        """Whether all customers are on the canary; then so is what no customer asks for."""
+        return self.weight_ratio > 1 - _TOLERANCE_RATIO
+
+    @property
     def salt(self) -> int:
         """The number by which the routers know the rollout."""
         return salt_of(self.rollout)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.release import HaproxyRouter
+from canary.routers import robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
 # For a policy without upstreams: the file is complete, and says that these two lines are examples.
@@ -43,7 +44,8 @@ frontend shop
 
     # Only the router says who is a tester and who is which user.
     http-request del-header {tester_header}
-    http-request set-header {user_header} %[var(txn.canary_user)]
+    http-request del-header {user_header}
+    http-request set-header {user_header} %[var(txn.canary_user)] if !canary_nobody
 {testers}
 {backends}"""
 
@@ -52,6 +54,7 @@ _NUMBERS = """\
     http-request set-var(txn.canary_salt) str(salt),map_str_int({map},0)
     http-request set-var(txn.canary_place) var(txn.canary_salt),concat(:,txn.canary_user),xxh32,mod(10000)
     acl canary_open var(txn.canary_weight) -m int gt 0
+    acl canary_everybody var(txn.canary_weight) -m int ge 10000
     acl canary_chosen var(txn.canary_place),sub(txn.canary_weight) lt 0"""
 
 _SLOT_NUMBERS = """\
@@ -67,10 +70,12 @@ _SLOT_NUMBERS = """\
     acl canary_on_b var(txn.canary_place),sub(txn.canary_weight) lt 0
     http-request set-var(txn.canary_share) var(txn.canary_weight)
     http-request set-var(txn.canary_share) int(10000),sub(txn.canary_weight) if canary_stable_is_b
-    acl canary_open var(txn.canary_share) -m int gt 0"""
+    acl canary_open var(txn.canary_share) -m int gt 0
+    acl canary_everybody var(txn.canary_share) -m int ge 10000"""
 
 _BACKENDS = """\
-    use_backend canary if canary_open canary_chosen
+    use_backend canary if canary_everybody
+    use_backend canary if canary_open canary_chosen !canary_nobody
     default_backend stable
 
 backend stable
@@ -80,6 +85,8 @@ backend stable
 
 # Of the slot with the canary, the other one's servers stand by; the stable slot has nobody to stand by.
 _SLOT_BACKENDS = """\
+    use_backend slot-b if canary_nobody !canary_everybody canary_stable_is_b
+    use_backend slot-a if canary_nobody !canary_everybody
     use_backend slot-b if canary_on_b canary_stable_is_b
     use_backend trial-b if canary_on_b
     use_backend trial-a if canary_stable_is_b
@@ -104,13 +111,18 @@ backend {name}
 {servers}
 """
 
-_COOKIE = """\
-    http-request set-var(txn.canary_user) req.cook({key})
+_COOKIE = f"""\
+    http-request set-var(txn.canary_user) req.cook({{key}})
     acl canary_known var(txn.canary_user) -m len gt 0
-    http-request set-var(txn.canary_new) bool(true) if !canary_known
-    http-request set-var(txn.canary_user) uuid() if !canary_known
-    http-response add-header Set-Cookie "{key}=%[var(txn.canary_user)]; Path=/; Max-Age=31536000; SameSite=Lax" \
-if {{ var(txn.canary_new) -m bool }}"""
+    # Robots, and what browsers ask for beforehand, are no customers: without a cookie they get none.
+    acl canary_robot method OPTIONS
+{chr(10).join(f"    acl canary_robot req.fhdr({name}) -m sub -i {robots.PREFETCH}" for name in robots.PURPOSES)}
+    acl canary_robot req.fhdr(User-Agent) -m reg -i '{robots.USER_AGENTS}'
+    http-request set-var(txn.canary_nobody) bool(true) if !canary_known canary_robot
+    http-request set-var(txn.canary_new) bool(true) if !canary_known !canary_nobody
+    http-request set-var(txn.canary_user) uuid() if !canary_known !canary_nobody
+    http-response add-header Set-Cookie "{{key}}=%[var(txn.canary_user)]; Path=/; Max-Age=31536000; SameSite=Lax" \
+if {{{{ var(txn.canary_new) -m bool }}}}"""
 
 _HEADER = """\
     http-request set-var(txn.canary_user) req.hdr({key})
@@ -139,7 +151,7 @@ def render(section: HaproxyRouter) -> str:
         map=section.map,
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         listen=_word(section, "listen", section.listen),
-        user=_USERS[section.sticky].format(key=_word(section, "key", section.key)),
+        user=_without_customer(section) + _USERS[section.sticky].format(key=_word(section, "key", section.key)),
         numbers=numbers.format(map=section.map),
         testers=_testers(section),
         tester_header=TESTER_HEADER,
@@ -182,6 +194,19 @@ def _word(section: HaproxyRouter, key: str, text: str) -> str:
     return text
 
 
+def _without_customer(section: HaproxyRouter) -> str:
+    """What the policy names as no customer's; whose user nobody asks then."""
+    named = section.without_customer
+    lines = [
+        *(f"acl canary_named path_beg {path}" for path in named.paths),
+        *(f"acl canary_named req.hdr({header}) -m found" for header in named.headers),
+    ]
+    if lines:
+        lines.append("http-request set-var(txn.canary_nobody) bool(true) if canary_named")
+    lines.append("acl canary_nobody var(txn.canary_nobody) -m bool")
+    return "".join(f"    {line}\n" for line in lines)
+
+
 def _testers(section: HaproxyRouter) -> str:
     testers = section.testers
     rules = [f"src {_word(section, 'testers.networks', network)}" for network in testers.networks]
@@ -191,10 +216,12 @@ def _testers(section: HaproxyRouter) -> str:
         rules.append(_sign(section, "cookie", "req.cook", testers.cookie))
     if not rules:
         return ""
-    let_in = "canary_open canary_testers_in canary_tester or canary_testers_alone canary_tester"
+    named = section.without_customer.paths or section.without_customer.headers
+    tester = "canary_tester !canary_named" if named else "canary_tester"
+    let_in = f"canary_open canary_testers_in {tester} or canary_testers_alone {tester}"
     ways = [("canary", let_in)]
     if section.slots is not None:
-        on_a, on_b = (let_in.replace("canary_tester or", f"canary_tester {slot} or") + f" {slot}" for slot in _STABLE)
+        on_a, on_b = (let_in.replace(f"{tester} or", f"{tester} {slot} or") + f" {slot}" for slot in _STABLE)
         ways = [("trial-a", on_a), ("trial-b", on_b)]
     lines = [
         *(f"acl canary_tester {rule}" for rule in rules),

@@ -38,6 +38,8 @@ TESTER = "tester"
 # With slots: what the markers of slot a begin with, and the file that says that slot b is the stable one.
 SLOT_A = "a-"
 STABLE_B = "stable-b"
+# The marker of what no customer asks for; there when all buckets are open.
+EVERYBODY = "everybody"
 
 # nginx' workers run as another user and must look in, whatever our umask is.
 _OPEN_MODE = 0o755
@@ -123,7 +125,8 @@ class MarkerDirectory:
         on_a = {int(name[2:]) for name in markers if re.fullmatch(r"a-\d\d", name)}
         weight_ratio = len(on_a if stable == "b" else on_b) / NGINX_BUCKETS
         step = _STEP.fullmatch(self._active.readlink().name) if self._active.is_symlink() else None
-        if step is None or not _placed(int(step[1]), on_a, on_b, slots=self._slots):
+        whole = markers.isdisjoint({EVERYBODY, SLOT_A + EVERYBODY}) == (weight_ratio < 1)
+        if step is None or not whole or not _placed(int(step[1]), on_a, on_b, slots=self._slots):
             problem = f"{self._active}: holds markers that no rollout placed"
             return Reading(instance, weight_ratio, error=problem, stable_slot=stable)
         testers = not markers.isdisjoint({TESTER, SLOT_A + TESTER})
@@ -253,8 +256,10 @@ def _markers(split: Split, *, slots: bool) -> list[str]:
     count = round(split.slot_b_ratio * NGINX_BUCKETS) if slots else percent_of(split)
     names = [f"{bucket:02d}" for bucket in nginx_order(split.salt)]
     on_a = [SLOT_A + name for name in names[count:]] if slots else []
-    letting_in = [SLOT_A + TESTER if slots and split.stable_slot == "b" else TESTER]
-    return names[:count] + on_a + (letting_in if split.testers or split.testers_alone else [])
+    others = [TESTER] if split.testers or split.testers_alone else []
+    others += [EVERYBODY] if split.everybody else []
+    where = SLOT_A if slots and split.stable_slot == "b" else ""
+    return [*names[:count], *on_a, *(where + name for name in others)]
 
 
 def _placed(salt: int, on_a: set[int], on_b: set[int], *, slots: bool) -> bool:

@@ -12,10 +12,10 @@ from canary.errors import RemoteError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.policy.pinning.digest import digest
-from canary.policy.signals import Signals
 from canary.prometheus import Prometheus, ServiceAlerts, policies_in_use
 from canary.prometheus import Rule as Loaded
-from canary.units import format_duration, parse_duration
+from canary.units import parse_duration
+from canaryctl.check.shopseries import check_shop_series
 
 Rule = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mappin
     place = f"prometheus {prometheus.url}"
     try:
         findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in _guard(policy.service))))
-        findings += await _technical(policy, prometheus, place)
+        findings += await check_shop_series(policy, prometheus)
         findings += await _rules(prometheus, place, list(generated_rules(files)))
         findings += await _policies(policy, prometheus, place)
     except RemoteError as error:
@@ -57,7 +57,7 @@ async def _policies(policy: Policy, prometheus: Prometheus, place: str) -> list[
 
 
 async def check_watched(policy: Policy, prometheus: Prometheus) -> list[Finding]:
-    """Whether a bad canary would be seen at all: our rules evaluated, exporter and receiver scraped.
+    """Whether a bad canary would be seen at all: our rules evaluated, exporter, receiver and shop scraped.
 
     Without that nothing fires, which looks the same as a healthy canary.
     """
@@ -65,7 +65,7 @@ async def check_watched(policy: Policy, prometheus: Prometheus) -> list[Finding]
     try:
         findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in _guard(policy.service))))
         findings.append(_acting(policy, place, await prometheus.rules()))
-        findings += [] if policy.technical else [_unwatched(place)]
+        findings += await check_shop_series(policy, prometheus, windows=False)
     except RemoteError as error:
         return [failed(place, error.what, error.remedy)]
     return [*findings, await _evaluated(policy, prometheus, place)]
@@ -99,50 +99,6 @@ def _guard(service: str) -> Iterator[tuple[str, str, str]]:
     yield "the exporter", f"{names.DATABASE_UP}{own}", "start `canary exporter` and add the generated scrape job"
     state = f"max by ({names.STATE}) ({names.ROLLOUT_STATE}{own})"
     yield "the receiver", state, "start `canary receiver`, scrape it"
-
-
-async def _technical(policy: Policy, prometheus: Prometheus, place: str) -> list[Finding]:
-    """Whether the shop's requests are scraped, and often enough for the windows in which they are judged."""
-    if not policy.technical:
-        return [_unwatched(place)]
-    signals = policy.signals
-    name, series, remedy = _shop(signals)
-    if not await prometheus.query(f"count({series})"):
-        return [failed(place, f"does not scrape {name}: `count({series})` has no series", remedy)]
-    window = format_duration(signals.window)
-    if await prometheus.query(f"count(increase({series}[{window}]))"):
-        return [ok(place, f"scrapes {name}")]
-    what = f"scrapes {name} too seldom to judge them within {window}, or has only just begun"
-    return [
-        failed(place, what, "let signals.scrape_interval be what Prometheus does, and signals.window several of it")
-    ]
-
-
-def _unwatched(place: str) -> Finding:
-    what = "errors and response times are not watched, the KPIs alone decide: the policy has no `signals` section"
-    return warning(place, what, "`signals: {}` watches http_requests_total; see docs/rules.md")
-
-
-def _shop(signals: Signals) -> tuple[str, str, str]:
-    """What tells the shop's requests: their name, their series, and what to do when there are none."""
-
-    def select(metric: str, matcher: str) -> str:
-        return f"{metric}{{{','.join(filter(None, (signals.selector, matcher)))}}}"
-
-    if signals.preset == "haproxy":
-        backend = f'proxy="{signals.canary_backend}"'
-        return (
-            f"HAProxy's backend {signals.canary_backend}",
-            select("haproxy_backend_http_responses_total", backend),
-            "let a frontend of HAProxy serve its metrics, and name it in signals.haproxy_targets; see docs/rules.md",
-        )
-    label = signals.version_label
-    versioned = f'{label}!=""'
-    return (
-        "the shop's requests",
-        select(signals.requests, versioned),
-        f"have the shop count its requests as {signals.requests} with a label {label}; see docs/first-rollout.md",
-    )
 
 
 async def _present(prometheus: Prometheus, place: str, what: str, expression: str, remedy: str) -> Finding:

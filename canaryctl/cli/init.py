@@ -33,6 +33,8 @@ from exporter.source.session import order_session
 _SHOWN_ROWS = 3
 """Rows of each event that are shown: enough to see that they are the right ones."""
 
+_SELECTOR = 'Label matchers of the shop\'s own series in Prometheus, such as job="shop" (empty: it has none yet)'
+
 
 @click.command()
 @output_format
@@ -47,6 +49,7 @@ _SHOWN_ROWS = 3
 )
 @click.option("--prefix", help="What stands before the names of the platform's tables, such as wp_.")
 @click.option("--timezone", help="Zone of the shop's times, such as Europe/Berlin, where its settings do not say it.")
+@click.option("--selector", help="Label matchers of the shop's own series in Prometheus, such as 'job=\"shop\"'.")
 @click.option(
     "--output",
     default="canary.yaml",
@@ -79,7 +82,9 @@ def command(output_format: str, output: Path, force: bool, yes: bool, **given: s
     zone = given["timezone"] or found.timezone
     if zone is None:
         zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
-    text = starter(Start(service, url, found.mapping, found.origin, found.kpis, router, given["password_file"], zone))
+    selector = given["selector"] or (_prompt(_SELECTOR, "") if asking else "")
+    start = Start(service, url, found.mapping, found.origin, found.kpis, router, given["password_file"], zone, selector)
+    text = starter(start)
     console = table_console() if output_format == "text" else Console(quiet=True)
     _show(console, found)
     policy, rows, findings = _tried(text, output)

@@ -21,6 +21,7 @@ class Start:
         kpis: those of the strategy's six that can be measured.
         password_file: the file that holds the password, when there is one.
         timezone: zone of the shop's times.
+        selector: label matchers of the shop's own series; empty when it has none yet.
         router: a kind that `ROUTERS` has, or `none`.
     """
 
@@ -32,6 +33,7 @@ class Start:
     router: str = "none"
     password_file: str | None = None
     timezone: str = "UTC"
+    selector: str = ""
 
 
 def starter(start: Start) -> str:
@@ -42,7 +44,7 @@ def starter(start: Start) -> str:
         "state:\n  url: sqlite:///state.db            # the rollout's journal; PostgreSQL for several receivers",
         _database(start),
         _kpis(start.kpis),
-        _SIGNALS,
+        _signals(start.selector),
         _PHASES,
         ROUTERS.get(start.router, _NO_ROUTER),
         _RECEIVER,
@@ -57,14 +59,30 @@ _HEAD = """\
 # Every key and its default: docs/reference-policy.md."""
 
 _SIGNALS = """\
-# The technical side: the names of the shop's own series, which carry the version as a label. As soon as your shop has
-# them: without this section the KPIs alone decide, and with it a rollout is held while they are missing.
-# signals:
-#   requests: http_requests_total
-#   duration: http_request_duration_seconds
-#   version_label: version
-#   critical: {error_rate: 10%, response_time: 10s}   # rolls back
-#   warning: {error_rate: 5%, response_time: 5s}      # tells people"""
+# The technical side: the names of the shop's own series, which carry the version as a label."""
+
+_NO_SIGNALS = (
+    _SIGNALS
+    + """ As soon as your shop has
+# them: without this section the KPIs alone decide, and with it a rollout is held while they are missing."""
+)
+
+_SIGNAL_KEYS = """\
+signals:
+  selector: {selector}   # which series are this shop's, and not another application's
+  requests: http_requests_total
+  duration: http_request_duration_seconds
+  version_label: version
+  critical: {{error_rate: 10%, response_time: 10s}}   # rolls back
+  warning: {{error_rate: 5%, response_time: 5s}}      # tells people"""
+
+
+def _signals(selector: str) -> str:
+    if selector:
+        return f"{_SIGNALS}\n{_SIGNAL_KEYS.format(selector=_scalar(selector))}"
+    lines = _SIGNAL_KEYS.format(selector="""'job="shop"'""").splitlines()
+    return "\n".join([_NO_SIGNALS, *(f"# {line}" for line in lines)])
+
 
 _PHASES = """\
 # The canary's share of the customers, and how long it lasts at least.

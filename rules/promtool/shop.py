@@ -46,7 +46,7 @@ class Shop(Series):
                 self.backend("haproxy_backend_http_responses_total", values, version=version, code=code)
             else:
                 labels = {**self._shop_labels(version, endpoint), signals.status_label: "200" if good else "503"}
-                self.put(signals.requests, values, **labels, **matching(signals.selector))
+                self.put(signals.requests, values, **labels, **matching(self.policy.shop_selector))
 
     def response_times(
         self, counts: dict[float, float], *, window: float, version: str = CANARY, endpoint: str = ENDPOINT
@@ -60,7 +60,7 @@ class Shop(Series):
             return
         labels = self._shop_labels(version, endpoint)
         if signals.histograms == "native":  # which promtool cannot be given: what is put says only that there is one
-            self.put(signals.duration, sum(counts.values()), **labels, **matching(signals.selector))
+            self.put(signals.duration, sum(counts.values()), **labels, **matching(self.policy.shop_selector))
             return
         metric = f"{signals.duration}_bucket"
         self.drop(metric, **labels)
@@ -68,7 +68,7 @@ class Shop(Series):
         for seconds in sorted({*counts, float("inf")}):
             below += counts.get(seconds, 0)
             le = "+Inf" if seconds == float("inf") else f"{seconds:g}"
-            self.put(metric, self.counter(below, window), **labels, **matching(signals.selector), le=le)
+            self.put(metric, self.counter(below, window), **labels, **matching(self.policy.shop_selector), le=le)
 
     def mean_response_time(self, seconds: float | Values, *, version: str = CANARY) -> None:
         """HAProxy's own mean of its last requests."""
@@ -85,12 +85,12 @@ class Shop(Series):
         """A series of HAProxy about the backend of a version."""
         signals = self.policy.signals
         backend = signals.canary_backend if version == CANARY else signals.stable_backend
-        self.put(metric, values, proxy=backend, **labels, **matching(signals.selector))
+        self.put(metric, values, proxy=backend, **labels, **matching(self.policy.shop_selector))
 
     def connection_errors(self, failed: float, *, version: str = CANARY) -> None:
         """Failed connections to the database within the short window."""
         signals = self.policy.signals
-        labels = {signals.version_label: version} | matching(signals.selector)
+        labels = {signals.version_label: version} | matching(self.policy.shop_selector)
         self.put(signals.connection_errors, self.counter(failed, signals.window), **labels)
 
     def _shop_labels(self, version: str, endpoint: str) -> dict[str, str]:

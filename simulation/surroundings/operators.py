@@ -9,7 +9,7 @@ from alertmanager.receiver.decide.commands import Request
 from canary.errors import CanaryError, JournalError
 from canary.rollout.commands.seen import Seen
 from canary.rollout.kinds import Cause
-from canary.rollout.state import TERMINAL, UNFINISHED, State
+from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.testing.routers import MemoryRouter
 from simulation.hosts import Host
 from simulation.surroundings.fleet import Fleet
@@ -117,24 +117,30 @@ class Operators:
         while True:
             await asyncio.sleep(_DUTY_SECONDS)
             rollout = self._truth.newest
-            if rollout is None or rollout.state in TERMINAL:
-                continue
-            if rollout.state is State.HOLDING and rollout.rollback_at is None:
-                cause = rollout.cause
-                if cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):
-                    answer = await self.give("resume", "duty")
-                    if "fires for rollout" in answer:
-                        await self.give("rollback", "duty")
-                elif not rollout.lifts:
-                    # A rollback alert under `automatic: no`: that is for people to do.
-                    await self.give("rollback", "duty")
-            elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
-                # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
+            if rollout is not None and rollout.state not in TERMINAL:
+                await self._look_after(rollout)
+
+    async def _look_after(self, rollout: Rollout) -> None:
+        if rollout.state is State.HOLDING and rollout.rollback_at is None:
+            await self._let_go(rollout)
+        elif rollout.state is State.FINISHING and rollout.frozen and not rollout.lifts:
+            await self.give("resume", "duty")
+        elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
+            # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
+            await self.give("rollback", "duty")
+        elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
+            await self.give("advance", "duty")
+            if self._truth.newest is not None and self._truth.newest.approvals:
+                await self.give("advance", "night")
+
+    async def _let_go(self, rollout: Rollout) -> None:
+        if rollout.cause in (Cause.MANUAL, Cause.MAX_DURATION, Cause.BY_HAND):
+            answer = await self.give("resume", "duty")
+            if "fires for rollout" in answer:
                 await self.give("rollback", "duty")
-            elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
-                await self.give("advance", "duty")
-                if self._truth.newest is not None and self._truth.newest.approvals:
-                    await self.give("advance", "night")
+        elif not rollout.lifts:
+            # A rollback alert under `automatic: no`: that is for people to do.
+            await self.give("rollback", "duty")
 
     async def give(
         self,

@@ -16,7 +16,7 @@ from canary.mixin.limits import limits
 from canary.policy import Policy, load_policy
 from canary.policy.pinning.digest import digest
 from canary.policy.release import Phase, UrlGate
-from canary.policy.signals import AlertOverride
+from canary.policy.signals import AlertOverride, Signals
 from canary.prometheus.labels import Labels, labels
 from canary.prometheus.promql import parse
 from rules.generate import prometheus_files, rule_groups
@@ -339,9 +339,25 @@ def test_prometheus_can_be_started_on_the_generated_folder() -> None:
 
     assert configuration["rule_files"] == ["rules/*.yml"]
     jobs = {job["job_name"]: job for job in configuration["scrape_configs"]}
-    assert jobs["kpi-canary-exporter"]["static_configs"] == [{"targets": ["127.0.0.1:9877"]}]
-    assert jobs["kpi-canary-receiver"]["static_configs"] == [{"targets": ["canary.example:443"]}]
-    assert jobs["kpi-canary-receiver"]["scheme"] == "https"
+    assert jobs["kpi-canary-exporter-bookshop"]["static_configs"] == [{"targets": ["127.0.0.1:9877"]}]
+    assert jobs["kpi-canary-receiver-bookshop"]["static_configs"] == [{"targets": ["canary.example:443"]}]
+    assert jobs["kpi-canary-receiver-bookshop"]["scheme"] == "https"
     assert jobs["bookshop"]["static_configs"] == [{"targets": ["books-1:8000", "books-2:8000"]}]
     (alertmanager,) = configuration["alerting"]["alertmanagers"]
     assert (alertmanager["scheme"], alertmanager["path_prefix"]) == ("https", "/am")
+
+
+def test_rules_read_the_series_of_the_scraped_job_only() -> None:
+    """Where the policy names the shop's targets, the job that scrapes them is whose series are judged."""
+    policy = golden.policy("minimal")
+    scraped = dataclasses.replace(
+        policy, technical=True, signals=dataclasses.replace(policy.signals, shop_targets=("shop:80",))
+    )
+    chosen = dataclasses.replace(scraped, signals=dataclasses.replace(scraped.signals, selector='team="web"'))
+    behind = dataclasses.replace(scraped, signals=Signals(preset="haproxy", haproxy_targets=("router:8405",)))
+
+    assert scraped.shop_selector == f'job="{policy.service}"'
+    assert chosen.shop_selector == 'team="web"'
+    assert behind.shop_selector == f'job="{policy.service}-haproxy"'
+    assert 'http_requests_total{job="' in str(rule_groups(scraped))
+    assert "http_requests_total[" not in str(rule_groups(scraped))

@@ -117,10 +117,11 @@ class Answer:
 class Customer:
     """One keep-alive connection of one user, as a browser has it: a request is sent once, or fails."""
 
-    def __init__(self, port: int, user: str | None, extra: dict[str, str] | None = None) -> None:
+    def __init__(self, port: int, user: str | None, extra: dict[str, str] | None = None, path: str = "/shop") -> None:
         self._port = port
         self._user = user
         self._extra = extra or {}
+        self._path = path
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str = "GET") -> Answer:
@@ -158,7 +159,11 @@ class Customer:
 
     def _request(self, method: str) -> bytes:
         body = b"a=1&b=2" if method == "POST" else b""
-        lines = [f"{method} /shop HTTP/1.1", "Host: shop", *(f"{name}: {text}" for name, text in self._extra.items())]
+        lines = [
+            f"{method} {self._path} HTTP/1.1",
+            "Host: shop",
+            *(f"{name}: {text}" for name, text in self._extra.items()),
+        ]
         if self._user is not None:
             lines.append(f"Cookie: theme=dark; user_id={self._user}")
         if body:

@@ -52,6 +52,11 @@ _RECENT_LOOKS = 2
 # read from the journal meanwhile, and for a change that takes several commands to be complete.
 _SECOND_LOOK_SECONDS = 1.0
 
+# Somebody else's reload that began just before a change comes up with what the router's file said until then. A worker
+# needs a moment to a few seconds for that; so long after a change, it is looked for twice a second.
+_SETTLING_SECONDS = 10.0
+_SETTLING_LOOK_SECONDS = 0.5
+
 
 @dataclass(frozen=True)
 class Reports:
@@ -111,6 +116,7 @@ class RouterController:
         # What this receiver has last set: a router keeps more than it shows (what it has after a restart), and a new
         # leader sets that too.
         self._set: Split | None = None
+        self._set_at = float("-inf")
         self._carried_out: tuple[str, datetime] | None = None
         self._found_lowered = False
         self._step: asyncio.Task[float] | None = None
@@ -160,7 +166,8 @@ class RouterController:
             self._fail(wanted, error)
             return self._backoff.failed()
         self._succeed(wanted, decision)
-        return self._interval_seconds
+        settling = self._clock.monotonic() - self._set_at < _SETTLING_SECONDS
+        return min(_SETTLING_LOOK_SECONDS, self._interval_seconds) if settling else self._interval_seconds
 
     async def _brought(self, wanted: Split, decision: tuple[str, datetime] | None) -> float | None:
         """Set what has to be set; otherwise the seconds after which to look again."""
@@ -168,7 +175,7 @@ class RouterController:
             self._require_wanted(wanted)
             self._confirmations.begin_lowering(self.name)
             await self._effects.lower(self.name, wanted)
-            self._set = wanted
+            self._note_set(wanted)
             return None
         if not self._trusted():
             await self._observe()
@@ -236,7 +243,10 @@ class RouterController:
         await self._effects.set_weight(
             self.name, wanted, still=lambda: wanted_split(self._rollout()) == wanted, lowers=lowers
         )
-        self._set = wanted
+        self._note_set(wanted)
+
+    def _note_set(self, wanted: Split) -> None:
+        self._set, self._set_at = wanted, self._clock.monotonic()
 
     @property
     def _finishing(self) -> bool:

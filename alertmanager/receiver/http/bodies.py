@@ -204,6 +204,15 @@ class Confirmation(Body):
     how: Literal["", "now", "back"] = ""
 
 
+class ErrandForm(Body):
+    """The form that asks for something that moves no traffic."""
+
+    form_key: str = Field("", max_length=100)
+    reason: Annotated[
+        str, StringConstraints(strip_whitespace=True, max_length=TEXT_CHARACTERS), AfterValidator(clean)
+    ] = ""
+
+
 class FlagQuestion(BaseModel):
     """OFREP's question. Keys that a newer version of the protocol adds are ignored."""
 

@@ -51,7 +51,7 @@ def _error_rate(policy: Policy, role: str, version: str) -> str:
     else:
         metric, matcher = signals.requests, f'{signals.version_label}="{version}"'
         errors = f'{signals.status_label}=~"5.."'
-    common = f"{matcher},{signals.selector}" if signals.selector else matcher
+    common = f"{matcher},{policy.shop_selector}" if policy.shop_selector else matcher
     failed = f"sum(rate({metric}{{{common},{errors}}}[{window}]))"
     return f"({failed} or vector(0)) / sum(rate({metric}{{{common}}}[{window}]))"
 

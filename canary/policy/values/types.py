@@ -168,6 +168,9 @@ RequestKey = Annotated[str, Grammar("the name of a cookie or header", "[A-Za-z0-
 RequestHeader = Annotated[str, Grammar("the name of a header", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "X-Version")]
 """The name of a header."""
 
+PathPrefix = Annotated[str, Grammar("what paths begin with", "/[A-Za-z0-9._~+-][A-Za-z0-9/._~+-]{0,254}", "/webhooks/")]
+"""What some requests' paths begin with; of more than the `/` that all begin with."""
+
 ProcessName = Annotated[
     str,
     Grammar("the name of a process", r"[A-Za-z0-9_@](?:[A-Za-z0-9_.@:+\\ -]|\{slot\}){0,254}", "shop-canary.service"),

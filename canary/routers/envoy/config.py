@@ -34,8 +34,10 @@ def render(section: EnvoyRouter) -> str:
     canary = section.upstreams.canary or _EXAMPLE_CANARY
     bootstrap = {
         "admin": {"address": _admin(section.admins[0])},
-        # The policy's values go into the layer that the admin interface writes; without one it refuses them.
-        "layered_runtime": {"layers": [{"name": "canary", "admin_layer": {}}]},
+        # The weights go into the layer that the admin interface writes; without one it refuses them.
+        "layered_runtime": {
+            "layers": [{"name": "limits", "static_layer": _LIMITS}, {"name": "canary", "admin_layer": {}}]
+        },
         "static_resources": {
             "listeners": [_listener(section)],
             "clusters": [
@@ -79,6 +81,9 @@ def _listener(section: EnvoyRouter) -> Mapping[str, Any]:
         "filter_chains": [{"filters": [connection]}],
     }
 
+
+# Envoy's own limit of 100 is less than the robots' expression needs, or a tester's cookie of that many characters.
+_LIMITS: Final = {"re2.max_program_size.error_level": 1000}
 
 # Envoy's own would let three requests at a time be repeated, when a dead canary has hundreds.
 _NO_LIMITS: Final = {

@@ -102,6 +102,7 @@ class EnvoyRuntimeRouter:
                 **{routes.weight_key(name): weight for name, weight in weights.items()},
                 routes.SALT: split.salt,
                 routes.TESTERS: 100 if let_in else 0,
+                routes.EVERYBODY: 100 if split.everybody else 0,
             }
         )
         reading = await self._reading(admin)
@@ -153,13 +154,15 @@ def _reading(instance: str, values: Mapping[str, str], loaded_at: str) -> Readin
     total, length = sum(weights.values()), weights["canary-a"] + weights["canary-b"]
     if total <= 0:
         return Reading(instance, None, error="the weights add up to 0: Envoy has no route for anybody")
-    ours = weights == Arc(salt % PLACES, length).weights
+    everybody = int(values.get(routes.EVERYBODY, 0)) > 0
+    ours = weights == Arc(salt % PLACES, length).weights and everybody == (length == PLACES)
     return Reading(
         instance,
         length / total,
         salt=salt if ours and length else None,
         testers=let_in and length > 0 and ours,
-        testers_alone=let_in and not length,
+        # What lets anybody in at a weight of 0 is told, so that it is put right.
+        testers_alone=(let_in or everybody) and not length,
         error="" if ours or not length else "has weights that no rollout set",
         process=loaded_at if routes.SALT in values else "",
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from canary.routers import robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.envoy.ring import CLUSTERS, Arc
 from canary.routers.envoy.section import EnvoyRouter
@@ -22,8 +23,16 @@ SALT: Final = f"{PREFIX}.salt"
 TESTERS: Final = f"{PREFIX}.testers"
 """100 while testers are let in: Envoy takes it for a percentage."""
 
+EVERYBODY: Final = f"{PREFIX}.everybody"
+"""100 while all customers are on the canary, and what no customer asks for too."""
+
 _NETWORK_HEADER: Final = "X-Canary-Network"
 _INSIDE: Final = "inside"
+
+# What robots are known by, in one header, so that one expression finds them.
+_ASKED_HEADER: Final = "X-Canary-Asked"
+_ASKED: Final = "|".join(f"%REQ({name})%" for name in (":METHOD", *robots.PURPOSES, "USER-AGENT"))
+_ROBOTS: Final = rf"(?i)OPTIONS\|.*|.*{robots.PREFETCH}.*|.*({robots.USER_AGENTS}).*"
 
 # A browser keeps no cookie for longer than about a year.
 _COOKIE_SECONDS: Final = 31_536_000
@@ -81,6 +90,7 @@ def _user(section: EnvoyRouter) -> Mapping[str, Any]:
     """Says whose request it is, before a route is chosen."""
     address = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
     mutations: list[Any] = [{"remove": name} for name in (USER_HEADER, TESTER_HEADER, _NETWORK_HEADER)]
+    mutations.append(_set(_ASKED_HEADER, _ASKED))
     if section.sticky == "cookie":
         # A newcomer's; who has the cookie is told by it later.
         mutations += [_set(USER_HEADER, "%UNIQUE_ID%")]
@@ -162,9 +172,38 @@ def _visitors(section: EnvoyRouter) -> tuple[_Visitor, ...]:
 def _routes(section: EnvoyRouter) -> list[Mapping[str, Any]]:
     visitors = _visitors(section)
     return [
+        *(_nobody(match, everybody) for match in _named(section) for everybody in (True, False)),
         *(_tester(sign, visitor) for sign in _signs(section) for visitor in visitors),
+        *(_nobody(_robots(visitor), everybody) for visitor in visitors[1:] for everybody in (True, False)),
         *(_split(visitor) for visitor in visitors),
     ]
+
+
+def _named(section: EnvoyRouter) -> Iterator[Mapping[str, Any]]:
+    """What the policy names as no customer's."""
+    for path in section.without_customer.paths:
+        yield {"prefix": path}
+    for name in section.without_customer.headers:
+        yield {"prefix": "/", "headers": [{"name": name, "present_match": True}]}
+
+
+def _robots(newcomer: "_Visitor") -> Mapping[str, Any]:
+    """Newcomers who are not to become customers."""
+    asked = {"name": _ASKED_HEADER, "string_match": {"safe_regex": {"regex": _ROBOTS}}}
+    return {"prefix": "/", "headers": [*newcomer.matchers, asked]}
+
+
+def _nobody(match: Mapping[str, Any], everybody: bool) -> Mapping[str, Any]:
+    """The routes of what no customer asks for: to the canary with everybody, else to stable."""
+    route = _route(match, {"cluster": "stable-a"}, _Visitor({}))
+    if everybody:
+        route = _route({**match, "runtime_fraction": _while(EVERYBODY)}, {"cluster": "canary-a"}, _Visitor({}))
+    return {**route, "request_headers_to_remove": [*route["request_headers_to_remove"], USER_HEADER]}
+
+
+def _while(key: str) -> Mapping[str, Any]:
+    """As long as a runtime value is 100."""
+    return {"default_value": {"numerator": 0, "denominator": "HUNDRED"}, "runtime_key": key}
 
 
 def _signs(section: EnvoyRouter) -> Iterator[Mapping[str, Any]]:
@@ -188,8 +227,7 @@ def _quoted(text: str) -> str:
 
 def _tester(sign: Mapping[str, Any], visitor: _Visitor) -> Mapping[str, Any]:
     """The route of testers that one sign tells, while they are let in."""
-    let_in = {"default_value": {"numerator": 0, "denominator": "HUNDRED"}, "runtime_key": TESTERS}
-    match = {"prefix": "/", "headers": [sign, *visitor.matchers], "runtime_fraction": let_in}
+    match = {"prefix": "/", "headers": [sign, *visitor.matchers], "runtime_fraction": _while(TESTERS)}
     return _route(match, {"cluster": "canary-a"}, visitor, _header(TESTER_HEADER, "1"))
 
 
@@ -213,6 +251,6 @@ def _route(
         # No limit for an answer, only for a pause in it: downloads and websockets last.
         "route": {**action, "timeout": "0s", "idle_timeout": "60s", "retry_policy": _RETRIES},
         "request_headers_to_add": [*visitor.request_headers, *told],
-        "request_headers_to_remove": [_NETWORK_HEADER],
+        "request_headers_to_remove": [_NETWORK_HEADER, _ASKED_HEADER],
         "response_headers_to_add": [*visitor.response_headers],
     }

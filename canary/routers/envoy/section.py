@@ -7,6 +7,7 @@ from pydantic import Field
 from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
 from canary.policy.values.types import Identifier, ListenAddress, RequestKey, RouterTimeout, SocketAddress, section
+from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section
@@ -26,5 +27,6 @@ class EnvoyRouter:
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
+    without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 2
     """How long an admin interface may take to answer."""

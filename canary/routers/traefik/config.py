@@ -79,6 +79,14 @@ def dynamic(section: TraefikRouter, split: Split | None) -> str:
     routers: dict[str, Any] = {
         "shop": {"entryPoints": ["shop"], "rule": section.rule, "service": SPLIT, "middlewares": ["canary-everybody"]}
     }
+    if named := _named(section):
+        routers["canary-nobody"] = {
+            "entryPoints": ["shop"],
+            "rule": f"({section.rule}) && ({named})",
+            "priority": len(section.rule) + 100_000,
+            "service": f"canary-{salt}" if split and split.everybody else f"stable-{salt}",
+            "middlewares": ["canary-everybody"],
+        }
     rule = _testers(section)
     if split and (split.testers_alone or (split.testers and weight)):
         routers[TESTERS] = {
@@ -140,6 +148,12 @@ def _servers(addresses: tuple[str, ...]) -> Mapping[str, Any]:
 def _header(value: str) -> Mapping[str, Any]:
     """Overwrites what a client says of itself; an empty value removes the header."""
     return {"headers": {"customRequestHeaders": {TESTER_HEADER: value}}}
+
+
+def _named(section: TraefikRouter) -> str:
+    """What the policy names as no customer's."""
+    paths = [f"PathPrefix(`{path}`)" for path in section.without_customer.paths]
+    return " || ".join([*paths, *(f"HeaderRegexp(`{name}`, `.`)" for name in section.without_customer.headers)])
 
 
 def _testers(section: TraefikRouter) -> str:

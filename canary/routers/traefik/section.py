@@ -7,6 +7,7 @@ from pydantic import Field
 from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
 from canary.policy.values.types import HttpUrl, Identifier, ListenAddress, RouterTimeout, Text, section
+from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section
@@ -27,5 +28,6 @@ class TraefikRouter:
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
+    without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 5
     """How long Traefik may take to have a new file in force."""

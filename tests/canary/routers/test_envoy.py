@@ -63,7 +63,7 @@ async def test_what_a_person_sets_is_seen(make_envoy: MakeEnvoy) -> None:
     [confirmed] = (await envoy.router.read()).readings
     await modify(envoy, canary_a=500)
     odd = await envoy.router.read()
-    await modify(envoy, canary_a=0, canary_b=0, stable_b=PLACES, testers=0)
+    await modify(envoy, canary_a=0, canary_b=0, stable_b=PLACES, testers=0, everybody=0)
     closed = await envoy.router.read()
 
     assert 0 < (odd.weight_ratio or 0) < 0.25

@@ -98,6 +98,11 @@ async def test_the_haproxy_page(tmp_path: Path, start: Callable[..., Program]) -
     await router.set_weight(HALF)
     shown = await page.command(2)
     assert "weight 5000" in shown.output
+    (tmp_path / "named.yaml").write_text(page.all("yaml")[1])
+    [cfg] = [
+        text for name, text in routers_of(load_policy(tmp_path / "named.yaml"))[0].snippet().items() if "cfg" in name
+    ]
+    assert "acl canary_named path_beg /webhooks/" in cfg
 
     assert (await page.command(3)).fault == ""
     assert (await router.read()).weight_ratio == 0

@@ -94,6 +94,15 @@ async def test_testers_are_alone_on_the_canarys_slot_whichever_that_is(slotted: 
     assert set((await versions(slotted)).values()) == {"canary"}
 
 
+async def test_what_no_customer_asks_for_goes_to_the_stable_slot(slotted: Any) -> None:
+    """A robot has no bucket: it is served by the stable slot, whichever that is, until everybody is on the other."""
+    for ratio, expected in ((0.25, "canary"), (1.0, "stable")):
+        await slotted.router.set_weight(Split("r", ratio, stable_slot="b"))
+        robot = Customer(slotted.port, None, {"User-Agent": "Googlebot/2.1"})
+        assert (await robot.ask()).version == expected
+        robot.close()
+
+
 async def test_a_share_that_is_missing_means_the_recorded_stable_slot(slotted: Any) -> None:
     """HAProxy without the map's weight, nginx without its link: everybody is on the slot that was recorded."""
     await slotted.router.set_weight(Split("r", 0.25, stable_slot="b"))

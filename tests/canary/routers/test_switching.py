@@ -5,6 +5,7 @@ from collections import defaultdict
 from uuid import UUID
 
 from canary.policy import release
+from canary.policy.withoutcustomer import WithoutCustomer
 from canary.routers import Split
 from tests.canary.routers.conftest import Front, MakeFront
 from tests.support.processes import eventually
@@ -195,6 +196,57 @@ async def test_users_by_address(make_front: MakeFront) -> None:
 
         versions = {(await ask(front, user)).version for user in USERS[:5]}
         assert versions == {"canary" if front.router.is_canary("127.0.0.1", wanted) else "stable"}
+
+
+async def test_what_no_customer_asks_for_goes_with_everybody(make_front: MakeFront, canary: Upstream) -> None:
+    """Named by path or header, it is stable's below 100 % and the canary's with everybody; it becomes no customer."""
+    front = make_front(without_customer=WithoutCustomer(paths=("/webhooks/",), headers=("Stripe-Signature",)))
+    await front.start()
+
+    async def asked() -> set[tuple[str, bool]]:
+        found = []
+        for user, path, headers in (
+            (None, "/webhooks/paid", {}),
+            (USERS[0], "/webhooks/", {"X-Team": "inside-1"}),
+            (None, "/shop", {"Stripe-Signature": "t=1"}),
+        ):
+            customer = Customer(front.port, user, headers, path)
+            found += [await customer.ask(method) for method in ("GET", "POST")]
+            customer.close()
+        return {(answer.version, "set-cookie" in answer.headers) for answer in found}
+
+    await front.router.set_weight(split(0.99))
+    assert await asked() == {("stable", False)}
+    assert (await ask(front, X_Team="inside-1")).version == "canary"
+    await front.router.set_weight(split(1))
+    canary.arrivals.clear()
+    assert await asked() == {("canary", False)}
+    assert {arrival.headers.get("x-canary-user") for arrival in canary.arrivals} == {None}
+    await front.router.set_weight(split(0))
+    assert await asked() == {("stable", False)}
+
+
+async def test_robots_and_preflights_become_no_customers(front: Front) -> None:
+    """Without a cookie they get none, and are stable's below 100 %; with one they are that customer."""
+    robots = ({"User_Agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"}, {"Sec_Purpose": "prefetch;prerender"}, None)
+
+    async def as_robot(user: str | None, headers: dict[str, str] | None) -> Answer:
+        if headers is not None:
+            return await ask(front, user, **headers)
+        customer = Customer(front.port, user)
+        answer = await customer.ask("OPTIONS")
+        customer.close()
+        return answer
+
+    await front.router.set_weight(split(0.99))
+    insider = next(user for user in USERS if front.router.is_canary(user, split(0.99)))
+    for headers in robots:
+        strange, known = await as_robot(None, headers), await as_robot(insider, headers)
+        assert (strange.version, "set-cookie" in strange.headers) == ("stable", False), headers
+        assert known.version == "canary", headers
+    assert "set-cookie" in (await ask(front, User_Agent="Mozilla/5.0 (Linux; Android 9; CUBOT NOTE S)")).headers
+    await front.router.set_weight(split(1))
+    assert {(await as_robot(None, headers)).version for headers in robots} == {"canary"}
 
 
 async def test_a_dead_canary_breaks_nobody(front: Front, canary: Upstream) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from canary.errors import PolicyError, RouterError
 from canary.policy import load_policy
+from canary.policy.withoutcustomer import WithoutCustomer
 from canary.routers import routers_of
 from canary.routers.base import Observation, Split
 from canary.routers.traefik.config import is_canary, weight_of
@@ -111,6 +112,23 @@ async def test_testers_come_in_and_go_with_the_rollout(traefik: Traefik) -> None
             assert (await ask(**keys)).version == expected, (split, tester)
         for other in others:
             assert (await ask(**{"address": stable_at_a_hundredth, **other})).version == "stable", (split, other)
+
+
+async def test_what_no_customer_asks_for_goes_with_everybody(
+    tmp_path: Path, stable: Upstream, canary: Upstream
+) -> None:
+    """Named by path or header, it is stable's below 100 % and the canary's with everybody, whoever asks."""
+    named = WithoutCustomer(paths=("/webhooks/",), headers=("Stripe-Signature",))
+    traefik = Traefik(tmp_path / "traefik", stable.address, canary.address, without_customer=named)
+    with contextlib.closing(traefik):
+        await traefik.start()
+        for weight_ratio, expected in ((0.99, "stable"), (1, "canary"), (0, "stable")):
+            await traefik.router.set_weight(Split("r-7", weight_ratio))
+            for headers, path in (({}, "/webhooks/paid"), ({"Stripe-Signature": "t=1", "X-Team": "inside-1"}, "/")):
+                for address in ADDRESSES[:3]:
+                    customer = AddressCustomer(traefik.port, address, headers, path)
+                    assert (await customer.ask("POST")).version == expected
+                    customer.close()
 
 
 async def test_a_file_that_traefik_refuses_is_found_out(traefik: Traefik) -> None:

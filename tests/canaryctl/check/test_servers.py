@@ -3,7 +3,7 @@
 import asyncio
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from canaryctl.check.alertmanager import check_alertmanager, check_silences
 from canaryctl.check.clock import Difference, check_clock
 from canaryctl.check.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
+from canaryctl.check.shopseries import check_shop_series
 from canaryctl.cli.generate import generated_files
 from tests.support.alertmanager import Alertmanager
 from tests.support.ports import free_port
@@ -35,6 +36,7 @@ SHOP = """\
 canary_exporter_database_up{service="shop"} 1
 canary_rollout_state{service="shop",state="idle"} 1
 http_requests_total{version="v1.0",status="200"} 7
+http_request_duration_seconds_bucket{version="v1.0",le="+Inf"} 7
 """
 
 
@@ -52,15 +54,19 @@ def failures(findings: list[Finding]) -> list[str]:
     return [f"{finding.what}; {finding.remedy}" for finding in findings if finding.status is Status.FAILED]
 
 
-def configuration(folder: Path, files: Mapping[str, str], target: str) -> str:
-    """A Prometheus configuration that loads the rules among *files* and scrapes *target* every second."""
+def configuration(folder: Path, files: Mapping[str, str], target: str, jobs: Sequence[str] = ("shop",)) -> str:
+    """A Prometheus configuration that loads the rules among *files* and scrapes *target* every second, for each job."""
     (folder / "rules").mkdir(exist_ok=True)
     for name, text in files.items():
         if name.startswith("prometheus/rules/"):
             (folder / "rules" / Path(name).name).write_text(text, encoding="utf-8")
     return (
         f"global: {{scrape_interval: 1s, evaluation_interval: 1h}}\nrule_files: ['{folder}/rules/*.yml']\n"
-        f"scrape_configs: [{{job_name: shop, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        "scrape_configs:\n"
+        + "".join(
+            f"  - {{job_name: {job}, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}\n"
+            for job in jobs
+        )
     )
 
 
@@ -139,6 +145,29 @@ async def test_a_shop_behind_haproxy_needs_its_exporter(write_policy: Write, tmp
     assert all("shop's requests" not in finding.what for finding in findings)
 
 
+async def test_signals_of_several_jobs_are_refused_until_the_policy_says_whose_they_are(
+    write_policy: Write, tmp_path: Path
+) -> None:
+    """Another application counts under the same name: it is named, until a selector chooses; what is missing fails."""
+    async with serving(("/metrics", SHOP)) as target, aiohttp.ClientSession() as http:
+        with Prometheus(configuration(tmp_path, {}, target, ("shop", "books"))) as prometheus:
+            await eventually(
+                lambda: len(prometheus.query("count by (job) (increase(http_requests_total[1m]))")) == 2, "two jobs"
+            )
+
+            async def found(section: str) -> str:
+                policy = write_policy(f"signals: {section}\n")
+                return "\n".join(failures(await check_shop_series(policy, Questions(http, prometheus.url))))
+
+            mixed = await found("{}")
+            assert "the shop's requests would be judged by series of 2 jobs: books, shop; let signals.selector" in mixed
+            assert "the shop's response times would be judged by series of 2 jobs" in mixed
+            assert await found("""{selector: 'job="shop"'}""") == ""
+            assert await found("""{selector: 'job=~"shop|books"'}""") == ""
+            assert await found(f"{{shop_targets: ['{target}']}}") == ""
+            assert "has no series" in await found("""{selector: 'job="gone"'}""")
+
+
 async def test_a_prometheus_that_is_down_is_one_failure(write_policy: Write) -> None:
     """Its remedy names the policy's key."""
     policy = write_policy("")
@@ -171,7 +200,7 @@ async def test_the_generated_routes_reach_the_receiver(write_policy: Write) -> N
 
 async def test_a_canary_that_nobody_watches_is_noticed(write_policy: Write, tmp_path: Path) -> None:
     """Without rules, with another service's exporter and receiver, nothing would be seen; with ours, all is."""
-    policy = write_policy("")
+    policy = write_policy("signals: {}\n")
     other = SHOP.replace('service="shop"', 'service="other"')
 
     async def watched(files: Mapping[str, str], text: str, awaited: str) -> list[Finding]:

@@ -138,9 +138,14 @@ def test_every_choice_of_router_gives_a_valid_policy(
     """Whatever router is chosen, what is written loads and generates."""
     output = tmp_path / "canary.yaml"
     arguments = ["--database", database(MAKE), "--service", "shop", "--router", router, "--output", str(output)]
+    arguments += ["--selector", 'job="checkout"'] if router == "haproxy" else []
 
     result = CliRunner().invoke(command, arguments)
     files = generated_files(load_policy(output))
 
     assert result.exit_code == 0, result.output
     assert any(name.startswith("router/") for name in files) == (router not in ("command", "none"))
+    policy = load_policy(output)
+    assert (policy.technical, policy.shop_selector) == (
+        (True, 'job="checkout"') if router == "haproxy" else (False, "")
+    )

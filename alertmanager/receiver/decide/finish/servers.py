@@ -108,7 +108,8 @@ class Inspector:
         signals = self._plans.file.signals
         if signals.preset == "haproxy":
             return "neither a `probe` nor series with a version tell what it runs"
-        selector = f"{{{signals.selector}}}" if signals.selector else ""
+        matchers = self._plans.file.shop_selector
+        selector = f"{{{matchers}}}" if matchers else ""
         expression = f"count by (instance, {signals.version_label}) ({signals.requests}{selector})"
         try:
             samples = await self._prometheus.query(expression)

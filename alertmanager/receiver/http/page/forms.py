@@ -1,22 +1,13 @@
-"""The page's forms: signing in, and confirming a command with a reason."""
-
-from collections.abc import Mapping
+"""The page's forms: signing in, confirming a command with a reason, and what else is asked for."""
 
 from alertmanager.receiver import answers
-from alertmanager.receiver.http.page.render import LABELS, document
+from alertmanager.receiver.http.page.errands import Errand
+from alertmanager.receiver.http.page.parts.actions import what_it_does
+from alertmanager.receiver.http.page.parts.words import LABELS, STATES
+from alertmanager.receiver.http.page.render import document
 from alertmanager.receiver.http.page.sessions import Session
 from canary.report.markup import Markup, join, tag
 from canary.rollout.commands.verbs import Verb
-from canary.units import format_ratio
-
-_QUESTIONS: Mapping[Verb, str] = {
-    Verb.HOLD: "Freeze the canary's traffic weight at {weight}?",
-    Verb.RESUME: "Let the rollout go on at {weight}?",
-    Verb.ADVANCE: "Leave phase {phase} and go to the next one now?",
-    Verb.PROMOTE: "Give {canary} all traffic for good?",
-    Verb.FINISH: "Return the traffic of {canary} to the stable servers?",
-    Verb.ROLLBACK: "Take all customers off {canary}, and stop it?",
-}
 
 
 def sign_in(after: str, fault: str = "") -> str:
@@ -44,19 +35,14 @@ def sign_in(after: str, fault: str = "") -> str:
 
 def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str = "") -> str:
     """The form that asks for the reason of a command, and says what it will do."""
-    question = _QUESTIONS[verb].format(
-        weight=format_ratio(rollout["weight_ratio"]), phase=rollout["phase"] + 1, canary=rollout["canary"]
-    )
-    if verb is Verb.FINISH and rollout["stable_slot"]:
-        question = f"Make the servers of {rollout['canary']} the stable ones? Nobody moves; a rollback is refused then."
     must = verb is Verb.ROLLBACK
     return document(
         LABELS[verb],
         tag(
             "main",
             tag("h1", LABELS[verb]),
-            tag("p", question),
-            tag("p", f"Rollout {rollout['id']}, now {rollout['state'].replace('_', ' ')}.", class_="quiet"),
+            tag("p", what_it_does(verb, rollout)),
+            tag("p", f"Rollout {rollout['id']}, now {STATES[rollout['state']].lower()}.", class_="quiet"),
             _fault(fault),
             tag(
                 "form",
@@ -68,6 +54,28 @@ def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str =
                 _send(f"Yes, {LABELS[verb].lower()}", verb.value),
                 method="post",
                 action=f"/page/{verb.value}",
+            ),
+        ),
+    )
+
+
+def errand(wanted: Errand, session: Session, fault: str = "") -> str:
+    """The form that asks for something that moves no traffic."""
+    field = _field("reason", wanted.asks, required=True, maxlength="1000") if wanted.asks else None
+    return document(
+        wanted.title,
+        tag(
+            "main",
+            tag("h1", wanted.title),
+            tag("p", wanted.does),
+            _fault(fault),
+            tag(
+                "form",
+                tag("input", type="hidden", name="form_key", value=session.form_key),
+                field,
+                _send(wanted.title, ""),
+                method="post",
+                action=f"/page/{wanted.name}",
             ),
         ),
     )
@@ -88,7 +96,7 @@ def _field(name: str, label: str, **attributes: str | bool) -> Markup:
 
 def _ways(verb: Verb, rollout: answers.Rollout) -> Markup | None:
     """How to finish: while that is going on there are two ways, and going on is none of them."""
-    if verb is not Verb.FINISH:
+    if verb is not Verb.FINISH or rollout["stable_slot"]:
         return None
     under_way = rollout["finishing"] is not None
     ways = {"": "in the policy's steps", "now": "at once", "back": "not at all: everybody to the canary's servers"}

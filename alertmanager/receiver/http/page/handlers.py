@@ -1,53 +1,37 @@
 """The page's HTTP side; `canary.web.checks` has seen token, session, origin and form before anything here runs."""
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib.resources import files
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 
 from alertmanager.receiver import answers
+from alertmanager.receiver.act.selfchecks import SelfChecks
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.page import forms
-from alertmanager.receiver.http.page.render import LABELS, fingerprint, home, offered, sections, sentence
+from alertmanager.receiver.http.page.errands import ERRANDS, Errand, Errands
+from alertmanager.receiver.http.page.headers import HEADERS, REPORT_HEADERS
+from alertmanager.receiver.http.page.live import Live
+from alertmanager.receiver.http.page.parts.actions import offered
+from alertmanager.receiver.http.page.parts.state import sentence
+from alertmanager.receiver.http.page.parts.words import LABELS, STATES
+from alertmanager.receiver.http.page.render import home, sections
 from alertmanager.receiver.http.page.sessions import COOKIE, Session, Sessions
 from alertmanager.receiver.http.page.view import Viewer
-from alertmanager.receiver.wakeup import WakeUp
 from canary.clock import Clock
 from canary.errors import CanaryError
+from canary.report.files import paths
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.web.auth import proven_name
 from canary.web.routes import Call, Refusal, Role
 from canary.web.strangers.connection import network
-
-_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
-# Each open page holds a connection for as long as it is open. One browser has a handful of tabs, one office a hundred
-# people who only look, and all pages together leave room among the service's connections for those who act.
-_STREAMS_PER_SESSION = 10
-_STREAMS_PER_ADDRESS = 100
-_STREAMS = 300
-_LOOK_SECONDS = 1.0
-
-# Who takes no event for this long has stopped reading, and only holds a connection.
-_TAKE_SECONDS = 10.0
 
 Submit = Callable[[Request], Awaitable[Entry]]
 
@@ -64,9 +48,12 @@ class Page:
     """The page of one receiver.
 
     Args:
-        ratios: gives the KPIs that are shown as percentages.
+        viewer: gathers what is shown.
         submit: carries out a command.
+        errands: does what else people ask for.
+        checks: what `canary check` and `canary plan` have said.
         authority: knows the operator's token.
+        reports: the folder of reports.
 
     Attributes:
         sessions: who is signed in.
@@ -76,9 +63,11 @@ class Page:
     def __init__(
         self,
         viewer: Viewer,
-        ratios: Callable[[], Collection[str]],
         submit: Submit,
+        errands: Errands,
+        checks: SelfChecks,
         authority: Callable[[], Authority],
+        reports: Callable[[], Path],
         told: Told,
         clock: Clock,
     ) -> None:
@@ -87,68 +76,68 @@ class Page:
         self.style = _asset("style.css", "text/css")
         self.script = _asset("live.js", "text/javascript")
         self._viewer = viewer
-        self._ratios = ratios
         self._submit = submit
+        self._errands = errands
+        self._checks = checks
         self._authority = authority
-        self._clock = clock
-        self._wake_ups: dict[WakeUp, str] = {}  # with whose it is
-        self._closing = False
-        told.listen(lambda _: self._wake())
+        self._reports = reports
+        self._live = Live(self._parts, clock)
+        told.listen(lambda _: self._live.wake())
+        checks.listener = self._live.wake
 
     async def close(self) -> None:
-        """End all live connections."""
-        self._closing = True
-        self._wake()
+        """End all live connections, and what was asked for on their behalf."""
+        self._live.close()
+        await self._checks.close()
+        await self._viewer.close()
 
     async def home(self, call: Call) -> web.Response:
         """Everything, complete without scripts."""
-        return _page(home(await self._viewer.view(), self._ratios(), self.sessions.of(call.request)))
+        return _page(home(await self._viewer.view(), self._checks, self.sessions.of(call.request)))
 
     async def live(self, call: Call) -> web.StreamResponse:
         """The parts that change, as server-sent events."""
-        viewer = self._room_for(call)
-        response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
-        wake_up = WakeUp(self._clock)
-        self._wake_ups[wake_up] = viewer
-        sent: dict[str, str] = {}
-        try:
-            await response.prepare(call.request)
-            while not self._closing:
-                changes = await self._changes(sent)
-                async with asyncio.timeout(_TAKE_SECONDS):
-                    await response.write(changes)
-                await wake_up.wait(_LOOK_SECONDS)
-        except (ConnectionError, TimeoutError):
-            return response  # the browser has gone
-        finally:
-            del self._wake_ups[wake_up]
-        return response
-
-    def _room_for(self, call: Call) -> str:
-        """Whose another live connection is.
-
-        Raises:
-            Refusal: the session, the address or all together have as many as they may.
-        """
         session = self.sessions.of(call.request)
         viewer = f"session {session.id}" if session else f"address {network(call.address)}"
-        most = _STREAMS_PER_SESSION if session else _STREAMS_PER_ADDRESS
-        if list(self._wake_ups.values()).count(viewer) >= most:
-            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"{most} pages are open already; close one")
-        if len(self._wake_ups) >= _STREAMS:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are open")
-        return viewer
+        return await self._live.stream(call.request, viewer, signed_in=session is not None)
 
-    async def _changes(self, sent: dict[str, str]) -> bytes:
-        """The parts that differ from what has been sent, as one event; a comment keeps the connection alive."""
+    async def _parts(self) -> dict[str, str]:
+        view = await self._viewer.view()
+        return {**sections(view, self._checks), "announcement": sentence(view)}
+
+    async def report(self, call: Call) -> web.Response:
+        """The report of a rollout that the journal has."""
+        name = call.request.match_info["rollout"]
+        known = any(one.id == name for one in (await self._viewer.view()).releases)
         try:
-            view = await self._viewer.view()
+            text = await asyncio.to_thread(paths(self._reports(), name, ("html",))[0].read_text, "utf-8")
+        except OSError:
+            known, text = False, ""
+        if not known:
+            raise Refusal(HTTPStatus.NOT_FOUND, "there is no report of this rollout")
+        return web.Response(text=text, content_type="text/html", headers=REPORT_HEADERS)
+
+    async def ask_errand(self, errand: Errand, call: Call) -> web.StreamResponse:
+        """The form that asks for something that moves no traffic."""
+        session = self.sessions.of(call.request)
+        if session is not None:
+            return _page(forms.errand(errand, session))
+        session = self.sessions.begin("page")  # as in `ask`
+        response = _page(forms.errand(errand, session))
+        _welcome(call.request, response, session)
+        return response
+
+    async def do_errand(self, errand: Errand, call: Call) -> web.StreamResponse:
+        """Do what was asked for."""
+        session, text = self.sessions.of(call.request), call.body.reason
+        assert session is not None  # the checks have compared its form key
+        if errand.asks and not text:
+            return _page(forms.errand(errand, session, "A text is needed."), HTTPStatus.BAD_REQUEST)
+        try:
+            await self._errands.do(errand, text, _actor(call, session))
         except CanaryError as error:
-            return f"event: fault\ndata: {json.dumps(str(error))}\n\n".encode()
-        parts = {**sections(view, self._ratios()), "announcement": sentence(view)}
-        changed = {name: part for name, part in parts.items() if sent.get(name) != fingerprint(part)}
-        sent.update({name: fingerprint(part) for name, part in changed.items()})
-        return f"data: {json.dumps(changed)}\n\n".encode() if changed else b": still here\n\n"
+            return _page(forms.errand(errand, session, str(error)), HTTPStatus.CONFLICT)
+        return _see("/#proofs" if not errand.asks else "/")
 
     async def ask_token(self, call: Call) -> web.Response:
         """The form that asks for the operator's token."""
@@ -193,7 +182,7 @@ class Page:
         if verb is not Verb.ROLLBACK or body.reason:
             request = Request(
                 verb,
-                actor=f"{proven_name(call.request) or session.name} (page)",
+                actor=_actor(call, session),
                 approver=proven_name(call.request),
                 reason=body.reason,
                 force=body.force == "yes",
@@ -216,16 +205,17 @@ class Page:
         rollout = status["rollout"]
         if rollout is not None and verb in offered(status):
             return _page(forms.confirm(verb, rollout, session, fault), code)
-        state = f"rollout {rollout['id']} is {rollout['state'].replace('_', ' ')}" if rollout else "there is no rollout"
+        state = f"rollout {rollout['id']} is {STATES[rollout['state']].lower()}" if rollout else "there is no rollout"
         return _page(forms.message("Refused", fault or f"{LABELS[verb]} does not fit: {state}."), HTTPStatus.CONFLICT)
 
     def _after(self, path: str) -> str:
         """Where to go after signing in: a page of ours, never another site."""
-        return path if path in {f"/page/{verb.value}" for verb in self.verbs} else "/"
+        ours = {*(verb.value for verb in self.verbs), *(one.name for one in ERRANDS)}
+        return path if path in {f"/page/{name}" for name in ours} else "/"
 
-    def _wake(self) -> None:
-        for wake_up in self._wake_ups:
-            wake_up.set()
+
+def _actor(call: Call, session: Session) -> str:
+    return f"{proven_name(call.request) or session.name} (page)"
 
 
 def as_page(_request: web.Request, status: int, error: CanaryError) -> web.Response:
@@ -242,14 +232,14 @@ def _asset(name: str, kind: str) -> Callable[[Call], Awaitable[web.Response]]:
     text = files("alertmanager.receiver.http.page").joinpath(name).read_text(encoding="utf-8")
 
     async def serve(_call: Call) -> web.Response:
-        return web.Response(text=text, content_type=kind, headers=_HEADERS)
+        return web.Response(text=text, content_type=kind, headers=HEADERS)
 
     return serve
 
 
 def _page(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, content_type="text/html", status=status, headers=_HEADERS)
+    return web.Response(text=text, content_type="text/html", status=status, headers=HEADERS)
 
 
 def _see(path: str) -> web.Response:
-    return web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": path})
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={**HEADERS, "Location": path})

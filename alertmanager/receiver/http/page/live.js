@@ -9,16 +9,39 @@ function show(text, well) {
   connection.className = well ? "quiet" : "fault";
 }
 
-// What had the keyboard's focus has it again after its part was replaced.
+// Beside each moment in UTC, the reader's own clock and zone.
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+
+function localize(part) {
+  for (const moment of part.querySelectorAll("time:not([data-local])")) {
+    const own = clock.format(new Date(moment.dateTime));
+    moment.dataset.local = own;
+    if (!own.endsWith("UTC")) moment.title = `${moment.title}, ${own} here`;
+  }
+}
+
+// What had the keyboard's focus has it again after its part was replaced; what was unfolded or scrolled stays so.
 function replace(part, markup) {
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
   const href = focused && focused.getAttribute("href");
-  const region = focused && focused.getAttribute("role") === "region";
+  const label = focused && focused.getAttribute("aria-label");
+  const folded = focused && focused.localName === "summary" ? focused.parentElement.id : "";
+  const open = [...part.querySelectorAll("details[open]")].map((one) => one.id);
+  const scrolled = [...part.querySelectorAll(".wide")].map((one) => one.scrollLeft);
   part.innerHTML = markup;
+  localize(part);
+  for (const one of part.querySelectorAll("details")) if (one.id && open.includes(one.id)) one.open = true;
+  [...part.querySelectorAll(".wide")].forEach((one, index) => { one.scrollLeft = scrolled[index] || 0; });
   if (!focused) return;
-  const again = href ? part.querySelector(`a[href="${CSS.escape(href)}"]`) : region && part.querySelector("[role=region]");
+  const again = href
+    ? part.querySelector(`a[href="${CSS.escape(href)}"]`)
+    : folded
+      ? part.querySelector(`#${CSS.escape(folded)} > summary`)
+      : label && part.querySelector(`[role=region][aria-label="${CSS.escape(label)}"]`);
   if (again) again.focus({ preventScroll: true });
 }
+
+localize(document);
 
 const stream = new EventSource("/page/live");
 

@@ -3,49 +3,50 @@
 from functools import partial
 
 from alertmanager.receiver.http import bodies
+from alertmanager.receiver.http.page.errands import ERRANDS
 from alertmanager.receiver.http.page.handlers import Page, as_page
-from canary.web.routes import FORM, Forgery, Role, Route, Table
+from canary.web.bodies import Body
+from canary.web.routes import FORM, Forgery, Handler, Role, Route, Table
 
 # A form has a reason of up to a thousand characters, which may take twelve bytes each when they are sent.
 _FORM_BYTES = 16 * 1024
 
+_read = partial(Route, method="GET", render=as_page)
+_form = partial(
+    Route, method="POST", types=(FORM,), most_bytes=_FORM_BYTES, own_name=Role.OPERATOR, render=as_page
+)  # fmt: skip
+
 
 def page_table(page: Page) -> Table:
     """What people look at and click."""
-    read = partial(Route, method="GET", render=as_page)
-    form = partial(
-        Route,
-        method="POST",
-        types=(FORM,),
-        most_bytes=_FORM_BYTES,
-        own_name=Role.OPERATOR,
-        render=as_page,
-    )
     return (
-        read(path="/", handler=page.home),
-        read(path="/page/style.css", handler=page.style),
-        read(path="/page/live.js", handler=page.script),
-        read(path="/page/live", handler=page.live),
-        read(path="/page/sign-in", handler=page.ask_token, query=bodies.SignInQuery),
-        form(path="/page/sign-in", handler=page.sign_in, body=bodies.SignIn, forgery=Forgery.ORIGIN, attempts=True),
-        form(path="/page/sign-out", handler=page.sign_out, body=bodies.SignOut, forgery=Forgery.ORIGIN),
+        _read(path="/", handler=page.home),
+        _read(path="/page/style.css", handler=page.style),
+        _read(path="/page/live.js", handler=page.script),
+        _read(path="/page/live", handler=page.live),
+        _read(path="/page/reports/{rollout}", handler=page.report),
+        _read(path="/page/sign-in", handler=page.ask_token, query=bodies.SignInQuery),
+        _form(path="/page/sign-in", handler=page.sign_in, body=bodies.SignIn, forgery=Forgery.ORIGIN, attempts=True),
+        _form(path="/page/sign-out", handler=page.sign_out, body=bodies.SignOut, forgery=Forgery.ORIGIN),
         *(
-            read(
-                path=f"/page/{verb.value}",
-                handler=partial(page.ask, verb),
-                role=Role.PERSON,
-                own_name=Role.OPERATOR,
-            )
+            route
             for verb in page.verbs
+            for route in _acting(verb.value, partial(page.ask, verb), partial(page.act, verb), bodies.Confirmation)
         ),
         *(
-            form(
-                path=f"/page/{verb.value}",
-                handler=partial(page.act, verb),
-                role=Role.PERSON,
-                body=bodies.Confirmation,
-                forgery=Forgery.FORM_KEY,
+            route
+            for one in ERRANDS
+            for route in _acting(
+                one.name, partial(page.ask_errand, one), partial(page.do_errand, one), bodies.ErrandForm
             )
-            for verb in page.verbs
         ),
+    )
+
+
+def _acting(name: str, ask: Handler, do: Handler, body: type[Body]) -> Table:
+    """A form that is asked for, and what sends it: for people who are signed in."""
+    path = f"/page/{name}"
+    return (
+        _read(path=path, handler=ask, role=Role.PERSON, own_name=Role.OPERATOR),
+        _form(path=path, handler=do, role=Role.PERSON, body=body, forgery=Forgery.FORM_KEY),
     )

@@ -1,26 +1,45 @@
 """What the page shows, gathered from the receiver, its journal and Prometheus."""
 
+import asyncio
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from alertmanager.receiver import answers
+from alertmanager.receiver.http.page.curves import Curves, curves_of, expression, step_seconds
 from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
-from canary.prometheus import Sample
-from canary.rollout.entries import Entry
+from canary.prometheus import Sample, Series
+from canary.rollout.entries import Entry, Note
+from canary.rollout.state import Rollout
+from canary.times import from_text
 
 _EVENTS = 25
+_RELEASES = 20
 _KPI_SECONDS = 2.0
+
+# As often as a curve's next point can come, at least.
+_CURVE_SECONDS = 10.0
+
+# What is known at the end is scraped and evaluated a little later.
+_AFTER = timedelta(seconds=30)
+
+# A page is shown without what Prometheus has not answered by then; the live update brings it.
+_PATIENCE_SECONDS = 0.1
 
 
 class Asked(Protocol):
-    """Prometheus, for instant queries."""
+    """Prometheus."""
 
     async def query(self, expression: str) -> list[Sample]:
         """The instant vector of an expression."""
+        ...
+
+    async def query_range(self, expression: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
+        """The values of an expression between two moments."""
         ...
 
 
@@ -35,6 +54,10 @@ class Receiver(Protocol):
         """The journal."""
         ...
 
+    def releases(self) -> Sequence[Rollout]:
+        """Every rollout that the journal has, oldest first."""
+        ...
+
 
 @dataclass(frozen=True)
 class KpiRow:
@@ -47,6 +70,8 @@ class KpiRow:
     change: float | None = None
     lower: float | None = None
     upper: float | None = None
+    evidence: float | None = None
+    threshold: float | None = None
     tolerance: float | None = None
     verdict: str = ""
     proof: str = ""
@@ -54,25 +79,56 @@ class KpiRow:
 
 @dataclass(frozen=True)
 class View:
-    """Everything that one rendering shows."""
+    """Everything that one rendering shows.
+
+    Attributes:
+        ratios: the KPIs whose values are shares.
+        events: the newest entries of the rollout's journal, newest first.
+        notes: what people have observed, newest first.
+        releases: the newest rollouts, newest first.
+    """
 
     status: answers.Status
-    kpis: Sequence[KpiRow]
-    kpi_fault: str
-    events: Sequence[Entry]
+    kpis: Sequence[KpiRow] = ()
+    kpi_fault: str = ""
+    events: Sequence[Entry] = ()
+    ratios: frozenset[str] = frozenset()
+    curves: Curves = field(default_factory=Curves)
+    notes: Sequence[Note] = ()
+    releases: Sequence[Rollout] = ()
+
+    @property
+    def rollout_id(self) -> str:
+        """The newest rollout's id; empty before the first."""
+        return self.status["rollout"]["id"] if self.status["rollout"] else ""
 
 
 class Viewer:
-    """Gathers views; Prometheus is asked no more often than every two seconds, whoever looks."""
+    """Gathers views; Prometheus is asked no more often than every two seconds, whoever looks.
 
-    def __init__(self, receiver: Receiver, prometheus: Asked, service: str, clock: Clock) -> None:
+    Args:
+        ratios: gives the KPIs that are shown as percentages.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        prometheus: Asked,
+        service: str,
+        clock: Clock,
+        ratios: Callable[[], Sequence[str]],
+    ) -> None:
         self._receiver = receiver
         self._prometheus = prometheus
         self._service = service
         self._clock = clock
+        self._ratios = ratios
         self._kpis: Sequence[KpiRow] = ()
         self._fault = ""
-        self._asked_at = -math.inf
+        self._curves = Curves()
+        self._drawn = ""
+        self._asked_at: dict[Any, float] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def view(self) -> View:
         """The present view; what cannot be read is said in it."""
@@ -83,11 +139,48 @@ class Viewer:
         except CanaryError as error:
             status = {**status, "errors": {**status["errors"], "journal": str(error)}}
             entries = []
-        if self._clock.monotonic() - self._asked_at >= _KPI_SECONDS:
-            self._asked_at = self._clock.monotonic()
-            await self._ask(rollout["id"] if rollout else "")
-        told = [entry for entry in entries if entry.kind.value not in ("notified", "step_done")]
-        return View(status, self._kpis, self._fault, told[-_EVENTS:][::-1])
+        await self._renew(rollout, from_text(status["now"]))
+        shown = [entry for entry in entries if entry.kind.value not in ("notified", "step_done", "elapsed", "note")]
+        notes = [entry for entry in entries if isinstance(entry, Note)]
+        return View(
+            status,
+            self._kpis,
+            self._fault,
+            shown[-_EVENTS:][::-1],
+            frozenset(self._ratios()),
+            self._curves,
+            notes[::-1],
+            self._receiver.releases()[-_RELEASES:][::-1],
+        )
+
+    async def close(self) -> None:
+        """End what is being asked."""
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+
+    async def _renew(self, rollout: answers.Rollout | None, now: datetime) -> None:
+        """Ask Prometheus for what is due, and wait a moment for it."""
+        name = rollout["id"] if rollout else ""
+        if name != self._drawn:
+            self._drawn, self._curves = name, Curves()
+            self._asked_at.clear()
+        self._due(self._ask, _KPI_SECONDS, name)
+        if rollout is not None:
+            until = min(now, from_text(rollout["ended_at"]) + _AFTER) if rollout["ended_at"] else now
+            seconds = max(_CURVE_SECONDS, self._curves.step_seconds)
+            self._due(self._draw, seconds, name, from_text(rollout["started_at"]), until)
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=_PATIENCE_SECONDS)
+
+    def _due(self, ask: Callable[..., Awaitable[None]], seconds: float, *arguments: Any) -> None:
+        now = self._clock.monotonic()
+        if now - self._asked_at.get(ask, -math.inf) < seconds:
+            return
+        self._asked_at[ask] = now
+        task = asyncio.ensure_future(ask(*arguments))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
     async def _ask(self, rollout: str) -> None:
         about = f'{names.SERVICE}="{self._service}",{names.ROLLOUT}="{rollout}"'
@@ -98,26 +191,31 @@ class Viewer:
         else:
             self._kpis, self._fault = rows(found), ""
 
+    async def _draw(self, rollout: str, since: datetime, until: datetime) -> None:
+        edges = since.timestamp(), max(until.timestamp(), since.timestamp() + 1)
+        question = expression(self._service, rollout)
+        try:
+            found = await self._prometheus.query_range(question, since, until, step_seconds(*edges))
+            curves = curves_of(found, *edges)
+        except RemoteError as error:
+            curves = Curves(fault=str(error))
+        if rollout == self._drawn:  # otherwise another one has begun meanwhile
+            self._curves = curves
+
 
 def rows(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[KpiRow]:
     """The samples of all `canary_kpi_*` series as one row per KPI, by name."""
     values: dict[str, dict[str, Any]] = {}
     for labels, value in samples:
         kpi = values.setdefault(labels.get(names.KPI, ""), {})
-        role = labels.get(names.ROLE)
-        match labels.get("__name__"), role:
+        role, metric = labels.get(names.ROLE), labels.get("__name__", "")
+        match metric, role:
             case names.KPI_VALUE, "stable" | "canary":
                 kpi[str(role)] = value
             case names.KPI_UNITS, "canary":
                 kpi["units"] = value
-            case names.KPI_RELATIVE_CHANGE, None:
-                kpi["change"] = value
-            case names.KPI_RELATIVE_CHANGE_LOWER, None:
-                kpi["lower"] = value
-            case names.KPI_RELATIVE_CHANGE_UPPER, None:
-                kpi["upper"] = value
-            case names.KPI_TOLERANCE, None:
-                kpi["tolerance"] = value
+            case _, None if metric in _COLUMNS:
+                kpi[_COLUMNS[metric]] = value
             case names.KPI_PROOF, None if value == 1:
                 kpi["proof"] = " and ".join(filter(None, (kpi.get("proof", ""), labels.get(names.TEST, ""))))
             case names.KPI_VERDICT, None if value == 1:
@@ -127,3 +225,13 @@ def rows(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[KpiRow]:
         for name, kpi in sorted(values.items())
         if name
     ]
+
+
+_COLUMNS = {
+    names.KPI_RELATIVE_CHANGE: "change",
+    names.KPI_RELATIVE_CHANGE_LOWER: "lower",
+    names.KPI_RELATIVE_CHANGE_UPPER: "upper",
+    names.KPI_EVIDENCE: "evidence",
+    names.KPI_EVIDENCE_THRESHOLD: "threshold",
+    names.KPI_TOLERANCE: "tolerance",
+}

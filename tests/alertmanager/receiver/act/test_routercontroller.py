@@ -136,6 +136,22 @@ async def test_pauses_grow_while_a_router_is_away(leader: Acting, haproxy: HAPro
     assert kept.error == ""
 
 
+async def test_after_a_change_a_reload_by_others_is_put_right_within_a_second(leader: Acting, world: World) -> None:
+    """A reload that had read the old file comes up with the old weight: looked for often, then as rarely as before."""
+    controller = leader.controller
+    pauses = [await controller.step()]
+    await leader.roll_back()
+    pauses.append(await controller.step())
+    world.router.restart(saved=five(leader))  # the worker that takes over some seconds later
+    leader.clock.advance(3)
+    pauses.append(await controller.step())
+
+    assert world.router.split.weight_ratio == 0
+    assert max(pauses) <= 0.5
+    leader.clock.advance(11)
+    assert await controller.step() == 2
+
+
 # Raising asks lead and journal.
 
 

@@ -24,7 +24,7 @@ from tests.support.receiver import OPERATOR_TOKEN, WEBHOOK_TOKEN, Setting, order
 FLAGS_TOKEN = "flags-token"
 TOKENS = {Role.WEBHOOK: WEBHOOK_TOKEN, Role.OPERATOR: OPERATOR_TOKEN, Role.FLAGS: FLAGS_TOKEN}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-PARTS = {"id": "abc123", "name": "checkoutFlow", "key": "tenth"}
+PARTS = {"rollout": "r1", "id": "abc123", "name": "checkoutFlow", "key": "tenth"}
 CHANGES: dict[str, Any] = {
     "process": {"kind": "none"},
     "phases": [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}],
@@ -67,7 +67,8 @@ class Served:
         return (
             [entry for entry in await self.setting.journal() if entry.decides],
             dict(self.receiver.trials.trials),
-            len(self.receiver.page.sessions),
+            # The page is what answers at `/`.
+            [len(route.handler.__self__.sessions) for route in self.table if route.path == "/"],  # type: ignore[attr-defined]  # a method
             [line for line in await self._metrics() if "drill" in line],
         )
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from alertmanager.receiver.http.page.render import home
+from tests.support import pageview
 from tests.support.chromium import Tab, chromium
 from tests.support.haproxy import HAProxy
 from tests.support.receiver import (
@@ -20,6 +22,9 @@ from tests.support.receiver import (
     status,
     until,
 )
+from tests.support.webserver import served
+
+AXE = Path("node_modules/axe-core/axe.min.js").read_text()
 
 
 @pytest.fixture
@@ -129,7 +134,7 @@ async def test_the_page_fits_a_phone(setting: Setting, tab: Tab) -> None:
         )
 
     assert width <= 360
-    assert len(heights) == 4
+    assert len(heights) == 8  # four commands, a note, a drill, check and plan
     assert min(heights) >= 44
 
 
@@ -158,3 +163,32 @@ async def test_a_lost_receiver_is_said(setting: Setting, tab: Tab, tmp_path: Pat
     await tab.picture(tmp_path / "page.png")
 
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+
+
+async def test_axe_finds_nothing_to_complain_about(tab: Tab) -> None:
+    """Everything unfolded, by day on a phone and by night on a desktop: axe-core finds no violation, nothing is cut."""
+    names = "axe.run().then(found => found.violations.map(one => `${one.id}: ${one.nodes[0].html}`))"
+    async with served(*pageview.routes(lambda: home(pageview.view(), pageview.checks(), None))) as at:
+        for width, height, mobile in ((390, 844, True), (1280, 900, False)):
+            await tab.size(width, height, mobile=mobile, dark=not mobile)
+            await tab.open(f"http://{at}/")
+            await tab.value("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+            await tab.value(f"{AXE};0")
+
+            assert await tab.value(names) == []
+            assert await tab.value("document.documentElement.scrollWidth") == width
+
+
+async def test_what_is_unfolded_stays_so(setting: Setting, tab: Tab) -> None:
+    """A section that is replaced keeps what a person has opened in it, and the keyboard's place."""
+    async with running(setting):
+        await tab.open(setting.url)
+        await tab.value("document.querySelector('#events-sources').open = true")
+        await tab.value("document.querySelector('#events-sources > summary').focus()")
+        await order(setting, "hold", reason="lunch")
+        await tab.until("document.getElementById('events').innerText.includes('lunch')")
+        unfolded = await tab.value("document.querySelector('#events-sources').open")
+        focused = await tab.value("document.activeElement.parentElement.id")
+
+    assert unfolded is True
+    assert focused == "events-sources"

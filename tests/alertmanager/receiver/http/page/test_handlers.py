@@ -79,7 +79,7 @@ async def test_a_command_asks_for_the_token_then_for_a_reason(setting: Setting) 
 
     assert "The operator&#x27;s token" in first
     assert signed == 303
-    assert "Freeze the canary&#x27;s traffic weight at 5%?" in second
+    assert "Traffic stays at 5% until somebody resumes." in second
     assert code == 303
     assert (rollout["actor"], rollout["reason"]) == ("Ada (page)", "lunch")
 
@@ -243,7 +243,8 @@ async def test_the_page_offers_what_the_state_accepts(setting: Setting) -> None:
         await until(setting, "rolled back", in_state("rolled_back"))
         _, after = await get(http, setting.url)
 
-    assert re.findall(r'href="/page/(\w+)" class="button', page) == accepts == ["resume", "promote", "rollback"]
+    offered = re.findall(r'href="/page/(\w+)" class="button (?!plain)', page)
+    assert offered == accepts == ["resume", "promote", "rollback"]
     assert code == 409
     assert "Advance does not fit" in refused
     assert "No actions available in this state." in after
@@ -282,3 +283,44 @@ async def test_a_token_that_is_taken_away_ends_its_sessions(setting: Setting) ->
 
     assert "Signed in as Ada" in before
     assert "Signed in as Ada" not in after
+
+
+async def test_notes_drills_and_checks_are_asked_for_at_the_page(setting: Setting) -> None:
+    """Each has a form that says what it does; a note needs a text, and one check runs at a time."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, form = await get(http, f"{setting.url}/page/note")
+        empty, why = await send(http, f"{setting.url}/page/note", {**fields(form), "reason": " "})
+        noted, _ = await send(http, f"{setting.url}/page/note", {**fields(form), "reason": "slow on phones"})
+        drilled, _ = await send(http, f"{setting.url}/page/drill", fields(form))
+        again, on_its_way = await send(http, f"{setting.url}/page/drill", fields(form))
+        checking, _ = await send(http, f"{setting.url}/page/check", fields(form))
+        both, running = await send(http, f"{setting.url}/page/plan", fields(form))
+        _, home = await get(http, setting.url)
+
+    assert "decides nothing" in form
+    assert (empty, noted, drilled, again, checking, both) == (400, 303, 303, 409, 303, 409)
+    assert "A text is needed." in why
+    assert "is on its way" in on_its_way
+    assert "canary check is running" in running
+    assert "Ada (page): slow on phones" in home
+
+
+async def test_a_report_is_shown_of_rollouts_that_there_are(setting: Setting) -> None:
+    """The file of a known rollout, without scripts; of another name nothing, whatever lies in the folder."""
+    async with browsing(setting) as http:
+        rollout = (await status(setting))["rollout"]["id"]
+        reports = setting.folder / "reports"
+        reports.mkdir()
+        (reports / f"{rollout}.html").write_text("<h1>It went well</h1>")
+        (reports / "other.html").write_text("not for you")
+        found, text = await get(http, f"{setting.url}/page/reports/{rollout}")
+        other, _ = await get(http, f"{setting.url}/page/reports/other")
+        outside, _ = await get(http, f"{setting.url}/page/reports/..%2Foperator-token")
+        async with http.get(f"{setting.url}/page/reports/{rollout}") as answer:
+            policy = answer.headers["Content-Security-Policy"]
+
+    assert (found, text) == (200, "<h1>It went well</h1>")
+    assert (other, outside) == (404, 404)
+    assert "default-src 'none'" in policy
+    assert "script" not in policy

@@ -1,34 +1,9 @@
 """What the page shows of the KPIs."""
 
-from alertmanager.receiver.answers import Status
-from alertmanager.receiver.http.page.kpitable import kpi_table
+from alertmanager.receiver.http.page.parts.kpitable import kpi_table
 from alertmanager.receiver.http.page.view import KpiRow, View, rows
 from canary import names
-from canary.rollout.commands.verbs import Verb
-
-IDLE: Status = {
-    "service": "shop",
-    "now": "2026-03-01T12:00:00Z",
-    "leading": True,
-    "seen": "none/0",
-    "accepts": [Verb.START],
-    "rollout": None,
-    "settled": True,
-    "waiting_for": "",
-    "waiting_reason": "",
-    "routers": [],
-    "process": None,
-    "errors": {},
-    "prometheus": {"looked_at": None, "error": "", "firing": []},
-    "alertmanager": {"error": "", "silences": []},
-    "schedule": {"start_at": None, "summary": "", "refused": ""},
-    "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
-    "watchdog": {"heard_at": None, "blind": False},
-    "drill": None,
-    "freeze": None,
-    "untold": 0,
-    "expired": 0,
-}
+from tests.support.pageview import IDLE
 
 
 def sample(name: str, value: float, **labels: str) -> tuple[dict[str, str], float]:
@@ -38,7 +13,7 @@ def sample(name: str, value: float, **labels: str) -> tuple[dict[str, str], floa
 
 def view(*kpis: KpiRow, fault: str = "") -> View:
     """A view with these KPIs."""
-    return View(IDLE, kpis, fault, ())
+    return View(IDLE, kpis, fault, ratios=frozenset({"payment_success_rate"}))
 
 
 def test_the_series_of_a_kpi_become_one_row() -> None:
@@ -58,24 +33,34 @@ def test_the_series_of_a_kpi_become_one_row() -> None:
     )
 
     assert found == [
-        KpiRow("payment_success_rate", 0.97, 0.81, 412, -0.16, -0.21, None, 0.05, "fail"),
+        KpiRow(
+            "payment_success_rate",
+            stable=0.97,
+            canary=0.81,
+            units=412,
+            change=-0.16,
+            lower=-0.21,
+            tolerance=0.05,
+            verdict="fail",
+        ),
     ]
 
 
 def test_a_band_is_drawn_and_said() -> None:
     """The drawing has a name with the same numbers as the cell beside it."""
-    row = KpiRow("payment_success_rate", 0.97, 0.81, 412, -0.16, -0.21, -0.11, 0.05, "fail")
+    row = KpiRow("payment_success_rate", 0.97, 0.81, 412, -0.16, -0.21, -0.11, 2.4, 2.0, 0.05, "fail")
 
-    table = kpi_table(view(row), {"payment_success_rate"})
+    table = kpi_table(view(row))
 
     assert 'aria-label="band -21.0% to -11.0%"' in table
     assert "97.00%" in table
     assert "harm proven" in table
+    assert "10^2.4 of 10^2.0" in table
     assert 'class="limit"' in table
 
 
 def test_what_is_not_known_is_said() -> None:
     """No KPI, a KPI without data, and a Prometheus that is down each read differently."""
-    assert "No KPI is judged now." in kpi_table(view(), ())
-    assert "<svg" not in kpi_table(view(KpiRow("x")), ())
-    assert "is down" in kpi_table(view(fault="Prometheus is down"), ())
+    assert "No KPI is judged now." in kpi_table(view())
+    assert "<svg" not in kpi_table(view(KpiRow("x")))
+    assert "is down" in kpi_table(view(fault="Prometheus is down"))

@@ -1,7 +1,5 @@
 """The KPIs of the running rollout as a table, each change with its confidence band drawn."""
 
-from collections.abc import Collection
-
 from alertmanager.receiver.http.page.view import KpiRow, View
 from canary.report.markup import Markup, tag
 from canary.units import format_change, format_measured_ratio
@@ -9,19 +7,25 @@ from canary.verdicts import verdict_words
 
 _WIDTH, _HEIGHT = 160, 20
 _LEAST_SPAN = 0.05
+_TITLES = ("KPI", "Verdict", "Change", "Band", "e-value", "Canary", "Stable", "Units")
 
 
-def kpi_table(view: View, ratios: Collection[str]) -> Markup:
+def kpi_table(view: View) -> Markup:
     """The table, or why there is none."""
     if view.kpi_fault:
         return tag("p", view.kpi_fault, class_="fault")
     if not view.kpis:
         return tag("p", "No KPI is judged now.", class_="quiet")
-    titles = ("KPI", "Verdict", "Change", "Band", "Canary", "Stable", "Units")
-    head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))
-    body = tag("tbody", *(_row(row, row.name in ratios) for row in view.kpis))
-    caption = tag("caption", "Change of the canary against stable; the band holds the true change at any look.")
-    return tag("div", tag("table", caption, head, body), class_="wide", tabindex="0", role="region", aria_label="KPIs")
+    head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in _TITLES)))
+    body = tag("tbody", *(_row(row, row.name in view.ratios) for row in view.kpis))
+    caption = tag(
+        "caption",
+        "Change of the canary against stable; the band holds the true change at any look. Harm is proven when the "
+        "e-value reaches its threshold.",
+    )
+    return tag(
+        "div", tag("table", caption, head, body), class_="wide", tabindex="0", role="region", aria_label="Table of KPIs"
+    )
 
 
 def _row(row: KpiRow, ratio: bool) -> Markup:
@@ -37,6 +41,7 @@ def _row(row: KpiRow, ratio: bool) -> Markup:
         ),
         tag("td", _signed(row.change)),
         tag("td", _drawn(row, band), " ", tag("span", band, class_="quiet")),
+        tag("td", _e_value(row)),
         tag("td", _value(row.canary, ratio)),
         tag("td", _value(row.stable, ratio)),
         tag("td", "—" if row.units is None else f"{row.units:,.0f}"),
@@ -49,12 +54,19 @@ def _value(value: float | None, ratio: bool) -> str:
     return format_measured_ratio(value) if ratio else f"{value:,.2f}"
 
 
+def _e_value(row: KpiRow) -> str:
+    if row.evidence is None:
+        return "—"
+    of = "" if row.threshold is None else f" of 10^{row.threshold:.1f}"
+    return f"10^{row.evidence:.1f}{of}"
+
+
 def _signed(change: float | None) -> str:
     return "—" if change is None else format_change(change)
 
 
 def _drawn(row: KpiRow, band: str) -> Markup | None:
-    """Zero and the tolerance as lines, the band as a bar; a table cell beside it says the same in words."""
+    """Zero and the tolerance as lines, the band as a bar; the text beside it says the same in words."""
     if row.lower is None or row.upper is None:
         return None
     tolerance = row.tolerance or 0.0

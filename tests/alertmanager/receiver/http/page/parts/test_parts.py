@@ -1,0 +1,107 @@
+"""The sections of the page, each from a view alone."""
+
+import html
+import re
+from dataclasses import replace
+
+from alertmanager.receiver.http.page.parts.actions import actions
+from alertmanager.receiver.http.page.parts.phases import phase_line
+from alertmanager.receiver.http.page.parts.plots import plots
+from alertmanager.receiver.http.page.parts.proofs import proofs
+from alertmanager.receiver.http.page.parts.releases import releases
+from alertmanager.receiver.http.page.parts.sources import sources
+from alertmanager.receiver.http.page.parts.state import state
+from alertmanager.receiver.http.page.parts.words import about
+from alertmanager.receiver.http.page.render import sections
+from canary.rollout.state import State
+from tests.support import pageview
+
+
+def text(markup: str | None) -> str:
+    """What a person reads."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", markup or "")))
+
+
+def test_phases_are_counted_from_one_and_say_where_they_stand() -> None:
+    """Over, now with the time that is left, to come with the gate; after a rollback where it was left."""
+    line = text(phase_line(pageview.ROLLOUT))
+    left = text(phase_line({**pageview.ROLLOUT, "state": State.ROLLED_BACK}))
+
+    assert re.findall(r"phase (\d): ([a-z ]+?) \d", line) == [
+        ("1", "over"),
+        ("2", "now"),
+        ("3", "to come"),
+        ("4", "to come"),
+    ]
+    assert "3m left" in line
+    assert "15m, then a person decides" in line
+    assert "phase 2: left" in left
+    assert "phase 3: not reached" in left
+
+
+def test_what_is_waited_for_has_a_moment_with_its_zone() -> None:
+    """The phase's time ends in so long, at a moment in UTC."""
+    assert "Waits for: the phase's time, in 3m, at about 12:03:00 UTC" in text(state(pageview.view()))
+
+
+def test_a_running_clock_is_not_sent_every_second() -> None:
+    """What is left is rounded, so that a page on which nothing happens stays as it is."""
+    assert [about(seconds) for seconds in (0, 2, 61, 119, 121, 7300)] == ["0s", "5s", "60s", "120s", "2m", "2h 2m"]
+
+
+def test_each_action_says_what_it_will_do() -> None:
+    """With the numbers of this rollout, tied to its button for screen readers."""
+    shown = actions(pageview.view())
+
+    assert "Phase 3 begins now: 50% of the customers on v2.0. Prometheus must agree." in text(shown)
+    assert "All customers go back to v1.9 at once" in text(shown)
+    described, ids = re.findall(r'aria-describedby="([\w-]+)"', shown), re.findall(r' id="(what-[\w-]+)"', shown)
+    assert described == ids
+
+
+def test_curves_have_a_name_and_break_where_nothing_was_known() -> None:
+    """Each picture says its newest numbers; a gap of several points is a gap of the line and of its band."""
+    shown = plots(pageview.view()) or ""
+
+    assert "Traffic weight of the canary over time; now 25%" in shown
+    assert "payment success rate: change against stable over time; now change +1.0%, band -2.0% to +4.0%" in shown
+    assert "evidence of harm over time; now e-value 10^0.8, threshold 10^2.0" in shown
+    payment = shown[shown.index("payment success rate: change") :]
+    drawn = re.findall(r'd="([^"]*)" class="curve main"', payment)[0]
+    assert drawn.count("M") == 2
+    assert "style=" not in shown
+
+
+def test_a_prometheus_that_is_down_leaves_no_plot_and_says_so() -> None:
+    """No picture of nothing."""
+    view = pageview.view()
+    down = replace(view, curves=replace(view.curves, fault="cannot reach Prometheus"))
+
+    assert "No plots: cannot reach Prometheus" in (plots(down) or "")
+
+
+def test_past_releases_lead_to_their_reports() -> None:
+    """A link where a report was written, none where not."""
+    shown = releases(pageview.view())
+
+    assert re.findall(r'href="([^"]+)"', shown) == ["/page/reports/2026-02-26-ffff"]
+    assert "expected -10% at worst" in shown
+
+
+def test_check_and_plan_show_what_needs_attention_first() -> None:
+    """Faults and warnings as a list, the rest folded; a phase that can prove nothing says so."""
+    shown = text(proofs(pageview.view(), pageview.checks()))
+
+    assert "3 findings: 1 failed, 1 warnings" in shown
+    assert "failed router edge1: its socket is missing; start HAProxy" in shown
+    assert "1 (5%) conversion rate nothing nothing over a year" in shown
+
+
+def test_every_section_with_figures_says_where_they_are_from() -> None:
+    """Metrics of this service and this rollout, as they can be asked of Prometheus."""
+    found = sections(pageview.view(), pageview.checks())
+
+    with_sources = [name for name, part in found.items() if f'id="{name}-sources"' in part]
+    assert with_sources == ["state", "kpis", "alerts", "events", "proofs", "releases"]
+    kpis = text(sources("kpis", "shop", "r1"))
+    assert 'canary_kpi_relative_change{service="shop",rollout="r1"}' in kpis
