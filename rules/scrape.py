@@ -63,10 +63,12 @@ def _address(url: str) -> str:
 
 def _receiver(policy: Policy) -> dict[str, Any]:
     receiver = policy.receiver
+    path = urlsplit(receiver.url).path.rstrip("/")
+    prefix = {"metrics_path": f"{path}/metrics"} if path else {}
     if urlsplit(receiver.url).scheme != "https":
-        return {}
+        return prefix
     tls = {"tls_config": {"ca_file": whole(policy.base, receiver.ca_file)}} if receiver.ca_file else {}
-    return {"scheme": "https", **tls}
+    return {**prefix, "scheme": "https", **tls}
 
 
 def _path_prefix(url: str) -> dict[str, str]:

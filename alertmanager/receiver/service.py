@@ -24,6 +24,7 @@ from canary.report.files import folder_of
 from canary.units import format_ratio
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
+from canary.web.place import Place
 from canary.web.service import Service
 
 
@@ -42,7 +43,7 @@ async def serve(path: Path, options: WebOptions) -> None:
 
 def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOptions, path: Path) -> Service:
     """The receiver behind the web shell."""
-    page = page_of(receiver, path)
+    page = page_of(receiver, path, options.place)
     return Service(
         name="receiver",
         options=options,
@@ -58,10 +59,11 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
     )
 
 
-def page_of(receiver: Receiver, path: Path) -> Page:
+def page_of(receiver: Receiver, path: Path, place: Place) -> Page:
     """The page of a receiver.
 
     Args:
+        place: where browsers find it.
         path: the policy that `canary check` and `canary plan` look at when somebody at the page asks for them.
     """
     clock = receiver.store.clock
@@ -82,6 +84,7 @@ def page_of(receiver: Receiver, path: Path) -> Page:
         lambda: folder_of(receiver.policy),
         receiver.store,
         clock,
+        place=place,
     )
 
 

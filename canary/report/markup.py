@@ -2,7 +2,7 @@
 
 import html
 
-_EMPTY = frozenset({"img", "input", "link", "meta", "br", "rect", "line", "circle", "path"})
+_EMPTY = frozenset({"img", "input", "link", "meta", "base", "br", "rect", "line", "circle", "path"})
 
 
 class Markup(str):

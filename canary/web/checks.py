@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 from canary.errors import CanaryError
 from canary.web.auth import Users
 from canary.web.bodies import read_body, read_bytes, validated
+from canary.web.place import AT_ROOT, Place
 from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connection import Progress, of_request
@@ -35,10 +36,18 @@ class RequestChecks:
         users: the web configuration's certificates and passwords.
         peers: knows clients' addresses and this service's names.
         most_bytes: limit of bodies for which the route says none.
+        place: what stands before the table's paths, and where browsers are.
     """
 
     def __init__(
-        self, table: Table, access: Access, users: Users, peers: Peers, attempts: Attempts, most_bytes: int
+        self,
+        table: Table,
+        access: Access,
+        users: Users,
+        peers: Peers,
+        attempts: Attempts,
+        most_bytes: int,
+        place: Place = AT_ROOT,
     ) -> None:
         self._table = table
         self._access = access
@@ -46,6 +55,7 @@ class RequestChecks:
         self._peers = peers
         self._attempts = attempts
         self._most_bytes = most_bytes
+        self._place = place
         self._routes: dict[web.AbstractRoute, Route] = {}
 
     def register(self, router: web.UrlDispatcher) -> None:
@@ -59,7 +69,7 @@ class RequestChecks:
             if (route.method, route.plain_path) in served:
                 raise ValueError(f"{route.method} {route.path} stands twice in the table of routes")
             served.add((route.method, route.plain_path))
-            resource = router.add_resource(route.path)
+            resource = router.add_resource(self._place.prefix + route.path)
             for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
                 self._routes[resource.add_route(method, self._never_called)] = route
 
@@ -96,7 +106,7 @@ class RequestChecks:
             raise Refusal(HTTPStatus.FORBIDDEN, _UNKNOWN_NAME, remedy=_NAME_REMEDY)
         if (refusal := self._access.refusal(route, request)) is not None:
             raise refusal
-        if route.forgery is not Forgery.TYPE and not same_origin(request):
+        if route.forgery is not Forgery.TYPE and not same_origin(request, self._place.origin):
             raise Refusal(HTTPStatus.FORBIDDEN, "this form came from another site")
         call = await self._read(route, request, address)
         connection.complete()
@@ -139,10 +149,14 @@ def _refused(request: web.Request, render: Render, error: CanaryError) -> web.Re
     return response
 
 
-def same_origin(request: web.Request) -> bool:
-    """Whether a form was sent from this service's page: browsers say so, and another site cannot lie."""
+def same_origin(request: web.Request, outside: str = "") -> bool:
+    """Whether a form was sent from this service's page: browsers say so, and another site cannot lie.
+
+    Args:
+        outside: host and port by which browsers reach the service, when a proxy asks it by another name.
+    """
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site not in ("same-origin", "none"):
         return False
-    return origin is None or origin.partition("://")[2] == request.host
+    return origin is None or origin.partition("://")[2] in {request.host, outside or request.host}

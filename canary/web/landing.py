@@ -19,9 +19,9 @@ def landing_page(name: str, status: Mapping[str, str], telemetry_path: str) -> s
     links = "".join(
         f'<li><a href="{html.escape(path)}">{html.escape(text)}</a></li>'
         for path, text in (
-            (telemetry_path, "Metrics"),
-            ("/-/healthy", "Health"),
-            ("/-/ready", "Readiness"),
+            (telemetry_path.lstrip("/"), "Metrics"),
+            ("-/healthy", "Health"),
+            ("-/ready", "Readiness"),
         )
     )
     title = f"kpi-canary {html.escape(name)}"

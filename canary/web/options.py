@@ -10,6 +10,7 @@ import click
 
 from canary import logs
 from canary.errors import WebConfigError
+from canary.web.place import AT_ROOT, Place
 from canary.web.strangers.peers import Network
 
 # Prometheus' own default. A team's open pages, Prometheus, Alertmanager and a dozen applications that ask for flags
@@ -28,6 +29,7 @@ class WebOptions:
     max_connections: int = MOST_CONNECTIONS
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
+    place: Place = AT_ROOT
 
 
 def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -43,6 +45,8 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
             max_connections: int,
             allowed_hosts: tuple[str, ...],
             trusted_proxies: tuple[Network, ...],
+            external_url: str,
+            route_prefix: str | None,
             log_level: str,
             log_format: str,
             **others: Any,
@@ -56,6 +60,7 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
                 max_connections,
                 allowed_hosts,
                 trusted_proxies,
+                Place.of(external_url, route_prefix),
             )
             return command(web_options=options, **others)
 
@@ -89,6 +94,17 @@ def _options(
         ),
         click.option(
             "--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True, help="Path of the metrics."
+        ),
+        click.option(
+            "--web.external-url",
+            "external_url",
+            default="",
+            help="Address by which browsers reach this service through a proxy, such as https://shop.example/canary.",
+        ),
+        click.option(
+            "--web.route-prefix",
+            "route_prefix",
+            help="Path below which everything is served; by default that of --web.external-url.",
         ),
         click.option(
             "--web.enable-lifecycle", "enable_lifecycle", is_flag=True, help="Allow reloading by PUT or POST /-/reload."

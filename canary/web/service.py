@@ -193,13 +193,19 @@ class Service:
 
     def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
         attempts = Attempts(self.clock)
-        peers = Peers(self.options.trusted_proxies, self.hosts, self.options.allowed_hosts)
-        checks = RequestChecks(self.table(renderer), self.access, users, peers, attempts, self.max_body_bytes)
+        peers = Peers(
+            self.options.trusted_proxies, lambda: (*self.hosts(), self.options.place.host), self.options.allowed_hosts
+        )
+        place = self.options.place
+        checks = RequestChecks(self.table(renderer), self.access, users, peers, attempts, self.max_body_bytes, place)
         application = web.Application(
             middlewares=[self._headers, checks.middleware],  # type: ignore[list-item]  # aiohttp's old type
             client_max_size=self.max_body_bytes,
         )
         checks.register(application.router)
+        if place.prefix:
+            for path in ("/", place.prefix):
+                application.router.add_get(path, self._to_the_page)
 
         async def shut_down(_application: web.Application) -> None:
             await self.shutdown()
@@ -220,6 +226,9 @@ class Service:
             return response
 
         return add
+
+    async def _to_the_page(self, _request: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(self.options.place.root)
 
     async def _healthy(self, _call: Call) -> web.Response:
         return web.Response(text=f"kpi-canary {self.name} is healthy.\n")

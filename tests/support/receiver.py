@@ -29,6 +29,7 @@ from canary.times import to_text
 from canary.web.client import Client
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
+from canary.web.place import AT_ROOT, Place
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.ports import free_port
@@ -114,10 +115,10 @@ class Setting:
 
 
 @asynccontextmanager
-async def receiving(setting: Setting, clock: Clock | None = None) -> AsyncIterator[Receiver]:
+async def receiving(setting: Setting, clock: Clock | None = None, place: Place = AT_ROOT) -> AsyncIterator[Receiver]:
     """The receiver in this process, listening."""
     registry = service_registry()
-    options = WebOptions((f"127.0.0.1:{setting.port}",))
+    options = WebOptions((f"127.0.0.1:{setting.port}",), place=place)
     async with (
         open_receiver(setting.policy, registry, clock) as receiver,
         web_service(receiver, registry, options, setting.policy_file).serving(),

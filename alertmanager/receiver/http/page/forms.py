@@ -27,7 +27,7 @@ def sign_in(after: str, fault: str = "") -> str:
                 ),
                 _send("Sign in", ""),
                 method="post",
-                action="/page/sign-in",
+                action="page/sign-in",
             ),
         ),
     )
@@ -53,7 +53,7 @@ def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str =
                 _force(verb),
                 _send(f"Yes, {LABELS[verb].lower()}", verb.value),
                 method="post",
-                action=f"/page/{verb.value}",
+                action=f"page/{verb.value}",
             ),
         ),
     )
@@ -75,15 +75,16 @@ def errand(wanted: Errand, session: Session, fault: str = "") -> str:
                 field,
                 _send(wanted.title, ""),
                 method="post",
-                action=f"/page/{wanted.name}",
+                action=f"page/{wanted.name}",
             ),
         ),
     )
 
 
-def message(title: str, text: str) -> str:
-    """A page that says one thing."""
-    return document(title, tag("main", tag("h1", title), tag("p", text), tag("p", tag("a", "Back", href="/"))))
+def message(title: str, text: str, root: str = "../") -> str:
+    """A page that says one thing; *root* as in `document`."""
+    back = tag("p", tag("a", "Back", href="./"))
+    return document(title, tag("main", tag("h1", title), tag("p", text), back), root=root)
 
 
 def _fault(text: str) -> Markup | None:
@@ -114,4 +115,4 @@ def _force(verb: Verb) -> Markup | None:
 
 def _send(text: str, verb: str) -> Markup:
     button = tag("button", text, type="submit", class_=f"button {verb}".strip())
-    return join(tag("p", button, " ", tag("a", "Cancel", href="/", class_="button plain")))
+    return join(tag("p", button, " ", tag("a", "Cancel", href="./", class_="button plain")))

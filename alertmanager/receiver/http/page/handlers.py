@@ -30,6 +30,7 @@ from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.web.auth import proven_name
+from canary.web.place import AT_ROOT, Place
 from canary.web.routes import Call, Refusal, Role
 from canary.web.strangers.connection import network
 
@@ -54,6 +55,7 @@ class Page:
         checks: what `canary check` and `canary plan` have said.
         authority: knows the operator's token.
         reports: the folder of reports.
+        place: where browsers find the page.
 
     Attributes:
         sessions: who is signed in.
@@ -70,6 +72,8 @@ class Page:
         reports: Callable[[], Path],
         told: Told,
         clock: Clock,
+        *,
+        place: Place = AT_ROOT,
     ) -> None:
         self.sessions = Sessions(clock, lambda header: authority().allows(Role.OPERATOR, header))
         self.verbs = tuple(LABELS)
@@ -81,6 +85,7 @@ class Page:
         self._checks = checks
         self._authority = authority
         self._reports = reports
+        self._place = place
         self._live = Live(self._parts, clock)
         told.listen(lambda _: self._live.wake())
         checks.listener = self._live.wake
@@ -124,7 +129,7 @@ class Page:
             return _page(forms.errand(errand, session))
         session = self.sessions.begin("page")  # as in `ask`
         response = _page(forms.errand(errand, session))
-        _welcome(call.request, response, session)
+        self._welcome(call.request, response, session)
         return response
 
     async def do_errand(self, errand: Errand, call: Call) -> web.StreamResponse:
@@ -151,7 +156,7 @@ class Page:
             return _page(text, HTTPStatus.UNAUTHORIZED)
         response = _see(after)
         name = self._authority().name_of(authorization) or name
-        _welcome(call.request, response, self.sessions.begin(name, authorization))
+        self._welcome(call.request, response, self.sessions.begin(name, authorization))
         return response
 
     async def sign_out(self, call: Call) -> web.StreamResponse:
@@ -160,7 +165,7 @@ class Page:
         if session is not None and session.wrote(call.body.form_key):
             self.sessions.end(session)
         response = _see("/")
-        response.del_cookie(COOKIE, path="/")
+        response.del_cookie(COOKIE, path=self._place.root)
         return response
 
     async def ask(self, verb: Verb, call: Call) -> web.StreamResponse:
@@ -171,7 +176,7 @@ class Page:
             return self._form(verb, status, session)
         session = self.sessions.begin("page")  # only where no token is needed does anybody get here without one
         response = self._form(verb, status, session)
-        _welcome(call.request, response, session)
+        self._welcome(call.request, response, session)
         return response
 
     async def act(self, verb: Verb, call: Call) -> web.StreamResponse:
@@ -208,6 +213,11 @@ class Page:
         state = f"rollout {rollout['id']} is {STATES[rollout['state']].lower()}" if rollout else "there is no rollout"
         return _page(forms.message("Refused", fault or f"{LABELS[verb]} does not fit: {state}."), HTTPStatus.CONFLICT)
 
+    def _welcome(self, request: web.Request, response: web.StreamResponse, session: Session) -> None:
+        place = self._place
+        secure = place.scheme == "https" or request.scheme == "https"
+        response.set_cookie(COOKIE, session.id, path=place.root, httponly=True, samesite="Strict", secure=secure)
+
     def _after(self, path: str) -> str:
         """Where to go after signing in: a page of ours, never another site."""
         ours = {*(verb.value for verb in self.verbs), *(one.name for one in ERRANDS)}
@@ -218,14 +228,11 @@ def _actor(call: Call, session: Session) -> str:
     return f"{proven_name(call.request) or session.name} (page)"
 
 
-def as_page(_request: web.Request, status: int, error: CanaryError) -> web.Response:
+def as_page(request: web.Request, status: int, error: CanaryError) -> web.Response:
     """A refusal as people read it."""
-    return _page(forms.message("Refused", f"{str(error)[:1].upper()}{str(error)[1:]}."), status)
-
-
-def _welcome(request: web.Request, response: web.StreamResponse, session: Session) -> None:
-    secure = request.scheme == "https"
-    response.set_cookie(COOKIE, session.id, path="/", httponly=True, samesite="Strict", secure=secure)
+    _, inside, rest = request.path.partition("/page/")
+    root = "../" * (rest.count("/") + 1) if inside else "./"
+    return _page(forms.message("Refused", f"{str(error)[:1].upper()}{str(error)[1:]}.", root), status)
 
 
 def _asset(name: str, kind: str) -> Callable[[Call], Awaitable[web.Response]]:
@@ -242,4 +249,5 @@ def _page(text: str, status: int = 200) -> web.Response:
 
 
 def _see(path: str) -> web.Response:
-    return web.Response(status=HTTPStatus.SEE_OTHER, headers={**HEADERS, "Location": path})
+    """Go on from a form, all of which are below `/page/`, to another page; by a way that needs no prefix."""
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={**HEADERS, "Location": f"..{path}"})

@@ -43,7 +43,7 @@ function replace(part, markup) {
 
 localize(document);
 
-const stream = new EventSource("/page/live");
+const stream = new EventSource("page/live");
 
 stream.addEventListener("message", (event) => {
   show("Live", true);

@@ -15,16 +15,23 @@ from alertmanager.receiver.http.page.view import View
 from canary.report.markup import Markup, join, tag
 
 
-def document(title: str, *body: Markup, live: bool = False) -> str:
-    """A whole page."""
+def document(title: str, *body: Markup, live: bool = False, root: str = "../") -> str:
+    """A whole page.
+
+    Args:
+        live: whether its parts are replaced as they change.
+        root: the way from this page to the one at `/`. All addresses in it begin there, so that they are right
+            below whatever prefix a proxy or `--web.route-prefix` puts before them.
+    """
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
+        tag("base", href=root),
         tag("title", title),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("link", rel="stylesheet", href="/page/style.css"),
-        tag("script", src="/page/live.js", defer=True) if live else None,
+        tag("link", rel="stylesheet", href="page/style.css"),
+        tag("script", src="page/live.js", defer=True) if live else None,
         tag("noscript", tag("meta", http_equiv="refresh", content="10")) if live else None,
     )
     return "<!doctype html>\n" + tag("html", head, tag("body", *body), lang="en") + "\n"
@@ -47,6 +54,7 @@ def home(view: View, checks: SelfChecks, session: Session | None) -> str:
         tag("main", *(tag("section", parts[name], id=name, aria_labelledby=f"{name}-title") for name in parts)),
         _footer(session),
         live=True,
+        root="./",
     )
 
 
@@ -69,7 +77,7 @@ def sections(view: View, checks: SelfChecks) -> dict[str, Markup]:
 
 
 def _footer(session: Session | None) -> Markup:
-    links = (("/metrics", "Metrics"), ("/api/v1/status", "Status as JSON"), ("/api/v1/history", "Journal as JSON"))
+    links = (("metrics", "Metrics"), ("api/v1/status", "Status as JSON"), ("api/v1/history", "Journal as JSON"))
     who = (
         tag(
             "form",
@@ -77,9 +85,9 @@ def _footer(session: Session | None) -> Markup:
             f"Signed in as {session.name}. ",
             tag("button", "Sign out", type="submit"),
             method="post",
-            action="/page/sign-out",
+            action="page/sign-out",
         )
         if session
-        else tag("p", tag("a", "Sign in to act", href="/page/sign-in"))
+        else tag("p", tag("a", "Sign in to act", href="page/sign-in"))
     )
     return tag("footer", who, tag("ul", *(tag("li", tag("a", text, href=href)) for href, text in links)))

@@ -27,7 +27,7 @@ def actions(view: View) -> Markup:
             tag(
                 "a",
                 LABELS[verb],
-                href=f"/page/{verb.value}",
+                href=f"page/{verb.value}",
                 class_=f"button {verb.value}",
                 aria_describedby=f"what-{verb.value}",
             ),
@@ -37,7 +37,7 @@ def actions(view: View) -> Markup:
         if rollout is not None
     ]
     if rollout is not None:
-        note = tag("a", "Add a note", href="/page/note", class_="button plain", aria_describedby="what-note")
+        note = tag("a", "Add a note", href="page/note", class_="button plain", aria_describedby="what-note")
         what = tag("span", "It stands in history and report, and decides nothing.", id="what-note", class_="quiet")
         links.append(tag("li", note, what))
     none = None if verbs else tag("p", "No actions available in this state.", class_="quiet")

@@ -53,7 +53,7 @@ def _block(what: SelfCheck, title: str, does: str, checks: SelfChecks, shown: Sh
 
 
 def _button(name: str, text: str, does: str) -> Markup:
-    link = tag("a", text, href=f"/page/{name}", class_="button plain", aria_describedby=f"what-{name}")
+    link = tag("a", text, href=f"page/{name}", class_="button plain", aria_describedby=f"what-{name}")
     return tag("p", link, " ", tag("span", does, id=f"what-{name}", class_="quiet"), class_="run")
 
 

@@ -47,4 +47,4 @@ def _report(one: Rollout) -> Markup | str:
     if Step.REPORT not in one.steps:
         return "—"
     hidden = tag("span", f" of {one.canary}, {one.started_at:%Y-%m-%d %H:%M}", class_="hidden")
-    return tag("a", "report", hidden, href=f"/page/reports/{one.id}")
+    return tag("a", "report", hidden, href=f"page/reports/{one.id}")

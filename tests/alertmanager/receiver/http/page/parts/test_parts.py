@@ -84,7 +84,7 @@ def test_past_releases_lead_to_their_reports() -> None:
     """A link where a report was written, none where not."""
     shown = releases(pageview.view())
 
-    assert re.findall(r'href="([^"]+)"', shown) == ["/page/reports/2026-02-26-ffff"]
+    assert re.findall(r'href="([^"]+)"', shown) == ["page/reports/2026-02-26-ffff"]
     assert "expected -10% at worst" in shown
 
 
