@@ -11,10 +11,9 @@ Socket first, file second: the socket is what customers feel, and a full disk mu
 """
 
 import asyncio
-import csv
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.routers.haproxy_map import WEIGHT, Entries
 from canary.routers.haproxy_socket import RuntimeSocket
+from canary.routers.haproxy_stat import down_in, left_on
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
@@ -128,7 +128,7 @@ class HAProxyRouter:
         if self._slots:  # a release is finished without moving anybody to other servers
             return {}
         tables = await asyncio.gather(*(socket.ask("show stat") for socket in self._sockets))
-        return {address: fault for table in tables for address, fault in _down(table)}
+        return {address: fault for table in tables for address, fault in down_in(table)}
 
     async def sessions(self, lasting_seconds: float) -> int | None:
         """What HAProxy counts on the canary's servers, and what waits for one of them.
@@ -190,7 +190,7 @@ class HAProxyRouter:
         uptime_seconds = _facts(info).get("Uptime_sec", "")
         if not uptime_seconds.isdecimal() or int(uptime_seconds) < lasting_seconds:
             return None
-        counts = [_on_canary(table) for table in tables]
+        counts = [left_on(table) for table in tables]
         return None if None in counts else sum(count or 0 for count in counts)
 
     def _write(self, wanted: Entries, rollout: str, only_lower: bool) -> None:
@@ -271,33 +271,3 @@ class HAProxyRouter:
 def _facts(info: str) -> dict[str, str]:
     """The answer to `show info`, by name."""
     return dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
-
-
-def _on_canary(table: str) -> int | None:
-    """Sessions on the canary's servers, and in the queue before them; None where there is no such backend.
-
-    Its spare servers are stable's, and what is on them may last.
-    """
-    rows = list(_rows(table))
-    own = [row for row in rows if row.get("svname") not in ("BACKEND", None) and row.get("bck") != "1"]
-    if not own:
-        return None
-    return sum(int(row.get("scur") or 0) for row in own) + sum(int(row.get("qcur") or 0) for row in rows)
-
-
-def _rows(table: str) -> Iterator[Mapping[str, str]]:
-    """The answer to `show stat`."""
-    return csv.DictReader(table.removeprefix("# ").splitlines())
-
-
-def _down(table: str) -> Iterator[tuple[str, str]]:
-    """Address and state of each server of the backend `stable`, as the generated configuration names it, that is down.
-
-    Those in maintenance or drained were taken out by a person, and count too: they serve nobody.
-    """
-    for row in _rows(table):
-        server, status = row.get("svname", ""), row.get("status", "")
-        if row.get("pxname") != "stable" or server in ("FRONTEND", "BACKEND"):
-            continue
-        if not status.startswith(("UP", "no check")):
-            yield row.get("addr") or server, f"HAProxy says {status} ({row.get('check_desc') or 'no reason given'})"

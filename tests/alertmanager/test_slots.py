@@ -86,7 +86,15 @@ async def test_releases_alternate_between_the_slots(
         assert (now["rollout"]["stable_slot"], now["rollout"]["weight_ratio"]) == ("b", 0)
         assert set(await served(front)) == {"v2.0"}
 
-    # Another receiver goes on from the journal, and what is stable is slot b.
+    await _next_release_is_rolled_back(setting, front, stable)
+    assert setting.stops.read_text().split() == ["a"]
+    kinds = [entry.kind for entry in await setting.journal()]
+    assert kinds.count(Kind.FINISHED) == 1
+    assert Kind.FINISHING not in kinds
+
+
+async def _next_release_is_rolled_back(setting: Setting, front: Any, stable: Upstream) -> None:
+    """Another receiver goes on from the journal, and what is stable is slot b."""
     async with receiving(setting):
         await deploy(stable, "v3.0")
         with pytest.raises(RefusedError, match=r"--stable is v1\.0, but"):
@@ -100,11 +108,6 @@ async def test_releases_alternate_between_the_slots(
         await until(setting, "rolled back", in_state("rolled_back"))
         assert set(await served(front)) == {"v2.0"}
         assert (await status(setting))["rollout"]["stable_slot"] == "b"
-
-    assert setting.stops.read_text().split() == ["a"]
-    kinds = [entry.kind for entry in await setting.journal()]
-    assert kinds.count(Kind.FINISHED) == 1
-    assert Kind.FINISHING not in kinds
 
 
 async def test_a_journal_that_was_lost_does_not_lose_the_stable_slot(

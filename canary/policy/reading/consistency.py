@@ -13,18 +13,13 @@ from typing import Final
 from canary import names
 from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
+from canary.policy.gates import ApprovalGate, UrlGate
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.reading.slotrules import slot_faults
-from canary.policy.release import (
-    ApprovalGate,
-    Phases,
-    Process,
-    Receiver,
-    UrlGate,
-)
+from canary.policy.release import Phases, Process, Receiver
 from canary.policy.routerkinds import router_kinds
 from canary.policy.slots import slots_of
 from canary.units import format_ratio
