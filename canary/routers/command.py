@@ -18,7 +18,7 @@ from typing import Any
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed
-from canary.policy.release import CommandRouter
+from canary.policy.routers import CommandRouter
 from canary.policy.slots import Slot
 from canary.process.program import run
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
-from canary.policy.release import HaproxyRouter
+from canary.policy.routers import HaproxyRouter
 from canary.policy.slots import Slot, other
 from canary.routers import files, haproxy_config
 from canary.routers import haproxy_map as mapfile

@@ -5,10 +5,11 @@ back is in it (stable's servers stand by as the canary's backups, so that a dead
 that may have had an effect are never sent twice, and what the shop is told about a user cannot come from a client.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 from canary.errors import RouterError
-from canary.policy.release import HaproxyRouter
+from canary.policy.routers import HaproxyRouter, Server
 from canary.routers import robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
@@ -29,13 +30,14 @@ defaults
     timeout client 60s
     timeout server 60s
     timeout http-keep-alive 75s
+    timeout tunnel 1h
     retries 3
     retry-on conn-failure empty-response
     option redispatch 1
     option forwardfor
 
 frontend shop
-    bind {listen}
+{front}
     # A request that may have had an effect is never sent twice.
     http-request disable-l7-retry unless METH_GET
 {user}
@@ -121,8 +123,8 @@ _COOKIE = f"""\
     http-request set-var(txn.canary_nobody) bool(true) if !canary_known canary_robot
     http-request set-var(txn.canary_new) bool(true) if !canary_known !canary_nobody
     http-request set-var(txn.canary_user) uuid() if !canary_known !canary_nobody
-    http-response add-header Set-Cookie "{{key}}=%[var(txn.canary_user)]; Path=/; Max-Age=31536000; SameSite=Lax" \
-if {{{{ var(txn.canary_new) -m bool }}}}"""
+    http-response add-header Set-Cookie "{{key}}=%[var(txn.canary_user)]; Path=/; Max-Age=31536000; \
+SameSite=Lax{{secure}}" if {{{{ var(txn.canary_new) -m bool }}}}"""
 
 _HEADER = """\
     http-request set-var(txn.canary_user) req.hdr({key})
@@ -150,8 +152,11 @@ def render(section: HaproxyRouter) -> str:
         examples="" if named else _EXAMPLES,
         map=section.map,
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
-        listen=_word(section, "listen", section.listen),
-        user=_without_customer(section) + _USERS[section.sticky].format(key=_word(section, "key", section.key)),
+        front="\n".join(f"    {line}" for line in _front(section)),
+        user=_without_customer(section)
+        + _USERS[section.sticky].format(
+            key=_word(section, "key", section.key), secure="; Secure" if section.tls and section.tls.redirect else ""
+        ),
         numbers=numbers.format(map=section.map),
         testers=_testers(section),
         tester_header=TESTER_HEADER,
@@ -192,6 +197,33 @@ def _word(section: HaproxyRouter, key: str, text: str) -> str:
             place=f"router {section.name}: {key}",
         )
     return text
+
+
+def _front(section: HaproxyRouter) -> Iterator[str]:
+    """Where customers come in."""
+    yield f"bind {_bound(section, 'listen', section.listen)}"
+    if section.tls is not None:
+        tls = section.tls
+        protocols = "h2,http/1.1" if tls.http2 else "http/1.1"
+        file = _word(section, "tls.certificate", tls.certificate)
+        yield f"bind {_bound(section, 'tls.listen', tls.listen)} ssl crt {file} alpn {protocols}"
+    if section.proxy_protocol:
+        networks = " ".join(_word(section, "proxy_protocol", network) for network in section.proxy_protocol)
+        yield f"tcp-request connection expect-proxy layer4 if {{ src {networks} }}"
+    if section.server_names:
+        names = " ".join(name.lower() for name in section.server_names)
+        yield f"http-request deny deny_status 421 unless {{ req.hdr(host),field(1,:),lower -m str {names} }}"
+    if section.tls is not None and section.tls.redirect:
+        yield "http-request redirect scheme https code 308 unless { ssl_fc }"
+    if section.tls is not None:
+        yield "http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]"
+    yield from section.extra
+
+
+def _bound(section: HaproxyRouter, key: str, address: str) -> str:
+    """An address to listen on; one that means every IPv6 address means every IPv4 address too."""
+    word = _word(section, key, address if ":" in address else f":{address}")
+    return f"{word} v4v6" if word.startswith("[::]:") else word
 
 
 def _without_customer(section: HaproxyRouter) -> str:
@@ -240,19 +272,27 @@ def _sign(section: HaproxyRouter, kind: Literal["header", "cookie"], fetch: str,
 
 def _stable(section: HaproxyRouter, name: str, addresses: tuple[str, ...]) -> str:
     return "\n".join(
-        f"    server {name}{number} {_word(section, f'servers of {name}', address)} check inter 1s fall 2 rise 1"
+        f"    server {name}{number} {_word(section, f'servers of {name}', address)}{_said(section, address)} "
+        f"check inter 1s fall 2 rise 1"
         for number, address in enumerate(addresses, 1)
     )
 
 
 def _canary(section: HaproxyRouter, name: str, addresses: tuple[str, ...], spare: str, spares: tuple[str, ...]) -> str:
     own = [
-        f"    server {name}{number} {_word(section, f'servers of {name}', address)} check inter 500ms fall 1 rise 2 "
-        f"observe layer4 error-limit 1 on-error mark-down"
+        f"    server {name}{number} {_word(section, f'servers of {name}', address)}{_said(section, address)} "
+        f"check inter 500ms fall 1 rise 2 observe layer4 error-limit 1 on-error mark-down"
         for number, address in enumerate(addresses, 1)
     ]
     behind = [
-        f"    server {spare}{number} {address} backup track {spare}/{spare}{number}"
+        f"    server {spare}{number} {address}{_said(section, address)} backup track {spare}/{spare}{number}"
         for number, address in enumerate(spares, 1)
     ]
     return "\n".join(own + behind)
+
+
+def _said(section: HaproxyRouter, address: str) -> str:
+    """What the policy says of a server besides."""
+    server = section.servers.get(address, Server())
+    weight = f" weight {server.weight}" if server.weight is not None else ""
+    return weight + (f" {server.options}" if server.options else "")

@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
-from canary.policy.release import NginxRouter
+from canary.policy.routers import NginxRouter
 from canary.process.program import run
 from canary.routers import nginx_check, nginx_config
 from canary.routers.base import Observation, Reading, Split

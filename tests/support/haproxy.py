@@ -4,7 +4,8 @@ import signal
 import time
 from pathlib import Path
 
-from canary.policy.release import HaproxyRouter, Testers, Upstreams
+from canary.policy.release import Testers, Upstreams
+from canary.policy.routers import HaproxyRouter
 from canary.routers.haproxy import HAProxyRouter
 from tests.support.ports import free_port
 from tests.support.processes import Program, eventually, listens

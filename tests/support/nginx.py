@@ -4,7 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from canary.policy.release import NginxRouter, Testers, Upstreams
+from canary.policy.release import Testers, Upstreams
+from canary.policy.routers import NginxRouter
 from canary.routers.nginx import NginxMarkerRouter
 from tests.support.ports import free_port
 from tests.support.processes import Program, listens

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from canary.policy.release import CommandRouter
+from canary.policy.routers import CommandRouter
 from canary.policy.slots import Slot, Slots
 from canary.routers import Observation, Reading, Router, Split
 from canary.routers.command import ProgramRouter
