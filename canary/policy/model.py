@@ -103,6 +103,9 @@ class Evidence:
     slower: Slower | Literal["none"] = Slower()
     """A canary that is only slower is not taken for one that loses conversions. `none` does not ask: losses are found
     sooner, and a slower canary falls."""
+    stable_harm: Literal["hold", "none"] = "hold"
+    """Whether a rollout is held when stable is proven to be worse than the shop was before the start, by more than the
+    KPI's tolerance: a canary may hurt everybody through the shared database (`CanaryStableHarmed`)."""
     warmup: Patience = 0
     """After each change of the canary's share: customers who come, and what happens, within this are in no test, on
     either side (cold caches)."""

@@ -9,6 +9,7 @@ compared when it asks for a change. The other kinds only remember what has been 
 # long: one list of kinds, each a few lines
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
@@ -56,6 +57,11 @@ class Entry:
     def label(self) -> str:
         """The kind as the journal has it."""
         return self.kind.value
+
+    @property
+    def identity(self) -> tuple[int, str, str, datetime]:
+        """What makes a row this very decision; texts come back from a database as it could store them."""
+        return self.seq, self.rollout, self.label, self.at
 
     def data(self) -> dict[str, Any]:
         """What the kind has besides the common columns, JSON-ready; what is empty is left out."""

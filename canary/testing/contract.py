@@ -77,11 +77,15 @@ async def journal_contract(one: Journal, other: Journal) -> None:
         assert dataclasses.replace(stored, seq=0) == entry, "an entry comes back changed"
         written.append(stored)
         assert list(await reader.entries(after=position)) == [stored], "the other client does not see the newest entry"
-        refused = False
+        refused = True
         with suppress(JournalConflictError):
             await reader.append(entry, after=position)
-            refused = True
-        assert not refused, "two entries follow the same one"
+            refused = False
+        assert refused, "two entries follow the same one"
+        with suppress(JournalConflictError):
+            await reader.append(entry, after=dataclasses.replace(stored, at=stored.at + timedelta(seconds=1)))
+            refused = False
+        assert refused, "an entry follows another one than its writer has read"
         position = stored.seq
     assert list(await other.entries()) == written, "the journal is not what was written"
     assert await one.position() == position, "the newest entry is another one"
