@@ -3,6 +3,9 @@
 Every rollout that has ended and has no report gets one, also when the next one has begun meanwhile. That it is written
 stands in the journal (`Step.REPORT`), so that a folder that somebody has cleared is not filled again. Where an older
 version, which left no mark, has written the files, they are left as they are and the mark is made up for.
+
+When the watch after a promotion is over the report is written once more, with what was seen and noted since: the review
+that people hold two days later starts from it.
 """
 
 import aiohttp
@@ -16,7 +19,7 @@ from canary.policy.model import Policy
 from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.gather import gather
 from canary.rollout.ages import Ages
-from canary.rollout.commands.records import CompleteStep
+from canary.rollout.commands.records import CompleteStep, Record
 from canary.rollout.kinds import Step
 from canary.rollout.state import TERMINAL, Rollout, State
 from canary.rollout.store.store import RolloutStore
@@ -33,6 +36,9 @@ _RETRY_SECONDS = 30.0
 # A report may be waited for, but is read in the process that must be able to roll back.
 _LIMITS = Limits(PATIENT.seconds, QUICK.size_bytes)
 _IDLE_SECONDS = 300.0
+
+WATCH_CLOSED = "watch_closed"
+RENEWED = "report_renewed"
 
 
 class Reporter:
@@ -68,7 +74,9 @@ class Reporter:
         return min([await self._step(rollout) for rollout in reversed(missing)], default=_IDLE_SECONDS)
 
     def _is_missing(self, rollout: Rollout) -> bool:
-        if rollout.state not in TERMINAL or rollout.ended is None or Step.REPORT in rollout.steps:
+        if rollout.state not in TERMINAL or rollout.ended is None:
+            return False
+        if Step.REPORT in rollout.steps and not _is_stale(rollout):
             return False
         return self._age_seconds(rollout) < _LOOKS_BACK_SECONDS
 
@@ -85,6 +93,13 @@ class Reporter:
                     return wait
                 if not await self._write(rollout, may_wait=self._age_seconds(rollout) < _PATIENCE_SECONDS):
                     return _RETRY_SECONDS
+            elif _is_stale(rollout):
+                if not await self._write(rollout, may_wait=False):
+                    return _RETRY_SECONDS
+                reason = "with what was seen and noted during the watch"
+                await self._store.propose(None, Record(rollout=rollout.id, key=RENEWED, reason=reason))
+            if Step.REPORT in rollout.steps:
+                return _IDLE_SECONDS
             done = CompleteStep(rollout=rollout.id, step=Step.REPORT, decision=rollout.decision)
             await self._store.propose(None, done)
         except RefusedError:
@@ -104,3 +119,8 @@ class Reporter:
         await self._effects.write_report(report)
         self._log.info("report written", rollout=rollout.id)
         return True
+
+
+def _is_stale(rollout: Rollout) -> bool:
+    """Whether the watch has ended since the report was written."""
+    return WATCH_CLOSED in rollout.recorded and RENEWED not in rollout.recorded
