@@ -13,7 +13,13 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
     service, signals, alertmanager = policy.service, policy.signals, policy.receiver.alertmanager_server
     jobs = [
         # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
-        _job(f"kpi-canary-exporter-{service}", [signals.exporter_target], honor_labels=True),
+        # An exporter of several services gives this one's series alone; one of its own has no others to give.
+        _job(
+            f"kpi-canary-exporter-{service}",
+            [signals.exporter_target],
+            honor_labels=True,
+            params={"service": [service]},
+        ),
         _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
     ]
     # The shop's own series say by their job whose they are: see `Policy.shop_selector`.
