@@ -11,7 +11,8 @@ from typing import Literal
 
 from canary.policy.finish import Finish, Probe
 from canary.policy.model import Notify, Policy, State
-from canary.policy.release import CommandRouter, Phase, Process, Receiver, Rollback, Upstreams, Watchdog
+from canary.policy.release import Phase, Process, Receiver, Rollback, Upstreams, Watchdog
+from canary.policy.routers import CommandRouter
 from simulation.surroundings.fleet import CANARY, STABLE
 
 SERVICE = "shop"

@@ -93,6 +93,9 @@ class Rollout(TypedDict):
     rollback_at: Annotated[Moment | None, _said("End of the countdown in which a person may cancel the rollback.")]
     passport: Annotated[Passport | None, _said("What was found when it began; null where nobody looked.")]
     finishing: Annotated[Finishing | None, _said("While the release is finished, and afterwards; otherwise null.")]
+    stable_slot: Annotated[
+        Literal["a", "b"] | None, _said("With `router.slots`, the slot that is stable now; null without.")
+    ]
     cause: Annotated[
         str,
         _said("Of a hold or rollback: an alert's name, `manual`, `watchdog`, `max_duration`, `servers`."),

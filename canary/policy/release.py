@@ -3,22 +3,18 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
-from canary.policy.finish import Probe
 from canary.policy.freeze import Freeze
+from canary.policy.gates import Gate
 from canary.policy.servers import AlertmanagerServer, PrometheusServer
 from canary.policy.values.types import (
-    Approvers,
-    Argv,
     BodyLimit,
     CookiePair,
     EnvironmentName,
     HeaderPair,
     HttpUrl,
     Identifier,
-    Interval,
-    ListenAddress,
     Look,
     Network,
     OptionalArgv,
@@ -27,50 +23,14 @@ from canary.policy.values.types import (
     PositiveRatio,
     PositiveSeconds,
     ProcessName,
-    RequestKey,
-    RouterTimeout,
     Seconds,
     ShortFreeze,
-    SocketAddress,
     Text,
     Timeout,
     Upstream,
     Weight,
     lasting,
     section,
-)
-from canary.policy.withoutcustomer import WithoutCustomer
-
-
-@section
-class UrlGate:
-    """The user's own check before a phase may end: 2xx goes on, anything else holds and is asked again."""
-
-    url: HttpUrl
-    timeout: Timeout = 10
-    interval: Interval = 30
-
-
-@section
-class ApprovalGate:
-    """So many different people must say `canary advance`, each known by a token or password of their own."""
-
-    approvers: Approvers
-    """How many; the same person twice counts once, and a name that somebody only says of themselves counts nothing."""
-
-
-def _gate(value: object) -> str:
-    """Which section a gate is; only one of its keys can say so, and then each fault is told about that one only."""
-    approval = isinstance(value, ApprovalGate) or (isinstance(value, dict) and "approvers" in value)
-    return ApprovalGate.__name__ if approval else UrlGate.__name__
-
-
-Gate = (
-    Literal["manual"]
-    | Annotated[
-        Annotated[UrlGate, Tag(UrlGate.__name__)] | Annotated[ApprovalGate, Tag(ApprovalGate.__name__)],
-        Discriminator(_gate),
-    ]
 )
 
 
@@ -132,75 +92,13 @@ class Upstreams:
 
 
 @section
-class HaproxyRouter:
-    """HAProxy, by its runtime socket."""
-
-    kind: Literal["haproxy"]
-    name: Identifier = "haproxy"
-    sockets: Annotated[tuple[SocketAddress, ...], Field(min_length=1)] = ("/run/haproxy/canary.sock",)
-    """Runtime sockets, one per instance: a path, or `tcp:host:port`."""
-    map: Text = "/etc/haproxy/canary.map"
-    """The map file; also written on disk, so that a reload or restart keeps the weight."""
-    write_map: bool = True
-    """No when HAProxy runs on another host: its file then stays at 0, and a restart there begins on stable."""
-    sticky: Literal["cookie", "header", "address"] = "cookie"
-    key: RequestKey = "user_id"
-    """Name of the cookie or header that identifies a user."""
-    listen: ListenAddress = ":80"
-    """Address for the generated configuration."""
-    upstreams: Upstreams = Upstreams()
-    probe: Probe | None = None
-    """How each server is asked which version it runs; when missing, the version label of its series tells."""
-    testers: Testers = Testers()
-    without_customer: WithoutCustomer = WithoutCustomer()
-    timeout: RouterTimeout = 2
-
-
-@section
-class NginxRouter:
-    """nginx, by marker files."""
-
-    kind: Literal["nginx"]
-    name: Identifier = "nginx"
-    directories: Annotated[tuple[Text, ...], Field(min_length=1)] = ("/run/kpi-canary/nginx",)
-    """Marker directories, one per nginx host (shared or pushed)."""
-    sticky: Literal["cookie", "header", "address"] = "cookie"
-    key: RequestKey = "user_id"
-    listen: ListenAddress = "80"
-    """Address for the generated configuration."""
-    upstreams: Upstreams = Upstreams()
-    probe: Probe | None = None
-    testers: Testers = Testers()
-    without_customer: WithoutCustomer = WithoutCustomer()
-    configuration: Text | None = None
-    """nginx's main configuration file, for `canary check` (nginx's own default when missing)."""
-    timeout: RouterTimeout = 2
-
-
-@section
-class CommandRouter:
-    """Any other router, by the user's own programs."""
-
-    kind: Literal["command"]
-    name: Identifier = "command"
-    set: Argv
-    """Program and arguments; gets the split as JSON on standard input."""
-    read: Argv
-    """Program and arguments; prints `{"weight": 0.05}`."""
-    upstreams: Upstreams = Upstreams()
-    """Addresses of the two versions, which `probe` asks."""
-    probe: Probe | None = None
-    timeout: RouterTimeout = 10
-    testers: Testers = Testers()
-
-
-@section
 class Process:
     """The canary's process, which is stopped after its traffic has left."""
 
     kind: Literal["none", "pm2", "systemd", "command"] = "none"
     name: ProcessName = "canary"
-    """pm2's process name, or the systemd unit."""
+    """pm2's process name, or the systemd unit. With `router.slots`, `{slot}` in it and in the programs below stands for
+    the letter of the canary's slot."""
     start: OptionalArgv = ()
     """`command`: program and arguments that start it."""
     stop: OptionalArgv = ()
@@ -215,7 +113,8 @@ class Process:
     """How long `deploy_stable` may take."""
     drain: Patience = 5
     """How long the stop waits for what the canary's servers still serve once no more is routed to them. HAProxy counts
-    its sessions, and with none left the process is stopped at once; with other routers all of it is waited."""
+    its sessions, and so may a router of kind `command`; with none left the process is stopped at once. Others cannot
+    tell (nginx knows the connections of the whole server only), and then all of it is waited."""
     timeout: Timeout = 30
 
 

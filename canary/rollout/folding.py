@@ -78,6 +78,7 @@ def _started(entry: Started) -> Rollout:
         decision=entry.seq,
         timer=_timer(entry),
         passport=entry.passport,
+        first_stable_slot=entry.stable_slot,
         began=_moment(entry),
         phase_began=_moment(entry),
         reason=entry.reason,
@@ -123,9 +124,11 @@ def _fits(rollout: Rollout, entry: Entry) -> bool:
         return False
     match entry:
         case FinishBegan():
-            return rollout.state is State.PROMOTED
+            return rollout.state is State.PROMOTED and rollout.first_stable_slot is None
         case FinishStepped():
             return rollout.finishing is not None and entry.step < len(rollout.finishing.weights)
+        case Finished() if rollout.first_stable_slot is not None:
+            return rollout.state is State.PROMOTED
         case FinishReturned() | Finished():
             return rollout.state is State.FINISHING
         case Amended():
@@ -285,7 +288,11 @@ def _finishing(told: Rollout, entry: FinishBegan | FinishStepped | FinishReturne
         case FinishReturned():
             return replace(_promoted(told, entry), finishing=None)
         case Finished():
-            return replace(told, state=State.FINISHED, ended_at=entry.at, ended=began)
+            over = replace(told, state=State.FINISHED, ended_at=entry.at, ended=began)
+            if told.first_stable_slot is None:
+                return over
+            # The slots have changed roles: nobody is on the one that is the canary's now. The report is made anew.
+            return _weighted(replace(over, steps=told.steps - {Step.REPORT}), entry, 0.0)
 
 
 def _frozen(told: Rollout, finishing: Finishing, entry: Held) -> Rollout:

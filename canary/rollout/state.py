@@ -3,6 +3,7 @@
     idle --start--> phase 0 --advance--> phase 1 ... --advance--> baking (100 %) --promote--> promoted
     phase, baking --hold--> holding --resume--> phase, baking
     phase, holding, baking --rollback--> rolling_back --complete--> rolled_back
+    promoted --finish--> finished                (with `router.slots`: the two groups change roles, nobody moves)
     promoted --rollback--> rolling_back          (while the old version is still there)
     promoted --finish--> finishing --step--> ... --complete--> finished
     finishing --back--> promoted                 (everybody is on the canary's servers again)
@@ -20,6 +21,7 @@ from enum import StrEnum
 from canary.clock import Clock
 from canary.policy.pinning.digest import Data
 from canary.policy.plans import NORMAL
+from canary.policy.slots import Slot, other
 from canary.rollout.kinds import Step
 from canary.rollout.passport import Passport
 
@@ -143,6 +145,7 @@ class Rollout:
         finishing: how far the release is finished; None before, and when everybody was taken back.
         salts: by which routers chose the users before this rollout was adopted.
         expired: positions of the entries that nobody was told of in time.
+        first_stable_slot: with `router.slots`, the one that was stable when it began; None without.
     """
 
     id: str
@@ -183,6 +186,13 @@ class Rollout:
     passport: Passport | None = None
     finishing: Finishing | None = None
     salts: tuple[int, ...] = ()
+    first_stable_slot: Slot | None = None
+
+    @property
+    def stable_slot(self) -> Slot | None:
+        """With `router.slots`, the one that is stable now: finishing is what changes it."""
+        first = self.first_stable_slot
+        return other(first) if first is not None and self.state is State.FINISHED else first
 
     @property
     def weight(self) -> float:

@@ -3,11 +3,12 @@
 Drivers are imported when one is made: with them come libraries that no other command needs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from canary.policy.release import CommandRouter, HaproxyRouter, NginxRouter
 from canary.policy.routerkinds import RouterKind
+from canary.policy.routers import CommandRouter, HaproxyRouter, NginxRouter
+from canary.policy.slots import ROLES, servers_of
 from canary.routers.base import Router
 from canary.threads import Threads
 
@@ -30,8 +31,34 @@ def _command(section: CommandRouter, _thread: Callable[[str], Threads]) -> Route
     return ProgramRouter(section)
 
 
-HAPROXY: Final = RouterKind(section=HaproxyRouter, driver=_haproxy)
+def _servers(section: HaproxyRouter | NginxRouter) -> Iterator[tuple[str, str, str]]:
+    """Words about a server that there is not."""
+    key = "upstreams" if section.slots is None else "slots"
+    named = {address for role in ROLES for address in servers_of(section, role, None)}
+    for address in section.servers:
+        if address not in named:
+            yield "servers", f"{address} is no server of `{key}`", "write its address the same in both"
+
+
+def _haproxy_faults(section: HaproxyRouter) -> Iterator[tuple[str, str, str]]:
+    yield from _servers(section)
+    if section.tls is not None and section.tls.key is not None:
+        yield "tls", "HAProxy reads certificate and key from one file", "leave `key` out, append it to `certificate`"
+
+
+def _nginx_faults(section: NginxRouter) -> Iterator[tuple[str, str, str]]:
+    yield from _servers(section)
+    if section.tls is not None and section.tls.key is None:
+        yield "tls", "names no `key`", "name the file with the certificate's key"
+
+
+HAPROXY: Final = RouterKind(section=HaproxyRouter, driver=_haproxy, faults=_haproxy_faults)
 NGINX: Final = RouterKind(
-    section=NginxRouter, driver=_nginx, parts=100, steps="whole percents", remedy="write one, or use haproxy"
+    section=NginxRouter,
+    driver=_nginx,
+    parts=100,
+    steps="whole percents",
+    remedy="write one, or use haproxy",
+    faults=_nginx_faults,
 )
 COMMAND: Final = RouterKind(section=CommandRouter, driver=_command, parts=0)

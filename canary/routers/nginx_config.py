@@ -9,18 +9,18 @@ upstream, so that a dead canary is a rollback too, even when the receiver is dea
 """
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 from canary.errors import RouterError
-from canary.policy.release import NginxRouter
+from canary.policy.routers import NginxRouter
 from canary.routers import robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 from canary.routers.nginx_markers import EVERYBODY, TESTER
+from canary.routers.nginx_upstreams import choice, upstreams, word
 
-# For a policy without upstreams: the file is complete, and says that these two lines are examples.
-_EXAMPLE_STABLE = ("127.0.0.1:5000",)
-_EXAMPLE_CANARY = ("127.0.0.1:5001",)
+# For a policy without upstreams: the file is complete, and says that two lines are examples.
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"
 
 _TEMPLATE = """\
@@ -36,33 +36,14 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
 {markers}
 map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
 
-upstream stable {{
-    zone stable 64k;
-{stable}
-    keepalive 64;
-}}
-
-upstream canary {{
-    zone canary 64k;
-{canary}
-    # A dead canary's users are served by stable.
-{spare}
-    keepalive 64;
-}}
-
-server {{
-    listen {listen};
+{upstreams}{redirect}server {{
+{front}
 
     # With a cache of open files a removed marker would go on to count.
     open_file_cache off;
     disable_symlinks off;
 
-    set $canary_variant stable;
-    set $canary_tester_mark "";
-    if (-f {directory}/active/$canary_marker) {{
-        set $canary_variant canary;
-        set $canary_tester_mark $canary_tester;
-    }}
+{choice}
 
     location / {{
         proxy_pass http://$canary_variant;
@@ -72,7 +53,7 @@ server {{
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $canary_connection;
         proxy_set_header X-Real-IP $remote_addr;
-        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+{scheme}        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
         # Only the router says who is a tester and who is which user.
         proxy_set_header {user_header} $canary_told;
         proxy_set_header {tester_header} $canary_tester_mark;
@@ -93,7 +74,7 @@ map "$request_method,{
 }}}}
 map $cookie_{{key}} $canary_robot {{{{ default ""; "" $canary_beforehand; }}}}
 map "$cookie_{{key}}$canary_named$canary_robot" $canary_cookie {{{{
-    "" "{{key}}=$request_id; Path=/; Max-Age=31536000; SameSite=Lax";
+    "" "{{key}}=$request_id; Path=/; Max-Age=31536000; SameSite=Lax{{secure}}";
     default "";
 }}}}"""
 
@@ -122,36 +103,66 @@ def render(section: NginxRouter) -> str:
     Raises:
         RouterError: the policy names something that cannot be written in nginx' configuration.
     """
-    stable = [_word(section, "upstreams.stable", text) for text in section.upstreams.stable or _EXAMPLE_STABLE]
-    canary = [_word(section, "upstreams.canary", text) for text in section.upstreams.canary or _EXAMPLE_CANARY]
+    named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
+    directory = word(section, "directories", section.directories[0])
     buckets = [f"    1% {bucket:02d};" for bucket in range(NGINX_BUCKETS - 1)]
     return _TEMPLATE.format(
-        examples="" if section.upstreams.stable and section.upstreams.canary else _EXAMPLES,
-        directory=_word(section, "directories", section.directories[0]),
+        examples="" if named else _EXAMPLES,
+        directory=directory,
+        choice=choice(section, directory),
+        upstreams=upstreams(section),
         named=_named(section),
         user=_user(section),
         markers=_MARKERS.format(),
         prefix=NGINX_PREFIX,
         buckets="\n".join([*buckets, f"    * {NGINX_BUCKETS - 1};"]),
         testers=_testers(section),
-        stable="\n".join(f"    server {address};" for address in stable),
-        canary="\n".join(f"    server {address} max_fails=1 fail_timeout=1s;" for address in canary),
-        spare="\n".join(f"    server {address} backup;" for address in stable),
-        listen=_word(section, "listen", section.listen.removeprefix(":")),
+        redirect=_redirect(section),
+        front="\n".join(f"    {line}" for line in _front(section)),
+        scheme="        proxy_set_header X-Forwarded-Proto $scheme;\n" if section.tls else "",
         user_header=USER_HEADER,
         tester_header=TESTER_HEADER,
         cookie="        add_header Set-Cookie $canary_cookie always;\n" if section.sticky == "cookie" else "",
     )
 
 
-def _word(section: NginxRouter, key: str, text: str) -> str:
-    """A text that stands in the configuration as one word, as written."""
-    if not text or any(character.isspace() or character in "\"'\\#$;{}" for character in text):
-        raise RouterError(
-            f"expected one word without blanks, quotes or any of `\\#$;{{}}`, found {text!r}",
-            place=f"router {section.name}: {key}",
-        )
-    return text
+def _redirect(section: NginxRouter) -> str:
+    """A server of its own, which sends plain HTTP to HTTPS."""
+    if section.tls is None or not section.tls.redirect:
+        return ""
+    lines = [_listen(section, "listen", section.listen), *_names(section), "return 308 https://$host$request_uri;"]
+    return "\n".join(["server {", *(f"    {line}" for line in lines), "}\n\n"])
+
+
+def _front(section: NginxRouter) -> Iterator[str]:
+    """Where customers come in."""
+    tls = section.tls
+    if tls is None or not tls.redirect:
+        yield _listen(section, "listen", section.listen)
+    if tls is not None:
+        # Newer than 1.25 nginx calls this form deprecated, and older than that knows no other.
+        yield _listen(section, "tls.listen", tls.listen, "ssl", *(["http2"] if tls.http2 else []))
+    yield from _names(section)
+    if tls is not None:
+        yield f"ssl_certificate {word(section, 'tls.certificate', tls.certificate)};"
+        yield f"ssl_certificate_key {word(section, 'tls.key', tls.key or '')};"
+    yield from (f"set_real_ip_from {word(section, 'proxy_protocol', net)};" for net in section.proxy_protocol)
+    if section.proxy_protocol:
+        yield "real_ip_header proxy_protocol;"
+    yield from section.extra
+
+
+def _listen(section: NginxRouter, key: str, address: str, *words: str) -> str:
+    """An address to listen on; one that means every IPv6 address means every IPv4 address too."""
+    bound = word(section, key, address.removeprefix(":"))
+    every = ["ipv6only=off"] if bound.startswith("[::]:") else []
+    proxied = ["proxy_protocol"] if section.proxy_protocol else []
+    return f"listen {' '.join([bound, *every, *words, *proxied])};"
+
+
+def _names(section: NginxRouter) -> Iterator[str]:
+    if section.server_names:
+        yield f"server_name {' '.join(section.server_names)};"
 
 
 def _variable(section: NginxRouter, key: str, kind: Literal["header", "cookie"], text: str) -> str:
@@ -169,14 +180,15 @@ def _user(section: NginxRouter) -> str:
     if section.sticky == "address":
         return _ADDRESS
     template = _COOKIE if section.sticky == "cookie" else _HEADER
-    return template.format(key=_variable(section, "key", section.sticky, section.key))
+    secure = "; Secure" if section.tls and section.tls.redirect else ""
+    return template.format(key=_variable(section, "key", section.sticky, section.key), secure=secure)
 
 
 def _testers(section: NginxRouter) -> str:
     testers = section.testers
     blocks: list[str] = []
     if testers.networks:
-        ranges = " ".join(f"{_word(section, 'testers.networks', net)} 1;" for net in testers.networks)
+        ranges = " ".join(f"{word(section, 'testers.networks', net)} 1;" for net in testers.networks)
         blocks.append(f"geo $canary_tester_network {{ default 0; {ranges} }}")
     if testers.header:
         blocks.append(_sign(section, "header", "http", testers.header))
@@ -202,6 +214,6 @@ def _named(section: NginxRouter) -> str:
 def _sign(section: NginxRouter, kind: Literal["header", "cookie"], prefix: str, text: str) -> str:
     """The map that knows testers by a header or cookie; a pattern, because plain texts match in any case."""
     name, value = written_pair(section.name, kind, text)
-    pattern = re.escape(_word(section, f"testers.{kind}", value))
+    pattern = re.escape(word(section, f"testers.{kind}", value))
     variable = _variable(section, f"testers.{kind}", kind, name)
     return f'map ${prefix}_{variable} $canary_tester_{kind} {{ default 0; "~^{pattern}$" 1; }}'

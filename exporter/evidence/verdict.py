@@ -55,6 +55,8 @@ class HoldReason(StrEnum):
     """The canary is proven to be below the floor, and not yet to be worse than stable."""
     WATCH_FLOOR = "watch_floor"
     """Below the floor where stable has no traffic, and the policy asks to hold there."""
+    STABLE_HARMED = "stable_harmed"
+    """Stable is proven to be worse than the shop was before the start: the canary may hurt both."""
 
 
 @dataclass(frozen=True, slots=True)

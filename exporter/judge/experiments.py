@@ -142,7 +142,9 @@ def arm_policy(policy: Policy, experiment: Experiment) -> Policy:
     return replace(
         policy,
         kpis={name: replace(policy.kpis[name], action="rollback", judge="evidence", floor=None) for name in names},
-        evidence=replace(policy.evidence, alpha=alpha, bucket=_BUCKET_SECONDS, slower="none", warmup=0.0),
+        evidence=replace(
+            policy.evidence, alpha=alpha, bucket=_BUCKET_SECONDS, slower="none", warmup=0.0, stable_harm="none"
+        ),
     )
 
 

@@ -74,6 +74,16 @@ function(config, series, build)
     description: 'Proven on both sides: ' + kpi.words + ' is below the floor of ' + floor(kpi) + ', and no difference between the versions is proven. '
                  + compared(kpi) + ' The cause is most likely outside both, such as the payment provider.' + kept,
   });
+  local harmed(kpi) = build.alert(n.STABLE_HARMED, tiers.hold {
+    severity: 'critical',
+    expr: p.for_rollout(series.running, found(kpi, 'stable_harmed')),
+    labels: { [n.KPI]: kpi.name },
+    summary: 'Stable {{ $labels.stable }} got worse since the rollout began: ' + kpi.words + ' is ' + told(n.KPI_STABLE_NOW, kpi, kpi.filter),
+    description: 'Proven: ' + kpi.words + ' of stable {{ $labels.stable }} is ' + told(n.KPI_STABLE_NOW, kpi, kpi.filter)
+                 + ' since the weight changed, expected what the worst quarter of the time before the start had, '
+                 + told(n.KPI_STABLE_BEFORE, kpi, kpi.filter) + ', less the tolerance of ' + tolerance(kpi)
+                 + '. Canary {{ $labels.canary }} may hurt both versions through what they share, such as the database.' + kept,
+  });
   local reasons = {
     lags_unknown: 'orders are missing, and how late they usually come is not known: they may only be slower',
     mismatch: 'the canary has more customers than its weight, which explains as much',
@@ -96,7 +106,7 @@ function(config, series, build)
     summary: 'Canary {{ $labels.canary }} is slower: ' + kpi.words + ' comes later than on stable',
     description: 'Proven: customers of {{ $labels.canary }} convert later than those of {{ $labels.stable }}; that fewer convert is not proven. ' + compared(kpi),
   });
-  local kept_by_reason(kpi) = (if kpi.floorJudged then everywhere(kpi) else []) + std.flattenArrays([
+  local kept_by_reason(kpi) = (if kpi.floorJudged then everywhere(kpi) else []) + (if kpi.kind == 'mean' then [] else harmed(kpi)) + std.flattenArrays([
     held(kpi, reason)
     for reason in std.objectFields(reasons)
     if asked(kpi, reason)

@@ -56,6 +56,7 @@ RUN_BY = {
     ("docs/router-plugins.md", "yaml"): "canary/policy/test_routerkinds.py",
     ("docs/routers-envoy.md", "sh"): "canary/routers/test_pages.py",
     ("docs/routers-envoy.md", "yaml"): "canary/routers/test_pages.py",
+    ("docs/routers-front.md", "yaml"): "canary/routers/test_fronts.py",
     ("docs/routers-haproxy.md", "sh"): "canary/routers/test_pages.py",
     ("docs/routers-haproxy.md", "yaml"): "canary/routers/test_pages.py",
     ("docs/routers-nginx.md", "sh"): "canary/routers/test_pages.py",

@@ -10,7 +10,8 @@ from canary.logs import Log
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy, State
 from canary.policy.orders import Assignments, Event
-from canary.policy.release import HaproxyRouter, Upstreams
+from canary.policy.release import Upstreams
+from canary.policy.routers import HaproxyRouter
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind

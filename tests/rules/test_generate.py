@@ -14,8 +14,9 @@ import yaml
 from canary import names
 from canary.mixin.limits import limits
 from canary.policy import Policy, load_policy
+from canary.policy.gates import UrlGate
 from canary.policy.pinning.digest import digest
-from canary.policy.release import Phase, UrlGate
+from canary.policy.release import Phase
 from canary.policy.signals import AlertOverride, Signals
 from canary.prometheus.labels import Labels, labels
 from canary.prometheus.promql import parse

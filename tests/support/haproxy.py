@@ -4,7 +4,8 @@ import signal
 import time
 from pathlib import Path
 
-from canary.policy.release import HaproxyRouter, Testers, Upstreams
+from canary.policy.release import Testers, Upstreams
+from canary.policy.routers import HaproxyRouter
 from canary.routers.haproxy import HAProxyRouter
 from tests.support.ports import free_port
 from tests.support.processes import Program, eventually, listens
@@ -34,7 +35,7 @@ class HAProxy:
             "sockets": (socket,),
             "map": str(self.map),
             "listen": f"127.0.0.1:{self.port}",
-            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            **({} if "slots" in changes else {"upstreams": Upstreams(stable=(stable,), canary=(canary,))}),
             "testers": _LOCAL_TESTERS,
         }
         self.section = HaproxyRouter(**{**keys, **changes})  # type: ignore[arg-type]  # a test names the policy's keys

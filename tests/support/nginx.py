@@ -4,7 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from canary.policy.release import NginxRouter, Testers, Upstreams
+from canary.policy.release import Testers, Upstreams
+from canary.policy.routers import NginxRouter
 from canary.routers.nginx import NginxMarkerRouter
 from tests.support.ports import free_port
 from tests.support.processes import Program, listens
@@ -51,7 +52,7 @@ class Nginx:
             "kind": "nginx",
             "directories": (str(self.markers),),
             "listen": f"127.0.0.1:{self.port}",
-            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            **({} if "slots" in changes else {"upstreams": Upstreams(stable=(stable,), canary=(canary,))}),
             "testers": _LOCAL_TESTERS,
             "configuration": str(folder / "nginx.conf"),
         }

@@ -118,6 +118,9 @@ Count = Annotated[int, Field(ge=0, le=_MANY)]
 Approvers = Annotated[int, Field(ge=1, le=10)]
 """How many people must agree; more than ten never do."""
 
+ServerWeight = Annotated[int, Field(ge=1, le=256)]
+"""A server's weight among its version's: what HAProxy and nginx both take."""
+
 PositiveCount = Annotated[int, Field(ge=1, le=_MANY)]
 """How many, at least one."""
 
@@ -171,8 +174,17 @@ RequestHeader = Annotated[str, Grammar("the name of a header", "[A-Za-z0-9_][A-Z
 PathPrefix = Annotated[str, Grammar("what paths begin with", "/[A-Za-z0-9._~+-][A-Za-z0-9/._~+-]{0,254}", "/webhooks/")]
 """What some requests' paths begin with; of more than the `/` that all begin with."""
 
+ConfigWords = Annotated[str, Grammar("words", "[A-Za-z0-9_=.:/,+-]+(?: [A-Za-z0-9_=.:/,+-]+)*", '"maxconn 100"')]
+"""Words for a line of a router's configuration, which cannot end the line."""
+
+ConfigLine = Annotated[
+    str, Grammar("one line", r"[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*", "http-request deny if { ... }")
+]
+"""A line of a router's configuration, taken over as it is."""
+
 ProcessName = Annotated[
-    str, Grammar("the name of a process", r"[A-Za-z0-9_@][A-Za-z0-9_.@:+\\ -]{0,254}", "shop-canary.service")
+    str,
+    Grammar("the name of a process", r"[A-Za-z0-9_@](?:[A-Za-z0-9_.@:+\\ -]|\{slot\}){0,254}", "shop-canary.service"),
 ]
 """A process as its manager knows it: no option, and no pattern by which systemd would stop others too."""
 
@@ -221,6 +233,11 @@ Link = Annotated[str, Grammar("a URL", r"(?:https?://[^ \t\n/]+(?:/[^ \t\n]*)?)?
 
 HostPort = Annotated[str, Grammar("host:port", _ADDRESS, "10.0.1.10:5000", _check_host)]
 """A server's address."""
+
+HostName = Annotated[
+    str, Grammar("the name of a host", r"[A-Za-z0-9*](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", "shop.example")
+]
+"""A host's name, as clients ask for it."""
 
 Upstream = Annotated[
     str, Grammar("host:port", rf"(?:{_HOST}(?::{_PORT})?|unix:[^ \t\n]+)", "10.0.1.10:5000", _check_host)

@@ -171,7 +171,8 @@ def finish(config_file: str, output_format: str, reason: str, now: bool, back: b
     """Finish a promoted release: the stable servers, which run the new version by now, get their traffic back.
 
     Each stable server is asked what it runs (`router.probe`). Traffic returns in the policy's steps (`finish.steps`),
-    each of which is watched by server; then the canary's process is stopped.
+    each of which is watched by server; then the canary's process is stopped. With `router.slots` nobody moves: the two
+    groups of servers change roles.
     """
     if now and back:
         raise click.UsageError("--now and --back are opposites; give one")

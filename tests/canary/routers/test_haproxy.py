@@ -9,7 +9,7 @@ import pytest
 
 from canary.errors import RouterError
 from canary.finding import Status
-from canary.policy.release import HaproxyRouter
+from canary.policy.routers import HaproxyRouter
 from canary.routers import Split
 from canary.routers import haproxy_map as mapfile
 from canary.routers.haproxy import HAProxyRouter

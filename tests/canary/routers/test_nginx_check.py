@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from canary.policy.release import NginxRouter
+from canary.policy.routers import NginxRouter
 from canary.routers import nginx_check, nginx_config
 from canary.routers.nginx_check import Loaded
 

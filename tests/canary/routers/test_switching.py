@@ -1,5 +1,7 @@
 """What holds for every router that stands in front of customers, on real HAProxy and nginx."""
 
+import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from uuid import UUID
@@ -247,6 +249,44 @@ async def test_robots_and_preflights_become_no_customers(front: Front) -> None:
     assert "set-cookie" in (await ask(front, User_Agent="Mozilla/5.0 (Linux; Android 9; CUBOT NOTE S)")).headers
     await front.router.set_weight(split(1))
     assert {(await as_robot(None, headers)).version for headers in robots} == {"canary"}
+
+
+async def test_a_websocket_lasts_through_a_switch_and_is_waited_for(make_front: MakeFront, stable: Upstream) -> None:
+    """What began on the canary goes on there after a rollback, and a router that counts says so until it ends."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):  # a check that sends nothing
+            await reader.readuntil(b"\r\n\r\n")
+            head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            writer.write(f"{head}Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n".encode())
+            while data := await reader.read(100):
+                writer.write(data)
+        writer.close()
+
+    async with await asyncio.start_server(echo, "127.0.0.1") as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        front = make_front(upstreams=release.Upstreams(stable=(stable.address,), canary=(address,)))
+        await front.start()
+        await front.router.set_weight(split(1))
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        keys = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        writer.write(
+            f"GET /chat HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{keys}\r\n".encode()
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        await front.router.set_weight(split(0))
+        for text in (b"one", b"two"):
+            writer.write(text)
+            assert await reader.readexactly(3) == text
+        assert (await ask(front)).version == "stable"
+        assert await front.router.sessions(0) in (1, None)
+        writer.close()
+
+        async def over() -> bool:
+            return await front.router.sessions(0) in (0, None)
+
+        await eventually(over, "the websocket's end is seen")
+        front.stop()
 
 
 async def test_a_dead_canary_breaks_nobody(front: Front, canary: Upstream) -> None:

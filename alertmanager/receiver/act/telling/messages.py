@@ -119,9 +119,10 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
         case Resumed():
             return f"canary {rollout.canary} goes on", "", Tone.INFO
         case Promoted():
+            deploy = "" if rollout.stable_slot else f"deploy {rollout.canary} to the stable servers and "
             todo = (
                 f"{rollout.canary} serves all customers, from the canary's servers. Keep {rollout.stable} ready for as "
-                f"long as you can; then deploy {rollout.canary} to the stable servers and run `canary finish`."
+                f"long as you can; then {deploy}run `canary finish`."
             )
             return f"canary {rollout.canary} is promoted", todo, Tone.SUCCESS
         case FinishBegan() | FinishStepped() | FinishReturned() | Finished():

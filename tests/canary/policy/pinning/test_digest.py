@@ -66,7 +66,7 @@ def test_spelling_makes_no_difference(tmp_path: Path, data: st.DataObject) -> No
         ("url: sqlite:///shop.db ", "url: sqlite:///other.db ", False),
         ("refresh: 1s", "refresh: 2s", False),
         ("secrets/operator-token", "secrets/another-token", False),
-        ("10.0.1.20:5000", "10.0.1.21:5000", False),
+        ('10.0.1.11:5000"]', '10.0.1.12:5000", "10.0.1.11:5000"]', False),
         ("secrets/notify-urls", "secrets/other-urls", False),
         ("  requests: http_requests_total", "  shop_targets: [10.0.1.20:5000]", False),
     ],

@@ -36,7 +36,7 @@ class Stubborn(Journal):
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+    async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
         """As the real one, later or not at all."""
         await self.answering.wait()
         if self.broken:
@@ -342,7 +342,7 @@ async def test_an_entry_whose_receipt_was_lost_is_the_answer(store: RolloutStore
     class Forgetful(Journal):
         forgets = True
 
-        async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+        async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
             written = await super().append(entry, after=after)
             if self.forgets:
                 self.forgets = False

@@ -14,7 +14,8 @@ from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from canary.errors import CanaryError, RefusedError
 from canary.policy.finish import Finish, Probe
-from canary.policy.release import HaproxyRouter, Process, Upstreams
+from canary.policy.release import Process, Upstreams
+from canary.policy.routers import HaproxyRouter
 from canary.process.manager import ProcessState
 from canary.rollout.commands.commands import Promote
 from canary.rollout.commands.seen import Seen

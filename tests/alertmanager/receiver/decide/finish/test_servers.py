@@ -11,7 +11,8 @@ from alertmanager.receiver.decide.finish.servers import Inspector, Servers
 from canary.errors import RemoteError
 from canary.policy.finish import Probe
 from canary.policy.model import Policy
-from canary.policy.release import HaproxyRouter, Upstreams
+from canary.policy.release import Upstreams
+from canary.policy.routers import HaproxyRouter
 from canary.policy.signals import Signals
 from canary.prometheus import Prometheus, Sample
 from canary.rollout.plan.plans import Plans

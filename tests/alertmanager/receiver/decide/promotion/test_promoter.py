@@ -5,8 +5,9 @@ import pytest
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from canary import names
 from canary.errors import RefusedError
+from canary.policy.gates import UrlGate
 from canary.policy.model import Policy
-from canary.policy.release import Phase, Receiver, UrlGate, Watchdog
+from canary.policy.release import Phase, Receiver, Watchdog
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
