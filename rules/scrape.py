@@ -10,7 +10,30 @@ from canary.units import format_duration
 
 def scrape_config(policy: Policy) -> dict[str, Any]:
     """Prometheus' configuration file as data; paths are relative to the file."""
-    service, signals, alertmanager = policy.service, policy.signals, policy.receiver.alertmanager_server
+    signals, alertmanager = policy.signals, policy.receiver.alertmanager_server
+    return {
+        "global": {
+            "scrape_interval": format_duration(signals.scrape_interval),
+            "scrape_timeout": format_duration(min(signals.scrape_interval, 10)),
+            "evaluation_interval": format_duration(signals.evaluation_interval),
+        },
+        "alerting": {
+            "alertmanagers": [
+                {
+                    "scheme": urlsplit(alertmanager.url).scheme,
+                    **_path_prefix(alertmanager.url),
+                    **alertmanager.http_config(policy.base),
+                    "static_configs": [{"targets": [_address(alertmanager.url)]}],
+                }
+            ],
+        },
+        "rule_files": ["rules/*.yml"],
+        "scrape_configs": _jobs(policy),
+    }
+
+
+def _jobs(policy: Policy) -> list[dict[str, Any]]:
+    service, signals = policy.service, policy.signals
     jobs = [
         # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
         # An exporter of several services gives this one's series alone; one of its own has no others to give.
@@ -32,25 +55,7 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
         )
         if targets
     ]
-    return {
-        "global": {
-            "scrape_interval": format_duration(signals.scrape_interval),
-            "scrape_timeout": format_duration(min(signals.scrape_interval, 10)),
-            "evaluation_interval": format_duration(signals.evaluation_interval),
-        },
-        "alerting": {
-            "alertmanagers": [
-                {
-                    "scheme": urlsplit(alertmanager.url).scheme,
-                    **_path_prefix(alertmanager.url),
-                    **alertmanager.http_config(policy.base),
-                    "static_configs": [{"targets": [_address(alertmanager.url)]}],
-                }
-            ],
-        },
-        "rule_files": ["rules/*.yml"],
-        "scrape_configs": jobs,
-    }
+    return jobs
 
 
 def _job(name: str, targets: list[str], *, honor_labels: bool = False, **more: Any) -> dict[str, Any]:

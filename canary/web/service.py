@@ -7,11 +7,10 @@ A service brings its table of routes, a registry of collectors and its own backg
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -22,7 +21,7 @@ from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
 from canary.web.auth import Users
 from canary.web.checks import RequestChecks
-from canary.web.config import WebConfig, load_web_config
+from canary.web.config import WebConfig, fingerprint, load_web_config
 from canary.web.doors import ANY_METHOD, BELOW, Doors
 from canary.web.landing import landing_page
 from canary.web.metrics import ShellCollector, scraped, service_registry
@@ -166,10 +165,10 @@ class Service:
 
     async def _watch(self) -> None:
         """Take over a changed web configuration or certificate; a bad one is reported and the old one stays."""
-        seen = _fingerprint(self._config.files)
+        seen = fingerprint(self._config.files)
         while self.options.config_file is not None:
             await asyncio.sleep(_WATCH_SECONDS)
-            now = _fingerprint(self._config.files)
+            now = fingerprint(self._config.files)
             if now == seen:
                 continue
             seen = now
@@ -178,7 +177,7 @@ class Service:
             except WebConfigError as error:
                 self._log.error("web configuration changed and is wrong; the old one stays", exception=error)
                 continue
-            seen = _fingerprint(self._config.files)
+            seen = fingerprint(self._config.files)
             self._log.info("web configuration read again")
 
     @property
@@ -295,15 +294,3 @@ class Service:
     async def _landing(self, _call: Call) -> web.Response:
         text = landing_page(self.name, self.status(), self.options.telemetry_path)
         return web.Response(text=text, content_type="text/html")
-
-
-def _fingerprint(files: Iterable[Path]) -> tuple[object, ...]:
-    marks: list[object] = []
-    for file in files:
-        try:
-            status = file.stat()
-        except OSError:
-            marks.append(None)
-        else:
-            marks.append((status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(marks)
