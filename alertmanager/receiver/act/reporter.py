@@ -20,7 +20,7 @@ from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.gather import gather
 from canary.rollout.ages import Ages
 from canary.rollout.commands.records import CompleteStep, Record
-from canary.rollout.kinds import Step
+from canary.rollout.kinds import REPORT_RENEWED, WATCH_CLOSED, Step
 from canary.rollout.state import TERMINAL, Rollout, State
 from canary.rollout.store.store import RolloutStore
 
@@ -36,9 +36,6 @@ _RETRY_SECONDS = 30.0
 # A report may be waited for, but is read in the process that must be able to roll back.
 _LIMITS = Limits(PATIENT.seconds, QUICK.size_bytes)
 _IDLE_SECONDS = 300.0
-
-WATCH_CLOSED = "watch_closed"
-RENEWED = "report_renewed"
 
 
 class Reporter:
@@ -85,21 +82,16 @@ class Reporter:
 
     async def _step(self, rollout: Rollout) -> float:
         """Bring one rollout's report nearer; gives the seconds after which to look at it again."""
-        wait = _SETTLE_SECONDS - self._age_seconds(rollout)
         try:
+            if Step.REPORT in rollout.steps:
+                return await self._renew(rollout)
             # What was written at its promotion says nothing of how it was finished.
             if rollout.state is State.FINISHED or not await self._effects.report_is_there(rollout.id):
+                wait = _SETTLE_SECONDS - self._age_seconds(rollout)
                 if wait > 0:
                     return wait
                 if not await self._write(rollout, may_wait=self._age_seconds(rollout) < _PATIENCE_SECONDS):
                     return _RETRY_SECONDS
-            elif _is_stale(rollout):
-                if not await self._write(rollout, may_wait=False):
-                    return _RETRY_SECONDS
-                reason = "with what was seen and noted during the watch"
-                await self._store.propose(None, Record(rollout=rollout.id, key=RENEWED, reason=reason))
-            if Step.REPORT in rollout.steps:
-                return _IDLE_SECONDS
             done = CompleteStep(rollout=rollout.id, step=Step.REPORT, decision=rollout.decision)
             await self._store.propose(None, done)
         except RefusedError:
@@ -108,6 +100,14 @@ class Reporter:
         except CanaryError as error:
             self._log.error("report not written", exception=error, rollout=rollout.id)
             return _RETRY_SECONDS
+        return _IDLE_SECONDS
+
+    async def _renew(self, rollout: Rollout) -> float:
+        """Write a report again, with what came after it."""
+        if not await self._write(rollout, may_wait=False):
+            return _RETRY_SECONDS
+        reason = "the report has what was seen and noted during the watch"
+        await self._store.propose(None, Record(rollout=rollout.id, key=REPORT_RENEWED, reason=reason))
         return _IDLE_SECONDS
 
     async def _write(self, rollout: Rollout, *, may_wait: bool) -> bool:
@@ -123,4 +123,4 @@ class Reporter:
 
 def _is_stale(rollout: Rollout) -> bool:
     """Whether the watch has ended since the report was written."""
-    return WATCH_CLOSED in rollout.recorded and RENEWED not in rollout.recorded
+    return WATCH_CLOSED in rollout.recorded and REPORT_RENEWED not in rollout.recorded
