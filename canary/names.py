@@ -48,7 +48,7 @@ OTHER: Final = "other"
 ROLES: Final = ("stable", "canary")
 VERDICTS: Final = ("pass", "fail", "hold", "blind")
 KPI_FINDINGS: Final = (
-    "fails_everywhere", "lags_unknown", "mismatch", "no_unit", "not_told_apart", "watch_floor",
+    "fails_everywhere", "lags_unknown", "mismatch", "no_unit", "not_told_apart", "stable_harmed", "watch_floor",
     "slower",
 )  # fmt: skip
 """What stands behind a KPI's verdict: why what looks like harm only holds, and that the canary is slower."""
@@ -110,6 +110,8 @@ KPI_FINDING: Final = "canary_kpi_finding"
 KPI_UNITS: Final = "canary_kpi_units"
 KPI_VALUE: Final = "canary_kpi_value"
 KPI_TOLERANCE: Final = "canary_kpi_tolerance_ratio"
+KPI_STABLE_BEFORE: Final = "canary_kpi_stable_before_ratio"
+KPI_STABLE_NOW: Final = "canary_kpi_stable_now_ratio"
 KPI_FROZEN: Final = "canary_kpi_frozen"
 KPI_JUDGED: Final = "canary_kpi_judged"
 KPI_PROOF: Final = "canary_kpi_proof"
@@ -229,6 +231,8 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_UNITS: (ROLLOUT, KPI, ROLE),
     KPI_VALUE: (ROLLOUT, KPI, ROLE),
     KPI_TOLERANCE: (ROLLOUT, KPI),
+    KPI_STABLE_BEFORE: (ROLLOUT, KPI),
+    KPI_STABLE_NOW: (ROLLOUT, KPI),
     KPI_FROZEN: (ROLLOUT, KPI),
     KPI_JUDGED: (ROLLOUT, KPI),
     KPI_PROOF: (ROLLOUT, KPI, TEST),
@@ -298,6 +302,7 @@ CONVERSION_DEGRADED: Final = "CanaryConversionDegraded"
 PAYMENT_SUCCESS_DEGRADED: Final = "CanaryPaymentSuccessDegraded"
 KPI_ALERT: Final = "CanaryKpiDegraded"
 FAIL_EVERYWHERE: Final = "CanaryPaymentsFailEverywhere"
+STABLE_HARMED: Final = "CanaryStableHarmed"
 KPI_HELD: Final = "CanaryKpiHeld"
 SLOWER: Final = "CanarySlower"
 ELEVATED_ERROR_RATE: Final = "CanaryElevatedErrorRate"
@@ -331,7 +336,8 @@ EXPERIMENT_BLIND: Final = "CanaryExperimentBlind"
 ALERTS: Final = frozenset(
     {
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
-        CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, FAIL_EVERYWHERE, KPI_HELD, SLOWER,
+        CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, FAIL_EVERYWHERE, STABLE_HARMED, KPI_HELD,
+        SLOWER,
         ELEVATED_ERROR_RATE, SLOW_RESPONSE,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH,
         ASSIGNMENTS_UNKNOWN, REPLICA_LAG,
@@ -365,6 +371,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     CONVERSION_DEGRADED: ("rollout", "Verdict by KPI"),
     KPI_ALERT: ("rollout", "Verdict by KPI"),
     FAIL_EVERYWHERE: ("rollout", "Verdict by KPI"),
+    STABLE_HARMED: ("rollout", "Verdict by KPI"),
     KPI_HELD: ("rollout", "Verdict by KPI"),
     SLOWER: ("rollout", "Verdict by KPI"),
     DATABASE_CONNECTION_FAILURES: ("infrastructure", "Failed database connections by version"),

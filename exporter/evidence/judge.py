@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from exporter.evidence import verdict as verdicts
+from exporter.evidence.comparisons.cohort_test import Events
 from exporter.evidence.comparisons.outcome import with_timeout
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.grid import Bools
@@ -28,7 +29,7 @@ from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.progress.warmup import Warmup
-from exporter.evidence.results import KpiEvidence, RolloutEvidence, TestEvidence
+from exporter.evidence.results import KpiEvidence, RolloutEvidence, StableLevel, TestEvidence
 from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows
 from exporter.evidence.tracks import ENTRIES, Part, Tracks
 from exporter.evidence.verdict import Action, Conclusion, Harm, HoldReason, Verdict
@@ -43,6 +44,8 @@ class RolloutJudge:
     _ends: int = field(init=False, default=1 << 40)
     """The bucket with which comparisons end, because stable has no traffic any more."""
     _warmup: Warmup = field(init=False)
+    _levels: dict[str, float] = field(init=False, default_factory=dict)
+    """By KPI, the shop's level before the rollout."""
 
     def __post_init__(self) -> None:
         self._tracks = Tracks(self.parameters)
@@ -50,6 +53,14 @@ class RolloutJudge:
     def know_lags(self, kpi: str, lags: LagShape) -> None:
         """How soon a conversion's events came before the rollout. To be told before the first look."""
         self._tracks.know_lags(next(one for one in self.parameters.kpis if one.name == kpi), lags)
+
+    def know_level(self, kpi: str, before: float) -> None:
+        """What share of units succeeded or converted before the rollout. To be told before the first look."""
+        ours = next(one for one in self.parameters.kpis if one.name == kpi)
+        limit = before * (1.0 - (ours.tolerance or 0.0))
+        if ours.watch_stable and 0.0 < limit < 1.0:
+            self._levels[kpi] = before
+            self._tracks.know_level(ours, limit)
 
     def needs_since(self, kpi: str = "") -> float:
         """The next call needs every unit of a KPI that entered, converted or resolved at or after this time.
@@ -70,7 +81,7 @@ class RolloutJudge:
         """Judge what is known at `as_of` (seconds since the epoch).
 
         `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
-        canary's share from then on)`. `blind` names the KPIs whose data are too old, with the
+        canary's traffic weight from then on)`. `blind` names the KPIs whose data are too old, with the
         reason; a KPI without rows is blind by itself. `proven_at` says of which KPIs another test has refuted
         "no difference", and when. Calls must not go back in time.
         """
@@ -121,7 +132,8 @@ class RolloutJudge:
             told_apart_at = verdicts.proven_at(path, threshold, proven_at)
             floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
         reason = blind or (None if rows is not None else "its source is missing")
-        combined = _combined(kpi, (comparison, floor), is_blind=reason is not None)
+        level = self._stable_level(kpi, rows, timeline, until, as_of)
+        combined = _combined(kpi, (comparison, floor), level, is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
             combined.verdict,
@@ -133,7 +145,21 @@ class RolloutJudge:
             blind_reason=reason,
             hold_reason=combined.hold_reason,
             slower=combined.verdict is not Verdict.FAIL and len(path) > 0 and bool(path.log10_slower[-1] >= threshold),
+            stable_level=level,
         )
+
+    def _stable_level(
+        self, kpi: KpiParameters, rows: Rows | None, timeline: Timeline, until: float, as_of: float
+    ) -> StableLevel | None:
+        """Stable next to the shop before the start; a finding of the newest moment, and none once stable is idle."""
+        key = (kpi.name, Part.LEVEL)
+        if not self._tracks.has(key):
+            return None
+        path, _ = self._tracks.follow(key, _events(rows), timeline, until, as_of)
+        evidence = float(path.log10_evidence[-1]) if len(path) else 0.0
+        proven = evidence >= -float(np.log10(self.parameters.share_of(kpi)))
+        now = float(path.estimate[-1]) if len(path) else np.nan
+        return StableLevel(self._levels[kpi.name], now, evidence, proven and as_of < timeline.judged_until)
 
     def _floor(
         self,
@@ -144,7 +170,7 @@ class RolloutJudge:
         as_of: float,
         told_apart_at: float | None,
     ) -> TestEvidence:
-        """The floor beside stable; from when stable has no traffic any more, the floor alone."""
+        """The floor next to stable; from when stable has no traffic any more, the floor alone."""
         outcomes = _outcomes(kpi, rows)
         beside = watched = outcomes
         if outcomes is not None and np.isfinite(timeline.judged_until):
@@ -173,9 +199,14 @@ class RolloutJudge:
         return TestEvidence.of(path, conclusion, threshold, units)
 
 
-def _combined(kpi: KpiParameters, tests: Iterable[TestEvidence | None], *, is_blind: bool) -> Conclusion:
+def _combined(
+    kpi: KpiParameters, tests: Iterable[TestEvidence | None], level: StableLevel | None, *, is_blind: bool
+) -> Conclusion:
     """A KPI's verdict from its tests: harm to others than the router's units only holds, and old data hide no proof."""
-    combined = verdicts.combine(test.conclusion for test in tests if test is not None)
+    conclusions = [test.conclusion for test in tests if test is not None]
+    if level is not None and level.harmed:
+        conclusions.append(Conclusion(Verdict.HOLD, None, HoldReason.STABLE_HARMED))
+    combined = verdicts.combine(conclusions)
     if combined.verdict is Verdict.FAIL and not kpi.may_fail:
         combined = Conclusion(Verdict.HOLD, None, HoldReason.NO_UNIT)
     return replace(combined, verdict=Verdict.BLIND) if is_blind and combined.verdict is not Verdict.FAIL else combined
@@ -191,6 +222,15 @@ def _some(rows: OutcomeRows, chosen: Bools) -> OutcomeRows:
     return OutcomeRows(
         rows.assigned[chosen], rows.entered[chosen], rows.canary[chosen], rows.resolved[chosen], rows.failed[chosen]
     )
+
+
+def _events(rows: Rows | None) -> Events | None:
+    """What happens to units: a conversion, or a failure."""
+    if isinstance(rows, ConversionRows):
+        return Events(rows.assigned, rows.entered, rows.canary, rows.converted)
+    if isinstance(rows, OutcomeRows):
+        return Events(rows.assigned, rows.entered, rows.canary, np.where(rows.failed, rows.resolved, np.nan))
+    return None
 
 
 def _outcomes(kpi: KpiParameters, rows: Rows | None) -> OutcomeRows | None:

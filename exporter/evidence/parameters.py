@@ -5,7 +5,7 @@ A parameter that cannot be judged by is refused here, before a customer meets th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exporter.evidence.progress.restarts import Plan
@@ -50,6 +50,9 @@ class KpiParameters:
     """Whether the floor alone fails the canary where stable has no traffic; otherwise it holds."""
     may_fail: bool = True
     """Whether a proven harm fails the canary; otherwise it holds, as the units are not what the router assigns."""
+    watch_stable: bool = field(default=False, repr=False)
+    """Whether stable is held against the shop's level before the start. It only holds, so that no measurement of how
+    often healthy canaries fail (which knows these parameters by their text) depends on it."""
 
     def __post_init__(self) -> None:
         if self.tolerance is None and self.floor is None:
@@ -82,7 +85,7 @@ class JudgeParameters:
     """Units that enter, and what happens, so soon after a change of the weight are in no test."""
 
     plan: Plan = Plan()  # noqa: RUF009 - immutable
-    """What was planned; without a plan evidence never begins again."""
+    """What was planned; without a plan evidence never restarts."""
 
     mismatch_tolerance: float = 0.20
     """Relative deviation of the canary's share of entries from its weight that is let pass."""

@@ -75,6 +75,23 @@ class ExactEvidence:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StableLevel:
+    """Stable next to the shop as it was before the start.
+
+    Attributes:
+        before: the lowest level of the time before the start, in equal parts.
+        now: stable's level since the change of the weight from which on there is most evidence; nan without units.
+        log10_evidence: that stable is worse than before by more than the tolerance.
+        harmed: whether that is proven.
+    """
+
+    before: float
+    now: float
+    log10_evidence: float
+    harmed: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class KpiEvidence:
     """A KPI's verdict and what it rests on.
@@ -97,6 +114,8 @@ class KpiEvidence:
     """The canary is proven to be slower, while a loss is not."""
     exact: ExactEvidence | None = None
     """What the exact half says; None where it is off."""
+    stable_level: StableLevel | None = None
+    """Stable next to the shop before the start; None where that is not asked, or not known."""
 
     @property
     def proofs(self) -> tuple[str, ...]:

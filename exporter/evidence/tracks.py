@@ -1,8 +1,9 @@
 """A rollout's tests and how far each has come: what is past the lateness horizon is folded in, for good.
 
-A KPI has up to four tests: its comparison, the floor of the canary and of stable beside it, and the watch of the
-canary's floor where stable has no traffic any more. A look folds what cannot change any more and looks at the rest
-without keeping it, so that a row which comes late, or becomes something else, is seen anew at the next look.
+A KPI has up to five tests: its comparison, the floor of the canary and of stable next to it, the watch of the canary's
+floor where stable has no traffic any more, and stable's level against the one before the rollout. A look folds what
+cannot change any more and looks at the rest without keeping it, so that a row which comes late, or becomes something
+else, is seen anew at the next look.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from exporter.evidence.comparisons.cohort_test import Events
 from exporter.evidence.comparisons.conversion import ConversionTest
 from exporter.evidence.comparisons.floor import FloorTest
+from exporter.evidence.comparisons.level import CONVERTS_SECONDS, LevelTest
 from exporter.evidence.comparisons.mean import DECREASE_GRID, INCREASE_GRID, MeanTest
 from exporter.evidence.comparisons.mismatch import MismatchTest
 from exporter.evidence.comparisons.outcome import OutcomeTest
@@ -35,6 +38,8 @@ class Part(StrEnum):
     FLOOR = "floor"
     STABLE_FLOOR = "stable_floor"
     WATCH = "watch"
+    LEVEL = "level"
+    """Stable against the shop before the start."""
     ENTRIES = "entries"
     """The sample ratio: the rollout's own test, of no KPI."""
 
@@ -62,6 +67,15 @@ class Tracks:
         if kpi.slower_up_to is not None and not self._tracks[kpi.name, Part.COMPARISON].test.bucket:
             self._begin(kpi, lags)
 
+    def know_level(self, kpi: KpiParameters, limit: float) -> None:
+        """The level below which stable is worse than the shop was before the rollout."""
+        patience = CONVERTS_SECONDS if kpi.kind is Kind.CONVERSION else None
+        self._tracks[kpi.name, Part.LEVEL] = Track(LevelTest(limit, patience))
+
+    def has(self, key: Key) -> bool:
+        """Whether there is such a test."""
+        return key in self._tracks
+
     def _begin(self, kpi: KpiParameters, lags: LagShape | None) -> None:
         alpha, patience = self.parameters.alpha_of(kpi), kpi.pending_timeout_seconds
         tests = {Part.COMPARISON: Track(_comparison(kpi, alpha, self.parameters.plan, lags))}
@@ -88,7 +102,7 @@ class Tracks:
         return self._tracks[key].path
 
     def follow(
-        self, key: Key, rows: Rows | EntryRows | None, timeline: Timeline, until: float, as_of: float
+        self, key: Key, rows: Rows | EntryRows | Events | None, timeline: Timeline, until: float, as_of: float
     ) -> tuple[Trajectory, tuple[int, int]]:
         """Fold what is past the horizon, look at what is not; without rows, repeat what is known."""
         track = self._tracks[key]
@@ -109,7 +123,7 @@ class Tracks:
             self._tracks[key] = track
         return track.path
 
-    def _changing_seconds(self, rows: Rows | EntryRows) -> float:
+    def _changing_seconds(self, rows: Rows | EntryRows | Events) -> float:
         """How long what is known of a unit may change; a long time is waited for only where that costs little."""
         lateness = self.parameters.lateness_seconds
         few = isinstance(rows, OutcomeRows) and len(rows.entered) <= _FEW_OUTCOMES

@@ -55,6 +55,8 @@ class HoldReason(StrEnum):
     """The canary is proven to be below the floor, and not yet to be worse than stable."""
     WATCH_FLOOR = "watch_floor"
     """Below the floor where stable has no traffic, and the policy asks to hold there."""
+    STABLE_HARMED = "stable_harmed"
+    """Stable is proven to be worse than the shop was before the start: the canary may hurt both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def judge_watched_floor(path: Trajectory, log10_threshold: float, floor: float) 
 
 
 def judge_mismatch(path: Trajectory, log10_threshold: float, tolerated: float) -> Conclusion:
-    """`fail` while a shift of the canary's share larger than tolerated is proven; unlike the others it can heal."""
+    """`fail` while a shift of the canary's share of customers larger than tolerated is proven; it can heal."""
     if not len(path):
         return Conclusion(Verdict.HOLD, None)
     shifted = path.log10_evidence >= log10_threshold

@@ -1,7 +1,7 @@
-"""What the shop was like before the rollout: how late orders come, and how large their values are.
+"""What the shop was like before the rollout: how late orders come, how many customers buy, how large values are.
 
-Both decide what counts as harm, and must not be learned from the rollout itself: a canary that delays orders would
-teach the judge that orders are late. They are taken once, from the rows of `database.window` before the start, which
+All of it decides what counts as harm, and must not be learned from the rollout itself: a canary that delays orders
+would teach the judge that orders are late. It is taken once, from the rows of `database.window` before the start, which
 are read again after a restart, so that it finds the same.
 """
 
@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from canary.policy.kpis import Conversion, Mean
+from canary.policy.kpis import Conversion, Mean, Success
+from exporter.evidence.comparisons.level import CONVERTS_SECONDS
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import first_after
 from exporter.judge.units import UnitTable
 from exporter.judge.values import in_currencies
+from exporter.ledger.rows import SUCCEEDED_CODE
 from exporter.source.columns.values import NO_ID
 
 _CAP = 0.95
 """Amounts of money are capped at this quantile unless the policy says another: with the largest twentieth cut, a loss
 of 20 % is found in 92 to 100 % of rollouts instead of 0 to 5 %."""
 _LEAST_VALUES = 40
-"""A quantile of fewer values would be one order's value."""
+"""A quantile of fewer values would be one order's value, and a share of fewer customers chance."""
+_PARTS = 4
+"""The lowest of so many parts of the window stands for the shop's level: one part is chance, ten are too few units."""
 
 
 def lags_before(
@@ -38,6 +42,39 @@ def lags_before(
     to, to_origin = joined.rows[kpi.to], joined.origin(kpi.to)
     converted = first_after(units, np.full(len(units), np.nan), to_origin.unit, to.time)
     return LagShape.of(units["entered"], converted, start, up_to, bucket_seconds)
+
+
+def level_before(
+    kpi: Conversion | Success, joined: JoinedRows, window: tuple[float, float], pending_timeout_seconds: float
+) -> float | None:
+    """The lowest share of customers who succeeded, or converted, in a quarter of the window before the start.
+
+    None where a quarter has too few customers, or the window is too short to know what became of them. Quarters differ
+    as hours do; the lowest of them is no proof of what is normal, but spares a shop with an uneven hour false alarms.
+    """
+    low, start = window
+    conversion = isinstance(kpi, Conversion)
+    event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
+    patience = CONVERTS_SECONDS if conversion else pending_timeout_seconds
+    if event not in joined.rows or start - patience - low < (start - low) / 2.0:
+        return None
+    table, origin = joined.rows[event], joined.origin(event)
+    rows = np.flatnonzero((table.entered >= low) & (table.entered < start - patience) & (origin.unit != NO_ID))
+    rows = rows[np.lexsort((table.entered[rows], origin.unit[rows]))]
+    keys, first = np.unique(origin.unit[rows], return_index=True)
+    units = UnitTable(keys, {"entered": table.entered[rows[first]]})
+    if isinstance(kpi, Success) and kpi.attempts != "last":
+        good = table.outcome[rows[first]] == SUCCEEDED_CODE
+    else:
+        to = kpi.to if isinstance(kpi, Conversion) else kpi.of
+        counts = np.ones(len(joined.rows[to]), dtype=np.bool_) if conversion else table.outcome == SUCCEEDED_CODE
+        unit, time = joined.origin(to).unit[counts], joined.rows[to].time[counts]
+        good = first_after(units, np.full(len(units), np.nan), unit, time) - units["entered"] <= patience
+    quarter = np.minimum((units["entered"] - low) / (start - patience - low) * _PARTS, _PARTS - 1).astype(np.int64)
+    count = np.bincount(quarter, minlength=_PARTS)
+    if count.min() < _LEAST_VALUES:
+        return None
+    return float((np.bincount(quarter, weights=good, minlength=_PARTS) / count).min())
 
 
 def cap_before(kpi: Mean, joined: JoinedRows, window: tuple[float, float], currency: int) -> float:

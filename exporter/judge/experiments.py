@@ -86,7 +86,7 @@ class JudgedExperiments:
         return tuple(arms)
 
     def forget(self) -> None:
-        """Begin anew: the next look judges all rows of every treatment."""
+        """Restart: the next look judges all rows of every treatment."""
         self._judgements.clear()
 
     def _judged(self) -> dict[str, Experiment]:
@@ -142,7 +142,9 @@ def arm_policy(policy: Policy, experiment: Experiment) -> Policy:
     return replace(
         policy,
         kpis={name: replace(policy.kpis[name], action="rollback", judge="evidence", floor=None) for name in names},
-        evidence=replace(policy.evidence, alpha=alpha, bucket=_BUCKET_SECONDS, slower="none", warmup=0.0),
+        evidence=replace(
+            policy.evidence, alpha=alpha, bucket=_BUCKET_SECONDS, slower="none", warmup=0.0, stable_harm="none"
+        ),
     )
 
 

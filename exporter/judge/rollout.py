@@ -30,7 +30,7 @@ from exporter.evidence.judge import (
     RolloutRows,
 )
 from exporter.evidence.progress.timeline import Timeline
-from exporter.judge.baseline import cap_before, lags_before
+from exporter.judge.baseline import cap_before, lags_before, level_before
 from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
@@ -159,6 +159,10 @@ class JudgedRollout:
         if isinstance(kpi, Conversion) and slower != "none":
             width = self.parameters.bucket_seconds
             self.judge.know_lags(name, lags_before(kpi, joined, window, up_to=slower.up_to, bucket_seconds=width))
+        if not isinstance(kpi, Mean):
+            level = level_before(kpi, joined, window, self.policy.evidence.pending_timeout)
+            if level is not None:
+                self.judge.know_level(name, level)
 
     def _new_units(self, name: str) -> KpiUnits:
         """A KPI's units, of whom nobody has counted yet."""
@@ -229,6 +233,7 @@ def kpi_parameters(policy: Policy, name: str, kpi: Kpi) -> KpiParameters:
         slower_evidence=slower.evidence if slower != "none" else 1.0,
         watch_fails=policy.rollback.watch_action == "rollback",
         may_fail=knows_customers(policy, kpi),
+        watch_stable=policy.evidence.stable_harm == "hold" and action is not Action.WARN,
     )
 
 

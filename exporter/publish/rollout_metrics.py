@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from canary import names
 from canary.names import LABELS
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence
-from exporter.publish.complement import Change, shown_change, shown_tolerance
+from exporter.publish.complement import Change, is_complement, shown_change, shown_tolerance
 from exporter.publish.snapshot import Snapshot
 
 _CHANGES: tuple[tuple[str, str, Callable[[Change], float]], ...] = (
@@ -68,6 +68,7 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
     """Everything that is known of the rollout."""
     identity = [snapshot.service, snapshot.rollout]
     yield from _changes(identity, snapshot, evidence)
+    yield from _levels(identity, snapshot, evidence)
     for name, text, of in _NUMBERS:
         yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
@@ -99,6 +100,21 @@ def _changes(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence)
     yield _by_kpi(identity, names.KPI_TOLERANCE, "Relative change that the policy lets pass.", tolerances)
 
 
+def _levels(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
+    """Stable next to the shop before the start, of what is published."""
+    before: dict[str, float | None] = {}
+    now: dict[str, float | None] = {}
+    for kpi in evidence.kpis.values():
+        if kpi.stable_level is not None:
+            turned = is_complement(snapshot.policy_kpis[kpi.name])
+            levels = (kpi.stable_level.before, kpi.stable_level.now)
+            before[kpi.name], now[kpi.name] = (1.0 - one if turned else one for one in levels)
+    text = "The KPI's worst quarter of database.window before the start; conversions within five minutes."
+    yield _by_kpi(identity, names.KPI_STABLE_BEFORE, text, before)
+    text = "The same of stable since the weight changed; held against the level before."
+    yield _by_kpi(identity, names.KPI_STABLE_NOW, text, now)
+
+
 def _by_kpi(identity: list[str], name: str, text: str, values: Mapping[str, float | None]) -> Metric:
     """One series per KPI; what is not known has none."""
     family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
@@ -127,7 +143,9 @@ def _findings(identity: list[str], evidence: RolloutEvidence) -> Metric:
         labels=[names.SERVICE, *LABELS[names.KPI_FINDING]],
     )
     for kpi in evidence.kpis.values():
-        found = {kpi.hold_reason, "slower" if kpi.slower else None}
+        found: set[str | None] = {kpi.hold_reason, "slower" if kpi.slower else None}
+        if kpi.stable_level is not None and kpi.stable_level.harmed:
+            found.add("stable_harmed")  # also next to another reason: both are worth knowing
         for reason in names.KPI_FINDINGS:
             family.add_metric([*identity, kpi.name, reason], float(reason in found))
     return family

@@ -54,7 +54,7 @@ function(config, series, build)
       summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is below ' + floor(kpi),
       description: 'Proven: ' + kpi.words + ' of {{ $labels.canary }} is below the floor of '
                    + floor(kpi) + '. ' + compared(kpi)
-                   + ' The evidence is 10^{{ $value | humanize }}, the limit 10^'
+                   + ' The e-value is 10^{{ $value | humanize }}, the threshold 10^'
                    + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
     };
     build.alert(kpi.floorAlert, spec { expr: p.for_rollout(series.running, below_floor(kpi)), labels+: kpi.floorLabels })
@@ -65,7 +65,7 @@ function(config, series, build)
     }, watch=true);
 
   // What looks like harm and only holds, by the reason that the exporter gives.
-  local kept = " The canary's share stays as it is until a person decides or this clears.";
+  local kept = ' Traffic is frozen at its current weight until a person decides or this clears.';
   local everywhere(kpi) = build.alert(n.FAIL_EVERYWHERE, tiers.hold {
     severity: 'critical',
     expr: p.for_rollout(series.running, found(kpi, 'fails_everywhere')),
@@ -73,6 +73,16 @@ function(config, series, build)
     summary: 'Both versions fail alike: ' + kpi.words + ' of {{ $labels.canary }} and {{ $labels.stable }} is below ' + floor(kpi),
     description: 'Proven on both sides: ' + kpi.words + ' is below the floor of ' + floor(kpi) + ', and no difference between the versions is proven. '
                  + compared(kpi) + ' The cause is most likely outside both, such as the payment provider.' + kept,
+  });
+  local harmed(kpi) = build.alert(n.STABLE_HARMED, tiers.hold {
+    severity: 'critical',
+    expr: p.for_rollout(series.running, found(kpi, 'stable_harmed')),
+    labels: { [n.KPI]: kpi.name },
+    summary: 'Stable {{ $labels.stable }} got worse since the rollout began: ' + kpi.words + ' is ' + told(n.KPI_STABLE_NOW, kpi, kpi.filter),
+    description: 'Proven: ' + kpi.words + ' of stable {{ $labels.stable }} is ' + told(n.KPI_STABLE_NOW, kpi, kpi.filter)
+                 + ' since the weight changed, expected what the worst quarter of the time before the start had, '
+                 + told(n.KPI_STABLE_BEFORE, kpi, kpi.filter) + ', less the tolerance of ' + tolerance(kpi)
+                 + '. Canary {{ $labels.canary }} may hurt both versions through what they share, such as the database.' + kept,
   });
   local reasons = {
     lags_unknown: 'orders are missing, and how late they usually come is not known: they may only be slower',
@@ -96,7 +106,7 @@ function(config, series, build)
     summary: 'Canary {{ $labels.canary }} is slower: ' + kpi.words + ' comes later than on stable',
     description: 'Proven: customers of {{ $labels.canary }} convert later than those of {{ $labels.stable }}; that fewer convert is not proven. ' + compared(kpi),
   });
-  local kept_by_reason(kpi) = (if kpi.floorJudged then everywhere(kpi) else []) + std.flattenArrays([
+  local kept_by_reason(kpi) = (if kpi.floorJudged then everywhere(kpi) else []) + (if kpi.kind == 'mean' then [] else harmed(kpi)) + std.flattenArrays([
     held(kpi, reason)
     for reason in std.objectFields(reasons)
     if asked(kpi, reason)

@@ -110,10 +110,7 @@ class FloorTest:
         )
 
     def _likelihood(self, units: Ints, failed: Ints) -> Floats:
-        log_odds = _logit(self.floor) + GRID.effects
-        succeeded, missed = (units - failed)[..., None].astype(np.float64), failed[..., None].astype(np.float64)
-        likelihood: Floats = -succeeded * np.logaddexp(0.0, -log_odds) - missed * np.logaddexp(0.0, log_odds)
-        return likelihood
+        return level_likelihood(self.floor, units - failed, failed)
 
     def _ratio(self, effect: Floats) -> Floats:
         ratio: Floats = 1.0 / (1.0 + np.exp(-(_logit(self.floor) + effect)))
@@ -143,6 +140,14 @@ class Prefixes:
             resolved = forgotten[0] + totals[0, at]
             counts.append((np.maximum(units, resolved), resolved, forgotten[1] + totals[1, at]))
         return cls(*(np.stack(columns) for columns in zip(*counts, strict=True)))
+
+
+def level_likelihood(level: float, succeeded: Ints, failed: Ints) -> Floats:
+    """`GRID`'s log-likelihoods of so many successes and failures, its effects being log odds from a level's."""
+    log_odds = _logit(level) + GRID.effects
+    good, bad = succeeded[..., None].astype(np.float64), failed[..., None].astype(np.float64)
+    likelihood: Floats = -good * np.logaddexp(0.0, -log_odds) - bad * np.logaddexp(0.0, log_odds)
+    return likelihood
 
 
 def _together(entries: Ints, resolved: Ints, failed: Bools, until: int) -> Ints:

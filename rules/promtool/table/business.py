@@ -60,6 +60,9 @@ def _findings(config: Mapping[str, Any]) -> Iterator[Row]:
         reasons += ["not_told_apart", "watch_floor"]
         alike = says(name, "hold", reason="fails_everywhere")
         yield Row("both fail", names.FAIL_EVERYWHERE, alike, less, match={names.KPI: name}, inputs=inputs)
+    if config["kind"] != "mean":
+        harmed = says(name, "hold", reason="stable_harmed")
+        yield Row("stable got worse", names.STABLE_HARMED, harmed, less, match={names.KPI: name}, inputs=inputs)
     for reason in reasons:
         match = {names.KPI: name, names.REASON: reason}
         held = says(name, "hold", reason=reason)
