@@ -72,7 +72,7 @@ class Exporter:
         load: reads the policy; called again on reload.
         options: how to serve.
         state_file: where counters survive a restart; relative paths start at the policy file's folder. The folder
-            beside it, named like it with `-evidence`, has what the judgement must not forget.
+            next to it, named like it with `-evidence`, has what the judgement must not forget.
         threads: where judging and writing the state file run.
         jitter: spreads the retries of several exporters.
     """

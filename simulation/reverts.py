@@ -76,7 +76,7 @@ REVERTS = (
     Revert(
         "two writers may decide from the same past",
         "canary/rollout/store/writer.py",
-        "        written = await self._reader.journal.append(entry, after=self._reader.position)",
+        "        written = await self._reader.journal.append(entry, after=self._reader.end)",
         "        written = await self._reader.journal.append(entry)",
     ),
     Revert(
@@ -161,8 +161,14 @@ REVERTS = (
     Revert(
         "an older journal is read on",
         "canary/rollout/store/reader.py",
-        "if not found or _identity(found[0]) != _identity(self._last):",
+        "if not found or found[0].identity != self._last.identity:",
         "if False:",
+    ),
+    Revert(
+        "an older copy that is as long as what was read is written on",
+        "canary/rollout/store/reader.py",
+        "        return self._last or self.position",
+        "        return self.position",
     ),
     Revert(
         "things are done about a journal in doubt",

@@ -95,5 +95,5 @@ def _landing(receiver: Receiver) -> dict[str, str]:
         "Service": receiver.policy.service,
         "Rollout": rollout.id if rollout else "none yet",
         "State": rollout.state.value if rollout else "idle",
-        "Canary's share": "unknown" if ratio is None else format_ratio(ratio),
+        "Canary's traffic weight": "unknown" if ratio is None else format_ratio(ratio),
     }

@@ -80,9 +80,12 @@ class MemoryJournal(Journal):
         self._before = before
         self._after = after
 
-    async def _append(self, entry: Entry, after: int | None) -> Entry:
+    async def _append(self, entry: Entry, after: Entry | int | None) -> Entry:
         await self._before("append")
-        if after is not None and self._table.newest(self._service) != after:
+        rows = self._table.entries(self._service)
+        newest = rows[-1].seq if rows else 0
+        follows = rows and rows[-1].identity == after.identity if isinstance(after, Entry) else after in (None, newest)
+        if not follows:
             raise JournalConflictError(
                 "somebody else wrote meanwhile", place="journal", remedy="look again and decide anew"
             )

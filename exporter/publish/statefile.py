@@ -47,14 +47,14 @@ class StateFile:
         try:
             data = json.loads(self._path.read_text(encoding="utf-8"))
             if data["format"] != _FORMAT or data["identity"] != self._identity:
-                self._log.warn("state file is of another shop; counters begin anew", file=self._path)
+                self._log.warn("state file is of another shop; counters restart", file=self._path)
                 return None
             values = {Series(*series): int(amount) for *series, amount in data["counters"]}
             return Remembered(float(data["since"]), values)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._log.warn("state file cannot be used; counters begin anew", file=self._path, error=error)
+            self._log.warn("state file cannot be used; counters restart", file=self._path, error=error)
             return None
 
     def write(self, since: float, values: Mapping[Series, int]) -> None:

@@ -124,10 +124,12 @@ class Operators:
         if rollout.state is State.HOLDING and rollout.rollback_at is None:
             await self._let_go(rollout)
         elif rollout.state is State.FINISHING and rollout.frozen and not rollout.lifts:
-            await self.give("resume", "duty")
+            # Of a harmful version people see the errors, and nobody but they take the customers back.
+            harmful = bool(self._truth.wrong.get(rollout.canary))
+            await (self._roll_back(rollout) if harmful else self.give("resume", "duty"))
         elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
             # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
-            await self.give("rollback", "duty")
+            await self._roll_back(rollout)
         elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
             await self.give("advance", "duty")
             if self._truth.newest is not None and self._truth.newest.approvals:
@@ -141,6 +143,13 @@ class Operators:
         elif not rollout.lifts:
             # A rollback alert under `automatic: no`: that is for people to do.
             await self.give("rollback", "duty")
+
+    async def _roll_back(self, rollout: Rollout) -> None:
+        answer = await self.give("rollback", "duty")
+        if "would not bring" in answer:
+            # Its finish has put the new version on the stable servers as well: what the refusal says is done.
+            await self.give("finish --back", "duty")
+            await self._fleet.deploy(rollout.stable)
 
     async def give(
         self,

@@ -92,7 +92,7 @@ class FrailJournal(Journal):
 
     broken = False
 
-    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+    async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
         """Write, unless broken."""
         self._require()
         return await super().append(entry, after=after)

@@ -35,7 +35,7 @@ class HAProxy:
             "sockets": (socket,),
             "map": str(self.map),
             "listen": f"127.0.0.1:{self.port}",
-            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            **({} if "slots" in changes else {"upstreams": Upstreams(stable=(stable,), canary=(canary,))}),
             "testers": _LOCAL_TESTERS,
         }
         self.section = HaproxyRouter(**{**keys, **changes})  # type: ignore[arg-type]  # a test names the policy's keys

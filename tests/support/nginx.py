@@ -52,7 +52,7 @@ class Nginx:
             "kind": "nginx",
             "directories": (str(self.markers),),
             "listen": f"127.0.0.1:{self.port}",
-            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            **({} if "slots" in changes else {"upstreams": Upstreams(stable=(stable,), canary=(canary,))}),
             "testers": _LOCAL_TESTERS,
             "configuration": str(folder / "nginx.conf"),
         }

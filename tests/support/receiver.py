@@ -149,7 +149,7 @@ class ReceiverProgram:
 
 
 async def order(setting: Setting, verb: str, **keys: Any) -> dict[str, Any]:
-    """Give an order through the API, as the command line does."""
+    """Give a command through the API, as the command line does."""
     async with Client.of(setting.policy) as client:
         return await client.command(verb, **keys)
 

@@ -96,7 +96,7 @@ class Deadlines:
             reason=rollout.reason,
             cause=rollout.cause,
             automatic=True,
-            countdown=rollout.rollback_at,
+            countdown=True,
         )
         await self._store.propose(Seen.of(rollout), command)
 

@@ -40,7 +40,7 @@ class Leader(Protocol):
 
 
 class FileLeader:
-    """One leader on this machine: the one that holds a lock on a file beside the journal.
+    """One leader on this machine: the one that holds a lock on a file next to the journal.
 
     The kernel gives the lock back when its holder dies, however it dies.
 

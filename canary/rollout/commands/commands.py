@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from canary.errors import RefusedError
 from canary.policy.plans import NORMAL
+from canary.policy.slots import Slot
 from canary.rollout.commands.refusals import refusal, required
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import (
@@ -84,6 +85,7 @@ class _Beginning(Command):
     plan: str = NORMAL
     digest: str = ""
     policy: dict[str, Any] | None = None
+    stable_slot: Slot | None = None
 
     def _fields(self, at: datetime, how: str = "") -> dict[str, Any]:
         """What the entry has whichever way the rollout begins.
@@ -108,6 +110,7 @@ class _Beginning(Command):
             "plan": self.plan,
             "digest": self.digest,
             "policy": self.policy,
+            "stable_slot": self.stable_slot,
         }
 
 
@@ -294,14 +297,15 @@ class RollBack(Command):
         cause: a `Cause`, or an alert's name.
         category: what it is due to, as a person says.
         automatic: nobody has asked for it: then not after the promotion, and not against a person's word.
-        countdown: when given, it is the end of this countdown, which a person may have cancelled.
+        countdown: it is the end of one, which is over with the hold that counted. Whose countdown it was does not
+            matter: another receiver may have written its own hold first, and what this one has lowered stays lowered.
     """
 
     lowers = True
     cause: str = Cause.MANUAL
     category: Category | None = None
     automatic: bool = False
-    countdown: datetime | None = None
+    countdown: bool = False
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused where there is nothing to roll back, or where it is being rolled back already."""
@@ -309,7 +313,7 @@ class RollBack(Command):
         known = required(rollout, allowed, "roll back")
         if self.automatic and self.cause in known.overridden:
             raise RefusedError(f"a person has cancelled the rollback for {self.cause} in this phase")
-        if self.countdown is not None and known.rollback_at != self.countdown:
+        if self.countdown and known.state is not State.HOLDING:
             raise RefusedError("the countdown was cancelled")
         return RollbackDecided(
             rollout=known.id,

@@ -115,15 +115,16 @@ class Journal:
         async with self._connection():
             """Reaching it is all."""
 
-    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+    async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
         """Write one entry durably and give it back as it was written, with its position.
 
         Its texts are made storable and showable first (`texts`); what the database refuses all the same is written in a
         plainer form, and says so.
 
         Args:
-            after: when given, refuse unless the service's newest entry still has this position, so that two
-                writers never decide from the same past.
+            after: when given, refuse unless the service's newest entry is still this one, or has this position, so that
+                two writers never decide from the same past. A position alone does not tell an older copy, which others
+                go on writing, from the journal that was read.
 
         Raises:
             JournalConflictError: somebody else wrote meanwhile; nothing was written.
@@ -138,10 +139,11 @@ class Journal:
                 refused = error
         raise refused
 
-    async def _append(self, entry: Entry, after: int | None) -> Entry:
+    async def _append(self, entry: Entry, after: Entry | int | None) -> Entry:
         async with self._connection() as connection:
             newest = await self._newest(connection)
-            if after is not None and newest != after:
+            known = after.seq if isinstance(after, Entry) else after
+            if known not in (None, newest) or (isinstance(after, Entry) and not await self._has(connection, after)):
                 raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew")
             result = await connection.execute(
                 JOURNAL.insert().values(
@@ -219,6 +221,12 @@ class Journal:
     async def _newest(self, connection: AsyncConnection) -> int:
         query = sa.select(sa.func.max(JOURNAL.c.seq)).where(JOURNAL.c.service == self._service)
         return int((await connection.execute(query)).scalar() or 0)
+
+    async def _has(self, connection: AsyncConnection, entry: Entry) -> bool:
+        """Whether the row at an entry's position is that entry."""
+        query = sa.select(JOURNAL).where(JOURNAL.c.seq == entry.seq)
+        row = (await connection.execute(query)).mappings().one_or_none()
+        return row is not None and entry_of(row, self._kinds).identity == entry.identity
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

@@ -25,6 +25,7 @@ Listener = Callable[[Entry], None]
 
 _NOT_READ = "the journal has not been read yet"
 _CANNOT_BE_READ = "the journal cannot be read"
+_IS_NOT_THE_ONE = "the journal is"
 
 
 class JournalReader:
@@ -49,6 +50,16 @@ class JournalReader:
         self._unread: list[Unknown] = []
         self._listeners: list[Listener] = []
         self._log = Log("receiver")
+
+    @property
+    def end(self) -> Entry | int:
+        """What an entry that is appended now comes after: the last one that was read."""
+        return self._last or self.position
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the journal is not the one that was read before, so that nothing may be written after it."""
+        return self.fault.startswith(_IS_NOT_THE_ONE)
 
     @property
     def unread(self) -> str:
@@ -95,7 +106,7 @@ class JournalReader:
         """
         found = await self.journal.entries(after=max(0, self.position - 1))
         if self._last is not None:
-            if not found or _identity(found[0]) != _identity(self._last):
+            if not found or found[0].identity != self._last.identity:
                 await self._doubt()
                 return
             found = found[1:]
@@ -155,9 +166,4 @@ class JournalReader:
             found = f"older than what was read from it before (position {newest}, known up to {self.position})"
         else:
             found = f"another one than was read before (row {self.position} has changed)"
-        self.fault = f"the journal is {found}"
-
-
-def _identity(entry: Entry) -> tuple[int, str, str, datetime]:
-    """What makes a row this very decision; texts come back from a database as it could store them."""
-    return entry.seq, entry.rollout, entry.label, entry.at
+        self.fault = f"{_IS_NOT_THE_ONE} {found}"

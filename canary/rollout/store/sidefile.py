@@ -1,4 +1,4 @@
-"""A small file beside the journal, for what must survive a restart although the journal cannot be written.
+"""A small file next to the journal, for what must survive a restart although the journal cannot be written.
 
 Such a file is needed exactly when disks are full and databases away, so it asks for as little as it can: it is bounded,
 replaced in one rename (a reader finds the old text or the new one), and the space for the next replacement is taken
@@ -24,7 +24,7 @@ _MOST_BYTES = 256 * 1024
 
 
 def beside(policy: Policy, suffix: str) -> Path | None:
-    """Where a file beside the journal is; None for a journal in memory, after which nothing is left anyway.
+    """Where a file next to the journal is; None for a journal in memory, after which nothing is left anyway.
 
     A journal in SQLite has it next to its own file. One in PostgreSQL is on another machine: then it is in the folder
     of the reports, the one that the receiver writes to.
@@ -83,7 +83,7 @@ class SideFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._replace(self._path, text)
         except OSError as error:
-            self._log.error("cannot remember beside the journal", path=self._path, exception=error)
+            self._log.error("cannot remember next to the journal", path=self._path, exception=error)
 
     def _replace(self, path: Path, text: bytes) -> None:
         spare = path.with_name(f"{path.name}.spare")

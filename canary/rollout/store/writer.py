@@ -59,7 +59,7 @@ class JournalWriter:
             JournalConflictError: another process has written meanwhile.
             JournalError: it is not in the journal.
         """
-        written = await self._reader.journal.append(entry, after=self._reader.position)
+        written = await self._reader.journal.append(entry, after=self._reader.end)
         self._reader.fault = ""
         if isinstance(written, Adopted):
             # A person has said what is in force, after whatever was done without knowing.
@@ -105,6 +105,8 @@ class JournalWriter:
             JournalError: the journal does not take the first of them.
         """
         waiting = self._unwritten.pending
+        if waiting and self._reader.doubted:
+            raise JournalError(self._reader.fault, place="journal", remedy="restore it, or `canary adopt`")
         while waiting:
             pending = waiting[0]
             # When the database took the entry and its answer was lost, it is there by now, and is no reason to refuse.
@@ -130,7 +132,7 @@ class JournalWriter:
     async def _taken(self, pending: Pending) -> Entry | None:
         """The entry as it is written; None when the journal takes it in no form."""
         try:
-            pending.written = await self._reader.journal.append(pending.entry, after=self._reader.position)
+            pending.written = await self._reader.journal.append(pending.entry, after=self._reader.end)
         except JournalContentError as error:
             self.act(pending)
             self._unwritten.refused.append(pending.entry)

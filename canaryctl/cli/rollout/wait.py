@@ -7,7 +7,7 @@ waited for to its end, so that what a pipeline does next finds nobody on the can
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -140,7 +140,7 @@ class Waiting:
     async def _look(self) -> Result | None:
         try:
             status = await self._client.get("status")
-            kinds = await self._past(status)
+            past = await self._past(status)
         except (RemoteError, JournalError) as error:
             away = self._clock.monotonic() - self._answered_at
             if away < _PATIENCE_SECONDS:
@@ -148,27 +148,28 @@ class Waiting:
             text = f"the receiver has not answered for {format_duration(round(away))}: {error}"
             return Result(Outcome.LOST, text, self._status)
         self._status, self._answered_at = status, self._clock.monotonic()
-        if kinds is not None:
-            return self._replaced(kinds)
-        return self._judged(status["rollout"])
+        if past is None:
+            return self._judged(status["rollout"])
+        # Of two receivers one may have read less of the journal: its newest rollout can be the one before ours.
+        return None if past[0]["seq"] > status["rollout"]["decision"] else self._replaced(past)
 
-    async def _past(self, status: Mapping[str, Any]) -> list[str] | None:
-        """What the journal says of a rollout that is not the newest any more; None of the newest."""
+    async def _past(self, status: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+        """What the journal says of a rollout that is not the receiver's newest; None of the newest."""
         newest = status["rollout"]
         if newest is None:
             raise RefusedError("no rollout has been started", place="cannot wait", remedy="begin with `canary start`")
         self._rollout = self._rollout or newest["id"]
         if newest["id"] == self._rollout:
             return None
-        entries = await self._client.get("history", rollout=self._rollout)
+        entries: list[Mapping[str, Any]] = await self._client.get("history", rollout=self._rollout)
         if not entries:
             raise RefusedError(
                 f"there is no rollout {self._rollout}", place="cannot wait", remedy="see `canary history`"
             )
-        return [str(entry["kind"]) for entry in entries]
+        return entries
 
-    def _replaced(self, kinds: list[str]) -> Result:
-        about = f"rollout {self._rollout}"
+    def _replaced(self, entries: Sequence[Mapping[str, Any]]) -> Result:
+        about, kinds = f"rollout {self._rollout}", {entry["kind"] for entry in entries}
         if "rollback" in kinds:
             return Result(Outcome.ROLLED_BACK, f"{about} was rolled back", self._status)
         if self._wanted in kinds or (self._wanted == "promoted" and "finished" in kinds):

@@ -126,14 +126,23 @@ def test_a_countdown_is_cancelled_and_its_cause_overridden(cancel: Callable[...,
     assert cancelled.rollback_at is None
     assert cancelled.overridden == {"CanaryX"}
     assert refused(RollBack(actor="receiver", cause="CanaryX", automatic=True), cancelled) is not None
-    assert (
-        refused(RollBack(actor="receiver", cause="CanaryX", automatic=True, countdown=deadline), cancelled) is not None
-    )
     resumed = cancelled if cancelled.state is State.PHASE else fold(
         [Resume(actor="ann").entry(cancelled, NOON)], {"r1": cancelled}
     )["r1"]  # fmt: skip
     advanced = fold([Advance(actor="ann").entry(resumed, NOON)], {"r1": resumed})["r1"]
     assert advanced.overridden == frozenset()
+    late = RollBack(actor="receiver", cause="CanaryX", automatic=True, countdown=True)
+    assert str(refused(late, advanced)) == "the countdown was cancelled"
+
+
+def test_a_countdown_ends_in_a_rollback_whoever_counted() -> None:
+    """Of two receivers one wrote its hold first, by its own clock; what the other lowers in the end is wanted too."""
+    theirs = Hold(actor="alertmanager", cause="CanaryX", rollback_at=NOON + timedelta(hours=3))
+    counting = after(theirs.entry(after(), NOON))
+
+    ended = RollBack(actor="receiver", cause="CanaryX", automatic=True, countdown=True).entry(counting, NOON)
+
+    assert isinstance(ended, RollbackDecided)
 
 
 def test_a_promoted_rollout_is_rolled_back_by_people_only() -> None:

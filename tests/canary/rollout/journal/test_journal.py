@@ -1,8 +1,9 @@
 """The journal: what is appended is there for every reader, in order, and never decided twice from the same past."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,17 @@ async def test_nobody_decides_from_an_old_past(journal: Journal) -> None:
         await journal.append(note("too late"), after=first.seq)
 
     assert [entry.reason for entry in await journal.entries()] == ["v2.0 against v1.0", "meanwhile"]
+
+
+async def test_nobody_writes_on_in_another_journal(journal: Journal) -> None:
+    """An older copy that others went on writing is as long as the one that was read, and is not that one."""
+    first = await journal.append(STARTED)
+    read = dataclasses.replace(await journal.append(note("theirs"), after=first), at=NOON + timedelta(minutes=5))
+
+    with pytest.raises(JournalConflictError):
+        await journal.append(note("ours"), after=read)
+
+    assert [entry.reason for entry in await journal.entries()] == ["v2.0 against v1.0", "theirs"]
 
 
 async def test_of_many_writers_at_once_one_wins(policy: Policy) -> None:

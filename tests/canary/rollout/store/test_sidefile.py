@@ -1,4 +1,4 @@
-"""A small file beside the journal: whole or not there, of bounded size, and never a reason to stop."""
+"""A small file next to the journal: whole or not there, of bounded size, and never a reason to stop."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ async def test_a_folder_that_cannot_be_written_hinders_nothing(
 
     await _file(tmp_path / "folder" / "file").write({})
 
-    assert "cannot remember beside the journal" in caplog.text
+    assert "cannot remember next to the journal" in caplog.text
 
 
 async def test_what_is_too_large_leaves_what_was_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,7 +36,7 @@ class Stubborn(Journal):
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+    async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
         """As the real one, later or not at all."""
         await self.answering.wait()
         if self.broken:
@@ -130,7 +130,7 @@ async def test_a_promotion_meant_for_one_rollout_never_promotes_another(store: R
 
 @pytest.mark.parametrize("lowering", [RollBack(actor="bob"), Hold(actor="bob")])
 async def test_lowering_needs_no_fresh_picture(store: RolloutStore, lowering: RollBack | Hold) -> None:
-    """Whoever lowers or holds is obeyed, from an old picture, from none, and beside an advance."""
+    """Whoever lowers or holds is obeyed, from an old picture, from none, and next to an advance."""
     seen = Seen.of(store.rollout)
     advancing = asyncio.ensure_future(store.propose(seen, ADVANCE))
     await asyncio.sleep(0)
@@ -342,7 +342,7 @@ async def test_an_entry_whose_receipt_was_lost_is_the_answer(store: RolloutStore
     class Forgetful(Journal):
         forgets = True
 
-        async def append(self, entry: Entry, *, after: int | None = None) -> Entry:
+        async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
             written = await super().append(entry, after=after)
             if self.forgets:
                 self.forgets = False

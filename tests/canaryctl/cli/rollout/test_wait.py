@@ -24,6 +24,7 @@ def status(state: str, rollout: str = "v2.0-1", **more: Any) -> dict[str, Any]:
         "waiting_for": more.pop("waiting_for", ""),
         "rollout": {
             "id": rollout,
+            "decision": 9,
             "canary": "v2.0",
             "state": state,
             "phase": 0,
@@ -48,7 +49,7 @@ class Receiver:
     async def get(self, path: str, **_params: str) -> Any:
         """The next answer."""
         if path == "history":
-            return [{"kind": kind} for kind in self._history]
+            return [{"kind": kind, "seq": seq} for seq, kind in enumerate(self._history, 1)]
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -112,6 +113,15 @@ async def test_a_rollout_that_is_not_the_newest_is_looked_up(history: list[str],
     result = await wait(status("phase", "v3.0-2"), wanted=wanted, rollout="v2.0-1", history=history)
 
     assert result.outcome is outcome
+
+
+async def test_a_receiver_that_knows_less_has_replaced_nothing() -> None:
+    """Of two receivers one may not have read of the rollout yet: what is its newest one came before."""
+    behind = status("rolled_back", "v1.9-1", decision=0)
+
+    result = await wait(behind, status("promoted"), rollout="v2.0-1", history=["started"])
+
+    assert result.outcome is Outcome.REACHED
 
 
 async def test_promoted_is_not_finished() -> None:
