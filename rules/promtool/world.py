@@ -156,6 +156,13 @@ class World(Shop):
                 case Mean():
                     pass
 
+    def _segment(self, kpi: str, evidence: float, *, proven: bool) -> None:
+        """What the exporter says about one part of the customers, where the KPI is looked at by part."""
+        judged = self.policy.kpis[kpi]
+        if not isinstance(judged, Mean) and judged.by is not None:
+            self.exporter(names.KPI_SEGMENT_EVIDENCE, evidence, kpi=kpi, segment=SEGMENT)
+            self.exporter(names.KPI_SEGMENT_PROOF, float(proven), kpi=kpi, segment=SEGMENT)
+
     def judgement(
         self,
         kpi: str,
@@ -186,11 +193,7 @@ class World(Shop):
             "floor": floor >= THRESHOLD,
             "segment": segment >= THRESHOLD,
         }
-        judged = self.policy.kpis[kpi]
-        if not isinstance(judged, Mean) and judged.by is not None:
-            self.exporter(names.KPI_SEGMENT_EVIDENCE, segment, kpi=kpi, segment=SEGMENT)
-            proven = float(proofs["segment"] and verdict == "fail")
-            self.exporter(names.KPI_SEGMENT_PROOF, proven, kpi=kpi, segment=SEGMENT)
+        self._segment(kpi, segment, proven=proofs["segment"] and verdict == "fail")
         for test, proven in proofs.items():
             self.exporter(names.KPI_PROOF, float(proven and verdict == "fail"), kpi=kpi, test=test)
         if self.policy.kpis[kpi].floor is not None:
