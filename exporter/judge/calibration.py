@@ -23,8 +23,11 @@ from canary.policy.model import Policy
 from exporter.judge.rollout import judge_parameters
 
 _FORMAT = 1
+"""Of the file; a reader refuses any other."""
 _RESAMPLES = 2000
+"""So many place a 2.5 % quantile within a third of a percent of its rank."""
 _WILSON_Z = 1.96
+"""Both bounds are of 95 %: what people read an interval as."""
 
 
 @dataclass(frozen=True)

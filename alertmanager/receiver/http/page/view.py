@@ -17,8 +17,10 @@ from canary.rollout.entries import Entry, Note
 from canary.rollout.state import Rollout
 from canary.times import from_text
 
+# What a person reads of the past at one go, newest first; the API and `canary history` have all of it.
 _EVENTS = 25
 _RELEASES = 20
+# Prometheus is asked at most this often, however many people look: between two scrapes it says the same again.
 _KPI_SECONDS = 2.0
 
 # As often as a curve's next point can come, at least.
