@@ -218,8 +218,11 @@ def rows(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[KpiRow]:
                 kpi["units"] = value
             case _, None if metric in _COLUMNS:
                 kpi[_COLUMNS[metric]] = value
-            case names.KPI_PROOF, None if value == 1:
-                kpi["proof"] = " and ".join(filter(None, (kpi.get("proof", ""), labels.get(names.TEST, ""))))
+            case names.KPI_PROOF | names.KPI_SEGMENT_PROOF, None if value == 1:
+                # Of the segments it is said which, instead of that there is one.
+                test, segment = labels.get(names.TEST, ""), labels.get(names.SEGMENT, "")
+                proof = f"{segment} segment" if segment else "" if test == "segment" else test
+                kpi["proof"] = " and ".join(filter(None, (kpi.get("proof", ""), proof)))
             case names.KPI_VERDICT, None if value == 1:
                 kpi["verdict"] = labels.get(names.VERDICT, "")
     return [
