@@ -48,9 +48,7 @@ def command(
     policy = load_policy(config_file)
     if everything:
         if rollout or output:
-            raise click.UsageError(
-                "--all lists all that there are, with neither --rollout nor --output"
-            )
+            raise click.UsageError("--all lists all that there are, with neither --rollout nor --output")
         _list(folder_of(policy), past_reports(folder_of(policy), policy.service))
         return
     report = asyncio.run(_gather(policy, rollout))
