@@ -7,6 +7,7 @@ Written from the published CustomResourceDefinitions; a field that is not here h
   reads them as routes.
 * AnalysisTemplate v1alpha1: github.com/argoproj/argo-rollouts, manifests/crds/analysis-template-crd.yaml, of 1.8.
 * MetricTemplate v1beta1: github.com/fluxcd/flagger, artifacts/flagger/crd.yaml, of commit 023004da (after 1.41).
+* HTTPRoute v1: github.com/kubernetes-sigs/gateway-api, config/crd/standard/, of 1.4; Role v1: the Kubernetes API.
 * ConfigMap v1 and all metadata: the Kubernetes API.
 """
 
@@ -165,6 +166,45 @@ _MEASUREMENT = Fields(
     },
 )
 
+
+def _weight(value: Any) -> Iterator[tuple[str, str]]:
+    yield from integer(value)
+    if isinstance(value, int) and value > 1_000_000:
+        yield "", "is more than 1000000"
+
+
+_HEADER_MATCH = Fields(
+    {"name": text(r"[A-Za-z0-9!#$%&'*+.^_\x60|~-]{1,256}"), "value": text(r"(?s:.{1,4096})")},
+    {"type": text("Exact|RegularExpression")},
+)
+
+_BACKEND = Fields(
+    {"name": text(r".{1,253}")},
+    {
+        "group": text(),
+        "kind": text(),
+        "namespace": text(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"),
+        "port": integer,
+        "weight": _weight,
+    },
+)
+
+_HTTP_RULE = Fields(
+    {},
+    {
+        "matches": items(
+            Fields(
+                {},
+                {
+                    "path": Fields({}, {"type": text("Exact|PathPrefix|RegularExpression"), "value": text("/.*")}),
+                    "headers": items(_HEADER_MATCH, unique=_name),
+                },
+            )
+        ),
+        "backendRefs": items(_BACKEND),
+    },
+)
+
 _SPECS: Mapping[str, tuple[str, str, Type]] = {
     "PrometheusRule": (
         "monitoring.coreos.com/v1",
@@ -227,6 +267,28 @@ _SPECS: Mapping[str, tuple[str, str, Type]] = {
             {},
         ),
     ),
+    "HTTPRoute": (
+        "gateway.networking.k8s.io/v1",
+        "spec",
+        Fields(
+            {},
+            {
+                "parentRefs": items(Fields({"name": text(r".{1,253}")}, {"namespace": text(), "sectionName": text()})),
+                "hostnames": items(text(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")),
+                "rules": items(_HTTP_RULE),
+            },
+        ),
+    ),
+    "Role": (
+        "rbac.authorization.k8s.io/v1",
+        "rules",
+        items(
+            Fields(
+                {"verbs": items(text("get|list|watch|create|update|patch|delete"))},
+                {"apiGroups": items(text()), "resources": items(text()), "resourceNames": items(text())},
+            )
+        ),
+    ),
     "ConfigMap": ("v1", "data", texts(keys=r"[-._a-zA-Z0-9]{1,253}")),
 }
 
@@ -235,8 +297,8 @@ _LABEL_NAME = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,6
 _LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 
 _METADATA = Fields(
-    {"name": text(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*"), "labels": texts(_LABEL_NAME, _LABEL_VALUE)},
-    {"annotations": texts(_LABEL_NAME)},
+    {"name": text(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*")},
+    {"labels": texts(_LABEL_NAME, _LABEL_VALUE), "annotations": texts(_LABEL_NAME), "namespace": text(_DNS_LABEL)},
 )
 
 
