@@ -78,7 +78,7 @@ class Host:
         self.machine.alive = False
 
     def start(self) -> None:
-        """Begin anew, unless it runs: a new process, which knows nothing."""
+        """Restart, unless it runs: a new process, which knows nothing."""
         if self.machine.alive:
             return
         self.starts += 1

@@ -16,9 +16,10 @@ from random import Random
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.receiver import Receiver
 from canary.errors import CanaryError
+from canary.policy.gates import ApprovalGate, Gate
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
-from canary.policy.release import ApprovalGate, Gate, Phase
+from canary.policy.release import Phase
 from canary.rollout.entries import Advanced, Entry, Promoted
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout

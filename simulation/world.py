@@ -42,7 +42,7 @@ _HEAL_SECONDS = 50.0
 _FINISH_SECONDS = 240.0
 _OVER_SECONDS = 420.0
 _FRESH_SECONDS = 300.0
-# After the end people are told within a minute, the longest pause of the outbox; a receiver that has just taken the
+# After the end people are notified within a minute, the longest pause of the outbox; a receiver that has just taken the
 # lead looks for missing reports after five.
 _TELL_SECONDS = 75.0
 _REPORT_SECONDS = 400.0

@@ -152,7 +152,7 @@ class Receiver:
         return self.plans.file
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        """Everything that runs beside the web server, by name."""
+        """Everything that runs next to the web server, by name."""
         return {
             **self.reconciler.workers(),
             "leader": self.leader.run,

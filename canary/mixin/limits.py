@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from canary import names
 from canary.policy import Policy
-from canary.policy.release import ApprovalGate, Phase, UrlGate
+from canary.policy.gates import ApprovalGate, UrlGate
+from canary.policy.release import Phase
 from canary.policy.signals import Signals
 from canary.units import format_duration, format_ratio
 

@@ -192,7 +192,7 @@ class _History:
         return found
 
     async def share(self) -> Points:
-        """The canary's share, as read back from the routers."""
+        """The canary's traffic weight, as read back from the routers."""
         series = await self._range(f'max({names.TRAFFIC_RATIO}{{{self._told},{names.ROLE}="canary"}})')
         return _finite(series[0][1]) if series else ()
 

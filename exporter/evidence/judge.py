@@ -81,7 +81,7 @@ class RolloutJudge:
         """Judge what is known at `as_of` (seconds since the epoch).
 
         `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
-        canary's share from then on)`. `blind` names the KPIs whose data are too old, with the
+        canary's traffic weight from then on)`. `blind` names the KPIs whose data are too old, with the
         reason; a KPI without rows is blind by itself. `proven_at` says of which KPIs another test has refuted
         "no difference", and when. Calls must not go back in time.
         """
@@ -151,7 +151,7 @@ class RolloutJudge:
     def _stable_level(
         self, kpi: KpiParameters, rows: Rows | None, timeline: Timeline, until: float, as_of: float
     ) -> StableLevel | None:
-        """Stable beside the shop before the start; a finding of the newest moment, and none once stable is idle."""
+        """Stable next to the shop before the start; a finding of the newest moment, and none once stable is idle."""
         key = (kpi.name, Part.LEVEL)
         if not self._tracks.has(key):
             return None
@@ -170,7 +170,7 @@ class RolloutJudge:
         as_of: float,
         told_apart_at: float | None,
     ) -> TestEvidence:
-        """The floor beside stable; from when stable has no traffic any more, the floor alone."""
+        """The floor next to stable; from when stable has no traffic any more, the floor alone."""
         outcomes = _outcomes(kpi, rows)
         beside = watched = outcomes
         if outcomes is not None and np.isfinite(timeline.judged_until):

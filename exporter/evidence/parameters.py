@@ -85,7 +85,7 @@ class JudgeParameters:
     """Units that enter, and what happens, so soon after a change of the weight are in no test."""
 
     plan: Plan = Plan()  # noqa: RUF009 - immutable
-    """What was planned; without a plan evidence never begins again."""
+    """What was planned; without a plan evidence never restarts."""
 
     mismatch_tolerance: float = 0.20
     """Relative deviation of the canary's share of entries from its weight that is let pass."""

@@ -77,7 +77,7 @@ class ExactEvidence:
 
 @dataclass(frozen=True, slots=True)
 class StableLevel:
-    """Stable beside the shop as it was before the start.
+    """Stable next to the shop as it was before the start.
 
     Attributes:
         before: the lowest level of the time before the start, in equal parts.
@@ -115,7 +115,7 @@ class KpiEvidence:
     exact: ExactEvidence | None = None
     """What the exact half says; None where it is off."""
     stable_level: StableLevel | None = None
-    """Stable beside the shop before the start; None where that is not asked, or not known."""
+    """Stable next to the shop before the start; None where that is not asked, or not known."""
 
     @property
     def proofs(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A rollout's tests and how far each has come: what is past the lateness horizon is folded in, for good.
 
-A KPI has up to five tests: its comparison, the floor of the canary and of stable beside it, the watch of the canary's
+A KPI has up to five tests: its comparison, the floor of the canary and of stable next to it, the watch of the canary's
 floor where stable has no traffic any more, and stable's level against the one before the rollout. A look folds what
 cannot change any more and looks at the rest without keeping it, so that a row which comes late, or becomes something
 else, is seen anew at the next look.

@@ -101,7 +101,7 @@ def _changes(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence)
 
 
 def _levels(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
-    """Stable beside the shop before the start, of what is published."""
+    """Stable next to the shop before the start, of what is published."""
     before: dict[str, float | None] = {}
     now: dict[str, float | None] = {}
     for kpi in evidence.kpis.values():
@@ -145,7 +145,7 @@ def _findings(identity: list[str], evidence: RolloutEvidence) -> Metric:
     for kpi in evidence.kpis.values():
         found: set[str | None] = {kpi.hold_reason, "slower" if kpi.slower else None}
         if kpi.stable_level is not None and kpi.stable_level.harmed:
-            found.add("stable_harmed")  # also beside another reason: both are worth knowing
+            found.add("stable_harmed")  # also next to another reason: both are worth knowing
         for reason in names.KPI_FINDINGS:
             family.add_metric([*identity, kpi.name, reason], float(reason in found))
     return family

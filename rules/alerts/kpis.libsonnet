@@ -54,7 +54,7 @@ function(config, series, build)
       summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is below ' + floor(kpi),
       description: 'Proven: ' + kpi.words + ' of {{ $labels.canary }} is below the floor of '
                    + floor(kpi) + '. ' + compared(kpi)
-                   + ' The evidence is 10^{{ $value | humanize }}, the limit 10^'
+                   + ' The e-value is 10^{{ $value | humanize }}, the threshold 10^'
                    + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
     };
     build.alert(kpi.floorAlert, spec { expr: p.for_rollout(series.running, below_floor(kpi)), labels+: kpi.floorLabels })
@@ -65,7 +65,7 @@ function(config, series, build)
     }, watch=true);
 
   // What looks like harm and only holds, by the reason that the exporter gives.
-  local kept = " The canary's share stays as it is until a person decides or this clears.";
+  local kept = ' Traffic is frozen at its current weight until a person decides or this clears.';
   local everywhere(kpi) = build.alert(n.FAIL_EVERYWHERE, tiers.hold {
     severity: 'critical',
     expr: p.for_rollout(series.running, found(kpi, 'fails_everywhere')),

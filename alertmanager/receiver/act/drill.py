@@ -1,7 +1,7 @@
-"""A drill: an alert that takes a rollback's way to the receiver, which then proves that it could act, and does not.
+"""A drill: an alert that takes the path of a rollback to the receiver, which proves that it could act, and does not.
 
 The alert is about no rollout that there is, so that nothing on its way can take it for a real one. What the drill found
-is noted in the journal under an id of its own, which proves that the journal can be written, and is there after a
+is recorded in the journal under an id of its own, which proves that the journal can be written, and is there after a
 restart.
 """
 

@@ -1,7 +1,7 @@
 """Commands of people: `start`, `hold`, `resume`, `advance`, `promote`, `rollback`, each checked before it is written.
 
 A person is one key. For what raises traffic Prometheus is the other: asked now, it must see nothing wrong, unless the
-person says `--force`. And who wants to raise says what they saw, so that a decision made from yesterday's picture is
+person says `--force`. And whoever raises says what they saw, so that a decision made from yesterday's picture is
 refused and not carried out.
 """
 # long: what each command needs to be checked, one after the other
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.trust import Trust, salts_of
+from alertmanager.receiver.act.trust import Trust, recorded_slot, salts_of
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.finish.finishcommands import FinishCommands
 from alertmanager.receiver.decide.freezes import Freezes
@@ -21,6 +21,7 @@ from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
 from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
+from canary.policy.slots import Slot
 from canary.rollout.commands.amending import Amend
 from canary.rollout.commands.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.commands.finishing import Finish, FinishBack, FinishStep
@@ -219,6 +220,7 @@ class Commands:
             **plan_of(self._plans.file, NORMAL),
             weight=request.weight,
             salts=salts_of(seen),
+            stable_slot=recorded_slot(self._plans.file, seen),
             actor=request.actor,
             reason=request.reason,
         )
@@ -251,11 +253,13 @@ class Commands:
         _require_versions(request)
         if not self._trust.trusted:
             await self._require_no_doubt()
+        slot = await self._stable_slot()
         at = self._store.clock.now()
         command = Start(
             rollout=f"{request.canary}-{at:%Y%m%dT%H%M%S}",
             stable=request.stable,
             canary=request.canary,
+            stable_slot=slot,
             **plan_of(self._plans.file, request.plan),
             actor=request.actor,
             reason=request.reason,
@@ -272,7 +276,7 @@ class Commands:
             )
             await self._check_routers(force=request.force)
             try:
-                await self._effects.start_process(require)
+                await self._effects.start_process(require, slot)
                 passport = await self._departure.started(passport, request.canary, force=request.force)
                 command = replace(command, passport=passport)
             except ProcessError as error:
@@ -283,6 +287,14 @@ class Commands:
                 if not self._store.answered(_key(request)):
                     raise
         return await self._propose(request, command)
+
+    async def _stable_slot(self) -> Slot | None:
+        """The slot that is stable in a rollout that begins now: as the journal has it, else as the routers have it."""
+        rollout = self._store.rollout
+        if rollout is not None and rollout.stable_slot is not None and self._plans.file.slots:
+            return rollout.stable_slot
+        seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
+        return recorded_slot(self._plans.file, seen)
 
     async def _require_no_doubt(self) -> None:
         """It may be over by now: journal and routers are read anew."""

@@ -13,18 +13,15 @@ from typing import Final
 from canary import names
 from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
+from canary.policy.gates import ApprovalGate, UrlGate
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
-from canary.policy.release import (
-    ApprovalGate,
-    Phases,
-    Process,
-    Receiver,
-    UrlGate,
-)
+from canary.policy.reading.slotrules import slot_faults
+from canary.policy.release import Phases, Process, Receiver
 from canary.policy.routerkinds import router_kinds
+from canary.policy.slots import slots_of
 from canary.units import format_ratio
 
 _SCRAPES: Final = 2
@@ -53,6 +50,7 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _finish(policy)
     yield from _routers(policy)
     yield from _process(policy.process)
+    yield from slot_faults(policy)
     yield from _tokens(policy.receiver)
     yield from _servers(policy.receiver)
     yield from _operators(policy)
@@ -250,7 +248,8 @@ def _routers(policy: Policy) -> Iterator[Inconsistency]:
             yield (*at, key), what, remedy
         if router.probe is not None and (router.probe.header is None) == (router.probe.json is None):
             yield (*at, "probe"), "needs either `header` or `json`", "say where a server's answer has its version"
-        if router.probe is not None and not (router.upstreams.stable and router.upstreams.canary):
+        slots = slots_of(router)
+        if router.probe is not None and slots is None and not (router.upstreams.stable and router.upstreams.canary):
             yield (*at, "probe"), "asks servers that the policy does not name", "give `upstreams`, stable and canary"
         for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
             what = f"{address} serves stable as well: the canary would be compared with itself"

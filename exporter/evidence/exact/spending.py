@@ -25,7 +25,7 @@ _WHERE_WEIGHTS_FOLLOW_PROOF = 0.8
 
 @dataclass(frozen=True)
 class PlannedPhase:
-    """A phase as it was planned: the canary's share, and for how long."""
+    """A phase as it was planned: the canary's traffic weight, and for how long."""
 
     weight: float
     seconds: float

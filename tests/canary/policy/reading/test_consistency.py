@@ -44,6 +44,42 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
             "database.events.payments.failed: 'succeeded' is a success as well",
         ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:1']}}",
+            "router.slots.b: s:1 is in slot a as well; give each slot its own servers",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}, upstreams: {stable: ['s:1']}}",
+            "router.upstreams: says which servers are the canary's, and with `slots` that changes",
+        ),
+        (
+            "router: {kind: haproxy, write_map: false, slots: {a: ['s:1'], b: ['s:2']}}",
+            "router.write_map: with `slots` a restart of HAProxy must find the stable slot",
+        ),
+        (
+            "router: {kind: nginx, slots: {a: ['s:1'], b: ['s:2']}}",
+            "router.directories.0: /run/kpi-canary/nginx is emptied at every boot",
+        ),
+        (
+            "router: [{kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}, {kind: traefik}]",
+            "router.1: another router has `slots`, and this one has fixed roles",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}\nprocess: {kind: pm2, name: shop}",
+            "process.name: is the same for both slots: a rollback would stop the process of whichever is stable",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}\nprocess: {deploy_stable: [deploy]}",
+            "process.deploy_stable: with `router.slots` nothing is deployed to finish a release",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}\nsignals: {preset: haproxy}",
+            "signals.preset: HAProxy's own series know slots",
+        ),
+        (
+            "process: {kind: pm2, name: 'shop-{slot}'}",
+            "process.name: {slot} stands for a slot, and no router has `slots`",
+        ),
         ("signals: {window: 5s}", "signals.window: must hold at least 2 scrapes"),
         ("signals: {window: 10m}", "signals.long_window: must not be shorter than `window`"),
         ("signals: {status_label: version}", "must be three labels"),

@@ -66,7 +66,7 @@ def _signed(change: float | None) -> str:
 
 
 def _drawn(row: KpiRow, band: str) -> Markup | None:
-    """Zero and the tolerance as lines, the band as a bar; the text beside it says the same in words."""
+    """Zero and the tolerance as lines, the band as a bar; the text next to it says the same in words."""
     if row.lower is None or row.upper is None:
         return None
     tolerance = row.tolerance or 0.0

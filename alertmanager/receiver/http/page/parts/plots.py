@@ -1,7 +1,7 @@
 """Curves over the rollout as inline SVG: the traffic weight, and each KPI's band and e-value.
 
-Plain lines in a picture that is stretched to the page's width; the numbers at its edges are text of the page beside it,
-so that they stay readable on a phone. No style stands in an element, which the page's own policy forbids.
+Plain lines in a picture that is stretched to the page's width; the numbers at its edges are text next to it, so that
+they stay readable on a phone. No style stands in an element, which the page's own policy forbids.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -8,10 +8,11 @@ import pytest
 from alertmanager.receiver.decide.promotion.waiting import Evidence, Reason, Waiting
 from canary import names
 from canary.errors import RemoteError
+from canary.policy.gates import ApprovalGate, Gate, UrlGate
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Evidence as Section
 from canary.policy.model import Policy
-from canary.policy.release import ApprovalGate, Gate, Phase, Receiver, UrlGate, Watchdog
+from canary.policy.release import Phase, Receiver, Watchdog
 from canary.prometheus import Alert, Silence
 from canary.prometheus.client import Sample
 from canary.rollout.plan.plans import Plans

@@ -47,7 +47,7 @@ def test_the_series_of_a_kpi_become_one_row() -> None:
 
 
 def test_a_band_is_drawn_and_said() -> None:
-    """The drawing has a name with the same numbers as the cell beside it."""
+    """The drawing has a name with the same numbers as the cell next to it."""
     row = KpiRow("payment_success_rate", 0.97, 0.81, 412, -0.16, -0.21, -0.11, 2.4, 2.0, 0.05, "fail")
 
     table = kpi_table(view(row))
