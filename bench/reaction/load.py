@@ -22,6 +22,7 @@ from tests.support.nginx import Nginx
 from tests.support.traefik import Traefik
 from tests.support.traffic import AddressCustomer, Customer, Relay, Upstream, load
 
+# A shop on one machine: customers with a round trip of a mobile network, and pages that take a moment to make.
 CUSTOMERS = 200
 REQUESTS_PER_SECOND = 1000
 SERVICE_SECONDS = 0.02
