@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import Histogram
+from prometheus_client import CollectorRegistry, Histogram
 
 from canary import names
 from canary.backoff import Backoff
@@ -75,6 +75,7 @@ class Exporter:
             next to it, named like it with `-evidence`, has what the judgement must not forget.
         threads: where judging and writing the state file run.
         jitter: spreads the retries of several exporters.
+        registry: what `/metrics` shows.
     """
 
     load: Callable[[], Policy]
@@ -83,6 +84,7 @@ class Exporter:
     clock: Clock = field(default_factory=SystemClock)
     threads: Threads = field(default_factory=SharedThreads)
     jitter: random.Random = field(default_factory=random.Random)
+    registry: CollectorRegistry = field(default_factory=service_registry)
 
     def __post_init__(self) -> None:
         """Read the policy.
@@ -97,7 +99,7 @@ class Exporter:
         # What the journal said last; a rollout is judged by the policy that it began with.
         self._rollout: Rollout | None = None
         self._refresher: Refresher | None = None
-        registry = service_registry()
+        registry = self.registry
         registry.register(ExporterCollector(lambda: self._snapshot, self.clock))
         service = self._plans.file.service
         registry.register(PolicyCollector("exporter", service, lambda: digest(self._in_force())))

@@ -42,6 +42,14 @@ class StateFile:
         self._identity = identity
         self._log = Log("exporter")
 
+    def ours(self) -> bool:
+        """Whether the file is there, and is this service's."""
+        try:
+            data = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(data, dict) and data.get("identity") == self._identity
+
     def read(self) -> Remembered | None:
         """The earlier run's state; None when there is none that can be used."""
         try:

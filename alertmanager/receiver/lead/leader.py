@@ -110,4 +110,5 @@ def leader_of(policy: Policy, clock: Clock) -> Leader:
     if url.get_backend_name() == "postgresql":
         return PostgresLeader(url, policy.service, clock)
     kept = url.database not in (None, "", ":memory:")
-    return FileLeader(Path(f"{url.database}.lock") if kept else None, clock)
+    # By service: several may have their chains in one file, and each has a receiver that leads.
+    return FileLeader(Path(f"{url.database}.{policy.service}.lock") if kept else None, clock)
