@@ -53,6 +53,7 @@ _RELOADED = frozenset(field.name for field in fields(Policy)) - {"service"}
 _SAVE_SECONDS = 10
 """How often the counters are saved. A crash loses what was shown since, and the counters then wait for the ledger."""
 _FIRST_WAIT_SECONDS = 1.0
+"""The first pause: a restart of the database is over in seconds."""
 _LONGEST_WAIT_SECONDS = 10.0
 """The longest pause between attempts: well below the 120 s after which data count as stale, so that a database that is
 back is noticed before anybody is told that it was away."""

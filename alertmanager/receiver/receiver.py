@@ -52,6 +52,7 @@ from canary.rollout.state import Moment, Rollout
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector
 
+# A listener of the event stream that is so many entries behind reads no more; a rollout has some dozens.
 _EVENTS_KEPT = 100
 
 # What a reload takes over: who may ask, which is looked up at every request, and what decides, which every part asks

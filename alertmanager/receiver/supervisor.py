@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from canary.clock import Clock
 from canary.logs import Log
 
+# Long enough that a worker which fails at once fills no log, short enough that a rollback does not wait for it.
 _PAUSE_SECONDS = 1.0
 
 

@@ -16,6 +16,7 @@ from canary.policy import Policy, load_policy
 
 _ROLLOUTS = 2000
 """So many healthy rollouts tell a false alarm in a hundred from one in fifty."""
+# A scrape interval; each look is one more chance of a false alarm.
 _EVERY_SECONDS = 5
 _SEED = 20260301
 

@@ -48,6 +48,25 @@ function(config, series, build)
                  ),
   });
 
+  // Harm to one part of the customers: the alert's label says which, its value is that part's evidence.
+  local in_segment(metric, kpi) = 'max by (rollout, segment) (' + judged(metric, kpi) + ')';
+  local segment_value(metric, kpi, filter) = build.shown(
+    'max(' + p.own(config, metric, [n.ROLLOUT + '=%q', n.SEGMENT + '=%q', p.equals(n.KPI, kpi.name)]) + ')', filter, [n.ROLLOUT, n.SEGMENT]
+  );
+  local segment(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
+    expr: p.block(p.lines([
+      in_segment(n.KPI_SEGMENT_EVIDENCE, kpi),
+      'and on (rollout, segment)',
+      '(' + in_segment(n.KPI_SEGMENT_PROOF, kpi) + ' == 1)',
+    ])) + '\n* on (rollout) group_left (stable, canary, version)\n' + series.running,
+    labels: { [n.KPI]: kpi.name, [n.TEST]: 'segment' },
+    summary: 'Canary {{ $labels.canary }} harms ' + kpi.words + ' of {{ $labels.segment }}',
+    description: 'Proven: ' + kpi.words + ' of {{ $labels.segment }} is worse than stable by more than the tolerance of '
+                 + tolerance(kpi) + ' (change ' + segment_value(n.KPI_SEGMENT_CHANGE, kpi, 'humanizePercentage')
+                 + '). All customers together: ' + compared(kpi) + ' E-value of the segment 10^{{ $value | humanize }}, threshold 10^'
+                 + told(n.KPI_SEGMENT_THRESHOLD, kpi, 'humanize') + '.',
+  });
+
   local low(kpi) =
     local spec = tiers[kpi.action] {
       labels: { [n.KPI]: kpi.name },
@@ -159,6 +178,6 @@ function(config, series, build)
 
   std.flattenArrays([
     if kpi.judge == 'threshold' then windowed(kpi)
-    else degraded(kpi) + (if kpi.floorJudged then low(kpi) else []) + findings(kpi)
+    else degraded(kpi) + (if kpi.segmented then segment(kpi) else []) + (if kpi.floorJudged then low(kpi) else []) + findings(kpi)
     for kpi in config.kpis
   ])

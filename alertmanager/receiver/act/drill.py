@@ -31,7 +31,10 @@ from canary.times import to_text
 from canary.units import format_ratio
 
 _ID = re.compile(r"[a-z0-9]{1,32}")
+# Somebody who asks for a drill's outcome asks within minutes; more of them are nobody's any more.
 _REMEMBERED = 20
+# Scrape, rule evaluation and Alertmanager's grouping take two minutes with slow settings; what has not come after ten
+# never will, and the next drill may be asked for.
 _REQUEST_SECONDS = 600.0
 _PREFIX = "drill-"
 

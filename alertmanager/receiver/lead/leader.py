@@ -12,6 +12,7 @@ from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout.journal.journal import journal_url
 
+# A lock whose holder dies is free at once; a second without a leader costs a rollback one second.
 _RETRY_SECONDS = 1.0
 
 

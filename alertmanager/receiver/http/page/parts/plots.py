@@ -18,6 +18,7 @@ _WIDTH, _HEIGHT = 600, 120
 # As in the report's pictures: less would make noise look like news, and the first looks know so little that their bands
 # would flatten all that follows.
 _LEAST_REACH = 0.3
+# The tolerance and the largest change stand at two thirds of the height: beyond them there is something to be seen.
 _ROOM = 1.5
 
 # A line is broken where this many points are missing: nothing was known meanwhile.
