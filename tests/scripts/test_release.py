@@ -56,7 +56,7 @@ def test_a_release_holds_all_of_it_and_is_the_same_again(project: Path) -> None:
     ]
     assert first == again
     assert first["CHANGES.md"] == b"- The first.\n"
-    sums = dict(reversed(line.split("  ")) for line in first.pop("SHA256SUMS").decode().splitlines())
+    sums = {line.split("  ")[1]: line.split("  ")[0] for line in first.pop("SHA256SUMS").decode().splitlines()}
     assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in first.items()}
 
 
