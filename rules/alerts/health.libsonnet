@@ -74,7 +74,7 @@ function(config, series, build)
     // Severity and labels as a real one has them, so that what keeps that away keeps this away too; its rollout is none
     // that there is, so that nothing on its way can take it for a real one.
     expr: 'max by (' + std.join(', ', [n.DRILL_LABEL, n.STABLE, n.CANARY, n.VERSION]) + ') (' + own(n.DRILL_REQUESTED) + ') == 1',
-    labels: { [n.ROLLOUT]: 'drill-{{ $labels.' + n.DRILL_LABEL + ' }}' },
+    labels: { [n.ROLLOUT]: 'drill-{{$labels.' + n.DRILL_LABEL + '}}' },
     severity: 'critical',
     action: 'rollback',
     dashboard: 'guard',
