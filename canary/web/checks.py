@@ -19,7 +19,7 @@ from canary.errors import CanaryError
 from canary.web.auth import Users
 from canary.web.bodies import read_body, read_bytes, validated
 from canary.web.place import AT_ROOT, Place
-from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
+from canary.web.routes import Access, Call, Forgery, Refusal, Render, Role, Route, Table, as_text, status_of
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connection import Progress, of_request
 from canary.web.strangers.peers import Peers
@@ -87,7 +87,7 @@ class RequestChecks:
             connection = of_request(request)
             connection.began()
             try:
-                await self._users.admit(request, password=route is None or not route.role.bearer)
+                await self._users.admit(request, password=self._asks_password(route, request))
                 return await handler(request) if route is None else await self._answer(route, request, connection)
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
@@ -114,6 +114,12 @@ class RequestChecks:
         if route.attempts and response.status == HTTPStatus.UNAUTHORIZED:
             self._attempts.failed(address)
         return response
+
+    def _asks_password(self, route: Route | None, request: web.Request) -> bool:
+        """A token stands for a password: the command line, which has one, reads before it gives a command."""
+        if route is None:
+            return True
+        return not (route.role.bearer or (route.role is Role.READER and self._access.reads(request)))
 
     def _answers_strangers(self, route: Route) -> bool:
         return (route.role.bearer or not self._users.needed) and self._access.open(route)
