@@ -34,6 +34,7 @@ PLAN = "plan"
 PLACES = ("edit", "amend", "jump", "agree", "schedule", "unschedule")
 
 _SHARES = (0.05, 0.2, 0.5, 1.0)
+# Several edits of one plan in a world, so that they meet each other.
 _MOST = 8
 _GATES: tuple[Gate | None, ...] = (None, None, "manual", ApprovalGate(approvers=2))
 

@@ -76,7 +76,7 @@ class Rollout(TypedDict):
 
     id: Annotated[str, _said("The rollout's id; alerts carry it as their label `rollout`.")]
     stable: Annotated[str, _said("The version that served before.")]
-    canary: Annotated[str, _said("The version on trial.")]
+    canary: Annotated[str, _said("The version that is being judged.")]
     state: Annotated[State, _said("Where it stands.")]
     decision: Annotated[int, _said("Position of the newest decision in the journal.")]
     seen: Annotated[str, _said("What a command says that it saw: `If-Match`, or `seen` in its body.")]
@@ -285,7 +285,7 @@ class DrillStarted(TypedDict):
 
 
 class DrillLink(TypedDict):
-    """What was found at one place of a rollback's way."""
+    """What was found at one place of the rollback path."""
 
     place: str
     ok: bool

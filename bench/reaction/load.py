@@ -18,6 +18,7 @@ from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.traffic import Relay, Upstream, load
 
+# A shop on one machine: customers with a round trip of a mobile network, and pages that take a moment to make.
 CUSTOMERS = 200
 REQUESTS_PER_SECOND = 1000
 SERVICE_SECONDS = 0.02

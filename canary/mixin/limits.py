@@ -24,6 +24,7 @@ _QUANTILE_VARIANCE = 0.95 * 0.05
 
 # Two scrapes make a rate; a third shows that it is one, and not a single request between two of them.
 _FIRST_SCRAPES = 3
+# Each costs as many recorded series as the others.
 _SHORTER_WINDOWS = 2
 
 

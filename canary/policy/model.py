@@ -107,8 +107,8 @@ class Evidence:
     """Whether a rollout is held when stable is proven to be worse than the shop was before the start, by more than the
     KPI's tolerance: a canary may hurt everybody through the shared database (`CanaryStableHarmed`)."""
     warmup: Patience = 0
-    """After each change of the canary's share: customers who come, and what happens, within this are in no test, on
-    either side (cold caches)."""
+    """After each change of the canary's traffic weight: customers who come, and what happens, within this are in no
+    test, on either side (cold caches)."""
 
 
 @section

@@ -73,7 +73,7 @@ class Report:
         until: when it ended, or when the report was made.
         entries: the journal's decisions, without bookkeeping.
         notes: what people observed, during the rollout and after it.
-        share: the canary's share as read back from the routers.
+        share: the canary's traffic weight as read back from the routers.
         exposed: what the canary's customers did, by event: visits, orders, payments.
         complete: whether Prometheus could be asked.
         gaps: what could not be found out, and why.

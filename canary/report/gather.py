@@ -175,7 +175,8 @@ class _History:
             if labels.get("alertname") in (names.PHASE_COMPLETE, names.WATCHDOG):
                 continue
             for since, until in _spells([at for at, _ in points], step):
-                name = labels.get("alertname", "") + (f" ({labels[names.KPI]})" if names.KPI in labels else "")
+                about = ", ".join(labels[label] for label in (names.KPI, names.SEGMENT) if label in labels)
+                name = labels.get("alertname", "") + (f" ({about})" if about else "")
                 moments = datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)
                 firing.append(Firing(name, labels.get(names.ACTION, "none"), *moments))
         return sorted(firing, key=lambda one: one.since)
@@ -192,7 +193,7 @@ class _History:
         return found
 
     async def share(self) -> Points:
-        """The canary's share, as read back from the routers."""
+        """The canary's traffic weight, as read back from the routers."""
         series = await self._range(f'max({names.TRAFFIC_RATIO}{{{self._told},{names.ROLE}="canary"}})')
         return _finite(series[0][1]) if series else ()
 

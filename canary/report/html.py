@@ -56,7 +56,7 @@ def _parts(report: Report) -> Iterable[Markup]:
         yield tag("ol", *(tag("li", line) for line in report.advice))
     yield tag("h2", "Traffic")
     if report.share:
-        caption = "The canary's share: grey as wanted, blue as read back from the routers."
+        caption = "The canary's traffic weight: grey as wanted, blue as read back from the routers."
         yield figure(partial(share_plot, report), caption)
     rows = [
         (

@@ -226,7 +226,7 @@ def _held(told: Rollout, entry: Held) -> Rollout:
     if told.state is State.FINISHING and told.finishing is not None:
         return _frozen(told, told.finishing, entry)
     cancelled = {told.cause} if entry.cause == Cause.MANUAL and told.rollback_at is not None else set()
-    # Lowered by hand after its promotion, it is on trial again: only a person gives it all traffic for good once more.
+    # Lowered by hand after its promotion, it is judged again: only a person gives it all traffic for good once more.
     before = State.BAKING if told.state is State.PROMOTED else told.state
     lowered = entry.weight is not None and entry.weight < told.weight
     return replace(

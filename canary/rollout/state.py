@@ -1,6 +1,6 @@
 """The rollout as a pure state machine: what one is, and the states that it passes through.
 
-    idle --start--> phase 0 --advance--> phase 1 ... --advance--> baking (100 %) --promote--> promoted
+    idle --start--> phase 1 --advance--> phase 2 ... --advance--> baking (100 %) --promote--> promoted
     phase, baking --hold--> holding --resume--> phase, baking
     phase, holding, baking --rollback--> rolling_back --complete--> rolled_back
     promoted --finish--> finished                (with `router.slots`: the two groups change roles, nobody moves)
@@ -42,7 +42,7 @@ class State(StrEnum):
 
 
 RUNNING = frozenset({State.PHASE, State.HOLDING, State.BAKING})
-"""States in which customers are on the canary on trial."""
+"""States in which customers are on a canary that is being judged."""
 
 TERMINAL = frozenset({State.PROMOTED, State.FINISHED, State.ROLLED_BACK, State.FAILED})
 """States in which nothing is in progress."""
@@ -92,7 +92,7 @@ class Finishing:
         step_seconds: how long each step lasts at least.
         step: index of the step that has been taken; -1 while the stable servers get the new version.
         began: when that step was taken, or a freeze after it ended.
-        unverified: a person has said what the stable servers run; what cannot be asked holds nothing up.
+        unverified: a person has said what the stable servers run; what is unreachable holds nothing up.
         frozen: nothing moves until its cause is gone, or a person resumes.
     """
 
@@ -144,7 +144,7 @@ class Rollout:
         passport: what was found when it began; None where nobody looked.
         finishing: how far the release is finished; None before, and when everybody was taken back.
         salts: by which routers chose the users before this rollout was adopted.
-        expired: positions of the entries that nobody was told of in time.
+        expired: positions of the entries that nobody was notified of in time.
         first_stable_slot: with `router.slots`, the one that was stable when it began; None without.
     """
 
@@ -201,7 +201,7 @@ class Rollout:
 
     @property
     def running(self) -> bool:
-        """Whether customers are on a canary on trial."""
+        """Whether customers are on a canary that is being judged."""
         return self.state in RUNNING
 
     @property

@@ -26,7 +26,7 @@ _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 FINEST_RATIO = 0.0001
 """The finest weight that a policy can write, 0.01 %, and that any router knows."""
 
-# What rounding adds is far less than half of the finest weight, and a wish far more.
+# What rounding adds is far less than half of the finest weight, and a weight that is wanted far more.
 _TOLERANCE_RATIO = FINEST_RATIO / 2
 
 # More than any weight has: what the subtraction of a share adds is cut off.
@@ -217,7 +217,7 @@ class Router(Protocol):
         """By address, what the router's own checks say against a stable server; empty where it checks none.
 
         Raises:
-            RouterError: the router cannot be asked.
+            RouterError: the router is unreachable.
         """
         ...
 
@@ -229,7 +229,7 @@ class Router(Protocol):
                 serves some, and of which it knows nothing.
 
         Raises:
-            RouterError: the router cannot be asked.
+            RouterError: the router is unreachable.
         """
         ...
 

@@ -159,6 +159,6 @@ def _stable(answer: Mapping[str, object]) -> Slot:
 
 
 def _share(answer: Mapping[str, Any], stable: Slot) -> float:
-    """The canary's share, of what is said about slot b."""
+    """The canary's traffic weight, of what is said about slot b."""
     share = float(answer.get("slot_b", stable == "b"))
     return round(1 - share, _DIGITS) if stable == "b" else share

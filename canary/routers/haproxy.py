@@ -123,7 +123,7 @@ class HAProxyRouter:
         """The stable servers that a HAProxy takes for down, by `show stat`.
 
         Raises:
-            RouterError: a HAProxy cannot be asked.
+            RouterError: a HAProxy is unreachable.
         """
         if self._slots:  # a release is finished without moving anybody to other servers
             return {}
@@ -136,7 +136,7 @@ class HAProxyRouter:
         None for a HAProxy that began less than *lasting_seconds* ago: after a reload the old worker serves what it had.
 
         Raises:
-            RouterError: a HAProxy cannot be asked.
+            RouterError: a HAProxy is unreachable.
         """
         counts = await asyncio.gather(*(self._sessions(socket, lasting_seconds) for socket in self._sockets))
         return None if None in counts else sum(count or 0 for count in counts)

@@ -34,7 +34,7 @@ from canary.units import format_ratio
 
 T = TypeVar("T")
 
-# Half of the finest step that a policy can write, 0.01 %: what float arithmetic adds is far less, a wish far more.
+# Half of the finest step that a policy can write, 0.01 %: what float arithmetic adds is far less, a change far more.
 _ROUNDING_PERCENT = 0.005
 
 # `nginx -T` reads every file and resolves every upstream's name: on a slow name server that takes seconds.

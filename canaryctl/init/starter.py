@@ -85,7 +85,7 @@ def _signals(selector: str) -> str:
 
 
 _PHASES = """\
-# The canary's share of the customers, and how long it lasts at least.
+# The canary's traffic weight, and how long it lasts at least.
 phases:
   - {traffic: 5%, duration: 5m}
   - {traffic: 25%, duration: 15m}

@@ -1,6 +1,6 @@
 """A rollout's tests and how far each has come: what is past the lateness horizon is folded in, for good.
 
-A KPI has up to five tests: its comparison, the floor of the canary and of stable beside it, the watch of the canary's
+A KPI has up to five tests: its comparison, the floor of the canary and of stable next to it, the watch of the canary's
 floor where stable has no traffic any more, and stable's level against the one before the rollout. A look folds what
 cannot change any more and looks at the rest without keeping it, so that a row which comes late, or becomes something
 else, is seen anew at the next look.
@@ -44,9 +44,14 @@ class Part(StrEnum):
     """The sample ratio: the rollout's own test, of no KPI."""
 
 
-Key = tuple[str, Part]
+Key = tuple[str, str]
 """A KPI's name, empty for the rollout's own test, and which test it is."""
 ENTRIES: Key = ("", Part.ENTRIES)
+
+
+def segment_part(number: int) -> str:
+    """The comparison of one of a KPI's segments."""
+    return f"segment {number}"
 
 
 @dataclass(slots=True)
@@ -78,7 +83,10 @@ class Tracks:
 
     def _begin(self, kpi: KpiParameters, lags: LagShape | None) -> None:
         alpha, patience = self.parameters.alpha_of(kpi), kpi.pending_timeout_seconds
-        tests = {Part.COMPARISON: Track(_comparison(kpi, alpha, self.parameters.plan, lags))}
+        tests: dict[str, Track] = {Part.COMPARISON: Track(_comparison(kpi, alpha, self.parameters.plan, lags))}
+        for number in range(kpi.segments):
+            segment_alpha = self.parameters.segment_alpha_of(kpi)
+            tests[segment_part(number)] = Track(_comparison(kpi, segment_alpha, self.parameters.plan, lags))
         if kpi.floor is not None:
             tests |= {
                 Part.FLOOR: Track(FloorTest(kpi.floor, alpha, patience)),

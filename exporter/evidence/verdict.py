@@ -162,7 +162,7 @@ def judge_watched_floor(path: Trajectory, log10_threshold: float, floor: float) 
 
 
 def judge_mismatch(path: Trajectory, log10_threshold: float, tolerated: float) -> Conclusion:
-    """`fail` while a shift of the canary's share larger than tolerated is proven; unlike the others it can heal."""
+    """`fail` while a shift of the canary's share of customers larger than tolerated is proven; it can heal."""
     if not len(path):
         return Conclusion(Verdict.HOLD, None)
     shifted = path.log10_evidence >= log10_threshold

@@ -16,7 +16,7 @@ function(config, series, build)
     action: 'none',
     dashboard: 'guard',
     summary: 'A rollback of ' + config.service + ' has not arrived',
-    description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's share, as read back, is "
+    description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's traffic weight, as read back, is "
                  + build.value(n.TRAFFIC_RATIO, matchers=[p.equals(n.ROLE, 'canary')]) + '. The limit is '
                  + build.limit(n.LIMIT_CONVERGE, 'humanizeDuration') + '.',
   })
@@ -80,7 +80,7 @@ function(config, series, build)
     dashboard: 'guard',
     of_rollout: false,
     summary: 'A drill of ' + config.service + ' is on its way',
-    description: 'Somebody ran `canary drill --through-prometheus`: this alert takes the way of a rollback to the receiver, and moves no traffic.',
+    description: 'Somebody ran `canary drill --through-prometheus`: this alert follows the rollback path to the receiver, and moves no traffic.',
   })
   + build.alert(n.WATCHDOG, {
     expr: 'vector(1)',

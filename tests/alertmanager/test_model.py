@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
 
     # What Prometheus sees.
 
-    @rule(complaint=st.sampled_from(["", "CanaryHighErrorRate fires", "Prometheus cannot be asked"]))
+    @rule(complaint=st.sampled_from(["", "CanaryHighErrorRate fires", "Prometheus is unreachable"]))
     def prometheus_sees(self, complaint: str) -> None:
         """The canary breaks a limit, or recovers, or Prometheus is away."""
         self.complaint = complaint

@@ -71,6 +71,7 @@ RUN_BY = {
     ("docs/rules.md", "yaml"): "docs/test_rules_pages.py",
     ("docs/security.md", "console"): "docs/test_receiver_pages.py",
     ("docs/several-receivers.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/several-services.md", "console"): "docs/test_receiver_pages.py",
     ("docs/troubleshooting.md", "console"): "docs/test_pages.py",
     ("docs/simulation.md", "python"): "canary/testing/test_docs.py",
     ("docs/your-database.md", "console"): "docs/test_exporter_pages.py",

@@ -44,6 +44,11 @@ class HAProxy:
             (folder / name).write_text(text)
         self._program = Program(["haproxy", "-W", "-db", "-f", folder / "haproxy.cfg"], folder / "haproxy.log")
 
+    @property
+    def program(self) -> Program:
+        """The running program, to be killed or stopped."""
+        return self._program
+
     async def start(self) -> None:
         """Start it and wait until its socket and its front answer, and its master takes signals."""
         before = self._loadings()

@@ -71,6 +71,11 @@ class Nginx:
         user = "user root;" if os.geteuid() == 0 else ""
         return _MAIN.format(folder=folder, extra=extra, user=user)
 
+    @property
+    def program(self) -> Program:
+        """The running program, to be killed or stopped."""
+        return self._program
+
     async def start(self) -> None:
         """Start it and wait until it listens."""
         await self._program.start(lambda: listens(self.port))

@@ -1,7 +1,7 @@
-"""A drill: an alert that takes a rollback's way to the receiver, which then proves that it could act, and does not.
+"""A drill: an alert that takes the path of a rollback to the receiver, which proves that it could act, and does not.
 
 The alert is about no rollout that there is, so that nothing on its way can take it for a real one. What the drill found
-is noted in the journal under an id of its own, which proves that the journal can be written, and is there after a
+is recorded in the journal under an id of its own, which proves that the journal can be written, and is there after a
 restart.
 """
 
@@ -30,7 +30,10 @@ from canary.times import to_text
 from canary.units import format_ratio
 
 _ID = re.compile(r"[a-z0-9]{1,32}")
+# Somebody who asks for a drill's outcome asks within minutes; more of them are nobody's any more.
 _REMEMBERED = 20
+# Scrape, rule evaluation and Alertmanager's grouping take two minutes with slow settings; what has not come after ten
+# never will, and the next drill may be asked for.
 _REQUEST_SECONDS = 600.0
 _PREFIX = "drill-"
 

@@ -161,7 +161,7 @@ class Effects:
         """By address, what a router's own checks say against a stable server.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         return await self._routers[name].unhealthy()
 
@@ -169,7 +169,7 @@ class Effects:
         """What is still on the canary's servers by a router's count; None where it cannot tell.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         return await self._routers[name].sessions(lasting_seconds)
 

@@ -28,11 +28,13 @@ _PATIENCE_SECONDS = 15 * 60.0
 # Prometheus forgets after 15 days unless told otherwise: a report that is made later would be of nothing.
 _LOOKS_BACK_SECONDS = 15 * 86400.0
 
+# What was in the way is asked again this soon: people wait for a report, but not by the second.
 _RETRY_SECONDS = 30.0
+# An end of a rollout wakes the reporter; this look is for what was ended by another receiver, or before a restart.
+_IDLE_SECONDS = 300.0
 
 # A report may be waited for, but is read in the process that must be able to roll back.
 _LIMITS = Limits(PATIENT.seconds, QUICK.size_bytes)
-_IDLE_SECONDS = 300.0
 
 
 class Reporter:

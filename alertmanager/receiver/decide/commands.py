@@ -1,7 +1,7 @@
 """Commands of people: `start`, `hold`, `resume`, `advance`, `promote`, `rollback`, each checked before it is written.
 
 A person is one key. For what raises traffic Prometheus is the other: asked now, it must see nothing wrong, unless the
-person says `--force`. And who wants to raise says what they saw, so that a decision made from yesterday's picture is
+person says `--force`. And whoever raises says what they saw, so that a decision made from yesterday's picture is
 refused and not carried out.
 """
 # long: what each command needs to be checked, one after the other

@@ -37,7 +37,7 @@ class ReceiverAccess:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if route.role is Role.PERSON and not self._signed_in(route, request):
-            # What asks for a person is a page beside the one where people sign in, below whatever prefix.
+            # What asks for a person is a page next to the one where people sign in, below whatever prefix.
             after = f"/page/{request.path.rpartition('/')[2]}"
             return Refusal(HTTPStatus.SEE_OTHER, "sign in first", headers={"Location": f"sign-in?after={after}"})
         if name := authority.name_of(self._shown(route, request)):

@@ -14,7 +14,7 @@ from canary import names
 from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
 from canary.policy.gates import ApprovalGate, UrlGate
-from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
+from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of, segment_column, units_event
 from canary.policy.model import Policy
 from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
@@ -95,6 +95,16 @@ def _kpis(policy: Policy) -> Iterator[Inconsistency]:
                 yield ("kpis", name, key), what, remedy
         if isinstance(kpi, Mean) and kpi.better == "higher" and kpi.tolerance >= 1:
             yield ("kpis", name, "tolerance"), "a mean cannot fall by more than 100%", "allow less"
+        if not isinstance(kpi, Mean) and kpi.by is not None:
+            column = segment_column(policy.kpis.values(), units_event(kpi))
+            if column != kpi.by:
+                what = f"KPIs of {units_event(kpi)!r} look at two columns, {column!r} and {kpi.by!r}"
+                yield ("kpis", name, "by"), what, "name the same column, or leave one out"
+            if kpi.judge == "threshold":
+                yield ("kpis", name, "by"), "a windowed threshold knows no segments", "remove it, or `judge: evidence`"
+            if isinstance(kpi, Conversion) and kpi.complement:
+                what = "a complement is shown as one minus the rate, and its segments are not"
+                yield ("kpis", name, "by"), what, "give the conversion itself as another KPI, with `by`"
 
 
 def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, str]]:

@@ -74,7 +74,7 @@ def test_a_kpi_needs_rows_since_its_slowest_test_that_has_not_ended() -> None:
 
 
 def test_the_rollouts_own_test_is_of_no_kpi() -> None:
-    """Entries are followed beside the KPIs, whatever these are called."""
+    """Entries are followed next to the KPIs, whatever these are called."""
     ours = tracks()
     entered = START + np.arange(300.0)
     ours.follow(ENTRIES, EntryRows(entered, np.arange(300) % 2 == 0), TIMELINE, NOW, NOW)
@@ -85,7 +85,7 @@ def test_the_rollouts_own_test_is_of_no_kpi() -> None:
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_lags_are_known_before_the_first_look_or_not_at_all(begun: bool) -> None:
-    """A test that has folded rows is not begun again, as what it has seen would be lost."""
+    """A test that has folded rows is not restarted, as what it has seen would be lost."""
     ours = tracks()
     before = ours.path(("orders", Part.COMPARISON))
     if begun:

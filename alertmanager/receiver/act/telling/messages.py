@@ -153,7 +153,7 @@ def _finish_parts(entry: Entry, rollout: Rollout) -> tuple[str, str, Tone]:
             back = format_ratio(1 - rollout.finishing.weights[entry.step])
             return f"{back} of the traffic is back on the stable servers, on {rollout.canary}", "", Tone.INFO
         case FinishReturned():
-            todo = f"{rollout.canary} serves all customers from the canary's servers; `canary finish` begins anew."
+            todo = f"{rollout.canary} serves all customers from the canary's servers; `canary finish` restarts."
             return f"finishing {rollout.canary} was taken back", todo, Tone.WARNING
         case Finished():
             todo = f"{rollout.canary} is what `--stable` names in the next `canary start`."

@@ -31,6 +31,18 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("kpis: {x: {kind: conversion, from: orders, to: orders}}", "every 'orders' would be its own conversion"),
         ("kpis: {x: {kind: mean, of: orders, tolerance: 100%}}", "a mean cannot fall by more than 100%"),
         (
+            "kpis: {x: {kind: success, of: payments, by: a}, y: {kind: success, of: payments, by: b}}",
+            "KPIs of 'payments' look at two columns, 'a' and 'b'",
+        ),
+        (
+            "kpis: {x: {kind: success, of: payments, by: a, judge: threshold}}",
+            "a windowed threshold knows no segments",
+        ),
+        (
+            "kpis: {x: {kind: conversion, from: carts, to: orders, complement: true, by: a}}",
+            "a complement is shown as one minus the rate",
+        ),
+        (
             "database: {events: {carts: {table: carts, parent: {vists: visit_id}}}}",
             "database.events.carts.parent.vists: no event 'vists' in database.events; did you mean 'visits'?",
         ),

@@ -44,7 +44,7 @@ def run(policy_file: Path, *options: str) -> Result:
 
 
 def test_the_newest_rollout_is_reported_into_the_policys_folder(policy_file: Path) -> None:
-    """Without options: all three formats, beside the policy, their paths printed."""
+    """Without options: all three formats, next to the policy, their paths printed."""
     result = run(policy_file)
 
     folder = policy_file.parent / "reports"

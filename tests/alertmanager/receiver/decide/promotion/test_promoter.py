@@ -53,7 +53,7 @@ async def test_setting_the_wall_clock_does_not_shorten_a_phase() -> None:
 
 
 async def test_prometheus_is_a_key() -> None:
-    """While Prometheus objects, or cannot be asked, nothing is raised; as soon as it agrees, it is."""
+    """While Prometheus objects, or is unreachable, nothing is raised; as soon as it agrees, it is."""
     async with Deciding.about(PLAIN) as deciding:
         deciding.clock.advance(300)
         deciding.complaint = "CanaryHighErrorRate fires for rollout r1"
