@@ -4,10 +4,11 @@ import asyncio
 
 from rich.console import Console
 
-from canary.clock import SystemClock
-from demo.scenario import Outcome, tell
+from canary.clock import Clock, SystemClock
+from demo.breaking import WHATS
+from demo.scenario import Outcome, crowd, tell
 from demo.screen import Screen
-from demo.stack.stack import CANARY, Settings, Stack
+from demo.stack.stack import CANARY, STABLE, Settings, Stack
 
 _TITLES = {
     "payments": f"A bad canary: the payments of {CANARY} will begin to fail.",
@@ -15,7 +16,10 @@ _TITLES = {
     "errors": f"A bad canary: {CANARY} will begin to answer with errors.",
     "latency": f"A bad canary: {CANARY} will become very slow.",
 }
-_HEALTHY = f"A healthy canary: {CANARY} should reach all customers."
+_OTHERS = {
+    "healthy": f"A healthy canary: {CANARY} should reach all customers.",
+    "provider-outage": "An outage: the payment provider will fail for both versions, and nobody should be moved.",
+}
 
 
 async def run(settings: Settings, scenario: str, *, keep: bool) -> int:
@@ -26,12 +30,12 @@ async def run(settings: Settings, scenario: str, *, keep: bool) -> int:
     """
     screen = Screen(Console())
     clock = SystemClock()
-    screen.say(_TITLES[settings.fault] if scenario == "bad" else _HEALTHY)
+    screen.say(_TITLES[settings.fault] if scenario == "bad" else _OTHERS[scenario])
     async with Stack(settings, clock, screen) as stack:
         outcome = await tell(stack, clock, screen, scenario)
         _conclude(screen, outcome)
         if keep:
-            await _stay(stack, screen)
+            await _stay(stack, clock, screen)
     return 1 if outcome.problems else 0
 
 
@@ -42,13 +46,28 @@ def _conclude(screen: Screen, outcome: Outcome) -> None:
     screen.verdict(outcome.problems, outcome.success)
 
 
-async def _stay(stack: Stack, screen: Screen) -> None:
-    """Leave everything up until somebody ends it."""
+async def _stay(stack: Stack, clock: Clock, screen: Screen) -> None:
+    """Leave everything up until somebody ends it, with customers and a canary to break."""
     screen.say("Everything stays up until Ctrl-C:")
     for part in ("prometheus", "alertmanager", "exporter", "receiver", "front"):
         screen.say(f"  {part:<13} {stack.places.url(part)}")
     screen.say(f"  policy        {stack.policy_file}")
     try:
-        await asyncio.Event().wait()
+        # Other customers than those of the story, who have all been here.
+        async with crowd(stack, clock, stack.settings.seed + 1):
+            if not stack.canary_runs():
+                await _start_again(stack, screen)
+            stack.remember()
+            screen.say(f"Break it yourself, in another terminal: canary demo break {'|'.join(WHATS)}")
+            await asyncio.Event().wait()
     except asyncio.CancelledError:
         screen.say("Ending everything.")
+
+
+async def _start_again(stack: Stack, screen: Screen) -> None:
+    """The same version again, well this time, held with a quarter of the customers."""
+    with screen.step(f"{CANARY} again, well this time, held at its second phase for you to break"):
+        await stack.another_canary()
+        await stack.canary("start", "--canary", CANARY, "--stable", STABLE, "--again")
+        await stack.canary("advance", "--reason", "more customers to break it with")
+        await stack.canary("hold", "--reason", "kept for you to break; canary resume goes on")

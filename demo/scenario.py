@@ -1,4 +1,4 @@
-"""The two stories: a bad canary is rolled back, a healthy one is promoted.
+"""The stories: a bad canary is rolled back, a healthy one is promoted, and in an outage of both nobody is moved.
 
 A story only does what an operator does (`canary start`) and what the world does (a fault); everything else must happen
 by itself. Afterwards it is judged by what the customers met, not by what the stack says: a demo that ends well although
@@ -6,8 +6,8 @@ somebody was still on the canary would be an advertisement.
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,6 +46,8 @@ _UNDER_WAY = timedelta(seconds=1)
 # What a rollout may take beyond its phases before the demo gives up on it.
 ROLLBACK_PATIENCE_SECONDS = 90.0
 PROMOTION_PATIENCE_SECONDS = 120.0
+# How long the outage is watched: a bad canary alone is rolled back within a third of it.
+OUTAGE_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Story:
         self._clock = clock
         self._screen = screen
         self._fault_at: datetime | None = None
+        self._everywhere = False
 
     async def bad(self) -> Outcome:
         """The canary begins to misbehave; everybody must be back on stable soon after."""
@@ -79,6 +82,13 @@ class Story:
         """Nothing is wrong with the canary; it must reach all customers, phase by phase."""
         rollout = await self._run(State.PROMOTED, PROMOTION_PATIENCE_SECONDS)
         return await self._healthy_outcome(rollout)
+
+    async def provider_outage(self) -> Outcome:
+        """The payment provider fails for both versions: the rollout is held where it is, and nobody is moved."""
+        self._everywhere = True
+        fault_after = FAULT_AFTER_SECONDS / self._stack.settings.speed
+        rollout = await self._run(State.ROLLED_BACK, OUTAGE_SECONDS, fault_after=fault_after)
+        return await self._outage_outcome(rollout)
 
     async def _run(self, wanted: State, patience: float, fault_after: float | None = None) -> Rollout:
         """Let customers in, start the rollout, watch it until it ends or patience does, and look at the aftermath."""
@@ -96,7 +106,8 @@ class Story:
                 if self._clock.monotonic() > deadline:
                     break
                 if fault_after is not None and self._fault_at is None and self._age(rollout) >= fault_after:
-                    await self._stack.set_faults(**PATTERNS[self._stack.settings.fault])
+                    fault = "payments" if self._everywhere else self._stack.settings.fault
+                    await self._stack.set_faults(everywhere=self._everywhere, **PATTERNS[fault])
                     self._fault_at = self._clock.now()
                 await self._clock.sleep(LOOK_SECONDS)
                 rollout = await self._look()
@@ -212,6 +223,25 @@ class Story:
         ]
         return Outcome(moments, rollout.started_at, problems, summary, "the healthy canary was promoted by itself")
 
+    async def _outage_outcome(self, rollout: Rollout) -> Outcome:
+        entries = await self._stack.journal.entries(rollout.id)
+        memory = self._customers.memory
+        fault_at = self._fault_at or rollout.started_at
+        wanted = rollout.weight
+        problems = [
+            *self._ended(rollout, State.HOLDING),
+            *(["the canary was rolled back for what hit both versions"] if _rollbacks(entries) else []),
+            *await self._weight_problems(wanted),
+            *([] if self._stack.canary_runs() else ["the canary's process was stopped"]),
+        ]
+        failed = [len(memory.harmed(version, fault_at)) for version in (STABLE, CANARY)]
+        summary = [
+            f"Payments failed for {failed[0]} customers of {STABLE} and {failed[1]} of {CANARY}.",
+            f"{memory.unanswered()} requests were left without an answer.",
+        ]
+        success = f"the rollout is held at {format_ratio(wanted)} and not rolled back: {rollout.reason}"
+        return Outcome(timeline.of_outage(entries, fault_at), rollout.started_at, problems, summary, success)
+
     def _express(self, decisions: Sequence[Entry], what: str) -> list[str]:
         """What became of the shop's feature flag, which follows the rollout."""
         memory = self._customers.memory
@@ -260,8 +290,9 @@ def _rollbacks(entries: Sequence[Entry]) -> list[RollbackDecided]:
     return [entry for entry in entries if isinstance(entry, RollbackDecided)]
 
 
-async def tell(stack: Stack, clock: Clock, screen: Screen, scenario: str) -> Outcome:
-    """Let the customers come in for the length of one story."""
+@asynccontextmanager
+async def crowd(stack: Stack, clock: Clock, seed: int) -> AsyncIterator[Customers]:
+    """Customers who come in as long as the block lasts."""
     settings = stack.settings
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         customers = Customers(
@@ -270,13 +301,20 @@ async def tell(stack: Stack, clock: Clock, screen: Screen, scenario: str) -> Out
             clock,
             rate_per_second=settings.rate_per_second,
             speed=settings.speed,
-            seed=settings.seed,
+            seed=seed,
         )
-        story = Story(stack, customers, clock, screen)
-        crowd = asyncio.create_task(customers.run())
+        coming = asyncio.create_task(customers.run())
         try:
-            return await (story.bad() if scenario == "bad" else story.healthy())
+            yield customers
         finally:
-            crowd.cancel()
+            coming.cancel()
             with suppress(asyncio.CancelledError):
-                await crowd
+                await coming
+
+
+async def tell(stack: Stack, clock: Clock, screen: Screen, scenario: str) -> Outcome:
+    """Let the customers come in for the length of one story."""
+    async with crowd(stack, clock, stack.settings.seed) as customers:
+        story = Story(stack, customers, clock, screen)
+        stories = {"bad": story.bad, "healthy": story.healthy, "provider-outage": story.provider_outage}
+        return await stories[scenario]()

@@ -112,6 +112,17 @@ def of_promotion(entries: Sequence[Entry], messages: Sequence[Message]) -> list[
     ]
 
 
+def of_outage(entries: Sequence[Entry], fault_at: datetime) -> list[Moment]:
+    """The moments of a rollout during which the payment provider failed for both versions."""
+    started, held = _first(entries, Started), _first(entries, Held)
+    moments = [
+        Moment(_at(started), f"rollout of {started.canary if started else '?'} starts", "journal"),
+        *_course(entries),
+        Moment(fault_at, "payments of both versions begin to fail", "demo"),
+    ]
+    return moments if held else [*moments, Moment(None, "held", "journal")]
+
+
 def _course(entries: Sequence[Entry]) -> list[Moment]:
     """How the rollout went between its start and its end."""
     started = _first(entries, Started)

@@ -15,16 +15,17 @@ from canary import extras
 if TYPE_CHECKING:
     from demo.stack.stack import Settings
 
+_BREAKABLE = ("payments", "checkout", "errors", "latency", "provider", "router", "prometheus")
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--scenario",
-    type=click.Choice(["bad", "healthy"]),
+    type=click.Choice(["bad", "healthy", "provider-outage"]),
     default="bad",
     show_default=True,
-    help="A canary that begins to misbehave, or one that stays healthy.",
+    help="A canary that misbehaves, one that stays healthy, or payments that fail for both versions.",
 )
 @click.option(
     "--fault",
@@ -50,7 +51,7 @@ _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed brings the same customers.")
 @click.option("--database", help="SQLAlchemy address of the order database; SQLite in the demo's folder when missing.")
-@click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Leave it running at the end, with customers and a canary.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
@@ -62,11 +63,22 @@ _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="The policy; when missing, ./canary.yaml, or else the one that the program brings along.",
 )
-def command(scenario: str, keep: bool, directory: Path | None, config_file: Path | None, **chosen: Any) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    scenario: str,
+    keep: bool,
+    directory: Path | None,
+    config_file: Path | None,
+    **chosen: Any,
+) -> None:
     """Run the whole stack on this machine: shop, customers, Prometheus, Alertmanager, router, a canary.
 
     The exit status is 0 only when what should have happened happened.
     """
+    if context.invoked_subcommand:
+        return
     extras.require("demo", "canary demo")
     from demo.stack.policy import STRATEGY
     from demo.stack.stack import Settings
@@ -90,6 +102,28 @@ def command(scenario: str, keep: bool, directory: Path | None, config_file: Path
         else:
             click.echo(f"Files and logs are in {folder}", err=True)
     sys.exit(status)
+
+
+@command.command("break")
+@click.argument("what", type=click.Choice(_BREAKABLE))
+@click.option("--heal", is_flag=True, help="Make it well again.")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="The kept demo's folder, where it has one of its own.",
+)
+def breaking(what: str, heal: bool, directory: Path | None) -> None:
+    """Break something of a demo that was started with --keep.
+
+    payments, checkout, errors and latency are the canary's; provider is the payment provider, which fails for both
+    versions; router and prometheus freeze.
+    """
+    extras.require("demo", "canary demo")
+    from demo.breaking import break_it, find
+
+    folder = find(directory)
+    asyncio.run(break_it(folder, what, heal=heal))
+    click.echo(f"{what}: {'well again' if heal else 'broken'}; canary status --config.file {folder / 'canary.yaml'}")
 
 
 async def _interruptible(settings: "Settings", scenario: str, keep: bool) -> int:

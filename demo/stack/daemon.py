@@ -39,10 +39,10 @@ def start(path: Path) -> None:
         process = subprocess.Popen(
             description["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    _pid_file(path).write_text(f"{process.pid} {_started_at(process.pid)}", encoding="utf-8")
+    _pid_file(path).write_text(f"{process.pid} {started_at(process.pid)}", encoding="utf-8")
 
 
-def stop(path: Path) -> None:
+def stop(path: Path, patience_seconds: float | None = None) -> None:
     """Ask it to end, wait, and end it by force when it does not."""
     pid = running(path)
     if pid is None:
@@ -50,7 +50,7 @@ def stop(path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(pid, number)
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + (STOP_SECONDS if patience_seconds is None else patience_seconds)
         while running(path) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
@@ -58,18 +58,18 @@ def stop(path: Path) -> None:
 def running(path: Path) -> int | None:
     """The process id, or nothing when it does not run."""
     try:
-        pid, started_at = _pid_file(path).read_text(encoding="utf-8").split()
+        pid, since = _pid_file(path).read_text(encoding="utf-8").split()
     except (FileNotFoundError, ValueError):
         return None
     # A number alone proves nothing: the kernel gives it to another process in time.
-    return int(pid) if _started_at(int(pid)) == started_at else None
+    return int(pid) if started_at(int(pid)) == since else None
 
 
 def _pid_file(path: Path) -> Path:
     return path.with_suffix(".pid")
 
 
-def _started_at(pid: int) -> str:
+def started_at(pid: int) -> str:
     """When a living process began, in the kernel's ticks; empty when there is none, or only its remains."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def _started_at(pid: int) -> str:
 
 def main() -> int:
     """Carry out one command; `status` exits with 0 when the process runs and 3 when it does not."""
-    verbs: dict[str, Callable[[Path], None]] = {"start": start, "stop": stop}
+    verbs: dict[str, Callable[[Path], object]] = {"start": start, "stop": stop}
     match sys.argv[1:]:
         case ["status", path]:
             return 0 if running(Path(path)) else 3

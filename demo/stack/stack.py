@@ -17,6 +17,7 @@ from canary.errors import ProcessError
 from canary.policy import Policy, load_policy
 from canary.rollout.journal.journal import Journal
 from canary.routers import Router, routers_of
+from demo import breaking
 from demo.questions import Questions
 from demo.screen import Screen
 from demo.shop.store import create_schema, open_engine
@@ -27,6 +28,9 @@ from demo.team import Team
 
 STABLE = "v1.0"
 CANARY = "v2.0"
+
+# At the demo's end nobody waits for the requests that its shop has begun.
+_CANARY_SECONDS = 1.0
 
 # How often it is looked whether Prometheus has scraped; it does so once a second.
 _POLL_SECONDS = 0.2
@@ -95,7 +99,7 @@ class Stack:
     async def _open(self) -> None:
         self.session = await self._exit.enter_async_context(aiohttp.ClientSession())
         # First in, last out: the receiver, which may start the canary, has ended by then.
-        self._exit.push_async_callback(asyncio.to_thread, daemon.stop, self.places.file("canary.json"))
+        self._exit.push_async_callback(asyncio.to_thread, daemon.stop, self.places.file("canary.json"), _CANARY_SECONDS)
         self._exit.push_async_callback(self._processes.stop)
         with self._screen.step(
             f"policy: {self.settings.strategy.name} with its time compressed {self.settings.speed:g} times"
@@ -148,6 +152,20 @@ class Stack:
         daemon.start(description)  # not in a thread: an interruption would leave it behind, running and unknown
         await self._processes.ready("stable", f"{self.places.url('stable')}/-/healthy", self.session)
         await self._processes.answers("canary", f"{self.places.url('canary')}/-/healthy", self.session)
+
+    async def another_canary(self) -> None:
+        """Run the canary's process again after a rollback has ended it.
+
+        Raises:
+            ProcessError: it does not answer.
+        """
+        daemon.start(self.places.file("canary.json"))
+        await self._processes.answers("canary", f"{self.places.url('canary')}/-/healthy", self.session)
+
+    def remember(self) -> None:
+        """Let `canary demo break` find the parts."""
+        shops = {role: self.places.url(role) for role in ("stable", "canary")}
+        breaking.remember(self.settings.folder, shops, self._processes.pids())
 
     def canary_runs(self) -> bool:
         """Whether the canary's process is there."""
@@ -238,10 +256,11 @@ class Stack:
             remedy=f"see {self.places.url('prometheus')}/targets",
         )
 
-    async def set_faults(self, **faults: float) -> None:
-        """Make the canary worse, or well again."""
-        async with self.session.put(f"{self.places.url('canary')}/-/faults", json=faults) as response:
-            response.raise_for_status()
+    async def set_faults(self, *, everywhere: bool = False, **faults: float) -> None:
+        """Make the canary worse, or well again; *everywhere* stable too."""
+        for part in ("canary", "stable") if everywhere else ("canary",):
+            async with self.session.put(f"{self.places.url(part)}/-/faults", json=faults) as response:
+                response.raise_for_status()
 
     def check(self) -> None:
         """See that everything still runs.

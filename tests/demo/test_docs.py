@@ -10,7 +10,8 @@ import click
 import pytest
 import yaml
 
-from canaryctl.cli.demo import command
+from canaryctl.cli.demo import breaking, command
+from demo.breaking import WHATS
 from demo.shop import flags
 from demo.shop.faults import PATTERNS, Faults
 
@@ -24,7 +25,9 @@ def test_every_canary_command_of_the_page_is_understood(line: str) -> None:
     """Each option that the page names exists and takes the value it is given."""
     _, _, *arguments = shlex.split(line)
 
-    assert command.make_context("demo", arguments).params["scenario"] in ("bad", "healthy")
+    assert command.make_context("demo", arguments, allow_extra_args=True).params["scenario"]
+    if arguments[:1] == ["break"]:
+        assert breaking.make_context("break", arguments[1:]).params["what"] in WHATS
 
 
 @pytest.mark.parametrize(
