@@ -76,7 +76,7 @@ async def break_it(folder: Path, what: str, *, heal: bool) -> None:
                 raise ProcessError(
                     f"the {role} shop does not answer",
                     place=what,
-                    remedy="a rollback has stopped it; `canary start --again`",
+                    remedy="after a rollback: `canary start --again`",
                 ) from error
 
 
