@@ -17,10 +17,10 @@ from canary.clock import Clock
 from canary.errors import DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
-from canary.policy.kpis import Success
 from canary.policy.orders import Event
 from canary.policy.reading.document import Document, Location
 from canary.units import format_duration, format_ratio
+from canaryctl.check.shop.floors import near_floors
 from canaryctl.check.shop.newest import (
     FARTHEST_ZONE_SECONDS,
     FIRST_PARENT,
@@ -39,7 +39,6 @@ from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import parents_of
 from exporter.source.streams import fitted, streams_of
-from exporter.study.rates import near_floor
 
 _PARENTS = 20_000
 """Parents among which those of the newest rows are looked for."""
@@ -53,8 +52,6 @@ _MOST_VERSIONS = 20
 """More of them among the newest rows, and the column is no version of the shop."""
 _FEW = 20
 """Of fewer rows no share is told."""
-_FEW_FINAL = 60
-"""Of fewer outcomes a healthy shop may seem to be near its floor."""
 _UNFOUND = 0.1
 _UNKNOWN_OUTCOMES = 0.05
 _CHANGED = 0.1
@@ -182,19 +179,7 @@ def _outcomes(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
         what = f"no outcome of the newest rows is a success; there are {seen}"
         yield failed(one.at("succeeded"), what, "name those that are: a payment success rate of 0 would be published")
     else:
-        yield from _floors(policy, one, old)
-
-
-def _floors(policy: Policy, one: NewestRows, old: Sequence[str]) -> Iterator[Finding]:
-    """Whether the shop is at a floor by itself, which would hold every rollout."""
-    good = sum(outcome in one.event.succeeded for outcome in old)
-    final = good + sum(outcome in one.event.failed for outcome in old)
-    for name, kpi in policy.kpis.items():
-        floored = isinstance(kpi, Success) and kpi.of == one.name and kpi.floor is not None
-        if floored and kpi.floor is not None and final >= _FEW_FINAL and near_floor(good / final, kpi.floor):
-            what = f"{format_ratio(good / final)} of the newest {final} outcomes are a success, near the floor of"
-            remedy = "set a lower floor: an ordinary bad hour of both versions holds the rollout"
-            yield warning(one.where(("kpis", name, "floor")), f"{what} {format_ratio(kpi.floor)}", remedy)
+        yield from near_floors(policy, one, old)
 
 
 def _settled(policy: Policy, one: NewestRows) -> Iterator[Finding]:
