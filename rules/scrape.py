@@ -17,6 +17,8 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
         _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
     ]
     # The shop's own series say by their job whose they are: see `Policy.shop_selector`.
+    if policy.database.log is not None:
+        jobs.append(_job("kpi-canary-assignments", [signals.follower_target], honor_labels=True))
     jobs += [
         _job(name, list(targets))
         for name, targets in (

@@ -76,6 +76,9 @@ class HaproxyRouter:
     """Balancers in front that tell the customer's address by the PROXY protocol."""
     extra: tuple[ConfigLine, ...] = ()
     """Lines of your own for the generated frontend."""
+    log: Text | None = None
+    """Where the generated configuration logs each request for `canary assignments`: `host:port`, or the path of a unix
+    socket."""
     upstreams: Upstreams = Upstreams()
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
@@ -105,6 +108,9 @@ class NginxRouter:
     """Balancers in front that tell the customer's address by the PROXY protocol."""
     extra: tuple[ConfigLine, ...] = ()
     """Lines of your own for the generated server block."""
+    log: Text | None = None
+    """Where the generated configuration logs each request for `canary assignments`: a file, or
+    `syslog:server=host:port`, or `syslog:server=unix:/path`."""
     upstreams: Upstreams = Upstreams()
     probe: Probe | None = None
     testers: Testers = Testers()
