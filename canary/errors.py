@@ -90,6 +90,10 @@ class PolicyError(CanaryError):
         self.faults = tuple(faults)
 
 
+class RestartNeededError(PolicyError):
+    """The policy is right, and differs from the one in force where only a restart of its service helps."""
+
+
 class InputError(CanaryError):
     """A file that a command was given has faults; one line each."""
 

@@ -40,6 +40,8 @@ GATE: Final = "gate"
 MODE: Final = "mode"
 TEST: Final = "test"
 """Which test of a KPI: one of `TESTS`."""
+SEGMENT: Final = "segment"
+"""A value of the column that a KPI's `by` names, or `other`."""
 COMPONENT: Final = "component"
 DIGEST: Final = "digest"
 OTHER: Final = "other"
@@ -82,8 +84,9 @@ WEBHOOK_PATH: Final = "/alertmanager"
 API_PREFIX: Final = "/api/v1"
 
 # Exporter
-TESTS: Final = ("quick", "exact", "floor")
-"""A KPI's comparison with stable has two halves, one quick and one exact; `floor` looks at the canary's own level."""
+TESTS: Final = ("quick", "exact", "floor", "segment")
+"""A KPI's comparison with stable has two halves, one quick and one exact; `floor` looks at the canary's own level, and
+`segment` compares parts of the customers."""
 
 SHOP_PREFIX: Final = "shop_"
 
@@ -112,6 +115,11 @@ KPI_VALUE: Final = "canary_kpi_value"
 KPI_TOLERANCE: Final = "canary_kpi_tolerance_ratio"
 KPI_STABLE_BEFORE: Final = "canary_kpi_stable_before_ratio"
 KPI_STABLE_NOW: Final = "canary_kpi_stable_now_ratio"
+KPI_SEGMENT_CHANGE: Final = "canary_kpi_segment_relative_change"
+KPI_SEGMENT_EVIDENCE: Final = "canary_kpi_segment_evidence"
+KPI_SEGMENT_THRESHOLD: Final = "canary_kpi_segment_evidence_threshold"
+KPI_SEGMENT_PROOF: Final = "canary_kpi_segment_proof"
+KPI_SEGMENT_UNITS: Final = "canary_kpi_segment_units"
 KPI_FROZEN: Final = "canary_kpi_frozen"
 KPI_JUDGED: Final = "canary_kpi_judged"
 KPI_PROOF: Final = "canary_kpi_proof"
@@ -246,6 +254,11 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_TOLERANCE: (ROLLOUT, KPI),
     KPI_STABLE_BEFORE: (ROLLOUT, KPI),
     KPI_STABLE_NOW: (ROLLOUT, KPI),
+    KPI_SEGMENT_CHANGE: (ROLLOUT, KPI, SEGMENT),
+    KPI_SEGMENT_EVIDENCE: (ROLLOUT, KPI, SEGMENT),
+    KPI_SEGMENT_THRESHOLD: (ROLLOUT, KPI),
+    KPI_SEGMENT_PROOF: (ROLLOUT, KPI, SEGMENT),
+    KPI_SEGMENT_UNITS: (ROLLOUT, KPI, SEGMENT, ROLE),
     KPI_FROZEN: (ROLLOUT, KPI),
     KPI_JUDGED: (ROLLOUT, KPI),
     KPI_PROOF: (ROLLOUT, KPI, TEST),
@@ -288,7 +301,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     ROLLOUT_LIMIT: (ROLLOUT, LIMIT, KPI),
     CONVERGING_SECONDS: (ROLLOUT,),
     CONVERGING_SINCE_TIMESTAMP_SECONDS: (ROLLOUT,),
-    DRILL_REQUESTED: (DRILL_LABEL,),
+    DRILL_REQUESTED: (DRILL_LABEL, STABLE, CANARY, VERSION),
     ROLLOUT_EVENT_TIMESTAMP_SECONDS: (ROLLOUT, EVENT),
     FINISH_STEP: (ROLLOUT,),
     FINISH_FROZEN: (ROLLOUT, CAUSE),

@@ -5,7 +5,7 @@ pip overwrites without a word, and what comes of it is an ImportError far from i
 something else. An environment of its own keeps kpi-canary from that, which pip cannot enforce; so every start looks,
 before any of the other packages is imported.
 
-The look costs a millisecond whatever else is installed, since it asks of our own folders only: is each of them beside
+The look costs a millisecond whatever else is installed, since it asks of our own folders only: is each of them next to
 this one, does its `__init__.py` have the hash that our RECORD gives it, and does it hold nothing that RECORD does not
 know? Only when one says no are all distributions read (a tenth of a second) to name the other one. Asking
 `packages_distributions()` each time was tried: it reads the list of files of everything that is installed.

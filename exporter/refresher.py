@@ -216,7 +216,7 @@ class Refresher:
             await self._attempt(feed, now)
         await self._fill(now)
         for event, rows in (await self._reconcile(now)).items():
-            self._log.warn("the ledger differed from the table and was mended", event=event, rows=rows)
+            self._log.warn("the ledger differed from the table and was repaired", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
         running = self.rollout if self.rollout is not None and self.rollout.running else None
         self._unknown_versions.look(now, running.started_at.timestamp() if running is not None else None)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import Histogram
+from prometheus_client import CollectorRegistry, Histogram
 
 from canary import names
 from canary.backoff import Backoff
@@ -53,6 +53,7 @@ _RELOADED = frozenset(field.name for field in fields(Policy)) - {"service"}
 _SAVE_SECONDS = 10
 """How often the counters are saved. A crash loses what was shown since, and the counters then wait for the ledger."""
 _FIRST_WAIT_SECONDS = 1.0
+"""The first pause: a restart of the database is over in seconds."""
 _LONGEST_WAIT_SECONDS = 10.0
 """The longest pause between attempts: well below the 120 s after which data count as stale, so that a database that is
 back is noticed before anybody is told that it was away."""
@@ -72,9 +73,10 @@ class Exporter:
         load: reads the policy; called again on reload.
         options: how to serve.
         state_file: where counters survive a restart; relative paths start at the policy file's folder. The folder
-            beside it, named like it with `-evidence`, has what the judgement must not forget.
+            next to it, named like it with `-evidence`, has what the judgement must not forget.
         threads: where judging and writing the state file run.
         jitter: spreads the retries of several exporters.
+        registry: what `/metrics` shows.
     """
 
     load: Callable[[], Policy]
@@ -83,6 +85,7 @@ class Exporter:
     clock: Clock = field(default_factory=SystemClock)
     threads: Threads = field(default_factory=SharedThreads)
     jitter: random.Random = field(default_factory=random.Random)
+    registry: CollectorRegistry = field(default_factory=service_registry)
 
     def __post_init__(self) -> None:
         """Read the policy.
@@ -97,7 +100,7 @@ class Exporter:
         # What the journal said last; a rollout is judged by the policy that it began with.
         self._rollout: Rollout | None = None
         self._refresher: Refresher | None = None
-        registry = service_registry()
+        registry = self.registry
         registry.register(ExporterCollector(lambda: self._snapshot, self.clock))
         service = self._plans.file.service
         registry.register(PolicyCollector("exporter", service, lambda: digest(self._in_force())))

@@ -10,24 +10,7 @@ from canary.units import format_duration
 
 def scrape_config(policy: Policy) -> dict[str, Any]:
     """Prometheus' configuration file as data; paths are relative to the file."""
-    service, signals, alertmanager = policy.service, policy.signals, policy.receiver.alertmanager_server
-    jobs = [
-        # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
-        _job(f"kpi-canary-exporter-{service}", [signals.exporter_target], honor_labels=True),
-        _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
-    ]
-    # The shop's own series say by their job whose they are: see `Policy.shop_selector`.
-    if policy.database.log is not None:
-        jobs.append(_job("kpi-canary-assignments", [signals.follower_target], honor_labels=True))
-    jobs += [
-        _job(name, list(targets))
-        for name, targets in (
-            (service, signals.shop_targets),
-            (f"{service}-haproxy", signals.haproxy_targets),
-            (f"{service}-node", signals.node_targets),
-        )
-        if targets
-    ]
+    signals, alertmanager = policy.signals, policy.receiver.alertmanager_server
     return {
         "global": {
             "scrape_interval": format_duration(signals.scrape_interval),
@@ -45,8 +28,36 @@ def scrape_config(policy: Policy) -> dict[str, Any]:
             ],
         },
         "rule_files": ["rules/*.yml"],
-        "scrape_configs": jobs,
+        "scrape_configs": _jobs(policy),
     }
+
+
+def _jobs(policy: Policy) -> list[dict[str, Any]]:
+    service, signals = policy.service, policy.signals
+    jobs = [
+        # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
+        # An exporter of several services gives this one's series alone; one of its own has no others to give.
+        _job(
+            f"kpi-canary-exporter-{service}",
+            [signals.exporter_target],
+            honor_labels=True,
+            params={"service": [service]},
+        ),
+        _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
+    ]
+    if policy.database.log is not None:
+        jobs.append(_job(f"kpi-canary-assignments-{service}", [signals.follower_target], honor_labels=True))
+    # The shop's own series say by their job whose they are: see `Policy.shop_selector`.
+    jobs += [
+        _job(name, list(targets))
+        for name, targets in (
+            (service, signals.shop_targets),
+            (f"{service}-haproxy", signals.haproxy_targets),
+            (f"{service}-node", signals.node_targets),
+        )
+        if targets
+    ]
+    return jobs
 
 
 def _job(name: str, targets: list[str], *, honor_labels: bool = False, **more: Any) -> dict[str, Any]:

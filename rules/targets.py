@@ -136,7 +136,7 @@ def _headers(policy: Policy) -> Resource:
 
 
 def _secret(policy: Policy) -> Resource:
-    """Where Flagger finds user and password, or the token: a Secret of this name beside the template."""
+    """Where Flagger finds user and password, or the token: a Secret of this name next to the template."""
     server = policy.receiver.prometheus_server
     return {"secretRef": {"name": f"{policy.service}-prometheus"}} if server.username or server.token_file else {}
 

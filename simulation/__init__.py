@@ -7,8 +7,8 @@ promise was broken. `make simulate SEEDS=1000` runs many worlds, `make simulate 
 
 * `story` draws what will happen: who starts what, which faults come when.
 * `hosts` runs the receivers; `lead` is the database's lock that they compete for.
-* `surroundings` is the world around them: `shop`, `fleet`, `monitoring`, `operators`, and `network`, which lies between
-  a receiver and the rest: latency, partitions, answers that get lost.
+* `network` lies between a receiver and the rest: latency, partitions, answers that get lost.
+* `surroundings` is the world around them: `shop`, `fleet`, `monitoring`, `operators`.
 * `truth` knows what really is; `checks` compares: `decisions` the entries, `routing` the traffic, `telling` the
   messages; `promises` is what they share.
 * `world` puts it together and carries out the story; `run` runs seeds, shrinks what fails, and reports.

@@ -7,6 +7,7 @@ import click
 
 from simulation.run import Summary, describe, run, run_many, settle, shrink
 
+# A line every few seconds.
 _PROGRESS_WORLDS = 25
 
 

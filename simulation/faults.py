@@ -14,9 +14,9 @@ from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
 from canary.times import to_text
 from simulation.life import LIFE
+from simulation.network import Network
 from simulation.plans import PLAN
 from simulation.story import ACTS, SERVICE, Event
-from simulation.surroundings.network import Network
 
 if TYPE_CHECKING:
     from simulation.hosts import Host
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 # After a trap has sprung: as long as systemd waits before it starts a program again.
 _RESTART_SECONDS = 2.0
+# A person may answer what was on the screen this long ago, by which time a phase of 20 s is over.
 _LATE_SECONDS = 25.0
 # Both receivers have looked at the routers several times by then, and whoever leads has led for a while.
 _CALM_SECONDS = 25.0
+# Summer time, and a zone taken for another.
 _LONGEST_JUMP_SECONDS = 7200.0
 
 

@@ -38,8 +38,10 @@ from canary.testing.sidefile import Disk, MemorySideFile
 from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
 from simulation.lead import Lock, SimulatedLeader
-from simulation.surroundings.network import Network
+from simulation.network import Network
 
+# A journal that does not answer is given up on as PostgreSQL's statements are; for a peer that hangs everybody's own
+# time limit, always shorter than a minute, comes first.
 _JOURNAL_PATIENCE_SECONDS = 2.0
 _FOREVER_SECONDS = 60.0
 
@@ -78,7 +80,7 @@ class Host:
         self.machine.alive = False
 
     def start(self) -> None:
-        """Begin anew, unless it runs: a new process, which knows nothing."""
+        """Restart, unless it runs: a new process, which knows nothing."""
         if self.machine.alive:
             return
         self.starts += 1

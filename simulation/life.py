@@ -39,12 +39,17 @@ PLACES = (
     "wait promoted", "wait finished", "start again",
 )  # fmt: skip
 
+# Enough people that most worlds have each kind of them, few enough that rollouts still get somewhere between.
 _MOST = 9
 _MORE_VERSIONS = 4
+# Longer than a phase, so that a freeze and a silence are met by decisions; much shorter than the stress.
 _FREEZE_SECONDS = 50.0
 _SILENCE_SECONDS = 20.0
+# As long as a rollout may need in a healthy world (`world._FINISH_SECONDS`).
 _WAIT_SECONDS = 240.0
+# A command line gives up on a receiver that does not answer for this long.
 _ASKS_SECONDS = 10.0
+# Whoever is on duty looks at the page every few seconds, out of step with the receivers' own five.
 _DUTY_SECONDS = 7.0
 
 # Somebody who starts a version again right after its rollback, or silences what the next rollout may bring, looks this
@@ -58,6 +63,7 @@ _HEARS_SECONDS = 5.0 + IN_FLIGHT_SECONDS
 _ACTS_SECONDS = 15.0
 # What has not been shown for two evaluations is over.
 _OVER_SECONDS = 12.0
+# After any fault: a new lead, its first looks, and repetitions of what was lost.
 _SETTLES_SECONDS = 40.0
 
 

@@ -16,9 +16,10 @@ from random import Random
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.receiver import Receiver
 from canary.errors import CanaryError
+from canary.policy.gates import ApprovalGate, Gate
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
-from canary.policy.release import ApprovalGate, Gate, Phase
+from canary.policy.release import Phase
 from canary.rollout.entries import Advanced, Entry, Promoted
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
@@ -33,6 +34,7 @@ PLAN = "plan"
 PLACES = ("edit", "amend", "jump", "agree", "schedule", "unschedule")
 
 _SHARES = (0.05, 0.2, 0.5, 1.0)
+# Several edits of one plan in a world, so that they meet each other.
 _MOST = 8
 _GATES: tuple[Gate | None, ...] = (None, None, "manual", ApprovalGate(approvers=2))
 

@@ -13,16 +13,23 @@ from canary.policy.finish import Finish, Probe
 from canary.policy.model import Notify, Policy, State
 from canary.policy.release import Phase, Process, Receiver, Rollback, Upstreams, Watchdog
 from canary.policy.routers import CommandRouter
-from simulation.surroundings.fleet import CANARY, STABLE
 
 SERVICE = "shop"
 
+STABLE, CANARY = "stable1", "canary1"
+"""The hosts; each stands for its group."""
+
 # Short phases make short rollouts: nothing in the receiver depends on how long they are but its own intervals.
 PHASE_SECONDS = 20.0
+# One in three phases is longer than the watchdog's timeout and than most faults.
 _LONG_PHASE_SECONDS = 80.0
+# A step of a finish lasts for one scrape at least.
 _STEP_SECONDS = 6.0
+# Some rollouts' length: with fewer seconds nothing is ever finished, with more a world costs more than it shows.
 STRESS_SECONDS = 200.0
+# Longer than a phase, and than the time after which the other receiver takes over.
 _LONGEST_FAULT_SECONDS = 45.0
+# On average one begins every half a minute, so that they overlap and still leave calm stretches between.
 _MOST_FAULTS = 14
 
 

@@ -12,6 +12,7 @@ from canary.rollout.state import Rollout
 Wanted = tuple[str, float]
 """A rollout and the share that it should have."""
 
+# More changes than any question looks back over (`wanted_within`).
 _KEPT = 200
 
 

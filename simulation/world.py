@@ -26,11 +26,11 @@ from simulation.faults import Faults
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
 from simulation.life import Life
+from simulation.network import Network
 from simulation.plans import Planners, broken
-from simulation.story import SERVICE, STRESS_SECONDS, Story
-from simulation.surroundings.fleet import CANARY, STABLE, Fleet
+from simulation.story import CANARY, SERVICE, STABLE, STRESS_SECONDS, Story
+from simulation.surroundings.fleet import Fleet
 from simulation.surroundings.monitoring import Monitoring
-from simulation.surroundings.network import Network
 from simulation.surroundings.operators import Operators
 from simulation.surroundings.shop import Shop
 from simulation.truth import Truth
@@ -40,14 +40,18 @@ _HEAL_SECONDS = 50.0
 # The longest that a rollout may need in a healthy world from wherever it stands: three phases of 20 s, each with a
 # scrape, an evaluation, a group interval, a repetition, and one takeover's worth of marks that were lost.
 _FINISH_SECONDS = 240.0
+# As above with all that the faults have left: a hold that must be lifted first, silences and freezes that must end.
 _OVER_SECONDS = 420.0
+# A rollout that begins in the healthy world, with a phase that may be a long one.
 _FRESH_SECONDS = 300.0
-# After the end people are told within a minute, the longest pause of the outbox; a receiver that has just taken the
+# After the end people are notified within a minute, the longest pause of the outbox; a receiver that has just taken the
 # lead looks for missing reports after five.
 _TELL_SECONDS = 75.0
 _REPORT_SECONDS = 400.0
+# A message that is sent a second time is sent at the outbox' next looks.
 _TWICE_SECONDS = 10.0
 
+# Of one line of the story: an entry with all its fields fits.
 _PRINTABLE = 400
 
 

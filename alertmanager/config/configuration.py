@@ -79,7 +79,7 @@ def _routes(policy: Policy) -> list[Section]:
         act(_equals(names.ACTION, "rollback"), by_rollout, **{"continue": True}),
         act(_equals(names.ACTION, "hold"), by_rollout, **{"continue": True}),
         act(_equals(names.ACTION, "stop"), [names.SERVICE, names.EXPERIMENT, names.ACTION], **{"continue": True}),
-        # Nobody needs to read that all is well. A change freeze mutes it, and the canary's share stays as it is.
+        # Nobody needs to read that all is well. A change freeze mutes it, and traffic stays at its weight.
         act(
             _equals(names.ACTION, "advance"),
             [*by_rollout, names.PHASE],

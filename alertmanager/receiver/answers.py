@@ -76,7 +76,7 @@ class Rollout(TypedDict):
 
     id: Annotated[str, _said("The rollout's id; alerts carry it as their label `rollout`.")]
     stable: Annotated[str, _said("The version that served before.")]
-    canary: Annotated[str, _said("The version on trial.")]
+    canary: Annotated[str, _said("The version that is being judged.")]
     state: Annotated[State, _said("Where it stands.")]
     decision: Annotated[int, _said("Position of the newest decision in the journal.")]
     seen: Annotated[str, _said("What a command says that it saw: `If-Match`, or `seen` in its body.")]
@@ -93,6 +93,9 @@ class Rollout(TypedDict):
     rollback_at: Annotated[Moment | None, _said("End of the countdown in which a person may cancel the rollback.")]
     passport: Annotated[Passport | None, _said("What was found when it began; null where nobody looked.")]
     finishing: Annotated[Finishing | None, _said("While the release is finished, and afterwards; otherwise null.")]
+    stable_slot: Annotated[
+        Literal["a", "b"] | None, _said("With `router.slots`, the slot that is stable now; null without.")
+    ]
     cause: Annotated[
         str,
         _said("Of a hold or rollback: an alert's name, `manual`, `watchdog`, `max_duration`, `servers`."),
@@ -282,7 +285,7 @@ class DrillStarted(TypedDict):
 
 
 class DrillLink(TypedDict):
-    """What was found at one place of a rollback's way."""
+    """What was found at one place of the rollback path."""
 
     place: str
     ok: bool

@@ -24,7 +24,7 @@ class Snapshot:
     """Everything the gauges need, gathered in the event loop and never changed afterwards.
 
     Attributes:
-        weight_ratio: the canary's share as the routers have it; None when no router could be read.
+        weight_ratio: the canary's traffic weight as the routers have it; None when no router could be read.
         converging_since: when the last decision was made that the routers do not follow yet.
         converging_seconds: how long they have not followed it.
         elapsed_seconds: how long ago the rollout began.

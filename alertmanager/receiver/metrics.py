@@ -44,7 +44,7 @@ class Metrics:
         self._actions = self._counter(names.ACTIONS_TOTAL, "Decisions, by how they ended.")
         self._rollbacks = self._counter(names.ROLLBACKS_TOTAL, "Rollbacks, by the alert or person behind them.")
         self._notifications = self._counter(names.NOTIFICATIONS_TOTAL, "Attempts to tell people, by outcome.")
-        self._drift = self._counter(names.ROUTER_DRIFT_TOTAL, "Routers found changed behind the receiver's back.")
+        self._drift = self._counter(names.ROUTER_DRIFT_TOTAL, "Routers found changed externally.")
         self._drift.labels(self.service)
         self._convergence = Histogram(
             names.CONVERGENCE_SECONDS,

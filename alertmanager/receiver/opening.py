@@ -24,7 +24,7 @@ from canary.policy.model import Policy
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
 from canary.rollout.store.marker import Marker
-from canary.rollout.store.sidefile import SideFile, beside
+from canary.rollout.store.sidefile import SideFile, beside, formerly
 from canary.rollout.store.store import RolloutStore
 from canary.threads import OwnThread
 
@@ -49,9 +49,9 @@ async def open_receiver(
         with suppress(JournalError):
             # Its loop goes on trying.
             await trials.begin()
-        marker = Marker(SideFile(beside(policy, ".lowered"), OwnThread("lowered")))
+        marker = Marker(_side_file(policy, "lowered"))
         stack.push_async_callback(marker.close)
-        confirmations = await Confirmations.open(SideFile(beside(policy, ".routers"), OwnThread("confirmations")))
+        confirmations = await Confirmations.open(_side_file(policy, "routers"))
         stack.push_async_callback(confirmations.close)
         base = Base(RolloutStore(journal, clock, marker), leader, clock)
         stack.push_async_callback(base.store.close)
@@ -66,3 +66,7 @@ async def open_receiver(
         await receiver.store.recall()
         await stack.enter_async_context(working(receiver.workers(), clock))
         yield receiver
+
+
+def _side_file(policy: Policy, name: str) -> SideFile:
+    return SideFile(beside(policy, f".{name}"), OwnThread(name), formerly(policy, f".{name}"))

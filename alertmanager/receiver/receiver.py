@@ -52,6 +52,7 @@ from canary.rollout.state import Moment, Rollout
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector
 
+# A listener of the event stream that is so many entries behind reads no more; a rollout has some dozens.
 _EVENTS_KEPT = 100
 
 # What a reload takes over: who may ask, which is looked up at every request, and what decides, which every part asks
@@ -152,7 +153,7 @@ class Receiver:
         return self.plans.file
 
     def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        """Everything that runs beside the web server, by name."""
+        """Everything that runs next to the web server, by name."""
         return {
             **self.reconciler.workers(),
             "leader": self.leader.run,

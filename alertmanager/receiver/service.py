@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +20,9 @@ from alertmanager.receiver.http.page.view import Viewer
 from alertmanager.receiver.http.routes import receiver_table
 from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
+from canary.fleet.front import member_options, serve_several
 from canary.policy.load import load_policy
+from canary.policy.model import Policy
 from canary.process.program import run
 from canary.report.files import folder_of
 from canary.units import format_ratio
@@ -39,6 +43,23 @@ async def serve(path: Path, options: WebOptions) -> None:
     Authority.of(policy).require_closed(options.addresses)
     async with open_receiver(policy, registry) as receiver:
         await web_service(receiver, registry, options, path).run()
+
+
+async def serve_all(paths: Sequence[Path], options: WebOptions) -> None:
+    """Run one receiver for each policy of several files and folders, behind one address, until SIGTERM or SIGINT.
+
+    Raises:
+        CanaryError: an address, or the web configuration, is faulty.
+    """
+
+    @asynccontextmanager
+    async def opening(path: Path, policy: Policy) -> AsyncIterator[Service]:
+        Authority.of(policy).require_closed(options.addresses)
+        registry = CollectorRegistry(auto_describe=True)
+        async with open_receiver(policy, registry) as receiver:
+            yield web_service(receiver, registry, member_options(options, policy.service), path)
+
+    await serve_several("receiver", paths, opening, options)
 
 
 def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOptions, path: Path) -> Service:
@@ -95,5 +116,5 @@ def _landing(receiver: Receiver) -> dict[str, str]:
         "Service": receiver.policy.service,
         "Rollout": rollout.id if rollout else "none yet",
         "State": rollout.state.value if rollout else "idle",
-        "Canary's share": "unknown" if ratio is None else format_ratio(ratio),
+        "Canary's traffic weight": "unknown" if ratio is None else format_ratio(ratio),
     }

@@ -162,6 +162,7 @@ def rollout_data(rollout: Rollout, elapsed_seconds: float, plans: Plans) -> answ
         "rollback_at": _moment(rollout.rollback_at),
         "passport": _passport(rollout),
         "finishing": _finishing(rollout),
+        "stable_slot": rollout.stable_slot,
         "cause": rollout.cause,
         "reason": rollout.reason,
         "actor": rollout.actor,

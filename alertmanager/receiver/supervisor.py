@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from canary.clock import Clock
 from canary.logs import Log
 
+# Long enough that a worker which fails at once fills no log, short enough that a rollback does not wait for it.
 _PAUSE_SECONDS = 1.0
 
 
 @asynccontextmanager
 async def working(workers: Mapping[str, Callable[[], Awaitable[None]]], clock: Clock) -> AsyncIterator[None]:
-    """Run every worker while the block runs; one that ends or breaks is reported and begins again."""
+    """Run every worker while the block runs; one that ends or breaks is reported and restarts."""
     tasks = [asyncio.create_task(_keep(name, work, clock), name=name) for name, work in workers.items()]
     try:
         yield
@@ -27,5 +28,5 @@ async def _keep(name: str, work: Callable[[], Awaitable[None]], clock: Clock) ->
         try:
             await work()
         except Exception as error:  # noqa: BLE001  # whatever it is, the other workers go on and this one starts anew
-            Log("receiver").error("worker broke and begins again", exception=error, worker=name)
+            Log("receiver").error("worker broke and restarts", exception=error, worker=name)
         await clock.sleep(_PAUSE_SECONDS)

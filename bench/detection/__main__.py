@@ -23,7 +23,7 @@ def main() -> None:
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         cells = table.measure(pool, table.scenes(), times)
-        results.record("Detection: beside its peers", command, table.LEGEND + "\n\n" + table.markdown(cells))
+        results.record("Detection: next to its peers", command, table.LEGEND + "\n\n" + table.markdown(cells))
         plots.draw(cells)
         results.record("Detection: healthy rollouts", command, whole.measure(pool, times))
         results.record("Detection: shops as they are", command, real.measure(pool, 100 * times))

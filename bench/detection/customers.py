@@ -118,7 +118,7 @@ class Draft:
         table = EventRows(
             bucket=ints, ids=np.arange(1, count + 1), time=time, entered=entered,
             version=np.where(version >= 0, version, drawn), currency=ints, outcome=outcome,
-            value=column("value", np.nan), variant=ints, parents=named,
+            value=column("value", np.nan), variant=ints, segment=ints, parents=named,
             unit=customer + 1 if event == "visits" else np.full(count, NO_ID, dtype=np.int64),
         )  # fmt: skip
         return table.where(entered <= END)

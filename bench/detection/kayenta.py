@@ -10,7 +10,9 @@ from bench.detection.rules import Decision
 from bench.detection.shop import Scene, Traffic
 from exporter.evidence.grid import Bools, Floats
 
+# Kayenta wants some fifty values of each metric for a look: one a minute, an hour each, three looks.
 MINUTES = 180.0
+# Of the 98 % interval that Kayenta asks its Mann-Whitney test for.
 _QUANTILE = 2.326
 _PHASES = ((MINUTES, 0.05),)
 

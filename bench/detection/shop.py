@@ -10,7 +10,7 @@ from exporter.evidence.grid import Bools, Floats
 
 START = 1_700_000_000.0
 PHASES = ((5.0, 0.05), (15.0, 0.25), (20.0, 0.50))
-"""The strategy's rollout: minutes and the canary's share."""
+"""The strategy's rollout: minutes and the canary's traffic weight."""
 MINUTES = 40.0
 
 SUCCESS_RATIO = 0.97
@@ -49,7 +49,7 @@ class Traffic:
 
     Attributes:
         entered: when the unit came.
-        luck: the unit is the canary's while the canary's share is above this number.
+        luck: the unit is the canary's while the canary's traffic weight is above this number.
         good: whether it succeeds or converts on stable.
         good_on_canary: the same on the canary; a unit that is bad on stable is bad on the canary.
         known: when the outcome is known or the order comes.

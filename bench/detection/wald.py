@@ -81,7 +81,7 @@ def markdown(ratios: list[Ratio], seeds: int) -> str:
     text = [
         head,
         "",
-        "| canary | payments a minute | canary's share | Wald's bound | mean ratio | median ratio | proven |",
+        "| canary | payments a minute | canary's traffic weight | Wald's bound | mean ratio | median ratio | proven |",
         "|---|---|---|---|---|---|---|",
     ]
     text += [

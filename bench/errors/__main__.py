@@ -1,4 +1,4 @@
-"""How often the error-rate rule rolls back a canary that does not deserve it, beside a plain threshold.
+"""How often the error-rate rule rolls back a canary that does not deserve it, next to a plain threshold.
 
 Whole rollouts are drawn: requests come at random, each fails with a fixed chance, and both rules look every five
 seconds over one minute and over five, as CanaryHighErrorRate does. The plain rule is the same without the proof.
@@ -16,6 +16,7 @@ from canary.policy import Policy, load_policy
 
 _ROLLOUTS = 2000
 """So many healthy rollouts tell a false alarm in a hundred from one in fifty."""
+# A scrape interval; each look is one more chance of a false alarm.
 _EVERY_SECONDS = 5
 _SEED = 20260301
 

@@ -1,4 +1,4 @@
-"""`canary exporter` beside Debian's prometheus-sql-exporter and PyPI's query-exporter, on one real PostgreSQL.
+"""`canary exporter` next to Debian's prometheus-sql-exporter and PyPI's query-exporter, on one real PostgreSQL.
 
 `--orders` gives the size of the past; `--alone` leaves the peers out, to see how cost depends on size.
 """

@@ -5,6 +5,7 @@ import time
 
 import asyncpg
 
+# A week of rows is what a first start has to count.
 DAYS = 7
 
 _SCHEMA = """

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from alertmanager.receiver.http.ofrep import OFREP_PREFIX
 
 TOKEN = "flags-token"
+# A shop's few processes, each with a pool; and more users than any cache of answers would hold by accident.
 CONNECTIONS = 32
 USERS = 10_000
 

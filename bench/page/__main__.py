@@ -23,6 +23,7 @@ from tests.support.processes import eventually
 from tests.support.receiver import ReceiverProgram, Setting, order
 
 COMMAND = "python -m bench.page"
+# Six changes of every number, and enough loads for a median that another run repeats.
 SECONDS = 30.0
 LOADS = 20
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"

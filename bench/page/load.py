@@ -12,6 +12,7 @@ from aiohttp import web
 from canary import names
 from tests.support.webserver import served
 
+# A company that looks, in a bad hour.
 WATCHERS = 200
 # As many watch from one address as the page lets.
 PER_ADDRESS = 100

@@ -19,6 +19,7 @@ from tests.support.receiver import WEBHOOK_TOKEN, ReceiverProgram, Setting, aler
 from tests.support.traffic import Upstream
 
 COMMAND = "python -m bench.reaction.flood"
+# Far beyond what an Alertmanager sends: what an open port meets.
 CONNECTIONS = 200
 RATE_PER_SECOND = 2000
 

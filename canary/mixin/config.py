@@ -175,6 +175,7 @@ def _judged_kpi(name: str, kpi: Kpi) -> dict[str, Any]:
         "judge": kpi.judge,
         "floor": kpi.floor is not None,
         "floorJudged": kpi.floor is not None and not isinstance(kpi, Mean),
+        "segmented": not isinstance(kpi, Mean) and kpi.by is not None,
         "target": kpi.target is not None,
         "alert": _OWN_ALERTS.get(name, names.KPI_ALERT),
         "floorAlert": own_floor or names.KPI_ALERT,

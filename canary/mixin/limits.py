@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from canary import names
 from canary.policy import Policy
-from canary.policy.release import ApprovalGate, Phase, UrlGate
+from canary.policy.gates import ApprovalGate, UrlGate
+from canary.policy.release import Phase
 from canary.policy.signals import Signals
 from canary.units import format_duration, format_ratio
 
@@ -23,6 +24,7 @@ _QUANTILE_VARIANCE = 0.95 * 0.05
 
 # Two scrapes make a rate; a third shows that it is one, and not a single request between two of them.
 _FIRST_SCRAPES = 3
+# Each costs as many recorded series as the others.
 _SHORTER_WINDOWS = 2
 
 

@@ -1,10 +1,11 @@
 """The policy's KPIs: what is measured, how it is judged, and what a proven harm leads to."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from canary.policy.values.types import Finite, Name, OpenRatio, Ratio, ShareLimit, section
+from canary.policy.values.types import Finite, Name, OpenRatio, Ratio, ShareLimit, Text, section
 
 Action = Literal["rollback", "hold", "warn"]
 Judge = Literal["evidence", "threshold"]
@@ -19,6 +20,11 @@ class Conversion:
     """Event whose rows are the units."""
     to: Name
     """Event that marks a unit as converted; its `parent` names the unit."""
+    by: Text | None = None
+    """Column of the event `from` by whose values the same test is made besides (payment provider, device, country): a
+    canary that breaks one of them is found, and the alert names it. A version must not be able to change the value."""
+    segments: Annotated[int, Field(ge=1, le=20)] = 5
+    """How many of its values are looked at, the most frequent before the start; all others count as `other`."""
     complement: bool = False
     """Publish one minus the rate (cart abandonment); it is judged by the conversion all the same."""
     tolerance: ShareLimit = 0.1
@@ -42,6 +48,11 @@ class Success:
     attempts: Literal["first", "last", "each"] = "first"
     """What counts of a customer who tries several times: the `first` attempt, how it ended (`last`: a success within
     `evidence.pending_timeout` of the first attempt), or `each` by itself, which is then only held for."""
+    by: Text | None = None
+    """Column of the event by whose values the same test is made besides (payment provider, device, country): a
+    canary that breaks one of them is found, and the alert names it. A version must not be able to change the value."""
+    segments: Annotated[int, Field(ge=1, le=20)] = 5
+    """How many of its values are looked at, the most frequent before the start; all others count as `other`."""
     tolerance: ShareLimit = 0.05
     """Relative fall of the success rate against stable that is harm when proven."""
     floor: OpenRatio | None = None
@@ -84,6 +95,17 @@ def events_of(kpi: Kpi) -> tuple[str, ...]:
     if isinstance(kpi, Conversion):
         return (kpi.from_, kpi.to)
     return (kpi.of, kpi.since) if isinstance(kpi, Mean) and kpi.since is not None else (kpi.of,)
+
+
+def segment_column(kpis: Iterable[Kpi], event: str) -> str | None:
+    """The column of an event's rows by whose values a KPI is looked at; None where none is."""
+    wanted = (kpi for kpi in kpis if not isinstance(kpi, Mean) and units_event(kpi) == event)
+    return next((kpi.by for kpi in wanted if kpi.by is not None), None)
+
+
+def units_event(kpi: Kpi) -> str:
+    """The event whose rows are the KPI's units."""
+    return kpi.from_ if isinstance(kpi, Conversion) else kpi.of
 
 
 DEFAULT_KPIS: dict[str, Kpi] = {

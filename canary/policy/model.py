@@ -16,6 +16,7 @@ from canary.policy.orders import Database
 from canary.policy.release import Phase, Phases, Process, Receiver, Rollback
 from canary.policy.routerkinds import Router
 from canary.policy.signals import Signals
+from canary.policy.slots import slots_of
 from canary.policy.values.types import (
     Alpha,
     Count,
@@ -106,8 +107,8 @@ class Evidence:
     """Whether a rollout is held when stable is proven to be worse than the shop was before the start, by more than the
     KPI's tolerance: a canary may hurt everybody through the shared database (`CanaryStableHarmed`)."""
     warmup: Patience = 0
-    """After each change of the canary's share: customers who come, and what happens, within this are in no test, on
-    either side (cold caches)."""
+    """After each change of the canary's traffic weight: customers who come, and what happens, within this are in no
+    test, on either side (cold caches)."""
 
 
 @section
@@ -144,6 +145,11 @@ class Policy:
     """Set by the loader: whether the file has a `signals` section, and so errors and response times are watched."""
     base: str = "."
     """Set by the loader: the policy file's folder, at which relative paths start."""
+
+    @property
+    def slots(self) -> bool:
+        """Whether the two groups of servers are slots, of which either may be the stable one."""
+        return any(slots_of(router) is not None for router in self.router)
 
     @property
     def shop_job(self) -> str:

@@ -3,19 +3,18 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from canary.policy.freeze import Freeze
+from canary.policy.gates import Gate
 from canary.policy.servers import AlertmanagerServer, PrometheusServer
 from canary.policy.values.types import (
-    Approvers,
     BodyLimit,
     CookiePair,
     EnvironmentName,
     HeaderPair,
     HttpUrl,
     Identifier,
-    Interval,
     Look,
     Network,
     OptionalArgv,
@@ -32,38 +31,6 @@ from canary.policy.values.types import (
     Weight,
     lasting,
     section,
-)
-
-
-@section
-class UrlGate:
-    """The user's own check before a phase may end: 2xx goes on, anything else holds and is asked again."""
-
-    url: HttpUrl
-    timeout: Timeout = 10
-    interval: Interval = 30
-
-
-@section
-class ApprovalGate:
-    """So many different people must say `canary advance`, each known by a token or password of their own."""
-
-    approvers: Approvers
-    """How many; the same person twice counts once, and a name that somebody only says of themselves counts nothing."""
-
-
-def _gate(value: object) -> str:
-    """Which section a gate is; only one of its keys can say so, and then each fault is told about that one only."""
-    approval = isinstance(value, ApprovalGate) or (isinstance(value, dict) and "approvers" in value)
-    return ApprovalGate.__name__ if approval else UrlGate.__name__
-
-
-Gate = (
-    Literal["manual"]
-    | Annotated[
-        Annotated[UrlGate, Tag(UrlGate.__name__)] | Annotated[ApprovalGate, Tag(ApprovalGate.__name__)],
-        Discriminator(_gate),
-    ]
 )
 
 
@@ -130,7 +97,8 @@ class Process:
 
     kind: Literal["none", "pm2", "systemd", "command"] = "none"
     name: ProcessName = "canary"
-    """pm2's process name, or the systemd unit."""
+    """pm2's process name, or the systemd unit. With `router.slots`, `{slot}` in it and in the programs below stands for
+    the letter of the canary's slot."""
     start: OptionalArgv = ()
     """`command`: program and arguments that start it."""
     stop: OptionalArgv = ()
@@ -145,7 +113,8 @@ class Process:
     """How long `deploy_stable` may take."""
     drain: Patience = 5
     """How long the stop waits for what the canary's servers still serve once no more is routed to them. HAProxy counts
-    its sessions, and with none left the process is stopped at once; with other routers all of it is waited."""
+    its sessions, and so may a router of kind `command`; with none left the process is stopped at once. Others cannot
+    tell (nginx knows the connections of the whole server only), and then all of it is waited."""
     timeout: Timeout = 30
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
+from canary.policy.slots import Slots
 from canary.policy.values.types import (
     Argv,
     ConfigLine,
@@ -80,6 +81,8 @@ class HaproxyRouter:
     """Where the generated configuration logs each request for `canary assignments`: `host:port`, or the path of a unix
     socket."""
     upstreams: Upstreams = Upstreams()
+    slots: Slots | None = None
+    """Instead of `upstreams`: two equal groups that change roles when a release is finished."""
     probe: Probe | None = None
     """How each server is asked which version it runs; when missing, the version label of its series tells."""
     testers: Testers = Testers()
@@ -112,6 +115,8 @@ class NginxRouter:
     """Where the generated configuration logs each request for `canary assignments`: a file, or
     `syslog:server=host:port`, or `syslog:server=unix:/path`."""
     upstreams: Upstreams = Upstreams()
+    slots: Slots | None = None
+    """Instead of `upstreams`; the directories must then survive a reboot."""
     probe: Probe | None = None
     testers: Testers = Testers()
     without_customer: WithoutCustomer = WithoutCustomer()
@@ -129,9 +134,12 @@ class CommandRouter:
     set: Argv
     """Program and arguments; gets the split as JSON on standard input."""
     read: Argv
-    """Program and arguments; prints `{"weight": 0.05}`."""
+    """Program and arguments; prints `{"weight": 0.05}`; with `slots`, `{"slot_b": 0.05, "stable": "a"}`. It may print
+    `sessions` too: what is still being served on the canary's servers."""
     upstreams: Upstreams = Upstreams()
     """Addresses of the two versions, which `probe` asks."""
+    slots: Slots | None = None
+    """Instead of `upstreams`."""
     probe: Probe | None = None
     timeout: RouterTimeout = 10
     testers: Testers = Testers()

@@ -14,11 +14,13 @@ state cannot be learned is not.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
 from canary.errors import ProcessError
 from canary.policy.release import Process
+from canary.policy.slots import IN_NAMES, Slot
 from canary.process.program import Outcome, run
 
 # What a manager printed is quoted in an error, but not a whole page of it.
@@ -212,6 +214,21 @@ class CommandProcess(_Managed):
 
     def _stop_argv(self) -> Sequence[str]:
         return self._section.stop
+
+
+def in_slot(section: Process, slot: Slot) -> Process:
+    """The section with a slot's letter wherever it leaves room for one: a process belongs to a slot, not to a role."""
+
+    def named(words: Sequence[str]) -> tuple[str, ...]:
+        return tuple(word.replace(IN_NAMES, slot) for word in words)
+
+    return replace(
+        section,
+        name=section.name.replace(IN_NAMES, slot),
+        start=named(section.start),
+        stop=named(section.stop),
+        status=named(section.status),
+    )
 
 
 def process_of(section: Process) -> ProcessManager:

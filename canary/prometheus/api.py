@@ -26,6 +26,7 @@ from canary.prometheus.access import Access
 
 T = TypeVar("T")
 
+# As much as one read of a socket gives; the size is checked after each.
 _CHUNK_BYTES = 64 * 2**10
 
 # What a server says about a question that it refuses is for people: its beginning is enough.

@@ -48,6 +48,7 @@ class Rule(NamedTuple):
     Attributes:
         duration_seconds: an alert's `for`.
         error: why it could not be evaluated the last time; empty when it could.
+        interval_seconds: how often its group is evaluated; 0 when the server does not say.
     """
 
     group: str
@@ -56,6 +57,7 @@ class Rule(NamedTuple):
     labels: Mapping[str, str]
     duration_seconds: float
     error: str
+    interval_seconds: float = 0.0
 
 
 class Prometheus:
@@ -162,7 +164,7 @@ class Prometheus:
         """
         found = await self._get("rules", shapes.RULES, api=self._rules)
         return [
-            Rule(group.name, one.name, one.query, one.labels or {}, one.duration, one.last_error)
+            Rule(group.name, one.name, one.query, one.labels or {}, one.duration, one.last_error, group.interval)
             for group in found.data.groups or ()
             for one in group.rules or ()
         ]

@@ -139,6 +139,7 @@ class RulesGroup(Shape):
     """A group of rules."""
 
     name: Text
+    interval: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     rules: list[RulesOne] | None
 
 

@@ -1,13 +1,13 @@
 """What keeps an alert from acting: a silence that says so in so many words, or an alert that has lowered already.
 
 A silence keeps *people* from being paged, and whoever sets one thinks of people: `severity="critical"` for the night,
-`service="shop"` for a deployment, *Silence* beside one alert, which fills in every label it has. None of them means
+`service="shop"` for a deployment, *Silence* next to one alert, which fills in every label it has. None of them means
 "do not protect the customers from this canary". Once, all of them did, and nobody saw it. So a silence reaches the
 receiver only when it names `action` itself, by equality, and says besides at most which service, rollout, phase or KPI
 it is about; nobody writes that by accident. Another team's inhibition and a mute time interval never reach it.
 
-An inhibition does when its source is an alert of this service that lowers the canary's share, and so acts itself:
-a comparison with no data behind it (`CanaryBlind`) holds, and keeps the verdicts back that rest on that comparison.
+An inhibition does when its source is an alert of this service that lowers the canary's traffic weight, and so acts
+itself: a comparison with no data behind it (`CanaryBlind`) holds, and keeps the verdicts back that rest on it.
 """
 
 import re

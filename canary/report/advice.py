@@ -59,8 +59,7 @@ def advice(rollout: Rollout, alerts: Sequence[Firing], kpis: Sequence[KpiStory])
     if rollout.state in (State.ROLLED_BACK, State.ROLLING_BACK, State.FAILED):
         lines.append("Before the next try: reproduce it in staging, fix it, and run canary drill.")
     elif rollout.state is State.PROMOTED:
-        lines.append(
-            f"Deploy {rollout.canary} to the stable servers, then run canary finish; no other release begins before."
-        )
+        deploy = "Run" if rollout.stable_slot else f"Deploy {rollout.canary} to the stable servers, then run"
+        lines.append(f"{deploy} canary finish; no other release begins before.")
         lines.append("Keep watching for a day or two: the absolute limits stay watched as the policy says.")
     return list(dict.fromkeys(lines))

@@ -1,4 +1,4 @@
-"""A report as files: HTML, Markdown and JSON beside one another, each whole or not there."""
+"""A report as files: HTML, Markdown and JSON next to one another, each whole or not there."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

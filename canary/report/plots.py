@@ -1,4 +1,4 @@
-"""The report's pictures as SVG: each KPI's change with its band, and the canary's share over time."""
+"""The report's pictures as SVG: each KPI's change with its band, and the canary's traffic weight over time."""
 
 import io
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ def kpi_plot(report: Report, kpi: KpiStory) -> str:
 
 
 def share_plot(report: Report) -> str:
-    """The canary's share: grey as wanted, blue as read back from the routers."""
+    """The canary's traffic weight: grey as wanted, blue as read back from the routers."""
     figure, axes = _canvas(report)
     for phase in report.phases:
         axes.hlines(

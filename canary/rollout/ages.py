@@ -6,7 +6,7 @@ monotonic reading, so within one boot of one machine, suspended time included, i
 
 An entry of another boot (the machine was restarted, or another one took over) was measured by nobody in between. Then
 the age counts from when this process first looked at it. Whoever decides by it decides later than could be, never too
-early. Only where an age must not begin anew after a restart (a message of last year is not news) the wall clock's word
+early. Only where an age must not restart after a restart (a message of last year is not news) the wall clock's word
 is taken, once, at that first look; a step of the clock after it changes nothing.
 """
 

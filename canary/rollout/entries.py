@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from canary.policy.plans import NORMAL
+from canary.policy.slots import Slot
 from canary.rollout.kinds import Category, Cause, Kind, Step
 from canary.rollout.passport import Passport
 
@@ -83,6 +84,7 @@ class Started(Entry):
         digest: of the policy that it runs by; empty in what older versions wrote.
         policy: everything that decides, as `deciding` gives it; None in what older versions wrote.
         passport: what was found when it began; None where nobody looked, and in what older versions wrote.
+        stable_slot: with `router.slots`, the one that is stable until the release is finished; None without.
     """
 
     kind = Kind.STARTED
@@ -95,6 +97,7 @@ class Started(Entry):
     digest: str = ""
     policy: dict[str, Any] | None = None
     passport: Passport | None = None
+    stable_slot: Slot | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan in which a phase has a share and no duration."""
@@ -196,7 +199,10 @@ class FinishReturned(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(Entry):
-    """The release is over: the stable servers run the new version and have all traffic, the canary's process ended."""
+    """The release is over: the stable servers run the new version and have all traffic, the canary's process ended.
+
+    With `router.slots` nobody moves and nothing ends: the two slots change roles by this entry.
+    """
 
     kind = Kind.FINISHED
     decides = True

@@ -130,7 +130,7 @@ def fold(entries: Iterable[Entry]) -> dict[str, Trial]:
 def due(policy: Policy, trials: Mapping[str, Trial], *, at: datetime, actor: str) -> Iterator[Entry]:
     """Entries that the policy asks for: experiments that are new, or whose weights have changed.
 
-    An experiment with other variants than before begins anew; so does one that was disabled or removed meanwhile.
+    An experiment with other variants than before restarts; so does one that was disabled or removed meanwhile.
     """
     for name, experiment in policy.experiments.items():
         known = trials.get(name)

@@ -78,6 +78,7 @@ def _started(entry: Started) -> Rollout:
         decision=entry.seq,
         timer=_timer(entry),
         passport=entry.passport,
+        first_stable_slot=entry.stable_slot,
         began=_moment(entry),
         phase_began=_moment(entry),
         reason=entry.reason,
@@ -123,9 +124,11 @@ def _fits(rollout: Rollout, entry: Entry) -> bool:
         return False
     match entry:
         case FinishBegan():
-            return rollout.state is State.PROMOTED
+            return rollout.state is State.PROMOTED and rollout.first_stable_slot is None
         case FinishStepped():
             return rollout.finishing is not None and entry.step < len(rollout.finishing.weights)
+        case Finished() if rollout.first_stable_slot is not None:
+            return rollout.state is State.PROMOTED
         case FinishReturned() | Finished():
             return rollout.state is State.FINISHING
         case Amended():
@@ -223,7 +226,7 @@ def _held(told: Rollout, entry: Held) -> Rollout:
     if told.state is State.FINISHING and told.finishing is not None:
         return _frozen(told, told.finishing, entry)
     cancelled = {told.cause} if entry.cause == Cause.MANUAL and told.rollback_at is not None else set()
-    # Lowered by hand after its promotion, it is on trial again: only a person gives it all traffic for good once more.
+    # Lowered by hand after its promotion, it is judged again: only a person gives it all traffic for good once more.
     before = State.BAKING if told.state is State.PROMOTED else told.state
     lowered = entry.weight is not None and entry.weight < told.weight
     return replace(
@@ -285,7 +288,11 @@ def _finishing(told: Rollout, entry: FinishBegan | FinishStepped | FinishReturne
         case FinishReturned():
             return replace(_promoted(told, entry), finishing=None)
         case Finished():
-            return replace(told, state=State.FINISHED, ended_at=entry.at, ended=began)
+            over = replace(told, state=State.FINISHED, ended_at=entry.at, ended=began)
+            if told.first_stable_slot is None:
+                return over
+            # The slots have changed roles: nobody is on the one that is the canary's now. The report is made anew.
+            return _weighted(replace(over, steps=told.steps - {Step.REPORT}), entry, 0.0)
 
 
 def _frozen(told: Rollout, finishing: Finishing, entry: Held) -> Rollout:

@@ -1,8 +1,9 @@
 """The rollout as a pure state machine: what one is, and the states that it passes through.
 
-    idle --start--> phase 0 --advance--> phase 1 ... --advance--> baking (100 %) --promote--> promoted
+    idle --start--> phase 1 --advance--> phase 2 ... --advance--> baking (100 %) --promote--> promoted
     phase, baking --hold--> holding --resume--> phase, baking
     phase, holding, baking --rollback--> rolling_back --complete--> rolled_back
+    promoted --finish--> finished                (with `router.slots`: the two groups change roles, nobody moves)
     promoted --rollback--> rolling_back          (while the old version is still there)
     promoted --finish--> finishing --step--> ... --complete--> finished
     finishing --back--> promoted                 (everybody is on the canary's servers again)
@@ -20,6 +21,7 @@ from enum import StrEnum
 from canary.clock import Clock
 from canary.policy.pinning.digest import Data
 from canary.policy.plans import NORMAL
+from canary.policy.slots import Slot, other
 from canary.rollout.kinds import Step
 from canary.rollout.passport import Passport
 
@@ -40,7 +42,7 @@ class State(StrEnum):
 
 
 RUNNING = frozenset({State.PHASE, State.HOLDING, State.BAKING})
-"""States in which customers are on the canary on trial."""
+"""States in which customers are on a canary that is being judged."""
 
 TERMINAL = frozenset({State.PROMOTED, State.FINISHED, State.ROLLED_BACK, State.FAILED})
 """States in which nothing is in progress."""
@@ -90,7 +92,7 @@ class Finishing:
         step_seconds: how long each step lasts at least.
         step: index of the step that has been taken; -1 while the stable servers get the new version.
         began: when that step was taken, or a freeze after it ended.
-        unverified: a person has said what the stable servers run; what cannot be asked holds nothing up.
+        unverified: a person has said what the stable servers run; what is unreachable holds nothing up.
         frozen: nothing moves until its cause is gone, or a person resumes.
     """
 
@@ -142,7 +144,8 @@ class Rollout:
         passport: what was found when it began; None where nobody looked.
         finishing: how far the release is finished; None before, and when everybody was taken back.
         salts: by which routers chose the users before this rollout was adopted.
-        expired: positions of the entries that nobody was told of in time.
+        expired: positions of the entries that nobody was notified of in time.
+        first_stable_slot: with `router.slots`, the one that was stable when it began; None without.
     """
 
     id: str
@@ -183,6 +186,13 @@ class Rollout:
     passport: Passport | None = None
     finishing: Finishing | None = None
     salts: tuple[int, ...] = ()
+    first_stable_slot: Slot | None = None
+
+    @property
+    def stable_slot(self) -> Slot | None:
+        """With `router.slots`, the one that is stable now: finishing is what changes it."""
+        first = self.first_stable_slot
+        return other(first) if first is not None and self.state is State.FINISHED else first
 
     @property
     def weight(self) -> float:
@@ -191,7 +201,7 @@ class Rollout:
 
     @property
     def running(self) -> bool:
-        """Whether customers are on a canary on trial."""
+        """Whether customers are on a canary that is being judged."""
         return self.state in RUNNING
 
     @property

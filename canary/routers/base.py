@@ -11,11 +11,12 @@ option and no second command anywhere behind.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from canary.errors import RouterError
 from canary.finding import Finding
+from canary.policy.slots import Slot
 from canary.routers.bucket import salt_of
 from canary.units import format_ratio
 
@@ -25,8 +26,11 @@ _ROLLOUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 FINEST_RATIO = 0.0001
 """The finest weight that a policy can write, 0.01 %, and that any router knows."""
 
-# What rounding adds is far less than half of the finest weight, and a wish far more.
+# What rounding adds is far less than half of the finest weight, and a weight that is wanted far more.
 _TOLERANCE_RATIO = FINEST_RATIO / 2
+
+# More than any weight has: what the subtraction of a share adds is cut off.
+_DIGITS = 9
 
 
 # What the generated configurations tell the shop about a request: they overwrite what a client sends under these names.
@@ -45,6 +49,8 @@ class Split:
         testers: Whether the policy's testers reach the canary whatever their place, while others do.
         testers_alone: At a weight of 0, testers reach the canary and nobody else. It is a word of its own, so that
             whoever lowers a weight to 0 by hand closes the canary for testers too.
+        stable_slot: With `router.slots`, the slot that is stable; the other one is the canary's. None without slots,
+            and where nobody has said so: then what the router has recorded stays.
 
     Raises:
         RouterError: the rollout's id or the weight is not one that may be handed to a router.
@@ -54,6 +60,7 @@ class Split:
     weight_ratio: float
     testers: bool = True
     testers_alone: bool = False
+    stable_slot: Slot | None = None
 
     def __post_init__(self) -> None:
         if not _ROLLOUT.fullmatch(self.rollout):
@@ -75,6 +82,11 @@ class Split:
         return self.weight_ratio > 0 or self.testers_alone
 
     @property
+    def slot_b_ratio(self) -> float:
+        """The share of slot b, whichever role it has; without slots, the canary's servers are slot b."""
+        return round(1 - self.weight_ratio, _DIGITS) if self.stable_slot == "b" else self.weight_ratio
+
+    @property
     def everybody(self) -> bool:
         """Whether all customers are on the canary; then so is what no customer asks for."""
         return self.weight_ratio > 1 - _TOLERANCE_RATIO
@@ -94,6 +106,7 @@ class Reading:
     restart; empty when that cannot be told, or when the process has lost what it had.
     *testers* is None when the instance does not tell whether it lets them in.
     *salt* is None when the instance does not tell, or when the weight is 0 and no users are chosen.
+    *stable_slot* is what the instance has recorded as the stable slot, by which its weight is read; None without slots.
     """
 
     instance: str
@@ -103,6 +116,7 @@ class Reading:
     testers_alone: bool = False
     error: str = ""
     process: str = ""
+    stable_slot: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +139,30 @@ class Observation:
             for reading in self.readings
         )
 
+    def seen_from(self, stable: Slot | None) -> "Observation":
+        """The same, where *stable* is the stable slot whatever a router has recorded: by the journal, that is.
+
+        A router that was wiped has slot a recorded; what it calls nobody may then be everybody.
+        """
+        if stable is None:
+            return self
+        return Observation(tuple(_turned(reading, stable) for reading in self.readings))
+
     def agrees(self, split: Split) -> bool:
         """Whether every instance has exactly *split* in force."""
         return all(_agrees(reading, split) for reading in self.readings)
 
 
+def _turned(reading: Reading, stable: Slot) -> Reading:
+    if reading.weight_ratio is None or reading.stable_slot in (None, stable):
+        return reading
+    return replace(reading, weight_ratio=round(1 - reading.weight_ratio, _DIGITS))
+
+
 def _agrees(reading: Reading, split: Split) -> bool:
     if reading.weight_ratio is None:
+        return False
+    if split.stable_slot is not None and reading.stable_slot not in (None, split.stable_slot):
         return False
     if abs(reading.weight_ratio - split.weight_ratio) > _TOLERANCE_RATIO:
         return False
@@ -186,7 +217,7 @@ class Router(Protocol):
         """By address, what the router's own checks say against a stable server; empty where it checks none.
 
         Raises:
-            RouterError: the router cannot be asked.
+            RouterError: the router is unreachable.
         """
         ...
 
@@ -198,7 +229,7 @@ class Router(Protocol):
                 serves some, and of which it knows nothing.
 
         Raises:
-            RouterError: the router cannot be asked.
+            RouterError: the router is unreachable.
         """
         ...
 

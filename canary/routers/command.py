@@ -4,16 +4,22 @@ There are two programs, because a program that sets cannot prove that it did: on
 `set` gets everything as JSON on its standard input, nothing on its command line: what is not an argument needs no
 quoting and cannot be taken for an option. `read` need only know the weight; a balancer that has never heard of rollouts
 or testers is believed about those.
+
+With `router.slots` the programs speak of the share of slot b, never of a role; `read` must print which slot is recorded
+as the stable one, for by the share alone nobody could tell 5 % on the canary from 95 %. A share that is missing means
+the recorded slot.
 """
 
 import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed
 from canary.policy.routers import CommandRouter
+from canary.policy.slots import Slot
 from canary.process.program import run
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
@@ -21,6 +27,9 @@ from canary.units import format_ratio
 
 # Enough of a wrong answer to recognize it by.
 _SHOWN_CHARACTERS = 200
+
+# More than any weight has; what subtraction adds is far less.
+_DIGITS = 9
 
 
 class ProgramRouter:
@@ -35,6 +44,7 @@ class ProgramRouter:
     def __init__(self, section: CommandRouter) -> None:
         self.name = section.name
         self._section = section
+        self._slots = section.slots is not None
         self._alone = False
 
     async def set_weight(self, split: Split) -> None:
@@ -43,6 +53,9 @@ class ProgramRouter:
         Raises:
             RouterError: the program failed, or the weight that is read back is another one.
         """
+        if self._slots and split.stable_slot is None:
+            recorded = (await self.read()).readings[0].stable_slot or "a"
+            split = dataclasses.replace(split, stable_slot=recorded)
         outcome = await run(
             self._section.set, timeout_seconds=self._section.timeout, stdin=json.dumps(self._wanted(split))
         )
@@ -75,12 +88,26 @@ class ProgramRouter:
         return {}
 
     async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # nothing to hold it against
-        """Unknown: the program is not asked for them."""
-        return None
+        """The `sessions` that the program `read` prints; None where it prints none.
+
+        Raises:
+            RouterError: it failed, or printed no number.
+        """
+        outcome = await run(self._section.read, timeout_seconds=self._section.timeout)
+        if outcome.fault:
+            raise RouterError(outcome.fault, place=f"router {self.name}: read")
+        try:
+            left = json.loads(outcome.output).get("sessions")
+            return None if left is None else max(0, int(left))
+        except (ValueError, TypeError, AttributeError) as error:
+            found = outcome.output[:_SHOWN_CHARACTERS]
+            raise RouterError(f"expected a number of sessions, found {found!r}", place=f"router {self.name}") from error
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether this user is among the chosen, when the program hashes as HAProxy does."""
-        return haproxy_bucket(user_id, split.salt) < round(split.weight_ratio * HAPROXY_BUCKETS)
+        share = split.slot_b_ratio if self._slots else split.weight_ratio
+        on_slot_b = haproxy_bucket(user_id, split.salt) < round(share * HAPROXY_BUCKETS)
+        return on_slot_b != (self._slots and split.stable_slot == "b")
 
     def snippet(self) -> Mapping[str, str]:
         """Nothing: the program's router has its own configuration."""
@@ -88,8 +115,9 @@ class ProgramRouter:
 
     def _wanted(self, split: Split) -> Mapping[str, object]:
         let_in = split.testers_alone or (split.testers and split.weight_ratio > 0)
+        share = {"slot_b": split.slot_b_ratio, "stable": split.stable_slot} if self._slots else {}
         return {
-            "weight": split.weight_ratio,
+            **(share or {"weight": split.weight_ratio}),
             "rollout": split.rollout,
             "salt": split.salt,
             "testers": dataclasses.asdict(self._section.testers) if let_in else None,
@@ -100,7 +128,8 @@ class ProgramRouter:
             return Reading(self.name, None, error=fault)
         try:
             answer = json.loads(output)
-            weight_ratio = float(answer["weight"])
+            stable = _stable(answer) if self._slots else None
+            weight_ratio = _share(answer, stable) if stable is not None else float(answer["weight"])
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
                 raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
@@ -109,8 +138,27 @@ class ProgramRouter:
             return Reading(
                 self.name,
                 None,
-                error=f'expected {{"weight": RATIO}} with a ratio from 0 to 1, found {output[:_SHOWN_CHARACTERS]!r}',
+                error=f"expected {self._form} with a ratio from 0 to 1, found {output[:_SHOWN_CHARACTERS]!r}",
             )
         # Where the program does not say, it is believed to have done what it was told.
         alone = weight_ratio == 0 and (self._alone if testers is None else testers)
-        return Reading(self.name, weight_ratio, salt=salt, testers=testers, testers_alone=alone)
+        return Reading(self.name, weight_ratio, salt=salt, testers=testers, testers_alone=alone, stable_slot=stable)
+
+    @property
+    def _form(self) -> str:
+        return '{"slot_b": RATIO, "stable": "a" or "b"}' if self._slots else '{"weight": RATIO}'
+
+
+def _stable(answer: Mapping[str, object]) -> Slot:
+    said = answer["stable"]
+    if said == "a":
+        return "a"
+    if said == "b":
+        return "b"
+    raise ValueError(said)
+
+
+def _share(answer: Mapping[str, Any], stable: Slot) -> float:
+    """The canary's traffic weight, of what is said about slot b."""
+    share = float(answer.get("slot_b", stable == "b"))
+    return round(1 - share, _DIGITS) if stable == "b" else share

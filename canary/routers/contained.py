@@ -60,7 +60,7 @@ class ContainedRouter:
         """What the driver says against stable servers.
 
         Raises:
-            RouterError: it cannot be asked, or failed.
+            RouterError: it is unreachable, or failed.
         """
         with self._contained():
             return await self._router.unhealthy()
@@ -69,7 +69,7 @@ class ContainedRouter:
         """What the driver counts.
 
         Raises:
-            RouterError: it cannot be asked, or failed.
+            RouterError: it is unreachable, or failed.
         """
         with self._contained():
             return await self._router.sessions(lasting_seconds)

@@ -11,21 +11,23 @@ Socket first, file second: the socket is what customers feel, and a full disk mu
 """
 
 import asyncio
-import csv
+import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
 from canary.policy.routers import HaproxyRouter
+from canary.policy.slots import Slot, other
 from canary.routers import files, haproxy_config
 from canary.routers import haproxy_map as mapfile
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.routers.haproxy_map import WEIGHT, Entries
 from canary.routers.haproxy_socket import RuntimeSocket
+from canary.routers.haproxy_stat import down_in, left_on
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
@@ -35,8 +37,8 @@ _PATH = re.compile(r"[A-Za-z0-9/._+@:-]+")
 # HAProxy itself also knows abstract sockets and file descriptors, which no other process can open by a name.
 _SOCKET = re.compile(r"/\S+|tcp:(?:\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}")
 
-# The backend `canary`, as the generated configuration names it, and its servers (2 + 4), all of them (-1).
-_SESSIONS = "show stat canary 6 -1"
+# A backend, as the generated configuration names it, and its servers (2 + 4), all of them (-1).
+_SESSIONS = "show stat {} 6 -1"
 
 
 class HAProxyRouter:
@@ -67,7 +69,10 @@ class HAProxyRouter:
         self.name = section.name
         self._section = section
         self._thread = thread("haproxy-map")
-        self._sockets = [RuntimeSocket(address, section.map, section.timeout) for address in section.sockets]
+        self._slots = section.slots is not None
+        self._sockets = [
+            RuntimeSocket(address, section.map, section.timeout, slots=self._slots) for address in section.sockets
+        ]
 
     async def set_weight(self, split: Split) -> None:
         """Set the map on every HAProxy, read it back, and write the map's file.
@@ -78,8 +83,10 @@ class HAProxyRouter:
         Raises:
             RouterError: a HAProxy does not have the split in force, or the file could not be written.
         """
-        wanted = Entries.of(split)
-        if split.weight_ratio and not wanted.weight:
+        if self._slots and split.stable_slot is None:
+            split = dataclasses.replace(split, stable_slot=await self._recorded())
+        wanted = Entries.of(split, slots=self._slots)
+        if split.weight_ratio and not wanted.canary_weight:
             raise RouterError(
                 f"expected 0 or at least 0.01%, found {format_ratio(split.weight_ratio)}",
                 place=f"router {self.name}: canary's traffic weight",
@@ -116,10 +123,12 @@ class HAProxyRouter:
         """The stable servers that a HAProxy takes for down, by `show stat`.
 
         Raises:
-            RouterError: a HAProxy cannot be asked.
+            RouterError: a HAProxy is unreachable.
         """
+        if self._slots:  # a release is finished without moving anybody to other servers
+            return {}
         tables = await asyncio.gather(*(socket.ask("show stat") for socket in self._sockets))
-        return {address: fault for table in tables for address, fault in _down(table)}
+        return {address: fault for table in tables for address, fault in down_in(table)}
 
     async def sessions(self, lasting_seconds: float) -> int | None:
         """What HAProxy counts on the canary's servers, and what waits for one of them.
@@ -127,20 +136,21 @@ class HAProxyRouter:
         None for a HAProxy that began less than *lasting_seconds* ago: after a reload the old worker serves what it had.
 
         Raises:
-            RouterError: a HAProxy cannot be asked.
+            RouterError: a HAProxy is unreachable.
         """
         counts = await asyncio.gather(*(self._sessions(socket, lasting_seconds) for socket in self._sockets))
         return None if None in counts else sum(count or 0 for count in counts)
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
-        return haproxy_bucket(user_id, split.salt) < Entries.of(split).weight
+        on_slot_b = haproxy_bucket(user_id, split.salt) < Entries.of(split, slots=self._slots).weight
+        return on_slot_b != (self._slots and split.stable_slot == "b")
 
     def snippet(self) -> Mapping[str, str]:
         """`haproxy.cfg` (or `NAME.cfg`) and the map it starts from, which sends everybody to stable."""
         return {
             f"{self.name}.cfg": haproxy_config.render(self._section),
-            Path(self._section.map).name: mapfile.render(Entries(), "none"),
+            Path(self._section.map).name: mapfile.render(Entries.parse({}, slots=self._slots), "none"),
         }
 
     async def _reading(self, socket: RuntimeSocket) -> Reading:
@@ -150,12 +160,18 @@ class HAProxyRouter:
             return Reading(socket.address, None, error=str(error))
         return Reading(
             instance=socket.address,
-            weight_ratio=entries.weight / HAPROXY_BUCKETS,
-            salt=entries.salt if entries.weight else None,
-            testers=bool(entries.testers and entries.weight),
-            testers_alone=entries.testers == mapfile.ALONE and not entries.weight,
+            weight_ratio=entries.canary_weight / HAPROXY_BUCKETS,
+            salt=entries.salt if entries.canary_weight else None,
+            testers=bool(entries.testers and entries.canary_weight),
+            testers_alone=entries.testers == mapfile.ALONE and not entries.canary_weight,
             process=process,
+            stable_slot=entries.stable_slot,
         )
+
+    async def _recorded(self) -> Slot:
+        """The stable slot that the HAProxies have recorded."""
+        readings = (await self.read()).readings
+        return next((reading.stable_slot for reading in readings if reading.stable_slot is not None), "a")
 
     async def _process(self, socket: RuntimeSocket) -> str:
         """Which HAProxy this is; nothing when its map lacks the weight, which it then has lost."""
@@ -166,24 +182,30 @@ class HAProxyRouter:
         return f"{facts.get('Pid', '')}/{facts.get('Start_time_sec', '')}"
 
     async def _sessions(self, socket: RuntimeSocket, lasting_seconds: float) -> int | None:
-        info, table = await asyncio.gather(socket.ask("show info"), socket.ask(_SESSIONS))
+        backends: tuple[str, ...] = ("canary",)
+        if (stable := (await socket.entries()).stable_slot) is not None:
+            backends = (f"trial-{other(stable)}", f"slot-{other(stable)}")
+        asked = [socket.ask("show info"), *(socket.ask(_SESSIONS.format(name)) for name in backends)]
+        info, *tables = await asyncio.gather(*asked)
         uptime_seconds = _facts(info).get("Uptime_sec", "")
         if not uptime_seconds.isdecimal() or int(uptime_seconds) < lasting_seconds:
             return None
-        return _on_canary(table)
+        counts = [left_on(table) for table in tables]
+        return None if None in counts else sum(count or 0 for count in counts)
 
     def _write(self, wanted: Entries, rollout: str, only_lower: bool) -> None:
         if not self._section.write_map:
             return
         path = Path(self._section.map)
         try:
-            present = mapfile.read(path)
+            present = mapfile.read(path, slots=self._slots)
         except (FileNotFoundError, ValueError):
-            present = Entries()
+            present = Entries.parse({}, slots=self._slots)
+        another = (wanted.salt, wanted.stable) != (present.salt, present.stable)
         if (
             only_lower
-            and (wanted.weight or wanted.testers)
-            and (wanted.weight > present.weight or wanted.salt != present.salt)
+            and (wanted.canary_weight or wanted.testers)
+            and (another or wanted.canary_weight > present.canary_weight)
         ):
             return
         text = mapfile.render(wanted, rollout)
@@ -222,7 +244,7 @@ class HAProxyRouter:
         where = f"router {self.name}: {path}"
         findings = []
         try:
-            written = mapfile.read(path).weight / HAPROXY_BUCKETS
+            written = mapfile.read(path, slots=self._slots).canary_weight / HAPROXY_BUCKETS
         except (OSError, ValueError) as error:
             return [failed(where, f"cannot be read ({error})", "install the generated map file there")]
         if in_force is not None and written != in_force:
@@ -249,33 +271,3 @@ class HAProxyRouter:
 def _facts(info: str) -> dict[str, str]:
     """The answer to `show info`, by name."""
     return dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
-
-
-def _on_canary(table: str) -> int | None:
-    """Sessions on the canary's servers, and in the queue before them; None where there is no such backend.
-
-    Its spare servers are stable's, and what is on them may last.
-    """
-    rows = list(_rows(table))
-    own = [row for row in rows if row.get("svname") not in ("BACKEND", None) and row.get("bck") != "1"]
-    if not own:
-        return None
-    return sum(int(row.get("scur") or 0) for row in own) + sum(int(row.get("qcur") or 0) for row in rows)
-
-
-def _rows(table: str) -> Iterator[Mapping[str, str]]:
-    """The answer to `show stat`."""
-    return csv.DictReader(table.removeprefix("# ").splitlines())
-
-
-def _down(table: str) -> Iterator[tuple[str, str]]:
-    """Address and state of each server of the backend `stable`, as the generated configuration names it, that is down.
-
-    Those in maintenance or drained were taken out by a person, and count too: they serve nobody.
-    """
-    for row in _rows(table):
-        server, status = row.get("svname", ""), row.get("status", "")
-        if row.get("pxname") != "stable" or server in ("FRONTEND", "BACKEND"):
-            continue
-        if not status.startswith(("UP", "no check")):
-            yield row.get("addr") or server, f"HAProxy says {status} ({row.get('check_desc') or 'no reason given'})"

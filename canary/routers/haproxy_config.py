@@ -42,18 +42,40 @@ frontend shop
     http-request disable-l7-retry unless METH_GET
 {user}
 
-    http-request set-var(txn.canary_weight) str(weight),map_str_int({map},0)
-    http-request set-var(txn.canary_salt) str(salt),map_str_int({map},0)
-    http-request set-var(txn.canary_place) var(txn.canary_salt),concat(:,txn.canary_user),xxh32,mod(10000)
-    acl canary_open var(txn.canary_weight) -m int gt 0
-    acl canary_everybody var(txn.canary_weight) -m int ge 10000
-    acl canary_chosen var(txn.canary_place),sub(txn.canary_weight) lt 0
+{numbers}
 
     # Only the router says who is a tester and who is which user.
     http-request del-header {tester_header}
     http-request del-header {user_header}
     http-request set-header {user_header} %[var(txn.canary_user)] if !canary_nobody
 {testers}
+{backends}"""
+
+_NUMBERS = """\
+    http-request set-var(txn.canary_weight) str(weight),map_str_int({map},0)
+    http-request set-var(txn.canary_salt) str(salt),map_str_int({map},0)
+    http-request set-var(txn.canary_place) var(txn.canary_salt),concat(:,txn.canary_user),xxh32,mod(10000)
+    acl canary_open var(txn.canary_weight) -m int gt 0
+    acl canary_everybody var(txn.canary_weight) -m int ge 10000
+    acl canary_chosen var(txn.canary_place),sub(txn.canary_weight) lt 0"""
+
+_SLOT_NUMBERS = """\
+    http-request set-var(txn.canary_stable) str(stable),map_str_int({map},0)
+    acl canary_stable_is_b var(txn.canary_stable) -m int 1
+    # The weight is the share of slot b. One that is missing means everybody on the recorded stable slot.
+    http-request set-var(txn.canary_weight) str(weight),map_str_int({map},-1)
+    acl canary_weight_missing var(txn.canary_weight) -m int lt 0
+    http-request set-var(txn.canary_weight) int(10000) if canary_weight_missing canary_stable_is_b
+    http-request set-var(txn.canary_weight) int(0) if canary_weight_missing
+    http-request set-var(txn.canary_salt) str(salt),map_str_int({map},0)
+    http-request set-var(txn.canary_place) var(txn.canary_salt),concat(:,txn.canary_user),xxh32,mod(10000)
+    acl canary_on_b var(txn.canary_place),sub(txn.canary_weight) lt 0
+    http-request set-var(txn.canary_share) var(txn.canary_weight)
+    http-request set-var(txn.canary_share) int(10000),sub(txn.canary_weight) if canary_stable_is_b
+    acl canary_open var(txn.canary_share) -m int gt 0
+    acl canary_everybody var(txn.canary_share) -m int ge 10000"""
+
+_BACKENDS = """\
     use_backend canary if canary_everybody
     use_backend canary if canary_open canary_chosen !canary_nobody
     default_backend stable
@@ -61,14 +83,34 @@ frontend shop
 backend stable
     balance leastconn
 {stable}
+{trial}"""
 
-backend canary
+# Of the slot with the canary, the other one's servers stand by; the stable slot has nobody to stand by.
+_SLOT_BACKENDS = """\
+    use_backend slot-b if canary_nobody !canary_everybody canary_stable_is_b
+    use_backend slot-a if canary_nobody !canary_everybody
+    use_backend slot-b if canary_on_b canary_stable_is_b
+    use_backend trial-b if canary_on_b
+    use_backend trial-a if canary_stable_is_b
+    default_backend slot-a
+
+backend slot-a
+    balance leastconn
+{a}
+
+backend slot-b
+    balance leastconn
+{b}
+{trial_a}{trial_b}"""
+
+_TRIAL = """
+backend {name}
     balance leastconn
     # A dead canary is left at the first failed connection, and its users are served by stable; a pool of
     # connections to it would first be tried one dead connection after the other.
     http-reuse never
     option allbackups
-{canary}
+{servers}
 """
 
 _COOKIE = f"""\
@@ -92,6 +134,9 @@ _HEADER = """\
 _ADDRESS = """\
     http-request set-var(txn.canary_user) src"""
 
+# The canary is in slot a where b is the stable one, and the other way round.
+_STABLE = ("canary_stable_is_b", "!canary_stable_is_b")
+
 _USERS = {"cookie": _COOKIE, "header": _HEADER, "address": _ADDRESS}
 
 
@@ -101,10 +146,10 @@ def render(section: HaproxyRouter) -> str:
     Raises:
         RouterError: the policy names something that cannot be written in HAProxy's configuration.
     """
-    stable = section.upstreams.stable or _EXAMPLE_STABLE
-    canary = section.upstreams.canary or _EXAMPLE_CANARY
+    named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
+    numbers = _NUMBERS if section.slots is None else _SLOT_NUMBERS
     return _TEMPLATE.format(
-        examples="" if section.upstreams.stable and section.upstreams.canary else _EXAMPLES,
+        examples="" if named else _EXAMPLES,
         map=section.map,
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
@@ -112,11 +157,28 @@ def render(section: HaproxyRouter) -> str:
         + _USERS[section.sticky].format(
             key=_word(section, "key", section.key), secure="; Secure" if section.tls and section.tls.redirect else ""
         ),
+        numbers=numbers.format(map=section.map),
         testers=_testers(section),
         tester_header=TESTER_HEADER,
         user_header=USER_HEADER,
-        stable=_stable(section, stable),
-        canary=_canary(section, stable, canary),
+        backends=_backends(section),
+    )
+
+
+def _backends(section: HaproxyRouter) -> str:
+    slots = section.slots
+    if slots is None:
+        stable = section.upstreams.stable or _EXAMPLE_STABLE
+        canary = section.upstreams.canary or _EXAMPLE_CANARY
+        servers = _canary(section, "canary", canary, "stable", stable)
+        return _BACKENDS.format(
+            stable=_stable(section, "stable", stable), trial=_TRIAL.format(name="canary", servers=servers)
+        )
+    return _SLOT_BACKENDS.format(
+        a=_stable(section, "slot-a", slots.a),
+        b=_stable(section, "slot-b", slots.b),
+        trial_a=_TRIAL.format(name="trial-a", servers=_canary(section, "trial-a", slots.a, "slot-b", slots.b)),
+        trial_b=_TRIAL.format(name="trial-b", servers=_canary(section, "trial-b", slots.b, "slot-a", slots.a)),
     )
 
 
@@ -191,12 +253,16 @@ def _testers(section: HaproxyRouter) -> str:
     named = section.without_customer.paths or section.without_customer.headers
     tester = "canary_tester !canary_named" if named else "canary_tester"
     let_in = f"canary_open canary_testers_in {tester} or canary_testers_alone {tester}"
+    ways = [("canary", let_in)]
+    if section.slots is not None:
+        on_a, on_b = (let_in.replace(f"{tester} or", f"{tester} {slot} or") + f" {slot}" for slot in _STABLE)
+        ways = [("trial-a", on_a), ("trial-b", on_b)]
     lines = [
         *(f"acl canary_tester {rule}" for rule in rules),
         f"acl canary_testers_in str(testers),map_str_int({section.map},0) gt 0",
         f"acl canary_testers_alone str(testers),map_str_int({section.map},0) gt 1",
         f"http-request set-header {TESTER_HEADER} 1 if {let_in}",
-        f"use_backend canary if {let_in}",
+        *(f"use_backend {backend} if {let_in}" for backend, let_in in ways),
     ]
     return "\n".join(f"    {line}" for line in lines)
 
@@ -206,25 +272,25 @@ def _sign(section: HaproxyRouter, kind: Literal["header", "cookie"], fetch: str,
     return f"{fetch}({name}) -m str {value}"
 
 
-def _stable(section: HaproxyRouter, stable: tuple[str, ...]) -> str:
+def _stable(section: HaproxyRouter, name: str, addresses: tuple[str, ...]) -> str:
     return "\n".join(
-        f"    server stable{number} {_word(section, 'upstreams.stable', address)}{_said(section, address)} "
+        f"    server {name}{number} {_word(section, f'servers of {name}', address)}{_said(section, address)} "
         f"check inter 1s fall 2 rise 1"
-        for number, address in enumerate(stable, 1)
+        for number, address in enumerate(addresses, 1)
     )
 
 
-def _canary(section: HaproxyRouter, stable: tuple[str, ...], canary: tuple[str, ...]) -> str:
+def _canary(section: HaproxyRouter, name: str, addresses: tuple[str, ...], spare: str, spares: tuple[str, ...]) -> str:
     own = [
-        f"    server canary{number} {_word(section, 'upstreams.canary', address)}{_said(section, address)} "
+        f"    server {name}{number} {_word(section, f'servers of {name}', address)}{_said(section, address)} "
         f"check inter 500ms fall 1 rise 2 observe layer4 error-limit 1 on-error mark-down"
-        for number, address in enumerate(canary, 1)
+        for number, address in enumerate(addresses, 1)
     ]
-    spare = [
-        f"    server stable{number} {address}{_said(section, address)} backup track stable/stable{number}"
-        for number, address in enumerate(stable, 1)
+    behind = [
+        f"    server {spare}{number} {address}{_said(section, address)} backup track {spare}/{spare}{number}"
+        for number, address in enumerate(spares, 1)
     ]
-    return "\n".join(own + spare)
+    return "\n".join(own + behind)
 
 
 def _said(section: HaproxyRouter, address: str) -> str:

@@ -16,9 +16,10 @@ speaks to the new one: one more reason to let nobody need a reload for a rollout
 """
 
 import asyncio
+import dataclasses
 
 from canary.errors import RouterError
-from canary.routers.haproxy_map import SALT, TESTERS, WEIGHT, Entries
+from canary.routers.haproxy_map import SALT, STABLE, TESTERS, WEIGHT, Entries
 
 
 class RuntimeSocket:
@@ -28,10 +29,12 @@ class RuntimeSocket:
         address: A path, or `tcp:host:port`.
         map_path: The map's path, exactly as HAProxy's configuration has it: that is its name at the socket.
         timeout_seconds: How long one command may take.
+        slots: Whether the map's weight is the share of slot b.
     """
 
-    def __init__(self, address: str, map_path: str, timeout_seconds: float) -> None:
+    def __init__(self, address: str, map_path: str, timeout_seconds: float, *, slots: bool = False) -> None:
         self.address = address
+        self._slots = slots
         self._map = map_path
         self.place = f"HAProxy socket {address}"
         self._timeout_seconds = timeout_seconds
@@ -64,24 +67,26 @@ class RuntimeSocket:
         Raises:
             RouterError: HAProxy cannot be reached, refused a command, or has something else in force.
         """
-        if wanted.weight == 0:
+        if wanted.weight == wanted.closed:
             # Nothing comes before closing: not even a look at what is in force.
-            await self._set(WEIGHT, 0)
+            await self._set(WEIGHT, wanted.closed)
             await self._set(TESTERS, wanted.testers)
+            await self._record(wanted)
         else:
             present = await self.entries()
             # HAProxy serves requests between two commands: the new salt with the old weight, or the reverse, would
             # send users to the canary who belong to neither rollout.
-            if present.salt != wanted.salt:
-                if present.weight:
-                    await self._set(WEIGHT, 0)
+            if (present.salt, present.stable) != (wanted.salt, wanted.stable):
+                if present.weight != wanted.closed:
+                    await self._set(WEIGHT, wanted.closed)
                 await self._set(SALT, wanted.salt)
+            await self._record(wanted)
             await self._set(TESTERS, wanted.testers)
             await self._set(WEIGHT, wanted.weight)
         found = await self.entries()
-        if (found.weight, found.testers) != (wanted.weight, wanted.testers) or (
-            wanted.weight and found.salt != wanted.salt
-        ):
+        if wanted.weight == wanted.closed:
+            found = dataclasses.replace(found, salt=wanted.salt)  # nobody is chosen by it
+        if found != wanted:
             raise RouterError(f"expected {wanted} in force, found {found}", place=self.place)
 
     async def entries(self) -> Entries:
@@ -93,13 +98,18 @@ class RuntimeSocket:
         command = f"show map {self._map}"
         answer = await self.ask(command)
         try:
-            return _parse(answer)
+            return _parse(answer, slots=self._slots)
         except ValueError as error:
             raise RouterError(
                 f"expected the numbers of {self._map}, found {answer!r}",
                 place=self.place,
                 remedy="does HAProxy's configuration use exactly this path?",
             ) from error
+
+    async def _record(self, wanted: Entries) -> None:
+        """Which slot is stable; it moves nobody as long as there is a weight."""
+        if wanted.stable is not None:
+            await self._set(STABLE, wanted.stable)
 
     async def _set(self, key: str, value: int) -> None:
         command = f"set map {self._map} {key} {value}"
@@ -124,9 +134,9 @@ class RuntimeSocket:
             writer.close()
 
 
-def _parse(answer: str) -> Entries:
+def _parse(answer: str, *, slots: bool) -> Entries:
     """The entries in an answer to `show map`: each line is an address, a key and a value."""
     rows = [line.split() for line in answer.splitlines()]
     if not all(len(row) == 3 and row[0].startswith("0x") for row in rows):
         raise ValueError(answer)
-    return Entries.parse({key: value for _, key, value in rows})
+    return Entries.parse({key: value for _, key, value in rows}, slots=slots)

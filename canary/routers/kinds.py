@@ -8,6 +8,7 @@ from typing import Final
 
 from canary.policy.routerkinds import RouterKind
 from canary.policy.routers import CommandRouter, HaproxyRouter, NginxRouter
+from canary.policy.slots import ROLES, servers_of
 from canary.routers.base import Router
 from canary.threads import Threads
 
@@ -32,9 +33,13 @@ def _command(section: CommandRouter, _thread: Callable[[str], Threads]) -> Route
 
 def _servers(section: HaproxyRouter | NginxRouter) -> Iterator[tuple[str, str, str]]:
     """Words about a server that there is not."""
+    key = "upstreams" if section.slots is None else "slots"
+    named = {address for role in ROLES for address in servers_of(section, role, None)}
     for address in section.servers:
-        if address not in (*section.upstreams.stable, *section.upstreams.canary):
-            yield "servers", f"{address} is no server of `upstreams`", "write its address the same in both"
+        if address not in named:
+            yield "servers", f"{address} is no server of `{key}`", "write its address the same in both"
+    if section.log is not None and section.slots is not None:
+        yield "log", "a log of `slots` does not say which slot is the canary's", "use `upstreams`, or no log"
 
 
 def _haproxy_faults(section: HaproxyRouter) -> Iterator[tuple[str, str, str]]:

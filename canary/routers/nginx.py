@@ -27,14 +27,14 @@ from canary.policy.routers import NginxRouter
 from canary.process.program import run
 from canary.routers import nginx_check, nginx_config
 from canary.routers.base import Observation, Reading, Split
-from canary.routers.bucket import nginx_place
+from canary.routers.bucket import NGINX_BUCKETS, nginx_place
 from canary.routers.nginx_markers import MarkerDirectory, percent_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
 T = TypeVar("T")
 
-# Half of the finest step that a policy can write, 0.01 %: what float arithmetic adds is far less, a wish far more.
+# Half of the finest step that a policy can write, 0.01 %: what float arithmetic adds is far less, a change far more.
 _ROUNDING_PERCENT = 0.005
 
 # `nginx -T` reads every file and resolves every upstream's name: on a slow name server that takes seconds.
@@ -56,7 +56,8 @@ class NginxMarkerRouter:
     def __init__(self, section: NginxRouter, thread: Callable[[str], Threads] = OwnThread) -> None:
         self.name = section.name
         self._section = section
-        self._directories = [MarkerDirectory(Path(directory)) for directory in section.directories]
+        self._slots = section.slots is not None
+        self._directories = [MarkerDirectory(Path(path), slots=self._slots) for path in section.directories]
         self._threads = {directory.path: thread("nginx-markers") for directory in self._directories}
         self._reading_thread = thread("nginx-configuration")
 
@@ -102,7 +103,10 @@ class NginxMarkerRouter:
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
-        return nginx_place(user_id, split.salt) < percent_of(split)
+        if not self._slots:
+            return nginx_place(user_id, split.salt) < percent_of(split)
+        on_slot_b = nginx_place(user_id, split.salt) < round(split.slot_b_ratio * NGINX_BUCKETS)
+        return on_slot_b != (split.stable_slot == "b")
 
     def snippet(self) -> Mapping[str, str]:
         """`canary.conf` (`canary-NAME.conf` for a router of another name), to be included at nginx' http level."""
@@ -113,7 +117,7 @@ class NginxMarkerRouter:
         """Bring one folder to *split*; what went wrong, or nothing."""
         try:
             if not split.open:
-                await self._blocking(directory, directory.close)
+                await self._blocking(directory, partial(directory.close, split.stable_slot))
             else:
                 await self._blocking(directory, lambda: directory.open(split))
         except OSError as error:

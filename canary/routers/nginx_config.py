@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 from canary.errors import RouterError
-from canary.policy.routers import NginxRouter, Server
+from canary.policy.routers import NginxRouter
 from canary.routers import requestlog, robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 from canary.routers.nginx_markers import EVERYBODY, TESTER
+from canary.routers.nginx_upstreams import choice, upstreams, word
 
-# For a policy without upstreams: the file is complete, and says that these two lines are examples.
-_EXAMPLE_STABLE = ("127.0.0.1:5000",)
-_EXAMPLE_CANARY = ("127.0.0.1:5001",)
+# For a policy without upstreams: the file is complete, and says that two lines are examples.
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"
 
 _TEMPLATE = """\
@@ -37,33 +36,14 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
 {markers}
 {log}map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
 
-upstream stable {{
-    zone stable 64k;
-{stable}
-    keepalive 64;
-}}
-
-upstream canary {{
-    zone canary 64k;
-{canary}
-    # A dead canary's users are served by stable.
-{spare}
-    keepalive 64;
-}}
-
-{redirect}server {{
+{upstreams}{redirect}server {{
 {front}
 
     # With a cache of open files a removed marker would go on to count.
     open_file_cache off;
     disable_symlinks off;
 
-    set $canary_variant stable;
-    set $canary_tester_mark "";
-    if (-f {directory}/active/$canary_marker) {{
-        set $canary_variant canary;
-        set $canary_tester_mark $canary_tester;
-    }}
+{choice}
 
     location / {{
         proxy_pass http://$canary_variant;
@@ -123,12 +103,14 @@ def render(section: NginxRouter) -> str:
     Raises:
         RouterError: the policy names something that cannot be written in nginx' configuration.
     """
-    stable = [_word(section, "upstreams.stable", text) for text in section.upstreams.stable or _EXAMPLE_STABLE]
-    canary = [_word(section, "upstreams.canary", text) for text in section.upstreams.canary or _EXAMPLE_CANARY]
+    named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
+    directory = word(section, "directories", section.directories[0])
     buckets = [f"    1% {bucket:02d};" for bucket in range(NGINX_BUCKETS - 1)]
     return _TEMPLATE.format(
-        examples="" if section.upstreams.stable and section.upstreams.canary else _EXAMPLES,
-        directory=_word(section, "directories", section.directories[0]),
+        examples="" if named else _EXAMPLES,
+        directory=directory,
+        choice=choice(section, directory),
+        upstreams=upstreams(section),
         named=_named(section),
         user=_user(section),
         markers=_MARKERS.format(),
@@ -136,9 +118,6 @@ def render(section: NginxRouter) -> str:
         prefix=NGINX_PREFIX,
         buckets="\n".join([*buckets, f"    * {NGINX_BUCKETS - 1};"]),
         testers=_testers(section),
-        stable=_servers(section, stable),
-        canary=_servers(section, canary, " max_fails=1 fail_timeout=1s"),
-        spare=_servers(section, stable, " backup"),
         redirect=_redirect(section),
         front="\n".join(f"    {line}" for line in _front(section)),
         scheme="        proxy_set_header X-Forwarded-Proto $scheme;\n" if section.tls else "",
@@ -166,9 +145,9 @@ def _front(section: NginxRouter) -> Iterator[str]:
         yield _listen(section, "tls.listen", tls.listen, "ssl", *(["http2"] if tls.http2 else []))
     yield from _names(section)
     if tls is not None:
-        yield f"ssl_certificate {_word(section, 'tls.certificate', tls.certificate)};"
-        yield f"ssl_certificate_key {_word(section, 'tls.key', tls.key or '')};"
-    yield from (f"set_real_ip_from {_word(section, 'proxy_protocol', net)};" for net in section.proxy_protocol)
+        yield f"ssl_certificate {word(section, 'tls.certificate', tls.certificate)};"
+        yield f"ssl_certificate_key {word(section, 'tls.key', tls.key or '')};"
+    yield from (f"set_real_ip_from {word(section, 'proxy_protocol', net)};" for net in section.proxy_protocol)
     if section.proxy_protocol:
         yield "real_ip_header proxy_protocol;"
     if section.log is not None:
@@ -178,36 +157,15 @@ def _front(section: NginxRouter) -> Iterator[str]:
 
 def _listen(section: NginxRouter, key: str, address: str, *words: str) -> str:
     """An address to listen on; one that means every IPv6 address means every IPv4 address too."""
-    word = _word(section, key, address.removeprefix(":"))
-    every = ["ipv6only=off"] if word.startswith("[::]:") else []
+    bound = word(section, key, address.removeprefix(":"))
+    every = ["ipv6only=off"] if bound.startswith("[::]:") else []
     proxied = ["proxy_protocol"] if section.proxy_protocol else []
-    return f"listen {' '.join([word, *every, *words, *proxied])};"
+    return f"listen {' '.join([bound, *every, *words, *proxied])};"
 
 
 def _names(section: NginxRouter) -> Iterator[str]:
     if section.server_names:
         yield f"server_name {' '.join(section.server_names)};"
-
-
-def _servers(section: NginxRouter, addresses: list[str], words: str = "") -> str:
-    """Lines of an upstream, each with what the policy says of the server besides."""
-    lines = []
-    for address in addresses:
-        server = section.servers.get(address, Server())
-        weight = f" weight={server.weight}" if server.weight is not None else ""
-        options = f" {server.options}" if server.options else ""
-        lines.append(f"    server {address}{weight}{options}{words};")
-    return "\n".join(lines)
-
-
-def _word(section: NginxRouter, key: str, text: str) -> str:
-    """A text that stands in the configuration as one word, as written."""
-    if not text or any(character.isspace() or character in "\"'\\#$;{}" for character in text):
-        raise RouterError(
-            f"expected one word without blanks, quotes or any of `\\#$;{{}}`, found {text!r}",
-            place=f"router {section.name}: {key}",
-        )
-    return text
 
 
 def _variable(section: NginxRouter, key: str, kind: Literal["header", "cookie"], text: str) -> str:
@@ -233,7 +191,7 @@ def _testers(section: NginxRouter) -> str:
     testers = section.testers
     blocks: list[str] = []
     if testers.networks:
-        ranges = " ".join(f"{_word(section, 'testers.networks', net)} 1;" for net in testers.networks)
+        ranges = " ".join(f"{word(section, 'testers.networks', net)} 1;" for net in testers.networks)
         blocks.append(f"geo $canary_tester_network {{ default 0; {ranges} }}")
     if testers.header:
         blocks.append(_sign(section, "header", "http", testers.header))
@@ -259,6 +217,6 @@ def _named(section: NginxRouter) -> str:
 def _sign(section: NginxRouter, kind: Literal["header", "cookie"], prefix: str, text: str) -> str:
     """The map that knows testers by a header or cookie; a pattern, because plain texts match in any case."""
     name, value = written_pair(section.name, kind, text)
-    pattern = re.escape(_word(section, f"testers.{kind}", value))
+    pattern = re.escape(word(section, f"testers.{kind}", value))
     variable = _variable(section, f"testers.{kind}", kind, name)
     return f'map ${prefix}_{variable} $canary_tester_{kind} {{ default 0; "~^{pattern}$" 1; }}'

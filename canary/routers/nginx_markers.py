@@ -9,6 +9,11 @@ and a receiver that is killed halfway would leave a weight that nobody asked for
 rollback: `unlink` needs no space, so it works on a full disk. Whatever is wrong when nginx looks (no folder, no link,
 no right), its answer is *stable*.
 
+With `router.slots` each bucket has a marker that says which slot it is on: `03` is on slot b, `a-03` on slot a. What
+has none is on the recorded stable slot: b where the file `stable-b` lies next to the link, a where it does not. So the
+rollback is the same `unlink`, whichever slot is the stable one, and a release is finished by recording the other. One
+marker that said both, by being there or not, would be read wrongly by a request in the moment of the removal.
+
 The name of a step tells the salt, so that the markers can be held against the order in which that rollout opens them:
 a marker that was placed or removed by somebody else is found by reading back.
 """
@@ -23,12 +28,16 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from canary.policy.slots import Slot
 from canary.routers.base import Observation, Reading, Split
 from canary.routers.bucket import NGINX_BUCKETS, nginx_order
 
 # The marker that testers have instead of a bucket; no number, so that it cannot be taken for one.
 TESTER = "tester"
 
+# With slots: what the markers of slot a begin with, and the file that says that slot b is the stable one.
+SLOT_A = "a-"
+STABLE_B = "stable-b"
 # The marker of what no customer asks for; there when all buckets are open.
 EVERYBODY = "everybody"
 
@@ -40,19 +49,29 @@ _STEP = re.compile(r"(\d{1,10})-\d{1,3}-\w+")
 
 
 class MarkerDirectory:
-    """The marker files that one nginx host looks at. All methods block, as file systems do."""
+    """The marker files that one nginx host looks at. All methods block, as file systems do.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        slots: Whether markers say which slot their bucket is on.
+    """
+
+    def __init__(self, path: Path, *, slots: bool = False) -> None:
         self.path = path
+        self._slots = slots
+        self._stable_b = path / STABLE_B
         self._active = path / "active"
         self._steps = path / "steps"
 
-    def close(self) -> None:
+    def close(self, stable: Slot | None = None) -> None:
         """Send everybody to stable.
+
+        Args:
+            stable: with slots, the one that is stable; None leaves what is recorded.
 
         Raises:
             OSError: the link is still there.
         """
+        self._record(stable)
         try:
             self._active.unlink()
         except (FileNotFoundError, NotADirectoryError):
@@ -72,10 +91,11 @@ class MarkerDirectory:
         if Observation((self.reading(),)).agrees(split):
             return
         self._make()
+        self._record(split.stable_slot)
         before = self._active.readlink().name if self._active.is_symlink() else ""
         step = Path(tempfile.mkdtemp(prefix=f"{split.salt}-{percent_of(split)}-", dir=self._steps))
         try:
-            for marker in _markers(split):
+            for marker in _markers(split, slots=self._slots):
                 (step / marker).touch(mode=0o644)
             step.chmod(_OPEN_MODE)
             link = step.with_suffix(".link")
@@ -93,28 +113,54 @@ class MarkerDirectory:
     def reading(self) -> Reading:
         """What is in force: the markers that nginx finds behind the link."""
         instance = str(self.path)
+        stable = self._recorded
         try:
             # nginx' `-f` follows links, and takes nothing but files.
             markers = {entry.name for entry in self._active.iterdir() if entry.is_file()}
         except (FileNotFoundError, NotADirectoryError):
-            return Reading(instance, 0.0, process=self._process())
+            return Reading(instance, 0.0, process=self._process(), stable_slot=stable)
         except OSError as error:
             return Reading(instance, None, error=f"{self._active}: cannot be read ({error.strerror})")
-        buckets = {int(name) for name in markers if re.fullmatch(r"\d\d", name)}
-        weight_ratio = len(buckets) / NGINX_BUCKETS
+        on_b = {int(name) for name in markers if re.fullmatch(r"\d\d", name)}
+        on_a = {int(name[2:]) for name in markers if re.fullmatch(r"a-\d\d", name)}
+        weight_ratio = len(on_a if stable == "b" else on_b) / NGINX_BUCKETS
         step = _STEP.fullmatch(self._active.readlink().name) if self._active.is_symlink() else None
-        placed = EVERYBODY in markers if len(buckets) == NGINX_BUCKETS else EVERYBODY not in markers
-        if step is None or not placed or buckets != set(nginx_order(int(step[1]))[: len(buckets)]):
-            return Reading(instance, weight_ratio, error=f"{self._active}: holds markers that no rollout placed")
-        salt, testers = int(step[1]), TESTER in markers
+        whole = markers.isdisjoint({EVERYBODY, SLOT_A + EVERYBODY}) == (weight_ratio < 1)
+        if step is None or not whole or not _placed(int(step[1]), on_a, on_b, slots=self._slots):
+            problem = f"{self._active}: holds markers that no rollout placed"
+            return Reading(instance, weight_ratio, error=problem, stable_slot=stable)
+        testers = not markers.isdisjoint({TESTER, SLOT_A + TESTER})
         return Reading(
             instance,
             weight_ratio,
-            salt=salt,
+            salt=int(step[1]) if weight_ratio or not self._slots else None,
             testers=testers,
-            testers_alone=testers and not buckets,
+            testers_alone=testers and not weight_ratio,
             process=self._process(),
+            stable_slot=stable,
         )
+
+    @property
+    def _recorded(self) -> Slot | None:
+        if not self._slots:
+            return None
+        return "b" if self._stable_b.is_file() else "a"
+
+    def _record(self, stable: Slot | None) -> None:
+        """Write down which slot is stable; while a step is in force that moves nobody.
+
+        Raises:
+            OSError: it could not be written down.
+        """
+        if not self._slots or stable in (None, self._recorded):
+            return
+        if stable == "b":
+            self._make()
+            self._stable_b.touch(mode=0o644)
+        else:
+            self._stable_b.unlink()
+        with contextlib.suppress(OSError):
+            self._sync()
 
     def _process(self) -> str:
         """Which making of the folder this is: a person who removes the link leaves it, a wiped folder is another."""
@@ -206,7 +252,17 @@ def percent_of(split: Split) -> int:
     return round(split.weight_ratio * 100)
 
 
-def _markers(split: Split) -> list[str]:
-    buckets = [f"{bucket:02d}" for bucket in nginx_order(split.salt)[: percent_of(split)]]
-    testers = [TESTER] if split.testers or split.testers_alone else []
-    return [*buckets, *testers, *([EVERYBODY] if split.everybody else [])]
+def _markers(split: Split, *, slots: bool) -> list[str]:
+    count = round(split.slot_b_ratio * NGINX_BUCKETS) if slots else percent_of(split)
+    names = [f"{bucket:02d}" for bucket in nginx_order(split.salt)]
+    on_a = [SLOT_A + name for name in names[count:]] if slots else []
+    others = [TESTER] if split.testers or split.testers_alone else []
+    others += [EVERYBODY] if split.everybody else []
+    where = SLOT_A if slots and split.stable_slot == "b" else ""
+    return [*names[:count], *on_a, *(where + name for name in others)]
+
+
+def _placed(salt: int, on_a: set[int], on_b: set[int], *, slots: bool) -> bool:
+    """Whether a rollout with this salt has placed these markers."""
+    order = nginx_order(salt)
+    return on_b == set(order[: len(on_b)]) and on_a == (set(order[len(on_b) :]) if slots else set())

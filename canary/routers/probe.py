@@ -2,7 +2,7 @@
 
 A deployment's exit status says that a program ran; what a release hangs on is what customers get. So each server is
 asked directly, past the router, by a path of the shop's own that tells the version in a header or in a JSON field.
-What cannot be asked is unknown, and says why: it is neither the old version nor the new one.
+What is unreachable is unknown, and says why: it is neither the old version nor the new one.
 """
 
 import asyncio

@@ -88,6 +88,6 @@ class VirtualClock:
         self._skew_seconds += seconds
 
     def reboot(self, boot: str) -> None:
-        """The machine starts again: its monotonic clock begins anew, under another identity."""
+        """The machine starts again: its monotonic clock restarts, under another identity."""
         self._boot = boot
         self._booted_at = asyncio.get_running_loop().time()

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from canary.errors import JournalConflictError
+from canary.policy.slots import Slot
 from canary.process.manager import ENDED, ProcessManager, ProcessState
 from canary.rollout.entries import Advanced, Entry, RollbackDecided, Started
 from canary.rollout.journal.journal import Journal
@@ -24,23 +25,27 @@ _ROLLOUTS = ("contract-1", "contract-2")
 
 
 async def router_contract(
-    router: Router, look: Callable[[Split, Observation], None] = lambda _split, _seen: None
+    router: Router,
+    look: Callable[[Split, Observation], None] = lambda _split, _seen: None,
+    *,
+    stable_slot: Slot | None = None,
 ) -> None:
     """A router has in force what was set last, says so, and forgets it only when it is set anew.
 
     Args:
         look: told each split that was set, and what was read back.
+        stable_slot: for a router with `slots`, the one that is stable.
     """
     for rollout in _ROLLOUTS:
         for ratio in _RATIOS:
-            split = Split(rollout, ratio, testers=ratio > 0)
+            split = Split(rollout, ratio, testers=ratio > 0, stable_slot=stable_slot)
             await router.set_weight(split)
             seen = await router.read()
             assert seen.readings, f"{router.name}: read() gave no instance"
             assert seen.agrees(split), f"{router.name}: set to {ratio:.2%} of {rollout}, read {seen.detail}"
             again = await router.read()
             assert again == seen, f"{router.name}: two looks in a row differ: {seen.detail}, {again.detail}"
-            other = Split(rollout, 0.25, testers=ratio > 0)
+            other = Split(rollout, 0.25, testers=ratio > 0, stable_slot=stable_slot)
             assert not seen.agrees(other), f"{router.name}: agrees with a share that was not set"
             look(split, seen)
     left = await router.sessions(0)

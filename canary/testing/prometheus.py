@@ -100,7 +100,7 @@ class MemoryPrometheus:
         """Forget what each target has shown and since when alerts are pending; the samples stay.
 
         Prometheus restores the `for` of alerts from `ALERTS_FOR_STATE`; those that were firing are pending again for a
-        moment at least. Here they begin anew, which is the worse of the two.
+        moment at least. Here they restart, which is the worse of the two.
         """
         self._shown.clear()
         self.active.clear()

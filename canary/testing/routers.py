@@ -1,7 +1,7 @@
 """A router in memory."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from canary.errors import RouterError
 from canary.finding import Finding
@@ -77,6 +77,7 @@ class MemoryRouter:
                     testers=shown.testers and weight > 0,
                     testers_alone=shown.testers_alone,
                     process=self.process,
+                    stable_slot=shown.stable_slot,
                 ),
             )
         )
@@ -113,7 +114,7 @@ class MemoryRouter:
 
     def change_by_hand(self, ratio: float) -> None:
         """Somebody sets another share, past the receiver; whose traffic it is stays."""
-        self._put(Split(self.split.rollout, ratio, testers=self.split.testers))
+        self._put(replace(self.split, weight_ratio=ratio, testers_alone=False))
 
     def _put(self, split: Split) -> None:
         before, self.split = self.split, split

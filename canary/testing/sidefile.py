@@ -1,4 +1,4 @@
-"""A file beside the journal, in memory: it outlives the process that writes it, as long as its disk does."""
+"""A file next to the journal, in memory: it outlives the process that writes it, as long as its disk does."""
 
 import json
 

@@ -11,6 +11,7 @@ therefore looked up by identity and without copies.
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -18,8 +19,9 @@ from aiohttp.typedefs import Handler
 from canary.errors import CanaryError
 from canary.web.auth import Users
 from canary.web.bodies import read_body, read_bytes, validated
+from canary.web.doors import Doors
 from canary.web.place import AT_ROOT, Place
-from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
+from canary.web.routes import Access, Call, Forgery, Refusal, Render, Role, Route, Table, as_text, status_of
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connection import Progress, of_request
 from canary.web.strangers.peers import Peers
@@ -37,6 +39,7 @@ class RequestChecks:
         peers: knows clients' addresses and this service's names.
         most_bytes: limit of bodies for which the route says none.
         place: what stands before the table's paths, and where browsers are.
+        doors: the services behind this one's address, which have tables of their own.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class RequestChecks:
         attempts: Attempts,
         most_bytes: int,
         place: Place = AT_ROOT,
+        *,
+        doors: "Doors[Any, RequestChecks] | None" = None,
     ) -> None:
         self._table = table
         self._access = access
@@ -56,6 +61,7 @@ class RequestChecks:
         self._attempts = attempts
         self._most_bytes = most_bytes
         self._place = place
+        self._doors = doors
         self._routes: dict[web.AbstractRoute, Route] = {}
 
     def register(self, router: web.UrlDispatcher) -> None:
@@ -73,6 +79,10 @@ class RequestChecks:
             for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
                 self._routes[resource.add_route(method, self._never_called)] = route
 
+    def route(self, found: web.AbstractRoute) -> Route | None:
+        """The table's route from which aiohttp's was made."""
+        return self._routes.get(found)
+
     @staticmethod
     async def _never_called(_request: web.Request) -> web.StreamResponse:
         raise AssertionError("the middleware calls the route's handler itself, with what it has read")
@@ -83,12 +93,14 @@ class RequestChecks:
 
         @web.middleware
         async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-            route = self._routes.get(request.match_info.route)
+            route, checks = self._routes.get(request.match_info.route), self
             connection = of_request(request)
             connection.began()
             try:
-                await self._users.admit(request, password=route is None or not route.role.bearer)
-                return await handler(request) if route is None else await self._answer(route, request, connection)
+                if self._doors is not None and (found := await self._doors.find(request)) is not None:
+                    checks, route = found
+                await self._users.admit(request, password=checks.asks_password(route, request))
+                return await handler(request) if route is None else await checks.answer(route, request, connection)
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
             finally:
@@ -96,7 +108,12 @@ class RequestChecks:
 
         return checked
 
-    async def _answer(self, route: Route, request: web.Request, connection: Progress) -> web.StreamResponse:
+    async def answer(self, route: Route, request: web.Request, connection: Progress) -> web.StreamResponse:
+        """What a route of the table answers to a caller whom it may answer.
+
+        Raises:
+            CanaryError: it is refused.
+        """
         address = self._peers.address(request)
         if route.attempts and self._attempts.too_many(address):
             raise Refusal(
@@ -114,6 +131,12 @@ class RequestChecks:
         if route.attempts and response.status == HTTPStatus.UNAUTHORIZED:
             self._attempts.failed(address)
         return response
+
+    def asks_password(self, route: Route | None, request: web.Request) -> bool:
+        """A token stands for a password: the command line, which has one, reads before it gives a command."""
+        if route is None:
+            return True
+        return not (route.role.bearer or (route.role is Role.READER and self._access.reads(request)))
 
     def _answers_strangers(self, route: Route) -> bool:
         return (route.role.bearer or not self._users.needed) and self._access.open(route)

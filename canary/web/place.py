@@ -1,7 +1,7 @@
 """Where a service is found: below which path it serves, and by which address browsers reach it through a proxy.
 
 `--web.route-prefix` and `--web.external-url` mean what they mean to Prometheus. A proxy that passes paths on as they
-are needs the external address alone; one that takes its own prefix away needs `--web.route-prefix=/` beside it. Pages
+are needs the external address alone; one that takes its own prefix away needs `--web.route-prefix=/` next to it. Pages
 lead from one to the other by relative ways, so that only what a browser keeps by path, the session, and what it
 compares by origin, a form, must know the address outside.
 """

@@ -7,11 +7,10 @@ A service brings its table of routes, a registry of collectors and its own backg
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -22,7 +21,8 @@ from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
 from canary.web.auth import Users
 from canary.web.checks import RequestChecks
-from canary.web.config import WebConfig, load_web_config
+from canary.web.config import WebConfig, fingerprint, load_web_config
+from canary.web.doors import ANY_METHOD, BELOW, Doors
 from canary.web.landing import landing_page
 from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
@@ -61,6 +61,7 @@ class Service:
         status: lines for the landing page, name to text.
         shutdown: ends connections that would stay open, before the server waits for them.
         max_body_bytes: limit of a request's body, unpacked, where its route says none.
+        others: gives the shell of a service behind this address; None for one that does not run.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Service:
     shutdown: Callable[[], Awaitable[None]] = _nothing
     max_body_bytes: int = 1024**2
     clock: Clock = field(default_factory=SystemClock)
+    others: "Callable[[str], Service | None] | None" = None
 
     def __post_init__(self) -> None:
         """Read the web configuration.
@@ -115,6 +117,10 @@ class Service:
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.remove_signal_handler(number)
         self._log.info("stopped")
+
+    async def ended(self) -> None:
+        """Return once it was told to stop."""
+        await self._stop.wait()
 
     def stop(self) -> None:
         """Make `run` return, as SIGTERM does."""
@@ -159,10 +165,10 @@ class Service:
 
     async def _watch(self) -> None:
         """Take over a changed web configuration or certificate; a bad one is reported and the old one stays."""
-        seen = _fingerprint(self._config.files)
+        seen = fingerprint(self._config.files)
         while self.options.config_file is not None:
             await asyncio.sleep(_WATCH_SECONDS)
-            now = _fingerprint(self._config.files)
+            now = fingerprint(self._config.files)
             if now == seen:
                 continue
             seen = now
@@ -171,14 +177,20 @@ class Service:
             except WebConfigError as error:
                 self._log.error("web configuration changed and is wrong; the old one stays", exception=error)
                 continue
-            seen = _fingerprint(self._config.files)
+            seen = fingerprint(self._config.files)
             self._log.info("web configuration read again")
+
+    @property
+    def peers(self) -> Peers:
+        """Who asks, and by which names it may be asked."""
+        options = self.options
+        return Peers(options.trusted_proxies, lambda: (*self.hosts(), options.place.host), options.allowed_hosts)
 
     def table(self, renderer: ThreadPoolExecutor | None = None) -> Table:
         """Every route that is served: the service's own, and the shell's."""
 
         async def metrics(call: Call) -> web.Response:
-            return await scraped(call.request, self.registry, renderer)
+            return await scraped(call.request, self._registry_for(call.request), renderer)
 
         own_page = any((route.method, route.path) == ("GET", "/") for route in self.routes)
         return (
@@ -191,21 +203,38 @@ class Service:
             Route(method="GET", path=self.options.telemetry_path, handler=metrics),
         )
 
+    def _registry_for(self, request: web.Request) -> CollectorRegistry:
+        """All series; where there are several services, those of the one that `?service=` names."""
+        name = request.query.get("service")
+        if name is None or self.others is None:
+            return self.registry
+        if (one := self.others(name)) is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"no service {name[:100]!a} runs here")
+        return one.registry
+
     def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
-        attempts = Attempts(self.clock)
-        peers = Peers(
-            self.options.trusted_proxies, lambda: (*self.hosts(), self.options.place.host), self.options.allowed_hosts
+        attempts, place = Attempts(self.clock), self.options.place
+
+        def checks_of(one: Service) -> RequestChecks:
+            return RequestChecks(
+                one.table(renderer), one.access, users, one.peers, attempts, one.max_body_bytes, one.options.place
+            )
+
+        doors = Doors(self.others, checks_of) if self.others is not None else None
+        checks = RequestChecks(
+            self.table(renderer), self.access, users, self.peers, attempts, self.max_body_bytes, place, doors=doors
         )
-        place = self.options.place
-        checks = RequestChecks(self.table(renderer), self.access, users, peers, attempts, self.max_body_bytes, place)
         application = web.Application(
             middlewares=[self._headers, checks.middleware],  # type: ignore[list-item]  # aiohttp's old type
             client_max_size=self.max_body_bytes,
         )
         checks.register(application.router)
-        if place.prefix:
-            for path in ("/", place.prefix):
-                application.router.add_get(path, self._to_the_page)
+        for path in ("/", place.prefix) if place.prefix else ():
+            application.router.add_get(path, self._to_the_page)
+        if doors is not None:
+            below = f"{place.prefix}/{BELOW}"
+            application.router.add_route(ANY_METHOD, f"{below}/{{service}}/{{rest:.*}}", self._to_the_page)
+            application.router.add_get(f"{below}/{{name}}", self._to_the_page)
 
         async def shut_down(_application: web.Application) -> None:
             await self.shutdown()
@@ -227,8 +256,10 @@ class Service:
 
         return add
 
-    async def _to_the_page(self, _request: web.Request) -> web.StreamResponse:
-        raise web.HTTPFound(self.options.place.root)
+    async def _to_the_page(self, request: web.Request) -> web.StreamResponse:
+        """From an address without its slash to the page below it."""
+        name = request.match_info.get("name")
+        raise web.HTTPFound(self.options.place.root + (f"{BELOW}/{name}/" if name else ""))
 
     async def _healthy(self, _call: Call) -> web.Response:
         return web.Response(text=f"kpi-canary {self.name} is healthy.\n")
@@ -263,15 +294,3 @@ class Service:
     async def _landing(self, _call: Call) -> web.Response:
         text = landing_page(self.name, self.status(), self.options.telemetry_path)
         return web.Response(text=text, content_type="text/html")
-
-
-def _fingerprint(files: Iterable[Path]) -> tuple[object, ...]:
-    marks: list[object] = []
-    for file in files:
-        try:
-            status = file.stat()
-        except OSError:
-            marks.append(None)
-        else:
-            marks.append((status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(marks)

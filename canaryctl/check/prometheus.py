@@ -15,6 +15,7 @@ from canary.policy.pinning.digest import digest
 from canary.prometheus import Prometheus, ServiceAlerts, policies_in_use
 from canary.prometheus import Rule as Loaded
 from canary.units import parse_duration
+from canaryctl.check.cadence import check_evaluation, check_sources
 from canaryctl.check.shopseries import check_shop_series
 
 Rule = Mapping[str, Any]
@@ -34,8 +35,11 @@ async def check_prometheus(policy: Policy, prometheus: Prometheus, files: Mappin
     place = f"prometheus {prometheus.url}"
     try:
         findings = list(await asyncio.gather(*(_present(prometheus, place, *one) for one in _guard(policy.service))))
+        for series, words in ((names.DATABASE_UP, "the exporter"), (names.ROLLOUT_STATE, "the receiver")):
+            own = f'{series}{{{names.SERVICE}="{policy.service}"}}'
+            findings += await check_sources(policy, prometheus, own, words)
         findings += await check_shop_series(policy, prometheus)
-        findings += await _rules(prometheus, place, list(generated_rules(files)))
+        findings += await _rules(policy, prometheus, place, list(generated_rules(files)))
         findings += await _policies(policy, prometheus, place)
     except RemoteError as error:
         return [failed(place, error.what, error.remedy)]
@@ -118,7 +122,7 @@ def generated_rules(files: Mapping[str, str]) -> Iterator[Rule]:
                 yield {**rule, "group": group["name"]}
 
 
-async def _rules(prometheus: Prometheus, place: str, wanted: Sequence[Rule]) -> list[Finding]:
+async def _rules(policy: Policy, prometheus: Prometheus, place: str, wanted: Sequence[Rule]) -> list[Finding]:
     loaded = await prometheus.rules()
     by_key: dict[tuple[str, str], list[Loaded]] = {}
     for one in loaded:
@@ -136,7 +140,12 @@ async def _rules(prometheus: Prometheus, place: str, wanted: Sequence[Rule]) -> 
     broken = [one.name for one in loaded if one.error and (one.group, one.name) in ours]
     if broken:
         findings.append(failed(place, f"{len(broken)} rules cannot be evaluated: {_some(broken)}", "see /rules there"))
-    return findings or [ok(place, f"all {len(wanted)} rules are loaded as the policy generates them")]
+    alerts = [rule for rule in loaded if rule.name == RUNNING and rule.labels.get(names.SERVICE) == policy.service]
+    evaluated = check_evaluation(policy, prometheus, alerts)
+    return [
+        *(findings or [ok(place, f"all {len(wanted)} rules are loaded as the policy generates them")]),
+        *(evaluated if alerts else []),
+    ]
 
 
 def _name(rule: Rule) -> str:

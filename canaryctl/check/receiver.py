@@ -62,4 +62,4 @@ def _drilled(place: str, last: Any) -> Finding:
     at = str(last.get("at"))[:16].replace("T", " ")
     if last.get("passed"):
         return ok(place, f"the last drill, {at} UTC, passed")
-    return warning(place, f"the last drill, {at} UTC, failed: {last.get('what')}", "mend it, then run `canary drill`")
+    return warning(place, f"the last drill, {at} UTC, failed: {last.get('what')}", "repair it, then run `canary drill`")

@@ -16,6 +16,7 @@ from canary.policy import Policy
 from canary.prometheus import Prometheus
 from canary.prometheus.promql import matchers, parse
 from canary.units import format_duration
+from canaryctl.check.cadence import check_scrape
 
 
 class _Signal(NamedTuple):
@@ -46,29 +47,28 @@ async def check_shop_series(policy: Policy, prometheus: Prometheus, *, windows: 
     if not policy.technical:
         what = "errors and response times are not watched, the KPIs alone decide: the policy has no `signals` section"
         return [warning(place, what, "`signals: {}` watches http_requests_total; see docs/rules.md")]
-    return [await _judged(policy, prometheus, place, signal, windows) for signal in _signals(policy)]
+    found = [await _judged(policy, prometheus, place, signal, windows) for signal in _signals(policy)]
+    return [finding for findings in found for finding in findings]
 
 
-async def _judged(policy: Policy, prometheus: Prometheus, place: str, signal: _Signal, windows: bool) -> Finding:
+async def _judged(policy: Policy, prometheus: Prometheus, place: str, signal: _Signal, windows: bool) -> list[Finding]:
     jobs = sorted(labels.get("job", "") for labels, _ in await prometheus.query(f"count by (job) ({signal.series})"))
     if not jobs:
         say = failed if signal.needed else warning
-        return say(place, f"does not scrape {signal.words}: `count({signal.series})` has no series", signal.remedy)
+        return [say(place, f"does not scrape {signal.words}: `count({signal.series})` has no series", signal.remedy)]
     if len(jobs) > 1 and not _names_jobs(policy.shop_selector):
         told = ", ".join(job or "(none)" for job in jobs[:5]) + (f" and {len(jobs) - 5} more" if len(jobs) > 5 else "")
-        return failed(
-            place,
-            f"{signal.words} would be judged by series of {len(jobs)} jobs: {told}",
-            f"""let signals.selector name those of {policy.service}, such as 'job="{jobs[0] or policy.service}"'""",
-        )
-    window = format_duration(policy.signals.window)
-    if windows and signal.counted and not await prometheus.query(f"count(increase({signal.series}[{window}]))"):
-        return failed(
-            place,
-            f"scrapes {signal.words} too seldom to judge them within {window}, or has only just begun",
-            "let signals.scrape_interval be what Prometheus does, and signals.window several of it",
-        )
-    return ok(place, f"scrapes {signal.words}")
+        what = f"{signal.words} would be judged by series of {len(jobs)} jobs: {told}"
+        chosen = f"""'job="{jobs[0] or policy.service}"'"""
+        return [failed(place, what, f"let signals.selector name those of {policy.service}, such as {chosen}")]
+    if windows and signal.counted:
+        if seldom := await check_scrape(policy, prometheus, jobs, signal.words):
+            return seldom
+        window = format_duration(policy.signals.window)
+        if not await prometheus.query(f"count(increase({signal.series}[{window}]))"):
+            what = f"has no two samples of {signal.words} within {window}: they have only just begun, or are too seldom"
+            return [failed(place, what, "wait for two scrapes; let signals.scrape_interval be what Prometheus does")]
+    return [ok(place, f"scrapes {signal.words}")]
 
 
 def _names_jobs(selector: str) -> bool:

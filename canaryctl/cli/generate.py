@@ -23,7 +23,7 @@ _TARGETS = ("files", "kubernetes", "mimir", "thanos")
     type=click.Choice(_TARGETS),
     default="files",
     show_default=True,
-    help="Where the rules live: beside a Prometheus, with the operator, in Mimir or Cortex, in Thanos Ruler.",
+    help="Where the rules live: next to a Prometheus, with the operator, in Mimir or Cortex, in Thanos Ruler.",
 )
 @click.option(
     "--merge",

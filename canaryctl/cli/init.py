@@ -123,7 +123,7 @@ Rows = dict[str, list[list[Any]]]
 def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
     """The policy that the text is, the newest rows of each event, and what is odd about the data.
 
-    It is written beside the file that is asked for, as relative paths in it start there, and taken away again.
+    It is written next to the file that is asked for, as relative paths in it start there, and taken away again.
     """
     tried = output.with_name(f".{output.name}.tried")
     tried.write_text(text, encoding="utf-8")

@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,21 @@ config_file = click.option(
     type=click.Path(dir_okay=False),
     help="The policy.",
 )
+
+config_files = click.option(
+    "--config.file",
+    "config_files",
+    default=["canary.yaml"],
+    show_default=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The policy; several times, or a folder, for several services.",
+)
+
+
+def several(config_files: Sequence[Path]) -> bool:
+    """Whether a service is to serve several policies: more than one file is named, or a folder."""
+    return len(config_files) > 1 or config_files[0].is_dir()
 
 
 def format_option(*former: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -6,19 +6,20 @@ takes to run.
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from canary.web.options import WebOptions, web_options
-from canaryctl.cli.options import config_file
+from canaryctl.cli.options import config_file, config_files, several
 
 # A scrape waits for a thread that joins and judges no longer than this; Python's own 5 ms would show.
 _SWITCH_SECONDS = 0.001
 
 
 @click.command("exporter")
-@config_file
+@config_files
 @click.option(
     "--state.file",
     "state_file",
@@ -27,16 +28,21 @@ _SWITCH_SECONDS = 0.001
     help="File in which counters survive a restart; relative paths start at the policy's folder.",
 )
 @web_options("127.0.0.1:9877")
-def exporter(config_file: str, state_file: str, web_options: WebOptions) -> None:
+def exporter(config_files: tuple[Path, ...], state_file: str, web_options: WebOptions) -> None:
     """Serve the shop's KPIs and the judgement of the running rollout on /metrics.
 
-    Reads the order database in the background; a scrape never touches it.
+    Reads the order database in the background; a scrape never touches it. With several policies, or a folder of them,
+    /metrics has the series of all services, and /metrics?service=NAME those of one.
     """
     from canary.policy.load import load_policy
     from exporter.service import Exporter
+    from exporter.several import serve_all
 
     async def serve() -> None:
-        await Exporter(lambda: load_policy(config_file), web_options, state_file).run()
+        if several(config_files):
+            await serve_all(config_files, web_options, state_file)
+        else:
+            await Exporter(partial(load_policy, config_files[0]), web_options, state_file).run()
 
     sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.run(serve())
@@ -58,10 +64,14 @@ def assignments(config_file: str, web_options: WebOptions) -> None:
 
 
 @click.command("receiver")
-@config_file
+@config_files
 @web_options("127.0.0.1:9878")
-def receiver(config_file: str, web_options: WebOptions) -> None:
-    """Serve Alertmanager's webhook and the rollout's API, and keep the routers at what the journal says."""
-    from alertmanager.receiver.service import serve
+def receiver(config_files: tuple[Path, ...], web_options: WebOptions) -> None:
+    """Serve Alertmanager's webhook and the rollout's API, and keep the routers at what the journal says.
 
-    asyncio.run(serve(Path(config_file), web_options))
+    With several policies, or a folder of them, each service is below /services/NAME/; what is added, changed or removed
+    is followed.
+    """
+    from alertmanager.receiver.service import serve, serve_all
+
+    asyncio.run(serve_all(config_files, web_options) if several(config_files) else serve(config_files[0], web_options))

@@ -21,7 +21,7 @@ from canary.rollout.journal.journal import journal_url
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format
 
-# As the receiver's own files beside the journal: reasons and names are for administrators.
+# As the receiver's own files next to the journal: reasons and names are for administrators.
 _MODE = 0o640
 
 

@@ -206,7 +206,7 @@ def _keys(event: str, source: Source, chosen: Mapping[str, Source]) -> dict[str,
         return None
     everything = [column.name for column in source.columns]
     keys: dict[str, object] = {"id": source.key or _pick(everything, ("id", "uuid")) or everything[0], "time": time}
-    # A number beside the row counts its edits (Medusa's `order.version`), and is no version of the shop.
+    # A number next to the row counts its edits (Medusa's `order.version`), and is no version of the shop.
     keys["version"] = _pick(source.of_kind("text"), _VERSION)
     parents = {
         unit: column for unit in _UNITS.get(event, ()) if unit in chosen and (column := _parent(source, chosen[unit]))

@@ -30,8 +30,8 @@ from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.progress.warmup import Warmup
 from exporter.evidence.results import KpiEvidence, RolloutEvidence, StableLevel, TestEvidence
-from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows
-from exporter.evidence.tracks import ENTRIES, Part, Tracks
+from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows, segment_rows
+from exporter.evidence.tracks import ENTRIES, Part, Tracks, segment_part
 from exporter.evidence.verdict import Action, Conclusion, Harm, HoldReason, Verdict
 
 
@@ -46,6 +46,7 @@ class RolloutJudge:
     _warmup: Warmup = field(init=False)
     _levels: dict[str, float] = field(init=False, default_factory=dict)
     """By KPI, the shop's level before the rollout."""
+    _segment_names: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._tracks = Tracks(self.parameters)
@@ -53,6 +54,11 @@ class RolloutJudge:
     def know_lags(self, kpi: str, lags: LagShape) -> None:
         """How soon a conversion's events came before the rollout. To be told before the first look."""
         self._tracks.know_lags(next(one for one in self.parameters.kpis if one.name == kpi), lags)
+
+    def know_segments(self, kpi: str, names: Sequence[str]) -> None:
+        """The names of a KPI's segments, in the order in which their rows are numbered."""
+        self._segment_names[kpi] = tuple(names)
+        self._tracks.know_segments(kpi, len(names))
 
     def know_level(self, kpi: str, before: float) -> None:
         """What share of units succeeded or converted before the rollout. To be told before the first look."""
@@ -81,7 +87,7 @@ class RolloutJudge:
         """Judge what is known at `as_of` (seconds since the epoch).
 
         `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
-        canary's share from then on)`. `blind` names the KPIs whose data are too old, with the
+        canary's traffic weight from then on)`. `blind` names the KPIs whose data are too old, with the
         reason; a KPI without rows is blind by itself. `proven_at` says of which KPIs another test has refuted
         "no difference", and when. Calls must not go back in time.
         """
@@ -93,7 +99,7 @@ class RolloutJudge:
         kpis = {
             kpi.name: self._kpi(
                 kpi,
-                rows.kpis.get(kpi.name),
+                rows,
                 timeline,
                 as_of,
                 (blind or {}).get(kpi.name),
@@ -111,17 +117,19 @@ class RolloutJudge:
     def _kpi(
         self,
         kpi: KpiParameters,
-        rows: Rows | None,
+        every: RolloutRows,
         timeline: Timeline,
         as_of: float,
         blind: str | None,
         proven_at: float | None,
-    ) -> KpiEvidence:
+    ) -> KpiEvidence:  # long: one test after the other, and what they come to together
+        rows = every.kpis.get(kpi.name)
         if isinstance(rows, OutcomeRows):
             rows = self._warmup.outcomes(with_timeout(rows, kpi.pending_timeout_seconds))
         threshold = -float(np.log10(self.parameters.alpha_of(kpi)))
         until = min(as_of, timeline.judged_until)
         path, units = self._tracks.follow((kpi.name, Part.COMPARISON), rows, timeline, until, as_of)
+        segments = self._segments(kpi, every, timeline, until, as_of)
         comparison = floor = None
         if kpi.tolerance is not None:
             gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)), proven_at)
@@ -133,7 +141,10 @@ class RolloutJudge:
             floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
         reason = blind or (None if rows is not None else "its source is missing")
         level = self._stable_level(kpi, rows, timeline, until, as_of)
-        combined = _combined(kpi, (comparison, floor), level, is_blind=reason is not None)
+        # A segment of few customers says nothing for long, and need not pass.
+        found = [one for one in segments.values() if one.verdict is Verdict.FAIL or one.hold_reason is not None]
+        tests = [comparison, floor, *found]
+        combined = _combined(kpi, tests, level, is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
             combined.verdict,
@@ -146,12 +157,32 @@ class RolloutJudge:
             hold_reason=combined.hold_reason,
             slower=combined.verdict is not Verdict.FAIL and len(path) > 0 and bool(path.log10_slower[-1] >= threshold),
             stable_level=level,
+            segments=segments,
         )
+
+    def _segments(
+        self, kpi: KpiParameters, rows: RolloutRows, timeline: Timeline, until: float, as_of: float
+    ) -> dict[str, TestEvidence]:
+        """The comparison of each segment, by name."""
+        if kpi.tolerance is None or not kpi.segments:
+            return {}
+        threshold = -float(np.log10(self.parameters.segment_alpha_of(kpi)))
+        gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)))
+        mismatch = self._tracks.path(ENTRIES) if kpi.from_entry else None
+        found = {}
+        for number, name in enumerate(self._segment_names.get(kpi.name, ())):
+            ours = rows.kpis.get(segment_rows(kpi.name, number))
+            if isinstance(ours, OutcomeRows):
+                ours = self._warmup.outcomes(with_timeout(ours, kpi.pending_timeout_seconds))
+            path, units = self._tracks.follow((kpi.name, segment_part(number)), ours, timeline, until, as_of)
+            conclusion = verdicts.judge_comparison(path, threshold, gates, mismatch)
+            found[name] = TestEvidence.of(path, conclusion, threshold, units)
+        return found
 
     def _stable_level(
         self, kpi: KpiParameters, rows: Rows | None, timeline: Timeline, until: float, as_of: float
     ) -> StableLevel | None:
-        """Stable beside the shop before the start; a finding of the newest moment, and none once stable is idle."""
+        """Stable next to the shop before the start; a finding of the newest moment, and none once stable is idle."""
         key = (kpi.name, Part.LEVEL)
         if not self._tracks.has(key):
             return None
@@ -170,7 +201,7 @@ class RolloutJudge:
         as_of: float,
         told_apart_at: float | None,
     ) -> TestEvidence:
-        """The floor beside stable; from when stable has no traffic any more, the floor alone."""
+        """The floor next to stable; from when stable has no traffic any more, the floor alone."""
         outcomes = _outcomes(kpi, rows)
         beside = watched = outcomes
         if outcomes is not None and np.isfinite(timeline.judged_until):
@@ -185,10 +216,12 @@ class RolloutJudge:
             return TestEvidence.of(path, conclusion, threshold, units)
         threshold = -float(np.log10(alpha / 2.0))
         path, units = self._tracks.follow((kpi.name, Part.WATCH), watched, timeline, as_of, as_of)
-        watched_conclusion = verdicts.judge_watched_floor(path, threshold, floor)
+        again, _ = self._tracks.follow((kpi.name, Part.WATCH_AGAIN), watched, timeline, as_of, as_of)
+        watched_conclusion = verdicts.judge_watched_floor(path, again, threshold, floor)
         if watched_conclusion.verdict is Verdict.FAIL and not kpi.watch_fails:
             watched_conclusion = Conclusion(Verdict.HOLD, None, HoldReason.WATCH_FLOOR)
-        return TestEvidence.of(path, watched_conclusion, threshold, units)
+        found = TestEvidence.of(path, watched_conclusion, threshold, units)
+        return replace(found, log10_evidence=float(again.log10_evidence[-1])) if len(again) else found
 
     def _mismatch(self, entries: EntryRows | None, timeline: Timeline, as_of: float) -> TestEvidence | None:
         if entries is None:

@@ -15,6 +15,11 @@ _QUICK = 0.2
 """Large harm is proven within seconds by a fifth of alpha; small harm is what the exact half needs the rest for."""
 
 
+_SEGMENTS = 0.5
+"""What of a KPI's share its segments have together: proof of a harm to all is later by a few percent, and one to a
+single segment is found at all."""
+
+
 class Kind(StrEnum):
     """How a KPI is measured."""
 
@@ -50,6 +55,8 @@ class KpiParameters:
     """Whether the floor alone fails the canary where stable has no traffic; otherwise it holds."""
     may_fail: bool = True
     """Whether a proven harm fails the canary; otherwise it holds, as the units are not what the router assigns."""
+    segments: int = field(default=0, repr=False)
+    """How many segments are tested besides, `other` among them; they have half of the KPI's share of alpha."""
     watch_stable: bool = field(default=False, repr=False)
     """Whether stable is held against the shop's level before the start. It only holds, so that no measurement of how
     often healthy canaries fail (which knows these parameters by their text) depends on it."""
@@ -85,7 +92,7 @@ class JudgeParameters:
     """Units that enter, and what happens, so soon after a change of the weight are in no test."""
 
     plan: Plan = Plan()  # noqa: RUF009 - immutable
-    """What was planned; without a plan evidence never begins again."""
+    """What was planned; without a plan evidence never restarts."""
 
     mismatch_tolerance: float = 0.20
     """Relative deviation of the canary's share of entries from its weight that is let pass."""
@@ -103,8 +110,19 @@ class JudgeParameters:
         Its comparison and its floor have all of it each, because a floor fails a canary only together with the
         comparison.
         """
-        return self.share_of(kpi) * (_QUICK if self.exact else 1.0)
+        return self._whole(kpi) * (_QUICK if self.exact else 1.0)
 
     def exact_alpha_of(self, kpi: KpiParameters) -> float:
         """What of it is the exact half's."""
-        return self.share_of(kpi) - self.alpha_of(kpi)
+        return self._whole(kpi) - self.alpha_of(kpi)
+
+    def segment_alpha_of(self, kpi: KpiParameters) -> float:
+        """What of it each segment has; all of it is the quick half's.
+
+        The exact half would have to follow some 65,000 draws for each of them, to find what a segment's few customers
+        hardly ever show.
+        """
+        return self.share_of(kpi) * _SEGMENTS / kpi.segments
+
+    def _whole(self, kpi: KpiParameters) -> float:
+        return self.share_of(kpi) * (1.0 - _SEGMENTS if kpi.segments else 1.0)

@@ -7,7 +7,7 @@ was said and why stays one thing, whoever tells it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class ExactEvidence:
 
 @dataclass(frozen=True, slots=True)
 class StableLevel:
-    """Stable beside the shop as it was before the start.
+    """Stable next to the shop as it was before the start.
 
     Attributes:
         before: the lowest level of the time before the start, in equal parts.
@@ -115,11 +115,14 @@ class KpiEvidence:
     exact: ExactEvidence | None = None
     """What the exact half says; None where it is off."""
     stable_level: StableLevel | None = None
-    """Stable beside the shop before the start; None where that is not asked, or not known."""
+    """Stable next to the shop before the start; None where that is not asked, or not known."""
+
+    segments: Mapping[str, TestEvidence] = field(default_factory=dict)
+    """The comparison of each segment, by its value."""
 
     @property
     def proofs(self) -> tuple[str, ...]:
-        """Which tests have proven harm: the halves of the comparison (`quick`, `exact`), the `floor`."""
+        """Which tests have proven harm: the halves of the comparison (`quick`, `exact`), the `floor`, a `segment`."""
         found = []
         if self.comparison is not None and self.comparison.verdict is Verdict.FAIL:
             if (self.comparison.history.log10_evidence >= self.comparison.log10_threshold).any():
@@ -128,6 +131,8 @@ class KpiEvidence:
                 found.append("exact")
         if self.floor is not None and self.floor.verdict is Verdict.FAIL:
             found.append("floor")
+        if any(segment.verdict is Verdict.FAIL for segment in self.segments.values()):
+            found.append("segment")
         return tuple(found)
 
     @property

@@ -8,7 +8,7 @@ the side of that entry, True for the canary.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -85,3 +85,13 @@ class RolloutRows:
 
     kpis: Mapping[str, Rows]
     entries: EntryRows | None = None
+
+
+def some_rows(rows: Rows, chosen: Bools) -> Rows:
+    """Some of a KPI's rows."""
+    return replace(rows, **{field.name: getattr(rows, field.name)[chosen] for field in fields(rows)})
+
+
+def segment_rows(kpi: str, number: int) -> str:
+    """The name in `RolloutRows.kpis` under which the rows of one of a KPI's segments stand."""
+    return f"{kpi}#{number}"

@@ -1,6 +1,6 @@
 """A rollout's tests and how far each has come: what is past the lateness horizon is folded in, for good.
 
-A KPI has up to five tests: its comparison, the floor of the canary and of stable beside it, the watch of the canary's
+A KPI has up to five tests: its comparison, the floor of the canary and of stable next to it, the watch of the canary's
 floor where stable has no traffic any more, and stable's level against the one before the rollout. A look folds what
 cannot change any more and looks at the rest without keeping it, so that a row which comes late, or becomes something
 else, is seen anew at the next look.
@@ -19,6 +19,7 @@ from exporter.evidence.comparisons.mean import DECREASE_GRID, INCREASE_GRID, Mea
 from exporter.evidence.comparisons.mismatch import MismatchTest
 from exporter.evidence.comparisons.outcome import OutcomeTest
 from exporter.evidence.comparisons.slower import LagShape
+from exporter.evidence.comparisons.watch import WatchTest
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
@@ -38,15 +39,27 @@ class Part(StrEnum):
     FLOOR = "floor"
     STABLE_FLOOR = "stable_floor"
     WATCH = "watch"
+    WATCH_AGAIN = "watch again"
+    """The same, beginning again every minute and every day."""
     LEVEL = "level"
     """Stable against the shop before the start."""
     ENTRIES = "entries"
     """The sample ratio: the rollout's own test, of no KPI."""
 
 
-Key = tuple[str, Part]
+Key = tuple[str, str]
 """A KPI's name, empty for the rollout's own test, and which test it is."""
 ENTRIES: Key = ("", Part.ENTRIES)
+
+
+def segment_part(number: int) -> str:
+    """The comparison of one of a KPI's segments."""
+    return f"{_SEGMENT}{number}"
+
+
+_SEGMENT = "segment "
+_WATCHES = (Part.WATCH, Part.WATCH_AGAIN)
+"""Tests of what comes when comparisons have ended."""
 
 
 @dataclass(slots=True)
@@ -72,18 +85,30 @@ class Tracks:
         patience = CONVERTS_SECONDS if kpi.kind is Kind.CONVERSION else None
         self._tracks[kpi.name, Part.LEVEL] = Track(LevelTest(limit, patience))
 
+    def know_segments(self, kpi: str, count: int) -> None:
+        """How many segments there are; tests of further ones would wait for rows for ever."""
+        self._tracks = {
+            (name, part): track
+            for (name, part), track in self._tracks.items()
+            if name != kpi or not part.startswith(_SEGMENT) or int(part.removeprefix(_SEGMENT)) < count
+        }
+
     def has(self, key: Key) -> bool:
         """Whether there is such a test."""
         return key in self._tracks
 
     def _begin(self, kpi: KpiParameters, lags: LagShape | None) -> None:
         alpha, patience = self.parameters.alpha_of(kpi), kpi.pending_timeout_seconds
-        tests = {Part.COMPARISON: Track(_comparison(kpi, alpha, self.parameters.plan, lags))}
+        tests: dict[str, Track] = {Part.COMPARISON: Track(_comparison(kpi, alpha, self.parameters.plan, lags))}
+        for number in range(kpi.segments):
+            segment_alpha = self.parameters.segment_alpha_of(kpi)
+            tests[segment_part(number)] = Track(_comparison(kpi, segment_alpha, self.parameters.plan, lags))
         if kpi.floor is not None:
             tests |= {
                 Part.FLOOR: Track(FloorTest(kpi.floor, alpha, patience)),
                 Part.STABLE_FLOOR: Track(FloorTest(kpi.floor, alpha, patience, of_canary=False)),
                 Part.WATCH: Track(FloorTest(kpi.floor, alpha / 2.0, patience)),
+                Part.WATCH_AGAIN: Track(WatchTest(kpi.floor)),
             }
         self._tracks |= {(kpi.name, part): track for part, track in tests.items()}
 
@@ -92,10 +117,13 @@ class Tracks:
 
         Args:
             kpi: its name, or nothing.
-            ends: the bucket with which comparisons end; a test that has come so far needs nothing more.
+            ends: the bucket with which comparisons end; a test that has come so far needs nothing more, and the watch
+                nothing before.
         """
-        buckets = [track.test.bucket for (name, _), track in self._tracks.items() if name == kpi]
-        return min((bucket for bucket in buckets if bucket < ends), default=max(buckets))
+        ours = {part: track.test.bucket for (name, part), track in self._tracks.items() if name == kpi}
+        buckets = [bucket for part, bucket in ours.items() if part not in _WATCHES and bucket < ends]
+        buckets += [max(bucket, ends) for part, bucket in ours.items() if part in _WATCHES]
+        return min(buckets, default=max(ours.values()))
 
     def path(self, key: Key) -> Trajectory:
         """What a test has folded in so far."""

@@ -35,6 +35,7 @@ from exporter.judge.kpi_units import KpiUnits
 from exporter.judge.units import Entries, Look
 
 _SETTLING_SECONDS = 10.0
+"""A new weight is at every router within this time of the decision: who came before may have met the old one."""
 
 
 @dataclass

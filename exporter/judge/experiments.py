@@ -86,7 +86,7 @@ class JudgedExperiments:
         return tuple(arms)
 
     def forget(self) -> None:
-        """Begin anew: the next look judges all rows of every treatment."""
+        """Restart: the next look judges all rows of every treatment."""
         self._judgements.clear()
 
     def _judged(self) -> dict[str, Experiment]:

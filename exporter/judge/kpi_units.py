@@ -25,10 +25,12 @@ class KpiUnits(Protocol):
     Attributes:
         folded_until: units before this moment are decided, but for what is open of them.
         keys: the customers of the last look's rows.
+        segments: the segment of each of these rows; of none where the KPI has no segments.
     """
 
     folded_until: float
     keys: Ints
+    segments: Ints
 
     def look(self, look: Look) -> Rows:
         """All units that came or changed since `folded_until`, and those that are open where time alone decides."""
@@ -51,13 +53,14 @@ class ConversionUnits:
         self._kpi = kpi
         self.folded_until = -np.inf
         self.keys: Ints = np.zeros(0, dtype=np.int64)
-        self._folded = UnitTable.empty(assigned=float, entered=float, canary=bool, converted=float)
+        self.segments: Ints = self.keys
+        self._folded = UnitTable.empty(assigned=float, entered=float, canary=bool, converted=float, segment=np.int64)
         self._seen = (self._folded, self._folded)
 
     def look(self, look: Look) -> ConversionRows:
         """The rows since the last fold."""
         found = look.candidates(self._kpi.from_, self.folded_until)
-        recent = _new_units(found, self._folded)
+        recent = _new_units(found, self._folded, look.joined.rows[self._kpi.from_])
         table = look.joined.rows[self._kpi.to]
         rows = np.flatnonzero(table.time >= max(self.folded_until, look.started_at))
         keys, times = look.keys_after(self._kpi.to, rows)
@@ -69,6 +72,7 @@ class ConversionUnits:
             open_ &= ~np.isnan(folded["converted"])
         told = folded.where(open_)
         self.keys = np.concatenate([told.keys, recent.keys])
+        self.segments = _both(told, recent, "segment")
         return ConversionRows(*(_both(told, recent, name) for name in ("assigned", "entered", "canary", "converted")))
 
     def fold(self, until: float) -> None:
@@ -90,15 +94,16 @@ class OutcomeUnits:
         self._kpi = kpi
         self.folded_until = -np.inf
         self.keys: Ints = np.zeros(0, dtype=np.int64)
+        self.segments: Ints = self.keys
         self._counted = UnitTable.empty()
-        self._open = UnitTable.empty(assigned=float, entered=float, canary=bool, ids=np.int64)
+        self._open = UnitTable.empty(assigned=float, entered=float, canary=bool, ids=np.int64, segment=np.int64)
         self._seen = self._open.with_(resolved=np.zeros(0), failed=np.zeros(0, dtype=np.bool_))
 
     def look(self, look: Look) -> OutcomeRows:
         """The rows since the last fold, and all that are pending."""
         table = look.joined.rows[self._kpi.of]
         found = look.candidates(self._kpi.of, self.folded_until, each=self._kpi.attempts == "each")
-        recent = _new_units(found, self._counted)
+        recent = _new_units(found, self._counted, table)
         recent = recent.with_(ids=table.ids[found.rows[_new(found, self._counted)]])
         units = self._open.merged(recent.only(self._open))
         resolved, failed = (
@@ -108,7 +113,7 @@ class OutcomeUnits:
         old = units["entered"] < self.folded_until
         resolved = np.where(old & (resolved < self.folded_until), self.folded_until, resolved)
         self._seen = units.with_(resolved=resolved, failed=failed)
-        self.keys = units.keys
+        self.keys, self.segments = units.keys, units["segment"]
         return OutcomeRows(units["assigned"], units["entered"], units["canary"], resolved, failed)
 
     def fold(self, until: float) -> None:
@@ -138,6 +143,7 @@ class MeanUnits:
         self._cap = cap
         self.folded_until = -np.inf
         self.keys: Ints = np.zeros(0, dtype=np.int64)
+        self.segments: Ints = self.keys
         self._folded = UnitTable.empty(entered=float, values=np.int64, total=float)
         self._seen = self._folded.with_(observed=np.zeros(0))
 
@@ -190,9 +196,10 @@ def _new(found: Candidates, counted: UnitTable) -> NDArray[np.bool_]:
     return new
 
 
-def _new_units(found: Candidates, counted: UnitTable) -> UnitTable:
+def _new_units(found: Candidates, counted: UnitTable, table: EventRows) -> UnitTable:
     found = found.where(_new(found, counted))
-    return UnitTable(found.keys, {"assigned": found.assigned, "entered": found.entered, "canary": found.canary})
+    columns = {"assigned": found.assigned, "entered": found.entered, "canary": found.canary}
+    return UnitTable(found.keys, {**columns, "segment": table.segment[found.rows]})
 
 
 def first_after(units: UnitTable, known: Floats, keys: Ints, times: Floats) -> Floats:

@@ -30,15 +30,19 @@ from exporter.evidence.judge import (
     RolloutRows,
 )
 from exporter.evidence.progress.timeline import Timeline
-from exporter.judge.baseline import cap_before, lags_before, level_before
+from exporter.evidence.rows import Rows, segment_rows, some_rows
+from exporter.judge.baseline import cap_before, lags_before, level_before, segments_before
 from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.units import Entries, Look
 from exporter.judge.values import in_currencies
-from exporter.ledger.rows import Codes, EventRows
+from exporter.ledger.rows import Codes, EventRows, Ints
 from exporter.source.mapping import parents_of, with_ancestors
+
+_OTHER = "other"
+"""The segment of all values that were not frequent before the start."""
 
 
 @dataclass
@@ -61,6 +65,8 @@ class JudgedRollout:
     """Of a rollout with a plan, whose customers are known; without it all of alpha is the quick half's."""
     _caps: dict[str, float] = field(default_factory=dict)
     _units: dict[str, KpiUnits] = field(default_factory=dict)
+    _segments: dict[str, list[int]] = field(default_factory=dict)
+    """By KPI, the values that are looked at, most frequent first."""
 
     @classmethod
     def of(
@@ -111,12 +117,13 @@ class JudgedRollout:
             recent = self._entries.recent
             entries = EntryRows(recent["time"], recent["canary"])
         look = Look(joined, self._entries, entry, sides, timeline)
-        rows = {}
+        rows: dict[str, Rows] = {}
         if entry is None or entries is not None:  # without entries nobody's side is known
             for kpi in self.parameters.kpis:
-                units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined)
+                units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined, versions)
                 if units is not None:
                     rows[kpi.name] = units.look(look)
+                    rows |= self._segment_rows(kpi.name, rows[kpi.name], units.segments)
         # A look is decided and written down before anything that follows from it is said.
         looked, proven_at = [], {}
         if self.exact is not None:
@@ -135,7 +142,7 @@ class JudgedRollout:
         kpis = {name: replace(kpi, exact=said.get(name)) for name, kpi in evidence.kpis.items()}
         return replace(evidence, kpis=kpis)
 
-    def _units_of(self, name: str, kpi: Kpi, joined: JoinedRows) -> KpiUnits | None:
+    def _units_of(self, name: str, kpi: Kpi, joined: JoinedRows, versions: Codes) -> KpiUnits | None:
         """A KPI's units; None while one of its events cannot be read."""
         needed = (kpi.from_, kpi.to) if isinstance(kpi, Conversion) else (kpi.of,)
         if any(event not in joined.rows for event in needed):
@@ -146,11 +153,20 @@ class JudgedRollout:
                 return units_of(kpi)
             self.currencies[name] = found
         if name not in self._units:
-            self._begin(name, kpi, joined)
+            self._begin(name, kpi, joined, versions)
             self._units[name] = self._new_units(name)
         return self._units[name]
 
-    def _begin(self, name: str, kpi: Kpi, joined: JoinedRows) -> None:
+    def _segment_rows(self, name: str, rows: Rows, segments: Ints) -> dict[str, Rows]:
+        """The same rows by segment; what is none of those that were frequent before the start counts as `other`."""
+        codes = self._segments.get(name)
+        if codes is None:
+            return {}
+        other = ~np.isin(segments, codes)
+        chosen = [*(segments == code for code in codes), other]
+        return {segment_rows(name, number): some_rows(rows, ours) for number, ours in enumerate(chosen)}
+
+    def _begin(self, name: str, kpi: Kpi, joined: JoinedRows, versions: Codes) -> None:
         """Fix what was known of the shop before the start."""
         start, slower = self.parameters.started_at, self.policy.evidence.slower
         window = (start - self.policy.database.window, start)
@@ -159,6 +175,10 @@ class JudgedRollout:
         if isinstance(kpi, Conversion) and slower != "none":
             width = self.parameters.bucket_seconds
             self.judge.know_lags(name, lags_before(kpi, joined, window, up_to=slower.up_to, bucket_seconds=width))
+        if not isinstance(kpi, Mean) and kpi.by is not None:
+            codes = [code for code in segments_before(kpi, joined, window) if versions.texts[code] != _OTHER]
+            self._segments[name] = codes
+            self.judge.know_segments(name, [*(versions.texts[code] for code in codes), _OTHER])
         if not isinstance(kpi, Mean):
             level = level_before(kpi, joined, window, self.policy.evidence.pending_timeout)
             if level is not None:
@@ -233,6 +253,7 @@ def kpi_parameters(policy: Policy, name: str, kpi: Kpi) -> KpiParameters:
         slower_evidence=slower.evidence if slower != "none" else 1.0,
         watch_fails=policy.rollback.watch_action == "rollback",
         may_fail=knows_customers(policy, kpi),
+        segments=kpi.segments + 1 if kpi.by is not None else 0,
         watch_stable=policy.evidence.stable_harm == "hold" and action is not Action.WARN,
     )
 

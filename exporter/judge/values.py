@@ -126,7 +126,7 @@ def _shares(versions: Ints, values: Floats) -> Iterator[tuple[int, int, float]]:
 def role_values(
     kpis: Mapping[str, Kpi], joined: JoinedRows, versions: Codes, rollout: Rollout, currencies: Mapping[str, int]
 ) -> dict[str, dict[str, float]]:
-    """Each role's plain value since the rollout began, for people to read beside the evidence."""
+    """Each role's plain value since the rollout began, for people to read next to the evidence."""
     since = rollout.started_at.timestamp()
     found: dict[str, dict[str, float]] = {}
     for name, kpi in kpis.items():

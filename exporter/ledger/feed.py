@@ -195,7 +195,7 @@ class Feed:
         self.next_hour = low - 1
 
     async def reconcile(self, low: int, high: int, now: float) -> int:
-        """Compare hours *low* up to *high* with the table; the number of rows that differed and were mended.
+        """Compare hours *low* up to *high* with the table; the number of rows that differed and were repaired.
 
         Raises:
             DatabaseError: nothing was changed.

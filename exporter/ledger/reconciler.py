@@ -26,7 +26,7 @@ class LedgerReconciler:
 
     Attributes:
         period_seconds: how long one round takes.
-        mended: rows that differed and were put right, by event.
+        repaired: rows that differed and were put right, by event.
     """
 
     feeds: Sequence[Feed]

@@ -68,6 +68,7 @@ class EventRows:
         entered: the row's own time.
         version, currency: numbers of `Codes`.
         variant: that of an experiment, where a column tells it; numbered like versions.
+        segment: that by which a KPI is looked at, numbered like versions; unknown where no column tells it.
         unit: the customer that the row names itself, as ids are numbered; `NO_ID` where it names none.
         outcome: 0 none, then `SUCCEEDED_CODE`, `FAILED_CODE`.
         value: nan where there is none.
@@ -83,6 +84,7 @@ class EventRows:
     outcome: Ints
     value: Floats
     variant: Ints
+    segment: Ints
     unit: Ints
     parents: Ints
 
@@ -94,7 +96,7 @@ class EventRows:
         """No rows."""
         ints, floats = np.zeros(0, dtype=np.int64), np.zeros(0)
         none = np.zeros((parents, 0), dtype=np.int64)
-        return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, ints, none)
+        return cls(ints, ints, floats, floats, ints, ints, ints, floats, ints, ints, ints, none)
 
     @classmethod
     def of(
@@ -113,7 +115,8 @@ class EventRows:
                     odd(ODD_TIME, row[1], None)
         if not kept:
             return cls.empty(parents)
-        bucket, ids, time, entered, version, currency, outcome, value, variant, unit, *named = zip(*kept, strict=True)
+        columns = zip(*kept, strict=True)
+        bucket, ids, time, entered, version, currency, outcome, value, variant, segment, unit, *named = columns
         times = np.asarray(time, dtype=np.float64)
         return cls(
             bucket=np.asarray(bucket, dtype=np.int64),
@@ -125,6 +128,7 @@ class EventRows:
             outcome=np.asarray([_OUTCOMES.index(text or "") for text in outcome], dtype=np.int64),
             value=_values(value, ids, odd),
             variant=np.asarray([versions.code(text or UNKNOWN) for text in variant], dtype=np.int64),
+            segment=np.asarray([versions.code(text or UNKNOWN) for text in segment], dtype=np.int64),
             unit=_ids(unit),
             parents=np.stack([_ids(column) for column in named]) if named else cls.empty(parents).parents_of(len(kept)),
         )

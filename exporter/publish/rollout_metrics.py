@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from canary import names
 from canary.names import LABELS
-from exporter.evidence.judge import KpiEvidence, RolloutEvidence
+from exporter.evidence.judge import KpiEvidence, RolloutEvidence, TestEvidence, Verdict
 from exporter.publish.complement import Change, is_complement, shown_change, shown_tolerance
 from exporter.publish.snapshot import Snapshot
 
@@ -69,6 +69,7 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
     identity = [snapshot.service, snapshot.rollout]
     yield from _changes(identity, snapshot, evidence)
     yield from _levels(identity, snapshot, evidence)
+    yield from _segments(identity, evidence)
     for name, text, of in _NUMBERS:
         yield _by_kpi(identity, name, text, {kpi.name: of(kpi) for kpi in evidence.kpis.values()})
     yield _verdicts(identity, evidence)
@@ -100,8 +101,54 @@ def _changes(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence)
     yield _by_kpi(identity, names.KPI_TOLERANCE, "Relative change that the policy lets pass.", tolerances)
 
 
+_SEGMENT_NUMBERS: tuple[tuple[str, str, Callable[[TestEvidence], float]], ...] = (
+    (names.KPI_SEGMENT_CHANGE, "Estimated relative change of the KPI in one segment.", attrgetter("estimate")),
+    (
+        names.KPI_SEGMENT_EVIDENCE,
+        "log10 of the evidence that the canary harms the KPI in one segment.",
+        attrgetter("log10_evidence"),
+    ),
+    (
+        names.KPI_SEGMENT_PROOF,
+        "Whether harm to one segment is proven.",
+        lambda segment: float(segment.verdict is Verdict.FAIL),
+    ),
+)
+
+
+def _segments(identity: list[str], evidence: RolloutEvidence) -> Iterator[Metric]:
+    """The KPIs that are looked at by segment; each has a bounded number of them."""
+    kpis = [kpi for kpi in evidence.kpis.values() if kpi.segments]
+    if not kpis:
+        return
+    every = [(kpi.name, name, segment) for kpi in kpis for name, segment in kpi.segments.items()]
+    for metric, text, of in _SEGMENT_NUMBERS:
+        family = GaugeMetricFamily(metric, text, labels=[names.SERVICE, *LABELS[metric]])
+        for kpi, name, segment in every:
+            value = of(segment)
+            if not math.isnan(value):
+                family.add_metric([*identity, kpi, name], value)
+        yield family
+    units = GaugeMetricFamily(
+        names.KPI_SEGMENT_UNITS,
+        "Units of one segment, by role.",
+        labels=[names.SERVICE, *LABELS[names.KPI_SEGMENT_UNITS]],
+    )
+    for kpi, name, segment in every:
+        units.add_metric([*identity, kpi, name, "canary"], segment.canary_units)
+        units.add_metric([*identity, kpi, name, "stable"], segment.stable_units)
+    yield units
+    thresholds = {kpi.name: next(iter(kpi.segments.values())).log10_threshold for kpi in kpis}
+    yield _by_kpi(
+        identity,
+        names.KPI_SEGMENT_THRESHOLD,
+        "log10 of the evidence at which harm to a segment is proven.",
+        thresholds,
+    )
+
+
 def _levels(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:
-    """Stable beside the shop before the start, of what is published."""
+    """Stable next to the shop before the start, of what is published."""
     before: dict[str, float | None] = {}
     now: dict[str, float | None] = {}
     for kpi in evidence.kpis.values():
@@ -145,7 +192,7 @@ def _findings(identity: list[str], evidence: RolloutEvidence) -> Metric:
     for kpi in evidence.kpis.values():
         found: set[str | None] = {kpi.hold_reason, "slower" if kpi.slower else None}
         if kpi.stable_level is not None and kpi.stable_level.harmed:
-            found.add("stable_harmed")  # also beside another reason: both are worth knowing
+            found.add("stable_harmed")  # also next to another reason: both are worth knowing
         for reason in names.KPI_FINDINGS:
             family.add_metric([*identity, kpi.name, reason], float(reason in found))
     return family

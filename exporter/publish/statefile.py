@@ -42,19 +42,27 @@ class StateFile:
         self._identity = identity
         self._log = Log("exporter")
 
+    def ours(self) -> bool:
+        """Whether the file is there, and is this service's."""
+        try:
+            data = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(data, dict) and data.get("identity") == self._identity
+
     def read(self) -> Remembered | None:
         """The earlier run's state; None when there is none that can be used."""
         try:
             data = json.loads(self._path.read_text(encoding="utf-8"))
             if data["format"] != _FORMAT or data["identity"] != self._identity:
-                self._log.warn("state file is of another shop; counters begin anew", file=self._path)
+                self._log.warn("state file is of another shop; counters restart", file=self._path)
                 return None
             values = {Series(*series): int(amount) for *series, amount in data["counters"]}
             return Remembered(float(data["since"]), values)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._log.warn("state file cannot be used; counters begin anew", file=self._path, error=error)
+            self._log.warn("state file cannot be used; counters restart", file=self._path, error=error)
             return None
 
     def write(self, since: float, values: Mapping[Series, int]) -> None:

@@ -38,7 +38,10 @@ def literal_sql(sql: str) -> sa.TextClause:
 
 def columns_of(event: Event) -> set[str]:
     """Every column that an event's mapping names."""
-    optional = (event.version, event.unit, event.value, event.currency, event.outcome, event.settled, event.variant)
+    optional = (
+        event.version, event.unit, event.value, event.currency, event.outcome, event.settled, event.variant,
+        event.segment,
+    )  # fmt: skip
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
     return {event.id, event.time, *filter(None, optional), *parents, *event.exclude}
 

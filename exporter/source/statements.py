@@ -139,7 +139,9 @@ class Statements:
         )
 
     def rows(self, time: Column, width_seconds: int, conditions: Sequence[Column]) -> sa.Select[Any]:
-        """Single rows: bucket, id, moment, own moment, version, currency, outcome, value, variant, unit, parents."""
+        """Single rows: bucket, id, moment, own moment, version, currency, outcome, value, variant, segment, unit, and
+        then the parents.
+        """
         event = self._event
         columns: list[Column] = [
             self.dialect.bucket(time, width_seconds),
@@ -151,6 +153,7 @@ class Statements:
             self._outcome_or_null(),
             self._single(event.value) if event.value is not None else sa.null(),
             self._text(event.variant),
+            self._text(event.segment),
             self._key(event.unit) if event.unit is not None else sa.null(),
             *(self._key(column) for _, column in self.parents),
         ]

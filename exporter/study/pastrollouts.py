@@ -22,7 +22,7 @@ COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")
 
 @dataclass(frozen=True)
 class PastPhase:
-    """One stretch of a past rollout; `traffic` is the canary's share, 0 to 1."""
+    """One stretch of a past rollout; `traffic` is the canary's traffic weight, 0 to 1."""
 
     traffic: float
     started_at: datetime

@@ -50,7 +50,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of constant share: minutes, and the canary's share."""
+    """A stretch of constant share: minutes, and the canary's traffic weight."""
 
     minutes: float
     traffic: float

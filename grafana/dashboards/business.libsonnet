@@ -78,7 +78,7 @@ local noRows = "Nothing was counted in this time range: see the dashboard on the
     'canary-business.json': dashboard(config, {
       key: 'business',
       title: 'Canary / Business',
-      description: 'Orders, revenue, visitors and every KPI by version, beside the day before.',
+      description: 'Orders, revenue, visitors and every KPI by version, next to the day before.',
       from: 'now-3h',
       sections: [
         layout.section('In this time range', totals),

@@ -50,7 +50,7 @@ local empty = 'No experiment has begun';
     }),
     panels.timeseries({
       title: 'Doubt about the split',
-      description: 'Evidence, as a power of ten, that a treatment gets another share of the visits than its weight. From the limit on, the comparison is not to be trusted: ' + limits + '.',
+      description: "Evidence, as a power of ten, that a treatment's share of the visits does not match its weight (sample ratio mismatch). From the limit on, the comparison is not to be trusted: " + limits + '.',
       empty: empty,
       size: [14, 7],
       queries: [experiments.mismatch],

@@ -45,7 +45,7 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
     graph('Freshness', 'Age of the last refresh, and of the newest order that it saw. In a quiet shop the second one grows.', [guard.refreshAge, guard.dataLag], noExporter, 's'),
     graph('Time of a refresh', 'How long one refresh takes, median and 99th percentile.', guard.refresh, noExporter, 's'),
     graph("Exporter's errors", 'What went wrong while reading the order database, by class of error.', [guard.errors], 'No error has been counted', 'short', { draw: 'bars' }),
-    graph('Rows put right', 'Rows that the hourly comparison of ledger and table mended, and corrections that lowered a count.', guard.mended, 'Nothing has been compared yet', 'short', { draw: 'bars' }),
+    graph('Rows put right', 'Rows that the hourly comparison of ledger and table repaired, and corrections that lowered a count.', guard.repaired, 'Nothing has been compared yet', 'short', { draw: 'bars' }),
     graph('History read', "Share of the order database's history that the exporter has counted since it started.", [guard.backfill], noExporter, 'percentunit', { min: 0, max: 1 }),
     panels.stat({
       title: 'Policy reloaded',

@@ -40,7 +40,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     }),
     panels.stat({
       title: 'Versions',
-      description: 'Which version is on trial, and which one it is to follow.',
+      description: 'Which version is being judged, and which one it is to follow.',
       empty: noRollout,
       size: [3, 4],
       queries: [rollout.versions],
@@ -79,7 +79,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     }),
     panels.stat({
       title: 'Share',
-      description: "The canary's share as read back from the router, not as it was asked for.",
+      description: "The canary's traffic weight as read back from the router, not as it was asked for.",
       empty: noRollout,
       size: [2, 4],
       queries: [rollout.trafficNow],

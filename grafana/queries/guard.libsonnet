@@ -34,7 +34,7 @@ function(config)
     ],
     errors:: query.range(recent('exporter_errors_total', 'error'), '{{error}}'),
     backfill:: query.range('min(' + select.own('backfill_ratio') + ')', 'history read'),
-    mended:: [
+    repaired:: [
       query.range(recent('reconciled_rows_total', 'event'), 'reconciled {{event}}'),
       query.range(recent('corrections_total', 'event'), 'corrected {{event}}'),
     ],

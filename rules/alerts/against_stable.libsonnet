@@ -54,7 +54,7 @@ function(config, series, build)
       summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of its requests' + at + ' with errors, many more than stable',
       description: 'Within ' + s.longWindow + ', {{ $value | humanizePercentage }} of ' + requests('canary') + ' to {{ $labels.canary }}' + at
                    + ' ended in a server error, of ' + requests('stable') + ' to stable {{ $labels.stable }} '
-                   + value(t.error_ratio, 'stable', 'humanizePercentage') + '. It is proven to be more; people are told from '
+                   + value(t.error_ratio, 'stable', 'humanizePercentage') + '. It is proven to be more; people are notified from '
                    + build.limit(n.LIMIT_STABLE_ERROR_FACTOR, 'humanize') + ' times as many on, when that is at least '
                    + build.limit(n.LIMIT_STABLE_ERROR_DIFFERENCE) + ' more.',
     })
@@ -76,7 +76,7 @@ function(config, series, build)
       description: 'Within ' + s.longWindow + ', the ' + t.response_time_words + ' of {{ $labels.canary }}' + at
                    + ' is {{ $value | humanizeDuration }}, over ' + requests('canary') + '; of stable {{ $labels.stable }} '
                    + value(t.p95, 'stable', 'humanizeDuration') + ', over ' + requests('stable')
-                   + '. People are told from ' + build.limit(n.LIMIT_STABLE_RESPONSE_FACTOR, 'humanize') + ' times as long on, when that is at least '
+                   + '. People are notified from ' + build.limit(n.LIMIT_STABLE_RESPONSE_FACTOR, 'humanize') + ' times as long on, when that is at least '
                    + build.limit(n.LIMIT_STABLE_RESPONSE_DIFFERENCE, 'humanizeDuration') + ' longer.',
     });
 

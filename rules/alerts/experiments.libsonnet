@@ -23,7 +23,7 @@ function(config, series, build)
                    + shown(n.EXPERIMENT_RELATIVE_CHANGE_UPPER, 'humanizePercentage') + ', from '
                    + shown(n.EXPERIMENT_UNITS, 'humanize', [p.equals(n.ROLE, 'treatment')]) + ' units against '
                    + shown(n.EXPERIMENT_UNITS, 'humanize', [p.equals(n.ROLE, 'control')]) + ' of ' + experiment.control;
-    local evidence = 'The evidence is 10^' + shown(n.EXPERIMENT_EVIDENCE, 'humanize') + ', the limit 10^'
+    local evidence = 'The e-value is 10^' + shown(n.EXPERIMENT_EVIDENCE, 'humanize') + ', the threshold 10^'
                      + shown(n.EXPERIMENT_EVIDENCE_THRESHOLD, 'humanize') + '.';
 
     local alert(name, spec) = build.alert(name, {
@@ -64,10 +64,10 @@ function(config, series, build)
     + alert(n.EXPERIMENT_MISMATCH, {
       expr: p.lines([mismatch] + while_running),
       severity: 'warning',
-      summary: 'Experiment ' + experiment.name + ': {{ $labels.variant }} gets another share of customers than its weight',
+      summary: 'Experiment ' + experiment.name + ": sample ratio mismatch, {{ $labels.variant }}'s share of customers does not match its weight",
       description: 'Proven: the share of customers recorded for {{ $labels.variant }}, among those of it and of '
                    + experiment.control + ', differs by more than ' + build.written(experiment.mismatch)
-                   + ' from its weight. Assignment or recording is broken, or a variant loses sessions; whatever is said about {{ $labels.variant }} is not to be trusted. The evidence is 10^{{ $value | humanize }}, the limit 10^'
+                   + ' from its weight. Assignment or recording is broken, or a variant loses sessions; whatever is said about {{ $labels.variant }} is not to be trusted. The e-value is 10^{{ $value | humanize }}, the threshold 10^'
                    + experiment.mismatchThreshold.text + '.',
     })
     + alert(n.EXPERIMENT_BLIND, {

@@ -1,4 +1,4 @@
-// What makes the judgement itself untrustworthy: it freezes the canary's share. Every series that another alert
+// What makes the judgement itself untrustworthy: it freezes the canary's traffic weight. Every series that another alert
 // depends on has its companion here, which notices that the series is not there.
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
@@ -18,7 +18,7 @@ function(config, series, build)
     action: action,
     labels: { [n.REASON]: reason },
     summary: summary,
-    description: description + (if action == 'hold' then " The canary's share stays as it is until this is over." else ''),
+    description: description + (if action == 'hold' then ' Traffic is frozen at its current weight until this clears.' else ''),
   });
 
   // *expr* are series of this service, of a rollout, of a version.
@@ -81,7 +81,7 @@ function(config, series, build)
       labels: { [n.SCOPE]: 'exporter' },
       summary: 'The judgement of canary {{ $labels.canary }} is blind: {{ $labels.reason }}',
       description: 'The exporter of ' + config.service
-                   + " says that the data behind its judgement are not to be trusted ({{ $labels.reason }}). The canary's share stays as it is until this is over.",
+                   + ' says that the data behind its judgement are not to be trusted ({{ $labels.reason }}). Traffic is frozen at its current weight until this clears.',
     }),
   ] + (if judged == [] then [] else [
          blind(
@@ -108,7 +108,7 @@ function(config, series, build)
          ),
        ]);
 
-  // Without the series of an alert that acts, the share is held; where alerts only tell, people are told.
+  // Without the series of an alert that acts, the share is held; where alerts only tell, people are notified.
   local any(tier, names) = config.technical && tier.enabled && std.length(std.filter(build.enabled, names)) > 0;
   local tells = any(config.info, [n.OUT_OF_RANGE]);
   local action(acting, telling) = if any(config.critical, acting) then 'hold' else if telling then 'none' else '';
@@ -132,7 +132,7 @@ function(config, series, build)
       // Not the counter itself: one that is scraped too seldom for the window is there, and tells nothing.
       p.lines([has_traffic('canary'), 'unless on (version)', p.block(series.read(t.requests(s.window)))]),
       s.longWindow,
-      'Errors of canary {{ $labels.canary }} cannot be seen',
+      'No request metrics for canary {{ $labels.canary }}',
       'Prometheus has no series that counts the requests of {{ $labels.canary }}.',
       of_requests,
     ),
@@ -140,7 +140,7 @@ function(config, series, build)
       'response_time',
       p.lines([has_traffic('canary'), 'unless on (version)', p.block(t.raw_durations)]),
       s.longWindow,
-      'Response times of canary {{ $labels.canary }} cannot be seen',
+      'No response time metrics for canary {{ $labels.canary }}',
       'Prometheus has no series with the response times of {{ $labels.canary }}.',
       of_durations,
     ),
@@ -168,7 +168,7 @@ function(config, series, build)
       'database_connections',
       missing_version(t.connections.raw),
       s.longWindow,
-      'Failed database connections of canary {{ $labels.canary }} cannot be seen',
+      'No database connection metrics for canary {{ $labels.canary }}',
       'Prometheus has no ' + s.connectionErrors + ' of {{ $labels.canary }}, so ' + n.DATABASE_CONNECTION_FAILURES + ' cannot fire.',
       'none',
     ),
@@ -176,7 +176,7 @@ function(config, series, build)
       'memory',
       missing(p.of_service(config, 'count(' + m.raw_memory + ')')),
       s.longWindow,
-      'The memory of canary {{ $labels.canary }} cannot be seen',
+      'No memory metrics for canary {{ $labels.canary }}',
       "Prometheus has no memory metrics of the canary's machine, so " + n.HIGH_MEMORY + ' cannot fire.',
       'none',
     ),
@@ -184,7 +184,7 @@ function(config, series, build)
       'machine',
       missing(std.join('\nand on (service)\n', [p.of_service(config, 'count(' + expr + ')') for expr in machine])),
       s.longWindow,
-      'The machine of canary {{ $labels.canary }} cannot be seen',
+      'No machine metrics for canary {{ $labels.canary }}',
       "Prometheus lacks metrics of the canary's CPU" + (if m.watched.memory then ', memory' else '') + (if m.watched.disk then ' or disk' else '')
       + ', so that ' + n.OUT_OF_RANGE + ' cannot fire for them.',
       'none',
@@ -204,10 +204,10 @@ function(config, series, build)
       severity: 'critical',
       action: 'hold',
       labels: { [n.REASON]: 'units' },
-      summary: 'Canary {{ $labels.canary }} gets another share of customers than it should',
+      summary: "Sample ratio mismatch: {{ $labels.canary }}'s share of customers does not match its traffic weight",
       description: 'Proven: the share of units in the order database that {{ $labels.canary }} has differs by more than '
                    + build.limit(n.LIMIT_MISMATCH) + ' from its traffic of ' + build.value(n.TRAFFIC_TARGET_RATIO, matchers=of_canary)
-                   + '. Routing or the stamping of versions is broken, or the canary loses sessions; the comparison is not to be trusted. The evidence is 10^{{ $value | humanize }}, the limit 10^'
+                   + '. Routing or the stamping of versions is broken, or the canary loses sessions; the comparison is not to be trusted. The e-value is 10^{{ $value | humanize }}, the threshold 10^'
                    + build.limit(n.LIMIT_MISMATCH_EVIDENCE, 'humanize') + '.',
     })
     + build.alert(n.TRAFFIC_MISMATCH, {
@@ -308,7 +308,7 @@ function(config, series, build)
     severity: 'critical',
     action: 'hold',
     summary: 'The order database has lost something that both versions need',
-    description: "A mapped table or column is missing or has another type while {{ $labels.canary }} runs beside {{ $labels.stable }}; the exporter's log and landing page say which.",
+    description: "A mapped table or column is missing or has another type while {{ $labels.canary }} runs next to {{ $labels.stable }}; the exporter's log and landing page say which.",
   });
 
   // What goes by another policy than the rollout judges or alerts by limits that nobody has agreed to for it. A moment is

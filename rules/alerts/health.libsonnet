@@ -16,7 +16,7 @@ function(config, series, build)
     action: 'none',
     dashboard: 'guard',
     summary: 'A rollback of ' + config.service + ' has not arrived',
-    description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's share, as read back, is "
+    description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's traffic weight, as read back, is "
                  + build.value(n.TRAFFIC_RATIO, matchers=[p.equals(n.ROLE, 'canary')]) + '. The limit is '
                  + build.limit(n.LIMIT_CONVERGE, 'humanizeDuration') + '.',
   })
@@ -71,15 +71,16 @@ function(config, series, build)
        description: 'The last successful `canary drill` is older than ' + build.written(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none.',
      }))
   + build.alert(n.DRILL, {
-    // Carries no rollout, so that nothing on its way can take it for a real one.
-    expr: 'max by (' + n.DRILL_LABEL + ') (' + own(n.DRILL_REQUESTED) + ') == 1',
-    // As a real one has it, so that what keeps that away keeps this away too.
+    // Severity and labels as a real one has them, so that what keeps that away keeps this away too; its rollout is none
+    // that there is, so that nothing on its way can take it for a real one.
+    expr: 'max by (' + std.join(', ', [n.DRILL_LABEL, n.STABLE, n.CANARY, n.VERSION]) + ') (' + own(n.DRILL_REQUESTED) + ') == 1',
+    labels: { [n.ROLLOUT]: 'drill-{{$labels.' + n.DRILL_LABEL + '}}' },
     severity: 'critical',
     action: 'rollback',
     dashboard: 'guard',
     of_rollout: false,
     summary: 'A drill of ' + config.service + ' is on its way',
-    description: 'Somebody ran `canary drill --through-prometheus`: this alert takes the way of a rollback to the receiver, and moves no traffic.',
+    description: 'Somebody ran `canary drill --through-prometheus`: this alert follows the rollback path to the receiver, and moves no traffic.',
   })
   + build.alert(n.WATCHDOG, {
     expr: 'vector(1)',

@@ -48,13 +48,32 @@ function(config, series, build)
                  ),
   });
 
+  // Harm to one part of the customers: the alert's label says which, its value is that part's evidence.
+  local in_segment(metric, kpi) = 'max by (rollout, segment) (' + judged(metric, kpi) + ')';
+  local segment_value(metric, kpi, filter) = build.shown(
+    'max(' + p.own(config, metric, [n.ROLLOUT + '=%q', n.SEGMENT + '=%q', p.equals(n.KPI, kpi.name)]) + ')', filter, [n.ROLLOUT, n.SEGMENT]
+  );
+  local segment(kpi) = build.alert(kpi.alert, tiers[kpi.action] {
+    expr: p.block(p.lines([
+      in_segment(n.KPI_SEGMENT_EVIDENCE, kpi),
+      'and on (rollout, segment)',
+      '(' + in_segment(n.KPI_SEGMENT_PROOF, kpi) + ' == 1)',
+    ])) + '\n* on (rollout) group_left (stable, canary, version)\n' + series.running,
+    labels: { [n.KPI]: kpi.name, [n.TEST]: 'segment' },
+    summary: 'Canary {{ $labels.canary }} harms ' + kpi.words + ' of {{ $labels.segment }}',
+    description: 'Proven: ' + kpi.words + ' of {{ $labels.segment }} is worse than stable by more than the tolerance of '
+                 + tolerance(kpi) + ' (change ' + segment_value(n.KPI_SEGMENT_CHANGE, kpi, 'humanizePercentage')
+                 + '). All customers together: ' + compared(kpi) + ' E-value of the segment 10^{{ $value | humanize }}, threshold 10^'
+                 + told(n.KPI_SEGMENT_THRESHOLD, kpi, 'humanize') + '.',
+  });
+
   local low(kpi) =
     local spec = tiers[kpi.action] {
       labels: { [n.KPI]: kpi.name },
       summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is below ' + floor(kpi),
       description: 'Proven: ' + kpi.words + ' of {{ $labels.canary }} is below the floor of '
                    + floor(kpi) + '. ' + compared(kpi)
-                   + ' The evidence is 10^{{ $value | humanize }}, the limit 10^'
+                   + ' The e-value is 10^{{ $value | humanize }}, the threshold 10^'
                    + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
     };
     build.alert(kpi.floorAlert, spec { expr: p.for_rollout(series.running, below_floor(kpi)), labels+: kpi.floorLabels })
@@ -65,7 +84,7 @@ function(config, series, build)
     }, watch=true);
 
   // What looks like harm and only holds, by the reason that the exporter gives.
-  local kept = " The canary's share stays as it is until a person decides or this clears.";
+  local kept = ' Traffic is frozen at its current weight until a person decides or this clears.';
   local everywhere(kpi) = build.alert(n.FAIL_EVERYWHERE, tiers.hold {
     severity: 'critical',
     expr: p.for_rollout(series.running, found(kpi, 'fails_everywhere')),
@@ -159,6 +178,6 @@ function(config, series, build)
 
   std.flattenArrays([
     if kpi.judge == 'threshold' then windowed(kpi)
-    else degraded(kpi) + (if kpi.floorJudged then low(kpi) else []) + findings(kpi)
+    else degraded(kpi) + (if kpi.segmented then segment(kpi) else []) + (if kpi.floorJudged then low(kpi) else []) + findings(kpi)
     for kpi in config.kpis
   ])

@@ -50,7 +50,7 @@ function(config, series, build)
   local stable(name, filter='humanizePercentage') =
     'Stable {{ $labels.stable }}: ' + build.shown('max(' + of_version(name) + ')', filter, ['stable']) + '.';
 
-  // While the rollout runs it rolls back; after promotion, as long as it is watched, people are told.
+  // While the rollout runs it rolls back; after promotion, as long as it is watched, people are notified.
   local absolute(name, condition, spec) =
     build.alert(name, spec { expr: condition(series.running), severity: 'critical', action: 'rollback', hold_for: config.critical.holdFor })
     + build.alert(name, spec {
@@ -91,7 +91,7 @@ function(config, series, build)
       severity: 'warning',
       action: 'none',
       summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of its requests with errors',
-      description: 'Of ' + requests(s.longWindow) + ' to {{ $labels.canary }}, {{ $value | humanizePercentage }} ended in a server error; people are told above '
+      description: 'Of ' + requests(s.longWindow) + ' to {{ $labels.canary }}, {{ $value | humanizePercentage }} ended in a server error; people are notified above '
                    + build.limit(n.LIMIT_WARNING_ERROR) + '. ' + stable(t.error_ratio(s.longWindow)),
     })
     + (if !t.by_endpoint then [] else build.alert(n.ELEVATED_ERROR_RATE, {
@@ -108,7 +108,7 @@ function(config, series, build)
          labels: { [n.SCOPE]: 'endpoint' },
          summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of the requests to {{ $labels.endpoint }} with errors',
          description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.endpoint }} of {{ $labels.canary }} ended in a server error within '
-                      + s.longWindow + '; people are told above ' + build.limit(n.LIMIT_WARNING_ERROR) + ', counted over at least '
+                      + s.longWindow + '; people are notified above ' + build.limit(n.LIMIT_WARNING_ERROR) + ', counted over at least '
                       + build.limit(n.LIMIT_MINIMUM_REQUESTS, 'printf "%.0f"') + ' requests.',
        }))
     + (if t.failed_tries == null then [] else build.alert(n.ELEVATED_ERROR_RATE, {
@@ -118,7 +118,7 @@ function(config, series, build)
          action: 'none',
          labels: { [n.SCOPE]: 'tries' },
          summary: 'HAProxy fails {{ $value | humanizePercentage }} as often to get an answer from canary {{ $labels.canary }} as it gets requests',
-         description: 'Over ' + requests(s.longWindow) + ' to {{ $labels.canary }}, HAProxy failed to connect, or got no whole answer, {{ $value | humanizePercentage }} as often, each try counted; people are told above '
+         description: 'Over ' + requests(s.longWindow) + ' to {{ $labels.canary }}, HAProxy failed to connect, or got no whole answer, {{ $value | humanizePercentage }} as often, each try counted; people are notified above '
                       + build.limit(n.LIMIT_WARNING_ERROR) + '. Customers may have been answered by another server. '
                       + stable(t.failed_tries),
        }))
@@ -129,7 +129,7 @@ function(config, series, build)
       action: 'none',
       summary: 'Canary {{ $labels.canary }} takes {{ $value | humanizeDuration }} to answer',
       description: 'The ' + t.response_time_words + ' of {{ $labels.canary }} is {{ $value | humanizeDuration }}, over '
-                   + requests(s.longWindow) + '; people are told above ' + build.limit(n.LIMIT_WARNING_RESPONSE, 'humanizeDuration') + '. '
+                   + requests(s.longWindow) + '; people are notified above ' + build.limit(n.LIMIT_WARNING_RESPONSE, 'humanizeDuration') + '. '
                    + stable(t.p95(s.longWindow), 'humanizeDuration'),
     });
 

@@ -1,7 +1,7 @@
 """What is looked at in one rule: the checks of pint that need no Prometheus, by pint's names.
 
 In comes a rule with what it is held against, out come objections. pint itself is a program in Go that would have to be
-installed beside ours; and it cannot know that what is said of one rollout must not be joined with another.
+installed next to ours; and it cannot know that what is said of one rollout must not be joined with another.
 """
 
 from rules.checks import expressions, joins, words

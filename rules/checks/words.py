@@ -17,7 +17,7 @@ _ALERT = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 
 def _names(rule: Rule, _context: Context) -> Iterator[Objection]:
-    # By which policy the rules were made stands beside the same series of exporter and receiver.
+    # By which policy the rules were made stands next to the same series of exporter and receiver.
     if "record" in rule and rule["record"] != names.POLICY_INFO and not _RECORD.fullmatch(rule["record"]):
         yield "rule/name", "the name is not level:metric:operations", "name it so"
     if "alert" in rule and not _ALERT.fullmatch(rule["alert"]):

@@ -27,7 +27,7 @@ local n = import 'names.libsonnet';
   // A counter's name without `_total`, as recorded series name it.
   base(metric):: if std.endsWith(metric, '_total') then std.substr(metric, 0, std.length(metric) - 6) else metric,
 
-  // Renames a label, when it is not called so already; the old one must not stay beside the new.
+  // Renames a label, when it is not called so already; the old one must not stay next to the new.
   renamed(expr, from, to)::
     if from == to then expr
     else 'max without (' + from + ') (label_replace(' + expr + ', "' + to + '", "$1", "' + from + '", "(.*)"))',

@@ -1,6 +1,6 @@
 // The shop's own series as recorded inputs: counts, error ratios and response times by version, and by endpoint.
 //
-// A ratio alone says little about few requests, and a rule is looked at every few seconds. So beside each ratio stands
+// A ratio alone says little about few requests, and a rule is looked at every few seconds. So next to each ratio stands
 // what is proven: Wilson's bounds of the error ratio, and, for the response time, the lower quantile that bounds the
 // 95th percentile of a sample of this size. z is the plan's alpha, split over a rollout's windows, as the receiver publishes
 // it; without a rollout there is none, and nothing is proven.

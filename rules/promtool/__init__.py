@@ -1,4 +1,4 @@
-"""promtool's unit tests for a policy's own rules, written beside them so that whoever changes a rule sees what breaks.
+"""promtool's unit tests for a policy's own rules, written next to them so that whoever changes a rule sees what breaks.
 
 In come a policy and its rules, out come test files. `table` says per alert what is given, `scenes` what is then
 expected; `world` makes series of it, and `render` writes them down.

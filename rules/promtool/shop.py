@@ -76,7 +76,7 @@ class Shop(Series):
             self.backend("haproxy_backend_response_time_average_seconds", seconds, version=version)
 
     def tries(self, failed: float, *, window: float, version: str = CANARY) -> None:
-        """How many tries of HAProxy to get an answer failed within a window, in each way that it counts."""
+        """How many attempts of HAProxy to get an answer failed within a window, in each way that it counts."""
         for way in ("connection_errors", "response_errors", "retry_warnings", "redispatch_warnings"):
             values = self.counter(failed / 4, window)
             self.backend(f"haproxy_backend_{way}_total", values, version=version)

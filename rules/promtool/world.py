@@ -19,6 +19,9 @@ ROLLOUT_LABELS = {names.ROLLOUT: ROLLOUT, names.STABLE: STABLE, names.CANARY: CA
 THRESHOLD = 2.0
 """log10 of the evidence at which harm is proven; any number will do, because rules read the exporter's own."""
 
+SEGMENT = "stripe"
+"""The part of the customers that is harmed, where a KPI is looked at by one."""
+
 EXISTENCE = frozenset({names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS})
 """The series that say that a rollout is there, and whether it runs."""
 
@@ -155,6 +158,13 @@ class World(Shop):
                 case Mean():
                     pass
 
+    def _segment(self, kpi: str, evidence: float, *, proven: bool) -> None:
+        """What the exporter says about one part of the customers, where the KPI is looked at by part."""
+        judged = self.policy.kpis[kpi]
+        if not isinstance(judged, Mean) and judged.by is not None:
+            self.exporter(names.KPI_SEGMENT_EVIDENCE, evidence, kpi=kpi, segment=SEGMENT)
+            self.exporter(names.KPI_SEGMENT_PROOF, float(proven), kpi=kpi, segment=SEGMENT)
+
     def judgement(
         self,
         kpi: str,
@@ -165,11 +175,13 @@ class World(Shop):
         units: float = 100,
         reason: str = "",
         exact: bool = False,
+        segment: float = 0.1,
     ) -> None:
         """What the exporter says about one KPI; *evidence* and *floor* are log10, their threshold is `THRESHOLD`.
 
         Args:
             exact: the exact half has proven harm.
+            segment: log10 of the evidence that it harms one part of the customers.
         """
         for known in names.VERDICTS:
             self.exporter(names.KPI_VERDICT, float(known == verdict), kpi=kpi, verdict=known)
@@ -177,7 +189,13 @@ class World(Shop):
             self.exporter(names.KPI_FINDING, float(known == reason), kpi=kpi, reason=known)
         self.exporter(names.KPI_EVIDENCE, evidence, kpi=kpi)
         self.exporter(names.KPI_EVIDENCE_THRESHOLD, THRESHOLD, kpi=kpi)
-        proofs = {"quick": evidence >= THRESHOLD, "exact": exact, "floor": floor >= THRESHOLD}
+        proofs = {
+            "quick": evidence >= THRESHOLD,
+            "exact": exact,
+            "floor": floor >= THRESHOLD,
+            "segment": segment >= THRESHOLD,
+        }
+        self._segment(kpi, segment, proven=proofs["segment"] and verdict == "fail")
         for test, proven in proofs.items():
             self.exporter(names.KPI_PROOF, float(proven and verdict == "fail"), kpi=kpi, test=test)
         if self.policy.kpis[kpi].floor is not None:

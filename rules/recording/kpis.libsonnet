@@ -1,5 +1,5 @@
 // The plain ratios of the strategy, from the counters, over windows that people like to read. Nothing is judged by them:
-// orders lag their visits, so a windowed ratio is wrong just after the canary's share has grown.
+// orders lag their visits, so a windowed ratio is wrong just after the canary's traffic weight has grown.
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 

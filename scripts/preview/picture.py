@@ -32,7 +32,7 @@ def take(html: Path, png: Path, width: int, height: int) -> None:
     with tempfile.TemporaryDirectory(prefix="canary-preview-") as folder:
         argv = [chromium, *_FLAGS, f"--user-data-dir={folder}/profile", f"--window-size={width},{height}"]
         argv += [f"--screenshot={png.resolve()}", html.resolve().as_uri()]
-        # It also writes beside its profile: into the home and into the folder for temporary files.
+        # It also writes next to its profile: into the home and into the folder for temporary files.
         surroundings = {**os.environ, "HOME": folder, "TMPDIR": folder}
         result = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60, env=surroundings)
     if not png.exists():

@@ -20,6 +20,7 @@ from simulation.truth import Truth
 # Between the question whether a split is still wanted and its arrival at the router: a slow network both ways, and the
 # lead's own question.
 IN_FLIGHT_SECONDS = 6.0
+# Two hosts' clocks differ by up to a percent (`Story.rates`); with half a percent more, that alone breaks no promise.
 RATE = 0.985
 
 

@@ -1,4 +1,4 @@
-"""What people are told and given to read, in the end: everything, and once."""
+"""What people are notified and given to read, in the end: everything, and once."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,12 @@ from simulation.checks.promises import Promises
 
 
 class Telling(Promises):
-    """What people are told and given to read, in the end: everything, and once."""
+    """What people are notified and given to read, in the end: everything, and once."""
 
     def told(self, reports: set[str]) -> None:
         """Everybody has been told of everything, once; every report and line is written."""
         for what in self.untold():
-            self.fail("everybody is told of every decision", what)
+            self.fail("everybody is notified of every decision", what)
         for rollout, missing in self.open(reports):
             self.fail("what is open of an older rollout is done", f"{rollout} lacks its {missing}")
         if self.restored:
@@ -26,7 +26,7 @@ class Telling(Promises):
             return
         for at, target, entry, times, _ in self._messages():
             if times > 1 and self.disturbed_at < at:
-                self.fail("everybody is told once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
+                self.fail("everybody is notified once", f"{target}: {entry.label} #{entry.seq}, told {times} times")
         for key, decisions in self._decisions().items():
             if len(decisions) > 1:
                 self.fail("a key is about one decision", f"{key} is of {' and of '.join(sorted(decisions))}")

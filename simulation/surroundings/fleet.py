@@ -8,10 +8,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 from canary.testing.http import Answer, Parameters
+from simulation.story import STABLE
 
-STABLE, CANARY = "stable1", "canary1"
-"""The hosts; each stands for its group."""
-
+# Longer than the receivers take to ask all servers, so that they find some of them between two versions.
 _DEPLOYS_SECONDS = 3.0
 
 

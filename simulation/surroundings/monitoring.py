@@ -20,18 +20,22 @@ from canary.testing.http import Answer, Parameters
 from canary.testing.prometheus import MemoryPrometheus, Rule
 from canary.times import to_text
 from simulation.hosts import Host
+from simulation.network import Network
 from simulation.story import SERVICE
-from simulation.surroundings.network import Network
 from simulation.surroundings.shop import ERRORS, Sample, Shop
 from simulation.truth import Truth
 
 INTERVAL_SECONDS = 5.0
 """Between two scrapes, and between two evaluations."""
 
+# As the generated files have it, in proportion to phases of 20 s: three missed scrapes are blind, two evaluations a
+# group's interval, and the watchdog's timeout overlooks two heartbeats.
 _ERROR_LIMIT = 0.1
 _BLIND_SECONDS = 15.0
 _GROUP_INTERVAL_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 20.0
+# Alertmanager gives a webhook as long as its group's interval, tries again a little later each time, and drops it when
+# the group is due anew.
 _DELIVERY_SECONDS = 10.0
 _ATTEMPTS = 6
 

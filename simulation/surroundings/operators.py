@@ -17,6 +17,8 @@ from simulation.truth import Truth
 
 _NAMING = ("start", "adopt")
 _BEFORE = "before"
+# Who rolls out looks about as often as something can have changed, whoever is on duty out of step with that, and both
+# give up on a command as somebody at a terminal does.
 _LOOKS_SECONDS = 5.0
 _DUTY_SECONDS = 7.0
 _WAITS_SECONDS = 30.0

@@ -88,7 +88,7 @@ def told_once(entries: list[Entry], team: Team, kinds: set[Kind]) -> None:
 
 
 async def share(router: Router) -> float | None:
-    """The canary's share as the router has it."""
+    """The canary's traffic weight as the router has it."""
     return (await router.read()).weight_ratio
 
 
@@ -161,7 +161,7 @@ async def test_an_advance_survives_a_kill_at_every_point(
         assert points > 12, "the harness does not see the effects"
         for point in range(1, points + 1):
             team.messages.clear()
-            # An empty journal beside a router that has customers on a canary would be doubted, and rightly.
+            # An empty journal next to a router that has customers on a canary would be doubted, and rightly.
             await haproxy.router.set_weight(Split("none", 0.0, testers=False))
             entries = await live(advancing, receiver, point, act)
 

@@ -31,8 +31,9 @@ from alertmanager.receiver.lead.leader import FileLeader
 from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import CanaryError
+from canary.policy.gates import UrlGate
 from canary.policy.model import Policy
-from canary.policy.release import Receiver, Rollback, UrlGate
+from canary.policy.release import Receiver, Rollback
 from canary.policy.release import Watchdog as WatchdogSection
 from canary.rollout.commands.records import CompleteRollback
 from canary.rollout.commands.seen import Seen
@@ -170,7 +171,7 @@ class Machine(RuleBasedStateMachine):
 
     # What Prometheus sees.
 
-    @rule(complaint=st.sampled_from(["", "CanaryHighErrorRate fires", "Prometheus cannot be asked"]))
+    @rule(complaint=st.sampled_from(["", "CanaryHighErrorRate fires", "Prometheus is unreachable"]))
     def prometheus_sees(self, complaint: str) -> None:
         """The canary breaks a limit, or recovers, or Prometheus is away."""
         self.complaint = complaint

@@ -52,7 +52,7 @@ async def chain(slow: Setting, places: Places, tmp_path: Path) -> AsyncIterator[
 async def test_ordinary_silences_keep_no_rollback_away(slow: Setting, chain: Chain, haproxy: HAProxy) -> None:
     """People are not paged and the webhook brings nothing; the receiver's own look rolls back.
 
-    One silence that kept it away would do so beside any others.
+    One silence that kept it away would do so next to any others.
     """
     button = ("alertname=CanaryHighErrorRate", "action=rollback", "service=shop", "severity=critical")
     for matchers in (("severity=critical",), ("service=shop",), ("alertname=~Canary.*",), button):

@@ -11,7 +11,7 @@ from canary.backoff import Backoff
 
 @given(first=st.floats(0.01, 10), times=st.floats(1, 1000), factor=st.floats(1, 8), failures=st.integers(1, 40))
 def test_pauses_grow_from_the_first_to_the_longest(first: float, times: float, factor: float, failures: int) -> None:
-    """Each pause is as long as the one before or longer, never longer than the longest, and success begins again."""
+    """Each pause is as long as the one before or longer, never longer than the longest, and success restarts."""
     backoff = Backoff(first, first * times, factor)
 
     pauses = [backoff.failed() for _ in range(failures)]

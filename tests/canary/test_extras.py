@@ -44,7 +44,7 @@ def test_a_report_is_written_without_pictures() -> None:
         extras.require("plots", "pictures")
         raise AssertionError
 
-    text = str(figure(draw, "The canary's share."))
+    text = str(figure(draw, "The canary's traffic weight."))
 
     assert "<img" not in text
     assert "No picture (The canary" in text

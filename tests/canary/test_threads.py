@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop, or in it."""
+"""Blocking work next to the event loop, or in it."""
 
 import threading
 

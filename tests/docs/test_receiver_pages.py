@@ -19,7 +19,16 @@ def test_the_page_can_be_followed(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["rollout.md", "plans.md", "finishing.md", "api.md", "security.md", "several-receivers.md"]
+    "name",
+    [
+        "rollout.md",
+        "plans.md",
+        "finishing.md",
+        "api.md",
+        "security.md",
+        "several-receivers.md",
+        "several-services.md",
+    ],
 )
 def test_the_pages_policies_are_valid(name: str, tmp_path: Path) -> None:
     """Every policy that the page shows is taken without a fault."""

@@ -54,7 +54,7 @@ def test_pieces_of_a_policy_fit_into_one(tmp_path: Path) -> None:
 
 
 def test_haproxy_takes_its_part(tmp_path: Path) -> None:
-    """The page's piece of a configuration is valid beside others."""
+    """The page's piece of a configuration is valid next to others."""
     [block] = [block for block in blocks_of(DOCS / "rules.md") if block.language == "haproxy"]
     file = tmp_path / "haproxy.cfg"
     file.write_text(f"defaults\n  mode http\n  timeout client 9s\n\n{block.text}", encoding="utf-8")

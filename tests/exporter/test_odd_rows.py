@@ -177,7 +177,7 @@ async def test_zero_dates_in_mariadb(maria: ShopData, clock: FakeClock) -> None:
 
 
 async def test_an_instant_is_no_wall_clock_time(maria: ShopData, clock: FakeClock) -> None:
-    """MariaDB's TIMESTAMP is right whatever `database.timezone` says; its DATETIME beside it is the shop's clock's."""
+    """MariaDB's TIMESTAMP is right whatever `database.timezone` says; its DATETIME next to it is the shop's clock's."""
     await maria.run(sa.text("ALTER TABLE visits MODIFY created_at TIMESTAMP(6) NULL"))
     await maria.run(sa.text("ALTER TABLE payments MODIFY settled_at TIMESTAMP(6) NULL"))
     wall = clock.now().astimezone(_BERLIN).replace(tzinfo=None)

@@ -14,8 +14,9 @@ import yaml
 from canary import names
 from canary.mixin.limits import limits
 from canary.policy import Policy, load_policy
+from canary.policy.gates import UrlGate
 from canary.policy.pinning.digest import digest
-from canary.policy.release import Phase, UrlGate
+from canary.policy.release import Phase
 from canary.policy.signals import AlertOverride, Signals
 from canary.prometheus.labels import Labels, labels
 from canary.prometheus.promql import parse
@@ -313,7 +314,7 @@ def test_an_alert_can_be_changed_by_name() -> None:
 
 
 def test_a_switched_off_alert_takes_its_companion_along() -> None:
-    """Who does not watch memory is not told that memory cannot be seen."""
+    """Who does not watch memory is not told that it has no memory metrics."""
     strategy = golden.policy("strategy")
     off = {names.HIGH_MEMORY: AlertOverride(enabled=False)}
     changed = dataclasses.replace(strategy, signals=dataclasses.replace(strategy.signals, alerts=off))
@@ -332,7 +333,7 @@ def test_a_manual_gate_only_tells() -> None:
 
 
 def test_prometheus_can_be_started_on_the_generated_folder() -> None:
-    """prometheus.yml scrapes exporter, receiver and shop, and finds the rules beside itself."""
+    """prometheus.yml scrapes exporter, receiver and shop, and finds the rules next to itself."""
     files = prometheus_files(load_policy(golden.POLICIES["custom"]))
 
     configuration = yaml.safe_load(files["prometheus.yml"])

@@ -53,7 +53,7 @@ def _policy() -> Policy:
 
 
 class _Canary:
-    """A new version that is slow, fails, and drops connections until it is mended."""
+    """A new version that is slow, fails, and drops connections until it is repaired."""
 
     def __init__(self) -> None:
         self.mended = False
@@ -167,7 +167,7 @@ def _prometheus(folder: Path, guard: str, exporter: str) -> Prometheus:
 async def test_a_shop_without_instrumentation_is_covered(
     tmp_path: Path,
 ) -> None:  # long: one set of real programs is started once, and what happens to it has an order
-    """Errors, slowness, failed and repeated tries are seen; what is mended is forgotten, what is gone is missed."""
+    """Errors, slowness, failed and repeated tries are seen; what is repaired is forgotten, what is gone is missed."""
     policy, canary = _policy(), _Canary()
     (tmp_path / "rules.yml").write_text(prometheus_files(policy)[f"rules/{ALERTS_FILE}"])
     world = World(policy, step=3600, begin=0, count=1)

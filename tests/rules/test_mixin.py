@@ -38,7 +38,7 @@ def test_it_gives_the_same_rules_as_the_command() -> None:
 
 
 def test_it_is_changed_as_any_mixin() -> None:
-    """`_config+::` changes what it names and nothing else; other mixins' groups stay beside ours."""
+    """`_config+::` changes what it names and nothing else; other mixins' groups stay next to ours."""
     snippet = """
         local theirs = { prometheusAlerts+:: { groups+: [{ name: 'theirs', rules: [] }] } };
         (theirs + (import 'rules/mixin.libsonnet') + {

@@ -47,7 +47,7 @@ def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
     files = sorted(str(path) for path in (tmp_path / "tests").iterdir())
     if kind == "haproxy":  # the other files are about what the strategy's own policy has as well
         files = [path for path in files if "haproxy_backend" in Path(path).read_text()]
-    if kind == "native":  # likewise: what reads requests stands beside what reads native histograms
+    if kind == "native":  # likewise: what reads requests stands next to what reads native histograms
         files = [path for path in files if "http_requests_total" in Path(path).read_text()]
     assert files
 

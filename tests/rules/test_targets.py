@@ -128,7 +128,7 @@ def test_thanos_decides_nothing_on_half_an_answer() -> None:
 
 
 def test_mimir_gets_a_namespace() -> None:
-    """The rule file for mimirtool has a namespace of the service's own beside the groups."""
+    """The rule file for mimirtool has a namespace of the service's own next to the groups."""
     (text,) = remote_files(golden.policy("custom"), "mimir").values()
 
     data = yaml.safe_load(text)

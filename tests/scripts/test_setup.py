@@ -1,4 +1,4 @@
-"""The scripts that set a machine up: what they say to whom, and how they mend what was interrupted.
+"""The scripts that set a machine up: what they say to whom, and how they repair what was interrupted.
 
 They run with stand-ins for what changes the machine (apt-get, sudo, Python), on a PATH that has nothing else.
 """
@@ -17,7 +17,7 @@ _TOOLS = (
     "tee", "touch", "true",
 )  # fmt: skip
 
-# Makes an "environment" whose Python is this script again, and does what the file `pip` beside it says.
+# Makes an "environment" whose Python is this script again, and does what the file `pip` next to it says.
 _PYTHON = """#!/bin/bash
 echo "$0 $*" >> {log}
 case "$*" in

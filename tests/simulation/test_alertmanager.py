@@ -1,4 +1,4 @@
-"""The model of Alertmanager beside the real one, with the generated configuration: who is told what, and who is not."""
+"""The model of Alertmanager next to the real one, with the generated configuration: who is notified of what."""
 
 import asyncio
 from collections.abc import Mapping

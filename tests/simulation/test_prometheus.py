@@ -1,4 +1,4 @@
-"""The model of Prometheus beside the real one: the same target, the same moments, the same answers."""
+"""The model of Prometheus next to the real one: the same target, the same moments, the same answers."""
 
 import asyncio
 import signal

@@ -128,7 +128,7 @@ class Tab:
 async def chromium() -> AsyncIterator[Tab]:
     """A browser with one tab, ended with its folder."""
     folder = Path(tempfile.mkdtemp(prefix="canary-chromium-"))
-    # It also writes beside its profile: into the home and into the folder for temporary files.
+    # It also writes next to its profile: into the home and into the folder for temporary files.
     surroundings = {"HOME": str(folder), "TMPDIR": str(folder)}
     argv = ["chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
     program = Program(argv, folder / "log", surroundings)

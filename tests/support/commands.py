@@ -1,4 +1,4 @@
-"""The command `canary` in this process, beside a receiver that runs here as well."""
+"""The command `canary` in this process, next to a receiver that runs here as well."""
 
 import asyncio
 import json

@@ -22,8 +22,8 @@ from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.metrics import Metrics
 from canary import names
+from canary.policy.gates import UrlGate
 from canary.policy.model import Policy
-from canary.policy.release import UrlGate
 from canary.prometheus import Silence
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry

@@ -42,6 +42,11 @@ class Envoy:
         options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
         self._program = Program([PROGRAM, "-c", self.configuration, *options], folder / "envoy.log")
 
+    @property
+    def program(self) -> Program:
+        """The running program, to be killed or stopped."""
+        return self._program
+
     async def start(self) -> None:
         """Start it and wait until its admin interface and its front answer."""
 

@@ -35,7 +35,7 @@ class HAProxy:
             "sockets": (socket,),
             "map": str(self.map),
             "listen": f"127.0.0.1:{self.port}",
-            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            **({} if "slots" in changes else {"upstreams": Upstreams(stable=(stable,), canary=(canary,))}),
             "testers": _LOCAL_TESTERS,
         }
         self.section = HaproxyRouter(**{**keys, **changes})  # type: ignore[arg-type]  # a test names the policy's keys
@@ -43,6 +43,11 @@ class HAProxy:
         for name, text in self.router.snippet().items():
             (folder / name).write_text(text)
         self._program = Program(["haproxy", "-W", "-db", "-f", folder / "haproxy.cfg"], folder / "haproxy.log")
+
+    @property
+    def program(self) -> Program:
+        """The running program, to be killed or stopped."""
+        return self._program
 
     async def start(self) -> None:
         """Start it and wait until its socket and its front answer, and its master takes signals."""

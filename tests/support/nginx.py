@@ -52,7 +52,7 @@ class Nginx:
             "kind": "nginx",
             "directories": (str(self.markers),),
             "listen": f"127.0.0.1:{self.port}",
-            "upstreams": Upstreams(stable=(stable,), canary=(canary,)),
+            **({} if "slots" in changes else {"upstreams": Upstreams(stable=(stable,), canary=(canary,))}),
             "testers": _LOCAL_TESTERS,
             "configuration": str(folder / "nginx.conf"),
         }
@@ -70,6 +70,11 @@ class Nginx:
         """A main configuration that keeps to *folder* and includes its `canary.conf`."""
         user = "user root;" if os.geteuid() == 0 else ""
         return _MAIN.format(folder=folder, extra=extra, user=user)
+
+    @property
+    def program(self) -> Program:
+        """The running program, to be killed or stopped."""
+        return self._program
 
     async def start(self) -> None:
         """Start it and wait until it listens."""

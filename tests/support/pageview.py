@@ -73,6 +73,7 @@ ROLLOUT: RolloutAnswer = {
     "rollback_at": None,
     "passport": None,
     "finishing": None,
+    "stable_slot": None,
     "cause": "",
     "reason": "",
     "actor": "alertmanager",

@@ -53,6 +53,11 @@ class Postgres:
         return self._folder
 
     @property
+    def program(self) -> Program:
+        """The running program, to be killed or stopped."""
+        return self._server
+
+    @property
     def _log(self) -> Path:
         return self._folder.with_suffix(".log")
 

@@ -30,6 +30,7 @@ from canary.web.client import Client
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
 from canary.web.place import AT_ROOT, Place
+from tests.support.envoy import Envoy
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
 from tests.support.ports import free_port
@@ -41,9 +42,11 @@ WEBHOOK_TOKEN = "webhook-token"
 OPERATOR_TOKEN = "operator-token"
 
 
-def router_section(front: HAProxy | Nginx) -> dict[str, Any]:
+def router_section(front: HAProxy | Nginx | Envoy) -> dict[str, Any]:
     """The policy's `router` entry that drives a front under test."""
     section = front.section
+    if isinstance(front, Envoy):
+        return {"kind": "envoy", "admins": list(front.section.admins)}
     if isinstance(front, HAProxy):
         return {"kind": "haproxy", "sockets": list(section.sockets), "map": section.map}  # type: ignore[union-attr]  # its own section
     return {"kind": "nginx", "directories": list(section.directories), "configuration": section.configuration}  # type: ignore[union-attr]  # its own section
@@ -115,10 +118,12 @@ class Setting:
 
 
 @asynccontextmanager
-async def receiving(setting: Setting, clock: Clock | None = None, place: Place = AT_ROOT) -> AsyncIterator[Receiver]:
+async def receiving(
+    setting: Setting, clock: Clock | None = None, place: Place = AT_ROOT, web_config: Path | None = None
+) -> AsyncIterator[Receiver]:
     """The receiver in this process, listening."""
     registry = service_registry()
-    options = WebOptions((f"127.0.0.1:{setting.port}",), place=place)
+    options = WebOptions((f"127.0.0.1:{setting.port}",), place=place, config_file=web_config)
     async with (
         open_receiver(setting.policy, registry, clock) as receiver,
         web_service(receiver, registry, options, setting.policy_file).serving(),
@@ -149,7 +154,7 @@ class ReceiverProgram:
 
 
 async def order(setting: Setting, verb: str, **keys: Any) -> dict[str, Any]:
-    """Give an order through the API, as the command line does."""
+    """Give a command through the API, as the command line does."""
     async with Client.of(setting.policy) as client:
         return await client.command(verb, **keys)
 

@@ -43,6 +43,11 @@ class Server:
             self.folder / "log",
         )
 
+    @property
+    def program(self) -> Program:
+        """The running program, to be killed or stopped."""
+        return self._program
+
     def __enter__(self) -> Self:
         self.again()
         return self

@@ -96,6 +96,7 @@ class Confirmations:
 def _row(one: Confirmation) -> dict[str, Any]:
     split = {"rollout": one.split.rollout, "weight": one.split.weight_ratio, "testers": one.split.testers}
     split |= {"testers_alone": True} if one.split.testers_alone else {}
+    split |= {"stable_slot": one.split.stable_slot} if one.split.stable_slot is not None else {}
     return {**split, "processes": dict(one.processes), "writing": one.writing}
 
 
@@ -103,7 +104,13 @@ def _read(row: object) -> Confirmation | None:
     try:
         assert isinstance(row, dict)
         alone = row.get("testers_alone") is True
-        split = Split(str(row["rollout"]), float(row["weight"]), testers=row["testers"] is True, testers_alone=alone)
+        split = Split(
+            str(row["rollout"]),
+            float(row["weight"]),
+            testers=row["testers"] is True,
+            testers_alone=alone,
+            stable_slot=row.get("stable_slot"),
+        )
         processes = {str(name): str(process) for name, process in row["processes"].items()}
         return Confirmation(split, processes, writing=row["writing"] is not False)
     except (AssertionError, KeyError, TypeError, ValueError, AttributeError, RouterError):

@@ -1,8 +1,8 @@
 """The deployment of the stable servers that a release's finish begins with, where the policy has a program for it.
 
 Level-triggered as all acting is: while a release is finished, nobody has returned yet, and no deployment is written
-down as done, the program runs. One that fails is not run again and again: the finish is frozen, people are told, and
-`canary resume` tries anew.
+down as done, the program runs. One that fails is not run again and again: the finish is frozen, people are notified,
+and `canary resume` tries anew.
 """
 
 from alertmanager.receiver.act.effects import Effects

@@ -1,12 +1,11 @@
-"""A drill: an alert that takes a rollback's way to the receiver, which then proves that it could act, and does not.
+"""A drill: an alert that takes the path of a rollback to the receiver, which proves that it could act, and does not.
 
 The alert is about no rollout that there is, so that nothing on its way can take it for a real one. What the drill found
-is noted in the journal under an id of its own, which proves that the journal can be written, and is there after a
+is recorded in the journal under an id of its own, which proves that the journal can be written, and is there after a
 restart.
 """
 
 import asyncio
-import contextlib
 import re
 import secrets
 from collections.abc import Coroutine
@@ -31,7 +30,10 @@ from canary.times import to_text
 from canary.units import format_ratio
 
 _ID = re.compile(r"[a-z0-9]{1,32}")
+# Somebody who asks for a drill's outcome asks within minutes; more of them are nobody's any more.
 _REMEMBERED = 20
+# Scrape, rule evaluation and Alertmanager's grouping take two minutes with slow settings; what has not come after ten
+# never will, and the next drill may be asked for.
 _REQUEST_SECONDS = 600.0
 _PREFIX = "drill-"
 
@@ -125,7 +127,11 @@ class Drills:
                 remedy=f"wait for its alert, at most {_REQUEST_SECONDS / 60:g}m",
             )
         drill_id = self._asked = secrets.token_hex(6)
-        self._requested.labels(self._service, drill_id).set(1)
+        # The alert gets the labels that a real one would have now: a route or an inhibition of another team that is
+        # about this version keeps it away too.
+        rollout = self._store.rollout
+        stable, canary = ("", "") if rollout is None else (rollout.stable, rollout.canary)
+        self._requested.labels(self._service, drill_id, stable, canary, canary).set(1)
         self._start(self._expire(drill_id))
         return drill_id
 
@@ -136,8 +142,7 @@ class Drills:
     def _withdraw(self, drill_id: str) -> None:
         if drill_id == self._asked:
             self._asked = ""
-        with contextlib.suppress(KeyError):  # begun by Alertmanager, or withdrawn already
-            self._requested.remove(self._service, drill_id)
+            self._requested.clear()
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

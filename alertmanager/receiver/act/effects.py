@@ -22,11 +22,12 @@ from canary.errors import JournalError, RefusedError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
+from canary.policy.slots import BOTH, Slot, other
 from canary.process.deploy import Deploys, StableDeployment
-from canary.process.manager import ENDED, ProcessManager, ProcessState, process_of
+from canary.process.manager import ENDED, ProcessManager, ProcessState, in_slot, process_of
 from canary.report.facts import Report
 from canary.rollout.entries import Entry, RollbackDecided
-from canary.rollout.kinds import Step
+from canary.rollout.kinds import REPORT_RENEWED, Step
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers import FINEST_RATIO, Observation, Router, Split, routers_of
@@ -46,6 +47,7 @@ class Effects:
         leader: who may act.
         routers: what divides the traffic; lowered all the same when nobody leads.
         process: the canary's process.
+        slot_processes: with `router.slots`, the process of each slot instead.
         deployment: what brings the new version to the stable servers.
         notifier: the people's targets.
         rollback_log: the file with one line per rollback.
@@ -59,6 +61,7 @@ class Effects:
         *,
         routers: Sequence[Router],
         process: ProcessManager,
+        slot_processes: Mapping[Slot, ProcessManager] | None = None,
         deployment: Deploys,
         notifier: Notifier,
         rollback_log: RollbackLog,
@@ -68,6 +71,9 @@ class Effects:
         self._permission = Permission(store, leader)
         self._routers: Mapping[str, Router] = {router.name: router for router in routers}
         self._process = process
+        self._slot_processes = slot_processes or {}
+        # What a router that was read last has recorded; without a journal nobody else knows.
+        self._recorded_slot: Slot | None = None
         self._deployment = deployment
         # Starting and stopping take seconds, and one must not begin in the middle of the other.
         self._process_lock = asyncio.Lock()
@@ -92,6 +98,7 @@ class Effects:
             leader,
             routers=routers_of(policy, thread),
             process=process_of(policy.process),
+            slot_processes={slot: process_of(in_slot(policy.process, slot)) for slot in BOTH} if policy.slots else {},
             deployment=StableDeployment(policy.process),
             notifier=Notifier.of(policy),
             rollback_log=RollbackLog.of(policy, thread("rollback log")),
@@ -126,12 +133,25 @@ class Effects:
         return max((router.finest_ratio for router in self._routers.values()), default=FINEST_RATIO)
 
     async def read_router(self, name: str) -> Observation:
-        """What a router has in force.
+        """What a router has in force; which slot is the canary's, the journal says.
 
         Raises:
             RouterError: it cannot be read at all.
         """
-        return await self._routers[name].read()
+        observation = await self._routers[name].read()
+        recorded = (one.stable_slot for one in observation.readings if one.stable_slot is not None)
+        self._recorded_slot = next(recorded, self._recorded_slot)
+        return observation.seen_from(self._journal_slot)
+
+    @property
+    def stable_slot(self) -> Slot | None:
+        """With `router.slots`, the one that is stable: by the journal, else as a router has it recorded."""
+        return self._journal_slot or self._recorded_slot
+
+    @property
+    def _journal_slot(self) -> Slot | None:
+        rollout = self._store.rollout
+        return rollout.stable_slot if rollout is not None else None
 
     async def check_router(self, name: str) -> list[Finding]:
         """What would keep a router from being switched; moves no traffic."""
@@ -141,7 +161,7 @@ class Effects:
         """By address, what a router's own checks say against a stable server.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         return await self._routers[name].unhealthy()
 
@@ -149,7 +169,7 @@ class Effects:
         """What is still on the canary's servers by a router's count; None where it cannot tell.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         return await self._routers[name].sessions(lasting_seconds)
 
@@ -206,12 +226,17 @@ class Effects:
         Raises:
             ProcessError: its manager is unreachable.
         """
-        return await self._process.state()
+        return await self._process_of(self.stable_slot).state()
 
-    async def start_process(self, require: Callable[[], None]) -> ProcessState:
+    def _process_of(self, stable: Slot | None) -> ProcessManager:
+        """The canary's process, where this slot is the stable one."""
+        return self._slot_processes.get(other(stable or "a"), self._process)
+
+    async def start_process(self, require: Callable[[], None], stable: Slot | None = None) -> ProcessState:
         """Start the canary's process for a rollout that is about to begin.
 
         Args:
+            stable: with `router.slots`, the slot that is stable in it.
             require: raises RefusedError when the rollout may no longer begin.
 
         Raises:
@@ -219,11 +244,12 @@ class Effects:
             JournalError: the journal cannot be read; nothing was done.
             ProcessError: it does not run.
         """
-        if not self._process.starts:
-            return await self._process.state()
+        process = self._process_of(stable)
+        if not process.starts:
+            return await process.state()
         async with self._process_lock:
             await self._permission.ask("start of the canary's process", require)
-            return await self._process.start()
+            return await process.start()
 
     async def stop_process(self, rollout_id: str) -> ProcessState:
         """Stop the process of a rollout that nobody is on any more, as long as no other rollout has begun.
@@ -239,11 +265,12 @@ class Effects:
             return rollout.leaving and newest is not None and newest.id == rollout.id
 
         async with self._process_lock:
+            process = self._process_of(self.stable_slot)
             # The look comes before the questions, so that nothing comes between them and the stop.
-            state = await self._process.state()
+            state = await process.state()
             if state in ENDED:
                 return state
-            return await self._permission.run(rollout_id, Step.PROCESS, self._process.stop, still=still)
+            return await self._permission.run(rollout_id, Step.PROCESS, process.stop, still=still)
 
     # The stable servers.
 
@@ -307,5 +334,8 @@ class Effects:
         """
         write = partial(self._report_files.write, report)
         await self._permission.run(
-            report.rollout.id, Step.REPORT, write, still=lambda now: Step.REPORT not in now.steps
+            report.rollout.id,
+            Step.REPORT,
+            write,
+            still=lambda now: Step.REPORT not in now.steps or REPORT_RENEWED not in now.recorded,
         )

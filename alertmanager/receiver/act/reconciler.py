@@ -167,7 +167,7 @@ class Reconciler:
         await self._store.propose(Seen.of(rollout), hold)
 
     async def _restored(self, router: str, found: str) -> None:
-        """People are told, once for each thing that was found after one decision."""
+        """People are notified, once for each thing that was found after one decision."""
         rollout = self._store.rollout
         if rollout is None:
             return

@@ -143,7 +143,7 @@ class RouterController:
             await self.wake_up.wait(pause_seconds)
 
     def hurry(self) -> None:
-        """It was decided to lower: whatever a look of this controller waits for, it is dropped and begun again."""
+        """It was decided to lower: whatever a look of this controller waits for, it is dropped and restarted."""
         if self._step is not None and lowering(self._rollout()) != self._carried_out:
             self._step.cancel()
         self.wake_up.set()

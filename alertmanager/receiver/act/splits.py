@@ -16,12 +16,18 @@ _DIGITS = 4
 
 
 def wanted_split(rollout: Rollout | None) -> Split:
-    """What a rollout asks of every router; without one, everybody is on stable."""
+    """What a rollout asks of every router; without one, everybody is on stable, whichever slot a router has for it."""
     if rollout is None:
         return Split("none", 0.0, testers=False)
     # A phase of 0 % is for testers; a weight that was lowered to 0 is for nobody.
     alone = rollout.running and rollout.weight == 0 and rollout.traffic[rollout.phase] == 0
-    return Split(rollout.id, rollout.weight, testers=rollout.running, testers_alone=alone)
+    return Split(
+        rollout.id,
+        rollout.weight,
+        testers=rollout.running,
+        testers_alone=alone,
+        stable_slot=rollout.stable_slot,
+    )
 
 
 def lowered_at(rollout: Rollout | None) -> datetime | None:

@@ -11,6 +11,9 @@ In doubt nothing is raised and nothing is put right; the receiver is not ready, 
 
 from collections.abc import Callable, Iterable, Mapping
 
+from canary.errors import RefusedError
+from canary.policy.model import Policy
+from canary.policy.slots import Slot
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers.base import Observation, Reading
@@ -50,6 +53,23 @@ class Trust:
 def salts_of(observations: Iterable[Observation]) -> tuple[int, ...]:
     """By which the routers choose their users."""
     return tuple(sorted({one.salt for seen in observations for one in seen.readings if one.salt is not None}))
+
+
+def recorded_slot(policy: Policy, observations: Iterable[Observation]) -> Slot | None:
+    """With `router.slots`, the stable slot that the routers have recorded; None without slots.
+
+    Raises:
+        RefusedError: one router has another than the next.
+    """
+    if not policy.slots:
+        return None
+    recorded = {one.stable_slot for seen in observations for one in seen.readings if one.stable_slot is not None}
+    if len(recorded) > 1:
+        raise RefusedError(
+            "the routers disagree about which slot is stable, and the journal does not know it",
+            remedy="bring the journal back, or send everybody to one slot by hand and record it at every router",
+        )
+    return next(iter(recorded), "a")
 
 
 def doubt_about(observations: Observations, rollouts: Mapping[str, Rollout]) -> str:

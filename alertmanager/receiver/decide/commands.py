@@ -1,7 +1,7 @@
 """Commands of people: `start`, `hold`, `resume`, `advance`, `promote`, `rollback`, each checked before it is written.
 
 A person is one key. For what raises traffic Prometheus is the other: asked now, it must see nothing wrong, unless the
-person says `--force`. And who wants to raise says what they saw, so that a decision made from yesterday's picture is
+person says `--force`. And whoever raises says what they saw, so that a decision made from yesterday's picture is
 refused and not carried out.
 """
 # long: what each command needs to be checked, one after the other
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.trust import Trust, salts_of
+from alertmanager.receiver.act.trust import Trust, recorded_slot, salts_of
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.finish.finishcommands import FinishCommands
 from alertmanager.receiver.decide.freezes import Freezes
@@ -21,6 +21,7 @@ from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
 from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
+from canary.policy.slots import Slot
 from canary.rollout.commands.amending import Amend
 from canary.rollout.commands.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.commands.finishing import Finish, FinishBack, FinishStep
@@ -129,10 +130,10 @@ class Commands:
             case Verb.RESUME:
                 return await self._resume(request, Resume(actor=actor, reason=reason))
             case Verb.ADVANCE:
-                command = Advance(actor=actor, reason=reason, to=request.to, approver=request.approver)
+                command = Advance(actor=actor, reason=reason, to=request.to, approver=self._approver(request))
                 return await self._raise(request, command)
             case Verb.PROMOTE:
-                return await self._raise(request, Promote(actor=actor, reason=reason, approver=request.approver))
+                return await self._raise(request, Promote(actor=actor, reason=reason, approver=self._approver(request)))
             case Verb.FINISH:
                 return await self._finish(request)
             case Verb.ROLLBACK:
@@ -143,6 +144,15 @@ class Commands:
                 return await self._amend(request)
             case _:
                 raise RefusedError(f"no command {request.verb!r}", remedy=f"known are {', '.join(Verb)}")
+
+    def _approver(self, request: Request) -> str:
+        """The name that counts where several people must agree: one person must not count under two.
+
+        Who has a token of an operator's own may know a password of the web configuration too; where operators are
+        named, only they count.
+        """
+        operators = self._plans.file.receiver.operators
+        return request.approver if not operators or request.approver in operators else ""
 
     async def _propose(self, request: Request, command: Command) -> Entry:
         if request.seen is None and not command.lowers:
@@ -219,6 +229,7 @@ class Commands:
             **plan_of(self._plans.file, NORMAL),
             weight=request.weight,
             salts=salts_of(seen),
+            stable_slot=recorded_slot(self._plans.file, seen),
             actor=request.actor,
             reason=request.reason,
         )
@@ -251,11 +262,13 @@ class Commands:
         _require_versions(request)
         if not self._trust.trusted:
             await self._require_no_doubt()
+        slot = await self._stable_slot()
         at = self._store.clock.now()
         command = Start(
             rollout=f"{request.canary}-{at:%Y%m%dT%H%M%S}",
             stable=request.stable,
             canary=request.canary,
+            stable_slot=slot,
             **plan_of(self._plans.file, request.plan),
             actor=request.actor,
             reason=request.reason,
@@ -272,7 +285,7 @@ class Commands:
             )
             await self._check_routers(force=request.force)
             try:
-                await self._effects.start_process(require)
+                await self._effects.start_process(require, slot)
                 passport = await self._departure.started(passport, request.canary, force=request.force)
                 command = replace(command, passport=passport)
             except ProcessError as error:
@@ -283,6 +296,14 @@ class Commands:
                 if not self._store.answered(_key(request)):
                     raise
         return await self._propose(request, command)
+
+    async def _stable_slot(self) -> Slot | None:
+        """The slot that is stable in a rollout that begins now: as the journal has it, else as the routers have it."""
+        rollout = self._store.rollout
+        if rollout is not None and rollout.stable_slot is not None and self._plans.file.slots:
+            return rollout.stable_slot
+        seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
+        return recorded_slot(self._plans.file, seen)
 
     async def _require_no_doubt(self) -> None:
         """It may be over by now: journal and routers are read anew."""

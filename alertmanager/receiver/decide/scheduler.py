@@ -33,6 +33,7 @@ _LATEST: Final = timedelta(minutes=30)
 
 # People name minutes; a second late is in time.
 _INTERVAL_SECONDS = 1.0
+# With nothing scheduled: a new schedule is a journal entry, which wakes it; this look is only for safety.
 _IDLE_SECONDS = 60.0
 
 

@@ -37,7 +37,7 @@ class ReceiverAccess:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if route.role is Role.PERSON and not self._signed_in(route, request):
-            # What asks for a person is a page beside the one where people sign in, below whatever prefix.
+            # What asks for a person is a page next to the one where people sign in, below whatever prefix.
             after = f"/page/{request.path.rpartition('/')[2]}"
             return Refusal(HTTPStatus.SEE_OTHER, "sign in first", headers={"Location": f"sign-in?after={after}"})
         if name := authority.name_of(self._shown(route, request)):
@@ -54,6 +54,11 @@ class ReceiverAccess:
     def open(self, route: Route) -> bool:
         """Whether whoever reaches the port may call the route: nobody has given its role, or operators, a token."""
         return self._authority().open(route.role if route.role.bearer else Role.OPERATOR)
+
+    def reads(self, request: web.Request) -> bool:
+        """Whether a request shows an operator's token."""
+        authority, shown = self._authority(), request.headers.get("Authorization")
+        return not authority.open(Role.OPERATOR) and authority.allows(Role.OPERATOR, shown)
 
     def wrote(self, request: web.Request, form_key: str) -> bool:
         """Whether a form was made for the request's session."""

@@ -20,7 +20,7 @@ _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
     Verb.RESUME: (
         bodies.Forcible,
         "Let a held rollout go on",
-        "Cancels a countdown; its cause is forgiven for the rest of the phase.",
+        "Cancels a countdown; its cause is overridden for the rest of the phase.",
     ),
     Verb.ADVANCE: (
         bodies.Advance,

@@ -1,4 +1,4 @@
-"""The receiver's table of routes: everything that it answers is here, beside what the shell of every service has."""
+"""The receiver's table of routes: everything that it answers is here, next to what the shell of every service has."""
 
 from typing import Any
 

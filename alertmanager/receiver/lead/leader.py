@@ -12,6 +12,7 @@ from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout.journal.journal import journal_url
 
+# A lock whose holder dies is free at once; a second without a leader costs a rollback one second.
 _RETRY_SECONDS = 1.0
 
 
@@ -40,7 +41,7 @@ class Leader(Protocol):
 
 
 class FileLeader:
-    """One leader on this machine: the one that holds a lock on a file beside the journal.
+    """One leader on this machine: the one that holds a lock on a file next to the journal.
 
     The kernel gives the lock back when its holder dies, however it dies.
 
@@ -110,4 +111,5 @@ def leader_of(policy: Policy, clock: Clock) -> Leader:
     if url.get_backend_name() == "postgresql":
         return PostgresLeader(url, policy.service, clock)
     kept = url.database not in (None, "", ":memory:")
-    return FileLeader(Path(f"{url.database}.lock") if kept else None, clock)
+    # By service: several may have their chains in one file, and each has a receiver that leads.
+    return FileLeader(Path(f"{url.database}.{policy.service}.lock") if kept else None, clock)

@@ -23,11 +23,13 @@ from canary.database.url import driver_address
 from canary.errors import DatabaseUnavailableError
 from canary.logs import Log
 
+# Several heartbeats fit into the time for which a leader trusts the last one: a single slow statement deposes nobody.
 _BEAT_SECONDS = 1.0
 
 # A leader whose last heartbeat is older acts no more; the others take over only after a longer silence.
 _TRUST_SECONDS = 4.0
 _PATIENCE_SECONDS = 6.0
+# A heartbeat that takes longer is none; two of them fit into the trust above.
 _STATEMENT_SECONDS = 2.0
 
 # An address that leads through the wrong pooler stays so until somebody changes it; each look is two connections.

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
-from canary.errors import Fault, PolicyError
+from canary.errors import Fault, RestartNeededError
 from canary.policy.model import Policy
 
 
@@ -22,7 +22,7 @@ def require_reloadable(old: Policy, new: Policy, may_change: Collection[str]) ->
         may_change: sections, and keys as `receiver.token_file`, that are taken over.
 
     Raises:
-        PolicyError: one fault for each key that has changed and is not taken over.
+        RestartNeededError: one fault for each key that has changed and is not taken over.
     """
     faults = [
         Fault(place, "has changed, and is read only at the start", "restart the service, or put the old value back")
@@ -30,7 +30,7 @@ def require_reloadable(old: Policy, new: Policy, may_change: Collection[str]) ->
         if not (place in may_change or place.partition(".")[0] in may_change or place == "base")
     ]
     if faults:
-        raise PolicyError(faults)
+        raise RestartNeededError(faults)
 
 
 def _changed(old: Any, new: Any, before: str) -> list[str]:

@@ -13,18 +13,15 @@ from typing import Final
 from canary import names
 from canary.policy import freeze as freezes
 from canary.policy.experiments import Experiment
-from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
+from canary.policy.gates import ApprovalGate, UrlGate
+from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of, segment_column, units_event
 from canary.policy.model import Policy
 from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
-from canary.policy.release import (
-    ApprovalGate,
-    Phases,
-    Process,
-    Receiver,
-    UrlGate,
-)
+from canary.policy.reading.slotrules import slot_faults
+from canary.policy.release import Phases, Process, Receiver
 from canary.policy.routerkinds import router_kinds
+from canary.policy.slots import slots_of
 from canary.units import format_ratio
 
 _SCRAPES: Final = 2
@@ -53,6 +50,7 @@ def inconsistencies(policy: Policy) -> Iterator[Inconsistency]:
     yield from _finish(policy)
     yield from _routers(policy)
     yield from _process(policy.process)
+    yield from slot_faults(policy)
     yield from _tokens(policy.receiver)
     yield from _servers(policy.receiver)
     yield from _operators(policy)
@@ -97,6 +95,16 @@ def _kpis(policy: Policy) -> Iterator[Inconsistency]:
                 yield ("kpis", name, key), what, remedy
         if isinstance(kpi, Mean) and kpi.better == "higher" and kpi.tolerance >= 1:
             yield ("kpis", name, "tolerance"), "a mean cannot fall by more than 100%", "allow less"
+        if not isinstance(kpi, Mean) and kpi.by is not None:
+            column = segment_column(policy.kpis.values(), units_event(kpi))
+            if column != kpi.by:
+                what = f"KPIs of {units_event(kpi)!r} look at two columns, {column!r} and {kpi.by!r}"
+                yield ("kpis", name, "by"), what, "name the same column, or leave one out"
+            if kpi.judge == "threshold":
+                yield ("kpis", name, "by"), "a windowed threshold knows no segments", "remove it, or `judge: evidence`"
+            if isinstance(kpi, Conversion) and kpi.complement:
+                what = "a complement is shown as one minus the rate, and its segments are not"
+                yield ("kpis", name, "by"), what, "give the conversion itself as another KPI, with `by`"
 
 
 def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, str]]:
@@ -179,6 +187,11 @@ def _versions(policy: Policy) -> Iterator[Inconsistency]:
             yield (*at, "from"), "there is no `database.log` that would be followed", "add one"
         elif assignments.from_ == "router" and not policy.router:
             yield (*at, "from"), "there is no `router` whose choice could be computed", "add one"
+        elif assignments.from_ is not None and not router_kinds().usable[policy.router[0].kind].assigns:
+            what = (
+                f"a router of kind {policy.router[0].kind!r} draws each request anew: nobody's version can be computed"
+            )
+            yield (*at, "from"), what, "let the shop write who was served by what, and name that `table`"
 
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:
@@ -257,7 +270,8 @@ def _routers(policy: Policy) -> Iterator[Inconsistency]:
             yield (*at, key), what, remedy
         if router.probe is not None and (router.probe.header is None) == (router.probe.json is None):
             yield (*at, "probe"), "needs either `header` or `json`", "say where a server's answer has its version"
-        if router.probe is not None and not (router.upstreams.stable and router.upstreams.canary):
+        slots = slots_of(router)
+        if router.probe is not None and slots is None and not (router.upstreams.stable and router.upstreams.canary):
             yield (*at, "probe"), "asks servers that the policy does not name", "give `upstreams`, stable and canary"
         for address in sorted({*router.upstreams.stable} & {*router.upstreams.canary}):
             what = f"{address} serves stable as well: the canary would be compared with itself"

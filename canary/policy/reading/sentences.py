@@ -48,7 +48,7 @@ def fault_of(document: Document, detail: ErrorDetails) -> Fault:
             location = (*location, "kind")
             broken = router_kinds().broken.get(document.sources.get(location, "")) if location[0] == "router" else None
             if broken:
-                return document.fault(location, broken, "mend or remove the plug-in; a receiver needs every router")
+                return document.fault(location, broken, "repair or remove the plug-in; a receiver needs every router")
             return document.fault(location, *_choice(str(context["expected_tags"]), document.sources.get(location)))
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]":
             location = location[:-1]

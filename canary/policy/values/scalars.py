@@ -2,7 +2,7 @@
 
 A type of the policy is the only place that says what its values may be. From one declaration come three things: what
 the loader accepts, the sentence that a person reads when it does not, and the JSON schema by which an editor warns
-before anything is loaded. A bound beside the type, checked by hand somewhere later, was tried and forgotten for 30 of
+before anything is loaded. A bound next to the type, checked by hand somewhere later, was tried and forgotten for 30 of
 43 durations: `router.timeout: 0s` and `gate.interval: 0s` were valid, and disarmed the guard.
 
 Two kinds of scalar have a grammar of their own:

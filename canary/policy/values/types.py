@@ -183,7 +183,8 @@ ConfigLine = Annotated[
 """A line of a router's configuration, taken over as it is."""
 
 ProcessName = Annotated[
-    str, Grammar("the name of a process", r"[A-Za-z0-9_@][A-Za-z0-9_.@:+\\ -]{0,254}", "shop-canary.service")
+    str,
+    Grammar("the name of a process", r"[A-Za-z0-9_@](?:[A-Za-z0-9_.@:+\\ -]|\{slot\}){0,254}", "shop-canary.service"),
 ]
 """A process as its manager knows it: no option, and no pattern by which systemd would stop others too."""
 

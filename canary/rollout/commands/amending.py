@@ -145,7 +145,7 @@ def _require_approvals(rollout: Rollout, before: list[dict[str, Any]], after: li
                 f"the gate of the phase with {format_ratio(phase['traffic'])} asks for {_approvers(phase)} people, "
                 "and one alone cannot lower it",
                 place=_PLACE,
-                remedy="let them agree, or roll back and begin anew",
+                remedy="let them agree, or roll back and restart",
             )
 
 

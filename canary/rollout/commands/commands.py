@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from canary.errors import RefusedError
 from canary.policy.plans import NORMAL
+from canary.policy.slots import Slot
 from canary.rollout.commands.refusals import refusal, required
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import (
@@ -84,6 +85,7 @@ class _Beginning(Command):
     plan: str = NORMAL
     digest: str = ""
     policy: dict[str, Any] | None = None
+    stable_slot: Slot | None = None
 
     def _fields(self, at: datetime, how: str = "") -> dict[str, Any]:
         """What the entry has whichever way the rollout begins.
@@ -108,6 +110,7 @@ class _Beginning(Command):
             "plan": self.plan,
             "digest": self.digest,
             "policy": self.policy,
+            "stable_slot": self.stable_slot,
         }
 
 

@@ -34,6 +34,8 @@ class Finish(Command):
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused unless the rollout is promoted."""
         known = required(rollout, {State.PROMOTED}, "finish")
+        if known.first_stable_slot is not None:
+            raise refusal("return traffic from one slot to the other", known)
         return FinishBegan(
             rollout=known.id,
             at=at,
@@ -43,6 +45,18 @@ class Finish(Command):
             step_seconds=self.step_seconds,
             unverified=self.unverified,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeRoles(Command):
+    """Finish a promoted release where both groups are slots: the one that has everybody is stable from now on."""
+
+    def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
+        """Refused unless the rollout is promoted, and has slots."""
+        known = required(rollout, {State.PROMOTED}, "finish")
+        if known.first_stable_slot is None:
+            raise refusal("change roles", known)
+        return Finished(rollout=known.id, at=at, actor=self.actor, reason=self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)

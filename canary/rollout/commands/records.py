@@ -60,7 +60,7 @@ class CompleteStep(Memory):
         known = _known(rollout, self.rollout)
         if self.step in known.steps:
             raise RefusedError(f"rollout {known.id}: step {self.step} is done already")
-        # People are told of a rollback, and its line is logged, also when it has been given up meanwhile.
+        # People are notified of a rollback, and its line is logged, also when it has been given up meanwhile.
         if known.decision != self.decision and self.step not in (Step.NOTIFY, Step.LOG):
             raise RefusedError(f"rollout {known.id} has changed meanwhile; it is {described(known)}")
         return StepDone(rollout=known.id, at=at, actor=self.actor, reason=self.reason, step=self.step)

@@ -1,4 +1,4 @@
-"""The way to the journal's database: SQLite beside the receiver, or PostgreSQL, directly or through a pooler."""
+"""The way to the journal's database: SQLite next to the receiver, or PostgreSQL, directly or through a pooler."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +52,7 @@ async def _perhaps_pooled(address: DriverAddress, timeout_seconds: float, *, pat
     """Whether a pooler may be between us and the server: then statements are prepared anew each time.
 
     Every access to the journal is a transaction, so a pooler in transaction mode needs no more than that. It does no
-    harm without a pooler, so it is taken for a server that cannot be asked yet.
+    harm without a pooler, so it is taken for a server that is not reachable yet.
     """
     try:
         return await pooled(address, timeout_seconds)
@@ -66,7 +66,7 @@ class DatabaseFile:
     """SQLite's file, watched: a connection goes on with a file that was renamed, and the next one makes a new file.
 
     So a journal that is moved away or replaced while a receiver runs would be written where nobody reads it again, or
-    begin anew without a word; and what SQLite keeps in `NAME-wal` beside the old one it would take for the new one's.
+    restart without a word; and what SQLite keeps in `NAME-wal` next to the old one it would take for the new one's.
     Before each use it is looked whether the file is still the one that was used before. While it is not, nothing is
     read or written; brought back, it goes on.
     """

@@ -2,7 +2,7 @@
 
 A row that this version does not understand (a kind of a newer version, damaged JSON, a field of another type) becomes
 `Unknown`, which is kept, shown with its number, and changes nothing. A journal that ends the process which should be
-rolling back would be worse than one with a gap that people are told of.
+rolling back would be worse than one with a gap that people are notified of.
 """
 
 from collections.abc import Mapping

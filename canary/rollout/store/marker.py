@@ -40,7 +40,7 @@ class Marker:
         return entries
 
     def keep(self, entries: Sequence[Entry]) -> None:
-        """Remember exactly these, beside what others remember; returns at once."""
+        """Remember exactly these, next to what others remember; returns at once."""
         self._mine |= {_identity(entry) for entry in entries}
         task = asyncio.ensure_future(self._keep([_row(entry) for entry in entries]))
         self._writing.add(task)

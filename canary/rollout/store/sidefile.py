@@ -1,4 +1,4 @@
-"""A small file beside the journal, for what must survive a restart although the journal cannot be written.
+"""A small file next to the journal, for what must survive a restart although the journal cannot be written.
 
 Such a file is needed exactly when disks are full and databases away, so it asks for as little as it can: it is bounded,
 replaced in one rename (a reader finds the old text or the new one), and the space for the next replacement is taken
@@ -24,15 +24,22 @@ _MOST_BYTES = 256 * 1024
 
 
 def beside(policy: Policy, suffix: str) -> Path | None:
-    """Where a file beside the journal is; None for a journal in memory, after which nothing is left anyway.
+    """Where a file next to the journal is; None for a journal in memory, after which nothing is left anyway.
 
     A journal in SQLite has it next to its own file. One in PostgreSQL is on another machine: then it is in the folder
-    of the reports, the one that the receiver writes to.
+    of the reports, the one that the receiver writes to. It has the service's name, as several may share a journal.
     """
     url = journal_url(policy)
     if url.get_backend_name() != "sqlite":
         return Path(policy.base) / policy.state.reports / f".{policy.service}{suffix}"
     kept = url.database not in (None, "", ":memory:")
+    return Path(f"{url.database}.{policy.service}{suffix}") if kept else None
+
+
+def formerly(policy: Policy, suffix: str) -> Path | None:
+    """Where earlier versions kept it, which knew of one service for each SQLite file; None where that is the same."""
+    url = journal_url(policy)
+    kept = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     return Path(f"{url.database}{suffix}") if kept else None
 
 
@@ -41,10 +48,12 @@ class SideFile:
 
     Args:
         threads: where the disk is waited for, in the order of the calls.
+        former: read as long as nothing was written to *path*.
     """
 
-    def __init__(self, path: Path | None, threads: Threads) -> None:
+    def __init__(self, path: Path | None, threads: Threads, former: Path | None = None) -> None:
         self._path = path
+        self._former = former
         self._threads = threads
         self._log = Log("journal")
 
@@ -52,7 +61,7 @@ class SideFile:
         """What was written last; None when there is nothing, or nothing that can be read."""
         if self._path is None:
             return None
-        return await self._threads.run(self._read)
+        return await self._threads.run(lambda: self._read(self._path, self._former))
 
     async def write(self, data: object) -> None:
         """Replace it durably; trouble is logged."""
@@ -63,15 +72,16 @@ class SideFile:
         """Wait for nothing more."""
         self._threads.close()
 
-    def _read(self) -> object:
-        assert self._path is not None  # read
+    def _read(self, path: Path | None, former: Path | None) -> object:
+        if path is None:
+            return None
         try:
-            with self._path.open("rb") as file:
+            with path.open("rb") as file:
                 return json.loads(file.read(_MOST_BYTES))
         except FileNotFoundError:
-            return None
+            return self._read(former, None)
         except (OSError, ValueError, RecursionError) as error:
-            self._log.error("cannot read what was remembered", path=self._path, exception=error)
+            self._log.error("cannot read what was remembered", path=path, exception=error)
             return None
 
     def _write(self, data: object) -> None:
@@ -83,7 +93,7 @@ class SideFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._replace(self._path, text)
         except OSError as error:
-            self._log.error("cannot remember beside the journal", path=self._path, exception=error)
+            self._log.error("cannot remember next to the journal", path=self._path, exception=error)
 
     def _replace(self, path: Path, text: bytes) -> None:
         spare = path.with_name(f"{path.name}.spare")

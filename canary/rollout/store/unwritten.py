@@ -3,7 +3,7 @@
 Three kinds, in the order in which they get there: *recalled* entries were decided by a process that has ended before it
 could write them, and wait for the journal to show the rollout that they are about; *pending* ones wait for the journal
 to answer; *refused* ones it takes in no form, so that they count for as long as their rollout is the newest. All that
-is acted upon is kept in the marker beside the state, so that no restart raises what was lowered.
+is acted upon is kept in the marker next to the state, so that no restart raises what was lowered.
 """
 
 from dataclasses import dataclass

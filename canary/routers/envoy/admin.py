@@ -49,7 +49,7 @@ class Admin:
         """The runtime values in force, whatever layer they come from.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         found = await self._asked("/runtime", {"format": "json"}, "entries")
         return {str(key): str(entry["final_value"]) for key, entry in found.items()}
@@ -67,7 +67,7 @@ class Admin:
         """When this process read its configuration, which no other process did at the same millisecond.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         [bootstrap] = await self._asked("/config_dump", {"mask": "last_updated"}, "configs")
         return str(bootstrap["last_updated"])
@@ -76,7 +76,7 @@ class Admin:
         """All that it has loaded.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         return await self._asked("/config_dump", {}, "configs")
 
@@ -84,7 +84,7 @@ class Admin:
         """How long the process runs, some seconds late.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         [stat] = await self._asked("/stats", {"format": "json", "filter": r"^server\.uptime$"}, "stats")
         return int(stat["value"])
@@ -93,7 +93,7 @@ class Admin:
         """Clusters and their hosts.
 
         Raises:
-            RouterError: it cannot be asked.
+            RouterError: it is unreachable.
         """
         return await self._asked("/clusters", {"format": "json"}, "cluster_statuses")
 

@@ -65,7 +65,7 @@ class EnvoyRuntimeRouter:
         """The stable servers that an Envoy takes for down.
 
         Raises:
-            RouterError: an Envoy cannot be asked.
+            RouterError: an Envoy is unreachable.
         """
         tables = await asyncio.gather(*(admin.clusters() for admin in self._admins))
         return {
@@ -81,7 +81,7 @@ class EnvoyRuntimeRouter:
         None for an Envoy that began less than *lasting_seconds* ago: after a hot restart the old process serves on.
 
         Raises:
-            RouterError: an Envoy cannot be asked.
+            RouterError: an Envoy is unreachable.
         """
         counts = await asyncio.gather(*(self._sessions(admin, lasting_seconds) for admin in self._admins))
         return None if None in counts else sum(count or 0 for count in counts)

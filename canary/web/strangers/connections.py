@@ -148,7 +148,7 @@ class Connections:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted, ssl=tls, **limit)
             await connection.closed.wait()
-        except OSError:  # no TLS, a handshake that takes too long, a peer that has gone: nothing that we can mend
+        except OSError:  # no TLS, a handshake that takes too long, a peer that has gone: nothing that we can repair
             self.ended["handshake"] += 1
         finally:
             accepted.close()

@@ -2,5 +2,5 @@
 
 With `--data`, `data` looks at what only rows can tell, and `plans` at how the database would find them.
 
-In come the policy and a session that only reads; out go findings, each with the statement that would mend it.
+In come the policy and a session that only reads; out go findings, each with the statement that would repair it.
 """

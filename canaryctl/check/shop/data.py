@@ -46,6 +46,7 @@ _AHEAD_SECONDS = 600
 _QUIET = 10
 """A pause so many times as long as those between the newest rows is no quiet minute."""
 _OLD_SECONDS = 7 * 86400
+"""A shop without an event for a week is closed, or this is a copy of it."""
 _MOST_VERSIONS = 20
 """More of them among the newest rows, and the column is no version of the shop."""
 _FEW = 20

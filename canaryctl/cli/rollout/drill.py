@@ -1,4 +1,4 @@
-"""`canary drill`: an alert takes a rollback's way, and every link's time is told. Moves no traffic."""
+"""`canary drill`: an alert takes the rollback path, and every link's time is told. Moves no traffic."""
 
 import asyncio
 import secrets

@@ -95,7 +95,7 @@ def stop(config_file: str, output_format: str, name: str, reason: str) -> None:
 @_reason
 def start(config_file: str, output_format: str, name: str, reason: str) -> None:
     """Begin a stopped experiment anew, with fresh evidence."""
-    _give(config_file, output_format, name, "start", reason, "begun anew")
+    _give(config_file, output_format, name, "start", reason, "restarted")
 
 
 async def _status(policy: Policy) -> list[dict[str, Any]]:

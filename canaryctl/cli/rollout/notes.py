@@ -37,7 +37,7 @@ def note(config_file: str, output_format: str, text: str, rollout: str, category
     if output_format == "json":
         print_json(entry)
     else:
-        click.echo(f"rollout {entry['rollout']}: noted")
+        click.echo(f"rollout {entry['rollout']}: recorded")
 
 
 @click.command("freeze")

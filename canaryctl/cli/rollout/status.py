@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from canary.policy.load import load_policy
+from canary.policy.slots import other
 from canary.units import format_duration, format_ratio
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
@@ -43,12 +44,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"{status['service']}: no rollout has been started; begin with `canary start`"
     else:
         yield f"{status['service']}: {rollout['canary']} against {rollout['stable']}, rollout {rollout['id']}"
-        yield f"state     {_state(rollout)}"
-        for one in rollout["approvals"]:
-            yield f"approvals {_approval(one)}"
-        yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
-        for warning in (rollout["passport"] or {"warnings": ()})["warnings"]:
-            yield f"warning   at the start: {warning}"
+        yield from _rollout(rollout)
     for router in status["routers"]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"
@@ -65,6 +61,17 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"frozen    {status['freeze']['summary']}"
     for silence in status["alertmanager"]["silences"]:
         yield f"silenced  {silence['summary']}"
+
+
+def _rollout(rollout: dict[str, Any]) -> Iterator[str]:
+    yield f"state     {_state(rollout)}"
+    for one in rollout["approvals"]:
+        yield f"approvals {_approval(one)}"
+    yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
+    if slot := rollout.get("stable_slot"):
+        yield f"slots     {slot} is stable, {other(slot)} is the canary's"
+    for warning in (rollout["passport"] or {"warnings": ()})["warnings"]:
+        yield f"warning   at the start: {warning}"
 
 
 def _approval(one: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The verbs: `canary start`, `hold`, `resume`, `advance`, `promote`, `finish` and `rollback`.
 
 Each is one request to the receiver, which decides. Only `start` looks at everything first: a rollout whose rollback
-would fail must not begin, and what is found then can still be mended without a customer having met the canary.
+would fail must not begin, and what is found then can still be repaired without a customer having met the canary.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ def unschedule(config_file: str, output_format: str, reason: str) -> None:
 @output_format
 @click.option("--weight", required=True, help="The canary's traffic weight as the routers have it, such as 25%.")
 @click.option("--canary", required=True, help="The version that the routers call the canary.")
-@click.option("--stable", required=True, help="The version beside it.")
+@click.option("--stable", required=True, help="The version next to it.")
 @click.option("--rollout", default="", help="The rollout's id where it is known: then every user stays on their side.")
 @sending.reason
 def adopt(
@@ -171,7 +171,8 @@ def finish(config_file: str, output_format: str, reason: str, now: bool, back: b
     """Finish a promoted release: the stable servers, which run the new version by now, get their traffic back.
 
     Each stable server is asked what it runs (`router.probe`). Traffic returns in the policy's steps (`finish.steps`),
-    each of which is watched by server; then the canary's process is stopped.
+    each of which is watched by server; then the canary's process is stopped. With `router.slots` nobody moves: the two
+    groups of servers change roles.
     """
     if now and back:
         raise click.UsageError("--now and --back are opposites; give one")

@@ -22,6 +22,7 @@ from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, duration_option, output_format
 
+# What is waited for takes minutes, and each look is one request to the receiver.
 _LOOK_SECONDS = 2.0
 
 # A receiver that is restarted, or hands over to another, is away for seconds; a machine that boots, for minutes.

@@ -46,7 +46,7 @@ class Setting:
     Attributes:
         grid: log odds ratios of hazards.
         event_is_good: whether the event is what one hopes for, so that fewer are harm.
-        plan: what was planned, by which evidence begins again.
+        plan: what was planned, by which evidence restarts.
         lags: how soon stable's events came before the rollout; None where that is not asked.
         against_weight: whether the events' share must be off the router's weight too.
     """

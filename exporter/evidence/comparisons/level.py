@@ -5,7 +5,7 @@ stable's own level is watched: its evidence speaks against every level down to t
 start, less what the KPI's tolerance lets pass. Nothing is random between *before* and *after*: an outage of a provider
 or the hour of the day looks the same, which is why this only ever holds.
 
-Harm grows with the canary's share, so evidence begins again with every change of the weight: `E = sum_k w_k E_k`, with
+Harm grows with the canary's traffic weight, so evidence restarts with every change of it: `E = sum_k w_k E_k`, with
 `w_k = 1/(k(k+1))` for the k-th stretch and a start that is still ahead counted as one.
 """
 

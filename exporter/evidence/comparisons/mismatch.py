@@ -28,7 +28,7 @@ class MismatchTest:
 
     alpha: float
     tolerated: float = 0.20
-    """Relative change of the canary's share that is let pass."""
+    """Relative change of the canary's traffic weight that is let pass."""
     bucket: int = 0
     likelihood: Floats = field(default_factory=lambda: np.zeros(GRID.size))
     expected: Floats = field(default_factory=lambda: np.zeros(GRID.size))

@@ -2,7 +2,7 @@
 
 Whoever has not failed is at risk of it, settled or not. So successes that are known later are no failures, units that
 are slow hold nobody up, and cohorts follow the order of attempts, never that of their resolution: right after the
-canary's share grows its units are young, and what is known early (a refusal) would be over-represented among them.
+canary's traffic weight grows its units are young, and what is known early (a refusal) would be over-represented.
 """
 
 from __future__ import annotations

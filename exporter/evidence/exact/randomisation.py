@@ -96,7 +96,7 @@ class Randomisation:
     def count(self, pairs: Pairs, weights: Sequence[tuple[float, float]]) -> None:
         """Count new pairs, and the difference of those that count as something else by now.
 
-        *pairs* may leave out any whose amount has not changed. *weights* is the history of `(time, the canary's share
+        *pairs* may leave out any whose amount has not changed. *weights* is the history of `(time, the canary's weight
         from then on)`; a pair's phase is a position in it.
         """
         if self.proven_at is not None or not len(pairs):

@@ -17,6 +17,7 @@ import numpy as np
 from exporter.evidence.grid import Floats
 
 _KEPT_FOR_WAITING = 0.05
+"""Kept for a hold that nobody planned: a twentieth of alpha is what the planned time can spare."""
 _KEPT_WHERE_WAITING_IS_PLANNED = 0.2
 """With a gate or `when_proven`, waiting is part of the plan, and more is worth keeping for it."""
 _WHERE_WEIGHTS_FOLLOW_PROOF = 0.8
@@ -25,7 +26,7 @@ _WHERE_WEIGHTS_FOLLOW_PROOF = 0.8
 
 @dataclass(frozen=True)
 class PlannedPhase:
-    """A phase as it was planned: the canary's share, and for how long."""
+    """A phase as it was planned: the canary's traffic weight, and for how long."""
 
     weight: float
     seconds: float

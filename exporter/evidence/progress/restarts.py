@@ -1,4 +1,4 @@
-"""Evidence that begins again: harm that begins late is not hidden by the healthy time before it.
+"""Evidence that restarts: harm that begins late is not hidden by the healthy time before it.
 
 Evidence from the start never forgets: a harm of minute 19 has to make up for nineteen healthy minutes, one of minute 35
 is never proven. So besides the evidence from the start there is evidence from later moments on, each with a weight that
@@ -22,7 +22,7 @@ _PHASES, _PLANNED, _BEYOND = 0.125, 0.25, 0.125
 """The rest: the beginnings of later phases, the planned minutes, and what comes after the plan."""
 _MINUTE = 60.0
 _BEYOND_SECONDS = 300.0
-"""Beyond the plan evidence begins again every so often, the j-th time with a weight in proportion to 1/(j(j+1)), which
+"""Beyond the plan evidence restarts every so often, the j-th time with a weight in proportion to 1/(j(j+1)), which
 sums to one over any length."""
 _MOST_PLANNED = 1440
 """Starts in the plan; a longer one has them less often than each minute."""
@@ -38,14 +38,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Starts:
-    """When evidence begins again: buckets in ascending order with their weights, and what is left for the start."""
+    """When evidence restarts: buckets in ascending order with their weights, and what is left for the start."""
 
     buckets: Ints
     weights: Floats
 
     @property
     def from_start(self) -> float:
-        """The weight of the evidence from the start; all of it where nothing begins again."""
+        """The weight of the evidence from the start; all of it where nothing restarts."""
         return FROM_START if len(self.buckets) else 1.0
 
     @classmethod
@@ -103,7 +103,7 @@ class Bases:
     def evidence(self, grid: EffectGrid, starts: Starts, buckets: Ints, path: Floats) -> Restarted:
         """The evidence after each of `buckets`, all starts together.
 
-        The starts' evidences are one product of two matrices. What is so far off that a double cannot hold it beside
+        The starts' evidences are one product of two matrices. What is so far off that a double cannot hold it next to
         the rest counts as none, which understates the evidence.
         """
         parts = [

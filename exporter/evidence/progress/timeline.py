@@ -27,7 +27,7 @@ def distinct(buckets: Ints, first: int, until: int) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of time during which the canary's share of the traffic was constant."""
+    """A stretch of time during which the canary's traffic weight was constant."""
 
     index: int
     start: float
@@ -56,7 +56,7 @@ class Timeline:
             ValueError: there is no weight.
         """
         if not weights:
-            raise ValueError("weights: expected the canary's share since the rollout began, found none")
+            raise ValueError("weights: expected the canary's traffic weight since the rollout began, found none")
         changes: list[tuple[float, float]] = []
         for time, weight in sorted(weights):
             if not changes or changes[-1][1] != weight:

@@ -10,7 +10,7 @@ from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from rules.promtool.row import NEAR, Change, Row, after, says
 from rules.promtool.shop import CANARY, STABLE
 from rules.promtool.table.traffic import BEHIND, aged
-from rules.promtool.world import THRESHOLD, World
+from rules.promtool.world import ROLLOUT_LABELS, SEGMENT, THRESHOLD, World
 
 # Units of either version in the long window: whole numbers of them convert at every rate that a row asks for.
 _UNITS = 1000.0
@@ -33,8 +33,13 @@ def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
         "strong evidence of a harm that is tolerable": says(name, "hold", evidence=THRESHOLD * 2),
         "an exact proof of a harm that is tolerable": says(name, "hold", exact=True),
     }
-    match, inputs = {names.KPI: name, names.LIMIT: ""}, [names.KPI_EVIDENCE, names.KPI_PROOF]
+    match, inputs = {names.KPI: name, names.LIMIT: "", names.TEST: ""}, [names.KPI_EVIDENCE, names.KPI_PROOF]
     yield Row("evidence of harm", config["alert"], harm, less, match=match, also=also, quiet=quiet, inputs=inputs)
+    if config["segmented"]:
+        harm, less = says(name, "fail", segment=proven), says(name, "hold", segment=proven)
+        match, inputs = match | {names.TEST: "segment"}, [names.KPI_SEGMENT_EVIDENCE, names.KPI_SEGMENT_PROOF]
+        dynamic = ROLLOUT_LABELS | {names.SEGMENT: SEGMENT}
+        yield Row("harm to a segment", config["alert"], harm, less, match=match, dynamic=dynamic, inputs=inputs)
     inputs = [names.KPI_FLOOR_EVIDENCE, names.KPI_PROOF]
     for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
         scene = f"evidence against floors, rollout in {state}"

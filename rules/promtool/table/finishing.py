@@ -12,6 +12,7 @@ from rules.promtool.table.traffic import MARGIN, durations_metric
 from rules.promtool.world import ROLLOUT, ROLLOUT_LABELS, World
 
 _SERVER = "10.0.1.10:5000"
+# So many times the least number of requests, that the row is about their errors and times, and not about their number.
 _PLENTY = 20.0
 _FINISHING = {**ROLLOUT_LABELS, names.SERVER: _SERVER}
 

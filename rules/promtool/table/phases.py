@@ -7,7 +7,8 @@ from typing import Any
 from canary import names
 from canary.mixin.limits import gate_of
 from canary.policy import Policy
-from canary.policy.release import Phase, UrlGate
+from canary.policy.gates import UrlGate
+from canary.policy.release import Phase
 from rules.promtool.row import NEAR, Change, Row, after, exporter, receiver, says, without
 from rules.promtool.table.guard import judged_kpis
 from rules.promtool.table.traffic import requests_metric

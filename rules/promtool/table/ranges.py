@@ -11,7 +11,7 @@ from rules.promtool.shop import CANARY
 from rules.promtool.table.traffic import BEHIND, aged, share_row, slow_row, too_young, tries_rows
 from rules.promtool.world import World
 
-# From how many units on people are told of a KPI's value; see rules/alerts/ranges.libsonnet.
+# From how many units on people are notified of a KPI's value; see rules/alerts/ranges.libsonnet.
 _FEW_UNITS = 30
 
 

@@ -29,7 +29,7 @@ NEARER = 0.0003
 
 
 def rows(policy: Policy) -> Iterator[Row]:
-    """The absolute limits while the rollout runs and while it is watched, and what people are told of."""
+    """The absolute limits while the rollout runs and while it is watched, and what people are notified of."""
     if policy.signals.critical.enabled:
         for state, match in (("phase", ""), ("promoted", "promoted")):
             yield from _critical(policy, state, {names.STATE: match})

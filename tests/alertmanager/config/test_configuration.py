@@ -218,7 +218,7 @@ def test_merging_twice_is_merging_once(tmp_path: Path) -> None:
 
 
 def test_two_services_merge_into_one_file(tmp_path: Path) -> None:
-    """The second service's parts stand beside the first's."""
+    """The second service's parts stand next to the first's."""
     file = tmp_path / "alertmanager.yml"
     file.write_text(_THEIRS)
     for kind in ("strategy", "custom"):

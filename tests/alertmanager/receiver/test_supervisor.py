@@ -24,10 +24,10 @@ async def test_a_broken_worker_begins_again_and_the_others_go_on(caplog: pytest.
         await asyncio.Event().wait()
 
     async with working({"broken": broken, "steady": steady}, FakeClock()):
-        await eventually(lambda: began["broken"] > 3, "begun again")
+        await eventually(lambda: began["broken"] > 3, "restarted")
 
     assert began["steady"] == 1
-    assert "worker broke and begins again" in caplog.text
+    assert "worker broke and restarts" in caplog.text
 
 
 async def test_workers_end_with_the_block() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from canary import names
 from canary.mixin.limits import Limit, confidence_z, gate_of, limits, quantile_requests
-from canary.policy.release import Phase, UrlGate
+from canary.policy.gates import UrlGate
+from canary.policy.release import Phase
 from scripts import golden
 
 

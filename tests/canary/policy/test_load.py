@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from canary.errors import PolicyError
 from canary.policy import load_policy
+from canary.policy.gates import UrlGate
 from canary.policy.kpis import Conversion, Success
-from canary.policy.release import UrlGate
 from canary.policy.routers import HaproxyRouter
 
 ROOT = Path(__file__).resolve().parents[3]

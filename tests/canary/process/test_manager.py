@@ -12,7 +12,7 @@ import pytest
 
 from canary.errors import ProcessError
 from canary.policy.release import Process
-from canary.process.manager import ProcessState, process_of
+from canary.process.manager import ProcessState, in_slot, process_of
 
 NODE_PROGRAMS = Path(__file__).parents[3] / "node_modules" / ".bin"
 
@@ -175,3 +175,10 @@ def test_a_command_without_stop_is_refused() -> None:
     """A canary that could not be stopped is found before a rollout."""
     with pytest.raises(ProcessError, match="process: stop: expected a program"):
         process_of(Process(kind="command", status=("true",)))
+
+
+def test_a_process_belongs_to_a_slot() -> None:
+    """The letter stands wherever the section leaves room for one, and nowhere else."""
+    section = Process(kind="command", name="shop-{slot}", stop=("stop", "--name=shop-{slot}", "a"), status=("ask", "x"))
+    found = in_slot(section, "b")
+    assert (found.name, found.stop, found.status) == ("shop-b", ("stop", "--name=shop-b", "a"), ("ask", "x"))

@@ -34,7 +34,7 @@ def _policy(folder: Path, receiver: str) -> Policy:
 
 @pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[Policy]:
-    """A policy beside a Prometheus and an Alertmanager that ask for TLS, a client's certificate, and a password."""
+    """A policy next to a Prometheus and an Alertmanager that ask for TLS, a client's certificate, and a password."""
     authority = Authority(tmp_path / "tls")
     certificate, key = authority.issue("server")
     authority.issue("client")

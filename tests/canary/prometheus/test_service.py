@@ -74,7 +74,7 @@ async def test_a_list_without_the_watchdog_is_no_answer(alerts: list[Alert]) -> 
 
 
 async def test_what_such_a_list_shows_is_there_all_the_same() -> None:
-    """An alert needs no watchdog beside it to be one; it comes with the error, for what lowers."""
+    """An alert needs no watchdog next to it to be one; it comes with the error, for what lowers."""
     asked = ServiceAlerts(Told(firing(BLIND), firing(HARM)), "shop")
 
     with pytest.raises(UnevaluatedError) as about:

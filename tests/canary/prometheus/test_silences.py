@@ -83,7 +83,7 @@ def test_what_covers_an_alert_of_a_rollout_concerns_it(matchers: list[Matcher]) 
 
 
 def test_alertmanagers_own_button_is_for_people() -> None:
-    """*Silence* beside an alert fills in every label it has."""
+    """*Silence* next to an alert fills in every label it has."""
     button = silence(*(Matcher(name, value) for name, value in LABELS.items()))
     assert button.covers(LABELS)
     assert not button.forbids(Alert(LABELS, {}, firing=True))

@@ -64,7 +64,7 @@ def test_a_disabled_experiment_stops_and_begins_anew_when_enabled() -> None:
 
 
 def test_a_stopped_experiment_stays_stopped_until_somebody_begins_it() -> None:
-    """A guardrail's stop survives every restart and change of weights; a person may begin anew."""
+    """A guardrail's stop survives every restart and change of weights; a person may restart."""
     entries = grown([], policy(control=90, treatment=10), 0)
     trials = experiments.fold(entries)
     entries.append(experiments.stop(trials, "checkout", at=NOW, actor="alertmanager", reason="payments fail"))

@@ -168,3 +168,20 @@ def test_a_rollback_wins_over_everything(entries: list[Entry]) -> None:
     rolled_back = any(entry.kind in (Kind.ROLLBACK, Kind.ROLLED_BACK) for entry in entries)
     assert (rollout.weight == 0) == rolled_back
     assert not (rolled_back and rollout.running)
+
+
+def test_with_slots_finishing_is_a_change_of_roles() -> None:
+    """Slot b has everybody and becomes the stable one: nobody is on the canary's slot, and no step was taken."""
+    slotted = fold([replace(STARTED, stable_slot="a"), told(Kind.PROMOTED, 2)])
+    assert (slotted["r1"].stable_slot, slotted["r1"].weight) == ("a", 1.0)
+    begun = fold([told(Kind.FINISHING, 3, weights=(0.0,), step_seconds=60.0)], slotted)
+    assert begun == slotted, "traffic does not return from one slot to the other"
+
+    finished = fold([told(Kind.FINISHED, 3)], slotted)["r1"]
+    assert (finished.state, finished.stable_slot, finished.weight) == (State.FINISHED, "b", 0.0)
+    assert finished.version_weight == 1.0
+
+    late = fold([told(Kind.FINISHED, 3)], fold([replace(STARTED, stable_slot="b"), HELD]))["r1"]
+    assert (late.state, late.stable_slot) == (State.HOLDING, "b"), (
+        "a rollout that is not promoted has no roles to change"
+    )

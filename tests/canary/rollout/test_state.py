@@ -1,4 +1,4 @@
-"""What a rollout is: how long its phase has lasted, and which of its states have customers on trial."""
+"""What a rollout is: how long its phase has lasted, and in which of its states a canary is judged."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +35,7 @@ def test_nobody_has_measured_since_a_reboot() -> None:
 
 
 def test_no_state_is_both_running_and_over() -> None:
-    """A rollout that a new one may follow has nobody on trial."""
+    """A rollout that a new one may follow has nobody on its canary."""
     assert not RUNNING & TERMINAL
     assert State.ROLLING_BACK not in RUNNING | TERMINAL
 

@@ -183,6 +183,8 @@ async def test_the_page_about_other_routers(tmp_path: Path) -> None:
     split = Split(given["rollout"], given["weight"])
     assert split.salt == given["salt"] == printed["salt"]
 
-    several = page.all("yaml")[1]
+    (tmp_path / "caddy.yaml").write_text(page.all("yaml")[1])
+    assert [router.name for router in routers_of(load_policy(tmp_path / "caddy.yaml"))] == ["caddy"]
+    several = page.all("yaml")[2]
     (tmp_path / "several.yaml").write_text(several)
     assert [router.name for router in routers_of(load_policy(tmp_path / "several.yaml"))] == ["front", "cdn"]

@@ -50,7 +50,7 @@ def test_scripts_get_json(tmp_path: Path) -> None:
 
 
 def test_servers_that_are_down_are_failures(tmp_path: Path) -> None:
-    """What the policy names and cannot be asked fails, each with a remedy, and the rest is still looked at."""
+    """What the policy names and is unreachable fails, each with a remedy, and the rest is still looked at."""
     path = tmp_path / "canary.yaml"
     down = "receiver: {url: 'http://127.0.0.1:1', prometheus: 'http://127.0.0.1:1', alertmanager: 'http://127.0.0.1:1'}"
     path.write_text(f"service: shop\n{down}\n", encoding="utf-8")

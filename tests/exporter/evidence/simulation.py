@@ -31,7 +31,7 @@ PLAN = JudgeParameters(
 
 
 def weight_at(times: Floats) -> Floats:
-    """The canary's share at each time of the rollout 5 % / 25 % / 50 %."""
+    """The canary's traffic weight at each time of the rollout 5 % / 25 % / 50 %."""
     starts = np.asarray([time for time, _ in WEIGHTS])
     shares = np.asarray([share for _, share in WEIGHTS])
     at: Floats = shares[np.maximum(np.searchsorted(starts, times, side="right") - 1, 0)]

@@ -35,7 +35,7 @@ def test_a_stratum_that_closes_by_number_is_a_fair_bet_and_one_that_looks_at_sid
 
 
 def test_the_last_unit_of_a_cohort_is_the_canarys_as_often_as_any() -> None:
-    """Sides know nothing of where a cohort ends: the canary's share among last units is its weight."""
+    """Sides know nothing of where a cohort ends: the canary's share of last units is its weight."""
     rng = np.random.default_rng(2)
     timeline = Timeline.of(0.0, 1.0, [(0.0, WEIGHT)])
     entered = np.cumsum(1 + rng.poisson(2.0, 60_000)).astype(np.int64)

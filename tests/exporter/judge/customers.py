@@ -76,7 +76,7 @@ def _rows(
 ) -> EventRows:  # fmt: skip
     none = np.zeros(len(ids), dtype=np.int64)
     return EventRows(
-        bucket=none, ids=ids, time=times, entered=entered, version=version, currency=none, variant=none,
+        bucket=none, ids=ids, time=times, entered=entered, version=version, currency=none, variant=none, segment=none,
         outcome=none if outcome is None else outcome, value=np.full(len(ids), 10.0),
         unit=none + NO_ID if unit is None else unit,
         parents=np.stack(parents) if parents else np.zeros((0, len(ids)), dtype=np.int64),

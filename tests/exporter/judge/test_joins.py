@@ -14,7 +14,7 @@ def _table(*rows: tuple[int, float, str, tuple[int | None, ...]], outcome: str |
     """Rows of (id, time, version, parents)."""
     parents = len(rows[0][3]) if rows else 0
     full = [
-        (0, number, time, time, version, None, outcome, None, None, None, *above)
+        (0, number, time, time, version, None, outcome, None, None, None, None, *above)
         for number, time, version, above in rows
     ]
     return EventRows.of(full, parents, _VERSIONS, Codes())

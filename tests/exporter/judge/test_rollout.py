@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 
+from canary import names
 from canary.errors import DatabaseUnavailableError
+from canary.policy.kpis import Success
 from canary.policy.model import Policy
+from canary.policy.orders import DEFAULT_EVENTS
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
+from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
 from tests.support.entries import entry as entry_of
@@ -113,6 +118,29 @@ async def test_a_healthy_canary_is_not_accused(lite: ShopData, clock: FakeClock)
         await _look(refresher, clock, 130)
 
         assert "fail" not in _verdicts(refresher).values()
+
+
+async def test_a_column_parts_the_customers(lite: ShopData, clock: FakeClock) -> None:
+    """What a KPI's `by` names is read of each row; the values that were frequent before the start have series."""
+    paid = Success(kind="success", of="payments", by="status", action="rollback")
+    events = DEFAULT_EVENTS | {"payments": replace(DEFAULT_EVENTS["payments"], segment="status")}
+    policy = replace(policy_for(lite.url, events=events), kpis={"paid": paid})
+    before, start = clock.now(), clock.now() + timedelta(seconds=40)
+    await _shop(lite, before, 80, canary_pays=0.7)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(41)
+        await settle(refresher, clock)
+        await _look(refresher, clock, 60)
+        registry = CollectorRegistry()
+        registry.register(ExporterCollector(lambda: refresher.snapshot, clock))
+
+        def units(segment: str, role: str) -> float | None:
+            labels = {"service": policy.service, "rollout": "r1", "kpi": "paid", "segment": segment, "role": role}
+            return registry.get_sample_value(names.KPI_SEGMENT_UNITS, labels)
+
+        assert units("succeeded", "stable") > units("failed", "stable")  # type: ignore[operator]  # both are there
+        assert units("other", "canary") == 0
 
 
 async def test_a_restart_and_late_rows_change_nothing(lite: ShopData, clock: FakeClock) -> None:

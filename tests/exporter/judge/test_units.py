@@ -48,6 +48,7 @@ def _table(rows: list[Mapping[str, float]], parents: int = 0) -> EventRows:
         outcome=column("outcome", 0),
         value=column("value", np.nan, float),
         variant=np.zeros(len(rows), dtype=np.int64),
+        segment=column("segment", 0),
         unit=column("unit", NO_ID),
         parents=np.stack([column("parent", NO_ID)] * parents) if parents else np.zeros((0, len(rows)), dtype=np.int64),
     )

@@ -46,6 +46,7 @@ def _table(
         outcome=nothing if outcome is None else np.asarray(outcome, dtype=np.int64),
         value=np.full(size, np.nan) if value is None else np.asarray(value, dtype=np.float64),
         variant=nothing,
+        segment=nothing,
         unit=np.full(size, NO_ID, dtype=np.int64),
         parents=np.asarray(parents, dtype=np.int64).reshape(len(parents), size),
     )

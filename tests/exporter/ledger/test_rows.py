@@ -14,7 +14,9 @@ from exporter.source.columns.values import NO_ID
 
 def _table(*rows: tuple[int, object, object]) -> EventRows:
     """Rows of (bucket, id, parent)."""
-    full = [(bucket, number, 1.0, None, "v1", None, None, None, None, None, parent) for bucket, number, parent in rows]
+    full = [
+        (bucket, number, 1.0, None, "v1", None, None, None, None, None, None, parent) for bucket, number, parent in rows
+    ]
     return EventRows.of(full, 1, Codes(), Codes())
 
 

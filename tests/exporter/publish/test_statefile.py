@@ -29,7 +29,7 @@ def test_another_shops_file_is_not_continued(tmp_path: Path) -> None:
     "content", ["", "{}", "[1]", '{"format": 9}', '{"format": 1, "identity": "shop", "since": "x"}']
 )
 def test_a_damaged_file_is_no_obstacle(tmp_path: Path, content: str) -> None:
-    """A file that cannot be understood means beginning anew."""
+    """A file that cannot be understood means restarting."""
     (tmp_path / "state.json").write_text(content)
 
     assert StateFile(tmp_path / "state.json", "shop").read() is None

@@ -239,7 +239,7 @@ async def test_versions_that_the_shop_does_not_write(lite: ShopData, tmp_path: P
 
 
 async def test_a_share_that_was_not_what_the_file_says_is_shown(lite: ShopData, tmp_path: Path) -> None:
-    """A rollout whose canary got another share of the visits than written down is blind, and the table says why."""
+    """A rollout whose canary got more or fewer of the visits than written down is blind, and the table says why."""
     await write_rollout(lite, START, ("v1", "v2"), canary_success=0.97, seed=5)
     rollouts = tmp_path / "rollouts.csv"
     rollouts.write_text(HEADER + csv_of("off", START, "v1", "v2").replace(",50%,", ",90%,"))

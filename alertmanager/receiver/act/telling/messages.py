@@ -31,6 +31,7 @@ _RECORDS = {
     "dry_run": "rollback",
     "dry_hold": "hold",
     "watch": "rollback",
+    "watched": "promotion",
     "gate": "hold",
     "router": "hold",
     "clock": "hold",
@@ -119,9 +120,10 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
         case Resumed():
             return f"canary {rollout.canary} goes on", "", Tone.INFO
         case Promoted():
+            deploy = "" if rollout.stable_slot else f"deploy {rollout.canary} to the stable servers and "
             todo = (
                 f"{rollout.canary} serves all customers, from the canary's servers. Keep {rollout.stable} ready for as "
-                f"long as you can; then deploy {rollout.canary} to the stable servers and run `canary finish`."
+                f"long as you can; then {deploy}run `canary finish`."
             )
             return f"canary {rollout.canary} is promoted", todo, Tone.SUCCESS
         case FinishBegan() | FinishStepped() | FinishReturned() | Finished():
@@ -152,7 +154,7 @@ def _finish_parts(entry: Entry, rollout: Rollout) -> tuple[str, str, Tone]:
             back = format_ratio(1 - rollout.finishing.weights[entry.step])
             return f"{back} of the traffic is back on the stable servers, on {rollout.canary}", "", Tone.INFO
         case FinishReturned():
-            todo = f"{rollout.canary} serves all customers from the canary's servers; `canary finish` begins anew."
+            todo = f"{rollout.canary} serves all customers from the canary's servers; `canary finish` restarts."
             return f"finishing {rollout.canary} was taken back", todo, Tone.WARNING
         case Finished():
             todo = f"{rollout.canary} is what `--stable` names in the next `canary start`."
@@ -186,6 +188,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case "watched":
+            todo = "The report is written anew: hold the review, and note what it finds with `canary note`."
+            return f"the watch after the promotion of {rollout.canary} is over", todo, Tone.INFO
         case "silence":
             action, _, silence = cause.partition(":")
             todo = f"Alerts do not act until it ends. To end it: `amtool silence expire {silence}`."

@@ -63,7 +63,7 @@ class AlertHandler:
         strange: list[Alert] = []
         for alert in sorted(alerts, key=lambda alert: _ORDER.get(alert.action, 3)):
             (strange if self._admit(alert) in _PERHAPS_NEWS else known).append(alert)
-        # A rollback does not wait for a journal that hangs because the alert beside it is about another rollout.
+        # A rollback does not wait for a journal that hangs because the alert next to it is about another rollout.
         outcomes = await self._take_all(known, actor, truncated=truncated)
         if strange:
             await self._store.catch_up()

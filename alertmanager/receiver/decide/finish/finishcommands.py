@@ -9,7 +9,7 @@ from typing import Protocol
 from alertmanager.receiver.decide.finish.servers import Servers
 from canary.errors import RefusedError
 from canary.rollout.commands.commands import Command
-from canary.rollout.commands.finishing import Finish, FinishBack, FinishStep
+from canary.rollout.commands.finishing import ChangeRoles, Finish, FinishBack, FinishStep
 from canary.rollout.commands.refusals import refusal
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import UNFINISHED, Rollout, State
@@ -76,6 +76,8 @@ class FinishCommands:
             return FinishBack(actor=asked.actor, reason=asked.reason)
         if rollout is None or rollout.state not in UNFINISHED:
             raise refusal("finish", rollout)
+        if rollout.first_stable_slot is not None:
+            return await self._change_roles(rollout, asked)
         if rollout.state is State.FINISHING:
             if not asked.now:
                 raise refusal("finish", rollout)
@@ -96,6 +98,18 @@ class FinishCommands:
             unverified=unverified,
         )
 
+    async def _change_roles(self, rollout: Rollout, asked: Asked) -> Command:
+        """With slots the servers that have everybody become the stable ones; they are the ones to be asked."""
+        servers = await self._servers.canary()
+        wrong = servers.others(rollout.canary) or servers.silent
+        if wrong and not asked.force:
+            raise RefusedError(
+                f"expected {rollout.canary} on every server of the slot that becomes the stable one; {wrong}",
+                place="cannot finish",
+                remedy="repair it, or look yourself and add --force",
+            )
+        return ChangeRoles(actor=asked.actor, reason=asked.reason)
+
     async def require_finished(self, stable: str) -> None:
         """Refuse to begin the next release while customers are on the canary's servers of the last.
 
@@ -111,12 +125,13 @@ class FinishCommands:
         servers = await self._servers.stable()
         if not servers.running(stable):
             known = servers.others(stable) or f"nobody knows what they run ({servers.unknown})"
+            moves_back = rollout.first_stable_slot is None
+            deploy = f"deploy {rollout.canary} to the stable servers and " if moves_back else ""
             raise RefusedError(
                 f"rollout {rollout.id} is promoted and not finished: everybody is on the canary's servers, and would "
                 f"move to the stable servers; {known}",
                 place="cannot start",
-                remedy=f"deploy {rollout.canary} to the stable servers and run `canary finish`, or look yourself and "
-                "add --force",
+                remedy=f"{deploy}run `canary finish`, or look yourself and add --force",
             )
 
     async def require_old_version(self) -> None:

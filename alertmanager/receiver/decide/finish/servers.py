@@ -14,6 +14,7 @@ import aiohttp
 
 from alertmanager.receiver.act.effects import Effects
 from canary.errors import RemoteError
+from canary.policy.slots import ROLES, Role, servers_of
 from canary.prometheus import Prometheus
 from canary.rollout.plan.plans import Plans
 from canary.routers import probe
@@ -51,7 +52,7 @@ class Servers:
     def unknown(self) -> str:
         """Why it is not known of some server, or of all, what it runs; empty when it is known of all."""
         if not self.served:
-            return "the policy names no servers in `router.upstreams`"
+            return "the policy names no servers in `router.upstreams` or `router.slots`"
         return ", ".join(f"{address}: {one}" for address, one in self.served.items() if one.version is None)
 
     @property
@@ -82,9 +83,10 @@ class Inspector:
         found = await asyncio.gather(*map(self._effects.unhealthy_servers, self._effects.router_names))
         return {address: fault for faults in found for address, fault in faults.items()}
 
-    async def _group(self, role: str) -> Servers:
-        sections = [router for router in self._plans.file.router if getattr(router.upstreams, role)]
-        probed = {address: one.probe for one in sections for address in getattr(one.upstreams, role)}
+    async def _group(self, role: Role) -> Servers:
+        stable = self._effects.stable_slot
+        routers = self._plans.file.router
+        probed = {address: one.probe for one in routers for address in servers_of(one, role, stable)}
         series = {} if all(probed.values()) else await self._by_series()
         found = await asyncio.gather(
             *(
@@ -97,8 +99,8 @@ class Inspector:
     @property
     def _hosts(self) -> Counter[str]:
         """How many of the policy's servers each host has, both groups together."""
-        groups = [router.upstreams for router in self._plans.file.router]
-        addresses = {address for group in groups for address in (*group.stable, *group.canary)}
+        routers = self._plans.file.router
+        addresses = {address for one in routers for role in ROLES for address in servers_of(one, role, None)}
         return Counter(_host(address) for address in addresses)
 
     async def _by_series(self) -> Mapping[str, set[str]] | str:

@@ -8,7 +8,7 @@ import asyncio
 
 import aiohttp
 
-from canary.policy.release import UrlGate
+from canary.policy.gates import UrlGate
 
 
 async def objection(gate: UrlGate, session: aiohttp.ClientSession) -> str:

@@ -21,7 +21,7 @@ from canary import names
 from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
-from canary.policy.release import ApprovalGate, Gate, UrlGate
+from canary.policy.gates import ApprovalGate, Gate, UrlGate
 from canary.prometheus.alert import Alert
 from canary.rollout.commands.commands import Advance
 from canary.rollout.commands.records import Record

@@ -97,7 +97,7 @@ def _field(name: str, label: str, **attributes: str | bool) -> Markup:
 
 def _ways(verb: Verb, rollout: answers.Rollout) -> Markup | None:
     """How to finish: while that is going on there are two ways, and going on is none of them."""
-    if verb is not Verb.FINISH:
+    if verb is not Verb.FINISH or rollout["stable_slot"]:
         return None
     under_way = rollout["finishing"] is not None
     ways = {"": "in the policy's steps", "now": "at once", "back": "not at all: everybody to the canary's servers"}

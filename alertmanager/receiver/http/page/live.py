@@ -25,6 +25,7 @@ _STREAMS_PER_SESSION = 10
 _STREAMS_PER_ADDRESS = 100
 _STREAMS = 300
 
+# The page is rendered anew at most this often, once for everybody: a person sees a second as at once.
 _LOOK_SECONDS = 1.0
 
 # So often a connection on which nothing changes is proven to be alive, on both sides.
@@ -33,6 +34,7 @@ _ALIVE_SECONDS = 10.0
 # Who takes no event for this long has stopped reading, and only holds a connection.
 _TAKE_SECONDS = 10.0
 
+# A comment of the event stream, which browsers skip.
 _STILL_HERE = b": still here\n\n"
 
 

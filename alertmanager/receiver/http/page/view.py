@@ -17,8 +17,10 @@ from canary.rollout.entries import Entry, Note
 from canary.rollout.state import Rollout
 from canary.times import from_text
 
+# What a person reads of the past at one go, newest first; the API and `canary history` have all of it.
 _EVENTS = 25
 _RELEASES = 20
+# Prometheus is asked at most this often, however many people look: between two scrapes it says the same again.
 _KPI_SECONDS = 2.0
 
 # As often as a curve's next point can come, at least.
@@ -216,8 +218,11 @@ def rows(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[KpiRow]:
                 kpi["units"] = value
             case _, None if metric in _COLUMNS:
                 kpi[_COLUMNS[metric]] = value
-            case names.KPI_PROOF, None if value == 1:
-                kpi["proof"] = " and ".join(filter(None, (kpi.get("proof", ""), labels.get(names.TEST, ""))))
+            case names.KPI_PROOF | names.KPI_SEGMENT_PROOF, None if value == 1:
+                # Of the segments it is said which, instead of that there is one.
+                test, segment = labels.get(names.TEST, ""), labels.get(names.SEGMENT, "")
+                proof = f"{segment} segment" if segment else "" if test == "segment" else test
+                kpi["proof"] = " and ".join(filter(None, (kpi.get("proof", ""), proof)))
             case names.KPI_VERDICT, None if value == 1:
                 kpi["verdict"] = labels.get(names.VERDICT, "")
     return [

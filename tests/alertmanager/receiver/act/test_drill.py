@@ -1,4 +1,4 @@
-"""A drill takes a rollback's way through the real Alertmanager and Prometheus, and moves nothing."""
+"""A drill takes the rollback path through the real Alertmanager and Prometheus, and moves nothing."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def metric(setting: Setting, name: str) -> list[str]:
 
 
 async def test_a_drill_passes_through_alertmanager_and_moves_nothing(drilled: Setting, haproxy: HAProxy) -> None:
-    """During a rollout: every link is named, the share stays, nobody is told, and the success is published."""
+    """During a rollout: every link is named, the share stays, nobody is notified, and the success is published."""
     async with receiving(drilled):
         await order(drilled, "start", canary="v2.0", stable="v1.0")
         await until(drilled, "5 % on the canary", lambda now: now["settled"])

@@ -92,7 +92,7 @@ async def test_a_weight_moved_by_hand_becomes_a_hold(leader: Acting, world: Worl
 
 
 async def test_a_weight_too_fine_for_a_router_is_rounded_down(leader: Acting, world: World) -> None:
-    """Lowered to 1.58 % beside an nginx, which knows whole percents, the canary is held at 1 % everywhere."""
+    """Lowered to 1.58 % next to an nginx, which knows whole percents, the canary is held at 1 % everywhere."""
     world.router.split = Split(leader.rollout.id, 0.0158)
     world.router.finest_ratio = 0.01
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Keeping a router where the journal wants it, beside other receivers that do the same."""
+"""Keeping a router where the journal wants it, next to other receivers that do the same."""
 
 import asyncio
 import contextlib
@@ -90,7 +90,7 @@ async def test_a_standby_looks_and_does_not_touch(leader: Acting, haproxy: HAPro
 
 
 async def test_a_new_leader_sets_what_a_restart_of_the_router_would_bring(leader: Acting, haproxy: HAProxy) -> None:
-    """A leader that died between the runtime and the map's file leaves the file behind; its follower mends it."""
+    """A leader that died between the runtime and the map's file leaves the file behind; its follower repairs it."""
     lead = MemoryLead(leading=False)
     kept, wanted = controller(leader, haproxy, lead, []), five(leader)
     await haproxy.router.set_weight(wanted)
@@ -462,7 +462,7 @@ async def test_a_start_that_is_not_understood_raises_nobody(world: World, leader
 
 
 async def test_a_raise_that_waits_for_the_journal_holds_up_no_rollback(world: World, leader: Acting) -> None:
-    """The keeper does not stay with a journal that hangs; a rollback that is decided meanwhile is in force at once."""
+    """It does not stay with a journal that hangs; a rollback that is decided meanwhile is in force at once."""
     await leader.controller.step()
     await leader.advance()
     answering = asyncio.Event()

@@ -40,7 +40,7 @@ def shows(weight: float | None, salt: int | None = None) -> dict[str, Observatio
 def test_what_routers_show_is_held_against_the_journal(
     rollouts: dict[str, Rollout], observations: dict[str, Observation | None], doubt: str
 ) -> None:
-    """A weight of a rollout that the journal lacks, or an unread router beside an empty one, is doubt."""
+    """A weight of a rollout that the journal lacks, or an unread router next to an empty one, is doubt."""
     found = doubt_about(observations, rollouts)
 
     assert doubt in found

@@ -47,7 +47,7 @@ class _Silent(RolloutStore):
         """Without a journal."""
 
     def listen(self, listener: object) -> None:
-        """Nobody is told."""
+        """Nobody is notified."""
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_token_opens_its_own_role(role: Role, header: str | None, allowed: boo
 
 
 def test_tokens_come_from_files(tmp_path: Path) -> None:
-    """The webhook's old token is valid beside the new one; operators' tokens stand one a line."""
+    """The webhook's old token is valid next to the new one; operators' tokens stand one a line."""
     (tmp_path / "new").write_text("new-webhook-token\n")
     (tmp_path / "old").write_text("old-webhook-token\n")
     (tmp_path / "people").write_text("ann-s-token\nbob-s-token\n")

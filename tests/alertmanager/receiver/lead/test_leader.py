@@ -1,4 +1,4 @@
-"""One leader on a machine: whoever holds the lock beside the journal."""
+"""One leader on a machine: whoever holds the lock next to the journal."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ async def test_a_journal_in_memory_needs_no_lock() -> None:
 
 
 async def test_the_lock_stands_where_the_journal_is(tmp_path: Path) -> None:
-    """A SQLite file has it beside itself, PostgreSQL inside, memory none."""
+    """A SQLite file has it next to itself, PostgreSQL inside, memory none."""
 
     async def of(url: str) -> type:
         leader = leader_of(Policy(service="shop", base=str(tmp_path), state=State(url=url)), FakeClock())

@@ -7,11 +7,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from canary.policy.gates import ApprovalGate, UrlGate
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Evidence, Policy
 from canary.policy.pinning.changes import Effect, changes
 from canary.policy.pinning.digest import deciding, digest
-from canary.policy.release import ApprovalGate, Phase, Rollback, UrlGate
+from canary.policy.release import Phase, Rollback
 from canary.policy.signals import Critical, Signals
 
 _RATIOS = st.integers(1, 99).map(lambda percent: percent / 100)

@@ -31,6 +31,18 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("kpis: {x: {kind: conversion, from: orders, to: orders}}", "every 'orders' would be its own conversion"),
         ("kpis: {x: {kind: mean, of: orders, tolerance: 100%}}", "a mean cannot fall by more than 100%"),
         (
+            "kpis: {x: {kind: success, of: payments, by: a}, y: {kind: success, of: payments, by: b}}",
+            "KPIs of 'payments' look at two columns, 'a' and 'b'",
+        ),
+        (
+            "kpis: {x: {kind: success, of: payments, by: a, judge: threshold}}",
+            "a windowed threshold knows no segments",
+        ),
+        (
+            "kpis: {x: {kind: conversion, from: carts, to: orders, complement: true, by: a}}",
+            "a complement is shown as one minus the rate",
+        ),
+        (
             "database: {events: {carts: {table: carts, parent: {vists: visit_id}}}}",
             "database.events.carts.parent.vists: no event 'vists' in database.events; did you mean 'visits'?",
         ),
@@ -43,6 +55,42 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         (
             "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
             "database.events.payments.failed: 'succeeded' is a success as well",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:1']}}",
+            "router.slots.b: s:1 is in slot a as well; give each slot its own servers",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}, upstreams: {stable: ['s:1']}}",
+            "router.upstreams: says which servers are the canary's, and with `slots` that changes",
+        ),
+        (
+            "router: {kind: haproxy, write_map: false, slots: {a: ['s:1'], b: ['s:2']}}",
+            "router.write_map: with `slots` a restart of HAProxy must find the stable slot",
+        ),
+        (
+            "router: {kind: nginx, slots: {a: ['s:1'], b: ['s:2']}}",
+            "router.directories.0: /run/kpi-canary/nginx is emptied at every boot",
+        ),
+        (
+            "router: [{kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}, {kind: traefik}]",
+            "router.1: another router has `slots`, and this one has fixed roles",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}\nprocess: {kind: pm2, name: shop}",
+            "process.name: is the same for both slots: a rollback would stop the process of whichever is stable",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}\nprocess: {deploy_stable: [deploy]}",
+            "process.deploy_stable: with `router.slots` nothing is deployed to finish a release",
+        ),
+        (
+            "router: {kind: haproxy, slots: {a: ['s:1'], b: ['s:2']}}\nsignals: {preset: haproxy}",
+            "signals.preset: HAProxy's own series know slots",
+        ),
+        (
+            "process: {kind: pm2, name: 'shop-{slot}'}",
+            "process.name: {slot} stands for a slot, and no router has `slots`",
         ),
         ("signals: {window: 5s}", "signals.window: must hold at least 2 scrapes"),
         ("signals: {window: 10m}", "signals.long_window: must not be shorter than `window`"),

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 
 from canary.errors import RefusedError
+from canary.policy.gates import ApprovalGate
 from canary.policy.kpis import DEFAULT_KPIS, Kpi
 from canary.policy.model import Evidence, Policy
 from canary.policy.pinning.changes import Effect
 from canary.policy.pinning.digest import deciding, digest
-from canary.policy.release import ApprovalGate, Phase, Rollback
+from canary.policy.release import Phase, Rollback
 from canary.rollout.commands.amending import Amend, amended
 from canary.rollout.commands.commands import Advance, RollBack, Start
 from canary.rollout.commands.records import Record

@@ -103,7 +103,7 @@ async def test_the_journals_file_may_have_any_name(tmp_path: Path, name: str) ->
 
 
 async def test_a_file_that_is_moved_away_is_missed(tmp_path: Path) -> None:
-    """It is neither written where nobody reads it again nor begun anew; brought back, it goes on."""
+    """It is neither written where nobody reads it again nor restarted; brought back, it goes on."""
     file, away = tmp_path / "state.db", tmp_path / "away.db"
     async with Journal.open(policy_at(f"sqlite:///{file}")) as journal:
         await journal.append(ENTRY)
@@ -118,7 +118,7 @@ async def test_a_file_that_is_moved_away_is_missed(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_is_put_in_its_place_is_refused(tmp_path: Path) -> None:
-    """It would be read together with what SQLite keeps beside the other one."""
+    """It would be read together with what SQLite keeps next to the other one."""
     file, copy = tmp_path / "state.db", tmp_path / "copy.db"
     async with Journal.open(policy_at(f"sqlite:///{copy}")) as other:
         await other.probe()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 
 from canary.errors import RefusedError
+from canary.policy.gates import ApprovalGate
 from canary.policy.model import Policy
-from canary.policy.release import ApprovalGate, Phase
+from canary.policy.release import Phase
 from canary.rollout.commands.commands import Advance, Command, Hold, Promote, Resume, Start
 from canary.rollout.entries import Advanced, Promoted
 from canary.rollout.folding import fold

@@ -1,4 +1,4 @@
-"""What was lowered and is not written yet: remembered over a restart, and beside what others remember."""
+"""What was lowered and is not written yet: remembered over a restart, and next to what others remember."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""A small file beside the journal: whole or not there, of bounded size, and never a reason to stop."""
+"""A small file next to the journal: whole or not there, of bounded size, and never a reason to stop."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ async def test_a_folder_that_cannot_be_written_hinders_nothing(
 
     await _file(tmp_path / "folder" / "file").write({})
 
-    assert "cannot remember beside the journal" in caplog.text
+    assert "cannot remember next to the journal" in caplog.text
 
 
 async def test_what_is_too_large_leaves_what_was_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -88,7 +88,7 @@ async def test_without_a_path_nothing_is_kept() -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("sqlite:////var/lib/shop/state.db", "/var/lib/shop/state.db.unwritten"),
+        ("sqlite:////var/lib/shop/state.db", "/var/lib/shop/state.db.shop.unwritten"),
         ("sqlite:///:memory:", None),
         ("postgresql://db/state", "/etc/shop/reports/.shop.unwritten"),
     ],
@@ -98,3 +98,14 @@ def test_it_is_beside_the_journal(url: str, expected: str | None) -> None:
     policy = Policy(service="shop", state=State(url=url, reports="reports"), base="/etc/shop")
 
     assert beside(policy, ".unwritten") == (None if expected is None else Path(expected))
+
+
+async def test_what_an_earlier_version_kept_is_read_until_something_is_written(tmp_path: Path) -> None:
+    """It knew of one service for each journal, and its file had no service's name."""
+    former, own = tmp_path / "state.db.lowered", tmp_path / "state.db.shop.lowered"
+    former.write_text("[1]", encoding="utf-8")
+    file = SideFile(own, InlineThreads(), former)
+
+    assert await file.read() == [1]
+    await file.write([])
+    assert await file.read() == []

@@ -130,7 +130,7 @@ async def test_a_promotion_meant_for_one_rollout_never_promotes_another(store: R
 
 @pytest.mark.parametrize("lowering", [RollBack(actor="bob"), Hold(actor="bob")])
 async def test_lowering_needs_no_fresh_picture(store: RolloutStore, lowering: RollBack | Hold) -> None:
-    """Whoever lowers or holds is obeyed, from an old picture, from none, and beside an advance."""
+    """Whoever lowers or holds is obeyed, from an old picture, from none, and next to an advance."""
     seen = Seen.of(store.rollout)
     advancing = asyncio.ensure_future(store.propose(seen, ADVANCE))
     await asyncio.sleep(0)

@@ -71,7 +71,7 @@ async def shop() -> Shop:
 
 
 async def test_what_lowers_is_written_before_it_counts(shop: Shop) -> None:
-    """Where the journal answers, nothing is done without it, and everybody is told once."""
+    """Where the journal answers, nothing is done without it, and everybody is notified once."""
     written = await shop.writer.lower(shop.queue(RollBack(actor="bob")))
 
     assert (written.seq, shop.heard, shop.unwritten.entries) == (2, [Kind.ROLLBACK], [])

@@ -61,7 +61,7 @@ async def test_a_refusal_is_a_message_and_a_status_for_scripts_too(setting: Sett
 
 
 async def test_a_command_that_was_taken_does_not_fail_afterwards(tmp_path: Path) -> None:
-    """When the receiver cannot be asked any more, the entry is printed, the status is null, and a warning says why."""
+    """When the receiver becomes unreachable, the entry is printed, the status is null, and a warning says why."""
     setting = Setting(tmp_path)
 
     async def take(_request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Evidence that begins again: still a fair bet, and quick to see what begins late."""
+"""Evidence that restarts: still a fair bet, and quick to see what begins late."""
 
 import dataclasses
 

@@ -42,6 +42,6 @@ def test_only_whole_buckets_are_complete() -> None:
 
 
 def test_a_rollout_without_a_weight_is_refused() -> None:
-    """Without the canary's share nothing can be compared."""
+    """Without the canary's traffic weight nothing can be compared."""
     with pytest.raises(ValueError, match="weights: expected"):
         Timeline.of(1000.0, 2.0, [])

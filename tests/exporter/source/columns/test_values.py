@@ -54,6 +54,7 @@ def test_any_text_becomes_a_label(text: str | bytes | None) -> None:
             st.sampled_from([None, "succeeded", "failed"]),
             _ANYTHING,
             st.none(),
+            st.none(),
             _ANYTHING,
             _ANYTHING,
         ),

@@ -56,6 +56,8 @@ def what_it_does(verb: Verb, rollout: answers.Rollout) -> str:
             return _advances(rollout)
         case Verb.PROMOTE:
             return f"All customers go to {canary} at once; the phases that are left are skipped. Prometheus must agree."
+        case Verb.FINISH if rollout["stable_slot"]:
+            return f"The servers that run {canary} become the stable ones. Nobody moves; no rollback after that."
         case Verb.FINISH:
             return f"Customers return to the stable servers in steps, once these run {canary}. Then the canary stops."
         case _:

@@ -1,4 +1,4 @@
-"""What happened, and what people noted about it."""
+"""What happened, and what people recorded about it."""
 
 from collections.abc import Sequence
 

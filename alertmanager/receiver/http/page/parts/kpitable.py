@@ -6,6 +6,7 @@ from canary.units import format_change, format_measured_ratio
 from canary.verdicts import verdict_words
 
 _WIDTH, _HEIGHT = 160, 20
+# A band is drawn on at least 5 % to both sides: on less, one that is narrow and means nothing would fill the cell.
 _LEAST_SPAN = 0.05
 _TITLES = ("KPI", "Verdict", "Change", "Band", "e-value", "Canary", "Stable", "Units")
 
@@ -66,7 +67,7 @@ def _signed(change: float | None) -> str:
 
 
 def _drawn(row: KpiRow, band: str) -> Markup | None:
-    """Zero and the tolerance as lines, the band as a bar; the text beside it says the same in words."""
+    """Zero and the tolerance as lines, the band as a bar; the text next to it says the same in words."""
     if row.lower is None or row.upper is None:
         return None
     tolerance = row.tolerance or 0.0

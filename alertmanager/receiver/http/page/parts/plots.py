@@ -1,7 +1,7 @@
 """Curves over the rollout as inline SVG: the traffic weight, and each KPI's band and e-value.
 
-Plain lines in a picture that is stretched to the page's width; the numbers at its edges are text of the page beside it,
-so that they stay readable on a phone. No style stands in an element, which the page's own policy forbids.
+Plain lines in a picture that is stretched to the page's width; the numbers at its edges are text next to it, so that
+they stay readable on a phone. No style stands in an element, which the page's own policy forbids.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ _WIDTH, _HEIGHT = 600, 120
 # As in the report's pictures: less would make noise look like news, and the first looks know so little that their bands
 # would flatten all that follows.
 _LEAST_REACH = 0.3
+# The tolerance and the largest change stand at two thirds of the height: beyond them there is something to be seen.
 _ROOM = 1.5
 
 # A line is broken where this many points are missing: nothing was known meanwhile.

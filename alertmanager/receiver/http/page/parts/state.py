@@ -9,6 +9,7 @@ from alertmanager.receiver.http.page.parts.sources import sources
 from alertmanager.receiver.http.page.parts.words import RUNNING, STATES, about, moment
 from alertmanager.receiver.http.page.view import View
 from canary.policy.plans import NORMAL
+from canary.policy.slots import other
 from canary.report.markup import Markup, join, tag
 from canary.times import from_text
 from canary.units import format_ratio
@@ -89,6 +90,8 @@ def _of_rollout(rollout: answers.Rollout) -> Iterator[Row]:
     if finishing := rollout["finishing"]:
         step = f"{finishing['step']} of {len(finishing['steps'])} steps"
         yield "Back on stable", f"{format_ratio(1 - rollout['weight_ratio'])} of the customers, {step}"
+    if slot := rollout["stable_slot"]:
+        yield "Slots", f"{slot} is stable, {other(slot)} is the canary's"
     yield "Wanted weight", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"
 
 

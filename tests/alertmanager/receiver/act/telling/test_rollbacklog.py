@@ -70,7 +70,7 @@ async def test_a_log_that_cannot_be_written_says_which_key_names_it(leader: Acti
 
 
 async def test_without_a_file_nothing_is_written(leader: Acting, tmp_path: Path) -> None:
-    """A policy that names no log gets none; one that does has it beside the policy's file."""
+    """A policy that names no log gets none; one that does has it next to the policy's file."""
     await RollbackLog.of(Policy(service="shop", base=str(tmp_path)), InlineThreads()).write(
         leader.rollout, decision := await decided(leader)
     )

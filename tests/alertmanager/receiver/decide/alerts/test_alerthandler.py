@@ -41,7 +41,7 @@ async def test_a_hold_alert_holds() -> None:
 
 @pytest.mark.parametrize("by", ["policy", "alert"])
 async def test_a_dry_run_does_everything_but_act(by: str) -> None:
-    """In a dry run, of the policy or of one alert, it is counted and noted once per alert, and nothing moves."""
+    """In a dry run, of the policy or of one alert, it is counted and recorded once per alert, and nothing moves."""
     policy = Policy(service="shop", rollback=Rollback(dry_run=by == "policy"))
     labels = {"dry_run": "true"} if by == "alert" else {}
     async with Deciding.about(policy) as deciding:
@@ -88,7 +88,7 @@ async def test_a_cancelled_countdown_is_forgiven() -> None:
 
 
 async def test_after_the_promotion_alerts_are_noted_only() -> None:
-    """The old version may be gone: an alert then is written down, once, and people are told; a person may roll back."""
+    """The old version may be gone: an alert then is recorded once, and people are notified; a person may roll back."""
     async with Deciding.about(PLAIN) as deciding:
         await deciding.order("promote")
         for _ in range(3):

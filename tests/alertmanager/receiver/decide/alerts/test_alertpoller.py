@@ -51,7 +51,7 @@ class ToldAlerts:
         return _told(self.now)
 
     async def fired(self, rollout: str, seconds: int) -> list[Alert]:
-        """What has fired; how far back is noted."""
+        """What has fired; how far back is recorded."""
         self.windows.append(seconds)
         return _told(self.within.get(seconds, self.past))
 
@@ -70,7 +70,7 @@ class ToldSilences:
         return _told(self.inhibitions)
 
     async def silences(self, since: datetime) -> list[Silence]:
-        """The silences; since when is noted."""
+        """The silences; since when is recorded."""
         self.since.append(since)
         return _told(self.rules)
 
@@ -363,7 +363,7 @@ async def test_what_is_held_back_is_known_and_told_once() -> None:
 
 
 async def test_a_silence_that_keeps_the_advance_away_is_known() -> None:
-    """Whatever covers the advance alert pauses the rollout, for only the webhook brings it; nobody is told of that."""
+    """Whatever covers the advance alert pauses the rollout, for only the webhook brings it; nobody is notified."""
     async with scene() as now:
         elsewhere = silence(Matcher(names.ACTION, "rollback"), Matcher(names.ROLLOUT, "other"))
         now.alertmanager.rules = [silence(Matcher(names.SERVICE, SERVICE)), elsewhere]

@@ -195,7 +195,7 @@ async def test_a_person_may_answer_for_servers_that_nobody_can_ask(shop: Shop) -
 
 @pytest.mark.parametrize("trouble", ["down", "old", "router"])
 async def test_a_server_in_trouble_freezes_the_step_until_it_is_well(shop: Shop, trouble: str) -> None:
-    """Two looks in a row freeze; three good ones let it go on, and the step's time begins anew."""
+    """Two looks in a row freeze; three good ones let it go on, and the step's time restarts."""
     await shop.finish()
     await shop.look()
     match trouble:

@@ -24,7 +24,7 @@ STABLE = ("10.0.1.10:5000", "10.0.1.11:5000")
 
 
 class Recorded:
-    """A Prometheus that knows these instances and versions, or cannot be asked."""
+    """A Prometheus that knows these instances and versions, or is unreachable."""
 
     def __init__(self, *series: tuple[str, str], away: bool = False) -> None:
         self._series = series

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertmanager.receiver.decide.promotion.gate import objection
-from canary.policy.release import UrlGate
+from canary.policy.gates import UrlGate
 from tests.support.answering import answering
 from tests.support.ports import free_port
 from tests.support.webserver import served

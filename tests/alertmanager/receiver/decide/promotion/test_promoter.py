@@ -5,8 +5,9 @@ import pytest
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from canary import names
 from canary.errors import RefusedError
+from canary.policy.gates import UrlGate
 from canary.policy.model import Policy
-from canary.policy.release import Phase, Receiver, UrlGate, Watchdog
+from canary.policy.release import Phase, Receiver, Watchdog
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
@@ -52,7 +53,7 @@ async def test_setting_the_wall_clock_does_not_shorten_a_phase() -> None:
 
 
 async def test_prometheus_is_a_key() -> None:
-    """While Prometheus objects, or cannot be asked, nothing is raised; as soon as it agrees, it is."""
+    """While Prometheus objects, or is unreachable, nothing is raised; as soon as it agrees, it is."""
     async with Deciding.about(PLAIN) as deciding:
         deciding.clock.advance(300)
         deciding.complaint = "CanaryHighErrorRate fires for rollout r1"

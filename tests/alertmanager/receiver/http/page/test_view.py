@@ -47,7 +47,7 @@ def test_the_series_of_a_kpi_become_one_row() -> None:
 
 
 def test_a_band_is_drawn_and_said() -> None:
-    """The drawing has a name with the same numbers as the cell beside it."""
+    """The drawing has a name with the same numbers as the cell next to it."""
     row = KpiRow("payment_success_rate", 0.97, 0.81, 412, -0.16, -0.21, -0.11, 2.4, 2.0, 0.05, "fail")
 
     table = kpi_table(view(row))
@@ -64,3 +64,17 @@ def test_what_is_not_known_is_said() -> None:
     assert "No KPI is judged now." in kpi_table(view())
     assert "<svg" not in kpi_table(view(KpiRow("x")))
     assert "is down" in kpi_table(view(fault="Prometheus is down"))
+
+
+def test_a_harmed_segment_is_named() -> None:
+    """Where harm to a part of the customers is proven, the row says to which, next to what else has proven harm."""
+    found = rows(
+        [
+            sample(names.KPI_PROOF, 1, test="exact"),
+            sample(names.KPI_PROOF, 1, test="segment"),
+            sample(names.KPI_SEGMENT_PROOF, 1, segment="wallet"),
+            sample(names.KPI_SEGMENT_PROOF, 0, segment="card"),
+        ]
+    )
+
+    assert [row.proof for row in found] == ["exact and wallet segment"]

@@ -12,7 +12,7 @@ from canary.testing.loop import MACHINE, Machine
 # take no time at all, as within one machine: then nothing comes in between, and a world costs half as much to live.
 _QUICK_SECONDS = 0.02
 _QUICK_RATIO = 0.4
-_SLOW_SECONDS = 1.5
+_SLOW_SECONDS = 1.5  # below every time limit: slow, and not away
 
 
 @dataclass

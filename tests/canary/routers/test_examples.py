@@ -1,0 +1,121 @@
+"""The examples of docs/routers-other.md for routers of kind `command`, as they stand: Caddy, and AWS' load balancer."""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from canary.errors import RouterError
+from canary.routers import Split
+from tests.support.caddy import Caddy, copied
+from tests.support.traffic import Answer, Customer, Upstream, load
+
+USERS = [hashlib.sha256(str(number).encode()).hexdigest()[:36] for number in range(60)]
+
+
+@pytest.fixture
+async def caddy(tmp_path: Path, stable: Upstream, canary: Upstream) -> AsyncIterator[Caddy]:
+    """Caddy, before anybody has written a split."""
+    made = Caddy(tmp_path / "caddy", stable.address, canary.address)
+    with contextlib.closing(made):
+        await made.start()
+        yield made
+
+
+async def test_caddy_keeps_customers_while_the_weight_grows_and_loses_nobody(caddy: Caddy) -> None:
+    """Without a reload: keep-alive customers notice nothing, growing only adds, another rollout has other ones."""
+    chosen: list[set[str]] = []
+    async with load(caddy.port, USERS) as answers:
+        for weight_ratio in (0.05, 0.25, 0.5, 1.0, 0.0):
+            await caddy.router.set_weight(Split("r-7", weight_ratio))
+            start, since = len(answers), time.perf_counter()
+            while len([answer for answer in answers[start:] if answer.sent_at > since]) < 3 * len(USERS):
+                await Customer(caddy.port, "bystander").ask()
+            settled = [answer for answer in answers[start:] if answer.sent_at > since]
+            chosen.append({answer.user for answer in settled if answer.version == "canary"})
+            assert not chosen[-1] & {answer.user for answer in settled if answer.version == "stable"}
+        await caddy.router.set_weight(Split("r-9", 0.25))
+        start, since = len(answers), time.perf_counter()
+        while len([answer for answer in answers[start:] if answer.sent_at > since]) < 2 * len(USERS):
+            await Customer(caddy.port, "bystander").ask()
+        other = {answer.user for answer in answers[start:] if answer.version == "canary" and answer.sent_at > since}
+
+    assert [answer for answer in answers if answer.failure] == []
+    assert chosen[0] <= chosen[1] <= chosen[2] <= chosen[3] == set(USERS)
+    assert chosen[1] < chosen[3]
+    assert chosen[4] == set()
+    assert other != chosen[1]
+
+
+async def test_caddys_newcomers_and_testers(caddy: Caddy, stable: Upstream, canary: Upstream) -> None:
+    """A newcomer gets a cookie and stays where he was; a tester is let in, and cannot say so himself."""
+
+    async def ask(user: str | None, **headers: str) -> Answer:
+        customer = Customer(caddy.port, user, {name.replace("_", "-"): text for name, text in headers.items()})
+        answer = await customer.ask()
+        customer.close()
+        return answer
+
+    assert (await ask(USERS[0])).version == "stable"  # there is no split yet
+    await caddy.router.set_weight(Split("r-7", 0.5))
+    for _ in range(10):
+        first = await ask(None)
+        again = await ask(first.headers["set-cookie"].partition(";")[0].removeprefix("user_id="))
+        assert (first.version, "set-cookie" in again.headers) == (again.version, False)
+    outsider = [user for user in USERS if (await ask(user)).version == "stable"].pop()
+    assert (await ask(outsider, X_Team="inside")).version == "canary"
+    assert canary.arrivals[-1].headers["x-canary-tester"] == "1"
+    await ask(outsider, X_Canary_Tester="1")
+    assert "x-canary-tester" not in stable.arrivals[-1].headers
+    await canary.stop()
+    assert (await ask(outsider, X_Team="inside")).version == "stable"
+    assert (await caddy.router.read()).agrees(Split("r-7", 0.5))
+
+
+AWS = """\
+#!{python}
+import json, pathlib, sys
+state = pathlib.Path({state!r})
+assert sys.argv[1] == "elbv2", sys.argv
+given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+if sys.argv[2] == "modify-rule":
+    assert given["--rule-arn"] == "arn:rule"
+    [action] = json.loads(given["--actions"])
+    groups = action["ForwardConfig"]["TargetGroups"]
+    assert action["Type"] == "forward" and sorted(g["TargetGroupArn"] for g in groups) == ["arn:canary", "arn:stable"]
+    assert all(0 <= g["Weight"] <= 999 for g in groups) and sum(g["Weight"] for g in groups)
+    state.write_text(json.dumps([action]))
+elif sys.argv[2] == "describe-rules":
+    assert given["--rule-arns"] == "arn:rule"
+    print(json.dumps({{"Rules": [{{"RuleArn": "arn:rule", "Actions": json.loads(state.read_text())}}]}}))
+else:
+    sys.exit(2)
+"""
+
+
+async def test_awss_load_balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousandths are exact, and a balancer that is away is told; a fake `aws` holds what AWS takes."""
+    state = tmp_path / "state"
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "aws"
+    program.write_text(AWS.format(python=sys.executable, state=str(state)))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    for name in ("RULE", "STABLE", "CANARY"):
+        monkeypatch.setenv(f"CANARY_ALB_{name}", f"arn:{name.lower()}")
+    router = copied("aws-alb", tmp_path / "alb", {})
+
+    for weight_ratio in (0.001, 0.05, 1, 0):
+        await router.set_weight(Split("r-7", weight_ratio))
+        assert (await router.read()).weight_ratio == pytest.approx(weight_ratio)
+    assert {group["Weight"] for group in json.loads(state.read_text())[0]["ForwardConfig"]["TargetGroups"]} == {0, 1}
+    program.write_text("#!/bin/sh\necho 'Unable to locate credentials' >&2\nexit 255\n")
+    with pytest.raises(RouterError):
+        await router.set_weight(Split("r-7", 0.05))
+    assert (await router.read()).weight_ratio is None

@@ -1,0 +1,99 @@
+"""One KPI looked at by the values of a column: harm to a part of the customers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from canary.policy.kpis import Success
+from canary.policy.model import Policy
+from exporter.evidence.judge import KpiEvidence
+from exporter.evidence.verdict import Verdict
+from exporter.judge.rollout import JudgedRollout, judge_parameters
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
+from tests.exporter.judge.customers import CANARY, END, POLICY, START, known_at, rollout, shop
+
+VERSIONS = Codes()
+for version in ("v1", "v2"):
+    VERSIONS.code(version)
+PROVIDERS = [VERSIONS.code(name) for name in ("card", "wallet", "invoice")]
+
+
+def by_provider(segments: int = 2) -> Policy:
+    """Payments looked at by provider."""
+    payments = POLICY.kpis["payment_success_rate"]
+    assert isinstance(payments, Success)
+    return replace(
+        POLICY, kpis={"payment_success_rate": replace(payments, by="provider", segments=segments, floor=None)}
+    )
+
+
+def payments_of(seed: int, *, breaks: str = "") -> dict[str, EventRows]:
+    """Seven in ten pay by card, two by wallet, one by invoice, before the start too; the canary may break one."""
+    rng = np.random.default_rng(seed)
+    rows, before = shop(seed, 3000), shop(seed + 50, 400)
+    earlier = {
+        event: replace(table, time=table.time - 3000.0, entered=table.entered - 3000.0)
+        for event, table in before.items()
+    }
+    every = {event: earlier[event].then((table,)) for event, table in rows.items()}
+    paid = every["payments"]
+    provider = np.asarray(PROVIDERS)[rng.choice(3, len(paid), p=[0.7, 0.2, 0.1])]
+    broken = (paid.version == CANARY) & (paid.entered >= START)
+    broken &= provider == (VERSIONS.code(breaks) if breaks else -1)
+    outcome = np.where(broken, FAILED_CODE, np.where(paid.entered % 1 < 0.03, FAILED_CODE, SUCCEEDED_CODE))
+    every["payments"] = replace(paid, outcome=outcome, segment=provider)
+    return every
+
+
+def judged(rows: dict[str, EventRows], policy: Policy, *looks: float) -> KpiEvidence:
+    """What is said of payments at the end, looked at several times."""
+    judge = JudgedRollout.of(policy, rollout())
+    for now in (*looks, END):
+        evidence = judge.look(known_at(rows, now), VERSIONS, rollout(until=now), now, {})
+    return evidence.kpis["payment_success_rate"]
+
+
+def test_a_broken_provider_is_found_and_named() -> None:
+    """A canary with which every wallet payment fails is harmful to wallets, whatever all payments together say."""
+    found = judged(payments_of(1, breaks="wallet"), by_provider())
+
+    assert found.verdict is Verdict.FAIL
+    assert "segment" in found.proofs
+    assert found.segments["wallet"].verdict is Verdict.FAIL
+    assert found.segments["wallet"].estimate < -0.5
+    assert found.segments["card"].verdict is not Verdict.FAIL
+
+
+def test_rare_values_count_together_as_other() -> None:
+    """Only the most frequent values have a name; harm to a rarer one is harm to `other`."""
+    found = judged(payments_of(2, breaks="invoice"), by_provider(segments=2))
+
+    assert list(found.segments) == ["card", "wallet", "other"]
+    assert found.segments["other"].verdict is Verdict.FAIL
+    assert sum(sum((one.canary_units, one.stable_units)) for one in found.segments.values()) == sum(
+        (found.canary_units, found.stable_units)
+    )
+
+
+def test_a_healthy_canary_is_accused_in_no_segment() -> None:
+    """Equal versions pass for equal in each part too, and the evidence of a part does not depend on when one looks."""
+    rows = payments_of(3)
+
+    often = judged(rows, by_provider(), START + 400.0, START + 900.0, START + 1500.0)
+    once = judged(rows, by_provider())
+
+    assert once.verdict is not Verdict.FAIL
+    for name, segment in once.segments.items():
+        assert often.segments[name].log10_evidence == pytest.approx(segment.log10_evidence, abs=1e-9)
+
+
+def test_segments_share_half_of_the_alpha() -> None:
+    """The whole and its segments together have what the KPI has without them."""
+    parameters = replace(judge_parameters(by_provider(segments=4), START), exact=True)
+    kpi = parameters.kpis[0]
+
+    whole = parameters.alpha_of(kpi) + parameters.exact_alpha_of(kpi)
+
+    assert kpi.segments == 5
+    assert whole + kpi.segments * parameters.segment_alpha_of(kpi) == pytest.approx(parameters.share_of(kpi))
