@@ -72,6 +72,7 @@ async def _measure(folder: Path) -> tuple[float, float]:
         await eventually(
             lambda: follower.web.registry.get_sample_value("canary_log_lines_total", {"service": "shop"}) == LINES,
             "all lines",
+            timeout_seconds=600,
         )
         return time.perf_counter() - began, time.process_time() - used
 
