@@ -103,17 +103,9 @@ class Refresher:
         source = given.from_ if given is not None else None
         self.routed = RoutedVersions(routers_of(policy)[0]) if source == "router" else None
         self.logged = LoggedVersions.of(policy) if source == "log" else None
+        told, codes = self.routed or self.logged, (self.versions, self.currencies)
         self.feeds = [
-            Feed(
-                stream,
-                self.session,
-                zone,
-                self.versions,
-                self.currencies,
-                self.since,
-                routed=self.routed or self.logged,
-            )
-            for stream in streams_of(policy, dialect)
+            Feed(stream, self.session, zone, *codes, self.since, routed=told) for stream in streams_of(policy, dialect)
         ]
         for feed in self.feeds:
             feed.odd.report = self._faults.odd

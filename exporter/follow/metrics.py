@@ -45,20 +45,23 @@ class LogMetrics:
         self.lines, self.garbage, self.crawlers, self.dropped, self.gaps = (
             one.labels(service) for one in (lines, garbage, crawlers, dropped, gaps)
         )
+        self._follow_state(registry, line_age_seconds)
+
+    def _follow_state(self, registry: CollectorRegistry, line_age_seconds: Callable[[], float]) -> None:
         store_up = Gauge(
             names.LOG_STORE_UP,
             "Whether the last batch could be kept, and the journal be read.",
             [names.SERVICE],
             registry=registry,
         )
-        self.store_up = store_up.labels(service)
+        self.store_up = store_up.labels(self._service)
         age = Gauge(
             names.LOG_LINE_AGE_SECONDS,
             "How long ago the last line was kept, or the log's end last reached: the longer of both.",
             [names.SERVICE],
             registry=registry,
         )
-        age.labels(service).set_function(line_age_seconds)
+        age.labels(self._service).set_function(line_age_seconds)
 
     def served(self, version: str | None, endpoint: str, status: int, took_seconds: float | None) -> None:
         """Count a request that a server answered."""

@@ -61,6 +61,20 @@ def _line(user: str, at: float = _AT, **changes: str) -> str:
     return json.dumps({**line, "path": "/cart", "agent": "", **changes}) + "\n"
 
 
+async def _visited(port: int) -> dict[str, str]:
+    """Thirty customers with odd paths and user agents, and a robot: who was answered by which version."""
+    answers = {}
+    for number in range(30):
+        agent = {"User-Agent": 'a"b\\c{"user":"forged"} \x7f\xff' if number % 2 else "x" * 3000}
+        customer = Customer(port, f"u{number}", agent, path=f'/cart"{number}\\?q={{}}')
+        answers[f"u{number}"] = (await customer.ask()).version
+        customer.close()
+    robot = Customer(port, None, {"User-Agent": "Googlebot"})
+    await robot.ask()
+    robot.close()
+    return answers
+
+
 @pytest.mark.parametrize("kind", ["haproxy", "nginx"])
 async def test_behind_a_real_router(kind: str, tmp_path: Path) -> None:
     """Each customer is kept with the version that answered them, whatever they send; crawlers are not kept."""
@@ -85,15 +99,7 @@ async def test_behind_a_real_router(kind: str, tmp_path: Path) -> None:
         async with _following(policy) as follower:
             await front.start()
             await front.router.set_weight(Split("r1", 0.5))
-            answers = {}
-            for number in range(30):
-                agent = {"User-Agent": 'a"b\\c{"user":"forged"} \x7f\xff'} if number % 2 else {"User-Agent": "x" * 3000}
-                customer = Customer(front.port, f"u{number}", agent, path=f'/cart"{number}\\?q={{}}')
-                answers[f"u{number}"] = (await customer.ask()).version
-                customer.close()
-            robot = Customer(front.port, None, {"User-Agent": "Googlebot"})
-            await robot.ask()
-            robot.close()
+            answers = await _visited(front.port)
             lines = 31 + (kind == "haproxy")
             await eventually(lambda: _value(follower, "canary_log_lines_total") == lines, "all lines")
             assert dict(_rows(tmp_path, "SELECT unit, version FROM canary_assignments")) == answers
