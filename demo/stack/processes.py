@@ -18,7 +18,7 @@ from canary.process.program import SYSTEM_PATH
 # Prometheus takes a second on an idle machine; a machine that needs more than this is no place for a demo.
 READY_SECONDS = 30.0
 # All parts end at the same time, and within what somebody who has pressed Ctrl-C waits for.
-STOP_SECONDS = 3.0
+STOP_SECONDS = 2.5
 # Short against the start of any part, long against a request.
 _POLL_SECONDS = 0.1
 

@@ -30,7 +30,7 @@ STABLE = "v1.0"
 CANARY = "v2.0"
 
 # At the demo's end nobody waits for the requests that its shop has begun.
-_CANARY_SECONDS = 1.0
+_CANARY_SECONDS = 0.5
 
 # How often it is looked whether Prometheus has scraped; it does so once a second.
 _POLL_SECONDS = 0.2
