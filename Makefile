@@ -9,7 +9,8 @@ SEEDS ?= 1000
 # Every test process, and every program that a test starts, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview clean
+.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview docs \
+  release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,10 +69,16 @@ mutation: $(VENV)/.installed ## small faults in what decides: which does no test
 audit: ## look for known vulnerabilities in everything that is installed (needs the network)
 	@PYTHON=$(PYTHON) scripts/audit
 
+docs: ## build the documentation as a site: site/index.html (ARGS=serve: look at it while writing)
+	@scripts/docs $(ARGS)
+
 sbom: $(VENV)/.installed ## write the bill of materials of what runs, as CycloneDX: dist/sbom.json
 	@mkdir -p dist
 	@$(BIN)/python -m scripts.sbom dist/sbom.json && echo dist/sbom.json
 
+release: $(VENV)/.installed ## lay a release out in dist/, publishing nothing (ARGS="--prepare 1.2.0": its changelog section first)
+	@$(BIN)/python -m scripts.release $(ARGS)
+
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) bench/exporter/.venv node_modules .mypy_cache .ruff_cache .hypothesis dist generated
+	@rm -rf $(VENV) .venv-docs bench/exporter/.venv node_modules .mypy_cache .ruff_cache .hypothesis dist site generated
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

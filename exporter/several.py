@@ -23,7 +23,7 @@ async def serve_all(paths: Sequence[Path], options: WebOptions, state_file: str)
     """Run one exporter for each policy of several files and folders until SIGTERM or SIGINT.
 
     Args:
-        state_file: as for one exporter; each has a file of its own beside that name.
+        state_file: as for one exporter; each has a file of its own next to that name.
 
     Raises:
         CanaryError: an address, or the web configuration, is faulty.
@@ -44,7 +44,7 @@ async def serve_all(paths: Sequence[Path], options: WebOptions, state_file: str)
 
 
 def own_state_file(policy: Policy, state_file: str) -> str:
-    """A service's own file of counters: NAME-SERVICE.json beside NAME.json.
+    """A service's own file of counters: NAME-SERVICE.json next to NAME.json.
 
     A service that an exporter of its own served before goes on with that one's file.
     """

@@ -68,7 +68,8 @@ class Rollouts:
                 try:
                     await self._one(f"v{number}")
                 except TimeoutError:
-                    self.tally.broken.append(f"v{number} has no end after {_PATIENCE_SECONDS:.0f} s")
+                    found = f"{await self._now()}; {(await self._router.read()).detail}"
+                    self.tally.broken.append(f"v{number} has no end after {_PATIENCE_SECONDS:.0f} s: {found}")
                     break
         return self.tally
 
@@ -93,7 +94,7 @@ class Rollouts:
         await asyncio.sleep(1.1)
 
     async def _until_done(self, verb: str, **keys: Any) -> str:
-        """Give an order until a receiver takes it; the rollout that it is about."""
+        """Give a command until a receiver takes it; the rollout that it is about."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
                 try:
@@ -158,7 +159,7 @@ class Rollouts:
             wrong.append("customers were back on it after its rollback")
         told = " ".join(str(message["message"]) for message in self._team.messages)
         wrong += [
-            f"nobody was told of #{entry.seq}"
+            f"nobody was notified of #{entry.seq}"
             for entry in entries
             if entry.kind in _TOLD and f"/{rollout}/{entry.seq}]" not in told
         ]

@@ -4,6 +4,7 @@ Servers, customers and the relay run in processes of their own, as they would.
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,9 +15,12 @@ from typing import Generic, TypeVar
 
 from bench.parts import Part, parts
 from bench.results import figures
+from tests.support.caddy import Caddy
+from tests.support.envoy import Envoy
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
-from tests.support.traffic import Relay, Upstream, load
+from tests.support.traefik import Traefik
+from tests.support.traffic import AddressCustomer, Customer, Relay, Upstream, load
 
 # A shop on one machine: customers with a round trip of a mobile network, and pages that take a moment to make.
 CUSTOMERS = 200
@@ -26,7 +30,8 @@ ROUND_TRIP_SECONDS = 0.05
 # A customer pauses between two requests, so that all together ask as often as wanted.
 CYCLE_SECONDS = CUSTOMERS / REQUESTS_PER_SECOND
 
-Make = type[HAProxy] | type[Nginx]
+Front = HAProxy | Nginx | Envoy | Traefik | Caddy
+Make = type[HAProxy] | type[Nginx] | type[Envoy] | type[Traefik] | type[Caddy]
 Rollback = TypeVar("Rollback")
 
 
@@ -42,10 +47,12 @@ async def serve(pipe: Connection) -> None:
         canary.arrivals.clear()
 
 
-async def shop(pipe: Connection, port: int, pause_seconds: float) -> None:
+async def shop(pipe: Connection, port: int, pause_seconds: float, by_address: bool) -> None:
     """The customers: tells of the requests since the last question."""
-    users = [f"customer-{number}" for number in range(CUSTOMERS)]
-    async with load(port, users, pause_seconds) as answers:
+    users = [hashlib.sha256(str(number).encode()).hexdigest()[:36] for number in range(CUSTOMERS)]
+    if by_address:
+        users = [f"127.1.1.{number + 1}" for number in range(CUSTOMERS)]
+    async with load(port, users, pause_seconds, customer_of=AddressCustomer if by_address else Customer) as answers:
         pipe.send(None)
         while await asyncio.to_thread(pipe.recv):
             last = max((answer.answered_at for answer in answers if answer.version == "canary"), default=None)
@@ -88,7 +95,7 @@ class Run(Generic[Rollback]):
 class Load:
     """What stands around a router."""
 
-    def __init__(self, front: HAProxy | Nginx, servers: Part, start: Callable[..., Part]) -> None:
+    def __init__(self, front: Front, servers: Part, start: Callable[..., Part]) -> None:
         self.front = front
         self._servers = servers
         self._start = start
@@ -97,7 +104,7 @@ class Load:
         """Let the customers come."""
         port = await self._start(relay, self.front.port).hear() if far else self.front.port
         latency = SERVICE_SECONDS + (ROUND_TRIP_SECONDS if far else 0)
-        self._customers = self._start(shop, port, CYCLE_SECONDS - latency)
+        self._customers = self._start(shop, port, CYCLE_SECONDS - latency, isinstance(self.front, Traefik))
         await self._customers.hear()
         self._began = time.perf_counter()
 

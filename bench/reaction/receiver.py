@@ -38,6 +38,7 @@ async def measure(make: Make, far: bool, rollbacks: int) -> Run[Rollback]:
         folder = Path(name)
         async with around(make, folder / "front") as load:
             changes = {"phases": _PHASES, "process": {"kind": "none", "drain": "0s"}}
+            assert isinstance(load.front, HAProxy | Nginx), "only these have a receiver's section here"
             setting = Setting(folder / "receiver", [router_section(load.front)], changes)
             receiver = ReceiverProgram(setting)
             try:

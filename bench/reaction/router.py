@@ -10,8 +10,11 @@ from pathlib import Path
 from bench import results
 from bench.reaction.load import CUSTOMERS, CYCLE_SECONDS, SERVICE_SECONDS, Load, Make, Run, around, new_run
 from canary.routers import Split
+from tests.support.caddy import Caddy
+from tests.support.envoy import Envoy
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx
+from tests.support.traefik import Traefik
 
 COMMAND = "python -m bench.reaction.router"
 
@@ -59,6 +62,7 @@ _INTRODUCTION = f"""\
 {CUSTOMERS} keep-alive customers who never try twice, one request in five a POST, {SERVICE_SECONDS * 1000:.0f} ms
 service time; each rollback after 5, 25 and 50 %. Times are milliseconds from the call of `set_weight(0)`:
 median / p99 / largest. A negative time means that the canary's last request had come before the call.
+Caddy is the example of kind `command`: two programs are started for each call. Traefik's customers are addresses.
 
 | router | round trip | rollbacks | requests (per s) | call returns | canary's last request arrives | \
 canary's last answer at the customer | failed requests |
@@ -72,10 +76,10 @@ def row(run: Run[Rollback]) -> str:
 
 
 async def main(rollbacks: int = 50) -> None:
-    """Measure both routers, near and far, and record the figures."""
+    """Measure all routers, near and far, and record the figures."""
     runs = []
     for far in (False, True):
-        for make in (HAProxy, Nginx):
+        for make in (HAProxy, Nginx, Envoy, Traefik, Caddy):
             runs.append(await measure(make, far, rollbacks))
             print(row(runs[-1]), *set(runs[-1].failures), flush=True)
     results.record(

@@ -12,7 +12,7 @@ Mark = tuple[int, int, int]
 def policy_files(paths: Iterable[Path]) -> Mapping[Path, Mark | None]:
     """The policies and their marks, in the order of their names; None for one that cannot be looked at.
 
-    A file that is written beside its place and renamed into it, as editors and Kubernetes do, is found whole. Names
+    A file that is written next to its place and renamed into it, as editors and Kubernetes do, is found whole. Names
     that begin with a dot are somebody's half-written files, or Kubernetes' own folders.
     """
     found: dict[Path, Mark | None] = {}

@@ -29,6 +29,7 @@ _OWN: Final[Mapping[str, str]] = {
     "command": "canary.routers.kinds:COMMAND",
     "traefik": "canary.routers.traefik.kind:TRAEFIK",
     "envoy": "canary.routers.envoy.kind:ENVOY",
+    "gateway": "canary.routers.gateway.kind:GATEWAY",
 }
 
 _COMMON: Final = frozenset({"kind", "name", "upstreams", "probe", "testers", "timeout"})
@@ -84,6 +85,7 @@ class RouterKind:
         steps: How a message calls such a part: `whole percents`.
         remedy: What to do about a weight between two parts.
         faults: What contradicts itself within a section: the key, what is wrong, what to do.
+        assigns: Whether the version of a user can be computed, for `database.assignments: {from: router}`.
     """
 
     section: type[RouterSection]
@@ -92,6 +94,7 @@ class RouterKind:
     steps: str = "hundredths of a percent"
     remedy: str = "round it"
     faults: Callable[[Any], Iterable[tuple[str, str, str]]] = _nothing
+    assigns: bool = True
 
 
 @dataclass(frozen=True)

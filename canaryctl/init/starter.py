@@ -142,6 +142,13 @@ router:                              # docs/routers-traefik.md: it must see the 
   upstreams:                         # where the two versions listen
     stable: ["127.0.0.1:8001"]
     canary: ["127.0.0.1:8002"]""",
+    "gateway": """\
+router:                              # docs/routers-gateway.md: drawn for each request, not for each customer
+  kind: gateway
+  namespace: default
+  route: shop                        # the HTTPRoute, and the Services that it divides between
+  stable: shop-stable
+  canary: shop-canary""",
     "command": """\
 router:                              # docs/routers-other.md
   kind: command

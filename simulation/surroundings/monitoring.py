@@ -29,7 +29,7 @@ INTERVAL_SECONDS = 5.0
 """Between two scrapes, and between two evaluations."""
 
 # As the generated files have it, in proportion to phases of 20 s: three missed scrapes are blind, two evaluations a
-# group's interval, and the watchdog's timeout forgives two heartbeats.
+# group's interval, and the watchdog's timeout overlooks two heartbeats.
 _ERROR_LIMIT = 0.1
 _BLIND_SECONDS = 15.0
 _GROUP_INTERVAL_SECONDS = 10.0

@@ -57,6 +57,7 @@ RUN_BY = {
     ("docs/routers-envoy.md", "sh"): "canary/routers/test_pages.py",
     ("docs/routers-envoy.md", "yaml"): "canary/routers/test_pages.py",
     ("docs/routers-front.md", "yaml"): "canary/routers/test_fronts.py",
+    ("docs/routers-gateway.md", "yaml"): "canary/routers/test_gateway.py",
     ("docs/routers-haproxy.md", "sh"): "canary/routers/test_pages.py",
     ("docs/routers-haproxy.md", "yaml"): "canary/routers/test_pages.py",
     ("docs/routers-nginx.md", "sh"): "canary/routers/test_pages.py",

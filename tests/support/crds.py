@@ -7,94 +7,15 @@ Written from the published CustomResourceDefinitions; a field that is not here h
   reads them as routes.
 * AnalysisTemplate v1alpha1: github.com/argoproj/argo-rollouts, manifests/crds/analysis-template-crd.yaml, of 1.8.
 * MetricTemplate v1beta1: github.com/fluxcd/flagger, artifacts/flagger/crd.yaml, of commit 023004da (after 1.41).
+* HTTPRoute v1: github.com/kubernetes-sigs/gateway-api, config/crd/standard/, of 1.4; Role v1: the Kubernetes API.
 * ConfigMap v1 and all metadata: the Kubernetes API.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-Type = Callable[[Any], Iterator[tuple[str, str]]]
-"""Gives the faults of a value: the place below it, and what is wrong."""
-
-
-def text(pattern: str = r"(?s:.*)") -> Type:
-    """A text that matches as a whole."""
-
-    def check(value: Any) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, str):
-            yield "", f"expected text, found {value!r}"
-        elif re.fullmatch(pattern, value) is None:
-            yield "", f"expected {pattern}, found {value!r}"
-
-    return check
-
-
-def integer(value: Any) -> Iterator[tuple[str, str]]:
-    """A whole number that is not negative; none of ours is."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        yield "", f"expected a whole number, found {value!r}"
-
-
-def boolean(value: Any) -> Iterator[tuple[str, str]]:
-    """True or false."""
-    if not isinstance(value, bool):
-        yield "", f"expected true or false, found {value!r}"
-
-
-def texts(keys: str = r".+", values: str = r"(?s:.*)") -> Type:
-    """A map of texts."""
-
-    def check(value: Any) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, Mapping):
-            yield "", f"expected a map, found {value!r}"
-            return
-        for key, content in value.items():
-            yield from ((f".{key}{place}", fault) for place, fault in text(keys)(key))
-            yield from ((f".{key}{place}", fault) for place, fault in text(values)(content))
-
-    return check
-
-
-def items(of: Type, unique: Callable[[Any], Any] | None = None) -> Type:
-    """A list.
-
-    Args:
-        unique: What no two items may share (`x-kubernetes-list-map-keys`, or the item itself in a set).
-    """
-
-    def check(value: Any) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            yield "", f"expected a list, found {value!r}"
-            return
-        for index, item in enumerate(value):
-            yield from ((f"[{index}]{place}", fault) for place, fault in of(item))
-        if unique and len({unique(item) for item in value}) < len(value):
-            yield "", "two items are the same to Kubernetes"
-
-    return check
-
-
-@dataclass(frozen=True)
-class Fields:
-    """An object: the fields that it must have, and those that it may."""
-
-    required: Mapping[str, Type]
-    optional: Mapping[str, Type]
-
-    def __call__(self, value: Any) -> Iterator[tuple[str, str]]:
-        """The faults of a value."""
-        if not isinstance(value, Mapping):
-            yield "", f"expected fields, found {value!r}"
-            return
-        known = {**self.required, **self.optional}
-        yield from ((f".{key}", "is missing") for key in self.required if key not in value)
-        for key, content in value.items():
-            if key not in known:
-                yield f".{key}", "is no field"
-            else:
-                yield from ((f".{key}{place}", fault) for place, fault in known[key](content))
+from tests.support.crdtypes import Fields, Type, boolean, integer, items, text, texts
 
 
 def _route(value: Any) -> Iterator[tuple[str, str]]:
@@ -165,6 +86,45 @@ _MEASUREMENT = Fields(
     },
 )
 
+
+def _weight(value: Any) -> Iterator[tuple[str, str]]:
+    yield from integer(value)
+    if isinstance(value, int) and value > 1_000_000:
+        yield "", "is more than 1000000"
+
+
+_HEADER_MATCH = Fields(
+    {"name": text(r"[A-Za-z0-9!#$%&'*+.^_\x60|~-]{1,256}"), "value": text(r"(?s:.{1,4096})")},
+    {"type": text("Exact|RegularExpression")},
+)
+
+_BACKEND = Fields(
+    {"name": text(r".{1,253}")},
+    {
+        "group": text(),
+        "kind": text(),
+        "namespace": text(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"),
+        "port": integer,
+        "weight": _weight,
+    },
+)
+
+_HTTP_RULE = Fields(
+    {},
+    {
+        "matches": items(
+            Fields(
+                {},
+                {
+                    "path": Fields({}, {"type": text("Exact|PathPrefix|RegularExpression"), "value": text("/.*")}),
+                    "headers": items(_HEADER_MATCH, unique=_name),
+                },
+            )
+        ),
+        "backendRefs": items(_BACKEND),
+    },
+)
+
 _SPECS: Mapping[str, tuple[str, str, Type]] = {
     "PrometheusRule": (
         "monitoring.coreos.com/v1",
@@ -227,6 +187,28 @@ _SPECS: Mapping[str, tuple[str, str, Type]] = {
             {},
         ),
     ),
+    "HTTPRoute": (
+        "gateway.networking.k8s.io/v1",
+        "spec",
+        Fields(
+            {},
+            {
+                "parentRefs": items(Fields({"name": text(r".{1,253}")}, {"namespace": text(), "sectionName": text()})),
+                "hostnames": items(text(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")),
+                "rules": items(_HTTP_RULE),
+            },
+        ),
+    ),
+    "Role": (
+        "rbac.authorization.k8s.io/v1",
+        "rules",
+        items(
+            Fields(
+                {"verbs": items(text("get|list|watch|create|update|patch|delete"))},
+                {"apiGroups": items(text()), "resources": items(text()), "resourceNames": items(text())},
+            )
+        ),
+    ),
     "ConfigMap": ("v1", "data", texts(keys=r"[-._a-zA-Z0-9]{1,253}")),
 }
 
@@ -235,8 +217,8 @@ _LABEL_NAME = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,6
 _LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 
 _METADATA = Fields(
-    {"name": text(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*"), "labels": texts(_LABEL_NAME, _LABEL_VALUE)},
-    {"annotations": texts(_LABEL_NAME)},
+    {"name": text(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*")},
+    {"labels": texts(_LABEL_NAME, _LABEL_VALUE), "annotations": texts(_LABEL_NAME), "namespace": text(_DNS_LABEL)},
 )
 
 

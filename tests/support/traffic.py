@@ -36,7 +36,13 @@ class Relay:
         self.port = server.sockets[0].getsockname()[1]
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        # From the customer's own address, for routers that tell customers apart by it.
+        address = writer.get_extra_info("peername")[0]
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target, local_addr=(address, 0))
+        except OSError:  # the router has ended before its customers
+            writer.close()
+            return
         await asyncio.gather(self._one_way(reader, far_writer), self._one_way(far_reader, writer))
 
     async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -175,6 +175,11 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
             yield at, "needs either `table`, `sql` or `from: router`", ""
         elif assignments.from_ is not None and not policy.router:
             yield (*at, "from"), "there is no `router` whose choice could be computed", "add one"
+        elif assignments.from_ is not None and not router_kinds().usable[policy.router[0].kind].assigns:
+            what = (
+                f"a router of kind {policy.router[0].kind!r} draws each request anew: nobody's version can be computed"
+            )
+            yield (*at, "from"), what, "let the shop write who was served by what, and name that `table`"
 
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:

@@ -79,7 +79,7 @@ def test_our_own_kinds_stand_in_the_same_registry() -> None:
     ours = kinds_of([])
     disguised = kinds_of([EntryPoint("haproxy", "json:dumps", GROUP)])
 
-    assert sorted(ours.usable) == ["command", "envoy", "haproxy", "nginx", "traefik"]
+    assert sorted(ours.usable) == ["command", "envoy", "gateway", "haproxy", "nginx", "traefik"]
     assert disguised.usable == ours.usable
 
 
@@ -96,7 +96,7 @@ def test_a_plugin_that_cannot_be_loaded_is_left_out(value: str, said: str) -> No
     """The others stay usable, and what is wrong with this one is known."""
     kinds = kinds_of([EntryPoint("ours", value, GROUP)])
 
-    assert sorted(kinds.usable) == ["command", "envoy", "haproxy", "nginx", "traefik"]
+    assert sorted(kinds.usable) == ["command", "envoy", "gateway", "haproxy", "nginx", "traefik"]
     assert said in kinds.broken["ours"]
 
 

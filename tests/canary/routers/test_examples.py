@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import sys
-import sysconfig
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,57 +12,19 @@ from pathlib import Path
 import pytest
 
 from canary.errors import RouterError
-from canary.policy.routers import CommandRouter
 from canary.routers import Split
-from canary.routers.command import ProgramRouter
-from tests.support.pages import DOCS
-from tests.support.ports import free_port
-from tests.support.processes import Program, listens
+from tests.support.caddy import Caddy, copied
 from tests.support.traffic import Answer, Customer, Upstream, load
 
 USERS = [hashlib.sha256(str(number).encode()).hexdigest()[:36] for number in range(60)]
-
-
-def copied(example: str, folder: Path, moves: dict[str, str]) -> ProgramRouter:
-    """The example's files with other addresses, and the router that they are."""
-    folder.mkdir(exist_ok=True)
-    for file in (DOCS / "examples" / example).iterdir():
-        text = file.read_text(encoding="utf-8").replace("#!/usr/bin/env python3", f"#!{sys.executable}")
-        for old, new in moves.items():
-            text = text.replace(old, new)
-        (folder / file.name).write_text(text, encoding="utf-8")
-        (folder / file.name).chmod(0o755)
-    programs = {name: (str(folder / f"{name}-weight"),) for name in ("set", "read")}
-    return ProgramRouter(CommandRouter(kind="command", timeout=30, **programs))  # type: ignore[arg-type]  # two of its keys
-
-
-class Caddy:
-    """A running Caddy with the example's configuration."""
-
-    def __init__(self, folder: Path, stable: str, canary: str) -> None:
-        self.port = free_port()
-        self.split = folder / "split"
-        moves = {
-            ":80 {": f":{self.port} {{",
-            "/var/lib/kpi-canary/caddy": str(folder),
-            "10.0.1.10:5000": stable,
-            "10.0.1.20:5000": canary,
-            "canary_id": "user_id",
-        }
-        self.router = copied("caddy", folder, moves)
-        main = folder / "Caddyfile"
-        main.write_text("{\n\tadmin off\n\tauto_https off\n}\n" + main.read_text())
-        program = Path(sysconfig.get_path("scripts")) / "caddy"
-        self.program = Program([program, "run", "--config", main], folder / "caddy.log", {"HOME": str(folder)})
 
 
 @pytest.fixture
 async def caddy(tmp_path: Path, stable: Upstream, canary: Upstream) -> AsyncIterator[Caddy]:
     """Caddy, before anybody has written a split."""
     made = Caddy(tmp_path / "caddy", stable.address, canary.address)
-    with contextlib.ExitStack() as stack:
-        stack.callback(made.program.stop)
-        await made.program.start(lambda: listens(made.port))
+    with contextlib.closing(made):
+        await made.start()
         yield made
 
 

@@ -131,7 +131,7 @@ def test_a_policy_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     assert output.read_text(encoding="utf-8") == "mine\n"
 
 
-@pytest.mark.parametrize("router", ["haproxy", "nginx", "envoy", "traefik", "command", "none"])
+@pytest.mark.parametrize("router", ["haproxy", "nginx", "envoy", "traefik", "gateway", "command", "none"])
 def test_every_choice_of_router_gives_a_valid_policy(
     tmp_path: Path, database: Callable[[str], str], router: str
 ) -> None:

@@ -1,6 +1,6 @@
 """What people read: one message per decision, with the values behind it and what to do now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from canary.names import BLIND_ALERT
@@ -31,6 +31,7 @@ _RECORDS = {
     "dry_run": "rollback",
     "dry_hold": "hold",
     "watch": "rollback",
+    "watched": "promotion",
     "gate": "hold",
     "router": "hold",
     "clock": "hold",
@@ -47,6 +48,7 @@ class Facts:
 
     Attributes:
         faults: by the step that does not succeed, the reason.
+        prices: what a minute of going on costs, by currency; empty where it is not known.
         technical: whether errors and response times are watched too.
         process: whether the policy names a process of the canary, which a rollback stops.
     """
@@ -56,6 +58,7 @@ class Facts:
     faults: Mapping[str, str] = field(default_factory=dict)
     process: bool = True
     technical: bool = True
+    prices: Sequence[str] = ()
 
 
 def occasion(entry: Entry) -> str:
@@ -90,6 +93,7 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
         f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}.",
         # Right after a start or an advance the routers are still on their way.
         facts.traffic and isinstance(entry, RollbackDecided) and f"Traffic: {facts.traffic}.",
+        *(f"Price: {price}." for price in facts.prices if isinstance(entry, Held | Advanced)),
         todo,
         f"[{key}]",
     ]
@@ -187,6 +191,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case "watched":
+            todo = "The report is written anew: hold the review, and note what it finds with `canary note`."
+            return f"the watch after the promotion of {rollout.canary} is over", todo, Tone.INFO
         case "silence":
             action, _, silence = cause.partition(":")
             todo = f"Alerts do not act until it ends. To end it: `amtool silence expire {silence}`."

@@ -67,7 +67,7 @@ def test_what_is_not_known_is_said() -> None:
 
 
 def test_a_harmed_segment_is_named() -> None:
-    """Where harm to a part of the customers is proven, the row says to which, beside what else has proven harm."""
+    """Where harm to a part of the customers is proven, the row says to which, next to what else has proven harm."""
     found = rows(
         [
             sample(names.KPI_PROOF, 1, test="exact"),

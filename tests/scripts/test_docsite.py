@@ -1,0 +1,92 @@
+"""The documentation as a site: every page has its place, and links lead where the pages are."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.docsite import DOCS, PROJECT, ROOT, on_config, on_page_markdown, place
+
+
+class Config:
+    """The part of mkdocs' configuration that is filled in."""
+
+    def __init__(self, nav: list[Any]) -> None:
+        self.nav = nav
+
+
+class Page:
+    """A page as mkdocs has it."""
+
+    def __init__(self, path: str) -> None:
+        self.file = type("File", (), {"src_uri": path})
+
+
+def listed(entries: list[Any]) -> list[str]:
+    """Every page of a navigation."""
+    found: list[str] = []
+    for one in entries:
+        under = next(iter(one.values())) if isinstance(one, dict) else one
+        found += listed(under) if isinstance(under, list) else [under]
+    return found
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    """Those of docs/, its lists filled in, and those of the repository's root."""
+    config = on_config(Config(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
+    pages = listed(config.nav)
+
+    own = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    assert len(pages) == len(set(pages))
+    assert set(pages) == own | {place(name) for name in PROJECT}
+
+
+def test_links_out_of_the_folder_lead_to_the_pages_of_the_site() -> None:
+    """In both directions; what is no page is named, and addresses elsewhere stay."""
+
+    def written(path: str, text: str) -> str:
+        return on_page_markdown(text, page=Page(path), config=None, files=None)
+
+    assert written("why.md", "[x](../bench/RESULTS.md#the-page)") == "[x](project/bench-results.md#the-page)"
+    assert written("runbooks/a.md", "[x](../rollout.md)") == "[x](../rollout.md)"
+    assert written("deployment.md", "[the units](../deploy/systemd)") == "`the units`"
+    assert written(place("CHANGELOG.md"), "[x](docs/why.md)") == "[x](../why.md)"
+    assert written("why.md", "[x](https://example.org/a)") == "[x](https://example.org/a)"
+
+
+def test_blocks_keep_their_language_and_the_name_of_their_file() -> None:
+    """What else stands there is for the tests of the pages, and would keep a block from being one."""
+    text = "```yaml canary.yaml\na: 1\n```\n```console exit=5\n$ x\n```"
+
+    shown = on_page_markdown(text, page=Page("why.md"), config=None, files=None)
+
+    assert shown == '```yaml title="canary.yaml"\na: 1\n```\n```console\n$ x\n```'
+
+
+def test_links_to_headings_find_one() -> None:
+    """An anchor in a link to a page of ours is a heading there."""
+    missing = []
+    for page in [*DOCS.rglob("*.md"), *(ROOT / name for name in PROJECT)]:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", text):
+            there = (page.parent / target).resolve() if target else page
+            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            if anchor not in {_slug(heading) for heading in headings}:
+                missing.append(f"{page.relative_to(ROOT)}: {target}#{anchor}")
+
+    assert missing == []
+
+
+def _slug(heading: str) -> str:
+    """As both the repository's host and the site write the anchor of a heading."""
+    plain = re.sub(r"[`*]|\]\([^)]*\)|\[", "", heading).lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def test_what_builds_the_site_is_installed_by_its_hashes() -> None:
+    """The list is complete, as the other lists are."""
+    text = Path(ROOT / "requirements" / "docs.txt").read_text(encoding="utf-8")
+
+    assert "mkdocs-material==" in text
+    assert text.count("==") <= text.count("--hash=sha256:")
