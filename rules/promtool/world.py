@@ -22,7 +22,9 @@ THRESHOLD = 2.0
 SEGMENT = "stripe"
 """The part of the customers that is harmed, where a KPI is looked at by one."""
 
-EXISTENCE = frozenset({names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS})
+EXISTENCE = frozenset(
+    {names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS, names.ROLLOUT_SINCE_PROMOTION_SECONDS}
+)
 """The series that say that a rollout is there, and whether it runs."""
 
 
@@ -109,6 +111,8 @@ class World(Shop):
             self.exporter(names.VERSION_ROWS, 1000, event=event)
         if self.policy.database.replica:
             self.exporter(names.REPLICA_LAG_SECONDS, 0.1)
+        if self.policy.database.log is not None:
+            self.exporter(names.LOG_LINE_AGE_SECONDS, 0.1)
         for experiment in self.policy.experiments:
             self._experiment(experiment)
         for name, kpi in self.policy.kpis.items():
