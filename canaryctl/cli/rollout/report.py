@@ -14,12 +14,15 @@ from canary.report.facts import Report
 from canary.report.files import WRITERS, folder_of, write
 from canary.report.gather import gather
 from canary.rollout.journal.journal import Journal
+from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.options import config_file
 
 
 @click.command()
 @config_file
-@click.option("--rollout", help="Its id, as `canary history` shows it; the newest when missing.")
+@click.option(
+    "--rollout", shell_complete=rollout_ids, help="Its id, as `canary history` shows it; the newest when missing."
+)
 @click.option(
     "--format",
     "formats",
