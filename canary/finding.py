@@ -4,6 +4,7 @@ Routers, the database and every server are looked at by different modules; what 
 the same lists. A finding names the place, says what was expected and found, and what to do, as errors do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -66,3 +67,13 @@ def warning(place: str, what: str, remedy: str) -> Finding:
 def failed(place: str, what: str, remedy: str = "") -> Finding:
     """It does not work."""
     return Finding(place, Status.FAILED, what, remedy)
+
+
+def summary(found: Sequence[str]) -> str:
+    """The line below a list of findings, from the statuses that they have."""
+    failures, warnings = found.count(Status.FAILED.value), found.count(Status.WARNING.value)
+    return f"{_counted(len(found), 'finding')}: {failures} failed, {_counted(warnings, 'warning')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,6 +1,7 @@
 """The report as JSON, for scripts."""
 
 import json
+from dataclasses import asdict
 
 from canary.report.facts import KpiStory, Points, Report
 from canary.times import to_text
@@ -37,6 +38,23 @@ def json_report(report: Report) -> str:  # long: one document, key by key
             for one in report.alerts
         ],
         "exposed": report.exposed,
+        "technical": {
+            one.name: {"unit": one.unit, "stable": one.stable, "canary": one.canary} for one in report.review.technical
+        },
+        "money": [
+            {
+                "currency": one.currency,
+                "turnover": one.turnover,
+                "lost": asdict(one.lost),
+                "loss_per_minute": asdict(one.per_minute),
+                "traffic_ratio": one.weight,
+            }
+            for one in report.review.money
+        ],
+        "second_opinion": [
+            {"who": one.who, "rolls_back_at": to_text(one.at) if one.at else None, "why": one.why}
+            for one in report.review.opinions
+        ],
         "decisions": [
             {"kind": one.kind.value, "at": to_text(one.at), "actor": one.actor, "reason": one.reason}
             for one in report.entries

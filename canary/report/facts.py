@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from canary.report.review.asking import Points
+from canary.report.review.money import Money
+from canary.report.review.opinion import Opinion
+from canary.report.review.technical import Measured
 from canary.rollout.entries import Entry, Note, RollbackDecided
 from canary.rollout.state import Rollout
 
-Points = Sequence[tuple[float, float]]
-"""Unix time and value, oldest first."""
+__all__ = ["Firing", "KpiStory", "PhaseStory", "Points", "Report", "Review"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,21 @@ class PhaseStory:
 
 
 @dataclass(frozen=True)
+class Review:
+    """What a review asks besides the KPIs; empty where it is not known.
+
+    Attributes:
+        technical: errors, response times, machines and the database by version.
+        money: what the canary's customers cost or brought, by currency.
+        opinions: what others' usual settings would have done, and when.
+    """
+
+    technical: Sequence[Measured] = ()
+    money: Sequence[Money] = ()
+    opinions: Sequence[Opinion] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything about one rollout.
 
@@ -75,6 +93,7 @@ class Report:
         notes: what people observed, during the rollout and after it.
         share: the canary's traffic weight as read back from the routers.
         exposed: what the canary's customers did, by event: visits, orders, payments.
+        review: the technical side, the money, and what others would have done.
         complete: whether Prometheus could be asked.
         gaps: what could not be found out, and why.
         advice: what to look at next.
@@ -91,6 +110,7 @@ class Report:
     kpis: Sequence[KpiStory] = ()
     alerts: Sequence[Firing] = ()
     exposed: dict[str, float] = field(default_factory=dict)
+    review: Review = Review()
     complete: bool = True
     gaps: Sequence[str] = ()
     advice: Sequence[str] = ()

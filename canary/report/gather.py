@@ -12,7 +12,11 @@ from canary.policy import Policy
 from canary.policy.kpis import Conversion
 from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
-from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report
+from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report, Review
+from canary.report.review.asking import Asking, finite
+from canary.report.review.money import Compared, money
+from canary.report.review.opinion import opinions
+from canary.report.review.technical import technical
 from canary.rollout.entries import (
     Advanced,
     Elapsed,
@@ -55,6 +59,7 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
     gaps: list[str] = []
     history = _History(policy, rollout, until, prometheus)
     stories, firing, events, points = await _asked(history, gaps)
+    review = await _reviewed(policy, rollout, Asking(prometheus, rollout.started_at, until), stories, points, gaps)
     complete = not gaps
     if complete:
         gaps += [f"KPI {kpi.name}: Prometheus has no band of it" for kpi in stories if not kpi.change]
@@ -70,6 +75,7 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         kpis=stories,
         alerts=firing,
         exposed=events,
+        review=review,
         complete=complete,
         gaps=gaps,
         advice=advice(rollout, firing, stories),
@@ -88,6 +94,29 @@ async def _asked(history: "_History", gaps: list[str]) -> tuple[list[KpiStory], 
     except* RemoteError as errors:
         gaps.append(f"KPIs, alerts and customers: Prometheus is unreachable ({errors.exceptions[0]})")
         found = ([], [], {}, ())
+    return found
+
+
+async def _reviewed(
+    policy: Policy, rollout: Rollout, asking: Asking, stories: Sequence[KpiStory], share: Points, gaps: list[str]
+) -> Review:
+    """The technical side, the money and the second opinion; nothing, and a gap, where Prometheus does not answer."""
+    if gaps:
+        return Review()
+    changes = {
+        kpi.name: Compared(kpi.change[-1][1], kpi.lower[-1][1], kpi.upper[-1][1])
+        for kpi in stories
+        if kpi.change and kpi.lower and kpi.upper
+    }
+    try:
+        async with asyncio.TaskGroup() as group:
+            measured = group.create_task(technical(policy, rollout, asking))
+            others = group.create_task(opinions(policy, rollout, asking))
+            cost = group.create_task(money(policy, rollout, asking, changes, share))
+        found = Review(measured.result(), cost.result(), others.result())
+    except* RemoteError as errors:
+        gaps.append(f"Errors, response times and money: Prometheus is unreachable ({errors.exceptions[0]})")
+        found = Review()
     return found
 
 
@@ -132,7 +161,7 @@ class _History:
         bands: dict[str, dict[str, Points]] = {}
         for metric, key in _SERIES.items():
             for labels, points in await self._range(f"max by ({names.KPI}) ({metric}{{{self._told}}})"):
-                bands.setdefault(labels.get(names.KPI, ""), {})[key] = _finite(points)
+                bands.setdefault(labels.get(names.KPI, ""), {})[key] = finite(points)
         last = await self._last()
         return [
             KpiStory(
@@ -161,7 +190,7 @@ class _History:
         ):
             expression = f"max by ({names.KPI}, {label}) ({metric}{{{self._told}}})"
             for labels, points in await self._range(expression):
-                values = _finite(points)
+                values = finite(points)
                 if values:
                     found[metric, labels.get(names.KPI, ""), labels.get(label, "")] = values[-1][1]
         return found
@@ -187,7 +216,7 @@ class _History:
         for event in self._policy.database.events:
             metric = names.event_total(event)
             selector = f'{metric}{{{self._service},{names.VERSION}="{self._rollout.canary}"}}'
-            counted = [_finite(points) for _, points in await self._range(f"sum({selector})")]
+            counted = [finite(points) for _, points in await self._range(f"sum({selector})")]
             if counted and counted[0]:
                 found[event] = max(0.0, counted[0][-1][1] - counted[0][0][1])
         return found
@@ -195,7 +224,7 @@ class _History:
     async def share(self) -> Points:
         """The canary's traffic weight, as read back from the routers."""
         series = await self._range(f'max({names.TRAFFIC_RATIO}{{{self._told},{names.ROLE}="canary"}})')
-        return _finite(series[0][1]) if series else ()
+        return finite(series[0][1]) if series else ()
 
     def _step(self) -> float:
         seconds = (self._end - self._rollout.started_at).total_seconds()
@@ -203,10 +232,6 @@ class _History:
 
     async def _range(self, expression: str) -> list[Series]:
         return await self._prometheus.query_range(expression, self._rollout.started_at, self._end, self._step())
-
-
-def _finite(points: Points) -> Points:
-    return [(at, value) for at, value in points if math.isfinite(value)]
 
 
 def _spells(moments: Sequence[float], step_seconds: float) -> Iterable[tuple[float, float]]:

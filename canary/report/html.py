@@ -71,6 +71,7 @@ def _parts(report: Report) -> Iterable[Markup]:
     yield tag("h2", "KPIs")
     yield table("Canary against stable", text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
     yield from (_plotted(report, kpi) for kpi in report.kpis if kpi.change)
+    yield from _reviewed(report)
     yield tag("h2", "Alerts")
     alerts = [
         (one.name, one.action, text.moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts
@@ -81,6 +82,21 @@ def _parts(report: Report) -> Iterable[Markup]:
     if report.notes:
         yield tag("h2", "Notes")
         yield tag("ol", *(_noted(entry) for entry in report.notes))
+
+
+def _reviewed(report: Report) -> Iterable[Markup]:
+    review = report.review
+    if review.money:
+        yield tag("h2", "Money")
+        yield from (tag("p", line) for one in review.money for line in text.money(one))
+    if review.technical:
+        yield tag("h2", "Errors, response times, machines")
+        rows = [text.technical_cells(one) for one in review.technical]
+        yield table("By version, from the shop's own series", text.TECHNICAL_TITLES, rows)
+    if review.opinions:
+        yield tag("h2", "Second opinion")
+        rows = [text.opinion_cells(one) for one in review.opinions]
+        yield table("What others would have done on the same numbers", text.OPINION_TITLES, rows)
 
 
 def _noted(note: Entry) -> Markup:

@@ -33,6 +33,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _table(("Phase", "Share", "Began (UTC)", "Lasted"), rows)
     yield "\n## KPIs\n"
     yield from _table(text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
+    yield from _reviewed(report)
     yield "\n## Alerts\n"
     alerts = [
         (one.name, one.action, text.moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts
@@ -47,6 +48,18 @@ def _lines(report: Report) -> Iterator[str]:
         yield "\n## Notes\n"
         for note in report.notes:
             yield f"- {text.moment(note.at)} {_plain(note.actor)}: {_plain(note.reason)}"
+
+
+def _reviewed(report: Report) -> Iterator[str]:
+    if report.review.money:
+        yield "\n## Money\n"
+        yield from (f"- {_plain(line)}" for one in report.review.money for line in text.money(one))
+    if report.review.technical:
+        yield "\n## Errors, response times, machines\n"
+        yield from _table(text.TECHNICAL_TITLES, [text.technical_cells(one) for one in report.review.technical])
+    if report.review.opinions:
+        yield "\n## Second opinion\n"
+        yield from _table(text.OPINION_TITLES, [text.opinion_cells(one) for one in report.review.opinions])
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -4,12 +4,18 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from canary.report.facts import KpiStory, Report
+from canary.report.review.money import Band, Money
+from canary.report.review.opinion import Opinion
+from canary.report.review.technical import Measured
 from canary.rollout.entries import Advanced, Entry
 from canary.rollout.plan.planentries import Amended
 from canary.units import format_change, format_duration, format_measured_ratio, format_ratio
 from canary.verdicts import verdict_words
 
 KPI_TITLES = ("KPI", "Stable", "Canary", "Canary's units", "Change", "Band", "Verdict", "Harmed, estimated")
+
+TECHNICAL_TITLES = ("Over the whole rollout", "Stable", "Canary")
+OPINION_TITLES = ("Who", "Would have rolled back (UTC)", "Why")
 
 
 def moment(at: datetime) -> str:
@@ -82,6 +88,44 @@ def exposure(report: Report) -> str:
     for kpi in harmed:
         text += f" About {kpi.harmed:,.0f} of its {kpi.units:,.0f} units of {kpi.name} fared worse than on stable."
     return text
+
+
+def technical_cells(one: Measured) -> tuple[str, ...]:
+    """One technical quantity's row below `TECHNICAL_TITLES`."""
+    return one.name, _technical(one.stable, one.unit), _technical(one.canary, one.unit)
+
+
+def opinion_cells(one: Opinion) -> tuple[str, ...]:
+    """One opinion's row below `OPINION_TITLES`."""
+    return one.who, moment(one.at) if one.at else "no", one.why
+
+
+def money(one: Money) -> Iterator[str]:
+    """What it cost or brought, in two sentences."""
+    lost = "cost" if one.lost.expected > 0 else "brought"
+    yield (
+        f"The canary's customers ordered for {one.turnover:,.2f} {one.currency}; compared with stable that {lost} "
+        f"{_amount(one.lost, one.currency)}."
+    )
+    going = "cost" if one.per_minute.expected > 0 else "bring"
+    opposite = "save" if one.per_minute.expected > 0 else "give up"
+    yield (
+        f"A minute of going on at {format_ratio(one.weight)} of the customers would {going} "
+        f"{_amount(one.per_minute, one.currency)}; a minute after going back would {opposite} as much."
+    )
+
+
+def _amount(band: Band, currency: str) -> str:
+    """How much, without its direction, and the band in the direction of a loss."""
+    return f"{abs(band.expected):,.2f} {currency} (loss between {band.lower:+,.2f} and {band.upper:+,.2f})"
+
+
+def _technical(value: float | None, unit: str) -> str:
+    if value is None:
+        return "unknown"
+    if unit == "ratio":
+        return format_measured_ratio(value)
+    return f"{value * 1000:,.0f} ms" if unit == "seconds" else f"{value:,.0f}"
 
 
 def _last(points: object) -> float | None:

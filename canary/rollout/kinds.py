@@ -86,6 +86,11 @@ class Category(StrEnum):
     OTHER = "other"
 
 
+WATCH_CLOSED: Final = "watch_closed"
+"""Key of the record that the watch after a promotion is over."""
+REPORT_RENEWED: Final = "report_renewed"
+"""Key of the record that the report has been written again since."""
+
 CAUSES: Final = frozenset({*Cause, *ALERTS})
 """Every cause that is counted under its own name."""
 

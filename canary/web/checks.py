@@ -21,7 +21,7 @@ from canary.web.auth import Users
 from canary.web.bodies import read_body, read_bytes, validated
 from canary.web.doors import Doors
 from canary.web.place import AT_ROOT, Place
-from canary.web.routes import Access, Call, Forgery, Refusal, Render, Route, Table, as_text, status_of
+from canary.web.routes import Access, Call, Forgery, Refusal, Render, Role, Route, Table, as_text, status_of
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connection import Progress, of_request
 from canary.web.strangers.peers import Peers
@@ -99,7 +99,7 @@ class RequestChecks:
             try:
                 if self._doors is not None and (found := await self._doors.find(request)) is not None:
                     checks, route = found
-                await self._users.admit(request, password=route is None or not route.role.bearer)
+                await self._users.admit(request, password=checks.asks_password(route, request))
                 return await handler(request) if route is None else await checks.answer(route, request, connection)
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
@@ -131,6 +131,12 @@ class RequestChecks:
         if route.attempts and response.status == HTTPStatus.UNAUTHORIZED:
             self._attempts.failed(address)
         return response
+
+    def asks_password(self, route: Route | None, request: web.Request) -> bool:
+        """A token stands for a password: the command line, which has one, reads before it gives a command."""
+        if route is None:
+            return True
+        return not (route.role.bearer or (route.role is Role.READER and self._access.reads(request)))
 
     def _answers_strangers(self, route: Route) -> bool:
         return (route.role.bearer or not self._users.needed) and self._access.open(route)

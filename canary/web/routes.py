@@ -191,6 +191,10 @@ class Access(Protocol):
         """Whether whoever reaches the port may call the route."""
         ...
 
+    def reads(self, request: web.Request) -> bool:
+        """Whether a request shows a token that lets it read without a password too."""
+        ...
+
     def wrote(self, request: web.Request, form_key: str) -> bool:
         """Whether a form was made for the request's session."""
         ...
@@ -206,6 +210,10 @@ class ReadersOnly:
     def open(self, _route: Route) -> bool:
         """Whoever is let in reads."""
         return True
+
+    def reads(self, _request: web.Request) -> bool:
+        """There are no tokens."""
+        return False
 
     def wrote(self, _request: web.Request, _form_key: str) -> bool:
         """There are no sessions."""

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from canary.clock import SystemClock
 from canary.errors import GenerateError
-from canary.finding import Finding, Status
+from canary.finding import Finding, Status, summary
 from canary.policy import Policy
 from canaryctl.check.run import OFFLINE, PARTS, check_all
 from canaryctl.cli.console import print_json
@@ -44,8 +44,7 @@ def command(
     if output_format == "json":
         print_json([finding.as_json() for finding in findings])
     else:
-        warnings = sum(finding.status is Status.WARNING for finding in findings)
-        click.echo(f"{len(findings)} findings: {failures} failed, {warnings} warnings")
+        click.echo(summary([finding.status.value for finding in findings]))
     sys.exit(1 if failures else 0)
 
 

@@ -58,6 +58,7 @@ class RolloutJudge:
     def know_segments(self, kpi: str, names: Sequence[str]) -> None:
         """The names of a KPI's segments, in the order in which their rows are numbered."""
         self._segment_names[kpi] = tuple(names)
+        self._tracks.know_segments(kpi, len(names))
 
     def know_level(self, kpi: str, before: float) -> None:
         """What share of units succeeded or converted before the rollout. To be told before the first look."""
@@ -215,10 +216,12 @@ class RolloutJudge:
             return TestEvidence.of(path, conclusion, threshold, units)
         threshold = -float(np.log10(alpha / 2.0))
         path, units = self._tracks.follow((kpi.name, Part.WATCH), watched, timeline, as_of, as_of)
-        watched_conclusion = verdicts.judge_watched_floor(path, threshold, floor)
+        again, _ = self._tracks.follow((kpi.name, Part.WATCH_AGAIN), watched, timeline, as_of, as_of)
+        watched_conclusion = verdicts.judge_watched_floor(path, again, threshold, floor)
         if watched_conclusion.verdict is Verdict.FAIL and not kpi.watch_fails:
             watched_conclusion = Conclusion(Verdict.HOLD, None, HoldReason.WATCH_FLOOR)
-        return TestEvidence.of(path, watched_conclusion, threshold, units)
+        found = TestEvidence.of(path, watched_conclusion, threshold, units)
+        return replace(found, log10_evidence=float(again.log10_evidence[-1])) if len(again) else found
 
     def _mismatch(self, entries: EntryRows | None, timeline: Timeline, as_of: float) -> TestEvidence | None:
         if entries is None:

@@ -19,6 +19,7 @@ from exporter.evidence.comparisons.mean import DECREASE_GRID, INCREASE_GRID, Mea
 from exporter.evidence.comparisons.mismatch import MismatchTest
 from exporter.evidence.comparisons.outcome import OutcomeTest
 from exporter.evidence.comparisons.slower import LagShape
+from exporter.evidence.comparisons.watch import WatchTest
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
@@ -38,6 +39,8 @@ class Part(StrEnum):
     FLOOR = "floor"
     STABLE_FLOOR = "stable_floor"
     WATCH = "watch"
+    WATCH_AGAIN = "watch again"
+    """The same, beginning again every minute and every day."""
     LEVEL = "level"
     """Stable against the shop before the start."""
     ENTRIES = "entries"
@@ -51,7 +54,12 @@ ENTRIES: Key = ("", Part.ENTRIES)
 
 def segment_part(number: int) -> str:
     """The comparison of one of a KPI's segments."""
-    return f"segment {number}"
+    return f"{_SEGMENT}{number}"
+
+
+_SEGMENT = "segment "
+_WATCHES = (Part.WATCH, Part.WATCH_AGAIN)
+"""Tests of what comes when comparisons have ended."""
 
 
 @dataclass(slots=True)
@@ -77,6 +85,14 @@ class Tracks:
         patience = CONVERTS_SECONDS if kpi.kind is Kind.CONVERSION else None
         self._tracks[kpi.name, Part.LEVEL] = Track(LevelTest(limit, patience))
 
+    def know_segments(self, kpi: str, count: int) -> None:
+        """How many segments there are; tests of further ones would wait for rows for ever."""
+        self._tracks = {
+            (name, part): track
+            for (name, part), track in self._tracks.items()
+            if name != kpi or not part.startswith(_SEGMENT) or int(part.removeprefix(_SEGMENT)) < count
+        }
+
     def has(self, key: Key) -> bool:
         """Whether there is such a test."""
         return key in self._tracks
@@ -92,6 +108,7 @@ class Tracks:
                 Part.FLOOR: Track(FloorTest(kpi.floor, alpha, patience)),
                 Part.STABLE_FLOOR: Track(FloorTest(kpi.floor, alpha, patience, of_canary=False)),
                 Part.WATCH: Track(FloorTest(kpi.floor, alpha / 2.0, patience)),
+                Part.WATCH_AGAIN: Track(WatchTest(kpi.floor)),
             }
         self._tracks |= {(kpi.name, part): track for part, track in tests.items()}
 
@@ -100,10 +117,13 @@ class Tracks:
 
         Args:
             kpi: its name, or nothing.
-            ends: the bucket with which comparisons end; a test that has come so far needs nothing more.
+            ends: the bucket with which comparisons end; a test that has come so far needs nothing more, and the watch
+                nothing before.
         """
-        buckets = [track.test.bucket for (name, _), track in self._tracks.items() if name == kpi]
-        return min((bucket for bucket in buckets if bucket < ends), default=max(buckets))
+        ours = {part: track.test.bucket for (name, part), track in self._tracks.items() if name == kpi}
+        buckets = [bucket for part, bucket in ours.items() if part not in _WATCHES and bucket < ends]
+        buckets += [max(bucket, ends) for part, bucket in ours.items() if part in _WATCHES]
+        return min(buckets, default=max(ours.values()))
 
     def path(self, key: Key) -> Trajectory:
         """What a test has folded in so far."""

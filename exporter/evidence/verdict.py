@@ -151,14 +151,15 @@ def judge_floor(
     return Conclusion(Verdict.HOLD, None, HoldReason.FAILS_EVERYWHERE if everywhere else HoldReason.NOT_TOLD_APART)
 
 
-def judge_watched_floor(path: Trajectory, log10_threshold: float, floor: float) -> Conclusion:
-    """The floor alone, where stable has no traffic that the canary could be compared with."""
-    if not len(path):
-        return Conclusion(Verdict.HOLD, None)
-    below_at = _first_time(path, path.log10_evidence >= log10_threshold)
+def judge_watched_floor(path: Trajectory, again: Trajectory, log10_threshold: float, floor: float) -> Conclusion:
+    """The floor alone, where stable has no traffic that the canary could be compared with.
+
+    `again` is the evidence that begins again every minute and proves harm; `path`, which never does, excludes it.
+    """
+    below_at = _first_time(again, again.log10_evidence >= log10_threshold)
     if below_at is not None:
         return Conclusion(Verdict.FAIL, below_at)
-    return Conclusion(Verdict.PASS if path.lower[-1] >= floor else Verdict.HOLD, None)
+    return Conclusion(Verdict.PASS if len(path) and path.lower[-1] >= floor else Verdict.HOLD, None)
 
 
 def judge_mismatch(path: Trajectory, log10_threshold: float, tolerated: float) -> Conclusion:

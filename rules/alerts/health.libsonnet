@@ -71,9 +71,10 @@ function(config, series, build)
        description: 'The last successful `canary drill` is older than ' + build.written(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none.',
      }))
   + build.alert(n.DRILL, {
-    // Carries no rollout, so that nothing on its way can take it for a real one.
-    expr: 'max by (' + n.DRILL_LABEL + ') (' + own(n.DRILL_REQUESTED) + ') == 1',
-    // As a real one has it, so that what keeps that away keeps this away too.
+    // Severity and labels as a real one has them, so that what keeps that away keeps this away too; its rollout is none
+    // that there is, so that nothing on its way can take it for a real one.
+    expr: 'max by (' + std.join(', ', [n.DRILL_LABEL, n.STABLE, n.CANARY, n.VERSION]) + ') (' + own(n.DRILL_REQUESTED) + ') == 1',
+    labels: { [n.ROLLOUT]: 'drill-{{$labels.' + n.DRILL_LABEL + '}}' },
     severity: 'critical',
     action: 'rollback',
     dashboard: 'guard',

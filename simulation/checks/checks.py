@@ -4,7 +4,6 @@ Safety is looked at whenever something happens: a router changes, an entry is wr
 (`routing`, `decisions`). What must happen in time is looked at once a second, while the world has been healthy for long
 enough, and at the end (`routing`, `telling`).
 """
-# long: one list of promises, each with its check
 
 from simulation.checks.decisions import Decisions
 from simulation.checks.routing import Routing

@@ -104,10 +104,10 @@ async def test_two_releases_in_a_row(
 
 @pytest.mark.timeout(400)  # a dozen lives of a receiver, each with a death
 async def test_a_finish_survives_kills_at_its_steps(
-    tmp_path: Path, haproxy: Any, prometheus: str, stable: Upstream, canary: Upstream
+    tmp_path: Path, front: Any, prometheus: str, stable: Upstream, canary: Upstream
 ) -> None:
     """Killed again and again between its journal writes and what they are about, it takes each step once, in order."""
-    setting = setting_of(tmp_path, haproxy, prometheus, stable, canary)
+    setting = setting_of(tmp_path, front, prometheus, stable, canary)
     await deploy(stable, "v1.0")
     await deploy(canary, "v2.0")
     async with receiving(setting):
@@ -120,7 +120,7 @@ async def test_a_finish_survives_kills_at_its_steps(
     with Mortal(setting) as receiver:
         state = ""
         for _ in range(60):
-            receiver.begin(lives.randint(2, 7))
+            receiver.begin(lives.randint(4, 9))
             # Each life ends by itself, but for one that finds nothing left to do.
             while receiver.alive() and state != "finished":
                 async with Client.of(setting.policy) as client:
@@ -128,7 +128,7 @@ async def test_a_finish_survives_kills_at_its_steps(
                         state = (await client.get("status"))["rollout"]["state"]
                     except (CanaryError, TypeError):
                         await asyncio.sleep(0.02)
-                weights.append((await haproxy.router.read()).weight_ratio)
+                weights.append((await front.router.read()).weight_ratio)
             if state == "finished":
                 break
         receiver.end()

@@ -118,10 +118,12 @@ class Setting:
 
 
 @asynccontextmanager
-async def receiving(setting: Setting, clock: Clock | None = None, place: Place = AT_ROOT) -> AsyncIterator[Receiver]:
+async def receiving(
+    setting: Setting, clock: Clock | None = None, place: Place = AT_ROOT, web_config: Path | None = None
+) -> AsyncIterator[Receiver]:
     """The receiver in this process, listening."""
     registry = service_registry()
-    options = WebOptions((f"127.0.0.1:{setting.port}",), place=place)
+    options = WebOptions((f"127.0.0.1:{setting.port}",), place=place, config_file=web_config)
     async with (
         open_receiver(setting.policy, registry, clock) as receiver,
         web_service(receiver, registry, options, setting.policy_file).serving(),

@@ -6,7 +6,6 @@ restart.
 """
 
 import asyncio
-import contextlib
 import re
 import secrets
 from collections.abc import Coroutine
@@ -128,7 +127,11 @@ class Drills:
                 remedy=f"wait for its alert, at most {_REQUEST_SECONDS / 60:g}m",
             )
         drill_id = self._asked = secrets.token_hex(6)
-        self._requested.labels(self._service, drill_id).set(1)
+        # The alert gets the labels that a real one would have now: a route or an inhibition of another team that is
+        # about this version keeps it away too.
+        rollout = self._store.rollout
+        stable, canary = ("", "") if rollout is None else (rollout.stable, rollout.canary)
+        self._requested.labels(self._service, drill_id, stable, canary, canary).set(1)
         self._start(self._expire(drill_id))
         return drill_id
 
@@ -139,8 +142,7 @@ class Drills:
     def _withdraw(self, drill_id: str) -> None:
         if drill_id == self._asked:
             self._asked = ""
-        with contextlib.suppress(KeyError):  # begun by Alertmanager, or withdrawn already
-            self._requested.remove(self._service, drill_id)
+            self._requested.clear()
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -27,7 +27,7 @@ from canary.process.deploy import Deploys, StableDeployment
 from canary.process.manager import ENDED, ProcessManager, ProcessState, in_slot, process_of
 from canary.report.facts import Report
 from canary.rollout.entries import Entry, RollbackDecided
-from canary.rollout.kinds import Step
+from canary.rollout.kinds import REPORT_RENEWED, Step
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers import FINEST_RATIO, Observation, Router, Split, routers_of
@@ -334,5 +334,8 @@ class Effects:
         """
         write = partial(self._report_files.write, report)
         await self._permission.run(
-            report.rollout.id, Step.REPORT, write, still=lambda now: Step.REPORT not in now.steps
+            report.rollout.id,
+            Step.REPORT,
+            write,
+            still=lambda now: Step.REPORT not in now.steps or REPORT_RENEWED not in now.recorded,
         )

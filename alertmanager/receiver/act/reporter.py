@@ -3,6 +3,9 @@
 Every rollout that has ended and has no report gets one, also when the next one has begun meanwhile. That it is written
 stands in the journal (`Step.REPORT`), so that a folder that somebody has cleared is not filled again. Where an older
 version, which left no mark, has written the files, they are left as they are and the mark is made up for.
+
+When the watch after a promotion is over the report is written once more, with what was seen and noted since: the review
+that people hold two days later starts from it.
 """
 
 import aiohttp
@@ -16,8 +19,8 @@ from canary.policy.model import Policy
 from canary.prometheus import PATIENT, QUICK, Limits, Prometheus
 from canary.report.gather import gather
 from canary.rollout.ages import Ages
-from canary.rollout.commands.records import CompleteStep
-from canary.rollout.kinds import Step
+from canary.rollout.commands.records import CompleteStep, Record
+from canary.rollout.kinds import REPORT_RENEWED, WATCH_CLOSED, Step
 from canary.rollout.state import TERMINAL, Rollout, State
 from canary.rollout.store.store import RolloutStore
 
@@ -70,7 +73,9 @@ class Reporter:
         return min([await self._step(rollout) for rollout in reversed(missing)], default=_IDLE_SECONDS)
 
     def _is_missing(self, rollout: Rollout) -> bool:
-        if rollout.state not in TERMINAL or rollout.ended is None or Step.REPORT in rollout.steps:
+        if rollout.state not in TERMINAL or rollout.ended is None:
+            return False
+        if Step.REPORT in rollout.steps and not _is_stale(rollout):
             return False
         return self._age_seconds(rollout) < _LOOKS_BACK_SECONDS
 
@@ -79,10 +84,12 @@ class Reporter:
 
     async def _step(self, rollout: Rollout) -> float:
         """Bring one rollout's report nearer; gives the seconds after which to look at it again."""
-        wait = _SETTLE_SECONDS - self._age_seconds(rollout)
         try:
+            if Step.REPORT in rollout.steps:
+                return await self._renew(rollout)
             # What was written at its promotion says nothing of how it was finished.
             if rollout.state is State.FINISHED or not await self._effects.report_is_there(rollout.id):
+                wait = _SETTLE_SECONDS - self._age_seconds(rollout)
                 if wait > 0:
                     return wait
                 if not await self._write(rollout, may_wait=self._age_seconds(rollout) < _PATIENCE_SECONDS):
@@ -97,6 +104,14 @@ class Reporter:
             return _RETRY_SECONDS
         return _IDLE_SECONDS
 
+    async def _renew(self, rollout: Rollout) -> float:
+        """Write a report again, with what came after it."""
+        if not await self._write(rollout, may_wait=False):
+            return _RETRY_SECONDS
+        reason = "the report has what was seen and noted during the watch"
+        await self._store.propose(None, Record(rollout=rollout.id, key=REPORT_RENEWED, reason=reason))
+        return _IDLE_SECONDS
+
     async def _write(self, rollout: Rollout, *, may_wait: bool) -> bool:
         """Write one report; False when a better one can be made later."""
         entries = await self._store.entries(rollout.id)
@@ -106,3 +121,8 @@ class Reporter:
         await self._effects.write_report(report)
         self._log.info("report written", rollout=rollout.id)
         return True
+
+
+def _is_stale(rollout: Rollout) -> bool:
+    """Whether the watch has ended since the report was written."""
+    return WATCH_CLOSED in rollout.recorded and REPORT_RENEWED not in rollout.recorded

@@ -130,10 +130,10 @@ class Commands:
             case Verb.RESUME:
                 return await self._resume(request, Resume(actor=actor, reason=reason))
             case Verb.ADVANCE:
-                command = Advance(actor=actor, reason=reason, to=request.to, approver=request.approver)
+                command = Advance(actor=actor, reason=reason, to=request.to, approver=self._approver(request))
                 return await self._raise(request, command)
             case Verb.PROMOTE:
-                return await self._raise(request, Promote(actor=actor, reason=reason, approver=request.approver))
+                return await self._raise(request, Promote(actor=actor, reason=reason, approver=self._approver(request)))
             case Verb.FINISH:
                 return await self._finish(request)
             case Verb.ROLLBACK:
@@ -144,6 +144,15 @@ class Commands:
                 return await self._amend(request)
             case _:
                 raise RefusedError(f"no command {request.verb!r}", remedy=f"known are {', '.join(Verb)}")
+
+    def _approver(self, request: Request) -> str:
+        """The name that counts where several people must agree: one person must not count under two.
+
+        Who has a token of an operator's own may know a password of the web configuration too; where operators are
+        named, only they count.
+        """
+        operators = self._plans.file.receiver.operators
+        return request.approver if not operators or request.approver in operators else ""
 
     async def _propose(self, request: Request, command: Command) -> Entry:
         if request.seen is None and not command.lowers:

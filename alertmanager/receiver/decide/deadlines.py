@@ -24,7 +24,7 @@ from canary.rollout.commands.commands import Hold, Resume, RollBack
 from canary.rollout.commands.records import Record
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Held
-from canary.rollout.kinds import Cause
+from canary.rollout.kinds import WATCH_CLOSED, Cause
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
@@ -152,10 +152,11 @@ class Deadlines:
     async def _watch(self) -> None:
         """Close the watch that follows each promotion, also when the next rollout has begun meanwhile."""
         for rollout in list(self._store.rollouts.values()):
-            if rollout.state is not State.PROMOTED or rollout.ended is None or "watch_closed" in rollout.recorded:
+            if rollout.state is not State.PROMOTED or rollout.ended is None or WATCH_CLOSED in rollout.recorded:
                 continue
             if self._ages.seconds(rollout.ended, by_wall=True) <= self._plans.of(rollout).rollback.watch:
                 continue
             kept = [key.partition(":")[2] for key in rollout.recorded if key.startswith("watch:")]
             reason = f"limits broken: {', '.join(sorted(kept))}" if kept else "no limit was broken"
-            await self._store.propose(None, Record(rollout=rollout.id, key="watch_closed", reason=reason))
+            closed = Record(rollout=rollout.id, key=WATCH_CLOSED, reason=reason, occasion="watched")
+            await self._store.propose(None, closed)

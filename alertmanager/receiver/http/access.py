@@ -55,6 +55,11 @@ class ReceiverAccess:
         """Whether whoever reaches the port may call the route: nobody has given its role, or operators, a token."""
         return self._authority().open(route.role if route.role.bearer else Role.OPERATOR)
 
+    def reads(self, request: web.Request) -> bool:
+        """Whether a request shows an operator's token."""
+        authority, shown = self._authority(), request.headers.get("Authorization")
+        return not authority.open(Role.OPERATOR) and authority.allows(Role.OPERATOR, shown)
+
     def wrote(self, request: web.Request, form_key: str) -> bool:
         """Whether a form was made for the request's session."""
         session = self._sessions.of(request)

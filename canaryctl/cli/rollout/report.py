@@ -1,10 +1,13 @@
-"""`canary report`: what a rollout did."""
+"""`canary report`: what a rollout did, and with `--all` what each of them did, a line per rollout."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 import click
+from rich.table import Table
+from rich.text import Text
 
 from canary.clock import SystemClock
 from canary.errors import RefusedError
@@ -13,8 +16,11 @@ from canary.prometheus import PATIENT, Prometheus
 from canary.report.facts import Report
 from canary.report.files import WRITERS, folder_of, write
 from canary.report.gather import gather
+from canary.report.past import PastReport, past_reports
+from canary.report.text import moment
 from canary.rollout.journal.journal import Journal
 from canaryctl.cli.completion import rollout_ids
+from canaryctl.cli.console import plain, table_console
 from canaryctl.cli.options import config_file
 
 
@@ -31,13 +37,23 @@ from canaryctl.cli.options import config_file
     default=("html", "markdown", "json"),
     help="Repeatable; all three when missing.",
 )
+@click.option("--all", "everything", is_flag=True, help="List the reports that there are, one rollout a line.")
 @click.option("--output", help="Folder to write into, `state.reports` of the policy when missing; `-` prints.")
-def command(config_file: str, rollout: str | None, formats: tuple[str, ...], output: str | None) -> None:
-    """Write the report of a rollout: timeline, KPIs with their bands, alerts, decisions, customers, what to do next.
+def command(
+    config_file: str, rollout: str | None, formats: tuple[str, ...], everything: bool, output: str | None
+) -> None:
+    """Write the report of a rollout, which is its review.
 
-    The receiver writes it by itself at the end of every rollout; this writes it again, or earlier.
+    It has the timeline, KPIs with their bands, errors and response times, the money, alerts, decisions, notes, what
+    others would have done, and what to do next. The receiver writes it by itself at the end of every rollout, and again
+    when the watch after a promotion is over; this writes it again, or earlier.
     """
     policy = load_policy(config_file)
+    if everything:
+        if rollout or output:
+            raise click.UsageError("--all lists all that there are, with neither --rollout nor --output")
+        _list(folder_of(policy), past_reports(folder_of(policy), policy.service))
+        return
     report = asyncio.run(_gather(policy, rollout))
     if output == "-":
         for name in formats:
@@ -60,3 +76,35 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
             remedy="`canary history` shows all",
         )
     return report
+
+
+def _list(folder: Path, reports: Mapping[str, PastReport]) -> None:
+    if not reports:
+        click.echo(f"No reports in {folder}.")
+        return
+    titles = ("rollout", "versions", "ended (UTC)", "outcome", "harm proven", "lost, with its band", "report")
+    table = Table(*titles, box=None, header_style="bold", pad_edge=False)
+    for one in reports.values():
+        table.add_row(*(Text(plain(cell)) for cell in _cells(one, folder)))
+    table_console().print(table)
+
+
+def _cells(one: PastReport, folder: Path) -> Sequence[str]:
+    harm = [
+        f"{name.replace('_', ' ')} ({round(kpi.harmed_units_estimated or 0):,} harmed)"
+        for name, kpi in one.kpis.items()
+        if kpi.verdict == "fail"
+    ]
+    lost = [
+        f"{sums.lost.expected:+,.2f} {sums.currency} ({sums.lost.lower:+,.2f} to {sums.lost.upper:+,.2f})"
+        for sums in one.money
+    ]
+    return (
+        one.rollout,
+        f"{one.canary} against {one.stable}",
+        moment(one.ended_at) if one.ended_at else "",
+        one.state.replace("_", " ") + (f" ({one.cause})" if one.cause else ""),
+        ", ".join(harm),
+        ", ".join(lost),
+        str(folder / f"{one.rollout}.html"),
+    )

@@ -36,9 +36,18 @@ def rows(policy: Policy) -> Iterator[Row]:
     if (oldest := policy.receiver.drill_max_age) is not None:
         never = {"no drill ever": _gone(age)}
         yield own("drills", names.DRILL_OVERDUE, _overdue(oldest * (1 + NEAR)), receiver(age, oldest), also=never)
-    dynamic, inputs = {names.DRILL_LABEL: "d-1"}, (names.DRILL_REQUESTED,)
+    dynamic, inputs = _LABELS | {names.ROLLOUT: "drill-d-1"}, (names.DRILL_REQUESTED,)
     yield Row("a drill", names.DRILL, _drill(1), _drill(0), dynamic=dynamic, state="idle", inputs=inputs)
     yield Row("heartbeat", names.WATCHDOG, nothing, dynamic={}, state="always")
+
+
+# What a real rollback alert would carry; the rule gives it a rollout that there is not.
+_LABELS = {
+    names.DRILL_LABEL: "d-1",
+    names.STABLE: "v1.0",
+    names.CANARY: "v2.0",
+    names.VERSION: "v2.0",
+}
 
 
 def _suppressed(rollback: int, hold: int) -> Change:
@@ -58,7 +67,7 @@ def _overdue(seconds: float) -> Change:
 
 def _drill(value: float) -> Change:
     """Asked for from `begin` on."""
-    return lambda world: world.receiver(names.DRILL_REQUESTED, world.from_begin(None, value), drill="d-1")
+    return lambda world: world.receiver(names.DRILL_REQUESTED, world.from_begin(None, value), **_LABELS)
 
 
 def _gone(metric: str) -> Change:

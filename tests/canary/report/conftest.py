@@ -18,9 +18,9 @@ SERVICE = "shop"
 
 @pytest.fixture(scope="session")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    """A bare policy: the strategy's six KPIs."""
+    """The strategy's six KPIs, and the shop's own series by version."""
     path = tmp_path_factory.mktemp("policy") / "canary.yaml"
-    path.write_text(f"service: {SERVICE}\n", encoding="utf-8")
+    path.write_text(f"service: {SERVICE}\nsignals: {{selector: 'job=\"shop\"'}}\n", encoding="utf-8")
     return load_policy(path)
 
 

@@ -146,6 +146,9 @@ async def test_a_route_with_a_token_of_its_own_asks_for_no_password(tmp_path: Pa
         def open(self, _route: Route) -> bool:
             return True
 
+        def reads(self, _request: web.Request) -> bool:
+            return False
+
         def wrote(self, _request: web.Request, _form_key: str) -> bool:
             return False
 

@@ -7,7 +7,7 @@ from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import EntryRows, OutcomeRows
-from exporter.evidence.tracks import ENTRIES, Part, Tracks
+from exporter.evidence.tracks import ENTRIES, Part, Tracks, segment_part
 
 START, LATENESS, NOW = 1000.0, 60.0, 1300.0
 NEVER = 1 << 40
@@ -67,7 +67,7 @@ def test_a_kpi_needs_rows_since_its_slowest_test_that_has_not_ended() -> None:
     comparison = int(NOW - LATENESS - START)
 
     assert ours.oldest_bucket("payments", NEVER) == 0
-    for part in (Part.FLOOR, Part.STABLE_FLOOR, Part.WATCH):
+    for part in (Part.FLOOR, Part.STABLE_FLOOR, Part.WATCH, Part.WATCH_AGAIN):
         ours.follow(("payments", part), payments(), TIMELINE, NOW + 10.0, NOW + 10.0)
     assert ours.oldest_bucket("payments", NEVER) == comparison
     assert ours.oldest_bucket("payments", comparison) == comparison + 10
@@ -99,3 +99,25 @@ def test_lags_are_known_before_the_first_look_or_not_at_all(begun: bool) -> None
     ours.know_lags(KPIS[0], LagShape.unknown())
 
     assert (ours.path(("orders", Part.COMPARISON)) is before) is begun
+
+
+def test_a_watch_that_has_not_begun_waits_for_no_rows() -> None:
+    """Before stable is without traffic only the comparisons decide which rows are needed, afterwards the watch."""
+    ours = tracks()
+    for part in (Part.COMPARISON, Part.FLOOR):
+        ours.follow(("payments", part), payments(), TIMELINE, NOW, NOW)
+    ours.folded(("payments", Part.STABLE_FLOOR), payments(), TIMELINE, NOW)
+
+    assert ours.oldest_bucket("payments", NEVER) == NOW - LATENESS - START
+    assert ours.oldest_bucket("payments", 120) == 120
+
+
+def test_segments_that_do_not_exist_wait_for_no_rows() -> None:
+    """A shop with fewer values than the policy looks at needs no rows for the rest."""
+    by = KpiParameters("payments", Kind.SUCCESS, 0.05, segments=3)
+    ours = Tracks(JudgeParameters(START, (by,), lateness_seconds=LATENESS))
+    ours.know_segments("payments", 1)
+    for part in (Part.COMPARISON, segment_part(0)):
+        ours.follow(("payments", part), payments(), TIMELINE, NOW, NOW)
+
+    assert ours.oldest_bucket("payments", NEVER) == NOW - LATENESS - START

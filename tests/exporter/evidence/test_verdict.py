@@ -58,10 +58,12 @@ def test_a_comparison_harmed_by_an_increase_looks_up() -> None:
 
 def test_a_floor_fails_on_proof_and_passes_on_bounds() -> None:
     """A floor fails once proven broken, passes once its lower bound is above it, and holds between."""
-    assert judge_watched_floor(path((0.8, 0.7, 0.88, 2.5)), 2.0, 0.9) == Conclusion(Verdict.FAIL, 10.0)
-    assert judge_watched_floor(path((0.97, 0.93, 0.99, -3.0)), 2.0, 0.9) == Conclusion(Verdict.PASS, None)
-    assert judge_watched_floor(path((0.92, 0.85, 0.97, 0.3)), 2.0, 0.9) == Conclusion(Verdict.HOLD, None)
-    assert judge_watched_floor(path(), 2.0, 0.9) == Conclusion(Verdict.HOLD, None)
+    below, fine, open_ = path((0.8, 0.7, 0.88, 2.5)), path((0.97, 0.93, 0.99, -3.0)), path((0.92, 0.85, 0.97, 0.3))
+
+    assert judge_watched_floor(fine, below, 2.0, 0.9) == Conclusion(Verdict.FAIL, 10.0)
+    assert judge_watched_floor(fine, fine, 2.0, 0.9) == Conclusion(Verdict.PASS, None)
+    assert judge_watched_floor(open_, open_, 2.0, 0.9) == Conclusion(Verdict.HOLD, None)
+    assert judge_watched_floor(path(), path(), 2.0, 0.9) == Conclusion(Verdict.HOLD, None)
 
 
 def test_beside_stable_a_floor_fails_together_with_the_comparison_only() -> None:

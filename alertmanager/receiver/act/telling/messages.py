@@ -31,6 +31,7 @@ _RECORDS = {
     "dry_run": "rollback",
     "dry_hold": "hold",
     "watch": "rollback",
+    "watched": "promotion",
     "gate": "hold",
     "router": "hold",
     "clock": "hold",
@@ -187,6 +188,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
         case "watch":
             todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
             return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+        case "watched":
+            todo = "The report is written anew: hold the review, and note what it finds with `canary note`."
+            return f"the watch after the promotion of {rollout.canary} is over", todo, Tone.INFO
         case "silence":
             action, _, silence = cause.partition(":")
             todo = f"Alerts do not act until it ends. To end it: `amtool silence expire {silence}`."

@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from alertmanager.receiver.decide.promotion.outlook import Bounds, outlook
 from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy
@@ -138,25 +139,55 @@ class Evidence:
         said = {one.labels.get(names.KPI, ""): one.labels.get(names.VERDICT, "") for one in verdicts}
         units = {one.labels.get(names.KPI, ""): int(one.value) for one in counts if math.isfinite(one.value)}
         proven = self._plans.phase(rollout).advance == "when_proven"
-        lacking = [
-            text
-            for name in judged
-            if (text := _lacks(policy, name, said.get(name, ""), units.get(name, 0), elapsed_seconds, proven=proven))
-        ]
+        undecided = [name for name in judged if said.get(name) == "hold"] if proven else []
+        still = await self._outlooks(policy, own, undecided, elapsed_seconds)
+        lacking = []
+        for name in judged:
+            seen = _Seen(said.get(name, ""), units.get(name, 0), elapsed_seconds, still.get(name, ""))
+            if text := _lacks(policy, name, seen, proven=proven):
+                lacking.append(text)
         if lacking:
             return Waiting(Reason.EVIDENCE, f"evidence: {'; '.join(lacking)}")
         return Waiting(Reason.PROMETHEUS, f"Prometheus to show {names.PHASE_COMPLETE} firing for {phase}")
 
+    async def _outlooks(
+        self, policy: Policy, own: str, undecided: Sequence[str], elapsed_seconds: float
+    ) -> Mapping[str, str]:
+        """By KPI, how long its evidence still needs, where the exporter's bounds tell."""
+        wanted = (names.KPI_RELATIVE_CHANGE, names.KPI_RELATIVE_CHANGE_LOWER, names.KPI_RELATIVE_CHANGE_UPPER)
+        found: list[Mapping[str, float]] = []
+        try:
+            for metric in wanted if undecided else ():
+                samples = await self._prometheus.query(f"max by ({names.KPI}) ({metric}{own}}})")
+                found.append({one.labels.get(names.KPI, ""): one.value for one in samples})
+        except RemoteError:
+            return {}
+        return {
+            name: outlook(policy.kpis[name], Bounds(*(values.get(name, math.nan) for values in found)), elapsed_seconds)
+            for name in undecided
+        }
 
-def _lacks(policy: Policy, name: str, verdict: str, units: int, elapsed_seconds: float, *, proven: bool) -> str:
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the exporter says of one KPI, and how long its evidence still needs, for people."""
+
+    verdict: str
+    units: int
+    elapsed_seconds: float
+    still: str
+
+
+def _lacks(policy: Policy, name: str, seen: _Seen, *, proven: bool) -> str:
     """What a KPI lacks to let the phase end; empty when nothing."""
-    needed = policy.evidence.minimum_units
+    needed, units, verdict = policy.evidence.minimum_units, seen.units, seen.verdict
     if units < needed:
-        rate = units / elapsed_seconds if elapsed_seconds > 0 else 0.0
+        rate = units / seen.elapsed_seconds if seen.elapsed_seconds > 0 else 0.0
         still = f", about {format_duration(round((needed - units) / rate))} more at this rate" if rate else ""
         return f"{name} has {units} canary units of {needed}{still}"
     agrees = verdict == "pass" or (verdict == "hold" and not proven)
     if agrees:
         return ""
     wanted = "must pass" if proven else "must not speak against the canary"
-    return f"{name} {_SAID.get(verdict, 'has no verdict yet')} after {units} canary units, and {wanted}"
+    when = f" ({seen.still})" if seen.still else ""
+    return f"{name} {_SAID.get(verdict, 'has no verdict yet')} after {units} canary units, and {wanted}{when}"

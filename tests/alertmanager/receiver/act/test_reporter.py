@@ -8,10 +8,10 @@ import pytest
 
 from alertmanager.receiver.act.reporter import Reporter
 from canary.policy import Policy, load_policy
-from canary.rollout.commands.commands import RollBack, Start
-from canary.rollout.commands.records import CompleteRollback
+from canary.rollout.commands.commands import Promote, RollBack, Start
+from canary.rollout.commands.records import CompleteRollback, Record, TakeNote
 from canary.rollout.journal.journal import Journal
-from canary.rollout.kinds import Step
+from canary.rollout.kinds import WATCH_CLOSED, Step
 from canary.rollout.store.store import RolloutStore
 from tests.support.acting import MemoryLead, make_effects
 from tests.support.clock import FakeClock
@@ -196,3 +196,28 @@ async def test_who_takes_over_looks_soon(policy: Policy, store: RolloutStore) ->
         await store.clock.sleep(60)
 
         assert await reporter_of(policy, store, http, leading=False).step() == 30
+
+
+async def test_the_end_of_the_watch_renews_it_once(policy: Policy, store: RolloutStore) -> None:
+    """What was seen and noted in the two days after a promotion is in the report; later it stays as it is."""
+    page = Path(policy.base) / "reports" / "r1.md"
+    async with aiohttp.ClientSession() as http:
+        await begin(store, policy)
+        await store.propose(None, Promote(actor="ada"))
+        await store.clock.sleep(20 * 60)
+        reporter = reporter_of(policy, store, http)
+        await reporter.step()
+        at_the_end = page.read_text(encoding="utf-8")
+        await store.propose(None, TakeNote(rollout="r1", actor="ada", reason="a slow search"))
+        await store.propose(
+            None, Record(rollout="r1", actor="receiver", key=WATCH_CLOSED, reason="no limit was broken")
+        )
+        await reporter.step()
+        renewed = page.read_text(encoding="utf-8")
+        page.write_text("mine", encoding="utf-8")
+        await reporter.step()
+
+    assert "a slow search" not in at_the_end
+    assert "a slow search" in renewed
+    assert "all well" in renewed
+    assert page.read_text(encoding="utf-8") == "mine"

@@ -68,3 +68,33 @@ def test_an_unknown_rollout_is_refused(policy_file: Path) -> None:
     assert isinstance(result.exception, RefusedError)
     assert "there is no rollout third" in str(result.exception)
     assert result.exception.exit_status == 3
+
+
+def test_all_lists_what_each_release_came_to(policy_file: Path) -> None:
+    """One line per report, oldest first; a damaged file and another service's report are left out."""
+    run(policy_file, "--rollout", "second")
+    run(policy_file, "--rollout", "first")
+    folder = policy_file.parent / "reports"
+    written = json.loads((folder / "first.json").read_text(encoding="utf-8"))
+    written["kpis"]["conversion_rate"] = {"verdict": "fail", "harmed_units_estimated": 12.4}
+    written["money"] = [
+        {"currency": "EUR", "turnover": 10.0, "lost": {"expected": 7.5, "lower": 1, "upper": 9}, "more": 1}
+    ]
+    (folder / "first.json").write_text(json.dumps(written), encoding="utf-8")
+    (folder / "other.json").write_text(json.dumps(written | {"service": "other"}), encoding="utf-8")
+    (folder / "third.json").write_text('{"service": "shop", "kpis": [[[', encoding="utf-8")
+    (folder / "fourth.json").write_bytes(b"\xff\x00")
+    result = run(policy_file, "--all")
+
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert [line.split()[0] for line in lines] == ["rollout", "first", "second"]
+    assert "conversion rate (12 harmed)" in lines[1]
+    assert "+7.50 EUR (+1.00 to +9.00)" in lines[1]
+    assert str(folder / "first.html") in lines[1]
+
+
+def test_all_without_a_report_says_so(policy_file: Path) -> None:
+    """The folder is named; asked for one rollout too, it is a contradiction."""
+    assert "No reports in" in run(policy_file, "--all").output
+    assert run(policy_file, "--all", "--rollout", "first").exit_code == 2

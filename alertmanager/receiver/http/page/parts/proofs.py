@@ -7,6 +7,7 @@ from alertmanager.receiver.act.selfchecks import Result, SelfCheck, SelfChecks
 from alertmanager.receiver.http.page.parts.sources import sources
 from alertmanager.receiver.http.page.parts.words import moment
 from alertmanager.receiver.http.page.view import View
+from canary.finding import summary
 from canary.report.markup import Markup, join, tag
 from canary.units import format_measured_ratio, format_ratio
 
@@ -61,11 +62,9 @@ def _findings(result: Result) -> Markup:
     """What needs attention as a list; what is well as a number, to unfold."""
     bad = [row for row in result.rows if row.get("status") in ("failed", "warning")]
     rest = [row for row in result.rows if row not in bad]
-    counts = {word: sum(row.get("status") == word for row in result.rows) for word in ("failed", "warning")}
-    summary = f"{len(result.rows)} findings: {counts['failed']} failed, {counts['warning']} warnings"
     fold = tag("summary", f"{len(rest)} without a fault")
     return join(
-        tag("p", summary),
+        tag("p", summary([row.get("status", "") for row in result.rows])),
         tag("ul", *map(_finding, bad)) if bad else None,
         tag("details", fold, tag("ul", *map(_finding, rest)), id="check-well") if rest else None,
     )

@@ -140,7 +140,15 @@ class Series:
             raise RemoteError(self._error)
         if names.KPI_VERDICT in expression:
             return [Sample({names.KPI: kpi, names.VERDICT: text}, 1) for kpi, text in self._verdicts.items()]
-        return [Sample({names.KPI: kpi}, count) for kpi, count in self._units.items()]
+        if names.KPI_UNITS in expression:
+            return [Sample({names.KPI: kpi}, count) for kpi, count in self._units.items()]
+        bounds = {
+            names.KPI_RELATIVE_CHANGE_LOWER: -0.2,
+            names.KPI_RELATIVE_CHANGE_UPPER: 0.2,
+            names.KPI_RELATIVE_CHANGE: 0,
+        }
+        value = next(bound for metric, bound in bounds.items() if metric in expression)
+        return [Sample({names.KPI: kpi}, value) for kpi in self._units]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +156,12 @@ class Series:
     [
         ("on_schedule", "hold", 100.0, "conversion_rate has 100 canary units of 400, about 15m more at this rate"),
         ("on_schedule", "hold", float("nan"), "conversion_rate has 0 canary units of 400"),
-        ("when_proven", "hold", 500.0, "conversion_rate is not decided after 500 canary units, and must pass"),
+        (
+            "when_proven",
+            "hold",
+            500.0,
+            "not decided after 500 canary units, and must pass (in about 15m at this rate and change)",
+        ),
         ("on_schedule", "blind", 500.0, "conversion_rate has no data after 500"),
         ("on_schedule", "", 500.0, "conversion_rate has no verdict yet after 500"),
         ("on_schedule", "hold", 500.0, ""),

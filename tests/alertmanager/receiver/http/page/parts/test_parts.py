@@ -92,7 +92,7 @@ def test_check_and_plan_show_what_needs_attention_first() -> None:
     """Faults and warnings as a list, the rest folded; a phase that can prove nothing says so."""
     shown = text(proofs(pageview.view(), pageview.checks()))
 
-    assert "3 findings: 1 failed, 1 warnings" in shown
+    assert "3 findings: 1 failed, 1 warning" in shown
     assert "failed router edge1: its socket is missing; start HAProxy" in shown
     assert "1 (5%) conversion rate nothing nothing over a year" in shown
 
