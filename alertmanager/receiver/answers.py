@@ -105,6 +105,17 @@ class Rollout(TypedDict):
     steps: Annotated[list[Step], _said("Steps of the rollback that are done.")]
 
 
+class Price(TypedDict):
+    """What a minute of going on costs, in one currency."""
+
+    currency: str
+    traffic_ratio: Annotated[Ratio, _said("The canary's weight that it is about.")]
+    loss_per_minute: Annotated[float, _said("Expected turnover that is lost a minute; negative where it is won.")]
+    lower: Annotated[float, _said("The least that it may be, by the KPIs' bands.")]
+    upper: Annotated[float, _said("The most that it may be.")]
+    summary: Annotated[str, _said("All of it in a sentence, with what going back does.")]
+
+
 class Router(TypedDict):
     """One traffic router."""
 
@@ -198,6 +209,7 @@ class Status(TypedDict):
     ]
     accepts: Annotated[list[Verb], _said("The commands that fit now.")]
     rollout: Annotated[Rollout | None, _said("The newest rollout; null before the first.")]
+    prices: Annotated[list[Price], _said("What going on costs while a rollout runs; empty where it is not known.")]
     settled: Annotated[bool, _said("Whether every router has in force what is wanted.")]
     waiting_for: Annotated[str, _said("Why the rollout does not go on, as of the last look; empty when none runs.")]
     waiting_reason: Annotated[

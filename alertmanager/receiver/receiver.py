@@ -26,6 +26,7 @@ from alertmanager.receiver.decide.finish.finisher import Finisher
 from alertmanager.receiver.decide.finish.servers import Inspector
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.pricewatch import PriceWatch
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
@@ -95,6 +96,7 @@ class Receiver:
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
         self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
+        self.prices = PriceWatch(self.plans, self.store, outside.prometheus, base.clock)
         self.commands = Commands(
             self.plans,
             self.store,
@@ -167,6 +169,7 @@ class Receiver:
             "experiments": partial(self.trials.run, self._outside.alerts, self._outside.alertmanager),
             "reporter": self.reporter.run,
             "policies": self.policies.run,
+            "prices": self.prices.run,
             "scheduler": self.scheduler.run,
         }
 
@@ -260,6 +263,7 @@ class Receiver:
             self.faults(),
             process=self.effects.process_managed,
             technical=self.plans.of(self.store.rollout).technical,
+            prices=tuple(one.price for one in self.prices.of(self.store.rollout)),
         )
 
     def snapshot(self) -> Snapshot:

@@ -15,6 +15,7 @@ from alertmanager.receiver.decide.alerts.silences import InForce
 from alertmanager.receiver.decide.finish.finisher import Finisher
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.pricewatch import PriceWatch
 from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.scheduler import Scheduler
@@ -23,6 +24,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary.mixin.limits import gate_of
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
+from canary.report.review.money import Money
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import accepted
 from canary.rollout.entries import Drilled, Entry
@@ -52,6 +54,7 @@ class Parts(Protocol):
     outbox: Outbox
     plans: Plans
     policies: PolicyWatch
+    prices: PriceWatch
     scheduler: Scheduler
     freezes: Freezes
     drills: Drills
@@ -76,6 +79,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "seen": str(Seen.of(rollout)),
         "accepts": list(accepted(rollout)),
         "rollout": rollout_data(rollout, receiver.timer.seconds(rollout), receiver.plans) if rollout else None,
+        "prices": [_price(one) for one in receiver.prices.of(rollout)],
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
         "waiting_reason": receiver.promoter.waiting.reason.value if receiver.promoter.waiting else "",
@@ -113,6 +117,18 @@ def policy_data(plans: Plans, policies: PolicyWatch, rollout: Rollout | None) ->
         "error": policies.error,
         "notice": _notice(plans, rollout),
         "differing": [str(one) for one in policies.differing(rollout)],
+    }
+
+
+def _price(one: Money) -> answers.Price:
+    loss = one.per_minute
+    return {
+        "currency": one.currency,
+        "traffic_ratio": one.weight,
+        "loss_per_minute": loss.expected,
+        "lower": loss.lower,
+        "upper": loss.upper,
+        "summary": one.price,
     }
 
 

@@ -68,7 +68,8 @@ class Rollouts:
                 try:
                     await self._one(f"v{number}")
                 except TimeoutError:
-                    self.tally.broken.append(f"v{number} has no end after {_PATIENCE_SECONDS:.0f} s")
+                    found = f"{await self._now()}; {(await self._router.read()).detail}"
+                    self.tally.broken.append(f"v{number} has no end after {_PATIENCE_SECONDS:.0f} s: {found}")
                     break
         return self.tally
 

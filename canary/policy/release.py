@@ -112,9 +112,9 @@ class Process:
     deploy_timeout: PositiveSeconds = 900
     """How long `deploy_stable` may take."""
     drain: Patience = 5
-    """How long the stop waits for what the canary's servers still serve once no more is routed to them. HAProxy counts
-    its sessions, and so may a router of kind `command`; with none left the process is stopped at once. Others cannot
-    tell (nginx knows the connections of the whole server only), and then all of it is waited."""
+    """How long the stop waits for what the canary's servers still serve once no more is routed to them. HAProxy and
+    Envoy count their sessions, and so may a router of kind `command`; with none left the process is stopped at once.
+    Others cannot tell (nginx knows the connections of the whole server only), and then all of it is waited."""
     timeout: Timeout = 30
 
 

@@ -14,7 +14,7 @@ from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report, Review
 from canary.report.review.asking import Asking, finite
-from canary.report.review.money import Compared, money
+from canary.report.review.money import Compared, last_weight, money
 from canary.report.review.opinion import opinions
 from canary.report.review.technical import technical
 from canary.rollout.entries import (
@@ -112,7 +112,7 @@ async def _reviewed(
         async with asyncio.TaskGroup() as group:
             measured = group.create_task(technical(policy, rollout, asking))
             others = group.create_task(opinions(policy, rollout, asking))
-            cost = group.create_task(money(policy, rollout, asking, changes, share))
+            cost = group.create_task(money(policy, rollout, asking, changes, last_weight(share)))
         found = Review(measured.result(), cost.result(), others.result())
     except* RemoteError as errors:
         gaps.append(f"Errors, response times and money: Prometheus is unreachable ({errors.exceptions[0]})")

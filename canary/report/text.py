@@ -107,12 +107,7 @@ def money(one: Money) -> Iterator[str]:
         f"The canary's customers ordered for {one.turnover:,.2f} {one.currency}; compared with stable that {lost} "
         f"{_amount(one.lost, one.currency)}."
     )
-    going = "cost" if one.per_minute.expected > 0 else "bring"
-    opposite = "save" if one.per_minute.expected > 0 else "give up"
-    yield (
-        f"A minute of going on at {format_ratio(one.weight)} of the customers would {going} "
-        f"{_amount(one.per_minute, one.currency)}; a minute after going back would {opposite} as much."
-    )
+    yield one.price[:1].upper() + one.price[1:] + "."
 
 
 def _amount(band: Band, currency: str) -> str:

@@ -1,14 +1,26 @@
 """What `canary calibrate` has measured: whether a KPI may roll back that accuses healthy canaries too often."""
 
+from collections.abc import Iterator
+
 from canary.errors import InputError
 from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.units import format_ratio
-from exporter.judge.calibration import calibration_file, read
+from exporter.judge.calibration import NO_UNIT, calibration_file, read, without_unit
 
 
 def check_calibration(policy: Policy) -> list[Finding]:
-    """One finding for each KPI that may roll back, when the shop has been measured."""
+    """One finding for each KPI that may roll back, when the shop has been measured, and for each without customers."""
+    return [*_without_unit(policy), *_measured(policy)]
+
+
+def _without_unit(policy: Policy) -> Iterator[Finding]:
+    for name in without_unit(policy):
+        remedy = "map the customer (database.events.<event>.unit), or let `canary calibrate` show that it may roll back"
+        yield warning(f"kpis.{name}.action", NO_UNIT, remedy)
+
+
+def _measured(policy: Policy) -> list[Finding]:
     place = f"calibration {calibration_file(policy).name}"
     try:
         found = read(policy)

@@ -20,7 +20,7 @@ import numpy as np
 from canary.errors import InputError
 from canary.policy.kpis import Mean
 from canary.policy.model import Policy
-from exporter.judge.rollout import judge_parameters
+from exporter.judge.rollout import judge_parameters, knows_customers
 
 _FORMAT = 1
 """Of the file; a reader refuses any other."""
@@ -178,6 +178,23 @@ def trusted_kpis(policy: Policy) -> frozenset[str]:
     if found is None or not found.is_of(policy):
         return frozenset()
     return frozenset(name for name, kpi in found.kpis.items() if kpi.within_alpha(found.rollouts))
+
+
+NO_UNIT = "no unit: no column names the customer, so that proven harm holds instead of rolling back"
+"""What `check` and `plan` say of such a KPI."""
+
+
+def without_unit(policy: Policy) -> list[str]:
+    """The KPIs that are to roll back and only hold: nobody knows their customers, and no calibration vouches for it."""
+    trusted = trusted_kpis(policy)
+    return [
+        name
+        for name, kpi in policy.kpis.items()
+        if kpi.action == "rollback"
+        and kpi.judge == "evidence"
+        and not knows_customers(policy, kpi)
+        and name not in trusted
+    ]
 
 
 def interval(failed: Sequence[int], rollouts: Sequence[int], rng: np.random.Generator) -> tuple[float, float]:

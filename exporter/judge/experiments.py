@@ -15,7 +15,7 @@ from canary.rollout.experiments import Trial
 from canary.rollout.state import Rollout, State, Weight
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.joins import JoinedRows
-from exporter.judge.rollout import JudgedRollout
+from exporter.judge.rollout import JudgedRollout, only_read
 from exporter.judge.values import role_values
 from exporter.ledger.rows import Codes, EventRows
 
@@ -50,6 +50,7 @@ class JudgedExperiments:
 
     Attributes:
         trials: when each began and with which weights, from the journal.
+        read: the events whose tables are there, or None for all: customers come in with no others.
         rollout: the newest rollout; where it releases the versions that tell an experiment's variants, its share is
             the treatment's.
     """
@@ -57,6 +58,7 @@ class JudgedExperiments:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.trials: Mapping[str, Trial] = {}
+        self.read: frozenset[str] | None = None
         self.rollout: Rollout | None = None
         self._judgements: dict[tuple[str, str], JudgedRollout] = {}
 
@@ -106,7 +108,7 @@ class JudgedExperiments:
         as_of: float,
         blind: Mapping[str, str],
     ) -> Arm:
-        policy = arm_policy(self._policy, experiment)
+        policy = arm_policy(only_read(self._policy, self.read), experiment)
         compared = _as_rollout(trial, experiment, variant, self.rollout)
         key = (trial.name, variant)
         judgement = self._judgements.get(key)

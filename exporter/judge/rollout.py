@@ -196,6 +196,14 @@ def _commonest_currency(table: EventRows, until: float) -> int | None:
     return int(np.bincount(found).argmax()) if len(found) else None
 
 
+def only_read(policy: Policy, events: Container[str] | None) -> Policy:
+    """The policy without events whose tables are not there, and so not read; None: all are."""
+    if events is None:
+        return policy
+    kept = {name: event for name, event in policy.database.events.items() if name in events}
+    return replace(policy, database=replace(policy.database, events=kept))
+
+
 def entry_event(policy: Policy) -> str | None:
     """The event with which a customer comes in: the first without a parent that a KPI starts from or descends from.
 

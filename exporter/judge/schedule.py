@@ -12,7 +12,7 @@ and an error in an experiment nobody's release depends on left a running rollout
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from canary.clock import Clock
 from canary.policy.model import Policy
@@ -24,7 +24,7 @@ from exporter.judge.blindness import unjoined_kpis
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.joins import JoinedRows, merged
-from exporter.judge.rollout import JudgedRollout
+from exporter.judge.rollout import JudgedRollout, only_read
 from exporter.judge.values import KpiValue, role_values, window_values
 from exporter.ledger.feed import Feed
 from exporter.ledger.rows import Codes, EventRows
@@ -176,7 +176,7 @@ class ScheduledJudge:
             return
         self._experiments_at = now
         with self.faults.survived("the experiments cannot be judged") as comparing:
-            self.experiments.rollout = rollout
+            self.experiments.rollout, self.experiments.read = rollout, self._read()
             self.arms = self.experiments.look(everything, self.versions, as_of, blind)
         if comparing.error is not None:
             self._forget_experiments()
@@ -188,15 +188,14 @@ class ScheduledJudge:
             self._forget_rollout()
             return
         if self._judged is None or self._judged.rollout != rollout.id:
-            self._judged = JudgedRollout.of(self._policy_read(), rollout, files=self.files, trusted=self.trusted)
+            policy = only_read(self.policy, self._read())
+            self._judged = JudgedRollout.of(policy, rollout, files=self.files, trusted=self.trusted)
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
         self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
 
-    def _policy_read(self) -> Policy:
-        """The policy without events whose tables are not there, and so not read: no customer comes in with them."""
-        read = {feed.stream.event for feed in self.feeds}
-        events = {name: event for name, event in self.policy.database.events.items() if name in read}
-        return replace(self.policy, database=replace(self.policy.database, events=events))
+    def _read(self) -> frozenset[str]:
+        """The events whose tables are there."""
+        return frozenset(feed.stream.event for feed in self.feeds)
 
     def _count_window(self, joined: JoinedRows, now: float) -> None:
         database = self.policy.database

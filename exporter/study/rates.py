@@ -32,6 +32,15 @@ MOST_CERTAIN = 0.9999
 """A ratio of one would leave a failure impossible; nobody knows that from a few days."""
 
 
+_NEAR = 0.25
+"""A shop that is so near its floor, as a part of what is left of the ratio, is below it in an ordinary bad hour."""
+
+
+def near_floor(ratio: float, floor: float) -> bool:
+    """Whether a shop with this ratio is below the floor by itself now and then, without any canary."""
+    return ratio < floor + _NEAR * min(floor, 1.0 - floor)
+
+
 @dataclass
 class Counted:
     """Rows of one event: how many, by outcome and currency, and over which hours."""

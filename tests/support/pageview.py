@@ -32,6 +32,7 @@ IDLE: Status = {
     "accepts": [Verb.START],
     "rollout": None,
     "settled": True,
+    "prices": [],
     "waiting_for": "",
     "waiting_reason": "",
     "routers": [],

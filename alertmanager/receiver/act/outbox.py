@@ -249,7 +249,7 @@ class Outbox:
         newest = self._store.rollout
         if newest is not None and newest.id == rollout.id:
             return facts
-        return replace(facts, traffic="", faults={})
+        return replace(facts, traffic="", faults={}, prices=())
 
     def _key(self, entry: Entry) -> str:
         return f"{self._plans.file.service}/{entry.rollout}/{entry.seq or early_key(entry)}"

@@ -3,17 +3,26 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
-from canary.prometheus import Prometheus, Series
+from canary.prometheus import Series
 
 Points = Sequence[tuple[float, float]]
 """Unix time and value, oldest first."""
 
 
+class Asked(Protocol):
+    """A Prometheus."""
+
+    async def query_range(self, expression: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
+        """The values of an expression between two moments."""
+        ...
+
+
 class Asking:
     """Questions about the time from *since* to *until*."""
 
-    def __init__(self, prometheus: Prometheus, since: datetime, until: datetime) -> None:
+    def __init__(self, prometheus: Asked, since: datetime, until: datetime) -> None:
         self._prometheus = prometheus
         self.since = since
         self.until = until

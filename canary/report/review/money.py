@@ -9,7 +9,6 @@ Revenue is what the shop has written down as orders. Where it writes an order be
 not in it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canary import names
@@ -17,6 +16,7 @@ from canary.policy import Policy
 from canary.policy.kpis import Conversion, Mean
 from canary.report.review.asking import Asking, Points, matchers
 from canary.rollout.state import Rollout
+from canary.units import format_ratio
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,16 @@ class Money:
     lost: Band
     per_minute: Band
     weight: float
+
+    @property
+    def price(self) -> str:
+        """What a minute of going on costs, for people who must choose."""
+        loss = self.per_minute
+        going, back = ("costs", "saves") if loss.expected > 0 else ("brings", "gives up")
+        return (
+            f"a minute of going on at {format_ratio(self.weight)} {going} {abs(loss.expected):,.2f} {self.currency} "
+            f"(loss between {loss.lower:+,.2f} and {loss.upper:+,.2f}), going back {back} as much"
+        )
 
 
 @dataclass(frozen=True)
@@ -86,9 +96,9 @@ def per_visitor(who: Compared, much: Compared) -> Band:
 
 
 async def money(
-    policy: Policy, rollout: Rollout, asking: Asking, changes: dict[str, Compared], share: Points
+    policy: Policy, rollout: Rollout, asking: Asking, changes: dict[str, Compared], weight: float
 ) -> list[Money]:
-    """What it came to, by currency; empty where a KPI or the turnover is not known.
+    """What it came to, by currency, and a minute of it at *weight*; empty where a KPI or the turnover is not known.
 
     Raises:
         RemoteError: Prometheus does not answer.
@@ -106,7 +116,6 @@ async def money(
         if not stable_units or not canary_units:
             continue
         each = sums.get(rollout.stable, 0.0) / stable_units
-        weight = _last_weight(share)
         minutes = (asking.until - asking.since).total_seconds() / 60
         found.append(
             Money(
@@ -136,6 +145,6 @@ async def _turnover(asking: Asking, policy: Policy) -> dict[str, dict[str, float
     return sums
 
 
-def _last_weight(share: Sequence[tuple[float, float]]) -> float:
+def last_weight(share: Points) -> float:
     """The last weight that was not nothing."""
     return next((ratio for _, ratio in reversed(share) if ratio > 0), 0.0)

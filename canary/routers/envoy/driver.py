@@ -7,6 +7,7 @@ back then may be a canary that was rolled back while Envoy was down.)
 """
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ from canary.routers.envoy.admin import Admin
 from canary.routers.envoy.ring import CLUSTERS, PLACES, Arc
 from canary.routers.envoy.section import EnvoyRouter
 from canary.units import format_ratio
+
+# Up to ten digits, as a salt has.
+_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 _GENERATED: Final = "start Envoy with the generated envoy.yaml, or take over its runtime layer and routes"
 
@@ -117,7 +121,7 @@ class EnvoyRuntimeRouter:
         except RouterError as error:
             return Reading(admin.address, None, error=str(error))
         except ValueError as error:
-            return Reading(admin.address, None, error=f"a runtime value is no number: {error}")
+            return Reading(admin.address, None, error=str(error))
 
     async def _check(self, admin: Admin) -> list[Finding]:
         where = f"router {self.name}: {admin.address}"
@@ -131,6 +135,8 @@ class EnvoyRuntimeRouter:
         if not any(_is_ours(found) for found in _walk(loaded)):
             what = f"no route divides traffic by the runtime values `{routes.PREFIX}.*` and a hash of the user"
             findings.append(failed(where, what, _GENERATED))
+        if (seen := (await self._reading(admin)).error) and not findings:
+            findings.append(warning(where, seen, "the receiver sets them when a rollout begins, or at its next look"))
         if admin.remote:
             what = "Envoy's admin interface asks for no password, and can end Envoy"
             findings.append(warning(where, what, "let only this host reach the port, or use a unix socket"))
@@ -147,14 +153,25 @@ class EnvoyRuntimeRouter:
 
 
 def _reading(instance: str, values: Mapping[str, str], loaded_at: str) -> Reading:
-    """What an Envoy's runtime values amount to; a process that lacks them has lost them, and has no name."""
+    """What an Envoy's runtime values amount to; a process that lacks them has lost them, and has no name.
+
+    Raises:
+        ValueError: a value is no whole number. Envoy would take what the configuration says instead.
+    """
+
+    def number(key: str, default: int = 0) -> int:
+        text = values.get(key, str(default))
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(f"its runtime value {key} is {text!r}, expected a whole number")
+        return int(text)
+
     begun = Arc(0, 0).weights
-    weights = {name: int(values.get(routes.weight_key(name), begun[name])) for name in CLUSTERS}
-    salt, let_in = int(values.get(routes.SALT, 0)), int(values.get(routes.TESTERS, 0)) > 0
+    weights = {name: number(routes.weight_key(name), begun[name]) for name in CLUSTERS}
+    salt, let_in = number(routes.SALT), number(routes.TESTERS) > 0
     total, length = sum(weights.values()), weights["canary-a"] + weights["canary-b"]
     if total <= 0:
         return Reading(instance, None, error="the weights add up to 0: Envoy has no route for anybody")
-    everybody = int(values.get(routes.EVERYBODY, 0)) > 0
+    everybody = number(routes.EVERYBODY) > 0
     ours = weights == Arc(salt % PLACES, length).weights and everybody == (length == PLACES)
     return Reading(
         instance,

@@ -20,6 +20,7 @@ from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Document, Location
 from canary.units import format_duration, format_ratio
+from canaryctl.check.shop.floors import near_floors
 from canaryctl.check.shop.newest import (
     FARTHEST_ZONE_SECONDS,
     FIRST_PARENT,
@@ -177,6 +178,8 @@ def _outcomes(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
         seen = ", ".join(sorted({*old})[:8])
         what = f"no outcome of the newest rows is a success; there are {seen}"
         yield failed(one.at("succeeded"), what, "name those that are: a payment success rate of 0 would be published")
+    else:
+        yield from near_floors(policy, one, old)
 
 
 def _settled(policy: Policy, one: NewestRows) -> Iterator[Finding]:

@@ -57,6 +57,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"{status['service']}: {rollout['canary']} against {rollout['stable']}, rollout {rollout['id']}"
         yield from _rollout(rollout)
+    for price in status.get("prices", ()):
+        yield f"price     {price['summary']}"
     for router in status["routers"]:
         mark = "" if router["follows"] else "  NOT IN SYNC"
         yield f"router    {router['name']}: {router['error'] or router['detail']}{mark}"

@@ -164,6 +164,9 @@ def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
 
 def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rates: "Mapping[str, Rates]") -> list[str]:
     """What a reader must not overlook, in sentences."""
+    from exporter.judge.calibration import NO_UNIT, without_unit
+    from exporter.study.rates import near_floor
+
     lines = []
     for number in sorted({reach.phase for reach in found}):
         blind = [reach.kpi for reach in found if reach.phase == number and reach.smallest_harm[0] is None]
@@ -174,6 +177,13 @@ def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rate
             )
     if unknown := [kpi.name for kpi in plan.kpis if kpi.name not in rates]:
         lines.append(f"Nothing is known about {', '.join(unknown)}: no rows to go by.")
+    lines += [
+        f"{kpi.name} of the shop is {format_measured_ratio(rates[kpi.name].ratio)}, near its floor of"
+        f" {format_ratio(kpi.floor)}: an ordinary bad hour of both versions holds the rollout. Set a lower floor."
+        for kpi in plan.kpis
+        if kpi.floor is not None and kpi.name in rates and near_floor(rates[kpi.name].ratio, kpi.floor)
+    ]
+    lines += [f"{name}: {NO_UNIT}." for name in without_unit(policy)]
     lines += [
         f"{name} is judged by the windowed rule (judge: threshold), which has no such figures."
         for name, kpi in policy.kpis.items()

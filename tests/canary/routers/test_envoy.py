@@ -63,6 +63,8 @@ async def test_what_a_person_sets_is_seen(make_envoy: MakeEnvoy) -> None:
     [confirmed] = (await envoy.router.read()).readings
     await modify(envoy, canary_a=500)
     odd = await envoy.router.read()
+    [told] = await envoy.router.check()
+    assert "has weights that no rollout set" in told.what
     await modify(envoy, canary_a=0, canary_b=0, stable_b=PLACES, testers=0, everybody=0)
     closed = await envoy.router.read()
 
@@ -73,6 +75,9 @@ async def test_what_a_person_sets_is_seen(make_envoy: MakeEnvoy) -> None:
     await modify(envoy, stable_a=0, stable_b=0)
     [nobody] = (await envoy.router.read()).readings
     assert (nobody.weight_ratio, "no route for anybody" in nobody.error) == (None, True)
+    await modify(envoy, canary_a=-5)
+    [garbled] = (await envoy.router.read()).readings
+    assert (garbled.weight_ratio, "canary.canary-a is '-5'" in garbled.error) == (None, True)
     await envoy.router.set_weight(split)
     assert (await envoy.router.read()).agrees(split)
 

@@ -47,3 +47,17 @@ def test_a_measurement_of_other_rules_is_not_relied_on(write_policy: Write, tmp_
     (tmp_path / "calibration.json").write_text("[]")
     assert check_calibration(policy)[0].status is Status.FAILED
     assert trusted_kpis(policy) == frozenset()
+
+
+def test_a_kpi_without_a_unit_is_told_that_it_only_holds(write_policy: Write) -> None:
+    """Where no column names the customer a rollback KPI holds, and who wrote `rollback` must hear of it."""
+    policy = write_policy("")
+    events = {name: replace(event, unit=None) for name, event in policy.database.events.items()}
+    blind = replace(policy, database=replace(policy.database, events=events))
+
+    told = [str(finding) for finding in check_calibration(blind) if finding.status is Status.WARNING]
+
+    assert [line.partition(": ")[0] for line in told] == [
+        f"kpis.{name}.action" for name, kpi in policy.kpis.items() if kpi.action == "rollback"
+    ]
+    assert all("no unit" in line for line in told)

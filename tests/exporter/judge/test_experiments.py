@@ -21,7 +21,7 @@ from tests.support.clock import FakeClock
 from tests.support.entries import entry as entry_of
 from tests.support.entries import rollout_of
 from tests.support.exporting import policy_for, refresher_on, settle
-from tests.support.shopdata import ORDERS, VISITS, ShopData
+from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
 MINUTES = 50
 
@@ -75,6 +75,33 @@ async def test_a_harmful_treatment_is_told_by_its_version(lite: ShopData, clock:
     odds = 0.15 / 0.85 / (0.3 / 0.7)
     assert kpi.lower < odds - 1 < kpi.upper
     assert arm.values["conversion_rate"]["stable"] == pytest.approx(0.3, abs=0.03)
+
+
+async def test_an_event_whose_table_is_missing_brings_nobody_in(lite: ShopData, clock: FakeClock) -> None:
+    """A shop without the table of visits has an experiment on its payments judged, as it has a rollout."""
+    paid = [
+        {
+            "id": number, "order_id": None, "version": ("v1.0", "v2.0")[number % 2], "amount": 5,
+            "status": "succeeded" if number % 2 == 0 or number % 4 == 1 else "failed",
+            "created_at": clock.now() - timedelta(minutes=MINUTES) + timedelta(seconds=3 * number),
+        }
+        for number in range(900)
+    ]  # fmt: skip
+    await lite.insert_many(PAYMENTS, paid)
+    await lite.run(sa.text("DROP TABLE visits"))
+    arms = {"control": Variant(weight=50, version="v1.0"), "treatment": Variant(weight=50, version="v2.0")}
+    kpi = "payment_success_rate"
+    policy = policy_for(lite.url)
+    experiment = Experiment(variants=arms, metrics=(kpi,), guardrails=(kpi,))
+    policy = replace(policy, kpis={kpi: policy.kpis[kpi]}, experiments={"checkout": experiment})
+    async with refresher_on(policy, clock) as refresher:
+        begun(refresher, clock, control=50, treatment=50)
+        await settle(refresher, clock)
+
+        (arm,) = refresher.snapshot.experiments
+
+    assert arm.evidence.kpis[kpi].canary_units > 100
+    assert arm.evidence.kpis[kpi].log10_evidence > 2.0
 
 
 async def test_a_better_treatment_is_announced(lite: ShopData, clock: FakeClock) -> None:

@@ -1,6 +1,6 @@
 """What people read: one message per decision, with the values behind it and what to do now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from canary.names import BLIND_ALERT
@@ -48,6 +48,7 @@ class Facts:
 
     Attributes:
         faults: by the step that does not succeed, the reason.
+        prices: what a minute of going on costs, by currency; empty where it is not known.
         technical: whether errors and response times are watched too.
         process: whether the policy names a process of the canary, which a rollback stops.
     """
@@ -57,6 +58,7 @@ class Facts:
     faults: Mapping[str, str] = field(default_factory=dict)
     process: bool = True
     technical: bool = True
+    prices: Sequence[str] = ()
 
 
 def occasion(entry: Entry) -> str:
@@ -91,6 +93,7 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
         f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}.",
         # Right after a start or an advance the routers are still on their way.
         facts.traffic and isinstance(entry, RollbackDecided) and f"Traffic: {facts.traffic}.",
+        *(f"Price: {price}." for price in facts.prices if isinstance(entry, Held | Advanced)),
         todo,
         f"[{key}]",
     ]

@@ -169,6 +169,21 @@ async def test_what_rows_tell(  # the parameters are one case
     ], findings  # fmt: skip
 
 
+async def test_a_shop_near_its_floor_is_told_so(tmp_path: Path, clock: FakeClock) -> None:
+    """A floor that the shop's own payments hardly reach would hold every rollout; one far below them is fine."""
+    _fill(tmp_path, clock, "UPDATE orders SET status = 'failed' WHERE id % 10 = 0")
+
+    near, far = [
+        await _look(tmp_path, clock, _POLICY.replace("of: orders}", f"of: orders, floor: {floor}}}"))
+        for floor in ("89%", "70%")
+    ]
+
+    [finding] = [one for one in near if one.status is Status.WARNING]
+    assert finding.place == "canary.yaml:14: kpis.payment_success_rate.floor"
+    assert finding.what.endswith("outcomes are a success, near the floor of 89%")
+    assert all(one.status is Status.OK for one in far)
+
+
 async def test_a_settled_that_later_changes_move_is_told(tmp_path: Path, clock: FakeClock) -> None:
     """A column that the shop writes at each change of the row settles every row again."""
     _fill(tmp_path, clock, "UPDATE orders SET touched = datetime(at, '+40 minutes') WHERE id < 40")

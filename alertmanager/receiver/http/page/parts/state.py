@@ -95,6 +95,7 @@ def _around(status: answers.Status) -> Iterator[Row]:
         mark = "" if router["follows"] else " — not in sync"
         yield f"Router {router['name']}", f"{router['error'] or router['detail']}{mark}"
     yield from ((f"Fault: {name}", text) for name, text in status["errors"].items() if not name.startswith("router "))
+    yield from (("Price", price["summary"]) for price in status["prices"])
     schedule, policy = status["schedule"], status["policy"]
     if schedule["summary"]:
         yield "Scheduled", schedule["summary"]
