@@ -166,6 +166,7 @@ ROLLOUT_STATE: Final = "canary_rollout_state"
 ROLLOUT_PHASE: Final = "canary_rollout_phase"
 ROLLOUT_ELAPSED_SECONDS: Final = "canary_rollout_elapsed_seconds"
 ROLLOUT_SINCE_END_SECONDS: Final = "canary_rollout_since_end_seconds"
+ROLLOUT_SINCE_PROMOTION_SECONDS: Final = "canary_rollout_since_promotion_seconds"
 ROLLOUT_STARTED_TIMESTAMP_SECONDS: Final = "canary_rollout_started_timestamp_seconds"
 ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS: Final = "canary_rollout_phase_started_timestamp_seconds"
 ROLLOUT_PHASE_ELAPSED_SECONDS: Final = "canary_rollout_phase_elapsed_seconds"
@@ -276,6 +277,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     ROLLOUT_PHASE: (ROLLOUT,),
     ROLLOUT_ELAPSED_SECONDS: (ROLLOUT,),
     ROLLOUT_SINCE_END_SECONDS: (ROLLOUT,),
+    ROLLOUT_SINCE_PROMOTION_SECONDS: (ROLLOUT,),
     ROLLOUT_STARTED_TIMESTAMP_SECONDS: (ROLLOUT,),
     ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS: (ROLLOUT,),
     ROLLOUT_PHASE_ELAPSED_SECONDS: (ROLLOUT,),

@@ -69,7 +69,7 @@ def survivors(module: str, tests: tuple[str, ...]) -> tuple[Counter[str], list[s
         _configured(folder, module, tests)
         mutmut = Path(sys.executable).parent / "mutmut"
         subprocess.run([mutmut, "run"], cwd=folder, stdout=subprocess.DEVNULL, check=False)
-        asked = [mutmut, "results", "--all", "true"]
+        asked = [str(mutmut), "results", "--all", "true"]
         told = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True)
     found = dict(_outcomes(told.stdout))
     return Counter(found.values()), [change for change, outcome in found.items() if outcome not in _NOTICED]

@@ -30,6 +30,7 @@ class Snapshot:
         elapsed_seconds: how long ago the rollout began.
         phase_elapsed_seconds: how long its phase has lasted.
         since_end_seconds: how long ago it ended; None while it has not.
+        since_promotion_seconds: how long ago it was promoted, also while it is finished and afterwards; None before.
         gate: what the phase waits for when its time is over, one of `names.GATES`; empty when nobody can tell, because
             the policy has no such phase. Then no rule completes the phase.
         advance: what the evidence must say, one of `names.ADVANCES`; empty as with the gate.
@@ -51,6 +52,7 @@ class Snapshot:
     elapsed_seconds: float | None = None
     phase_elapsed_seconds: float | None = None
     since_end_seconds: float | None = None
+    since_promotion_seconds: float | None = None
     gate: str = ""
     advance: str = ""
     limits: tuple[Limit, ...] = ()
@@ -133,6 +135,11 @@ class Gauges(Collector):
             (names.ROLLOUT_STARTED_TIMESTAMP_SECONDS, "When the rollout began.", rollout.started_at.timestamp()),
             (names.ROLLOUT_ELAPSED_SECONDS, "How long ago the rollout began.", now.elapsed_seconds),
             (names.ROLLOUT_SINCE_END_SECONDS, "How long ago the rollout ended.", now.since_end_seconds),
+            (
+                names.ROLLOUT_SINCE_PROMOTION_SECONDS,
+                "How long ago the new version was promoted; its watch begins there.",
+                now.since_promotion_seconds,
+            ),
             (
                 names.ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS,
                 "When the phase began.",

@@ -286,6 +286,7 @@ class Receiver:
             elapsed_seconds=age(rollout.began) if rollout else None,
             phase_elapsed_seconds=self.timer.seconds(rollout) if rollout else None,
             since_end_seconds=age(rollout.ended) if rollout else None,
+            since_promotion_seconds=age(rollout.promoted) if rollout else None,
             gate=gate_of(phase) if phase else "",
             advance=phase.advance if phase else "",
             limits=limits(self.plans.of(rollout)),

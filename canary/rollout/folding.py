@@ -243,6 +243,7 @@ def _held(told: Rollout, entry: Held) -> Rollout:
         held=_moment(entry),
         ended_at=None,
         ended=None,
+        promoted=None,
         weights=(*told.weights, Weight(entry.at, entry.weight or 0.0)) if lowered else told.weights,
     )
 
@@ -270,7 +271,7 @@ def _resumed(told: Rollout, entry: Resumed) -> Rollout:
 
 def _promoted(told: Rollout, entry: Promoted | FinishReturned) -> Rollout:
     ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at, ended=_moment(entry))
-    return replace(_weighted(ended, entry, 1.0), cause="", lifts=False)
+    return replace(_weighted(ended, entry, 1.0), cause="", lifts=False, promoted=told.promoted or _moment(entry))
 
 
 def _finishing(told: Rollout, entry: FinishBegan | FinishStepped | FinishReturned | Finished) -> Rollout:
@@ -316,6 +317,7 @@ def _rolling_back(told: Rollout, entry: RollbackDecided) -> Rollout:
         weights=(*told.weights, Weight(entry.at, 0.0)),
         steps=frozenset(),
         finishing=None,
+        promoted=None,
         ended_at=None,
         ended=None,
     )

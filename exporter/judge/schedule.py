@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from canary.clock import Clock
 from canary.policy.model import Policy
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import Rollout
 from canary.threads import Threads
 from exporter.evidence.judge import RolloutEvidence
 from exporter.faults import Faults
@@ -208,8 +208,8 @@ class ScheduledJudge:
 
 
 def watched(rollout: Rollout, policy: Policy, now: float) -> bool:
-    """Whether a rollout is judged: while it runs, and after promotion for as long as the floors stay watched."""
+    """Whether a rollout is judged: while it runs, and from its promotion on as long as floors stay watched."""
     if rollout.running:
         return True
-    ended = rollout.ended_at
-    return rollout.state is State.PROMOTED and ended is not None and now - ended.timestamp() < policy.rollback.watch
+    promoted = rollout.promoted
+    return promoted is not None and now - promoted.at.timestamp() < policy.rollback.watch

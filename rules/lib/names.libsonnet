@@ -99,6 +99,7 @@
   ROLLOUT_PHASE: 'canary_rollout_phase',
   ROLLOUT_ELAPSED_SECONDS: 'canary_rollout_elapsed_seconds',
   ROLLOUT_SINCE_END_SECONDS: 'canary_rollout_since_end_seconds',
+  ROLLOUT_SINCE_PROMOTION_SECONDS: 'canary_rollout_since_promotion_seconds',
   ROLLOUT_STARTED_TIMESTAMP_SECONDS: 'canary_rollout_started_timestamp_seconds',
   ROLLOUT_PHASE_STARTED_TIMESTAMP_SECONDS: 'canary_rollout_phase_started_timestamp_seconds',
   ROLLOUT_PHASE_ELAPSED_SECONDS: 'canary_rollout_phase_elapsed_seconds',

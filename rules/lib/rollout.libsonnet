@@ -30,6 +30,7 @@ function(config) {
     ')',
   ]),
 
+  local promoted_for = 'max by (rollout) (' + p.own(config, n.ROLLOUT_SINCE_PROMOTION_SECONDS) + ')',
   local over_for = 'max by (rollout) (' + p.own(config, n.ROLLOUT_SINCE_END_SECONDS) + ')',
 
   running:: 'rollout:canary_rollout_info:running',
@@ -46,9 +47,9 @@ function(config) {
   // The others have the value 1, and the labels service, rollout, stable, canary, and version (the canary's).
   exprs:: {
     [$.running]: in_state('phase|holding|baking'),
-    // The new version goes on to be watched while the release is finished, and afterwards.
+    // The new version is watched from its promotion on, also while the release is finished, and afterwards.
     [$.promoted]: in_state('promoted|finishing|finished') + '\nunless on (rollout)\n'
-                  + p.block(p.beyond(over_for, '>', p.limit(config, n.LIMIT_WATCH))),
+                  + p.block(p.beyond(promoted_for, '>', p.limit(config, n.LIMIT_WATCH))),
     [$.finishing]: in_state('finishing'),
     // People read of a rollback for a day.
     [$.rolled_back]: in_state('rolled_back') + '\nunless on (rollout)\n(' + over_for + ' > 86400)',

@@ -22,7 +22,9 @@ THRESHOLD = 2.0
 SEGMENT = "stripe"
 """The part of the customers that is harmed, where a KPI is looked at by one."""
 
-EXISTENCE = frozenset({names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS})
+EXISTENCE = frozenset(
+    {names.ROLLOUT_INFO, names.ROLLOUT_STATE, names.ROLLOUT_SINCE_END_SECONDS, names.ROLLOUT_SINCE_PROMOTION_SECONDS}
+)
 """The series that say that a rollout is there, and whether it runs."""
 
 

@@ -150,11 +150,11 @@ class Deadlines:
         return self._plans.phase(rollout).max_duration
 
     async def _watch(self) -> None:
-        """Close the watch that follows each promotion, also when the next rollout has begun meanwhile."""
+        """Close the watch that follows each promotion and say so, also when the next rollout has begun meanwhile."""
         for rollout in list(self._store.rollouts.values()):
-            if rollout.state is not State.PROMOTED or rollout.ended is None or WATCH_CLOSED in rollout.recorded:
+            if rollout.promoted is None or WATCH_CLOSED in rollout.recorded:
                 continue
-            if self._ages.seconds(rollout.ended, by_wall=True) <= self._plans.of(rollout).rollback.watch:
+            if self._ages.seconds(rollout.promoted, by_wall=True) <= self._plans.of(rollout).rollback.watch:
                 continue
             kept = [key.partition(":")[2] for key in rollout.recorded if key.startswith("watch:")]
             reason = f"limits broken: {', '.join(sorted(kept))}" if kept else "no limit was broken"

@@ -121,8 +121,8 @@ def _memory(ratio: float) -> Change:
 
 
 def _ended(seconds: float) -> Change:
-    """The rollout ended so long ago."""
-    return receiver(names.ROLLOUT_SINCE_END_SECONDS, seconds)
+    """The rollout was promoted so long ago."""
+    return receiver(names.ROLLOUT_SINCE_PROMOTION_SECONDS, seconds)
 
 
 def _warning(policy: Policy) -> Iterator[Row]:

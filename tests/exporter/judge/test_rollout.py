@@ -17,7 +17,7 @@ from canary.policy.orders import DEFAULT_EVENTS
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
-from canary.rollout.state import Rollout
+from canary.rollout.state import Moment, Rollout
 from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
@@ -258,7 +258,7 @@ async def test_the_floor_stays_watched_after_promotion(lite: ShopData, clock: Fa
         clock.advance(61)
         await settle(refresher, clock)
         evidence = refresher.snapshot.evidence
-        refresher.rollout = replace(refresher.rollout, ended_at=start - timedelta(days=3))
+        refresher.rollout = replace(refresher.rollout, promoted=Moment(start - timedelta(days=3)))
         clock.advance(1)
         await refresher.refresh()
 

@@ -10,7 +10,7 @@ import pytest
 
 from canary.logs import Log
 from canary.rollout.folding import fold
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import Moment, Rollout, State
 from exporter.faults import UNEXPECTED, Faults
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
@@ -201,11 +201,14 @@ def test_a_promoted_version_is_watched_for_a_while(clock: FakeClock) -> None:
     """Floors stay watched after promotion for `rollback.watch`, and not for ever; a rollback ends it at once."""
     running = _rollout(clock)
     ended = clock.now()
-    promoted = replace(running, state=State.PROMOTED, ended_at=ended)
+    promoted = replace(running, state=State.PROMOTED, ended_at=ended, promoted=Moment(ended))
+    finished = replace(promoted, state=State.FINISHED, ended_at=ended + timedelta(hours=1))
     rolled_back = replace(running, state=State.ROLLED_BACK, ended_at=ended)
     last = (ended + timedelta(seconds=POLICY.rollback.watch)).timestamp()
 
     assert watched(running, POLICY, last + 10**6)
     assert watched(promoted, POLICY, last - 1)
     assert not watched(promoted, POLICY, last)
+    assert watched(finished, POLICY, last - 1)
+    assert not watched(finished, POLICY, last)
     assert not watched(rolled_back, POLICY, ended.timestamp())

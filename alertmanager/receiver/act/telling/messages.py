@@ -179,6 +179,13 @@ def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, st
     return f"rollback of {rollout.canary} is NOT complete ({cause})", todo, Tone.FAILURE
 
 
+def _after(rollout: Rollout) -> str:
+    """What can be done about a limit that is broken after a promotion."""
+    if rollout.state is State.FINISHED:
+        return f"Nothing was done: {rollout.canary} is finished, and on all servers. Release a corrected version."
+    return f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
+
+
 def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
     cause = entry.key.partition(":")[2]
     match entry.occasion:
@@ -189,8 +196,7 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
             todo = "Nothing was done: this is a dry run."
             return f"canary {rollout.canary} would have been held ({cause})", todo, Tone.WARNING
         case "watch":
-            todo = f"Nothing was done: it is promoted. While {rollout.stable} is still there: `canary rollback`."
-            return f"{rollout.canary} breaks a limit after its promotion ({cause})", todo, Tone.FAILURE
+            return f"{rollout.canary} breaks a limit after its promotion ({cause})", _after(rollout), Tone.FAILURE
         case "watched":
             todo = "The report is written anew: hold the review, and note what it finds with `canary note`."
             return f"the watch after the promotion of {rollout.canary} is over", todo, Tone.INFO

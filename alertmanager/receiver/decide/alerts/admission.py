@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from canary import names
 from canary.prometheus.alert import Alert
+from canary.rollout.kinds import WATCH_CLOSED
 from canary.rollout.state import RUNNING, UNFINISHED, Rollout, State
 
 
@@ -60,6 +61,8 @@ def admit(alert: Alert, rollout: Rollout | None, service: str) -> Outcome:
         return Outcome.OTHER_PHASE
     if rollout.state in (State.ROLLING_BACK, State.ROLLED_BACK) and alert.action == "rollback":
         return Outcome.JOINED
+    if rollout.state is State.FINISHED and alert.action == "rollback" and WATCH_CLOSED not in rollout.recorded:
+        return Outcome.ACCEPTED  # written down and told, as after a promotion; there is nothing to go back to
     if rollout.state not in RUNNING | UNFINISHED:
         return Outcome.ENDED
     return Outcome.ACCEPTED

@@ -116,7 +116,7 @@ class AlertHandler:
         return dry and alert.action in LOWERING
 
     async def _roll_back(self, rollout: Rollout, alert: Alert, actor: str) -> Outcome:
-        if rollout.state is State.PROMOTED:
+        if rollout.state in (State.PROMOTED, State.FINISHED):
             await self._record(rollout, alert, actor, "watch")
             return Outcome.INFORMED
         if rollout.state is State.FINISHING:

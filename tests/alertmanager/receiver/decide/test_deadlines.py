@@ -4,6 +4,8 @@ import pytest
 
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Rollback, Watchdog
+from canary.rollout.commands.finishing import CompleteFinish, Finish, FinishStep
+from canary.rollout.commands.seen import Seen
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.deciding import Deciding
@@ -92,6 +94,29 @@ async def test_the_watch_after_a_promotion_is_closed() -> None:
         closing = [entry for entry in await deciding.store.entries() if entry.data().get("key") == "watch_closed"]
         assert [entry.reason for entry in closing] == ["limits broken: CanaryPaymentSuccessLow"]
         assert closing[0].kind is Kind.RECORDED
+
+
+async def test_the_watch_goes_on_while_the_release_is_finished_and_afterwards() -> None:
+    """It begins with the promotion, whatever comes then; a limit that is broken after the finish is written down."""
+    async with Deciding.about(Policy(service="shop", rollback=Rollback(watch=3600))) as deciding:
+        await deciding.order("promote")
+        await deciding.passes(1800)
+        seen = Seen.of(deciding.rollout)
+        await deciding.store.propose(seen, Finish(actor="ann", weights=(0.0,), step_seconds=1))
+        await deciding.store.propose(Seen.of(deciding.rollout), FinishStep(actor="ann", last=True))
+        done = CompleteFinish(rollout=deciding.rollout.id, reason="done", decision=deciding.rollout.decision)
+        await deciding.store.propose(None, done)
+        assert deciding.state() is State.FINISHED
+        await deciding.hear("CanaryPaymentSuccessLow", "rollback")
+        await deciding.passes(1799)
+        assert "watch_closed" not in deciding.rollout.recorded
+
+        await deciding.passes(2)
+        closing = [entry for entry in await deciding.store.entries() if entry.data().get("key") == "watch_closed"]
+        assert [entry.reason for entry in closing] == ["limits broken: CanaryPaymentSuccessLow"]
+        assert deciding.state() is State.FINISHED
+        await deciding.hear("CanaryHighErrorRate", "rollback")
+        assert "watch:CanaryHighErrorRate" not in deciding.rollout.recorded, "the watch is over"
 
 
 async def test_a_canary_that_nobody_watches_is_rolled_back_without_a_leader() -> None:
