@@ -135,6 +135,19 @@ DATA_LAG_SECONDS: Final = "canary_exporter_data_lag_seconds"
 EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
 RECONCILED_ROWS_TOTAL: Final = "canary_exporter_reconciled_rows_total"
 CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
+
+# The follower of the router's log
+STATUS: Final = "status"
+ENDPOINT: Final = "endpoint"
+LOG_REQUESTS_TOTAL: Final = "canary_log_requests_total"
+LOG_REQUEST_DURATION_SECONDS: Final = "canary_log_request_duration_seconds"
+LOG_LINES_TOTAL: Final = "canary_log_lines_total"
+LOG_GARBAGE_LINES_TOTAL: Final = "canary_log_garbage_lines_total"
+LOG_CRAWLER_REQUESTS_TOTAL: Final = "canary_log_crawler_requests_total"
+LOG_DROPPED_LINES_TOTAL: Final = "canary_log_dropped_lines_total"
+LOG_GAPS_TOTAL: Final = "canary_log_gaps_total"
+LOG_LINE_AGE_SECONDS: Final = "canary_log_line_age_seconds"
+LOG_STORE_UP: Final = "canary_log_store_up"
 UNKNOWN_VERSION_RATIO: Final = "canary_exporter_unknown_version_ratio"
 VERSION_ROWS: Final = "canary_exporter_version_rows"
 BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
@@ -259,6 +272,8 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     RECONCILED_ROWS_TOTAL: (EVENT,),
     CORRECTIONS_TOTAL: (EVENT,),
     UNKNOWN_VERSION_RATIO: (EVENT,),
+    LOG_REQUESTS_TOTAL: (VERSION, ENDPOINT, STATUS),
+    LOG_REQUEST_DURATION_SECONDS: (VERSION, ENDPOINT),
     VERSION_ROWS: (EVENT,),
     EXPERIMENT_RELATIVE_CHANGE: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_LOWER: (EXPERIMENT, VARIANT, KPI),
@@ -328,6 +343,7 @@ OUT_OF_RANGE: Final = "CanaryOutOfRange"
 BLIND_ALERT: Final = "CanaryBlind"
 TRAFFIC_MISMATCH: Final = "CanaryTrafficMismatch"
 ASSIGNMENTS_UNKNOWN: Final = "CanaryAssignmentsUnknown"
+LOG_LAGS: Final = "CanaryRequestLogLags"
 REPLICA_LAG: Final = "CanaryReplicaLag"
 POLICY_MISMATCH: Final = "CanaryPolicyMismatch"
 SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
@@ -355,7 +371,7 @@ ALERTS: Final = frozenset(
         SLOWER,
         ELEVATED_ERROR_RATE, SLOW_RESPONSE,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH,
-        ASSIGNMENTS_UNKNOWN, REPLICA_LAG,
+        ASSIGNMENTS_UNKNOWN, LOG_LAGS, REPLICA_LAG,
         POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
         RELEASE_UNFINISHED, SUPPRESSED, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
         DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
@@ -395,6 +411,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     POLICY_MISMATCH: ("guard", "Policy in use"),
     ROLLBACK_NOT_CONVERGED: ("rollout", "Traffic on the canary"),
     ASSIGNMENTS_UNKNOWN: ("infrastructure", "Rows without a version"),
+    LOG_LAGS: ("infrastructure", "Rows without a version"),
     REPLICA_LAG: ("infrastructure", "Replication lag"),
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
     EXPORTER_DOWN: ("guard", "Freshness"),

@@ -38,6 +38,7 @@ from exporter.publish.snapshot import Snapshot
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
+from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
 from exporter.source.routed import RoutedVersions
 from exporter.source.streams import streams_of
@@ -73,6 +74,7 @@ class Refresher:
         files: where what the judgement's exact half has seen and spent survives a restart.
         rollout: the newest rollout of the journal; None when there is none.
         routed: tells versions by the router's hash; None where nobody asks for that. Told of every rollout.
+        logged: tells versions by the router's log; None where nobody asks for that.
         journal_fault: the journal could not be read.
         since: rows are counted from here, seconds since the epoch.
         snapshot: the newest knowledge.
@@ -98,10 +100,12 @@ class Refresher:
         zone = Zone(policy.database.timezone, dialect)
         self.versions, self.currencies = Codes(), Codes()
         given = policy.database.assignments
-        self.routed = RoutedVersions(routers_of(policy)[0]) if given is not None and given.from_ is not None else None
+        source = given.from_ if given is not None else None
+        self.routed = RoutedVersions(routers_of(policy)[0]) if source == "router" else None
+        self.logged = LoggedVersions.of(policy) if source == "log" else None
+        told, codes = self.routed or self.logged, (self.versions, self.currencies)
         self.feeds = [
-            Feed(stream, self.session, zone, self.versions, self.currencies, self.since, routed=self.routed)
-            for stream in streams_of(policy, dialect)
+            Feed(stream, self.session, zone, *codes, self.since, routed=told) for stream in streams_of(policy, dialect)
         ]
         for feed in self.feeds:
             feed.odd.report = self._faults.odd
@@ -150,6 +154,11 @@ class Refresher:
         self._judged_or_not(attempt)
         self.snapshot = self._snapshot(up=True)
 
+    async def close(self) -> None:
+        """Let go of what this has opened itself; the session is its maker's."""
+        if self.logged is not None:
+            await self.logged.close()
+
     def failed(self, error: Exception) -> None:
         """A refresh ended in a way that nobody foresaw: only the counters are still known."""
         self._faults.count(error)
@@ -185,6 +194,9 @@ class Refresher:
     async def _read(self) -> None:
         # What is read is as old as the moment before the first question, not as the last answer.
         now, began = self.clock.now().timestamp(), self.clock.monotonic()
+        if self.logged is not None:
+            with self._faults.survived("what the follower of the router's log keeps cannot be read"):
+                await self.logged.look()
         await self._look_around(now)
         self._leave_out_absent()
         low = self._rows_low(now)

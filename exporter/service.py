@@ -223,6 +223,7 @@ class Exporter:
             await self._loop(policy, refresher, state)
         finally:
             state.write(since, counters.values)
+            await refresher.close()
             await session.close()
 
     async def _loop(self, policy: Policy, refresher: Refresher, state: StateFile) -> None:

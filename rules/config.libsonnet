@@ -39,7 +39,8 @@ local kpi = import 'lib/kpi.libsonnet';
 
     // Where the shop's own series are.
     signals: {
-      // application, or haproxy: HAProxy's built-in exporter, by backend.
+      // application, or haproxy: HAProxy's built-in exporter, by backend. (`preset: log` of a policy is application, with
+      // the series of `canary assignments`.)
       preset: 'application',
       selector: '',
       requests: 'http_requests_total',
@@ -91,6 +92,9 @@ local kpi = import 'lib/kpi.libsonnet';
 
     // Whether the order database is a read replica.
     replica: false,
+
+    // Whether `canary assignments` follows the router's log.
+    log: false,
 
     // Experiments that are judged: name, control, guarded (has guardrails), compared (has other metrics), mismatch (the
     // share that is tolerated), and mismatchThreshold.text, log10 of treatments / alpha.

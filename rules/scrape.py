@@ -45,6 +45,8 @@ def _jobs(policy: Policy) -> list[dict[str, Any]]:
         ),
         _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
     ]
+    if policy.database.log is not None:
+        jobs.append(_job(f"kpi-canary-assignments-{service}", [signals.follower_target], honor_labels=True))
     # The shop's own series say by their job whose they are: see `Policy.shop_selector`.
     jobs += [
         _job(name, list(targets))

@@ -69,6 +69,7 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "kpis": [_judged_kpi(name, kpi) for name, kpi in policy.kpis.items()],
         "converge": format_duration(policy.rollback.converge),
         "replica": policy.database.replica is not None,
+        "log": policy.database.log is not None,
         "experiments": [
             _experiment(name, experiment, policy)
             for name, experiment in policy.experiments.items()
@@ -127,12 +128,12 @@ def _signals(policy: Policy) -> dict[str, Any]:
     """Where the shop's own series are."""
     signals = policy.signals
     return {
-        "preset": signals.preset,
+        "preset": "application" if signals.preset == "log" else signals.preset,
         "selector": policy.shop_selector,
         "requests": signals.requests,
         "duration": signals.duration,
         "histograms": signals.histograms,
-        "connectionErrors": "" if signals.preset == "haproxy" else signals.connection_errors,
+        "connectionErrors": signals.connection_errors if signals.preset == "application" else "",
         "versionLabel": signals.version_label,
         "endpointLabel": signals.endpoint_label,
         "statusLabel": signals.status_label,

@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from canary import names
 from canary.errors import Fault, PolicyError
 from canary.policy.kpis import DEFAULT_KPIS, Kpi, events_of, segment_column
 from canary.policy.model import Policy
@@ -23,6 +24,7 @@ from canary.policy.reading.consistency import inconsistencies
 from canary.policy.reading.document import Document, Location, read_document
 from canary.policy.reading.sentences import fault_of, of_another_branch
 from canary.policy.schema import adapter
+from canary.policy.signals import Signals
 
 _OWN: Final = ("base", "technical")
 """Fields of the policy that are no keys of the file."""
@@ -59,6 +61,7 @@ def policy_from(document: Document) -> Policy:
     completed = dataclasses.replace(
         policy,
         technical="signals" in document.data,
+        signals=_signals(policy),
         base=str(document.path.resolve().parent),
         kpis=kpis,
         phases=policy.plans.get(NORMAL, policy.phases),
@@ -73,6 +76,24 @@ def policy_from(document: Document) -> Policy:
     if faults:
         raise PolicyError(_ordered(faults))
     return completed
+
+
+def _signals(policy: Policy) -> Signals:
+    """The signals, where they are what `canary assignments` counts with its own names."""
+    signals = policy.signals
+    if signals.preset != "log":
+        return signals
+    return dataclasses.replace(
+        signals,
+        selector=signals.selector or f'{names.SERVICE}="{policy.service}"',
+        requests=names.LOG_REQUESTS_TOTAL,
+        duration=names.LOG_REQUEST_DURATION_SECONDS,
+        histograms="classic",
+        connection_errors="",
+        version_label=names.VERSION,
+        endpoint_label=names.ENDPOINT,
+        status_label=names.STATUS,
+    )
 
 
 def _types(document: Document, error: ValidationError) -> list[Fault]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from canary.policy.requestlog import RequestLog
 from canary.policy.values.types import (
     DatabaseUrl,
     EnvironmentName,
@@ -113,9 +114,10 @@ class Assignments:
     """Table or view in the order database, optionally `schema.table`."""
     sql: Text | None = None
     """A SELECT instead of a table; its columns are named by the keys below."""
-    from_: Annotated[Literal["router"] | None, Field(alias="from")] = None
+    from_: Annotated[Literal["router", "log"] | None, Field(alias="from")] = None
     """`router` instead of a table: computed from each row's `unit`, when that is what the router hashes, with the salt
-    and the weights of the journal. Testers count as everybody else."""
+    and the weights of the journal. Testers count as everybody else. `log`: what `canary assignments` found in the
+    router's log (`database.log`), wherever it keeps that."""
     unit: Text = "unit"
     """Column with the unit, as the events' `unit` columns write it."""
     time: Text = "time"
@@ -158,6 +160,8 @@ class Database:
     """Environment variable holding only the password."""
     events: dict[Name, Event] = field(default_factory=lambda: dict(DEFAULT_EVENTS))
     """Where the events are; entries are added to the default schema's, replacing those of the same name."""
+    log: RequestLog | None = None
+    """The router's log, which `canary assignments` follows."""
     assignments: Assignments | None = None
     """Which version each unit was served by, for events without a `version` column."""
     window: PositiveSeconds = 3600

@@ -77,6 +77,9 @@ class HaproxyRouter:
     """Balancers in front that tell the customer's address by the PROXY protocol."""
     extra: tuple[ConfigLine, ...] = ()
     """Lines of your own for the generated frontend."""
+    log: Text | None = None
+    """Where the generated configuration logs each request for `canary assignments`: `host:port`, or the path of a unix
+    socket."""
     upstreams: Upstreams = Upstreams()
     slots: Slots | None = None
     """Instead of `upstreams`: two equal groups that change roles when a release is finished."""
@@ -108,6 +111,9 @@ class NginxRouter:
     """Balancers in front that tell the customer's address by the PROXY protocol."""
     extra: tuple[ConfigLine, ...] = ()
     """Lines of your own for the generated server block."""
+    log: Text | None = None
+    """Where the generated configuration logs each request for `canary assignments`: a file, or
+    `syslog:server=host:port`, or `syslog:server=unix:/path`."""
     upstreams: Upstreams = Upstreams()
     slots: Slots | None = None
     """Instead of `upstreams`; the directories must then survive a reboot."""

@@ -99,8 +99,10 @@ class AlertOverride:
 class Signals:
     """Names of the series and labels that the shop, its router and its machines already have."""
 
-    preset: Literal["application", "haproxy"] = "application"
-    """Whose series tell errors and response times: the application's own, or HAProxy's built-in exporter by backend."""
+    preset: Literal["application", "haproxy", "log"] = "application"
+    """Whose series tell errors and response times: the application's own, HAProxy's built-in exporter by backend, or
+    those that `canary assignments` makes of the router's log (`database.log`); `log` names all series and labels by
+    itself."""
     selector: Selector = ""
     """Label matchers added to every selector of the shop's series, such as `job="shop"`; when missing, the job of the
     generated scrape configuration, if the policy names its targets."""
@@ -125,6 +127,8 @@ class Signals:
     """The canary process' memory limit, of which `memory` is a share when process metrics are watched."""
     exporter_target: HostPort = "127.0.0.1:9877"
     """Address of `canary exporter` for the generated scrape configuration."""
+    follower_target: HostPort = "127.0.0.1:9879"
+    """Address of `canary assignments` for the generated scrape configuration, where there is a `database.log`."""
     shop_targets: tuple[HostPort, ...] = ()
     """Addresses (`host:port`) of the shop's own /metrics for the generated scrape configuration, job `SERVICE`."""
     haproxy_targets: tuple[HostPort, ...] = ()

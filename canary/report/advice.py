@@ -44,6 +44,7 @@ _BY_ALERT = {
     names.BLIND_ALERT: _BLIND,
     names.TRAFFIC_MISMATCH: _TRAFFIC,
     names.ASSIGNMENTS_UNKNOWN: _UNKNOWN,
+    names.LOG_LAGS: _UNKNOWN,
 }
 
 

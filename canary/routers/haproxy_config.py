@@ -10,7 +10,7 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.routers import HaproxyRouter, Server
-from canary.routers import robots
+from canary.routers import requestlog, robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
 # For a policy without upstreams: the file is complete, and says that these two lines are examples.
@@ -217,6 +217,8 @@ def _front(section: HaproxyRouter) -> Iterator[str]:
         yield "http-request redirect scheme https code 308 unless { ssl_fc }"
     if section.tls is not None:
         yield "http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]"
+    if section.log is not None:
+        yield from requestlog.haproxy_lines(section.log, section.name)
     yield from section.extra
 
 

@@ -38,6 +38,8 @@ def _servers(section: HaproxyRouter | NginxRouter) -> Iterator[tuple[str, str, s
     for address in section.servers:
         if address not in named:
             yield "servers", f"{address} is no server of `{key}`", "write its address the same in both"
+    if section.log is not None and section.slots is not None:
+        yield "log", "a log of `slots` does not say which slot is the canary's", "use `upstreams`, or no log"
 
 
 def _haproxy_faults(section: HaproxyRouter) -> Iterator[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.routers import NginxRouter
-from canary.routers import robots
+from canary.routers import requestlog, robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 from canary.routers.nginx_markers import EVERYBODY, TESTER
@@ -34,7 +34,7 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
 
 {testers}
 {markers}
-map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
+{log}map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
 
 {upstreams}{redirect}server {{
 {front}
@@ -114,6 +114,7 @@ def render(section: NginxRouter) -> str:
         named=_named(section),
         user=_user(section),
         markers=_MARKERS.format(),
+        log=requestlog.NGINX_FORMAT if section.log is not None else "",
         prefix=NGINX_PREFIX,
         buckets="\n".join([*buckets, f"    * {NGINX_BUCKETS - 1};"]),
         testers=_testers(section),
@@ -149,6 +150,8 @@ def _front(section: NginxRouter) -> Iterator[str]:
     yield from (f"set_real_ip_from {word(section, 'proxy_protocol', net)};" for net in section.proxy_protocol)
     if section.proxy_protocol:
         yield "real_ip_header proxy_protocol;"
+    if section.log is not None:
+        yield requestlog.nginx_line(section.log, section.name)
     yield from section.extra
 
 

@@ -36,6 +36,7 @@ _COMMANDS = {
     "backtest": ("study.backtest:command", "Replay past rollouts from the order database."),
     "calibrate": ("study.calibrate:command", "Measure how often healthy canaries would be rolled back in this shop."),
     "backfill": ("study.backfill:command", "Write the order database's history for Prometheus."),
+    "assignments": ("services:assignments", "Take who was served by which version from the router's log."),
     "drill": ("rollout.drill:command", "Prove that a rollback would arrive and could act."),
     "wait": ("rollout.wait:command", "Wait until the rollout is over, for pipelines."),
     "note": ("rollout.notes:note", "Write down an observation about a rollout."),
@@ -92,7 +93,7 @@ def main() -> None:
     foreign = installation.faults()
     for fault in foreign:
         click.echo(f"canary: {fault}", err=True)
-    if {"exporter", "receiver"} & set(sys.argv[1:2]):
+    if {"exporter", "receiver", "assignments"} & set(sys.argv[1:2]):
         # What a service writes holds names, reasons and turnover; libraries create files without asking for a mode.
         os.umask(os.umask(0) | 0o027)
     try:

@@ -1,4 +1,4 @@
-"""`canary exporter` and `canary receiver`: the two services, each until SIGTERM.
+"""`canary exporter`, `canary receiver` and `canary assignments`: the services, each until SIGTERM.
 
 What a service needs is imported when it starts: the exporter's numpy alone takes longer to load than any other command
 takes to run.
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from canary.web.options import WebOptions, web_options
-from canaryctl.cli.options import config_files, several
+from canaryctl.cli.options import config_file, config_files, several
 
 # A scrape waits for a thread that joins and judges no longer than this; Python's own 5 ms would show.
 _SWITCH_SECONDS = 0.001
@@ -46,6 +46,21 @@ def exporter(config_files: tuple[Path, ...], state_file: str, web_options: WebOp
 
     sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.run(serve())
+
+
+@click.command("assignments")
+@config_file
+@web_options("127.0.0.1:9879")
+def assignments(config_file: str, web_options: WebOptions) -> None:
+    """Follow the router's log and keep who was served by which version, and their visits.
+
+    Serves requests, errors and response times by version and endpoint on /metrics. The policy's `database.log` says
+    where the log comes in and where the rest is kept.
+    """
+    from canary.policy.load import load_policy
+    from exporter.follow.service import Follower
+
+    asyncio.run(Follower(load_policy(config_file), web_options).run())
 
 
 @click.command("receiver")

@@ -25,7 +25,7 @@ from exporter.ledger.reader import StreamReader
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
-from exporter.source.routed import RoutedVersions
+from exporter.source.routed import UnitVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 
 _FINE_HOURS = 2
@@ -73,7 +73,7 @@ class Feed:
         currencies: Codes,
         since: float,
         *,
-        routed: RoutedVersions | None = None,
+        routed: UnitVersions | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.odd = OddValues(stream.name)

@@ -23,7 +23,7 @@ from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import offset_seconds
-from exporter.source.routed import RoutedVersions
+from exporter.source.routed import UnitVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
 
 _OFFSET_MARGIN_SECONDS = 3600
@@ -57,7 +57,7 @@ class StreamReader:
         clock_zone: Zone,
         odd: OddValues,
         in_zones: Callable[[Zone, Zone], None],
-        routed: RoutedVersions | None = None,
+        routed: UnitVersions | None = None,
     ) -> None:
         self.stream = stream
         self._routed = routed if stream.routed else None
@@ -174,7 +174,7 @@ class StreamReader:
             rows = ((row[0], self._version(row[1], row[0] * FINE_SECONDS), *row[2:]) for row in rows)
         return counts_of(rows, most=self._most)
 
-    async def _routed_hours(self, low: int, high: int, routed: RoutedVersions) -> Counts:
+    async def _routed_hours(self, low: int, high: int, routed: UnitVersions) -> Counts:
         """Hour by hour: at once where one version served everybody, else by its buckets."""
         counts: Counts = {}
         for hour in range(low, high):

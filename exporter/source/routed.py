@@ -12,10 +12,24 @@ too. What the journal cannot know is not known here: testers, and customers whos
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from canary.errors import RouterError
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Router, Split
+
+
+class UnitVersions(Protocol):
+    """Tells versions of customers."""
+
+    def version(self, unit: str | bytes | None, moment: float) -> str | None:
+        """The version that served a customer at *moment*, seconds since the epoch; None where it is not known."""
+        ...
+
+    def same_for_all(self, low: float, high: float) -> bool:
+        """Whether between two moments everybody has one version, or none, all the time."""
+        ...
+
 
 _BACK = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
 """After these a weight of 0 means the old version; after a promotion it means that the new one has moved."""
@@ -62,6 +76,19 @@ class RoutedVersions:
         except RouterError:
             return None
         return stretch.rollout.canary if chosen else stretch.rollout.stable
+
+    def served(self, *, canary: bool, moment: float) -> str | None:
+        """The version that ran on one side's servers at *moment*; None where no rollout was ever started.
+
+        Once everybody was on the canary and stayed there, the other servers are brought to its version too.
+        """
+        if not self._stretches:
+            return None
+        at = bisect_right(self._since, moment) - 1
+        if at < 0:
+            return self._stretches[0].rollout.stable
+        stretch = self._stretches[at]
+        return stretch.rollout.canary if canary or stretch.ratio >= 1.0 else stretch.rollout.stable
 
     def same_for_all(self, low: float, high: float) -> bool:
         """Whether between two moments one version served everybody, all the time."""

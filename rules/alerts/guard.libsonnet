@@ -254,6 +254,26 @@ function(config, series, build)
       'The exporter of ' + config.service + ' cannot measure how far the replica is behind.',
     );
 
+  // Silence alone is no fault of a small shop's at night, so that it has to last; a follower that is gone says nothing.
+  local log = if !config.log then [] else build.alert(n.LOG_LAGS, {
+    expr: p.lines([
+      p.beyond(
+        p.for_service(running, 'max by (service) (' + own(n.LOG_LINE_AGE_SECONDS) + ')'),
+        '>',
+        p.limit(config, n.LIMIT_STALENESS)
+      ),
+      'or',
+      p.block(p.lines([running, 'unless on (service)', own(n.LOG_LINE_AGE_SECONDS)])),
+    ]),
+    hold_for: '3m',
+    severity: 'warning',
+    action: 'none',
+    summary: "The router's log of " + config.service + ' is not followed: `canary assignments` lags, has no lines, or is down',
+    description: 'No line of the log was kept, or its end not reached, for longer than '
+                 + build.limit(n.LIMIT_STALENESS, 'humanizeDuration')
+                 + ', or Prometheus has no ' + n.LOG_LINE_AGE_SECONDS + ' of ' + config.service + '. Versions of new customers are unknown meanwhile; too many of them hold the rollout (CanaryAssignmentsUnknown).',
+  });
+
   // Rows without a version are in no verdict. Of fewer than these a share says nothing.
   local fewest_rows = '20';
   local event(counter) = std.substr(counter, std.length(n.SHOP_PREFIX), std.length(p.base(counter)) - std.length(n.SHOP_PREFIX));
@@ -317,4 +337,4 @@ function(config, series, build)
     other_policy('exporter', p.lines([info('exporter'), 'and on (service, digest)', info('receiver')]), [info('exporter')])
     + (if config.digest == '' then [] else other_policy('rules', info('receiver', [p.equals(n.DIGEST, config.digest)])));
 
-  std.flattenArrays(evidence + signals) + mismatch + unknown + replica + schema + policy
+  std.flattenArrays(evidence + signals) + mismatch + unknown + log + replica + schema + policy

@@ -111,6 +111,8 @@ class World(Shop):
             self.exporter(names.VERSION_ROWS, 1000, event=event)
         if self.policy.database.replica:
             self.exporter(names.REPLICA_LAG_SECONDS, 0.1)
+        if self.policy.database.log is not None:
+            self.exporter(names.LOG_LINE_AGE_SECONDS, 0.1)
         for experiment in self.policy.experiments:
             self._experiment(experiment)
         for name, kpi in self.policy.kpis.items():

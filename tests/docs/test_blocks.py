@@ -51,6 +51,7 @@ RUN_BY = {
     ("docs/mimir-thanos-victoriametrics.md", "yaml"): "canary/prometheus/test_access.py",
     ("docs/plans.md", "console"): "docs/test_receiver_pages.py",
     ("docs/plan.md", "sh"): "exporter/test_evidence_docs.py",
+    ("docs/request-log.md", "console"): "docs/test_pages.py",
     ("docs/rollout.md", "console"): "docs/test_receiver_pages.py",
     ("docs/router-plugins.md", "python"): "canary/policy/test_routerkinds.py",
     ("docs/router-plugins.md", "yaml"): "canary/policy/test_routerkinds.py",

@@ -37,7 +37,11 @@ _STRATEGY = golden.policy("strategy")
 _POLICY = hasty(
     dataclasses.replace(
         _STRATEGY,
-        database=dataclasses.replace(_STRATEGY.database, replica=golden.policy("custom").database.replica),
+        database=dataclasses.replace(
+            _STRATEGY.database,
+            replica=golden.policy("custom").database.replica,
+            log=golden.policy("custom").database.log,
+        ),
         receiver=dataclasses.replace(_STRATEGY.receiver, drill_max_age=3600, token_file=None),
         rollback=dataclasses.replace(_STRATEGY.rollback, converge=2),
     )

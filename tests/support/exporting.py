@@ -29,7 +29,9 @@ async def refresher_on(policy: Policy, clock: Clock, counters: Counters | None =
     since = clock.now().timestamp() - policy.database.since
     counters = counters or Counters(policy.database.max_currencies)
     async with order_session(policy, Patience.LIVE) as session:
-        yield Refresher(policy, session, clock, counters, since, SharedThreads())
+        refresher = Refresher(policy, session, clock, counters, since, SharedThreads())
+        yield refresher
+        await refresher.close()
 
 
 async def settle(refresher: Refresher, clock: FakeClock, times: int = 5) -> None:

@@ -28,12 +28,15 @@ own, and still switches the alerts about errors and response times on."""
 _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
     "database": frozenset(
         {
-            "url", "url_file", "url_env", "password_file", "password_env", "sources",
+            "url", "url_file", "url_env", "password_file", "password_env", "sources", "log",
             "since", "refresh", "reconcile", "statement_timeout", "max_currencies",
         }
     ),
     "signals": frozenset(
-        {"exporter_target", "shop_targets", "haproxy_targets", "node_targets", "runbook_url", "dashboard_url"}
+        {
+            "exporter_target", "follower_target", "shop_targets", "haproxy_targets", "node_targets", "runbook_url",
+            "dashboard_url",
+        }
     ),
 }  # fmt: skip
 """Keys of deciding sections that only say where something is, or how it is asked. All others decide, those that are

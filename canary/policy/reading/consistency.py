@@ -168,12 +168,24 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
         if event.outcome is not None and (both := sorted({*event.failed} & {*event.pending})):
             yield (*at, "pending"), f"{both[0]!r} is a failure as well", "say it in one of the two"
 
+    yield from _versions(policy)
+
+
+def _versions(policy: Policy) -> Iterator[Inconsistency]:
+    """Where versions come from that no row says."""
+    log = policy.database.log
+    if policy.signals.preset == "log" and log is None:
+        yield ("signals", "preset"), "there is no `database.log` whose requests could be counted", "add one"
+    if log is not None and not (log.file or log.udp or log.socket):
+        yield ("database", "log"), "names no way in", "write `file`, `udp` or `socket`"
     assignments = policy.database.assignments
     if assignments is not None:
         at = ("database", "assignments")
         if sum(source is not None for source in (assignments.table, assignments.sql, assignments.from_)) != 1:
-            yield at, "needs either `table`, `sql` or `from: router`", ""
-        elif assignments.from_ is not None and not policy.router:
+            yield at, "needs either `table`, `sql` or `from`", ""
+        elif assignments.from_ == "log" and log is None:
+            yield (*at, "from"), "there is no `database.log` that would be followed", "add one"
+        elif assignments.from_ == "router" and not policy.router:
             yield (*at, "from"), "there is no `router` whose choice could be computed", "add one"
         elif assignments.from_ is not None and not router_kinds().usable[policy.router[0].kind].assigns:
             what = (

@@ -29,7 +29,7 @@ _ELSEWHERE = "search"
 def rows(policy: Policy) -> Iterator[Row]:
     """Errors and response times, of a whole version and of one endpoint."""
     if policy.signals.against_stable.enabled:
-        for endpoint in (False, True) if policy.signals.preset == "application" else (False,):
+        for endpoint in (False, True) if policy.signals.preset != "haproxy" else (False,):
             comparison = _Comparison(policy, endpoint=endpoint)
             yield comparison.errors()
             yield comparison.slowness()

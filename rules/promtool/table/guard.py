@@ -47,6 +47,8 @@ def rows(policy: Policy) -> Iterator[Row]:
         metric, lag = names.REPLICA_LAG_SECONDS, policy.database.replica.max_lag
         yield about("replica", names.REPLICA_LAG, exporter, metric, lag * (1 + NEAR), lag)
         yield _blind("replica_lag", without(metric))
+    if policy.database.log is not None:
+        yield from _log(policy)
     yield from _policies()
     yield about("schema", names.SCHEMA_INCOMPATIBLE, exporter, names.SCHEMA_COMPATIBLE, 0, 1)
 
@@ -68,6 +70,18 @@ def _versions(policy: Policy) -> Iterator[Row]:
             inputs=(ratio, rows),
             quiet={"few rows": few, "another event": elsewhere},
         )
+
+
+def _log(policy: Policy) -> Iterator[Row]:
+    """The follower of the router's log lags, or is gone."""
+    metric, limit = names.LOG_LINE_AGE_SECONDS, policy.evidence.staleness
+    yield Row(
+        "the router's log",
+        names.LOG_LAGS,
+        exporter(metric, limit * (1 + NEAR)),
+        exporter(metric, limit),
+        also={"no follower": without(metric)},
+    )
 
 
 def _policies() -> Iterator[Row]:

@@ -47,7 +47,7 @@ def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[
             yield from _within(policy, state, match, window, round(plenty * signals.minimum_requests))
         shorter = window
     row = partial(Row, f"critical limits, rollout in {state}", match=match, state=state)
-    if signals.preset == "application" and signals.connection_errors:
+    if signals.preset != "haproxy" and signals.connection_errors:
         failures = signals.critical.database_connection_failures
         old = aged(signals.window)
         beyond, limit, few = (
@@ -98,7 +98,7 @@ def _within(  # a window, and in which state it is looked at
     if window < policy.signals.window:
         return  # response times follow from the same windows, and each row takes promtool its time
     seconds, scene = critical.response_time, f"{scene}, slow"
-    if window < policy.signals.long_window and policy.signals.preset == "application":
+    if window < policy.signals.long_window and policy.signals.preset != "haproxy":
         # A quantile of few requests is coarse; with many the windows before this one have enough as well.
         total, too_young = (
             10 * minimum,
@@ -128,7 +128,7 @@ def _ended(seconds: float) -> Change:
 def _warning(policy: Policy) -> Iterator[Row]:
     warning, alert = policy.signals.warning, names.ELEVATED_ERROR_RATE
     yield share_row(policy, warning.error_rate, "warnings", alert, match={names.SCOPE: ""})
-    if policy.signals.preset == "application":
+    if policy.signals.preset != "haproxy":
         match, dynamic = {names.SCOPE: "endpoint"}, ROLLOUT_LABELS | {"endpoint": ENDPOINT}
         yield share_row(policy, warning.error_rate, "warnings", alert, match=match, dynamic=dynamic)
     yield from tries_rows(policy, warning.error_rate, alert, names.SCOPE)

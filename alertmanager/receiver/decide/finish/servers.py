@@ -106,7 +106,7 @@ class Inspector:
     async def _by_series(self) -> Mapping[str, set[str]] | str:
         """By scraped instance, the versions in its series; or why Prometheus does not tell."""
         signals = self._plans.file.signals
-        if signals.preset == "haproxy":
+        if signals.preset != "application":
             return "neither a `probe` nor series with a version tell what it runs"
         matchers = self._plans.file.shop_selector
         selector = f"{{{matchers}}}" if matchers else ""

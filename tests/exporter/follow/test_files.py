@@ -1,0 +1,81 @@
+"""A log file that is rotated, truncated, deleted and full of garbage."""
+
+from pathlib import Path
+
+from exporter.follow.files import LogFile, Place
+
+
+def _all(file: LogFile) -> list[bytes]:
+    """What there is to read, until nothing comes for longer than a rotation takes."""
+    found: list[bytes] = []
+    for _ in range(60):
+        found += file.read()[0]
+    return found
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_lines_are_read_once_and_whole(tmp_path: Path) -> None:
+    """A line without its end waits for it; no file is no fault."""
+    path = tmp_path / "access.log"
+    file = LogFile(path, None)
+    assert _all(file) == []
+    _append(path, "one\ntw")
+    assert _all(file) == [b"one"]
+    _append(path, "o\n")
+    assert _all(file) == [b"two"]
+
+
+def test_rotation_loses_nothing(tmp_path: Path) -> None:
+    """What is written to the renamed file until its writers reopen is read before the new one."""
+    path = tmp_path / "access.log"
+    _append(path, "one\n")
+    file = LogFile(path, None)
+    assert file.read()[0] == [b"one"]
+    path.rename(tmp_path / "access.log.1")
+    _append(tmp_path / "access.log.1", "two\n")
+    _append(path, "three\n")
+    assert _all(file) == [b"two", b"three"]
+    assert file.gaps == 0
+
+
+def test_truncation_begins_anew(tmp_path: Path) -> None:
+    """A file that was truncated in place is read from its beginning, also when nobody looked meanwhile."""
+    path = tmp_path / "access.log"
+    _append(path, "one is long\n")
+    file = LogFile(path, None)
+    _, place = file.read()
+    path.write_text("two\n")
+    assert _all(file) == [b"two"]
+    path.write_text("three is much longer than one\n")
+    assert _all(LogFile(path, place)) == [b"three is much longer than one"]
+
+
+def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Through several rotations that happened meanwhile, oldest first; what is gone is one gap."""
+    path = tmp_path / "access.log"
+    _append(path, "one\n")
+    _, place = LogFile(path, None).read()
+    for number, text in ((2, "two\n"), (1, "three\n")):
+        _append(path, text)
+        path.rename(tmp_path / f"access.log.{number}")
+    _append(path, "four\n")
+    file = LogFile(path, place)
+    assert _all(file) == [b"two", b"three", b"four"]
+    assert file.gaps == 0
+    (tmp_path / "access.log.2").unlink()
+    gone = LogFile(path, place)
+    assert _all(gone) == [b"four"]
+    assert gone.gaps == 1
+
+
+def test_an_endless_line_is_passed_over(tmp_path: Path) -> None:
+    """A line without an end, of binary garbage, is counted once, and what follows is read."""
+    path = tmp_path / "access.log"
+    path.write_bytes(b"\x00\xff" * 800_000 + b"\nnext\n")
+    file = LogFile(path, Place())
+    assert _all(file) == [b"next"]
+    assert file.overlong == 1

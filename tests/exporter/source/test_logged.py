@@ -1,0 +1,100 @@
+"""Versions by what the follower of the router's log keeps, in a database of its own."""
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from canary.policy.model import Policy
+from canary.policy.orders import DEFAULT_EVENTS, Assignments
+from canary.policy.requestlog import RequestLog
+from exporter.follow.store import Store
+from exporter.follow.tally import Assignment, Changes
+from exporter.source.logged import LoggedVersions, store_url
+from tests.support.clock import FakeClock
+from tests.support.exporting import policy_for, published, refresher_on, settle
+from tests.support.shopdata import ORDERS, VISITS, ShopData
+
+
+def _policy(url: str, folder: Path) -> Policy:
+    events = {
+        name: replace(event, version=None, unit="id" if name == "visits" else None)
+        for name, event in DEFAULT_EVENTS.items()
+    }
+    log = RequestLog(file="access.log", url=f"sqlite:///{folder}/requests.db")
+    return policy_for(url, events=events, assignments=Assignments(from_="log"), log=log)
+
+
+async def _write(store: Store, *rows: tuple[int, str, str | None, float]) -> None:
+    found = {number: Assignment(number, unit, version, False, at, at) for number, unit, version, at in rows}
+    await store.write(Changes(assignments=found), "test", None)
+
+
+async def test_counts_are_those_of_a_version_column(lite: ShopData, clock: FakeClock, tmp_path: Path) -> None:
+    """Visits and the orders that come from them count for the version that the log names; the rest are unknown."""
+    began, policy = clock.now() - timedelta(minutes=30), _policy(lite.url, tmp_path)
+    store = Store.of(store_url(policy))
+    await store.open()
+    given, visits, orders = [], [], []
+    for number in range(1, 201):
+        at = began + timedelta(seconds=4 * number)
+        if number % 10:  # every tenth nobody knows
+            given.append(
+                (number, str(number), "v2" if number % 4 == 0 else "v1", at.timestamp() - 1 + 4 * (number % 2))
+            )
+        visits.append({"id": number, "created_at": at})
+        orders.append({"id": number, "visit_id": number, "created_at": at, "total": 2, "currency": "EUR"})
+    await _write(store, *given)
+    await lite.insert_many(VISITS, visits)
+    await lite.insert_many(ORDERS, orders)
+
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock, 40)
+        found = published(refresher)
+    await store.close()
+
+    expected = {("v1",): 140.0, ("v2",): 40.0, ("unknown",): 20.0}
+    assert found["shop_visits_total"] == expected
+    assert found["shop_orders_total"] == expected
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+async def test_a_customer_has_the_last_version_before(hashed: bool, tmp_path: Path) -> None:
+    """The last assignment up to a row's moment, else the first within the lateness after it; hashed customers too."""
+    policy = _policy("sqlite:///shop.db", tmp_path)
+    store = Store.of(store_url(policy))
+    await store.open()
+    versions = LoggedVersions.of(policy)
+    versions._hashed = hashed
+    unit = hashlib.sha256(b"a").hexdigest() if hashed else "a"
+    await _write(store, (1, unit, "v1", 1000.0), (2, unit, "v2", 2000.0))
+    await versions.look()
+    await _write(store, (3, unit, "v1", 3000.0))
+    await versions.look()
+
+    asked = [(moment, versions.version("a", moment)) for moment in (800, 900, 1000, 1999, 2000, 9000)]
+    assert asked == [(800, None), (900, "v1"), (1000, "v1"), (1999, "v1"), (2000, "v2"), (9000, "v1")]
+    assert versions.version("b", 2000) is None
+    assert versions.version(None, 2000) is None
+    assert versions.same_for_all(0, 500)
+    await versions.close()
+    await store.close()
+
+
+async def test_a_first_rollout_names_what_was_before(tmp_path: Path) -> None:
+    """Rows without a version are read again when the first rollout has named it."""
+    policy = _policy("sqlite:///shop.db", tmp_path)
+    store = Store.of(store_url(policy))
+    await store.open()
+    versions = LoggedVersions.of(policy)
+    await _write(store, (1, "a", None, 1000.0))
+    await versions.look()
+    assert versions.version("a", 1000) is None
+    await store.heal("v1")
+    await _write(store, (2, "b", "v1", 1010.0))
+    await versions.look()
+    assert versions.version("a", 1000) == "v1"
+    await versions.close()
+    await store.close()
