@@ -164,6 +164,8 @@ def _kpi_as_json(kpi: KpiEvidence, change: Change) -> Mapping[str, Any]:
         "log10_evidence": _number(kpi.log10_evidence),
         "canary_units": kpi.canary_units,
         "stable_units": kpi.stable_units,
+        "hold_reason": kpi.hold_reason,
+        "harmed_segments": [name for name, segment in kpi.segments.items() if segment.verdict is Verdict.FAIL],
     }
 
 

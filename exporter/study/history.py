@@ -7,10 +7,11 @@ quiet shop is read with few of them and a large one without a statement that tim
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from canary.policy.kpis import Conversion, events_of
+from canary.policy.kpis import Conversion, Mean, events_of
 from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.rows import Codes, EventRows
@@ -54,8 +55,8 @@ class History:
     async def between(self, low: float, high: float) -> JoinedRows:
         """All rows from `low` to `high` (seconds since the epoch), and what became of them.
 
-        Payments are followed for the pending timeout beyond `high`; values with a currency are read from
-        `database.window` before `low` on, where it shows which currency is the usual one.
+        Payments are followed for the pending timeout beyond `high`; what is asked of the time before a rollout is read
+        from `database.window` before `low` on.
 
         Raises:
             DatabaseError: one of its kinds.
@@ -86,16 +87,22 @@ class History:
         return JoinedRows(joined.events, tables)
 
     def _early_seconds(self, event: str) -> float:
-        """Values show their currency and their cap before, conversions how late they are."""
+        """What the shop was like before: currencies, caps, how late conversions are, stable's level, its segments."""
         policy = self.policy
-        asked = {
-            one
-            for kpi in policy.kpis.values()
-            if isinstance(kpi, Conversion) and policy.evidence.slower != "none"
-            for one in events_of(kpi)
-        }
-        early = event in asked or policy.database.events[event].currency is not None
+        early = event in self._compared or policy.database.events[event].currency is not None
         return policy.database.window if early else 0.0
+
+    @cached_property
+    def _compared(self) -> set[str]:
+        """The events of KPIs that ask what they were before a rollout, and those that their rows come from."""
+        policy = self.policy
+        asked = [
+            kpi
+            for kpi in policy.kpis.values()
+            if (isinstance(kpi, Conversion) and policy.evidence.slower != "none")
+            or (not isinstance(kpi, Mean) and (policy.evidence.stable_harm == "hold" or kpi.by is not None))
+        ]
+        return set(with_ancestors(policy.database.events, (event for kpi in asked for event in events_of(kpi))))
 
     async def _read(self, stream: Stream, low: float, high: float) -> EventRows:
         if stream not in self._fitted:

@@ -28,6 +28,9 @@ _LOOK_SECONDS: Final = 0.1
 
 _CONFLICT: Final = 409
 
+_UNREADABLE: Final = (RouterError, ValueError, KeyError, TypeError)
+"""What comes of an API that does not answer, or of what is no HTTPRoute."""
+
 
 class HttpRouteRouter:
     """Sets the weights of an HTTPRoute.
@@ -71,9 +74,8 @@ class HttpRouteRouter:
         """What the route says, once its controller has taken it over."""
         try:
             return Observation((route.reading(self._section, await self._get(), self._instance),))
-        except (RouterError, ValueError, KeyError, TypeError) as error:
-            what = str(error) if isinstance(error, RouterError | ValueError) else f"is no HTTPRoute ({error!r})"
-            return Observation((Reading(self._instance, None, error=what),))
+        except _UNREADABLE as error:
+            return Observation((Reading(self._instance, None, error=_told(error)),))
 
     async def check(self) -> list[Finding]:
         """An API that does not answer, a route that does not divide the Services, or that no Gateway has taken."""
@@ -82,8 +84,8 @@ class HttpRouteRouter:
             found = await self._get()
             rules, testers = route.divided(self._section, found), route.testers_rules(self._section, found)
             seen = route.reading(self._section, found, self._instance) if rules else None
-        except (RouterError, ValueError, KeyError, TypeError) as error:
-            return [failed(where, str(error), "see that the route is there, and this account may get and patch it")]
+        except _UNREADABLE as error:
+            return [failed(where, _told(error), "see that the route is there, and this account may get and patch it")]
         if seen is None:
             what = f"no rule has both Services, {self._section.stable} and {self._section.canary}"
             return [failed(where, what, "name both in its `backendRefs`, as in the generated route")]
@@ -149,10 +151,19 @@ class HttpRouteRouter:
                 status = answer.status
         except TimeoutError as error:
             raise RouterError("the Kubernetes API did not answer in time", place=self._place) from error
-        except (aiohttp.ClientError, OSError, ValueError, SecretError) as error:
+        except SecretError as error:
+            raise RouterError(f"has no token to show: {error.what}", place=self._place) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             what = f"the Kubernetes API is unreachable ({error})"
             raise RouterError(what, place=self._place) from error
         if status not in (200, _CONFLICT):
             said = found.get("message", "") if isinstance(found, dict) else ""
             raise RouterError(f"the Kubernetes API answered {status}: {said}", place=self._place)
         return status, found
+
+
+def _told(error: Exception) -> str:
+    """What is wrong, without the place, which whoever tells it says."""
+    if isinstance(error, RouterError):
+        return error.what
+    return str(error) if isinstance(error, ValueError) else f"is no HTTPRoute ({error!r})"

@@ -198,10 +198,12 @@ def _without_index(policy: Policy, tables: Mapping[str, Table | None]) -> set[tu
 
 def columns_of(event: Event) -> Iterator[tuple[str, str]]:
     """Policy key and column for everything an event maps."""
-    for key in ("id", "time", "version", "unit", "value", "currency", "outcome", "settled", "variant", "segment"):
+    for key in ("id", "time", "version", "unit", "value", "currency", "outcome", "settled", "variant"):
         column = getattr(event, key)
         if column is not None:
             yield key, column
+    if event.segment is not None:
+        yield "segment (a KPI's `by`)", event.segment
     if isinstance(event.parent, str):
         yield "parent", event.parent
     elif event.parent:

@@ -89,6 +89,14 @@ def _proof(kpi: "KpiEvidence") -> str:
             e_value += "; exact test: proven"
         below = f"canary at {format_measured_ratio(test.estimate)}, " if name == "floor" else ""
         proofs.append(f"{name} ({below}{e_value})")
+    proofs += [
+        f"segment {name} (change {format_change(segment.estimate)}, e-value 10^{segment.log10_evidence:.1f},"
+        f" threshold 10^{segment.log10_threshold:.1f})"
+        for name, segment in kpi.segments.items()
+        if segment.verdict == "fail"
+    ]
+    if kpi.hold_reason is not None:
+        proofs.append(f"only holds: {kpi.hold_reason.replace('_', ' ')}")
     return "; ".join(proofs)
 
 

@@ -205,6 +205,9 @@ async def test_a_hand_and_a_stranger_are_seen(api: Api, tmp_path: Path) -> None:
     assert "no rule has both Services" in unknown.what
     assert "answered 401: Unauthorized" in refused.what
     assert "stolen" not in refused.what
+    (tmp_path / "token").unlink()
+    [lacking] = await router.check()
+    assert "has no token to show: the file" in lacking.what
 
 
 def test_what_is_generated_is_what_kubernetes_takes(tmp_path: Path) -> None:

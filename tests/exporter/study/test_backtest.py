@@ -21,7 +21,18 @@ from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 START = datetime(2026, 3, 1, 22, 40, tzinfo=UTC)
 PHASES = ((5, 0.05), (15, 0.25), (20, 0.5))
 HEADER = "rollout,stable,canary,traffic,started_at,ended_at\n"
-KPI_KEYS = {"verdict", "failed_tests", "estimate", "lower", "upper", "log10_evidence", "canary_units", "stable_units"}
+KPI_KEYS = {
+    "verdict",
+    "failed_tests",
+    "estimate",
+    "lower",
+    "upper",
+    "log10_evidence",
+    "canary_units",
+    "stable_units",
+    "hold_reason",
+    "harmed_segments",
+}
 
 
 def csv_of(name: str, start: datetime, stable: str, canary_version: str) -> str:
