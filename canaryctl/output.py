@@ -16,7 +16,7 @@ from canary.errors import GenerateError
 WRITERS = ".kpi-canary.json"
 """The list, by relative path, of the services that wrote a folder's files."""
 
-# Earlier versions named the files of every service so. Beside those of today they would be evaluated twice.
+# Earlier versions named the files of every service so. Next to those of today they would be evaluated twice.
 _FORMER = (
     "prometheus/rules/canary-alerts.rules.yml",
     "prometheus/rules/canary-recording.rules.yml",

@@ -23,7 +23,7 @@ def test_another_services_files_are_not_replaced(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_version_named_otherwise_goes_when_it_is_the_services_own(tmp_path: Path) -> None:
-    """Beside today's file the same rules would be evaluated twice; those of another service are left."""
+    """Next to today's file the same rules would be evaluated twice; those of another service are left."""
     former = tmp_path / "prometheus" / "rules" / "canary-alerts.rules.yml"
     former.parent.mkdir(parents=True)
     former.write_text("groups:\n  - rules:\n      - labels:\n          service: shop\n")
