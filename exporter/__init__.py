@@ -2,5 +2,6 @@
 
 `service` is the process, `refresher` one round of it. Below lie the folders in the order in which a row passes them:
 `source` reads it, `ledger` counts it, `judge` says what it means (the mathematics is `evidence`), `publish` shows it.
-`study` looks at the past with the same parts, for the commands.
+`study` looks at the past with the same parts, for the commands. `follow` is a process of its own, which makes
+assignments of the router's log.
 """

@@ -12,8 +12,16 @@ from rules.scrape import scrape_config
 
 _MAIN = Path(__file__).with_name("main.jsonnet")
 
-ALERTS_FILE = "canary-alerts.rules.yml"
-RECORDING_FILE = "canary-recording.rules.yml"
+
+def alerts_file(service: str) -> str:
+    """The file of a service's alerts, with the inputs that they read; several services' may lie in one folder."""
+    return f"canary-alerts-{service}.rules.yml"
+
+
+def recording_file(service: str) -> str:
+    """The file of what only people read of a service."""
+    return f"canary-recording-{service}.rules.yml"
+
 
 # jsonnet sorts keys by the alphabet; people look for the name first, then for the expression, then for what it tells.
 _GROUP_KEYS = ("name", "interval", "partial_response_strategy", "rules")
@@ -50,10 +58,10 @@ def prometheus_files(policy: Policy, *, inline: bool = False) -> dict[str, str]:
     """
     groups = rule_groups(policy, inline=inline)
     alerts = [rule for group in groups["alerts"]["groups"] for rule in group["rules"]]
-    tests = test_files(policy, alerts, [f"../rules/{ALERTS_FILE}"])
+    tests = test_files(policy, alerts, [f"../rules/{alerts_file(policy.service)}"])
     return {
         "prometheus.yml": dump(scrape_config(policy)),
-        f"rules/{ALERTS_FILE}": dump(groups["alerts"]),
-        f"rules/{RECORDING_FILE}": dump(groups["rules"]),
+        f"rules/{alerts_file(policy.service)}": dump(groups["alerts"]),
+        f"rules/{recording_file(policy.service)}": dump(groups["rules"]),
         **{f"tests/{name}": text for name, text in tests.items()},
     }

@@ -9,7 +9,7 @@
   prometheusAlerts+:: {
     groups+: [
       {
-        name: 'canary',
+        name: 'canary-' + config.service,
         interval: config.evaluationInterval,
         rules: (import 'recording/policy.libsonnet')(config)
                + series.rules
@@ -29,7 +29,7 @@
   prometheusRules+:: {
     groups+: [
       {
-        name: 'canary-for-people',
+        name: 'canary-for-people-' + config.service,
         // People look at these over minutes, and a recorded sample costs each time it is made.
         interval: '30s',
         rules: (import 'recording/signals.libsonnet')(config, series) + (import 'recording/kpis.libsonnet')(config, series),

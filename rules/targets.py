@@ -1,7 +1,7 @@
 """The same rules for other homes: the operator, Mimir, Thanos; and our judgement for Argo Rollouts and Flagger."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from canary import names
@@ -14,6 +14,9 @@ Resource = dict[str, Any]
 # An analysis that meets so many errors in a row fails, and the rollout with it. Argo's own limit of 4 is 25 seconds at
 # our interval: less than a Prometheus takes to be restarted, of which no canary is guilty.
 _ERRORS_IN_A_ROW = 10
+
+# Mimir's `ruler_max_rules_per_rule_group`, which Grafana Cloud keeps as well.
+_MOST_RULES = 20
 
 
 def metadata(policy: Policy, suffix: str, labels: Mapping[str, str]) -> Resource:
@@ -33,7 +36,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:63].strip("-")
 
 
-def prometheus_rule(policy: Policy, labels: Mapping[str, str]) -> Resource:
+def prometheus_rule(policy: Policy, labels: Mapping[str, str], *, inline: bool = False) -> Resource:
     """A PrometheusRule of the Prometheus operator.
 
     Args:
@@ -44,24 +47,38 @@ def prometheus_rule(policy: Policy, labels: Mapping[str, str]) -> Resource:
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": metadata(policy, "", labels),
-        "spec": {"groups": _groups(policy)},
+        "spec": {"groups": _groups(policy, inline=inline)},
     }
 
 
-def mimir_namespace(policy: Policy) -> Resource:
-    """A rule file with a namespace, as `mimirtool rules load` (and cortextool) takes it."""
-    return {"namespace": f"canary-{policy.service}", "groups": _groups(policy)}
+def mimir_namespace(policy: Policy, *, inline: bool = False) -> Resource:
+    """A rule file with a namespace, as `mimirtool rules load` (and cortextool) takes it.
+
+    With *inline*, alerts read nothing that a rule before them recorded, and so need not stand in its group: then no
+    group has more rules than Mimir and Grafana Cloud allow by default.
+    """
+    groups = _groups(policy, inline=inline)
+    return {"namespace": f"canary-{policy.service}", "groups": list(_parted(groups)) if inline else groups}
 
 
-def thanos_rules(policy: Policy) -> Resource:
+def _parted(groups: Iterable[Resource]) -> Iterator[Resource]:
+    for group in groups:
+        rules = group["rules"]
+        parts = [rules[first : first + _MOST_RULES] for first in range(0, len(rules), _MOST_RULES)]
+        for number, part in enumerate(parts, 1):
+            name = group["name"] if len(parts) == 1 else f"{group['name']}-{number}"
+            yield {**group, "name": name, "rules": part}
+
+
+def thanos_rules(policy: Policy, *, inline: bool = False) -> Resource:
     """A rule file for Thanos Ruler: an answer that lacks a store's data must not decide anything."""
-    groups = [{**group, "partial_response_strategy": "abort"} for group in _groups(policy)]
+    groups = [{**group, "partial_response_strategy": "abort"} for group in _groups(policy, inline=inline)]
     keys = ("name", "interval", "partial_response_strategy", "rules")
     return {"groups": [{key: group[key] for key in keys} for group in groups]}
 
 
-def _groups(policy: Policy) -> list[dict[str, Any]]:
-    return [group for file in rule_groups(policy).values() for group in file["groups"]]
+def _groups(policy: Policy, *, inline: bool) -> list[dict[str, Any]]:
+    return [group for file in rule_groups(policy, inline=inline).values() for group in file["groups"]]
 
 
 def judged(policy: Policy) -> list[str]:

@@ -35,8 +35,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         for folder, names in {
             "decide/alerts": ("admission", "alerthandler", "alertpoller", "objections"),
             "decide": ("deadlines", "watchdog"),
-            "decide/promotion": ("promoter", "phasetimer"),
-            "act": ("reconciler", "routercontroller", "permission", "effects"),
+            "decide/promotion": ("promoter", "phasetimer", "waiting", "outlook"),
+            "act": ("reconciler", "routercontroller", "permission", "effects", "drain"),
             "lead": ("leader", "postgres"),
         }.items()
         for name in names

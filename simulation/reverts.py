@@ -46,8 +46,8 @@ REVERTS = (
     Revert(
         "a decision and its effect are separated by a wait",
         f"{_ACT}/effects.py",
-        "            return await self._permission.run(rollout_id, Step.PROCESS, self._process.stop, still=still)",
-        "            return await self._process.stop()",
+        "            return await self._permission.run(rollout_id, Step.PROCESS, process.stop, still=still)",
+        "            return await process.stop()",
     ),
     Revert(
         "an old rollback stops the process of a new canary",

@@ -88,7 +88,7 @@ def main() -> None:
         "| what | measured | aim |",
         "|---|---|---|",
         f"| lines for each second of one core's time | {LINES / used:,.0f} | at least {AIM:,} |",
-        f"| lines a second, beside whatever else the machine did | {LINES / took:,.0f} | |",
+        f"| lines a second, next to whatever else the machine did | {LINES / took:,.0f} | |",
         f"| memory with {CUSTOMERS:,} customers, MB | {memory:.0f} | |",
     ]
     text = "\n".join(table)

@@ -96,7 +96,8 @@ def dashboards_config(policy: Policy) -> dict[str, Any]:
         "revenue": "orders" in events and events["orders"].value is not None,
         "experiments": [_experiment(name, experiment, policy) for name, experiment in policy.experiments.items()],
         # Where the policy names no machines, dashboards show all of them.
-        "signals": _signals(policy) | {"nodeSelector": policy.signals.node_selector},
+        "signals": _signals(policy)
+        | {"nodeSelector": policy.signals.node_selector, "selector": _shown_selector(policy)},
         "limits": _lines(policy),
         "window": format_duration(policy.database.window),
         "step": format_duration(policy.signals.scrape_interval),
@@ -146,6 +147,13 @@ def _signals(policy: Policy) -> dict[str, Any]:
         "longWindow": format_duration(signals.long_window),
         "ladder": [{"window": format_duration(one), "seconds": number(one)} for one in ladder(signals)],
     }
+
+
+def _shown_selector(policy: Policy) -> str:
+    """As rules select; of generated jobs by the variable `service`, so that one set of dashboards is for all."""
+    if policy.signals.selector or not policy.shop_selector:
+        return policy.shop_selector
+    return f'job="{policy.shop_job.replace(policy.service, "$service", 1)}"'
 
 
 def _tier(tier: Any) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Rollout:
         rollback_at: end of the countdown in which a person may still cancel the rollback.
         countdown_seconds: how long that countdown lasts, from `held` on.
         began, phase_began, held, resumed, ended: the moments of the same events, from which ages are measured.
-        promoted: when the new version won; None before, and once it is on trial again. Its watch begins here, and goes
+        promoted: when the new version won; None before, and once it is judged again. Its watch begins here, and goes
             on while the release is finished, and afterwards.
         overridden: causes whose countdown a person has cancelled in this phase.
         recorded: keys of the records that have been made.

@@ -11,8 +11,8 @@ from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.process.program import run
 
-Generate = Callable[[Policy], Mapping[str, str]]
-"""Relative path to text of every generated file."""
+Generate = Callable[..., Mapping[str, str]]
+"""Relative path to text of every file that is generated from a policy; with `inline=True`, alerts written out."""
 
 # The generated tests take promtool up to a minute, and several on a busy machine.
 _TIMEOUT_SECONDS = 300

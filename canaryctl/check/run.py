@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -94,6 +95,7 @@ def _looks(
     prometheus = Prometheus.of(policy, http, limits=PATIENT)
     alertmanager = Alertmanager.of(policy, http, limits=PATIENT)
     generated = generated_once(policy, generate)
+    inline = generated_once(policy, partial(generate, inline=True))
 
     async def secrets() -> list[Finding]:
         return check_secrets(policy)
@@ -102,7 +104,7 @@ def _looks(
         return check_calibration(policy)
 
     async def rules_of_prometheus() -> list[Finding]:
-        return await check_prometheus(policy, prometheus, await generated())
+        return await check_prometheus(policy, prometheus, await generated(), inline)
 
     return {
         "secrets": secrets,

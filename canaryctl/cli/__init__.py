@@ -46,6 +46,7 @@ _COMMANDS = {
     "state": ("state:command", "Verify, back up or move the journal."),
     "init": ("init:command", "Propose a policy for an order database."),
     "experiment": ("rollout.experiment:command", "Report on experiments."),
+    "completion": ("completion:command", "Print what a shell needs to complete commands and rollouts' ids."),
     "demo": ("demo:command", "Run the whole stack on this machine."),
 }
 """Name -> the module below `canaryctl.cli` with its function, and the line that `canary --help` shows.

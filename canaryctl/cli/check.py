@@ -59,13 +59,13 @@ async def _findings(path: Path, parts: tuple[str, ...], tested: bool, data: bool
     return findings
 
 
-def _generated(policy: Policy) -> Mapping[str, str]:
+def _generated(policy: Policy, *, inline: bool = False) -> Mapping[str, str]:
     from canaryctl.cli.generate import generated_files
     from rules.generate import rule_groups
     from rules.lint import lint
 
-    files = rule_groups(policy)
+    files = rule_groups(policy, inline=inline)
     problems = lint(policy, [group for file in files.values() for group in file["groups"]])
     if problems:
         raise GenerateError("\n".join(str(problem) for problem in problems))
-    return generated_files(policy)
+    return generated_files(policy, inline=inline)

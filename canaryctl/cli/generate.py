@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from canary.errors import GenerateError
 from canary.policy import Policy, load_policy
 from canary.routers import routers_of
+from canaryctl import output as output_files
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, format_option
 
@@ -49,19 +49,23 @@ def command(
 ) -> None:
     """Write Prometheus rules, Alertmanager configuration, dashboards and router snippets.
 
-    Files that are there already are replaced; files that are no longer generated stay.
+    This service's files are replaced, and those of another service are not: then nothing is written. Rules, their tests
+    and scrape jobs have the service's name, so those of several services can be brought together in one folder.
     """
     policy = load_policy(config_file)
     if output_format in _TARGETS:  # the earlier name of --target
         target = output_format
     match target:
         case "kubernetes":
-            files = kubernetes_files(policy, _pairs(labels))
+            files = kubernetes_files(policy, _pairs(labels), inline=inline)
         case "mimir" | "thanos":
-            files = {**generated_files(policy, merge=merge, inline=inline), **remote_files(policy, target)}
+            files = {
+                **generated_files(policy, merge=merge, inline=inline),
+                **remote_files(policy, target, inline=inline),
+            }
         case _:
             files = generated_files(policy, merge=merge, inline=inline)
-    write_files(files, output)
+    output_files.write(files, output, policy.service)
     if output_format == "json":
         print_json({"output": str(output), "files": sorted(files)})
     else:
@@ -97,7 +101,7 @@ def generated_files(policy: Policy, *, merge: Path | None = None, inline: bool =
     return files
 
 
-def remote_files(policy: Policy, target: str) -> Mapping[str, str]:
+def remote_files(policy: Policy, target: str, *, inline: bool = False) -> Mapping[str, str]:
     """The rules for a ruler that is not Prometheus: `mimir` or `thanos`.
 
     Raises:
@@ -106,11 +110,11 @@ def remote_files(policy: Policy, target: str) -> Mapping[str, str]:
     from canary.policy.yamltext import dump
     from rules.targets import mimir_namespace, thanos_rules
 
-    rules = mimir_namespace(policy) if target == "mimir" else thanos_rules(policy)
-    return {f"{target}/canary.rules.yml": dump(rules)}
+    made = mimir_namespace if target == "mimir" else thanos_rules
+    return {f"{target}/canary-{policy.service}.rules.yml": dump(made(policy, inline=inline))}
 
 
-def kubernetes_files(policy: Policy, labels: Mapping[str, str]) -> Mapping[str, str]:
+def kubernetes_files(policy: Policy, labels: Mapping[str, str], *, inline: bool = False) -> Mapping[str, str]:
     """Manifests below `kubernetes/`: rules, Alertmanager's part, dashboards, and templates for other engines.
 
     Raises:
@@ -122,27 +126,10 @@ def kubernetes_files(policy: Policy, labels: Mapping[str, str]) -> Mapping[str, 
     from rules.targets import analysis_template, metadata, metric_templates, prometheus_rule
 
     files = {
-        "prometheusrule.yaml": dump(prometheus_rule(policy, labels)),
+        "prometheusrule.yaml": dump(prometheus_rule(policy, labels, inline=inline)),
         "alertmanagerconfig.yaml": dump(alertmanager_config_resource(policy, metadata(policy, "", labels))),
         "argo-analysistemplate.yaml": dump(analysis_template(policy)),
         "flagger-metrictemplates.yaml": "---\n".join(dump(template) for template in metric_templates(policy)),
     }
     files |= {f"dashboards/{name}": text for name, text in kubernetes(policy).items()}
     return {f"kubernetes/{name}": text for name, text in files.items()}
-
-
-def write_files(files: Mapping[str, str], folder: Path) -> None:
-    """Write the files below *folder*.
-
-    Raises:
-        GenerateError: the folder cannot be written to.
-    """
-    try:
-        for name, text in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise GenerateError(
-            f"cannot be written ({error.strerror})", place=f"--output {folder}", remedy="name a folder that can be"
-        ) from error

@@ -40,7 +40,7 @@ class Part(StrEnum):
     STABLE_FLOOR = "stable_floor"
     WATCH = "watch"
     WATCH_AGAIN = "watch again"
-    """The same, beginning again every minute and every day."""
+    """The same, restarting every minute and every day."""
     LEVEL = "level"
     """Stable against the shop before the start."""
     ENTRIES = "entries"

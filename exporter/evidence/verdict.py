@@ -154,7 +154,7 @@ def judge_floor(
 def judge_watched_floor(path: Trajectory, again: Trajectory, log10_threshold: float, floor: float) -> Conclusion:
     """The floor alone, where stable has no traffic that the canary could be compared with.
 
-    `again` is the evidence that begins again every minute and proves harm; `path`, which never does, excludes it.
+    `again` is the evidence that restarts every minute and proves harm; `path`, which never does, excludes it.
     """
     below_at = _first_time(again, again.log10_evidence >= log10_threshold)
     if below_at is not None:

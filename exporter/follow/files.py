@@ -3,7 +3,7 @@
 The place is the file's inode and an offset, and with them a checksum of the file's first bytes: an inode is used again
 after its file was deleted, and a file that was truncated may have grown past the offset meanwhile. A file that was
 renamed is read to its end before the new one, here while it is open, and after a restart by looking for its inode
-beside the new one (`NAME.1` and its like). What was compressed or deleted before it was read is lost, and counted as
+next to the new one (`NAME.1` and its like). What was compressed or deleted before it was read is lost, and counted as
 one gap.
 
 No inotify: a look every moment costs one `stat`, and works on every file system.

@@ -1,6 +1,6 @@
 """What the follower shows: the shop's requests by version and endpoint, and how it gets on with the log.
 
-Counters begin anew with the process, as everybody's do; what a restart reads again was in none of them.
+Counters restart with the process, as everybody's do; what a restart reads again was in none of them.
 """
 
 from collections.abc import Callable

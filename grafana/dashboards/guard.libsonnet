@@ -68,6 +68,15 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
     graph("Alertmanager's failed webhooks", 'Deliveries to webhooks that Alertmanager counts as failed.', [guard.deliveries], "Alertmanager's own metrics are not scraped", 'short', { draw: 'bars' }),
   ],
 
+  local heldBack = panels.timeline({
+    title: 'Freezes and silences',
+    description: 'When a change freeze was in force, and when a silence kept alerts from acting: one that names the action by equality. Other silences only keep people from being paged.',
+    empty: noReceiver,
+    size: [24, 6],
+    queries: guard.heldBack,
+    mappings: words.noYes,
+  }),
+
   local builds = [
     panels.table({
       title: 'Policy in use',
@@ -106,7 +115,7 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
       sections: [
         layout.section(null, lights),
         layout.section('Exporter: measures', exporter),
-        layout.section('Receiver: acts', receiver + builds),
+        layout.section('Receiver: acts', receiver + [heldBack] + builds),
       ],
     }),
   },

@@ -117,6 +117,15 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     }),
   ],
 
+  local findings = panels.timeline({
+    title: 'Behind the verdicts',
+    description: 'Why what looks like harm only holds, and more: both versions fail alike, the canary is slower and loses nothing, its share of the customers does not match its traffic weight, too few rows name a version.',
+    empty: 'Nothing is found behind the verdicts',
+    size: [24, 7],
+    queries: [kpis.findings],
+    mappings: words.noYes,
+  }),
+
   local bands = [
     panels.timeseries({
       title: kpi.title + ': change against stable',
@@ -204,7 +213,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
       from: 'now-1h',
       sections: [
         layout.section(null, now),
-        layout.section('Is it harm, or noise? Each KPI against stable', bands),
+        layout.section('Is it harm, or noise? Each KPI against stable', bands + [findings]),
         layout.section('Errors and response times', technical),
       ],
     }),

@@ -52,6 +52,10 @@ function(config)
       happened('alertmanager_notifications_failed_total{integration="webhook"}', 'integration'), 'failed by {{integration}}'
     ),
     reloaded:: query.instant('min(' + config.names.config_last_reload_successful + ')', ''),
+    heldBack:: [
+      query.range('max(' + select.own('freeze_active') + ')', 'change freeze: nothing starts or advances'),
+      query.range('max by (action) (' + select.rollout('alerts_suppressed') + ' > bool 0)', 'silenced: {{action}}'),
+    ],
     policies:: query.column('max by (component, digest) (' + select.own('policy_info') + ')'),
     builds:: query.column(
       'max by (version, job, instance) (' + config.names.build_info + ')'

@@ -45,6 +45,12 @@ function(config)
     evidence:: column('kpi_evidence'),
     threshold:: column('kpi_evidence_threshold'),
 
+    // Only what was found at some time in the range; each is a line.
+    findings:: query.range(
+      'max by (kpi, reason) (' + judged('kpi_finding') + ') and on (kpi, reason) max_over_time((max by (kpi, reason) (' + judged('kpi_finding') + '))[$__range:' + config.rateStep + ']) > 0',
+      '{{kpi}}: {{reason}}'
+    ),
+
     // The band that narrows while customers come, with the change that is tolerated.
     band(kpi)::
       local change(name) = perKpi(judged(name, of(kpi)));

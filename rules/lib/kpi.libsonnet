@@ -14,6 +14,8 @@ local common(name, kind, entered) = {
   kind: kind,
   entered: 'shop_' + entered + '_total',
   complement: false,
+  // Whether parts of the customers are looked at by themselves.
+  segmented: false,
   upward: true,
   filter: 'humanizePercentage',
   // What a proven harm leads to: rollback, hold or warn.

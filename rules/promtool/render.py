@@ -15,7 +15,7 @@ def test_files(policy: Policy, rules: Iterable[Rule], rule_files: list[str]) -> 
     for scenario in scenarios(policy, rules):
         by_step.setdefault(scenario.world.step, []).append(scenario)
     return {
-        f"every-{format_duration(step)}.rules.test.yml": render(found, rule_files, step)
+        f"{policy.service}-every-{format_duration(step)}.rules.test.yml": render(found, rule_files, step)
         for step, found in sorted(by_step.items())
     }
 

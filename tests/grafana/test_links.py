@@ -11,7 +11,7 @@ import yaml
 
 from canary import names
 from canary.policy.model import Policy
-from rules.generate import prometheus_files
+from rules.generate import alerts_file, prometheus_files
 from tests.support.prometheus import Prometheus
 
 _CONFIGURATION = "global: {{evaluation_interval: 200ms}}\nrule_files: [{rules}]\n"
@@ -32,7 +32,7 @@ def _alert(server: Prometheus) -> dict[str, Any]:
 
 def test_an_alert_links_to_its_panel_from_an_hour_before_on(policy: Policy, tmp_path: Path) -> None:
     """The address names service, rollout and panel, and begins an hour before the alert, in milliseconds."""
-    groups = yaml.safe_load(prometheus_files(policy)["rules/canary-alerts.rules.yml"])["groups"]
+    groups = yaml.safe_load(prometheus_files(policy)[f"rules/{alerts_file(policy.service)}"])["groups"]
     rule = next(rule for group in groups for rule in group["rules"] if rule.get("alert") == names.HIGH_ERROR_RATE)
     fires = {**rule, "expr": 'label_replace(vector(1), "rollout", "r1", "", "")', "for": "0s"}
     rules = tmp_path / "rules.yml"

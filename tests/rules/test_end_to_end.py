@@ -12,7 +12,7 @@ from aiohttp import web
 
 from alertmanager.config.configuration import alertmanager_file
 from canary import names
-from rules.generate import ALERTS_FILE, prometheus_files
+from rules.generate import alerts_file, prometheus_files
 from rules.promtool.scenes import Question, Scenario
 from scripts import golden
 from tests.support.alertmanager import Alertmanager
@@ -83,7 +83,7 @@ async def test_every_alert_fires_for_real(worlds: list[Scenario], told: tuple[st
     """Each alert fires in Prometheus and reaches whom it must through Alertmanager, with every word filled in."""
     address, webhook = told
     lenient = dataclasses.replace(_LENIENT, receiver=dataclasses.replace(_LENIENT.receiver, url=f"http://{address}"))
-    text = prometheus_files(lenient)[f"rules/{ALERTS_FILE}"]
+    text = prometheus_files(lenient)[f"rules/{alerts_file(lenient.service)}"]
     alertmanager = tmp_path / "alertmanager.yml"
     alertmanager.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
     for number in range(len(worlds)):

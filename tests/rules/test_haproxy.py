@@ -15,7 +15,7 @@ from aiohttp import web
 from canary import names
 from canary.policy import Policy
 from canary.routers import Split
-from rules.generate import ALERTS_FILE, prometheus_files
+from rules.generate import alerts_file, prometheus_files
 from rules.promtool.scenes import Scenario
 from rules.promtool.world import World
 from scripts import golden
@@ -135,7 +135,7 @@ async def _until(condition: Callable[[Alerts], bool], fire: Callable[[], Awaitab
 
 async def test_the_exporter_publishes_every_series_that_rules_read(tmp_path: Path) -> None:
     """Debian's HAProxy has each of them, for the backends that the generated configuration makes."""
-    rules = prometheus_files(_policy())[f"rules/{ALERTS_FILE}"]
+    rules = prometheus_files(_policy())[f"rules/{alerts_file(_policy().service)}"]
     wanted = set(re.findall(r"haproxy_\w+(?=\{job)", rules))
 
     async with (
@@ -169,7 +169,7 @@ async def test_a_shop_without_instrumentation_is_covered(
 ) -> None:  # long: one set of real programs is started once, and what happens to it has an order
     """Errors, slowness, failed and repeated tries are seen; what is repaired is forgotten, what is gone is missed."""
     policy, canary = _policy(), _Canary()
-    (tmp_path / "rules.yml").write_text(prometheus_files(policy)[f"rules/{ALERTS_FILE}"])
+    (tmp_path / "rules.yml").write_text(prometheus_files(policy)[f"rules/{alerts_file(policy.service)}"])
     world = World(policy, step=3600, begin=0, count=1)
     world.series = {key: values for key, values in world.series.items() if not key[0].startswith("haproxy_")}
     target = SceneTarget([Scenario("", world)])

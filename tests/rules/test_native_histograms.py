@@ -11,7 +11,7 @@ from aiohttp import web
 
 from canary import names
 from canary.policy import Policy
-from rules.generate import ALERTS_FILE, RECORDING_FILE, prometheus_files
+from rules.generate import alerts_file, prometheus_files, recording_file
 from rules.promtool.scenes import Question, Scenario
 from scripts import golden
 from tests.support import protobuf
@@ -66,7 +66,7 @@ async def _shop(_request: web.Request) -> web.Response:
 async def test_percentiles_are_those_of_the_requests(tmp_path: Path) -> None:
     """p50, p95 and p99 by endpoint, and p95 of the version as a whole, are what the requests really took."""
     files = prometheus_files(_NATIVE)
-    for name in (ALERTS_FILE, RECORDING_FILE):
+    for name in (alerts_file(_NATIVE.service), recording_file(_NATIVE.service)):
         (tmp_path / name).write_text(files[f"rules/{name}"].replace("interval: 30s", "interval: 1s"))
 
     async with served(web.get("/metrics", _shop)) as address:
@@ -134,7 +134,7 @@ def _reads_it(case: Question) -> bool:
 
 
 def _write_rules(folder: Path, policy: Policy, scenes: Sequence[int]) -> None:
-    text = prometheus_files(policy)[f"rules/{ALERTS_FILE}"]
+    text = prometheus_files(policy)[f"rules/{alerts_file(policy.service)}"]
     for number in scenes:
         (folder / f"scene-{number}.yml").write_text(text.replace(SCENE, f"scene-{number}"))
 

@@ -10,7 +10,7 @@ import pytest
 
 from canary import names
 from canary.policy import Policy
-from rules.generate import ALERTS_FILE, prometheus_files, rule_groups
+from rules.generate import alerts_file, prometheus_files, rule_groups
 from rules.promtool import scenarios
 from rules.promtool.scenes import Question
 from scripts import golden
@@ -127,7 +127,7 @@ def test_they_name_the_rule_file_that_prometheus_loads() -> None:
     tests = [text for name, text in files.items() if name.startswith("tests/")]
 
     assert tests
-    assert all(text.startswith(f"rule_files:\n  - ../rules/{ALERTS_FILE}\n") for text in tests)
+    assert all(text.startswith(f"rule_files:\n  - ../rules/{alerts_file('corner-shop')}\n") for text in tests)
 
 
 def _identity(rule: Any) -> str:

@@ -12,7 +12,7 @@ import pytest
 from canary import names
 from canary.policy import Policy, load_policy
 from canary.policy.yamltext import dump
-from rules.generate import ALERTS_FILE, rule_groups
+from rules.generate import alerts_file, rule_groups
 from rules.promtool.shop import CANARY, ENDPOINT
 from rules.promtool.values import Values, nothing, text
 from rules.promtool.world import World
@@ -80,9 +80,9 @@ def attempts(policy: Policy, first: float, second: float) -> World:
 
 def seen(policy: Policy, world: World, alerts: tuple[str, ...], asked: Callable[[float], bool], tmp_path: Path) -> str:
     """What promtool says to: none of these alerts is there at any moment, but those that are asked for."""
-    (tmp_path / ALERTS_FILE).write_text(dump(rule_groups(policy)["alerts"]), encoding="utf-8")
+    (tmp_path / alerts_file(policy.service)).write_text(dump(rule_groups(policy)["alerts"]), encoding="utf-8")
     lines = [
-        f"rule_files: [{ALERTS_FILE}]",
+        f"rule_files: [{alerts_file(policy.service)}]",
         "evaluation_interval: 5s",
         "tests:",
         "  - interval: 5s",

@@ -55,7 +55,7 @@ def test_any_service_gives_names_that_kubernetes_takes(service: str) -> None:
         ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "expr"), None, "rules[0].expr: is missing"),
         ("PrometheusRule", ("spec", "groups", 0, "interval"), 5, "interval: expected text"),
         ("PrometheusRule", ("spec", "groups", 0, "interval"), "5 s", "interval: expected 0|"),
-        ("PrometheusRule", ("spec", "groups", 1, "name"), "canary", "groups: two items are the same"),
+        ("PrometheusRule", ("spec", "groups", 1, "name"), "canary-bookshop", "groups: two items are the same"),
         ("AlertmanagerConfig", ("spec", "route", "routes", 0, "groupBy"), "alertname", "groupBy: expected a list"),
         ("AlertmanagerConfig", ("spec", "route", "continue"), "yes", "continue: expected true or false"),
         ("AlertmanagerConfig", ("spec", "receivers", 1, "webhookConfigs", 0, "maxAlerts"), "0", "expected a whole"),
@@ -182,10 +182,10 @@ def test_the_query_turns_a_verdict_into_a_number(verdict: str, value: int | None
 @pytest.mark.parametrize(
     ("target", "found"),
     [
-        ("files", "prometheus/rules/canary-alerts.rules.yml"),
+        ("files", "prometheus/rules/canary-alerts-corner-shop.rules.yml"),
         ("kubernetes", "kubernetes/prometheusrule.yaml"),
-        ("mimir", "mimir/canary.rules.yml"),
-        ("thanos", "thanos/canary.rules.yml"),
+        ("mimir", "mimir/canary-corner-shop.rules.yml"),
+        ("thanos", "thanos/canary-corner-shop.rules.yml"),
     ],
 )
 def test_the_command_writes_each_format(target: str, found: str, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ RUNNING: Status = {
     **IDLE,
     "accepts": [Verb.HOLD, Verb.ADVANCE, Verb.PROMOTE, Verb.ROLLBACK],
     "rollout": ROLLOUT,
-    "waiting_for": "the phase's time",
+    "waiting_for": "the phase's time, until 2026-03-01 12:03:00 UTC",
     "waiting_reason": "time",
     "routers": [
         {

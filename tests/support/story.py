@@ -151,7 +151,8 @@ class Story(Series):
             own = labels | {names.VERDICT: verdict}
             self.own(names.KPI_VERDICT, own, np.where(running, holds.astype(np.float64), np.nan))
         for reason in names.KPI_FINDINGS:
-            self.own(names.KPI_FINDING, labels | {names.REASON: reason}, np.where(running, 0.0, np.nan))
+            found = 1.0 if (kpi, reason) == ("conversion_rate", "slower") else 0.0
+            self.own(names.KPI_FINDING, labels | {names.REASON: reason}, np.where(running, found, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE, labels, np.where(known, change, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE_LOWER, labels, np.where(running, lower, np.nan))
         self.own(names.KPI_RELATIVE_CHANGE_UPPER, labels, np.where(running, upper, np.nan))
@@ -207,6 +208,8 @@ class Story(Series):
         self.own(names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS, {}, np.full_like(minute, self.times[0] - 7200))
         self.own(names.DRILL_AGE_SECONDS, {}, 7200 + 60 * minute)
         self.own(names.ROUTER_DRIFT_TOTAL, {}, self._steps({18.0: 1}))
+        self.own(names.FREEZE_ACTIVE, {}, 0.0 * minute)
+        self.own(names.ALERTS_SUPPRESSED, {names.ACTION: "advance"}, 0.0 * minute)
         self.own(names.ROLLBACKS_TOTAL, {names.CAUSE: names.PAYMENT_SUCCESS_DEGRADED}, self._steps({self.proven: 1}))
         steps = {START: 1.0, SECOND: 1.0, THIRD: 1.0}
         for action, moments in (("advance", steps), ("rollback", {self.proven: 1.0})):

@@ -4,8 +4,8 @@ Every rollout that has ended and has no report gets one, also when the next one 
 stands in the journal (`Step.REPORT`), so that a folder that somebody has cleared is not filled again. Where an older
 version, which left no mark, has written the files, they are left as they are and the mark is made up for.
 
-When the watch after a promotion is over the report is written once more, with what was seen and noted since: the review
-that people hold two days later starts from it.
+When the watch after a promotion is over the report is written once more, with what was seen and recorded since: the
+review that people hold two days later starts from it.
 """
 
 import aiohttp
@@ -108,7 +108,7 @@ class Reporter:
         """Write a report again, with what came after it."""
         if not await self._write(rollout, may_wait=False):
             return _RETRY_SECONDS
-        reason = "the report has what was seen and noted during the watch"
+        reason = "the report has what was seen and recorded during the watch"
         await self._store.propose(None, Record(rollout=rollout.id, key=REPORT_RENEWED, reason=reason))
         return _IDLE_SECONDS
 

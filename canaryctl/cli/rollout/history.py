@@ -14,6 +14,7 @@ from canary.rollout.passport import Passport
 from canary.times import from_text
 from canary.units import format_duration
 from canary.web.client import Client
+from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import plain, print_json, table_console
 from canaryctl.cli.options import config_file, output_format
 
@@ -38,7 +39,7 @@ _DECISIONS = frozenset({"started", "adopted", "advanced", "held", "resumed", *_O
 @click.command("history")
 @config_file
 @output_format
-@click.option("--rollout", help="Everything about this rollout; the newest is `latest`.")
+@click.option("--rollout", shell_complete=rollout_ids, help="Everything about this rollout; the newest is `latest`.")
 @click.option("--all", "everything", is_flag=True, help="Every row, also the steps done and the people told.")
 def command(config_file: str, output_format: str, rollout: str | None, everything: bool) -> None:
     """List the rollouts, one a line; with --rollout or --all what was decided, when, by whom and why.

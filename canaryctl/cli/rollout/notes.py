@@ -11,6 +11,7 @@ from canary.policy.load import load_policy
 from canary.rollout.kinds import Category
 from canary.times import to_text
 from canary.web.client import Client
+from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, moment_option, output_format
 from canaryctl.cli.rollout import sending
@@ -22,7 +23,12 @@ _LONGEST = timedelta(days=366)
 @config_file
 @output_format
 @click.argument("text")
-@click.option("--rollout", default="", help="Its id, as `canary history` shows it; the newest when missing.")
+@click.option(
+    "--rollout",
+    default="",
+    shell_complete=rollout_ids,
+    help="Its id, as `canary history` shows it; the newest when missing.",
+)
 @click.option(
     "--category",
     type=click.Choice([one.value for one in Category]),

@@ -19,13 +19,16 @@ from canary.report.gather import gather
 from canary.report.past import PastReport, past_reports
 from canary.report.text import moment
 from canary.rollout.journal.journal import Journal
+from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import plain, table_console
 from canaryctl.cli.options import config_file
 
 
 @click.command()
 @config_file
-@click.option("--rollout", help="Its id, as `canary history` shows it; the newest when missing.")
+@click.option(
+    "--rollout", shell_complete=rollout_ids, help="Its id, as `canary history` shows it; the newest when missing."
+)
 @click.option(
     "--format",
     "formats",

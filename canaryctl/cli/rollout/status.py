@@ -1,11 +1,13 @@
 """`canary status`: where the rollout stands."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from canary.clock import SystemClock
 from canary.policy.load import load_policy
 from canary.policy.slots import other
 from canary.units import format_duration, format_ratio
@@ -17,12 +19,22 @@ from canaryctl.cli.options import config_file, output_format
 @click.command("status")
 @config_file
 @output_format
+@click.option("--watch", is_flag=True, help="Stay, over the whole screen, with the KPIs; Ctrl-C ends it.")
 @click.option("--json", "as_json", is_flag=True, hidden=True)  # an earlier name of `--format json`
-def command(config_file: str, output_format: str, as_json: bool) -> None:
+def command(config_file: str, output_format: str, watch: bool, as_json: bool) -> None:
     """Say where the rollout stands, what the routers have in force, and what it waits for.
 
     JSON is what the API answers.
     """
+    if watch:
+        if not sys.stdout.isatty():
+            raise click.UsageError("--watch needs a terminal; a pipeline waits with `canary wait`")
+        from rich.console import Console
+
+        from canaryctl.cli.rollout import watching
+
+        watching.run(load_policy(config_file), lambda found: list(_lines(found)), Console(), SystemClock())
+        return
     status = asyncio.run(_status(config_file))
     if as_json or output_format == "json":
         print_json(status)

@@ -19,6 +19,7 @@ from canary.errors import JournalError, RefusedError, RemoteError
 from canary.policy.load import load_policy
 from canary.units import format_duration, format_ratio
 from canary.web.client import Client
+from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, duration_option, output_format
 
@@ -77,7 +78,7 @@ class Result:
     show_default=True,
     help="What to wait for.",
 )
-@click.option("--rollout", default="", help="Its id; the newest when missing.")
+@click.option("--rollout", default="", shell_complete=rollout_ids, help="Its id; the newest when missing.")
 @duration_option("--timeout", default="24h", help="How long to wait at most.")
 def command(config_file: str, output_format: str, wanted: str, rollout: str, timeout: float) -> None:
     """Wait until the rollout is promoted, or over in another way, and tell each change on the way.

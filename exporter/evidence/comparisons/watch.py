@@ -2,7 +2,7 @@
 
 Evidence from the promotion on never forgets. After a healthy day at twenty payments a minute it took more than two
 hours until a canary with which *every* payment fails was proven below its floor. So each day is a test of its own, and
-within it evidence begins again every minute: `E = E_0 / 2 + sum_k E_k / 2n`, over the `n` later minutes of the day.
+within it evidence restarts every minute: `E = E_0 / 2 + sum_k E_k / 2n`, over the `n` later minutes of the day.
 
 Units count in order of entry, as for the floor (`floor`), and whoever is pending counts as a success. Ville's bound
 covers every prefix of that order, so the largest E of all minutes so far speaks: a later prefix has more pending units

@@ -82,6 +82,17 @@ def test_an_event_of_ones_own_joins_the_default_schema(tmp_path: Path) -> None:
     assert events["orders"].table == "orders"
 
 
+def test_signals_of_the_routers_log_need_no_names(tmp_path: Path) -> None:
+    """With `preset: log` series and labels are those that `canary assignments` serves, of this service alone."""
+    path = tmp_path / "canary.yaml"
+    path.write_text("service: s\ndatabase: {log: {file: a.log}}\nsignals: {preset: log}\n", encoding="utf-8")
+
+    signals = load_policy(path).signals
+
+    assert (signals.requests, signals.selector) == ("canary_log_requests_total", 'service="s"')
+    assert (signals.version_label, signals.connection_errors) == ("version", "")
+
+
 def test_a_gate_is_a_person_or_a_url(tmp_path: Path) -> None:
     """A phase's gate is `manual` or a section with a URL."""
     path = tmp_path / "canary.yaml"

@@ -93,7 +93,7 @@ async def test_missing_and_changed_rules_are_named(write_policy: Write, tmp_path
     loaded = write_policy("signals: {warning: {hold_for: 3m}}\n")
     changed = write_policy("signals: {warning: {hold_for: 10m}}\n")
     files = dict(generated_files(loaded))
-    files.pop("prometheus/rules/canary-recording.rules.yml")
+    files.pop("prometheus/rules/canary-recording-shop.rules.yml")
     async with aiohttp.ClientSession() as http:
         with Prometheus(configuration(tmp_path, files, "127.0.0.1:1")) as prometheus:
             findings = await check_prometheus(changed, Questions(http, prometheus.url), generated_files(changed))

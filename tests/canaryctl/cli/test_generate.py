@@ -20,7 +20,7 @@ def files(tmp_path: Path, *options: str) -> list[str]:
 
     assert result.exit_code == 0, result.output
     if "json" not in options:
-        return sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
+        return sorted(str(path.relative_to(output)) for path in output.rglob("[!.]*") if path.is_file())
     said = json.loads(result.stdout)
     assert said["output"] == str(output)
     assert all((output / name).is_file() for name in said["files"])

@@ -199,7 +199,7 @@ async def test_who_takes_over_looks_soon(policy: Policy, store: RolloutStore) ->
 
 
 async def test_the_end_of_the_watch_renews_it_once(policy: Policy, store: RolloutStore) -> None:
-    """What was seen and noted in the two days after a promotion is in the report; later it stays as it is."""
+    """What was seen and recorded in the two days after a promotion is in the report; later it stays as it is."""
     page = Path(policy.base) / "reports" / "r1.md"
     async with aiohttp.ClientSession() as http:
         await begin(store, policy)

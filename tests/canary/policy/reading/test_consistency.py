@@ -50,7 +50,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             "database: {events: {payments: {table: p, outcome: o, failed: [no], pending: [no]}}}",
             "database.events.payments.pending: 'no' is a failure as well",
         ),
-        ("database: {assignments: {unit: u}}", "database.assignments: needs either `table`, `sql` or `from: router`"),
+        ("database: {assignments: {unit: u}}", "database.assignments: needs either `table`, `sql` or `from`"),
         ("database: {assignments: {from: router}}", "database.assignments.from: there is no `router` whose choice"),
         (
             "database: {events: {payments: {table: p, outcome: o, failed: [no, succeeded]}}}",
@@ -192,6 +192,13 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         (
             "notify: {on: [party]}",
             "notify.on.0: expected 'start', 'advance', 'hold', 'blind', 'rollback' or 'promotion', found 'party'",
+        ),
+        ("database: {log: {keep: 30d}}", "database.log: names no way in; write `file`, `udp` or `socket`"),
+        ("signals: {preset: log}", "signals.preset: there is no `database.log` whose requests could be counted"),
+        ("database: {assignments: {from: log}}", "assignments.from: there is no `database.log` that would be followed"),
+        (
+            "router: {kind: haproxy, log: '127.0.0.1:5140', slots: {a: ['s:1'], b: ['s:2']}}",
+            "router.log: a log of `slots` does not say which slot is the canary's",
         ),
         ("evidence: {alpha: 0%}", "evidence.alpha: expected a percentage from 0.0001% to 50%, found '0%'"),
     ],

@@ -37,7 +37,7 @@ def test_total_failure_after_a_healthy_day_is_proven_within_minutes() -> None:
 
 
 def test_a_canary_at_its_floor_is_rarely_accused() -> None:
-    """At most alpha of the days at the floor accuse the canary, however often evidence begins again."""
+    """At most alpha of the days at the floor accuse the canary, however often evidence restarts."""
     accused = 0
     for seed in range(60):
         rows = payments(seed, 1.0, 2.0, 0.9)

@@ -1,7 +1,6 @@
 """Where the rollout stands: the first thing that is read."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.parts.phases import phase_line
@@ -11,7 +10,6 @@ from alertmanager.receiver.http.page.view import View
 from canary.policy.plans import NORMAL
 from canary.policy.slots import other
 from canary.report.markup import Markup, join, tag
-from canary.times import from_text
 from canary.units import format_ratio
 
 Row = tuple[str, Markup | str]
@@ -56,17 +54,14 @@ def state(view: View) -> Markup:
 
 
 def _waits(status: answers.Status) -> Markup | None:
-    """What it waits for, and until when at least."""
+    """What it waits for, until when at least, and how long that is."""
     rollout, waits = status["rollout"], status["waiting_for"]
     if rollout is None or not waits:
         return None
     left = rollout["phases"][rollout["phase"]]["duration_seconds"] - rollout["phase_elapsed_seconds"]
     until = None
     if status["waiting_reason"] == "time" and left > 0:
-        # To the half minute: what is left is measured anew at every look, and the moment must not flicker.
-        at = from_text(status["now"]) + timedelta(seconds=left)
-        at = at.replace(second=at.second - at.second % 30, microsecond=0)
-        until = join(", in ", about(left), ", at about ", moment(at))
+        until = f", in {about(left)}"
     return tag("p", tag("strong", "Waits for: "), waits, until, class_="waits")
 
 

@@ -39,9 +39,9 @@ def test_phases_are_counted_from_one_and_say_where_they_stand() -> None:
     assert "phase 3: not reached" in left
 
 
-def test_what_is_waited_for_has_a_moment_with_its_zone() -> None:
-    """The phase's time ends in so long, at a moment in UTC."""
-    assert "Waits for: the phase's time, in 3m, at about 12:03:00 UTC" in text(state(pageview.view()))
+def test_what_is_waited_for_says_how_long() -> None:
+    """The receiver's own words, with their moment in UTC, and how long it is until then."""
+    assert "Waits for: the phase's time, until 2026-03-01 12:03:00 UTC, in 3m" in text(state(pageview.view()))
 
 
 def test_a_running_clock_is_not_sent_every_second() -> None:

@@ -1,0 +1,129 @@
+"""`canary status --watch`: the page's picture in a terminal, over the whole screen, renewed every second.
+
+It is drawn from what the API answers and from Prometheus' series of the KPIs, as the page is. A receiver that does not
+answer, or a Prometheus, is said in its place, and asked again: who watches a release must see that nothing is known.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiohttp
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from alertmanager.receiver.http.page.view import KpiRow, rows
+from canary import names
+from canary.clock import Clock
+from canary.errors import CanaryError
+from canary.policy import Policy
+from canary.prometheus import Prometheus
+from canary.units import format_change, format_duration, format_ratio
+from canary.verdicts import verdict_words
+from canary.web.client import Client
+from canaryctl.cli.console import plain
+
+_EVERY_SECONDS = 1.0
+
+_STYLES = {"fail": "bold red", "pass": "green", "blind": "yellow"}
+_STATES = {"holding": "yellow", "promoted": "green", "finished": "green", "rolling_back": "bold red"}
+_RUNNING = ("phase", "baking", "holding")
+
+Lines = Callable[[dict[str, Any]], Sequence[str]]
+
+
+async def watch(policy: Policy, lines: Lines, console: Console, clock: Clock) -> None:
+    """Show where the rollout stands until somebody interrupts.
+
+    Args:
+        lines: what `canary status` says of an answer.
+    """
+    async with Client.of(policy) as client, aiohttp.ClientSession() as http:
+        prometheus = Prometheus.of(policy, http)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(await _screen(policy, client, prometheus, lines), refresh=True)
+                await clock.sleep(_EVERY_SECONDS)
+
+
+async def _screen(policy: Policy, client: Client, prometheus: Prometheus, lines: Lines) -> RenderableType:
+    try:
+        status = await client.get("status")
+    except CanaryError as error:
+        return Panel(Text(plain(error), style="bold red"), title="not live: the receiver does not answer")
+    rollout = status["rollout"]
+    try:
+        kpis: Sequence[KpiRow] = await _kpis(policy, prometheus, rollout["id"]) if rollout else ()
+        fault = ""
+    except CanaryError as error:
+        kpis, fault = (), plain(error)
+    return drawn(status, lines(status), kpis, fault)
+
+
+async def _kpis(policy: Policy, prometheus: Prometheus, rollout: str) -> Sequence[KpiRow]:
+    about = f'{names.SERVICE}="{policy.service}",{names.ROLLOUT}="{rollout}"'
+    return rows(await prometheus.query(f'{{__name__=~"canary_kpi_.+",{about}}}'))
+
+
+def drawn(status: dict[str, Any], lines: Sequence[str], kpis: Sequence[KpiRow], fault: str) -> RenderableType:
+    """The whole screen."""
+    rollout = status["rollout"]
+    state = rollout["state"] if rollout else "idle"
+    said = Text("\n".join(plain(line) for line in lines))
+    edge = _STATES.get(state, "blue" if state in _RUNNING else "white")
+    title = f"canary of {plain(status['service'])}"
+    parts: list[RenderableType] = [Panel(said, title=title, title_align="left", border_style=edge)]
+    if rollout:
+        parts.append(_phases(rollout))
+    parts.append(Text(f"KPIs: {fault}", style="red") if fault else _kpi_table(kpis))
+    parts.append(Text(f"{status['now'][11:19]} UTC; Ctrl-C ends", style="dim"))
+    return Group(*parts)
+
+
+def _phases(rollout: dict[str, Any]) -> Table:
+    """The plan as a line; what runs has a bar."""
+    table = Table(box=None, expand=True, show_header=False, padding=(0, 2))
+    heads: list[RenderableType] = []
+    feet: list[RenderableType] = []
+    for index, phase in enumerate(rollout["phases"]):
+        running = index == rollout["phase"] and rollout["state"] in _RUNNING
+        over = index < rollout["phase"] or rollout["state"] in ("promoted", "finishing", "finished")
+        mark, style = ("over", "green") if over else ("now", "bold blue") if running else ("", "dim")
+        least = phase["duration_seconds"]
+        heads.append(
+            Text(f"{index + 1}  {format_ratio(phase['traffic_ratio'])}  {format_duration(least)} {mark}", style)
+        )
+        done = rollout["phase_elapsed_seconds"] if running else least if over else 0.0
+        feet.append(ProgressBar(total=max(least, 1.0), completed=min(done, least)))
+        table.add_column(ratio=1)
+    table.add_row(*heads)
+    table.add_row(*feet)
+    return table
+
+
+def _kpi_table(kpis: Sequence[KpiRow]) -> RenderableType:
+    if not kpis:
+        return Text("No KPI is judged now.", style="dim")
+    table = Table(box=None, header_style="bold")
+    for title in ("KPI", "verdict", "change", "band", "e-value", "units"):
+        table.add_column(title, justify="right" if title in ("change", "units") else "left")
+    for row in kpis:
+        band = f"{format_change(row.lower)} to {format_change(row.upper)}"
+        threshold = "" if row.threshold is None else f" of 10^{row.threshold:.1f}"
+        evidence = "" if row.evidence is None else f"10^{row.evidence:.1f}{threshold}"
+        units = "" if row.units is None else f"{row.units:,.0f}"
+        verdict = Text(verdict_words(row.verdict), style=_STYLES.get(row.verdict, ""))
+        table.add_row(Text(row.name), verdict, format_change(row.change), band, evidence, units)
+    return table
+
+
+def run(policy: Policy, lines: Lines, console: Console, clock: Clock) -> None:
+    """Watch until Ctrl-C, which is how it ends and no fault."""
+    try:
+        asyncio.run(watch(policy, lines, console, clock))
+    except KeyboardInterrupt:
+        return

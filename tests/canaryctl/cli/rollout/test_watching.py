@@ -1,0 +1,67 @@
+"""The full screen of `canary status --watch`."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from canary.clock import SystemClock
+from canaryctl.cli.rollout.status import _lines
+from canaryctl.cli.rollout.watching import drawn, watch
+from tests.support import pageview
+from tests.support.receiver import Setting, order
+
+
+def text(renderable: object, width: int = 110) -> str:
+    """What stands on the screen."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text()
+
+
+def test_the_screen_has_the_page_s_picture() -> None:
+    """State and reason, the phases counted from 1 with the one that runs, each KPI with its band and e-value."""
+    status = dict(pageview.RUNNING)
+
+    shown = text(drawn(status, list(_lines(status)), pageview.view().kpis, ""))
+
+    assert "canary of shop" in shown
+    assert "2  25%  10m now" in shown
+    assert "waits     for the phase's time" in shown
+    assert "-16.0% to +8.0%" in shown
+    assert "10^0.8 of 10^2.0" in shown
+    assert "12:00:00 UTC" in shown
+
+
+def test_what_is_not_known_is_said() -> None:
+    """No rollout, and a Prometheus that is down; what steers a terminal is written out."""
+    assert "No KPI is judged now." in text(drawn(dict(pageview.IDLE), ["nothing"], (), ""))
+    assert "KPIs: it is down" in text(drawn(dict(pageview.IDLE), ["nothing"], (), "it is down"))
+    assert "\\x1b[2J" in text(drawn(dict(pageview.IDLE), ["\x1b[2J"], (), ""))
+
+
+async def test_it_follows_the_receiver_until_it_is_interrupted(setting: Setting) -> None:
+    """Asked anew at each look; a receiver without Prometheus shows the rest."""
+    await order(setting, "start", canary="v2.0", stable="v1.0")
+    console = Console(width=110, height=40, record=True, force_terminal=True, file=io.StringIO())
+
+    class SeenEnoughError(Exception):
+        """Somebody has seen enough."""
+
+    class Interrupting(SystemClock):
+        """Interrupts at the second look."""
+
+        looks = 0
+
+        async def sleep(self, seconds: float) -> None:
+            """No time passes."""
+            self.looks += 1
+            if self.looks == 2:
+                raise SeenEnoughError
+
+    with pytest.raises(SeenEnoughError):
+        await watch(setting.policy, lambda found: list(_lines(found)), console, Interrupting())
+    shown = console.export_text()
+
+    assert "v2.0 against v1.0" in shown
+    assert "KPIs: " in shown
