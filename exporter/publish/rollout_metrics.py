@@ -108,11 +108,6 @@ _SEGMENT_NUMBERS: tuple[tuple[str, str, Callable[[TestEvidence], float]], ...] =
         "log10 of the evidence that the canary harms the KPI in one segment.",
         attrgetter("log10_evidence"),
     ),
-    (
-        names.KPI_SEGMENT_PROOF,
-        "Whether harm to one segment is proven.",
-        lambda segment: float(segment.verdict is Verdict.FAIL),
-    ),
 )
 
 
@@ -129,6 +124,12 @@ def _segments(identity: list[str], evidence: RolloutEvidence) -> Iterator[Metric
             if not math.isnan(value):
                 family.add_metric([*identity, kpi, name], value)
         yield family
+    text = "Whether the KPI fails and harm to this segment is proven."
+    proofs = GaugeMetricFamily(names.KPI_SEGMENT_PROOF, text, labels=[names.SERVICE, *LABELS[names.KPI_SEGMENT_PROOF]])
+    for kpi, name, segment in every:  # a KPI without a unit has proofs, and only holds
+        fails = evidence.kpis[kpi].verdict is Verdict.FAIL and segment.verdict is Verdict.FAIL
+        proofs.add_metric([*identity, kpi, name], float(fails))
+    yield proofs
     units = GaugeMetricFamily(
         names.KPI_SEGMENT_UNITS,
         "Units of one segment, by role.",

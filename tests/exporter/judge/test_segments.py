@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from canary import names
 from canary.policy.kpis import Success
 from canary.policy.model import Policy
 from exporter.evidence.judge import KpiEvidence
 from exporter.evidence.verdict import Verdict
 from exporter.judge.rollout import JudgedRollout, judge_parameters
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
+from exporter.publish.rollout_metrics import rollout_metrics
+from exporter.publish.snapshot import Snapshot
 from tests.exporter.judge.customers import CANARY, END, POLICY, START, known_at, rollout, shop
 
 VERSIONS = Codes()
@@ -63,6 +66,22 @@ def test_a_broken_provider_is_found_and_named() -> None:
     assert found.segments["wallet"].verdict is Verdict.FAIL
     assert found.segments["wallet"].estimate < -0.5
     assert found.segments["card"].verdict is not Verdict.FAIL
+
+
+def test_a_harmed_segment_of_a_kpi_without_a_unit_only_holds() -> None:
+    """What may not roll back as a whole may not by a segment: no proof is published for a rule to act upon."""
+    policy, rows = by_provider(), payments_of(1, breaks="wallet")
+    events = {name: replace(event, unit=None) for name, event in policy.database.events.items()}
+    judge = JudgedRollout.of(replace(policy, database=replace(policy.database, events=events)), rollout())
+
+    evidence = judge.look(known_at(rows, END), VERSIONS, rollout(), END, {})
+    snapshot = Snapshot("shop", rollout="r1", evidence=evidence, policy_kpis=policy.kpis)
+    families = {family.name: family for family in rollout_metrics(snapshot, evidence)}
+
+    kpi = evidence.kpis["payment_success_rate"]
+    assert kpi.segments["wallet"].verdict is Verdict.FAIL
+    assert kpi.verdict is Verdict.HOLD
+    assert {sample.value for sample in families[names.KPI_SEGMENT_PROOF].samples} == {0.0}
 
 
 def test_rare_values_count_together_as_other() -> None:
