@@ -178,7 +178,7 @@ async def _same(prometheus: Prometheus, rule: Rule, loaded: Loaded) -> bool:
     if "".join(ours.split()) == "".join(theirs.split()):
         return True
     with suppress(RemoteError):
-        # VictoriaMetrics and Thanos is unreachable how they write an expression; then its text decides.
+        # VictoriaMetrics and Thanos do not say how they write an expression; then its text decides.
         return await prometheus.format(ours) == await prometheus.format(theirs)
     return False
 
