@@ -5,7 +5,7 @@ import asyncio
 from rich.console import Console
 
 from canary.clock import Clock, SystemClock
-from demo.breaking import WHATS
+from demo.breaking import WHATS, remember
 from demo.scenario import Outcome, crowd, tell
 from demo.screen import Screen
 from demo.stack.stack import CANARY, STABLE, Settings, Stack
@@ -57,7 +57,8 @@ async def _stay(stack: Stack, clock: Clock, screen: Screen) -> None:
         async with crowd(stack, clock, stack.settings.seed + 1):
             if not stack.canary_runs():
                 await _start_again(stack, screen)
-            stack.remember()
+            shops = {role: stack.places.url(role) for role in ("stable", "canary")}
+            remember(stack.settings.folder, shops, stack.pids())
             screen.say(f"Break it yourself, in another terminal: canary demo break {'|'.join(WHATS)}")
             await asyncio.Event().wait()
     except asyncio.CancelledError:

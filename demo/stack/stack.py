@@ -17,7 +17,6 @@ from canary.errors import ProcessError
 from canary.policy import Policy, load_policy
 from canary.rollout.journal.journal import Journal
 from canary.routers import Router, routers_of
-from demo import breaking
 from demo.questions import Questions
 from demo.screen import Screen
 from demo.shop.store import create_schema, open_engine
@@ -162,10 +161,9 @@ class Stack:
         daemon.start(self.places.file("canary.json"))
         await self._processes.answers("canary", f"{self.places.url('canary')}/-/healthy", self.session)
 
-    def remember(self) -> None:
-        """Let `canary demo break` find the parts."""
-        shops = {role: self.places.url(role) for role in ("stable", "canary")}
-        breaking.remember(self.settings.folder, shops, self._processes.pids())
+    def pids(self) -> dict[str, int]:
+        """By name, the process of each part."""
+        return self._processes.pids()
 
     def canary_runs(self) -> bool:
         """Whether the canary's process is there."""
