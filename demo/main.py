@@ -6,7 +6,8 @@ from rich.console import Console
 
 from canary.clock import Clock, SystemClock
 from demo.breaking import WHATS, remember
-from demo.scenario import Outcome, crowd, tell
+from demo.crowd import crowd
+from demo.scenario import Outcome, tell
 from demo.screen import Screen
 from demo.stack.stack import CANARY, STABLE, Settings, Stack
 

@@ -5,13 +5,10 @@ by itself. Afterwards it is judged by what the customers met, not by what the st
 somebody was still on the canary would be an advertisement.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import aiohttp
 
 from canary.clock import Clock
 from canary.errors import RemoteError
@@ -19,6 +16,7 @@ from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided
 from canary.rollout.state import Rollout, State
 from canary.units import format_ratio
 from demo import timeline
+from demo.crowd import crowd
 from demo.customers import Customers, Memory
 from demo.screen import Screen, Side, Situation
 from demo.shop.faults import PATTERNS
@@ -288,28 +286,6 @@ class Story:
 
 def _rollbacks(entries: Sequence[Entry]) -> list[RollbackDecided]:
     return [entry for entry in entries if isinstance(entry, RollbackDecided)]
-
-
-@asynccontextmanager
-async def crowd(stack: Stack, clock: Clock, seed: int) -> AsyncIterator[Customers]:
-    """Customers who come in as long as the block lasts."""
-    settings = stack.settings
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        customers = Customers(
-            stack.places.url("front"),
-            session,
-            clock,
-            rate_per_second=settings.rate_per_second,
-            speed=settings.speed,
-            seed=seed,
-        )
-        coming = asyncio.create_task(customers.run())
-        try:
-            yield customers
-        finally:
-            coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
 
 
 async def tell(stack: Stack, clock: Clock, screen: Screen, scenario: str) -> Outcome:

@@ -1,0 +1,33 @@
+"""The customers in front of a running stack, during a story and after it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+
+from canary.clock import Clock
+from demo.customers import Customers
+from demo.stack.stack import Stack
+
+
+@asynccontextmanager
+async def crowd(stack: Stack, clock: Clock, seed: int) -> AsyncIterator[Customers]:
+    """Customers who come in as long as the block lasts."""
+    settings = stack.settings
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        customers = Customers(
+            stack.places.url("front"),
+            session,
+            clock,
+            rate_per_second=settings.rate_per_second,
+            speed=settings.speed,
+            seed=seed,
+        )
+        coming = asyncio.create_task(customers.run())
+        try:
+            yield customers
+        finally:
+            coming.cancel()
+            with suppress(asyncio.CancelledError):
+                await coming
