@@ -6,9 +6,9 @@ from typing import Any
 
 from canary.mixin import jsonnet
 from canary.mixin.config import dashboards_config
+from canary.mixin.yamltext import dump
 from canary.policy.model import Policy
 from canary.policy.servers import PrometheusServer, whole
-from canary.policy.yamltext import dump
 
 FOLDER = "Canary"
 """The folder in Grafana."""

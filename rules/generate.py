@@ -5,8 +5,8 @@ from typing import Any
 
 from canary.mixin.config import rules_config
 from canary.mixin.jsonnet import evaluate
+from canary.mixin.yamltext import dump
 from canary.policy import Policy
-from canary.policy.yamltext import dump
 from rules.promtool import test_files
 from rules.scrape import scrape_config
 

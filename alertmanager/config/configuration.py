@@ -13,9 +13,9 @@ import yaml
 from alertmanager.config.freeze import time_intervals
 from canary import names
 from canary.errors import GenerateError
+from canary.mixin.yamltext import dump
 from canary.policy import Policy
 from canary.policy.servers import whole
-from canary.policy.yamltext import dump
 from canary.units import format_duration
 
 Section = dict[str, Any]

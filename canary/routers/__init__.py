@@ -2,8 +2,8 @@
 
 In comes the policy's `router` section, and then a `Split` (which rollout, what weight); out go `Router`s that put it
 into force, read back what is in force, and write the configuration that makes them possible. One protocol (`base`), one
-module per kind: `haproxy`, `nginx`, and `command` for every other router by the user's own programs. `kinds` registers
-them where plug-ins register theirs: `canary.policy.routerkinds`; what any of them raises is `contained`.
+folder per kind, and `command` for every other router by the user's own programs. `kinds` registers them where plug-ins
+register theirs: `canary.policy.routerkinds`; what any of them raises is `contained`.
 """
 
 from collections.abc import Callable

@@ -14,13 +14,13 @@ from canary.threads import Threads
 
 
 def _haproxy(section: HaproxyRouter, thread: Callable[[str], Threads]) -> Router:
-    from canary.routers.haproxy import HAProxyRouter
+    from canary.routers.haproxy.driver import HAProxyRouter
 
     return HAProxyRouter(section, thread)
 
 
 def _nginx(section: NginxRouter, thread: Callable[[str], Threads]) -> Router:
-    from canary.routers.nginx import NginxMarkerRouter
+    from canary.routers.nginx.driver import NginxMarkerRouter
 
     return NginxMarkerRouter(section, thread)
 

@@ -107,7 +107,7 @@ def remote_files(policy: Policy, target: str, *, inline: bool = False) -> Mappin
     Raises:
         GenerateError: the rules cannot be generated.
     """
-    from canary.policy.yamltext import dump
+    from canary.mixin.yamltext import dump
     from rules.targets import mimir_namespace, thanos_rules
 
     made = mimir_namespace if target == "mimir" else thanos_rules
@@ -121,7 +121,7 @@ def kubernetes_files(policy: Policy, labels: Mapping[str, str], *, inline: bool 
         GenerateError: something cannot be generated.
     """
     from alertmanager.config.kubernetes import alertmanager_config_resource
-    from canary.policy.yamltext import dump
+    from canary.mixin.yamltext import dump
     from grafana.generate import kubernetes
     from rules.targets import analysis_template, metadata, metric_templates, prometheus_rule
 

@@ -13,8 +13,8 @@ import pytest
 
 from canary import names
 from canary.mixin.limits import ladder
+from canary.mixin.yamltext import dump
 from canary.policy import Policy
-from canary.policy.yamltext import dump
 from canary.prometheus.promql import ALERTS, inputs
 from canary.units import format_duration, parse_duration
 from rules.generate import rule_groups

@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 
 from canary import names
+from canary.mixin.yamltext import dump
 from canary.policy import Policy
-from canary.policy.yamltext import dump
 from rules.generate import rule_groups
 from rules.promtool.world import ROLLOUT, World
 from scripts import golden

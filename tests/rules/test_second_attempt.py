@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from canary import names
+from canary.mixin.yamltext import dump
 from canary.policy import Policy, load_policy
-from canary.policy.yamltext import dump
 from rules.generate import alerts_file, rule_groups
 from rules.promtool.shop import CANARY, ENDPOINT
 from rules.promtool.values import Values, nothing, text

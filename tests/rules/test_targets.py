@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from canary.policy.yamltext import dump
+from canary.mixin.yamltext import dump
 from canaryctl.cli.generate import command, kubernetes_files, remote_files
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, slug, verdict_query

@@ -26,8 +26,8 @@ from canary import logs
 from canary.notify import Notifier
 from canary.process.manager import CommandProcess
 from canary.rollout.journal.journal import Journal
-from canary.routers.haproxy import HAProxyRouter
-from canary.routers.nginx import NginxMarkerRouter
+from canary.routers.haproxy.driver import HAProxyRouter
+from canary.routers.nginx.driver import NginxMarkerRouter
 from canary.web.options import WebOptions
 from tests.support.receiver import Setting
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from canary.policy.release import Testers, Upstreams
 from canary.policy.routers import HaproxyRouter
-from canary.routers.haproxy import HAProxyRouter
+from canary.routers.haproxy.driver import HAProxyRouter
 from tests.support.ports import free_port
 from tests.support.processes import Program, eventually, listens
 

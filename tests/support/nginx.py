@@ -6,7 +6,7 @@ from pathlib import Path
 
 from canary.policy.release import Testers, Upstreams
 from canary.policy.routers import NginxRouter
-from canary.routers.nginx import NginxMarkerRouter
+from canary.routers.nginx.driver import NginxMarkerRouter
 from tests.support.ports import free_port
 from tests.support.processes import Program, listens
 

@@ -13,8 +13,8 @@ from canary.policy.release import Upstreams
 from canary.policy.routers import HaproxyRouter, NginxRouter, Server, Tls
 from canary.process.program import run
 from canary.routers import Split, routers_of
-from canary.routers.haproxy_config import render as haproxy_text
-from canary.routers.nginx_config import render as nginx_text
+from canary.routers.haproxy.config import render as haproxy_text
+from canary.routers.nginx.config import render as nginx_text
 from tests.support.certificates import Authority
 from tests.support.haproxy import HAProxy
 from tests.support.nginx import Nginx

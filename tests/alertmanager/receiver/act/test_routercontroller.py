@@ -20,9 +20,9 @@ from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause
 from canary.rollout.state import State
 from canary.routers import files
-from canary.routers import haproxy_map as mapfile
 from canary.routers.base import Split
-from canary.routers.haproxy_map import Entries
+from canary.routers.haproxy import mapfile
+from canary.routers.haproxy.mapfile import Entries
 from tests.support.acting import Acting, MemoryLead, World, make_effects, nothing, on
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually

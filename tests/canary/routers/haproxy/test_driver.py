@@ -11,10 +11,10 @@ from canary.errors import RouterError
 from canary.finding import Status
 from canary.policy.routers import HaproxyRouter
 from canary.routers import Split
-from canary.routers import haproxy_map as mapfile
-from canary.routers.haproxy import HAProxyRouter
-from canary.routers.haproxy_map import Entries
-from canary.routers.haproxy_socket import RuntimeSocket
+from canary.routers.haproxy import mapfile
+from canary.routers.haproxy.driver import HAProxyRouter
+from canary.routers.haproxy.mapfile import Entries
+from canary.routers.haproxy.socket import RuntimeSocket
 from tests.support.haproxy import HAProxy
 from tests.support.processes import eventually
 from tests.support.traffic import Upstream, load

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.routers import Split, files
-from canary.routers import haproxy_map as mapfile
-from canary.routers.haproxy_map import Entries
+from canary.routers.haproxy import mapfile
+from canary.routers.haproxy.mapfile import Entries
 
 ROLLOUTS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True)
 NUMBERS = st.builds(Entries, weight=st.integers(0, 10_000), salt=st.integers(0, 2**32 - 1), testers=st.integers(0, 1))

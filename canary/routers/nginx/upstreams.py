@@ -38,7 +38,7 @@ _CHOICE = """\
         set $canary_tester_mark $canary_tester;
     }}"""
 
-# Each bucket has a marker that says its slot, and none of both means the recorded stable slot: see `nginx_markers`.
+# Each bucket has a marker that says its slot, and none of both means the recorded stable slot: see `markers`.
 _SLOT_CHOICE = """\
     set $canary_stable a;
     if (-f {directory}/stable-b) {{

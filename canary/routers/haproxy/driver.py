@@ -1,11 +1,11 @@
 """HAProxy: the weight lives in a map that its runtime socket changes, without a reload.
 
 Two numbers decide about a user: `weight`, in hundredths of a percent, and `salt`, which chooses the users of a rollout
-(`bucket`). The generated configuration (`haproxy_config`) looks both up at every request; `haproxy_socket` changes
+(`bucket`). The generated configuration (`config`) looks both up at every request; `socket` changes
 them. Why not a reload: it closes keep-alive connections under the requests on them (290 failed requests per reload,
 72 of them POST, at 500 requests a second from clients 50 ms away); through the socket not one failed.
 
-The map's file (`haproxy_map`) is written too, because a reload or restart of HAProxy, by whomever, starts from the
+The map's file (`mapfile`) is written too, because a reload or restart of HAProxy, by whomever, starts from the
 file and forgets the runtime: a rollback made in the socket alone would be undone by the next renewal of a certificate.
 Socket first, file second: the socket is what customers feel, and a full disk must not keep a rollback from them.
 """
@@ -21,13 +21,13 @@ from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
 from canary.policy.routers import HaproxyRouter
 from canary.policy.slots import Slot, other
-from canary.routers import files, haproxy_config
-from canary.routers import haproxy_map as mapfile
+from canary.routers import files
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
-from canary.routers.haproxy_map import WEIGHT, Entries
-from canary.routers.haproxy_socket import RuntimeSocket
-from canary.routers.haproxy_stat import down_in, left_on
+from canary.routers.haproxy import config, mapfile
+from canary.routers.haproxy.mapfile import WEIGHT, Entries
+from canary.routers.haproxy.socket import RuntimeSocket
+from canary.routers.haproxy.stat import down_in, left_on
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
@@ -149,7 +149,7 @@ class HAProxyRouter:
     def snippet(self) -> Mapping[str, str]:
         """`haproxy.cfg` (or `NAME.cfg`) and the map it starts from, which sends everybody to stable."""
         return {
-            f"{self.name}.cfg": haproxy_config.render(self._section),
+            f"{self.name}.cfg": config.render(self._section),
             Path(self._section.map).name: mapfile.render(Entries.parse({}, slots=self._slots), "none"),
         }
 

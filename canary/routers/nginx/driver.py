@@ -1,7 +1,7 @@
 """nginx: the weight lives in marker files that its configuration tests with `-f`, without a reload.
 
 Every user has one of a hundred fixed buckets. A bucket is the canary's while `active/NN` exists, and `active` is a
-symbolic link to one step's folder (`nginx_markers`). The configuration that looks (`nginx_config`) is installed once;
+symbolic link to one step's folder (`markers`). The configuration that looks (`config`) is installed once;
 nginx never reloads for a rollout, a step or a rollback, and the receiver needs no right over nginx: only a folder.
 
 Why not a percentage in an included file and a reload, as everybody does first: a reload closes keep-alive connections
@@ -25,10 +25,10 @@ from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
 from canary.policy.routers import NginxRouter
 from canary.process.program import run
-from canary.routers import nginx_check, nginx_config
 from canary.routers.base import Observation, Reading, Split
 from canary.routers.bucket import NGINX_BUCKETS, nginx_place
-from canary.routers.nginx_markers import MarkerDirectory, percent_of
+from canary.routers.nginx import check, config
+from canary.routers.nginx.markers import MarkerDirectory, percent_of
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
@@ -111,7 +111,7 @@ class NginxMarkerRouter:
     def snippet(self) -> Mapping[str, str]:
         """`canary.conf` (`canary-NAME.conf` for a router of another name), to be included at nginx' http level."""
         name = "canary.conf" if self.name == "nginx" else f"canary-{self.name}.conf"
-        return {name: nginx_config.render(self._section)}
+        return {name: config.render(self._section)}
 
     async def _put(self, directory: MarkerDirectory, split: Split) -> str:
         """Bring one folder to *split*; what went wrong, or nothing."""
@@ -140,9 +140,9 @@ class NginxMarkerRouter:
     async def _check_configuration(self) -> list[Finding]:
         named, limit_seconds = self._section.configuration, max(self._section.timeout, _LEAST_CHECK_SECONDS)
         outcome = await run(["nginx", "-T", *(("-c", named) if named else ())], timeout_seconds=limit_seconds)
-        file = named or nginx_check.main_file(outcome.output) or nginx_check.DEFAULT_MAIN_FILE
+        file = named or check.main_file(outcome.output) or check.DEFAULT_MAIN_FILE
         try:
-            loaded = await _limited(self._reading_thread, partial(nginx_check.load, file), limit_seconds)
+            loaded = await _limited(self._reading_thread, partial(check.load, file), limit_seconds)
         except OSError as error:
             return [warning(f"router {self.name}: {file}", f"cannot be read ({error})", _ON_ITS_HOST)]
         findings = [warning(f"router {self.name}: nginx -T", outcome.fault, _ON_ITS_HOST)] if outcome.fault else []
@@ -151,7 +151,7 @@ class NginxMarkerRouter:
         judge = warning if findings else failed
         findings += [
             judge(f"router {self.name}: {problem.place}", problem.what, problem.remedy)
-            for problem in nginx_check.problems(loaded, self._section.directories)
+            for problem in check.problems(loaded, self._section.directories)
         ]
         return findings + await self._check_way_in(loaded.user or pwd.getpwuid(os.geteuid()).pw_name)
 

@@ -19,7 +19,7 @@ import asyncio
 import dataclasses
 
 from canary.errors import RouterError
-from canary.routers.haproxy_map import SALT, STABLE, TESTERS, WEIGHT, Entries
+from canary.routers.haproxy.mapfile import SALT, STABLE, TESTERS, WEIGHT, Entries
 
 
 class RuntimeSocket:

@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from canary.policy.routers import NginxRouter
-from canary.routers import nginx_check, nginx_config
-from canary.routers.nginx_check import Loaded
+from canary.routers.nginx import check, config
+from canary.routers.nginx.check import Loaded
 
-GENERATED = nginx_config.render(NginxRouter(kind="nginx"))
+GENERATED = config.render(NginxRouter(kind="nginx"))
 WHOLE = f"user www-data;\nhttp {{\n{GENERATED}\n}}"
 DIRECTORIES = ("/run/kpi-canary/nginx",)
 
@@ -27,14 +27,14 @@ def load(tmp_path: Path) -> Load:
         for name, text in files.items():
             (tmp_path / name).write_text(text)
         (tmp_path / "nginx.conf").write_text(main)
-        return nginx_check.load(str(tmp_path / "nginx.conf"))
+        return check.load(str(tmp_path / "nginx.conf"))
 
     return written
 
 
 def problems(loaded: Loaded) -> list[str]:
     """Only what is wrong, without places and remedies."""
-    return [problem.what for problem in nginx_check.problems(loaded, DIRECTORIES)]
+    return [problem.what for problem in check.problems(loaded, DIRECTORIES)]
 
 
 def unread(loaded: Loaded, folder: Path) -> list[str]:
@@ -79,7 +79,7 @@ def test_a_problem_has_file_and_line(load: Load, tmp_path: Path) -> None:
 
     silent = GENERATED.replace("open_file_cache off;", "")
     (tmp_path / "canary.conf").write_text(silent)
-    [problem] = nginx_check.problems(nginx_check.load(str(tmp_path / "nginx.conf")), DIRECTORIES)
+    [problem] = check.problems(check.load(str(tmp_path / "nginx.conf")), DIRECTORIES)
 
     tests_at = 1 + silent[: silent.index("if (-f")].count("\n")
     assert problem.place == f"{tmp_path}/cached:2"
@@ -188,8 +188,8 @@ def test_the_main_file_is_the_first_that_nginx_prints() -> None:
     """`nginx -T` names the main file before all others; without an answer there is none."""
     printed = "# configuration file /opt/web 1/nginx.conf:\nhttp { include more; }\n\n# configuration file /opt/more:\n"
 
-    assert nginx_check.main_file(printed) == "/opt/web 1/nginx.conf"
-    assert nginx_check.main_file("") is None
+    assert check.main_file(printed) == "/opt/web 1/nginx.conf"
+    assert check.main_file("") is None
 
 
 @settings(deadline=None)
@@ -204,4 +204,4 @@ def test_no_text_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, pie
         f"{' '.join(pieces)} if (-f /run/kpi-canary/nginx/active/$b) {{ {''.join(pieces)} }} {''.join(pieces)}"
     )
 
-    assert all(isinstance(problem, str) for problem in problems(nginx_check.load(str(file))))
+    assert all(isinstance(problem, str) for problem in problems(check.load(str(file))))

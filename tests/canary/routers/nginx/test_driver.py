@@ -17,8 +17,8 @@ from canary.finding import Status
 from canary.policy.routers import NginxRouter
 from canary.routers import Observation, Split
 from canary.routers.bucket import nginx_bucket, nginx_order
-from canary.routers.nginx import NginxMarkerRouter
-from canary.routers.nginx_markers import MarkerDirectory
+from canary.routers.nginx.driver import NginxMarkerRouter
+from canary.routers.nginx.markers import MarkerDirectory
 from canary.threads import InlineThreads
 from tests.support.nginx import Nginx
 from tests.support.traffic import Customer, Upstream

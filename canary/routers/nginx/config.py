@@ -17,8 +17,8 @@ from canary.policy.routers import NginxRouter
 from canary.routers import requestlog, robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
-from canary.routers.nginx_markers import EVERYBODY, TESTER
-from canary.routers.nginx_upstreams import choice, upstreams, word
+from canary.routers.nginx.markers import EVERYBODY, TESTER
+from canary.routers.nginx.upstreams import choice, upstreams, word
 
 # For a policy without upstreams: the file is complete, and says that two lines are examples.
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"
