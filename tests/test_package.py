@@ -15,7 +15,7 @@ import pytest
 
 import canary
 from canaryctl.installation import PACKAGES
-from tests.support.distribution import ROOT, build, unpack
+from tests.support.documents.distribution import ROOT, build, unpack
 
 ROOMS = set(PACKAGES)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -13,8 +13,8 @@ from bench.exporter.measure import HEAD, Figures, measure
 from bench.exporter.peers import Peer, debian, ours, query_exporter
 from bench.exporter.shop import DAYS, seed
 from bench.results import record
-from tests.support.ports import free_port
-from tests.support.postgres import Postgres
+from tests.support.databases.postgres import Postgres
+from tests.support.programs.ports import free_port
 
 _SETTINGS = [
     "shared_preload_libraries=pg_stat_statements",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.processes import SEARCH_PATH, Program
+from tests.support.programs.processes import SEARCH_PATH, Program
 
 INTERVAL_SECONDS = 15
 """How often the peers ask: more often, and counting all of time would take longer than the interval."""

@@ -19,10 +19,10 @@ from bench.flags.load import CONNECTIONS, TOKEN, Load, ask
 from bench.parts import Part, parts
 from bench.results import figures
 from canary.web.client import Client
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
-from tests.support.receiver import ReceiverProgram, Setting, alert, payload, post, router_section
-from tests.support.traffic import Upstream
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.receiving.receiver import ReceiverProgram, Setting, alert, payload, post, router_section
+from tests.support.web.traffic import Upstream
 
 COMMAND = "python -m bench.flags"
 FLAGS: dict[str, Any] = {

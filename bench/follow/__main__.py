@@ -26,8 +26,8 @@ from canary.rollout.journal.journal import Journal
 from canary.testing.clock import FakeClock
 from canary.web.options import WebOptions
 from exporter.follow.service import Follower
-from tests.support.entries import started
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
+from tests.support.receiving.entries import started
 
 COMMAND = "python -m bench.follow"
 LINES = 60_000

@@ -19,14 +19,14 @@ from bench import results
 from bench.kills.rollouts import Rollouts, Tally
 from bench.kills.victims import Killer, Victim
 from bench.results import figures
-from tests.support.chain import Places, chained
-from tests.support.envoy import Envoy
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.postgres import Postgres
-from tests.support.receiver import ReceiverProgram, Setting, Team, router_section
-from tests.support.server import Server
-from tests.support.traffic import Upstream
+from tests.support.databases.postgres import Postgres
+from tests.support.programs.envoy import Envoy
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.receiving.chain import Places, chained
+from tests.support.receiving.receiver import ReceiverProgram, Setting, Team, router_section
+from tests.support.web.server import Server
+from tests.support.web.traffic import Upstream
 
 COMMAND = "python -m bench.kills"
 ROUTERS = {"haproxy": HAProxy, "nginx": Nginx, "envoy": Envoy}

@@ -18,9 +18,9 @@ from canary.rollout.entries import Entry, Notified
 from canary.rollout.kinds import Kind
 from canary.routers.base import Router
 from canary.web.client import Client
-from tests.support.chain import Signals
-from tests.support.processes import eventually
-from tests.support.receiver import Setting, Team
+from tests.support.programs.processes import eventually
+from tests.support.receiving.chain import Signals
+from tests.support.receiving.receiver import Setting, Team
 
 # A rollout takes seconds; what has not ended by then never does.
 _PATIENCE_SECONDS = 180.0

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.support.processes import Program
+from tests.support.programs.processes import Program
 
 # Between two blows: long enough for the receiver to start in between, short enough that a rollout meets several.
 _CALM_SECONDS = 2.5

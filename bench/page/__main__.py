@@ -17,10 +17,10 @@ from bench import results
 from bench.page.load import CHANGES_SECONDS, WATCHERS, prometheus, watch_all
 from bench.parts import Part, parts
 from bench.results import figures
-from tests.support.chromium import Tab, chromium
-from tests.support.ports import free_port
-from tests.support.processes import eventually
-from tests.support.receiver import ReceiverProgram, Setting, order
+from tests.support.programs.chromium import Tab, chromium
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
+from tests.support.receiving.receiver import ReceiverProgram, Setting, order
 
 COMMAND = "python -m bench.page"
 # Six changes of every number, and enough loads for a median that another run repeats.

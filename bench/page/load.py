@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from canary import names
-from tests.support.webserver import served
+from tests.support.web.webserver import served
 
 # A company that looks, in a bad hour.
 WATCHERS = 200

@@ -13,10 +13,18 @@ from bench.parts import Part, parts
 from bench.results import figures
 from canary import names
 from canary.web.client import Client
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
-from tests.support.receiver import WEBHOOK_TOKEN, ReceiverProgram, Setting, alert, payload, post, router_section
-from tests.support.traffic import Upstream
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.receiving.receiver import (
+    WEBHOOK_TOKEN,
+    ReceiverProgram,
+    Setting,
+    alert,
+    payload,
+    post,
+    router_section,
+)
+from tests.support.web.traffic import Upstream
 
 COMMAND = "python -m bench.reaction.flood"
 # Far beyond what an Alertmanager sends: what an open port meets.

@@ -15,12 +15,12 @@ from typing import Generic, TypeVar
 
 from bench.parts import Part, parts
 from bench.results import figures
-from tests.support.caddy import Caddy
-from tests.support.envoy import Envoy
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.traefik import Traefik
-from tests.support.traffic import AddressCustomer, Customer, Relay, Upstream, load
+from tests.support.programs.caddy import Caddy
+from tests.support.programs.envoy import Envoy
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.traefik import Traefik
+from tests.support.web.traffic import AddressCustomer, Customer, Relay, Upstream, load
 
 # A shop on one machine: customers with a round trip of a mobile network, and pages that take a moment to make.
 CUSTOMERS = 200

@@ -15,9 +15,18 @@ import aiohttp
 from bench import results
 from bench.reaction.load import CYCLE_SECONDS, Load, Make, Run, around, new_run
 from canary.web.client import Client
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.receiver import ReceiverProgram, Setting, alert, in_state, payload, post, router_section, until
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.receiving.receiver import (
+    ReceiverProgram,
+    Setting,
+    alert,
+    in_state,
+    payload,
+    post,
+    router_section,
+    until,
+)
 
 COMMAND = "python -m bench.reaction.receiver"
 _PHASES = [{"traffic": "50%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]

@@ -10,11 +10,11 @@ from pathlib import Path
 from bench import results
 from bench.reaction.load import CUSTOMERS, CYCLE_SECONDS, SERVICE_SECONDS, Load, Make, Run, around, new_run
 from canary.routers import Split
-from tests.support.caddy import Caddy
-from tests.support.envoy import Envoy
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.traefik import Traefik
+from tests.support.programs.caddy import Caddy
+from tests.support.programs.envoy import Envoy
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.traefik import Traefik
 
 COMMAND = "python -m bench.reaction.router"
 

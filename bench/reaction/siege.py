@@ -24,10 +24,10 @@ from bench.parts import parts
 from bench.results import figures
 from canary import names
 from canary.web.client import Client
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
-from tests.support.receiver import WEBHOOK_TOKEN, ReceiverProgram, Setting, alert, payload, router_section
-from tests.support.traffic import Upstream
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.receiving.receiver import WEBHOOK_TOKEN, ReceiverProgram, Setting, alert, payload, router_section
+from tests.support.web.traffic import Upstream
 
 COMMAND = "python -m bench.reaction.siege"
 _SILENT, _SLOW, _PAGES, _RATE_PER_SECOND, _FLOOD_CONNECTIONS = 5_000, 500, 200, 2_000, 100

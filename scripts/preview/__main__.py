@@ -14,7 +14,7 @@ from scripts.preview import sources
 from scripts.preview.page import page
 from scripts.preview.picture import height_of, take
 from scripts.preview.prometheus import Prometheus
-from tests.support.story import END
+from tests.support.stories.story import END
 
 _WIDTH = 1600
 """In pixels, as `page` lays it out: a laptop's screen with Grafana's menu folded away."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import prometheus as support
-from tests.support.story import END, Story
+from tests.support.programs import prometheus as support
+from tests.support.stories.story import END, Story
 
 # Lines of what `canary demo` prints at its start: where everything is.
 _ADDRESS = re.compile(r"^\s+prometheus\s+(http://\S+)")

@@ -10,11 +10,11 @@ import yaml
 from canary import names
 from canary.errors import RefusedError
 from canary.rollout.kinds import Kind
-from tests.support.chain import Chain, Places, chained
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.receiver import Setting, Team, in_state, order, receiving, router_section, status, until
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.receiving.chain import Chain, Places, chained
+from tests.support.receiving.receiver import Setting, Team, in_state, order, receiving, router_section, status, until
 
 _QUICK = [
     {"traffic": "5%", "duration": "1s"},

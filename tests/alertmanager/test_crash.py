@@ -15,10 +15,10 @@ from canary.rollout.kinds import Kind
 from canary.routers import Split
 from canary.routers.base import Router
 from canary.web.client import Client
-from tests.support.chain import Chain, Places, chained
-from tests.support.crashing import Mortal
-from tests.support.haproxy import HAProxy
-from tests.support.receiver import Setting, Team, alert, payload, post, router_section
+from tests.support.programs.haproxy import HAProxy
+from tests.support.receiving.chain import Chain, Places, chained
+from tests.support.receiving.crashing import Mortal
+from tests.support.receiving.receiver import Setting, Team, alert, payload, post, router_section
 
 _PATIENCE_SECONDS = 40.0
 _TWO_PHASES = [{"traffic": "5%", "duration": "300ms"}, {"traffic": "100%", "duration": "1h"}]

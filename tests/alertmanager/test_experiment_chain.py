@@ -19,13 +19,13 @@ from canary.web.client import Client
 from canary.web.options import WebOptions
 from exporter.service import Exporter
 from rules.generate import prometheus_files
-from tests.support.alertmanager import Alertmanager
-from tests.support.chain import Places
-from tests.support.ports import free_port
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.receiver import Setting, receiving
-from tests.support.shopdata import ORDERS, VISITS, ShopData
+from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
+from tests.support.programs.alertmanager import Alertmanager
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.receiving.chain import Places
+from tests.support.receiving.receiver import Setting, receiving
 
 _MINUTES = 30
 _ARMS = {"control": {"weight": 50, "version": "v1.0"}, "treatment": {"weight": 50, "version": "v2.0"}}

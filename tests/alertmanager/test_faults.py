@@ -16,10 +16,10 @@ from canary.process.manager import ProcessState
 from canary.rollout.commands.records import Record
 from canary.rollout.kinds import Kind
 from canary.routers.base import Split
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.processes import eventually
-from tests.support.receiver import (
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.processes import eventually
+from tests.support.receiving.receiver import (
     Setting,
     Team,
     alert,

@@ -42,10 +42,10 @@ from canary.rollout.journal.journal import Journal
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
-from tests.support.acting import make_effects
 from tests.support.clock import FakeClock
-from tests.support.receiver import SERVICE, alert, payload
-from tests.support.servers import departure
+from tests.support.receiving.acting import make_effects
+from tests.support.receiving.receiver import SERVICE, alert, payload
+from tests.support.web.servers import departure
 
 T = TypeVar("T")
 

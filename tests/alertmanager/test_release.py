@@ -16,10 +16,10 @@ from canary.rollout.kinds import Kind
 from canary.testing.clock import EPOCH
 from canary.times import to_text
 from canary.web.client import Client
-from tests.support.crashing import Mortal
-from tests.support.receiver import SERVICE, Setting, in_state, order, receiving, router_section, until
-from tests.support.traffic import Upstream
-from tests.support.webserver import served
+from tests.support.receiving.crashing import Mortal
+from tests.support.receiving.receiver import SERVICE, Setting, in_state, order, receiving, router_section, until
+from tests.support.web.traffic import Upstream
+from tests.support.web.webserver import served
 
 _PHASES = [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
 

@@ -2,8 +2,19 @@
 
 import json
 
-from tests.support.haproxy import HAProxy
-from tests.support.receiver import Setting, Team, alert, in_state, order, payload, post, receiving, status, until
+from tests.support.programs.haproxy import HAProxy
+from tests.support.receiving.receiver import (
+    Setting,
+    Team,
+    alert,
+    in_state,
+    order,
+    payload,
+    post,
+    receiving,
+    status,
+    until,
+)
 
 
 async def test_webhook_takes_everybody_off_the_canary(setting: Setting, haproxy: HAProxy, team: Team) -> None:

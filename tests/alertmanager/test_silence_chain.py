@@ -14,10 +14,10 @@ from canary import names
 from canary.prometheus import Alertmanager
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Kind
-from tests.support.chain import Chain, Places, chained
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
-from tests.support.receiver import Setting, Team, in_state, order, receiving, router_section, status, until
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.receiving.chain import Chain, Places, chained
+from tests.support.receiving.receiver import Setting, Team, in_state, order, receiving, router_section, status, until
 
 _SLOW = [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
 _SHORT = [{"traffic": "5%", "duration": "3s"}, {"traffic": "100%", "duration": "1h"}]

@@ -13,11 +13,11 @@ from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from canary.routers import Split
 from tests.alertmanager.test_release import deploy, prometheus
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.processes import eventually
-from tests.support.receiver import Setting, in_state, order, receiving, router_section, status, until
-from tests.support.traffic import Customer, Upstream
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.processes import eventually
+from tests.support.receiving.receiver import Setting, in_state, order, receiving, router_section, status, until
+from tests.support.web.traffic import Customer, Upstream
 
 __all__ = ["prometheus"]  # a fixture
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.certificates import tls_context
-from tests.support.certificates import Authority
+from tests.support.web.certificates import Authority
 
 
 async def _meet(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:

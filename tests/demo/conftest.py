@@ -15,7 +15,7 @@ from demo.luck import luck
 from demo.shop.flags import CheckoutFlag
 from demo.shop.server import Shop
 from demo.shop.store import Store, create_schema, open_engine
-from tests.support.postgres import Postgres
+from tests.support.databases.postgres import Postgres
 
 SPEED = 400.0
 

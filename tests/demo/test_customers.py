@@ -16,7 +16,7 @@ from canary.clock import SystemClock
 from demo.customers import RETURNING_RATIO, Customers, Encounter, Memory, arrivals
 from demo.shop.schema import carts, orders, payments, visits
 from tests.demo.conftest import SPEED, Client, OpenShop
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 # What the customers do does not depend on the database; one test goes through both.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -19,7 +19,7 @@ import pytest
 from canary.policy import load_policy
 from grafana import generate
 from scripts.preview.prometheus import Prometheus
-from tests.support import dashboards
+from tests.support.documents import dashboards
 
 ROOT = Path(__file__).parents[2]
 CANARY = Path(sys.executable).with_name("canary")

@@ -11,8 +11,8 @@ from canary.clock import SystemClock
 from canary.errors import RemoteError
 from demo.questions import Questions
 from demo.stack.processes import Processes, find_program
-from tests.support.ports import free_port
-from tests.support.processes import eventually
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
 
 RULES = """\
 groups:

@@ -11,7 +11,7 @@ from canary.rollout.kinds import Kind
 from demo import timeline
 from demo.shop.store import Store
 from demo.team import Message
-from tests.support.entries import entry as entry_of
+from tests.support.receiving.entries import entry as entry_of
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -14,9 +14,9 @@ import pytest
 from canary.policy import load_policy
 from canary.routers import routers_of
 from canaryctl.cli import canary
-from tests.support.distribution import build
-from tests.support.ports import free_port
-from tests.support.processes import SEARCH_PATH
+from tests.support.documents.distribution import build
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import SEARCH_PATH
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

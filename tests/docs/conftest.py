@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from demo.shop.schema import carts, feedback, orders, payments, visits
 from demo.shop.store import create_schema, open_engine
-from tests.support.distribution import build
+from tests.support.documents.distribution import build
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.commands import tree
-from tests.support.pages import DOCS, Block, blocks_of
+from tests.support.documents.pages import DOCS, Block, blocks_of
 
 ROOT = DOCS.parent
 # Made from the code, and compared with it.

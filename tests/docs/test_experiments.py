@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from canary.policy import load_policy
 from canary.rollout.experiments import CHAIN, ExperimentStarted
 from canary.rollout.journal.journal import Journal
-from tests.support.pages import DOCS, Page, blocks_of
-from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.documents.pages import DOCS, Page, blocks_of
 
 _MINUTES = 60
 _BUYING = {"control": 0.2, "one_page": 0.5, "with_wallet": 0.2}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from canary.policy.orders import Event
 from exporter.judge.blindness import BLIND_REASONS
-from tests.support.pages import DOCS, Page
+from tests.support.documents.pages import DOCS, Page
 
 
 def _run(name: str, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.support.pages import Page
+from tests.support.documents.pages import Page
 
 
 def test_the_page_can_be_followed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from canary.policy import load_policy
 from canaryctl.cli.generate import kubernetes_files
-from tests.support.pages import DOCS, Page, blocks_of
+from tests.support.documents.pages import DOCS, Page, blocks_of
 
 
 def named(value: Any) -> set[str]:

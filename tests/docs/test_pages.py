@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from canary.policy import load_policy
-from tests.support.distribution import unpack
-from tests.support.pages import DOCS, Page
+from tests.support.documents.distribution import unpack
+from tests.support.documents.pages import DOCS, Page
 
 ROOT = DOCS.parent
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from canary.policy.load import load_policy
-from tests.support.pages import Page
+from tests.support.documents.pages import Page
 
 
 @pytest.mark.timeout(400)  # some thirty commands, one after the other

@@ -9,8 +9,8 @@ import pytest
 
 from canary import names
 from canary.policy import load_policy
-from tests.support.pages import DOCS, Page, blocks_of
-from tests.support.processes import SEARCH_PATH
+from tests.support.documents.pages import DOCS, Page, blocks_of
+from tests.support.programs.processes import SEARCH_PATH
 
 
 def test_the_page_about_rules_does_what_it_says(shop: Path) -> None:

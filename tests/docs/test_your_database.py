@@ -12,9 +12,9 @@ from canary.policy import load_policy
 from canaryctl.check import Status
 from canaryctl.check.shop.database import check_database
 from demo.shop.store import create_schema, open_engine
-from tests.support.mariadb import MariaDb
-from tests.support.pages import DOCS, blocks_of
-from tests.support.postgres import Postgres
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.postgres import Postgres
+from tests.support.documents.pages import DOCS, blocks_of
 
 _BLOCKS = blocks_of(DOCS / "your-database.md")
 _TABLES, _USERS = (block.text for block in _BLOCKS if (block.language, block.name) == ("sql", ""))

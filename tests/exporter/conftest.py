@@ -7,9 +7,9 @@ import pytest
 from hypothesis import settings
 
 from tests.support.clock import FakeClock
-from tests.support.mariadb import MariaDb
-from tests.support.postgres import Postgres
-from tests.support.shopdata import ShopData
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.postgres import Postgres
+from tests.support.databases.shopdata import ShopData
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("exporter", deadline=None)

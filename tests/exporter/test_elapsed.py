@@ -12,10 +12,10 @@ from canary.policy.load import load_policy
 from canary.rollout.kinds import Kind
 from exporter.evidence.judge import Verdict
 from tests.support.clock import FakeClock
-from tests.support.entries import entry as entry_of
-from tests.support.entries import rollout_of
-from tests.support.exporting import kpis, policy_for, refresher_on, settle
-from tests.support.shopdata import CARTS, ORDERS, VISITS, ShopData
+from tests.support.databases.exporting import kpis, policy_for, refresher_on, settle
+from tests.support.databases.shopdata import CARTS, ORDERS, VISITS, ShopData
+from tests.support.receiving.entries import entry as entry_of
+from tests.support.receiving.entries import rollout_of
 
 CHECKOUT_TIME: dict[str, Kpi] = {
     "checkout_time": Mean(kind="mean", of="orders", since="checkouts", better="lower", action="rollback")

@@ -13,7 +13,7 @@ from canary.policy import load_policy
 from canaryctl.cli import canary
 from exporter.evidence.cohorts import AGE_GROWTH, COHORT_UNITS
 from exporter.evidence.comparisons.mean import STRATUM_UNITS
-from tests.support.shopdata import ShopData, fill
+from tests.support.databases.shopdata import ShopData, fill
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("evidence.md", "evidence-statistics.md", "backtest.md", "plan.md", "calibrate.md")

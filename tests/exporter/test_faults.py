@@ -9,8 +9,8 @@ from canary.errors import DatabaseTimeoutError, DatabaseUnavailableError
 from canary.logs import Log
 from exporter.faults import UNEXPECTED, Faults
 from tests.support.clock import FakeClock
-from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
-from tests.support.shopdata import FEEDBACK, VISITS, ShopData, fill
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.shopdata import FEEDBACK, VISITS, ShopData, fill
 
 
 def test_whatever_goes_wrong_is_counted_by_kind_and_survived() -> None:

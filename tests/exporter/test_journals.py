@@ -18,9 +18,9 @@ from canary.rollout.kinds import Kind
 from exporter.journals import Journals
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
-from tests.support.entries import entry, started
-from tests.support.exporting import policy_for, refresher_on
-from tests.support.shopdata import ShopData
+from tests.support.databases.exporting import policy_for, refresher_on
+from tests.support.databases.shopdata import ShopData
+from tests.support.receiving.entries import entry, started
 
 
 def with_journal(policy: Policy, folder: Path) -> Policy:

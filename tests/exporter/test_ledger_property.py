@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
-from tests.support.exporting import policy_for, published, refresher_on, settle
-from tests.support.shopdata import CARTS, FEEDBACK, ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.databases.exporting import policy_for, published, refresher_on, settle
+from tests.support.databases.shopdata import CARTS, FEEDBACK, ORDERS, PAYMENTS, VISITS, ShopData
 
 _VERSIONS = ("v1.0", "v2.0", None)
 _TABLES = (VISITS, CARTS, ORDERS, PAYMENTS, FEEDBACK)

@@ -16,8 +16,8 @@ from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.orders import DEFAULT_EVENTS, Event
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
-from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
-from tests.support.shopdata import ORDERS, VISITS, ShopData, fill
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.shopdata import ORDERS, VISITS, ShopData, fill
 
 _BERLIN = ZoneInfo("Europe/Berlin")
 

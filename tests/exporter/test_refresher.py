@@ -8,8 +8,8 @@ import pytest
 
 from canary.policy.orders import DEFAULT_EVENTS
 from tests.support.clock import FakeClock
-from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
-from tests.support.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData, fill
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData, fill
 
 
 async def test_counters_agree_with_plain_counting(data: ShopData, clock: FakeClock) -> None:

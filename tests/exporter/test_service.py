@@ -26,10 +26,10 @@ from canary.rollout.plan.plans import plan_of
 from canary.web.options import WebOptions
 from exporter.refresher import Refresher
 from exporter.service import Exporter
-from tests.support.entries import entry, started
-from tests.support.postgres import Postgres
-from tests.support.processes import SEARCH_PATH, eventually
-from tests.support.shopdata import ORDERS, VISITS, ShopData, fill
+from tests.support.databases.postgres import Postgres
+from tests.support.databases.shopdata import ORDERS, VISITS, ShopData, fill
+from tests.support.programs.processes import SEARCH_PATH, eventually
+from tests.support.receiving.entries import entry, started
 
 _POLICY = """\
 service: shop

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from exporter.source.columns.zones import Zone
 from exporter.source.dialects import Dialect
 from tests.support.clock import FakeClock
-from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
-from tests.support.mariadb import MariaDb
-from tests.support.postgres import Postgres
-from tests.support.shopdata import ShopData, iso_text
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.postgres import Postgres
+from tests.support.databases.shopdata import ShopData, iso_text
 
 _MOMENTS = st.integers(1_704_067_200_000_000, 1_893_456_000_000_000).map(
     lambda microseconds: datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)

@@ -13,7 +13,7 @@ from canary.policy.orders import Assignments, Event
 from exporter.source.database import OrderDatabase
 from exporter.source.session import open_session
 from tests.support.clock import FakeClock
-from tests.support.exporting import kpis, policy_for, published, refresher_on, settle, with_events
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle, with_events
 
 
 def _warehouse(path: Path, clock: FakeClock) -> None:

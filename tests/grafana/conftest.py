@@ -8,8 +8,8 @@ import pytest
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from grafana import generate
-from tests.support.prometheus import Prometheus
-from tests.support.story import Story
+from tests.support.programs.prometheus import Prometheus
+from tests.support.stories.story import Story
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from canary.policy.model import Policy
 from grafana import generate
-from tests.support.pages import DOCS, Page
+from tests.support.documents.pages import DOCS, Page
 
 _TEXT = (DOCS / "dashboards.md").read_text(encoding="utf-8")
 

@@ -22,7 +22,7 @@ from canary.policy.orders import Event, Replica
 from grafana import generate
 from grafana.lint import lint, panels
 from rules.generate import rule_groups
-from tests.support.grafana_schema import faults
+from tests.support.documents.grafana_schema import faults
 
 _COLOURS = {"stable": "#0072B2", "canary": "#E69F00"}
 

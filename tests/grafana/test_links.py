@@ -12,7 +12,7 @@ import yaml
 from canary import names
 from canary.policy.model import Policy
 from rules.generate import alerts_file, prometheus_files
-from tests.support.prometheus import Prometheus
+from tests.support.programs.prometheus import Prometheus
 
 _CONFIGURATION = "global: {{evaluation_interval: 200ms}}\nrule_files: [{rules}]\n"
 

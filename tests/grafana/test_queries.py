@@ -8,8 +8,8 @@ import pytest
 from canary.policy.model import Policy
 from grafana.expand import built_in, expand
 from grafana.templating import resolve
-from tests.support.prometheus import Prometheus
-from tests.support.story import CANARY, END, STABLE, Story, moments
+from tests.support.programs.prometheus import Prometheus
+from tests.support.stories.story import CANARY, END, STABLE, Story, moments
 
 # A graph of 45 minutes, 600 points wide.
 _STEP_SECONDS = 5.0

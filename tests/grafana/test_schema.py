@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.grafana_schema import faults
+from tests.support.documents.grafana_schema import faults
 
 
 def test_every_dashboard_is_what_the_schema_says(dashboards: dict[str, dict[str, Any]]) -> None:

@@ -15,10 +15,10 @@ from canary import names
 from rules.generate import alerts_file, prometheus_files
 from rules.promtool.scenes import Question, Scenario
 from scripts import golden
-from tests.support.alertmanager import Alertmanager
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.scenes import (
+from tests.support.programs.alertmanager import Alertmanager
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.stories.scenes import (
     PATIENCE_SECONDS,
     SCENE,
     SceneTarget,
@@ -28,7 +28,7 @@ from tests.support.scenes import (
     limited,
     unfolding,
 )
-from tests.support.webserver import served
+from tests.support.web.webserver import served
 
 # Descriptions that cannot be filled in: Go's templates say so in their own words.
 _UNFILLED = ("error expanding", "<no value>", "?", "NaN", "%!")

@@ -22,7 +22,7 @@ from canary.prometheus.labels import Labels, labels
 from canary.prometheus.promql import parse
 from rules.generate import prometheus_files, rule_groups
 from scripts import golden
-from tests.support.processes import SEARCH_PATH
+from tests.support.programs.processes import SEARCH_PATH
 
 _KINDS = ("strategy", "minimal", "custom", "haproxy", "native")
 

@@ -19,12 +19,12 @@ from rules.generate import alerts_file, prometheus_files
 from rules.promtool.scenes import Scenario
 from rules.promtool.world import World
 from scripts import golden
-from tests.support.haproxy import HAProxy
-from tests.support.ports import free_port
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.scenes import PATIENCE_SECONDS, SceneTarget, firing, hasty
-from tests.support.webserver import served
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.stories.scenes import PATIENCE_SECONDS, SceneTarget, firing, hasty
+from tests.support.web.webserver import served
 
 _LIMIT_SECONDS = 0.2
 

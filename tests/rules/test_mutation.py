@@ -22,7 +22,7 @@ from rules.promtool import scenarios
 from rules.promtool.render import render
 from rules.promtool.scenes import Scenario
 from scripts import golden
-from tests.support.processes import SEARCH_PATH
+from tests.support.programs.processes import SEARCH_PATH
 
 Rule = Mapping[str, Any]
 

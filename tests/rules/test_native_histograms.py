@@ -14,10 +14,10 @@ from canary.policy import Policy
 from rules.generate import alerts_file, prometheus_files, recording_file
 from rules.promtool.scenes import Question, Scenario
 from scripts import golden
-from tests.support import protobuf
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.scenes import (
+from tests.support.documents import protobuf
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.stories.scenes import (
     PATIENCE_SECONDS,
     SCENE,
     SceneTarget,
@@ -27,7 +27,7 @@ from tests.support.scenes import (
     limited,
     unfolding,
 )
-from tests.support.webserver import served
+from tests.support.web.webserver import served
 
 _FEATURE = ("--enable-feature=native-histograms",)
 

@@ -14,7 +14,7 @@ from rules.generate import alerts_file, prometheus_files, rule_groups
 from rules.promtool import scenarios
 from rules.promtool.scenes import Question
 from scripts import golden
-from tests.support.processes import SEARCH_PATH
+from tests.support.programs.processes import SEARCH_PATH
 
 # What each alert must be shown to do.
 _ALWAYS = {"fires", "before", "limit", "missed"}

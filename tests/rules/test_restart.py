@@ -20,9 +20,9 @@ from canary.policy import Policy
 from rules.generate import rule_groups
 from rules.promtool.world import ROLLOUT, World
 from scripts import golden
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.webserver import served
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.web.webserver import served
 
 _EARLIER, _PRESENT = "rollout-a", "rollout-b"
 _KPI = "conversion_rate"

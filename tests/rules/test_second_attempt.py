@@ -16,7 +16,7 @@ from rules.generate import alerts_file, rule_groups
 from rules.promtool.shop import CANARY, ENDPOINT
 from rules.promtool.values import Values, nothing, text
 from rules.promtool.world import World
-from tests.support.processes import SEARCH_PATH
+from tests.support.programs.processes import SEARCH_PATH
 
 _STEP = 5.0
 _BEGIN = 70

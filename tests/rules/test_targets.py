@@ -15,8 +15,8 @@ from canaryctl.cli.generate import command, kubernetes_files, remote_files
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, slug, verdict_query
 from scripts import golden
-from tests.support.crds import faults
-from tests.support.processes import SEARCH_PATH
+from tests.support.documents.crds import faults
+from tests.support.programs.processes import SEARCH_PATH
 
 
 def _manifests(kind: str) -> list[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 from canary import errors
 from scripts.commands import tree
 from scripts.manpage import PAGE
-from tests.support.processes import SEARCH_PATH
+from tests.support.programs.processes import SEARCH_PATH
 
 
 def said(*argv: str | Path) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from scripts import sbom
-from tests.support.distribution import ROOT, build, unpack
+from tests.support.documents.distribution import ROOT, build, unpack
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -16,9 +16,9 @@ from canary.prometheus import Alertmanager
 from canary.testing.alertmanager import MemoryAlertmanager
 from simulation.story import SERVICE
 from simulation.surroundings.monitoring import inhibitions, routes
-from tests.support.alertmanager import Alertmanager as Server
-from tests.support.processes import eventually
-from tests.support.webserver import served
+from tests.support.programs.alertmanager import Alertmanager as Server
+from tests.support.programs.processes import eventually
+from tests.support.web.webserver import served
 
 _PATIENCE_SECONDS = 120.0
 

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from canary.testing.prometheus import MemoryPrometheus, Rule
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.webserver import served
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.web.webserver import served
 
 _PATIENCE_SECONDS = 120.0
 

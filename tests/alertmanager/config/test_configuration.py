@@ -16,7 +16,7 @@ from canary.policy import Policy
 from canary.policy.freeze import ClockRange, Freeze
 from rules.generate import rule_groups
 from scripts import golden
-from tests.support.processes import SEARCH_PATH
+from tests.support.programs.processes import SEARCH_PATH
 
 _THEIRS = """\
 global:

@@ -14,10 +14,10 @@ from canary.errors import JournalError, RefusedError
 from canary.rollout.folding import fold
 from canary.routers import Observation, Reading, Split
 from canary.routers.bucket import salt_of
-from tests.support.entries import started
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
-from tests.support.receiver import Setting, order, receiving, router_section, status, until
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.receiving.entries import started
+from tests.support.receiving.receiver import Setting, order, receiving, router_section, status, until
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from prometheus_client.samples import Sample
 
 from canary import names
 from canary.mixin.limits import gate_of, limits
-from tests.support.haproxy import HAProxy
-from tests.support.receiver import Setting, alert, in_state, order, payload, post, receiving, status, until
+from tests.support.programs.haproxy import HAProxy
+from tests.support.receiving.receiver import Setting, alert, in_state, order, payload, post, receiving, status, until
 
 # What the contract names, besides what appears only in trouble.
 ALWAYS = {

@@ -20,7 +20,7 @@ from canary.rollout.store.sidefile import SideFile, beside
 from canary.testing.clock import EPOCH
 from canary.threads import OwnThread
 from canary.web.metrics import service_registry
-from tests.support.receiver import Setting
+from tests.support.receiving.receiver import Setting
 
 Workers = Mapping[str, Callable[[], Awaitable[None]]]
 

@@ -10,7 +10,7 @@ import yaml
 from canary.errors import PolicyError, RefusedError
 from canary.rollout.kinds import Kind
 from canary.web.client import Client
-from tests.support.receiver import Setting, order, receiving, status, until
+from tests.support.receiving.receiver import Setting, order, receiving, status, until
 
 PHASES = [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
 

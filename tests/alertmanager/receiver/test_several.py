@@ -16,8 +16,8 @@ from canary.policy.load import load_policy
 from canary.rollout.journal.journal import Journal
 from canary.web.client import Client
 from canary.web.options import WebOptions
-from tests.support.ports import free_port
-from tests.support.processes import eventually, listens
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually, listens
 
 
 def write(folder: Path, name: str, port: int, **more: object) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from alertmanager.receiver.supervisor import working
 from canary.clock import SystemClock
 from tests.support.clock import FakeClock
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 
 async def test_a_broken_worker_begins_again_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:

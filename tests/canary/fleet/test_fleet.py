@@ -16,7 +16,7 @@ from canary.fleet.front import front, member_options
 from canary.policy.model import Policy
 from canary.web.options import WebOptions
 from canary.web.service import Service
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 
 class Openings:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from canary.policy.routerkinds import GROUP, kinds_of
-from tests.support.pages import DOCS, blocks_of
+from tests.support.documents.pages import DOCS, blocks_of
 
 PLUGIN = DOCS / "examples" / "router-plugin"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.process.program import run
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 
 async def test_input_goes_in_and_output_comes_out() -> None:

@@ -18,11 +18,11 @@ from canary.prometheus.alertmanager import Alertmanager
 from canary.prometheus.client import Prometheus
 from grafana.generate import provisioning
 from rules.scrape import scrape_config
-from tests.support.certificates import Authority
-from tests.support.pages import DOCS, blocks_of
-from tests.support.ports import free_port
-from tests.support.processes import Program, eventually, listens
-from tests.support.webserver import served
+from tests.support.documents.pages import DOCS, blocks_of
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, eventually, listens
+from tests.support.web.certificates import Authority
+from tests.support.web.webserver import served
 
 _PASSWORD = "sesame-9-open"
 

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from canary.errors import RemoteError
 from canary.prometheus import QUICK, Alert, Alertmanager, Limits, Prometheus
-from tests.support.alertmanager import Alertmanager as AlertmanagerServer
-from tests.support.answering import alerts_answer, answering, http, text, watchdog
-from tests.support.ports import free_port
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus as PrometheusServer
+from tests.support.programs.alertmanager import Alertmanager as AlertmanagerServer
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus as PrometheusServer
+from tests.support.receiving.answering import alerts_answer, answering, http, text, watchdog
 
 MOMENT = datetime(2026, 3, 3, 12, tzinfo=UTC)
 RULES = """\

@@ -8,9 +8,9 @@ import pytest
 from canary import names
 from canary.errors import RemoteError
 from canary.prometheus import Alert, Prometheus, Sample, ServiceAlerts, UnevaluatedError
-from tests.support.answering import watchdog
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus as PrometheusServer
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus as PrometheusServer
+from tests.support.receiving.answering import watchdog
 
 BLIND = {"alertname": "CanaryBlind", "service": "shop", "rollout": "v2-1", "action": "hold"}
 HARM = {"alertname": "CanaryExperimentHarm", "service": "shop", "action": "stop", "experiment": "checkout"}

@@ -8,9 +8,9 @@ import pytest
 from canary.policy import Policy, load_policy
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Kind
-from tests.support.entries import entry as entry_of
-from tests.support.prometheus import Prometheus
-from tests.support.story import CANARY, SECOND, STABLE, START, THIRD, Story
+from tests.support.programs.prometheus import Prometheus
+from tests.support.receiving.entries import entry as entry_of
+from tests.support.stories.story import CANARY, SECOND, STABLE, START, THIRD, Story
 
 STORY_ENDS_AT = 1_764_000_000.0
 SERVICE = "shop"

@@ -24,10 +24,10 @@ from canary.report.markdown import markdown_report
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Kind
 from tests.support.clock import FakeClock
-from tests.support.entries import entry as entry_of
-from tests.support.ports import free_port
-from tests.support.prometheus import Prometheus
-from tests.support.story import Story
+from tests.support.programs.ports import free_port
+from tests.support.programs.prometheus import Prometheus
+from tests.support.receiving.entries import entry as entry_of
+from tests.support.stories.story import Story
 
 
 @pytest.fixture

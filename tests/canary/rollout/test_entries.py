@@ -27,7 +27,7 @@ from canary.rollout.journal.rows import KINDS, read
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.plan.planentries import Amended, Approved
 from canary.times import to_text
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WHO: dict[str, Any] = {"rollout": "r1", "at": NOON, "actor": "bob"}

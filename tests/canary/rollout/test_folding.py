@@ -11,8 +11,8 @@ from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.state import Rollout, State
-from tests.support.entries import entry as entry_of
-from tests.support.entries import started
+from tests.support.receiving.entries import entry as entry_of
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

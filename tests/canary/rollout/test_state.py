@@ -11,7 +11,7 @@ from canary.rollout.entries import Held, Promoted
 from canary.rollout.folding import fold
 from canary.rollout.state import RUNNING, TERMINAL, State, Timer
 from tests.support.clock import FakeClock
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

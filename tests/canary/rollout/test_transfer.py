@@ -14,7 +14,7 @@ from canary.errors import JournalError, RefusedError
 from canary.rollout.entries import Advanced, Held, RollbackDecided
 from canary.rollout.journal.journal import JOURNAL, METADATA, Journal
 from canary.rollout.transfer import Verdict, copy, verify
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WHO: dict[str, Any] = {"rollout": "r1", "at": NOON, "actor": "bob"}

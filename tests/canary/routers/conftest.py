@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.envoy import Envoy
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.traffic import Upstream
-from tests.support.upstreams import canary, stable
+from tests.support.programs.envoy import Envoy
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.web.traffic import Upstream
+from tests.support.web.upstreams import canary, stable
 
 __all__ = ["canary", "stable"]  # fixtures
 

@@ -16,7 +16,7 @@ from canary.routers import Split, router_of
 from canary.routers.contained import ContainedRouter
 from canary.testing.routers import MemoryRouter
 from canaryctl.check.router import check_router
-from tests.support.acting import World, make_effects
+from tests.support.receiving.acting import World, make_effects
 
 
 class Broken:

@@ -15,9 +15,9 @@ from canary.policy.release import Upstreams
 from canary.routers.base import Split
 from canary.routers.envoy.driver import EnvoyRuntimeRouter
 from canary.routers.envoy.ring import CLUSTERS, PLACES, Arc
-from tests.support.envoy import Envoy
-from tests.support.processes import eventually
-from tests.support.traffic import Customer, Upstream, load
+from tests.support.programs.envoy import Envoy
+from tests.support.programs.processes import eventually
+from tests.support.web.traffic import Customer, Upstream, load
 
 MakeEnvoy = Callable[..., Envoy]
 

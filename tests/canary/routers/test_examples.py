@@ -13,8 +13,8 @@ import pytest
 
 from canary.errors import RouterError
 from canary.routers import Split
-from tests.support.caddy import Caddy, copied
-from tests.support.traffic import Answer, Customer, Upstream, load
+from tests.support.programs.caddy import Caddy, copied
+from tests.support.web.traffic import Answer, Customer, Upstream, load
 
 USERS = [hashlib.sha256(str(number).encode()).hexdigest()[:36] for number in range(60)]
 

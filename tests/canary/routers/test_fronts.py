@@ -15,12 +15,12 @@ from canary.process.program import run
 from canary.routers import Split, routers_of
 from canary.routers.haproxy.config import render as haproxy_text
 from canary.routers.nginx.config import render as nginx_text
-from tests.support.certificates import Authority
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.pages import DOCS, blocks_of
-from tests.support.ports import free_port
-from tests.support.traffic import Upstream
+from tests.support.documents.pages import DOCS, blocks_of
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.ports import free_port
+from tests.support.web.certificates import Authority
+from tests.support.web.traffic import Upstream
 
 Make = Callable[..., HAProxy] | Callable[..., Nginx]
 

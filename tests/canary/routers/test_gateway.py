@@ -18,9 +18,9 @@ from canary.routers.base import Split
 from canary.routers.gateway.driver import HttpRouteRouter
 from canary.routers.gateway.section import GatewayRouter
 from canary.testing.contract import router_contract
-from tests.support.crds import faults
-from tests.support.pages import DOCS, blocks_of
-from tests.support.ports import free_port
+from tests.support.documents.crds import faults
+from tests.support.documents.pages import DOCS, blocks_of
+from tests.support.programs.ports import free_port
 
 TOKEN = "of-the-account"
 

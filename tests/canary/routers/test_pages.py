@@ -12,10 +12,10 @@ import pytest
 from canary.policy import load_policy
 from canary.process.program import Outcome, run
 from canary.routers import Router, Split, routers_of
-from tests.support.envoy import PROGRAM
-from tests.support.nginx import Nginx
-from tests.support.ports import free_port
-from tests.support.processes import SEARCH_PATH, Program, listens
+from tests.support.programs.envoy import PROGRAM
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import SEARCH_PATH, Program, listens
 
 DOCS = Path(__file__).parents[3] / "docs"
 BLOCK = re.compile(r"^```([\w -]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

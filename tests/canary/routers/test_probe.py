@@ -6,8 +6,8 @@ from aiohttp import web
 
 from canary.policy.finish import Probe
 from canary.routers.probe import Served, ask
-from tests.support.ports import free_port
-from tests.support.webserver import served
+from tests.support.programs.ports import free_port
+from tests.support.web.webserver import served
 
 
 async def _server(_request: web.Request) -> web.Response:

@@ -13,7 +13,7 @@ from canary.policy.slots import Slot, Slots
 from canary.routers import Observation, Reading, Router, Split
 from canary.routers.command import ProgramRouter
 from canary.testing.contract import router_contract
-from tests.support.traffic import Answer, Customer, Upstream
+from tests.support.web.traffic import Answer, Customer, Upstream
 
 USERS = [f"customer-{number}" for number in range(60)]
 

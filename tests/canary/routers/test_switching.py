@@ -10,8 +10,8 @@ from canary.policy import release
 from canary.policy.withoutcustomer import WithoutCustomer
 from canary.routers import Split
 from tests.canary.routers.conftest import Front, MakeFront
-from tests.support.processes import eventually
-from tests.support.traffic import Answer, Customer, Upstream, load
+from tests.support.programs.processes import eventually
+from tests.support.web.traffic import Answer, Customer, Upstream, load
 
 USERS = [f"customer-{number}" for number in range(60)]
 

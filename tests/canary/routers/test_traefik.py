@@ -21,9 +21,9 @@ from canary.routers.traefik.config import is_canary, weight_of
 from canary.routers.traefik.driver import TraefikFileRouter
 from canary.testing.contract import router_contract
 from canary.testing.routers import MemoryRouter
-from tests.support.pages import DOCS, blocks_of
-from tests.support.traefik import Traefik
-from tests.support.traffic import AddressCustomer, Answer, Customer, Upstream, load
+from tests.support.documents.pages import DOCS, blocks_of
+from tests.support.programs.traefik import Traefik
+from tests.support.web.traffic import AddressCustomer, Answer, Customer, Upstream, load
 
 ADDRESSES = [f"127.0.{part}.{number}" for part in (1, 2) for number in range(1, 41)]
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.pages import DOCS, blocks_of
+from tests.support.documents.pages import DOCS, blocks_of
 
 
 def test_the_example_of_a_contract_runs(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from canary.web.config import load_web_config
 from canary.web.options import WebOptions
 from canary.web.routes import Call, Role, Route
 from canary.web.service import Service
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 _HASH = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
 

@@ -8,7 +8,7 @@ import pytest
 from canary.policy import Policy, load_policy
 from demo.shop.store import create_schema, open_engine
 from tests.support.clock import FakeClock
-from tests.support.postgres import Postgres
+from tests.support.databases.postgres import Postgres
 
 
 @pytest.fixture

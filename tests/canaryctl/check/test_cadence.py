@@ -13,7 +13,7 @@ from canary.prometheus import Prometheus, Rule
 from canaryctl.check import Finding, Status
 from canaryctl.check.cadence import check_evaluation, check_sources
 from canaryctl.check.shopseries import check_shop_series
-from tests.support.webserver import served
+from tests.support.web.webserver import served
 
 Write = Callable[[str], Policy]
 

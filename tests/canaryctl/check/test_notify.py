@@ -7,7 +7,7 @@ from pathlib import Path
 from canary.policy import Policy
 from canaryctl.check import Status
 from canaryctl.check.notify import check_notify
-from tests.support.ports import free_port
+from tests.support.programs.ports import free_port
 
 Write = Callable[[str], Policy]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from canary.policy import Policy
 from canaryctl.check import Status
 from canaryctl.check.router import check_process, check_router
-from tests.support.haproxy import HAProxy
+from tests.support.programs.haproxy import HAProxy
 
 Write = Callable[[str], Policy]
 

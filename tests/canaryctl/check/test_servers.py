@@ -24,11 +24,11 @@ from canaryctl.check.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
 from canaryctl.check.shopseries import check_shop_series
 from canaryctl.cli.generate import generated_files
-from tests.support.alertmanager import Alertmanager
-from tests.support.ports import free_port
-from tests.support.processes import eventually
-from tests.support.prometheus import Prometheus
-from tests.support.webserver import served
+from tests.support.programs.alertmanager import Alertmanager
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
+from tests.support.programs.prometheus import Prometheus
+from tests.support.web.webserver import served
 
 Write = Callable[[str], Policy]
 

@@ -7,7 +7,7 @@ from canary.policy import Policy
 from canary.rollout.journal.journal import Journal
 from canaryctl.check import Status
 from canaryctl.check.state import check_state
-from tests.support.postgres import Postgres
+from tests.support.databases.postgres import Postgres
 
 Write = Callable[[str], Policy]
 

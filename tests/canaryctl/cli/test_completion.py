@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from canaryctl.cli import canary
 from canaryctl.cli.completion import rollout_ids
-from tests.support.receiver import Setting, order, receiving
+from tests.support.receiving.receiver import Setting, order, receiving
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -17,9 +17,9 @@ from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.experiments import CHAIN, ExperimentStarted
 from canary.rollout.journal.journal import Journal
 from canaryctl.cli.state import command
-from tests.support.entries import started
-from tests.support.postgres import Postgres
-from tests.support.processes import eventually
+from tests.support.databases.postgres import Postgres
+from tests.support.programs.processes import eventually
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

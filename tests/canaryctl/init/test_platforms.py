@@ -27,10 +27,10 @@ from canaryctl.cli.init import command
 from canaryctl.cli.study.plan import command as plan
 from canaryctl.init.platform import platforms
 from exporter.refresher import Refresher
-from tests.support.exporting import published, refresher_on
-from tests.support.mariadb import MariaDb
-from tests.support.pages import Page, matches
-from tests.support.postgres import Postgres
+from tests.support.databases.exporting import published, refresher_on
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.postgres import Postgres
+from tests.support.documents.pages import Page, matches
 
 _SHOPS = Path(__file__).parent / "shops"
 _COMMANDS = {"init": command, "check": check, "plan": plan}

@@ -8,8 +8,8 @@ import pytest
 
 from demo.shop.flags import EXPRESS, POLICY, STANDARD, CheckoutFlag, groups
 from tests.demo.conftest import Client, OpenShop
-from tests.support.ports import free_port
-from tests.support.receiver import Setting, order, receiving
+from tests.support.programs.ports import free_port
+from tests.support.receiving.receiver import Setting, order, receiving
 
 TOKEN = "flags-token"
 BETA_USER, USER = "0b5", "9a7"

@@ -10,7 +10,7 @@ import pytest
 from canary.errors import ProcessError
 from demo.stack import processes
 from demo.stack.processes import Processes, find_program
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 
 def _alive(pid: int) -> bool:

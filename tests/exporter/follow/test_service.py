@@ -22,13 +22,13 @@ from canary.routers import Split
 from canary.testing.clock import FakeClock
 from canary.web.options import WebOptions
 from exporter.follow.service import Follower
-from tests.support.entries import started
-from tests.support.exporting import policy_for
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.ports import free_port
-from tests.support.processes import eventually
-from tests.support.traffic import Customer, Upstream
+from tests.support.databases.exporting import policy_for
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
+from tests.support.receiving.entries import started
+from tests.support.web.traffic import Customer, Upstream
 
 _AT = float(round(time.time()))
 """Lines that are older than `keep` would be deleted at once."""

@@ -11,7 +11,7 @@ from canary.policy.kpis import events_of
 from canary.policy.model import Policy
 from canary.policy.orders import Replica
 from exporter.judge.blindness import blind_kpis
-from tests.support.exporting import policy_for
+from tests.support.databases.exporting import policy_for
 
 NOW = 1_000_000.0
 POLICY = policy_for("sqlite:///shop.db")

@@ -18,10 +18,10 @@ from exporter.evidence.judge import Verdict
 from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
-from tests.support.entries import entry as entry_of
-from tests.support.entries import rollout_of
-from tests.support.exporting import policy_for, refresher_on, settle
-from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.databases.exporting import policy_for, refresher_on, settle
+from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.receiving.entries import entry as entry_of
+from tests.support.receiving.entries import rollout_of
 
 MINUTES = 50
 

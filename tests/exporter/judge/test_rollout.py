@@ -21,10 +21,10 @@ from canary.rollout.state import Moment, Rollout
 from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
-from tests.support.entries import entry as entry_of
-from tests.support.entries import started
-from tests.support.exporting import policy_for, refresher_on, settle
-from tests.support.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.databases.exporting import policy_for, refresher_on, settle
+from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.receiving.entries import entry as entry_of
+from tests.support.receiving.entries import started
 
 
 def _rollout(policy: Policy, at: datetime, *more: Entry) -> Rollout:

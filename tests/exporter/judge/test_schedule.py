@@ -16,8 +16,8 @@ from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.rows import Codes, EventRows
 from tests.support.clock import FakeClock
-from tests.support.entries import started
-from tests.support.exporting import policy_for
+from tests.support.databases.exporting import policy_for
+from tests.support.receiving.entries import started
 from tests.support.threads import InlineThreads
 
 T = TypeVar("T")

@@ -19,14 +19,14 @@ from canary.policy.orders import Database, Replica
 from exporter.source.database import OrderDatabase, Patience, Session
 from exporter.source.drivers.asynchronous import AsyncSession
 from exporter.source.session import open_session, order_session
-from tests.support.certificates import Authority
 from tests.support.clock import FakeClock
-from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
-from tests.support.mariadb import MariaDb
-from tests.support.pgbouncer import PgBouncer
-from tests.support.postgres import Postgres
-from tests.support.postgresreplica import PostgresReplica
-from tests.support.shopdata import ShopData, fill
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.pgbouncer import PgBouncer
+from tests.support.databases.postgres import Postgres
+from tests.support.databases.postgresreplica import PostgresReplica
+from tests.support.databases.shopdata import ShopData, fill
+from tests.support.web.certificates import Authority
 
 _ENCRYPTED = sa.text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 _CIPHER = sa.text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")

@@ -14,8 +14,8 @@ from exporter.follow.store import Store
 from exporter.follow.tally import Assignment, Changes
 from exporter.source.logged import LoggedVersions, store_url
 from tests.support.clock import FakeClock
-from tests.support.exporting import policy_for, published, refresher_on, settle
-from tests.support.shopdata import ORDERS, VISITS, ShopData
+from tests.support.databases.exporting import policy_for, published, refresher_on, settle
+from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
 
 
 def _policy(url: str, folder: Path) -> Policy:

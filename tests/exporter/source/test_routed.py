@@ -16,9 +16,9 @@ from canary.routers import routers_of
 from canary.routers.base import Split
 from exporter.source.routed import RoutedVersions
 from tests.support.clock import FakeClock
-from tests.support.entries import entry, started
-from tests.support.exporting import policy_for, published, refresher_on, settle
-from tests.support.shopdata import ORDERS, VISITS, ShopData
+from tests.support.databases.exporting import policy_for, published, refresher_on, settle
+from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
+from tests.support.receiving.entries import entry, started
 
 _UPSTREAMS = {"stable": ("127.0.0.1:1",), "canary": ("127.0.0.1:2",)}
 

@@ -7,8 +7,8 @@ from sqlalchemy.engine import URL, make_url
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from exporter.source.database import OrderDatabase, Session
 from exporter.source.session import open_session
-from tests.support.ports import free_port
-from tests.support.shopdata import ShopData
+from tests.support.databases.shopdata import ShopData
+from tests.support.programs.ports import free_port
 
 _ENDLESS = {
     "postgresql": "SELECT pg_sleep(30)",

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Assignments
 from tests.support.clock import FakeClock
-from tests.support.entries import rollout_of, started
-from tests.support.exporting import kpis, policy_for, published, refresher_on, settle
-from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData, fill
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData, fill
+from tests.support.receiving.entries import rollout_of, started
 
 _ASSIGNMENTS = sa.Table(
     "assignments",

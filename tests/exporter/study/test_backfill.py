@@ -16,9 +16,9 @@ from exporter.source.database import Patience
 from exporter.source.session import order_session
 from exporter.study.backfill import Backfill, backfill
 from tests.support.clock import FakeClock
-from tests.support.exporting import kpis, policy_for, refresher_on, settle
-from tests.support.prometheus import Prometheus
-from tests.support.shopdata import ShopData, fill
+from tests.support.databases.exporting import kpis, policy_for, refresher_on, settle
+from tests.support.databases.shopdata import ShopData, fill
+from tests.support.programs.prometheus import Prometheus
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 VISITS = 5400

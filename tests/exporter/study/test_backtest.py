@@ -16,7 +16,7 @@ from canary.policy import load_policy
 from canaryctl.cli import canary
 from exporter.study.backtest import Replay, backtest
 from exporter.study.pastrollouts import read_rollouts
-from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
 START = datetime(2026, 3, 1, 22, 40, tzinfo=UTC)
 PHASES = ((5, 0.05), (15, 0.25), (20, 0.5))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from canary.policy import load_policy
 from canaryctl.cli import canary
 from exporter.judge.calibration import interval, read
-from tests.support.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
+from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
 UNTIL = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -28,7 +28,7 @@ from exporter.evidence.judge import (
 )
 from exporter.evidence.rows import Rows
 from exporter.study.power import Rates, Stretch, minutes_until, power, reaches, smallest_harm
-from tests.support.shopdata import CARTS, FEEDBACK, ORDERS, VISITS, ShopData, fill
+from tests.support.databases.shopdata import CARTS, FEEDBACK, ORDERS, VISITS, ShopData, fill
 
 START = 1_700_000_000.0
 ALPHA = 0.01

@@ -13,7 +13,7 @@ from scripts.preview import sources
 from scripts.preview.__main__ import draw
 from scripts.preview.page import page
 from scripts.preview.prometheus import Prometheus
-from tests.support.story import END
+from tests.support.stories.story import END
 
 POLICY = Path(__file__).resolve().parents[3] / "canary.yaml"
 

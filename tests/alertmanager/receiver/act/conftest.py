@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.acting import Acting, Chats, World
+from tests.support.receiving.acting import Acting, Chats, World
 
 
 @pytest.fixture

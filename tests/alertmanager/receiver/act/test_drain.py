@@ -8,8 +8,8 @@ import pytest
 from canary.policy.release import Process
 from canary.process.manager import ProcessState
 from canary.rollout.state import State
-from tests.support.acting import Acting, World
 from tests.support.clock import FakeClock
+from tests.support.receiving.acting import Acting, World
 
 MOST_SECONDS = 600
 

@@ -13,12 +13,12 @@ import pytest
 
 from canary import names
 from canaryctl.cli.generate import generated_files
-from tests.support.alertmanager import Alertmanager
-from tests.support.answering import evaluating
-from tests.support.haproxy import HAProxy
-from tests.support.ports import free_port
-from tests.support.prometheus import Prometheus
-from tests.support.receiver import (
+from tests.support.programs.alertmanager import Alertmanager
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.ports import free_port
+from tests.support.programs.prometheus import Prometheus
+from tests.support.receiving.answering import evaluating
+from tests.support.receiving.receiver import (
     WEBHOOK_TOKEN,
     Setting,
     alert,

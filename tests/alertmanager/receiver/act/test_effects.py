@@ -9,7 +9,7 @@ from canary.notify import Message
 from canary.process.manager import ProcessState
 from canary.rollout.entries import Notified, RollbackDecided
 from canary.routers import Split
-from tests.support.acting import Acting, World, on
+from tests.support.receiving.acting import Acting, World, on
 
 MESSAGE = Message("rolled back", "payments failed")
 

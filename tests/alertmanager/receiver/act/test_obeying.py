@@ -16,7 +16,7 @@ from canary.rollout.store.marker import Marker
 from canary.rollout.store.sidefile import SideFile
 from canary.routers import Observation, Reading, Split
 from canary.threads import InlineThreads
-from tests.support.acting import Acting, World
+from tests.support.receiving.acting import Acting, World
 
 FIVE = Split("r1", 0.05)
 

@@ -19,8 +19,8 @@ from canary.rollout.entries import Notified
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import State
-from tests.support.acting import Acting, Chats, World, make_effects
-from tests.support.deciding import Deciding
+from tests.support.receiving.acting import Acting, Chats, World, make_effects
+from tests.support.receiving.deciding import Deciding
 
 
 def outbox(deciding: Deciding, chats: Chats, **notify: Any) -> Outbox:

@@ -10,7 +10,7 @@ from canary.rollout.journal.journal import JOURNAL
 from canary.rollout.kinds import Step
 from canary.rollout.state import State
 from canary.routers import Split
-from tests.support.acting import Acting, World
+from tests.support.receiving.acting import Acting, World
 
 MESSAGE = Message("rolled back", "payments failed")
 

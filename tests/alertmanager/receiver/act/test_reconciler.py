@@ -12,7 +12,7 @@ from canary.process.manager import ProcessState
 from canary.rollout.entries import RolledBack
 from canary.rollout.kinds import Step
 from canary.rollout.state import State
-from tests.support.acting import Acting, PausingClock, World
+from tests.support.receiving.acting import Acting, PausingClock, World
 
 DRAIN_SECONDS = 3
 

@@ -13,10 +13,10 @@ from canary.rollout.commands.records import CompleteRollback, Record, TakeNote
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import WATCH_CLOSED, Step
 from canary.rollout.store.store import RolloutStore
-from tests.support.acting import MemoryLead, make_effects
 from tests.support.clock import FakeClock
-from tests.support.ports import free_port
-from tests.support.prometheus import Prometheus
+from tests.support.programs.ports import free_port
+from tests.support.programs.prometheus import Prometheus
+from tests.support.receiving.acting import MemoryLead, make_effects
 
 
 @pytest.fixture

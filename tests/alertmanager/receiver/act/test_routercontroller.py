@@ -23,9 +23,9 @@ from canary.routers import files
 from canary.routers.base import Split
 from canary.routers.haproxy import mapfile
 from canary.routers.haproxy.mapfile import Entries
-from tests.support.acting import Acting, MemoryLead, World, make_effects, nothing, on
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.receiving.acting import Acting, MemoryLead, World, make_effects, nothing, on
 
 
 @pytest.fixture

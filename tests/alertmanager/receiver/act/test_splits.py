@@ -19,7 +19,7 @@ from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided
 from canary.rollout.folding import fold
 from canary.rollout.state import Rollout
 from canary.routers import Observation, Reading, Split
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WEIGHTS = st.integers(0, 10_000).map(lambda hundredths: hundredths / 10_000)

@@ -9,7 +9,7 @@ from canary.rollout.folding import fold
 from canary.rollout.state import Rollout
 from canary.routers import Observation, Reading
 from canary.routers.bucket import salt_of
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KNOWN = fold([started("r1", NOON)])

@@ -9,9 +9,9 @@ from canary.policy.model import Policy
 from canary.policy.release import Rollback
 from canary.rollout.entries import Recorded
 from canary.rollout.state import State
-from tests.support.acting import World
-from tests.support.deciding import Deciding
-from tests.support.receiver import SERVICE
+from tests.support.receiving.acting import World
+from tests.support.receiving.deciding import Deciding
+from tests.support.receiving.receiver import SERVICE
 
 FAR = [3600.0 * 24 * 400, -3600.0 * 24 * 400]
 

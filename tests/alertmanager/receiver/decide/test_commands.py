@@ -14,8 +14,8 @@ from canary.rollout.commands.verbs import Verb
 from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
-from tests.support.acting import Acting, World
-from tests.support.servers import KnownServers, departure
+from tests.support.receiving.acting import Acting, World
+from tests.support.web.servers import KnownServers, departure
 
 _NONE = Seen.of(None)
 

@@ -8,7 +8,7 @@ from canary.rollout.commands.finishing import CompleteFinish, Finish, FinishStep
 from canary.rollout.commands.seen import Seen
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 BLIND = Policy(service="shop", receiver=Receiver(watchdog=Watchdog(timeout=180, then=600)))
 

@@ -15,7 +15,7 @@ from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry, Started
 from canary.rollout.passport import Passport
 from tests.alertmanager.receiver.decide.test_commands import People
-from tests.support.acting import World
+from tests.support.receiving.acting import World
 
 STABLE = {"10.0.1.10:5000": "v1.0", "10.0.1.11:5000": "v1.0"}
 

@@ -7,7 +7,7 @@ from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Rollback, Watchdog
 from canary.rollout.state import State
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 PHASES = (Phase(traffic=0.05, duration=300, max_duration=400), Phase(traffic=1, duration=300))
 DRY = Policy(

@@ -11,9 +11,9 @@ import pytest
 
 from canary.errors import PayloadError, RefusedError
 from canary.web.client import Client
-from tests.support.answering import alerts_answer, answering, http, text
-from tests.support.processes import eventually
-from tests.support.receiver import Setting, alert, payload, post, receiving
+from tests.support.programs.processes import eventually
+from tests.support.receiving.answering import alerts_answer, answering, http, text
+from tests.support.receiving.receiver import Setting, alert, payload, post, receiving
 
 EXPERIMENTS = {"checkoutFlow": {"variants": {"control": {"weight": 1}, "treatment": {"weight": 99}}}}
 

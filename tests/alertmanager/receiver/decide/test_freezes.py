@@ -11,7 +11,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Watchdog
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 PHASES = (Phase(traffic=0.05, duration=300, max_duration=600), Phase(traffic=1, duration=300))
 CALM = Watchdog(timeout=1e9)

@@ -18,8 +18,8 @@ from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.testing.http import Answer, MemoryHttp, Parameters
 from canary.testing.journal import MemoryJournal, Table
-from tests.support.answering import alerts_answer, watchdog
 from tests.support.clock import FakeClock
+from tests.support.receiving.answering import alerts_answer, watchdog
 
 POLICY = Policy(
     service="shop",

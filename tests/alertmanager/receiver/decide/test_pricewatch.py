@@ -12,7 +12,7 @@ from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
 from canary.prometheus import Series
 from canary.rollout.plan.plans import Plans
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 POLICY = Policy(service="shop", kpis=DEFAULT_KPIS)
 UNITS = {"v1.0": 1000.0, "v2.0": 1000.0}

@@ -15,7 +15,7 @@ from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.plan.plans import Plans
 from tests.alertmanager.receiver.decide.test_commands import People
-from tests.support.acting import World
+from tests.support.receiving.acting import World
 
 HOUR = timedelta(hours=1)
 

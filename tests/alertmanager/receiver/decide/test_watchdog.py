@@ -11,7 +11,7 @@ from canary.rollout.folding import fold
 from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout, State
 from tests.support.clock import FakeClock
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 MOMENT = datetime(2026, 3, 3, 12, tzinfo=UTC)
 SECTION = Section(timeout=180, then=600, action="rollback", up_to=0.1)

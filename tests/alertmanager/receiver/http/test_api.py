@@ -16,8 +16,8 @@ from alertmanager.receiver.receiver import Receiver
 from canary.errors import PayloadError, RefusedError, RemoteError, SecretError
 from canary.rollout.commands.seen import Seen
 from canary.web.client import Client
-from tests.support.haproxy import HAProxy
-from tests.support.receiver import (
+from tests.support.programs.haproxy import HAProxy
+from tests.support.receiving.receiver import (
     OPERATOR_TOKEN,
     WEBHOOK_TOKEN,
     Setting,

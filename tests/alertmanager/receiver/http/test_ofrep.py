@@ -15,8 +15,8 @@ from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 
 from canary.flags import Flags
-from tests.support.haproxy import HAProxy
-from tests.support.receiver import Setting, order, receiving, router_section
+from tests.support.programs.haproxy import HAProxy
+from tests.support.receiving.receiver import Setting, order, receiving, router_section
 
 TOKEN = "flags-token"
 ROOT = Path(__file__).resolve().parents[4]

@@ -19,7 +19,7 @@ from alertmanager.receiver.service import web_service
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
 from canary.web.routes import FORM, JSON, Forgery, Role, Route
-from tests.support.receiver import OPERATOR_TOKEN, WEBHOOK_TOKEN, Setting, order
+from tests.support.receiving.receiver import OPERATOR_TOKEN, WEBHOOK_TOKEN, Setting, order
 
 FLAGS_TOKEN = "flags-token"
 TOKENS = {Role.WEBHOOK: WEBHOOK_TOKEN, Role.OPERATOR: OPERATOR_TOKEN, Role.FLAGS: FLAGS_TOKEN}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alertmanager.receiver.http.webhook import Notification, clean, parse
 from canary.errors import PayloadError
-from tests.support.receiver import alert, payload
+from tests.support.receiving.receiver import alert, payload
 
 
 def test_a_payload_as_alertmanager_sends_it() -> None:

@@ -8,8 +8,8 @@ from sqlalchemy.engine import make_url
 
 from alertmanager.receiver.lead.postgres import PostgresLeader
 from canary.clock import SystemClock
-from tests.support.pgbouncer import PgBouncer
-from tests.support.postgres import Postgres
+from tests.support.databases.pgbouncer import PgBouncer
+from tests.support.databases.postgres import Postgres
 
 
 @pytest.fixture(scope="module")

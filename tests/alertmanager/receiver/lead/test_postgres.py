@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from canary.errors import JournalError
-from tests.support.haproxy import HAProxy
-from tests.support.postgres import Postgres
-from tests.support.processes import eventually
-from tests.support.receiver import (
+from tests.support.databases.postgres import Postgres
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.receiving.receiver import (
     ReceiverProgram,
     Setting,
     Team,

@@ -22,7 +22,7 @@ from canary.rollout.plan.planentries import Amended
 from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.state import Rollout
 from tests.canary.policy.pinning.test_changes import POLICIES
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=5)

@@ -27,7 +27,7 @@ from canary.rollout.entries import (
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WHO: dict[str, Any] = {"rollout": "r1", "at": NOON + timedelta(minutes=2), "actor": "bob", "reason": "because"}

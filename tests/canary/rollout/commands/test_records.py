@@ -19,7 +19,7 @@ from canary.rollout.entries import Drilled, Elapsed, Entry, Failed, Notified, Ro
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ROLLBACK = RollbackDecided(rollout="r1", at=NOON, actor="bob", reason="because", cause="CanaryX", seq=2)

@@ -11,7 +11,7 @@ from canary.rollout.commands.verbs import usage
 from canary.rollout.entries import Entry, Failed, Held, Promoted, RollbackDecided, RolledBack
 from canary.rollout.folding import fold
 from canary.rollout.state import RUNNING, Rollout, State
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
 WHO: dict[str, Any] = {"rollout": "r1", "at": NOON, "actor": "bob", "reason": "because"}

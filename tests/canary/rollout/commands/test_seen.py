@@ -10,7 +10,7 @@ from canary.errors import PayloadError, RefusedError
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Held
 from canary.rollout.folding import fold
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 HELD = Held(rollout="r1", at=NOON, actor="bob", reason="because", cause="CanaryBlind", seq=2)

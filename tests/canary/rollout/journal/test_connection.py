@@ -14,9 +14,9 @@ from canary.policy.model import Policy, State
 from canary.rollout.entries import Held
 from canary.rollout.journal.connection import journal_engine
 from canary.rollout.journal.journal import JOURNAL, Journal, journal_url
-from tests.support.pgbouncer import PgBouncer
-from tests.support.postgres import Postgres
-from tests.support.processes import eventually
+from tests.support.databases.pgbouncer import PgBouncer
+from tests.support.databases.postgres import Postgres
+from tests.support.programs.processes import eventually
 
 ENTRY = Held(rollout="r1", at=datetime(2026, 3, 3, tzinfo=UTC), actor="ann", reason="look")
 

@@ -16,9 +16,9 @@ from canary.rollout.journal.journal import Journal, journal_url
 from canary.rollout.journal.texts import REFUSED
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
-from tests.support.entries import entry as entry_of
-from tests.support.entries import started
-from tests.support.postgres import Postgres
+from tests.support.databases.postgres import Postgres
+from tests.support.receiving.entries import entry as entry_of
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 STARTED = started("r1", NOON)

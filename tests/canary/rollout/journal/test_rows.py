@@ -11,7 +11,7 @@ from canary.rollout.entries import Advanced, Drilled, Entry, Held, Started, Unkn
 from canary.rollout.folding import fold
 from canary.rollout.journal.rows import ROLLOUTS, read
 from canary.times import to_text
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 JSON = st.recursive(

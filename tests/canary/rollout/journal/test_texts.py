@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from canary.rollout.entries import Held, RollbackDecided, Started
 from canary.rollout.folding import fold
 from canary.rollout.journal.texts import REFUSED, forms, showable, storable
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from canary.rollout.commands.commands import Start
 from canary.rollout.folding import fold
 from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.state import Rollout
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FILE = Policy(

@@ -11,7 +11,7 @@ from canary.rollout.journal.rows import ROLLOUTS
 from canary.rollout.state import State
 from canary.rollout.store.reader import JournalReader
 from canary.testing.journal import MemoryJournal, Table
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ADVANCED = Advanced(rollout="r1", at=NOON, actor="ann", phase=1, request="k")

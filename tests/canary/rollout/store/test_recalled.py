@@ -12,7 +12,7 @@ from canary.rollout.entries import Advanced, Entry, Held, Promoted, Resumed, Rol
 from canary.rollout.folding import fold
 from canary.rollout.state import Rollout
 from canary.rollout.store.recalled import UNKNOWN, Recalled
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = datetime(2026, 1, 31, 13, tzinfo=UTC)

@@ -11,7 +11,7 @@ from canary.rollout.store.marker import Marker
 from canary.rollout.store.recalled import UNKNOWN
 from canary.rollout.store.unwritten import Pending, Unwritten
 from canary.testing.sidefile import Disk, MemorySideFile
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RUNNING = fold([started("r1", NOON)])["r1"]

@@ -16,7 +16,7 @@ from canary.rollout.store.reader import JournalReader
 from canary.rollout.store.unwritten import Pending, Unwritten
 from canary.rollout.store.writer import JournalWriter
 from canary.testing.journal import MemoryJournal, Table
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ADVANCED = Advanced(rollout="r1", at=NOON, actor="ann", phase=1)

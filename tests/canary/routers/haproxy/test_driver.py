@@ -15,9 +15,9 @@ from canary.routers.haproxy import mapfile
 from canary.routers.haproxy.driver import HAProxyRouter
 from canary.routers.haproxy.mapfile import Entries
 from canary.routers.haproxy.socket import RuntimeSocket
-from tests.support.haproxy import HAProxy
-from tests.support.processes import eventually
-from tests.support.traffic import Upstream, load
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.processes import eventually
+from tests.support.web.traffic import Upstream, load
 
 MakeHAProxy = Callable[..., HAProxy]
 

@@ -20,8 +20,8 @@ from canary.routers.bucket import nginx_bucket, nginx_order
 from canary.routers.nginx.driver import NginxMarkerRouter
 from canary.routers.nginx.markers import MarkerDirectory
 from canary.threads import InlineThreads
-from tests.support.nginx import Nginx
-from tests.support.traffic import Customer, Upstream
+from tests.support.programs.nginx import Nginx
+from tests.support.web.traffic import Customer, Upstream
 
 MakeNginx = Callable[..., Nginx]
 T = TypeVar("T")

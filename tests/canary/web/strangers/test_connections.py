@@ -16,7 +16,7 @@ from canary.web.options import WebOptions
 from canary.web.routes import Call, Route
 from canary.web.service import Service
 from canary.web.strangers.connection import network
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 _ASK = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -7,7 +7,7 @@ from canary.policy import Policy
 from canaryctl.check import Finding
 from canaryctl.check.shop.database import check_database
 from tests.canaryctl.check.shop.test_database import change
-from tests.support.postgres import Postgres
+from tests.support.databases.postgres import Postgres
 
 Write = Callable[[str], Policy]
 

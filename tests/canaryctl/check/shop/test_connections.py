@@ -15,9 +15,9 @@ from demo.shop.store import create_schema, open_engine
 from exporter.source.database import Patience
 from exporter.source.session import order_session
 from exporter.source.watch.schema import SchemaWatch
-from tests.support.mariadb import MariaDb
-from tests.support.pgbouncer import PgBouncer
-from tests.support.postgres import Postgres
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.pgbouncer import PgBouncer
+from tests.support.databases.postgres import Postgres
 
 Write = Callable[[str], Policy]
 

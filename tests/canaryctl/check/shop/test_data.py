@@ -18,8 +18,8 @@ from exporter.source.dialects import Dialect
 from exporter.source.session import order_session
 from exporter.source.streams import fitted, streams_of
 from tests.support.clock import FakeClock
-from tests.support.mariadb import MariaDb
-from tests.support.postgres import Postgres
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.postgres import Postgres
 
 _TABLES = """
 CREATE TABLE visits (id INTEGER PRIMARY KEY, version TEXT, at TEXT);

@@ -10,7 +10,7 @@ from canary.policy import Policy
 from canaryctl.check import Finding, Status
 from canaryctl.check.shop.database import check_database
 from demo.shop.store import create_schema, open_engine
-from tests.support.postgres import Postgres
+from tests.support.databases.postgres import Postgres
 
 Write = Callable[[str], Policy]
 

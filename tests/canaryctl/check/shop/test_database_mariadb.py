@@ -14,7 +14,7 @@ from canaryctl.check import Status
 from canaryctl.check.clock import check_clock
 from canaryctl.check.shop.database import check_database
 from canaryctl.cli.init import command
-from tests.support.mariadb import MariaDb
+from tests.support.databases.mariadb import MariaDb
 
 Write = Callable[[str], Policy]
 

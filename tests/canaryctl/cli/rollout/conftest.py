@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.receiver import Setting, receiving
+from tests.support.receiving.receiver import Setting, receiving
 
 
 @pytest.fixture

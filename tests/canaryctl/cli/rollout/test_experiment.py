@@ -16,8 +16,8 @@ from canary.policy import load_policy
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
 from canaryctl.cli.rollout.experiment import command
-from tests.support.receiver import Setting, receiving
-from tests.support.shopdata import ORDERS, VISITS, ShopData
+from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
+from tests.support.receiving.receiver import Setting, receiving
 
 STARTED = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=50)
 EXPERIMENTS = {

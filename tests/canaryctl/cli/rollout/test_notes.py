@@ -3,8 +3,8 @@
 import pytest
 
 from canary.errors import RefusedError
-from tests.support.commands import asked, run
-from tests.support.receiver import Setting
+from tests.support.documents.commands import asked, run
+from tests.support.receiving.receiver import Setting
 
 START = ("start", "--canary", "v2.0", "--stable", "v1.0", "--force")
 

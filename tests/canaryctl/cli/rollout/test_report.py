@@ -13,7 +13,7 @@ from canary.policy import load_policy
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
 from canaryctl.cli.rollout.report import command
-from tests.support.entries import entry as entry_of
+from tests.support.receiving.entries import entry as entry_of
 
 START = datetime(2026, 3, 3, 12, tzinfo=UTC)
 

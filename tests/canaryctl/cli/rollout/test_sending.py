@@ -9,8 +9,8 @@ from pathlib import Path
 from aiohttp import web
 
 from canary.names import API_PREFIX
-from tests.support.commands import asked, run
-from tests.support.receiver import Setting
+from tests.support.documents.commands import asked, run
+from tests.support.receiving.receiver import Setting
 
 ENTRY = {"seq": 1, "rollout": "v2.0-1", "kind": "held", "at": "2026-03-01T12:00:00Z", "actor": "ada", "reason": ""}
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from alertmanager.config.configuration import alertmanager_file
 from canary.errors import RefusedError
 from canaryctl.cli import canary
-from tests.support.alertmanager import Alertmanager
-from tests.support.ports import free_port
-from tests.support.receiver import Setting, receiving, until
+from tests.support.programs.alertmanager import Alertmanager
+from tests.support.programs.ports import free_port
+from tests.support.receiving.receiver import Setting, receiving, until
 
 
 async def test_a_silenced_rollback_is_said_by_every_command(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from canary.errors import RefusedError, RemoteError
 from canaryctl.cli import canary
 from canaryctl.cli.rollout.wait import Outcome, Result, Waiting
 from tests.support.clock import FakeClock
-from tests.support.receiver import Setting, receiving
+from tests.support.receiving.receiver import Setting, receiving
 
 Answer = dict[str, Any] | Exception
 

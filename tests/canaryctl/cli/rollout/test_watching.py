@@ -8,8 +8,8 @@ from rich.console import Console
 from canary.clock import SystemClock
 from canaryctl.cli.rollout.status import _lines
 from canaryctl.cli.rollout.watching import drawn, watch
-from tests.support import pageview
-from tests.support.receiver import Setting, order
+from tests.support.receiving import pageview
+from tests.support.receiving.receiver import Setting, order
 
 
 def text(renderable: object, width: int = 110) -> str:

@@ -13,13 +13,13 @@ from canary.policy.orders import Replica, RequiredColumns
 from exporter.refresher import Refresher
 from exporter.source.watch.replica import replica_lag_seconds
 from tests.support.clock import FakeClock
-from tests.support.entries import rollout_of, started
-from tests.support.exporting import policy_for, published, refresher_on
-from tests.support.mariadb import MariaDb
-from tests.support.postgres import Postgres
-from tests.support.postgresreplica import PostgresReplica
-from tests.support.processes import eventually
-from tests.support.shopdata import VISITS, ShopData, fill
+from tests.support.databases.exporting import policy_for, published, refresher_on
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.postgres import Postgres
+from tests.support.databases.postgresreplica import PostgresReplica
+from tests.support.databases.shopdata import VISITS, ShopData, fill
+from tests.support.programs.processes import eventually
+from tests.support.receiving.entries import rollout_of, started
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from canary.policy.orders import RequiredColumns
 from exporter.source.database import Patience
 from exporter.source.session import order_session
 from exporter.source.watch.schema import SchemaWatch
-from tests.support.exporting import policy_for, with_events
-from tests.support.shopdata import ShopData
+from tests.support.databases.exporting import policy_for, with_events
+from tests.support.databases.shopdata import ShopData
 
 
 async def test_before_the_first_look_nothing_is_claimed(lite: ShopData) -> None:

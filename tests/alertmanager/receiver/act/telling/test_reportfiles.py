@@ -11,7 +11,7 @@ from canary.policy.model import Policy
 from canary.report.facts import Report
 from canary.report.gather import phases
 from canary.threads import InlineThreads
-from tests.support.acting import World
+from tests.support.receiving.acting import World
 
 
 async def report_in(folder: Path) -> Report:

@@ -12,7 +12,7 @@ from canary.policy.model import Policy, State
 from canary.rollout.commands.commands import RollBack
 from canary.rollout.entries import RollbackDecided
 from canary.threads import InlineThreads
-from tests.support.acting import Acting, World
+from tests.support.receiving.acting import Acting, World
 
 
 @pytest.fixture

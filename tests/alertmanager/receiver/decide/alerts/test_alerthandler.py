@@ -11,7 +11,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Rollback
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 PLAIN = Policy(service="shop")
 

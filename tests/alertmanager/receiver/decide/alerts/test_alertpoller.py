@@ -27,9 +27,9 @@ from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause, Kind
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
-from tests.support.answering import answering, http
-from tests.support.deciding import Deciding
-from tests.support.receiver import SERVICE
+from tests.support.receiving.answering import answering, http
+from tests.support.receiving.deciding import Deciding
+from tests.support.receiving.receiver import SERVICE
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from canary.rollout.folding import fold
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from tests.support.clock import FakeClock
-from tests.support.entries import started
+from tests.support.receiving.entries import started
 
 ROLLOUT = fold([started("r1", datetime(2026, 1, 31, 12, tzinfo=UTC))])["r1"]
 

@@ -13,7 +13,7 @@ from canary.policy.model import Policy
 from canary.prometheus import Alert, Silence
 from canary.prometheus.silences import Matcher
 from canary.rollout.kinds import Kind
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 POLICY = Policy(service="shop")
 

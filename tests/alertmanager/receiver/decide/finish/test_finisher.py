@@ -25,8 +25,8 @@ from canary.rollout.kinds import Cause, Step
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import State
 from canary.testing.servers import MemoryDeployment
-from tests.support.acting import Acting, World
-from tests.support.servers import KnownServers, departure
+from tests.support.receiving.acting import Acting, World
+from tests.support.web.servers import KnownServers, departure
 
 STEP_SECONDS = 120
 SERVERS = ("10.0.1.10:5000", "10.0.1.11:5000")

@@ -18,7 +18,7 @@ from canary.prometheus import Prometheus, Sample
 from canary.rollout.plan.plans import Plans
 from canary.routers.probe import Served
 from canary.testing.http import Answer, MemoryHttp
-from tests.support.acting import World
+from tests.support.receiving.acting import World
 
 STABLE = ("10.0.1.10:5000", "10.0.1.11:5000")
 

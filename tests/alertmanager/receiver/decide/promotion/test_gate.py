@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from alertmanager.receiver.decide.promotion.gate import objection
 from canary.policy.gates import UrlGate
-from tests.support.answering import answering
-from tests.support.ports import free_port
-from tests.support.webserver import served
+from tests.support.programs.ports import free_port
+from tests.support.receiving.answering import answering
+from tests.support.web.webserver import served
 
 
 async def asked(url: str, timeout_seconds: float = 60.0) -> str:

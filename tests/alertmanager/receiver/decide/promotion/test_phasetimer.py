@@ -6,7 +6,7 @@ from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.lead.leader import FileLeader
 from canary.policy.model import Policy
 from tests.support.clock import FakeClock
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 POLICY = Policy(service="shop")
 

@@ -10,7 +10,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Watchdog
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 PHASES = (Phase(traffic=0.05, duration=300), Phase(traffic=0.5, duration=300), Phase(traffic=1, duration=300))
 # The heartbeat is not what these tests are about.

@@ -16,7 +16,7 @@ from canary.policy.release import Phase, Receiver, Watchdog
 from canary.prometheus import Alert, Silence
 from canary.prometheus.client import Sample
 from canary.rollout.plan.plans import Plans
-from tests.support.deciding import Deciding
+from tests.support.receiving.deciding import Deciding
 
 CALM = Receiver(watchdog=Watchdog(timeout=1e9))
 LAST = Phase(traffic=1, duration=300)

@@ -9,7 +9,7 @@ import bcrypt
 import pytest
 
 from tests.alertmanager.receiver.http.page.test_handlers import fields, send
-from tests.support.receiver import OPERATOR_TOKEN, Setting, order, receiving, status
+from tests.support.receiving.receiver import OPERATOR_TOKEN, Setting, order, receiving, status
 
 PHASES = [{"traffic": "5%", "duration": "1h", "gate": {"approvers": 2}}, {"traffic": "100%", "duration": "1h"}]
 HASH = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from alertmanager.receiver.http.page.render import home
-from tests.support import pageview
-from tests.support.chromium import Tab, chromium
-from tests.support.haproxy import HAProxy
-from tests.support.receiver import (
+from tests.support.programs.chromium import Tab, chromium
+from tests.support.programs.haproxy import HAProxy
+from tests.support.receiving import pageview
+from tests.support.receiving.receiver import (
     OPERATOR_TOKEN,
     Setting,
     alert,
@@ -22,7 +22,7 @@ from tests.support.receiver import (
     status,
     until,
 )
-from tests.support.webserver import served
+from tests.support.web.webserver import served
 
 AXE = Path("node_modules/axe-core/axe.min.js").read_text()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.receiver import (
+from tests.support.receiving.receiver import (
     OPERATOR_TOKEN,
     Setting,
     in_state,

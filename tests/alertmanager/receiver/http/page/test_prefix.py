@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 
 from canary.web.place import Place
-from tests.support.receiver import OPERATOR_TOKEN, Setting, receiving
+from tests.support.receiving.receiver import OPERATOR_TOKEN, Setting, receiving
 
 OUTSIDE = "https://shop.example/team/canary"
 

@@ -3,7 +3,7 @@
 from alertmanager.receiver.http.page.parts.kpitable import kpi_table
 from alertmanager.receiver.http.page.view import KpiRow, View, rows
 from canary import names
-from tests.support.pageview import IDLE
+from tests.support.receiving.pageview import IDLE
 
 
 def sample(name: str, value: float, **labels: str) -> tuple[dict[str, str], float]:

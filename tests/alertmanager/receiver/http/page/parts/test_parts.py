@@ -14,7 +14,7 @@ from alertmanager.receiver.http.page.parts.state import state
 from alertmanager.receiver.http.page.parts.words import about
 from alertmanager.receiver.http.page.render import sections
 from canary.rollout.state import State
-from tests.support import pageview
+from tests.support.receiving import pageview
 
 
 def text(markup: str | None) -> str:

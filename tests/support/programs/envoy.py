@@ -6,8 +6,8 @@ from pathlib import Path
 from canary.policy.release import Testers, Upstreams
 from canary.routers.envoy.driver import EnvoyRuntimeRouter
 from canary.routers.envoy.section import EnvoyRouter
-from tests.support.ports import free_port
-from tests.support.processes import Program, listens
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, listens
 
 _LOCAL_TESTERS = Testers(networks=("192.0.2.0/24",), header="X-Team: inside-1", cookie="team=inside")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.ports import free_port
-from tests.support.processes import Program
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program
 
 _READY_SECONDS = 30.0
 

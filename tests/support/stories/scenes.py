@@ -17,8 +17,8 @@ from rules.promtool import scenarios
 from rules.promtool.scenes import Question, Scenario
 from rules.promtool.values import constant
 from rules.promtool.world import World
-from tests.support import protobuf
-from tests.support.processes import eventually
+from tests.support.documents import protobuf
+from tests.support.programs.processes import eventually
 
 SCENE = "scene-0"
 """The service that the worlds were made for; each gets a number of its own."""

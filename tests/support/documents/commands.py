@@ -7,7 +7,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from canaryctl.cli import canary
-from tests.support.receiver import Setting
+from tests.support.receiving.receiver import Setting
 
 
 async def run(setting: Setting, *words: str) -> Result:

@@ -6,8 +6,8 @@ from pathlib import Path
 from canary.policy.release import Testers, Upstreams
 from canary.routers.traefik.driver import TraefikFileRouter
 from canary.routers.traefik.section import TraefikRouter
-from tests.support.ports import free_port
-from tests.support.processes import Program, listens
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, listens
 
 _LOCAL_TESTERS = Testers(networks=("127.9.0.0/16",), header="X-Team: inside-1", cookie="team=inside")
 

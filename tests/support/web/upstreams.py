@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support.traffic import Upstream
+from tests.support.web.traffic import Upstream
 
 
 @asynccontextmanager

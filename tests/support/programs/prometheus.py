@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.server import Server
+from tests.support.web.server import Server
 
 _NOTHING_TO_SCRAPE = "global: {scrape_interval: 1h}\n"
 _ARGUMENTS = (

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.ports import free_port
-from tests.support.postgres import Postgres, unprivileged
-from tests.support.processes import Program, listens
+from tests.support.databases.postgres import Postgres, unprivileged
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, listens
 
 
 class PgBouncer:

@@ -1,6 +1,6 @@
 """A real Alertmanager in a temporary folder, on a free port."""
 
-from tests.support.server import Server
+from tests.support.web.server import Server
 
 
 class Alertmanager(Server):

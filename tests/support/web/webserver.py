@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from tests.support.ports import free_port
+from tests.support.programs.ports import free_port
 
 
 @contextlib.asynccontextmanager

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.ports import free_port
-from tests.support.processes import SEARCH_PATH, Program
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import SEARCH_PATH, Program
 
 _READY_SECONDS = 30.0
 

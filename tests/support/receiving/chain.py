@@ -10,11 +10,11 @@ from aiohttp import web
 
 from alertmanager.config.configuration import alertmanager_file
 from canary import names
-from tests.support.alertmanager import Alertmanager
-from tests.support.ports import free_port
-from tests.support.prometheus import Prometheus
-from tests.support.receiver import SERVICE, Setting
-from tests.support.webserver import served
+from tests.support.programs.alertmanager import Alertmanager
+from tests.support.programs.ports import free_port
+from tests.support.programs.prometheus import Prometheus
+from tests.support.receiving.receiver import SERVICE, Setting
+from tests.support.web.webserver import served
 
 _PROMETHEUS = """\
 global: {{scrape_interval: 500ms, evaluation_interval: 250ms, scrape_timeout: 500ms}}

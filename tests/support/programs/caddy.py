@@ -6,9 +6,9 @@ from pathlib import Path
 
 from canary.policy.routers import CommandRouter
 from canary.routers.command import ProgramRouter
-from tests.support.pages import DOCS
-from tests.support.ports import free_port
-from tests.support.processes import Program, listens
+from tests.support.documents.pages import DOCS
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, listens
 
 
 def copied(example: str, folder: Path, moves: dict[str, str]) -> ProgramRouter:

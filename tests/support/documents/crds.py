@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.support.crdtypes import Fields, Type, boolean, integer, items, text, texts
+from tests.support.documents.crdtypes import Fields, Type, boolean, integer, items, text, texts
 
 
 def _route(value: Any) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,7 @@ from canary.testing.servers import MemoryDeployment
 from canary.testing.targets import MemoryTargets
 from canary.threads import InlineThreads
 from tests.support.clock import FakeClock
-from tests.support.receiver import SERVICE
+from tests.support.receiving.receiver import SERVICE
 
 Work = Callable[[], Awaitable[object]]
 

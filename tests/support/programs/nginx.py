@@ -7,8 +7,8 @@ from pathlib import Path
 from canary.policy.release import Testers, Upstreams
 from canary.policy.routers import NginxRouter
 from canary.routers.nginx.driver import NginxMarkerRouter
-from tests.support.ports import free_port
-from tests.support.processes import Program, listens
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, listens
 
 _MAIN = """\
 {user}

@@ -11,8 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from canary import names
-from tests.support.receiver import SERVICE
-from tests.support.webserver import served
+from tests.support.receiving.receiver import SERVICE
+from tests.support.web.webserver import served
 
 
 def http(body: bytes, status: int = 200, *headers: str) -> bytes:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from canary import names
+from tests.support.receiving.surroundings import experiment, machine
 from tests.support.series import STEP_SECONDS, Series, Values, labels_of
-from tests.support.surroundings import experiment, machine
 
 DAY_SECONDS = 86_400
 STABLE = "v1.0"

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.processes import Program, eventually
+from tests.support.programs.processes import Program, eventually
 
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

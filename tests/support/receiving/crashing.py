@@ -29,7 +29,7 @@ from canary.rollout.journal.journal import Journal
 from canary.routers.haproxy.driver import HAProxyRouter
 from canary.routers.nginx.driver import NginxMarkerRouter
 from canary.web.options import WebOptions
-from tests.support.receiver import Setting
+from tests.support.receiving.receiver import Setting
 
 _EFFECTS: list[tuple[type, str]] = [
     (Journal, "append"),
@@ -49,7 +49,7 @@ class Mortal:
         self._forker: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        argv = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "tests.support.crashing"]
+        argv = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "tests.support.receiving.crashing"]
         self._forker = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 

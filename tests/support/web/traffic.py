@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from tests.support.processes import eventually
+from tests.support.programs.processes import eventually
 
 
 @dataclass

@@ -7,8 +7,8 @@ from pathlib import Path
 from canary.policy.release import Testers, Upstreams
 from canary.policy.routers import HaproxyRouter
 from canary.routers.haproxy.driver import HAProxyRouter
-from tests.support.ports import free_port
-from tests.support.processes import Program, eventually, listens
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, eventually, listens
 
 _LOCAL_TESTERS = Testers(networks=("192.0.2.0/24",), header="X-Team: inside-1", cookie="team=inside")
 

@@ -30,12 +30,12 @@ from canary.web.client import Client
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
 from canary.web.place import AT_ROOT, Place
-from tests.support.envoy import Envoy
-from tests.support.haproxy import HAProxy
-from tests.support.nginx import Nginx
-from tests.support.ports import free_port
-from tests.support.processes import Program, eventually
-from tests.support.webserver import served
+from tests.support.programs.envoy import Envoy
+from tests.support.programs.haproxy import HAProxy
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, eventually
+from tests.support.web.webserver import served
 
 SERVICE = "shop"
 WEBHOOK_TOKEN = "webhook-token"

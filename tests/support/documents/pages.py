@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.processes import SEARCH_PATH
+from tests.support.programs.processes import SEARCH_PATH
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 _BLOCK = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PORTS = {"canary exporter": 9877, "canary receiver": 9878, "prometheus-alertmanager": 9093, "prometheus": 9090}
