@@ -94,12 +94,13 @@ def bad_demo() -> BadDemo:
         with _demo(folder, "--speed", "60", "--rate", "40", "--seed", "3", "--keep") as demo:
             said = _says(demo, "  policy ")
             file = Path(said.split()[-1])
+            ended = time.time()  # dashboards are looked at as of here: after it another rollout begins
             said += _says(demo, "Break it yourself")
             argv = [str(CANARY), "status", "--json", "--config.file", str(file)]
             status = subprocess.run(argv, capture_output=True, check=True)
             address = re.search(r"^\s+prometheus\s+(http://\S+)", said, re.MULTILINE)
             assert address, said
-            server = Prometheus(address[1], began, time.time())
+            server = Prometheus(address[1], began, ended)
             found = {name: json.loads(text) for name, text in generate.dashboards(load_policy(file)).items()}
             empty = [query for dashboard in found.values() for query in dashboards.empty(dashboard, server)]
             marked = dashboards.marked(found["canary-rollout.json"], server)
