@@ -28,6 +28,7 @@ def test_the_page_can_be_followed(name: str, tmp_path: Path) -> None:
         "security.md",
         "several-receivers.md",
         "several-services.md",
+        "request-log.md",
     ],
 )
 def test_the_pages_policies_are_valid(name: str, tmp_path: Path) -> None:
