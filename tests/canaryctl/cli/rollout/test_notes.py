@@ -16,7 +16,7 @@ async def test_a_note_is_in_the_history(setting: Setting) -> None:
 
     await run(setting, *START)
     await run(setting, "rollback", "--reason", "harm", "--category", "capacity")
-    assert "noted" in (await run(setting, "note", "--category", "code", "a loop")).stdout
+    assert "recorded" in (await run(setting, "note", "--category", "code", "a loop")).stdout
 
     (note,) = [entry for entry in await asked(setting, "history") if entry["kind"] == "note"]
     assert (note["reason"], note["data"]["category"]) == ("a loop", "code")
