@@ -183,7 +183,7 @@ async def test_guessing_minds_reserved_names_and_rights(
 
     with monkeypatch.context() as terminal:
         terminal.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
-        refused = await asyncio.to_thread(CliRunner().invoke, command, argv, input="UTC\nn\n")
+        refused = await asyncio.to_thread(CliRunner().invoke, command, argv, input="UTC\n\nn\n")
     assert not output.exists()
     await asyncio.to_thread(CliRunner().invoke, command, [*argv, "--yes"], catch_exceptions=False)
     events = load_policy(output).database.events
