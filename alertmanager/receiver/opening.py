@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.act.trust import require_slots
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.parts import Base, Outside
 from alertmanager.receiver.lead.leader import leader_of
@@ -36,7 +37,8 @@ async def open_receiver(
     """The receiver with its journal read and its workers running.
 
     Raises:
-        CanaryError: the journal's address, a secret or a router's section is faulty.
+        CanaryError: the journal's address, a secret or a router's section is faulty, or the policy has lost the
+            slots that the journal needs.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
@@ -62,6 +64,7 @@ async def open_receiver(
         with suppress(JournalError):
             # The worker goes on trying; until it is read, the doubt about it is what the status says.
             await receiver.store.refresh()
+        require_slots(policy, receiver.store.rollout)
         receiver.store.listen(receiver.reconciler.heard)
         await receiver.store.recall()
         await stack.enter_async_context(working(receiver.workers(), clock))

@@ -17,6 +17,7 @@ from alertmanager.receiver.act.outbox import Outbox
 from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.reporter import Reporter
 from alertmanager.receiver.act.telling.messages import Facts
+from alertmanager.receiver.act.trust import require_slots
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
@@ -312,8 +313,9 @@ class Receiver:
         """Go by another policy from the next rollout on.
 
         Raises:
-            PolicyError: what has changed needs a restart; everything stays as it was.
+            PolicyError: what has changed needs a restart, or slots are missing; everything stays as it was.
         """
+        require_slots(policy, self.store.rollout)
         require_reloadable(self.plans.file, policy, _RELOADED)
         self.plans.file = policy
         self.freezes.follow(policy.receiver.freeze)

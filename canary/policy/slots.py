@@ -6,10 +6,12 @@ roles. So nothing that lives at a router or at a process manager may be called a
 `a` or `b`, and the journal says which one is stable.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from canary.errors import Fault, PolicyError
 from canary.policy.values.types import Upstream, section
 
 Slot = Literal["a", "b"]
@@ -62,3 +64,19 @@ def servers_of(router: Any, role: Role, stable: Slot | None) -> tuple[str, ...]:
         return addresses
     first = stable or "a"
     return slots.of(first if role == "stable" else other(first))
+
+
+def require_kept(router: Iterable[Any], stable: Slot | None) -> None:
+    """Refuse routers without slots while slot b is stable: a canary's weight of 0 is everybody on slot a.
+
+    Args:
+        router: the policy's routers.
+        stable: the slot that the newest rollout has left as the stable one; None without slots.
+
+    Raises:
+        PolicyError: everybody would be sent to the servers of slot a.
+    """
+    if stable == "b" and not any(slots_of(one) is not None for one in router):
+        what = "is missing, and slot b is the stable one: without it everybody would be sent to the servers of slot a"
+        remedy = "put it back; it can be left out once a further release is finished, which makes slot a the stable one"
+        raise PolicyError([Fault("router.slots", what, remedy)])

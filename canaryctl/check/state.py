@@ -6,12 +6,14 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from alertmanager.receiver.act.trust import require_slots
 from alertmanager.receiver.lead.postgres import LEADER_REMEDY
 from canary.database.postgres import Pooling, pooling
 from canary.database.url import driver_address, shown_url
-from canary.errors import CanaryError
+from canary.errors import CanaryError, PolicyError
 from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
+from canary.rollout.folding import fold, newest
 from canary.rollout.journal.journal import Journal, journal_url
 
 # A rollout's journal and report take a few MiB; on a disk this full something else is about to fill it.
@@ -48,10 +50,14 @@ async def _journal(policy: Policy, url: URL) -> Finding:
             return failed(place, what, LEADER_REMEDY)
         async with Journal.open(policy) as journal:
             await journal.probe()
-            count = len(await journal.entries())
+            entries = await journal.entries()
+        require_slots(policy, newest(fold(entries)))
+    except PolicyError as error:
+        fault = error.faults[0]
+        return failed(fault.place, fault.what, fault.remedy)
     except CanaryError as error:
         return failed(place, error.what, error.remedy or "give this user the right to write there")
-    return ok(place, f"the journal can be written, {count} entries")
+    return ok(place, f"the journal can be written, {len(entries)} entries")
 
 
 async def _lock_is_lost(url: URL) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,8 +27,9 @@ from canaryctl.cli.options import output_format
 from canaryctl.init.draft import Draft, draft
 from canaryctl.init.platform import platforms
 from canaryctl.init.reading import SAMPLE_ROWS
+from canaryctl.init.stamp import stamp
 from canaryctl.init.starter import ROUTERS, Start, starter
-from exporter.source.database import Patience
+from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import order_session
 
 _SHOWN_ROWS = 3
@@ -57,27 +59,31 @@ _SELECTOR = 'Label matchers of the shop\'s own series in Prometheus, such as job
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write.",
 )
+@click.option(
+    "--stamp", "stamping", is_flag=True, help="Print statements by which the database notes who writes; run nothing."
+)
+@click.option("--config.file", "config_file", type=click.Path(dir_okay=False), help="With --stamp: a policy there is.")
 @click.option("--force", is_flag=True, help="Replace a policy that is there.")
 @click.option("--yes", is_flag=True, help="Ask nothing: write what is proposed.")
-def command(output_format: str, output: Path, force: bool, yes: bool, **given: str | None) -> None:
+def command(output_format: str, output: Path, force: bool, yes: bool, stamping: bool, **given: str | None) -> None:
     """Propose a policy for an order database: shows what is counted with sample rows, writes the file, checks the data.
 
     A known shop platform is recognised by its tables and comes with its mapping; otherwise the mapping is guessed by
     the names of tables and columns. Asks for what is not given, when there is a terminal to ask at. The database is
     only read.
+
+    With --stamp nothing is written: it prints what an administrator may run so that the database itself notes which
+    version wrote a row, for the tables of a policy (--config.file) or of the proposed mapping (docs/stamps.md).
     """
-    if output.exists() and not force:
-        raise CanaryError(
-            "exists already", place=str(output), remedy="name another with --output, or replace it with --force"
-        )
+    if stamping:
+        _stamp(output_format, given)
+        return
+    _may_write(output, force, given)
     asking = sys.stdin.isatty() and not yes
     url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
     service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
     router = given["router"] or (_prompt(f"Router ({', '.join(ROUTERS)}, none)", "none") if asking else "none")
-    if ":" in url.partition("://")[2].rpartition("@")[0]:
-        raise CanaryError(
-            "holds a password, which must not stand in a policy", place="--database", remedy="give --password-file"
-        )
+    _without_password(url)
     found = asyncio.run(_look(url, output.absolute().parent, given))
     zone = given["timezone"] or found.timezone
     if zone is None:
@@ -98,6 +104,43 @@ def command(output_format: str, output: Path, force: bool, yes: bool, **given: s
     for finding in findings:
         console.print(Text(f"{finding.status.value:<8} {finding}"), soft_wrap=True)
     click.echo(f"Wrote {output} with the KPIs {', '.join(policy.kpis)}. Next: canary check --config.file {output}")
+
+
+def _may_write(output: Path, force: bool, given: Mapping[str, str | None]) -> None:
+    if given["config_file"]:
+        raise click.UsageError("--config.file goes with --stamp; the policy to write is --output")
+    if output.exists() and not force:
+        raise CanaryError(
+            "exists already", place=str(output), remedy="name another with --output, or replace it with --force"
+        )
+
+
+def _without_password(url: str) -> None:
+    if ":" in url.partition("://")[2].rpartition("@")[0]:
+        raise CanaryError(
+            "holds a password, which must not stand in a policy", place="--database", remedy="give --password-file"
+        )
+
+
+def _stamp(output_format: str, given: Mapping[str, str | None]) -> None:
+    policy = load_policy(given["config_file"]) if given["config_file"] else _proposed(given)
+    found = stamp(policy, OrderDatabase.of(policy, Patience.STUDY).url.get_backend_name())
+    if output_format == "json":
+        print_json({"statements": found.statements, "events": found.events})
+    else:
+        click.echo(found.text())
+
+
+def _proposed(given: Mapping[str, str | None]) -> Policy:
+    """The policy that would be written for a database; it is not."""
+    url = _ask(False, "--database or --config.file", "", "") if given["url"] is None else given["url"]
+    _without_password(url)
+    found = asyncio.run(_look(url, Path.cwd(), given))
+    text = starter(Start("shop", url, found.mapping, found.origin, found.kpis, password_file=given["password_file"]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "canary.yaml"
+        path.write_text(text, encoding="utf-8")
+        return replace(load_policy(path), base=str(Path.cwd()))
 
 
 def _ask(asking: bool, option: str, question: str, default: str) -> str:

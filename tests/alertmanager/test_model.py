@@ -142,7 +142,7 @@ class Machine(RuleBasedStateMachine):
         self.handler = AlertHandler(plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
         self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes)
         metrics = Metrics(CollectorRegistry(), SERVICE)
-        effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
+        effects, trust = make_effects(self.store, leader), Trust(self.policy, self.store, dict)
         servers = departure(plans, self.store, effects)
         self.commands = Commands(plans, self.store, effects, metrics, self.objection, trust, freezes, servers)
         self.run(self.store.refresh())

@@ -88,7 +88,7 @@ class Reconciler:
         self._drain = Drain(effects, clock, policy.process.drain)
         self._decided_at: float | None = None
         self._wake_ups = {name: WakeUp(clock) for name in ("traffic", "deploy", "process", "log", "journal")}
-        self.trust = Trust(store, lambda: {one.name: one.observation for one in self.controllers})
+        self.trust = Trust(policy, store, lambda: {one.name: one.observation for one in self.controllers})
         reports = Reports(self._confirmed, metrics.drift, self._lowered, self._restored)
         confirmations = confirmations or Confirmations()
         self.controllers = [

@@ -11,9 +11,9 @@ In doubt nothing is raised and nothing is put right; the receiver is not ready, 
 
 from collections.abc import Callable, Iterable, Mapping
 
-from canary.errors import RefusedError
+from canary.errors import PolicyError, RefusedError
 from canary.policy.model import Policy
-from canary.policy.slots import Slot
+from canary.policy.slots import Slot, require_kept
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers.base import Observation, Reading
@@ -28,10 +28,12 @@ class Trust:
     """Compares journal and routers.
 
     Args:
+        policy: which says whether there are slots; what the routers are is read only at the start.
         observations: gives the newest of each router.
     """
 
-    def __init__(self, store: RolloutStore, observations: Callable[[], Observations]) -> None:
+    def __init__(self, policy: Policy, store: RolloutStore, observations: Callable[[], Observations]) -> None:
+        self._policy = policy
         self._store = store
         self._observations = observations
 
@@ -47,7 +49,24 @@ class Trust:
 
     def doubt_given(self, observations: Observations) -> str:
         """As `doubt`, with what routers have just been read with."""
-        return self._store.fault or doubt_about(observations, self._store.rollouts)
+        return self._store.fault or self._slots_are_missing() or doubt_about(observations, self._store.rollouts)
+
+    def _slots_are_missing(self) -> str:
+        """A receiver that starts without its database learns only later which slot is stable."""
+        try:
+            require_slots(self._policy, self._store.rollout)
+        except PolicyError as error:
+            return f"the journal does not fit the policy: {error}"
+        return ""
+
+
+def require_slots(policy: Policy, rollout: Rollout | None) -> None:
+    """Refuse a policy that has lost its slots while the newest rollout needs them.
+
+    Raises:
+        PolicyError: slot b is stable, and the policy knows no slots.
+    """
+    require_kept(policy.router, rollout.stable_slot if rollout is not None else None)
 
 
 def salts_of(observations: Iterable[Observation]) -> tuple[int, ...]:

@@ -85,9 +85,10 @@ class ScheduleStart(Memory):
         """Refused for a moment that has passed, or is more than a year away."""
         if not at < self.start_at < at + _LONGEST:
             raise RefusedError(
-                f"expected a moment within a year from now, {at:%Y-%m-%d %H:%M:%S} UTC, "
-                f"found {self.start_at:%Y-%m-%d %H:%M:%S} UTC",
-                place="start at",
+                f"{self.start_at:%Y-%m-%d %H:%M:%S} UTC is over or more than a year away; it is "
+                f"{at:%Y-%m-%d %H:%M:%S} UTC now",
+                place="cannot schedule the start",
+                remedy="name a later moment with --at: what is checked before takes some seconds of it",
             )
         return Scheduled(
             rollout=self.rollout,

@@ -13,6 +13,7 @@ from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.policy import Policy, load_policy
 from canary.prometheus import PATIENT, Prometheus
+from canary.report.drift import RELEASES, drifts
 from canary.report.facts import Report
 from canary.report.files import WRITERS, folder_of, write
 from canary.report.gather import gather
@@ -87,6 +88,10 @@ def _list(folder: Path, reports: Mapping[str, PastReport]) -> None:
     for one in reports.values():
         table.add_row(*(Text(plain(cell)) for cell in _cells(one, folder)))
     table_console().print(table)
+    if found := drifts(reports.values()):
+        click.echo(f"Together, the last {RELEASES} releases (or fewer) that all customers have got:")
+        for drift in found:
+            click.echo(f"  {plain(str(drift))}")
 
 
 def _cells(one: PastReport, folder: Path) -> Sequence[str]:

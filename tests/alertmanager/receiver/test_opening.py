@@ -10,7 +10,7 @@ import pytest
 from alertmanager.receiver import opening
 from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
-from canary.errors import CanaryError, JournalError
+from canary.errors import CanaryError, JournalError, PolicyError
 from canary.rollout.commands.commands import Start
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import RollbackDecided
@@ -20,6 +20,8 @@ from canary.rollout.store.sidefile import SideFile, beside
 from canary.testing.clock import EPOCH
 from canary.threads import OwnThread
 from canary.web.metrics import service_registry
+from canaryctl.check import Status
+from canaryctl.check.state import check_state
 from tests.support.receiving.receiver import Setting
 
 Workers = Mapping[str, Callable[[], Awaitable[None]]]
@@ -71,6 +73,32 @@ async def test_a_receiver_opens_while_its_database_is_away(tmp_path: Path) -> No
         assert receiver.store.rollout is None
         with pytest.raises(JournalError, match="Connect call failed"):
             await start(receiver)
+
+
+async def test_slots_stay_in_the_policy_while_slot_b_is_stable(setting: Setting) -> None:
+    """Without them everybody would be sent to slot a: refused at a reload and at the start, and nothing is moved."""
+    traffic, durations = (0.05, 1.0), (3600.0, 3600.0)
+    begin = Start(
+        actor="ada",
+        rollout="r1",
+        stable="v1",
+        canary="v2",
+        traffic=traffic,
+        durations_seconds=durations,
+        stable_slot="b",
+    )
+    async with opened(setting) as receiver:
+        await receiver.reload(setting.policy_file)
+        await receiver.store.propose(Seen.of(None), begin)
+        with pytest.raises(PolicyError, match=r"router\.slots: is missing, and slot b is the stable one"):
+            await receiver.reload(setting.policy_file)
+        assert "slot b is the stable one" in receiver.reconciler.trust.doubt, "a journal that is read late"
+
+    with pytest.raises(PolicyError, match="put it back; it can be left out once"):
+        async with opened(setting):
+            pass
+    (finding, *_) = await check_state(setting.policy)
+    assert (finding.status, finding.place) == (Status.FAILED, "router.slots")
 
 
 async def test_what_was_opened_is_closed_after_a_fault(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

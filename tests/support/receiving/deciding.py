@@ -80,7 +80,7 @@ class Deciding:
         metrics = Metrics(self.registry, SERVICE)
         self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))
         self.store.listen(metrics.entry)
-        effects, trust = make_effects(self.store, leader), Trust(self.store, dict)
+        effects, trust = make_effects(self.store, leader), Trust(policy, self.store, dict)
         servers = departure(self.plans, self.store, effects)
         self.commands = Commands(self.plans, self.store, effects, metrics, self._objects, trust, self.freezes, servers)
 

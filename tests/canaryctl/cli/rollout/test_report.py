@@ -98,3 +98,19 @@ def test_all_without_a_report_says_so(policy_file: Path) -> None:
     """The folder is named; asked for one rollout too, it is a contradiction."""
     assert "No reports in" in run(policy_file, "--all").output
     assert run(policy_file, "--all", "--rollout", "first").exit_code == 2
+
+
+def test_all_says_what_the_releases_add_up_to(policy_file: Path) -> None:
+    """Two releases that all customers have got, and each cost 3 %, are together 5.9 %."""
+    run(policy_file, "--rollout", "first")
+    folder = policy_file.parent / "reports"
+    written = json.loads((folder / "first.json").read_text(encoding="utf-8"))
+    ends = {"relative_change": -0.03, "relative_change_lower": -0.04, "relative_change_upper": -0.02}
+    written["kpis"] = {"conversion_rate": {name: [[0, end]] for name, end in ends.items()}}
+    for rollout in ("one", "two"):
+        text = json.dumps(written | {"rollout": rollout, "state": "promoted"})
+        (folder / f"{rollout}.json").write_text(text, encoding="utf-8")
+
+    assert run(policy_file, "--all").output.splitlines()[-1].strip() == (
+        "conversion rate -5.9% (-7.8% to -4.0%, releases with a band: 2)"
+    )
