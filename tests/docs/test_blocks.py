@@ -75,6 +75,8 @@ RUN_BY = {
     ("docs/security.md", "console"): "docs/test_receiver_pages.py",
     ("docs/several-receivers.md", "console"): "docs/test_receiver_pages.py",
     ("docs/several-services.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/stamps.md", "sh"): "canaryctl/init/test_stamp.py",
+    ("docs/stamps.md", "yaml"): "canaryctl/init/test_stamp.py",
     ("docs/troubleshooting.md", "console"): "docs/test_pages.py",
     ("docs/simulation.md", "python"): "canary/testing/test_docs.py",
     ("docs/your-database.md", "console"): "docs/test_exporter_pages.py",

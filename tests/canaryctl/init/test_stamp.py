@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from tests.support.clock import FakeClock
 from tests.support.databases.exporting import published, refresher_on, settle
 from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.postgres import Postgres
+from tests.support.documents.pages import DOCS, blocks_of
 
 EVENTS: dict[str, Any] = {
     "orders": {"table": "Order", "id": "Key", "version": None, "exclude": {"status": ["cancelled"]}},
@@ -159,3 +162,25 @@ def test_a_long_name_leaves_room_for_what_is_added() -> None:
     names = set(re.findall(r"`(canary_[^`]+)`", found.statements))
     assert len(names) == 2
     assert max(map(len, names)) <= 64
+
+
+def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands print scripts, for a policy and for a database alone, that psql takes; its mapping is a policy's."""
+    blocks = blocks_of(DOCS / "stamps.md")
+    commands, mapping = (next(one.text for one in blocks if one.language == language) for language in ("sh", "yaml"))
+    monkeypatch.chdir(tmp_path)
+    with Postgres() as server:
+        url = server.new_database()
+        address = url.replace("+asyncpg", "")
+        server.execute(url, _make('"', "TIMESTAMP"))
+        _policy(tmp_path, url, EVENTS)
+        for_policy, for_database, psql, _ = (shlex.split(line, comments=True) for line in commands.splitlines())
+        for argv, file in ((for_policy[2:-2], "stamp.sql"), ([*for_database[2:-1], address], "proposed.sql")):
+            result = CliRunner().invoke(command, argv)
+            assert result.exit_code == 0, result.output
+            Path(file).write_text(result.output, encoding="utf-8")
+            arguments = [{"shop": address, "stamp.sql": file}.get(word, word) for word in psql]
+            subprocess.run(arguments, check=True, capture_output=True)
+
+    Path("page.yaml").write_text(f"service: shop\n{mapping}", encoding="utf-8")
+    assert load_policy("page.yaml").database.events["orders"].version == COLUMN
