@@ -150,3 +150,12 @@ def test_urls_come_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: p
     assert Notifier.of(Policy(service="shop")).targets == ()
     with pytest.raises(SecretError, match="missing"):
         Notifier.of(Policy(service="shop", base=str(tmp_path), notify=Notify(urls_file="missing")))
+
+
+def test_slacks_own_address_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address that Slack shows for a webhook needs no rewriting; the target's name holds nothing of it."""
+    address = "/".join(("https://hooks.slack.com/services", "T" + "0" * 8, "B" + "0" * 8, "X" * 24))
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", address)
+    policy = Policy(service="shop", notify=Notify(urls_env="SLACK_WEBHOOK_URL"))
+
+    assert Notifier.of(policy).targets == ("https#1",)
