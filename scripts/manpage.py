@@ -25,7 +25,7 @@ def man_page() -> str:
 def _section(context: click.Context) -> Iterator[str]:
     """One command: its synopsis, what it does, its options."""
     command = context.command
-    if context.parent is None or isinstance(command, click.Group):
+    if context.parent is None or (isinstance(command, click.Group) and not command.invoke_without_command):
         return
     yield f'.SS "{context.command_path} {" ".join(command.collect_usage_pieces(context))}"'
     for number, paragraph in enumerate(inspect.cleandoc(command.help or "").split("\n\n")):
