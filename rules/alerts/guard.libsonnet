@@ -265,7 +265,7 @@ function(config, series, build)
       'or',
       p.block(p.lines([running, 'unless on (service)', own(n.LOG_LINE_AGE_SECONDS)])),
     ]),
-    hold_for: '3m',
+    hold_for: '1m',
     severity: 'warning',
     action: 'none',
     summary: "The router's log of " + config.service + ' is not followed: `canary assignments` lags, has no lines, or is down',

@@ -160,6 +160,11 @@ class World(Shop):
                 case Mean():
                     pass
 
+    def _stable(self, kpi: str) -> None:
+        """What stable had before the start, and has now."""
+        self.exporter(names.KPI_STABLE_BEFORE, 0.95, kpi=kpi)
+        self.exporter(names.KPI_STABLE_NOW, 0.85, kpi=kpi)
+
     def _segment(self, kpi: str, evidence: float, *, proven: bool) -> None:
         """What the exporter says about one part of the customers, where the KPI is looked at by part."""
         judged = self.policy.kpis[kpi]
@@ -203,6 +208,7 @@ class World(Shop):
         if self.policy.kpis[kpi].floor is not None:
             self.exporter(names.KPI_FLOOR_EVIDENCE, floor, kpi=kpi)
         self.exporter(names.KPI_RELATIVE_CHANGE, -0.01, kpi=kpi)
+        self._stable(kpi)
         for role in names.ROLES:
             self.exporter(names.KPI_UNITS, units * (1 if role == "canary" else 10), kpi=kpi, role=role)
             self.exporter(names.KPI_VALUE, 0.95, kpi=kpi, role=role)

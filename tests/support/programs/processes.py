@@ -94,17 +94,17 @@ class Program:
 
     def pause(self) -> None:
         """Let it and what it started hang: connections stay, and nobody answers."""
-        for pid in self._all():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        for pid in self._all():
-            os.kill(pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
-    def _all(self) -> list[int]:
+    def _signal(self, number: signal.Signals) -> None:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [self.pid, *map(int, children.split())]
+        for pid in (self.pid, *map(int, children.split())):
+            with contextlib.suppress(ProcessLookupError):  # a child that has ended meanwhile
+                os.kill(pid, number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it and everything it started."""

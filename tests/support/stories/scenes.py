@@ -193,7 +193,9 @@ def _text(labels: dict[str, str]) -> str:
 
 def is_about(labels: dict[str, str], number: int, case: Question) -> bool:
     """Whether an alert with these labels is the one that a case of a world is about."""
-    rule = {**case.rule["labels"], names.SERVICE: f"scene-{number}"}
+    # What Prometheus fills in is known to it alone.
+    fixed = {name: text for name, text in case.rule["labels"].items() if "{{" not in text}
+    rule = {**fixed, names.SERVICE: f"scene-{number}"}
     same = labels["alertname"] == case.rule["alert"] and labels.get(names.SCOPE) == rule.get(names.SCOPE)
     return same and rule.items() <= labels.items()
 
