@@ -82,7 +82,7 @@ async def running(kind: str, journal: str, folder: Path, random: Random) -> Asyn
         servers = [_server("Prometheus", chain.prometheus), _server("Alertmanager", chain.alertmanager)]
         killer = Killer([*victims, *servers, _receiver(receiver)], random)
         striking = asyncio.create_task(killer.strike())
-        yield Rollouts(setting, front.router, chain.signals, team, killer, random)
+        yield Rollouts(setting, front.router, chain, team, killer, random)
         striking.cancel()
         await killer.settle()
 

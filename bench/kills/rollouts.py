@@ -19,7 +19,7 @@ from canary.rollout.kinds import Kind
 from canary.routers.base import Router
 from canary.web.client import Client
 from tests.support.programs.processes import eventually
-from tests.support.receiving.chain import Signals
+from tests.support.receiving.chain import Chain
 from tests.support.receiving.receiver import Setting, Team
 
 # A rollout takes seconds; what has not ended by then never does.
@@ -54,9 +54,10 @@ class Rollouts:
     """Begins rollouts and sees to their ends, as a person and a shop would."""
 
     def __init__(
-        self, setting: Setting, router: Router, signals: Signals, team: Team, killer: Killer, random: Random
+        self, setting: Setting, router: Router, chain: Chain, team: Team, killer: Killer, random: Random
     ) -> None:
-        self._setting, self._router, self._signals = setting, router, signals
+        self._setting, self._router = setting, router
+        self._signals, self._prometheus = chain.signals, chain.prometheus
         self._team, self.killer, self._random = team, killer, random
         self.tally = Tally()
         self._samples: list[tuple[float, float]] = []
@@ -76,6 +77,7 @@ class Rollouts:
     async def _one(self, version: str) -> None:
         harmful = self._random.random() < _HARMFUL_RATIO
         self._signals.bad, self._signals.complete = False, not harmful
+        await eventually(self._is_forgotten, "Prometheus has seen that errors are over", _PATIENCE_SECONDS)
         rollout = await self._until_done("start", canary=version, stable="v0", again=True)
         if harmful:
             self.tally.harmful += 1
@@ -92,6 +94,14 @@ class Rollouts:
         await self._check(rollout, harmful=harmful)
         # Rollouts are named by the second.
         await asyncio.sleep(1.1)
+
+    async def _is_forgotten(self) -> bool:
+        """Whether Prometheus knows that the canary before is gone: its errors are not the next one's."""
+        try:
+            found = await asyncio.to_thread(self._prometheus.query, 'signal{name="bad"} == 0')
+        except OSError:
+            return False
+        return bool(found)
 
     async def _until_done(self, verb: str, **keys: Any) -> str:
         """Give a command until a receiver takes it; the rollout that it is about."""

@@ -46,7 +46,10 @@ groups:
       service: {service}
       action: advance
       severity: info
-      phase: '{{{{ with query "canary_rollout_phase" }}}}{{{{ . | first | value }}}}{{{{ end }}}}'
+      # Prometheus may still remember the rollout before.
+      phase: >-
+        {{{{ with printf "canary_rollout_phase{{rollout=%q}}" $labels.rollout | query }}}}{{{{ . | first | value
+        }}}}{{{{ end }}}}
   - alert: {watchdog}
     expr: vector(1)
     labels: {{service: {service}, action: none, severity: info}}
