@@ -34,7 +34,7 @@ test: ## lint, then every test, on the real parts
 	@$(MAKE) --no-print-directory setup
 	@scripts/npm
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import directions, jsonnetfmt, promtool, our own lints
 	@scripts/lint

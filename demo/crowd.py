@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 from demo.customers import Customers
 from demo.stack.stack import Stack
 

@@ -16,7 +16,7 @@ from random import Random
 
 import aiohttp
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 from demo.luck import luck
 from demo.shop.flags import EXPRESS
 from demo.shop.server import VERSION_HEADER, VISITOR_COOKIE

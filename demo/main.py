@@ -4,7 +4,7 @@ import asyncio
 
 from rich.console import Console
 
-from canary.clock import Clock, SystemClock
+from canary.timing.clock import Clock, SystemClock
 from demo.breaking import WHATS, remember
 from demo.crowd import crowd
 from demo.scenario import Outcome, tell

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from canary.clock import Clock
 from canary.errors import RemoteError
 from canary.rollout.entries import Advanced, Entry, Promoted, RollbackDecided
 from canary.rollout.state import Rollout, State
+from canary.timing.clock import Clock
 from canary.units import format_ratio
 from demo import timeline
 from demo.crowd import crowd

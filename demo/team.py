@@ -10,7 +10,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from canary.rollout.entries import (
     StepDone,
 )
 from canary.rollout.kinds import Step
-from canary.times import from_text
+from canary.timing.times import from_text
 from canary.units import format_ratio
 from demo.customers import Memory
 from demo.questions import Questions

@@ -14,7 +14,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from canary.clock import Clock
 from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.logs import Log
 from canary.policy.kpis import events_of
@@ -22,6 +21,7 @@ from canary.policy.model import Policy
 from canary.rollout.state import Rollout
 from canary.routers import routers_of
 from canary.threads import Threads
+from canary.timing.clock import Clock
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
 from exporter.judge.blindness import blind_kpis

@@ -19,8 +19,6 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Histogram
 
 from canary import names
-from canary.backoff import Backoff
-from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, DatabaseError, Fault, PolicyError
 from canary.logs import Log
 from canary.policy.model import Policy
@@ -31,6 +29,8 @@ from canary.policy.pinning.reload import require_reloadable
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.threads import SharedThreads, Threads
+from canary.timing.backoff import Backoff
+from canary.timing.clock import Clock, SystemClock
 from canary.units import format_ratio
 from canary.web.metrics import PolicyCollector, service_registry
 from canary.web.options import WebOptions

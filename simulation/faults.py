@@ -12,7 +12,7 @@ from canary.rollout.journal.texts import REFUSED
 from canary.rollout.state import State
 from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
-from canary.times import to_text
+from canary.timing.times import to_text
 from simulation.life import LIFE
 from simulation.network import Network
 from simulation.plans import PLAN

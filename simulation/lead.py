@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy.engine import make_url
 
 from alertmanager.receiver.lead.postgres import _PATIENCE_SECONDS, PostgresLeader
-from canary.clock import Clock
 from canary.testing.hooks import Hook
 from canary.testing.loop import Machine
+from canary.timing.clock import Clock
 
 _URL = make_url("postgresql+asyncpg://canary@db/canary")
 

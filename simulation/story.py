@@ -12,7 +12,7 @@ from typing import Literal
 from canary.policy.finish import Finish, Probe
 from canary.policy.model import Notify, Policy, State
 from canary.policy.release import Phase, Process, Receiver, Rollback, Upstreams, Watchdog
-from canary.policy.routers import CommandRouter
+from canary.policy.routers.sections import CommandRouter
 
 SERVICE = "shop"
 

@@ -19,7 +19,6 @@ from alertmanager.receiver.decide.parts import Base, Outside
 from alertmanager.receiver.lead.leader import leader_of
 from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.supervisor import working
-from canary.clock import Clock, SystemClock
 from canary.errors import JournalError
 from canary.policy.model import Policy
 from canary.rollout import experiments
@@ -28,6 +27,7 @@ from canary.rollout.store.marker import Marker
 from canary.rollout.store.sidefile import SideFile, beside, formerly
 from canary.rollout.store.store import RolloutStore
 from canary.threads import OwnThread
+from canary.timing.clock import Clock, SystemClock
 
 
 @asynccontextmanager

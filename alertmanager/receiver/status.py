@@ -32,7 +32,7 @@ from canary.rollout.plan.approvals import approvals
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
-from canary.times import to_text
+from canary.timing.times import to_text
 
 
 class Parts(Protocol):

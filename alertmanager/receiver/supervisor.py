@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from canary.clock import Clock
 from canary.logs import Log
+from canary.timing.clock import Clock
 
 # Long enough that a worker which fails at once fills no log, short enough that a rollback does not wait for it.
 _PAUSE_SECONDS = 1.0

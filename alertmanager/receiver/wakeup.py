@@ -8,7 +8,7 @@ no task of its own for a wait that happens some times a second in each of a doze
 
 import asyncio
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 
 
 class WakeUp:

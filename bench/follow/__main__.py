@@ -21,7 +21,7 @@ from canary.policy.model import Policy
 from canary.policy.orders import Database
 from canary.policy.release import Upstreams
 from canary.policy.requestlog import RequestLog
-from canary.policy.routers import NginxRouter
+from canary.policy.routers.sections import NginxRouter
 from canary.rollout.journal.journal import Journal
 from canary.testing.clock import FakeClock
 from canary.web.options import WebOptions

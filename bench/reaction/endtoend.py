@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench import results
 from bench.results import figures
-from canary.clock import SystemClock
+from canary.timing.clock import SystemClock
 from demo.scenario import tell
 from demo.screen import Screen
 from demo.stack import policy

@@ -16,13 +16,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canary.backoff import Backoff
-from canary.clock import Clock
 from canary.errors import CanaryError, Fault, PolicyError, RestartNeededError
 from canary.fleet.files import Mark, policy_files
 from canary.logs import Log
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
+from canary.timing.backoff import Backoff
+from canary.timing.clock import Clock
 from canary.web.service import Service
 
 # A `stat` for each file; whoever saves one sees what becomes of it while they look.

@@ -13,11 +13,11 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from canary import names
-from canary.clock import Clock, SystemClock
 from canary.fleet.fleet import Fleet, Member, Opening
 from canary.fleet.page import services_page
 from canary.logs import Log
 from canary.names import API_PREFIX
+from canary.timing.clock import Clock, SystemClock
 from canary.web.doors import BELOW
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions

@@ -14,9 +14,9 @@ from canary.policy.finish import Finish
 from canary.policy.kpis import Kpi
 from canary.policy.orders import Database
 from canary.policy.release import Phase, Phases, Process, Receiver, Rollback
-from canary.policy.routerkinds import Router
+from canary.policy.routers.kinds import Router
+from canary.policy.routers.slots import slots_of
 from canary.policy.signals import Signals
-from canary.policy.slots import slots_of
 from canary.policy.values.types import (
     Alpha,
     Count,

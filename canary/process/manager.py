@@ -20,7 +20,7 @@ from typing import Protocol
 
 from canary.errors import ProcessError
 from canary.policy.release import Process
-from canary.policy.slots import IN_NAMES, Slot
+from canary.policy.routers.slots import IN_NAMES, Slot
 from canary.process.program import Outcome, run
 
 # What a manager printed is quoted in an error, but not a whole page of it.

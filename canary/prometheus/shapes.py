@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from canary.prometheus.alert import clean
-from canary.times import from_text
+from canary.timing.times import from_text
 
 # As Prometheus writes the value of a sample, and nothing else that Python would take for a number.
 _NUMBER = re.compile(r"NaN|[+-]?Inf|[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from canary.report.facts import KpiStory, Points, Report
-from canary.times import to_text
+from canary.timing.times import to_text
 
 
 def json_report(report: Report) -> str:  # long: one document, key by key

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from canary import names
-from canary.clock import Clock
 from canary.errors import RemoteError
 from canary.policy import Policy
 from canary.policy.kpis import Conversion
@@ -32,6 +31,7 @@ from canary.rollout.folding import fold, newest
 from canary.rollout.plan.planentries import Amended
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
+from canary.timing.clock import Clock
 
 _POINTS = 400
 """Points of a curve, at most: about the width of its picture, whatever the rollout's length."""

@@ -10,7 +10,7 @@ from canary.report.facts import KpiStory, Report
 from canary.report.markup import Markup, join, tag
 from canary.report.plots import kpi_plot, share_plot
 from canary.rollout.entries import Entry
-from canary.times import to_text
+from canary.timing.times import to_text
 from canary.units import format_ratio
 
 _STYLE = """

@@ -13,8 +13,8 @@ is taken, once, at that first look; a step of the clock after it changes nothing
 from collections import OrderedDict
 from datetime import datetime
 
-from canary.clock import Clock
 from canary.rollout.state import Moment
+from canary.timing.clock import Clock
 
 # First looks that are remembered; more entries of another boot than this are not open at the same time.
 _REMEMBERED = 10_000

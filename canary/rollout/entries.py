@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from canary.policy.plans import NORMAL
-from canary.policy.slots import Slot
+from canary.policy.routers.slots import Slot
 from canary.rollout.kinds import Category, Cause, Kind, Step
 from canary.rollout.passport import Passport
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from canary.clock import Clock
 from canary.policy.pinning.digest import Data
 from canary.policy.plans import NORMAL
-from canary.policy.slots import Slot, other
+from canary.policy.routers.slots import Slot, other
 from canary.rollout.kinds import Step
 from canary.rollout.passport import Passport
+from canary.timing.clock import Clock
 
 
 class State(StrEnum):

@@ -3,13 +3,13 @@
 In comes the policy's `router` section, and then a `Split` (which rollout, what weight); out go `Router`s that put it
 into force, read back what is in force, and write the configuration that makes them possible. One protocol (`base`), one
 folder per kind, and `command` for every other router by the user's own programs. `kinds` registers them where plug-ins
-register theirs: `canary.policy.routerkinds`; what any of them raises is `contained`.
+register theirs: `canary.policy.routers.kinds`; what any of them raises is `contained`.
 """
 
 from collections.abc import Callable
 
 from canary.policy.model import Policy
-from canary.policy.routerkinds import RouterSection, router_kinds
+from canary.policy.routers.kinds import RouterSection, router_kinds
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Router, Split
 from canary.routers.contained import ContainedRouter, contained
 from canary.threads import OwnThread, Threads

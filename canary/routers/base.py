@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 from canary.errors import RouterError
 from canary.finding import Finding
-from canary.policy.slots import Slot
+from canary.policy.routers.slots import Slot
 from canary.routers.bucket import salt_of
 from canary.units import format_ratio
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed
-from canary.policy.routers import CommandRouter
-from canary.policy.slots import Slot
+from canary.policy.routers.sections import CommandRouter
+from canary.policy.routers.slots import Slot
 from canary.process.program import run
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket

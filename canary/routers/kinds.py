@@ -1,4 +1,4 @@
-"""Our own kinds of router, as the registry of `canary.policy.routerkinds` knows them.
+"""Our own kinds of router, as the registry of `canary.policy.routers.kinds` knows them.
 
 Drivers are imported when one is made: with them come libraries that no other command needs.
 """
@@ -6,9 +6,9 @@ Drivers are imported when one is made: with them come libraries that no other co
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from canary.policy.routerkinds import RouterKind
-from canary.policy.routers import CommandRouter, HaproxyRouter, NginxRouter
-from canary.policy.slots import ROLES, servers_of
+from canary.policy.routers.kinds import RouterKind
+from canary.policy.routers.sections import CommandRouter, HaproxyRouter, NginxRouter
+from canary.policy.routers.slots import ROLES, servers_of
 from canary.routers.base import Router
 from canary.threads import Threads
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from canary.testing.clock import EPOCH
 from canary.testing.http import Answer, Parameters
-from canary.times import to_text
+from canary.timing.times import to_text
 
 Labels = Mapping[str, str]
 

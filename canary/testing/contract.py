@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from canary.errors import JournalConflictError
-from canary.policy.slots import Slot
+from canary.policy.routers.slots import Slot
 from canary.process.manager import ENDED, ProcessManager, ProcessState
 from canary.rollout.entries import Advanced, Entry, RollbackDecided, Started
 from canary.rollout.journal.journal import Journal

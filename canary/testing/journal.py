@@ -13,7 +13,7 @@ from canary.rollout.journal.journal import Journal
 from canary.rollout.journal.rows import ROLLOUTS, Chain, read
 from canary.rollout.state import Rollout
 from canary.testing.hooks import Hook, calm
-from canary.times import to_text
+from canary.timing.times import to_text
 
 
 class Table:

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from canary.testing.clock import EPOCH
 from canary.testing.http import Answer, Parameters
-from canary.times import to_text
+from canary.timing.times import to_text
 
 LOOKBACK_SECONDS = 300.0
 """How long a series without a newer sample is answered: Prometheus' `--query.lookback-delta`."""

@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from canary import names
-from canary.clock import Clock
+from canary.timing.clock import Clock
 from canary.web.routes import Refusal
 from canary.web.strangers.connections import ENDED, Connections
 

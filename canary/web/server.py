@@ -7,9 +7,9 @@ traceback each fills the disk that the journal is on. So `ServerLog` makes one s
 import contextlib
 import socket
 
-from canary.clock import Clock
 from canary.errors import WebConfigError
 from canary.logs import Log
+from canary.timing.clock import Clock
 from canary.web.options import split_address
 from canary.web.strangers.rarely import Rarely
 

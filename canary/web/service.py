@@ -16,9 +16,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
-from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
+from canary.timing.clock import Clock, SystemClock
 from canary.web.auth import Users
 from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, fingerprint, load_web_config

@@ -7,11 +7,11 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.finding import Finding, failed, ok
 from canary.policy import Policy
 from canary.prometheus import Prometheus
+from canary.timing.clock import Clock
 from exporter.source.database import OrderDatabase, Patience, names_database
 from exporter.source.session import open_session
 

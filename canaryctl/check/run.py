@@ -7,12 +7,12 @@ from pathlib import Path
 
 import aiohttp
 
-from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.finding import Finding, failed
 from canary.policy import Policy
 from canary.policy.reading.document import Document, read_document
 from canary.prometheus import PATIENT, Alertmanager, Prometheus
+from canary.timing.clock import Clock
 from canaryctl.check.alertmanager import check_alertmanager
 from canaryctl.check.calibration import check_calibration
 from canaryctl.check.clock import check_clock

@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from canary.clock import SystemClock
 from canary.errors import GenerateError
 from canary.finding import Finding, Status, summary
 from canary.policy import Policy
+from canary.timing.clock import SystemClock
 from canaryctl.check.run import OFFLINE, PARTS, check_all
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, output_format

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from canary.clock import SystemClock
-from canary.times import from_text
+from canary.timing.clock import SystemClock
+from canary.timing.times import from_text
 from canary.units import parse_duration
 
 config_file = click.option(

@@ -12,12 +12,12 @@ from sqlalchemy.engine import URL, make_url
 
 from alertmanager.receiver.lead.leader import FileLeader, leader_of
 from alertmanager.receiver.lead.postgres import PostgresLeader
-from canary.clock import SystemClock
 from canary.errors import InputError, JournalError, RefusedError
 from canary.policy import Policy, load_policy
 from canary.policy.model import State
 from canary.rollout import transfer
 from canary.rollout.journal.journal import journal_url
+from canary.timing.clock import SystemClock
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format
 

@@ -17,8 +17,8 @@ import click
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from canary.clock import Clock, SystemClock
 from canary.errors import DatabaseUnavailableError
+from canary.timing.clock import Clock, SystemClock
 from demo.luck import luck
 from demo.shop.faults import Faults
 from demo.shop.flags import STANDARD, CheckoutFlag

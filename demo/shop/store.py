@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from canary.clock import Clock
 from canary.errors import DatabaseUnavailableError
+from canary.timing.clock import Clock
 from demo.shop.schema import carts, feedback, metadata, orders, payments, visits
 
 CURRENCY = "EUR"

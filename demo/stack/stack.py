@@ -12,11 +12,11 @@ from typing import Self
 import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from canary.clock import Clock
 from canary.errors import ProcessError
 from canary.policy import Policy, load_policy
 from canary.rollout.journal.journal import Journal
 from canary.routers import Router, routers_of
+from canary.timing.clock import Clock
 from demo.questions import Questions
 from demo.screen import Screen
 from demo.shop.store import create_schema, open_engine

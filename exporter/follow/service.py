@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from canary.backoff import Backoff
-from canary.clock import Clock, SystemClock
 from canary.errors import CanaryError, Fault, PolicyError
 from canary.logs import Log
 from canary.policy.model import Policy
@@ -25,6 +23,8 @@ from canary.rollout.folding import fold
 from canary.rollout.journal.journal import Journal
 from canary.routers import routers_of
 from canary.threads import OwnThread
+from canary.timing.backoff import Backoff
+from canary.timing.clock import Clock, SystemClock
 from canary.units import format_duration
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions

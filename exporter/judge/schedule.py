@@ -14,10 +14,10 @@ and an error in an experiment nobody's release depends on left a running rollout
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.rollout.state import Rollout
 from canary.threads import Threads
+from canary.timing.clock import Clock
 from exporter.evidence.judge import RolloutEvidence
 from exporter.faults import Faults
 from exporter.judge.blindness import unjoined_kpis

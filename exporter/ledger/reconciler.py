@@ -11,7 +11,7 @@ within a day's rounds.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 from exporter.ledger.feed import Feed
 
 _DAY_HOURS = 24

@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from canary import names
-from canary.clock import Clock
 from canary.names import LABELS
+from canary.timing.clock import Clock
 from exporter.judge.blindness import BLIND_REASONS
 from exporter.publish.experiment_metrics import experiment_metrics
 from exporter.publish.rollout_metrics import rollout_metrics

@@ -15,7 +15,7 @@ from canary.report.markup import Markup, tag
 from canary.report.plots import svg_of
 from canary.report.text import moment
 from canary.rollout.experiments import Trial
-from canary.times import to_text
+from canary.timing.times import to_text
 from canary.units import format_change
 from canary.verdicts import verdict_words
 from exporter.evidence.judge import KpiEvidence

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from canary.errors import InputError
 from canary.rollout.state import Rollout, State, Weight
-from canary.times import from_text
+from canary.timing.times import from_text
 from canary.units import parse_ratio
 
 COLUMNS = ("rollout", "stable", "canary", "traffic", "started_at", "ended_at")

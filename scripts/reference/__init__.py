@@ -10,9 +10,9 @@ from pathlib import Path
 from canary.policy import load_policy
 from canary.policy.schema import policy_schema
 from canary.routers import routers_of
-from scripts import manpage
-from scripts.commands import commands_page
+from scripts.reference import manpage
 from scripts.reference.api import api_page, description
+from scripts.reference.commands import commands_page
 from scripts.reference.metrics import metrics_page
 from scripts.reference.platforms import platform_pages
 from scripts.reference.policy import policy_page

@@ -6,8 +6,8 @@ from typing import Any
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.routes import api_table, description_of
-from scripts.commands import MADE
 from scripts.reference.cells import Schema, cell
+from scripts.reference.commands import MADE
 
 # The table of routes is only read here: nobody stands behind its handlers.
 _NOBODY: Any = None

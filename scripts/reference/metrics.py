@@ -8,8 +8,8 @@ import itertools
 from pathlib import Path
 
 from canary import names
-from scripts.commands import MADE
 from scripts.reference.cells import cell
+from scripts.reference.commands import MADE
 
 ROOT = Path(__file__).resolve().parents[2]
 

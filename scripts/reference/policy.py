@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from scripts.commands import MADE
 from scripts.reference.cells import Schema, cell
+from scripts.reference.commands import MADE
 
 _POLICY_HEAD = f"""\
 # Policy reference

@@ -18,7 +18,7 @@ from canary.testing.alertmanager import Inhibition, Labels, MemoryAlertmanager, 
 from canary.testing.clock import EPOCH
 from canary.testing.http import Answer, Parameters
 from canary.testing.prometheus import MemoryPrometheus, Rule
-from canary.times import to_text
+from canary.timing.times import to_text
 from simulation.hosts import Host
 from simulation.network import Network
 from simulation.story import SERVICE

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from alertmanager.receiver.receiver import Receiver
 from canary import names
-from canary.clock import SystemClock
 from canary.errors import JournalError
 from canary.process.manager import ProcessState
 from canary.rollout.commands.records import Record
 from canary.rollout.kinds import Kind
 from canary.routers.base import Split
+from canary.timing.clock import SystemClock
 from tests.support.programs.haproxy import HAProxy
 from tests.support.programs.nginx import Nginx
 from tests.support.programs.processes import eventually

@@ -14,7 +14,7 @@ from canary.errors import CanaryError, RefusedError
 from canary.rollout.entries import FinishStepped
 from canary.rollout.kinds import Kind
 from canary.testing.clock import EPOCH
-from canary.times import to_text
+from canary.timing.times import to_text
 from canary.web.client import Client
 from tests.support.receiving.crashing import Mortal
 from tests.support.receiving.receiver import SERVICE, Setting, in_state, order, receiving, router_section, until

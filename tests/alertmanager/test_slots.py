@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from canary.errors import RefusedError
-from canary.policy.slots import Slots
+from canary.policy.routers.slots import Slots
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from canary.routers import Split

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from canary.clock import SystemClock
+from canary.timing.clock import SystemClock
 from demo.luck import luck
 from demo.shop.flags import CheckoutFlag
 from demo.shop.server import Shop

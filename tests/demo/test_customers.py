@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from canary.clock import SystemClock
+from canary.timing.clock import SystemClock
 from demo.customers import RETURNING_RATIO, Customers, Encounter, Memory, arrivals
 from demo.shop.schema import carts, orders, payments, visits
 from tests.demo.conftest import SPEED, Client, OpenShop

@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from canary.clock import SystemClock
 from canary.errors import RemoteError
+from canary.timing.clock import SystemClock
 from demo.questions import Questions
 from demo.stack.processes import Processes, find_program
 from tests.support.programs.ports import free_port

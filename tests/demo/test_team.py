@@ -2,9 +2,9 @@
 
 import aiohttp
 
-from canary.clock import SystemClock
 from canary.notify import Message as Note
 from canary.notify import Notifier
+from canary.timing.clock import SystemClock
 from demo.team import Message, Team
 
 

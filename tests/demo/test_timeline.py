@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from canary.clock import SystemClock
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Kind
+from canary.timing.clock import SystemClock
 from demo import timeline
 from demo.shop.store import Store
 from demo.team import Message

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.commands import tree
+from scripts.reference.commands import tree
 from tests.support.documents.pages import DOCS, Block, blocks_of
 
 ROOT = DOCS.parent
@@ -110,10 +110,10 @@ NOT_RUN = {
         "as demo/shop/flags.py does it, which tests/demo/shop/test_flags.py runs"
     ),
     ("docs/router-plugins.md", '[project.entry-points."kpi_canary.routers"]'): (
-        "from docs/examples/router-plugin, which tests/canary/policy/test_routerkinds.py installs"
+        "from docs/examples/router-plugin, which tests/canary/policy/routers/test_kinds.py installs"
     ),
     ("docs/router-plugins.md", "$ /opt/kpi-canary/bin/pip install --no-deps docs/examples/router-plugin"): (
-        "builds in an environment from the network; tests/canary/policy/test_routerkinds.py installs it without"
+        "builds in an environment from the network; tests/canary/policy/routers/test_kinds.py installs it without"
     ),
     ("docs/rules.md", "jb install github.com/kpi-canary/kpi-canary"): (
         "needs the network; the jsonnet after it is run with the repository where jb would put it"

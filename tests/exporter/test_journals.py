@@ -11,7 +11,7 @@ from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy, State
 from canary.policy.orders import Assignments, Event
 from canary.policy.release import Upstreams
-from canary.policy.routers import HaproxyRouter
+from canary.policy.routers.sections import HaproxyRouter
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind

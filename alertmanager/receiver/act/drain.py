@@ -9,9 +9,9 @@ connections of the whole server only) has that time waited for it: unknown is no
 import asyncio
 
 from alertmanager.receiver.act.effects import Effects
-from canary.clock import Clock
 from canary.errors import RouterError
 from canary.logs import Log
+from canary.timing.clock import Clock
 
 # How often the routers are asked; and how many times in a row they must say that nothing is left: a request that was
 # routed in the very moment of the switch stands in no count yet.

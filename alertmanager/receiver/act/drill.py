@@ -26,7 +26,7 @@ from canary.rollout.commands.records import EndDrill
 from canary.rollout.entries import Drilled, Entry
 from canary.rollout.state import Moment
 from canary.rollout.store.store import RolloutStore
-from canary.times import to_text
+from canary.timing.times import to_text
 from canary.units import format_ratio
 
 _ID = re.compile(r"[a-z0-9]{1,32}")

@@ -22,7 +22,7 @@ from canary.errors import JournalError, RefusedError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
-from canary.policy.slots import BOTH, Slot, other
+from canary.policy.routers.slots import BOTH, Slot, other
 from canary.process.deploy import Deploys, StableDeployment
 from canary.process.manager import ENDED, ProcessManager, ProcessState, in_slot, process_of
 from canary.report.facts import Report

@@ -18,8 +18,6 @@ from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.telling.messages import OCCASIONS, Facts, message, occasion
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
-from canary.backoff import Backoff
-from canary.clock import Clock
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.rollout.ages import Ages
@@ -29,6 +27,8 @@ from canary.rollout.kinds import Step
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Moment, Rollout, State
 from canary.rollout.store.store import RolloutStore
+from canary.timing.backoff import Backoff
+from canary.timing.clock import Clock
 
 # A chat that refuses is mostly up again within seconds; one that is down for long is not hammered, and a minute later
 # than it could have been is soon enough for a person.

@@ -22,8 +22,6 @@ from alertmanager.receiver.act.splits import lowering, rounded_down, wanted_spli
 from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
-from canary.backoff import Backoff
-from canary.clock import Clock
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
@@ -45,6 +43,8 @@ from canary.rollout.entries import (
 from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
+from canary.timing.backoff import Backoff
+from canary.timing.clock import Clock
 from canary.units import format_ratio
 
 # A step that failed is soon tried again: a rollback that is not complete costs sleep. The longest pause is short too,

@@ -12,7 +12,6 @@ import aiohttp
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.model import Policy
@@ -23,6 +22,7 @@ from canary.rollout.commands.records import CompleteStep, Record
 from canary.rollout.kinds import REPORT_RENEWED, WATCH_CLOSED, Step
 from canary.rollout.state import TERMINAL, Rollout, State
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 # The last scrapes and rule evaluations of a rollout arrive after its end.
 _SETTLE_SECONDS = 10.0

@@ -32,12 +32,12 @@ from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.splits import is_above, lowering, moved_by_hand, only_lowers, wanted_split
 from alertmanager.receiver.wakeup import WakeUp
-from canary.backoff import Backoff
-from canary.clock import Clock
 from canary.errors import JournalError, RefusedError, RouterError
 from canary.logs import Log
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Observation, Split
+from canary.timing.backoff import Backoff
+from canary.timing.clock import Clock
 from canary.units import format_ratio
 
 # Most faults of a router are a reload or a full connection table, over in a moment; while traffic is to be lowered,

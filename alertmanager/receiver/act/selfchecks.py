@@ -14,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from canary.clock import Clock
 from canary.errors import RefusedError
 from canary.process.program import Outcome
+from canary.timing.clock import Clock
 
 TIMEOUT_SECONDS = 180.0
 """A plan looks back over a week of orders; whoever waits longer than this runs it in a terminal."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from canary.errors import PolicyError, RefusedError
 from canary.policy.model import Policy
-from canary.policy.slots import Slot, require_kept
+from canary.policy.routers.slots import Slot, require_kept
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers.base import Observation, Reading

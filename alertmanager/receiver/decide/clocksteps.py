@@ -6,11 +6,11 @@ monotonic one once a second. Time servers that slew change it by half a millisec
 second is a step; `CLOCK_BOOTTIME` counts suspended time, so a machine that slept has not stepped.
 """
 
-from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.logs import Log
 from canary.rollout.commands.records import Record
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 from canary.units import format_duration
 
 # Often enough that what is told names the moment; a step is one whatever the interval.

@@ -21,7 +21,7 @@ from alertmanager.receiver.metrics import Metrics
 from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
 from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
-from canary.policy.slots import Slot
+from canary.policy.routers.slots import Slot
 from canary.rollout.commands.amending import Amend
 from canary.rollout.commands.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.commands.finishing import Finish, FinishBack, FinishStep

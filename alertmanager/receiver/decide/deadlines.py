@@ -16,7 +16,6 @@ from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.rollout.ages import Ages
@@ -28,6 +27,7 @@ from canary.rollout.kinds import WATCH_CLOSED, Cause
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 from canary.units import format_duration
 
 # The finest that any of the deadlines is written in.

@@ -11,7 +11,6 @@ from functools import partial
 
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from canary import names
-from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError, RemoteError
 from canary.logs import Log
 from canary.policy.model import Policy
@@ -20,7 +19,8 @@ from canary.prometheus.alert import Alert
 from canary.rollout import experiments
 from canary.rollout.experiments import Trial
 from canary.rollout.journal.journal import Journal
-from canary.times import to_text
+from canary.timing.clock import Clock
+from canary.timing.times import to_text
 
 # What another receiver writes counts within this time; a stop is not urgent to the second.
 _FOLLOW_SECONDS = 5.0

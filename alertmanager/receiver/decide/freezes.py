@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from canary.clock import Clock
 from canary.errors import RefusedError
 from canary.policy import freeze as policies
 from canary.policy.freeze import Freeze
@@ -17,6 +16,7 @@ from canary.policy.values.timeinterval import ends
 from canary.rollout.commands.freezing import BeginFreeze, FreezeLifted, Frozen, LiftFreeze
 from canary.rollout.entries import Entry
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.promotion.waiting import Evidence, undelivered
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
-from canary.clock import Clock
 from canary.policy.model import Policy
 from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 
 @dataclass(frozen=True)

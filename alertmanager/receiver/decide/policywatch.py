@@ -10,7 +10,6 @@ import contextlib
 
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError, RemoteError
 from canary.logs import Log
 from canary.policy.pinning.changes import changes
@@ -22,6 +21,7 @@ from canary.rollout.plan.planentries import Amended, PolicyChanged
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 # Who reads a digest off the status has just reloaded something, and looks again within the minute.
 _INTERVAL_SECONDS = 15.0

@@ -10,13 +10,13 @@ from datetime import timedelta
 
 from alertmanager.receiver.wakeup import WakeUp
 from canary import names
-from canary.clock import Clock
 from canary.errors import RemoteError
 from canary.report.review.asking import Asked, Asking
 from canary.report.review.money import Compared, Money, money, revenue_kpis
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 # The bands change with every order, the choice that they inform does not.
 _INTERVAL_SECONDS = 15.0

@@ -16,7 +16,6 @@ from typing import Final
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.plans import phases_of
@@ -27,6 +26,7 @@ from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 # How late a start may be: a receiver that was restarted in between is no reason to give up, a night without one is.
 _LATEST: Final = timedelta(minutes=30)

@@ -9,11 +9,11 @@ fifteen minutes ago, and a healthy canary fell.
 from datetime import datetime
 from typing import Literal
 
-from canary.clock import Clock
 from canary.policy.release import Watchdog as Section
 from canary.rollout.entries import Entry, Started
 from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout, State
+from canary.timing.clock import Clock
 
 
 class Watchdog:

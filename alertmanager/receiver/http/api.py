@@ -21,7 +21,7 @@ from canary.errors import PayloadError, PolicyError, RefusedError
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.experiments import Trial
-from canary.times import to_text
+from canary.timing.times import to_text
 from canary.web.auth import proven_name
 from canary.web.routes import Call, Refusal
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from canary.errors import PayloadError
 from canary.prometheus.alert import Alert, clean
-from canary.times import from_text
+from canary.timing.times import from_text
 
 __all__ = ["Alert", "Notification", "clean", "parse"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from alertmanager.receiver.lead.postgres import PostgresLeader
-from canary.clock import Clock
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout.journal.journal import journal_url
+from canary.timing.clock import Clock
 
 # A lock whose holder dies is free at once; a second without a leader costs a rollback one second.
 _RETRY_SECONDS = 1.0

@@ -17,11 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from canary.clock import Clock
 from canary.database.postgres import Pooling, pooling
 from canary.database.url import driver_address
 from canary.errors import DatabaseUnavailableError
 from canary.logs import Log
+from canary.timing.clock import Clock
 
 # Several heartbeats fit into the time for which a leader trusts the last one: a single slow statement deposes nobody.
 _BEAT_SECONDS = 1.0

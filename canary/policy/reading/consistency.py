@@ -20,8 +20,8 @@ from canary.policy.orders import Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.reading.slotrules import slot_faults
 from canary.policy.release import Phases, Process, Receiver
-from canary.policy.routerkinds import router_kinds
-from canary.policy.slots import slots_of
+from canary.policy.routers.kinds import router_kinds
+from canary.policy.routers.slots import slots_of
 from canary.units import format_ratio
 
 _SCRAPES: Final = 2

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from canary.errors import Fault
 from canary.policy.reading.document import Document, Location
-from canary.policy.routerkinds import router_kinds
+from canary.policy.routers.kinds import router_kinds
 from canary.policy.schema import keys_at
 from canary.policy.values.scalars import UnfitError, shown
 

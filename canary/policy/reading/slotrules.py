@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from canary.policy.model import Policy
 from canary.policy.reading.references import At, Inconsistency
 from canary.policy.release import Process
-from canary.policy.routers import HaproxyRouter, NginxRouter
-from canary.policy.slots import IN_NAMES, slots_of
+from canary.policy.routers.sections import HaproxyRouter, NginxRouter
+from canary.policy.routers.slots import IN_NAMES, slots_of
 
 # Emptied at every boot; with slots the record of the stable one must survive that.
 _VOLATILE = ("/run/", "/var/run/")

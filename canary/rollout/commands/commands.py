@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from canary.errors import RefusedError
 from canary.policy.plans import NORMAL
-from canary.policy.slots import Slot
+from canary.policy.routers.slots import Slot
 from canary.rollout.commands.refusals import refusal, required
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import (

@@ -24,7 +24,7 @@ from canary.rollout.journal.texts import forms
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
 from canary.secrets import read_secret
-from canary.times import to_text
+from canary.timing.times import to_text
 
 _CONFLICT = "somebody else wrote meanwhile"
 

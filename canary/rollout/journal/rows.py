@@ -39,7 +39,7 @@ from canary.rollout.entries import (
     adapter,
 )
 from canary.rollout.plan.planentries import Amended, Approved, PolicyChanged
-from canary.times import from_text
+from canary.timing.times import from_text
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
     one.kind.value: one

@@ -15,7 +15,7 @@ from typing import Any
 from canary.rollout.entries import Entry, Unknown
 from canary.rollout.journal.rows import KINDS, read
 from canary.rollout.store.sidefile import SideFile
-from canary.times import to_text
+from canary.timing.times import to_text
 
 # What can be decided without a journal is a rollback or a hold or two; more are a fault, and the newest say all.
 _MOST_ENTRIES = 20

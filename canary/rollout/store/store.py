@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 from dataclasses import replace
 
-from canary.clock import Clock
 from canary.errors import JournalConflictError, JournalError, RefusedError
 from canary.rollout.commands.amending import Amend
 from canary.rollout.commands.commands import Advance, Command, Promote, Resume
@@ -31,6 +30,7 @@ from canary.rollout.store.reader import JournalReader, Listener
 from canary.rollout.store.recalled import UNKNOWN
 from canary.rollout.store.unwritten import Pending, Unwritten
 from canary.rollout.store.writer import ATTEMPTS, JournalWriter, crowded
+from canary.timing.clock import Clock
 
 # Under a flood of foreign alerts the journal is asked for news no more often than this.
 _NEWS_SECONDS = 0.1

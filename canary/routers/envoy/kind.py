@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from canary.policy.routerkinds import RouterKind
+from canary.policy.routers.kinds import RouterKind
 from canary.routers.base import Router
 from canary.routers.envoy.section import EnvoyRouter
 from canary.threads import Threads

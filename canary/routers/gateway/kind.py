@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from canary.policy.routerkinds import RouterKind
+from canary.policy.routers.kinds import RouterKind
 from canary.routers.base import Router
 from canary.routers.gateway.section import GatewayRouter
 from canary.threads import Threads

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
-from canary.policy.routers import HaproxyRouter
-from canary.policy.slots import Slot, other
+from canary.policy.routers.sections import HaproxyRouter
+from canary.policy.routers.slots import Slot, other
 from canary.routers import files
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from canary.policy.slots import Slot
+from canary.policy.routers.slots import Slot
 from canary.routers.base import Split
 from canary.routers.bucket import HAPROXY_BUCKETS
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from canary.errors import RouterError
-from canary.policy.routers import NginxRouter
+from canary.policy.routers.sections import NginxRouter
 from canary.routers import requestlog, robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX

@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
-from canary.policy.routers import NginxRouter
+from canary.policy.routers.sections import NginxRouter
 from canary.process.program import run
 from canary.routers.base import Observation, Reading, Split
 from canary.routers.bucket import NGINX_BUCKETS, nginx_place

@@ -28,7 +28,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from canary.policy.slots import Slot
+from canary.policy.routers.slots import Slot
 from canary.routers.base import Observation, Reading, Split
 from canary.routers.bucket import NGINX_BUCKETS, nginx_order
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from canary.policy.routerkinds import RouterKind
+from canary.policy.routers.kinds import RouterKind
 from canary.routers.base import Router
 from canary.routers.traefik.section import TraefikRouter
 from canary.threads import Threads

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
+from canary.policy.routers.withoutcustomer import WithoutCustomer
 from canary.policy.values.types import HttpUrl, Identifier, ListenAddress, RouterTimeout, Text, section
-from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section

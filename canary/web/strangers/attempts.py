@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 
 # Nobody mistypes a token ten times within a minute; a program that guesses gets no further than this.
 _MOST = 10

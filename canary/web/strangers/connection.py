@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 
 # A request from the slowest telephone is here within this; a head that is sent byte by byte is not.
 REQUEST_SECONDS = 10.0

@@ -22,8 +22,8 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 
-from canary.clock import Clock
 from canary.logs import Log
+from canary.timing.clock import Clock
 from canary.web.strangers.connection import REQUEST_SECONDS, Connection, network
 from canary.web.strangers.rarely import Rarely
 

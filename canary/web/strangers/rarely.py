@@ -4,7 +4,7 @@ Whoever reaches the port decides how often some causes occur. A line for each fi
 on the disk that the journal is on.
 """
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 
 # Often enough to see that it goes on, and at most 8,640 lines a day for a cause.
 _PER_SECONDS = 10.0

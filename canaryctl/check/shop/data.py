@@ -13,12 +13,12 @@ import statistics
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
-from canary.clock import Clock
 from canary.errors import DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Document, Location
+from canary.timing.clock import Clock
 from canary.units import format_duration, format_ratio
 from canaryctl.check.shop.floors import near_floors
 from canaryctl.check.shop.newest import (

@@ -13,12 +13,12 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from canary.clock import SystemClock
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Document
+from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments
 from canaryctl.check.shop.data import check_data
 from canaryctl.check.shop.nearest import near

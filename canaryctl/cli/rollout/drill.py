@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from canary import names
-from canary.clock import Clock, SystemClock
 from canary.errors import RemoteError
 from canary.policy import Policy, load_policy
 from canary.prometheus import PATIENT, Alertmanager
-from canary.times import to_text
+from canary.timing.clock import Clock, SystemClock
+from canary.timing.times import to_text
 from canary.web.client import Client
 from canaryctl.check.alertmanager import check_silences
 from canaryctl.cli.console import print_json

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.policy import Policy, load_policy
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
+from canary.timing.clock import SystemClock
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format

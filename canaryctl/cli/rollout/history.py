@@ -11,7 +11,7 @@ from rich.text import Text
 
 from canary.policy.load import load_policy
 from canary.rollout.passport import Passport
-from canary.times import from_text
+from canary.timing.times import from_text
 from canary.units import format_duration
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids

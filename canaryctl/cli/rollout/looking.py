@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.finding import Finding, Status
+from canary.timing.clock import SystemClock
 from canaryctl.check.run import PARTS, WATCHED, check_all
 from canaryctl.cli.generate import generated_files
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from canary.clock import SystemClock
 from canary.policy.load import load_policy
 from canary.rollout.kinds import Category
-from canary.times import to_text
+from canary.timing.clock import SystemClock
+from canary.timing.times import to_text
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import print_json

@@ -9,7 +9,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.policy import Policy, load_policy
 from canary.prometheus import PATIENT, Prometheus
@@ -20,6 +19,7 @@ from canary.report.gather import gather
 from canary.report.past import PastReport, past_reports
 from canary.report.text import moment
 from canary.rollout.journal.journal import Journal
+from canary.timing.clock import SystemClock
 from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import plain, table_console
 from canaryctl.cli.options import config_file

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from canary.clock import SystemClock
 from canary.policy.load import load_policy
-from canary.policy.slots import other
+from canary.policy.routers.slots import other
+from canary.timing.clock import SystemClock
 from canary.units import format_duration, format_ratio
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json

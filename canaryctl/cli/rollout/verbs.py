@@ -15,7 +15,7 @@ from canary.policy import load_policy
 from canary.policy.pinning.digest import digest
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
-from canary.times import to_text
+from canary.timing.times import to_text
 from canary.units import parse_ratio
 from canary.web.client import Client
 from canaryctl.cli.options import config_file, moment_option, output_format

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import click
 
-from canary.clock import Clock, SystemClock
 from canary.errors import JournalError, RefusedError, RemoteError
 from canary.policy.load import load_policy
+from canary.timing.clock import Clock, SystemClock
 from canary.units import format_duration, format_ratio
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids

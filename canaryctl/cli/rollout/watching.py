@@ -18,10 +18,10 @@ from rich.text import Text
 
 from alertmanager.receiver.http.page.view import KpiRow, rows
 from canary import names
-from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.policy import Policy
 from canary.prometheus import Prometheus
+from canary.timing.clock import Clock
 from canary.units import format_change, format_duration, format_ratio
 from canary.verdicts import verdict_words
 from canary.web.client import Client

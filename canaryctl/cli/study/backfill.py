@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from canary.clock import SystemClock
 from canary.errors import GenerateError
 from canary.policy import Policy, load_policy
-from canary.times import from_text
+from canary.timing.clock import SystemClock
+from canary.timing.times import from_text
 from canary.units import parse_duration
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, output_format

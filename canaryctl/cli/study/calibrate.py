@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from canary.clock import SystemClock
 from canary.policy import load_policy
-from canary.times import from_text
+from canary.timing.clock import SystemClock
+from canary.timing.times import from_text
 from canary.units import format_duration, format_measured_ratio, format_ratio
 from canaryctl.cli.options import config_file, format_option
 

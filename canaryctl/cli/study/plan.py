@@ -12,11 +12,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from canary.clock import SystemClock
 from canary.policy import Policy, load_policy
 from canary.policy.kpis import Kpi
 from canary.policy.plans import NORMAL, with_plan
-from canary.times import from_text
+from canary.timing.clock import SystemClock
+from canary.timing.times import from_text
 from canary.units import format_duration, format_measured_ratio, format_ratio, parse_ratio
 from canaryctl.cli.options import config_file, format_option
 from exporter.source.database import Patience

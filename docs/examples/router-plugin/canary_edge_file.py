@@ -13,7 +13,7 @@ from canary.errors import RouterError
 from canary.finding import Finding, failed
 from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
-from canary.policy.routerkinds import RouterKind
+from canary.policy.routers.kinds import RouterKind
 from canary.policy.values.types import Identifier, RouterTimeout, Text, section
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket

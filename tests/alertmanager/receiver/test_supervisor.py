@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from alertmanager.receiver.supervisor import working
-from canary.clock import SystemClock
+from canary.timing.clock import SystemClock
 from tests.support.clock import FakeClock
 from tests.support.programs.processes import eventually
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import SystemClock
+from canary.timing.clock import SystemClock
 
 
 async def test_an_event_is_not_missed() -> None:

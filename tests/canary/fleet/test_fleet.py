@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from canary.clock import SystemClock
 from canary.errors import PolicyError, RestartNeededError
 from canary.fleet.files import policy_files
 from canary.fleet.fleet import Fleet
 from canary.fleet.front import front, member_options
 from canary.policy.model import Policy
+from canary.timing.clock import SystemClock
 from canary.web.options import WebOptions
 from canary.web.service import Service
 from tests.support.programs.processes import eventually

@@ -10,7 +10,7 @@ from canary.errors import PolicyError
 from canary.policy import load_policy
 from canary.policy.gates import UrlGate
 from canary.policy.kpis import Conversion, Success
-from canary.policy.routers import HaproxyRouter
+from canary.policy.routers.sections import HaproxyRouter
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -26,7 +26,7 @@ from canary.rollout.entries import (
 from canary.rollout.journal.rows import KINDS, read
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.plan.planentries import Amended, Approved
-from canary.times import to_text
+from canary.timing.times import to_text
 from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

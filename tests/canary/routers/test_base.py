@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.errors import RouterError
-from canary.policy.routers import CommandRouter, HaproxyRouter, NginxRouter
+from canary.policy.routers.sections import CommandRouter, HaproxyRouter, NginxRouter
 from canary.routers import Observation, Reading, Split, router_of
 from canary.routers.base import written_pair
 

@@ -8,7 +8,7 @@ import pytest
 
 from canary.errors import RouterError
 from canary.policy import release
-from canary.policy.routers import CommandRouter
+from canary.policy.routers.sections import CommandRouter
 from canary.routers import Split
 from canary.routers.command import ProgramRouter
 from canary.testing.contract import router_contract

@@ -10,8 +10,8 @@ from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.routercontroller import Reports, RouterController
 from canary.errors import RouterError
 from canary.policy import Policy
-from canary.policy.routerkinds import router_kinds
-from canary.policy.routers import NginxRouter
+from canary.policy.routers.kinds import router_kinds
+from canary.policy.routers.sections import NginxRouter
 from canary.routers import Split, router_of
 from canary.routers.contained import ContainedRouter
 from canary.testing.routers import MemoryRouter

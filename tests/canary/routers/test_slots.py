@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from canary.policy.routers import CommandRouter
-from canary.policy.slots import Slot, Slots
+from canary.policy.routers.sections import CommandRouter
+from canary.policy.routers.slots import Slot, Slots
 from canary.routers import Observation, Reading, Router, Split
 from canary.routers.command import ProgramRouter
 from canary.testing.contract import router_contract

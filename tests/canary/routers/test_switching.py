@@ -7,7 +7,7 @@ from collections import defaultdict
 from uuid import UUID
 
 from canary.policy import release
-from canary.policy.withoutcustomer import WithoutCustomer
+from canary.policy.routers.withoutcustomer import WithoutCustomer
 from canary.routers import Split
 from tests.canary.routers.conftest import Front, MakeFront
 from tests.support.programs.processes import eventually

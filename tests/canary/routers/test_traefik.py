@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from canary.errors import PolicyError, RouterError
 from canary.policy import load_policy
-from canary.policy.withoutcustomer import WithoutCustomer
+from canary.policy.routers.withoutcustomer import WithoutCustomer
 from canary.routers import routers_of
 from canary.routers.base import Observation, Split
 from canary.routers.traefik.config import is_canary, weight_of

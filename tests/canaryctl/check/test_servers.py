@@ -13,10 +13,10 @@ import aiohttp
 from aiohttp import web
 
 from canary import names
-from canary.clock import SystemClock
 from canary.policy import Policy
 from canary.prometheus import Alertmanager as Router
 from canary.prometheus import Prometheus as Questions
+from canary.timing.clock import SystemClock
 from canaryctl.check import Finding, Status
 from canaryctl.check.alertmanager import check_alertmanager, check_silences
 from canaryctl.check.clock import Difference, check_clock

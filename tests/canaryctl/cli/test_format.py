@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from scripts.commands import tree
+from scripts.reference.commands import tree
 
 SERVICES = {"canary assignments", "canary exporter", "canary receiver"}
 WATCHED = {"canary demo", "canary demo break"}

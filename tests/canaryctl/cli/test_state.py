@@ -10,12 +10,12 @@ import yaml
 from click.testing import CliRunner, Result
 
 from alertmanager.receiver.lead.leader import leader_of
-from canary.clock import SystemClock
 from canary.errors import JournalError, RefusedError
 from canary.policy.model import Policy, State
 from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.experiments import CHAIN, ExperimentStarted
 from canary.rollout.journal.journal import Journal
+from canary.timing.clock import SystemClock
 from canaryctl.cli.state import command
 from tests.support.databases.postgres import Postgres
 from tests.support.programs.processes import eventually

@@ -19,9 +19,9 @@ from click.testing import CliRunner
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from canary.clock import SystemClock
 from canary.policy import load_policy
 from canary.policy.kpis import DEFAULT_KPIS
+from canary.timing.clock import SystemClock
 from canaryctl.cli.check import command as check
 from canaryctl.cli.init import command
 from canaryctl.cli.study.plan import command as plan

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from canary.clock import SystemClock
 from canary.errors import DatabaseUnavailableError
+from canary.timing.clock import SystemClock
 from demo.shop.schema import carts, orders, payments, visits
 from demo.shop.store import Payment, Store, UnknownRowError, create_schema, open_engine
 

@@ -16,7 +16,7 @@ from prometheus_client import generate_latest
 from canary.policy.model import Policy
 from canary.policy.release import Upstreams
 from canary.policy.requestlog import RequestLog
-from canary.policy.routers import HaproxyRouter
+from canary.policy.routers.sections import HaproxyRouter
 from canary.rollout.journal.journal import Journal
 from canary.routers import Split
 from canary.testing.clock import FakeClock

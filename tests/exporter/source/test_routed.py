@@ -8,7 +8,7 @@ import pytest
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Assignments
 from canary.policy.release import Upstreams
-from canary.policy.routers import HaproxyRouter, NginxRouter
+from canary.policy.routers.sections import HaproxyRouter, NginxRouter
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from canary.clock import Clock
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
 from canary.policy.orders import Database
 from canary.threads import SharedThreads
+from canary.timing.clock import Clock
 from exporter.publish.counters import Counters
 from exporter.refresher import Refresher
 from exporter.source.database import Patience

@@ -4,7 +4,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from canary.policy.routers import CommandRouter
+from canary.policy.routers.sections import CommandRouter
 from canary.routers.command import ProgramRouter
 from tests.support.documents.pages import DOCS
 from tests.support.programs.ports import free_port

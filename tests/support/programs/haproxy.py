@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from canary.policy.release import Testers, Upstreams
-from canary.policy.routers import HaproxyRouter
+from canary.policy.routers.sections import HaproxyRouter
 from canary.routers.haproxy.driver import HAProxyRouter
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program, eventually, listens

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from canary.policy.release import Testers, Upstreams
-from canary.policy.routers import NginxRouter
+from canary.policy.routers.sections import NginxRouter
 from canary.routers.nginx.driver import NginxMarkerRouter
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program, listens

@@ -8,7 +8,7 @@ from canary.rollout.folding import fold, newest
 from canary.rollout.journal.rows import KINDS, read
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
-from canary.times import to_text
+from canary.timing.times import to_text
 
 
 def entry(

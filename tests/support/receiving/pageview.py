@@ -13,13 +13,13 @@ from alertmanager.receiver.answers import Status
 from alertmanager.receiver.http.page import render
 from alertmanager.receiver.http.page.curves import Curves, KpiCurves
 from alertmanager.receiver.http.page.view import KpiRow, View
-from canary.clock import SystemClock
 from canary.process.program import Outcome
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Advanced, Entry, Held, Note
 from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State, Weight
-from canary.times import to_text
+from canary.timing.clock import SystemClock
+from canary.timing.times import to_text
 
 BEGAN = datetime(2026, 3, 1, 11, 48, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

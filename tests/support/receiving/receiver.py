@@ -19,13 +19,13 @@ from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.service import web_service
 from canary import names
-from canary.clock import Clock
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry
 from canary.rollout.journal.journal import Journal
 from canary.rollout.state import Rollout
-from canary.times import to_text
+from canary.timing.clock import Clock
+from canary.timing.times import to_text
 from canary.web.client import Client
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions

@@ -16,7 +16,7 @@ from canary.policy.model import Policy
 from canary.rollout.entries import RollbackDecided
 from canary.rollout.state import Rollout
 from canary.threads import Threads
-from canary.times import to_text
+from canary.timing.times import to_text
 
 
 class RollbackLog:

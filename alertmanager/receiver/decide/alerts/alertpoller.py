@@ -26,7 +26,6 @@ from alertmanager.receiver.decide.alerts.objections import Alerts, completes, lo
 from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import LOWERING, Alert, Suppression, UnevaluatedError
@@ -35,6 +34,7 @@ from canary.rollout.commands.seen import Seen
 from canary.rollout.kinds import Cause
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 # A hold that ends by itself does so after this many looks in a row that showed nothing wrong. One is not enough: an
 # alert's series may be away for an evaluation, as after a restart of Prometheus, which loses what was firing.

@@ -13,12 +13,12 @@ from typing import Protocol
 from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.decide.promotion.waiting import Evidence, Waiting, objecting, unanswered
 from canary import names
-from canary.clock import Clock
 from canary.errors import RemoteError
 from canary.mixin.limits import gate_of
 from canary.prometheus import LOWERING, Alert, Suppression
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
+from canary.timing.clock import Clock
 
 
 class Alerts(Protocol):

@@ -18,13 +18,13 @@ from typing import Protocol, TypeVar
 
 from alertmanager.receiver.lead.leader import Leader
 from canary import names
-from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
 from canary.prometheus import LOWERING, Alert, Silence, Suppression
 from canary.rollout.commands.records import Record
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 T = TypeVar("T")
 

@@ -20,7 +20,6 @@ from typing import Protocol
 from alertmanager.receiver.decide.finish.servers import Servers
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError, RouterError
 from canary.logs import Log
 from canary.rollout.ages import Ages
@@ -32,6 +31,7 @@ from canary.rollout.kinds import Cause, Step
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Finishing, Rollout, State
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 from canary.units import format_ratio
 
 # Decisions wake it; this only bounds how long a wake-up that was missed could go unnoticed.

@@ -14,7 +14,7 @@ import aiohttp
 
 from alertmanager.receiver.act.effects import Effects
 from canary.errors import RemoteError
-from canary.policy.slots import ROLES, Role, servers_of
+from canary.policy.routers.slots import ROLES, Role, servers_of
 from canary.prometheus import Prometheus
 from canary.rollout.plan.plans import Plans
 from canary.routers import probe

@@ -9,12 +9,12 @@ count goes on from the last mark in the journal, which makes the phase a little 
 from dataclasses import dataclass
 
 from alertmanager.receiver.lead.leader import Leader
-from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.logs import Log
 from canary.rollout.commands.records import MarkElapsed
 from canary.rollout.state import Rollout, Timer
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 # What a take-over by another machine can add to a phase at most; each mark is one line in the journal.
 _MARK_SECONDS = 60.0

@@ -18,7 +18,6 @@ from alertmanager.receiver.decide.promotion.waiting import Waiting
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary import names
-from canary.clock import Clock
 from canary.errors import CanaryError, RefusedError
 from canary.logs import Log
 from canary.policy.gates import ApprovalGate, Gate, UrlGate
@@ -30,6 +29,7 @@ from canary.rollout.plan.approvals import Approvals, approvals
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
+from canary.timing.clock import Clock
 
 # Decisions and keys wake it; this only bounds how long a wake-up that was missed could go unnoticed.
 _IDLE_SECONDS = 60.0

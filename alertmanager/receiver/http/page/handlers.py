@@ -23,12 +23,12 @@ from alertmanager.receiver.http.page.parts.words import LABELS, STATES
 from alertmanager.receiver.http.page.render import home, sections
 from alertmanager.receiver.http.page.sessions import COOKIE, Session, Sessions
 from alertmanager.receiver.http.page.view import Viewer
-from canary.clock import Clock
 from canary.errors import CanaryError
 from canary.report.files import paths
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
+from canary.timing.clock import Clock
 from canary.web.auth import proven_name
 from canary.web.place import AT_ROOT, Place
 from canary.web.routes import Call, Refusal, Role

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from alertmanager.receiver.http.page.headers import HEADERS
 from alertmanager.receiver.wakeup import WakeUp
-from canary.clock import Clock
 from canary.errors import CanaryError
+from canary.timing.clock import Clock
 from canary.web.routes import Refusal
 
 # Each open page holds a connection for as long as it is open. One browser has a handful of tabs, one office a hundred

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from canary.clock import Clock
+from canary.timing.clock import Clock
 
 COOKIE = "canary_session"
 

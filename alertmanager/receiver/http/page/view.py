@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.curves import Curves, curves_of, expression, step_seconds
 from canary import names
-from canary.clock import Clock
 from canary.errors import CanaryError, RemoteError
 from canary.prometheus import Sample, Series
 from canary.rollout.entries import Entry, Note
 from canary.rollout.state import Rollout
-from canary.times import from_text
+from canary.timing.clock import Clock
+from canary.timing.times import from_text
 
 # What a person reads of the past at one go, newest first; the API and `canary history` have all of it.
 _EVENTS = 25

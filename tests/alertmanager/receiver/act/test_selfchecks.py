@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from alertmanager.receiver.act.selfchecks import SelfCheck, SelfChecks
-from canary.clock import SystemClock
 from canary.errors import RefusedError
 from canary.process.program import Outcome
+from canary.timing.clock import SystemClock
 
 FINDINGS = [{"place": "clock", "status": "failed", "what": "is wrong", "remedy": ""}]
 

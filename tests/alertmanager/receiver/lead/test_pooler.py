@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from alertmanager.receiver.lead.postgres import PostgresLeader
-from canary.clock import SystemClock
+from canary.timing.clock import SystemClock
 from tests.support.databases.pgbouncer import PgBouncer
 from tests.support.databases.postgres import Postgres
 

@@ -10,7 +10,7 @@ from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
-from scripts.commands import tree
+from scripts.reference.commands import tree
 from tests.support.receiving.entries import entry, started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from canary.rollout.entries import Advanced, Drilled, Entry, Held, Started, Unknown
 from canary.rollout.folding import fold
 from canary.rollout.journal.rows import ROLLOUTS, read
-from canary.times import to_text
+from canary.timing.times import to_text
 from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from canary.errors import RouterError
 from canary.finding import Status
-from canary.policy.routers import HaproxyRouter
+from canary.policy.routers.sections import HaproxyRouter
 from canary.routers import Split
 from canary.routers.haproxy import mapfile
 from canary.routers.haproxy.driver import HAProxyRouter

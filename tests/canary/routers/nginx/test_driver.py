@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from canary.errors import RouterError
 from canary.finding import Status
-from canary.policy.routers import NginxRouter
+from canary.policy.routers.sections import NginxRouter
 from canary.routers import Observation, Split
 from canary.routers.bucket import nginx_bucket, nginx_order
 from canary.routers.nginx.driver import NginxMarkerRouter

@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from canary.clock import SystemClock
 from canary.policy import Policy, load_policy
 from canary.prometheus import Prometheus
+from canary.timing.clock import SystemClock
 from canaryctl.check import Status
 from canaryctl.check.clock import check_clock
 from canaryctl.check.shop.database import check_database

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from canary.clock import SystemClock
+from canary.timing.clock import SystemClock
 from canaryctl.cli.rollout.status import _lines
 from canaryctl.cli.rollout.watching import drawn, watch
 from tests.support.receiving import pageview

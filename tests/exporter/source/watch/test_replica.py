@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from canary.clock import SystemClock
 from canary.errors import DatabaseError
 from canary.policy.orders import Replica, RequiredColumns
+from canary.timing.clock import SystemClock
 from exporter.refresher import Refresher
 from exporter.source.watch.replica import replica_lag_seconds
 from tests.support.clock import FakeClock

@@ -8,7 +8,7 @@ from alertmanager.receiver.http.page.parts.sources import sources
 from alertmanager.receiver.http.page.parts.words import RUNNING, STATES, about, moment
 from alertmanager.receiver.http.page.view import View
 from canary.policy.plans import NORMAL
-from canary.policy.slots import other
+from canary.policy.routers.slots import other
 from canary.report.markup import Markup, join, tag
 from canary.units import format_ratio
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from canary.report.markup import Markup, tag
 from canary.rollout.commands.verbs import Verb
-from canary.times import from_text, to_text
+from canary.timing.times import from_text, to_text
 
 LABELS: Mapping[Verb, str] = {
     Verb.HOLD: "Hold",

@@ -15,7 +15,7 @@ from alertmanager.receiver.gauges import Gauges, Snapshot
 from canary.errors import CanaryError, RefusedError
 from canary.policy.finish import Finish, Probe
 from canary.policy.release import Process, Upstreams
-from canary.policy.routers import HaproxyRouter
+from canary.policy.routers.sections import HaproxyRouter
 from canary.process.manager import ProcessState
 from canary.rollout.commands.commands import Promote
 from canary.rollout.commands.seen import Seen

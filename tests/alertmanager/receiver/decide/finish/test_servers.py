@@ -12,7 +12,7 @@ from canary.errors import RemoteError
 from canary.policy.finish import Probe
 from canary.policy.model import Policy
 from canary.policy.release import Upstreams
-from canary.policy.routers import HaproxyRouter
+from canary.policy.routers.sections import HaproxyRouter
 from canary.policy.signals import Signals
 from canary.prometheus import Prometheus, Sample
 from canary.rollout.plan.plans import Plans

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.policy.routerkinds import GROUP, kinds_of
+from canary.policy.routers.kinds import GROUP, kinds_of
 from tests.support.documents.pages import DOCS, blocks_of
 
 PLUGIN = DOCS / "examples" / "router-plugin"

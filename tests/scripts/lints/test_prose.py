@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.prose import faults
+from scripts.lints.prose import faults
 
 
 @pytest.mark.parametrize(

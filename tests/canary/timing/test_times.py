@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.times import from_text, to_text
+from canary.timing.times import from_text, to_text
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

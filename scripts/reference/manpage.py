@@ -1,4 +1,4 @@
-"""Writes the man page: `scripts/canary.1.in`, with the commands and their options put in from the code."""
+"""Writes the man page: `scripts/reference/canary.1.in`, with the commands and their options put in from the code."""
 
 import inspect
 import re
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import click
 
-from scripts.commands import tree
+from scripts.reference.commands import tree
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "deploy" / "man" / "canary.1"
 
 
 def man_page() -> str:
     """The page as man(7) has it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    template = (ROOT / "scripts" / "canary.1.in").read_text(encoding="utf-8")
+    template = (ROOT / "scripts" / "reference" / "canary.1.in").read_text(encoding="utf-8")
     made = "\n".join(line for context in tree() for line in _section(context))
     return template.replace("@VERSION@", project["version"]).replace("@COMMANDS@", made)
 

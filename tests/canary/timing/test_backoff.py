@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.backoff import Backoff
+from canary.timing.backoff import Backoff
 
 
 @given(first=st.floats(0.01, 10), times=st.floats(1, 1000), factor=st.floats(1, 8), failures=st.integers(1, 40))

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
-from canary.policy.slots import Slots
+from canary.policy.routers.slots import Slots
+from canary.policy.routers.withoutcustomer import WithoutCustomer
 from canary.policy.values.types import (
     Argv,
     ConfigLine,
@@ -24,7 +25,6 @@ from canary.policy.values.types import (
     Upstream,
     section,
 )
-from canary.policy.withoutcustomer import WithoutCustomer
 
 
 @section

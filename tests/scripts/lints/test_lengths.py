@@ -1,6 +1,6 @@
 """What is too long is found, and may stay where it says why."""
 
-from scripts.lengths import too_long
+from scripts.lints.lengths import too_long
 
 _BODY = "\n".join("    x = 1" for _ in range(40))
 

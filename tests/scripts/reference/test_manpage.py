@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from canary import errors
-from scripts.commands import tree
-from scripts.manpage import PAGE
+from scripts.reference.commands import tree
+from scripts.reference.manpage import PAGE
 from tests.support.programs.processes import SEARCH_PATH
 
 
