@@ -40,8 +40,9 @@ from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
-from exporter.source.routed import RoutedVersions
+from exporter.source.routed import RoutedVersions, TaggedVersions, UnitVersions
 from exporter.source.streams import streams_of
+from exporter.source.versions import Key
 from exporter.source.watch.replica import replica_lag_seconds
 from exporter.source.watch.schema import SchemaWatch
 
@@ -73,7 +74,7 @@ class Refresher:
         threads: where joining and judging run.
         files: where what the judgement's exact half has seen and spent survives a restart.
         rollout: the newest rollout of the journal; None when there is none.
-        routed: tells versions by the router's hash; None where nobody asks for that. Told of every rollout.
+        routed: tells versions by the router's hash, or by its tag; None where nobody asks. Told of every rollout.
         logged: tells versions by the router's log; None where nobody asks for that.
         journal_fault: the journal could not be read.
         since: rows are counted from here, seconds since the epoch.
@@ -101,11 +102,16 @@ class Refresher:
         self.versions, self.currencies = Codes(), Codes()
         given = policy.database.assignments
         source = given.from_ if given is not None else None
-        self.routed = RoutedVersions(routers_of(policy)[0]) if source == "router" else None
+        streams = streams_of(policy, dialect)
+        tagged = any(stream.key == "tag" for stream in streams)
+        router = routers_of(policy)[0] if source == "router" else None
+        self.routed = RoutedVersions(router) if router is not None or tagged else None
         self.logged = LoggedVersions.of(policy) if source == "log" else None
-        told, codes = self.routed or self.logged, (self.versions, self.currencies)
+        told: dict[Key | None, UnitVersions | None] = {"unit": self.logged or self.routed}
+        told["tag"] = TaggedVersions(self.routed) if self.routed is not None else None
+        codes = (self.versions, self.currencies)
         self.feeds = [
-            Feed(stream, self.session, zone, *codes, self.since, routed=told) for stream in streams_of(policy, dialect)
+            Feed(stream, self.session, zone, *codes, self.since, routed=told.get(stream.key)) for stream in streams
         ]
         for feed in self.feeds:
             feed.odd.report = self._faults.odd

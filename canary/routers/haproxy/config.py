@@ -10,7 +10,7 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.routers.sections import HaproxyRouter, Server
-from canary.routers import requestlog, robots
+from canary.routers import requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
 # For a policy without upstreams: the file is complete, and says that these two lines are examples.
@@ -34,8 +34,7 @@ defaults
     retries 3
     retry-on conn-failure empty-response
     option redispatch 1
-    option forwardfor
-
+{forwarded}
 frontend shop
 {front}
     # A request that may have had an effect is never sent twice.
@@ -82,7 +81,7 @@ _BACKENDS = """\
 
 backend stable
     balance leastconn
-{stable}
+{on_stable}{stable}
 {trial}"""
 
 # Of the slot with the canary, the other one's servers stand by; the stable slot has nobody to stand by.
@@ -96,11 +95,11 @@ _SLOT_BACKENDS = """\
 
 backend slot-a
     balance leastconn
-{a}
+{on_stable}{a}
 
 backend slot-b
     balance leastconn
-{b}
+{on_stable}{b}
 {trial_a}{trial_b}"""
 
 _TRIAL = """
@@ -110,7 +109,7 @@ backend {name}
     # connections to it would first be tried one dead connection after the other.
     http-reuse never
     option allbackups
-{servers}
+{on_canary}{servers}
 """
 
 _COOKIE = f"""\
@@ -150,6 +149,7 @@ def render(section: HaproxyRouter) -> str:
     numbers = _NUMBERS if section.slots is None else _SLOT_NUMBERS
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
+        forwarded="" if (section.tag_header or "").lower() == tag.FORWARDED else "    option forwardfor\n",
         map=section.map,
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
@@ -167,19 +167,29 @@ def render(section: HaproxyRouter) -> str:
 
 def _backends(section: HaproxyRouter) -> str:
     slots = section.slots
+    on_stable = "" if section.tag_header is None else tag.haproxy_line(section.tag_header, "stable")
     if slots is None:
         stable = section.upstreams.stable or _EXAMPLE_STABLE
         canary = section.upstreams.canary or _EXAMPLE_CANARY
         servers = _canary(section, "canary", canary, "stable", stable)
         return _BACKENDS.format(
-            stable=_stable(section, "stable", stable), trial=_TRIAL.format(name="canary", servers=servers)
+            on_stable=on_stable,
+            stable=_stable(section, "stable", stable),
+            trial=_trial(section, "canary", servers),
         )
     return _SLOT_BACKENDS.format(
+        on_stable=on_stable,
         a=_stable(section, "slot-a", slots.a),
         b=_stable(section, "slot-b", slots.b),
-        trial_a=_TRIAL.format(name="trial-a", servers=_canary(section, "trial-a", slots.a, "slot-b", slots.b)),
-        trial_b=_TRIAL.format(name="trial-b", servers=_canary(section, "trial-b", slots.b, "slot-a", slots.a)),
+        trial_a=_trial(section, "trial-a", _canary(section, "trial-a", slots.a, "slot-b", slots.b)),
+        trial_b=_trial(section, "trial-b", _canary(section, "trial-b", slots.b, "slot-a", slots.a)),
     )
+
+
+def _trial(section: HaproxyRouter, name: str, servers: str) -> str:
+    """The backend of the canary's side."""
+    on_canary = "" if section.tag_header is None else tag.haproxy_line(section.tag_header, "canary")
+    return _TRIAL.format(name=name, on_canary=on_canary, servers=servers)
 
 
 def _bind(socket: str) -> str:
