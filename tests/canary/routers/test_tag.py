@@ -62,9 +62,10 @@ async def test_of_slots_the_tag_says_the_role(make: Make, stable: Upstream, cana
     """When slot b is the stable one, what slot a serves is the canary's."""
     front = make(slots=Slots(a=(stable.address,), b=(canary.address,)), tag_header="user-agent")
     await front.start()
-    for stable_slot, ratio in (("a", 0.25), ("b", 0.75)):
-        await front.router.set_weight(Split("r1", ratio, stable_slot=stable_slot))
-        sides = {"stable": stable, "canary": canary} if stable_slot == "a" else {"stable": canary, "canary": stable}
+    for split in (Split("r1", 0.25, stable_slot="a"), Split("r1", 0.75, stable_slot="b")):
+        await front.router.set_weight(split)
+        a, b = ("stable", "canary") if split.stable_slot == "a" else ("canary", "stable")
+        sides = {a: stable, b: canary}
         behind = await arrived(front, sides, "User-Agent", "x")
         assert behind == {side: {f"x {tag}"} for side, tag in TAGS.items()}
 
