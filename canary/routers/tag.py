@@ -25,9 +25,6 @@ Side = Literal["stable", "canary"]
 TAGS: Final[dict[Side, str]] = {"stable": "kpi-canary/stable", "canary": "kpi-canary/canary"}
 """In the form of a product of a user agent (RFC 9110), so that what reads user agents passes over it."""
 
-FORWARDED: Final = "x-forwarded-for"
-"""The one header that the generated configurations write anyway, and whose parts are parted by commas."""
-
 NGINX_SIDE: Final = (
     f"map $canary_variant $canary_tag {{ default {TAGS['stable']}; canary {TAGS['canary']}; "
     f"~^trial- {TAGS['canary']}; }}\n"
@@ -35,9 +32,16 @@ NGINX_SIDE: Final = (
 """For nginx' http level. Of slots, only the one that is not the recorded stable slot goes by the name `trial`."""
 
 
-def haproxy_line(header: str, side: Side) -> str:
-    """The line for one of HAProxy's backends."""
-    if header.lower() == FORWARDED:
+def is_forwarded(header: str | None) -> bool:
+    """Whether it is the one header that the generated configurations write anyway, with commas between its parts."""
+    return header is not None and header.lower() == "x-forwarded-for"
+
+
+def haproxy_line(header: str | None, side: Side) -> str:
+    """The line for one of HAProxy's backends; nothing where no header is tagged."""
+    if header is None:
+        return ""
+    if is_forwarded(header):
         return f'    http-request add-header X-Forwarded-For "%[src], {TAGS[side]}"\n'
     # Blanks before a header's value are none of it, so that one that was not sent needs no line of its own.
     return f'    http-request set-header {header} "%[req.fhdr({header})] {TAGS[side]}"\n'

@@ -149,7 +149,7 @@ def render(section: HaproxyRouter) -> str:
     numbers = _NUMBERS if section.slots is None else _SLOT_NUMBERS
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
-        forwarded="" if (section.tag_header or "").lower() == tag.FORWARDED else "    option forwardfor\n",
+        forwarded="" if tag.is_forwarded(section.tag_header) else "    option forwardfor\n",
         map=section.map,
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
@@ -167,16 +167,12 @@ def render(section: HaproxyRouter) -> str:
 
 def _backends(section: HaproxyRouter) -> str:
     slots = section.slots
-    on_stable = "" if section.tag_header is None else tag.haproxy_line(section.tag_header, "stable")
+    on_stable = tag.haproxy_line(section.tag_header, "stable")
     if slots is None:
         stable = section.upstreams.stable or _EXAMPLE_STABLE
         canary = section.upstreams.canary or _EXAMPLE_CANARY
-        servers = _canary(section, "canary", canary, "stable", stable)
-        return _BACKENDS.format(
-            on_stable=on_stable,
-            stable=_stable(section, "stable", stable),
-            trial=_trial(section, "canary", servers),
-        )
+        trial = _trial(section, "canary", _canary(section, "canary", canary, "stable", stable))
+        return _BACKENDS.format(on_stable=on_stable, stable=_stable(section, "stable", stable), trial=trial)
     return _SLOT_BACKENDS.format(
         on_stable=on_stable,
         a=_stable(section, "slot-a", slots.a),
@@ -188,8 +184,7 @@ def _backends(section: HaproxyRouter) -> str:
 
 def _trial(section: HaproxyRouter, name: str, servers: str) -> str:
     """The backend of the canary's side."""
-    on_canary = "" if section.tag_header is None else tag.haproxy_line(section.tag_header, "canary")
-    return _TRIAL.format(name=name, on_canary=on_canary, servers=servers)
+    return _TRIAL.format(name=name, on_canary=tag.haproxy_line(section.tag_header, "canary"), servers=servers)
 
 
 def _bind(socket: str) -> str:

@@ -105,7 +105,7 @@ def render(section: NginxRouter) -> str:
     """
     named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
     directory = word(section, "directories", section.directories[0])
-    forwarded = section.tag_header is not None and section.tag_header.lower() == tag.FORWARDED
+    forwarded = tag.is_forwarded(section.tag_header)
     buckets = [f"    1% {bucket:02d};" for bucket in range(NGINX_BUCKETS - 1)]
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
