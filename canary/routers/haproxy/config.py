@@ -171,20 +171,15 @@ def _backends(section: HaproxyRouter) -> str:
     if slots is None:
         stable = section.upstreams.stable or _EXAMPLE_STABLE
         canary = section.upstreams.canary or _EXAMPLE_CANARY
-        trial = _trial(section, "canary", _canary(section, "canary", canary, "stable", stable))
+        trial = _canary(section, "canary", canary, "stable", stable)
         return _BACKENDS.format(on_stable=on_stable, stable=_stable(section, "stable", stable), trial=trial)
     return _SLOT_BACKENDS.format(
         on_stable=on_stable,
         a=_stable(section, "slot-a", slots.a),
         b=_stable(section, "slot-b", slots.b),
-        trial_a=_trial(section, "trial-a", _canary(section, "trial-a", slots.a, "slot-b", slots.b)),
-        trial_b=_trial(section, "trial-b", _canary(section, "trial-b", slots.b, "slot-a", slots.a)),
+        trial_a=_canary(section, "trial-a", slots.a, "slot-b", slots.b),
+        trial_b=_canary(section, "trial-b", slots.b, "slot-a", slots.a),
     )
-
-
-def _trial(section: HaproxyRouter, name: str, servers: str) -> str:
-    """The backend of the canary's side."""
-    return _TRIAL.format(name=name, on_canary=tag.haproxy_line(section.tag_header, "canary"), servers=servers)
 
 
 def _bind(socket: str) -> str:
@@ -295,7 +290,8 @@ def _canary(section: HaproxyRouter, name: str, addresses: tuple[str, ...], spare
         f"    server {spare}{number} {address}{_said(section, address)} backup track {spare}/{spare}{number}"
         for number, address in enumerate(spares, 1)
     ]
-    return "\n".join(own + behind)
+    servers = "\n".join(own + behind)
+    return _TRIAL.format(name=name, on_canary=tag.haproxy_line(section.tag_header, "canary"), servers=servers)
 
 
 def _said(section: HaproxyRouter, address: str) -> str:

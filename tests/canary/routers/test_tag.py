@@ -37,7 +37,7 @@ async def arrived(front: Any, sides: dict[str, Upstream], header: str, sent: str
 
 
 async def test_the_header_says_which_side_served(make: Make, stable: Upstream, canary: Upstream) -> None:
-    """Behind what the client sent, or alone where it sent none; what it says of another side stays beside it."""
+    """Behind what the client sent, or alone where it sent none; what it says of another side stays there."""
     front = make(tag_header="User-Agent")
     await front.start()
     await front.router.set_weight(Split("r1", 0.5))
