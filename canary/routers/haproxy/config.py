@@ -14,8 +14,7 @@ from canary.routers import requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
 # For a policy without upstreams: the file is complete, and says that these two lines are examples.
-_EXAMPLE_STABLE = ("127.0.0.1:5000",)
-_EXAMPLE_CANARY = ("127.0.0.1:5001",)
+_EXAMPLE_STABLE, _EXAMPLE_CANARY = ("127.0.0.1:5000",), ("127.0.0.1:5001",)
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"
 
 _TEMPLATE = """\
@@ -171,8 +170,8 @@ def _backends(section: HaproxyRouter) -> str:
     if slots is None:
         stable = section.upstreams.stable or _EXAMPLE_STABLE
         canary = section.upstreams.canary or _EXAMPLE_CANARY
-        trial = _canary(section, "canary", canary, "stable", stable)
-        return _BACKENDS.format(on_stable=on_stable, stable=_stable(section, "stable", stable), trial=trial)
+        own, trial = _stable(section, "stable", stable), _canary(section, "canary", canary, "stable", stable)
+        return _BACKENDS.format(on_stable=on_stable, stable=own, trial=trial)
     return _SLOT_BACKENDS.format(
         on_stable=on_stable,
         a=_stable(section, "slot-a", slots.a),
@@ -298,4 +297,4 @@ def _said(section: HaproxyRouter, address: str) -> str:
     """What the policy says of a server besides."""
     server = section.servers.get(address, Server())
     weight = f" weight {server.weight}" if server.weight is not None else ""
-    return weight + (f" {server.options}" if server.options else "")
+    return f"{weight} {server.options}" if server.options else weight
