@@ -7,6 +7,7 @@ import click
 from canary.errors import InputError
 from canary.fleet.files import policy_files
 from canary.policy import load_policy
+from canary.routers.tag import with_tag
 from canaryctl import output as output_files
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_files, format_option
@@ -42,6 +43,11 @@ _TARGETS = ("files", "kubernetes", "mimir", "thanos")
 @click.option(
     "--remove", "removed", multiple=True, metavar="SERVICE", help="Take away the files of a service that is no more."
 )
+@click.option(
+    "--tag-header",
+    metavar="NAME",
+    help="The routers write which side serves a request behind this header: one that the shop stores, as user-agent.",
+)
 def command(
     config_files: tuple[Path, ...],
     output_format: str,
@@ -51,6 +57,7 @@ def command(
     inline: bool,
     labels: tuple[str, ...],
     removed: tuple[str, ...],
+    tag_header: str | None,
 ) -> None:
     """Write Prometheus rules, Alertmanager configuration, dashboards and router snippets.
 
@@ -64,6 +71,8 @@ def command(
     for service in removed:
         if service in {policy.service for policy in policies}:
             raise click.BadParameter(f"{service} is the service of a policy that is named", param_hint="--remove")
+    if tag_header is not None:
+        policies = [with_tag(policy, tag_header) for policy in policies]
     if output_format in _TARGETS:  # the earlier name of --target
         target = output_format
     files = files_of(policies, target, merge=merge, inline=inline, labels=_pairs(labels))
