@@ -49,6 +49,7 @@ _TARGETS = ("files", "kubernetes", "mimir", "thanos")
     help="The routers write which side serves a request behind this header: one that the shop stores, as user-agent.",
 )
 def command(
+    *,
     config_files: tuple[Path, ...],
     output_format: str,
     output: Path,
