@@ -210,20 +210,8 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     route = theirs.get("route")
     if not isinstance(route, dict):
         raise GenerateError("expected an Alertmanager configuration, found no `route`", place="merge")
-    service = _equals(names.SERVICE, policy.service)
     guard = guard_name(policy)
-    # Not every name that begins so: `shop-eu` is another service than `shop`.
-    own_interval = re.compile(re.escape(guard) + r"-freeze-\d+")
-
-    def our_route(part: Section) -> bool:
-        matchers = part.get("matchers") or []
-        for_people = service in matchers and _NO_DRILL in matchers
-        return part.get("receiver") == guard or for_people
-
-    def our_inhibition(part: Section) -> bool:
-        return service in (part.get("source_matchers") or []) and names.ROLLOUT in (part.get("equal") or [])
-
-    routes = _foreign(route.get("routes"), our_route)
+    routes = _foreign(route.get("routes"), partial(_is_our_route, policy))
     # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
     mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
     result = {
@@ -231,7 +219,7 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
         # Ours stand first: a route of theirs without `continue` would keep alerts from us.
         "route": {**route, "routes": [*mine, *routes]},
         "inhibit_rules": [
-            *_foreign(theirs.get("inhibit_rules"), our_inhibition),
+            *_foreign(theirs.get("inhibit_rules"), partial(_is_our_inhibition, policy)),
             *ours["inhibit_rules"],
         ],
         "receivers": [
@@ -240,11 +228,27 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
         ],
     }
     intervals = [
-        *_foreign(theirs.get("time_intervals"), lambda part: bool(own_interval.fullmatch(str(part.get("name"))))),
+        *_foreign(theirs.get("time_intervals"), partial(_is_our_interval, policy)),
         *ours.get("time_intervals", []),
     ]
     _require_people(policy, theirs, result["receivers"])
     return result | ({"time_intervals": intervals} if intervals or "time_intervals" in theirs else {})
+
+
+def _is_our_route(policy: Policy, part: Section) -> bool:
+    matchers = part.get("matchers") or []
+    for_people = _equals(names.SERVICE, policy.service) in matchers and _NO_DRILL in matchers
+    return part.get("receiver") == guard_name(policy) or for_people
+
+
+def _is_our_inhibition(policy: Policy, part: Section) -> bool:
+    sources = part.get("source_matchers") or []
+    return _equals(names.SERVICE, policy.service) in sources and names.ROLLOUT in (part.get("equal") or [])
+
+
+def _is_our_interval(policy: Policy, part: Section) -> bool:
+    """Not every name that begins so: `shop-eu` is another service than `shop`."""
+    return re.fullmatch(re.escape(guard_name(policy)) + r"-freeze-\d+", str(part.get("name"))) is not None
 
 
 def _foreign(parts: list[Section] | None, mine: Callable[[Section], bool]) -> list[Section]:
