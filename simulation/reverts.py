@@ -213,6 +213,24 @@ REVERTS = (
         "_CLEAR_LOOKS = 1",
     ),
     Revert(
+        "slots: the process of the stable slot is stopped",
+        f"{_ACT}/effects.py",
+        '        return self._slot_processes.get(other(stable or "a"), self._process)',
+        '        return self._slot_processes.get(stable or "a", self._process)',
+    ),
+    Revert(
+        "slots: the roles stay as they were at the start",
+        f"{_ACT}/splits.py",
+        "        stable_slot=rollout.stable_slot,",
+        "        stable_slot=rollout.first_stable_slot,",
+    ),
+    Revert(
+        "slots: a router that was wiped is taken at its word",
+        "canary/routers/base.py",
+        "    if split.stable_slot is not None and reading.stable_slot not in (None, split.stable_slot):",
+        "    if False:",
+    ),
+    Revert(
         "life: a phase ends in a change freeze",
         f"{_DECIDE}/promotion/promoter.py",
         "        if freeze := self._freezes.active:",
