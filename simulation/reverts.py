@@ -225,12 +225,6 @@ REVERTS = (
         "        stable_slot=rollout.first_stable_slot,",
     ),
     Revert(
-        "slots: a router that was wiped is taken at its word",
-        "canary/routers/base.py",
-        "    if split.stable_slot is not None and reading.stable_slot not in (None, split.stable_slot):",
-        "    if False:",
-    ),
-    Revert(
         "life: a phase ends in a change freeze",
         f"{_DECIDE}/promotion/promoter.py",
         "        if freeze := self._freezes.active:",
