@@ -24,7 +24,7 @@ Section = dict[str, Any]
 # Alertmanager gives up a notification after max(group_interval, 10 s); shorter intervals only repeat failures sooner.
 _GROUP_INTERVAL = "10s"
 
-# How people are told what nobody has to hurry for.
+# How people are notified what nobody has to hurry for.
 _FOR_PEOPLE = {"group_wait": "10s", "group_interval": "1m", "repeat_interval": "4h"}
 
 # With several services and several receivers for people, where alerts go that are of none of them; generated empty.
