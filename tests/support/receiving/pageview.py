@@ -12,7 +12,8 @@ from alertmanager.receiver.answers import Rollout as RolloutAnswer
 from alertmanager.receiver.answers import Status
 from alertmanager.receiver.http.page import render
 from alertmanager.receiver.http.page.curves import Curves, KpiCurves
-from alertmanager.receiver.http.page.view import KpiRow, View
+from alertmanager.receiver.http.page.experimentrows import ExperimentRow, Experiments, FlagRow, TreatmentRow
+from alertmanager.receiver.http.page.view import About, KpiRow, View
 from canary.process.program import Outcome
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Advanced, Entry, Held, Note
@@ -38,7 +39,7 @@ IDLE: Status = {
     "routers": [],
     "process": None,
     "errors": {},
-    "prometheus": {"looked_at": None, "error": "", "firing": []},
+    "prometheus": {"looked_at": None, "error": "", "firing": [], "alerts": []},
     "alertmanager": {"error": "", "silences": []},
     "schedule": {"start_at": None, "summary": "", "refused": ""},
     "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
@@ -85,6 +86,17 @@ RUNNING: Status = {
     **IDLE,
     "accepts": [Verb.HOLD, Verb.ADVANCE, Verb.PROMOTE, Verb.ROLLBACK],
     "rollout": ROLLOUT,
+    "prices": [
+        {
+            "currency": "EUR",
+            "traffic_ratio": 0.25,
+            "loss_per_minute": 4.2,
+            "lower": -1.1,
+            "upper": 9.5,
+            "summary": "a minute of going on at 25% costs 4.20 EUR (loss between -1.10 and +9.50), "
+            "going back saves as much",
+        }
+    ],
     "waiting_for": "the phase's time, until 2026-03-01 12:03:00 UTC",
     "waiting_reason": "time",
     "routers": [
@@ -96,7 +108,31 @@ RUNNING: Status = {
             "error": "",
         }
     ],
-    "prometheus": {"looked_at": to_text(NOW), "error": "", "firing": ["CanarySlower", "CanaryElevatedErrorRate"]},
+    "prometheus": {
+        "looked_at": to_text(NOW),
+        "error": "",
+        "firing": ["CanaryElevatedErrorRate", "CanarySlower"],
+        "alerts": [
+            {
+                "name": "CanaryElevatedErrorRate",
+                "summary": "Error rate of v2.0 is 6.1%, expected at most 5% (5m); nothing is done",
+                "severity": "warning",
+                "action": "none",
+                "since": to_text(NOW - timedelta(minutes=3)),
+                "runbook_url": "https://example.org/runbooks/CanaryElevatedErrorRate.md",
+                "dashboard_url": "https://grafana.example.org/d/kpi-canary-rollout",
+            },
+            {
+                "name": "CanarySlower",
+                "summary": "v2.0 converts later than v1.9, but no less",
+                "severity": "warning",
+                "action": "none",
+                "since": None,
+                "runbook_url": "javascript:alert(1)",
+                "dashboard_url": "/d/kpi-canary-rollout",
+            },
+        ],
+    },
     "alertmanager": {
         "error": "",
         "silences": [
@@ -185,6 +221,29 @@ def release(name: str, state: State, reason: str = "", *, report: bool = True) -
     )
 
 
+def about(zone: str = "UTC") -> About:
+    """Two experiments, one of them stopped, and three flags."""
+    results = [
+        TreatmentRow(
+            "short", "conversion_rate", 0.061, 0.012, 0.11, -2.0, 2.0, 8040, "pass", better=True, guardrail=True
+        ),
+        TreatmentRow("short", "average_order_value", -0.004, -0.06, 0.05, 0.1, 2.3, 612, "hold"),
+    ]
+    weights = {"control": 0.5, "short": 0.5}
+    experiments = Experiments(
+        [
+            ExperimentRow("checkout", True, BEGAN - timedelta(days=4), "control", weights, results=results),
+            ExperimentRow("banner", False, BEGAN, "control", weights, "conversion_rate of red: harm proven"),
+        ],
+        [
+            FlagRow("expressCheckout", True, 0.25, True, "express", ("beta_users",)),
+            FlagRow("newSearch", True, 0.1, False, "on"),
+            FlagRow("darkFooter", False, 0.0, False, "on"),
+        ],
+    )
+    return About(frozenset({"conversion_rate", "payment_success_rate"}), zone, experiments)
+
+
 def view() -> View:
     """All of it."""
     events, notes = entries()
@@ -196,7 +255,7 @@ def view() -> View:
         ],
         "",
         events,
-        frozenset({"conversion_rate", "payment_success_rate"}),
+        about(),
         curves(),
         notes,
         [
