@@ -7,6 +7,7 @@ import click
 
 from canary.policy import Policy, load_policy
 from canary.routers import routers_of
+from canary.routers.tag import with_tag
 from canaryctl import output as output_files
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, format_option
@@ -38,6 +39,11 @@ _TARGETS = ("files", "kubernetes", "mimir", "thanos")
     metavar="NAME=VALUE",
     help="With --target kubernetes: a label that your operator selects PrometheusRules by; repeatable.",
 )
+@click.option(
+    "--tag-header",
+    metavar="NAME",
+    help="The routers write which side serves a request behind this header: one that the shop stores, as user-agent.",
+)
 def command(
     config_file: str,
     output_format: str,
@@ -46,6 +52,7 @@ def command(
     merge: Path | None,
     inline: bool,
     labels: tuple[str, ...],
+    tag_header: str | None,
 ) -> None:
     """Write Prometheus rules, Alertmanager configuration, dashboards and router snippets.
 
@@ -53,6 +60,8 @@ def command(
     and scrape jobs have the service's name, so those of several services can be brought together in one folder.
     """
     policy = load_policy(config_file)
+    if tag_header is not None:
+        policy = with_tag(policy, tag_header)
     if output_format in _TARGETS:  # the earlier name of --target
         target = output_format
     match target:
