@@ -1,12 +1,15 @@
 """Moments in sentences, told in the shop's own zone."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.policy import load_policy
 from canary.timing.zones import in_zone, zone_name
+from tests.support.documents.pages import DOCS, blocks_of
 
 MOMENTS = st.integers(1_440, 68_000_000).map(lambda minute: datetime.fromtimestamp(60 * minute, UTC))
 ZONES = st.sampled_from(["Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu", "Asia/Karachi", "Pacific/Kiritimati"])
@@ -37,3 +40,14 @@ def test_it_is_the_same_moment_and_telling_it_twice_changes_nothing(moment: date
 
     assert told.startswith(f"at {local:%Y-%m-%d %H:%M} {zone_name(local)} ({moment:%H:%M} UTC")
     assert in_zone(told, zone) == told
+
+
+def test_the_documented_policy_names_a_zone(tmp_path: Path) -> None:
+    """The block of docs/page.md is a policy, and its zone the one that times are told in."""
+    block = next(one for one in blocks_of(DOCS / "page.md") if one.language == "yaml")
+    (tmp_path / "canary.yaml").write_text(block.text)
+
+    receiver = load_policy(tmp_path / "canary.yaml").receiver
+
+    assert in_zone("2026-03-01 12:00 UTC", receiver.timezone) == "2026-03-01 13:00 CET (12:00 UTC)"
+    assert receiver.page == "http://127.0.0.1:9878"
