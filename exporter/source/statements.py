@@ -160,7 +160,7 @@ class Statements:
             self._single(event.value) if event.value is not None else sa.null(),
             self._text(event.variant),
             self._text(event.segment),
-            self._key(event.unit) if event.unit is not None else sa.null(),
+            self._unit(),
             *(self._key(column) for _, column in self.parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
@@ -225,6 +225,10 @@ class Statements:
     def _key(self, name: str) -> Column:
         column = self.column(name)
         return self._bytes_or(column, None)
+
+    def _unit(self) -> Column:
+        unit = self.versions.units.of(self._event, self._source)
+        return sa.null() if unit is None else self._bytes_or(unit, None)
 
     def _bytes_or(self, column: Column, otherwise: sa.String | None) -> Column:
         """SQLite keeps any bytes as a text, and its driver stumbles over them; as bytes it hands them over."""
