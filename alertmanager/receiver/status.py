@@ -20,12 +20,11 @@ from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.firing import firing_data
 from alertmanager.receiver.lead.leader import Leader
-from canary import names
 from canary.mixin.limits import gate_of
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
-from canary.prometheus import Alert
 from canary.report.review.money import Money
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import accepted
@@ -92,7 +91,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "looked_at": to_text(poller.looked_at) if poller.looked_at else None,
             "error": poller.error,
             "firing": sorted({alert.name for alert in poller.firing}),
-            "alerts": [_firing(alert) for alert in sorted(poller.firing, key=_urgency)],
+            "alerts": firing_data(poller.firing),
         },
         "alertmanager": {
             "error": poller.held_back.error,
@@ -108,26 +107,6 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "freeze": _freeze(receiver.freezes.active),
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
-    }
-
-
-_ACTIONS = ("rollback", "hold", "stop", "none", "advance")
-
-
-def _urgency(alert: Alert) -> tuple[int, str]:
-    """What acts comes first."""
-    return _ACTIONS.index(alert.action) if alert.action in _ACTIONS else len(_ACTIONS), alert.name
-
-
-def _firing(alert: Alert) -> answers.Firing:
-    return {
-        "name": alert.name,
-        "summary": alert.annotations.get("summary", ""),
-        "severity": alert.labels.get(names.SEVERITY, ""),
-        "action": alert.action,
-        "since": to_text(alert.starts_at) if alert.starts_at else None,
-        "runbook_url": alert.annotations.get("runbook_url", ""),
-        "dashboard_url": alert.annotations.get("dashboard_url", ""),
     }
 
 

@@ -91,16 +91,7 @@ def command(
         return
     _may_write(output, force, given)
     asking = sys.stdin.isatty() and not yes
-    url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
-    service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
-    router = given["router"] or (_prompt(f"Router ({', '.join(ROUTERS)}, none)", "none") if asking else "none")
-    _without_password(url)
-    found = asyncio.run(_look(url, output.absolute().parent, given))
-    zone = given["timezone"] or found.timezone
-    if zone is None:
-        zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
-    selector = given["selector"] or (_prompt(_SELECTOR, "") if asking else "")
-    start = Start(service, url, found.mapping, found.origin, found.kpis, router, given["password_file"], zone, selector)
+    found, start = _known(asking, output, given)
     text = starter(start)
     console = table_console() if output_format == "text" else Console(quiet=True)
     _show(console, found)
@@ -116,6 +107,21 @@ def command(
     for finding in findings:
         console.print(Text(f"{finding.status.value:<8} {finding}"), soft_wrap=True)
     click.echo(f"Wrote {output} with the KPIs {', '.join(policy.kpis)}. Next: canary check --config.file {output}")
+
+
+def _known(asking: bool, output: Path, given: Mapping[str, str | None]) -> tuple[Draft, Start]:
+    """What the database shows, and what the policy is to be made of: given, asked for, or found."""
+    url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
+    service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
+    router = given["router"] or (_prompt(f"Router ({', '.join(ROUTERS)}, none)", "none") if asking else "none")
+    _without_password(url)
+    found = asyncio.run(_look(url, output.absolute().parent, given))
+    zone = given["timezone"] or found.timezone
+    if zone is None:
+        zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
+    selector = given["selector"] or (_prompt(_SELECTOR, "") if asking else "")
+    mapping, password = found.mapping, given["password_file"]
+    return found, Start(service, url, mapping, found.origin, found.kpis, router, password, zone, selector)
 
 
 def _write_schema(schema: Path) -> None:

@@ -12,8 +12,7 @@ from alertmanager.receiver.answers import Rollout as RolloutAnswer
 from alertmanager.receiver.answers import Status
 from alertmanager.receiver.http.page import render
 from alertmanager.receiver.http.page.curves import Curves, KpiCurves
-from alertmanager.receiver.http.page.experimentrows import ExperimentRow, Experiments, FlagRow, TreatmentRow
-from alertmanager.receiver.http.page.view import About, KpiRow, View
+from alertmanager.receiver.http.page.view import KpiRow, View
 from canary.process.program import Outcome
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Advanced, Entry, Held, Note
@@ -21,6 +20,7 @@ from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State, Weight
 from canary.timing.clock import SystemClock
 from canary.timing.times import to_text
+from tests.support.receiving.experimentview import about
 
 BEGAN = datetime(2026, 3, 1, 11, 48, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -219,29 +219,6 @@ def release(name: str, state: State, reason: str = "", *, report: bool = True) -
         ended_at=began + timedelta(hours=1),
         steps=frozenset({Step.REPORT}) if report else frozenset(),
     )
-
-
-def about(zone: str = "UTC") -> About:
-    """Two experiments, one of them stopped, and three flags."""
-    results = [
-        TreatmentRow(
-            "short", "conversion_rate", 0.061, 0.012, 0.11, -2.0, 2.0, 8040, "pass", better=True, guardrail=True
-        ),
-        TreatmentRow("short", "average_order_value", -0.004, -0.06, 0.05, 0.1, 2.3, 612, "hold"),
-    ]
-    weights = {"control": 0.5, "short": 0.5}
-    experiments = Experiments(
-        [
-            ExperimentRow("checkout", True, BEGAN - timedelta(days=4), "control", weights, results=results),
-            ExperimentRow("banner", False, BEGAN, "control", weights, "conversion_rate of red: harm proven"),
-        ],
-        [
-            FlagRow("expressCheckout", True, 0.25, True, "express", ("beta_users",)),
-            FlagRow("newSearch", True, 0.1, False, "on"),
-            FlagRow("darkFooter", False, 0.0, False, "on"),
-        ],
-    )
-    return About(frozenset({"conversion_rate", "payment_success_rate"}), zone, experiments)
 
 
 def view() -> View:

@@ -16,6 +16,7 @@ from alertmanager.receiver.http.page.parts.words import about
 from alertmanager.receiver.http.page.render import sections
 from canary.rollout.state import State
 from tests.support.receiving import pageview
+from tests.support.receiving.experimentview import about as shop
 
 
 def text(markup: str | None) -> str:
@@ -111,7 +112,7 @@ def test_every_section_with_figures_says_where_they_are_from() -> None:
 def test_times_are_told_in_the_shops_zone_with_utc_next_to_them() -> None:
     """In what is waited for, in events and below the plots; in UTC alone where the policy names no zone."""
     view = pageview.view()
-    berlin = sections(replace(view, about=pageview.about("Europe/Berlin")), pageview.checks())
+    berlin = sections(replace(view, about=shop("Europe/Berlin")), pageview.checks())
 
     assert "until 2026-03-01 13:03:00 CET (12:03:00 UTC), in 3m" in text(berlin["state"])
     assert "2026-03-01 12:51:00 CET (11:51:00 UTC) held" in text(berlin["events"])
@@ -136,7 +137,7 @@ def test_experiments_and_flags_say_who_gets_what() -> None:
     shown = text(sections(view, pageview.checks())["experiments"])
 
     assert "checkout running since 2026-02-25 11:48 UTC (control 50%, short 50%)" in shown
-    assert "banner stopped since 2026-03-01 11:48 UTC : conversion_rate of red: harm proven; everybody gets" in shown
+    assert "banner stopped since 2026-02-25 11:48 UTC : conversion_rate of red: harm proven; everybody gets" in shown
     assert "conversion rate (guardrail) better +6.1%" in shown
     assert "expressCheckout express for 25% of the users, as many as are on the canary; always for beta_users" in shown
     assert "darkFooter switched off in the policy" in shown
