@@ -61,13 +61,13 @@ class Versions:
     def _of(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
         if event.version is not None:
-            return sa.cast(row.c[event.version], sa.String())
+            return self._dialect.text(row.c[event.version])
         found = [*self._inherited(name, row, below | {name}, self._of), *self._assigned(event, row)]
         return _first(found)
 
     def _customer(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         unit = self._events[name].unit
-        own = [] if unit is None else [sa.cast(row.c[unit], sa.String())]
+        own = [] if unit is None else [self._dialect.text(row.c[unit])]
         return _first([*own, *self._inherited(name, row, below | {name}, self._customer)])
 
     def _written(self, name: str, below: frozenset[str]) -> bool:
@@ -98,7 +98,7 @@ class Versions:
             return
         given = self._assignments
         source = assignment_rows(given)
-        version = sa.cast(source.c[given.version], sa.String())
+        version = self._dialect.text(source.c[given.version])
         at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
         entered = self._dialect.numbered(event.time_unit).epoch(row.c[event.time])
         lateness = sa.literal_column(f"{self._lateness_seconds:.3f}", type_=sa.Double)
