@@ -47,6 +47,10 @@ class Event:
     unit: Text | None = None
     """Column with what the router assigns to a version: the customer's cookie, account or address. Without it a row
     belongs to the customer of the nearest row that it comes from."""
+    tag: Text | None = None
+    """Column with a header behind which the router wrote which side served the request (`router.tag_header`): the row
+    has the version that ran on that side at the row's time. Where an event has one, an event that does not say
+    `version` has none."""
     parent: Text | dict[Name, Text] | None = None
     """Column that names the unit this row comes from; a mapping when there are several (`visits: visit_id`)."""
     value: Text | None = None

@@ -198,6 +198,14 @@ class Rollout:
         return other(first) if first is not None and self.state is State.FINISHED else first
 
     @property
+    def slots(self) -> Mapping[str, Slot]:
+        """By server's address, its slot at the start; empty where nobody looked, and without slots."""
+        first, found = self.first_stable_slot, self.passport
+        if first is None or found is None:
+            return {}
+        return dict.fromkeys(found.stable, first) | dict.fromkeys(found.canary, other(first))
+
+    @property
     def weight(self) -> float:
         """The share of customers that should be on the canary now."""
         return self.weights[-1].ratio

@@ -39,7 +39,7 @@ def literal_sql(sql: str) -> sa.TextClause:
 def columns_of(event: Event) -> set[str]:
     """Every column that an event's mapping names."""
     optional = (
-        event.version, event.unit, event.value, event.currency, event.outcome, event.settled, event.variant,
+        event.version, event.unit, event.tag, event.value, event.currency, event.outcome, event.settled, event.variant,
         event.segment,
     )  # fmt: skip
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())

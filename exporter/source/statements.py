@@ -119,12 +119,18 @@ class Statements:
         none: Column = smallest.c.moment.is_(None)
         return sa.select(self.dialect.epoch(smallest.c.moment), none)
 
-    def aggregate(self, time: Column, width_seconds: int | None, conditions: Sequence[Column]) -> sa.Select[Any]:
-        """Counts and sums per bucket, version, currency and outcome; all in one bucket where it has no width."""
+    def aggregate(
+        self, time: Column, width_seconds: int | None, conditions: Sequence[Column], *, versions: bool = True
+    ) -> sa.Select[Any]:
+        """Counts and sums per bucket, version, currency and outcome; all in one bucket where it has no width.
+
+        Args:
+            versions: look for each row's version; NULL otherwise.
+        """
         event = self._event
         groups = [
             *([self.dialect.bucket(time, width_seconds).label("canary_bucket")] if width_seconds is not None else []),
-            self._version().label("canary_version"),
+            (self._version() if versions else sa.null()).label("canary_version"),
             self._text(event.currency).label("canary_currency"),
             self._outcome_or_null().label("canary_outcome"),
         ]

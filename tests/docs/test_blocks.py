@@ -77,6 +77,7 @@ RUN_BY = {
     ("docs/several-services.md", "console"): "docs/test_receiver_pages.py",
     ("docs/stamps.md", "sh"): "canaryctl/init/test_stamp.py",
     ("docs/stamps.md", "yaml"): "canaryctl/init/test_stamp.py",
+    ("docs/tags.md", "console"): "docs/test_receiver_pages.py",
     ("docs/troubleshooting.md", "console"): "docs/test_pages.py",
     ("docs/simulation.md", "python"): "canary/testing/test_docs.py",
     ("docs/your-database.md", "console"): "docs/test_exporter_pages.py",

@@ -49,9 +49,9 @@ class Trust:
 
     def doubt_given(self, observations: Observations) -> str:
         """As `doubt`, with what routers have just been read with."""
-        return self._store.fault or self._slots_are_missing() or doubt_about(observations, self._store.rollouts)
+        return self._store.fault or self._slots_are_others() or doubt_about(observations, self._store.rollouts)
 
-    def _slots_are_missing(self) -> str:
+    def _slots_are_others(self) -> str:
         """A receiver that starts without its database learns only later which slot is stable."""
         try:
             require_slots(self._policy, self._store.rollout)
@@ -61,12 +61,13 @@ class Trust:
 
 
 def require_slots(policy: Policy, rollout: Rollout | None) -> None:
-    """Refuse a policy that has lost its slots while the newest rollout needs them.
+    """Refuse a policy whose slots are not those of the newest rollout, as far as customers would notice.
 
     Raises:
-        PolicyError: slot b is stable, and the policy knows no slots.
+        PolicyError: slot b is stable and the policy knows no slots, or a server has changed its slot.
     """
-    require_kept(policy.router, rollout.stable_slot if rollout is not None else None)
+    if rollout is not None:
+        require_kept(policy.router, rollout.stable_slot, rollout.slots)
 
 
 def salts_of(observations: Iterable[Observation]) -> tuple[int, ...]:

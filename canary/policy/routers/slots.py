@@ -6,7 +6,7 @@ roles. So nothing that lives at a router or at a process manager may be called a
 `a` or `b`, and the journal says which one is stable.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -66,17 +66,42 @@ def servers_of(router: Any, role: Role, stable: Slot | None) -> tuple[str, ...]:
     return slots.of(first if role == "stable" else other(first))
 
 
-def require_kept(router: Iterable[Any], stable: Slot | None) -> None:
-    """Refuse routers without slots while slot b is stable: a canary's weight of 0 is everybody on slot a.
+def require_kept(router: Sequence[Any], stable: Slot | None, began_in: Mapping[str, Slot]) -> None:
+    """Refuse routers that would send customers to the other group's servers, although nobody has decided that.
+
+    What a router has in force is the share of slot b, and stays when the policy changes. So must what slot b is.
 
     Args:
         router: the policy's routers.
         stable: the slot that the newest rollout has left as the stable one; None without slots.
+        began_in: by address, the slot in which the newest rollout began with a server.
 
     Raises:
-        PolicyError: everybody would be sent to the servers of slot a.
+        PolicyError: slots are missing while slot b is stable, or a server is in the other slot now.
     """
     if stable == "b" and not any(slots_of(one) is not None for one in router):
         what = "is missing, and slot b is the stable one: without it everybody would be sent to the servers of slot a"
         remedy = "put it back; it can be left out once a further release is finished, which makes slot a the stable one"
         raise PolicyError([Fault("router.slots", what, remedy)])
+    faults = [
+        fault
+        for index, one in enumerate(router)
+        for fault in _moved(f"router.{index}" if len(router) > 1 else "router", slots_of(one), began_in)
+    ]
+    if faults:
+        raise PolicyError(faults)
+
+
+def _moved(place: str, slots: Slots | None, began_in: Mapping[str, Slot]) -> Iterator[Fault]:
+    if slots is None:
+        return
+    for slot in BOTH:
+        was = other(slot)
+        moved = ", ".join(address for address in slots.of(slot) if began_in.get(address) == was)
+        if moved:
+            what = (
+                f"has {moved}, expected in slot {was} as when the last rollout began: customers would change sides "
+                "without a rollout"
+            )
+            remedy = f"put it back into slot {was}; to move a server, leave it out of both slots until `canary start`"
+            yield Fault(f"{place}.slots.{slot}", what, remedy)

@@ -198,7 +198,7 @@ def _without_index(policy: Policy, tables: Mapping[str, Table | None]) -> set[tu
 
 def columns_of(event: Event) -> Iterator[tuple[str, str]]:
     """Policy key and column for everything an event maps."""
-    for key in ("id", "time", "version", "unit", "value", "currency", "outcome", "settled", "variant"):
+    for key in ("id", "time", "version", "unit", "tag", "value", "currency", "outcome", "settled", "variant"):
         column = getattr(event, key)
         if column is not None:
             yield key, column

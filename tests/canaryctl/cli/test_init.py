@@ -15,8 +15,8 @@ from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.orders import DEFAULT_EVENTS
 from canaryctl.check import Status
 from canaryctl.check.shop.database import check_database
-from canaryctl.cli.generate import generated_files
 from canaryctl.cli.init import command
+from canaryctl.generated import generated_files
 from demo.shop.schema import metadata
 
 MAKE = """
