@@ -15,6 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -84,10 +85,7 @@ class ClickHouse:
 
 
 def _serve(port: int, folder: str) -> None:
-    from chdb import session  # half a second, and the engine, for this program alone
-
-    start: Any = session.Session  # it has no types
-    engine = start(folder)
+    engine: Any = import_module("chdb.session").Session(folder)  # it has no types, and takes half a second to import
     one_by_one = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
