@@ -160,7 +160,7 @@ class Statements:
             self._single(event.value) if event.value is not None else sa.null(),
             self._text(event.variant),
             self._text(event.segment),
-            self._key(event.unit) if event.unit is not None else sa.null(),
+            self._unit(),
             *(self._key(column) for _, column in self.parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
@@ -226,6 +226,12 @@ class Statements:
 
     def _key(self, name: str) -> Column:
         return self._bytes(self.column(name)) if self._by_bytes else self.column(name)
+
+    def _unit(self) -> Column:
+        unit = self.versions.units.of(self._event, self._source)
+        if unit is None:
+            return sa.null()
+        return self._bytes(unit) if self._by_bytes else unit
 
     @property
     def _by_bytes(self) -> bool:

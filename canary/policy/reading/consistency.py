@@ -167,6 +167,11 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
                 yield (*at, key), f"{both[0]!r} is a success as well", "say it in one of the two"
         if event.outcome is not None and (both := sorted({*event.failed} & {*event.pending})):
             yield (*at, "pending"), f"{both[0]!r} is a failure as well", "say it in one of the two"
+        if event.identity is not None and event.unit is None:
+            yield (*at, "identity"), "there is no `unit` whose customer could be looked for", "name its column"
+    for name, pairs in policy.database.identities.items():
+        if (pairs.table is None) == (pairs.sql is None):
+            yield ("database", "identities", name), "needs either `table` or `sql`", ""
 
     yield from _versions(policy)
 
