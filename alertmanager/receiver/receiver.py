@@ -63,7 +63,8 @@ _RELOADED = frozenset(
     {
         *DECIDING, "receiver.token_file", "receiver.token_env", "receiver.previous_token_file",
         "receiver.operator_token_file", "receiver.operator_token_env", "receiver.operators",
-        "receiver.flags_token_file", "receiver.flags_token_env", "receiver.drill_max_age", "receiver.people",
+        "receiver.flags_token_file", "receiver.flags_token_env", "receiver.router_token_file",
+        "receiver.router_token_env", "receiver.drill_max_age", "receiver.people",
         "receiver.freeze", "receiver.repeat",
     }
 )  # fmt: skip

@@ -69,7 +69,9 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         name="receiver",
         options=options,
         registry=registry,
-        routes=receiver_table(Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep),
+        routes=receiver_table(
+            Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep, receiver.effects.answer_router
+        ),
         access=ReceiverAccess(lambda: receiver.authority, page.sessions),
         reload=partial(receiver.reload, path),
         ready=lambda: receiver.ready,

@@ -160,6 +160,9 @@ class Receiver:
     flags_token_file: Text | None = None
     """File with the bearer tokens of applications that ask for feature flags, one a line."""
     flags_token_env: EnvironmentName | None = None
+    router_token_file: Text | None = None
+    """File with the bearer tokens of routers that ask what they are to have in force, one a line."""
+    router_token_env: EnvironmentName | None = None
     ca_file: Text | None = None
     """Authorities that the receiver's own certificate is checked against, by Alertmanager and the command line."""
     prometheus: HttpUrl | PrometheusServer = "http://127.0.0.1:9090"
