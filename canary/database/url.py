@@ -31,10 +31,9 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "mysql": "mysql+asyncmy",
     "mariadb": "mysql+asyncmy",
+    "clickhouse": "clickhousedb+connect",  # its own driver's word, which nobody else says
 }
-"""The asynchronous driver of each database that has one; others are read through their own driver, in a thread."""
-_CLICKHOUSE = "clickhousedb+connect"
-"""ClickHouse's own driver calls its addresses `clickhousedb:`, which nobody else does."""
+"""The driver of each database that we know; others are read through the one that the address names, in a thread."""
 _EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>.*))?", re.DOTALL)
@@ -114,19 +113,13 @@ def read_database_url(text: str, *, place: str, base: str | Path = ".", read_onl
         raise DatabaseUnavailableError("not a database URL", place=place, remedy=_EXAMPLE) from None
     if "?" in text and not url.query and "?" not in f"{url.username}{url.password}":
         raise _no_parameter(place)  # SQLAlchemy passes it over
-    url = url.set(drivername=_driver(url))
+    url = url.set(drivername=_DRIVERS.get(url.get_backend_name(), url.drivername))
     if url.host is not None and url.host.lower().startswith("%2f"):
         url = url.set(query={**url.query, "host": unquote(url.host)})._replace(host=None)  # libpq's way to say a socket
     if url.get_driver_name() in ("asyncpg", "asyncmy"):
         url = url.set(query={key: _resolved(key, value, Path(base)) for key, value in url.query.items()})
         driver_address(url, place=place, read_files=False)
     return url
-
-
-def _driver(url: URL) -> str:
-    if url.drivername in ("clickhouse", "clickhousedb"):  # with a driver's name behind it, it is meant as it is
-        return _CLICKHOUSE
-    return _DRIVERS.get(url.get_backend_name(), url.drivername)
 
 
 def driver_address(url: URL, *, place: str = "database.url", read_files: bool = True) -> DriverAddress:
