@@ -55,7 +55,6 @@ _LIBPQ_IDLE = frozenset({
 })  # fmt: skip
 """libpq's parameters that change nothing here: UTF-8 is always spoken, and every answer is waited for by our limits."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-
 _MYSQL_HANDED_ON = frozenset({"charset", "unix_socket"})
 _MYSQL_TLS = frozenset({
     "ssl", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_check_hostname",
