@@ -49,6 +49,7 @@ RUN_BY = {
     ("docs/low-traffic.md", "console"): "docs/test_pages.py",
     ("docs/mimir-thanos-victoriametrics.md", "console"): "docs/test_rules_pages.py",
     ("docs/mimir-thanos-victoriametrics.md", "yaml"): "canary/prometheus/test_access.py",
+    ("docs/page.md", "yaml"): "canary/timing/test_zones.py",
     ("docs/plans.md", "console"): "docs/test_receiver_pages.py",
     ("docs/plan.md", "sh"): "exporter/test_evidence_docs.py",
     ("docs/request-log.md", "console"): "docs/test_receiver_pages.py",
