@@ -26,7 +26,7 @@ Predicate = sa.ColumnElement[bool]
 Number = sa.ColumnElement[Any]
 
 _LAST_UNSIGNED = 2**32 - 1
-"""ClickHouse's DateTime ends in 2106, and what is later would begin anew at 1970."""
+"""ClickHouse's DateTime ends in 2106, and what is later would be a time soon after 1970."""
 _TEXT_PAD_SECONDS = 60
 """Times without seconds (`12:00`) sort before `12:00:00`; the exact bound is checked on the number."""
 
