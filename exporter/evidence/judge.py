@@ -46,6 +46,8 @@ class RolloutJudge:
     _warmup: Warmup = field(init=False)
     _levels: dict[str, float] = field(init=False, default_factory=dict)
     """By KPI, the shop's level before the rollout."""
+    _dispersion: dict[str, float] = field(init=False, default_factory=dict)
+    """By KPI whose units are not customers, by what its likelihoods are divided now."""
     _segment_names: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,6 +69,12 @@ class RolloutJudge:
         if ours.watch_stable and 0.0 < limit < 1.0:
             self._levels[kpi] = before
             self._tracks.know_level(ours, limit)
+
+    def know_dispersion(self, kpi: str, steps: Sequence[tuple[float, float]]) -> None:
+        """From which moment on a KPI's likelihoods are divided by how much, as its units are not customers."""
+        started_at, width = self.parameters.started_at, self.parameters.bucket_seconds
+        self._dispersion[kpi] = steps[-1][1]
+        self._tracks.know_dispersion(kpi, [(round((at - started_at) / width), factor) for at, factor in steps])
 
     def needs_since(self, kpi: str = "") -> float:
         """The next call needs every unit of a KPI that entered, converted or resolved at or after this time.
@@ -158,6 +166,7 @@ class RolloutJudge:
             slower=combined.verdict is not Verdict.FAIL and len(path) > 0 and bool(path.log10_slower[-1] >= threshold),
             stable_level=level,
             segments=segments,
+            over_dispersion=self._dispersion.get(kpi.name),
         )
 
     def _segments(

@@ -39,8 +39,16 @@ def command(config_file: str, output_format: str, watch: bool, as_json: bool) ->
     if as_json or output_format == "json":
         print_json(status)
         return
-    for line in _lines(status):
+    for line in (*_lines(status), *_without_unit(config_file)):
         click.echo(plain(line))
+
+
+def _without_unit(config_file: str) -> Iterator[str]:
+    """What people must know of a verdict, whatever it is."""
+    from exporter.judge.calibration import NO_UNIT, without_unit
+
+    for name in without_unit(load_policy(config_file)):
+        yield f"no unit   {name}: {NO_UNIT}"
 
 
 async def _status(config_file: str) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from canary import names
 from canary.errors import DatabaseUnavailableError
 from canary.policy.kpis import Success
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind

@@ -3,7 +3,7 @@
 from alertmanager.receiver.http.page.view import KpiRow, View
 from canary.report.markup import Markup, tag
 from canary.units import format_change, format_measured_ratio
-from canary.verdicts import verdict_words
+from canary.verdicts import no_unit, verdict_words
 
 _WIDTH, _HEIGHT = 160, 20
 # A band is drawn on at least 5 % to both sides: on less, one that is narrow and means nothing would fill the cell.
@@ -38,6 +38,7 @@ def _row(row: KpiRow, ratio: bool) -> Markup:
             "td",
             verdict_words(row.verdict),
             tag("span", f" ({row.proof} test)", class_="quiet") if row.proof else None,
+            tag("span", f" ({no_unit(row.over_dispersion)})", class_="quiet") if row.over_dispersion else None,
             class_=f"verdict {row.verdict}" if row.verdict else None,
         ),
         tag("td", _signed(row.change)),
