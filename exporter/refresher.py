@@ -40,8 +40,9 @@ from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
-from exporter.source.routed import RoutedVersions
-from exporter.source.streams import streams_of
+from exporter.source.routed import RoutedVersions, TaggedVersions, UnitVersions
+from exporter.source.streams import Stream, streams_of
+from exporter.source.versions import Key
 from exporter.source.watch.replica import replica_lag_seconds
 from exporter.source.watch.schema import SchemaWatch
 
@@ -73,7 +74,7 @@ class Refresher:
         threads: where joining and judging run.
         files: where what the judgement's exact half has seen and spent survives a restart.
         rollout: the newest rollout of the journal; None when there is none.
-        routed: tells versions by the router's hash; None where nobody asks for that. Told of every rollout.
+        routed: tells versions by the router's hash, or by its tag; None where nobody asks. Told of every rollout.
         logged: tells versions by the router's log; None where nobody asks for that.
         journal_fault: the journal could not be read.
         since: rows are counted from here, seconds since the epoch.
@@ -99,13 +100,11 @@ class Refresher:
         self._faults = Faults(self._log)
         zone = Zone(policy.database.timezone, dialect)
         self.versions, self.currencies = Codes(), Codes()
-        given = policy.database.assignments
-        source = given.from_ if given is not None else None
-        self.routed = RoutedVersions(routers_of(policy)[0]) if source == "router" else None
-        self.logged = LoggedVersions.of(policy) if source == "log" else None
-        told, codes = self.routed or self.logged, (self.versions, self.currencies)
+        streams = streams_of(policy, dialect)
+        told = self._tellers(streams)
+        codes = (self.versions, self.currencies)
         self.feeds = [
-            Feed(stream, self.session, zone, *codes, self.since, routed=told) for stream in streams_of(policy, dialect)
+            Feed(stream, self.session, zone, *codes, self.since, routed=told.get(stream.key)) for stream in streams
         ]
         for feed in self.feeds:
             feed.odd.report = self._faults.odd
@@ -132,6 +131,16 @@ class Refresher:
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
         self._refreshed_monotonic: float | None = None
+
+    def _tellers(self, streams: list[Stream]) -> dict[Key | None, UnitVersions | None]:
+        """What tells the versions of customers, and of tags, where any stream asks for that."""
+        given = self.policy.database.assignments
+        source = given.from_ if given is not None else None
+        router = routers_of(self.policy)[0] if source == "router" else None
+        tagged = any(stream.key == "tag" for stream in streams)
+        self.routed = routed = RoutedVersions(router) if router is not None or tagged else None
+        self.logged = LoggedVersions.of(self.policy) if source == "log" else None
+        return {"unit": self.logged or routed, "tag": None if routed is None else TaggedVersions(routed)}
 
     async def refresh(self) -> None:
         """Read what is new, and take a new snapshot of it.

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ from alertmanager.receiver.http.access import ReceiverAccess
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.page.errands import Errands
+from alertmanager.receiver.http.page.experimentrows import TreatmentRow, experiments_of
 from alertmanager.receiver.http.page.handlers import Page
-from alertmanager.receiver.http.page.view import Viewer
+from alertmanager.receiver.http.page.view import About, Viewer
 from alertmanager.receiver.http.routes import receiver_table
 from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
@@ -69,7 +70,9 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
         name="receiver",
         options=options,
         registry=registry,
-        routes=receiver_table(Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep),
+        routes=receiver_table(
+            Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep, receiver.effects.answer_router
+        ),
         access=ReceiverAccess(lambda: receiver.authority, page.sessions),
         reload=partial(receiver.reload, path),
         ready=lambda: receiver.ready,
@@ -89,15 +92,18 @@ def page_of(receiver: Receiver, path: Path, place: Place) -> Page:
     """
     clock = receiver.store.clock
 
-    def ratios() -> list[str]:
-        kpis = receiver.plans.of(receiver.store.rollout).kpis
-        return [name for name, kpi in kpis.items() if kpi.kind != "mean"]
+    def about(results: Mapping[str, Sequence[TreatmentRow]]) -> About:
+        policy, rollout = receiver.policy, receiver.store.rollout
+        kpis = {**policy.kpis, **receiver.plans.of(rollout).kpis}
+        ratios = frozenset(name for name, kpi in kpis.items() if kpi.kind != "mean")
+        found = experiments_of(policy, receiver.trials.trials, rollout, results)
+        return About(ratios, policy.receiver.timezone, found)
 
     # The command of the environment in which this receiver runs.
     command = Path(sys.executable).with_name("canary")
     checks = SelfChecks(command, path, partial(run, timeout_seconds=TIMEOUT_SECONDS), clock)
     return Page(
-        Viewer(receiver, receiver.prometheus, receiver.policy.service, clock, ratios),
+        Viewer(receiver, receiver.prometheus, receiver.policy.service, clock, about),
         receiver.submit,
         Errands(receiver, checks),
         checks,

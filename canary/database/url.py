@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from canary.certificates import tls_context
-from canary.errors import DatabaseUnavailableError
+from canary.errors import DatabaseUnavailableError, reason
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -283,7 +283,7 @@ def _mysql_tls(parameters: _Parameters, *, read_files: bool) -> ssl.SSLContext |
         try:
             context.load_cert_chain(chain, _readable(parameters, "ssl_key"))
         except (ssl.SSLError, OSError) as error:
-            raise parameters.refused("ssl_cert", f"does not fit ({type(error).__name__})", "give its key too") from None
+            raise parameters.refused("ssl_cert", f"does not fit ({reason(error)})", "give its key too") from None
     return context
 
 
@@ -295,6 +295,6 @@ def _readable(parameters: _Parameters, name: str) -> str | None:
         Path(path).open("rb").close()
     except OSError as error:
         raise parameters.refused(
-            name, f"names a file that cannot be read ({type(error).__name__}): {path}", "let this user read it"
+            name, f"names a file that cannot be read ({reason(error)}): {path}", "let this user read it"
         ) from None
     return path

@@ -122,7 +122,9 @@ def _ordered(faults: list[Fault]) -> list[Fault]:
 def _events(policy: Policy, kpis: Mapping[str, Kpi], document: Document) -> dict[str, Event]:
     """The mapped events over the default schema's; who maps events keeps only the defaults that a KPI needs."""
     own = policy.database.events
-    if policy.database.assignments is not None:  # whoever names them says by that where versions come from
+    if policy.database.assignments is not None or any(
+        event.tag for event in own.values()
+    ):  # whoever names them says by that where versions come from
         own = {
             name: event
             if ("database", "events", name, "version") in document.lines

@@ -23,7 +23,7 @@ from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import offset_seconds
-from exporter.source.routed import UnitVersions
+from exporter.source.routed import UnitVersions, version_of
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
 
 _OFFSET_MARGIN_SECONDS = 3600
@@ -60,7 +60,7 @@ class StreamReader:
         routed: UnitVersions | None = None,
     ) -> None:
         self.stream = stream
-        self._routed = routed if stream.routed else None
+        self._routed = routed if stream.key is not None else None
         self.zone = clock_zone
         self._session = session
         self._clock_zone = clock_zone
@@ -175,22 +175,27 @@ class StreamReader:
         return counts_of(rows, most=self._most)
 
     async def _routed_hours(self, low: int, high: int, routed: UnitVersions) -> Counts:
-        """Hour by hour: at once where one version served everybody, else by its buckets."""
+        """Hour by hour: at once where no version changes hands, else by its buckets."""
         counts: Counts = {}
         for hour in range(low, high):
             first, end = hour * COARSE_SECONDS, (hour + 1) * COARSE_SECONDS
-            whole = routed.same_for_all(self.zone.moment(first), self.zone.moment(end))
-            rows = await self._ask(self.stream.whole if whole else self.stream.fine, first, end)
+            since, until = self.zone.moment(first), self.zone.moment(end)
+            stream = self.stream
+            # What a row inherits may be of any time before it.
+            if routed.same_for_all(-math.inf if stream.inherits else since, until):
+                statement, whole = stream.anyone, True
+            else:
+                whole = routed.steady(since, until)
+                statement = stream.whole if whole else stream.fine
+            rows = await self._ask(statement, first, end)
             asked = [(first, *row) if whole else (row[0] * FINE_SECONDS, *row[1:]) for row in rows]
-            found = ((hour, self._version(version, moment), *rest) for moment, version, *rest in asked)
+            found = ((hour, self._version(key, moment), *rest) for moment, key, *rest in asked)
             counts |= counts_of(found, most=self._most)
         return counts
 
-    def _version(self, unit: Any, stored: Any) -> str | None:
-        """The version of a customer at a time as the database has it."""
-        if self._routed is None or stored is None:
-            return None
-        return self._routed.version(unit, self.zone.moment(float(stored)))
+    def _version(self, key: Any, stored: Any) -> str | None:
+        """The version that a key tells, at a time as the database has it."""
+        return version_of(self._routed, key, stored, self.zone)
 
     async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
         parameters = self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)

@@ -100,6 +100,10 @@ class LoggedVersions:
         """Whether nobody has a version, as nothing was logged yet."""
         return high + self._lateness_seconds < self._oldest
 
+    def steady(self, low: float, high: float) -> bool:
+        """As `same_for_all`: at any later moment somebody may have changed sides."""
+        return self.same_for_all(low, high)
+
     async def close(self) -> None:
         """Let go of the store."""
         await self._session.close()

@@ -12,11 +12,13 @@ too. What the journal cannot know is not known here: testers, and customers whos
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from canary.errors import RouterError
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Router, Split
+from exporter.source.columns.zones import Zone
+from exporter.source.versions import split_key
 
 
 class UnitVersions(Protocol):
@@ -29,6 +31,26 @@ class UnitVersions(Protocol):
     def same_for_all(self, low: float, high: float) -> bool:
         """Whether between two moments everybody has one version, or none, all the time."""
         ...
+
+    def steady(self, low: float, high: float) -> bool:
+        """Whether between two moments nobody's version changes."""
+        ...
+
+
+def version_of(told: UnitVersions | None, key: Any, stored: Any, zone: Zone) -> str | None:
+    """The version that a key tells, at the time that it brings along or else its row's.
+
+    Args:
+        key: what a statement gave in place of a version (`exporter.source.versions`).
+        stored: the row's time as the database has it.
+        zone: that of the row's times.
+    """
+    if told is None or stored is None:
+        return None
+    if isinstance(key, str):
+        moment, key = split_key(key)
+        stored = stored if moment is None else moment
+    return told.version(key, zone.moment(float(stored)))
 
 
 _BACK = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
@@ -45,9 +67,13 @@ class _Stretch:
 
 
 class RoutedVersions:
-    """Versions by the journal of one router's rollouts; it knows nothing before the first `know`."""
+    """Versions by the journal of one router's rollouts; it knows nothing before the first `know`.
 
-    def __init__(self, router: Router) -> None:
+    Args:
+        router: None where only `served` is asked.
+    """
+
+    def __init__(self, router: Router | None) -> None:
         self._router = router
         self._stretches: list[_Stretch] = []
         self._since: list[float] = []
@@ -68,7 +94,7 @@ class RoutedVersions:
         stretch = self._stretches[at]
         if stretch.ratio in (0.0, 1.0):
             return stretch.rollout.canary if stretch.ratio else stretch.rollout.stable
-        if unit is None:
+        if unit is None or self._router is None:
             return None
         user = unit if isinstance(unit, str) else bytes(unit).decode("utf-8", "surrogateescape")
         try:
@@ -96,6 +122,32 @@ class RoutedVersions:
             return True
         first, last = bisect_right(self._since, low) - 1, bisect_right(self._since, high) - 1
         return first == last and (first < 0 or self._stretches[first].ratio in (0.0, 1.0))
+
+    def steady(self, low: float, high: float) -> bool:
+        """Whether no weight changes between two moments."""
+        return bisect_right(self._since, low) == bisect_right(self._since, high)
+
+
+class TaggedVersions:
+    """Versions of the sides that the router's tag names (`canary.routers.tag`)."""
+
+    def __init__(self, routed: RoutedVersions) -> None:
+        self._routed = routed
+
+    def version(self, unit: str | bytes | None, moment: float) -> str | None:
+        """The version that ran on a side, `stable` or `canary`; None where the tag names none."""
+        if unit is None:
+            return None
+        side = unit if isinstance(unit, str) else bytes(unit).decode("ascii", "replace")
+        return self._routed.served(canary=side == "canary", moment=moment)
+
+    def same_for_all(self, _low: float, _high: float) -> bool:
+        """Never: rows without a tag have no version."""
+        return False
+
+    def steady(self, low: float, high: float) -> bool:
+        """Whether no weight changes between two moments."""
+        return self._routed.steady(low, high)
 
 
 def _stretches(rollout: Rollout) -> Iterable[_Stretch]:

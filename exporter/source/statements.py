@@ -121,12 +121,18 @@ class Statements:
         none: Column = smallest.c.moment.is_(None)
         return sa.select(self.dialect.epoch(smallest.c.moment), none)
 
-    def aggregate(self, time: Column, width_seconds: int | None, conditions: Sequence[Column]) -> sa.Select[Any]:
-        """Counts and sums per bucket, version, currency and outcome; all in one bucket where it has no width."""
+    def aggregate(
+        self, time: Column, width_seconds: int | None, conditions: Sequence[Column], *, versions: bool = True
+    ) -> sa.Select[Any]:
+        """Counts and sums per bucket, version, currency and outcome; all in one bucket where it has no width.
+
+        Args:
+            versions: look for each row's version; NULL otherwise.
+        """
         event = self._event
         groups = [
             *([self.dialect.bucket(time, width_seconds).label("canary_bucket")] if width_seconds is not None else []),
-            self._version().label("canary_version"),
+            (self._version() if versions else sa.null()).label("canary_version"),
             self._text(event.currency).label("canary_currency"),
             self._outcome_or_null().label("canary_outcome"),
         ]
@@ -156,7 +162,7 @@ class Statements:
             self._single(event.value) if event.value is not None else sa.null(),
             self._text(event.variant),
             self._text(self._segment),
-            self._key(event.unit) if event.unit is not None else sa.null(),
+            self._unit(),
             *(self._key(column) for _, column in self.parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
@@ -221,6 +227,10 @@ class Statements:
     def _key(self, name: str) -> Column:
         column = self.column(name)
         return self._bytes_or(column, None)
+
+    def _unit(self) -> Column:
+        unit = self.versions.units.of(self._event, self._source)
+        return sa.null() if unit is None else self._bytes_or(unit, None)
 
     def _bytes_or(self, column: Column, otherwise: sa.String | None) -> Column:
         """SQLite keeps any bytes as a text, and its driver stumbles over them; as bytes it hands them over."""

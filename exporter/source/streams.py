@@ -27,6 +27,7 @@ from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import ordered
 from exporter.source.statements import Column, Statements
+from exporter.source.versions import Key
 
 FINE_SECONDS = 5
 """Width of the ledger's open buckets; rows are read again by whole buckets. Narrower ones make more numbers to keep,
@@ -65,7 +66,9 @@ class Stream:
         dialect: how the times are written.
         instants: whether the time is an instant and not what the shop's clock showed.
         entered_instants: the same of the row's own time.
-        routed: whether the statements give each row's customer in place of its version.
+        key: what the statements give in place of each row's version, where that is told elsewhere.
+        inherits: whether that may be of a row which this one descends from.
+        anyone: as `whole`, whatever the versions are.
         fit: the same stream for columns of these kinds, read carefully or not.
     """
 
@@ -79,6 +82,7 @@ class Stream:
     fine: sa.Select[Any]
     coarse: sa.Select[Any]
     whole: sa.Select[Any]
+    anyone: sa.Select[Any]
     rows: sa.Select[Any]
     oldest: sa.Select[Any]
     columns: sa.Select[Any]
@@ -88,7 +92,8 @@ class Stream:
     fit: "Callable[[Kinds, bool], Stream]"
     sample: sa.Select[Any]
     newest_times: sa.Select[Any] | None = field(default=None)
-    routed: bool = False
+    key: Key | None = None
+    inherits: bool = False
 
     @property
     def name(self) -> str:
@@ -193,6 +198,7 @@ class _Builder:
             fine=ask.aggregate(column, FINE_SECONDS, conditions),
             coarse=ask.aggregate(column, COARSE_SECONDS, conditions),
             whole=ask.aggregate(column, None, conditions),
+            anyone=ask.aggregate(column, None, conditions, versions=False),
             rows=ask.rows(column, FINE_SECONDS, conditions),
             oldest=ask.oldest(column),
             columns=ask.columns(),
@@ -202,7 +208,8 @@ class _Builder:
             entered_instants=self._instants(self._event.time),
             fit=partial(_fit, self._policy, self._database, self._name, kind),
             newest_times=ask.newest_times(column) if self._texts(time) else None,
-            routed=ask.versions.routed(self._name),
+            key=ask.versions.keyed(self._name),
+            inherits=ask.versions.inherits(self._name),
         )
 
     def _instants(self, time: str) -> bool:

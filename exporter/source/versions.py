@@ -8,55 +8,78 @@ The database looks it up, by the parent's key and by the unit, in the same state
 be the plain way, and count a row twice as soon as a unit is assigned twice; so each row asks for one value. Because
 whole buckets are counted again for as long as rows may be late, a row whose assignment comes later moves to its version
 by itself. Rows for which nothing is found have no version, and are counted as `unknown`.
+
+Some versions no database can tell: those of the router's hash, of its log and of its tag. Then each row's key comes in
+place of the version (its customer, or the side in its tag), and `exporter.source.routed` and `.logged` give the answer.
+A row that inherits the key brings the time of the row that has it along, in one text (`split_key`): what a customer
+bought under one weight, and pays after the next change, belongs to the version that took the order.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from canary.policy.model import Policy
 from canary.policy.orders import Assignments, Event
+from canary.routers.tag import TAGS
 from exporter.source.dialects import Dialect
+from exporter.source.identities import Units
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables
 
 Column = sa.ColumnElement[Any]
+Key = Literal["unit", "tag"]
+_SEAM = "\n"
+"""Between a key and its moment: no header and no cookie can hold one."""
 _Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
 
 
 class Versions:
-    """Finds the version of each row of the policy's events."""
+    """Finds the version of each row of the policy's events.
+
+    Attributes:
+        units: finds the customer of each row.
+    """
 
     def __init__(self, policy: Policy, dialect: Dialect) -> None:
         self._events = policy.database.events
         self._assignments = policy.database.assignments
         self._spare = spare_tables(policy)
-        self._lateness_seconds = policy.database.lateness
         self._dialect = dialect
+        self.units = Units(policy, dialect)
 
     def looked_up(self, name: str) -> bool:
         """Whether an event's version is found somewhere else than in its own rows."""
         return self._events[name].version is None
 
-    def routed(self, name: str) -> bool:
-        """Whether an event's version is computed from its customer (`exporter.source.routed`)."""
-        given = self._assignments
-        return given is not None and given.from_ is not None and not self._written(name, frozenset())
+    def keyed(self, name: str) -> Key | None:
+        """By what an event's version is told elsewhere: its customer, or its tag; None where the database tells it."""
+        if self._any(name, "version"):
+            return None
+        if self._any(name, "tag"):
+            return "tag"
+        return "unit" if self._assignments is not None and self._assignments.from_ is not None else None
+
+    def inherits(self, name: str) -> bool:
+        """Whether an event's rows have their version, or what tells it, from what they descend from."""
+        return bool(parents_of(self._events, name))
 
     def of(self, name: str, row: sa.FromClause) -> Column:
-        """The version of each row of an event, as a text, or its customer where that is `routed`; NULL for none.
+        """The version of each row of an event, as a text, or what tells it where that is `keyed`; NULL for none.
 
         Args:
             row: what the event's rows are selected from.
         """
-        found = (self._customer if self.routed(name) else self._of)(name, row, frozenset())
+        key = self.keyed(name)
+        found = (self._of if key is None else partial(self._key, key))(name, row, frozenset())
         return sa.null() if found is None else found
 
     def columns(self, name: str) -> set[str]:
         """The columns of an event by which versions are found, of the event or of what descends from it."""
         event = self._events[name]
         parents = [column for _, column in parents_of(self._events, name)]
-        return {event.id, event.time, *filter(None, (event.version, event.unit)), *parents}
+        return {event.id, event.time, *filter(None, (event.version, event.unit, event.tag)), *parents}
 
     def _of(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
@@ -65,17 +88,29 @@ class Versions:
         found = [*self._inherited(name, row, below | {name}, self._of), *self._assigned(event, row)]
         return _first(found)
 
-    def _customer(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
-        unit = self._events[name].unit
-        own = [] if unit is None else [sa.cast(row.c[unit], sa.String())]
-        return _first([*own, *self._inherited(name, row, below | {name}, self._customer)])
+    def _key(self, key: Key, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
+        event = self._events[name]
+        unit, found = self.units.of(event, row), []
+        own: Column | None = None
+        if key == "unit" and unit is not None:
+            own = sa.cast(unit, sa.String())
+        elif key == "tag" and event.tag is not None:
+            own = _side(sa.cast(row.c[event.tag], sa.String()))
+        if own is not None:
+            # A stream may have another time than its rows, that of their outcome.
+            found.append(self._timed(own, event, row) if below or event.settled is not None else own)
+        return _first([*found, *self._inherited(name, row, below | {name}, partial(self._key, key))])
 
-    def _written(self, name: str, below: frozenset[str]) -> bool:
-        """Whether a row of the event, or one that it descends from, says its version itself."""
+    def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
+        at = sa.cast(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]), sa.String())
+        return at + sa.literal_column(f"'{_SEAM}'", type_=sa.String()) + own
+
+    def _any(self, name: str, key: Literal["version", "tag"], below: frozenset[str] = frozenset()) -> bool:
+        """Whether a row of the event, or one that it descends from, has a column of its own for this."""
         parents = {parent for parent, _ in parents_of(self._events, name)} - below - {name}
         above = (parent for parent in parents if parent in self._events)
-        written = self._events[name].version is not None
-        return written or any(self._written(parent, below | {name}) for parent in above)
+        own = getattr(self._events[name], key) is not None
+        return own or any(self._any(parent, key, below | {name}) for parent in above)
 
     def _inherited(self, name: str, row: sa.FromClause, below: frozenset[str], of: _Of) -> Iterator[Column]:
         """What each row that a row names as its parent has, where the router decided first."""
@@ -94,19 +129,29 @@ class Versions:
 
     def _assigned(self, event: Event, row: sa.FromClause) -> Iterator[Column]:
         """The unit's last assignment up to the row's time, then the first one after it."""
-        if self._assignments is None or self._assignments.from_ is not None or event.unit is None:
-            return
+        unit = self.units.of(event, row)
         given = self._assignments
+        if given is None or given.from_ is not None or unit is None:
+            return
         source = assignment_rows(given)
         version = sa.cast(source.c[given.version], sa.String())
         at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
-        entered = self._dialect.numbered(event.time_unit).epoch(row.c[event.time])
-        lateness = sa.literal_column(f"{self._lateness_seconds:.3f}", type_=sa.Double)
-        mine = sa.select(version).select_from(source).where(source.c[given.unit] == row.c[event.unit]).correlate(row)
-        before = mine.where(at <= entered).order_by(at.desc(), version)
-        after = mine.where(at > entered, at <= entered + lateness).order_by(at, version)
-        yield before.limit(1).scalar_subquery()
-        yield after.limit(1).scalar_subquery()
+        yield from self.units.nearest(event, row, version, source, source.c[given.unit] == unit, at)
+
+
+def split_key(key: str) -> tuple[float | None, str]:
+    """The moment that a key brings along, as the database has it, and the key."""
+    moment, seam, rest = key.partition(_SEAM)
+    return (float(moment), rest) if seam else (None, key)
+
+
+def _side(text: Column) -> Column:
+    """The side that a stored header's tag names, as a text; NULL where it names none, or both."""
+    named = {side: text.like(sa.literal_column(f"'%{tag}%'", type_=sa.String())) for side, tag in TAGS.items()}
+    sides = ((side, other) for side in TAGS for other in TAGS if other != side)
+    return sa.case(
+        *((sa.and_(named[side], ~named[other]), sa.literal_column(f"'{side}'", sa.String())) for side, other in sides)
+    )
 
 
 def _first(found: list[Column]) -> Column | None:

@@ -29,8 +29,10 @@ from exporter.judge.values import role_values
 from exporter.ledger.rows import Codes
 from exporter.publish.complement import Change, failed_tests, shown_change
 from exporter.source.database import Patience
+from exporter.source.dialects import Dialect
+from exporter.source.routed import RoutedVersions, TaggedVersions
 from exporter.source.session import order_session
-from exporter.source.versions import says_version
+from exporter.source.versions import Versions, says_version
 from exporter.study.history import History, needed_events
 from exporter.study.pastrollouts import PastRollout
 
@@ -78,13 +80,16 @@ def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay
         SecretError: a secret of the order database cannot be read.
         DatabaseError: one of its kinds.
     """
-    given = policy.database.assignments
-    computed = given is not None and given.from_ is not None
-    if computed or not any(says_version(policy, name) for name in needed_events(policy)):
+    needed = needed_events(policy)
+    keyed = Versions(policy, Dialect("sqlite")).keyed
+    if not any(says_version(policy, name) and keyed(name) != "unit" for name in needed):
         raise InputError(
             "no version is known of any row, so that no canary can be told from its stable version",
             place="database.events",
-            remedy="map a version column, or a table of assignments and each event's `unit`: docs/your-database.md",
+            remedy=(
+                "map a version column, the router's `tag`, or a table of assignments and each event's `unit`:"
+                " docs/your-database.md"
+            ),
         )
     processors = os.cpu_count() or 1
     if len(rollouts) <= _FEW:
@@ -104,7 +109,9 @@ def _replayed(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
 
 async def _replay_all(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
     async with order_session(policy, Patience.STUDY) as session:
-        history = History(policy, session)
+        sides = RoutedVersions(None)
+        sides.know(rollout.as_rollout() for rollout in rollouts)
+        history = History(policy, session, TaggedVersions(sides))
         start = min(rollout.started_at.timestamp() for rollout in rollouts)
         end = max(rollout.ended_at.timestamp() for rollout in rollouts)
         filled = sum((rollout.ended_at - rollout.started_at).total_seconds() for rollout in rollouts)

@@ -19,6 +19,7 @@ from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect, offset_seconds
 from exporter.source.mapping import parents_of, with_ancestors
+from exporter.source.routed import UnitVersions, version_of
 from exporter.source.streams import Stream, fitted, streams_of
 
 _FIRST_SPAN_SECONDS = 3600
@@ -33,10 +34,15 @@ _FARTHEST_OFFSET_SECONDS = 15 * 3600
 
 @dataclass
 class History:
-    """Reads stretches of the past, one after the other, through one session."""
+    """Reads stretches of the past, one after the other, through one session.
+
+    Attributes:
+        tagged: tells the versions of the sides in the router's tag; None where nobody knows of rollouts.
+    """
 
     policy: Policy
     session: Session
+    tagged: UnitVersions | None = None
     versions: Codes = field(default_factory=Codes)
     currencies: Codes = field(default_factory=Codes)
     _dialect: Dialect = field(init=False)
@@ -117,8 +123,9 @@ class History:
             end = min(start + span, last)
             parameters = stream.dialect.parameters(start, end, offset_seconds=await self._offset(stream))
             rows = await self.session.rows(stream.rows, parameters)
-            if stream.routed:  # a customer is no version, and whose the rollouts of a file were no router tells
-                rows = [(*row[:4], None, *row[5:]) for row in rows]
+            if stream.key is not None:
+                told = self.tagged if stream.key == "tag" else None  # whom a router chose, no file of rollouts tells
+                rows = [(*row[:4], version_of(told, row[4], row[2], zone), *row[5:]) for row in rows]
             table = EventRows.of(rows, len(stream.parents), self.versions, self.currencies)
             tables.append(table.shifted(zone.to_utc, entered.to_utc))
             wanted = (end - start) * _SPAN_ROWS // max(1, len(rows))

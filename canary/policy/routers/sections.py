@@ -21,6 +21,7 @@ from canary.policy.values.types import (
     RouterTimeout,
     ServerWeight,
     SocketAddress,
+    TagHeader,
     Text,
     Upstream,
     section,
@@ -80,6 +81,9 @@ class HaproxyRouter:
     log: Text | None = None
     """Where the generated configuration logs each request for `canary assignments`: `host:port`, or the path of a unix
     socket."""
+    tag_header: TagHeader | None = None
+    """Header behind whose value the generated configuration writes which side serves the request, for an event's `tag`:
+    one that the shop's platform stores, such as `user-agent`."""
     upstreams: Upstreams = Upstreams()
     slots: Slots | None = None
     """Instead of `upstreams`: two equal groups that change roles when a release is finished."""
@@ -114,6 +118,9 @@ class NginxRouter:
     log: Text | None = None
     """Where the generated configuration logs each request for `canary assignments`: a file, or
     `syslog:server=host:port`, or `syslog:server=unix:/path`."""
+    tag_header: TagHeader | None = None
+    """Header behind whose value the generated configuration writes which side serves the request, for an event's `tag`:
+    one that the shop's platform stores, such as `user-agent`."""
     upstreams: Upstreams = Upstreams()
     slots: Slots | None = None
     """Instead of `upstreams`; the directories must then survive a reboot."""

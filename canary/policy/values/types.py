@@ -171,6 +171,30 @@ RequestKey = Annotated[str, Grammar("the name of a cookie or header", "[A-Za-z0-
 RequestHeader = Annotated[str, Grammar("the name of a header", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "X-Version")]
 """The name of a header."""
 
+_FULL_HEADERS: Final = re.compile(
+    "(?:host|cookie|authorization|connection|upgrade|expect|te|trailer|range|accept-encoding|x-real-ip"
+    "|transfer-encoding|content-.*|if-.*|sec-.*|x-canary-.*|x-forwarded-(?!for$).*|(?:x-)?http-method.*)"
+)
+"""Headers in which one more word changes what a request is, or who it is from."""
+
+
+def _has_room(name: str) -> None:
+    if _FULL_HEADERS.fullmatch(name.lower()):
+        raise UnfitError(
+            f"one more word in {name} would change the request",
+            "take one that the shop only stores, such as user-agent or x-forwarded-for",
+        )
+
+
+TAG_HEADER = Grammar(
+    "the name of a header that a word may be put behind",
+    "[A-Za-z][A-Za-z0-9-]{0,63}",
+    "user-agent",
+    check=_has_room,
+)
+TagHeader = Annotated[str, TAG_HEADER]
+"""The name of a header whose value may have one more word."""
+
 PathPrefix = Annotated[str, Grammar("what paths begin with", "/[A-Za-z0-9._~+-][A-Za-z0-9/._~+-]{0,254}", "/webhooks/")]
 """What some requests' paths begin with; of more than the `/` that all begin with."""
 

@@ -10,12 +10,11 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.routers.sections import HaproxyRouter, Server
-from canary.routers import requestlog, robots
+from canary.routers import requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
 # For a policy without upstreams: the file is complete, and says that these two lines are examples.
-_EXAMPLE_STABLE = ("127.0.0.1:5000",)
-_EXAMPLE_CANARY = ("127.0.0.1:5001",)
+_EXAMPLE_STABLE, _EXAMPLE_CANARY = ("127.0.0.1:5000",), ("127.0.0.1:5001",)
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"
 
 _TEMPLATE = """\
@@ -34,8 +33,7 @@ defaults
     retries 3
     retry-on conn-failure empty-response
     option redispatch 1
-    option forwardfor
-
+{forwarded}
 frontend shop
 {front}
     # A request that may have had an effect is never sent twice.
@@ -82,7 +80,7 @@ _BACKENDS = """\
 
 backend stable
     balance leastconn
-{stable}
+{on_stable}{stable}
 {trial}"""
 
 # Of the slot with the canary, the other one's servers stand by; the stable slot has nobody to stand by.
@@ -96,11 +94,11 @@ _SLOT_BACKENDS = """\
 
 backend slot-a
     balance leastconn
-{a}
+{on_stable}{a}
 
 backend slot-b
     balance leastconn
-{b}
+{on_stable}{b}
 {trial_a}{trial_b}"""
 
 _TRIAL = """
@@ -110,7 +108,7 @@ backend {name}
     # connections to it would first be tried one dead connection after the other.
     http-reuse never
     option allbackups
-{servers}
+{on_canary}{servers}
 """
 
 _COOKIE = f"""\
@@ -150,6 +148,7 @@ def render(section: HaproxyRouter) -> str:
     numbers = _NUMBERS if section.slots is None else _SLOT_NUMBERS
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
+        forwarded="" if tag.is_forwarded(section.tag_header) else "    option forwardfor\n",
         map=section.map,
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
@@ -167,18 +166,18 @@ def render(section: HaproxyRouter) -> str:
 
 def _backends(section: HaproxyRouter) -> str:
     slots = section.slots
+    on_stable = tag.haproxy_line(section.tag_header, "stable")
     if slots is None:
         stable = section.upstreams.stable or _EXAMPLE_STABLE
         canary = section.upstreams.canary or _EXAMPLE_CANARY
-        servers = _canary(section, "canary", canary, "stable", stable)
-        return _BACKENDS.format(
-            stable=_stable(section, "stable", stable), trial=_TRIAL.format(name="canary", servers=servers)
-        )
+        own, trial = _stable(section, "stable", stable), _canary(section, "canary", canary, "stable", stable)
+        return _BACKENDS.format(on_stable=on_stable, stable=own, trial=trial)
     return _SLOT_BACKENDS.format(
+        on_stable=on_stable,
         a=_stable(section, "slot-a", slots.a),
         b=_stable(section, "slot-b", slots.b),
-        trial_a=_TRIAL.format(name="trial-a", servers=_canary(section, "trial-a", slots.a, "slot-b", slots.b)),
-        trial_b=_TRIAL.format(name="trial-b", servers=_canary(section, "trial-b", slots.b, "slot-a", slots.a)),
+        trial_a=_canary(section, "trial-a", slots.a, "slot-b", slots.b),
+        trial_b=_canary(section, "trial-b", slots.b, "slot-a", slots.a),
     )
 
 
@@ -290,11 +289,12 @@ def _canary(section: HaproxyRouter, name: str, addresses: tuple[str, ...], spare
         f"    server {spare}{number} {address}{_said(section, address)} backup track {spare}/{spare}{number}"
         for number, address in enumerate(spares, 1)
     ]
-    return "\n".join(own + behind)
+    servers = "\n".join(own + behind)
+    return _TRIAL.format(name=name, on_canary=tag.haproxy_line(section.tag_header, "canary"), servers=servers)
 
 
 def _said(section: HaproxyRouter, address: str) -> str:
     """What the policy says of a server besides."""
     server = section.servers.get(address, Server())
     weight = f" weight {server.weight}" if server.weight is not None else ""
-    return weight + (f" {server.options}" if server.options else "")
+    return f"{weight} {server.options}" if server.options else weight

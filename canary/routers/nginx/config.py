@@ -14,7 +14,7 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.routers.sections import NginxRouter
-from canary.routers import requestlog, robots
+from canary.routers import requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 from canary.routers.nginx.markers import EVERYBODY, TESTER
@@ -34,7 +34,7 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
 
 {testers}
 {markers}
-{log}map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
+{log}{side}map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
 
 {upstreams}{redirect}server {{
 {front}
@@ -53,8 +53,8 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $canary_connection;
         proxy_set_header X-Real-IP $remote_addr;
-{scheme}        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-        # Only the router says who is a tester and who is which user.
+{scheme}        proxy_set_header X-Forwarded-For {forwarded};
+{tag}        # Only the router says who is a tester and who is which user.
         proxy_set_header {user_header} $canary_told;
         proxy_set_header {tester_header} $canary_tester_mark;
 {cookie}    }}
@@ -105,6 +105,7 @@ def render(section: NginxRouter) -> str:
     """
     named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
     directory = word(section, "directories", section.directories[0])
+    forwarded = tag.is_forwarded(section.tag_header)
     buckets = [f"    1% {bucket:02d};" for bucket in range(NGINX_BUCKETS - 1)]
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
@@ -115,6 +116,9 @@ def render(section: NginxRouter) -> str:
         user=_user(section),
         markers=_MARKERS.format(),
         log=requestlog.NGINX_FORMAT if section.log is not None else "",
+        side=tag.NGINX_SIDE if section.tag_header is not None else "",
+        forwarded='"$proxy_add_x_forwarded_for, $canary_tag"' if forwarded else "$proxy_add_x_forwarded_for",
+        tag="" if section.tag_header is None or forwarded else tag.nginx_line(section.tag_header),
         prefix=NGINX_PREFIX,
         buckets="\n".join([*buckets, f"    * {NGINX_BUCKETS - 1};"]),
         testers=_testers(section),

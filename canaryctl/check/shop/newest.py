@@ -25,7 +25,7 @@ _BACK_SECONDS = 90 * 86400
 """So far back the newest rows are looked for by their time."""
 
 _COMPUTED = "computed"
-"""Shown for the version of a row whose customer's version the router's hash tells."""
+"""Shown for the version of a row whose customer's, or side's, version the journal or the router's log tells."""
 
 ID, MOMENT, VALUE, OUTCOME, SETTLED, VERSION, FIRST_PARENT = range(7)
 """Columns of `Statements.look`."""
@@ -66,7 +66,7 @@ async def newest_rows(
     rows = await session.rows(statements.look(by_time=True), {**bounds, "count": NEWEST})
     if not rows:
         rows = await session.rows(statements.look(by_time=False), {"count": NEWEST})
-    if stream.routed:
+    if stream.key is not None:
         rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
     rows = [row for row in rows if row[MOMENT] is not None]  # those without a time `canary check` tells of by itself
     clock_zone = Zone(policy.database.timezone, dialect)

@@ -42,3 +42,16 @@ def test_the_target_has_its_earlier_name(tmp_path: Path, target: str) -> None:
 
     assert any(name.startswith(f"{target}/") for name in written)
     assert files(tmp_path / "old", "--format", target) == written
+
+
+def test_a_tag_is_for_this_time(tmp_path: Path) -> None:
+    """The option writes the tag into the router's configuration, whatever the policy says of it."""
+    policy = tmp_path / "canary.yaml"
+    policy.write_text("service: shop\nrouter: {kind: nginx}\n", encoding="utf-8")
+    argv = ["--config.file", str(policy), "--output", str(tmp_path), "--tag-header", "user-agent"]
+
+    result = CliRunner().invoke(command, argv, catch_exceptions=False)
+
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "router" / "canary.conf").read_text(encoding="utf-8")
+    assert 'proxy_set_header user-agent "$http_user_agent $canary_tag";' in text

@@ -86,7 +86,8 @@ def test_a_card_tester_whom_no_key_names_is_no_harm() -> None:
     """Thirty declined cards on the canary prove nothing where rows name nobody."""
     found = judged(payments(1, declined=30), NOBODY)
     assert found.verdict != "fail"
-    assert found.over_dispersion is not None and found.over_dispersion > 5.0
+    assert found.over_dispersion is not None
+    assert found.over_dispersion > 5.0
 
 
 def test_where_a_column_names_the_customer_nothing_is_divided() -> None:

@@ -17,7 +17,7 @@ from canary.routers.base import Split
 from exporter.source.routed import RoutedVersions
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle
-from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
+from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 from tests.support.receiving.entries import entry, started
 
 _UPSTREAMS = {"stable": ("127.0.0.1:1",), "canary": ("127.0.0.1:2",)}
@@ -78,10 +78,13 @@ def test_a_promoted_version_stays(clock: FakeClock) -> None:
 
 
 async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: FakeClock) -> None:
-    """Rows of hours before, of the rollout and of now, with orders that name their customer through their visit."""
+    """Rows of hours before, of the rollout and of now, with orders that name their customer through their visit.
+
+    What is paid hours later, when everybody is on stable, counts for the version that took the order.
+    """
     began = clock.now() - timedelta(hours=5)
     router, expected = routers_of(_policy())[0], {"v1.0": 0, "v2.0": 0}
-    visits, orders = [], []
+    visits, orders, payments = [], [], []
     for number in range(1, 601):
         at = began - timedelta(minutes=10) + timedelta(seconds=4 * number)
         ratio = 0.0 if at < began or at >= began + timedelta(minutes=20) else 0.25
@@ -90,8 +93,10 @@ async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: F
         expected["v2.0" if chosen else "v1.0"] += 1
         visits.append({"id": number, "created_at": at})
         orders.append({"id": number, "visit_id": number, "created_at": at, "total": 2, "currency": "EUR"})
+        payments.append({"order_id": number, "status": "failed", "created_at": at, "settled_at": clock.now()})
     await lite.insert_many(VISITS, visits)
     await lite.insert_many(ORDERS, orders)
+    await lite.insert_many(PAYMENTS, payments)
 
     async with refresher_on(_policy(lite.url), clock) as refresher:
         assert refresher.routed is not None
@@ -101,4 +106,5 @@ async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: F
 
     assert found["shop_visits_total"] == {(version,): float(rows) for version, rows in expected.items()}
     assert found["shop_orders_total"] == found["shop_visits_total"]
+    assert found["shop_payments_total"] == {(version, "failed"): float(rows) for version, rows in expected.items()}
     assert expected["v2.0"] > 30
