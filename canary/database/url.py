@@ -31,8 +31,9 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "mysql": "mysql+asyncmy",
     "mariadb": "mysql+asyncmy",
+    "clickhouse": "clickhousedb+connect",  # its own driver's word, which nobody else says
 }
-"""The asynchronous driver of each database that has one; others are read through their own driver, in a thread."""
+"""The driver of each database that we know; others are read through the one that the address names, in a thread."""
 _EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>.*))?", re.DOTALL)
@@ -54,7 +55,6 @@ _LIBPQ_IDLE = frozenset({
 })  # fmt: skip
 """libpq's parameters that change nothing here: UTF-8 is always spoken, and every answer is waited for by our limits."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-
 _MYSQL_HANDED_ON = frozenset({"charset", "unix_socket"})
 _MYSQL_TLS = frozenset({
     "ssl", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_check_hostname",

@@ -45,7 +45,7 @@ _VERSIONLESS = (
 )
 
 # Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
-_LOOKED_INTO = ("sqlite", "postgresql", "mysql")
+_LOOKED_INTO = ("sqlite", "postgresql", "mysql", "clickhousedb")
 
 
 async def check_database(policy: Policy, *, data: bool = False, document: Document | None = None) -> list[Finding]:

@@ -177,6 +177,12 @@ class Viewer:
             self._receiver.releases()[-_RELEASES:][::-1],
         )
 
+    def known(self, rollout: str) -> Sequence[KpiRow]:
+        """The KPIs of a rollout as Prometheus last told them; asks it anew, for who looks again."""
+        self._about_rollout(rollout)
+        self._due(self._ask, _KPI_SECONDS, rollout)
+        return self._kpis
+
     async def close(self) -> None:
         """End what is being asked."""
         for task in self._asking:
@@ -186,9 +192,7 @@ class Viewer:
     async def _renew(self, rollout: answers.Rollout | None, now: datetime) -> None:
         """Ask Prometheus for what is due, and wait a moment for it."""
         name = rollout["id"] if rollout else ""
-        if name != self._drawn:
-            self._drawn, self._curves = name, Curves()
-            self._asked_at.clear()
+        self._about_rollout(name)
         self._due(self._ask, _KPI_SECONDS, name)
         if self._about({}).experiments.experiments:
             self._due(self._ask_experiments, _KPI_SECONDS)
@@ -198,6 +202,12 @@ class Viewer:
             self._due(self._draw, seconds, name, from_text(rollout["started_at"]), until)
         if self._asking:
             await asyncio.wait(self._asking, timeout=_PATIENCE_SECONDS)
+
+    def _about_rollout(self, rollout: str) -> None:
+        """Forget what was about another one."""
+        if rollout != self._drawn:
+            self._drawn, self._kpis, self._curves = rollout, (), Curves()
+            self._asked_at.clear()
 
     def _due(self, ask: Callable[..., Awaitable[None]], seconds: float, *arguments: Any) -> None:
         now = self._clock.monotonic()
@@ -215,7 +225,8 @@ class Viewer:
         except RemoteError as error:
             self._kpis, self._fault = (), str(error)
         else:
-            self._kpis, self._fault = rows(found), ""
+            if rollout == self._drawn:  # otherwise another one has begun meanwhile
+                self._kpis, self._fault = rows(found), ""
 
     async def _ask_experiments(self) -> None:
         try:

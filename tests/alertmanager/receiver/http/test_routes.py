@@ -1,5 +1,6 @@
 """The receiver's table of routes, walked whole: every wrong host, token, type, method and size; and nothing besides."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -212,6 +213,20 @@ async def test_every_route_with_a_body_survives_what_is_not_packed_as_it_says(se
             found = await served.status(route, Content_Encoding=packing, data=b"garbage")
             assert found == 400, (route.path, packing, found)
     assert await served.state() == before
+
+
+async def test_what_a_stranger_packs_is_not_unpacked(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of zeros' zeros is a gigabyte, and takes seconds in which nothing else is done."""
+
+    def refuse(*_arguments: object, **_keys: object) -> bytes:
+        raise AssertionError("a stranger's body is unpacked")
+
+    monkeypatch.setattr(aiohttp.compression_utils.ZLibDecompressor, "decompress_sync", refuse)
+    monkeypatch.setattr("canary.web.bodies.unpacked", refuse)
+    bomb = gzip.compress(b"0" * 1_000_000)
+    for route in [route for route in served.table if route.role in TOKENS]:
+        found = await served.status(route, Authorization="Bearer wrong", Content_Encoding="gzip", data=bomb)
+        assert found == 401, route.path
 
 
 async def test_nothing_answers_that_is_not_in_the_table(served: Served) -> None:
