@@ -72,7 +72,6 @@ class JudgedRollout:
     _segments: dict[str, list[int]] = field(default_factory=dict)
     """By KPI, the values that are looked at, most frequent first."""
     _dispersion: dict[str, OverDispersion] = field(default_factory=dict)
-    """Of the KPIs whose units are not customers."""
 
     @classmethod
     def of(
@@ -187,14 +186,9 @@ class JudgedRollout:
         if isinstance(kpi, Mean):
             self._caps[name] = cap_before(kpi, joined, window, self.currencies.get(name, -1))
         if not knows_customers(self.policy, kpi):
-            self._dispersion[name] = OverDispersion(
-                kpi,
-                start,
-                self.policy.database.window,
-                self.policy.database.lateness,
-                currency=self.currencies.get(name, -1),
-                cap=self._caps.get(name, np.inf),
-            )
+            seconds = (self.policy.database.window, self.policy.database.lateness)
+            of = (self.currencies.get(name, -1), self._caps.get(name, np.inf))
+            self._dispersion[name] = OverDispersion(kpi, start, *seconds, *of)
         if isinstance(kpi, Conversion) and slower != "none":
             width = self.parameters.bucket_seconds
             self.judge.know_lags(name, lags_before(kpi, joined, window, up_to=slower.up_to, bucket_seconds=width))

@@ -112,11 +112,8 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     absent = {table for table in spare_tables(policy) if tables.get(table) is None}
     events = {name: event for name, event in policy.database.events.items() if event.table not in absent}
     findings = list(_mapped(place, policy, events, tables, names, seen))
-    faulty = {
-        name
-        for name, event in events.items()
-        if event.table and not _complete(_columns(policy, name), tables[event.table])
-    }
+    mapped = {name: tables[event.table] for name, event in events.items() if event.table}
+    faulty = {name for name, table in mapped.items() if not _complete(_columns(policy, name), table)}
     findings += [
         warning(
             place,
