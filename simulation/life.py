@@ -47,6 +47,8 @@ _FREEZE_SECONDS = 50.0
 _SILENCE_SECONDS = 20.0
 # As long as a rollout may need in a healthy world (`world._FINISH_SECONDS`).
 _WAIT_SECONDS = 240.0
+# What pages: silenced by name, as whoever is paged does it.
+_FOR_PEOPLE = ({"alertname": "CanaryHighErrorRate"}, {"alertname": "CanaryConversionDegraded"})
 # A command line gives up on a receiver that does not answer for this long.
 _ASKS_SECONDS = 10.0
 # Whoever is on duty looks at the page every few seconds, out of step with the receivers' own five.
@@ -143,10 +145,15 @@ class Life:
             if self._truth.newest is None or self._truth.newest.state in TERMINAL:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
-        matchers = {"alertname": "CanaryHighErrorRate"} if what == "people" else {names.ACTION: what}
-        self._truth.silenced[what].append((moment(), moment() + seconds))
-        for alertmanager in self._monitoring.alertmanagers.values():  # a cluster has them in common
-            alertmanager.silence(matchers, seconds)
+        names_action = {names.ACTION: what}
+        for matchers in _FOR_PEOPLE if what == "people" else (names_action,):
+            self._truth.silenced[what].append((moment(), moment() + seconds))
+            for alertmanager in self._monitoring.alertmanagers.values():  # a cluster has them in common
+                alertmanager.silence(matchers, seconds)
+
+    async def silence_people(self, seconds: float) -> None:
+        """Somebody who wants to sleep silences what may page, and nothing else."""
+        await self._silence("people", seconds)
 
     async def _start_again(self) -> None:
         """The very version that was rolled back, at once."""

@@ -46,7 +46,7 @@ class Servers:
     @property
     def silent(self) -> str:
         """The servers that were asked and did not say what they run; they may be down."""
-        return ", ".join(f"{address} {one.fault}" for address, one in self.served.items() if one.silent)
+        return ", ".join(f"{address}: {one.fault}" for address, one in self.served.items() if one.silent)
 
     @property
     def unknown(self) -> str:
