@@ -57,5 +57,8 @@ def departure(plans: Plans, store: RolloutStore, effects: Effects, servers: Know
 
 def _servers(versions: dict[str, str]) -> Servers:
     return Servers(
-        {address: Served(version) if version else Served(fault="is down") for address, version in versions.items()}
+        {
+            address: Served(version) if version else Served(fault="is down", silent=True)
+            for address, version in versions.items()
+        }
     )

@@ -49,6 +49,11 @@ class Servers:
         return ", ".join(f"{address}: {one.fault}" for address, one in self.served.items() if one.silent)
 
     @property
+    def all_silent(self) -> bool:
+        """Whether servers were asked and none of them said what it runs."""
+        return bool(self.served) and all(one.silent for one in self.served.values())
+
+    @property
     def unknown(self) -> str:
         """Why it is not known of some server, or of all, what it runs; empty when it is known of all."""
         if not self.served:
