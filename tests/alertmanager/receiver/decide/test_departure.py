@@ -95,6 +95,7 @@ async def test_a_contradiction_refuses_and_force_is_written_down(people: People,
 async def test_a_canary_that_does_not_answer_refuses_a_start(people: People) -> None:
     """Where none of its servers answers, customers would meet nobody; one of several is a warning."""
     people.servers.canary_versions = {"10.0.1.20:5000": ""}
+    people.servers.silent = True
     with pytest.raises(RefusedError, match=r"to say what they run; 10\.0\.1\.20:5000: is down; .* --force starts"):
         await start(people)
 
