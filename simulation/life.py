@@ -152,7 +152,7 @@ class Life:
                 alertmanager.silence(matchers, seconds)
 
     async def silence_people(self, seconds: float) -> None:
-        """Somebody who wants to sleep silences what may page, and nothing else."""
+        """Whoever is to sleep silences what may page, and nothing else."""
         await self._silence("people", seconds)
 
     async def _start_again(self) -> None:

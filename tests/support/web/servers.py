@@ -13,7 +13,7 @@ from canary.routers.probe import Served
 
 @dataclass
 class KnownServers:
-    """Answers for the servers of both groups; an empty version is an unknown one, because nobody could ask or it was *silent*."""
+    """Answers for both groups; an empty version is unknown, because nobody could ask, or the server was *silent*."""
 
     stable_versions: dict[str, str] = field(default_factory=dict)
     canary_versions: dict[str, str] = field(default_factory=dict)
