@@ -131,7 +131,7 @@ class Life:
                 about = next(iter(self._truth.rollouts), "") if event.place != "note" else ""
                 await self._ask(host, lambda one: one.note(about, "slow", actor="ann", category=None, key=key))
             case "silence":
-                await self._silence(event.place.partition(" ")[2], _SILENCE_SECONDS * (1 + event.amount))
+                await self.silence(event.place.partition(" ")[2], _SILENCE_SECONDS * (1 + event.amount))
             case "wait" if newest is not None:
                 task = asyncio.get_running_loop().create_task(self._wait(host, event.place.partition(" ")[2]))
                 self._pipelines.add(task)
@@ -139,21 +139,16 @@ class Life:
             case "start":
                 await self._start_again()
 
-    async def _silence(self, what: str, seconds: float) -> None:
+    async def silence(self, what: str, seconds: float) -> None:
         """Before the next rollout begins; or in the middle of one that goes on and on."""
         for _ in range(_LOOKS):
             if self._truth.newest is None or self._truth.newest.state in TERMINAL:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
-        names_action = {names.ACTION: what}
-        for matchers in _FOR_PEOPLE if what == "people" else (names_action,):
+        for matchers in _FOR_PEOPLE if what == "people" else ({names.ACTION: what},):
             self._truth.silenced[what].append((moment(), moment() + seconds))
             for alertmanager in self._monitoring.alertmanagers.values():  # a cluster has them in common
                 alertmanager.silence(matchers, seconds)
-
-    async def silence_people(self, seconds: float) -> None:
-        """Whoever is to sleep silences what may page, and nothing else."""
-        await self._silence("people", seconds)
 
     async def _start_again(self) -> None:
         """The very version that was rolled back, at once."""

@@ -341,7 +341,7 @@ class World:
         if not await self._finished():
             return
         if any(event.kind == LIFE for event in self.story.events):
-            await self.life.silence_people(_FRESH_SECONDS)
+            await self.life.silence("people", _FRESH_SECONDS)
         begun = len(self.truth.rollouts)
         until = asyncio.get_running_loop().time() + 30.0
         while len(self.truth.rollouts) == begun and asyncio.get_running_loop().time() < until:
