@@ -8,6 +8,7 @@ What is promised of them is looked at from outside: in the journal, at the Alert
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -184,11 +185,9 @@ class Life:
 
     @staticmethod
     async def _ask(host: Host, work: Callable[[Receiver], Any]) -> None:
-        try:
+        with suppress(CanaryError, ConnectionError, TimeoutError):
             async with asyncio.timeout(_ASKS_SECONDS):
                 await host.ask(work)
-        except (CanaryError, ConnectionError, TimeoutError):
-            return
 
     # What they were promised.
 
