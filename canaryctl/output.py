@@ -2,19 +2,20 @@
 
 Two services whose policies were generated into one folder used to replace each other's files without a word, and the
 first one's alerts were gone. So the folder holds a list of who wrote what, and whoever would replace a file of another
-service is refused before anything is written.
+service is refused before anything is written. Files about several services (`prometheus.yml`, dashboards) are all of
+theirs: only whoever generates all of them together may write them again.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from canary.errors import GenerateError
 
 WRITERS = ".kpi-canary.json"
-"""The list, by relative path, of the services that wrote a folder's files."""
+"""The list, by relative path, of the services that wrote a folder's files; several are parted by a space."""
 
 # Earlier versions named the files of every service so. Next to those of today they would be evaluated twice.
 _FORMER = (
@@ -25,42 +26,52 @@ _FORMER = (
 )
 
 
-def write(files: Mapping[str, str], folder: Path, service: str) -> None:
-    """Write a service's files below *folder*; its own under names of earlier versions are taken away.
+def write(files: Mapping[str, Mapping[str, str]], folder: Path, removed: Collection[str] = ()) -> None:
+    """Write services' files below *folder*; their own under names of earlier versions are taken away.
+
+    Args:
+        files: by the service that they are of, or several parted by a space, path to text.
+        removed: services that are no more; what was written for them alone is taken away.
 
     Raises:
         GenerateError: some there are another service's, or the folder cannot be written to; of the former, nothing is
             written.
     """
     writers = _writers(folder)
-    _require_own(files, folder, service, writers)
-    listed = {**writers, **dict.fromkeys(files, service)}
+    whose = {name: services for services, texts in files.items() for name in texts}
+    texts = {name: text for of_some in files.values() for name, text in of_some.items()}
+    services = {service for each in files for service in each.split()}
+    _require_own(texts, folder, services | set(removed), writers)
+    gone = [name for name, of in writers.items() if name not in texts and set(of.split()) <= set(removed)]
+    listed = {name: of for name, of in {**writers, **whose}.items() if name not in gone}
     try:
-        for name, text in {**files, WRITERS: json.dumps(listed, indent=1, sort_keys=True) + "\n"}.items():
+        for name, text in {**texts, WRITERS: json.dumps(listed, indent=1, sort_keys=True) + "\n"}.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        for name in _FORMER:
-            if name not in files and _is_of(folder / name, service):
-                (folder / name).unlink()
+        former = [name for name in _FORMER if name not in texts and _is_of(folder / name, services)]
+        for name in [*gone, *former]:
+            _inside(folder, name).unlink(missing_ok=True)
     except OSError as error:
         raise GenerateError(
             f"cannot be written ({error.strerror})", place=f"--output {folder}", remedy="name a folder that can be"
         ) from error
 
 
-def _require_own(files: Mapping[str, str], folder: Path, service: str, writers: Mapping[str, str]) -> None:
+def _require_own(texts: Mapping[str, str], folder: Path, services: Collection[str], writers: Mapping[str, str]) -> None:
     theirs = [
-        name for name, text in files.items() if writers.get(name, service) != service and _differs(folder / name, text)
+        name
+        for name, text in texts.items()
+        if not set(writers.get(name, "").split()) <= set(services) and _differs(folder / name, text)
     ]
     if theirs:
-        others = ", ".join(sorted({writers[name] for name in theirs}))
+        others = sorted({service for name in theirs for service in writers[name].split()} - set(services))
         shown = ", ".join(theirs[:3]) + (f" and {len(theirs) - 3} more" if len(theirs) > 3 else "")
         raise GenerateError(
-            f"{len(theirs)} files there were written for service {others}, and are not replaced: {shown}",
+            f"{len(theirs)} files there were written for service {', '.join(others)}, and are not replaced: {shown}",
             place=f"--output {folder}",
-            remedy=f"name a folder of its own, such as --output {folder}/{service}; rules and scrape jobs have the "
-            "service's name, and can be brought together",
+            remedy="name the policies of all services (--config.file FOLDER, or several times), or another folder; "
+            f"services that are no more go with {' '.join(f'--remove {service}' for service in others)}",
         )
 
 
@@ -79,8 +90,17 @@ def _differs(path: Path, text: str) -> bool:
         return False
 
 
-def _is_of(path: Path, service: str) -> bool:
-    """Whether a rule file is of this service and of no other."""
+def _inside(folder: Path, name: str) -> Path:
+    """A listed file; the list lies in the folder, and whoever edits it names no file outside."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise GenerateError(f"{name} is outside", place=str(folder / WRITERS), remedy="remove the line")
+    return path
+
+
+def _is_of(path: Path, services: Iterable[str]) -> bool:
+    """Whether a rule file is of one of these services and of no other."""
     with suppress(OSError, ValueError):
-        return set(re.findall(r"^ +service: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)) == {service}
+        found = set(re.findall(r"^ +service: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+        return len(found) == 1 and found <= set(services)
     return False

@@ -15,10 +15,11 @@
     counters: error 'must provide counters',
     // The policy's experiments: name, treatments, kpis, mismatchThreshold.value (log10 of the evidence).
     experiments: error 'must provide experiments',
-    // One text per phase, such as `2 of 4: 25%`.
     // The shop's own series: names, labels, selectors.
     signals: error 'must provide signals',
-    // What graphs draw as lines, by the limit's name: `value`, and `text` as people write it.
+    // Of services that name theirs differently: as `signals`, and each with `services`, a pattern of their names.
+    others: [],
+    // What graphs draw as lines, by the limit's name: `value`, and `text` as people write it. No value: not drawn.
     limits: error 'must provide limits',
 
     uids: error 'must provide uids of dashboards',

@@ -51,7 +51,16 @@ def _ordered(data: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def prometheus_files(policy: Policy, *, inline: bool = False) -> dict[str, str]:
-    """Everything below `prometheus/`, by relative path.
+    """Everything below `prometheus/` of one service, by relative path.
+
+    Raises:
+        GenerateError: the mixin cannot be evaluated.
+    """
+    return {"prometheus.yml": dump(scrape_config(policy)), **rules_and_tests(policy, inline=inline)}
+
+
+def rules_and_tests(policy: Policy, *, inline: bool = False) -> dict[str, str]:
+    """A service's own files below `prometheus/`; several services' may lie in one folder.
 
     Raises:
         GenerateError: the mixin cannot be evaluated.
@@ -60,7 +69,6 @@ def prometheus_files(policy: Policy, *, inline: bool = False) -> dict[str, str]:
     alerts = [rule for group in groups["alerts"]["groups"] for rule in group["rules"]]
     tests = test_files(policy, alerts, [f"../rules/{alerts_file(policy.service)}"])
     return {
-        "prometheus.yml": dump(scrape_config(policy)),
         f"rules/{alerts_file(policy.service)}": dump(groups["alerts"]),
         f"rules/{recording_file(policy.service)}": dump(groups["rules"]),
         **{f"tests/{name}": text for name, text in tests.items()},

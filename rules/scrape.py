@@ -8,27 +8,41 @@ from canary.policy.servers import whole
 from canary.units import format_duration
 
 
-def scrape_config(policy: Policy) -> dict[str, Any]:
-    """Prometheus' configuration file as data; paths are relative to the file."""
-    signals, alertmanager = policy.signals, policy.receiver.alertmanager_server
+def scrape_config(*policies: Policy) -> dict[str, Any]:
+    """Prometheus' configuration file as data, for one service or several; paths are relative to the file."""
+    every = min(policy.signals.scrape_interval for policy in policies)
+    alertmanagers: list[dict[str, Any]] = []
+    for policy in policies:
+        if (alertmanager := _alertmanager(policy)) not in alertmanagers:
+            alertmanagers.append(alertmanager)
     return {
         "global": {
-            "scrape_interval": format_duration(signals.scrape_interval),
-            "scrape_timeout": format_duration(min(signals.scrape_interval, 10)),
-            "evaluation_interval": format_duration(signals.evaluation_interval),
+            "scrape_interval": format_duration(every),
+            "scrape_timeout": format_duration(min(every, 10)),
+            "evaluation_interval": format_duration(min(policy.signals.evaluation_interval for policy in policies)),
         },
-        "alerting": {
-            "alertmanagers": [
-                {
-                    "scheme": urlsplit(alertmanager.url).scheme,
-                    **_path_prefix(alertmanager.url),
-                    **alertmanager.http_config(policy.base),
-                    "static_configs": [{"targets": [_address(alertmanager.url)]}],
-                }
-            ],
-        },
+        "alerting": {"alertmanagers": alertmanagers},
         "rule_files": ["rules/*.yml"],
-        "scrape_configs": _jobs(policy),
+        "scrape_configs": [
+            {**job, **_unlike(policy.signals.scrape_interval, every)} for policy in policies for job in _jobs(policy)
+        ],
+    }
+
+
+def _unlike(seconds: float, every: float) -> dict[str, Any]:
+    """A job's own interval, where its service is scraped more rarely than the most often scraped."""
+    if seconds == every:
+        return {}
+    return {"scrape_interval": format_duration(seconds), "scrape_timeout": format_duration(min(seconds, 10))}
+
+
+def _alertmanager(policy: Policy) -> dict[str, Any]:
+    alertmanager = policy.receiver.alertmanager_server
+    return {
+        "scheme": urlsplit(alertmanager.url).scheme,
+        **_path_prefix(alertmanager.url),
+        **alertmanager.http_config(policy.base),
+        "static_configs": [{"targets": [_address(alertmanager.url)]}],
     }
 
 

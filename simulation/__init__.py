@@ -12,5 +12,6 @@ promise was broken. `make simulate SEEDS=1000` runs many worlds, `make simulate 
 * `truth` knows what really is; `checks` compares: `decisions` the entries, `routing` the traffic, `telling` the
   messages; `promises` is what they share.
 * `world` puts it together and carries out the story; `run` runs seeds, shrinks what fails, and reports.
+* `plans`, `life` and `slots` put more people into a story, or have it in a shop with `router.slots`.
 * `reverts` undoes known fixes in a scratch copy, and shows that the simulator finds each.
 """

@@ -173,7 +173,8 @@ class Faults:
             else (lambda _: False)
         )
         world.fleet.down = places("server down")
-        world.process.refuses = bool(places("process refuses"))
+        for process in world.processes.values():
+            process.refuses = bool(places("process refuses"))
         world.targets.refusing = places("chat refuses")
         lying = places("router lies")
         for router in world.routers:

@@ -1,7 +1,7 @@
 """The receivers: the product's own, wired as `open_receiver` wires them, on stand-ins for what they meet."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,6 +22,7 @@ from alertmanager.receiver.supervisor import working
 from canary.errors import CanaryError, JournalError
 from canary.notify import Notifier
 from canary.policy.model import Policy
+from canary.policy.routers.slots import Slot
 from canary.report.facts import Report
 from canary.rollout import experiments
 from canary.rollout.entries import Entry
@@ -58,7 +59,7 @@ class Surroundings:
     lock: Lock
     network: Network
     routers: Sequence[MemoryRouter]
-    process: MemoryProcess
+    processes: Mapping[Slot, MemoryProcess]
     deployment: MemoryDeployment
     targets: MemoryTargets
     servers: dict[str, Server]
@@ -156,7 +157,8 @@ class Host:
             store,
             leader,
             routers=around.routers,
-            process=around.process,
+            process=around.processes["b"],
+            slot_processes=around.processes if policy.slots else {},
             deployment=around.deployment,
             notifier=cast("Notifier", around.targets),
             rollback_log=RollbackLog(None, InlineThreads()),

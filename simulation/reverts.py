@@ -213,6 +213,18 @@ REVERTS = (
         "_CLEAR_LOOKS = 1",
     ),
     Revert(
+        "slots: the process of the stable slot is stopped",
+        f"{_ACT}/effects.py",
+        '        return self._slot_processes.get(other(stable or "a"), self._process)',
+        '        return self._slot_processes.get(stable or "a", self._process)',
+    ),
+    Revert(
+        "slots: the roles stay as they were at the start",
+        f"{_ACT}/splits.py",
+        "        stable_slot=rollout.stable_slot,",
+        "        stable_slot=rollout.first_stable_slot,",
+    ),
+    Revert(
         "life: a phase ends in a change freeze",
         f"{_DECIDE}/promotion/promoter.py",
         "        if freeze := self._freezes.active:",

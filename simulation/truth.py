@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
+from canary.policy.routers.slots import Slot
 from canary.rollout.entries import Entry, Held
 from canary.rollout.folding import fold, newest
 from canary.rollout.plan.planentries import Amended
@@ -69,6 +70,11 @@ class Truth:
     def newest(self) -> Rollout | None:
         """The rollout that began last."""
         return newest(self.rollouts)
+
+    @property
+    def stable_slot(self) -> Slot | None:
+        """With `router.slots`, the one that is stable by the journal; None without, and before the first rollout."""
+        return None if self.newest is None else self.newest.stable_slot
 
     def take(self, entry: Entry) -> None:
         """An entry has become part of the journal."""

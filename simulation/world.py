@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from canary.errors import NotificationError, ProcessError, RouterError
+from canary.policy.routers.slots import Slot
 from canary.rollout.entries import Advanced, Entry, Held, Promoted, Resumed, RollbackDecided
 from canary.rollout.state import TERMINAL, UNFINISHED, Rollout, State
 from canary.testing.clock import VirtualClock
@@ -117,9 +118,13 @@ class World:
         self.table = Table()
         self.table.appended = self._appended
         # One as fine as HAProxy, one as coarse as nginx.
-        self.routers = [MemoryRouter("edge1"), MemoryRouter("edge2", finest_ratio=0.01)]
-        self.process = MemoryProcess()
-        self.fleet = Fleet()
+        slots = story.policy.slots
+        self.routers = [MemoryRouter("edge1", slots=slots), MemoryRouter("edge2", finest_ratio=0.01, slots=slots)]
+        # Without slots the canary's servers are always those of slot b.
+        self.processes: dict[Slot, MemoryProcess] = {"b": MemoryProcess()}
+        if slots:
+            self.processes["a"] = MemoryProcess()
+        self.fleet = Fleet(stable_host=lambda: CANARY if self.truth.stable_slot == "b" else STABLE)
         self.targets = MemoryTargets("chat#1", "chat#2")
         lock = Lock()
         self._over = asyncio.Event()
@@ -127,7 +132,7 @@ class World:
             story.policy,
             self.truth,
             self.routers,
-            self.process,
+            self.processes,
             self.fleet,
             self.targets,
             lock,
@@ -142,8 +147,8 @@ class World:
             lock,
             network,
             self.routers,
-            self.process,
-            MemoryDeployment(configured=True, deploys=self.fleet.deploy),
+            self.processes,
+            MemoryDeployment(configured=bool(story.policy.process.deploy_stable), deploys=self.fleet.deploy),
             self.targets,
             {},
             self.reports,
@@ -156,8 +161,8 @@ class World:
         self.monitoring = Monitoring(self.truth, self.shop, self.hosts, network, story.policy)
         around.servers |= {
             "prometheus": self.monitoring.answer,
-            STABLE: self.fleet.stable_answer,
-            CANARY: self.fleet.canary_answer,
+            STABLE: partial(self.fleet.answer, STABLE),
+            CANARY: partial(self.fleet.answer, CANARY),
             "alertmanager": self.monitoring.alertmanagers["am1"].answer,
         }
         self.operators = Operators(self.truth, self.hosts, self.routers, self.fleet, random)
@@ -173,14 +178,15 @@ class World:
         for router in self.routers:
             router.before, router.after = network.hooks(router.name, _router_error, 2.0, "set")
             router.changed = partial(self._routed, router)
-        process_before, self.process.after = network.hooks("process", _process_error, 5.0, "stop")
+        process_before, process_after = network.hooks("process", _process_error, 5.0, "stop")
 
-        async def before(operation: str) -> None:
+        async def before(slot: Slot, operation: str) -> None:
             if operation == "stop":
-                self.checks.stopping()
+                self.checks.stopping(slot)
             await process_before(operation)
 
-        self.process.before = before
+        for slot, process in self.processes.items():
+            process.before, process.after = partial(before, slot), process_after
         self.targets.before, self.targets.after = network.hooks("chat", NotificationError, 2.0)
         network.sprung = lambda machine: self.faults.trapped(machine.name)
 

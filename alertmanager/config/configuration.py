@@ -3,6 +3,7 @@
 What Alertmanager does with each setting is measured in docs/alertmanager.md.
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,34 +24,53 @@ Section = dict[str, Any]
 # Alertmanager gives up a notification after max(group_interval, 10 s); shorter intervals only repeat failures sooner.
 _GROUP_INTERVAL = "10s"
 
+# How people are notified what nobody has to hurry for.
+_FOR_PEOPLE = {"group_wait": "10s", "group_interval": "1m", "repeat_interval": "4h"}
 
-def alertmanager_config(policy: Policy) -> Section:
-    """Alertmanager's configuration as data."""
-    people = policy.receiver.people or people_name(policy)
+# With several services and several receivers for people, where alerts go that are of none of them; generated empty.
+_OTHERS = "canary-others"
+
+# Each of our routes for people has this matcher, and nobody else's has: a drill is nothing to be paged for.
+_NO_DRILL = f'alertname!="{names.DRILL}"'
+
+_ALL_OF_OURS = 'alertname=~"Canary.+"'
+
+
+def alertmanager_config(*policies: Policy) -> Section:
+    """Alertmanager's configuration of one service, or of several, as data."""
+    people = list(dict.fromkeys(map(_people, policies)))
+    alone = len(people) == 1
+    routes = [route for policy in policies for route in [*_routes(policy), *([] if alone else [_rest_route(policy)])]]
+    receivers = [*(people if alone else [_OTHERS, *people]), *map(guard_name, policies)]
+    if len(receivers) != len(set(receivers)):
+        twice = next(name for name in receivers if receivers.count(name) > 1)
+        raise GenerateError(f"two receivers would be called {twice}", remedy="give one of the services another name")
     config: Section = {
         "route": {
-            "receiver": people,
+            "receiver": people[0] if alone else _OTHERS,
             "group_by": ["alertname", names.SERVICE],
-            "group_wait": "10s",
-            "group_interval": "1m",
-            "repeat_interval": "4h",
-            "routes": _routes(policy),
+            **_FOR_PEOPLE,
+            "routes": routes,
         },
-        "inhibit_rules": _inhibit_rules(policy),
-        "receivers": [{"name": people}, _webhook(policy)],
+        "inhibit_rules": [rule for policy in policies for rule in _inhibit_rules(policy)],
+        "receivers": [*({"name": name} for name in receivers[: -len(policies)]), *map(_webhook, policies)],
     }
-    intervals = time_intervals(policy)
+    intervals = [interval for policy in policies for interval in time_intervals(policy)]
     return config | ({"time_intervals": intervals} if intervals else {})
 
 
-def alertmanager_file(policy: Policy, merge: Path | None = None) -> str:
+def alertmanager_file(*policies: Policy, merge: Path | None = None) -> str:
     """The text of `alertmanager.yml`; with *merge*, that file with our parts added or renewed.
 
     Raises:
-        GenerateError: the file to merge into cannot be read.
+        GenerateError: the file to merge into cannot be read, or names would be there twice.
     """
-    config = alertmanager_config(policy)
-    return dump(config if merge is None else merged(_read(merge), config, policy))
+    if merge is None:
+        return dump(alertmanager_config(*policies))
+    config = _read(merge)
+    for policy in policies:
+        config = merged(config, alertmanager_config(policy), policy)
+    return dump(config)
 
 
 def guard_name(policy: Policy) -> str:
@@ -61,6 +81,10 @@ def guard_name(policy: Policy) -> str:
 def people_name(policy: Policy) -> str:
     """The receiver for people when the policy names none; it is generated empty, to be filled in."""
     return f"{guard_name(policy)}-people"
+
+
+def _people(policy: Policy) -> str:
+    return policy.receiver.people or people_name(policy)
 
 
 def _routes(policy: Policy) -> list[Section]:
@@ -104,17 +128,26 @@ def _action_route(policy: Policy, matcher: str, group_by: list[str], **more: Any
 
 def _people_route(policy: Policy) -> Section:
     return {
-        # A drill has the severity of a rollback, and is nothing to be paged for.
         "matchers": [
             _equals(names.SERVICE, policy.service),
             f'{names.SEVERITY}=~"critical|warning"',
-            f'alertname!="{names.DRILL}"',
+            _NO_DRILL,
         ],
-        "receiver": policy.receiver.people or people_name(policy),
+        "receiver": _people(policy),
         "group_by": ["alertname", names.SERVICE, names.ROLLOUT, names.EXPERIMENT],
         "group_wait": "0s",
         "group_interval": "1m",
         "repeat_interval": "4h",
+    }
+
+
+def _rest_route(policy: Policy) -> Section:
+    """What is not urgent, next to services whose people are others; alone, the root does this."""
+    return {
+        "matchers": [_equals(names.SERVICE, policy.service), _ALL_OF_OURS, _NO_DRILL],
+        "receiver": _people(policy),
+        "group_by": ["alertname", names.SERVICE],
+        **_FOR_PEOPLE,
     }
 
 
@@ -168,7 +201,8 @@ def _equals(label: str, value: str) -> str:
 def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     """*theirs* with our branch, receiver, inhibitions and time intervals added, or renewed where they were before.
 
-    Nothing else is touched. Our parts are known by the service's name in their matchers, or by their own name.
+    Nothing else is touched. Our parts are known by the service's name in their matchers together with what only ours
+    have, or by their own name: others have routes with that label as well.
 
     Raises:
         GenerateError: *theirs* has no route.
@@ -176,10 +210,8 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     route = theirs.get("route")
     if not isinstance(route, dict):
         raise GenerateError("expected an Alertmanager configuration, found no `route`", place="merge")
-    service = _equals(names.SERVICE, policy.service)
     guard = guard_name(policy)
-
-    routes = _foreign(route.get("routes"), lambda part: service in part.get("matchers", []))
+    routes = _foreign(route.get("routes"), partial(_is_our_route, policy))
     # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
     mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
     result = {
@@ -187,7 +219,7 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
         # Ours stand first: a route of theirs without `continue` would keep alerts from us.
         "route": {**route, "routes": [*mine, *routes]},
         "inhibit_rules": [
-            *_foreign(theirs.get("inhibit_rules"), lambda part: service in part.get("source_matchers", [])),
+            *_foreign(theirs.get("inhibit_rules"), partial(_is_our_inhibition, policy)),
             *ours["inhibit_rules"],
         ],
         "receivers": [
@@ -196,11 +228,27 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
         ],
     }
     intervals = [
-        *_foreign(theirs.get("time_intervals"), lambda part: str(part.get("name")).startswith(f"{guard}-")),
+        *_foreign(theirs.get("time_intervals"), partial(_is_our_interval, policy)),
         *ours.get("time_intervals", []),
     ]
     _require_people(policy, theirs, result["receivers"])
     return result | ({"time_intervals": intervals} if intervals or "time_intervals" in theirs else {})
+
+
+def _is_our_route(policy: Policy, part: Section) -> bool:
+    matchers = part.get("matchers") or []
+    for_people = _equals(names.SERVICE, policy.service) in matchers and _NO_DRILL in matchers
+    return part.get("receiver") == guard_name(policy) or for_people
+
+
+def _is_our_inhibition(policy: Policy, part: Section) -> bool:
+    sources = part.get("source_matchers") or []
+    return _equals(names.SERVICE, policy.service) in sources and names.ROLLOUT in (part.get("equal") or [])
+
+
+def _is_our_interval(policy: Policy, part: Section) -> bool:
+    """Not every name that begins so: `shop-eu` is another service than `shop`."""
+    return re.fullmatch(re.escape(guard_name(policy)) + r"-freeze-\d+", str(part.get("name"))) is not None
 
 
 def _foreign(parts: list[Section] | None, mine: Callable[[Section], bool]) -> list[Section]:

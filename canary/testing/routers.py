@@ -24,6 +24,7 @@ class MemoryRouter:
         finest_ratio: the smallest difference between two weights that it can have; set to a finer one, it refuses.
         process: which process of the router has it in force; another one after each restart.
         tells_salt: whether it says whose traffic it has.
+        slots: whether its groups are slots; then slot a is the stable one where nobody has recorded another.
         away: whether it cannot be reached.
         claims: what it says that it has in force, when that is not what it has.
         in_flight: what is still on the canary's servers; None where it cannot tell, as an nginx.
@@ -38,6 +39,7 @@ class MemoryRouter:
     saved: Split = CLOSED
     finest_ratio: float = FINEST_RATIO
     tells_salt: bool = True
+    slots: bool = False
     process: str = "1/100"
     away: bool = False
     claims: Split | None = None
@@ -56,6 +58,8 @@ class MemoryRouter:
         steps = split.weight_ratio / self.finest_ratio
         if abs(steps - round(steps)) * self.finest_ratio > FINEST_RATIO / 2:
             raise RouterError(f"cannot have {split.weight_ratio:.2%} in force", place=f"router {self.name}")
+        if self.slots and split.stable_slot is None:
+            split = replace(split, stable_slot=self.split.stable_slot)
         self.set.append(split)
         self._put(split)
         self.saved = split
@@ -77,7 +81,7 @@ class MemoryRouter:
                     testers=shown.testers and weight > 0,
                     testers_alone=shown.testers_alone,
                     process=self.process,
-                    stable_slot=shown.stable_slot,
+                    stable_slot=shown.stable_slot or ("a" if self.slots else None),
                 ),
             )
         )

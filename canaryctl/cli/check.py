@@ -60,7 +60,7 @@ async def _findings(path: Path, parts: tuple[str, ...], tested: bool, data: bool
 
 
 def _generated(policy: Policy, *, inline: bool = False) -> Mapping[str, str]:
-    from canaryctl.cli.generate import generated_files
+    from canaryctl.generated import generated_files
     from rules.generate import rule_groups
     from rules.lint import lint
 

@@ -62,7 +62,7 @@ local words = import '../lib/words.libsonnet';
     }),
   ],
 
-  local connections = if s.connectionErrors == '' then [] else [
+  local connections = if signals.connectionErrors == [] then [] else [
     panels.timeseries({
       title: 'Failed database connections by version',
       description: 'Requests that found the order database out of reach, as the shop counts them. The canary rolls back at ' + l.critical_connection_failures.text + ' within ' + s.window + '.',

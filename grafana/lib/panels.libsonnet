@@ -37,7 +37,8 @@ local overrides(queries) = [
 
 local steps(limits) = {
   mode: 'absolute',
-  steps: [{ color: colours.good, value: null }] + limits,
+  // One of several services that differ in it has no value, and no line.
+  steps: [{ color: colours.good, value: null }] + [limit for limit in limits if limit.value != null],
 };
 
 local panel(type, spec) = {

@@ -1,8 +1,9 @@
 // The canary's machine, its processes, and the order database as the canary meets it.
 local query = import '../lib/query.libsonnet';
+local variants = import '../lib/variants.libsonnet';
 
-function(config)
-  local s = config.signals;
+// s: where the series are, as `config.signals` has it.
+local machines(config, s) =
   local select = (import '../lib/select.libsonnet')(config);
   local node(metric, more=[]) = select.metric(metric, [s.nodeSelector] + more);
   local process(metric) = select.metric(metric, [if s.processSelector == '' then s.selector else s.processSelector]);
@@ -22,6 +23,18 @@ function(config)
     processCpu:: query.range('rate(' + process('process_cpu_seconds_total') + '[$__rate_interval])', '{{job}} {{instance}}'),
     processMemory:: query.range(process('process_resident_memory_bytes'), '{{job}} {{instance}}'),
     processFiles:: query.range(process('process_open_fds') + ' / ' + process('process_max_fds'), '{{job}} {{instance}}'),
+  };
+
+function(config)
+  local select = (import '../lib/select.libsonnet')(config);
+  local variant = variants(config, function(s) machines(config, s));
+  {
+    cpu:: variant.one(function(made) made.cpu),
+    memory:: variant.one(function(made) made.memory),
+    disk:: variant.one(function(made) made.disk),
+    processCpu:: variant.one(function(made) made.processCpu),
+    processMemory:: variant.one(function(made) made.processMemory),
+    processFiles:: variant.one(function(made) made.processFiles),
     replicaLag:: query.range('max(' + select.own('replica_lag_seconds') + ')', 'behind the primary'),
     unknownVersions:: query.range('max by (event) (' + select.own('unknown_version_ratio') + ')', '{{event}}'),
     schema:: query.instant('min(' + select.own('schema_compatible') + ')', ''),

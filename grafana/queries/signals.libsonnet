@@ -1,8 +1,9 @@
 // The technical signals of stable and canary: the shop's own series, or HAProxy's by backend.
 local query = import '../lib/query.libsonnet';
+local variants = import '../lib/variants.libsonnet';
 
-function(config)
-  local s = config.signals;
+// s: where the series are, as `config.signals` has it.
+local queries(config, s) =
   local select = (import '../lib/select.libsonnet')(config);
   local haproxy = s.preset == 'haproxy';
   local roles = ['stable', 'canary'];
@@ -30,21 +31,37 @@ function(config)
     ),
     // No failed request yet means no such series: then the ratio is nought.
     errors:: both(function(role) '(' + ratio('', role, [failed]) + ')\nor\n0 * sum(' + rate(role) + ')'),
-    errorsByEndpoint:: query.range(
+    errorsByEndpoint:: if haproxy then null else query.range(
       '(' + ratio(' by (' + s.endpointLabel + ')', 'canary', [failed]) + ')\nor\n0 * sum by (' + s.endpointLabel + ') (' + rate('canary') + ')',
       '{{' + s.endpointLabel + '}}'
     ),
-    quantile(level):: both(function(role) quantile(level, role)),
-    slowByEndpoint:: query.range(
+    // HAProxy tells a mean, which stands in for the 95th percentile alone.
+    quantile(level):: if haproxy && level != '0.95' then null else both(function(role) quantile(level, role)),
+    slowByEndpoint:: if haproxy then null else query.range(
       'histogram_quantile(0.95, sum by (' + (if s.histograms == 'native' then '' else 'le, ') + s.endpointLabel + ') ('
       + rate('canary', [], s.duration + (if s.histograms == 'native' then '' else '_bucket')) + '))',
       '{{' + s.endpointLabel + '}}'
     ),
-    connectionErrors:: [
+    connectionErrors:: if s.connectionErrors == '' then null else [
       query.range(
         'sum(increase(' + select.metric(s.connectionErrors, [s.selector, s.versionLabel + '="$' + role + '"'])
         + '[$__rate_interval]))', legend(role), role
       )
       for role in roles
     ],
+  };
+
+function(config)
+  local variant = variants(config, function(s) queries(config, s));
+  {
+    requests:: variant.each(function(made) made.requests),
+    share:: variant.one(function(made) made.share),
+    errors:: variant.each(function(made) made.errors),
+    errorsByEndpoint:: variant.one(function(made) made.errorsByEndpoint),
+    quantile(level):: variant.each(function(made) made.quantile(level)),
+    slowByEndpoint:: variant.one(function(made) made.slowByEndpoint),
+    // Empty where no service counts them.
+    connectionErrors::
+      local counting = [s for s in [config.signals] + std.get(config, 'others', []) if s.connectionErrors != ''];
+      if counting == [] then [] else variant.each(function(made) made.connectionErrors),
   }

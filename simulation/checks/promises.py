@@ -5,10 +5,11 @@ was paused between an answer and its effect acts on what was true before. Whatev
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from canary.policy.model import Policy
+from canary.policy.routers.slots import Slot
 from canary.testing.loop import Machine
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
@@ -52,7 +53,7 @@ class Promises:
     policy: Policy
     truth: Truth
     routers: Sequence[MemoryRouter]
-    process: MemoryProcess
+    processes: Mapping[Slot, MemoryProcess]
     fleet: Fleet
     targets: MemoryTargets
     lock: Lock

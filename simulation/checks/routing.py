@@ -1,11 +1,13 @@
 """Where the traffic may go: each change of a router, and once a second whether the world follows."""
 
+from canary.policy.routers.slots import Slot, other
 from canary.process.manager import ProcessState
 from canary.rollout.state import UNFINISHED, Rollout, State
 from canary.routers.base import Split
 from canary.testing.loop import MACHINE
 from canary.testing.routers import MemoryRouter
 from simulation.checks.promises import IN_FLIGHT_SECONDS, Promises, just_woken, moment
+from simulation.slots import seen_from
 from simulation.truth import wanted_of
 
 # From the moment when a receiver hears of a rollback until the routers have it, a hanging journal notwithstanding: a
@@ -24,11 +26,13 @@ class Routing(Promises):
 
     def routed(self, router: MemoryRouter, before: Split) -> None:
         """A receiver has changed a router; None of them may have put customers onto a canary on its own."""
-        machine, now = MACHINE.get(), router.split
+        machine = MACHINE.get()
         if machine is None:
             return
+        # With slots the same number is another division of traffic once the roles have changed.
+        before, now = (seen_from(split, self.truth.stable_slot) for split in (before, router.split))
         if now.weight_ratio < before.weight_ratio and not just_woken(machine):
-            self._returned(router, before)
+            self._returned(router, before, now)
         if now.weight_ratio == 0:
             return
         if now.rollout == before.rollout and now.weight_ratio <= before.weight_ratio:
@@ -46,9 +50,11 @@ class Routing(Promises):
         elif now.rollout in self.truth.acted:
             self.fail("nothing lowered is raised by a restart", what)
 
-    def _returned(self, router: MemoryRouter, before: Split) -> None:
+    def _returned(self, router: MemoryRouter, before: Split, now: Split) -> None:
         """A receiver has moved customers to the stable servers: do these run what the customers are to have?"""
         rollout = self.truth.rollouts.get(before.rollout)
+        if rollout is None and self.truth.stable_slot is not None:
+            rollout = self.truth.newest  # a router with slots that has forgotten everything has sent them there
         if rollout is None or rollout is not self.truth.newest or self.restored:
             return  # an older journal does not know what was deployed since
         finishing = rollout.state in (State.FINISHING, State.FINISHED)
@@ -56,15 +62,17 @@ class Routing(Promises):
         if self.fleet.stable != version:
             self.fail(
                 "traffic never moves to servers of another version than the one that it is to get",
-                f"{router.name} has {router.split.weight_ratio:.0%} of {rollout.id}, which is {rollout.state.value}; "
+                f"{router.name} has {now.weight_ratio:.0%} of {rollout.id}, which is {rollout.state.value}; "
                 f"the stable servers run {self.fleet.stable}",
             )
 
-    def stopping(self) -> None:
-        """A receiver tells the canary's process to stop."""
+    def stopping(self, slot: Slot) -> None:
+        """A receiver tells the canary's process to stop; without slots, that of slot b."""
         machine, rollout = MACHINE.get(), self.truth.newest
         if machine is None or rollout is None or just_woken(machine):
             return
+        if slot == self.truth.stable_slot:
+            self.fail("no process of a stable server is stopped", f"{machine.name} stops slot {slot}'s in {rollout.id}")
         if rollout.running or (rollout.state in UNFINISHED and not rollout.leaving):
             self.fail(
                 "no process of a new canary is stopped by an old rollout", f"{machine.name} stops it in {rollout.id}"
@@ -80,7 +88,7 @@ class Routing(Promises):
         if len(self.truth.wanted_within(moment() - since)) > 1:
             return
         for router in self.routers:
-            has = router.split.weight_ratio
+            has = seen_from(router.split, self.truth.stable_slot).weight_ratio
             follows = has == wanted[1] and (has == 0 or router.split.rollout == wanted[0])
             if not follows:
                 self.fail(
@@ -128,6 +136,7 @@ class Routing(Promises):
         if rollout is None:
             self.fail("a rollout can be started", "none was")
             return
+        process = self.processes[other(rollout.stable_slot or "a")]
         bad = bool(wrong) and not self.policy.rollback.dry_run
         if bad and rollout.state is State.PROMOTED and rollout.id not in self.truth.overridden:
             self.fail("a harmful canary is gone in time", f"{rollout.id} is {rollout.state.value}")
@@ -136,5 +145,5 @@ class Routing(Promises):
                 "a healthy canary in a healthy world is promoted in time",
                 f"{rollout.id} is {rollout.state.value}: {rollout.reason}",
             )
-        elif rollout.state is State.ROLLED_BACK and self.process.now is not ProcessState.STOPPED:
-            self.fail("a rollback stops the canary's process", f"it is {self.process.now.value}")
+        elif rollout.state is State.ROLLED_BACK and process.now is not ProcessState.STOPPED:
+            self.fail("a rollback stops the canary's process", f"it is {process.now.value}")

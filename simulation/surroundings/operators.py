@@ -66,7 +66,11 @@ class Operators:
         if rollout is None or rollout.state not in UNFINISHED:
             return
         if rollout.state is State.PROMOTED:
-            await self.give("finish", "ann")
+            answer = await self.give("finish", "ann")
+            known = {one.canary for one in self._truth.rollouts.values()}
+            if "of the slot" in answer and self._fleet.canary not in known:
+                # What has been placed there since is of a rollout that an older journal does not have.
+                self._fleet.place(rollout.canary)
         elif rollout.frozen and not rollout.lifts:
             await self.give("resume", "ann")
 
@@ -170,8 +174,8 @@ class Operators:
         key = f"key{next(self._numbers)}"
         wanted = "rollback" if verb.startswith("give") else verb.partition(" ")[0]
         newest = self._truth.newest
-        if verb == "start" and (newest is None or newest.state in TERMINAL):
-            self._fleet.canary = canary
+        if verb == "start" and (newest is None or newest.state in TERMINAL - UNFINISHED):
+            self._fleet.place(canary)
         if wanted != "adopt":
             # Whoever adopts has seen a doubt, and no decision.
             self._truth.typed[f"{wanted}:{key}"] = str(seen)

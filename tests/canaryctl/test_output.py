@@ -10,14 +10,14 @@ from canaryctl.output import WRITERS, write
 
 def test_another_services_files_are_not_replaced(tmp_path: Path) -> None:
     """Refused before anything is written, with whose they are; its own are replaced, and so is what is the same."""
-    write({"prometheus.yml": "shop's", "shared.json": "{}", "rules/shop.yml": "1"}, tmp_path, "shop")
+    write({"shop": {"prometheus.yml": "shop's", "shared.json": "{}", "rules/shop.yml": "1"}}, tmp_path)
 
     with pytest.raises(GenerateError, match="1 files there were written for service shop") as refused:
-        write({"rules/books.yml": "1", "shared.json": "{}", "prometheus.yml": "books'"}, tmp_path, "books")
-    write({"rules/books.yml": "1", "shared.json": "{}"}, tmp_path, "books")
-    write({"prometheus.yml": "shop's own"}, tmp_path, "shop")
+        write({"books": {"rules/books.yml": "1", "shared.json": "{}", "prometheus.yml": "books'"}}, tmp_path)
+    write({"books": {"rules/books.yml": "1", "shared.json": "{}"}}, tmp_path)
+    write({"shop": {"prometheus.yml": "shop's own"}}, tmp_path)
 
-    assert f"--output {tmp_path}/books" in str(refused.value)
+    assert "--remove shop" in str(refused.value)
     assert (tmp_path / "prometheus.yml").read_text() == "shop's own"
     assert (tmp_path / "rules" / "books.yml").read_text() == "1"
 
@@ -28,9 +28,9 @@ def test_what_an_earlier_version_named_otherwise_goes_when_it_is_the_services_ow
     former.parent.mkdir(parents=True)
     former.write_text("groups:\n  - rules:\n      - labels:\n          service: shop\n")
 
-    write({"prometheus/rules/canary-alerts-books.rules.yml": ""}, tmp_path, "books")
+    write({"books": {"prometheus/rules/canary-alerts-books.rules.yml": ""}}, tmp_path)
     assert former.exists()
-    write({"prometheus/rules/canary-alerts-shop.rules.yml": ""}, tmp_path, "shop")
+    write({"shop": {"prometheus/rules/canary-alerts-shop.rules.yml": ""}}, tmp_path)
     assert not former.exists()
 
 
@@ -38,6 +38,32 @@ def test_a_damaged_list_hinders_nobody(tmp_path: Path) -> None:
     """It says nothing then, as in a folder that an earlier version wrote."""
     (tmp_path / WRITERS).write_text("[")
 
-    write({"a": "1"}, tmp_path, "shop")
+    write({"shop": {"a": "1"}}, tmp_path)
 
     assert (tmp_path / "a").read_text() == "1"
+
+
+def test_what_is_of_several_is_written_again_by_all_of_them_only(tmp_path: Path) -> None:
+    """One of them alone would drop the others from it; one that is no more is removed by name, with its own files."""
+    write({"shop": {"shop.yml": "1"}, "books": {"books.yml": "1"}, "shop books": {"all.yml": "2"}}, tmp_path)
+
+    with pytest.raises(GenerateError, match="written for service books"):
+        write({"shop": {"shop.yml": "1", "all.yml": "1"}}, tmp_path)
+    assert (tmp_path / "all.yml").read_text() == "2"
+    write({"shop": {"shop.yml": "1", "all.yml": "1"}}, tmp_path, removed=["books"])
+
+    assert (tmp_path / "all.yml").read_text() == "1"
+    assert not (tmp_path / "books.yml").exists()
+
+
+def test_a_list_that_names_files_elsewhere_removes_none_of_them(tmp_path: Path) -> None:
+    """The list can be edited, and comes with the folder from wherever that was copied."""
+    (tmp_path / "mine").write_text("")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / WRITERS).write_text('{"../mine": "books"}')
+
+    with pytest.raises(GenerateError, match="outside"):
+        write({"shop": {"a": "1"}}, folder, removed=["books"])
+
+    assert (tmp_path / "mine").exists()

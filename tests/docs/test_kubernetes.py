@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from canary.policy import load_policy
-from canaryctl.cli.generate import kubernetes_files
+from canaryctl.generated import kubernetes_files
 from tests.support.documents.pages import DOCS, Page, blocks_of
 
 

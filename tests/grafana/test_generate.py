@@ -218,7 +218,7 @@ def test_every_name_in_the_policy_reaches_promql_unharmed(policy: Policy) -> Non
 
 def test_a_fault_in_the_mixin_is_told_with_its_place(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     """What jsonnet says about a missing value reaches the user."""
-    monkeypatch.setattr(generate, "dashboards_config", lambda _: {})
+    monkeypatch.setattr(generate, "dashboards_of", lambda _: {})
 
     with pytest.raises(GenerateError, match=r"main\.jsonnet.*must provide"):
         generate.dashboards(policy)

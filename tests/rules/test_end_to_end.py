@@ -89,7 +89,7 @@ async def test_every_alert_fires_for_real(worlds: list[Scenario], told: tuple[st
     for number in range(len(worlds)):
         (tmp_path / f"scene-{number}.yml").write_text(text.replace(SCENE, f"scene-{number}"))
         one = dataclasses.replace(lenient, service=f"scene-{number}")
-        alertmanager.write_text(alertmanager_file(one, alertmanager))
+        alertmanager.write_text(alertmanager_file(one, merge=alertmanager))
 
     with Alertmanager(alertmanager.read_text()) as routed:
         configuration = (

@@ -11,7 +11,8 @@ import yaml
 from click.testing import CliRunner
 
 from canary.mixin.yamltext import dump
-from canaryctl.cli.generate import command, kubernetes_files, remote_files
+from canaryctl.cli.generate import command
+from canaryctl.generated import kubernetes_files, remote_files
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, slug, verdict_query
 from scripts import golden

@@ -19,7 +19,7 @@ from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Document
 from canary.timing.clock import SystemClock
-from canaryctl.check.shop.assignments import check_assignments
+from canaryctl.check.shop.assignments import check_assignments, check_identities
 from canaryctl.check.shop.data import check_data
 from canaryctl.check.shop.nearest import near
 from canaryctl.check.shop.rows import check_rows
@@ -44,7 +44,7 @@ _VERSIONLESS = (
 )
 
 # Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
-_LOOKED_INTO = ("sqlite", "postgresql", "mysql")
+_LOOKED_INTO = ("sqlite", "postgresql", "mysql", "clickhousedb")
 
 
 async def check_database(policy: Policy, *, data: bool = False, document: Document | None = None) -> list[Finding]:
@@ -104,6 +104,7 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     wanted = {event.table for event in policy.database.events.values() if event.table}
     wanted |= {required.table for required in policy.database.required}
     wanted |= {given.table for given in [policy.database.assignments] if given is not None and given.table}
+    wanted |= {pairs.table for pairs in policy.database.identities.values() if pairs.table}
     tables = {table: await session.run(partial(look_up, table=table)) for table in sorted(wanted)}
     # MariaDB and MySQL show nobody what they may not read.
     seen = " that this user may read" if session.dialect_name in ("mysql", "mariadb") else ""
@@ -121,6 +122,7 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     ]
     findings += list(_required(place, policy, tables, names))
     findings += await check_assignments(place, policy, session, tables, names)
+    findings += await check_identities(place, policy, session, tables, names)
     for name, event in events.items():
         found: list[Finding] = []
         table = tables.get(event.table or "")

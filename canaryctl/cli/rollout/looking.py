@@ -12,7 +12,7 @@ from canary.errors import RefusedError
 from canary.finding import Finding, Status
 from canary.timing.clock import SystemClock
 from canaryctl.check.run import PARTS, WATCHED, check_all
-from canaryctl.cli.generate import generated_files
+from canaryctl.generated import generated_files
 
 # What a rollback needs. Without the rest the canary is held or judged by less.
 _NEEDED = ("secrets", "state", WATCHED, "alertmanager", "receiver", "router", "process")

@@ -75,6 +75,10 @@ def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:
     given = policy.database.assignments
     if given is not None and given.table is not None:
         tables.setdefault(given.table, set()).update((given.unit, given.time, given.version))
+    for pairs in policy.database.identities.values():
+        if pairs.table is not None:
+            columns = (pairs.unit, pairs.known_as, pairs.time)
+            tables.setdefault(pairs.table, set()).update(column for column in columns if column is not None)
     for required in policy.database.required:
         tables.setdefault(required.table, set()).update(required.columns)
     yield from tables.items()

@@ -44,6 +44,6 @@ def _drift(change: float, budget: float, *, width: float) -> Change:
 
     def say(world: World) -> None:
         for metric, value in series.items():
-            world.receiver(metric, value, kpi=_KPI)
+            world.receiver(metric, world.from_begin(None, value), kpi=_KPI)
 
     return say

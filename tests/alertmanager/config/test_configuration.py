@@ -179,7 +179,7 @@ def test_merging_keeps_what_is_theirs(tmp_path: Path) -> None:
     file.write_text(_THEIRS)
     theirs = yaml.safe_load(_THEIRS)
 
-    text = alertmanager_file(golden.policy("custom"), file)
+    text = alertmanager_file(golden.policy("custom"), merge=file)
 
     merged = yaml.safe_load(text)
     assert merged["global"] == theirs["global"]
@@ -198,7 +198,7 @@ def test_merging_lets_their_own_routes_tell_people(tmp_path: Path) -> None:
     file, result = tmp_path / "theirs.yml", tmp_path / "alertmanager.yml"
     file.write_text(_THEIRS)
     policy = golden.policy("strategy")
-    result.write_text(alertmanager_file(policy, file))
+    result.write_text(alertmanager_file(policy, merge=file))
     labels = {"alertname": "x", "service": policy.service, "severity": "critical"}
 
     assert _receivers(result, labels | {"action": "rollback"}) == {"canary-sastabazar", "pager"}
@@ -211,10 +211,10 @@ def test_merging_twice_is_merging_once(tmp_path: Path) -> None:
     file.write_text(_THEIRS)
     policy = golden.policy("custom")
 
-    file.write_text(alertmanager_file(policy, file))
+    file.write_text(alertmanager_file(policy, merge=file))
     once = file.read_text()
 
-    assert alertmanager_file(policy, file) == once
+    assert alertmanager_file(policy, merge=file) == once
 
 
 def test_two_services_merge_into_one_file(tmp_path: Path) -> None:
@@ -222,12 +222,30 @@ def test_two_services_merge_into_one_file(tmp_path: Path) -> None:
     file = tmp_path / "alertmanager.yml"
     file.write_text(_THEIRS)
     for kind in ("strategy", "custom"):
-        file.write_text(alertmanager_file(golden.policy(kind), file))
+        file.write_text(alertmanager_file(golden.policy(kind), merge=file))
     labels = {"alertname": "x", "action": "rollback", "severity": "critical"}
 
     assert _amtool("check-config", str(file)).returncode == 0
     assert "canary-sastabazar" in _receivers(file, labels | {"service": "sastabazar"})
     assert "canary-bookshop" in _receivers(file, labels | {"service": "bookshop"})
+
+
+def test_merging_leaves_what_others_wrote_about_the_service(tmp_path: Path) -> None:
+    """A team's own route and inhibition for the service stay, and so does the freeze of a service of a longer name."""
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(
+        _THEIRS.replace('team="books"', 'service="bookshop"').replace('severity="warning"', 'service="bookshop"')
+    )
+    policy = golden.policy("custom")
+    longer = dataclasses.replace(policy, service="bookshop-eu")
+
+    merged = yaml.safe_load(alertmanager_file(longer, policy, policy, merge=file))
+
+    assert {"matchers": ['service="bookshop"'], "receiver": "books-on-call"} in merged["route"]["routes"]
+    assert merged["inhibit_rules"][0]["source_matchers"] == ['alertname="NodeDown"']
+    own = [interval["name"] for interval in merged["time_intervals"]]
+    assert {"canary-bookshop-freeze-0", "canary-bookshop-eu-freeze-0", "nights"} <= {*own}
+    assert len(own) == len({*own})
 
 
 @pytest.mark.parametrize(
@@ -245,13 +263,13 @@ def test_what_cannot_be_merged_into_is_refused(text: str, found: str, tmp_path: 
     file.write_text(text)
 
     with pytest.raises(GenerateError, match=found):
-        alertmanager_file(golden.policy("custom"), file)
+        alertmanager_file(golden.policy("custom"), merge=file)
 
 
 def test_a_missing_file_to_merge_into_is_named(tmp_path: Path) -> None:
     """The message says which file and why."""
     with pytest.raises(GenerateError, match=r"none\.yml: cannot be read"):
-        alertmanager_file(golden.policy("custom"), tmp_path / "none.yml")
+        alertmanager_file(golden.policy("custom"), merge=tmp_path / "none.yml")
 
 
 def _with_freeze(*freeze: str | Freeze) -> Policy:

@@ -40,6 +40,7 @@ async def test_journals(kind: str, tmp_path: Path) -> None:
 async def test_a_memory_router() -> None:
     """As the real routers, see `tests/canary/routers/test_contract.py`."""
     await router_contract(MemoryRouter())
+    await router_contract(MemoryRouter(slots=True), stable_slot="b")
 
 
 async def test_a_router_that_rounds_does_not_pass() -> None:

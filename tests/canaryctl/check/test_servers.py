@@ -23,7 +23,7 @@ from canaryctl.check.clock import Difference, check_clock
 from canaryctl.check.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
 from canaryctl.check.shopseries import check_shop_series
-from canaryctl.cli.generate import generated_files
+from canaryctl.generated import generated_files
 from tests.support.programs.alertmanager import Alertmanager
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import eventually

@@ -124,7 +124,7 @@ async def chained(
             signals=f"127.0.0.1:{signals.port}",
         )
         with contextlib.ExitStack() as servers:
-            generated = alertmanager_file(setting.policy, merge)
+            generated = alertmanager_file(setting.policy, merge=merge)
             alertmanager, *_ = [servers.enter_context(Alertmanager(generated, port)) for port in ports]
             # Prometheus drops what fires before it has found Alertmanager, and tells it again only after this delay.
             arguments = ["--rules.alert.resend-delay=2s"]

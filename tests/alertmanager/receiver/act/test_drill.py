@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from canary import names
-from canaryctl.cli.generate import generated_files
+from canaryctl.generated import generated_files
 from tests.support.programs.alertmanager import Alertmanager
 from tests.support.programs.haproxy import HAProxy
 from tests.support.programs.ports import free_port
