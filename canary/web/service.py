@@ -15,6 +15,7 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
@@ -27,6 +28,7 @@ from canary.web.landing import landing_page
 from canary.web.metrics import ShellCollector, scraped, service_registry
 from canary.web.options import WebOptions
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
+from canary.web.routes import Handler as RouteHandler
 from canary.web.server import ServerLog, host_port, listen
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connections import Connections
@@ -62,6 +64,7 @@ class Service:
         shutdown: ends connections that would stay open, before the server waits for them.
         max_body_bytes: limit of a request's body, unpacked, where its route says none.
         others: gives the shell of a service behind this address; None for one that does not run.
+        parts: what is shown below the path of metrics, by its name there: few series, for those who scrape them often.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Service:
     max_body_bytes: int = 1024**2
     clock: Clock = field(default_factory=SystemClock)
     others: "Callable[[str], Service | None] | None" = None
+    parts: Mapping[str, Collector] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read the web configuration.
@@ -189,9 +193,13 @@ class Service:
     def table(self, renderer: ThreadPoolExecutor | None = None) -> Table:
         """Every route that is served: the service's own, and the shell's."""
 
-        async def metrics(call: Call) -> web.Response:
-            return await scraped(call.request, self._registry_for(call.request), renderer)
+        def metrics(part: str = "") -> RouteHandler:
+            async def handler(call: Call) -> web.Response:
+                return await scraped(call.request, self._shown(call.request, part), renderer)
 
+            return handler
+
+        telemetry = self.options.telemetry_path.rstrip("/")
         own_page = any((route.method, route.path) == ("GET", "/") for route in self.routes)
         return (
             *self.routes,
@@ -200,17 +208,18 @@ class Service:
             Route(method="GET", path="/-/ready", handler=self._is_ready, any_host=True),
             Route(method="PUT", path="/-/reload", handler=self._reload_request),
             Route(method="POST", path="/-/reload", handler=self._reload_request, forgery=Forgery.ORIGIN),
-            Route(method="GET", path=self.options.telemetry_path, handler=metrics),
+            Route(method="GET", path=self.options.telemetry_path, handler=metrics()),
+            *(Route(method="GET", path=f"{telemetry}/{part}", handler=metrics(part)) for part in self.parts),
         )
 
-    def _registry_for(self, request: web.Request) -> CollectorRegistry:
-        """All series; where there are several services, those of the one that `?service=` names."""
+    def _shown(self, request: web.Request, part: str) -> Collector:
+        """All series, or a part; where there are several services, those of the one that `?service=` names."""
         name = request.query.get("service")
-        if name is None or self.others is None:
-            return self.registry
-        if (one := self.others(name)) is None:
+        one: Service | None = self
+        if name is not None and self.others is not None and (one := self.others(name)) is None:
             raise Refusal(HTTPStatus.NOT_FOUND, f"no service {name[:100]!a} runs here")
-        return one.registry
+        assert one is not None  # the shell itself, or one that was found
+        return one.parts[part] if part else one.registry
 
     def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
         attempts, place = Attempts(self.clock), self.options.place
