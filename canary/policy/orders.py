@@ -47,6 +47,9 @@ class Event:
     unit: Text | None = None
     """Column with what the router assigns to a version: the customer's cookie, account or address. Without it a row
     belongs to the customer of the nearest row that it comes from."""
+    identity: Name | None = None
+    """Entry of `database.identities` that says which customer of the router's the `unit` is, where the rows know the
+    customer by another name: an account, a guest's token."""
     tag: Text | None = None
     """Column with a header behind which the router wrote which side served the request (`router.tag_header`): the row
     has the version that ran on that side at the row's time. Where an event has one, an event that does not say
@@ -73,8 +76,6 @@ class Event:
     """Rows with one of these values in one of these columns do not count (cancelled orders, test customers)."""
     variant: Text | None = None
     """Column with the variant of an experiment, when it is not the version."""
-    segment: Text | None = None
-    """Set by the loader: the column that a KPI's `by` names."""
 
 
 def names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:
@@ -133,6 +134,28 @@ class Assignments:
 
 
 @section
+class Identities:
+    """Which customer of the router's is known to the shop by which other name: pairs from a table or SQL.
+
+    A row takes the last pair of its own name up to its time, or else the first within `database.lateness` after it.
+    Without times, the one that all pairs of its name have; where they name several, its customer is unknown.
+    """
+
+    table: Text | None = None
+    """Table or view in the order database, optionally `schema.table`."""
+    sql: Text | None = None
+    """A SELECT instead of a table; its columns are named by the keys below."""
+    unit: Text = "unit"
+    """Column with what the router assigns: the cookie's value, a header, the address."""
+    known_as: Text = "known_as"
+    """Column with the name by which the events' `unit` knows the same customer: an account, a guest's token."""
+    time: Text | None = None
+    """Column with the time of the pair (a login, a checkout), in the zone of the events' times."""
+    time_unit: TimeUnit | None = None
+    """Unit of `time` where it is a number since 1970."""
+
+
+@section
 class Replica:
     """A read replica, when the database named by the URL is one."""
 
@@ -168,6 +191,8 @@ class Database:
     """The router's log, which `canary assignments` follows."""
     assignments: Assignments | None = None
     """Which version each unit was served by, for events without a `version` column."""
+    identities: dict[Name, Identities] = field(default_factory=dict)
+    """By a name of yours, pairs that join what the router chooses by (a cookie) to what the rows know (an account)."""
     window: PositiveSeconds = 3600
     """The published KPIs cover each version's units of this trailing window."""
     since: Seconds = 30 * 86400

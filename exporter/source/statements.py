@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from canary.policy.kpis import segment_column
 from canary.policy.model import Policy
 from exporter.source.columns.kinds import Kind, Kinds
 from exporter.source.columns.numbers import addable, bounded
@@ -47,6 +48,7 @@ class Statements:
         self._database = dialect.name
         self._name = name
         self._event = event = policy.database.events[name]
+        self._segment = segment_column(policy.kpis.values(), name)
         self.dialect = dialect.numbered(event.time_unit)
         self.parents = parents_of(policy.database.events, name)
         self.versions = Versions(policy, dialect)
@@ -111,7 +113,7 @@ class Statements:
         Within bounds, as the smallest of all may be a year 0 or minus infinity.
         """
         smallest = (
-            sa.select(sa.func.min(time).label("moment"))
+            sa.select(self.dialect.smallest(time).label("moment"))
             .select_from(self._source)
             .where(self.dialect.roughly_within(time))
             .subquery("smallest")
@@ -159,8 +161,8 @@ class Statements:
             self._outcome_or_null(),
             self._single(event.value) if event.value is not None else sa.null(),
             self._text(event.variant),
-            self._text(event.segment),
-            self._key(event.unit) if event.unit is not None else sa.null(),
+            self._text(self._segment),
+            self._unit(),
             *(self._key(column) for _, column in self.parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
@@ -192,7 +194,7 @@ class Statements:
 
     def _selectable(self) -> sa.FromClause:
         event = self._event
-        columns = sorted(columns_of(event))
+        columns = sorted(columns_of(event, self._segment))
         if event.sql is not None:
             return literal_sql(event.sql).columns(*(sa.column(name) for name in columns)).subquery("event")
         schema, _, table = (event.table or self._name).rpartition(".")
@@ -200,7 +202,7 @@ class Statements:
 
     def _outcome(self, name: str) -> Column:
         """`succeeded`, `failed`, or NULL while it is pending."""
-        raw = sa.cast(self.column(name), sa.String)
+        raw = self.dialect.text(self.column(name))
         return sa.case(
             (raw.in_(self._event.succeeded), sa.literal_column(f"'{SUCCEEDED}'")),
             (raw.in_(self._event.failed), sa.literal_column(f"'{FAILED}'")),
@@ -211,7 +213,7 @@ class Statements:
 
     def _exclusions(self) -> Iterator[Column]:
         for name, values in self._event.exclude.items():
-            column = sa.cast(self.column(name), sa.String)
+            column = self.dialect.text(self.column(name))
             yield sa.or_(column.is_(None), column.not_in(values))
 
     def _version(self) -> Column:
@@ -220,17 +222,26 @@ class Statements:
         return self._text(self._event.version)
 
     def _text(self, name: str | None) -> Column:
-        return sa.null() if name is None else self._bytes_or(self.column(name), sa.String())
+        if name is None:
+            return sa.null()
+        return self._bytes(self.column(name)) if self._by_bytes else self.dialect.text(self.column(name))
 
     def _key(self, name: str) -> Column:
-        column = self.column(name)
-        return self._bytes_or(column, None)
+        return self._bytes(self.column(name)) if self._by_bytes else self.column(name)
 
-    def _bytes_or(self, column: Column, otherwise: sa.String | None) -> Column:
+    def _unit(self) -> Column:
+        unit = self.versions.units.of(self._event, self._source)
+        if unit is None:
+            return sa.null()
+        return self._bytes(unit) if self._by_bytes else unit
+
+    @property
+    def _by_bytes(self) -> bool:
         """SQLite keeps any bytes as a text, and its driver stumbles over them; as bytes it hands them over."""
-        if self._careful and self._database == "sqlite":
-            return sa.cast(column, sa.LargeBinary)
-        return column if otherwise is None else sa.cast(column, otherwise)
+        return self._careful and self._database == "sqlite"
+
+    def _bytes(self, column: Column) -> Column:
+        return sa.cast(column, sa.LargeBinary)
 
     def _addable(self, name: str) -> Column:
         value = addable(self.column(name), self._kinds.get(name), self._database)

@@ -25,6 +25,7 @@ from canary.policy.model import Policy
 from canary.policy.orders import Assignments, Event
 from canary.routers.tag import TAGS
 from exporter.source.dialects import Dialect
+from exporter.source.identities import Units
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables
 
 Column = sa.ColumnElement[Any]
@@ -35,14 +36,18 @@ _Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
 
 
 class Versions:
-    """Finds the version of each row of the policy's events."""
+    """Finds the version of each row of the policy's events.
+
+    Attributes:
+        units: finds the customer of each row.
+    """
 
     def __init__(self, policy: Policy, dialect: Dialect) -> None:
         self._events = policy.database.events
         self._assignments = policy.database.assignments
         self._spare = spare_tables(policy)
-        self._lateness_seconds = policy.database.lateness
         self._dialect = dialect
+        self.units = Units(policy, dialect)
 
     def looked_up(self, name: str) -> bool:
         """Whether an event's version is found somewhere else than in its own rows."""
@@ -79,23 +84,25 @@ class Versions:
     def _of(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
         if event.version is not None:
-            return sa.cast(row.c[event.version], sa.String())
+            return self._dialect.text(row.c[event.version])
         found = [*self._inherited(name, row, below | {name}, self._of), *self._assigned(event, row)]
         return _first(found)
 
     def _key(self, key: Key, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
-        column = event.unit if key == "unit" else event.tag
-        found: list[Column] = []
-        if column is not None:
-            text = sa.cast(row.c[column], sa.String())
-            own: Column = text if key == "unit" else _side(text)
+        unit, found = self.units.of(event, row), []
+        own: Column | None = None
+        if key == "unit" and unit is not None:
+            own = self._dialect.text(unit)
+        elif key == "tag" and event.tag is not None:
+            own = _side(self._dialect.text(row.c[event.tag]))
+        if own is not None:
             # A stream may have another time than its rows, that of their outcome.
             found.append(self._timed(own, event, row) if below or event.settled is not None else own)
         return _first([*found, *self._inherited(name, row, below | {name}, partial(self._key, key))])
 
     def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
-        at = sa.cast(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]), sa.String())
+        at = self._dialect.text(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]))
         return at + sa.literal_column(f"'{_SEAM}'", type_=sa.String()) + own
 
     def _any(self, name: str, key: Literal["version", "tag"], below: frozenset[str] = frozenset()) -> bool:
@@ -122,19 +129,14 @@ class Versions:
 
     def _assigned(self, event: Event, row: sa.FromClause) -> Iterator[Column]:
         """The unit's last assignment up to the row's time, then the first one after it."""
-        if self._assignments is None or self._assignments.from_ is not None or event.unit is None:
-            return
+        unit = self.units.of(event, row)
         given = self._assignments
+        if given is None or given.from_ is not None or unit is None:
+            return
         source = assignment_rows(given)
-        version = sa.cast(source.c[given.version], sa.String())
+        version = self._dialect.text(source.c[given.version])
         at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
-        entered = self._dialect.numbered(event.time_unit).epoch(row.c[event.time])
-        lateness = sa.literal_column(f"{self._lateness_seconds:.3f}", type_=sa.Double)
-        mine = sa.select(version).select_from(source).where(source.c[given.unit] == row.c[event.unit]).correlate(row)
-        before = mine.where(at <= entered).order_by(at.desc(), version)
-        after = mine.where(at > entered, at <= entered + lateness).order_by(at, version)
-        yield before.limit(1).scalar_subquery()
-        yield after.limit(1).scalar_subquery()
+        yield from self.units.nearest(event, row, version, source, source.c[given.unit] == unit, at)
 
 
 def split_key(key: str) -> tuple[float | None, str]:

@@ -167,6 +167,11 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
                 yield (*at, key), f"{both[0]!r} is a success as well", "say it in one of the two"
         if event.outcome is not None and (both := sorted({*event.failed} & {*event.pending})):
             yield (*at, "pending"), f"{both[0]!r} is a failure as well", "say it in one of the two"
+        if event.identity is not None and event.unit is None:
+            yield (*at, "identity"), "there is no `unit` whose customer could be looked for", "name its column"
+    for name, pairs in policy.database.identities.items():
+        if (pairs.table is None) == (pairs.sql is None):
+            yield ("database", "identities", name), "needs either `table` or `sql`", ""
 
     yield from _versions(policy)
 
@@ -295,10 +300,14 @@ def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[I
 
 def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
     """One secret for two rights: whoever may send webhooks, or ask for flags, could then advance a canary."""
-    files = (receiver.token_file, receiver.previous_token_file, receiver.flags_token_file)
+    files = (receiver.token_file, receiver.previous_token_file, receiver.flags_token_file, receiver.router_token_file)
     for key, operators, others in (
         ("operator_token_file", receiver.operator_token_file, files),
-        ("operator_token_env", receiver.operator_token_env, (receiver.token_env, receiver.flags_token_env)),
+        (
+            "operator_token_env",
+            receiver.operator_token_env,
+            (receiver.token_env, receiver.flags_token_env, receiver.router_token_env),
+        ),
     ):
         if operators is not None and operators in others:
             yield (

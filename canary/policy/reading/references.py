@@ -43,7 +43,11 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
             yield from _resolved(("kpis", name, key), f"no event {event!r} in database.events", event, events)
     # A default event may name another one that no KPI needs, and that is left out.
     parents = {**DEFAULT_EVENTS, **events}
+    identities = policy.database.identities
     for name, mapping in events.items():
+        if (pairs := mapping.identity) is not None:
+            place: At = ("database", "events", name, "identity")
+            yield from _resolved(place, f"no entry {pairs!r} in database.identities", pairs, identities)
         for parent in mapping.parent if isinstance(mapping.parent, dict) else ():
             at: At = ("database", "events", name, "parent", parent)
             yield from _resolved(at, f"no event {parent!r} in database.events", parent, parents)

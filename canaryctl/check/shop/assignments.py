@@ -1,21 +1,19 @@
-"""The table of assignments: there, readable, and quick to look up a unit in."""
+"""The tables of assignments and identities, and whether their times and the events' are of one kind."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import sqlalchemy as sa
 
-from canary.errors import DatabaseError, DatabaseUnavailableError
-from canary.finding import Finding, Status, failed, warning
+from canary.finding import Finding, failed, warning
 from canary.policy import Policy
-from canary.policy.orders import Assignments
-from canaryctl.check.shop.nearest import near
+from canaryctl.check.shop.lookups import Lookup, check_lookup, is_readable
 from exporter.source.columns.kinds import Kind, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
+from exporter.source.identities import pair_rows
 from exporter.source.streams import streams_of
 from exporter.source.versions import assignment_rows
-from exporter.source.watch.catalog import Table, index_statement
+from exporter.source.watch.catalog import Table
 
 _AT = "database.assignments"
 
@@ -37,50 +35,32 @@ async def check_assignments(
         findings.append(failed(place, what, "name the column with the customer's cookie or address: `unit`"))
     if given.from_ is not None:
         return findings
-    if given.table is not None:
-        wrong = _wrong_table(place, given, tables[given.table], names)
-        findings += wrong
-        if wrong:
-            return findings
-        findings += await _unindexed(place, given, tables[given.table], session)
-    unreadable = await _unreadable(place, given, session)
-    failing = any(finding.status is Status.FAILED for finding in unreadable)
-    return [*findings, *unreadable, *([] if failing else await _zones(place, policy, session))]
+    columns = {"unit": given.unit, "time": given.time, "version": given.version}
+    nothing = "there are none, so that every row's version is unknown"
+    lookup = Lookup(_AT, given.table, columns, given.unit, assignment_rows(given), nothing)
+    found = await check_lookup(place, lookup, session, tables, names)
+    return [*findings, *found, *(await _zones(place, policy, session) if is_readable(found) else [])]
 
 
-def _wrong_table(place: str, given: Assignments, table: Table | None, names: Sequence[str]) -> list[Finding]:
-    if given.table is None:
-        return []
-    if table is None:
-        return [failed(place, f"{_AT}.table: no table or view {given.table!r}", near(given.table, names))]
-    return [
-        failed(place, f"{_AT}.{key}: {given.table} has no column {column!r}", near(column, table.columns))
-        for key, column in (("unit", given.unit), ("time", given.time), ("version", given.version))
-        if column not in table.columns
-    ]
+async def check_identities(
+    place: str, policy: Policy, session: Session, tables: Mapping[str, Table | None], names: Sequence[str]
+) -> list[Finding]:
+    """What is wrong with `database.identities`; nothing where there are none.
 
-
-async def _unindexed(place: str, given: Assignments, table: Table | None, session: Session) -> list[Finding]:
-    if given.table is None or table is None or given.unit in table.indexed:
-        return []
-    what = f"{given.table}.{given.unit} has no index, every row's look-up reads the whole table"
-    run = await session.run(partial(index_statement, table=given.table, column=given.unit))
-    return [warning(place, what, f"run: {run}")]
-
-
-async def _unreadable(place: str, given: Assignments, session: Session) -> list[Finding]:
-    rows = assignment_rows(given)
-    try:
-        found = await session.rows(sa.select(*rows.c).limit(1))
-    except DatabaseUnavailableError:
-        raise
-    except DatabaseError as error:
-        remedy = "see that this user may read it, and try the statement in the database's own client"
-        return [failed(place, f"{_AT}: {error.what}", remedy)]
-    if found:
-        return []
-    what = f"{_AT}: there are none, so that every row's version is unknown"
-    return [warning(place, what, "see that what writes them runs")]
+    Raises:
+        DatabaseUnavailableError: there is no connection.
+    """
+    findings: list[Finding] = []
+    used = {event.identity for event in policy.database.events.values()}
+    for name, pairs in policy.database.identities.items():
+        at = f"database.identities.{name}"
+        columns = {"unit": pairs.unit, "known_as": pairs.known_as, **({"time": pairs.time} if pairs.time else {})}
+        nothing = "there are none, so that no customer is found by them"
+        lookup = Lookup(at, pairs.table, columns, pairs.known_as, pair_rows(pairs), nothing)
+        findings += await check_lookup(place, lookup, session, tables, names)
+        if name not in used:
+            findings.append(warning(place, f"{at}: no event says it", f"add `identity: {name}` to the event it is for"))
+    return findings
 
 
 async def _zones(place: str, policy: Policy, session: Session) -> list[Finding]:

@@ -43,6 +43,21 @@ async def test_faults_of_the_table_are_named_with_a_remedy(write_policy: Write, 
     assert [what for what, _ in fine] == ["reachable, 1 events mapped, every column there and indexed"]
 
 
+async def test_faults_of_identities_are_named(write_policy: Write, shop_database: Path) -> None:
+    """A table that is not there, one that is slow to look in and empty, and pairs that no event asks for."""
+    url = f"sqlite+aiosqlite:///{shop_database}"
+    missing = await _check(write_policy, "identities: {accounts: {table: logins}}")
+    await change(url, "CREATE TABLE logins (unit TEXT, known_as INTEGER)")
+    slow = await _check(write_policy, "identities: {accounts: {table: logins}}")
+
+    assert missing[0][0] == "database.identities.accounts.table: no table or view 'logins'"
+    assert [what for what, _ in slow][:3] == [
+        "logins.known_as has no index, every row's look-up reads the whole table",
+        "database.identities.accounts: there are none, so that no customer is found by them",
+        "database.identities.accounts: no event says it",
+    ]
+
+
 async def test_events_whose_version_nothing_tells_are_named(write_policy: Write, shop_database: Path) -> None:
     """A mapping may be read before versions are known; what cannot be judged by then is said."""
     text = "database: {url: sqlite:///shop.db, events: {orders: {table: orders, version: null, value: total}}}\n"

@@ -1,0 +1,73 @@
+"""Which customer of the router's a row is of, where the shop knows the same one by another name.
+
+The router chooses by a cookie; an order knows an account, or a guest's token. Somewhere the shop has written both down
+together, at a login or a checkout, and these pairs (`database.identities`) lead from one to the other. One account has
+several cookies, a phone's and a desk's, which the router may have put on different sides. So where pairs have times, a
+row takes the last one before it: the device that its customer signed in with last. Without times, and with more than
+one cookie, nobody can know it, and the row is unknown rather than guessed.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from canary.policy.model import Policy
+from canary.policy.orders import Event, Identities
+from exporter.source.dialects import Dialect
+from exporter.source.mapping import selectable
+
+Column = sa.ColumnElement[Any]
+
+
+class Units:
+    """Finds the customer of each row, as the router knows them."""
+
+    def __init__(self, policy: Policy, dialect: Dialect) -> None:
+        self._identities = policy.database.identities
+        self._lateness_seconds = policy.database.lateness
+        self._dialect = dialect
+
+    def of(self, event: Event, row: sa.FromClause) -> Column | None:
+        """The customer that each row of an event names itself; None where the event's rows name none.
+
+        Args:
+            row: what the event's rows are selected from.
+        """
+        if event.unit is None:
+            return None
+        if event.identity is None:
+            return row.c[event.unit]
+        pairs = self._identities[event.identity]
+        source = pair_rows(pairs)
+        mine = source.c[pairs.known_as] == row.c[event.unit]
+        unit = source.c[pairs.unit]
+        if pairs.time is None:
+            only = sa.case((sa.func.min(unit) == sa.func.max(unit), sa.func.min(unit)))
+            return sa.select(only).select_from(source).where(mine).correlate(row).scalar_subquery()
+        at = self._dialect.numbered(pairs.time_unit).epoch(source.c[pairs.time])
+        return sa.func.coalesce(*self.nearest(event, row, unit, source, mine, at))
+
+    def nearest(
+        self, event: Event, row: sa.FromClause, value: Column, source: sa.FromClause, mine: Column, at: Column
+    ) -> Iterator[Column]:
+        """The last value up to each row's time, then the first one that may have come late.
+
+        Args:
+            event, row: whose rows, and what they are selected from.
+            value, source: what is wanted, and what it is selected from.
+            mine: which rows of the source are about a row.
+            at: the source's times, in seconds since the epoch.
+        """
+        entered = self._dialect.numbered(event.time_unit).epoch(row.c[event.time])
+        lateness = sa.literal_column(f"{self._lateness_seconds:.3f}", type_=sa.Double)
+        found = sa.select(value).select_from(source).where(mine).correlate(row)
+        yield found.where(at <= entered).order_by(at.desc(), value).limit(1).scalar_subquery()
+        later = found.where(at > entered, at <= entered + lateness)
+        yield later.order_by(at, value).limit(1).scalar_subquery()
+
+
+def pair_rows(pairs: Identities, name: str = "canary_identities") -> sa.FromClause:
+    """The pairs as something to select from."""
+    columns = {pairs.unit, pairs.known_as, *filter(None, (pairs.time,))}
+    return selectable(columns, table=pairs.table, sql=pairs.sql, name=name)
