@@ -29,6 +29,7 @@ local n = import 'lib/names.libsonnet';
                + [rule for rule in kpis(series) if !fast(rule)]
                + (import 'alerts/guard.libsonnet')(config, series, build)
                + (import 'alerts/finishing.libsonnet')(config, series, build)
+               + (import 'alerts/drift.libsonnet')(config, series, build)
                + (import 'alerts/ranges.libsonnet')(config, series, build)
                + (import 'alerts/experiments.libsonnet')(config, series, build)
                + (import 'alerts/phases.libsonnet')(config, series, build),
