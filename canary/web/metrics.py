@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.timing.clock import Clock
-from canary.web.routes import Refusal
+from canary.web.routes import Call, Handler, Refusal, Route, Table
 from canary.web.strangers.connections import ENDED, Connections
 
 VERSION: Final = version("kpi-canary")  # read once, because it is read from disk
@@ -143,6 +143,24 @@ async def scraped(request: web.Request, shown: Collector, renderer: ThreadPoolEx
         ) from None
     headers = {"Content-Type": content_type} | ({"Content-Encoding": "gzip"} if squeezed else {})
     return web.Response(body=body, headers=headers)
+
+
+def telemetry(
+    path: str, parts: Iterable[str], shown: Callable[[web.Request, str], Collector], renderer: ThreadPoolExecutor | None
+) -> Table:
+    """The route of all metrics, and below it one for each part; *shown* gives what a scrape of one is about."""
+
+    def shows(part: str) -> Handler:
+        async def handler(call: Call) -> web.Response:
+            return await scraped(call.request, shown(call.request, part), renderer)
+
+        return handler
+
+    below = path.rstrip("/")
+    return (
+        Route(method="GET", path=path, handler=shows("")),
+        *(Route(method="GET", path=f"{below}/{part}", handler=shows(part)) for part in parts),
+    )
 
 
 class _Named(Collector):

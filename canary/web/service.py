@@ -25,10 +25,9 @@ from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, fingerprint, load_web_config
 from canary.web.doors import ANY_METHOD, BELOW, Doors
 from canary.web.landing import landing_page
-from canary.web.metrics import ShellCollector, scraped, service_registry
+from canary.web.metrics import ShellCollector, service_registry, telemetry
 from canary.web.options import WebOptions
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
-from canary.web.routes import Handler as RouteHandler
 from canary.web.server import ServerLog, host_port, listen
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connections import Connections
@@ -194,14 +193,6 @@ class Service:
 
     def table(self, renderer: ThreadPoolExecutor | None = None) -> Table:
         """Every route that is served: the service's own, and the shell's."""
-
-        def metrics(part: str = "") -> RouteHandler:
-            async def handler(call: Call) -> web.Response:
-                return await scraped(call.request, self._shown(call.request, part), renderer)
-
-            return handler
-
-        telemetry = self.options.telemetry_path.rstrip("/")
         own_page = any((route.method, route.path) == ("GET", "/") for route in self.routes)
         return (
             *self.routes,
@@ -210,17 +201,15 @@ class Service:
             Route(method="GET", path="/-/ready", handler=self._is_ready, any_host=True),
             Route(method="PUT", path="/-/reload", handler=self._reload_request),
             Route(method="POST", path="/-/reload", handler=self._reload_request, forgery=Forgery.ORIGIN),
-            Route(method="GET", path=self.options.telemetry_path, handler=metrics()),
-            *(Route(method="GET", path=f"{telemetry}/{part}", handler=metrics(part)) for part in self.parts),
+            *telemetry(self.options.telemetry_path, self.parts, self._shown, renderer),
         )
 
     def _shown(self, request: web.Request, part: str) -> Collector:
         """All series, or a part; where there are several services, those of the one that `?service=` names."""
         name = request.query.get("service")
-        one: Service | None = self
-        if name is not None and self.others is not None and (one := self.others(name)) is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, f"no service {name[:100]!a} runs here")
-        assert one is not None  # the shell itself, or one that was found
+        one = self.others(name) if name is not None and self.others is not None else self
+        if one is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"no service {(name or '')[:100]!a} runs here")
         return one.parts[part] if part else one.registry
 
     def _application(self, users: Users, attempts: Attempts, renderer: ThreadPoolExecutor) -> web.Application:
