@@ -66,6 +66,8 @@ class Stream:
         dialect: how the times are written.
         instants: whether the time is an instant and not what the shop's clock showed.
         entered_instants: the same of the row's own time.
+        near_parents: by parent, whether it is read from the same source.
+        source: the policy's name of where it is read from; None for `database.url`.
         key: what the statements give in place of each row's version, where that is told elsewhere.
         inherits: whether that may be of a row which this one descends from.
         anyone: as `whole`, whatever the versions are.
@@ -92,6 +94,8 @@ class Stream:
     fit: "Callable[[Kinds, bool], Stream]"
     sample: sa.Select[Any]
     newest_times: sa.Select[Any] | None = field(default=None)
+    near_parents: tuple[bool, ...] = ()
+    source: str | None = None
     key: Key | None = None
     inherits: bool = False
 
@@ -208,6 +212,8 @@ class _Builder:
             entered_instants=self._instants(self._event.time),
             fit=partial(_fit, self._policy, self._database, self._name, kind),
             newest_times=ask.newest_times(column) if self._texts(time) else None,
+            near_parents=tuple(not name or name in self._policy.database.events for name, _ in ask.parents),
+            source=self._event.source,
             key=ask.versions.keyed(self._name),
             inherits=ask.versions.inherits(self._name),
         )

@@ -16,7 +16,7 @@ from canary.policy.experiments import Experiment
 from canary.policy.gates import ApprovalGate, UrlGate
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of, segment_column, units_event
 from canary.policy.model import Policy
-from canary.policy.orders import Event, names_customers
+from canary.policy.orders import LOG_SOURCE, Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.reading.slotrules import slot_faults
 from canary.policy.release import Phases, Process, Receiver
@@ -174,6 +174,30 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
             yield ("database", "identities", name), "needs either `table` or `sql`", ""
 
     yield from _versions(policy)
+    yield from _sources(policy)
+
+
+def _sources(policy: Policy) -> Iterator[Inconsistency]:
+    """Where events are, and what is looked up for them: no statement reaches into another database."""
+    database = policy.database
+    for name, source in database.sources.items():
+        named = [one for one in (source.url, source.urls, source.url_file, source.url_env) if one is not None]
+        if len(named) != 1:
+            yield ("database", "sources", name), "needs one of `url`, `urls`, `url_file` and `url_env`", ""
+        if name == LOG_SOURCE and database.log is not None:
+            yield ("database", "sources", name), "is the source of `database.log` already", "give it another name"
+    for name, event in database.events.items():
+        at: At = ("database", "events", name)
+        pairs = database.identities.get(event.identity or "")
+        if pairs is not None and pairs.source != event.source:
+            what = f"cannot be looked up in {event.identity!r}, which is in another database"
+            yield (*at, "identity"), what, "take pairs of the event's own `source`"
+        for parent in event.parent if isinstance(event.parent, dict) else ():
+            above = database.events[parent].source if parent in database.events else event.source
+            shards = database.sources.get(above or "")
+            if above != event.source and shards is not None and shards.urls and not shards.unique_ids:
+                what = f"each shard of {above!r} has ids of its own, and a row of another source does not say of which"
+                yield (*at, "parent", parent), what, f"say `unique_ids: true` in database.sources.{above}, where it is"
 
 
 def _versions(policy: Policy) -> Iterator[Inconsistency]:
