@@ -241,10 +241,13 @@ class Feed:
         return self.held.rows()
 
     def reconcilable_hours(self, now: float) -> range:
-        """The hours that the ledger has counted."""
+        """The hours that the ledger has counted, and whose rows are still there."""
         if self.next_hour is None:
             return range(0)
-        return range(max(self.next_hour + 1, self.first_hour), int(self.zone.stored(now)) // COARSE_SECONDS + 1)
+        first = max(self.next_hour + 1, self.first_hour)
+        if self.stream.kept_seconds is not None:
+            first = max(first, int(self.zone.stored(now - self.stream.kept_seconds)) // COARSE_SECONDS + 1)
+        return range(first, int(self.zone.stored(now)) // COARSE_SECONDS + 1)
 
     def fine_hour(self, hour: int) -> bool:
         """Whether an hour's buckets are still kept apart."""

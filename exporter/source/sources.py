@@ -27,15 +27,15 @@ from exporter.source.columns.values import id_number
 from exporter.source.columns.zones import Zone
 from exporter.source.database import OrderDatabase, Patience, Row, Session
 from exporter.source.dialects import Dialect
-from exporter.source.logged import store_url
+from exporter.source.logged import hashed_unit, store_url
 from exporter.source.mapping import parents_of
 from exporter.source.session import open_session
 from exporter.source.streams import Stream, streams_of
 
 T = TypeVar("T")
 
-ROWS_ID, ROWS_PARENTS = 1, 11
-"""Columns of a stream's `rows`: the id, and the first parent."""
+ROWS_ID, ROWS_UNIT, ROWS_PARENTS = 1, 10, 11
+"""Columns of a stream's `rows`: the id, the customer, and the first parent."""
 
 
 class Sources:
@@ -229,18 +229,21 @@ class SourceSession:
 
 
 async def single_rows(stream: Stream, session: Session, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-    """A stream's single rows, with ids that no two shards have in common."""
-    if not (isinstance(session, SourceSession) and session.ids_apart):
-        return await session.rows(stream.rows, parameters)
-    keys = [ROWS_ID, *(ROWS_PARENTS + number for number, near in enumerate(stream.near_parents) if near)]
-    found: list[Sequence[Any]] = []
-    for shard, rows in enumerate(await session.rows_of_each(stream.rows, parameters)):
-        for row in rows:
-            cells = list(row)
-            for key in keys:
-                cells[key] = _of_shard(shard, cells[key])
-            found.append(cells)
+    """A stream's single rows, with ids that no two shards have in common, and customers as the log has them."""
+    if isinstance(session, SourceSession) and session.ids_apart:
+        keys = [ROWS_ID, *(ROWS_PARENTS + number for number, near in enumerate(stream.near_parents) if near)]
+        found: list[Sequence[Any]] = []
+        for shard, rows in enumerate(await session.rows_of_each(stream.rows, parameters)):
+            found += [_with(row, {key: _of_shard(shard, row[key]) for key in keys}) for row in rows]
+    else:
+        found = list(await session.rows(stream.rows, parameters))
+    if stream.hashed:
+        found = [_with(row, {ROWS_UNIT: hashed_unit(row[ROWS_UNIT])}) for row in found]
     return found
+
+
+def _with(row: Sequence[Any], cells: Mapping[int, Any]) -> Sequence[Any]:
+    return [cells.get(number, cell) for number, cell in enumerate(row)]
 
 
 def _of_shard(shard: int, key: Any) -> str | None:

@@ -112,8 +112,9 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
     match kpi:
         case Conversion() if kpi.to == kpi.from_:
             yield "to", f"every {kpi.to!r} would be its own conversion", "name the event that units convert to"
-        case Conversion() if not _descends(events, kpi.to, kpi.from_):
-            yield "to", *_rootless(kpi.to, kpi.from_)
+        case Conversion() if not _descends(events, kpi.to, kpi.from_) and not _by_customer(events, kpi):
+            what, remedy = _rootless(kpi.to, kpi.from_)
+            yield "to", what, f"{remedy}, or the `unit` (the customer) of both"
         case Conversion() if events[kpi.to].unit is not None and not names_customers(events, kpi.from_):
             what = f"{kpi.to!r} names its customer and {kpi.from_!r} does not, so that no unit would ever convert"
             yield "from", what, f"add database.events.{kpi.from_}.unit"
@@ -129,6 +130,11 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
 def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
     parent = events[name].parent
     return isinstance(parent, str) or (parent is not None and ancestor in parent)
+
+
+def _by_customer(events: Mapping[str, Event], kpi: Conversion) -> bool:
+    """Whether what converts is known by its customer."""
+    return events[kpi.to].unit is not None and names_customers(events, kpi.from_)
 
 
 def _rootless(name: str, ancestor: str) -> tuple[str, str]:
