@@ -28,6 +28,7 @@ An error has fields: where it is (`place`), what is wrong there (`what`: expecte
 message apart. `label` is the bounded value under which an error is counted in metrics.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -225,3 +226,25 @@ class FlagError(CanaryError):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def reason(error: BaseException) -> str:
+    """Why the system, TLS or a library failed, in words: never a class's name alone, nor a path that the caller names.
+
+    Libraries wrap what the system said in errors of their own (`os_error`, `certificate_error`), whose texts repeat
+    addresses and end in numbers; what a person can act upon is inside.
+    """
+    for wrapped in ("certificate_error", "os_error"):
+        inner = getattr(error, wrapped, None)
+        if isinstance(inner, BaseException) and inner is not error:
+            return reason(inner)
+    if said := getattr(error, "verify_message", ""):
+        return f"its certificate is not trusted: {said}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    number = getattr(error, "errno", None)
+    if isinstance(error, OSError) and isinstance(number, int) and number > 0 and not getattr(error, "reason", None):
+        return os.strerror(number)
+    return str(getattr(error, "reason", None) or error) or type(error).__name__

@@ -115,15 +115,21 @@ class Flags:
         return Evaluation(key, value, reason, variant, {"version": version} if version else {})
 
 
-def _evaluation(key: str, flag: Flag, context: Mapping[str, Any], rollout: Rollout | None) -> Evaluation:
-    percentage, metadata = flag.percentage, {}
-    if flag.follow_rollout:
-        following = rollout is not None and rollout.version_weight is not None
-        if rollout is None or not following:
-            return Evaluation(key, flag.variants[flag.default], Reason.DISABLED, flag.default)
-        percentage, metadata = rollout.version_weight or 0.0, {"rollout": rollout.id}
+def share(flag: Flag, rollout: Rollout | None) -> float:
+    """The share of the users who get a flag's treatment now, whatever groups they are in; 0 for one that is off."""
     if not flag.enabled:
+        return 0.0
+    if flag.follow_rollout:
+        return (rollout.version_weight if rollout is not None else None) or 0.0
+    return flag.percentage
+
+
+def _evaluation(key: str, flag: Flag, context: Mapping[str, Any], rollout: Rollout | None) -> Evaluation:
+    following = rollout is not None and rollout.version_weight is not None
+    if not flag.enabled or (flag.follow_rollout and not following):
         return Evaluation(key, flag.variants[flag.default], Reason.DISABLED, flag.default)
+    percentage = share(flag, rollout)
+    metadata = {"rollout": rollout.id} if flag.follow_rollout and rollout is not None else {}
     if _groups(context) & set(flag.groups):
         return Evaluation(key, flag.variants[flag.treatment], Reason.TARGETING_MATCH, flag.treatment, metadata)
     if percentage <= 0 or percentage >= 1:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from canary.errors import SecretError
+from canary.errors import SecretError, reason
 
 # Guessing is stopped after ten wrong tokens a minute and address, so this is what a network of strangers does not find
 # either; what the remedy makes has 64 characters.
@@ -47,7 +47,11 @@ def read_secret(
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretError(f"the file {path} cannot be read ({type(error).__name__})", place=what) from error
+        raise SecretError(
+            f"the file {path} cannot be read ({reason(error)})",
+            place=what,
+            remedy=f"make one: {_REMEDY_COMMAND} > {file}" if "token" in what and not path.exists() else "",
+        ) from error
     if not text:
         raise SecretError(f"the file {path} is empty", place=what)
     return text

@@ -23,6 +23,8 @@ local kpi = import 'lib/kpi.libsonnet';
     runbookUrl: 'https://github.com/kpi-canary/kpi-canary/blob/main/docs/runbooks/',
     // Grafana's address, without a slash at its end, and the dashboards' ids there.
     dashboardUrl: '',
+    // The receiver's page, as people open it.
+    pageUrl: 'http://127.0.0.1:9878/',
     dashboards: {
       rollout: 'kpi-canary-rollout',
       business: 'kpi-canary-business',

@@ -126,12 +126,25 @@ class Router(TypedDict):
     error: Annotated[str, _said("Why it cannot be read or changed; empty when it can.")]
 
 
+class Firing(TypedDict):
+    """An alert about the rollout that fires."""
+
+    name: str
+    summary: Annotated[str, _said("What it says, with its values.")]
+    severity: str
+    action: Annotated[str, _said("What it asks for: `rollback`, `hold`, `advance` or `none`.")]
+    since: Annotated[Moment | None, _said("Since when, by Prometheus' clock.")]
+    runbook_url: Annotated[str, _said("What to do about it.")]
+    dashboard_url: Annotated[str, _said("Where to look.")]
+
+
 class Alerts(TypedDict):
     """What Prometheus says."""
 
     looked_at: Annotated[Moment | None, _said("The last look that succeeded.")]
     error: Annotated[str, _said("Why the last look failed.")]
     firing: Annotated[list[str], _said("Alerts about the rollout that fire.")]
+    alerts: Annotated[list[Firing], _said("The same, each with what it says.")]
 
 
 class Silence(TypedDict):

@@ -63,8 +63,9 @@ _RELOADED = frozenset(
     {
         *DECIDING, "receiver.token_file", "receiver.token_env", "receiver.previous_token_file",
         "receiver.operator_token_file", "receiver.operator_token_env", "receiver.operators",
-        "receiver.flags_token_file", "receiver.flags_token_env", "receiver.drill_max_age", "receiver.people",
-        "receiver.freeze", "receiver.repeat",
+        "receiver.flags_token_file", "receiver.flags_token_env", "receiver.router_token_file",
+        "receiver.router_token_env", "receiver.drill_max_age", "receiver.people",
+        "receiver.freeze", "receiver.repeat", "receiver.page_url", "receiver.timezone",
     }
 )  # fmt: skip
 
@@ -262,6 +263,8 @@ class Receiver:
             self.policy.service,
             traffic,
             self.faults(),
+            page=self.policy.receiver.page,
+            zone=self.policy.receiver.timezone,
             process=self.effects.process_managed,
             technical=self.plans.of(self.store.rollout).technical,
             prices=tuple(one.price for one in self.prices.of(self.store.rollout)),

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,17 +15,20 @@ from alertmanager.receiver.http.access import ReceiverAccess
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.page.errands import Errands
+from alertmanager.receiver.http.page.experimentrows import TreatmentRow, experiments_of
+from alertmanager.receiver.http.page.glance import glance
 from alertmanager.receiver.http.page.handlers import Page
-from alertmanager.receiver.http.page.view import Viewer
+from alertmanager.receiver.http.page.view import About, Viewer
 from alertmanager.receiver.http.routes import receiver_table
 from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
+from alertmanager.receiver.status import status_data
 from canary.fleet.front import member_options, serve_several
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.process.program import run
 from canary.report.files import folder_of
-from canary.units import format_ratio
+from canary.timing.zones import in_zone
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
 from canary.web.place import Place
@@ -64,23 +67,39 @@ async def serve_all(paths: Sequence[Path], options: WebOptions) -> None:
 
 def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOptions, path: Path) -> Service:
     """The receiver behind the web shell."""
-    page = page_of(receiver, path, options.place)
+    viewer = viewer_of(receiver)
+    page = page_of(receiver, viewer, path, options.place)
     return Service(
         name="receiver",
         options=options,
         registry=registry,
-        routes=receiver_table(Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep),
+        routes=receiver_table(
+            Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep, receiver.effects.answer_router
+        ),
         access=ReceiverAccess(lambda: receiver.authority, page.sessions),
         reload=partial(receiver.reload, path),
         ready=lambda: receiver.ready,
         hosts=lambda: (urlsplit(receiver.policy.receiver.url).hostname or "",),
-        status=lambda: _landing(receiver),
+        status=lambda: _glance(receiver, viewer),
         shutdown=page.close,
         max_body_bytes=receiver.policy.receiver.max_body,
     )
 
 
-def page_of(receiver: Receiver, path: Path, place: Place) -> Page:
+def viewer_of(receiver: Receiver) -> Viewer:
+    """What gathers a receiver's views, for its page and for the list of all services."""
+
+    def about(results: Mapping[str, Sequence[TreatmentRow]]) -> About:
+        policy, rollout = receiver.policy, receiver.store.rollout
+        kpis = {**policy.kpis, **receiver.plans.of(rollout).kpis}
+        ratios = frozenset(name for name, kpi in kpis.items() if kpi.kind != "mean")
+        found = experiments_of(policy, receiver.trials.trials, rollout, results)
+        return About(ratios, policy.receiver.timezone, found)
+
+    return Viewer(receiver, receiver.prometheus, receiver.policy.service, receiver.store.clock, about)
+
+
+def page_of(receiver: Receiver, viewer: Viewer, path: Path, place: Place) -> Page:
     """The page of a receiver.
 
     Args:
@@ -88,16 +107,11 @@ def page_of(receiver: Receiver, path: Path, place: Place) -> Page:
         path: the policy that `canary check` and `canary plan` look at when somebody at the page asks for them.
     """
     clock = receiver.store.clock
-
-    def ratios() -> list[str]:
-        kpis = receiver.plans.of(receiver.store.rollout).kpis
-        return [name for name, kpi in kpis.items() if kpi.kind != "mean"]
-
     # The command of the environment in which this receiver runs.
     command = Path(sys.executable).with_name("canary")
     checks = SelfChecks(command, path, partial(run, timeout_seconds=TIMEOUT_SECONDS), clock)
     return Page(
-        Viewer(receiver, receiver.prometheus, receiver.policy.service, clock, ratios),
+        viewer,
         receiver.submit,
         Errands(receiver, checks),
         checks,
@@ -109,12 +123,9 @@ def page_of(receiver: Receiver, path: Path, place: Place) -> Page:
     )
 
 
-def _landing(receiver: Receiver) -> dict[str, str]:
+def _glance(receiver: Receiver, viewer: Viewer) -> dict[str, str]:
     rollout = receiver.store.rollout
-    ratio = receiver.reconciler.weight_ratio
-    return {
-        "Service": receiver.policy.service,
-        "Rollout": rollout.id if rollout else "none yet",
-        "State": rollout.state.value if rollout else "idle",
-        "Canary's traffic weight": "unknown" if ratio is None else format_ratio(ratio),
-    }
+    kpis = viewer.known(rollout.id) if rollout is not None and rollout.running else ()
+    status = status_data(receiver, receiver.store.clock.now())
+    found = glance(status, kpis, receiver.reconciler.weight_ratio)
+    return {title: in_zone(text, receiver.policy.receiver.timezone) for title, text in found.items()}

@@ -20,6 +20,7 @@ from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.firing import firing_data
 from alertmanager.receiver.lead.leader import Leader
 from canary.mixin.limits import gate_of
 from canary.policy.model import Policy
@@ -90,6 +91,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "looked_at": to_text(poller.looked_at) if poller.looked_at else None,
             "error": poller.error,
             "firing": sorted({alert.name for alert in poller.firing}),
+            "alerts": firing_data(poller.firing),
         },
         "alertmanager": {
             "error": poller.held_back.error,

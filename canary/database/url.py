@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from canary.certificates import tls_context
-from canary.errors import DatabaseUnavailableError
+from canary.errors import DatabaseUnavailableError, reason
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -31,8 +31,9 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "mysql": "mysql+asyncmy",
     "mariadb": "mysql+asyncmy",
+    "clickhouse": "clickhousedb+connect",  # its own driver's word, which nobody else says
 }
-"""The asynchronous driver of each database that has one; others are read through their own driver, in a thread."""
+"""The driver of each database that we know; others are read through the one that the address names, in a thread."""
 _EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>.*))?", re.DOTALL)
@@ -54,7 +55,6 @@ _LIBPQ_IDLE = frozenset({
 })  # fmt: skip
 """libpq's parameters that change nothing here: UTF-8 is always spoken, and every answer is waited for by our limits."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-
 _MYSQL_HANDED_ON = frozenset({"charset", "unix_socket"})
 _MYSQL_TLS = frozenset({
     "ssl", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_check_hostname",
@@ -283,7 +283,7 @@ def _mysql_tls(parameters: _Parameters, *, read_files: bool) -> ssl.SSLContext |
         try:
             context.load_cert_chain(chain, _readable(parameters, "ssl_key"))
         except (ssl.SSLError, OSError) as error:
-            raise parameters.refused("ssl_cert", f"does not fit ({type(error).__name__})", "give its key too") from None
+            raise parameters.refused("ssl_cert", f"does not fit ({reason(error)})", "give its key too") from None
     return context
 
 
@@ -295,6 +295,6 @@ def _readable(parameters: _Parameters, name: str) -> str | None:
         Path(path).open("rb").close()
     except OSError as error:
         raise parameters.refused(
-            name, f"names a file that cannot be read ({type(error).__name__}): {path}", "let this user read it"
+            name, f"names a file that cannot be read ({reason(error)}): {path}", "let this user read it"
         ) from None
     return path

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.fleet.fleet import Fleet, Member, Opening
-from canary.fleet.page import services_page
+from canary.fleet.page import HEADERS, SCRIPT, STYLE, services_page
 from canary.logs import Log
 from canary.names import API_PREFIX
 from canary.timing.clock import Clock, SystemClock
@@ -69,7 +69,13 @@ def front(name: str, fleet: Fleet, options: WebOptions) -> Service:
     registry.register(Together(fleet))
 
     async def page(_call: Call) -> web.Response:
-        return web.Response(text=services_page(name, listed(fleet)), content_type="text/html")
+        return web.Response(text=services_page(name, listed(fleet)), content_type="text/html", headers=HEADERS)
+
+    async def style(_call: Call) -> web.Response:
+        return web.Response(text=STYLE, content_type="text/css", headers=HEADERS)
+
+    async def script(_call: Call) -> web.Response:
+        return web.Response(text=SCRIPT, content_type="text/javascript", headers=HEADERS)
 
     async def services(_call: Call) -> web.Response:
         return web.json_response(listed(fleet))
@@ -80,6 +86,8 @@ def front(name: str, fleet: Fleet, options: WebOptions) -> Service:
         registry=registry,
         routes=(
             Route(method="GET", path="/", handler=page),
+            Route(method="GET", path="/list.css", handler=style),
+            Route(method="GET", path="/list.js", handler=script),
             Route(method="GET", path=f"{API_PREFIX}/services", handler=services, render=as_json),
         ),
         reload=fleet.reload,

@@ -58,6 +58,7 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "missedScrapes": format_duration(_MISSED_SCRAPES * signals.scrape_interval),
         "runbookUrl": signals.runbook_url,
         "dashboardUrl": signals.dashboard_url.rstrip("/"),
+        "pageUrl": f"{policy.receiver.page}/",
         "dashboards": dict(names.DASHBOARD_UIDS),
         "technical": policy.technical,
         "kpiWindowSeconds": number(policy.database.window),

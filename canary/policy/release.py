@@ -15,6 +15,7 @@ from canary.policy.values.types import (
     HeaderPair,
     HttpUrl,
     Identifier,
+    Link,
     Look,
     Network,
     OptionalArgv,
@@ -27,6 +28,7 @@ from canary.policy.values.types import (
     ShortFreeze,
     Text,
     Timeout,
+    TimeZone,
     Upstream,
     Weight,
     lasting,
@@ -160,6 +162,9 @@ class Receiver:
     flags_token_file: Text | None = None
     """File with the bearer tokens of applications that ask for feature flags, one a line."""
     flags_token_env: EnvironmentName | None = None
+    router_token_file: Text | None = None
+    """File with the bearer tokens of routers that ask what they are to have in force, one a line."""
+    router_token_env: EnvironmentName | None = None
     ca_file: Text | None = None
     """Authorities that the receiver's own certificate is checked against, by Alertmanager and the command line."""
     prometheus: HttpUrl | PrometheusServer = "http://127.0.0.1:9090"
@@ -179,8 +184,17 @@ class Receiver:
     """How often Alertmanager repeats a notification that still holds."""
     people: Text | None = None
     """Name of the Alertmanager receiver that people read; generated empty when missing."""
+    page_url: Link = ""
+    """Where people open the receiver's page, for links in alerts and messages; `url` when empty."""
+    timezone: TimeZone = "UTC"
+    """The zone in which the page, messages and the command line tell times, with UTC next to it."""
     freeze: tuple[ShortFreeze | Freeze, ...] = field(default_factory=tuple)
     """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` (UTC)."""
+
+    @property
+    def page(self) -> str:
+        """Where people open the page, without a slash at its end."""
+        return (self.page_url or self.url).rstrip("/")
 
     @property
     def prometheus_server(self) -> PrometheusServer:

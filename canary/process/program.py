@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from canary.errors import reason
+
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where Debian keeps daemons such as nginx, out of a user's PATH."""
 
@@ -54,7 +56,7 @@ async def run(argv: Sequence[str], *, timeout_seconds: float, stdin: str = "") -
                 start_new_session=True,  # so that the time limit reaches the program's children too
             )
         except (OSError, ValueError) as error:
-            return Outcome(None, fault=f"`{shlex.join(argv)}`: cannot be started ({error})")
+            return Outcome(None, fault=f"`{shlex.join(argv)}`: cannot be started ({reason(error)})")
         try:
             async with asyncio.timeout(timeout_seconds):
                 status = await process.wait()

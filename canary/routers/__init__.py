@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from canary.policy.model import Policy
 from canary.policy.routers.kinds import RouterSection, router_kinds
+from canary.routers.asking import AskingRouter
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Router, Split
-from canary.routers.contained import ContainedRouter, contained
+from canary.routers.contained import ContainedAskingRouter, ContainedRouter, contained
 from canary.threads import OwnThread, Threads
 
 __all__ = ["FINEST_RATIO", "Observation", "Reading", "Router", "Split", "router_of", "routers_of"]
@@ -28,7 +29,9 @@ def router_of(section: RouterSection, thread: Callable[[str], Threads] = OwnThre
         RouterError: the entry names something that cannot be handed to the router, or its driver cannot be made.
     """
     with contained(f"router {section.name}"):
-        return ContainedRouter(router_kinds().usable[section.kind].driver(section, thread), section.name)
+        router = router_kinds().usable[section.kind].driver(section, thread)
+        kind = ContainedAskingRouter if isinstance(router, AskingRouter) else ContainedRouter
+        return kind(router, section.name)
 
 
 def routers_of(policy: Policy, thread: Callable[[str], Threads] = OwnThread) -> tuple[Router, ...]:

@@ -9,9 +9,11 @@ better.) A driver that blocks the event loop cannot be held so.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from canary.errors import RouterError
+from canary.errors import RefusedError, RouterError
 from canary.finding import Finding, failed
+from canary.routers.asking import AskingRouter, Leads, Question
 from canary.routers.base import Observation, Reading, Router, Split
 
 # `sys.exit` in a driver would end the receiver.
@@ -98,16 +100,49 @@ class ContainedRouter:
             yield
 
 
+class ContainedAskingRouter(ContainedRouter):
+    """As `ContainedRouter`, for a driver whose instances ask.
+
+    Args:
+        router: the driver's router, an `AskingRouter` too.
+        name: how the policy calls it.
+    """
+
+    def __init__(self, router: Any, name: str) -> None:
+        super().__init__(router, name)
+        self._asked: AskingRouter = router
+
+    def opened(self) -> None:
+        """Tell the driver that questions can reach it.
+
+        Raises:
+            RouterError: it failed.
+        """
+        with self._contained():
+            self._asked.opened()
+
+    async def answer(self, question: Question, leads: Leads) -> Mapping[str, Any] | None:
+        """What the driver answers.
+
+        Raises:
+            RefusedError: this receiver stands by.
+            RouterError: the policy does not know the instance, or the driver failed.
+        """
+        with self._contained():
+            return await self._asked.answer(question, leads)
+
+
 @contextmanager
 def contained(place: str) -> Iterator[None]:
     """Turns what a driver raises into a RouterError.
 
     Raises:
+        RefusedError: what was asked may not be answered.
         RouterError: anything was raised.
     """
     try:
         yield
-    except RouterError:
+    except (RouterError, RefusedError):
         raise
     except _ANYTHING as error:
         what = f"its driver failed ({type(error).__name__}: {error})"

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from canary.errors import reason
 from canary.policy.finish import Probe
 
 # A page that tells a version is short; a server that answers with a download is not read to its end.
@@ -58,7 +59,7 @@ async def ask(address: str, probe: Probe, session: aiohttp.ClientSession) -> Ser
     except TimeoutError:
         return _silent(f"did not answer within {probe.timeout:g}s")
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return _silent(f"cannot be reached ({type(error).__name__})")
+        return _silent(f"cannot be reached ({reason(error)})")
 
 
 def _silent(fault: str) -> Served:

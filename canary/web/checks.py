@@ -75,7 +75,7 @@ class RequestChecks:
             if (route.method, route.plain_path) in served:
                 raise ValueError(f"{route.method} {route.path} stands twice in the table of routes")
             served.add((route.method, route.plain_path))
-            resource = router.add_resource(self._place.prefix + route.path)
+            resource = router.add_resource(route.path if route.fixed else self._place.prefix + route.path)
             for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
                 self._routes[resource.add_route(method, self._never_called)] = route
 

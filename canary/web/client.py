@@ -17,7 +17,16 @@ from typing import Any, Self
 import aiohttp
 
 from canary.certificates import tls_context
-from canary.errors import CanaryError, JournalError, PayloadError, RefusedError, RemoteError, SecretError, UnseenError
+from canary.errors import (
+    CanaryError,
+    JournalError,
+    PayloadError,
+    RefusedError,
+    RemoteError,
+    SecretError,
+    UnseenError,
+    reason,
+)
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
 from canary.policy.servers import whole
@@ -45,7 +54,7 @@ def connector(policy: Policy) -> aiohttp.TCPConnector:
     try:
         return aiohttp.TCPConnector(ssl=tls_context(whole(policy.base, file)))
     except OSError as error:  # ssl's own errors are one
-        what = f"the file {file} cannot be used ({error.strerror or type(error).__name__})"
+        what = f"the file {file} cannot be used ({reason(error)})"
         raise SecretError(what, place="receiver.ca_file") from error
 
 
@@ -212,7 +221,7 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL)
             raise (RemoteError if unsent else UnansweredError)(
-                str(error) or type(error).__name__,
+                reason(error),
                 place=f"cannot reach the receiver at {url}",
                 remedy="does `canary receiver` run, and is receiver.url in the policy right?",
             ) from error

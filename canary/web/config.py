@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from canary.errors import WebConfigError
+from canary.errors import WebConfigError, reason
 
 _TLS_KEYS = {
     "cert": str, "cert_file": str, "key": str, "key_file": str, "client_ca": str, "client_ca_file": str,
@@ -70,7 +70,7 @@ def load_web_config(path: Path) -> WebConfig:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise WebConfigError(f"{path}: cannot be read ({type(error).__name__})") from error
+        raise WebConfigError(f"{path}: cannot be read ({reason(error)})") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
@@ -178,7 +178,7 @@ def _context(path: Path, tls: Mapping[str, object]) -> ssl.SSLContext:
         for curve in _listed(tls, "curve_preferences"):
             context.set_ecdh_curve(_CURVES[str(curve)])
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise WebConfigError(f"{path}: tls_server_config: {type(error).__name__}: {error}") from error
+        raise WebConfigError(f"{path}: tls_server_config: {reason(error)}") from error
     return context
 
 

@@ -34,6 +34,8 @@ class Role(StrEnum):
     """People and the command line, by a bearer token."""
     FLAGS = "flags"
     """Applications that ask for feature flags, by a bearer token."""
+    ROUTER = "router"
+    """Routers that ask what they are to have in force, by a bearer token."""
     PERSON = "person"
     """An operator in a browser, by a session that the operator's token opened."""
 
@@ -43,7 +45,7 @@ class Role(StrEnum):
         return self in _BEARERS
 
 
-_BEARERS = frozenset({Role.WEBHOOK, Role.OPERATOR, Role.FLAGS})
+_BEARERS = frozenset({Role.WEBHOOK, Role.OPERATOR, Role.FLAGS, Role.ROUTER})
 
 
 class Forgery(StrEnum):
@@ -136,6 +138,8 @@ class Route:
             service listens on this machine only, and a page of another site whose name is made to lead here could
             still ask in a visitor's browser; it cannot choose the name that it is asked by.
         any_host: whether it is answered under any host name even while nobody needs a token; for what tells nothing.
+        fixed: whether the path stays what it is whatever `--web.external-url` puts before the others: clients of a
+            protocol cannot be told to ask elsewhere.
         render: how refusals look.
         operation: its id in the API's description; empty keeps it out of there.
         answers: what it answers besides what every route with its role and body does.
@@ -155,6 +159,7 @@ class Route:
     attempts: bool = False
     own_name: Role | None = None
     any_host: bool = False
+    fixed: bool = False
     render: Render = as_text
     operation: str = ""
     summary: str = ""

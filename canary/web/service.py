@@ -140,6 +140,7 @@ class Service:
             access_log=None,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             logger=ServerLog(self._log, self.clock),
+            auto_decompress=False,  # `canary.web.bodies` does it, for those who may send a body
         )
         await runner.setup()
         assert runner.server is not None  # setup has made it

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from canary.errors import CanaryError
+from canary.errors import CanaryError, reason
 from canary.finding import Finding, failed, ok, skipped
 from canary.notify import Notifier
 from canary.policy import Policy
@@ -34,7 +34,7 @@ async def _reachable(name: str, server: tuple[str, int] | None) -> Finding:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             _, writer = await asyncio.open_connection(*server)
     except (OSError, TimeoutError) as error:
-        what = f"its server cannot be reached ({type(error).__name__})"
+        what = f"its server cannot be reached ({reason(error)})"
         return failed(place, what, "see that this machine may connect to it")
     writer.close()
     return ok(place, "its server can be reached")

@@ -4,6 +4,7 @@ from typing import Any
 
 import aiohttp
 
+from canary.errors import reason
 from canary.finding import Finding, failed, ok, warning
 from canary.names import API_PREFIX
 from canary.policy import Policy
@@ -32,7 +33,7 @@ async def _answer(url: str, http: aiohttp.ClientSession) -> list[Finding]:
         async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(_TIMEOUT_SECONDS)) as response:
             text = (await response.content.read(_SHOWN_BYTES)).decode(errors="replace").strip()
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        return [failed(place, f"cannot be reached ({type(error).__name__})", "start `canary receiver`")]
+        return [failed(place, f"cannot be reached ({reason(error)})", "start `canary receiver`")]
     if response.status == 200:
         return [ok(place, "running and ready"), *await _told(place, url, http)]
     return [failed(place, f"not ready (status {response.status}): {text}", "see its log")]

@@ -20,6 +20,7 @@ def check_secrets(policy: Policy) -> list[Finding]:
         "receiver.previous_token": (receiver.previous_token_file, None),
         "receiver.operator_token": (receiver.operator_token_file, receiver.operator_token_env),
         "receiver.flags_token": (receiver.flags_token_file, receiver.flags_token_env),
+        "receiver.router_token": (receiver.router_token_file, receiver.router_token_env),
     }
     findings: list[Finding] = []
     seen: dict[str, str] = {}

@@ -4,6 +4,7 @@
 prepares and checks an installation (`init`, `check`, `generate`, `demo`) is here.
 """
 
+import difflib
 import importlib
 import os
 import sys
@@ -69,6 +70,15 @@ class _Lazy(click.Group):
         command = getattr(importlib.import_module(f"canaryctl.cli.{module}"), function)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; for one that there is not, the nearest is named."""
+        near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+        if args[0] not in _COMMANDS and near:
+            ctx.fail(f"No such command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
         with formatter.section("Commands"):

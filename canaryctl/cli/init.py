@@ -20,6 +20,7 @@ from canary.finding import Finding
 from canary.policy import Policy, load_policy
 from canary.policy.orders import Database
 from canary.policy.reading.document import read_document
+from canary.policy.schema import policy_schema
 from canaryctl.check.shop.database import check_database
 from canaryctl.check.shop.rows import sample_rows
 from canaryctl.cli.console import print_json, table_console
@@ -28,7 +29,7 @@ from canaryctl.init.draft import Draft, draft
 from canaryctl.init.platform import platforms
 from canaryctl.init.reading import SAMPLE_ROWS
 from canaryctl.init.stamp import stamp
-from canaryctl.init.starter import ROUTERS, Start, starter
+from canaryctl.init.starter import ROUTERS, SCHEMA_FILE, SCHEMA_LINE, Start, starter
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import order_session
 
@@ -63,14 +64,19 @@ _SELECTOR = 'Label matchers of the shop\'s own series in Prometheus, such as job
     "--stamp", "stamping", is_flag=True, help="Print statements by which the database notes who writes; run nothing."
 )
 @click.option("--config.file", "config_file", type=click.Path(dir_okay=False), help="With --stamp: a policy there is.")
+@click.option("--schema", "schema_only", is_flag=True, help="Only write the schema for editors, as after an upgrade.")
 @click.option("--force", is_flag=True, help="Replace a policy that is there.")
 @click.option("--yes", is_flag=True, help="Ask nothing: write what is proposed.")
-def command(output_format: str, output: Path, force: bool, yes: bool, stamping: bool, **given: str | None) -> None:
+def command(
+    output_format: str, output: Path, force: bool, yes: bool, stamping: bool, schema_only: bool, **given: str | None
+) -> None:
     """Propose a policy for an order database: shows what is counted with sample rows, writes the file, checks the data.
 
     A known shop platform is recognised by its tables and comes with its mapping; otherwise the mapping is guessed by
     the names of tables and columns. Asks for what is not given, when there is a terminal to ask at. The database is
     only read.
+
+    Next to the policy comes a JSON schema, by which editors that know YAML's language server complete and explain keys.
 
     With --stamp nothing is written: it prints what an administrator may run so that the database itself notes which
     version wrote a row, for the tables of a policy (--config.file) or of the proposed mapping (docs/stamps.md).
@@ -78,8 +84,33 @@ def command(output_format: str, output: Path, force: bool, yes: bool, stamping: 
     if stamping:
         _stamp(output_format, given)
         return
+    schema = output.with_name(SCHEMA_FILE)
+    if schema_only:
+        _write_schema(schema)
+        click.echo(f"Wrote {schema}; a policy names it in its first line: {SCHEMA_LINE}")
+        return
     _may_write(output, force, given)
     asking = sys.stdin.isatty() and not yes
+    found, start = _known(asking, output, given)
+    text = starter(start)
+    console = table_console() if output_format == "text" else Console(quiet=True)
+    _show(console, found)
+    policy, rows, findings = _tried(text, output)
+    _show_rows(console, rows)
+    if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
+        raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
+    output.write_text(text, encoding="utf-8")
+    _write_schema(schema)
+    if output_format == "json":
+        print_json(_as_json(output, found, rows, findings))
+        return
+    for finding in findings:
+        console.print(Text(f"{finding.status.value:<8} {finding}"), soft_wrap=True)
+    click.echo(f"Wrote {output} with the KPIs {', '.join(policy.kpis)}. Next: canary check --config.file {output}")
+
+
+def _known(asking: bool, output: Path, given: Mapping[str, str | None]) -> tuple[Draft, Start]:
+    """What the database shows, and what the policy is to be made of: given, asked for, or found."""
     url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
     service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
     router = given["router"] or (_prompt(f"Router ({', '.join(ROUTERS)}, none)", "none") if asking else "none")
@@ -89,21 +120,13 @@ def command(output_format: str, output: Path, force: bool, yes: bool, stamping: 
     if zone is None:
         zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
     selector = given["selector"] or (_prompt(_SELECTOR, "") if asking else "")
-    start = Start(service, url, found.mapping, found.origin, found.kpis, router, given["password_file"], zone, selector)
-    text = starter(start)
-    console = table_console() if output_format == "text" else Console(quiet=True)
-    _show(console, found)
-    policy, rows, findings = _tried(text, output)
-    _show_rows(console, rows)
-    if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
-        raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
-    output.write_text(text, encoding="utf-8")
-    if output_format == "json":
-        print_json(_as_json(output, found, rows, findings))
-        return
-    for finding in findings:
-        console.print(Text(f"{finding.status.value:<8} {finding}"), soft_wrap=True)
-    click.echo(f"Wrote {output} with the KPIs {', '.join(policy.kpis)}. Next: canary check --config.file {output}")
+    mapping, password = found.mapping, given["password_file"]
+    return found, Start(service, url, mapping, found.origin, found.kpis, router, password, zone, selector)
+
+
+def _write_schema(schema: Path) -> None:
+    """What the installed version takes; a file of this name is ours, and an older version's is replaced."""
+    schema.write_text(json.dumps(policy_schema(), indent=1) + "\n", encoding="utf-8")
 
 
 def _may_write(output: Path, force: bool, given: Mapping[str, str | None]) -> None:
@@ -216,7 +239,7 @@ def _show(console: Console, found: Draft) -> None:
         keys = {key: value for key, value in one.keys.items() if value is not None}
         rows = ", ".join(f"{version}: {count}" for version, count in sorted(found.versions[one.event].items()))
         missing = "no version column" if one.keys["version"] is None else "none"
-        shown = json.dumps(keys).replace('"', "").strip("{}")
+        shown = json.dumps(keys).replace('"', "")[1:-1]
         table.add_row(one.event, one.table, Text(shown), Text(rows or missing))  # what stands in brackets is no markup
     console.print(table)
 

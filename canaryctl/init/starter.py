@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import yaml
 
@@ -47,13 +48,20 @@ def starter(start: Start) -> str:
         _signals(start.selector),
         _PHASES,
         ROUTERS.get(start.router, _NO_ROUTER),
-        _RECEIVER,
+        _receiver(start.timezone),
         "# notify:\n#   urls_file: secrets/notify-urls   # one apprise URL a line: Slack, e-mail, ...",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-_HEAD = """\
+SCHEMA_FILE: Final = "policy.schema.json"
+"""The policy's JSON schema, next to the policy; `canary init` writes it."""
+
+SCHEMA_LINE: Final = f"# yaml-language-server: $schema={SCHEMA_FILE}"
+"""By this first line editors find it."""
+
+_HEAD = f"""\
+{SCHEMA_LINE}
 # The canary policy of this shop: what is measured, when a canary is rolled back, how it is released.
 # Written by `canary init`; yours to change. `canary check` validates it and everything it names.
 # Every key and its default: docs/reference-policy.md."""
@@ -98,6 +106,13 @@ receiver:
   operator_token_file: secrets/operator-token
   prometheus: http://127.0.0.1:9090
   alertmanager: http://127.0.0.1:9093"""
+
+
+def _receiver(zone: str) -> str:
+    """The section; the zone of the shop's rows is taken for that of its people, unless it is UTC, as in many."""
+    line = f"  timezone: {_scalar(zone)}" if zone != "UTC" else "  # timezone: Europe/Berlin"
+    return f"{_RECEIVER}\n{line}   # in which page, messages and commands tell times, with UTC next to it"
+
 
 _NO_ROUTER = (
     "# Without a router nothing can be rolled back: docs/routers-other.md compares them.\n# router: {kind: haproxy}"

@@ -27,7 +27,10 @@ Row = Sequence[Any]
 
 _TIMEOUTS = ("timeout", "database is locked", "max_statement_time", "max_execution_time", "interrupted")
 """Words by which each driver says that a statement took too long or waited for a lock; none has a class for it."""
-_MISSING = ("no such table", "no such column", "does not exist", "doesn't exist", "unknown column")
+_MISSING = (
+    "no such table", "no such column", "does not exist", "doesn't exist", "unknown column", "unknown table expression",
+    "unknown expression identifier",
+)  # fmt: skip
 """Words by which each driver says that a table or column is not there."""
 _UNWRITABLE = ("attempt to write a readonly database", "unable to open database file")
 """SQLite's words when a reader finds no `-shm` file and may not make one."""
@@ -182,8 +185,9 @@ def write_ahead_remedy(folder: Path) -> str:
 def translated(error: Exception, url: URL) -> DatabaseError:
     """A database driver's error as one of ours, without secrets and in one line; its place is the database."""
     cause = getattr(error, "orig", None) or error
-    what = f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".rstrip(": ")
-    return _kind_of(error, cause)(what, place=shown_url(url), remedy=_remedy(str(cause), url))
+    words = next(iter(str(cause).splitlines()), "")  # what follows may be the statement, or advice
+    what = f"{type(cause).__name__}: {words}".rstrip(": ")
+    return _kind_of(error, cause, words.lower())(what, place=shown_url(url), remedy=_remedy(str(cause), url))
 
 
 def _remedy(words: str, url: URL) -> str:
@@ -194,8 +198,7 @@ def _remedy(words: str, url: URL) -> str:
     return "" if folder is None else write_ahead_remedy(folder)
 
 
-def _kind_of(error: Exception, cause: Exception) -> type[DatabaseError]:
-    lowered = str(cause).lower()
+def _kind_of(error: Exception, cause: Exception, lowered: str) -> type[DatabaseError]:
     if isinstance(cause, TimeoutError) or any(sign in lowered for sign in _TIMEOUTS):
         return DatabaseTimeoutError
     if not isinstance(error, sa.exc.DBAPIError):

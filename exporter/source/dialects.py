@@ -25,6 +25,8 @@ Parameters = Mapping[str, Any]
 Predicate = sa.ColumnElement[bool]
 Number = sa.ColumnElement[Any]
 
+_LAST_UNSIGNED = 2**32 - 1
+"""ClickHouse's DateTime ends in 2106, and what is later would be a time soon after 1970."""
 _TEXT_PAD_SECONDS = 60
 """Times without seconds (`12:00`) sort before `12:00:00`; the exact bound is checked on the number."""
 
@@ -54,7 +56,7 @@ class Dialect:
     def epoch(self, column: Number) -> Number:
         """Seconds since the epoch, with a fraction where the database keeps one."""
         if self.units_per_second:
-            return sa.cast(column, sa.Double) / sa.literal_column(f"{self.units_per_second}.0", type_=sa.Double)
+            return self._double(column) / sa.literal_column(f"{self.units_per_second}.0", type_=sa.Double)
         match self.name:
             case "postgresql":
                 moment = sa.cast(column, sa.DateTime(timezone=True))
@@ -80,7 +82,19 @@ class Dialect:
             whole = sa.literal_column(f"{width_seconds}", type_=sa.Integer)
             return sa.cast(sa.func.strftime("%s", column), sa.Integer) // whole
         width = sa.literal_column(f"{width_seconds}", type_=sa.Double)  # a typed one keeps decimals out of the division
-        return sa.cast(sa.func.floor(self.epoch(column) / width), sa.BigInteger)
+        return self._whole(sa.func.floor(self.epoch(column) / width))
+
+    def text(self, column: Number) -> sa.ColumnElement[str]:
+        """The column as a text, NULL where it is NULL."""
+        if self.name == "clickhouse":  # whose CAST keeps no NULL
+            return sa.func.toString(column, type_=sa.String())
+        return sa.cast(column, sa.String())
+
+    def smallest(self, column: Number) -> Number:
+        """The smallest value of a column, NULL where there is none."""
+        if self.name == "clickhouse":  # whose `min` of nothing is 0, a moment in 1970
+            return sa.func.minOrNull(column)
+        return sa.func.min(column)
 
     def within(self, column: Number) -> Predicate:
         """Times from `low` on and before `high`; parameters as `parameters` names them."""
@@ -118,8 +132,14 @@ class Dialect:
             case "mysql" | "mariadb":  # its `/` keeps few decimals and rounds a bucket's last moment into the next
                 return column.op("DIV", return_type=sa.BigInteger())(literal)
             case _:
-                ratio = sa.cast(column, sa.Double) / sa.literal_column(f"{width}.0", type_=sa.Double)
-                return sa.cast(sa.func.floor(ratio), sa.BigInteger)
+                ratio = self._double(column) / sa.literal_column(f"{width}.0", type_=sa.Double)
+                return self._whole(sa.func.floor(ratio))
+
+    def _double(self, column: Number) -> Number:
+        return sa.func.toFloat64(column) if self.name == "clickhouse" else sa.cast(column, sa.Double)
+
+    def _whole(self, column: Number) -> Number:
+        return sa.func.toInt64(column) if self.name == "clickhouse" else sa.cast(column, sa.BigInteger)
 
     def _moment(self, parameter: str) -> Number:
         if self.units_per_second:
@@ -142,8 +162,10 @@ class Dialect:
             return seconds * self.units_per_second
         if self.name in ("postgresql", "duckdb", "trino"):
             return float(seconds)
-        if self.name in ("mysql", "mariadb", "clickhouse"):
+        if self.name in ("mysql", "mariadb"):
             return seconds
+        if self.name == "clickhouse":
+            return min(max(seconds, 0), _LAST_UNSIGNED)
         return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 

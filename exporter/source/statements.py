@@ -111,7 +111,7 @@ class Statements:
         Within bounds, as the smallest of all may be a year 0 or minus infinity.
         """
         smallest = (
-            sa.select(sa.func.min(time).label("moment"))
+            sa.select(self.dialect.smallest(time).label("moment"))
             .select_from(self._source)
             .where(self.dialect.roughly_within(time))
             .subquery("smallest")
@@ -200,7 +200,7 @@ class Statements:
 
     def _outcome(self, name: str) -> Column:
         """`succeeded`, `failed`, or NULL while it is pending."""
-        raw = sa.cast(self.column(name), sa.String)
+        raw = self.dialect.text(self.column(name))
         return sa.case(
             (raw.in_(self._event.succeeded), sa.literal_column(f"'{SUCCEEDED}'")),
             (raw.in_(self._event.failed), sa.literal_column(f"'{FAILED}'")),
@@ -211,7 +211,7 @@ class Statements:
 
     def _exclusions(self) -> Iterator[Column]:
         for name, values in self._event.exclude.items():
-            column = sa.cast(self.column(name), sa.String)
+            column = self.dialect.text(self.column(name))
             yield sa.or_(column.is_(None), column.not_in(values))
 
     def _version(self) -> Column:
@@ -220,21 +220,26 @@ class Statements:
         return self._text(self._event.version)
 
     def _text(self, name: str | None) -> Column:
-        return sa.null() if name is None else self._bytes_or(self.column(name), sa.String())
+        if name is None:
+            return sa.null()
+        return self._bytes(self.column(name)) if self._by_bytes else self.dialect.text(self.column(name))
 
     def _key(self, name: str) -> Column:
-        column = self.column(name)
-        return self._bytes_or(column, None)
+        return self._bytes(self.column(name)) if self._by_bytes else self.column(name)
 
     def _unit(self) -> Column:
         unit = self.versions.units.of(self._event, self._source)
-        return sa.null() if unit is None else self._bytes_or(unit, None)
+        if unit is None:
+            return sa.null()
+        return self._bytes(unit) if self._by_bytes else unit
 
-    def _bytes_or(self, column: Column, otherwise: sa.String | None) -> Column:
+    @property
+    def _by_bytes(self) -> bool:
         """SQLite keeps any bytes as a text, and its driver stumbles over them; as bytes it hands them over."""
-        if self._careful and self._database == "sqlite":
-            return sa.cast(column, sa.LargeBinary)
-        return column if otherwise is None else sa.cast(column, otherwise)
+        return self._careful and self._database == "sqlite"
+
+    def _bytes(self, column: Column) -> Column:
+        return sa.cast(column, sa.LargeBinary)
 
     def _addable(self, name: str) -> Column:
         value = addable(self.column(name), self._kinds.get(name), self._database)

@@ -45,6 +45,8 @@ day in which the follower was down."""
 _WHOLE_READS = 12
 """How often the whole horizon is read while a row can be late: a late row is seen after at most a twelfth of it."""
 
+_ONLY_TIMES = ("postgresql", "clickhouse")
+"""These databases compare a text with no time; the others read it as one."""
 _NO_TIMES = (Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY)
 """What no database takes for a time."""
 
@@ -171,7 +173,7 @@ class _Builder:
             numbered = self._event.time_unit is not None
             if kind is None or (kind is Kind.NUMBER and numbered):
                 continue
-            if numbered or kind in _NO_TIMES or (kind is Kind.TEXT and self._database.name == "postgresql"):
+            if numbered or kind in _NO_TIMES or (kind is Kind.TEXT and self._database.name in _ONLY_TIMES):
                 place = f"database.events.{self._name}.{key}"
                 raise no_times(place, column, kind.value, numbered=numbered)
 
@@ -183,7 +185,7 @@ class _Builder:
         if event.outcome is None:
             yield self._stream("rows", event.time, lateness)
             return
-        raw = sa.cast(self._statements.column(event.outcome), sa.String)
+        raw = self._statements.dialect.text(self._statements.column(event.outcome))
         every = (*event.succeeded, *event.failed)
         final = raw.in_(every)
         if event.settled is not None:

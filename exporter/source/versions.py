@@ -84,7 +84,7 @@ class Versions:
     def _of(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
         if event.version is not None:
-            return sa.cast(row.c[event.version], sa.String())
+            return self._dialect.text(row.c[event.version])
         found = [*self._inherited(name, row, below | {name}, self._of), *self._assigned(event, row)]
         return _first(found)
 
@@ -93,16 +93,16 @@ class Versions:
         unit, found = self.units.of(event, row), []
         own: Column | None = None
         if key == "unit" and unit is not None:
-            own = sa.cast(unit, sa.String())
+            own = self._dialect.text(unit)
         elif key == "tag" and event.tag is not None:
-            own = _side(sa.cast(row.c[event.tag], sa.String()))
+            own = _side(self._dialect.text(row.c[event.tag]))
         if own is not None:
             # A stream may have another time than its rows, that of their outcome.
             found.append(self._timed(own, event, row) if below or event.settled is not None else own)
         return _first([*found, *self._inherited(name, row, below | {name}, partial(self._key, key))])
 
     def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
-        at = sa.cast(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]), sa.String())
+        at = self._dialect.text(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]))
         return at + sa.literal_column(f"'{_SEAM}'", type_=sa.String()) + own
 
     def _any(self, name: str, key: Literal["version", "tag"], below: frozenset[str] = frozenset()) -> bool:
@@ -134,7 +134,7 @@ class Versions:
         if given is None or given.from_ is not None or unit is None:
             return
         source = assignment_rows(given)
-        version = sa.cast(source.c[given.version], sa.String())
+        version = self._dialect.text(source.c[given.version])
         at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
         yield from self.units.nearest(event, row, version, source, source.c[given.unit] == unit, at)
 

@@ -42,7 +42,7 @@ def _annotations(rule: Rule, _context: Context) -> Iterator[Objection]:
     if "alert" not in rule:
         return
     annotations = rule.get("annotations", {})
-    for wanted in ("summary", "description", "runbook_url", "dashboard_url"):
+    for wanted in ("summary", "description", "runbook_url", "dashboard_url", "page_url"):
         if not annotations.get(wanted):
             yield "alerts/annotation", f"has no annotation {wanted}", "add it"
     for name, text in annotations.items():

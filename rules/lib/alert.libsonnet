@@ -33,6 +33,7 @@ function(config) {
                          + (if panel.id == '' then '' else '&viewPanel=' + panel.id)
                          // An hour up to the alert and all that came after it, in milliseconds.
                          + '&from={{ with query `time() - 3600` }}{{ . | first | value | printf "%.0f000" }}{{ end }}',
+          page_url: config.pageUrl,
         } + own.annotations,
       },
     ],

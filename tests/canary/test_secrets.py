@@ -30,9 +30,13 @@ def test_nothing_named_is_no_secret() -> None:
 @pytest.mark.parametrize(
     ("file", "env", "expected"),
     [
-        ("missing", None, r"receiver.token: the file .*missing cannot be read \(FileNotFoundError\)"),
+        (
+            "missing",
+            None,
+            r"receiver.token: the file .*missing cannot be read \(No such file or directory\); make one",
+        ),
         ("empty", None, "receiver.token: the file .*empty is empty"),
-        ("binary", None, r"cannot be read \(UnicodeDecodeError\)"),
+        ("binary", None, r"cannot be read \(it is not UTF-8 text\)"),
         (None, "TOKEN", "receiver.token: the environment variable TOKEN is not set or empty"),
     ],
 )

@@ -198,7 +198,7 @@ def test_alerts_tell_people_everything(kind: str) -> None:
         assert rule["labels"][names.SEVERITY] in ("critical", "warning", "info")
         assert rule["labels"][names.ACTION] in names.ACTIONS
         assert rule["labels"][names.SERVICE] == policy.service
-        assert rule["annotations"].keys() >= {"summary", "description", "runbook_url", "dashboard_url"}
+        assert rule["annotations"].keys() >= {"summary", "description", "runbook_url", "dashboard_url", "page_url"}
         assert rule["annotations"]["runbook_url"].endswith(f"/{rule['alert']}.md")
 
 

@@ -13,7 +13,7 @@ from rules.lint import lint
 from scripts import golden
 
 _LABELS = {"service": "shop", "severity": "critical", "action": "none"}
-_ANNOTATIONS = dict.fromkeys(("summary", "description", "runbook_url", "dashboard_url"), "text")
+_ANNOTATIONS = dict.fromkeys(("summary", "description", "runbook_url", "dashboard_url", "page_url"), "text")
 _ALERT = {"alert": "Some", "expr": "some_gauge > 1", "labels": _LABELS, "annotations": _ANNOTATIONS}
 _RUNNING = 'canary_rollout_info{service="shop"}'
 _KPI = 'canary_kpi_evidence{service="shop"}'

@@ -12,13 +12,13 @@ rolled back. What keeps that from turning against a leader who knows more is sai
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from alertmanager.receiver.act.permission import Permission, Still
 from alertmanager.receiver.act.telling.reportfiles import ReportFiles
 from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
 from alertmanager.receiver.lead.leader import Leader
-from canary.errors import JournalError, RefusedError
+from canary.errors import JournalError, RefusedError, RouterError
 from canary.finding import Finding
 from canary.notify import Delivery, Message, Notifier
 from canary.policy.model import Policy
@@ -31,6 +31,7 @@ from canary.rollout.kinds import REPORT_RENEWED, Step
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers import FINEST_RATIO, Observation, Router, Split, routers_of
+from canary.routers.asking import AskingRouter, Question
 from canary.threads import OwnThread, Threads
 from canary.units import format_ratio
 
@@ -70,6 +71,9 @@ class Effects:
         self._store = store
         self._permission = Permission(store, leader)
         self._routers: Mapping[str, Router] = {router.name: router for router in routers}
+        self._asking = {router.name: router for router in routers if isinstance(router, AskingRouter)}
+        for asking in self._asking.values():
+            asking.opened()
         self._process = process
         self._slot_processes = slot_processes or {}
         # What a router that was read last has recorded; without a journal nobody else knows.
@@ -152,6 +156,20 @@ class Effects:
     def _journal_slot(self) -> Slot | None:
         rollout = self._store.rollout
         return rollout.stable_slot if rollout is not None else None
+
+    async def answer_router(self, name: str, question: Question) -> Mapping[str, Any] | None:
+        """What an instance of a router that asks is to have in force; None when it has that.
+
+        Raises:
+            RefusedError: this receiver stands by.
+            RouterError: there is no such router or instance, or its driver failed.
+        """
+        asking = self._asking.get(name)
+        if asking is None:
+            raise RouterError(
+                f"none that asks is called {name[:64]!a}", place="router", remedy="generate its files anew"
+            )
+        return await asking.answer(question, self.leads)
 
     async def check_router(self, name: str) -> list[Finding]:
         """What would keep a router from being switched; moves no traffic."""

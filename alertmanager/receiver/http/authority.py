@@ -1,15 +1,23 @@
-"""Who may send webhooks, give commands and ask for flags: bearer tokens, compared in constant time."""
+"""Who may send webhooks, give commands, ask for flags or for a weight: bearer tokens, compared in constant time."""
 
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Self
 
 from canary.errors import SecretError
 from canary.policy.model import Policy
+from canary.policy.routers.kinds import asking
 from canary.secrets import bearer_tokens, read_secret
 from canary.web.options import split_address
 from canary.web.routes import Role
+
+_KEYS = {
+    Role.WEBHOOK: "receiver.token_file",
+    Role.OPERATOR: "receiver.operator_token_file",
+    Role.FLAGS: "receiver.flags_token_file",
+    Role.ROUTER: "receiver.router_token_file",
+}
 
 
 class Authority:
@@ -18,7 +26,7 @@ class Authority:
     Args:
         tokens: by role; a role without tokens is open, which only a receiver on a loopback address may have.
         people: the operators' own tokens, by name.
-        flags: whether there are any flags to ask for.
+        asked: the roles besides Alertmanager's and the operators' that somebody needs.
     """
 
     def __init__(
@@ -26,9 +34,9 @@ class Authority:
         tokens: Mapping[Role, tuple[str, ...]],
         *,
         people: Mapping[str, tuple[str, ...]] | None = None,
-        flags: bool = False,
+        asked: Collection[Role] = (),
     ) -> None:
-        self._flags = flags
+        self._asked = asked
         self._people = {name: tuple(map(str.encode, own)) for name, own in (people or {}).items()}
         self._tokens = {role: tuple(token.encode() for token in tokens.get(role, ())) for role in Role if role.bearer}
         self._tokens[Role.OPERATOR] += tuple(token for own in self._people.values() for token in own)
@@ -58,9 +66,10 @@ class Authority:
                 Role.WEBHOOK: (*webhook, *tokens("previous_token", receiver.previous_token_file)),
                 Role.OPERATOR: shared,
                 Role.FLAGS: tokens("flags_token", receiver.flags_token_file, receiver.flags_token_env),
+                Role.ROUTER: tokens("router_token", receiver.router_token_file, receiver.router_token_env),
             },
             people=people,
-            flags=bool(policy.flags or policy.experiments),
+            asked=[role for role, needed in _needed(policy).items() if needed],
         )
 
     def open(self, role: Role) -> bool:
@@ -83,10 +92,8 @@ class Authority:
             SecretError: an address is not a loopback one and a token is missing.
             WebConfigError: an address is not one.
         """
-        keys = {Role.WEBHOOK: "receiver.token_file", Role.OPERATOR: "receiver.operator_token_file"}
-        if self._flags:
-            keys[Role.FLAGS] = "receiver.flags_token_file"
-        missing = [key for role, key in keys.items() if not self._tokens[role]]
+        needed = {Role.WEBHOOK, Role.OPERATOR, *self._asked}
+        missing = [key for role, key in _KEYS.items() if role in needed and not self._tokens[role]]
         for address in addresses:
             if missing and not _loopback(split_address(address)[0]):
                 raise SecretError(
@@ -94,6 +101,10 @@ class Authority:
                     place=f"--web.listen-address {address}",
                     remedy=f"set {' and '.join(missing)} in the policy, or listen on 127.0.0.1",
                 )
+
+
+def _needed(policy: Policy) -> Mapping[Role, bool]:
+    return {Role.FLAGS: bool(policy.flags or policy.experiments), Role.ROUTER: asking(policy.router)}
 
 
 def _holds(authorization: str | None, tokens: Sequence[bytes]) -> bool:

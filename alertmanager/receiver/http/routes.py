@@ -20,6 +20,7 @@ from alertmanager.receiver.http.noteroutes import note_routes
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.page.handlers import Page
 from alertmanager.receiver.http.page.routes import page_table
+from alertmanager.receiver.http.routerroutes import AnswerRouter, router_routes
 from canary.names import API_PREFIX, WEBHOOK_PATH
 from canary.rollout.commands.verbs import Verb
 from canary.web.openapi import Description, Scheme, openapi
@@ -41,9 +42,9 @@ _DESCRIPTION = Description(
 )
 
 
-def receiver_table(api: Api, page: Page, ofrep: Ofrep) -> Table:
+def receiver_table(api: Api, page: Page, ofrep: Ofrep, answer_router: AnswerRouter) -> Table:
     """Every route of the receiver, without the shell's."""
-    return (*api_table(api, ofrep), *page_table(page))
+    return (*api_table(api, ofrep), *page_table(page), *router_routes(answer_router))
 
 
 def api_table(api: Api, ofrep: Ofrep) -> Table:

@@ -330,10 +330,14 @@ def _divisible(policy: Policy, parts: int, what: str, remedy: str) -> Iterator[I
 
 def _tokens(receiver: Receiver) -> Iterator[Inconsistency]:
     """One secret for two rights: whoever may send webhooks, or ask for flags, could then advance a canary."""
-    files = (receiver.token_file, receiver.previous_token_file, receiver.flags_token_file)
+    files = (receiver.token_file, receiver.previous_token_file, receiver.flags_token_file, receiver.router_token_file)
     for key, operators, others in (
         ("operator_token_file", receiver.operator_token_file, files),
-        ("operator_token_env", receiver.operator_token_env, (receiver.token_env, receiver.flags_token_env)),
+        (
+            "operator_token_env",
+            receiver.operator_token_env,
+            (receiver.token_env, receiver.flags_token_env, receiver.router_token_env),
+        ),
     ):
         if operators is not None and operators in others:
             yield (

@@ -73,6 +73,10 @@ def _nothing(_section: Any) -> Iterable[tuple[str, str, str]]:
     return ()
 
 
+def _never(_section: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class RouterKind:
     """One kind of router.
@@ -86,6 +90,8 @@ class RouterKind:
         remedy: What to do about a weight between two parts.
         faults: What contradicts itself within a section: the key, what is wrong, what to do.
         assigns: Whether the version of a user can be computed, for `database.assignments: {from: router}`.
+        asks: Whether the section's router asks the receiver for what it is to have in force; its driver is then a
+            `canary.routers.asking.AskingRouter` too.
     """
 
     section: type[RouterSection]
@@ -95,6 +101,7 @@ class RouterKind:
     remedy: str = "round it"
     faults: Callable[[Any], Iterable[tuple[str, str, str]]] = _nothing
     assigns: bool = True
+    asks: Callable[[Any], bool] = _never
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,11 @@ class Kinds:
 
     usable: Mapping[str, RouterKind]
     broken: Mapping[str, str]
+
+
+def asking(routers: Iterable["RouterSection"]) -> bool:
+    """Whether a router of the policy asks the receiver, which must then be reached by it."""
+    return any(router_kinds().usable[one.kind].asks(one) for one in routers)
 
 
 @functools.cache

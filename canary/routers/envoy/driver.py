@@ -7,7 +7,6 @@ back then may be a canary that was rolled back while Envoy was down.)
 """
 
 import asyncio
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,12 +15,10 @@ from canary.finding import Finding, failed, warning
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.envoy import config, routes
 from canary.routers.envoy.admin import Admin
-from canary.routers.envoy.ring import CLUSTERS, PLACES, Arc
+from canary.routers.envoy.ring import CLUSTERS, Arc
 from canary.routers.envoy.section import EnvoyRouter
+from canary.routers.envoy.values import reading_of, values_of
 from canary.units import format_ratio
-
-# Up to ten digits, as a salt has.
-_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 _GENERATED: Final = "start Envoy with the generated envoy.yaml, or take over its runtime layer and routes"
 
@@ -99,16 +96,7 @@ class EnvoyRuntimeRouter:
         return {f"{self.name}.yaml": config.render(self._section)}
 
     async def _put(self, admin: Admin, split: Split) -> None:
-        weights = Arc.of(split).weights
-        let_in = split.testers_alone or (split.testers and split.weight_ratio > 0)
-        await admin.modify(
-            {
-                **{routes.weight_key(name): weight for name, weight in weights.items()},
-                routes.SALT: split.salt,
-                routes.TESTERS: 100 if let_in else 0,
-                routes.EVERYBODY: 100 if split.everybody else 0,
-            }
-        )
+        await admin.modify(values_of(split))
         reading = await self._reading(admin)
         if not Observation((reading,)).agrees(split):
             wanted = format_ratio(split.weight_ratio)
@@ -117,7 +105,7 @@ class EnvoyRuntimeRouter:
     async def _reading(self, admin: Admin) -> Reading:
         try:
             values, loaded_at = await asyncio.gather(admin.runtime(), admin.loaded_at())
-            return _reading(admin.address, values, loaded_at)
+            return reading_of(admin.address, values, loaded_at)
         except RouterError as error:
             return Reading(admin.address, None, error=str(error))
         except ValueError as error:
@@ -150,39 +138,6 @@ class EnvoyRuntimeRouter:
         return sum(
             int(stat.get("value", 0)) for stat in stats if stat.get("name") in ("rq_active", "rq_pending_active")
         )
-
-
-def _reading(instance: str, values: Mapping[str, str], loaded_at: str) -> Reading:
-    """What an Envoy's runtime values amount to; a process that lacks them has lost them, and has no name.
-
-    Raises:
-        ValueError: a value is no whole number. Envoy would take what the configuration says instead.
-    """
-
-    def number(key: str, default: int = 0) -> int:
-        text = values.get(key, str(default))
-        if not _NUMBER.fullmatch(text):
-            raise ValueError(f"its runtime value {key} is {text!r}, expected a whole number")
-        return int(text)
-
-    begun = Arc(0, 0).weights
-    weights = {name: number(routes.weight_key(name), begun[name]) for name in CLUSTERS}
-    salt, let_in = number(routes.SALT), number(routes.TESTERS) > 0
-    total, length = sum(weights.values()), weights["canary-a"] + weights["canary-b"]
-    if total <= 0:
-        return Reading(instance, None, error="the weights add up to 0: Envoy has no route for anybody")
-    everybody = number(routes.EVERYBODY) > 0
-    ours = weights == Arc(salt % PLACES, length).weights and everybody == (length == PLACES)
-    return Reading(
-        instance,
-        length / total,
-        salt=salt if ours and length else None,
-        testers=let_in and length > 0 and ours,
-        # What lets anybody in at a weight of 0 is told, so that it is put right.
-        testers_alone=(let_in or everybody) and not length,
-        error="" if ours or not length else "has weights that no rollout set",
-        process=loaded_at if routes.SALT in values else "",
-    )
 
 
 def _is_ours(found: Mapping[str, Any]) -> bool:

@@ -1,23 +1,44 @@
 """The policy's section of kind `envoy`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
 from canary.policy.routers.withoutcustomer import WithoutCustomer
-from canary.policy.values.types import Identifier, ListenAddress, RequestKey, RouterTimeout, SocketAddress, section
+from canary.policy.values.types import (
+    HttpUrl,
+    Identifier,
+    ListenAddress,
+    RequestKey,
+    RouterTimeout,
+    SocketAddress,
+    Text,
+    section,
+)
+
+DEFAULT_ADMINS: Final = ("tcp:127.0.0.1:9901",)
+"""Envoy's own."""
 
 
 @section
 class EnvoyRouter:
-    """Envoy, by the runtime values that its admin interface changes."""
+    """Envoy, by runtime values: changed through its admin interface, or asked for by Envoy itself (`instances`)."""
 
     kind: Literal["envoy"]
     name: Identifier = "envoy"
-    admins: Annotated[tuple[SocketAddress, ...], Field(min_length=1)] = ("tcp:127.0.0.1:9901",)
+    admins: Annotated[tuple[SocketAddress, ...], Field(min_length=1)] = DEFAULT_ADMINS
     """Admin interfaces, one per instance: `tcp:host:port`, or the path of a unix socket."""
+    instances: Annotated[tuple[Identifier, ...], Field(max_length=100)] = ()
+    """Instead of `admins`: names of Envoys that ask the receiver for their runtime values (RTDS), `node.id` in their
+    configuration."""
+    receivers: Annotated[tuple[HttpUrl, ...], Field(min_length=1)] = ("http://127.0.0.1:9878",)
+    """Where Envoys with `instances` reach the receiver; every one of several receivers."""
+    token_file: Text | None = None
+    """File on Envoy's host with a token of `receiver.router_token_file`, for Envoys with `instances`."""
+    ca_file: Text | None = None
+    """File on Envoy's host with the authorities for `receivers` with https; the system's when missing."""
     sticky: Literal["cookie", "header", "address"] = "cookie"
     key: RequestKey = "user_id"
     """Name of the cookie or header that identifies a user."""
@@ -29,4 +50,4 @@ class EnvoyRouter:
     testers: Testers = Testers()
     without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 2
-    """How long an admin interface may take to answer."""
+    """How long an admin interface may take to answer, or an Envoy to take new values over."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from canary.errors import RouterError
+from canary.errors import RouterError, reason
 from canary.finding import Finding, failed, warning
 from canary.policy.routers.sections import HaproxyRouter
 from canary.policy.routers.slots import Slot, other
@@ -246,7 +246,7 @@ class HAProxyRouter:
         try:
             written = mapfile.read(path, slots=self._slots).canary_weight / HAPROXY_BUCKETS
         except (OSError, ValueError) as error:
-            return [failed(where, f"cannot be read ({error})", "install the generated map file there")]
+            return [failed(where, f"cannot be read ({reason(error)})", "install the generated map file there")]
         if in_force is not None and written != in_force:
             findings.append(
                 failed(

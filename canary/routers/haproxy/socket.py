@@ -18,7 +18,7 @@ speaks to the new one: one more reason to let nobody need a reload for a rollout
 import asyncio
 import dataclasses
 
-from canary.errors import RouterError
+from canary.errors import RouterError, reason
 from canary.routers.haproxy.mapfile import SALT, STABLE, TESTERS, WEIGHT, Entries
 
 
@@ -56,7 +56,7 @@ class RuntimeSocket:
             ) from error
         except (OSError, ValueError) as error:
             raise RouterError(
-                f"cannot be reached ({error})",
+                f"cannot be reached ({reason(error)})",
                 place=self.place,
                 remedy="is HAProxy running, and may this user open the socket?",
             ) from error

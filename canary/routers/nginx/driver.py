@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from canary.errors import RouterError
+from canary.errors import RouterError, reason
 from canary.finding import Finding, failed, warning
 from canary.policy.routers.sections import NginxRouter
 from canary.process.program import run
@@ -89,7 +89,7 @@ class NginxMarkerRouter:
             try:
                 problems = await self._blocking(directory, directory.check)
             except OSError as error:
-                problems = [(f"cannot be looked at ({error})", "give the receiver's user this folder")]
+                problems = [(f"cannot be looked at ({reason(error)})", "give the receiver's user this folder")]
             findings += [failed(where, problem, remedy) for problem, remedy in problems]
         return findings + await self._check_configuration()
 
@@ -131,7 +131,7 @@ class NginxMarkerRouter:
         try:
             return await self._blocking(directory, directory.reading)
         except OSError as error:
-            return Reading(str(directory.path), None, error=f"cannot be read ({error})")
+            return Reading(str(directory.path), None, error=f"cannot be read ({reason(error)})")
 
     async def _blocking(self, directory: MarkerDirectory, work: Callable[[], T]) -> T:
         # A thread for each folder: a file server that hangs must not hang the other hosts' rollback.
@@ -144,7 +144,7 @@ class NginxMarkerRouter:
         try:
             loaded = await _limited(self._reading_thread, partial(check.load, file), limit_seconds)
         except OSError as error:
-            return [warning(f"router {self.name}: {file}", f"cannot be read ({error})", _ON_ITS_HOST)]
+            return [warning(f"router {self.name}: {file}", f"cannot be read ({reason(error)})", _ON_ITS_HOST)]
         findings = [warning(f"router {self.name}: nginx -T", outcome.fault, _ON_ITS_HOST)] if outcome.fault else []
         findings += [warning(f"router {self.name}: {gap.place}", gap.what, gap.remedy) for gap in loaded.unread]
         # Only where nginx accepts the configuration and all of it was read is its word the last.

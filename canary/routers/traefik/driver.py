@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from canary.errors import RouterError
+from canary.errors import RouterError, reason
 from canary.finding import Finding, failed
 from canary.routers import files
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
@@ -83,7 +83,7 @@ class TraefikFileRouter:
             await self._thread.run(partial(files.probe, self._path.parent))
         except (OSError, ValueError, KeyError, TypeError) as error:
             remedy = "install the generated file there, and let this user write its folder"
-            return [*findings, failed(f"{place}: {self._path}", f"cannot be used ({error})", remedy)]
+            return [*findings, failed(f"{place}: {self._path}", f"cannot be used ({reason(error)})", remedy)]
         for one in readings:
             if one.weight_ratio is not None and one.weight_ratio != weight:
                 what = f"says another weight than {one.instance} has in force"

@@ -48,7 +48,7 @@ _NO_SUCH_FILE = "correct database.url; relative paths start at the policy"
 _NO_LOG_FILE = "start `canary assignments`, which makes it; relative paths start at the policy"
 
 # Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
-_LOOKED_INTO = ("sqlite", "postgresql", "mysql")
+_LOOKED_INTO = ("sqlite", "postgresql", "mysql", "clickhousedb")
 
 
 async def check_database(policy: Policy, *, data: bool = False, document: Document | None = None) -> list[Finding]:

@@ -7,6 +7,8 @@ import click
 
 from canary.errors import JournalError, RemoteError
 from canary.policy.load import load_policy
+from canary.policy.model import Policy
+from canary.timing.zones import in_zone
 from canary.web.client import Client
 from canaryctl.cli.console import print_json
 
@@ -25,34 +27,38 @@ def send(config_file: str, output_format: str, verb: str, *, seen: str | None = 
     Args:
         seen: what the person saw; without it the status is read right before.
     """
+    policy = load_policy(config_file)
     if output_format == "json":
-        entry, status = asyncio.run(_send_and_ask(config_file, verb, seen, body))
+        entry, status = asyncio.run(_send_and_ask(policy, verb, seen, body))
         print_json({"entry": entry, "status": status})
         return
-    entry = asyncio.run(_send(config_file, verb, seen, body))
+    entry = asyncio.run(_send(policy, verb, seen, body))
+    zone = policy.receiver.timezone
     passport = entry["data"].get("passport") or {}
     for warning in passport.get("warnings", ()):
         click.echo(f"warning: {warning}", err=True)
     kind = str(entry["kind"]).replace("_", " ")
     if kind in ("scheduled", "schedule ended"):
         at = str(entry["data"].get("start_at", ""))[:16].replace("T", " ")
-        click.echo(f"{entry['data']['canary']} is scheduled for {at} UTC" if at else "nothing is scheduled any more")
+        said = f"{entry['data']['canary']} is scheduled for {at} UTC" if at else "nothing is scheduled any more"
+        click.echo(in_zone(said, zone))
         return
     if kind == "approved":
         click.echo(f"rollout {entry['rollout']}: {entry['reason']}")
         return
-    click.echo(f"rollout {entry['rollout']}: {kind} at {str(entry['at'])[:19].replace('T', ' ')} UTC")
+    at = f"{str(entry['at'])[:19].replace('T', ' ')} UTC"
+    click.echo(f"rollout {entry['rollout']}: {kind} at {in_zone(at, zone)}")
 
 
-async def _send(config_file: str, verb: str, seen: str | None, body: dict[str, Any]) -> dict[str, Any]:
-    async with Client.of(load_policy(config_file)) as client:
+async def _send(policy: Policy, verb: str, seen: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    async with Client.of(policy) as client:
         return await client.command(verb, seen=seen, **body)
 
 
 async def _send_and_ask(
-    config_file: str, verb: str, seen: str | None, body: dict[str, Any]
+    policy: Policy, verb: str, seen: str | None, body: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    async with Client.of(load_policy(config_file)) as client:
+    async with Client.of(policy) as client:
         entry = await client.command(verb, seen=seen, **body)
         try:
             return entry, await client.get("status")

@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from canary.policy.load import load_policy
+from canary.policy.model import Policy
 from canary.policy.routers.slots import other
 from canary.timing.clock import SystemClock
+from canary.timing.zones import in_zone
 from canary.units import format_duration, format_ratio
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
@@ -26,6 +28,7 @@ def command(config_file: str, output_format: str, watch: bool, as_json: bool) ->
 
     JSON is what the API answers.
     """
+    policy = load_policy(config_file)
     if watch:
         if not sys.stdout.isatty():
             raise click.UsageError("--watch needs a terminal; a pipeline waits with `canary wait`")
@@ -33,21 +36,26 @@ def command(config_file: str, output_format: str, watch: bool, as_json: bool) ->
 
         from canaryctl.cli.rollout import watching
 
-        watching.run(load_policy(config_file), lambda found: list(_lines(found)), Console(), SystemClock())
+        watching.run(policy, lambda found: list(_told(found, policy)), Console(), SystemClock())
         return
-    status = asyncio.run(_status(config_file))
+    status = asyncio.run(_status(policy))
     if as_json or output_format == "json":
         print_json(status)
         return
-    for line in _lines(status):
+    for line in _told(status, policy):
         click.echo(plain(line))
 
 
-async def _status(config_file: str) -> dict[str, Any]:
-    async with Client.of(load_policy(config_file)) as client:
+async def _status(policy: Policy) -> dict[str, Any]:
+    async with Client.of(policy) as client:
         status = await client.get("status")
     assert isinstance(status, dict)
     return status
+
+
+def _told(status: dict[str, Any], policy: Policy) -> Iterator[str]:
+    """Each line, with the times in the shop's zone."""
+    return (in_zone(line, policy.receiver.timezone) for line in _lines(status))
 
 
 def _lines(status: dict[str, Any]) -> Iterator[str]:
@@ -131,5 +139,5 @@ def _state(rollout: dict[str, Any]) -> str:
         back = format_ratio(1 - rollout["weight_ratio"])
         far = f"{back} of the traffic back on the stable servers, step {finishing['step']} of {len(finishing['steps'])}"
         return f"finishing, {far}" + (f", frozen: {why} ({rollout['actor']})" if finishing["frozen"] else "")
-    until = f", rollback at {rollout['rollback_at'][11:19]} UTC" if rollout["rollback_at"] else ""
+    until = f", rollback at {rollout['rollback_at'][:19].replace('T', ' ')} UTC" if rollout["rollback_at"] else ""
     return f"{state}{until} ({why})" if why else f"{state}{until}"

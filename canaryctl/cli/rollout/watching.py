@@ -22,6 +22,7 @@ from canary.errors import CanaryError
 from canary.policy import Policy
 from canary.prometheus import Prometheus
 from canary.timing.clock import Clock
+from canary.timing.zones import in_zone
 from canary.units import format_change, format_duration, format_ratio
 from canary.verdicts import verdict_words
 from canary.web.client import Client
@@ -61,7 +62,7 @@ async def _screen(policy: Policy, client: Client, prometheus: Prometheus, lines:
         fault = ""
     except CanaryError as error:
         kpis, fault = (), plain(error)
-    return drawn(status, lines(status), kpis, fault)
+    return drawn(status, lines(status), kpis, fault, policy.receiver.timezone)
 
 
 async def _kpis(policy: Policy, prometheus: Prometheus, rollout: str) -> Sequence[KpiRow]:
@@ -69,7 +70,9 @@ async def _kpis(policy: Policy, prometheus: Prometheus, rollout: str) -> Sequenc
     return rows(await prometheus.query(f'{{__name__=~"canary_kpi_.+",{about}}}'))
 
 
-def drawn(status: dict[str, Any], lines: Sequence[str], kpis: Sequence[KpiRow], fault: str) -> RenderableType:
+def drawn(
+    status: dict[str, Any], lines: Sequence[str], kpis: Sequence[KpiRow], fault: str, zone: str
+) -> RenderableType:
     """The whole screen."""
     rollout = status["rollout"]
     state = rollout["state"] if rollout else "idle"
@@ -80,7 +83,7 @@ def drawn(status: dict[str, Any], lines: Sequence[str], kpis: Sequence[KpiRow], 
     if rollout:
         parts.append(_phases(rollout))
     parts.append(Text(f"KPIs: {fault}", style="red") if fault else _kpi_table(kpis))
-    parts.append(Text(f"{status['now'][11:19]} UTC; Ctrl-C ends", style="dim"))
+    parts.append(Text(in_zone(f"{status['now'][:19].replace('T', ' ')} UTC; Ctrl-C ends", zone), style="dim"))
     return Group(*parts)
 
 

@@ -8,6 +8,7 @@ without a row: what the driver says of the answer's columns costs nothing and wo
 Column types are not taken from the catalogue: an event's own SELECT is not in it, and rights may hide it.
 """
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 
@@ -47,6 +48,15 @@ _MYSQL = {
     Kind.TEXT: (15, 245, 247, 249, 250, 251, 252, 253, 254),
 }
 """Column types of the MySQL protocol (enum_field_types); JSON and enumerations are sent as texts."""
+_CLICKHOUSE = {
+    Kind.INSTANT: "DateTime(64)?",
+    Kind.WALL_CLOCK: "Date(32)?|Time(64)?",
+    Kind.NUMBER: "U?Int[0-9]+|B?Float[0-9]+|Decimal[0-9]*",
+    Kind.BOOLEAN: "Bool",
+    Kind.TEXT: "String|FixedString|Enum(8|16)",
+}
+"""ClickHouse's types, without what stands in their brackets. A DateTime is an instant; its zone is for show."""
+_CLICKHOUSE_WRAPPED = re.compile(r"(?:Nullable|LowCardinality)\((.*)\)")
 _CODES = {
     name: {code: kind for kind, codes in table.items() for code in codes}
     for name, table in (("postgresql", _POSTGRESQL), ("mysql", _MYSQL), ("mariadb", _MYSQL))
@@ -59,14 +69,25 @@ async def kinds_selected(session: Session, columns: sa.Select[tuple[object, ...]
     Raises:
         DatabaseError: one of its kinds.
     """
-    codes = _CODES.get(session.dialect_name)
-    if codes is None:
+    codes = _CODES.get(session.dialect_name, {})
+    if not codes and session.dialect_name != "clickhouse":
         return {}
+    if session.dialect_name == "clickhouse":  # of no rows it tells no types, but where none are asked for
+        columns = columns.limit(sa.literal_column("0", type_=sa.Integer))
 
     def look(connection: sa.Connection) -> Kinds:
         cursor = connection.execute(columns).cursor
         described = cursor.description if cursor is not None else None
         types = {str(column[0]): column[1] for column in described or ()}
-        return {name: codes.get(code, Kind.OTHER) for name, code in types.items() if isinstance(code, int)}
+        by_code = {name: codes.get(code, Kind.OTHER) for name, code in types.items() if isinstance(code, int)}
+        return by_code | {name: clickhouse_kind(code) for name, code in types.items() if isinstance(code, str)}
 
     return await session.run(look)
+
+
+def clickhouse_kind(written: str) -> Kind:
+    """The kind of one of ClickHouse's types, as it writes them: `LowCardinality(Nullable(String))`."""
+    while wrapped := _CLICKHOUSE_WRAPPED.fullmatch(written):
+        written = wrapped[1]
+    name = written.partition("(")[0]
+    return next((kind for kind, names in _CLICKHOUSE.items() if re.fullmatch(names, name)), Kind.OTHER)

@@ -24,6 +24,10 @@ def addable(column: Column, kind: Kind | None, dialect: str) -> Column:
         return sa.case((column == sa.cast(column, sa.Numeric), column))
     if kind is None or kind is Kind.NUMBER:
         return column
+    if dialect == "clickhouse":
+        if kind is Kind.BOOLEAN:
+            return sa.func.toUInt8(column)
+        return bounded(_where_number(column, "REGEXP", sa.func.toFloat64OrNull(column)), dialect)
     if dialect == "postgresql":
         if kind is Kind.MONEY:
             return sa.cast(column, sa.Numeric)

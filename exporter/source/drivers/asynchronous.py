@@ -25,6 +25,7 @@ from canary.database.url import DriverAddress, driver_address, shown_url
 from canary.errors import DatabaseUnavailableError
 from exporter.source.database import OrderDatabase, Row, translated
 from exporter.source.drivers.settings import (
+    CONNECT_SECONDS,
     GRACE_SECONDS,
     LOCAL_SETTINGS,
     driver_options,
@@ -34,8 +35,6 @@ from exporter.source.drivers.settings import (
 
 T = TypeVar("T")
 
-_CONNECT_SECONDS = 4.0
-"""A server that takes longer to greet us is called unreachable, unless the address says `connect_timeout`."""
 _SILENCE_SECONDS = 1.5
 """After so long without an answer a second connection is tried; most statements take milliseconds."""
 _GREETING_SECONDS = 2.0
@@ -115,7 +114,7 @@ class AsyncSession:
             self._silent = False
             address = driver_address(self._url)  # certificates are read anew for each connection
             try:
-                async with asyncio.timeout(address.connect_timeout_seconds or _CONNECT_SECONDS):
+                async with asyncio.timeout(address.connect_timeout_seconds or CONNECT_SECONDS):
                     self._connection = await self._connect(address)
             except TimeoutError as error:
                 raise self._unanswered() from error
@@ -125,7 +124,7 @@ class AsyncSession:
         return self._connection
 
     async def _connect(self, address: DriverAddress) -> AsyncConnection:
-        timeout = address.connect_timeout_seconds or _CONNECT_SECONDS
+        timeout = address.connect_timeout_seconds or CONNECT_SECONDS
         self._pooled = self.dialect_name == "postgresql" and await pooled(address, timeout)
         self._engine = self._engine_for(address, timeout)
         connection = await self._engine.connect()

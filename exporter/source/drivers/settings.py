@@ -6,6 +6,7 @@ for them. *Local settings* begin every transaction behind a connection pooler, w
 (`canary.database.postgres`): the next client of the pooler would get it.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ APPLICATION_NAME = "kpi-canary"
 """How the shop's database administrators know our connections."""
 _LOCK_SECONDS = 1.0
 """How long a statement may wait for a table that somebody locked: while it waits, no other event is read."""
+CONNECT_SECONDS = 4.0
+"""A server that takes longer to greet us is called unreachable, unless the address says `connect_timeout`."""
 GRACE_SECONDS = 2.0
 """How much longer than the database's own limit we wait before giving the connection up."""
 
@@ -58,6 +61,21 @@ def driver_options(
             return {"timeout": database.statement_timeout_seconds}
         case _:
             return {}
+
+
+def clickhouse_options(database: OrderDatabase, *, limited: bool) -> dict[str, Any]:
+    """Options of ClickHouse's own driver; each that it does not know by name is a setting of its statements.
+
+    Args:
+        limited: read only and bounded in time. A user whose profile is `readonly = 1` may set nothing, and needs not.
+    """
+    limit = database.statement_timeout_seconds
+    # A server that hangs keeps the thread for so long, and nobody else can ask meanwhile.
+    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "send_receive_timeout": limit + GRACE_SECONDS}
+    options["client_name"] = APPLICATION_NAME
+    if limited:
+        options |= {"readonly": 2, "max_execution_time": max(1, math.ceil(limit))}
+    return options
 
 
 def greetings(database: OrderDatabase) -> list[str]:

@@ -7,7 +7,7 @@ question waits until the thread is free.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -18,9 +18,19 @@ from canary.database.url import shown_url
 from canary.errors import DatabaseError
 from canary.threads import Threads
 from exporter.source.database import OrderDatabase, Row, translated
-from exporter.source.drivers.settings import GRACE_SECONDS, greetings
+from exporter.source.drivers.settings import GRACE_SECONDS, clickhouse_options, greetings
 
 T = TypeVar("T")
+
+
+def _engines(database: OrderDatabase) -> Iterator[sa.Engine]:
+    """Ways to open the session, the strictest first; where the user may set nothing, the next one is right."""
+    if (database.url.get_backend_name(), database.url.get_driver_name()) != ("clickhousedb", "connect"):
+        yield sa.create_engine(database.url, poolclass=NullPool)
+        return
+    for limited in (True, False):
+        options = clickhouse_options(database, limited=limited)
+        yield sa.create_engine(database.url, poolclass=NullPool, connect_args=options)
 
 
 class ThreadSession:
@@ -31,8 +41,9 @@ class ThreadSession:
         self._url = database.url
         self._limit = database.statement_timeout_seconds
         self._greetings = greetings(database)
-        self._engine = sa.create_engine(database.url, poolclass=NullPool)
-        self.dialect_name = self._engine.dialect.name
+        self._engines = list(_engines(database))
+        name = self._engines[0].dialect.name
+        self.dialect_name = "clickhouse" if name.startswith("clickhouse") else name  # its two dialects' names differ
         self._thread = thread
         self._connection: sa.Connection | None = None
 
@@ -77,11 +88,18 @@ class ThreadSession:
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
-            self._connection = self._engine.connect()
+            self._connection = self._first_connection()
             for statement in self._greetings:
                 with contextlib.suppress(sa.exc.OperationalError):
                     self._connection.execute(sa.text(statement))
         return self._connection
+
+    def _first_connection(self) -> sa.Connection:
+        while len(self._engines) > 1:
+            with contextlib.suppress(sa.exc.ProgrammingError):
+                return self._engines[0].connect()
+            del self._engines[0]
+        return self._engines[0].connect()
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

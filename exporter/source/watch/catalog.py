@@ -2,14 +2,18 @@
 
 SQLAlchemy's inspector reads MariaDB's and MySQL's tables from `SHOW CREATE TABLE`. Of a view that needs a right which
 no reader has (`SHOW VIEW`), and one view that may not be shown kept every other table from being looked at. There the
-standard's `information_schema` is asked, which shows what this user may read and refuses nothing. PostgreSQL's and
-SQLite's catalogues are open to everybody; the inspector reads them.
+standard's `information_schema` is asked, which shows what this user may read and refuses nothing. ClickHouse's `system`
+tables do the same, and say what its inspector does not: by what a table is sorted, which is its index. PostgreSQL's
+and SQLite's catalogues are open to everybody; the inspector reads them.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+
+from exporter.source.columns.kinds import clickhouse_kind
 
 _MYSQL_SCHEMA = "table_schema = COALESCE(:schema, DATABASE())"
 _MYSQL_NAMES = sa.text(f"SELECT table_name FROM information_schema.tables WHERE {_MYSQL_SCHEMA}")  # noqa: S608  # our own text
@@ -30,6 +34,19 @@ _MYSQL_FAMILIES = {
     "date": ("date",),
     "text": ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"),
 }
+_CLICKHOUSE_NAMED = "database = COALESCE(:schema, currentDatabase()) AND"
+_CLICKHOUSE_NAMES = sa.text("SELECT name FROM system.tables WHERE database = currentDatabase()")
+_CLICKHOUSE_COLUMNS = sa.text(
+    f"SELECT name, type FROM system.columns WHERE {_CLICKHOUSE_NAMED} table = :name ORDER BY position"  # noqa: S608  # our own text
+)
+_CLICKHOUSE_SORTED = sa.text(
+    f"SELECT engine, sorting_key FROM system.tables WHERE {_CLICKHOUSE_NAMED} name = :name"  # noqa: S608  # our own text
+)
+_CLICKHOUSE_SKIPPED = sa.text(
+    f"SELECT expr FROM system.data_skipping_indices WHERE {_CLICKHOUSE_NAMED} table = :name"  # noqa: S608  # our own text
+)
+_CLICKHOUSE_NAME = re.compile(r"\w+")
+"""In the first part of a sorting key, such as `toStartOfHour(created_at)`, the words are functions and columns."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,8 @@ def table_names(connection: sa.Connection) -> list[str]:
     """Tables and views of the schema in which unqualified names are looked for."""
     if connection.dialect.name in ("mysql", "mariadb"):
         return [str(row[0]) for row in connection.execute(_MYSQL_NAMES, {"schema": None})]
+    if _is_clickhouse(connection):
+        return [str(row[0]) for row in connection.execute(_CLICKHOUSE_NAMES)]
     inspector = sa.inspect(connection)
     return [*inspector.get_table_names(), *inspector.get_view_names()]
 
@@ -67,6 +86,9 @@ def kinds_of(connection: sa.Connection, table: str) -> dict[str, str] | None:
     if connection.dialect.name in ("mysql", "mariadb"):
         rows = connection.execute(_MYSQL_COLUMNS, _named(table))
         return {str(name): _mysql_kind(str(kind)) for name, kind in rows} or None
+    if _is_clickhouse(connection):
+        rows = connection.execute(_CLICKHOUSE_COLUMNS, _named(table))
+        return {str(name): clickhouse_kind(str(kind)).value for name, kind in rows} or None
     where = _named(table)
     inspector: Any = sa.inspect(connection)
     try:
@@ -85,6 +107,12 @@ def look_up(connection: sa.Connection, table: str) -> Table | None:
     if connection.dialect.name in ("mysql", "mariadb"):
         indexed = {str(name) for (name,) in connection.execute(_MYSQL_INDEXED, where)}
         is_view = str(connection.execute(_MYSQL_TYPE, where).scalar()).upper() != "BASE TABLE"
+    elif _is_clickhouse(connection):
+        engine, key = connection.execute(_CLICKHOUSE_SORTED, where).one()
+        first = str(key).partition(",")[0]
+        skipped = [str(expression) for (expression,) in connection.execute(_CLICKHOUSE_SKIPPED, where)]
+        indexed = set(_CLICKHOUSE_NAME.findall(" ".join([first, *skipped]))) & set(kinds)
+        is_view = not str(engine).endswith("MergeTree")
     else:
         inspector: Any = sa.inspect(connection)
         found = inspector.get_indexes(where["name"], schema=where["schema"])
@@ -106,7 +134,14 @@ def index_statement(connection: sa.Connection, table: str, column: str) -> str:
     """The statement that makes an index on one column, with every name written as this database needs it."""
     quote = connection.dialect.identifier_preparer.quote
     name = quote(f"{table.replace('.', '_')}_{column}")
+    if _is_clickhouse(connection):
+        altered = f"ALTER TABLE {quoted(connection, table)}"
+        return f"{altered} ADD INDEX {name} {quote(column)} TYPE minmax; {altered} MATERIALIZE INDEX {name};"
     return f"CREATE INDEX {name} ON {quoted(connection, table)} ({quote(column)});"
+
+
+def _is_clickhouse(connection: sa.Connection) -> bool:
+    return connection.dialect.name.startswith("clickhouse")
 
 
 def _named(table: str) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ from tests.support.programs.envoy import PROGRAM
 from tests.support.programs.nginx import Nginx
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import SEARCH_PATH, Program, listens
+from tests.support.web.certificates import Authority
 
 DOCS = Path(__file__).parents[3] / "docs"
 BLOCK = re.compile(r"^```([\w -]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -112,7 +113,8 @@ async def test_the_haproxy_page(tmp_path: Path, start: Callable[..., Program]) -
 async def test_the_envoy_page(tmp_path: Path, start: Callable[..., Program]) -> None:
     """Generate, validate and check as on the page; then see the weight and roll back with the page's commands."""
     port = free_port()
-    page = Page("routers-envoy.md", tmp_path, {"/run/envoy": f"{tmp_path}", '":80"': f'"127.0.0.1:{port}"'})
+    moves = {"/run/envoy": f"{tmp_path}", "/etc/envoy": f"{tmp_path}", '":80"': f'"127.0.0.1:{port}"'}
+    page = Page("routers-envoy.md", tmp_path, moves)
     validated = await page.command(0)
     assert (validated.fault, "OK" in validated.output) == ("", True)
 
@@ -122,12 +124,18 @@ async def test_the_envoy_page(tmp_path: Path, start: Callable[..., Program]) -> 
     assert checked.fault == ""
     assert "can be switched; in force:" in checked.output
 
+    (tmp_path / "asking.yaml").write_text(page.all("yaml")[1])
+    (tmp_path / "canary-token").write_text("token-of-the-routers\n")
+    Authority(tmp_path).certificate.rename(tmp_path / "ca.pem")
+    asking = await page.command(2)
+    assert (asking.fault, "OK" in asking.output) == ("", True)
+
     router = page.router()
     await router.set_weight(HALF)
-    shown = await page.command(2)
+    shown = await page.command(3)
     assert f'"final_value": "{HALF.salt}"' in shown.output
 
-    assert (await page.command(3)).fault == ""
+    assert (await page.command(4)).fault == ""
     assert (await router.read()).agrees(Split("r-7", 0))
 
 

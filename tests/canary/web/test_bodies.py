@@ -1,6 +1,9 @@
 """Bodies become models, or a sentence that says where, what was expected and what was found."""
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -10,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from canary.errors import PayloadError
-from canary.web.bodies import Body, MalformedError, read_body, shown
-from canary.web.routes import FORM, Call, Route
+from canary.web.bodies import Body, MalformedError, read_body, shown, unpacked
+from canary.web.routes import FORM, Call, Refusal, Route
 
 
 class Note(Body):
@@ -54,6 +57,46 @@ def test_a_fault_says_where_what_was_expected_and_what_was_found(text: str, faul
         read_body(ROUTE, text.encode())
 
     assert str(caught.value) == fault
+
+
+_PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
+
+
+@given(st.binary(max_size=2000), st.sampled_from(sorted(_PACK)), st.integers(0, 2000))
+def test_a_packed_body_is_what_was_packed_or_too_large(data: bytes, packing: str, most: int) -> None:
+    """Whatever it holds, and never more of it than is allowed."""
+    if len(data) > most:
+        with pytest.raises(Refusal, match=f"expected at most {most} bytes, found more"):
+            unpacked(_PACK[packing](data), packing, most)
+    else:
+        assert unpacked(_PACK[packing](data), packing, most) == data
+
+
+def test_deflate_without_its_head_is_known() -> None:
+    """Some clients leave it out."""
+    assert unpacked(zlib.compress(b"a text")[2:-4], "deflate", 100) == b"a text"
+
+
+@pytest.mark.parametrize(
+    ("data", "packing"),
+    [
+        (b"", "gzip"),
+        (b"garbage", "deflate"),
+        (gzip.compress(b"a text")[:-1], "gzip"),
+        (gzip.compress(b"a text") * 2, "gzip"),
+        (zlib.compress(b"a text") + b"x", "deflate"),
+        (b"a text", "br"),
+        (b"a text", "gzip, gzip"),
+    ],
+)
+def test_what_is_packed_otherwise_is_malformed(data: bytes, packing: str) -> None:
+    """Cut short, with something after it, or in a way that is not known."""
+    with pytest.raises(MalformedError):
+        unpacked(data, packing, 100)
 
 
 @pytest.mark.parametrize("body", [b"not json", b"{", b"\xff", b"[" * 100_000])

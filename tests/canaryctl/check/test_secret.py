@@ -26,7 +26,7 @@ def test_good_tokens_pass(write_policy: Write, tmp_path: Path) -> None:
 
     findings = check_secrets(write_policy(f"receiver: {files}\n"))
 
-    assert [finding.status for finding in findings] == [Status.OK, Status.OK, Status.OK, Status.SKIPPED]
+    assert [finding.status for finding in findings] == [Status.OK] * 3 + [Status.SKIPPED] * 2
 
 
 def test_a_file_of_two_tokens_is_refused(write_policy: Write, tmp_path: Path) -> None:

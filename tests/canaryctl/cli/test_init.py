@@ -5,8 +5,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 import sqlalchemy as sa
+import yaml
 from click.testing import CliRunner
 
 from canary.errors import CanaryError
@@ -149,3 +151,29 @@ def test_every_choice_of_router_gives_a_valid_policy(
     assert (policy.technical, policy.shop_selector) == (
         (True, 'job="checkout"') if router == "haproxy" else (False, "")
     )
+
+
+def test_a_schema_for_editors_comes_along(tmp_path: Path, database: Callable[[str], str]) -> None:
+    """The first line names it, it takes the written policy, and `--schema` renews it alone."""
+    output = tmp_path / "canary.yaml"
+    schema = tmp_path / "policy.schema.json"
+    given = ["--database", database(MAKE), "--service", "shop", "--output", str(output)]
+
+    first = CliRunner().invoke(command, given)
+    written = json.loads(schema.read_text())
+    schema.write_text("{}")
+    again = CliRunner().invoke(command, ["--schema", "--output", str(output)])
+
+    assert first.exit_code == again.exit_code == 0, first.output + again.output
+    assert output.read_text().startswith("# yaml-language-server: $schema=policy.schema.json\n")
+    jsonschema.validate(yaml.safe_load(output.read_text()), written)
+    assert json.loads(schema.read_text()) == written
+
+
+def test_every_bracket_of_the_mapping_is_shown(tmp_path: Path, database: Callable[[str], str]) -> None:
+    """The columns of an event end as they are written in the policy."""
+    result = CliRunner().invoke(
+        command, ["--database", database(MAKE), "--service", "shop", "--output", str(tmp_path / "canary.yaml")]
+    )
+
+    assert result.output.count("{") == result.output.count("}") > 0

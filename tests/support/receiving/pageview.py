@@ -20,6 +20,7 @@ from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout, State, Weight
 from canary.timing.clock import SystemClock
 from canary.timing.times import to_text
+from tests.support.receiving.experimentview import about
 
 BEGAN = datetime(2026, 3, 1, 11, 48, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -38,7 +39,7 @@ IDLE: Status = {
     "routers": [],
     "process": None,
     "errors": {},
-    "prometheus": {"looked_at": None, "error": "", "firing": []},
+    "prometheus": {"looked_at": None, "error": "", "firing": [], "alerts": []},
     "alertmanager": {"error": "", "silences": []},
     "schedule": {"start_at": None, "summary": "", "refused": ""},
     "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
@@ -85,6 +86,17 @@ RUNNING: Status = {
     **IDLE,
     "accepts": [Verb.HOLD, Verb.ADVANCE, Verb.PROMOTE, Verb.ROLLBACK],
     "rollout": ROLLOUT,
+    "prices": [
+        {
+            "currency": "EUR",
+            "traffic_ratio": 0.25,
+            "loss_per_minute": 4.2,
+            "lower": -1.1,
+            "upper": 9.5,
+            "summary": "a minute of going on at 25% costs 4.20 EUR (loss between -1.10 and +9.50), "
+            "going back saves as much",
+        }
+    ],
     "waiting_for": "the phase's time, until 2026-03-01 12:03:00 UTC",
     "waiting_reason": "time",
     "routers": [
@@ -96,7 +108,31 @@ RUNNING: Status = {
             "error": "",
         }
     ],
-    "prometheus": {"looked_at": to_text(NOW), "error": "", "firing": ["CanarySlower", "CanaryElevatedErrorRate"]},
+    "prometheus": {
+        "looked_at": to_text(NOW),
+        "error": "",
+        "firing": ["CanaryElevatedErrorRate", "CanarySlower"],
+        "alerts": [
+            {
+                "name": "CanaryElevatedErrorRate",
+                "summary": "Error rate of v2.0 is 6.1%, expected at most 5% (5m); nothing is done",
+                "severity": "warning",
+                "action": "none",
+                "since": to_text(NOW - timedelta(minutes=3)),
+                "runbook_url": "https://example.org/runbooks/CanaryElevatedErrorRate.md",
+                "dashboard_url": "https://grafana.example.org/d/kpi-canary-rollout",
+            },
+            {
+                "name": "CanarySlower",
+                "summary": "v2.0 converts later than v1.9, but no less",
+                "severity": "warning",
+                "action": "none",
+                "since": None,
+                "runbook_url": "javascript:alert(1)",
+                "dashboard_url": "/d/kpi-canary-rollout",
+            },
+        ],
+    },
     "alertmanager": {
         "error": "",
         "silences": [
@@ -196,7 +232,7 @@ def view() -> View:
         ],
         "",
         events,
-        frozenset({"conversion_rate", "payment_success_rate"}),
+        about(),
         curves(),
         notes,
         [

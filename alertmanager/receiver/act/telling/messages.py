@@ -22,6 +22,7 @@ from canary.rollout.entries import (
 )
 from canary.rollout.kinds import Cause, Step
 from canary.rollout.state import Rollout, State
+from canary.timing.zones import in_zone
 from canary.units import format_ratio
 
 OCCASIONS = frozenset({"start", "advance", "hold", "blind", "rollback", "promotion"})
@@ -50,12 +51,16 @@ class Facts:
         faults: by the step that does not succeed, the reason.
         prices: what a minute of going on costs, by currency; empty where it is not known.
         technical: whether errors and response times are watched too.
+        page: where people open the page.
+        zone: in which they read times.
         process: whether the policy names a process of the canary, which a rollback stops.
     """
 
     service: str
     traffic: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
+    page: str = ""
+    zone: str = "UTC"
     process: bool = True
     technical: bool = True
     prices: Sequence[str] = ()
@@ -95,9 +100,11 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
         facts.traffic and isinstance(entry, RollbackDecided) and f"Traffic: {facts.traffic}.",
         *(f"Price: {price}." for price in facts.prices if isinstance(entry, Held | Advanced)),
         todo,
+        facts.page and f"Page: {facts.page}/",
         f"[{key}]",
     ]
-    return Message(f"{facts.service}: {title}", "\n".join(line for line in lines if line), tone)
+    text = "\n".join(line for line in lines if line)
+    return Message(in_zone(f"{facts.service}: {title}", facts.zone), in_zone(text, facts.zone), tone)
 
 
 def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone]:
@@ -141,7 +148,7 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
 
 def _held_parts(entry: Held, rollout: Rollout) -> tuple[str, str, Tone]:
     if entry.rollback_at is not None:
-        until = f"{entry.rollback_at:%H:%M:%S}"
+        until = f"{entry.rollback_at:%Y-%m-%d %H:%M:%S}"
         todo = "To cancel: `canary resume` goes on, `canary hold` keeps the share. To hurry: `canary rollback`."
         return f"canary {rollout.canary} will be rolled back at {until} UTC ({entry.cause})", todo, Tone.WARNING
     if rollout.state is State.FINISHING:

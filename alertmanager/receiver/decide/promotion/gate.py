@@ -8,6 +8,7 @@ import asyncio
 
 import aiohttp
 
+from canary.errors import reason
 from canary.policy.gates import UrlGate
 
 
@@ -22,4 +23,4 @@ async def objection(gate: UrlGate, session: aiohttp.ClientSession) -> str:
     except TimeoutError:
         return f"the gate did not answer within {gate.timeout:g}s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return f"the gate is unreachable ({type(error).__name__})"
+        return f"the gate is unreachable ({reason(error)})"

@@ -20,6 +20,7 @@ from canary.errors import RemoteError
 from canary.policy.model import Policy
 from canary.prometheus import Alert, Silence
 from canary.prometheus.service import Asked
+from canary.rollout.kinds import Cause
 from canary.rollout.plan.approvals import approvals
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
@@ -54,7 +55,8 @@ class Waiting:
 def held(rollout: Rollout) -> Waiting:
     """A hold, whatever has begun it."""
     ends = "it ends by itself" if rollout.lifts else "`canary resume` ends it"
-    return Waiting(Reason.HOLD, f"the end of the hold by {rollout.cause or rollout.actor} ({rollout.reason}); {ends}")
+    who = rollout.cause if rollout.cause and rollout.cause != Cause.MANUAL else rollout.actor
+    return Waiting(Reason.HOLD, f"the end of the hold by {who} ({rollout.reason}); {ends}")
 
 
 def phase_time(until: datetime) -> Waiting:

@@ -29,6 +29,7 @@ from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.timing.clock import Clock
+from canary.timing.zones import in_zone
 from canary.web.auth import proven_name
 from canary.web.place import AT_ROOT, Place
 from canary.web.routes import Call, Refusal, Role
@@ -108,7 +109,7 @@ class Page:
 
     async def _parts(self) -> dict[str, str]:
         view = await self._viewer.view()
-        return {**sections(view, self._checks), "announcement": sentence(view)}
+        return {**sections(view, self._checks), "announcement": in_zone(sentence(view), view.about.zone)}
 
     async def report(self, call: Call) -> web.Response:
         """The report of a rollout that the journal has."""

@@ -4,6 +4,7 @@ from alertmanager.receiver.act.selfchecks import SelfChecks
 from alertmanager.receiver.http.page.parts.actions import actions
 from alertmanager.receiver.http.page.parts.alerts import alerts
 from alertmanager.receiver.http.page.parts.events import events
+from alertmanager.receiver.http.page.parts.experiments import experiments
 from alertmanager.receiver.http.page.parts.kpitable import kpi_table
 from alertmanager.receiver.http.page.parts.plots import plots
 from alertmanager.receiver.http.page.parts.proofs import proofs
@@ -13,6 +14,7 @@ from alertmanager.receiver.http.page.parts.state import sentence, state, state_o
 from alertmanager.receiver.http.page.sessions import Session
 from alertmanager.receiver.http.page.view import View
 from canary.report.markup import Markup, join, tag
+from canary.timing.zones import in_zone
 
 
 def document(title: str, *body: Markup, live: bool = False, root: str = "../") -> str:
@@ -49,9 +51,9 @@ def home(view: View, checks: SelfChecks, session: Session | None) -> str:
             tag("h1", f"Canary of {service}"),
             tag("p", "Live", id="connection", class_="quiet", hidden=True),
             # Read out when it changes, and only then: the state in one sentence, without the running clock.
-            tag("p", sentence(view), id="announcement", role="status", class_="announcement"),
+            tag("p", in_zone(sentence(view), view.about.zone), id="announcement", role="status", class_="announcement"),
         ),
-        tag("main", *(tag("section", parts[name], id=name, aria_labelledby=f"{name}-title") for name in parts)),
+        tag("main", *(tag("section", part, id=name, aria_labelledby=f"{name}-title") for name, part in parts.items())),
         _footer(session),
         live=True,
         root="./",
@@ -60,7 +62,7 @@ def home(view: View, checks: SelfChecks, session: Session | None) -> str:
 
 def sections(view: View, checks: SelfChecks) -> dict[str, Markup]:
     """The parts that change, by the id of their element."""
-    return {
+    parts = {
         "state": state(view),
         "actions": actions(view),
         "kpis": join(
@@ -72,8 +74,10 @@ def sections(view: View, checks: SelfChecks) -> dict[str, Markup]:
         "alerts": alerts(view),
         "events": events(view),
         "proofs": proofs(view, checks),
+        "experiments": experiments(view),
         "releases": releases(view),
     }
+    return {name: Markup(in_zone(part, view.about.zone)) for name, part in parts.items() if part}
 
 
 def _footer(session: Session | None) -> Markup:

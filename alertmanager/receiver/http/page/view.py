@@ -3,12 +3,14 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.curves import Curves, curves_of, expression, step_seconds
+from alertmanager.receiver.http.page.experimentrows import Experiments, TreatmentRow, results_of
+from alertmanager.receiver.http.page.experimentrows import expression as of_experiments
 from canary import names
 from canary.errors import CanaryError, RemoteError
 from canary.prometheus import Sample, Series
@@ -80,11 +82,26 @@ class KpiRow:
 
 
 @dataclass(frozen=True)
+class About:
+    """What the policy says of how things are shown.
+
+    Attributes:
+        ratios: the KPIs whose values are shares.
+        zone: in which people read times.
+        experiments: experiments and flags as they stand.
+    """
+
+    ratios: frozenset[str] = frozenset()
+    zone: str = "UTC"
+    experiments: Experiments = field(default_factory=Experiments)
+
+
+@dataclass(frozen=True)
 class View:
     """Everything that one rendering shows.
 
     Attributes:
-        ratios: the KPIs whose values are shares.
+        about: what the policy says of how all of it is shown.
         events: the newest entries of the rollout's journal, newest first.
         notes: what people have observed, newest first.
         releases: the newest rollouts, newest first.
@@ -94,7 +111,7 @@ class View:
     kpis: Sequence[KpiRow] = ()
     kpi_fault: str = ""
     events: Sequence[Entry] = ()
-    ratios: frozenset[str] = frozenset()
+    about: About = field(default_factory=About)
     curves: Curves = field(default_factory=Curves)
     notes: Sequence[Note] = ()
     releases: Sequence[Rollout] = ()
@@ -109,7 +126,7 @@ class Viewer:
     """Gathers views; Prometheus is asked no more often than every two seconds, whoever looks.
 
     Args:
-        ratios: gives the KPIs that are shown as percentages.
+        about: gives what the policy says of how things are shown, with the results of its experiments.
     """
 
     def __init__(
@@ -118,15 +135,17 @@ class Viewer:
         prometheus: Asked,
         service: str,
         clock: Clock,
-        ratios: Callable[[], Sequence[str]],
+        about: Callable[[Mapping[str, Sequence[TreatmentRow]]], About],
     ) -> None:
         self._receiver = receiver
         self._prometheus = prometheus
         self._service = service
         self._clock = clock
-        self._ratios = ratios
+        self._about = about
         self._kpis: Sequence[KpiRow] = ()
         self._fault = ""
+        self._results: Mapping[str, Sequence[TreatmentRow]] = {}
+        self._results_fault = ""
         self._curves = Curves()
         self._drawn = ""
         self._asked_at: dict[Any, float] = {}
@@ -142,6 +161,7 @@ class Viewer:
             status = {**status, "errors": {**status["errors"], "journal": str(error)}}
             entries = []
         await self._renew(rollout, from_text(status["now"]))
+        about = self._about(self._results)
         shown = [entry for entry in entries if entry.kind.value not in ("notified", "step_done", "elapsed", "note")]
         notes = [entry for entry in entries if isinstance(entry, Note)]
         return View(
@@ -149,11 +169,17 @@ class Viewer:
             self._kpis,
             self._fault,
             shown[-_EVENTS:][::-1],
-            frozenset(self._ratios()),
+            replace(about, experiments=replace(about.experiments, fault=self._results_fault)),
             self._curves,
             notes[::-1],
             self._receiver.releases()[-_RELEASES:][::-1],
         )
+
+    def known(self, rollout: str) -> Sequence[KpiRow]:
+        """The KPIs of a rollout as Prometheus last told them; asks it anew, for who looks again."""
+        self._about_rollout(rollout)
+        self._due(self._ask, _KPI_SECONDS, rollout)
+        return self._kpis
 
     async def close(self) -> None:
         """End what is being asked."""
@@ -164,16 +190,22 @@ class Viewer:
     async def _renew(self, rollout: answers.Rollout | None, now: datetime) -> None:
         """Ask Prometheus for what is due, and wait a moment for it."""
         name = rollout["id"] if rollout else ""
-        if name != self._drawn:
-            self._drawn, self._curves = name, Curves()
-            self._asked_at.clear()
+        self._about_rollout(name)
         self._due(self._ask, _KPI_SECONDS, name)
+        if self._about({}).experiments.experiments:
+            self._due(self._ask_experiments, _KPI_SECONDS)
         if rollout is not None:
             until = min(now, from_text(rollout["ended_at"]) + _AFTER) if rollout["ended_at"] else now
             seconds = max(_CURVE_SECONDS, self._curves.step_seconds)
             self._due(self._draw, seconds, name, from_text(rollout["started_at"]), until)
         if self._asking:
             await asyncio.wait(self._asking, timeout=_PATIENCE_SECONDS)
+
+    def _about_rollout(self, rollout: str) -> None:
+        """Forget what was about another one."""
+        if rollout != self._drawn:
+            self._drawn, self._kpis, self._curves = rollout, (), Curves()
+            self._asked_at.clear()
 
     def _due(self, ask: Callable[..., Awaitable[None]], seconds: float, *arguments: Any) -> None:
         now = self._clock.monotonic()
@@ -191,7 +223,16 @@ class Viewer:
         except RemoteError as error:
             self._kpis, self._fault = (), str(error)
         else:
-            self._kpis, self._fault = rows(found), ""
+            if rollout == self._drawn:  # otherwise another one has begun meanwhile
+                self._kpis, self._fault = rows(found), ""
+
+    async def _ask_experiments(self) -> None:
+        try:
+            found = await self._prometheus.query(of_experiments(self._service))
+        except RemoteError as error:
+            self._results, self._results_fault = {}, str(error)
+        else:
+            self._results, self._results_fault = results_of(found), ""
 
     async def _draw(self, rollout: str, since: datetime, until: datetime) -> None:
         edges = since.timestamp(), max(until.timestamp(), since.timestamp() + 1)

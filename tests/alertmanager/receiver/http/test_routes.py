@@ -1,5 +1,6 @@
 """The receiver's table of routes, walked whole: every wrong host, token, type, method and size; and nothing besides."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +23,14 @@ from canary.web.routes import FORM, JSON, Forgery, Role, Route
 from tests.support.receiving.receiver import OPERATOR_TOKEN, WEBHOOK_TOKEN, Setting, order
 
 FLAGS_TOKEN = "flags-token"
-TOKENS = {Role.WEBHOOK: WEBHOOK_TOKEN, Role.OPERATOR: OPERATOR_TOKEN, Role.FLAGS: FLAGS_TOKEN}
+ROUTER_TOKEN = "router-token"
+TOKENS = {
+    Role.WEBHOOK: WEBHOOK_TOKEN,
+    Role.OPERATOR: OPERATOR_TOKEN,
+    Role.FLAGS: FLAGS_TOKEN,
+    Role.ROUTER: ROUTER_TOKEN,
+}
+_TOKEN_FILES = {"flags_token_file": "flags-token", "router_token_file": "router-token"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 PARTS = {"rollout": "r1", "id": "abc123", "name": "checkoutFlow", "key": "tenth"}
 CHANGES: dict[str, Any] = {
@@ -80,8 +88,9 @@ class Served:
 @asynccontextmanager
 async def serving(folder: Path, receiver_keys: Mapping[str, object]) -> AsyncIterator[Served]:
     """A receiver with a running rollout, a flag and an experiment."""
-    setting = Setting(folder, [], {**CHANGES, "receiver": {"flags_token_file": "flags-token", **receiver_keys}})
+    setting = Setting(folder, [], {**CHANGES, "receiver": {**_TOKEN_FILES, **receiver_keys}})
     (folder / "flags-token").write_text(FLAGS_TOKEN)
+    (folder / "router-token").write_text(ROUTER_TOKEN)
     registry = service_registry()
     options = WebOptions((f"127.0.0.1:{setting.port}",))
     async with open_receiver(setting.policy, registry) as receiver:
@@ -105,7 +114,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Served]:
     """A receiver without tokens, which listens on this machine only."""
-    none = {"token_file": None, "previous_token_file": None, "operator_token_file": None, "flags_token_file": None}
+    keys = ("token_file", "previous_token_file", "operator_token_file", *_TOKEN_FILES)
+    none = dict.fromkeys(keys)
     async with serving(tmp_path / "open", none) as made:
         yield made
 
@@ -203,6 +213,20 @@ async def test_every_route_with_a_body_survives_what_is_not_packed_as_it_says(se
             found = await served.status(route, Content_Encoding=packing, data=b"garbage")
             assert found == 400, (route.path, packing, found)
     assert await served.state() == before
+
+
+async def test_what_a_stranger_packs_is_not_unpacked(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of zeros' zeros is a gigabyte, and takes seconds in which nothing else is done."""
+
+    def refuse(*_arguments: object, **_keys: object) -> bytes:
+        raise AssertionError("a stranger's body is unpacked")
+
+    monkeypatch.setattr(aiohttp.compression_utils.ZLibDecompressor, "decompress_sync", refuse)
+    monkeypatch.setattr("canary.web.bodies.unpacked", refuse)
+    bomb = gzip.compress(b"0" * 1_000_000)
+    for route in [route for route in served.table if route.role in TOKENS]:
+        found = await served.status(route, Authorization="Bearer wrong", Content_Encoding="gzip", data=bomb)
+        assert found == 401, route.path
 
 
 async def test_nothing_answers_that_is_not_in_the_table(served: Served) -> None:

@@ -23,7 +23,7 @@ def test_the_screen_has_the_page_s_picture() -> None:
     """State and reason, the phases counted from 1 with the one that runs, each KPI with its band and e-value."""
     status = dict(pageview.RUNNING)
 
-    shown = text(drawn(status, list(_lines(status)), pageview.view().kpis, ""))
+    shown = text(drawn(status, list(_lines(status)), pageview.view().kpis, "", "Europe/Berlin"))
 
     assert "canary of shop" in shown
     assert "2  25%  10m now" in shown
@@ -35,9 +35,9 @@ def test_the_screen_has_the_page_s_picture() -> None:
 
 def test_what_is_not_known_is_said() -> None:
     """No rollout, and a Prometheus that is down; what steers a terminal is written out."""
-    assert "No KPI is judged now." in text(drawn(dict(pageview.IDLE), ["nothing"], (), ""))
-    assert "KPIs: it is down" in text(drawn(dict(pageview.IDLE), ["nothing"], (), "it is down"))
-    assert "\\x1b[2J" in text(drawn(dict(pageview.IDLE), ["\x1b[2J"], (), ""))
+    assert "No KPI is judged now." in text(drawn(dict(pageview.IDLE), ["nothing"], (), "", "UTC"))
+    assert "KPIs: it is down" in text(drawn(dict(pageview.IDLE), ["nothing"], (), "it is down", "UTC"))
+    assert "\\x1b[2J" in text(drawn(dict(pageview.IDLE), ["\x1b[2J"], (), "", "UTC"))
 
 
 async def test_it_follows_the_receiver_until_it_is_interrupted(setting: Setting) -> None:

@@ -14,7 +14,7 @@ def events(view: View) -> Markup:
     items = [
         tag(
             "li",
-            moment(entry.at),
+            moment(entry.at, seconds=True),
             " ",
             tag("strong", entry.kind.value.replace("_", " ")),
             f" by {entry.actor}",
@@ -33,5 +33,5 @@ def events(view: View) -> Markup:
 def _notes(notes: Sequence[Entry]) -> Markup | None:
     if not notes:
         return None
-    items = (tag("li", moment(note.at), f" {note.actor}: {note.reason}") for note in notes)
+    items = (tag("li", moment(note.at, seconds=True), f" {note.actor}: {note.reason}") for note in notes)
     return join(tag("h3", "Notes"), tag("ol", *items))

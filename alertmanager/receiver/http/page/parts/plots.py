@@ -6,11 +6,13 @@ they stay readable on a phone. No style stands in an element, which the page's o
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from alertmanager.receiver.http.page.curves import Curves, KpiCurves, Points
 from alertmanager.receiver.http.page.view import KpiRow, View
 from canary.report.markup import Markup, join, tag
+from canary.timing.zones import zone_name
 from canary.units import format_change, format_ratio
 
 _WIDTH, _HEIGHT = 600, 120
@@ -70,21 +72,21 @@ def plots(view: View) -> Markup | None:
         return tag("p", f"No plots: {curves.fault}", class_="fault")
     if not curves.weight and not curves.kpis:
         return tag("p", "No plots yet: Prometheus has nothing of this rollout.", class_="quiet") if view.kpis else None
-    rows = {row.name: row for row in view.kpis}
+    rows, times = {row.name: row for row in view.kpis}, _times(curves, ZoneInfo(view.about.zone))
     return tag(
         "div",
-        _weight(curves) if curves.weight else None,
-        *(_kpi(name, found, rows.get(name), curves) for name, found in curves.kpis.items()),
+        _weight(curves, times) if curves.weight else None,
+        *(_kpi(name, found, rows.get(name), curves, times) for name, found in curves.kpis.items()),
         class_="plots",
     )
 
 
-def _weight(curves: Curves) -> Markup:
+def _weight(curves: Curves, times: Markup) -> Markup:
     frame = _Frame(curves, 0.0, 1.0)
     last = format_ratio(round(curves.weight[-1][1], 6))
     picture = _picture(f"Traffic weight of the canary over time; now {last}", frame.line(_steps(curves.weight), "main"))
     return _figure(
-        "Traffic weight", f"now {last}, as read back from the routers", [(picture, ("100%", "50%", "0%"))], curves
+        "Traffic weight", f"now {last}, as read back from the routers", [(picture, ("100%", "50%", "0%"))], times
     )
 
 
@@ -98,7 +100,7 @@ def _steps(points: Points) -> Points:
     return found
 
 
-def _kpi(name: str, found: KpiCurves, row: KpiRow | None, curves: Curves) -> Markup:
+def _kpi(name: str, found: KpiCurves, row: KpiRow | None, curves: Curves, times: Markup) -> Markup:
     title = name.replace("_", " ")
     pictures = []
     said = []
@@ -110,7 +112,7 @@ def _kpi(name: str, found: KpiCurves, row: KpiRow | None, curves: Curves) -> Mar
         picture, edges, words = _evidence(title, found, curves)
         pictures.append((picture, edges))
         said.append(words)
-    return _figure(title, "; ".join(said), pictures, curves)
+    return _figure(title, "; ".join(said), pictures, times)
 
 
 def _change(title: str, found: KpiCurves, row: KpiRow | None, curves: Curves) -> tuple[Markup, Sequence[str], str]:
@@ -168,9 +170,14 @@ def _picture(name: str, *drawn: Markup | None) -> Markup:
     )
 
 
-def _figure(title: str, said: str, pictures: Sequence[tuple[Markup, Sequence[str]]], curves: Curves) -> Markup:
-    first, last = (datetime.fromtimestamp(at, UTC) for at in (curves.since, curves.until))
+def _times(curves: Curves, zone: ZoneInfo) -> Markup:
+    """The moments of both edges, in the shop's zone."""
+    first, last = (datetime.fromtimestamp(at, zone) for at in (curves.since, curves.until))
     form = "%H:%M" if (last - first).total_seconds() < 86400 else "%m-%d %H:%M"
+    return tag("div", tag("span", f"{first:{form}}"), tag("span", f"{last:{form}} {zone_name(last)}"), class_="times")
+
+
+def _figure(title: str, said: str, pictures: Sequence[tuple[Markup, Sequence[str]]], times: Markup) -> Markup:
     drawn = (
         join(tag("div", *(tag("span", edge) for edge in edges), class_="edges", aria_hidden="true"), picture)
         for picture, edges in pictures
@@ -179,5 +186,5 @@ def _figure(title: str, said: str, pictures: Sequence[tuple[Markup, Sequence[str
         "figure",
         tag("figcaption", tag("strong", title[:1].upper() + title[1:]), " ", tag("span", said, class_="quiet")),
         *(tag("div", one, class_="plot") for one in drawn),
-        tag("div", tag("span", f"{first:{form}}"), tag("span", f"{last:{form}} UTC"), class_="times"),
+        times,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from alertmanager.receiver.act.selfchecks import Result, SelfCheck, SelfChecks
 from alertmanager.receiver.http.page.parts.sources import sources
+from alertmanager.receiver.http.page.parts.tables import table
 from alertmanager.receiver.http.page.parts.words import moment
 from alertmanager.receiver.http.page.view import View
 from canary.finding import summary
@@ -34,7 +35,7 @@ def _drill(view: View) -> Markup:
     else:
         word = "passed" if drill["passed"] else "failed"
         kind = "good" if drill["passed"] else "fault"
-        said = tag("p", tag("strong", word, class_=kind), ", ", moment(drill["at"], day=True), f": {drill['what']}")
+        said = tag("p", tag("strong", word, class_=kind), ", ", moment(drill["at"]), f": {drill['what']}")
     does = "A test alert takes the rollback path; moves no traffic."
     return join(tag("h3", "Drill"), said, _button("drill", "Run a drill", does))
 
@@ -49,7 +50,7 @@ def _block(what: SelfCheck, title: str, does: str, checks: SelfChecks, shown: Sh
     elif result.fault:
         body = tag("p", result.fault, class_="fault")
     else:
-        body = join(tag("p", "As of ", moment(result.at, day=True), class_="quiet"), shown(result))
+        body = join(tag("p", "As of ", moment(result.at), class_="quiet"), shown(result))
     return join(tag("h3", title), body, _button(what.value, f"Run canary {what}", does))
 
 
@@ -79,24 +80,20 @@ def _finding(row: Mapping[str, Any]) -> Markup:
 
 def _reaches(result: Result) -> Markup:
     titles = ("Phase", "KPI", "Smallest harm", "with 90 % power", "Tolerance proven in", "It costs until then")
-    head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))
-    body = tag("tbody", *map(_reach, result.rows))
     caption = "Smallest harm: detected by the end of the phase with 50 % power."
-    table = tag("table", tag("caption", caption), head, body)
-    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label="Table of the plan")
+    return table("the plan", caption, titles, map(_reach, result.rows))
 
 
-def _reach(row: Mapping[str, Any]) -> Markup:
+def _reach(row: Mapping[str, Any]) -> Sequence[str]:
     harms = [_harm(harm) for harm in _pair(row.get("smallest_harm"))]
     minutes, units = _pair(row.get("minutes"))[0], row.get("customers")
-    cells = [
+    return (
+        f"{int(row.get('phase', 0)) + 1} ({format_ratio(float(row.get('traffic', 0.0)))})",
         str(row.get("kpi", "")).replace("_", " "),
         *harms,
         "over a year" if minutes is None else f"{minutes:,.0f} min",
         "not detected" if units is None else f"{units:,.0f} units",
-    ]
-    phase = f"{int(row.get('phase', 0)) + 1} ({format_ratio(float(row.get('traffic', 0.0)))})"
-    return tag("tr", tag("th", phase, scope="row"), *(tag("td", cell) for cell in cells))
+    )
 
 
 def _harm(harm: float | None) -> str:

@@ -35,6 +35,7 @@ def _state(of: Of, service: str) -> Said:
     yield "State and phase", f"{of(names.ROLLOUT_STATE)} == 1 and on (rollout) {of(names.ROLLOUT_PHASE)}"
     yield "Time of the phase", f"{of(names.ROLLOUT_PHASE_ELAPSED_SECONDS)} / {of(names.ROLLOUT_PHASE_DURATION_SECONDS)}"
     yield "Waits for", f"{of(names.ROLLOUT_WAITING)} == 1"
+    yield "Price of going on", "the change of conversion rate times average order value, with stable's turnover"
     yield "Traffic weight, wanted", of(names.TRAFFIC_TARGET_RATIO, role="canary")
     yield "Traffic weight, read back", of(names.TRAFFIC_RATIO, role="canary")
     yield "Heartbeat", f"{names.WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS}{{{service}}}"
@@ -59,6 +60,12 @@ def _alerts(of: Of, service: str) -> Said:
     yield "Change freeze", f"{names.FREEZE_ACTIVE}{{{service}}}"
 
 
+def _experiments(_of: Of, service: str) -> Said:
+    yield "Change, band, e-value, verdict", f'{{__name__=~"canary_experiment_.+",{service}}}'
+    yield "Experiments", f"{names.API_PREFIX}/experiments"
+    yield "Flags", "the policy, and the rollout's traffic weight for those that follow it"
+
+
 def _proofs(_of: Of, service: str) -> Said:
     yield "Last drill that passed", f"{names.DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS}{{{service}}}"
     yield "Check", "canary check --format json"
@@ -74,6 +81,7 @@ _OF: Final = {
     "kpis": _kpis,
     "alerts": _alerts,
     "proofs": _proofs,
+    "experiments": _experiments,
     "events": _journal,
     "releases": _journal,
 }

@@ -47,6 +47,10 @@ def state(view: View) -> Markup:
         tag("h2", state_of(view), id="state-title", class_=f"badge {rollout['state'] if rollout else 'idle'}"),
         phase_line(rollout) if rollout else begin,
         _waits(status),
+        *(
+            tag("p", tag("strong", "Price of going on: "), price["summary"], ".", class_="waits")
+            for price in status["prices"]
+        ),
         tag("dl", *(join(tag("dt", term), tag("dd", what)) for term, what in rows)),
         tag("details", tag("summary", "What was found at the start"), found, id="passport") if found else None,
         sources("state", status["service"], view.rollout_id),
@@ -68,16 +72,16 @@ def _waits(status: answers.Status) -> Markup | None:
 def _of_rollout(rollout: answers.Rollout) -> Iterator[Row]:
     yield "Rollout", rollout["id"]
     yield "Versions", f"{rollout['canary']} (canary) against {rollout['stable']} (stable)"
-    yield "Began", moment(rollout["started_at"], day=True)
+    yield "Began", moment(rollout["started_at"])
     if rollout["ended_at"]:
-        yield "Ended", moment(rollout["ended_at"], day=True)
+        yield "Ended", moment(rollout["ended_at"])
     if rollout["plan"] != NORMAL:
         yield "Plan", rollout["plan"]
     if rollout["state"] in RUNNING:
         yield "Phase", f"{rollout['phase'] + 1} of {len(rollout['phases'])}"
     yield from (("Approvals", one["summary"]) for one in rollout["approvals"])
     if rollout["rollback_at"]:
-        yield "Rolls back at", moment(rollout["rollback_at"])
+        yield "Rolls back at", moment(rollout["rollback_at"], seconds=True)
     if rollout["reason"] and rollout["state"] not in ("phase", "baking"):
         yield "Why", f"{rollout['reason']} ({rollout['actor']})"
     if rollout["steps"]:
@@ -95,7 +99,6 @@ def _around(status: answers.Status) -> Iterator[Row]:
         mark = "" if router["follows"] else " — not in sync"
         yield f"Router {router['name']}", f"{router['error'] or router['detail']}{mark}"
     yield from ((f"Fault: {name}", text) for name, text in status["errors"].items() if not name.startswith("router "))
-    yield from (("Price", price["summary"]) for price in status["prices"])
     schedule, policy = status["schedule"], status["policy"]
     if schedule["summary"]:
         yield "Scheduled", schedule["summary"]

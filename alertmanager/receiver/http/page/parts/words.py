@@ -34,11 +34,18 @@ RUNNING = ("phase", "baking", "holding")
 """States in which customers are on a canary that is being judged."""
 
 
-def moment(at: datetime | str, *, day: bool = False) -> Markup:
-    """A moment with its zone; the page's script adds the reader's own."""
+def moment(at: datetime | str, *, seconds: bool = False) -> Markup:
+    """A moment in UTC; `sections` tells it in the shop's zone as well, and the page's script adds the reader's own."""
     when = from_text(at) if isinstance(at, str) else at
-    shown = f"{when:%Y-%m-%d %H:%M}" if day else f"{when:%H:%M:%S}"
-    return tag("time", f"{shown} UTC", datetime=to_text(when), title=f"{when:%Y-%m-%d %H:%M:%S} UTC")
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    return tag("time", f"{when:{form}} UTC", datetime=to_text(when), title=f"{when:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def link(text: str, url: str) -> Markup | None:
+    """A link out of the page, when it is one that a browser may follow: what an alert says is not ours."""
+    if not url.startswith(("https://", "http://")):
+        return None
+    return tag("a", text, href=url, rel="noreferrer")
 
 
 def about(seconds: float) -> str:

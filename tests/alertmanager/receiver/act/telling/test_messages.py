@@ -52,7 +52,7 @@ def rollout(*entries: Entry) -> Rollout:
         (
             Held(**COMMON, cause="CanaryHighErrorRate", rollback_at=AT + timedelta(minutes=1)),
             "hold",
-            "canary v2.0 will be rolled back at 12:01:00 UTC (CanaryHighErrorRate)",
+            "canary v2.0 will be rolled back at 2026-03-03 12:01:00 UTC (CanaryHighErrorRate)",
             Tone.WARNING,
         ),
         (Resumed(**COMMON), "hold", "canary v2.0 goes on", Tone.INFO),

@@ -1,7 +1,7 @@
 """What the page shows of the KPIs."""
 
 from alertmanager.receiver.http.page.parts.kpitable import kpi_table
-from alertmanager.receiver.http.page.view import KpiRow, View, rows
+from alertmanager.receiver.http.page.view import About, KpiRow, View, rows
 from canary import names
 from tests.support.receiving.pageview import IDLE
 
@@ -13,7 +13,7 @@ def sample(name: str, value: float, **labels: str) -> tuple[dict[str, str], floa
 
 def view(*kpis: KpiRow, fault: str = "") -> View:
     """A view with these KPIs."""
-    return View(IDLE, kpis, fault, ratios=frozenset({"payment_success_rate"}))
+    return View(IDLE, kpis, fault, about=About(frozenset({"payment_success_rate"})))
 
 
 def test_the_series_of_a_kpi_become_one_row() -> None:

@@ -4,6 +4,7 @@ import html
 import re
 from dataclasses import replace
 
+from alertmanager.receiver.http.page.experimentrows import Experiments
 from alertmanager.receiver.http.page.parts.actions import actions
 from alertmanager.receiver.http.page.parts.phases import phase_line
 from alertmanager.receiver.http.page.parts.plots import plots
@@ -15,6 +16,7 @@ from alertmanager.receiver.http.page.parts.words import about
 from alertmanager.receiver.http.page.render import sections
 from canary.rollout.state import State
 from tests.support.receiving import pageview
+from tests.support.receiving.experimentview import about as shop
 
 
 def text(markup: str | None) -> str:
@@ -102,6 +104,43 @@ def test_every_section_with_figures_says_where_they_are_from() -> None:
     found = sections(pageview.view(), pageview.checks())
 
     with_sources = [name for name, part in found.items() if f'id="{name}-sources"' in part]
-    assert with_sources == ["state", "kpis", "alerts", "events", "proofs", "releases"]
+    assert with_sources == ["state", "kpis", "alerts", "events", "proofs", "experiments", "releases"]
     kpis = text(sources("kpis", "shop", "r1"))
     assert 'canary_kpi_relative_change{service="shop",rollout="r1"}' in kpis
+
+
+def test_times_are_told_in_the_shops_zone_with_utc_next_to_them() -> None:
+    """In what is waited for, in events and below the plots; in UTC alone where the policy names no zone."""
+    view = pageview.view()
+    berlin = sections(replace(view, about=shop("Europe/Berlin")), pageview.checks())
+
+    assert "until 2026-03-01 13:03:00 CET (12:03:00 UTC), in 3m" in text(berlin["state"])
+    assert "2026-03-01 12:51:00 CET (11:51:00 UTC) held" in text(berlin["events"])
+    assert "13:00 CET" in text(berlin["plots"])
+    assert "CET" not in "".join(map(text, sections(view, pageview.checks()).values()))
+
+
+def test_an_alert_says_what_it_found_and_links_only_to_the_web() -> None:
+    """Its values, since when, runbook and panel; an address that is none of the web is no link."""
+    shown = sections(pageview.view(), pageview.checks())["alerts"]
+
+    assert "CanaryElevatedErrorRate warning Error rate of v2.0 is 6.1%, expected at most 5% (5m)" in text(shown)
+    assert re.findall(r'href="([^"]*)"', shown) == [
+        "https://example.org/runbooks/CanaryElevatedErrorRate.md",
+        "https://grafana.example.org/d/kpi-canary-rollout",
+    ]
+
+
+def test_experiments_and_flags_say_who_gets_what() -> None:
+    """Running and stopped experiments, what they have shown, and each flag's share; no section without any."""
+    view = pageview.view()
+    shown = text(sections(view, pageview.checks())["experiments"])
+
+    assert "checkout running since 2026-02-25 11:48 UTC (control 50%, short 50%)" in shown
+    assert "banner stopped since 2026-02-25 11:48 UTC : conversion_rate of red: harm proven; everybody gets" in shown
+    assert "conversion rate (guardrail) better +6.1%" in shown
+    assert "expressCheckout express for 25% of the users, as many as are on the canary; always for beta_users" in shown
+    assert "darkFooter switched off in the policy" in shown
+    assert "experiments" not in sections(
+        replace(view, about=replace(view.about, experiments=Experiments())), pageview.checks()
+    )

@@ -1,0 +1,43 @@
+"""Moments as people read them: in the shop's own time zone, with UTC next to it.
+
+Whatever is written down, sent or compared is UTC, and sentences are made where something is decided, long before it is
+known who reads them. So they name moments in one form, `2026-03-01 12:03 UTC`, and the last step before a person's
+eyes, here, tells each of them in the shop's zone as well. Handing the zone to everything that makes a sentence was the
+alternative: dozens of signatures, and sentences in the journal that mean another moment once the policy's zone changes.
+"""
+
+import re
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+# Not followed by an offset, as in `UTC-03`: then it has been told already.
+_MOMENT: Final = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2})(:[0-9]{2})? UTC(?![-+\w])")
+
+
+def in_zone(text: str, zone: str) -> str:
+    """The text, with each moment that it names in UTC told in *zone*, and UTC in brackets after it.
+
+    `until 2026-03-01 12:03 UTC` -> `until 2026-03-01 13:03 CET (12:03 UTC)`. Doing it twice is doing it once.
+    """
+    if zone == "UTC":
+        return text
+    there = ZoneInfo(zone)
+    return _MOMENT.sub(lambda found: _told(found, there), text)
+
+
+def _told(found: re.Match[str], there: tzinfo) -> str:
+    day, minutes, seconds = found[1], found[2], found[3] or ""
+    try:
+        moment = datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}").replace(tzinfo=UTC).astimezone(there)
+    except (ValueError, OverflowError):
+        return found[0]  # no moment, but somebody's words
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    other_day = "" if f"{moment:%Y-%m-%d}" == day else f", {day}"
+    return f"{moment:{form}} {zone_name(moment)} ({minutes}{seconds} UTC{other_day})"
+
+
+def zone_name(moment: datetime) -> str:
+    """What the moment's zone is called then: `CET`, or `UTC-03` where it has no name but its offset."""
+    name = moment.tzname() or ""
+    return name if name.isalpha() else f"UTC{name}"

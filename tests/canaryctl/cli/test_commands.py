@@ -1,0 +1,15 @@
+"""The command line as a whole."""
+
+from click.testing import CliRunner
+
+from canaryctl.cli import canary
+
+
+def test_a_mistyped_command_names_the_nearest() -> None:
+    """What is near is named; what is not near to anything is refused as before."""
+    near = CliRunner().invoke(canary, ["chekc", "--offline"])
+    far = CliRunner().invoke(canary, ["xyzzy"])
+
+    assert (near.exit_code, far.exit_code) == (2, 2)
+    assert "No such command 'chekc'; did you mean 'check'?" in near.output
+    assert "No such command 'xyzzy'." in far.output
