@@ -244,10 +244,9 @@ class Feed:
         """The hours that the ledger has counted, and whose rows are still there."""
         if self.next_hour is None:
             return range(0)
-        first = max(self.next_hour + 1, self.first_hour)
-        if self.stream.kept_seconds is not None:
-            first = max(first, int(self.zone.stored(now - self.stream.kept_seconds)) // COARSE_SECONDS + 1)
-        return range(first, int(self.zone.stored(now)) // COARSE_SECONDS + 1)
+        kept = self.stream.kept_seconds
+        oldest = self.first_hour if kept is None else int(self.zone.stored(now - kept)) // COARSE_SECONDS + 1
+        return range(max(self.next_hour + 1, self.first_hour, oldest), int(self.zone.stored(now)) // COARSE_SECONDS + 1)
 
     def fine_hour(self, hour: int) -> bool:
         """Whether an hour's buckets are still kept apart."""

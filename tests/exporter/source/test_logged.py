@@ -107,6 +107,18 @@ _ORDERS = (
 )
 
 
+def _by_customer(url: str, folder: Path, *, hashed: bool) -> Policy:
+    """Visits in the follower's database, orders with the customer in the shop's."""
+    visits = Event(
+        source="log", table="canary_visits", time="repeated_at", time_unit="seconds", version=None, unit="unit"
+    )
+    orders = Event(sql=_ORDERS, version=None, unit="cookie", value="total", currency="currency")
+    base, rate = _policy(url, folder), Conversion(kind="conversion", from_="visits", to="orders")
+    log = RequestLog(file="access.log", url=f"sqlite:///{folder}/requests.db", hashed=hashed)
+    database = replace(base.database, events={"visits": visits, "orders": orders}, log=log)
+    return replace(base, database=database, kpis={"conversion_rate": rate})
+
+
 @pytest.mark.parametrize("hashed", [False, True])
 async def test_visits_of_the_log_are_the_denominator(
     lite: ShopData, clock: FakeClock, tmp_path: Path, hashed: bool
@@ -114,18 +126,7 @@ async def test_visits_of_the_log_are_the_denominator(
     """The follower's visits, in its own database, and the shop's orders meet by their customer: each order is of the
     customer's last visit before it, and rates and versions are known of both.
     """
-    base = _policy(lite.url, tmp_path)
-    visits = Event(
-        source="log", table="canary_visits", time="repeated_at", time_unit="seconds", version=None, unit="unit"
-    )
-    orders = Event(sql=_ORDERS, version=None, unit="cookie", value="total", currency="currency")
-    database = replace(
-        base.database,
-        events={"visits": visits, "orders": orders},
-        log=RequestLog(file="access.log", url=f"sqlite:///{tmp_path}/requests.db", hashed=hashed),
-    )
-    rate = Conversion(kind="conversion", from_="visits", to="orders")
-    policy = replace(base, database=database, kpis={"conversion_rate": rate})
+    policy = _by_customer(lite.url, tmp_path, hashed=hashed)
     store = Store.of(store_url(policy))
     await store.open()
     began = clock.now() - timedelta(seconds=3000)

@@ -127,13 +127,17 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("database: {sources: {x: {timezone: UTC}}}", "needs one of `url`, `urls`, `url_file` and `url_env`"),
         ("database: {events: {x: {table: a, source: tills}}}", "no entry 'tills' in database.sources"),
         (
-            "database: {sources: {s: {urls: ['sqlite:///1.db']}}, events: {x: {table: a, source: s},"
-            " y: {table: b, parent: {x: x_id}}}}",
+            (
+                "database: {sources: {s: {urls: ['sqlite:///1.db']}}, events: {x: {table: a, source: s},"
+                " y: {table: b, parent: {x: x_id}}}}"
+            ),
             "each shard of 's' has ids of its own, and a row of another source does not say of which",
         ),
         (
-            "database: {sources: {s: {url: 'sqlite:///1.db'}}, identities: {p: {table: l}},"
-            " events: {x: {table: a, source: s, unit: u, identity: p}}}",
+            (
+                "database: {sources: {s: {url: 'sqlite:///1.db'}}, identities: {p: {table: l}},"
+                " events: {x: {table: a, source: s, unit: u, identity: p}}}"
+            ),
             "cannot be looked up in 'p', which is in another database",
         ),
         ("database: {events: {x: {table: a, unit: u, identity: p}}}", "no entry 'p' in database.identities"),
