@@ -259,8 +259,7 @@ class Feed:
     @property
     def newest_at(self) -> float | None:
         """The moment at which the newest bucket with rows ends; None without any."""
-        newest = self.ledger.newest
-        return None if newest is None else self.zone.moment((newest + 1) * FINE_SECONDS)
+        return None if (at := self.ledger.newest) is None else self.zone.moment((at + 1) * FINE_SECONDS)
 
     def _end(self, now: float) -> int:
         """The first bucket whose rows are from the future."""
