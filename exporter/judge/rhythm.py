@@ -47,13 +47,10 @@ class Rhythm:
     @classmethod
     def of(cls, kpis: Mapping[str, Kpi], feeds: Iterable[Feed]) -> Rhythm:
         """That of the ledgers' counts."""
-        by_event: dict[str, list[Feed]] = {}
-        for feed in feeds:
-            if feed.stream.counted:
-                by_event.setdefault(feed.stream.event, []).append(feed)
 
         def count(event: str, moment: float, outcome: str) -> int:
-            return sum(_rows(feed, moment, outcome) for feed in by_event.get(event, ()))
+            ours = (feed for feed in feeds if feed.stream.event == event and feed.stream.counted)
+            return sum(_rows(feed, moment, outcome) for feed in ours)
 
         return cls(kpis, count)
 
