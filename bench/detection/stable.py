@@ -7,7 +7,6 @@ counts of whole hours that the exporter's ledger has. Looked at every five minut
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 
@@ -23,7 +22,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.rhythm import Rhythm
 from exporter.judge.rollout import JudgedRollout
 
-KPIS: Mapping[str, Kpi] = {name: DEFAULT_KPIS[name] for name in ("conversion_rate", "payment_success_rate")}
+KPIS: dict[str, Kpi] = {name: DEFAULT_KPIS[name] for name in ("conversion_rate", "payment_success_rate")}
 RATES = (20.0, 200.0, 2000.0)
 _DAY, _HOUR = 86_400.0, 3600.0
 _CONVERSION, _FAILS = 0.06, 0.03
