@@ -68,6 +68,16 @@ def json_report(report: Report) -> str:  # long: one document, key by key
             }
             for one in report.notes
         ],
+        "drift": [
+            {
+                "kpi": one.kpi,
+                "releases": one.releases,
+                "change": asdict(one.change),
+                "budget_ratio": one.budget,
+                "exceeded": one.exceeded,
+            }
+            for one in report.drift
+        ],
         "advice": list(report.advice),
         "gaps": list(report.gaps),
     }
@@ -81,6 +91,7 @@ def _kpi(kpi: KpiStory) -> dict[str, object]:
         "canary_units": kpi.units,
         "tolerance_ratio": kpi.tolerance,
         "verdict": kpi.verdict,
+        "over_dispersion": kpi.over_dispersion,
         "harmed_units_estimated": kpi.harmed,
         "relative_change": _points(kpi.change),
         "relative_change_lower": _points(kpi.lower),

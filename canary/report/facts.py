@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from canary.report.drift import Drift
 from canary.report.review.asking import Points
 from canary.report.review.money import Money
 from canary.report.review.opinion import Opinion
@@ -25,6 +26,7 @@ class KpiStory:
         stable, canary: the KPI by role, at the end.
         units: the canary's units at the end.
         verdict: the last one.
+        over_dispersion: by what its evidence is divided, as no column names the customer; None where one does.
     """
 
     name: str
@@ -38,6 +40,7 @@ class KpiStory:
     canary: float | None = None
     units: float | None = None
     verdict: str = ""
+    over_dispersion: float | None = None
 
     @property
     def harmed(self) -> float | None:
@@ -97,6 +100,7 @@ class Report:
         complete: whether Prometheus could be asked.
         gaps: what could not be found out, and why.
         advice: what to look at next.
+        drift: what the last releases add up to, this one included when all customers have got it.
     """
 
     service: str
@@ -114,6 +118,7 @@ class Report:
     complete: bool = True
     gaps: Sequence[str] = ()
     advice: Sequence[str] = ()
+    drift: Sequence[Drift] = ()
 
     @property
     def category(self) -> str:

@@ -26,8 +26,10 @@ from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation
 from canary.units import format_ratio
 
-# A process that has just been started needs a moment before it answers; a start does not wait longer for it.
-_CANARY_LOOKS = 5
+# A process that has just been started needs a moment before it answers. One server of several is not waited for longer
+# than that; while none answers, as long as a person waits for a command.
+_FEW_LOOKS = 5
+_CANARY_LOOKS = 30
 _LOOK_SECONDS = 0.5
 
 _ENDS: Mapping[State, str] = {
@@ -119,23 +121,27 @@ class Departure:
     async def started(self, passport: Passport, canary: str, *, force: bool) -> Passport:
         """Look at the canary's servers once more, after its process was started.
 
+        One server that does not answer is a warning, for the router leaves it out. Where none does, the first customers
+        would meet nobody.
+
         Raises:
-            RefusedError: they run another version.
+            RefusedError: they run another version, or none of them answers.
         """
         for look in range(_CANARY_LOOKS):
             servers = await self.servers.canary()
-            if not servers.silent:
+            if not servers.silent or (look >= _FEW_LOOKS and (force or not servers.all_silent)):
                 break
             if look < _CANARY_LOOKS - 1:
                 await self._store.clock.sleep(_LOOK_SECONDS)
         contradictions = tuple(_contradiction("canary", servers, canary))
-        if contradictions and not force:
+        silent = (f"expected the canary's servers to say what they run; {servers.silent}",) if servers.silent else ()
+        if (contradictions or servers.all_silent) and not force:
             raise RefusedError(
-                "; ".join(contradictions),
+                "; ".join((*contradictions, *silent)),
                 place="cannot start",
-                remedy=f"deploy {canary} to the canary's servers; --force starts all the same",
+                remedy=f"deploy {canary} there, or correct `router.probe`; --force starts all the same",
             )
-        warnings = (*(one for one in passport.warnings if one not in contradictions), *contradictions)
+        warnings = (*(one for one in passport.warnings if one not in contradictions), *contradictions, *silent)
         return Passport(**{**vars(passport), "canary": servers.told, "warnings": warnings})
 
     def _before(self, canary: str) -> str:
