@@ -161,7 +161,7 @@ class EnvoyDiscoveryRouter:
         place = f"router {self.name}"
         if not self._open:
             what = "the Envoys ask the receiver, so that only it knows which of them follow"
-            return [skipped(place, what, "see `routers` in `canary status`")]
+            return [skipped(place, what, "see `canary status`")]
         remedy = "start it with the generated configuration, and see its log for why it does not reach the receiver"
         return [
             failed(f"{place}: {one.instance}", one.error, remedy) for one in self._observation().readings if one.error
