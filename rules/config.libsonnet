@@ -17,6 +17,8 @@ local kpi = import 'lib/kpi.libsonnet';
     digest: '',
 
     evaluationInterval: '5s',
+    // The same of the alerts that roll back for what the exporter has proven.
+    fastEvaluationInterval: '1s',
     // So long may exporter and receiver give no series before that counts as missing: four scrapes.
     missedScrapes: '20s',
 
@@ -104,6 +106,9 @@ local kpi = import 'lib/kpi.libsonnet';
 
     // Empty when drills are not asked for.
     drillMaxAgeSeconds: '',
+
+    // Who looks after each KPI, by its name: the label `owner` of its alerts.
+    owners: {},
 
     // Changes by alert name: enabled, hold_for, severity, action, dry_run, labels, annotations.
     alerts: {},
