@@ -1,8 +1,8 @@
 """The HAProxy configuration that reads the canary's map.
 
-It is generated, not described, because a few lines decide whether a rollback loses requests: a second, independent way
-back is in it (stable's servers stand by as the canary's backups, so that a dead canary is a rollback too), requests
-that may have had an effect are never sent twice, and what the shop is told about a user cannot come from a client.
+It is generated, not described, because a few lines decide whether a rollback loses requests: a second way back is in
+it (stable's servers stand by as the canary's backups), requests that may have had an effect are never sent twice, and
+what the shop is told about a user cannot come from a client.
 """
 
 from collections.abc import Iterator
@@ -145,19 +145,18 @@ def render(section: HaproxyRouter) -> str:
         RouterError: the policy names something that cannot be written in HAProxy's configuration.
     """
     named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
-    numbers = _NUMBERS if section.slots is None else _SLOT_NUMBERS
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
         forwarded="" if tag.is_forwarded(section.tag_header) else "    option forwardfor\n",
         map=section.map,
-        rights=f"    user {section.user}\n    group {section.user}\n" if section.user else "",
+        rights="".join(f"    {what} {section.user}\n" for what in ("user", "group") if section.user),
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
         user=_without_customer(section)
         + _USERS[section.sticky].format(
             key=_word(section, "key", section.key), secure="; Secure" if section.tls and section.tls.redirect else ""
         ),
-        numbers=numbers.format(map=section.map),
+        numbers=(_SLOT_NUMBERS if section.slots else _NUMBERS).format(map=section.map),
         testers=_testers(section),
         tester_header=TESTER_HEADER,
         user_header=USER_HEADER,
