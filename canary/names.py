@@ -109,6 +109,7 @@ KPI_EVIDENCE: Final = "canary_kpi_evidence"
 KPI_EVIDENCE_THRESHOLD: Final = "canary_kpi_evidence_threshold"
 KPI_FLOOR_EVIDENCE: Final = "canary_kpi_floor_evidence"
 KPI_VERDICT: Final = "canary_kpi_verdict"
+KPI_OVER_DISPERSION: Final = "canary_kpi_over_dispersion"
 KPI_FINDING: Final = "canary_kpi_finding"
 KPI_UNITS: Final = "canary_kpi_units"
 KPI_VALUE: Final = "canary_kpi_value"
@@ -249,6 +250,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_EVIDENCE_THRESHOLD: (ROLLOUT, KPI),
     KPI_FLOOR_EVIDENCE: (ROLLOUT, KPI),
     KPI_VERDICT: (ROLLOUT, KPI, VERDICT),
+    KPI_OVER_DISPERSION: (ROLLOUT, KPI),
     KPI_FINDING: (ROLLOUT, KPI, REASON),
     KPI_UNITS: (ROLLOUT, KPI, ROLE),
     KPI_VALUE: (ROLLOUT, KPI, ROLE),

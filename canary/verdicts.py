@@ -24,3 +24,8 @@ NOT_JUDGED = "not judged"
 def verdict_words(verdict: str) -> str:
     """The words for a verdict, `NOT_JUDGED` for none."""
     return VERDICT_WORDS.get(verdict, NOT_JUDGED)
+
+
+def no_unit(over_dispersion: float) -> str:
+    """What is said of a KPI whose units are not customers: its evidence is divided by the *over_dispersion* of rows."""
+    return f"no unit, evidence divided by {over_dispersion:.1f}"

@@ -52,7 +52,7 @@ def one(case: Case) -> Outcome:
     policy = policy_of(situation)
     draft = Draft(np.random.default_rng([case.situation, int(case.rate), case.seed]), nginx=case.nginx)
     situation.write(draft, case.rate)
-    rollout = _rollout(f"r{case.situation}-{case.rate:g}-{case.seed}")
+    rollout = rollout_named(f"r{case.situation}-{case.rate:g}-{case.seed}")
     evidence = JudgedRollout.of(policy, rollout).look(draft.joined(), VERSIONS, rollout, END, {})
     held = any(
         kpi.hold_reason is not None or (kpi.verdict is Verdict.FAIL and kpi.action != "rollback")
@@ -87,13 +87,13 @@ def measure(pool: Executor, seeds: int, longest_seconds: float = float("inf")) -
         "|---|---|" + "---|---|" * len(RATES),
     ]
     for number, situation in enumerate(SOUND):
-        cells = [_cell([one.rolled_back for one in found[number, rate]]) for rate in RATES]
+        cells = [cell([one.rolled_back for one in found[number, rate]]) for rate in RATES]
         holds = [str(sum(one.held for one in found[number, rate])) for rate in RATES]
         row = " | ".join(f"{cell} | {hold}" for cell, hold in zip(cells, holds, strict=True))
         what = "payments" if situation.payments else "visits"
         text.append(f"| {situation.group} ({what}) | {situation.name} | {row} |")
     every = [outcome for outcomes in found.values() for outcome in outcomes]
-    text.append(f"| all | {len(every):,} rollouts | {_cell([one.rolled_back for one in every])} | | | |")
+    text.append(f"| all | {len(every):,} rollouts | {cell([one.rolled_back for one in every])} | | | |")
     return "\n".join(text)
 
 
@@ -103,7 +103,7 @@ def found_at(task: tuple[int, int]) -> tuple[float, tuple[str, ...]]:
     rate, situation = HARMFUL[number]
     draft = Draft(np.random.default_rng([1000 + number, seed]))
     situation.write(draft, rate)
-    rollout = _rollout(f"h{number}-{seed}")
+    rollout = rollout_named(f"h{number}-{seed}")
     evidence = JudgedRollout.of(policy_of(situation), rollout).look(draft.joined(), VERSIONS, rollout, END, {})
     minute = np.inf if evidence.decided_at is None else (evidence.decided_at - START) / 60.0
     return minute, tuple({test for kpi in evidence.kpis.values() for test in kpi.proofs})
@@ -133,7 +133,8 @@ def power(pool: Executor, seeds: int) -> str:
     return "\n".join(text)
 
 
-def _cell(hits: Sequence[bool]) -> str:
+def cell(hits: Sequence[bool]) -> str:
+    """How many, and between what shares of all the true one lies."""
     lower, upper = wilson(sum(hits), len(hits))
     return f"{sum(hits)} ({100 * lower:.1f} to {100 * upper:.1f} %)"
 
@@ -146,7 +147,8 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def _rollout(name: str) -> Rollout:
+def rollout_named(name: str) -> Rollout:
+    """A rollout at the end of the default phases."""
     moments = [datetime.fromtimestamp(start, UTC) for start, _ in WEIGHTS]
     return Rollout(
         id=name,

@@ -10,7 +10,6 @@ SQLite addresses hold a path and nothing else: every character after `sqlite:///
 No message quotes a parameter's value or the address itself: a password may be in either.
 """
 
-import difflib
 import re
 import ssl
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from canary.certificates import tls_context
+from canary.database.parameters import Parameters, no_parameter
 from canary.errors import DatabaseUnavailableError, reason
 
 _DRIVERS = {
@@ -39,8 +39,6 @@ _EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>.*))?", re.DOTALL)
 _SQLITE_PARAMETERS = re.compile(r"\?\w+=[^/]*$")
 """What looks like parameters at a path's end; a file that really has such a name is taken as it is."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
-"""What a parameter's name looks like. Anything else may be a part of a password with an unescaped `?`."""
 
 _LIBPQ = frozenset({
     "host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslnegotiation",
@@ -60,19 +58,7 @@ _MYSQL_TLS = frozenset({
     "ssl", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_check_hostname",
 })  # fmt: skip
 _MYSQL_MODES = ("disabled", "required", "verify_ca", "verify_identity")
-_YES, _NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
-_INSTEAD = {
-    "pgbouncer": "leave it out: a connection pooler is recognised",
-    "schema": "leave it out, and write the schema before the table (`table: shop.orders`)",
-    "search_path": "write options=-csearch_path%3DNAME",
-    "user": "write it before the host (postgresql://USER@HOST/NAME)",
-    "password": "give it by password_file or password_env",
-    "sslpassword": "give a key without a password, which only this user may read",
-    "sslaccept": "write ssl_verify_cert=true",
-    "rejectunauthorized": "write ssl_verify_cert=true",
-}
-"""Parameters of other programs, and how we say the same."""
 _PATHS = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile", "ssl_ca", "ssl_cert", "ssl_key"})
 
 
@@ -111,7 +97,7 @@ def read_database_url(text: str, *, place: str, base: str | Path = ".", read_onl
         # The original would print the text, which may hold a password.
         raise DatabaseUnavailableError("not a database URL", place=place, remedy=_EXAMPLE) from None
     if "?" in text and not url.query and "?" not in f"{url.username}{url.password}":
-        raise _no_parameter(place)  # SQLAlchemy passes it over
+        raise no_parameter(place)  # SQLAlchemy passes it over
     url = url.set(drivername=_DRIVERS.get(url.get_backend_name(), url.drivername))
     if url.host is not None and url.host.lower().startswith("%2f"):
         url = url.set(query={**url.query, "host": unquote(url.host)})._replace(host=None)  # libpq's way to say a socket
@@ -133,10 +119,10 @@ def driver_address(url: URL, *, place: str = "database.url", read_files: bool = 
     """
     match url.get_driver_name():
         case "asyncpg":
-            parameters = _Parameters(url, place, _LIBPQ | _LIBPQ_SETTINGS | _LIBPQ_IDLE | {"connect_timeout"})
+            parameters = Parameters(url, place, _LIBPQ | _LIBPQ_SETTINGS | _LIBPQ_IDLE | {"connect_timeout"})
             return _postgresql(url, parameters)
         case "asyncmy":
-            parameters = _Parameters(url, place, _MYSQL_HANDED_ON | _MYSQL_TLS | {"connect_timeout"})
+            parameters = Parameters(url, place, _MYSQL_HANDED_ON | _MYSQL_TLS | {"connect_timeout"})
             return _mysql(url, parameters, read_files=read_files)
         case _:
             return DriverAddress(url, {})
@@ -178,58 +164,7 @@ def _resolved(key: str, value: str | tuple[str, ...], base: Path) -> str | tuple
     return str(base / value)
 
 
-def _no_parameter(place: str) -> DatabaseUnavailableError:
-    what = "after its question mark the address has something that is no parameter"
-    remedy = "in a password write %3F for ?, %40 for @, %26 for &, %23 for #"
-    return DatabaseUnavailableError(what, place=place, remedy=remedy)
-
-
-class _Parameters:
-    """An address's parameters, each known by name."""
-
-    def __init__(self, url: URL, place: str, known: frozenset[str]) -> None:
-        self._place = place
-        self.values: dict[str, str] = {}
-        mysql = url.get_driver_name() == "asyncmy"
-        for key, value in url.query.items():
-            name = key.lower().replace("-", "_") if mysql else key
-            if name not in known:
-                raise self._unknown(name, known)
-            self.values[name] = value if isinstance(value, str) else value[-1]
-
-    def refused(self, name: str, what: str, remedy: str) -> DatabaseUnavailableError:
-        """The error for a parameter whose value does not serve."""
-        return DatabaseUnavailableError(f"the address's parameter {name} {what}", place=self._place, remedy=remedy)
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
-        """The value of a parameter that has one of these."""
-        value = self.values.get(name)
-        if value is not None and value.lower() not in choices:
-            raise self.refused(name, "has a value that it cannot have", f"write one of {', '.join(choices)}")
-        return None if value is None else value.lower()
-
-    def truth(self, name: str) -> bool | None:
-        """Whether a parameter says yes; None when it is not there."""
-        value = self.choice(name, (*sorted(_YES), *sorted(_NO)))
-        return None if value is None else value in _YES
-
-    def seconds(self, name: str) -> float | None:
-        """A parameter's seconds; none, 0 and less mean no limit, and then ours holds."""
-        try:
-            value = float(self.values.get(name, "0"))
-        except ValueError:
-            raise self.refused(name, "is no number", f"write seconds, such as {name}=5") from None
-        return value if 0 < value < float("inf") else None
-
-    def _unknown(self, name: str, known: frozenset[str]) -> DatabaseUnavailableError:
-        if not _NAME.fullmatch(name):
-            return _no_parameter(self._place)
-        near = difflib.get_close_matches(name, known, n=1)
-        remedy = _INSTEAD.get(name.lower()) or (f"did you mean {near[0]}?" if near else "leave it out")
-        return self.refused(name, "is not understood", remedy)
-
-
-def _postgresql(url: URL, parameters: _Parameters) -> DriverAddress:
+def _postgresql(url: URL, parameters: Parameters) -> DriverAddress:
     """asyncpg reads libpq's TLS parameters with libpq's meaning, when they come in an address of libpq's form."""
     parameters.choice("sslmode", _SSL_MODES)
     values = dict(parameters.values)
@@ -245,16 +180,22 @@ def _postgresql(url: URL, parameters: _Parameters) -> DriverAddress:
     return DriverAddress(url.set(query={}), options, parameters.seconds("connect_timeout"))
 
 
-def _mysql(url: URL, parameters: _Parameters, *, read_files: bool) -> DriverAddress:
+def _mysql(url: URL, parameters: Parameters, *, read_files: bool) -> DriverAddress:
     options: dict[str, Any] = {key: value for key, value in parameters.values.items() if key in _MYSQL_HANDED_ON}
     tls = _mysql_tls(parameters, read_files=read_files)
     if tls is not None:
         options["ssl"] = tls
     timeout = parameters.seconds("connect_timeout")
-    return DriverAddress(url.set(query={}), options, timeout)
+    return DriverAddress(_in_bytes(url.set(query={})), options, timeout)
 
 
-def _mysql_tls(parameters: _Parameters, *, read_files: bool) -> ssl.SSLContext | None:
+def _in_bytes(url: URL) -> URL:
+    """The address with a password that the driver, which writes it in Latin-1, sends in UTF-8 as every client does."""
+    password = url.password
+    return url if password is None else url.set(password=password.encode().decode("latin-1"))
+
+
+def _mysql_tls(parameters: Parameters, *, read_files: bool) -> ssl.SSLContext | None:
     """The TLS that the address asks for; None when it asks for none.
 
     Asked for without a word on certificates it encrypts and proves nothing, as MySQL's own client does. A certificate
@@ -287,7 +228,7 @@ def _mysql_tls(parameters: _Parameters, *, read_files: bool) -> ssl.SSLContext |
     return context
 
 
-def _readable(parameters: _Parameters, name: str) -> str | None:
+def _readable(parameters: Parameters, name: str) -> str | None:
     path = parameters.values.get(name)
     if path is None:
         return None

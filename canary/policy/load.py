@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from canary import names
 from canary.errors import Fault, PolicyError
-from canary.policy.kpis import DEFAULT_KPIS, Kpi, events_of, segment_column
+from canary.policy.kpis import DEFAULT_KPIS, Kpi, events_of
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Event
 from canary.policy.plans import NORMAL
@@ -132,12 +132,7 @@ def _events(policy: Policy, kpis: Mapping[str, Kpi], document: Document) -> dict
             for name, event in own.items()
         }
     needed = {event for kpi in kpis.values() for event in events_of(kpi)}
-    events = {name: event for name, event in DEFAULT_EVENTS.items() if name in needed} | own
-    segments = {name: segment_column(kpis.values(), name) for name in events}
-    return {
-        name: dataclasses.replace(event, segment=segments[name]) if segments[name] is not None else event
-        for name, event in events.items()
-    }
+    return {name: event for name, event in DEFAULT_EVENTS.items() if name in needed} | own
 
 
 def _unwrapped(document: Document, location: Location) -> Location:

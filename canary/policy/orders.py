@@ -76,8 +76,6 @@ class Event:
     """Rows with one of these values in one of these columns do not count (cancelled orders, test customers)."""
     variant: Text | None = None
     """Column with the variant of an experiment, when it is not the version."""
-    segment: Text | None = None
-    """Set by the loader: the column that a KPI's `by` names."""
 
 
 def names_customers(events: Mapping[str, Event], name: str, path: frozenset[str] = frozenset()) -> bool:

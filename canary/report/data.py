@@ -81,6 +81,7 @@ def _kpi(kpi: KpiStory) -> dict[str, object]:
         "canary_units": kpi.units,
         "tolerance_ratio": kpi.tolerance,
         "verdict": kpi.verdict,
+        "over_dispersion": kpi.over_dispersion,
         "harmed_units_estimated": kpi.harmed,
         "relative_change": _points(kpi.change),
         "relative_change_lower": _points(kpi.lower),

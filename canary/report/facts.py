@@ -25,6 +25,7 @@ class KpiStory:
         stable, canary: the KPI by role, at the end.
         units: the canary's units at the end.
         verdict: the last one.
+        over_dispersion: by what its evidence is divided, as no column names the customer; None where one does.
     """
 
     name: str
@@ -38,6 +39,7 @@ class KpiStory:
     canary: float | None = None
     units: float | None = None
     verdict: str = ""
+    over_dispersion: float | None = None
 
     @property
     def harmed(self) -> float | None:

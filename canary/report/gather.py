@@ -175,6 +175,7 @@ class _History:
                 verdict=next(
                     (verdict for verdict in names.VERDICTS if last.get((names.KPI_VERDICT, name, verdict)) == 1), ""
                 ),
+                over_dispersion=last.get((names.KPI_OVER_DISPERSION, name, "")),
                 **bands.get(name, {}),
             )
             for name, kpi in self._policy.kpis.items()
@@ -187,6 +188,7 @@ class _History:
             (names.KPI_VALUE, names.ROLE),
             (names.KPI_UNITS, names.ROLE),
             (names.KPI_VERDICT, names.VERDICT),
+            (names.KPI_OVER_DISPERSION, names.VERDICT),
         ):
             expression = f"max by ({names.KPI}, {label}) ({metric}{{{self._told}}})"
             for labels, points in await self._range(expression):

@@ -10,7 +10,7 @@ from canary.report.review.technical import Measured
 from canary.rollout.entries import Advanced, Entry
 from canary.rollout.plan.planentries import Amended
 from canary.units import format_change, format_duration, format_measured_ratio, format_ratio
-from canary.verdicts import verdict_words
+from canary.verdicts import no_unit, verdict_words
 
 KPI_TITLES = ("KPI", "Stable", "Canary", "Canary's units", "Change", "Band", "Verdict", "Harmed, estimated")
 
@@ -42,7 +42,7 @@ def kpi_cells(kpi: KpiStory) -> tuple[str, ...]:
         "unknown" if kpi.units is None else f"{kpi.units:,.0f}",
         format_change(_last(kpi.change)),
         band,
-        verdict_words(kpi.verdict),
+        verdict_words(kpi.verdict) + (f" ({no_unit(kpi.over_dispersion)})" if kpi.over_dispersion else ""),
         "" if kpi.harmed is None else f"{kpi.harmed:,.0f}",
     )
 

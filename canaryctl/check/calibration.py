@@ -17,7 +17,7 @@ def check_calibration(policy: Policy) -> list[Finding]:
 def _without_unit(policy: Policy) -> Iterator[Finding]:
     for name in without_unit(policy):
         remedy = "map the customer (database.events.<event>.unit), or let `canary calibrate` show that it may roll back"
-        yield warning(f"kpis.{name}.action", NO_UNIT, remedy)
+        yield warning(f"kpis.{name}.action", f"no unit: {NO_UNIT}", remedy)
 
 
 def _measured(policy: Policy) -> list[Finding]:

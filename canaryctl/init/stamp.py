@@ -222,7 +222,7 @@ def _written(event: Event) -> dict[str, Any]:
     keys = {
         one.name: _plain(value)
         for one in fields(Event)
-        if one.name not in ("version", "segment") and (value := getattr(event, one.name)) != getattr(usual, one.name)
+        if one.name != "version" and (value := getattr(event, one.name)) != getattr(usual, one.name)
     }
     return {**keys, "version": event.version}
 

@@ -21,16 +21,24 @@ import numpy as np
 
 from exporter.evidence import verdict as verdicts
 from exporter.evidence.comparisons.cohort_test import Events
-from exporter.evidence.comparisons.outcome import with_timeout
+from exporter.evidence.comparisons.outcome import outcomes_of, with_timeout
 from exporter.evidence.comparisons.slower import LagShape
-from exporter.evidence.grid import Bools
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.progress.warmup import Warmup
 from exporter.evidence.results import KpiEvidence, RolloutEvidence, StableLevel, TestEvidence
-from exporter.evidence.rows import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutRows, Rows, segment_rows
+from exporter.evidence.rows import (
+    ConversionRows,
+    EntryRows,
+    MeanRows,
+    OutcomeRows,
+    RolloutRows,
+    Rows,
+    segment_rows,
+    some_rows,
+)
 from exporter.evidence.tracks import ENTRIES, Part, Tracks, segment_part
 from exporter.evidence.verdict import Action, Conclusion, Harm, HoldReason, Verdict
 
@@ -46,6 +54,8 @@ class RolloutJudge:
     _warmup: Warmup = field(init=False)
     _levels: dict[str, float] = field(init=False, default_factory=dict)
     """By KPI, the shop's level before the rollout."""
+    _dispersion: dict[str, float] = field(init=False, default_factory=dict)
+    """By KPI whose units are not customers, by what its likelihoods are divided now."""
     _segment_names: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,6 +77,12 @@ class RolloutJudge:
         if ours.watch_stable and 0.0 < limit < 1.0:
             self._levels[kpi] = before
             self._tracks.know_level(ours, limit)
+
+    def know_dispersion(self, kpi: str, steps: Sequence[tuple[float, float]]) -> None:
+        """From which moment on a KPI's likelihoods are divided by how much, as its units are not customers."""
+        self._dispersion[kpi], start = steps[-1][1], self.parameters.started_at
+        width = self.parameters.bucket_seconds
+        self._tracks.know_dispersion(kpi, [(round((at - start) / width), factor) for at, factor in steps])
 
     def needs_since(self, kpi: str = "") -> float:
         """The next call needs every unit of a KPI that entered, converted or resolved at or after this time.
@@ -158,6 +174,7 @@ class RolloutJudge:
             slower=combined.verdict is not Verdict.FAIL and len(path) > 0 and bool(path.log10_slower[-1] >= threshold),
             stable_level=level,
             segments=segments,
+            over_dispersion=self._dispersion.get(kpi.name),
         )
 
     def _segments(
@@ -202,11 +219,11 @@ class RolloutJudge:
         told_apart_at: float | None,
     ) -> TestEvidence:
         """The floor next to stable; from when stable has no traffic any more, the floor alone."""
-        outcomes = _outcomes(kpi, rows)
+        outcomes = outcomes_of(rows, kpi.pending_timeout_seconds)
         beside = watched = outcomes
         if outcomes is not None and np.isfinite(timeline.judged_until):
             late = outcomes.entered >= timeline.judged_until
-            beside, watched = _some(outcomes, ~late), _some(outcomes, late)
+            beside, watched = some_rows(outcomes, ~late), some_rows(outcomes, late)
         alpha = self.parameters.alpha_of(kpi)
         threshold = -float(np.log10(alpha))
         path, units = self._tracks.follow((kpi.name, Part.FLOOR), beside, timeline, as_of, as_of)
@@ -251,12 +268,6 @@ def _decision(kpis: Iterable[KpiEvidence]) -> tuple[float | None, str | None]:
     return min(((at, name) for at, name in failed if at is not None), default=(None, None))
 
 
-def _some(rows: OutcomeRows, chosen: Bools) -> OutcomeRows:
-    return OutcomeRows(
-        rows.assigned[chosen], rows.entered[chosen], rows.canary[chosen], rows.resolved[chosen], rows.failed[chosen]
-    )
-
-
 def _events(rows: Rows | None) -> Events | None:
     """What happens to units: a conversion, or a failure."""
     if isinstance(rows, ConversionRows):
@@ -264,17 +275,6 @@ def _events(rows: Rows | None) -> Events | None:
     if isinstance(rows, OutcomeRows):
         return Events(rows.assigned, rows.entered, rows.canary, np.where(rows.failed, rows.resolved, np.nan))
     return None
-
-
-def _outcomes(kpi: KpiParameters, rows: Rows | None) -> OutcomeRows | None:
-    """What a floor is judged on: a conversion is a success, a unit that did not convert in time a failure."""
-    if isinstance(rows, OutcomeRows):
-        return rows
-    if not isinstance(rows, ConversionRows):
-        return None
-    unknown = np.zeros(len(rows.entered), dtype=np.bool_)
-    outcomes = OutcomeRows(rows.assigned, rows.entered, rows.canary, rows.converted, unknown)
-    return with_timeout(outcomes, kpi.pending_timeout_seconds)
 
 
 __all__ = [

@@ -97,6 +97,9 @@ class JudgeParameters:
     mismatch_tolerance: float = 0.20
     """Relative deviation of the canary's share of entries from its weight that is let pass."""
 
+    rows_per_customer: float = field(default=1.0, repr=False)
+    """What the sample ratio's evidence is divided by where no column names the customer."""
+
     exact: bool = False
     """The exact half takes its part of each KPI's share of alpha; without it all of that is the quick half's."""
 

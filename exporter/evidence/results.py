@@ -119,6 +119,8 @@ class KpiEvidence:
 
     segments: Mapping[str, TestEvidence] = field(default_factory=dict)
     """The comparison of each segment, by its value."""
+    over_dispersion: float | None = None
+    """By what the likelihoods are divided, as no column names the customer; None where units are customers."""
 
     @property
     def proofs(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -87,7 +88,10 @@ class RolloutRows:
     entries: EntryRows | None = None
 
 
-def some_rows(rows: Rows, chosen: Bools) -> Rows:
+_Some = TypeVar("_Some", OutcomeRows, Rows)
+
+
+def some_rows(rows: _Some, chosen: Bools) -> _Some:
     """Some of a KPI's rows."""
     return replace(rows, **{field.name: getattr(rows, field.name)[chosen] for field in fields(rows)})
 

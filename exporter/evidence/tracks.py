@@ -23,7 +23,7 @@ from exporter.evidence.comparisons.watch import WatchTest
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
-from exporter.evidence.progress.trajectory import Track, Trajectory
+from exporter.evidence.progress.trajectory import Dispersion, Track, Trajectory
 from exporter.evidence.rows import EntryRows, OutcomeRows, Rows
 from exporter.evidence.verdict import Harm
 
@@ -68,10 +68,14 @@ class Tracks:
 
     parameters: JudgeParameters
     _tracks: dict[Key, Track] = field(init=False)
+    _dispersion: dict[str, Dispersion] = field(init=False, default_factory=dict)
+    """By KPI, of those whose units are not customers."""
 
     def __post_init__(self) -> None:
         """Begin every test."""
-        self._tracks = {ENTRIES: Track(MismatchTest(self.parameters.alpha, self.parameters.mismatch_tolerance))}
+        parameters = self.parameters
+        entries = MismatchTest(parameters.alpha, parameters.mismatch_tolerance, dispersion=parameters.rows_per_customer)
+        self._tracks = {ENTRIES: Track(entries)}
         for kpi in self.parameters.kpis:
             self._begin(kpi, None)
 
@@ -84,6 +88,10 @@ class Tracks:
         """The level below which stable is worse than the shop was before the rollout."""
         patience = CONVERTS_SECONDS if kpi.kind is Kind.CONVERSION else None
         self._tracks[kpi.name, Part.LEVEL] = Track(LevelTest(limit, patience))
+
+    def know_dispersion(self, kpi: str, steps: Dispersion) -> None:
+        """From which bucket on a KPI's likelihoods are divided by how much; what is folded in already stays."""
+        self._dispersion[kpi] = steps
 
     def know_segments(self, kpi: str, count: int) -> None:
         """How many segments there are; tests of further ones would wait for rows for ever."""
@@ -138,16 +146,18 @@ class Tracks:
             return track.path, track.test.units
         last = timeline.complete(until)
         horizon = min(last, timeline.complete(as_of - self._changing_seconds(rows)))
-        folded = track.advance(rows, timeline, horizon)
+        steps = self._dispersion.get(key[0], ())
+        folded = track.advance(rows, timeline, horizon, steps)
         self._tracks[key] = folded
-        seen = folded.advance(rows, timeline, last)
+        seen = folded.advance(rows, timeline, last, steps)
         return seen.path, seen.test.units
 
     def folded(self, key: Key, rows: Rows | None, timeline: Timeline, as_of: float) -> Trajectory:
         """A test's path up to the lateness horizon: what nobody acts upon need not be looked at before."""
         track = self._tracks[key]
         if rows is not None:
-            track = track.advance(rows, timeline, timeline.complete(as_of - self.parameters.lateness_seconds))
+            steps = self._dispersion.get(key[0], ())
+            track = track.advance(rows, timeline, timeline.complete(as_of - self.parameters.lateness_seconds), steps)
             self._tracks[key] = track
         return track.path
 

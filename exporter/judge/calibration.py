@@ -120,6 +120,8 @@ def digest_of(policy: Policy) -> str:
     )
     by = [(name, kpi.by, kpi.segments) for name, kpi in policy.kpis.items() if not isinstance(kpi, Mean) and kpi.by]
     parts = (*parts, by) if by else parts  # what was measured before there were segments is still good
+    if not all(knows_customers(policy, kpi) for kpi in policy.kpis.values()):
+        parts = (*parts, "over-dispersed")  # nor did rows without a customer hang together before
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -180,7 +182,7 @@ def trusted_kpis(policy: Policy) -> frozenset[str]:
     return frozenset(name for name, kpi in found.kpis.items() if kpi.within_alpha(found.rollouts))
 
 
-NO_UNIT = "no unit: no column names the customer, so that proven harm holds instead of rolling back"
+NO_UNIT = "no column names the customer, so that proven harm holds instead of rolling back"
 """What `check` and `plan` say of such a KPI."""
 
 

@@ -60,6 +60,11 @@ _NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
         "Whether the exact half's state was lost, and its looks were made up for from rows.",
         lambda kpi: kpi.exact.replayed if kpi.exact is not None else None,
     ),
+    (
+        names.KPI_OVER_DISPERSION,
+        "By what the evidence is divided, as no column names the customer (no unit); absent where one does.",
+        attrgetter("over_dispersion"),
+    ),
 )
 """Metric, help text, and how a KPI's number is found; None or nan leaves the series out."""
 

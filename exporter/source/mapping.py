@@ -36,11 +36,11 @@ def literal_sql(sql: str) -> sa.TextClause:
     return sa.text(sql[:end].replace(":", "\\:") + "\n")
 
 
-def columns_of(event: Event) -> set[str]:
-    """Every column that an event's mapping names."""
+def columns_of(event: Event, segment: str | None = None) -> set[str]:
+    """Every column that an event's mapping names, and the one that a KPI's `by` names of it (*segment*)."""
     optional = (
         event.version, event.unit, event.tag, event.value, event.currency, event.outcome, event.settled, event.variant,
-        event.segment,
+        segment,
     )  # fmt: skip
     parents = [event.parent] if isinstance(event.parent, str) else list((event.parent or {}).values())
     return {event.id, event.time, *filter(None, optional), *parents, *event.exclude}

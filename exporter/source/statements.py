@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from canary.policy.kpis import segment_column
 from canary.policy.model import Policy
 from exporter.source.columns.kinds import Kind, Kinds
 from exporter.source.columns.numbers import addable, bounded
@@ -47,6 +48,7 @@ class Statements:
         self._database = dialect.name
         self._name = name
         self._event = event = policy.database.events[name]
+        self._segment = segment_column(policy.kpis.values(), name)
         self.dialect = dialect.numbered(event.time_unit)
         self.parents = parents_of(policy.database.events, name)
         self.versions = Versions(policy, dialect)
@@ -159,7 +161,7 @@ class Statements:
             self._outcome_or_null(),
             self._single(event.value) if event.value is not None else sa.null(),
             self._text(event.variant),
-            self._text(event.segment),
+            self._text(self._segment),
             self._unit(),
             *(self._key(column) for _, column in self.parents),
         ]
@@ -192,7 +194,7 @@ class Statements:
 
     def _selectable(self) -> sa.FromClause:
         event = self._event
-        columns = sorted(columns_of(event))
+        columns = sorted(columns_of(event, self._segment))
         if event.sql is not None:
             return literal_sql(event.sql).columns(*(sa.column(name) for name in columns)).subquery("event")
         schema, _, table = (event.table or self._name).rpartition(".")

@@ -18,8 +18,9 @@ from canary.policy.model import Policy
 from canary.rollout.state import Rollout, State, Weight
 from exporter.evidence.exact.redraw import splitmix64
 from exporter.evidence.judge import RolloutEvidence
+from exporter.judge.dispersion import over_dispersion, units_told
 from exporter.judge.joins import JoinedRows
-from exporter.judge.rollout import JudgedRollout
+from exporter.judge.rollout import JudgedRollout, names_unit
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Bools, Codes, EventRows, Floats, Ints
 
 _PLACES = float(1 << 53)
@@ -49,8 +50,9 @@ def pseudo_rollout(
     places = _Places(int(rng.integers(0, 1 << 62)), [(one.since.timestamp(), one.ratio) for one in rollout.weights])
     stable, canary = versions.code(_STABLE), versions.code(_CANARY)
     tables = {}
+    together = _Clumps.of(policy, plain)
     for event, table in rows.items():
-        chosen = places.on_canary(plain.origin(event).unit, table.entered)
+        chosen = places.on_canary(together.first_of(plain.origin(event).unit), table.entered)
         tables[event] = replace(table, version=np.where(chosen, canary, stable))
     if harm:
         tables = _harmed(policy.kpis, tables, canary, harm, rng)
@@ -80,6 +82,45 @@ def _harmed(
             worse = 1.0 - harm if kpi.better == "higher" else 1.0 + harm
             harmed[kpi.of] = replace(table, value=np.where(table.version == canary, worse * table.value, table.value))
     return harmed
+
+
+@dataclass(frozen=True)
+class _Clumps:
+    """Rows that are drawn together, as nobody knows their customers: as many as the over-dispersion says.
+
+    Drawn one by one, rows would be independent by construction, and any test of them would look as good as its theory.
+
+    Attributes:
+        units: sorted.
+        first: of each of them, the one whose place it shares.
+    """
+
+    units: Ints
+    first: Ints
+
+    @classmethod
+    def of(cls, policy: Policy, joined: JoinedRows) -> _Clumps:
+        """Of the policy's KPIs: the rarer outcome in order of time, by so many."""
+        units, first = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for kpi in policy.kpis.values():
+            if names_unit(policy, kpi):
+                continue
+            told = units_told(kpi, joined, -np.inf, np.inf)
+            size = round(over_dispersion(told.counted, told.keys, told.entered))
+            common = np.median(told.counted) if len(told.counted) and not isinstance(kpi, Mean) else np.nan
+            keys = told.keys[told.counted != common]
+            units.append(keys)
+            first.append(keys[np.arange(len(keys)) // size * size])
+        every, at = np.unique(np.concatenate(units), return_index=True)
+        return cls(every, np.concatenate(first)[at])
+
+    def first_of(self, units: Ints) -> Ints:
+        """Each unit's own number, or that of the one whose place it shares."""
+        if not len(self.units):
+            return units
+        at = np.minimum(np.searchsorted(self.units, units), len(self.units) - 1)
+        found: Ints = np.where(self.units[at] == units, self.first[at], units)
+        return found
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@
   KPI_EVIDENCE_THRESHOLD: 'canary_kpi_evidence_threshold',
   KPI_FLOOR_EVIDENCE: 'canary_kpi_floor_evidence',
   KPI_VERDICT: 'canary_kpi_verdict',
+  KPI_OVER_DISPERSION: 'canary_kpi_over_dispersion',
   KPI_FINDING: 'canary_kpi_finding',
   KPI_UNITS: 'canary_kpi_units',
   KPI_VALUE: 'canary_kpi_value',

@@ -9,6 +9,7 @@ Where things are and who is told still follows the file, because a rollback need
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -29,10 +30,9 @@ def pinned(own: Policy, data: Data) -> Policy:
     for section in DECIDING:
         if section not in data:
             continue
+        kept = _without_segments(data[section]) if section == "database" else data[section]
         addresses = merged[section] if section in ("database", "signals") else None
-        merged[section] = (
-            {**addresses, **data[section]} if isinstance(addresses, dict) and data[section] else data[section]
-        )
+        merged[section] = {**addresses, **kept} if isinstance(addresses, dict) and kept else kept
     try:
         policy = adapter().validate_json(json.dumps(merged), strict=True, context=BASE_UNITS)
     except ValidationError as error:
@@ -40,6 +40,17 @@ def pinned(own: Policy, data: Data) -> Policy:
         what = f"the plan of the rollout is not readable by this version ({'.'.join(map(str, first['loc']))})"
         raise JournalError(what, place="journal", remedy="let the version that began the rollout end it") from None
     return policy
+
+
+def _without_segments(database: Any) -> Any:
+    """The section without a key of events that earlier versions wrote: it stands in the KPIs (`by`)."""
+    if not isinstance(database, dict) or not isinstance(database.get("events"), dict):
+        return database
+    events = {
+        name: {key: value for key, value in event.items() if key != "segment"} if isinstance(event, dict) else event
+        for name, event in database["events"].items()
+    }
+    return {**database, "events": events}
 
 
 def mapped_as(policy: Policy, own: Policy) -> Policy:

@@ -7,7 +7,7 @@ the exporter would publish zeros.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
+from canary.policy.kpis import segment_column
 from canary.policy.orders import Event
 from canary.policy.reading.document import Document
 from canary.timing.clock import SystemClock
@@ -110,8 +111,9 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     seen = " that this user may read" if session.dialect_name in ("mysql", "mariadb") else ""
     absent = {table for table in spare_tables(policy) if tables.get(table) is None}
     events = {name: event for name, event in policy.database.events.items() if event.table not in absent}
-    findings = list(_mapped(place, events, tables, names, seen))
-    faulty = {name for name, event in events.items() if event.table and not _complete(event, tables[event.table])}
+    findings = list(_mapped(place, policy, events, tables, names, seen))
+    mapped = {name: tables[event.table] for name, event in events.items() if event.table}
+    faulty = {name for name, table in mapped.items() if not _complete(_columns(policy, name), table)}
     findings += [
         warning(
             place,
@@ -127,10 +129,10 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
         found: list[Finding] = []
         table = tables.get(event.table or "")
         if table is not None:
-            columns = sorted({column for _, column in columns_of(event)} & set(table.columns))
+            columns = sorted({column for _, column in _columns(policy, name)} & set(table.columns))
             found = await _read(place, f"database.events.{name}", session, event.table or "", columns, user)
         if event.sql is not None:
-            found = await _check_sql(place, name, event, session)
+            found = await _check_sql(place, policy, name, session)
         faulty |= {name for finding in found if finding.status is Status.FAILED}
         findings += found
     findings += await check_rows(place, policy, session, faulty | (policy.database.events.keys() - events.keys()))
@@ -138,8 +140,8 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     return findings or [ok(place, f"reachable, {len(events)} events mapped, every column there and indexed")]
 
 
-def _complete(event: Event, table: Table | None) -> bool:
-    return table is not None and {column for _, column in columns_of(event)} <= set(table.columns)
+def _complete(columns: Iterable[tuple[str, str]], table: Table | None) -> bool:
+    return table is not None and {column for _, column in columns} <= set(table.columns)
 
 
 async def _read(
@@ -171,7 +173,12 @@ async def _filtered(session: Session, written: str) -> bool:
 
 
 def _mapped(
-    place: str, events: Mapping[str, Event], tables: Mapping[str, Table | None], names: list[str], seen: str
+    place: str,
+    policy: Policy,
+    events: Mapping[str, Event],
+    tables: Mapping[str, Table | None],
+    names: list[str],
+    seen: str,
 ) -> Iterator[Finding]:
     for name, event in events.items():
         if event.table is None:
@@ -181,7 +188,7 @@ def _mapped(
         if table is None:
             yield failed(place, f"{at}.table: no table or view {event.table!r}{seen}", near(event.table, names))
             continue
-        for key, column in columns_of(event):
+        for key, column in _columns(policy, name):
             if column not in table.columns:
                 what = f"{at}.{key}: {event.table} has no column {column!r}{seen}"
                 yield failed(place, what, _VERSIONLESS if key == "version" else near(column, table.columns))
@@ -204,8 +211,6 @@ def columns_of(event: Event) -> Iterator[tuple[str, str]]:
         column = getattr(event, key)
         if column is not None:
             yield key, column
-    if event.segment is not None:
-        yield "segment (a KPI's `by`)", event.segment
     if isinstance(event.parent, str):
         yield "parent", event.parent
     elif event.parent:
@@ -213,6 +218,14 @@ def columns_of(event: Event) -> Iterator[tuple[str, str]]:
             yield f"parent.{unit}", column
     for column in event.exclude:
         yield "exclude", column
+
+
+def _columns(policy: Policy, name: str) -> Iterator[tuple[str, str]]:
+    """The same of one of the policy's events, with the column that a KPI names of it."""
+    yield from columns_of(policy.database.events[name])
+    segment = segment_column(policy.kpis.values(), name)
+    if segment is not None:
+        yield "segment (a KPI's `by`)", segment
 
 
 def _told_apart(place: str, policy: Policy) -> list[Finding]:
@@ -238,10 +251,10 @@ def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], na
                 yield failed(place, what, near(column, table.columns))
 
 
-async def _check_sql(place: str, name: str, event: Event, session: Session) -> list[Finding]:
+async def _check_sql(place: str, policy: Policy, name: str, session: Session) -> list[Finding]:
     """Ask the database for the columns of an event's own SELECT, without a row."""
     at = f"database.events.{name}"
-    own = literal_sql(event.sql or "").columns().subquery("event")
+    own = literal_sql(policy.database.events[name].sql or "").columns().subquery("event")
     try:
         columns = await session.columns(sa.select(sa.literal_column("*")).select_from(own).where(sa.false()))
     except DatabaseUnavailableError:
@@ -250,6 +263,6 @@ async def _check_sql(place: str, name: str, event: Event, session: Session) -> l
         return [failed(place, f"{at}.sql: {error.what}", "try the statement in the database's own client")]
     return [
         failed(place, f"{at}.{key}: the statement gives no column {column!r}", near(column, columns))
-        for key, column in columns_of(event)
+        for key, column in _columns(policy, name)
         if column not in columns
     ]

@@ -55,7 +55,16 @@ async def _status(policy: Policy) -> dict[str, Any]:
 
 def _told(status: dict[str, Any], policy: Policy) -> Iterator[str]:
     """Each line, with the times in the shop's zone."""
-    return (in_zone(line, policy.receiver.timezone) for line in _lines(status))
+    for line in (*_lines(status), *_without_unit(policy)):
+        yield in_zone(line, policy.receiver.timezone)
+
+
+def _without_unit(policy: Policy) -> Iterator[str]:
+    """What people must know of a verdict, whatever it is."""
+    from exporter.judge.calibration import NO_UNIT, without_unit
+
+    for name in without_unit(policy):
+        yield f"no unit   {name}: {NO_UNIT}"
 
 
 def _lines(status: dict[str, Any]) -> Iterator[str]:

@@ -183,7 +183,7 @@ def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rate
         for kpi in plan.kpis
         if kpi.floor is not None and kpi.name in rates and near_floor(rates[kpi.name].ratio, kpi.floor)
     ]
-    lines += [f"{name}: {NO_UNIT}." for name in without_unit(policy)]
+    lines += [f"{name}: no unit: {NO_UNIT}." for name in without_unit(policy)]
     lines += [
         f"{name} is judged by the windowed rule (judge: threshold), which has no such figures."
         for name, kpi in policy.kpis.items()

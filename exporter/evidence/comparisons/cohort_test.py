@@ -88,6 +88,8 @@ class CohortTest:
     """The same of the events' share against the router's weight."""
     rate: StableRate = field(default_factory=StableRate)
     cohorts: Mapping[int, Cohorts] = field(default_factory=dict)
+    dispersion: float = 1.0
+    """By what likelihoods are divided where units are not customers: rows of one hang together."""
 
     @classmethod
     def of(cls, alpha: float, setting: Setting) -> Self:
@@ -104,6 +106,10 @@ class CohortTest:
         """Canary and stable units that entered and were folded in."""
         totals = sum((known.entered.sum(axis=0) for known in self.cohorts.values()), np.zeros(2, dtype=np.int64))
         return int(totals[0]), int(totals[1])
+
+    def dispersed(self, factor: float) -> Self:
+        """The same, from now on with likelihoods divided by the over-dispersion of its units."""
+        return replace(self, dispersion=factor)
 
     def advance_events(self, rows: Events, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or had the event in them."""
@@ -187,19 +193,20 @@ class CohortTest:
         hazards: Hazards,
         units: tuple[Ints, Ints],
     ) -> Trajectory:  # long: one figure after the other, each from the ones before
-        grid, (buckets, path, share_path) = self.setting.grid, paths
+        grid, buckets = self.setting.grid, paths[0]
+        path, share_path = paths[1] / self.dispersion, paths[2] / self.dispersion
         size = grid.size
-        ranks = after.walk.bases.evidence(grid, starts, buckets, path)
+        ranks = after.walk.bases.divided(self.dispersion).evidence(grid, starts, buckets, path)
         evidence, recent = ranks.log10_evidence, self._change(hazards, estimate(grid, ranks.likelihood[:, :size]))
         if self.setting.against_weight:
-            weighed = after.share.bases.evidence(grid, starts, buckets, share_path)
+            weighed = after.share.bases.divided(self.dispersion).evidence(grid, starts, buckets, share_path)
             evidence = np.minimum(evidence, weighed.log10_evidence)
             # What is less by only one of the two counts is not less.
             recent = np.fmax(recent, np.expm1(estimate(grid, weighed.likelihood)))
         ends = confidence_sequence(grid, path[:, :size], self.alpha)
         lower, upper = sorted_ends(*(self._change(hazards, end) for end in ends))
         last = len(buckets) - 1
-        phase_ends = confidence_sequence(grid, after.walk.since_phase[None, :size], self.alpha)
+        phase_ends = confidence_sequence(grid, after.walk.since_phase[None, :size] / self.dispersion, self.alpha)
         of_last = Hazards(hazards.values[[last]])
         phase_lower, phase_upper = sorted_ends(*(self._change(of_last, end) for end in phase_ends))
         plain = Trajectory.plain(

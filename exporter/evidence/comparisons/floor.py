@@ -48,12 +48,18 @@ class FloorTest:
     """Buckets of entry and of resolution, and how many units and failures they share; the oldest are forgotten."""
     forgotten: tuple[int, int] = (0, 0)
     """Units and failures that are in every prefix by now."""
+    dispersion: float = 1.0
+    """By what likelihoods are divided where units are not customers: rows of one hang together."""
 
     @property
     def units(self) -> tuple[int, int]:
         """Canary and stable units that entered and were folded in; one side has no part in this."""
         entered = int(self.entered.sum())
         return (entered, 0) if self.of_canary else (0, entered)
+
+    def dispersed(self, factor: float) -> FloorTest:
+        """The same, from now on with likelihoods divided by the over-dispersion of its units."""
+        return replace(self, dispersion=factor)
 
     def lags(self, bucket_seconds: float) -> Ints:
         """The prefixes' ages in buckets."""
@@ -110,7 +116,7 @@ class FloorTest:
         )
 
     def _likelihood(self, units: Ints, failed: Ints) -> Floats:
-        return level_likelihood(self.floor, units - failed, failed)
+        return level_likelihood(self.floor, units - failed, failed) / self.dispersion
 
     def _ratio(self, effect: Floats) -> Floats:
         ratio: Floats = 1.0 / (1.0 + np.exp(-(_logit(self.floor) + effect)))

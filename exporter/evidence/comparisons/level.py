@@ -51,11 +51,17 @@ class LevelTest:
     """Stable's units, by minute of entry."""
     happened: Ints = field(default_factory=_none)
     """To how many of them the event happened."""
+    dispersion: float = 1.0
+    """By what likelihoods are divided where units are not customers: rows of one hang together."""
 
     @property
     def units(self) -> tuple[int, int]:
         """No canary units, and stable's that were folded in."""
         return 0, int(self.entered.sum())
+
+    def dispersed(self, factor: float) -> LevelTest:
+        """The same, from now on with likelihoods divided by the over-dispersion of its units."""
+        return replace(self, dispersion=factor)
 
     def advance(self, rows: Events, timeline: Timeline, until: int) -> tuple[LevelTest, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered, or met the event, in them."""
@@ -93,7 +99,7 @@ class LevelTest:
         starts = [one.index for one in timeline.segments if one.comparable and one.start < now]
         since = counts & (segment >= np.asarray(starts)[:, None])
         units, good = (since * self.entered).sum(axis=1), (since * np.minimum(good, self.entered)).sum(axis=1)
-        evidence = log10_evidence(GRID, level_likelihood(self.limit, good, units - good)) * LN10
+        evidence = log10_evidence(GRID, level_likelihood(self.limit, good, units - good) / self.dispersion) * LN10
         number = np.arange(1, len(starts) + 1)
         weighed = np.append(evidence - np.log(number * (number + 1.0)), -np.log(len(starts) + 1.0))
         loudest = int(weighed[:-1].argmax()) if starts else 0

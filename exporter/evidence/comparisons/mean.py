@@ -68,6 +68,12 @@ class MeanTest:
     """Sums over the closed strata."""
     weighted: Floats = field(default_factory=lambda: np.zeros(2))
     """Sum of the strata's weights (1 / (1/n_c + 1/n_s)) and of weight times difference."""
+    dispersion: float = 1.0
+    """By what likelihoods are divided where units are not customers: rows of one hang together."""
+
+    def dispersed(self, factor: float) -> MeanTest:
+        """The same, from now on with likelihoods divided by the over-dispersion of its units."""
+        return replace(self, dispersion=factor)
 
     def advance(self, rows: MeanRows, timeline: Timeline, until: int) -> tuple[MeanTest, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the values observed in them."""
@@ -116,7 +122,7 @@ class MeanTest:
         effect = self.grid.effects
         precision = (weighted[:, 0] * scale**2 / variance)[:, None]
         observed = (weighted[:, 1] * scale / variance)[:, None]
-        path = observed * effect - 0.5 * precision * effect**2
+        path = (observed * effect - 0.5 * precision * effect**2) / self.dispersion
         lower, upper = confidence_sequence(self.grid, path, self.alpha)
         return Trajectory.plain(
             time=time,

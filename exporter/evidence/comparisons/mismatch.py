@@ -34,6 +34,12 @@ class MismatchTest:
     expected: Floats = field(default_factory=lambda: np.zeros(GRID.size))
     """Canary entries that each log-odds shift would have brought."""
     units: tuple[int, int] = (0, 0)
+    dispersion: float = 1.0
+    """By what likelihoods are divided where units are not customers: rows of one hang together."""
+
+    def dispersed(self, factor: float) -> MismatchTest:
+        """The same, from now on with likelihoods divided by the over-dispersion of its units."""
+        return replace(self, dispersion=factor)
 
     def advance(self, rows: EntryRows, timeline: Timeline, until: int) -> tuple[MismatchTest, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the entries in them."""
@@ -64,13 +70,14 @@ class MismatchTest:
         with np.errstate(invalid="ignore"):
             let_pass = np.abs(expected / expected[:, [GRID.null]] - 1.0) <= self.tolerated
         let_pass[:, GRID.null] = True
-        lower, upper = confidence_sequence(GRID, path, self.alpha)
+        weighed = path / self.dispersion
+        lower, upper = confidence_sequence(GRID, weighed, self.alpha)
         return test, Trajectory.plain(
             time=timeline.end_of(buckets),
             estimate=_share_change(estimate(GRID, path), expected),
             lower=_share_change(lower, expected),
             upper=_share_change(upper, expected),
-            log10_evidence=log10_evidence_against(GRID, path, let_pass),
+            log10_evidence=log10_evidence_against(GRID, weighed, let_pass),
             canary_units=n_c,
             stable_units=n_s,
         )

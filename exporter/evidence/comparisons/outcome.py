@@ -17,7 +17,7 @@ from exporter.evidence.grid import symmetric_grid
 from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.progress.trajectory import Trajectory
-from exporter.evidence.rows import OutcomeRows
+from exporter.evidence.rows import ConversionRows, OutcomeRows, Rows
 
 # Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
 GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.8, harm_sd=0.75)
@@ -30,6 +30,16 @@ def with_timeout(rows: OutcomeRows, timeout_seconds: float | None) -> OutcomeRow
     deadline = rows.entered + timeout_seconds
     late = ~(rows.resolved <= deadline)
     return replace(rows, resolved=np.where(late, deadline, rows.resolved), failed=rows.failed | late)
+
+
+def outcomes_of(rows: Rows | None, timeout_seconds: float | None) -> OutcomeRows | None:
+    """What a floor is judged on: a conversion is a success, a unit that did not convert in time a failure."""
+    if isinstance(rows, OutcomeRows):
+        return rows
+    if not isinstance(rows, ConversionRows):
+        return None
+    unknown = np.zeros(len(rows.entered), dtype=np.bool_)
+    return with_timeout(OutcomeRows(rows.assigned, rows.entered, rows.canary, rows.converted, unknown), timeout_seconds)
 
 
 class OutcomeTest(CohortTest):

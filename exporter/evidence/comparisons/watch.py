@@ -49,11 +49,17 @@ class WatchTest:
     bucket: int = 0
     entered: Ints = field(default_factory=_none)
     failed: Ints = field(default_factory=_none)
+    dispersion: float = 1.0
+    """By what likelihoods are divided where units are not customers: rows of one hang together."""
 
     @property
     def units(self) -> tuple[int, int]:
         """Canary units folded in; stable has none."""
         return int(self.entered.sum()), 0
+
+    def dispersed(self, factor: float) -> WatchTest:
+        """The same, from now on with likelihoods divided by the over-dispersion of its units."""
+        return replace(self, dispersion=factor)
 
     def advance(self, rows: OutcomeRows, timeline: Timeline, until: int) -> tuple[WatchTest, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or were resolved in them."""
@@ -106,7 +112,7 @@ class WatchTest:
         if not failed.any():
             return 0.0
         bad = np.minimum(failed, entered)
-        likelihood = level_likelihood(self.floor, entered - bad, bad)
+        likelihood = level_likelihood(self.floor, entered - bad, bad) / self.dispersion
         so_far = np.cumsum(likelihood[:, _HARMFUL] - likelihood[:, [GRID.null]], axis=0)
         before = np.concatenate([np.zeros((1, so_far.shape[1])), so_far[:-1]])
         weights = np.full(len(entered), (1.0 - _FROM_START) / (_DAY_MINUTES - 1))

@@ -100,6 +100,10 @@ class Bases:
         old = self.likelihoods if len(self.buckets) else np.zeros((0, every.shape[1]))
         return Bases(np.concatenate([self.buckets, new]), np.concatenate([old, every[at]]))
 
+    def divided(self, factor: float) -> Bases:
+        """The same of likelihoods that are divided by a factor."""
+        return self if factor == 1.0 else Bases(self.buckets, self.likelihoods / factor)
+
     def evidence(self, grid: EffectGrid, starts: Starts, buckets: Ints, path: Floats) -> Restarted:
         """The evidence after each of `buckets`, all starts together.
 

@@ -6,6 +6,7 @@ ask whether it was *ever* reached, and reports draw it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 
@@ -103,6 +104,9 @@ class Test(Protocol):
     def units(self) -> tuple[int, int]:
         """Canary and stable units folded in."""
 
+    def dispersed(self, factor: float) -> Self:
+        """The same, from now on with likelihoods divided by the over-dispersion of its units."""
+
     def advance(
         self, rows: Any, timeline: Timeline, until: int
     ) -> tuple[Self, Trajectory]:  # each test reads its own kind of rows
@@ -116,9 +120,24 @@ class Track:
     test: Test
     path: Trajectory = field(default_factory=Trajectory.empty)
 
-    def advance(self, rows: Any, timeline: Timeline, until: int) -> Track:
-        """The track with the buckets up to `until` folded in."""
+    def advance(self, rows: Any, timeline: Timeline, until: int, dispersion: Dispersion = ()) -> Track:
+        """The track with the buckets up to `until` folded in.
+
+        Args:
+            dispersion: from which bucket on likelihoods are divided by how much, in order; empty: they are not.
+        """
+        track = self
+        for bucket, factor in dispersion:
+            track = track._to(rows, timeline, min(bucket, until))
+            if bucket < until:
+                track = Track(track.test.dispersed(factor), track.path)
+        return track._to(rows, timeline, until)
+
+    def _to(self, rows: Any, timeline: Timeline, until: int) -> Track:
         if until <= self.test.bucket:
             return self
         test, later = self.test.advance(rows, timeline, until)
         return Track(test, self.path.then(later) if len(later) else self.path)
+
+
+Dispersion = Sequence[tuple[int, float]]

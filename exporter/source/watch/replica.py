@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from canary.errors import DatabaseError
+from canary.errors import DatabaseError, DatabaseUnavailableError
 from exporter.source.database import Session
 
 # Replayed everything that was received, from a sender that is there: not behind, however long ago the last commit was.
@@ -19,7 +19,9 @@ _POSTGRESQL = sa.text(
     " WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0"
     " ELSE date_part('epoch', clock_timestamp() - pg_last_xact_replay_timestamp()) END"
 )
-_MARIADB = sa.text("SHOW SLAVE STATUS")
+_MYSQL = (sa.text("SHOW REPLICA STATUS"), sa.text("SHOW SLAVE STATUS"))
+"""The second one for servers from before the word changed (MariaDB 10.5, MySQL 8.0.22); MySQL 8.4 forgot it."""
+_MYSQL_BEHIND = ("Seconds_Behind_Source", "Seconds_Behind_Master")
 
 
 async def replica_lag_seconds(session: Session) -> float:
@@ -33,12 +35,23 @@ async def replica_lag_seconds(session: Session) -> float:
             lag = (await session.rows(_POSTGRESQL))[0][0]
             return math.inf if lag is None else max(0.0, float(lag))
         case "mysql" | "mariadb":
-            rows: Any = await session.rows(_MARIADB)
-            if not rows:
-                return 0.0
-            seconds = rows[0]._mapping["Seconds_Behind_Master"]  # noqa: SLF001  # SQLAlchemy's public way to names
-            return math.inf if seconds is None else float(seconds)
+            return await _mysql_lag_seconds(session)
         case name:
             raise DatabaseError(
                 f"the lag of {name} cannot be measured", place="database.replica", remedy="remove the section"
             )
+
+
+async def _mysql_lag_seconds(session: Session) -> float:
+    rows: Any
+    try:
+        rows = await session.rows(_MYSQL[0])
+    except DatabaseUnavailableError:
+        raise
+    except DatabaseError:  # of a user without the right, the second one says so
+        rows = await session.rows(_MYSQL[1])
+    if not rows:
+        return 0.0
+    named = rows[0]._mapping  # noqa: SLF001  # SQLAlchemy's public way to names
+    seconds = next((named[name] for name in _MYSQL_BEHIND if name in named), None)
+    return math.inf if seconds is None else float(seconds)

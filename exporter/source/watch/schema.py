@@ -9,6 +9,7 @@ wider number) and must not change its family.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from canary.policy.kpis import segment_column
 from canary.policy.model import Policy
 from exporter.source.database import Session
 from exporter.source.mapping import columns_of, spare_tables
@@ -71,7 +72,9 @@ def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:
     tables: dict[str, set[str]] = {}
     for name, event in policy.database.events.items():
         if event.sql is None:
-            tables.setdefault(event.table or name, set()).update(columns_of(event))
+            tables.setdefault(event.table or name, set()).update(
+                columns_of(event, segment_column(policy.kpis.values(), name))
+            )
     given = policy.database.assignments
     if given is not None and given.table is not None:
         tables.setdefault(given.table, set()).update((given.unit, given.time, given.version))

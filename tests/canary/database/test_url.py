@@ -130,3 +130,11 @@ def test_no_password_is_shown(password: str) -> None:
     url = read_database_url("postgresql://u@h/shop?sslmode=require", place="database.url").set(password=password)
 
     assert shown_url(url) == "postgresql+asyncpg://u:***@h/shop"
+
+
+@given(password=st.text(min_size=1))
+def test_a_password_reaches_mysql_as_every_client_sends_it(password: str) -> None:
+    """Whatever is in it, its UTF-8 bytes are what the driver, which writes Latin-1, puts on the wire."""
+    url = read_database_url("mysql://u@h/shop", place="database.url").set(password=password)
+
+    assert (driver_address(url).url.password or "").encode("latin-1") == password.encode()

@@ -13,7 +13,6 @@ from canary import names
 from canary.errors import DatabaseUnavailableError
 from canary.policy.kpis import Success
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
@@ -123,8 +122,7 @@ async def test_a_healthy_canary_is_not_accused(lite: ShopData, clock: FakeClock)
 async def test_a_column_parts_the_customers(lite: ShopData, clock: FakeClock) -> None:
     """What a KPI's `by` names is read of each row; the values that were frequent before the start have series."""
     paid = Success(kind="success", of="payments", by="status", action="rollback")
-    events = DEFAULT_EVENTS | {"payments": replace(DEFAULT_EVENTS["payments"], segment="status")}
-    policy = replace(policy_for(lite.url, events=events), kpis={"paid": paid})
+    policy = replace(policy_for(lite.url), kpis={"paid": paid})
     before, start = clock.now(), clock.now() + timedelta(seconds=40)
     await _shop(lite, before, 80, canary_pays=0.7)
     async with refresher_on(policy, clock) as refresher:

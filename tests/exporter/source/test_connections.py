@@ -1,6 +1,7 @@
 """Connections as shops have them: TLS, sockets, poolers, servers that hang, SQLite files of any name and mode."""
 
 import asyncio
+import hashlib
 import os
 import sqlite3
 import subprocess
@@ -371,3 +372,17 @@ async def test_a_driver_that_does_not_take_the_address_is_one_line(tmp_path: Pat
         assert "\n" not in str(caught.value)
     finally:
         await session.close()
+
+
+async def test_a_password_of_any_letters_opens_mariadb(mariadb: MariaDb, tmp_path: Path) -> None:
+    """A password outside ASCII is sent as the server keeps it."""
+    password = "pä$$/wörd:€@%"
+    stored = hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()
+    mariadb.execute(
+        f"CREATE USER letters@'127.0.0.1' IDENTIFIED BY PASSWORD '*{stored}';"
+        " GRANT SELECT ON *.* TO letters@'127.0.0.1'"
+    )
+    (tmp_path / "password").write_text(password, encoding="utf-8")
+    url = mariadb.new_database().replace("shop@", "letters@")
+    async with session_at(url, tmp_path, password_file="password") as session:
+        assert await session.rows(sa.text("SELECT 1")) == [(1,)]

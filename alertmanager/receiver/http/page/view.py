@@ -79,6 +79,8 @@ class KpiRow:
     tolerance: float | None = None
     verdict: str = ""
     proof: str = ""
+    over_dispersion: float | None = None
+    """By what its evidence is divided, as no column names the customer; None where one does."""
 
 
 @dataclass(frozen=True)
@@ -280,4 +282,5 @@ _COLUMNS = {
     names.KPI_EVIDENCE: "evidence",
     names.KPI_EVIDENCE_THRESHOLD: "threshold",
     names.KPI_TOLERANCE: "tolerance",
+    names.KPI_OVER_DISPERSION: "over_dispersion",
 }

@@ -2,10 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from canary.errors import DatabaseError
 from canary.policy.orders import Replica, RequiredColumns
@@ -148,6 +151,38 @@ async def test_a_mariadb_replica_is_behind_or_not_replicating() -> None:
             stopped = await replica_lag_seconds(refresher.session)
 
     assert stopped == math.inf
+
+
+class _Answers:
+    """A session with a server that knows some of the statements, each with one row of columns."""
+
+    dialect_name = "mysql"
+
+    def __init__(self, known: Mapping[str, Mapping[str, object]]) -> None:
+        self._known = known
+
+    async def rows(self, statement: sa.Executable, _: object = None) -> Sequence[Any]:
+        if str(statement) not in self._known:
+            raise DatabaseError("You have an error in your SQL syntax")
+        return [SimpleNamespace(_mapping=self._known[str(statement)])]
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        ("SHOW REPLICA STATUS", "Seconds_Behind_Source"),  # MySQL, as seen with 9.7
+        ("SHOW REPLICA STATUS", "Seconds_Behind_Master"),  # MariaDB from 10.5 on
+        ("SHOW SLAVE STATUS", "Seconds_Behind_Master"),  # both before that
+    ],
+)
+@pytest.mark.parametrize(("told", "lag"), [(7, 7.0), (None, math.inf)])
+async def test_each_generation_of_mysql_has_its_words(
+    statement: str, column: str, told: int | None, lag: float
+) -> None:
+    """The lag is found by the statement and the column that the server knows; NULL is a replica that stands still."""
+    session: Any = _Answers({statement: {column: told}})
+
+    assert await replica_lag_seconds(session) == lag
 
 
 async def test_sqlite_has_no_lag_to_measure(lite: ShopData, clock: FakeClock) -> None:

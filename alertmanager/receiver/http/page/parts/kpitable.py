@@ -4,7 +4,7 @@ from alertmanager.receiver.http.page.parts.tables import Cell, Row, table
 from alertmanager.receiver.http.page.view import KpiRow, View
 from canary.report.markup import Markup, join, tag
 from canary.units import format_change, format_measured_ratio
-from canary.verdicts import verdict_words
+from canary.verdicts import no_unit, verdict_words
 
 _WIDTH, _HEIGHT = 160, 20
 # A band is drawn on at least 5 % to both sides: on less, one that is narrow and means nothing would fill the cell.
@@ -27,9 +27,10 @@ def kpi_table(view: View) -> Markup:
 
 def _row(row: KpiRow, ratio: bool) -> Row:
     test = tag("span", f" ({row.proof} test)", class_="quiet") if row.proof else None
+    unit = tag("span", f" ({no_unit(row.over_dispersion)})", class_="quiet") if row.over_dispersion else None
     return (
         row.name.replace("_", " "),
-        Cell(join(verdict_words(row.verdict), test), f"verdict {row.verdict}" if row.verdict else ""),
+        Cell(join(verdict_words(row.verdict), test, unit), f"verdict {row.verdict}" if row.verdict else ""),
         signed(row.change),
         band_cell(row.change, row.lower, row.upper, row.tolerance or 0.0),
         e_value(row.evidence, row.threshold),

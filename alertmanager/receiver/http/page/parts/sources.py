@@ -51,6 +51,7 @@ def _kpis(of: Of, _service: str) -> Said:
     yield "e-value, log10", of(names.KPI_EVIDENCE)
     yield "Its threshold, log10", of(names.KPI_EVIDENCE_THRESHOLD)
     yield "Verdict", f"{of(names.KPI_VERDICT)} == 1"
+    yield "No unit", of(names.KPI_OVER_DISPERSION)
 
 
 def _alerts(of: Of, service: str) -> Said:
