@@ -205,6 +205,11 @@ FREEZE_ACTIVE: Final = "canary_freeze_active"
 NOTIFICATIONS_TOTAL: Final = "canary_notifications_total"
 WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS: Final = "canary_watchdog_last_seen_timestamp_seconds"
 ROUTER_DRIFT_TOTAL: Final = "canary_router_drift_total"
+DRIFT_CHANGE: Final = "canary_drift_relative_change"
+DRIFT_CHANGE_LOWER: Final = "canary_drift_relative_change_lower"
+DRIFT_CHANGE_UPPER: Final = "canary_drift_relative_change_upper"
+DRIFT_BUDGET: Final = "canary_drift_budget_ratio"
+DRIFT_RELEASES: Final = "canary_drift_releases"
 DRILL_REQUESTED: Final = "canary_drill_requested"
 DRILL_AGE_SECONDS: Final = "canary_drill_age_seconds"
 DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_drill_last_success_timestamp_seconds"
@@ -305,6 +310,11 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     ROLLOUT_LIMIT: (ROLLOUT, LIMIT, KPI),
     CONVERGING_SECONDS: (ROLLOUT,),
     CONVERGING_SINCE_TIMESTAMP_SECONDS: (ROLLOUT,),
+    DRIFT_CHANGE: (KPI,),
+    DRIFT_CHANGE_LOWER: (KPI,),
+    DRIFT_CHANGE_UPPER: (KPI,),
+    DRIFT_BUDGET: (KPI,),
+    DRIFT_RELEASES: (KPI,),
     DRILL_REQUESTED: (DRILL_LABEL, STABLE, CANARY, VERSION),
     ROLLOUT_EVENT_TIMESTAMP_SECONDS: (ROLLOUT, EVENT),
     FINISH_STEP: (ROLLOUT,),
@@ -355,6 +365,7 @@ SERVER_UNHEALTHY: Final = "CanaryServerUnhealthy"
 RELEASE_UNFINISHED: Final = "CanaryReleaseUnfinished"
 SUPPRESSED: Final = "CanaryAlertsSuppressed"
 EXPORTER_DOWN: Final = "CanaryExporterDown"
+DRIFT: Final = "CanaryDriftBudget"
 RECEIVER_DOWN: Final = "CanaryReceiverDown"
 DRILL: Final = "CanaryDrill"
 DRILL_OVERDUE: Final = "CanaryDrillOverdue"
@@ -375,7 +386,7 @@ ALERTS: Final = frozenset(
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH,
         ASSIGNMENTS_UNKNOWN, LOG_LAGS, REPLICA_LAG,
         POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
-        RELEASE_UNFINISHED, SUPPRESSED, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
+        RELEASE_UNFINISHED, SUPPRESSED, DRIFT, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
         DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
         EXPERIMENT_MISMATCH, EXPERIMENT_BLIND,
     }
@@ -418,6 +429,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
     EXPORTER_DOWN: ("guard", "Freshness"),
     RECEIVER_DOWN: ("guard", "Heartbeat"),
+    DRIFT: ("business", "What the last releases add up to"),
     DRILL_OVERDUE: ("guard", "Since the last drill"),
     EXPERIMENT_HARM: ("experiments", "Verdict by treatment and KPI"),
     EXPERIMENT_WORSE: ("experiments", "Verdict by treatment and KPI"),

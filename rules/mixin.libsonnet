@@ -19,6 +19,7 @@
                + (import 'alerts/kpis.libsonnet')(config, series, build)
                + (import 'alerts/guard.libsonnet')(config, series, build)
                + (import 'alerts/finishing.libsonnet')(config, series, build)
+               + (import 'alerts/drift.libsonnet')(config, series, build)
                + (import 'alerts/ranges.libsonnet')(config, series, build)
                + (import 'alerts/experiments.libsonnet')(config, series, build)
                + (import 'alerts/phases.libsonnet')(config, series, build),

@@ -8,6 +8,7 @@ What is promised of them is looked at from outside: in the journal, at the Alert
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -47,6 +48,8 @@ _FREEZE_SECONDS = 50.0
 _SILENCE_SECONDS = 20.0
 # As long as a rollout may need in a healthy world (`world._FINISH_SECONDS`).
 _WAIT_SECONDS = 240.0
+# What pages: silenced by name, as whoever is paged does it.
+_FOR_PEOPLE = ({"alertname": "CanaryHighErrorRate"}, {"alertname": "CanaryConversionDegraded"})
 # A command line gives up on a receiver that does not answer for this long.
 _ASKS_SECONDS = 10.0
 # Whoever is on duty looks at the page every few seconds, out of step with the receivers' own five.
@@ -129,7 +132,7 @@ class Life:
                 about = next(iter(self._truth.rollouts), "") if event.place != "note" else ""
                 await self._ask(host, lambda one: one.note(about, "slow", actor="ann", category=None, key=key))
             case "silence":
-                await self._silence(event.place.partition(" ")[2], _SILENCE_SECONDS * (1 + event.amount))
+                await self.silence(event.place.partition(" ")[2], _SILENCE_SECONDS * (1 + event.amount))
             case "wait" if newest is not None:
                 task = asyncio.get_running_loop().create_task(self._wait(host, event.place.partition(" ")[2]))
                 self._pipelines.add(task)
@@ -137,16 +140,16 @@ class Life:
             case "start":
                 await self._start_again()
 
-    async def _silence(self, what: str, seconds: float) -> None:
+    async def silence(self, what: str, seconds: float) -> None:
         """Before the next rollout begins; or in the middle of one that goes on and on."""
         for _ in range(_LOOKS):
             if self._truth.newest is None or self._truth.newest.state in TERMINAL:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
-        matchers = {"alertname": "CanaryHighErrorRate"} if what == "people" else {names.ACTION: what}
-        self._truth.silenced[what].append((moment(), moment() + seconds))
-        for alertmanager in self._monitoring.alertmanagers.values():  # a cluster has them in common
-            alertmanager.silence(matchers, seconds)
+        for matchers in _FOR_PEOPLE if what == "people" else ({names.ACTION: what},):
+            self._truth.silenced[what].append((moment(), moment() + seconds))
+            for alertmanager in self._monitoring.alertmanagers.values():  # a cluster has them in common
+                alertmanager.silence(matchers, seconds)
 
     async def _start_again(self) -> None:
         """The very version that was rolled back, at once."""
@@ -182,11 +185,9 @@ class Life:
 
     @staticmethod
     async def _ask(host: Host, work: Callable[[Receiver], Any]) -> None:
-        try:
+        with suppress(CanaryError, ConnectionError, TimeoutError):
             async with asyncio.timeout(_ASKS_SECONDS):
                 await host.ask(work)
-        except (CanaryError, ConnectionError, TimeoutError):
-            return
 
     # What they were promised.
 

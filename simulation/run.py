@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from canary import names
 from simulation.life import LIFE, with_life
+from simulation.outages import with_outage
 from simulation.plans import PLAN, with_plans
 from simulation.slots import with_slots
 from simulation.story import ACTS, FAULTS, Story, draw
@@ -21,13 +22,16 @@ _ATTEMPTS = 80
 _OVERLAYS: tuple[Callable[[Story], Story], ...] = (with_plans, with_life)
 # No multiple of three, so that shops with slots have each kind of people.
 _SLOTS_EVERY = 5
+# Neither of three nor of five.
+_OUTAGE_EVERY = 16
 
 
 def story_of(seed: int) -> Story:
     """What happens in a seed's world: of three, one is as drawn, two have more people; of five, one has slots."""
     story = draw(seed)
     story = _OVERLAYS[seed % 3](story) if seed % 3 < len(_OVERLAYS) else story
-    return story if seed % _SLOTS_EVERY else with_slots(story)
+    story = story if seed % _SLOTS_EVERY else with_slots(story)
+    return story if seed % _OUTAGE_EVERY else with_outage(story)
 
 
 def run(seed: int) -> Outcome:

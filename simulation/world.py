@@ -26,7 +26,7 @@ from simulation.checks.checks import Checks
 from simulation.faults import Faults
 from simulation.hosts import Host, Surroundings
 from simulation.lead import Lock
-from simulation.life import Life
+from simulation.life import LIFE, Life
 from simulation.network import Network
 from simulation.plans import Planners, broken
 from simulation.story import CANARY, SERVICE, STABLE, STRESS_SECONDS, Story
@@ -243,6 +243,7 @@ class World:
         if not entry.seq:
             self._count_down(entry)
         if not entry.seq and isinstance(entry, RollbackDecided):
+            self.checks.acted(entry, machine)
             self.truth.acted.add(entry.rollout)
             self.tell(f"{machine.name} rolls back {entry.rollout} without the journal")
 
@@ -339,6 +340,8 @@ class World:
         self.tell(f"the last rollout begins ({self.story.last or 'healthy'})")
         if not await self._finished():
             return
+        if any(event.kind == LIFE for event in self.story.events):
+            await self.life.silence("people", _FRESH_SECONDS)
         begun = len(self.truth.rollouts)
         until = asyncio.get_running_loop().time() + 30.0
         while len(self.truth.rollouts) == begun and asyncio.get_running_loop().time() < until:

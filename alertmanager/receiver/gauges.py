@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.mixin.limits import Limit
+from canary.report.drift import Drift
 from canary.rollout.kinds import cause_label
 from canary.rollout.state import Finishing, Rollout, State
 
@@ -38,6 +39,7 @@ class Snapshot:
         drill_age_seconds: how long ago a drill last succeeded.
         frozen: whether a change freeze is in force.
         waiting: why the rollout does not go on, one of `names.WAITS`; empty when it does not wait.
+        drifts: what the last releases add up to, by KPI.
         suppressed: by action, how many alerts about the rollout fire and are kept from acting by a silence.
     """
 
@@ -60,6 +62,7 @@ class Snapshot:
     suppressed: Mapping[str, int] = field(default_factory=dict)
     frozen: bool = False
     waiting: str = ""
+    drifts: tuple[Drift, ...] = ()
 
 
 class Gauges(Collector):
@@ -91,6 +94,7 @@ class Gauges(Collector):
         if rollout is not None:
             yield from self._of_rollout(rollout, now)
         yield from self._of_routers(rollout_id, now)
+        yield from self._drifts(now.drifts)
         yield from self._single(
             (
                 names.WATCHDOG_LAST_SEEN_TIMESTAMP_SECONDS,
@@ -105,6 +109,20 @@ class Gauges(Collector):
             (names.DRILL_AGE_SECONDS, "How long ago a drill last succeeded.", now.drill_age_seconds),
             (names.FREEZE_ACTIVE, "Whether a change freeze is in force: nothing is started or advanced.", now.frozen),
         )
+
+    def _drifts(self, found: tuple[Drift, ...]) -> Iterator[Metric]:
+        """What the last releases add up to; about the shop, and so without a rollout."""
+        gauges: tuple[tuple[str, str, Callable[[Drift], float | None]], ...] = (
+            (names.DRIFT_CHANGE, "Relative change that the last releases add up to.", lambda one: one.change.expected),
+            (names.DRIFT_CHANGE_LOWER, "Lower end of its band.", lambda one: one.change.lower),
+            (names.DRIFT_CHANGE_UPPER, "Upper end of its band.", lambda one: one.change.upper),
+            (names.DRIFT_BUDGET, "The change that is allowed, negative where less is worse.", _signed_budget),
+            (names.DRIFT_RELEASES, "Releases with a band of the KPI that are added up.", lambda one: one.releases),
+        )
+        for name, text, value in gauges:
+            samples = [((one.kpi,), float(number)) for one in found if (number := value(one)) is not None]
+            if samples:
+                yield self._gauge(name, text, *samples)
 
     def _of_routers(self, rollout_id: str, now: Snapshot) -> Iterator[Metric]:
         if now.weight_ratio is not None:
@@ -217,6 +235,10 @@ class Gauges(Collector):
         for labels, value in samples:
             family.add_metric([self._service, *labels], value)
         return family
+
+
+def _signed_budget(drift: Drift) -> float | None:
+    return None if drift.budget is None else drift.budget if drift.rises else -drift.budget
 
 
 def _roles(rollout_id: str, weight_ratio: float) -> tuple[tuple[tuple[str, ...], float], ...]:

@@ -22,6 +22,7 @@ from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.decide.clocksteps import ClockSteps
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.departure import Departure
+from alertmanager.receiver.decide.driftwatch import DriftWatch
 from alertmanager.receiver.decide.experiments import Experiments
 from alertmanager.receiver.decide.finish.finisher import Finisher
 from alertmanager.receiver.decide.finish.servers import Inspector
@@ -98,6 +99,7 @@ class Receiver:
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
         self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
+        self.drift = DriftWatch(self.plans, self.store, base.clock)
         self.prices = PriceWatch(self.plans, self.store, outside.prometheus, base.clock)
         self.commands = Commands(
             self.plans,
@@ -172,6 +174,7 @@ class Receiver:
             "reporter": self.reporter.run,
             "policies": self.policies.run,
             "prices": self.prices.run,
+            "drift": self.drift.run,
             "scheduler": self.scheduler.run,
         }
 
@@ -297,6 +300,7 @@ class Receiver:
             drill_age_seconds=age(self.drills.last_success),
             suppressed=self.poller.held_back.counts,
             frozen=self.freezes.active is not None,
+            drifts=tuple(self.drift.found),
             waiting=self.promoter.waiting.reason.value if self.promoter.waiting else "",
         )
 

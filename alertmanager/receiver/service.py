@@ -27,7 +27,7 @@ from canary.fleet.front import member_options, serve_several
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.process.program import run
-from canary.report.files import folder_of
+from canary.report.past import folder_of
 from canary.timing.zones import in_zone
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions

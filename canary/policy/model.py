@@ -81,6 +81,17 @@ class Slower:
 
 
 @section
+class Drift:
+    """How much the last releases may cost together: each passed by itself, and small losses multiply."""
+
+    releases: Annotated[int, Field(ge=2, le=1000)] = 10
+    """How many of the last releases that all customers have got are added up, from their reports in `state.reports`."""
+    budgets: dict[Name, ShareLimit] = field(default_factory=dict)
+    """By KPI, the relative change in the bad direction that they may add up to before `CanaryDriftBudget` warns; a
+    KPI that is not named has its `tolerance`: what one release may not do, several may not do together."""
+
+
+@section
 class Evidence:
     """How sure a judgement must be."""
 
@@ -106,6 +117,7 @@ class Evidence:
     stable_harm: Literal["hold", "none"] = "hold"
     """Whether a rollout is held when stable is proven to be worse than the shop was before the start, by more than the
     KPI's tolerance: a canary may hurt everybody through the shared database (`CanaryStableHarmed`)."""
+    drift: Drift = Drift()
     warmup: Patience = 0
     """After each change of the canary's traffic weight: customers who come, and what happens, within this are in no
     test, on either side (cold caches)."""

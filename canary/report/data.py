@@ -68,6 +68,16 @@ def json_report(report: Report) -> str:  # long: one document, key by key
             }
             for one in report.notes
         ],
+        "drift": [
+            {
+                "kpi": one.kpi,
+                "releases": one.releases,
+                "change": asdict(one.change),
+                "budget_ratio": one.budget,
+                "exceeded": one.exceeded,
+            }
+            for one in report.drift
+        ],
         "advice": list(report.advice),
         "gaps": list(report.gaps),
     }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from canary.report.drift import Drift
 from canary.report.review.asking import Points
 from canary.report.review.money import Money
 from canary.report.review.opinion import Opinion
@@ -99,6 +100,7 @@ class Report:
         complete: whether Prometheus could be asked.
         gaps: what could not be found out, and why.
         advice: what to look at next.
+        drift: what the last releases add up to, this one included when all customers have got it.
     """
 
     service: str
@@ -116,6 +118,7 @@ class Report:
     complete: bool = True
     gaps: Sequence[str] = ()
     advice: Sequence[str] = ()
+    drift: Sequence[Drift] = ()
 
     @property
     def category(self) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from canary.errors import JournalError
-from canary.policy import Policy
 from canary.report.data import json_report
 from canary.report.facts import Report
 from canary.report.html import html_report
@@ -17,11 +16,6 @@ _SUFFIXES = {"html": "html", "markdown": "md", "json": "json"}
 
 # A report names people, reasons and turnover: for the service's user and its group.
 _MODE = 0o640
-
-
-def folder_of(policy: Policy) -> Path:
-    """Where a policy keeps its reports."""
-    return Path(policy.base) / policy.state.reports
 
 
 def paths(folder: Path, rollout: str, formats: Sequence[str] = tuple(WRITERS)) -> list[Path]:

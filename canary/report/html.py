@@ -89,6 +89,9 @@ def _reviewed(report: Report) -> Iterable[Markup]:
     if review.money:
         yield tag("h2", "Money")
         yield from (tag("p", line) for one in review.money for line in text.money(one))
+    if report.drift:
+        yield tag("h2", text.DRIFT_TITLE)
+        yield tag("ul", *(tag("li", str(one)) for one in report.drift))
     if review.technical:
         yield tag("h2", "Errors, response times, machines")
         rows = [text.technical_cells(one) for one in review.technical]

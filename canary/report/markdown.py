@@ -54,6 +54,9 @@ def _reviewed(report: Report) -> Iterator[str]:
     if report.review.money:
         yield "\n## Money\n"
         yield from (f"- {_plain(line)}" for one in report.review.money for line in text.money(one))
+    if report.drift:
+        yield f"\n## {text.DRIFT_TITLE}\n"
+        yield from (f"- {_plain(str(one))}" for one in report.drift)
     if report.review.technical:
         yield "\n## Errors, response times, machines\n"
         yield from _table(text.TECHNICAL_TITLES, [text.technical_cells(one) for one in report.review.technical])

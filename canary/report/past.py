@@ -1,17 +1,34 @@
 """The reports that have been written: what each release came to, read back from its JSON file.
 
-The files are people's: they delete and edit them. One that is missing or damaged is left out, and never an error.
+The files are people's: they delete and edit them. One that is damaged is told by name, and never an error; a point of
+a curve that is no number is a point that is not there.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, TypeAdapter
+from pydantic import AwareDatetime, BeforeValidator, TypeAdapter
 
+from canary.policy import Policy
 from canary.report.review.asking import Points
 from canary.report.review.money import Band
+
+
+def _numbers(points: Any) -> Any:
+    """A curve without its gaps: a value that was not known is written as null, or was no number."""
+    return [one for one in points if not _is_gap(one)] if isinstance(points, list) else points
+
+
+def _is_gap(point: Any) -> bool:
+    values = point if isinstance(point, list) else ()
+    return any(value is None or (isinstance(value, float) and not math.isfinite(value)) for value in values)
+
+
+_Curve = Annotated[Points, BeforeValidator(_numbers)]
 
 
 @dataclass(frozen=True)
@@ -20,9 +37,9 @@ class PastKpi:
 
     verdict: str = ""
     harmed_units_estimated: float | None = None
-    relative_change: Points = ()
-    relative_change_lower: Points = ()
-    relative_change_upper: Points = ()
+    relative_change: _Curve = ()
+    relative_change_lower: _Curve = ()
+    relative_change_upper: _Curve = ()
 
     @property
     def band(self) -> Band | None:
@@ -71,14 +88,34 @@ def read(text: str) -> PastReport | None:
         return None
 
 
-def past_reports(folder: Path, service: str) -> dict[str, PastReport]:
-    """By rollout: every report of a service in the folder that can be read, oldest end first."""
-    found = []
+@dataclass(frozen=True)
+class Past:
+    """What a folder of reports holds.
+
+    Attributes:
+        reports: by rollout, oldest end first.
+        damaged: names of files that are no report, or only a part of one.
+    """
+
+    reports: Mapping[str, PastReport]
+    damaged: Sequence[str] = ()
+
+
+def folder_of(policy: Policy) -> Path:
+    """Where a policy keeps its reports."""
+    return Path(policy.base) / policy.state.reports
+
+
+def past_reports(folder: Path, service: str) -> Past:
+    """Every report of a service in the folder; those of other services are passed over."""
+    found, damaged = [], []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
             report = read(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError):
-            continue
-        if report is not None and report.service == service and report.ended_at is not None:
+            report = None
+        if report is None:
+            damaged.append(path.name)
+        elif report.service == service and report.ended_at is not None:
             found.append((report.ended_at, report))
-    return {report.rollout: report for _, report in sorted(found, key=lambda one: one[0])}
+    return Past({report.rollout: report for _, report in sorted(found, key=lambda one: one[0])}, damaged)

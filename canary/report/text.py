@@ -15,6 +15,7 @@ from canary.verdicts import no_unit, verdict_words
 KPI_TITLES = ("KPI", "Stable", "Canary", "Canary's units", "Change", "Band", "Verdict", "Harmed, estimated")
 
 TECHNICAL_TITLES = ("Over the whole rollout", "Stable", "Canary")
+DRIFT_TITLE = "What the last releases add up to"
 OPINION_TITLES = ("Who", "Would have rolled back (UTC)", "Why")
 
 

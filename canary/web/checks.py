@@ -99,7 +99,8 @@ class RequestChecks:
             try:
                 if self._doors is not None and (found := await self._doors.find(request)) is not None:
                     checks, route = found
-                await self._users.admit(request, password=checks.asks_password(route, request))
+                address = checks.address(request)
+                await self._users.admit(request, address, password=checks.asks_password(route, request))
                 return await handler(request) if route is None else await checks.answer(route, request, connection)
             except CanaryError as error:
                 return _refused(request, route.render if route else as_text, error)
@@ -114,7 +115,7 @@ class RequestChecks:
         Raises:
             CanaryError: it is refused.
         """
-        address = self._peers.address(request)
+        address = self.address(request)
         if route.attempts and self._attempts.too_many(address):
             raise Refusal(
                 HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens from your address", remedy="wait a minute"
@@ -131,6 +132,10 @@ class RequestChecks:
         if route.attempts and response.status == HTTPStatus.UNAUTHORIZED:
             self._attempts.failed(address)
         return response
+
+    def address(self, request: web.Request) -> str:
+        """The client's, behind trusted proxies too."""
+        return self._peers.address(request)
 
     def asks_password(self, route: Route | None, request: web.Request) -> bool:
         """A token stands for a password: the command line, which has one, reads before it gives a command."""

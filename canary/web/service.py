@@ -133,10 +133,11 @@ class Service:
         Raises:
             WebConfigError: an address cannot be listened on.
         """
-        users = Users(lambda: self._config)
+        attempts = Attempts(self.clock)
+        users = Users(lambda: self._config, attempts)
         renderer = ThreadPoolExecutor(1, "metrics")
         runner = web.AppRunner(
-            self._application(users, renderer),
+            self._application(users, attempts, renderer),
             access_log=None,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             logger=ServerLog(self._log, self.clock),
@@ -213,8 +214,8 @@ class Service:
             raise Refusal(HTTPStatus.NOT_FOUND, f"no service {name[:100]!a} runs here")
         return one.registry
 
-    def _application(self, users: Users, renderer: ThreadPoolExecutor) -> web.Application:
-        attempts, place = Attempts(self.clock), self.options.place
+    def _application(self, users: Users, attempts: Attempts, renderer: ThreadPoolExecutor) -> web.Application:
+        place = self.options.place
 
         def checks_of(one: Service) -> RequestChecks:
             return RequestChecks(

@@ -74,6 +74,19 @@ local noRows = "Nothing was counted in this time range: see the dashboard on the
     for kpi in config.kpis
   ],
 
+  local drift = [
+    panels.timeseries({
+      title: 'What the last releases add up to',
+      description: 'The relative changes of the last releases that all customers have got, together, with their band and the budget (`evidence.drift`). Ten that each cost 3% pass one by one, and cost 26% together.',
+      empty: 'No release that all customers have got has a report with a band',
+      size: [24, 8],
+      queries: kpis.drift,
+      unit: 'percentunit',
+      softMin: null,
+      points: 'always',
+    }),
+  ],
+
   grafanaDashboards+:: {
     'canary-business.json': dashboard(config, {
       key: 'business',
@@ -83,6 +96,7 @@ local noRows = "Nothing was counted in this time range: see the dashboard on the
       sections: [
         layout.section('In this time range', totals),
         layout.section('KPIs by version', trends),
+        layout.section('Drift', drift),
         layout.section('Counted by version', counted),
       ],
     }),

@@ -67,6 +67,12 @@ function(config)
         query.range((if kpi.worse == 'lower' then '-' else '') + change('kpi_tolerance'), 'tolerated', 'limit'),
       ],
 
+    // What the last releases add up to, with the band and the budget; no rollout's, the shop's.
+    drift:: [
+      query.range('max by (kpi) (' + select.own(pair[0]) + ')', '{{kpi}}' + pair[1])
+      for pair in [['drift_change', ''], ['drift_change_lower', ', lower bound'], ['drift_change_upper', ', upper bound'], ['drift_budget', ', budget']]
+    ],
+
     // A KPI as published, over its trailing window, by version.
     trend(kpi)::
       local by = if kpi.currency then 'version, currency' else 'version';

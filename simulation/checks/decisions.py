@@ -52,6 +52,11 @@ class Decisions(Promises):
             case _:
                 pass
 
+    def acted(self, entry: RollbackDecided, machine: Machine) -> None:
+        """A receiver acts upon a decision that the journal has not taken."""
+        if entry.cause == Cause.WATCHDOG and not just_woken(machine):
+            self._justified(entry, entry.cause, machine, then_seconds=self.policy.receiver.watchdog.then)
+
     def _seen(self, entry: Entry, before: Rollout | None) -> None:
         saw = self.truth.typed.get(entry.request)
         if saw is None:
@@ -86,6 +91,8 @@ class Decisions(Promises):
     def _justified(self, entry: Entry, cause: str, machine: Machine, *, then_seconds: float) -> None:
         now = moment()
         if cause == Cause.WATCHDOG:
+            if entry.rollout in self.truth.acted:
+                return  # looked at when it was acted upon, before the journal could take it
             silence = now - self.truth.heard.get(machine.name, float("-inf"))
             limit = (self.policy.receiver.watchdog.timeout + then_seconds) * RATE
             if silence < limit:

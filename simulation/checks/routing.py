@@ -97,8 +97,8 @@ class Routing(Promises):
                 )
 
     def _watched(self) -> None:
-        """Nobody stays on a canary that nobody watches, whether or not somebody leads."""
-        blind = self.blind()
+        """Nobody stays on a canary that nobody watches, whether or not somebody leads; a dry run only says so."""
+        blind = set() if self.policy.rollback.dry_run else self.blind()
         self.blind_since = {one: self.blind_since.get(one, moment()) for one in blind}
         for (host, rollout), since in self.blind_since.items():
             if moment() - since < _UNWATCHED_SECONDS or self.rough_since > since or rollout in self.truth.overridden:

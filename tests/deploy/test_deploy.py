@@ -44,6 +44,7 @@ def test_units_are_valid_and_hardened(unit: Path, tmp_path: Path) -> None:
     level = re.search(r"Overall exposure level for \S+: ([\d.]+)", security.stdout)
     assert level is not None, security.stderr
     assert float(level[1]) < 3
+    assert "\nLimitCORE=0\n" in text, "a core dump would hold the tokens"
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -167,8 +167,8 @@ def test_the_rules_are_the_same_for_every_plan() -> None:
 
 
 def test_every_alert_about_a_rollout_names_it() -> None:
-    """Its expression keeps the id; only the guard's own health, drills and experiments are about no rollout."""
-    nobody = {names.EXPORTER_DOWN, names.RECEIVER_DOWN, names.DRILL, names.DRILL_OVERDUE, names.WATCHDOG}
+    """Its expression keeps the id; only the guard's own health, drills, drift and experiments are about none."""
+    nobody = {names.EXPORTER_DOWN, names.RECEIVER_DOWN, names.DRILL, names.DRILL_OVERDUE, names.WATCHDOG, names.DRIFT}
     for kind in golden.POLICIES:
         rules = _rules(golden.policy(kind))
         recorded: dict[str, Labels] = {}

@@ -321,8 +321,9 @@ class Commands:
     def _require_start(self, seen: Seen, command: Start) -> None:
         """Refuse to begin a rollout that the journal would refuse."""
         rollout = self._store.rollout
-        seen.require(rollout, rollout_only=False)
+        # That another rollout is in progress is the better answer than that it has gone on since it was looked at.
         command.entry(rollout, self._store.clock.now())
+        seen.require(rollout, rollout_only=False)
 
     async def _check_routers(self, *, force: bool) -> None:
         if force:

@@ -119,8 +119,11 @@ class Departure:
     async def started(self, passport: Passport, canary: str, *, force: bool) -> Passport:
         """Look at the canary's servers once more, after its process was started.
 
+        One server that does not answer is a warning, for the router leaves it out. Where none does, the first customers
+        would meet nobody.
+
         Raises:
-            RefusedError: they run another version.
+            RefusedError: they run another version, or none of them answers.
         """
         for look in range(_CANARY_LOOKS):
             servers = await self.servers.canary()
@@ -129,13 +132,14 @@ class Departure:
             if look < _CANARY_LOOKS - 1:
                 await self._store.clock.sleep(_LOOK_SECONDS)
         contradictions = tuple(_contradiction("canary", servers, canary))
-        if contradictions and not force:
+        silent = (f"expected the canary's servers to say what they run; {servers.silent}",) if servers.silent else ()
+        if (contradictions or servers.all_silent) and not force:
             raise RefusedError(
-                "; ".join(contradictions),
+                "; ".join((*contradictions, *silent)),
                 place="cannot start",
-                remedy=f"deploy {canary} to the canary's servers; --force starts all the same",
+                remedy=f"deploy {canary} there, or correct `router.probe`; --force starts all the same",
             )
-        warnings = (*(one for one in passport.warnings if one not in contradictions), *contradictions)
+        warnings = (*(one for one in passport.warnings if one not in contradictions), *contradictions, *silent)
         return Passport(**{**vars(passport), "canary": servers.told, "warnings": warnings})
 
     def _before(self, canary: str) -> str:

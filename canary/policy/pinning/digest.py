@@ -38,9 +38,11 @@ _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
             "dashboard_url",
         }
     ),
+    "evidence": frozenset({"drift"}),
 }  # fmt: skip
-"""Keys of deciding sections that only say where something is, or how it is asked. All others decide, those that are
-added later too: a digest that covers too much is noticed, one that covers too little is not."""
+"""Keys of deciding sections that only say where something is, how it is asked, or of what people are notified. All
+others decide, those that are added later too: a digest that covers too much is noticed, one that covers too little is
+not."""
 
 _DIGITS: Final = 12
 """Significant digits that count: 700ms and 0.7s are one value, and differ in the sixteenth."""

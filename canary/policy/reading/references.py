@@ -32,6 +32,8 @@ def unknown_names(policy: Policy) -> Iterator[Inconsistency]:
         for key, kpis in (("metrics", experiment.metrics), ("guardrails", experiment.guardrails)):
             for kpi in kpis:
                 yield from _resolved((*at, key), f"no KPI {kpi!r}", kpi, policy.kpis)
+    for kpi in policy.evidence.drift.budgets:
+        yield from _resolved(("evidence", "drift", "budgets", kpi), f"no KPI {kpi!r}", kpi, policy.kpis)
     for alert in policy.signals.alerts:
         yield from _resolved(("signals", "alerts", alert), f"no alert {alert!r}", alert, ALERTS)
 

@@ -82,6 +82,9 @@ def _details(entry: Entry) -> Sequence[str]:
 
 def _detail(data: dict[str, Any]) -> str:
     detail = data.get("step") or data.get("cause") or data.get("key")
+    # People count from 1.
+    if isinstance(data.get("step"), int):
+        detail = f"step {data['step'] + 1}"
     if "phase" in data:
         detail = f"phase {data['phase'] + 1}"
     parts = [str(part) for part in (detail, data.get("category")) if part]

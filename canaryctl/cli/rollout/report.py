@@ -1,7 +1,7 @@
 """`canary report`: what a rollout did, and with `--all` what each of them did, a line per rollout."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -12,11 +12,11 @@ from rich.text import Text
 from canary.errors import RefusedError
 from canary.policy import Policy, load_policy
 from canary.prometheus import PATIENT, Prometheus
-from canary.report.drift import RELEASES, drifts
+from canary.report.drift import drifts
 from canary.report.facts import Report
-from canary.report.files import WRITERS, folder_of, write
+from canary.report.files import WRITERS, write
 from canary.report.gather import gather
-from canary.report.past import PastReport, past_reports
+from canary.report.past import Past, PastReport, folder_of, past_reports
 from canary.report.text import moment
 from canary.rollout.journal.journal import Journal
 from canary.timing.clock import SystemClock
@@ -53,7 +53,7 @@ def command(
     if everything:
         if rollout or output:
             raise click.UsageError("--all lists all that there are, with neither --rollout nor --output")
-        _list(folder_of(policy), past_reports(folder_of(policy), policy.service))
+        _list(policy, past_reports(folder_of(policy), policy.service))
         return
     report = asyncio.run(_gather(policy, rollout))
     if output == "-":
@@ -79,7 +79,10 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
     return report
 
 
-def _list(folder: Path, reports: Mapping[str, PastReport]) -> None:
+def _list(policy: Policy, past: Past) -> None:
+    folder, reports = folder_of(policy), past.reports
+    for name in past.damaged:
+        click.echo(f"{folder / plain(name)}: not a whole report; left out", err=True)
     if not reports:
         click.echo(f"No reports in {folder}.")
         return
@@ -88,8 +91,9 @@ def _list(folder: Path, reports: Mapping[str, PastReport]) -> None:
     for one in reports.values():
         table.add_row(*(Text(plain(cell)) for cell in _cells(one, folder)))
     table_console().print(table)
-    if found := drifts(reports.values()):
-        click.echo(f"Together, the last {RELEASES} releases (or fewer) that all customers have got:")
+    if found := drifts(policy, reports.values()):
+        most = policy.evidence.drift.releases
+        click.echo(f"Together, the last {most} releases (or fewer) that all customers have got:")
         for drift in found:
             click.echo(f"  {plain(str(drift))}")
 

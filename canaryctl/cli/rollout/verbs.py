@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 
-from canary.errors import JournalError, RemoteError, SecretError
+from canary.errors import JournalError, RefusedError, RemoteError, SecretError
 from canary.policy import load_policy
 from canary.policy.pinning.digest import digest
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
+from canary.rollout.state import TERMINAL
 from canary.timing.times import to_text
 from canary.units import parse_ratio
 from canary.web.client import Client
@@ -53,7 +54,7 @@ def start(
     `canary unschedule` takes it back.
     """
     # Looked at before the checks, which take seconds: what others do meanwhile is refused rather than overwritten.
-    seen = asyncio.run(_seen(config_file))
+    seen = asyncio.run(_seen(config_file, now=at is None))
     if not force:
         from canaryctl.cli.rollout.looking import look_at_everything
 
@@ -199,10 +200,26 @@ def _share(text: str, option: str) -> float:
         raise click.BadParameter(str(error), param_hint=option) from error
 
 
-async def _seen(config_file: str) -> str | None:
-    """What stands now; None when that cannot be told, which the checks then report."""
+async def _seen(config_file: str, *, now: bool) -> str | None:
+    """What stands now; None when that cannot be told, which the checks then report.
+
+    Args:
+        now: whether a rollout is to begin now, so that one in progress is in its way.
+
+    Raises:
+        RefusedError: it is.
+    """
     try:
         async with Client.of(load_policy(config_file)) as client:
-            return await client.seen()
+            status = await client.get("status")
     except (RemoteError, JournalError, SecretError):
         return None
+    rollout = status["rollout"]
+    if now and rollout is not None and rollout["state"] not in TERMINAL:
+        state = str(rollout["state"]).replace("_", " ")
+        raise RefusedError(
+            f"rollout {rollout['id']} is in progress ({state})",
+            place="cannot start another rollout",
+            remedy="see `canary status`",
+        )
+    return str(status["seen"])

@@ -10,6 +10,7 @@ from rules.promtool.row import Row
 from rules.promtool.table import (
     against_stable,
     business,
+    drift,
     experiments,
     finishing,
     guard,
@@ -24,5 +25,5 @@ def rows(policy: Policy) -> Iterator[Row]:
     """The whole table, but for what promtool cannot be given: its notation has no native histograms."""
     signals = policy.signals
     native = signals.preset == "application" and signals.histograms == "native"
-    for part in (technical, against_stable, business, guard, ranges, experiments, health, finishing, phases):
+    for part in (technical, against_stable, business, guard, ranges, experiments, health, finishing, drift, phases):
         yield from (row for row in part.rows(policy) if not (native and row.histogram))

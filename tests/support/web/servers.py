@@ -13,19 +13,20 @@ from canary.routers.probe import Served
 
 @dataclass
 class KnownServers:
-    """Answers for the servers of both groups; an empty version is an unknown one."""
+    """Answers for both groups; an empty version is unknown, because nobody could ask, or the server was *silent*."""
 
     stable_versions: dict[str, str] = field(default_factory=dict)
     canary_versions: dict[str, str] = field(default_factory=dict)
+    silent: bool = False
     unwell: dict[str, str] = field(default_factory=dict)
 
     async def stable(self) -> Servers:
         """The stable servers."""
-        return _servers(self.stable_versions)
+        return _servers(self.stable_versions, silent=self.silent)
 
     async def canary(self) -> Servers:
         """The canary's servers."""
-        return _servers(self.canary_versions)
+        return _servers(self.canary_versions, silent=self.silent)
 
     async def unhealthy(self) -> dict[str, str]:
         """What routers say against stable servers."""
@@ -55,7 +56,10 @@ def departure(plans: Plans, store: RolloutStore, effects: Effects, servers: Know
     )
 
 
-def _servers(versions: dict[str, str]) -> Servers:
+def _servers(versions: dict[str, str], *, silent: bool) -> Servers:
     return Servers(
-        {address: Served(version) if version else Served(fault="is down") for address, version in versions.items()}
+        {
+            address: Served(version) if version else Served(fault="is down", silent=silent)
+            for address, version in versions.items()
+        }
     )

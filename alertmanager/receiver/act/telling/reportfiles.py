@@ -11,7 +11,8 @@ from typing import Self
 from canary.errors import CanaryError, JournalError
 from canary.policy.model import Policy
 from canary.report.facts import Report
-from canary.report.files import folder_of, paths, write
+from canary.report.files import paths, write
+from canary.report.past import folder_of
 from canary.threads import Threads
 
 Writer = Callable[[Report, Path], Awaitable[None]]

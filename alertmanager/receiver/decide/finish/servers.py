@@ -46,7 +46,12 @@ class Servers:
     @property
     def silent(self) -> str:
         """The servers that were asked and did not say what they run; they may be down."""
-        return ", ".join(f"{address} {one.fault}" for address, one in self.served.items() if one.silent)
+        return ", ".join(f"{address}: {one.fault}" for address, one in self.served.items() if one.silent)
+
+    @property
+    def all_silent(self) -> bool:
+        """Whether servers were asked and none of them said what it runs."""
+        return bool(self.served) and all(one.silent for one in self.served.values())
 
     @property
     def unknown(self) -> str:

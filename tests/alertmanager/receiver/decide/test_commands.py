@@ -88,7 +88,7 @@ async def test_a_start_sent_again_while_the_process_starts_is_one_start(world: W
     release.set()
 
     assert (await first, await again) == (Kind.STARTED, Kind.STARTED)
-    with pytest.raises(RefusedError, match="is not the present one"):
+    with pytest.raises(RefusedError, match="cannot start another rollout"):
         await other
     assert world.process.done == ["start"]
     assert [entry.kind for entry in await people.acting.store.entries()] == [Kind.STARTED]

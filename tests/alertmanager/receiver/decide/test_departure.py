@@ -22,13 +22,13 @@ STABLE = {"10.0.1.10:5000": "v1.0", "10.0.1.11:5000": "v1.0"}
 
 @pytest.fixture
 async def people(tmp_path: Path) -> AsyncIterator[People]:
-    """Who starts v2.0 on two stable servers with v1.0 and one canary server that is not up yet."""
+    """Who starts v2.0 on two stable servers with v1.0 and one canary server."""
     phases = (Phase(traffic=0.05, duration=60), Phase(traffic=1, duration=60))
     plans = {"slow": (phases[0], Phase(traffic=0.5, duration=60), phases[1])}
     async with World.around(tmp_path, phases=phases, plans=plans) as world:
         people = People(world)
         people.servers.stable_versions = dict(STABLE)
-        people.servers.canary_versions = {"10.0.1.20:5000": ""}
+        people.servers.canary_versions = {"10.0.1.20:5000": "v2.0"}
         await people.acting.store.refresh()
         await people.acting.controller.step()
         yield people
@@ -53,10 +53,11 @@ def passport_of(entry: Entry) -> Passport:
 
 async def test_what_was_found_is_kept_with_the_start(people: People) -> None:
     """Known versions, unknown ones with the reason, weights, and what will hurt: in the journal, and as folded."""
+    people.servers.stable_versions["10.0.1.11:5000"] = ""
     passport = passport_of(await start(people))
 
-    assert passport.stable == STABLE
-    assert passport.canary == {"10.0.1.20:5000": "unknown: is down"}
+    assert passport.stable == STABLE | {"10.0.1.11:5000": "unknown: is down"}
+    assert passport.canary == {"10.0.1.20:5000": "v2.0"}
     assert passport.routers == {"edge": "0%"}
     assert passport.warnings == (
         "phase 2 (100%) needs 2 of the canary's servers, as stable has 2 for everybody; found 1",
@@ -89,6 +90,18 @@ async def test_a_contradiction_refuses_and_force_is_written_down(people: People,
     passport = passport_of(await start(people, force=True))
     assert passport.forced
     assert any("v0.9" in warning for warning in passport.warnings)
+
+
+async def test_a_canary_that_does_not_answer_refuses_a_start(people: People) -> None:
+    """Where none of its servers answers, customers would meet nobody; one of several is a warning."""
+    people.servers.canary_versions = {"10.0.1.20:5000": ""}
+    people.servers.silent = True
+    with pytest.raises(RefusedError, match=r"to say what they run; 10\.0\.1\.20:5000: is down; .* --force starts"):
+        await start(people)
+
+    people.servers.canary_versions["10.0.1.21:5000"] = "v2.0"
+    passport = passport_of(await start(people))
+    assert passport.warnings == ("expected the canary's servers to say what they run; 10.0.1.20:5000: is down",)
 
 
 async def test_customers_on_the_canarys_servers_refuse_a_start(people: People) -> None:

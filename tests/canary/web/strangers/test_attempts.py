@@ -31,3 +31,12 @@ def test_many_addresses_cannot_fill_the_memory() -> None:
 
     assert attempts.too_many("address 10049")
     assert not attempts.too_many("address 0")
+
+
+def test_addresses_of_one_network_count_together() -> None:
+    """Of IPv6 somebody has a whole /64, and would guess from another address each time."""
+    attempts = Attempts(FakeClock())
+    for number in range(10):
+        attempts.failed(f"2001:db8:1:2::{number}")
+    assert attempts.too_many("2001:db8:1:2::99")
+    assert not attempts.too_many("2001:db8:1:3::1")

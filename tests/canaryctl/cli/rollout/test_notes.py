@@ -48,6 +48,18 @@ async def test_the_history_has_a_line_per_rollout(setting: Setting) -> None:
     assert second.split()[-1] == "1"
 
 
+async def test_the_steps_of_a_finish_are_counted_from_1(setting: Setting) -> None:
+    """The first as well, which the journal calls 0."""
+    await run(setting, *START)
+    await run(setting, "promote", "--force")
+    await run(setting, "finish", "--force")
+    await run(setting, "finish", "--now", "--force")
+
+    details = (await run(setting, "history", "--rollout", "latest")).stdout
+
+    assert "finish step (step 3)" in details
+
+
 async def test_a_freeze_is_shown_and_needs_force(setting: Setting) -> None:
     """From its beginning to its end the status says whose it is; what is no moment is wrong usage."""
     said = await run(setting, "freeze", "--until", "2h", "--reason", "sale")

@@ -71,7 +71,7 @@ def test_an_unknown_rollout_is_refused(policy_file: Path) -> None:
 
 
 def test_all_lists_what_each_release_came_to(policy_file: Path) -> None:
-    """One line per report, oldest first; a damaged file and another service's report are left out."""
+    """One line per report, oldest first; another service's report is left out, a damaged one is told."""
     run(policy_file, "--rollout", "second")
     run(policy_file, "--rollout", "first")
     folder = policy_file.parent / "reports"
@@ -87,7 +87,10 @@ def test_all_lists_what_each_release_came_to(policy_file: Path) -> None:
     result = run(policy_file, "--all")
 
     assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    assert result.stderr.splitlines() == [
+        f"{folder / name}: not a whole report; left out" for name in ("fourth.json", "third.json")
+    ]
+    lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["rollout", "first", "second"]
     assert "conversion rate (12 harmed)" in lines[1]
     assert "+7.50 EUR (+1.00 to +9.00)" in lines[1]
@@ -112,5 +115,5 @@ def test_all_says_what_the_releases_add_up_to(policy_file: Path) -> None:
         (folder / f"{rollout}.json").write_text(text, encoding="utf-8")
 
     assert run(policy_file, "--all").output.splitlines()[-1].strip() == (
-        "conversion rate -5.9% (-7.8% to -4.0%, releases with a band: 2)"
+        "conversion rate -5.9% (-7.3% to -4.5%, releases with a band: 2, budget -10%)"
     )

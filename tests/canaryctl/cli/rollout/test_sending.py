@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
+from canary.errors import RefusedError
 from canary.names import API_PREFIX
 from tests.support.documents.commands import asked, run
 from tests.support.receiving.receiver import Setting
@@ -80,6 +82,14 @@ async def test_a_command_that_was_taken_does_not_fail_afterwards(tmp_path: Path)
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"entry": {**ENTRY, "data": {}}, "status": None}
     assert "warning: done, but" in result.stderr
+
+
+async def test_a_rollout_in_progress_is_said_before_anything_is_looked_at(setting: Setting) -> None:
+    """The checks take seconds, in which the other goes on; that it has is not why this one cannot begin."""
+    await run(setting, "start", "--canary", "v2.0", "--stable", "v1.0", "--force")
+
+    with pytest.raises(RefusedError, match=r"cannot start another rollout: rollout v2\.0-\S+ is in progress \(phase\)"):
+        await run(setting, "start", "--canary", "v3.0", "--stable", "v1.0")
 
 
 async def test_two_who_advance_at_once_go_one_phase(setting: Setting) -> None:

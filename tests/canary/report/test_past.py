@@ -1,0 +1,58 @@
+"""Reports read back from files that people may have edited."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from canary.report.past import past_reports
+
+REPORT = {
+    "service": "shop",
+    "rollout": "one",
+    "stable": "v1",
+    "canary": "v2",
+    "state": "promoted",
+    "ended_at": "2026-03-03T12:00:00Z",
+    "kpis": {
+        "conversion_rate": {
+            "relative_change": [[0, -0.03], [60, None]],
+            "relative_change_lower": [[0, -0.04], [None, 1]],
+            "relative_change_upper": [[0, -0.02], [60, float("nan")]],
+        }
+    },
+}
+
+
+def test_a_point_that_is_no_number_is_a_point_that_is_not_there(tmp_path: Path) -> None:
+    """The report is kept, with the last band that was known."""
+    (tmp_path / "one.json").write_text(json.dumps(REPORT), encoding="utf-8")
+
+    band = past_reports(tmp_path, "shop").reports["one"].kpis["conversion_rate"].band
+
+    assert band is not None
+    assert (band.expected, band.lower, band.upper) == (-0.03, -0.04, -0.02)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(REPORT)[:-40],
+        "",
+        "[]",
+        "null",
+        "[" * 100_000,
+        json.dumps(REPORT | {"kpis": {"conversion_rate": {"relative_change": [["x", 1]]}}}),
+        json.dumps(REPORT | {"ended_at": "yesterday"}),
+    ],
+    ids=["truncated", "empty", "list", "null", "deep", "words", "time"],
+)
+def test_what_is_no_whole_report_is_named(tmp_path: Path, text: str) -> None:
+    """It is left out, and the others are read all the same."""
+    (tmp_path / "bad.json").write_text(text, encoding="utf-8")
+    (tmp_path / "one.json").write_text(json.dumps(REPORT), encoding="utf-8")
+
+    past = past_reports(tmp_path, "shop")
+
+    assert list(past.reports) == ["one"]
+    assert past.damaged == ["bad.json"]
