@@ -26,8 +26,10 @@ from canary.rollout.store.store import RolloutStore
 from canary.routers import Observation
 from canary.units import format_ratio
 
-# A process that has just been started needs a moment before it answers; a start does not wait longer for it.
-_CANARY_LOOKS = 5
+# A process that has just been started needs a moment before it answers. One server of several is not waited for longer
+# than that; while none answers, as long as a person waits for a command.
+_FEW_LOOKS = 5
+_CANARY_LOOKS = 30
 _LOOK_SECONDS = 0.5
 
 _ENDS: Mapping[State, str] = {
@@ -127,7 +129,7 @@ class Departure:
         """
         for look in range(_CANARY_LOOKS):
             servers = await self.servers.canary()
-            if not servers.silent:
+            if not servers.silent or (look >= _FEW_LOOKS and (force or not servers.all_silent)):
                 break
             if look < _CANARY_LOOKS - 1:
                 await self._store.clock.sleep(_LOOK_SECONDS)
