@@ -137,6 +137,11 @@ EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
 RECONCILED_ROWS_TOTAL: Final = "canary_exporter_reconciled_rows_total"
 CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
 
+URGENT: Final = frozenset({KPI_EVIDENCE, KPI_FLOOR_EVIDENCE, KPI_PROOF, KPI_SEGMENT_EVIDENCE, KPI_SEGMENT_PROOF})
+"""What the alerts read that roll back for proven harm."""
+VERDICTS_PATH: Final = "verdicts"
+"""Where these are shown alone, below the exporter's path of metrics, for those who scrape them more often."""
+
 # The follower of the router's log
 STATUS: Final = "status"
 ENDPOINT: Final = "endpoint"

@@ -40,7 +40,7 @@ from exporter.faults import UNEXPECTED
 from exporter.journals import Journals
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.schedule import watched
-from exporter.publish.collector import ExporterCollector
+from exporter.publish.collector import ExporterCollector, VerdictCollector
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
 from exporter.publish.statefile import StateFile
@@ -120,6 +120,7 @@ class Exporter:
             hosts=lambda: (host_of(self._plans.file.signals.exporter_target),),
             status=self._status,
             clock=self.clock,
+            parts={names.VERDICTS_PATH: VerdictCollector(lambda: self._snapshot)},
         )
 
     async def run(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from canary import names
 from canary.fleet.front import member_options, serve_several
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
@@ -40,7 +41,7 @@ async def serve_all(paths: Sequence[Path], options: WebOptions, state_file: str)
         async with exporter.refreshing():
             yield exporter.web
 
-    await serve_several("exporter", paths, opening, options)
+    await serve_several("exporter", paths, opening, options, parts=[names.VERDICTS_PATH])
 
 
 def own_state_file(policy: Policy, state_file: str) -> str:

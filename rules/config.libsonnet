@@ -17,6 +17,8 @@ local kpi = import 'lib/kpi.libsonnet';
     digest: '',
 
     evaluationInterval: '5s',
+    // The same of the alerts that roll back for what the exporter has proven.
+    fastEvaluationInterval: '1s',
     // So long may exporter and receiver give no series before that counts as missing: four scrapes.
     missedScrapes: '20s',
 

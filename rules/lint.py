@@ -58,7 +58,7 @@ def lint(policy: Policy, groups: Iterable[Mapping[str, Any]]) -> list[Problem]:
     kept = _recorded_labels(groups)
     for group in groups:
         for position, rule in enumerate(group["rules"]):
-            context = Context(policy.signals.scrape_interval, recorded, kept, group["name"], position)
+            context = Context(policy.signals.shop_interval, recorded, kept, group["name"], position)
             problems += _of_rule(rule, context)
     return problems
 

@@ -1,8 +1,10 @@
 """The scrape configuration: a prometheus.yml that Prometheus can be started with on the generated folder as it is."""
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from canary import names
 from canary.policy import Policy
 from canary.policy.servers import whole
 from canary.units import format_duration
@@ -23,14 +25,12 @@ def scrape_config(*policies: Policy) -> dict[str, Any]:
         },
         "alerting": {"alertmanagers": alertmanagers},
         "rule_files": ["rules/*.yml"],
-        "scrape_configs": [
-            {**job, **_unlike(policy.signals.scrape_interval, every)} for policy in policies for job in _jobs(policy)
-        ],
+        "scrape_configs": [{**job, **_unlike(seconds, every)} for policy in policies for job, seconds in _jobs(policy)],
     }
 
 
 def _unlike(seconds: float, every: float) -> dict[str, Any]:
-    """A job's own interval, where its service is scraped more rarely than the most often scraped."""
+    """A job's own interval, where it is not everybody's."""
     if seconds == every:
         return {}
     return {"scrape_interval": format_duration(seconds), "scrape_timeout": format_duration(min(seconds, 10))}
@@ -46,39 +46,35 @@ def _alertmanager(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _jobs(policy: Policy) -> list[dict[str, Any]]:
+def _jobs(policy: Policy) -> Iterator[tuple[dict[str, Any], float]]:
+    """A service's jobs, each with the seconds between two scrapes."""
     service, signals = policy.service, policy.signals
-    jobs = [
-        # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
-        # An exporter of several services gives this one's series alone; one of its own has no others to give.
-        _job(
-            f"kpi-canary-exporter-{service}",
-            [signals.exporter_target],
-            honor_labels=True,
-            params={"service": [service]},
-        ),
-        _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], honor_labels=True, **_receiver(policy)),
-    ]
+    # Their series carry `service` themselves; a target's own label (Kubernetes has one) must not push it aside.
+    # An exporter of several services gives this one's series alone; one of its own has no others to give.
+    own = {"honor_labels": True, "params": {"service": [service]}}
+    exporter = [signals.exporter_target]
+    yield _job(f"kpi-canary-exporter-{service}", exporter, **own), signals.scrape_interval
+    if signals.fast:
+        # What has been proven, once more: a few series while a rollout runs, and none while nothing does.
+        path = {"metrics_path": f"/metrics/{names.VERDICTS_PATH}"}
+        yield _job(f"kpi-canary-verdicts-{service}", exporter, **path, **own), signals.verdict_interval
+    receiver = {**_receiver(policy), "honor_labels": True}
+    yield _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], **receiver), signals.scrape_interval
     if policy.database.log is not None:
-        jobs.append(_job(f"kpi-canary-assignments-{service}", [signals.follower_target], honor_labels=True))
+        follower = [signals.follower_target]
+        yield _job(f"kpi-canary-assignments-{service}", follower, honor_labels=True), signals.shop_interval
     # The shop's own series say by their job whose they are: see `Policy.shop_selector`.
-    jobs += [
-        _job(name, list(targets))
-        for name, targets in (
-            (service, signals.shop_targets),
-            (f"{service}-haproxy", signals.haproxy_targets),
-            (f"{service}-node", signals.node_targets),
-        )
-        if targets
-    ]
-    return jobs
+    for name, targets in (
+        (service, signals.shop_targets),
+        (f"{service}-haproxy", signals.haproxy_targets),
+        (f"{service}-node", signals.node_targets),
+    ):
+        if targets:
+            yield _job(name, list(targets)), signals.shop_interval
 
 
-def _job(name: str, targets: list[str], *, honor_labels: bool = False, **more: Any) -> dict[str, Any]:
-    job: dict[str, Any] = {"job_name": name, **more}
-    if honor_labels:
-        job["honor_labels"] = True
-    return {**job, "static_configs": [{"targets": targets}]}
+def _job(name: str, targets: list[str], **more: Any) -> dict[str, Any]:
+    return {"job_name": name, **more, "static_configs": [{"targets": targets}]}
 
 
 def _address(url: str) -> str:

@@ -3,7 +3,7 @@
 What each service answers is below `/services/NAME/`, by its own table, tokens and names; here is what is about all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
@@ -46,25 +46,31 @@ class Listed(TypedDict):
 
 
 async def serve_several(
-    name: str, paths: Sequence[Path], opening: Opening, options: WebOptions, clock: Clock | None = None
+    name: str,
+    paths: Sequence[Path],
+    opening: Opening,
+    options: WebOptions,
+    clock: Clock | None = None,
+    *,
+    parts: Collection[str] = (),
 ) -> None:
     """Serve one service for each policy until SIGTERM or SIGINT.
+
+    Args:
+        name: `exporter` or `receiver`.
+        parts: what each of them shows below its path of metrics.
 
     Raises:
         CanaryError: an address, or the web configuration, is faulty; no policy can do that.
     """
     fleet = Fleet(paths, opening, clock or SystemClock())
-    shell = front(name, fleet, options)
+    shell = front(name, fleet, options, parts)
     async with fleet.running():
         await shell.run()
 
 
-def front(name: str, fleet: Fleet, options: WebOptions) -> Service:
-    """The shell that listens for all of them.
-
-    Args:
-        name: `exporter` or `receiver`.
-    """
+def front(name: str, fleet: Fleet, options: WebOptions, parts: Collection[str] = ()) -> Service:
+    """The shell that listens for all of them."""
     registry = service_registry()
     registry.register(Together(fleet))
 
@@ -94,6 +100,7 @@ def front(name: str, fleet: Fleet, options: WebOptions) -> Service:
         ready=lambda: fleet.settled,
         shutdown=fleet.shutdown,
         others=fleet.service,
+        parts={part: Together(fleet, part) for part in parts},
     )
 
 
@@ -122,8 +129,9 @@ def member_options(options: WebOptions, service: str) -> WebOptions:
 class Together(Collector):
     """The series of all services, each family once. What does not carry a service's name is about the process."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, part: str = "") -> None:
         self._fleet = fleet
+        self._part = part
         self._log = Log("fleet")
 
     def describe(self) -> Iterable[Metric]:
@@ -144,7 +152,8 @@ class Together(Collector):
         if member.service is None:
             return []
         try:
-            found = list(member.service.registry.collect())
+            shown = member.service.parts[self._part] if self._part else member.service.registry
+            found = list(shown.collect())
         except Exception as error:  # noqa: BLE001  # whatever one service cannot tell, the others can
             self._log.error("a service's metrics cannot be told", exception=error, service=member.name)
             return []

@@ -55,6 +55,7 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "inline": inline,
         "digest": digest(policy),
         "evaluationInterval": format_duration(signals.evaluation_interval),
+        "fastEvaluationInterval": format_duration(signals.fast_evaluation_interval),
         "missedScrapes": format_duration(_MISSED_SCRAPES * signals.scrape_interval),
         "runbookUrl": signals.runbook_url,
         "dashboardUrl": signals.dashboard_url.rstrip("/"),
@@ -102,7 +103,7 @@ def dashboards_config(policy: Policy) -> dict[str, Any]:
         "limits": _lines(policy),
         "window": format_duration(policy.database.window),
         "step": format_duration(policy.signals.scrape_interval),
-        "rateStep": format_duration(max(policy.signals.scrape_interval, policy.signals.window / 4)),
+        "rateStep": format_duration(max(policy.signals.shop_interval, policy.signals.window / 4)),
         "uids": dict(names.DASHBOARD_UIDS),
     }
 

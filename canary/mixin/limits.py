@@ -120,7 +120,7 @@ def ladder(signals: Signals) -> tuple[float, ...]:
     shorter ones come before it: the first holds three scrapes, and at most one more stands between, because each costs
     as many recorded series as the others.
     """
-    first, factor = _FIRST_SCRAPES * signals.scrape_interval, 2
+    first, factor = _FIRST_SCRAPES * signals.shop_interval, 2
     while first * factor**_SHORTER_WINDOWS < signals.window:
         factor *= 2
     shorter = [first * factor**index for index in range(_SHORTER_WINDOWS) if first * factor**index < signals.window]

@@ -142,7 +142,12 @@ class Signals:
     minimum_requests: Threshold = 50
     """Requests within the window below which a version's error rate and response time say nothing."""
     scrape_interval: Scrape = 5
+    shop_scrape_interval: Scrape | None = None
+    """The same of the shop's own series (`shop_targets`, `haproxy_targets`, `node_targets`), where it is another."""
     evaluation_interval: Scrape = 5
+    verdict_interval: Scrape = 1
+    """How often proofs of harm are scraped, and the alerts evaluated that roll back for them: both by themselves,
+    because they are few. `scrape_interval` and longer: no more often than everything else."""
     critical: Critical = Critical()
     warning: Warn = Warn()
     info: Info = Info()
@@ -153,3 +158,18 @@ class Signals:
     """Where the runbook pages are; the alert's name and `.md` are appended."""
     dashboard_url: Link = ""
     """Grafana's address, for links from alerts to the dashboard."""
+
+    @property
+    def shop_interval(self) -> float:
+        """Seconds between two samples of the shop's own series."""
+        return self.scrape_interval if self.shop_scrape_interval is None else self.shop_scrape_interval
+
+    @property
+    def fast(self) -> bool:
+        """Whether proofs of harm are scraped more often than the rest."""
+        return self.verdict_interval < self.scrape_interval
+
+    @property
+    def fast_evaluation_interval(self) -> float:
+        """Seconds between two looks at proofs of harm."""
+        return min(self.verdict_interval, self.evaluation_interval)

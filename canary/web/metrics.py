@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.timing.clock import Clock
-from canary.web.routes import Refusal
+from canary.web.routes import Call, Handler, Refusal, Route, Table
 from canary.web.strangers.connections import ENDED, Connections
 
 VERSION: Final = version("kpi-canary")  # read once, because it is read from disk
@@ -116,9 +116,7 @@ def service_registry() -> CollectorRegistry:
     return registry
 
 
-async def scraped(
-    request: web.Request, registry: CollectorRegistry, renderer: ThreadPoolExecutor | None
-) -> web.Response:
+async def scraped(request: web.Request, shown: Collector, renderer: ThreadPoolExecutor | None) -> web.Response:
     """The answer to a scrape, rendered in the *renderer*'s thread, in the form that the request accepts.
 
     Raises:
@@ -129,9 +127,9 @@ async def scraped(
     squeeze = "gzip" in request.headers.get("Accept-Encoding", "")
 
     def render() -> tuple[bytes, bool]:
-        # restricted_registry has the one method that encoders use.
-        shown: Any = registry.restricted_registry(wanted) if wanted else registry
-        body = encode(shown)
+        # What encoders use of a registry is the one method that each collector has.
+        series: Any = _Named(shown, wanted) if wanted else shown
+        body = encode(series)
         small = not squeeze or len(body) < _COMPRESS_FROM_BYTES
         return (body, False) if small else (gzip.compress(body, 3), True)
 
@@ -145,6 +143,42 @@ async def scraped(
         ) from None
     headers = {"Content-Type": content_type} | ({"Content-Encoding": "gzip"} if squeezed else {})
     return web.Response(body=body, headers=headers)
+
+
+def telemetry(
+    path: str, parts: Iterable[str], shown: Callable[[web.Request, str], Collector], renderer: ThreadPoolExecutor | None
+) -> Table:
+    """The route of all metrics, and below it one for each part; *shown* gives what a scrape of one is about."""
+
+    def shows(part: str) -> Handler:
+        async def handler(call: Call) -> web.Response:
+            return await scraped(call.request, shown(call.request, part), renderer)
+
+        return handler
+
+    below = path.rstrip("/")
+    return (
+        Route(method="GET", path=path, handler=shows("")),
+        *(Route(method="GET", path=f"{below}/{part}", handler=shows(part)) for part in parts),
+    )
+
+
+class _Named(Collector):
+    """Of a collector's families those that a scrape asks for by `name[]`, as Prometheus' client library does.
+
+    Its own restriction knows only collectors that say beforehand which families they will have, and ours cannot.
+    """
+
+    def __init__(self, shown: Collector, wanted: Collection[str]) -> None:
+        self._shown = shown
+        self._wanted = wanted
+
+    def collect(self) -> Iterable[Metric]:
+        """Families of which a sample has one of the names, with those samples."""
+        for family in self._shown.collect():
+            family.samples = [sample for sample in family.samples if sample.name in self._wanted]
+            if family.samples:
+                yield family
 
 
 def _time_limit(request: web.Request) -> float:

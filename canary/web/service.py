@@ -15,6 +15,7 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from canary.errors import CanaryError, WebConfigError
 from canary.logs import Log
@@ -24,7 +25,7 @@ from canary.web.checks import RequestChecks
 from canary.web.config import WebConfig, fingerprint, load_web_config
 from canary.web.doors import ANY_METHOD, BELOW, Doors
 from canary.web.landing import landing_page
-from canary.web.metrics import ShellCollector, scraped, service_registry
+from canary.web.metrics import ShellCollector, service_registry, telemetry
 from canary.web.options import WebOptions
 from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
 from canary.web.server import ServerLog, host_port, listen
@@ -62,6 +63,7 @@ class Service:
         shutdown: ends connections that would stay open, before the server waits for them.
         max_body_bytes: limit of a request's body, unpacked, where its route says none.
         others: gives the shell of a service behind this address; None for one that does not run.
+        parts: what is shown below the path of metrics, by its name there: few series, for those who scrape them often.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Service:
     max_body_bytes: int = 1024**2
     clock: Clock = field(default_factory=SystemClock)
     others: "Callable[[str], Service | None] | None" = None
+    parts: Mapping[str, Collector] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read the web configuration.
@@ -190,10 +193,6 @@ class Service:
 
     def table(self, renderer: ThreadPoolExecutor | None = None) -> Table:
         """Every route that is served: the service's own, and the shell's."""
-
-        async def metrics(call: Call) -> web.Response:
-            return await scraped(call.request, self._registry_for(call.request), renderer)
-
         own_page = any((route.method, route.path) == ("GET", "/") for route in self.routes)
         return (
             *self.routes,
@@ -202,17 +201,16 @@ class Service:
             Route(method="GET", path="/-/ready", handler=self._is_ready, any_host=True),
             Route(method="PUT", path="/-/reload", handler=self._reload_request),
             Route(method="POST", path="/-/reload", handler=self._reload_request, forgery=Forgery.ORIGIN),
-            Route(method="GET", path=self.options.telemetry_path, handler=metrics),
+            *telemetry(self.options.telemetry_path, self.parts, self._shown, renderer),
         )
 
-    def _registry_for(self, request: web.Request) -> CollectorRegistry:
-        """All series; where there are several services, those of the one that `?service=` names."""
+    def _shown(self, request: web.Request, part: str) -> Collector:
+        """All series, or a part; where there are several services, those of the one that `?service=` names."""
         name = request.query.get("service")
-        if name is None or self.others is None:
-            return self.registry
-        if (one := self.others(name)) is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, f"no service {name[:100]!a} runs here")
-        return one.registry
+        one = self.others(name) if name is not None and self.others is not None else self
+        if one is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"no service {(name or '')[:100]!a} runs here")
+        return one.parts[part] if part else one.registry
 
     def _application(self, users: Users, attempts: Attempts, renderer: ThreadPoolExecutor) -> web.Application:
         place = self.options.place

@@ -40,7 +40,7 @@ async def check_scrape(policy: Policy, prometheus: Prometheus, jobs: Sequence[st
     Raises:
         RemoteError: Prometheus does not answer properly.
     """
-    expected = policy.signals.scrape_interval
+    expected = policy.signals.shop_interval
     found = []
     for job in jobs:
         every = await scraped_every(prometheus, job)
@@ -50,8 +50,8 @@ async def check_scrape(policy: Policy, prometheus: Prometheus, jobs: Sequence[st
                     f"prometheus {prometheus.url}",
                     f"job {job} is scraped every {_shown(every)}, expected {format_duration(expected)} "
                     f"(signals.scrape_interval); {words} are not judged within windows that hold no two samples",
-                    f"scrape it every {format_duration(expected)}, or write signals.scrape_interval: {_shown(every)} "
-                    f"and a signals.window of at least {_shown(3 * every)}, and generate the rules again",
+                    f"scrape it every {format_duration(expected)}, or write signals.shop_scrape_interval: "
+                    f"{_shown(every)} and a signals.window of at least {_shown(3 * every)}, and generate again",
                 )
             )
     return found
@@ -79,19 +79,31 @@ async def check_sources(policy: Policy, prometheus: Prometheus, series: str, wor
 
 
 def check_evaluation(policy: Policy, prometheus: Prometheus, loaded: Sequence[Rule]) -> list[Finding]:
-    """Whether the service's rules are evaluated as often as they were generated for."""
-    place, expected = f"prometheus {prometheus.url}", policy.signals.evaluation_interval
-    slow = {rule.group: rule.interval_seconds for rule in loaded if rule.interval_seconds > _TOLERATED * expected}
-    if not slow:
-        return [ok(place, f"evaluates the alerts of service {policy.service} every {format_duration(expected)}")]
+    """Whether the service's rules are evaluated as often as they were generated for.
+
+    Args:
+        loaded: one rule of each group that decides, and any of those that roll back for proven harm.
+    """
+    place, signals = f"prometheus {prometheus.url}", policy.signals
+    every = {rule.group: rule.interval_seconds for rule in loaded}
+    findings = []
+    for group, seconds in sorted(every.items()):
+        urgent = group.startswith("canary-fast-")
+        expected = signals.fast_evaluation_interval if urgent else signals.evaluation_interval
+        if seconds > _TOLERATED * expected:
+            key = "verdict_interval" if urgent else "evaluation_interval"
+            # Rollbacks for proven harm come later then; windows do not hang on it.
+            say, then = (warning, "; rollbacks for proven harm come that much later") if urgent else (failed, "")
+            what = f"group {group} is evaluated every {_shown(seconds)}, expected {format_duration(expected)}"
+            remedy = "load the group as `canary generate` writes it, with its interval"
+            findings.append(say(place, f"{what} (signals.{key}){then}", remedy))
+    if findings:
+        return findings
     return [
-        failed(
+        ok(
             place,
-            f"group {group} is evaluated every {_shown(every)}, expected {format_duration(expected)} "
-            "(signals.evaluation_interval)",
-            "load the group as `canary generate` writes it, with its interval",
+            f"evaluates the alerts of service {policy.service} every {format_duration(signals.evaluation_interval)}",
         )
-        for group, every in sorted(slow.items())
     ]
 
 

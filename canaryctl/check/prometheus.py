@@ -133,7 +133,8 @@ def generated_rules(files: Mapping[str, str]) -> Iterator[Rule]:
 
 
 def _how_often(policy: Policy, prometheus: Prometheus, loaded: Sequence[Loaded]) -> list[Finding]:
-    own = [rule for rule in loaded if rule.name == RUNNING and rule.labels.get(names.SERVICE) == policy.service]
+    deciding = {RUNNING, names.CONVERSION_DEGRADED, names.PAYMENT_SUCCESS_DEGRADED, names.KPI_ALERT}
+    own = [rule for rule in loaded if rule.name in deciding and rule.labels.get(names.SERVICE) == policy.service]
     return check_evaluation(policy, prometheus, own) if own else []
 
 

@@ -116,6 +116,7 @@ def _signals(checked: Policy, section: dict[str, Any], places: Places, speed: fl
         "long_window": compressed(signals.long_window, speed, _SHORTEST_WINDOW_SECONDS),
         "scrape_interval": scrape,
         "evaluation_interval": scrape,
+        "verdict_interval": format_duration(min(SCRAPE_SECONDS, checked.signals.verdict_interval)),
         "exporter_target": places.address("exporter"),
         "shop_targets": [places.address("stable"), places.address("canary")],
         # There is no node exporter here; the canary's own process is watched instead of its machine.

@@ -47,6 +47,25 @@ class ExporterCollector(Collector):
         yield from experiment_metrics(snapshot.service, snapshot.experiments)
 
 
+class VerdictCollector(Collector):
+    """What of the running rollout rolls back at once: few series, none while nothing runs."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: no rollout runs yet."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Fresh families for one scrape, as among all others."""
+        snapshot = self._snapshot()
+        if snapshot.evidence is not None:
+            for family in rollout_metrics(snapshot, snapshot.evidence):
+                if family.name in names.URGENT and family.samples:
+                    yield family
+
+
 def _counters(snapshot: Snapshot) -> Iterator[Metric]:
     by_metric: dict[str, dict[tuple[str, str], float]] = {}
     for series, amount in sorted(snapshot.counters.items()):

@@ -71,6 +71,7 @@
   EXPORTER_ERRORS_TOTAL: 'canary_exporter_errors_total',
   RECONCILED_ROWS_TOTAL: 'canary_exporter_reconciled_rows_total',
   CORRECTIONS_TOTAL: 'canary_exporter_corrections_total',
+  VERDICTS_PATH: 'verdicts',
   STATUS: 'status',
   ENDPOINT: 'endpoint',
   LOG_REQUESTS_TOTAL: 'canary_log_requests_total',

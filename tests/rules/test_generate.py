@@ -12,15 +12,16 @@ import pytest
 import yaml
 
 from canary import names
-from canary.mixin.limits import limits
+from canary.mixin.limits import ladder, limits
 from canary.policy import Policy, load_policy
 from canary.policy.gates import UrlGate
 from canary.policy.pinning.digest import digest
 from canary.policy.release import Phase
 from canary.policy.signals import AlertOverride, Signals
 from canary.prometheus.labels import Labels, labels
-from canary.prometheus.promql import parse
+from canary.prometheus.promql import metrics, parse
 from rules.generate import prometheus_files, rule_groups
+from rules.scrape import scrape_config
 from scripts import golden
 from tests.support.programs.processes import SEARCH_PATH
 
@@ -204,10 +205,47 @@ def test_alerts_tell_people_everything(kind: str) -> None:
 
 def test_alerts_that_act_are_about_the_running_rollout() -> None:
     """Whatever asks for a rollback, a hold or an advance is joined with the rollout that runs, but for the drill."""
+    written_out = _fast_group(golden.policy("strategy"))["rules"]
     for rule in _alerts(golden.policy("strategy")):
-        if rule["labels"][names.ACTION] not in ("none", "stop") and rule["alert"] != names.DRILL:
+        if rule in written_out:
+            assert 'state=~"phase|holding|baking"' in rule["expr"], rule["alert"]
+        elif rule["labels"][names.ACTION] not in ("none", "stop") and rule["alert"] != names.DRILL:
             state = "finishing" if rule["alert"] == names.SERVER_UNHEALTHY else "running"
             assert f"rollout:canary_rollout_info:{state}" in rule["expr"], rule["alert"]
+
+
+def _fast_group(policy: Policy) -> dict[str, Any]:
+    (group,) = [group for group in rule_groups(policy)["alerts"]["groups"] if group["name"].startswith("canary-fast-")]
+    return group
+
+
+@pytest.mark.parametrize("kind", sorted(golden.POLICIES))
+def test_what_is_looked_at_most_often_reads_only_what_is_scraped_most_often(kind: str) -> None:
+    """The fast group has the rollbacks for proven harm alone; it reads the proofs, and whether a rollout runs."""
+    group = _fast_group(_policy(kind))
+    read = {metric for rule in group["rules"] for metric in metrics(rule["expr"])}
+
+    assert group["interval"] == "1s"
+    assert {rule["labels"]["action"] for rule in group["rules"]} == {"rollback"}
+    assert read <= names.URGENT | {names.ROLLOUT_INFO, names.ROLLOUT_STATE}
+    assert 1 <= len(group["rules"]) <= 20
+
+
+def test_the_proofs_are_scraped_by_themselves_and_the_shop_as_it_says() -> None:
+    """Each job has the interval of what it is for; a shop that is scraped rarely makes nothing else rare."""
+    policy = golden.policy("minimal")
+    signals = dataclasses.replace(policy.signals, shop_scrape_interval=30.0, window=120.0, shop_targets=("shop:80",))
+    jobs = {
+        job["job_name"]: job for job in scrape_config(dataclasses.replace(policy, signals=signals))["scrape_configs"]
+    }
+    slow = dataclasses.replace(policy, signals=dataclasses.replace(signals, verdict_interval=5.0))
+
+    verdicts = jobs["kpi-canary-verdicts-corner-shop"]
+    assert (verdicts["scrape_interval"], verdicts["metrics_path"]) == ("1s", "/metrics/verdicts")
+    assert jobs["corner-shop"]["scrape_interval"] == "30s"
+    assert "scrape_interval" not in jobs["kpi-canary-receiver-corner-shop"]
+    assert ladder(signals)[0] == 90
+    assert "verdicts" not in str(scrape_config(slow))
 
 
 def test_inline_alerts_read_no_recorded_series() -> None:

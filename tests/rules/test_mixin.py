@@ -48,7 +48,7 @@ def test_it_is_changed_as_any_mixin() -> None:
 
     groups = _evaluate(snippet)["groups"]
 
-    assert [group["name"] for group in groups] == ["theirs", "canary-bookshop"]
+    assert [group["name"] for group in groups] == ["theirs", "canary-bookshop", "canary-fast-bookshop"]
     rules = {rule.get("alert"): rule for rule in groups[1]["rules"]}
     assert rules["CanaryHighErrorRate"]["for"] == "20s"
     assert 'service="bookshop"' in rules["CanaryExporterDown"]["expr"]

@@ -35,7 +35,7 @@ _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
     "signals": frozenset(
         {
             "exporter_target", "follower_target", "shop_targets", "haproxy_targets", "node_targets", "runbook_url",
-            "dashboard_url",
+            "dashboard_url", "verdict_interval",
         }
     ),
     "evidence": frozenset({"drift"}),

@@ -201,9 +201,9 @@ def _versions(policy: Policy) -> Iterator[Inconsistency]:
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:
     signals = policy.signals
-    if signals.window < _SCRAPES * signals.scrape_interval:
+    if signals.window < _SCRAPES * signals.shop_interval:
         what = f"must hold at least {_SCRAPES} scrapes: no rate is known over less"
-        yield ("signals", "window"), what, "take a longer window, or a shorter `scrape_interval`"
+        yield ("signals", "window"), what, "take a longer window, or a shorter `scrape_interval` of the shop"
     if signals.long_window < signals.window:
         yield ("signals", "long_window"), "must not be shorter than `window`", ""
     labels = (signals.version_label, signals.endpoint_label, signals.status_label)

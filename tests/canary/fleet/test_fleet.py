@@ -51,6 +51,7 @@ class Openings:
                 options=member_options(self.options, name),
                 registry=registry,
                 reload=reload,
+                parts={"tested": registry},
                 status=lambda: {"Service": name, "State": "idle"},
             )
         finally:
@@ -151,7 +152,7 @@ async def test_each_service_has_a_door_and_all_have_a_list(folder: Path) -> None
     fleet = fleet_of(openings, folder)
     async with (
         fleet.running(),
-        front("receiver", fleet, WebOptions()).serving() as urls,
+        front("receiver", fleet, WebOptions(), ["tested"]).serving() as urls,
         aiohttp.ClientSession(urls[0]) as http,
     ):
         await eventually(lambda: fleet.settled, "followed")
@@ -177,6 +178,7 @@ async def test_each_service_has_a_door_and_all_have_a_list(folder: Path) -> None
         assert together.count("\ncanary_build_info{") == 1
         assert 'canary_tested{service="shop"}' not in alone
         assert (await text("/metrics?service=nobody")).startswith("404 ")
+        assert (await text("/metrics/tested")).count("\ncanary_tested{") == 2
         async with http.get("/api/v1/services") as answer:
             listed = await answer.json()
         assert [(one["service"], one["running"], bool(one["fault"])) for one in listed] == [

@@ -56,7 +56,7 @@ async def test_windows_that_a_job_cannot_fill_are_refused(write_policy: Write, s
     assert (
         "job shop is scraped every 1m, expected 5s (signals.scrape_interval); the shop's requests are not" in failed[0]
     )
-    assert "write signals.scrape_interval: 1m and a signals.window of at least 3m" in failed[0]
+    assert "write signals.shop_scrape_interval: 1m and a signals.window of at least 3m" in failed[0]
     assert "the receiver, job shop, is scraped every 1m" in late[0]
 
 

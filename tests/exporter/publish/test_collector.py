@@ -9,7 +9,7 @@ from canary import names
 from canary.policy.kpis import Conversion
 from exporter.evidence import judge
 from exporter.evidence.judge import Action, KpiEvidence, RolloutEvidence, Trajectory, Verdict
-from exporter.publish.collector import ExporterCollector
+from exporter.publish.collector import ExporterCollector, VerdictCollector
 from exporter.publish.snapshot import Snapshot
 from tests.support.clock import FakeClock
 
@@ -20,16 +20,21 @@ COMPLETION = replace(ABANDONMENT, complement=False)
 FALL = judge.TestEvidence(Verdict.FAIL, -0.2, -0.3, -0.1, 3.0, 2.0, 100, 100, None, Trajectory.empty())
 
 
-def published(kpi: Conversion, stable: float | None, metric: str) -> float | None:
-    """What a scrape says of the KPI, when stable's value of it is this."""
+def knowledge(kpi: Conversion, stable: float | None) -> Snapshot:
+    """What is known of a rollout's one KPI, when stable's value of it is this."""
     found = KpiEvidence("kpi", Verdict.FAIL, Action.HOLD, None, FALL, None, False, None)
-    snapshot = Snapshot(
+    return Snapshot(
         "shop",
         rollout="r-1",
         evidence=RolloutEvidence(Verdict.FAIL, "kpi", None, 0.0, {"kpi": found}, None),
         role_values={} if stable is None else {"kpi": {"stable": stable}},
         policy_kpis={"kpi": kpi},
     )
+
+
+def published(kpi: Conversion, stable: float | None, metric: str) -> float | None:
+    """What a scrape says of the KPI."""
+    snapshot = knowledge(kpi, stable)
     registry = CollectorRegistry()
     registry.register(ExporterCollector(lambda: snapshot, FakeClock()))
     return registry.get_sample_value(metric, {"service": "shop", "rollout": "r-1", "kpi": "kpi"})
@@ -55,3 +60,14 @@ def test_what_cannot_be_said_of_a_complement_is_absent() -> None:
     assert published(ABANDONMENT, None, names.KPI_RELATIVE_CHANGE) is None
     assert published(ABANDONMENT, None, names.KPI_TOLERANCE) is None
     assert published(COMPLETION, None, names.KPI_RELATIVE_CHANGE) == -0.2
+
+
+def test_what_rolls_back_is_shown_alone_and_nothing_while_nothing_runs() -> None:
+    """Scraped more often than all else, it is a few series, each with the value that it has among the others."""
+    snapshot = knowledge(COMPLETION, 0.5)
+    collectors = VerdictCollector(lambda: snapshot), ExporterCollector(lambda: snapshot, FakeClock())
+    alone, among = ([one for family in each.collect() for one in family.samples] for each in collectors)
+
+    assert {sample.name for sample in alone} == {names.KPI_EVIDENCE, names.KPI_PROOF}
+    assert all(sample in among for sample in alone)
+    assert list(VerdictCollector(lambda: Snapshot("shop")).collect()) == []
