@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import apprise
 
 from canary.errors import NotificationError
-from canary.policy.model import Policy
+from canary.policy.model import Audience, Notify, Policy
 from canary.secrets import read_secret
 from canary.threads import OwnThreads, Threads
 
@@ -64,6 +64,7 @@ class Notifier:
 
     Args:
         urls: apprise URLs, one per target.
+        audiences: further people's, by the audience's name, which precedes their targets' names: `owners/slack#1`.
         timeout_seconds: How long one attempt at one target may take.
         threads: Where apprise, which blocks, does its work. By default threads of its own: a service that hangs must
             not take the threads that routers and name look-ups need.
@@ -72,20 +73,32 @@ class Notifier:
         NotificationError: a URL is none that apprise knows.
     """
 
-    def __init__(self, urls: Sequence[str], timeout_seconds: float, threads: Threads | None = None) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        timeout_seconds: float,
+        threads: Threads | None = None,
+        *,
+        audiences: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         _quieten()
         self._timeout_seconds = timeout_seconds
         self._services: dict[str, apprise.Apprise] = {}
+        for audience, theirs in {"": urls, **(audiences or {})}.items():
+            self._add(audience, theirs)
+        self._threads = threads or OwnThreads("notify", max(1, _THREADS_PER_TARGET * len(self._services)))
+
+    def _add(self, audience: str, urls: Sequence[str]) -> None:
+        section = f"notify.audiences.{audience}" if audience else "notify"
         for number, url in enumerate(urls, 1):
             service = apprise.Apprise()
             if not service.add(url):
                 raise NotificationError(
                     "expected an apprise URL such as `slack://…`, `mailto://…` or `json://…`, "
                     "found something that apprise does not know",
-                    place=f"notify: URL {number} of {len(urls)}",
+                    place=f"{section}: URL {number} of {len(urls)}",
                 )
-            self._services[f"{url.partition(':')[0].lower()}#{number}"] = service
-        self._threads = threads or OwnThreads("notify", max(1, _THREADS_PER_TARGET * len(urls)))
+            self._services[target_name(audience, f"{url.partition(':')[0].lower()}#{number}")] = service
 
     @classmethod
     def of(cls, policy: Policy, threads: Threads | None = None) -> Self:
@@ -96,10 +109,10 @@ class Notifier:
             NotificationError: a URL is none that apprise knows.
         """
         notify = policy.notify
-        text = read_secret("notify", file=notify.urls_file, env=notify.urls_env, base=policy.base) or ""
-        lines = (line.strip() for line in text.splitlines())
-        urls = [url for line in lines if not line.startswith("#") for url in line.split()]
-        return cls(urls, notify.timeout, threads)
+        audiences = {
+            name: _urls(f"notify.audiences.{name}", one, policy.base) for name, one in notify.audiences.items()
+        }
+        return cls(_urls("notify", notify, policy.base), notify.timeout, threads, audiences=audiences)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -136,6 +149,23 @@ class Notifier:
             title=message.title, body=message.body, notify_type=message.tone.value, body_format="text"
         )
         return bool(taken)
+
+
+def target_name(audience: str, name: str) -> str:
+    """What a target of an audience is called; those of nobody in particular have no prefix."""
+    return f"{audience}/{name}" if audience else name
+
+
+def audience_of(target: str) -> str:
+    """The audience that a target belongs to; empty for those of nobody in particular."""
+    return target.rpartition("/")[0]
+
+
+def _urls(section: str, named: Notify | Audience, base: str) -> list[str]:
+    """The URLs that a section's file or variable holds."""
+    text = read_secret(section, file=named.urls_file, env=named.urls_env, base=base) or ""
+    lines = (line.strip() for line in text.splitlines())
+    return [url for line in lines if not line.startswith("#") for url in line.split()]
 
 
 def _server(service: apprise.NotifyBase) -> tuple[str, int] | None:

@@ -107,6 +107,9 @@ local kpi = import 'lib/kpi.libsonnet';
     // Empty when drills are not asked for.
     drillMaxAgeSeconds: '',
 
+    // Who looks after each KPI, by its name: the label `owner` of its alerts.
+    owners: {},
+
     // Changes by alert name: enabled, hold_for, severity, action, dry_run, labels, annotations.
     alerts: {},
   },

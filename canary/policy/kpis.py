@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from canary.policy.values.types import Finite, Name, OpenRatio, Ratio, ShareLimit, Text, section
+from canary.policy.values.types import Finite, Identifier, Name, OpenRatio, Ratio, ShareLimit, Text, section
 
 Action = Literal["rollback", "hold", "warn"]
 Judge = Literal["evidence", "threshold"]
@@ -33,6 +33,9 @@ class Conversion:
     """Lowest acceptable rate of the canary by itself."""
     target: Ratio | None = None
     """Normal range, for information; below it (above, for a complement) `CanaryOutOfRange` tells."""
+    owner: Identifier | None = None
+    """Who looks after it: named in messages and as the label `owner` of its alerts; the audience of this name in
+    `notify.audiences` hears of every hold and rollback because of it."""
     action: Action = "warn"
     judge: Judge = "evidence"
     """`threshold`: the literal windowed rule instead; docs/evidence.md says what it costs."""
@@ -59,6 +62,9 @@ class Success:
     """Lowest acceptable success rate of the canary by itself."""
     target: Ratio | None = None
     """Normal range, for information."""
+    owner: Identifier | None = None
+    """Who looks after it: named in messages and as the label `owner` of its alerts; the audience of this name in
+    `notify.audiences` hears of every hold and rollback because of it."""
     action: Action = "warn"
     judge: Judge = "evidence"
 
@@ -83,6 +89,9 @@ class Mean:
     """Lowest acceptable mean of the canary by itself, in the value's own unit (shown, not judged)."""
     target: Finite | None = None
     """Normal range, for information, in the value's own unit."""
+    owner: Identifier | None = None
+    """Who looks after it: named in messages and as the label `owner` of its alerts; the audience of this name in
+    `notify.audiences` hears of every hold and rollback because of it."""
     action: Action = "warn"
     judge: Judge = "evidence"
 

@@ -55,6 +55,18 @@ class State:
 
 
 @section
+class Audience:
+    """Further people, who hear of some occasions only: stakeholders, or the owners of a KPI."""
+
+    urls_file: Text | None = None
+    """File with one apprise URL a line; they contain secrets."""
+    urls_env: EnvironmentName | None = None
+    """Environment variable with apprise URLs, separated by white space."""
+    on: tuple[Occasion, ...] = ("start", "rollback", "promotion")
+    """The occasions that they hear of. The `owner` of a KPI also hears of every hold and rollback because of it."""
+
+
+@section
 class Notify:
     """Who hears about a rollout, through apprise URLs (Slack, e-mail, and many more)."""
 
@@ -64,6 +76,8 @@ class Notify:
     """Environment variable with apprise URLs, separated by white space."""
     on: tuple[Occasion, ...] = ("start", "advance", "hold", "blind", "rollback", "promotion")
     """The occasions that are worth a message."""
+    audiences: dict[Identifier, Audience] = field(default_factory=dict)
+    """Further people by name, such as `stakeholders`, each with their own targets and occasions."""
     timeout: Timeout = 10
     """How long one attempt may take."""
     expire: Annotated[float, lasting(1, 30 * 86400)] = 3600

@@ -137,6 +137,7 @@ class Held(Entry):
         lifts: whether the hold ends by itself once its cause is gone.
         rollback_at: end of a countdown to a rollback that a person may cancel.
         weight: what the weight is lowered to; None where it stays.
+        kpi: the KPI that the alert is about; empty for all else.
     """
 
     kind = Kind.HELD
@@ -145,6 +146,7 @@ class Held(Entry):
     lifts: bool = False
     rollback_at: AwareDatetime | None = None
     weight: Ratio | None = None
+    kpi: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,12 +217,14 @@ class RollbackDecided(Entry):
     Attributes:
         cause: a `Cause` or an alert's name.
         category: what it is due to, as whoever asked for it says; None where nobody does.
+        kpi: the KPI that the alert is about; empty for all else.
     """
 
     kind = Kind.ROLLBACK
     decides = True
     cause: str
     category: Category | None = None
+    kpi: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

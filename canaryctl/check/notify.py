@@ -1,11 +1,14 @@
 """The people's channels: each URL known to apprise, each host reachable. No message is sent."""
 
 import asyncio
+from collections.abc import Iterator
 
 from canary.errors import CanaryError, reason
 from canary.finding import Finding, failed, ok, skipped
 from canary.notify import Notifier
 from canary.policy import Policy
+from canary.policy.model import Audience, Notify
+from canary.policy.reading.sentences import did_you_mean
 
 # Connecting takes milliseconds; a firewall that drops packets never answers.
 _TIMEOUT_SECONDS = 5
@@ -13,17 +16,35 @@ _TIMEOUT_SECONDS = 5
 
 async def check_notify(policy: Policy) -> list[Finding]:
     """One finding per target; URLs are secrets and never shown."""
-    if policy.notify.urls_file is None and policy.notify.urls_env is None:
-        remedy = "give notify.urls_file or urls_env, or nobody hears about a rollback"
-        return [skipped("notify", "the policy names no targets", remedy)]
+    found = [*_without_targets(policy), *_without_audience(policy)]
     try:
         notifier = Notifier.of(policy)
     except CanaryError as error:
-        return [failed(error.place or "notify", error.what, error.remedy)]
+        return [*found, failed(error.place or "notify", error.what, error.remedy)]
     try:
-        return list(await asyncio.gather(*(_reachable(name, server) for name, server in notifier.servers().items())))
+        servers = notifier.servers().items()
+        return [*found, *await asyncio.gather(*(_reachable(name, server) for name, server in servers))]
     finally:
         notifier.close()
+
+
+def _without_targets(policy: Policy) -> Iterator[Finding]:
+    """Sections that tell nobody."""
+    audiences = {f"notify.audiences.{name}": one for name, one in policy.notify.audiences.items()}
+    sections: dict[str, Notify | Audience] = {"notify": policy.notify, **audiences}
+    for place, section in sections.items():
+        if section.urls_file is None and section.urls_env is None:
+            remedy = f"give {place}.urls_file or urls_env, or nobody hears about a rollback by it"
+            yield skipped(place, "the policy names no targets", remedy)
+
+
+def _without_audience(policy: Policy) -> Iterator[Finding]:
+    """Owners that no audience is called after, where there are audiences: a misspelt one hears of nothing."""
+    audiences = sorted(policy.notify.audiences)
+    for name, kpi in policy.kpis.items():
+        if audiences and kpi.owner is not None and kpi.owner not in audiences:
+            what = f"no audience {kpi.owner!r} in notify.audiences"
+            yield skipped(f"kpis.{name}.owner", what, did_you_mean(kpi.owner, audiences))
 
 
 async def _reachable(name: str, server: tuple[str, int] | None) -> Finding:

@@ -14,6 +14,7 @@ function(config) {
   alert(name, spec, watch=false)::
     local own = override(name);
     local panel = std.get(n.ALERT_PANELS, name, { dashboard: std.get(spec, 'dashboard', 'rollout'), id: '' });
+    local owner = std.get(config.owners, std.get(std.get(spec, 'labels', {}), n.KPI, ''), '');
     local hold_for = std.get(own, 'hold_for', std.get(spec, 'hold_for', ''));
     if !own.enabled then [] else [
       { alert: name, expr: spec.expr }
@@ -23,7 +24,8 @@ function(config) {
           [n.SEVERITY]: std.get(own, 'severity', spec.severity),
           [n.ACTION]: if watch then spec.action else std.get(own, 'action', spec.action),
           [n.SERVICE]: config.service,
-        } + (if std.get(own, 'dry_run', false) then { [n.DRY_RUN]: 'true' } else {}) + std.get(spec, 'labels', {}) + own.labels,
+        } + (if std.get(own, 'dry_run', false) then { [n.DRY_RUN]: 'true' } else {}) + std.get(spec, 'labels', {})
+                + (if owner == '' then {} else { [n.OWNER]: owner }) + own.labels,
         annotations: {
           summary: spec.summary,
           description: spec.description,

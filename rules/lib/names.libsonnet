@@ -19,6 +19,7 @@
   STABLE: 'stable',
   CANARY: 'canary',
   DRY_RUN: 'dry_run',
+  OWNER: 'owner',
   SEVERITY: 'severity',
   REASON: 'reason',
   METRIC: 'metric',

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from canary.errors import NotificationError, SecretError
-from canary.notify import Message, Notifier, Tone
+from canary.notify import Message, Notifier, Tone, audience_of
 from canary.policy.model import Notify, Policy
 
 MESSAGE = Message("Rolled back v2.0", "payment_success_rate: 84% against 96%", Tone.FAILURE)
@@ -159,3 +159,17 @@ def test_slacks_own_address_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -
     policy = Policy(service="shop", notify=Notify(urls_env="SLACK_WEBHOOK_URL"))
 
     assert Notifier.of(policy).targets == ("https#1",)
+
+
+async def test_an_audience_has_targets_of_its_own(inbox: tuple[Inbox, Callable[[str], str]]) -> None:
+    """They are called after it, so that a message can be sent to it alone."""
+    service, url = inbox
+    notifier = Notifier([url("one")], timeout_seconds=10, audiences={"owners": [url("two")]})
+
+    deliveries = await notifier.send(MESSAGE, ["owners/json#1"])
+    notifier.close()
+
+    assert notifier.targets == ("json#1", "owners/json#1")
+    assert [audience_of(target) for target in notifier.targets] == ["", "owners"]
+    assert [delivery.target for delivery in deliveries] == ["owners/json#1"]
+    assert len(service.messages) == 1

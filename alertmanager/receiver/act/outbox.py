@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.telling.messages import OCCASIONS, Facts, message, occasion
+from alertmanager.receiver.act.telling.messages import Facts, message
+from alertmanager.receiver.act.telling.routing import Routing
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
+from canary.notify import audience_of
 from canary.rollout.ages import Ages
 from canary.rollout.commands.records import CompleteStep, Notify
 from canary.rollout.entries import Entry, Notified, RollbackDecided
@@ -105,7 +107,7 @@ class Outbox:
         # Rollouts, as folded, of which nothing is open: nothing new can be found in them, so they are not read again.
         self._closed: dict[str, _Look] = {}
         self._expire_seconds = plans.file.notify.expire
-        self._worth_telling = frozenset(plans.file.notify.on) & OCCASIONS
+        self._routing = Routing.of(plans.file)
         store.listen(lambda _: self._wake_up.set())
 
     async def run(self) -> None:
@@ -175,7 +177,7 @@ class Outbox:
 
     def _is_open(self, entry: Entry, receipt: Receipt | None) -> bool:
         """Whether somebody still has to be told, or it still has to be written down that nobody was."""
-        if occasion(entry) not in self._worth_telling or self._age(entry) >= self._expire_seconds + _LOOKS_BACK_SECONDS:
+        if not self._routing.anybody(entry) or self._age(entry) >= self._expire_seconds + _LOOKS_BACK_SECONDS:
             return False
         return receipt is None or bool(self._owed(entry, receipt))
 
@@ -183,7 +185,7 @@ class Outbox:
         """Who has to be told; targets that are new do not hear of what everybody else was told before."""
         if receipt is not None and receipt.expired is not None:
             return []
-        owed = set(self._effects.targets)
+        owed = {target for target in self._effects.targets if self._routing.wants(audience_of(target), entry)}
         if receipt is not None and receipt.owed is not None:
             owed &= receipt.owed
         elif receipt is not None and self._age(entry) > self._expire_seconds:

@@ -44,6 +44,9 @@ _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
 others decide, those that are added later too: a digest that covers too much is noticed, one that covers too little is
 not."""
 
+_OF_A_KPI: Final = frozenset({"owner"})
+"""The same, of each KPI."""
+
 _DIGITS: Final = 12
 """Significant digits that count: 700ms and 0.7s are one value, and differ in the sixteenth."""
 
@@ -65,6 +68,11 @@ def deciding(policy: Policy, *, defaults: bool = True) -> dict[str, Any]:
             data[section] = {key: value for key, value in data[section].items() if key not in addresses}
             if not data[section]:
                 del data[section]
+    if isinstance(data.get("kpis"), dict):
+        data["kpis"] = {
+            name: {key: value for key, value in kpi.items() if key not in _OF_A_KPI}
+            for name, kpi in data["kpis"].items()
+        }
     return data
 
 

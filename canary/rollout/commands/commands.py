@@ -239,6 +239,7 @@ class Hold(Command):
         phase: when given, it is about this phase only.
         weight: when given, the weight is lowered to it, as it was at a router; while a release is finished it is raised
             to it, because the canary's servers are the proven side then.
+        kpi: the KPI that the alert is about.
     """
 
     lowers = True
@@ -247,6 +248,7 @@ class Hold(Command):
     rollback_at: datetime | None = None
     phase: int | None = None
     weight: float | None = None
+    kpi: str = ""
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused while no rollout runs, or where it is held already and this hold would add nothing."""
@@ -273,6 +275,7 @@ class Hold(Command):
             cause=self.cause,
             lifts=self.lifts,
             rollback_at=self.rollback_at,
+            kpi=self.kpi,
             weight=self.weight,
         )
 
@@ -296,6 +299,7 @@ class RollBack(Command):
     Attributes:
         cause: a `Cause`, or an alert's name.
         category: what it is due to, as a person says.
+        kpi: the KPI that the alert is about.
         automatic: nobody has asked for it: then not after the promotion, and not against a person's word.
         countdown: it is the end of one, which is over with the hold that counted. Whose countdown it was does not
             matter: another receiver may have written its own hold first, and what this one has lowered stays lowered.
@@ -306,6 +310,7 @@ class RollBack(Command):
     category: Category | None = None
     automatic: bool = False
     countdown: bool = False
+    kpi: str = ""
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
         """Refused where there is nothing to roll back, or where it is being rolled back already."""
@@ -322,6 +327,7 @@ class RollBack(Command):
             reason=self.reason,
             cause=self.cause,
             category=self.category,
+            kpi=self.kpi,
         )
 
 

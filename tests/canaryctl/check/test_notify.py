@@ -54,3 +54,19 @@ async def test_without_targets_the_remedy_says_what_is_lost(write_policy: Write)
 
     assert findings[0].status is Status.SKIPPED
     assert "nobody hears about a rollback" in findings[0].remedy
+
+
+async def test_an_owner_without_an_audience_is_told(write_policy: Write) -> None:
+    """A misspelt name sends messages to nobody; the nearest audience is named, and so is one without targets."""
+    findings = await check_notify(
+        write_policy(
+            "notify: {urls_env: URLS, audiences: {payments-team: {}}}\n"
+            "kpis: {payment_success_rate: {kind: success, of: payments, owner: paymnts-team}}\n"
+        )
+    )
+
+    assert [(one.place, one.status) for one in findings[:2]] == [
+        ("notify.audiences.payments-team", Status.SKIPPED),
+        ("kpis.payment_success_rate.owner", Status.SKIPPED),
+    ]
+    assert "did you mean 'payments-team'" in str(findings[1])

@@ -1,9 +1,9 @@
 """What people read: one message per decision, with the values behind it and what to do now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from canary.names import BLIND_ALERT
+from canary.names import ALERTS, BLIND_ALERT, DASHBOARD_UIDS
 from canary.notify import Message, Tone
 from canary.rollout.entries import (
     Adopted,
@@ -53,6 +53,9 @@ class Facts:
         technical: whether errors and response times are watched too.
         page: where people open the page.
         zone: in which they read times.
+        runbooks: what stands before the name of an alert's runbook.
+        dashboards: Grafana's address; empty where the policy has none.
+        owners: by KPI.
         process: whether the policy names a process of the canary, which a rollback stops.
     """
 
@@ -64,6 +67,9 @@ class Facts:
     process: bool = True
     technical: bool = True
     prices: Sequence[str] = ()
+    runbooks: str = ""
+    dashboards: str = ""
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 def occasion(entry: Entry) -> str:
@@ -100,11 +106,28 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
         facts.traffic and isinstance(entry, RollbackDecided) and f"Traffic: {facts.traffic}.",
         *(f"Price: {price}." for price in facts.prices if isinstance(entry, Held | Advanced)),
         todo,
-        facts.page and f"Page: {facts.page}/",
+        *_links(entry, rollout, facts),
         f"[{key}]",
     ]
     text = "\n".join(line for line in lines if line)
     return Message(in_zone(f"{facts.service}: {title}", facts.zone), in_zone(text, facts.zone), tone)
+
+
+def _links(entry: Entry, rollout: Rollout, facts: Facts) -> Iterator[str]:
+    """Where to look: whose KPI it is, the page, the runbook of the alert, the dashboard, the report."""
+    if isinstance(entry, Held | RollbackDecided):
+        if entry.kpi:
+            owner = facts.owners.get(entry.kpi)
+            yield f"KPI: {entry.kpi.replace('_', ' ')}" + (f", owner {owner}." if owner else ".")
+        if facts.runbooks and entry.cause in ALERTS:
+            yield f"Runbook: {facts.runbooks}{entry.cause}.md"
+    if facts.page:
+        yield f"Page: {facts.page}/"
+    if facts.dashboards:
+        query = f"var-service={facts.service}&var-rollout={rollout.id}"
+        yield f"Dashboard: {facts.dashboards}/d/{DASHBOARD_UIDS['rollout']}?{query}"
+    if facts.page and rollout.ended_at is not None:
+        yield f"Report: {facts.page}/page/reports/{rollout.id} (written some seconds after the end)"
 
 
 def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone]:

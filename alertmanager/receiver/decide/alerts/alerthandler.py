@@ -132,7 +132,7 @@ class AlertHandler:
             return await self._hold(rollout, alert, actor)
         if rollback.countdown:
             return await self._hold(rollout, alert, actor, rollback.countdown)
-        command = RollBack(actor=actor, reason=_reason(alert), cause=_cause(alert), automatic=True)
+        command = RollBack(actor=actor, reason=_reason(alert), cause=_cause(alert), automatic=True, kpi=_kpi(alert))
         await self._store.propose(Seen.of(rollout), command)
         return Outcome.ACCEPTED
 
@@ -143,6 +143,7 @@ class AlertHandler:
             reason=_reason(alert),
             cause=_cause(alert),
             lifts=alert.action == "hold",
+            kpi=_kpi(alert),
             rollback_at=until,
         )
         await self._store.propose(Seen.of(rollout), command)
@@ -157,6 +158,10 @@ class AlertHandler:
 
 def _cause(alert: Alert) -> str:
     return alert.name[:_CAUSE_CHARACTERS]
+
+
+def _kpi(alert: Alert) -> str:
+    return alert.labels.get(names.KPI, "")[:_CAUSE_CHARACTERS]
 
 
 def _reason(alert: Alert) -> str:

@@ -13,7 +13,7 @@ from alertmanager.receiver.lead.leader import FileLeader
 from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import JournalError
-from canary.policy.model import Notify, Policy
+from canary.policy.model import Audience, Notify, Policy
 from canary.rollout.commands.commands import Hold, RollBack
 from canary.rollout.entries import Notified
 from canary.rollout.kinds import Kind, Step
@@ -358,3 +358,17 @@ async def test_a_standby_tells_nobody(leader: Acting, world: World) -> None:
     await standby.outbox.step()
 
     assert world.chats.taken == []
+
+
+async def test_an_audience_hears_of_its_own_occasions_only() -> None:
+    """Stakeholders hear of the start and not of a hold; once only, and nobody is owed anything."""
+    async with Deciding.about(Policy(service="shop")) as deciding:
+        chats = Chats("slack#1", "stakeholders/mail#1", "gone/mail#1")
+        box = outbox(deciding, chats, on=("hold",), audiences={"stakeholders": Audience(on=("start",))})
+        await box.step()
+        await deciding.store.propose(None, Hold(actor="ada", reason="look"))
+        await box.step()
+        await box.step()
+
+        assert [target for target, _ in chats.taken] == ["stakeholders/mail#1", "slack#1"]
+        assert box.pending == ()
