@@ -132,6 +132,12 @@ class DatabaseUnavailableError(DatabaseError):
     label = "unavailable"
 
 
+class DatabaseSourceError(DatabaseError):
+    """No connection to one of several sources; the events of the others can be read."""
+
+    label = "source"
+
+
 class DatabaseTimeoutError(DatabaseError):
     """A statement ran into its time limit, or waited too long for a lock."""
 

@@ -10,8 +10,9 @@ refresh, and what is not known any more is not in it.
 
 # long: one refresh from the first question to the snapshot, whose steps share what is known
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
@@ -35,16 +36,14 @@ from exporter.ledger.rows import Codes
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
-from exporter.source.columns.zones import Zone
-from exporter.source.database import Session
-from exporter.source.dialects import Dialect
 from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
 from exporter.source.routed import RoutedVersions, TaggedVersions, UnitVersions
-from exporter.source.streams import Stream, streams_of
+from exporter.source.sources import Sources, policy_at
+from exporter.source.streams import Stream
 from exporter.source.versions import Key
 from exporter.source.watch.replica import replica_lag_seconds
-from exporter.source.watch.schema import SchemaWatch
+from exporter.source.watch.schema import SchemaWatch, SchemaWatches
 
 _SCHEMA_SECONDS = 15
 """How often the schema is looked at: inspecting costs a few statements per table, and a migration that breaks a version
@@ -82,7 +81,7 @@ class Refresher:
     """
 
     policy: Policy
-    session: Session
+    sources: Sources
     clock: Clock
     counters: Counters
     since: float
@@ -95,20 +94,22 @@ class Refresher:
 
     def __post_init__(self) -> None:
         """Begin knowing nothing."""
-        policy, dialect = self.policy, Dialect(self.session.dialect_name)
+        policy, sources = self.policy, self.sources
         self._log = Log("exporter")
         self._faults = Faults(self._log)
-        zone = Zone(policy.database.timezone, dialect)
         self.versions, self.currencies = Codes(), Codes()
-        streams = streams_of(policy, dialect)
-        told = self._tellers(streams)
-        codes = (self.versions, self.currencies)
+        streams = sources.streams(policy)
+        told = self._tellers([stream for stream, _ in streams])
+        codes, zones = (self.versions, self.currencies), sources.zones(policy)
         self.feeds = [
-            Feed(stream, self.session, zone, *codes, self.since, routed=told.get(stream.key)) for stream in streams
+            Feed(stream, session, zones[stream.source], *codes, self.since, routed=told.get(stream.key))
+            for stream, session in streams
         ]
         for feed in self.feeds:
             feed.odd.report = self._faults.odd
-        self.schema = SchemaWatch(policy, self.session)
+        self.schema = SchemaWatches(
+            [SchemaWatch(policy_at(policy, name), session) for name, session in sources.sessions.items()]
+        )
         self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
         about = (event for kpi in policy.kpis.values() for event in events_of(kpi))
@@ -214,13 +215,24 @@ class Refresher:
         for feed in self.feeds:
             if feed.stream.event in self._joined:
                 feed.held.want_from(feed.bucket(low))
-            await self._attempt(feed, now)
-        await self._fill(now)
+        await self._side_by_side(self._refresh_all, now)
+        until = self.clock.monotonic() + self.policy.database.refresh * _FILL_SHARE
+        await self._side_by_side(self._fill, now, until)
+        self._tell_progress(now)
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was repaired", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
         running = self.rollout if self.rollout is not None and self.rollout.running else None
         self._unknown_versions.look(now, running.started_at.timestamp() if running is not None else None)
+
+    async def _side_by_side(self, work: Callable[..., Awaitable[None]], *times: float) -> None:
+        """Do one thing with the feeds of each source, which have a session of their own, at the same time."""
+        feeds = [[feed for feed in self.feeds if feed.stream.source == name] for name in self.sources.sessions]
+        await asyncio.gather(*(work(some, *times) for some in feeds))
+
+    async def _refresh_all(self, feeds: Sequence[Feed], now: float) -> None:
+        for feed in feeds:
+            await self._attempt(feed, now)
 
     def _leave_out_absent(self) -> None:
         """Read nothing of tables that are not there and that nobody needs; all who share the list see it change."""
@@ -239,11 +251,12 @@ class Refresher:
                 await self.schema.look()
             if self.schema.problems != before:
                 self._log.warn("schema changed", problems="; ".join(self.schema.problems) or "none any more")
-        if self.policy.database.replica is not None and now - self._replica_at >= _REPLICA_SECONDS:
+        main = self.sources.sessions.get(None)
+        if main is not None and self.policy.database.replica is not None and now - self._replica_at >= _REPLICA_SECONDS:
             self._replica_at = now
             self._lag = math.inf
             with self._faults.survived("the replica's lag cannot be measured"):
-                self._lag = await replica_lag_seconds(self.session)
+                self._lag = await replica_lag_seconds(main)
 
     def _rows_low(self, now: float) -> float:
         """The moment from which on rollout and window need single rows."""
@@ -269,10 +282,9 @@ class Refresher:
         if isinstance(feed.fault, DatabaseSchemaError):
             self._schema_at = float("-inf")
 
-    async def _fill(self, now: float) -> None:
+    async def _fill(self, feeds: Sequence[Feed], now: float, until: float) -> None:
         """A step of the backfill for every feed, as many as fit between two refreshes."""
-        until = self.clock.monotonic() + self.policy.database.refresh * _FILL_SHARE
-        waiting = [feed for feed in self.feeds if not feed.filled and feed.fault is None and now >= feed.fill_at]
+        waiting = [feed for feed in feeds if not feed.filled and feed.fault is None and now >= feed.fill_at]
         while waiting:
             feed = min(waiting, key=lambda one: one.filled_ratio)
             with self._faults.survived("an event's past cannot be counted", event=feed.stream.name) as attempt:
@@ -284,6 +296,9 @@ class Refresher:
             waiting = [one for one in waiting if not one.filled and (one is not feed or attempt.error is None)]
             if self.clock.monotonic() >= until:
                 break
+
+    def _tell_progress(self, now: float) -> None:
+        waiting = any(not feed.filled and feed.fault is None for feed in self.feeds)
         if now - self._progress_at >= _PROGRESS_SECONDS and (waiting or self._progress_at == float("-inf")):
             self._progress_at = now
             self._log.info("counting the past", done=format_ratio(self._filled_ratio()))

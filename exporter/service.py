@@ -45,8 +45,8 @@ from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
 from exporter.publish.statefile import StateFile
 from exporter.refresher import Refresher
-from exporter.source.database import OrderDatabase, Patience
-from exporter.source.session import open_session
+from exporter.source.database import Patience
+from exporter.source.sources import Sources
 
 _RELOADED = frozenset(field.name for field in fields(Policy)) - {"service"}
 """What a reload takes over: all but the name, which is a label on every series that is registered already."""
@@ -163,7 +163,7 @@ class Exporter:
         policy = self.load()
         require_reloadable(self._plans.file, policy, _RELOADED)
         self._require_mapping(policy)
-        OrderDatabase.of(policy, Patience.LIVE)  # secrets and the address must be usable before the old policy goes
+        Sources.of(policy, Patience.LIVE)  # secrets and the address must be usable before the old policy goes
         self._plans.file = policy
         self._reloaded.set()
 
@@ -204,7 +204,7 @@ class Exporter:
                 await self._pause(_LONGEST_WAIT_SECONDS)
 
     async def _under(self, policy: Policy) -> None:
-        database = OrderDatabase.of(policy, Patience.LIVE)
+        sources = Sources.of(policy, Patience.LIVE)
         path = Path(policy.base) / self.state_file
         state = StateFile(path, policy.service)
         remembered = state.read()
@@ -213,19 +213,18 @@ class Exporter:
         counters = Counters(policy.database.max_currencies)
         if remembered is not None:
             counters.values.update(remembered.values)
-        session = open_session(database)
         path = Path(policy.base) / self.state_file
         files = ExactFiles(path.with_name(f"{path.stem}-evidence"), policy.service)
-        refresher = self._refresher = Refresher(policy, session, self.clock, counters, since, self.threads, files)
+        refresher = self._refresher = Refresher(policy, sources, self.clock, counters, since, self.threads, files)
         if not self._snapshot.counters:
             self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
-        self._log.info("reading the order database", dialect=session.dialect_name, refresh=policy.database.refresh)
+        self._log.info("reading the order database", dialects=sources.dialects, refresh=policy.database.refresh)
         try:
             await self._loop(policy, refresher, state)
         finally:
             state.write(since, counters.values)
             await refresher.close()
-            await session.close()
+            await sources.close()
 
     async def _loop(self, policy: Policy, refresher: Refresher, state: StateFile) -> None:
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)

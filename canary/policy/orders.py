@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from canary.policy.requestlog import RequestLog
+from canary.policy.sources import Source
 from canary.policy.values.types import (
     DatabaseUrl,
     EnvironmentName,
@@ -22,6 +23,9 @@ from canary.policy.values.types import (
     section,
 )
 
+LOG_SOURCE = "log"
+"""The source of what `canary assignments` keeps, which nobody has to write down again."""
+
 TimeUnit = Literal["seconds", "milliseconds", "microseconds"]
 """In which unit a column of numbers counts the time since 1970."""
 
@@ -34,6 +38,9 @@ class Event:
     """Table or view, optionally `schema.table`."""
     sql: Text | None = None
     """A SELECT instead of a table; its columns are named by the keys below."""
+    source: Name | None = None
+    """Entry of `database.sources` in which it is; `log` for what `canary assignments` keeps (`database.log`). Without
+    it, the database that `database.url` names."""
     id: Text = "id"
     """Column that identifies a row."""
     time: Text = "created_at"
@@ -123,6 +130,8 @@ class Assignments:
     """`router` instead of a table: computed from each row's `unit`, when that is what the router hashes, with the salt
     and the weights of the journal. Testers count as everybody else. `log`: what `canary assignments` found in the
     router's log (`database.log`), wherever it keeps that."""
+    source: Name | None = None
+    """Entry of `database.sources` in which the table is; events of other sources cannot be looked up in it."""
     unit: Text = "unit"
     """Column with the unit, as the events' `unit` columns write it."""
     time: Text = "time"
@@ -149,6 +158,8 @@ class Identities:
     """Column with what the router assigns: the cookie's value, a header, the address."""
     known_as: Text = "known_as"
     """Column with the name by which the events' `unit` knows the same customer: an account, a guest's token."""
+    source: Name | None = None
+    """Entry of `database.sources` in which the pairs are; only events of the same source can be looked up in them."""
     time: Text | None = None
     """Column with the time of the pair (a login, a checkout), in the zone of the events' times."""
     time_unit: TimeUnit | None = None
@@ -185,6 +196,8 @@ class Database:
     """File holding only the password, added to `url`."""
     password_env: EnvironmentName | None = None
     """Environment variable holding only the password."""
+    sources: dict[Name, Source] = field(default_factory=dict)
+    """By a name of yours, further databases that have events (`source`)."""
     events: dict[Name, Event] = field(default_factory=lambda: dict(DEFAULT_EVENTS))
     """Where the events are; entries are added to the default schema's, replacing those of the same name."""
     log: RequestLog | None = None

@@ -2,6 +2,9 @@
 
 The database is never asked to join: a refresh reads only new rows, by their time, and finds their parents here. A join
 over the whole window at every refresh is what makes a monitoring query the slowest one of a shop.
+
+Where a row does not say which visit it comes from, as where visits come from the router's log, it is of its customer's
+last one.
 """
 
 from __future__ import annotations
@@ -17,6 +20,10 @@ from canary.policy.orders import Event
 from exporter.ledger.rows import Bools, EventRows, Finder, Floats, Ints
 from exporter.source.columns.values import NO_ID
 from exporter.source.mapping import parents_of
+
+SKEW_SECONDS = 5.0
+"""By so much the clocks of two sources may differ: an order is not of the visit before because the shop's clock is
+behind the router's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,21 +86,38 @@ class JoinedRows:
         if not np.isnan(self.converted(units, by)).all():
             self.known.add((units, by))
             return False
+        named = self._named(units, by)
+        if not named:
+            return bool((self.rows[by].unit != NO_ID).any())
         parents = self.rows[by].parents
-        return any(
-            bool((parents[number] != NO_ID).any())
-            for number, (parent, _) in enumerate(parents_of(self.events, by))
-            if parent in (units, "")
-        )
+        return any(bool((parents[number] != NO_ID).any()) for number in named)
+
+    def _named(self, units: str, by: str) -> list[int]:
+        """Which parents of *by* are rows of *units*; a single column that names no event means what is asked for."""
+        return [number for number, (parent, _) in enumerate(parents_of(self.events, by)) if parent in (units, "")]
 
     def _first(self, units: str, by: str) -> Floats:
         first = np.full(len(self.rows[units]), np.inf)
         conversions = self.rows[by]
-        for number, (parent, _) in enumerate(parents_of(self.events, by)):
-            if parent in (units, ""):  # a single column that names no event means the unit asked for
-                position = self._finder(units).find(conversions.parents[number])
-                np.minimum.at(first, position[position >= 0], conversions.time[position >= 0])
+        named = self._named(units, by)
+        found = [self._finder(units).find(conversions.parents[number]) for number in named]
+        for position in found or [self._last_before(units, by)]:
+            np.minimum.at(first, position[position >= 0], conversions.time[position >= 0])
         return np.where(np.isinf(first), np.nan, first)
+
+    def _last_before(self, units: str, by: str) -> Ints:
+        """By row of *by* that says no parent, the customer's last row of *units* up to its time; -1 for none."""
+        entries, rows = self.rows[units], self.rows[by]
+        customer = np.concatenate([self.origin(units).unit, self.origin(by).unit])
+        time = np.concatenate([entries.entered, rows.entered + SKEW_SECONDS])
+        count = len(entries)
+        order = np.lexsort((time, customer))
+        last = np.maximum.accumulate(np.where(order < count, np.arange(len(order)), -1))
+        before = np.where(last >= 0, order[last], -1)
+        same = (before >= 0) & (customer[before] == customer[order]) & (customer[order] != NO_ID)
+        found = np.full(len(order), -1, dtype=np.int64)
+        found[order] = np.where(same, before, -1)
+        return found[count:]
 
     def values(self, kpi: Mean) -> Floats:
         """What a mean is the mean of, for each row of its event; nan where it is not known."""

@@ -241,10 +241,12 @@ class Feed:
         return self.held.rows()
 
     def reconcilable_hours(self, now: float) -> range:
-        """The hours that the ledger has counted."""
+        """The hours that the ledger has counted, and whose rows are still there."""
         if self.next_hour is None:
             return range(0)
-        return range(max(self.next_hour + 1, self.first_hour), int(self.zone.stored(now)) // COARSE_SECONDS + 1)
+        kept = self.stream.kept_seconds
+        oldest = self.first_hour if kept is None else int(self.zone.stored(now - kept)) // COARSE_SECONDS + 1
+        return range(max(self.next_hour + 1, self.first_hour, oldest), int(self.zone.stored(now)) // COARSE_SECONDS + 1)
 
     def fine_hour(self, hour: int) -> bool:
         """Whether an hour's buckets are still kept apart."""
@@ -257,8 +259,7 @@ class Feed:
     @property
     def newest_at(self) -> float | None:
         """The moment at which the newest bucket with rows ends; None without any."""
-        newest = self.ledger.newest
-        return None if newest is None else self.zone.moment((newest + 1) * FINE_SECONDS)
+        return None if (at := self.ledger.newest) is None else self.zone.moment((at + 1) * FINE_SECONDS)
 
     def _end(self, now: float) -> int:
         """The first bucket whose rows are from the future."""

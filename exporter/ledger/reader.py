@@ -15,15 +15,16 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
+from canary.errors import DatabaseSchemaError, DatabaseSourceError, DatabaseTimeoutError, DatabaseUnavailableError
 from exporter.ledger.ledger import Counts, counts_of
 from exporter.ledger.odd import OddValues
 from exporter.source.columns.kinds import Kind
 from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
-from exporter.source.dialects import offset_seconds
+from exporter.source.dialects import Parameters, offset_seconds
 from exporter.source.routed import UnitVersions, version_of
+from exporter.source.sources import single_rows
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
 
 _OFFSET_MARGIN_SECONDS = 3600
@@ -80,7 +81,7 @@ class StreamReader:
             await self._fit(careful=False)
         try:
             return await read()
-        except (DatabaseUnavailableError, DatabaseTimeoutError, DatabaseSchemaError):
+        except (DatabaseUnavailableError, DatabaseSourceError, DatabaseTimeoutError, DatabaseSchemaError):
             raise
         except Exception as error:
             if self._careful:
@@ -131,7 +132,7 @@ class StreamReader:
 
     async def rows(self, low: int, high: int) -> Sequence[Row]:
         """The single rows of the buckets from *low* up to *high*."""
-        rows = await self._ask(self.stream.rows, low * FINE_SECONDS, high * FINE_SECONDS)
+        rows = await single_rows(self.stream, self._session, self._bounds(low * FINE_SECONDS, high * FINE_SECONDS))
         if self._routed is None:
             return rows
         return [
@@ -144,8 +145,9 @@ class StreamReader:
 
         It is no number, or none that is finite, where what is no time hides the oldest one.
         """
-        oldest, nothing = (await self._ask(self.stream.oldest, low * FINE_SECONDS, high * FINE_SECONDS))[0]
-        return None if nothing else math.nan if oldest is None else oldest
+        rows = await self._ask(self.stream.oldest, low * FINE_SECONDS, high * FINE_SECONDS)
+        found = [math.nan if oldest is None else oldest for oldest, nothing in rows if not nothing]
+        return math.nan if any(map(math.isnan, found)) else min(found, default=None)
 
     async def _fit(self, *, careful: bool) -> None:
         """Suit statements and zones to what the columns hold."""
@@ -198,5 +200,7 @@ class StreamReader:
         return version_of(self._routed, key, stored, self.zone)
 
     async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
-        parameters = self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
-        return await self._session.rows(statement, parameters)
+        return await self._session.rows(statement, self._bounds(low, high))
+
+    def _bounds(self, low: int, high: int) -> Parameters:
+        return self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)

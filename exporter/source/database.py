@@ -115,6 +115,25 @@ class OrderDatabase:
         limit = max(patience.value, policy.database.statement_timeout)
         return cls(_url(policy), policy.database.timezone, limit)
 
+    @classmethod
+    def shards_of(cls, policy: Policy, source: str, patience: Patience) -> tuple[Self, ...]:
+        """The databases of one of the policy's further sources.
+
+        Raises:
+            SecretError, DatabaseUnavailableError: as `of`.
+        """
+        given, at = policy.database.sources[source], f"database.sources.{source}"
+        written = read_secret(f"{at}.url", file=given.url_file, env=given.url_env, base=policy.base)
+        named = (given.url,) if given.url is not None else given.urls or ()
+        password = read_secret(f"{at}.password", file=given.password_file, env=given.password_env, base=policy.base)
+        zone = given.timezone or policy.database.timezone
+        limit = max(patience.value, policy.database.statement_timeout)
+        shards = []
+        for text in named if written is None else written.split():
+            url = read_database_url(text, place=f"{at}.url", base=policy.base, read_only=True)
+            shards.append(cls(url if password is None else url.set(password=password), zone, limit))
+        return tuple(shards)
+
     @property
     def shown(self) -> str:
         """The address for messages: without its password, without the options that we add."""

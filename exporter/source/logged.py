@@ -6,8 +6,10 @@ answer is given here, from memory: assignments have growing ids, so that each lo
 """
 
 import hashlib
+import re
 from bisect import bisect_right
 from collections import defaultdict
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -20,6 +22,7 @@ from exporter.source.database import OrderDatabase, Session
 from exporter.source.session import open_session
 
 PLACE = "database.log.url"
+_HASH = re.compile(rb"[0-9a-f]{64}")
 _AT_ONCE = 50_000
 """Rows of one question: below a second of any database, and some megabytes."""
 
@@ -43,6 +46,16 @@ def store_url(policy: Policy, *, read_only: bool = False) -> URL:
             remedy="give one such as sqlite:///requests.db",
         )
     return url
+
+
+def hashed_unit(unit: Any) -> str | None:
+    """A customer as a log keeps them that is `hashed`, from a column that holds the customer or that very hash."""
+    if unit is None:
+        return None
+    data = (
+        bytes(unit) if isinstance(unit, bytes | bytearray | memoryview) else str(unit).encode(errors="surrogateescape")
+    )
+    return data.decode() if _HASH.fullmatch(data) else hashlib.sha256(data).hexdigest()
 
 
 class LoggedVersions:

@@ -83,7 +83,7 @@ def ordered(events: Mapping[str, Event]) -> list[str]:
     done: list[str] = []
 
     def visit(name: str, path: tuple[str, ...]) -> None:
-        if name in done or name in path:
+        if name in done or name in path or name not in events:
             return
         for parent, _ in parents_of(events, name):
             visit(parent, (*path, name))

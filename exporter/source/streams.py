@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from canary.errors import DatabaseSchemaError
 from canary.policy.model import Policy
+from canary.policy.orders import LOG_SOURCE
 from exporter.source.columns.kinds import Kind, Kinds, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
@@ -36,6 +37,10 @@ FRESH_SECONDS = 10
 """How far back every refresh looks; what commits later than this is seen when the whole horizon is read."""
 COARSE_SECONDS = 3600
 """Width of the ledger's closed buckets: a year of them is 8,760, which fits in memory for every event."""
+
+_LOG_SECONDS = 86400.0
+"""What `canary assignments` keeps is never changed, only deleted. So long after its time a row may still come, after a
+day in which the follower was down."""
 
 _WHOLE_READS = 12
 """How often the whole horizon is read while a row can be late: a late row is seen after at most a twelfth of it."""
@@ -68,6 +73,10 @@ class Stream:
         dialect: how the times are written.
         instants: whether the time is an instant and not what the shop's clock showed.
         entered_instants: the same of the row's own time.
+        near_parents: by parent, whether it is read from the same source.
+        kept_seconds: after this long rows are deleted that have happened all the same; None where none is.
+        hashed: whether customers are to be hashed, as the router's log has them.
+        source: the policy's name of where it is read from; None for `database.url`.
         key: what the statements give in place of each row's version, where that is told elsewhere.
         inherits: whether that may be of a row which this one descends from.
         anyone: as `whole`, whatever the versions are.
@@ -94,6 +103,10 @@ class Stream:
     fit: "Callable[[Kinds, bool], Stream]"
     sample: sa.Select[Any]
     newest_times: sa.Select[Any] | None = field(default=None)
+    near_parents: tuple[bool, ...] = ()
+    source: str | None = None
+    kept_seconds: float | None = None
+    hashed: bool = False
     key: Key | None = None
     inherits: bool = False
 
@@ -187,7 +200,7 @@ class _Builder:
     def _stream(
         self, kind: str, time: str, horizon: float, *conditions: Column, fresh: bool = True, counted: bool = True
     ) -> Stream:
-        ask = self._statements
+        ask, log = self._statements, self._policy.database.log
         column = ask.column(time)
         return Stream(
             event=self._name,
@@ -210,9 +223,17 @@ class _Builder:
             entered_instants=self._instants(self._event.time),
             fit=partial(_fit, self._policy, self._database, self._name, kind),
             newest_times=ask.newest_times(column) if self._texts(time) else None,
+            near_parents=tuple(not name or name in self._policy.database.events for name, _ in ask.parents),
+            source=self._event.source,
+            kept_seconds=self._kept_seconds(),
+            hashed=log is not None and log.hashed and self._event.source != LOG_SOURCE,
             key=ask.versions.keyed(self._name),
             inherits=ask.versions.inherits(self._name),
         )
+
+    def _kept_seconds(self) -> float | None:
+        log = self._policy.database.log
+        return min(log.keep, _LOG_SECONDS) if log is not None and self._event.source == LOG_SOURCE else None
 
     def _instants(self, time: str) -> bool:
         return self._event.time_unit is not None or self._kinds.get(time) is Kind.INSTANT

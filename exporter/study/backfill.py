@@ -19,7 +19,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.values import window_values
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats
 from exporter.publish.counters import has_value, value_total
-from exporter.source.database import Session
+from exporter.source.sources import Sources
 from exporter.source.statements import OUTCOMES
 from exporter.study.history import History
 
@@ -80,7 +80,7 @@ class Backfill:
         file.write("# EOF\n")
 
 
-async def backfill(policy: Policy, session: Session, *, since: float, until: float, step: float) -> Backfill:
+async def backfill(policy: Policy, sources: Sources, *, since: float, until: float, step: float) -> Backfill:
     """The counters and KPIs from *since* to *until* (seconds since the epoch), one sample every *step* seconds.
 
     Counters begin at 0 with *since*. A KPI is that of the trailing `database.window` of each moment, from what is
@@ -92,7 +92,7 @@ async def backfill(policy: Policy, session: Session, *, since: float, until: flo
     first = math.ceil(since / step) * step
     moments = np.arange(first, until + 1e-6, step)
     found = Backfill(moments)
-    history = History(policy, session)
+    history = History(policy, sources)
     for low, high in _stretches(moments):
         low_moment, high_moment = float(moments[low]), float(moments[high - 1])
         begin = since if low == 0 else float(moments[low - 1])

@@ -31,7 +31,7 @@ from exporter.publish.complement import Change, failed_tests, shown_change
 from exporter.source.database import Patience
 from exporter.source.dialects import Dialect
 from exporter.source.routed import RoutedVersions, TaggedVersions
-from exporter.source.session import order_session
+from exporter.source.sources import order_sources
 from exporter.source.versions import Versions, says_version
 from exporter.study.history import History, needed_events
 from exporter.study.pastrollouts import PastRollout
@@ -108,10 +108,10 @@ def _replayed(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
 
 
 async def _replay_all(policy: Policy, rollouts: Sequence[PastRollout]) -> list[Replay]:
-    async with order_session(policy, Patience.STUDY) as session:
+    async with order_sources(policy, Patience.STUDY) as sources:
         sides = RoutedVersions(None)
         sides.know(rollout.as_rollout() for rollout in rollouts)
-        history = History(policy, session, TaggedVersions(sides))
+        history = History(policy, sources, TaggedVersions(sides))
         start = min(rollout.started_at.timestamp() for rollout in rollouts)
         end = max(rollout.ended_at.timestamp() for rollout in rollouts)
         filled = sum((rollout.ended_at - rollout.started_at).total_seconds() for rollout in rollouts)

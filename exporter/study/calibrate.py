@@ -31,7 +31,7 @@ from exporter.judge.rollout import judge_parameters
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, Floats
 from exporter.source.columns.values import NO_ID
 from exporter.source.database import Patience
-from exporter.source.session import order_session
+from exporter.source.sources import order_sources
 from exporter.study.history import History
 from exporter.study.pseudo_rollout import planned_seconds, pseudo_rollout
 
@@ -152,8 +152,8 @@ def _measure(policy: Policy, block: _Block) -> _Counts:
 
 
 async def _measured(policy: Policy, block: _Block) -> _Counts:
-    async with order_session(policy, Patience.STUDY) as session:
-        history = History(_without_versions(policy), session)
+    async with order_sources(policy, Patience.STUDY) as sources:
+        history = History(_without_versions(policy), sources)
         joined = await history.between(block.low, block.high + planned_seconds(policy))
     return _run(policy, joined, history.versions, block)
 

@@ -21,7 +21,7 @@ from canary.verdicts import verdict_words
 from exporter.evidence.judge import KpiEvidence
 from exporter.judge.experiments import Arm, JudgedExperiments, arm_policy
 from exporter.source.database import Patience
-from exporter.source.session import order_session
+from exporter.source.sources import order_sources
 from exporter.study.history import History
 
 _TITLES = ("Treatment", "KPI", "Verdict", "Control", "Treatment's", "Change", "Between", "Units", "Evidence")
@@ -43,9 +43,9 @@ async def experiment_reports(policy: Policy, trials: Mapping[str, Trial], now: d
         DatabaseError: the order database cannot be read.
     """
     reports = []
-    async with order_session(policy, Patience.STUDY) as session:
+    async with order_sources(policy, Patience.STUDY) as sources:
         for name, trial in trials.items():
-            history = History(arm_policy(policy, policy.experiments[name]), session)
+            history = History(arm_policy(policy, policy.experiments[name]), sources)
             end = trial.stopped_at or now
             joined = await history.between(trial.started_at.timestamp(), end.timestamp())
             experiments = JudgedExperiments(policy)

@@ -17,10 +17,11 @@ from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
-from exporter.source.dialects import Dialect, offset_seconds
+from exporter.source.dialects import offset_seconds
 from exporter.source.mapping import parents_of, with_ancestors
 from exporter.source.routed import UnitVersions, version_of
-from exporter.source.streams import Stream, fitted, streams_of
+from exporter.source.sources import Sources, single_rows
+from exporter.source.streams import Stream, fitted
 
 _FIRST_SPAN_SECONDS = 3600
 """How much the first statement reads; the others as much as brings about `_SPAN_ROWS`."""
@@ -34,29 +35,27 @@ _FARTHEST_OFFSET_SECONDS = 15 * 3600
 
 @dataclass
 class History:
-    """Reads stretches of the past, one after the other, through one session.
+    """Reads stretches of the past, one after the other.
 
     Attributes:
         tagged: tells the versions of the sides in the router's tag; None where nobody knows of rollouts.
     """
 
     policy: Policy
-    session: Session
+    sources: Sources
     tagged: UnitVersions | None = None
     versions: Codes = field(default_factory=Codes)
     currencies: Codes = field(default_factory=Codes)
-    _dialect: Dialect = field(init=False)
-    _zone: Zone = field(init=False)
-    _streams: list[Stream] = field(init=False)
+    _zones: dict[str | None, Zone] = field(init=False)
+    _streams: list[tuple[Stream, Session]] = field(init=False)
     _offset_seconds: dict[str, int] = field(default_factory=dict)
     _fitted: dict[Stream, Stream] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Build the statements."""
         wanted = needed_events(self.policy)
-        self._dialect = Dialect(self.session.dialect_name)
-        self._zone = Zone(self.policy.database.timezone, self._dialect)
-        self._streams = [stream for stream in streams_of(self.policy, self._dialect) if stream.event in wanted]
+        self._zones = self.sources.zones(self.policy)
+        self._streams = [one for one in self.sources.streams(self.policy) if one[0].event in wanted]
 
     async def between(self, low: float, high: float) -> JoinedRows:
         """All rows from `low` to `high` (seconds since the epoch), and what became of them.
@@ -69,9 +68,9 @@ class History:
         """
         policy = self.policy
         found: dict[str, dict[str, EventRows]] = {}
-        for stream in self._streams:
+        for stream, session in self._streams:
             late = policy.evidence.pending_timeout if stream.kind == "settled" else 0.0
-            table = await self._read(stream, low - self._early_seconds(stream.event), high + late)
+            table = await self._read(stream, session, low - self._early_seconds(stream.event), high + late)
             found.setdefault(stream.event, {})[stream.kind] = table
         tables = {}
         for event_name, kinds in found.items():
@@ -110,19 +109,20 @@ class History:
         ]
         return set(with_ancestors(policy.database.events, (event for kpi in asked for event in events_of(kpi))))
 
-    async def _read(self, stream: Stream, low: float, high: float) -> EventRows:
+    async def _read(self, stream: Stream, session: Session, low: float, high: float) -> EventRows:
         if stream not in self._fitted:
-            self._fitted[stream] = await fitted(stream, self.session)
+            self._fitted[stream] = await fitted(stream, session)
         stream = self._fitted[stream]
-        zone = self._zone.of_instants if stream.instants else self._zone
-        entered = self._zone.of_instants if stream.entered_instants else self._zone
+        clock_zone = self._zones[stream.source]
+        zone = clock_zone.of_instants if stream.instants else clock_zone
+        entered = clock_zone.of_instants if stream.entered_instants else clock_zone
         first, last = int(zone.horizon(low, high)), int(zone.stored(high)) + 1
         tables = []
         start, span = first, _FIRST_SPAN_SECONDS
         while start < last:
             end = min(start + span, last)
-            parameters = stream.dialect.parameters(start, end, offset_seconds=await self._offset(stream))
-            rows = await self.session.rows(stream.rows, parameters)
+            parameters = stream.dialect.parameters(start, end, offset_seconds=await self._offset(stream, session))
+            rows = await single_rows(stream, session, parameters)
             if stream.key is not None:
                 told = self.tagged if stream.key == "tag" else None  # whom a router chose, no file of rollouts tells
                 rows = [(*row[:4], version_of(told, row[4], row[2], zone), *row[5:]) for row in rows]
@@ -132,12 +132,12 @@ class History:
             start, span = end, max(_FIRST_SPAN_SECONDS, min(wanted, _LONGEST_SPAN_SECONDS))
         return EventRows.empty(len(stream.parents)).then(tables)
 
-    async def _offset(self, stream: Stream) -> int:
+    async def _offset(self, stream: Stream, session: Session) -> int:
         """SQLite: how far from UTC the stream's texts may be written."""
         if stream.newest_times is None:
             return 0
         if stream.event not in self._offset_seconds:
-            endings = [row[0] for row in await self.session.rows(stream.newest_times)]
+            endings = [row[0] for row in await session.rows(stream.newest_times)]
             elsewhere = any(map(offset_seconds, endings))
             self._offset_seconds[stream.event] = _FARTHEST_OFFSET_SECONDS if elsewhere else 0
         return self._offset_seconds[stream.event]

@@ -13,11 +13,9 @@ from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Floats
-from exporter.source.columns.zones import Zone
-from exporter.source.database import Session
-from exporter.source.dialects import Dialect
+from exporter.source.sources import Sources
 from exporter.source.statements import FAILED, SUCCEEDED
-from exporter.source.streams import COARSE_SECONDS, fitted, streams_of
+from exporter.source.streams import COARSE_SECONDS, fitted
 from exporter.study.history import History, needed_events
 from exporter.study.power import Rates
 
@@ -51,7 +49,7 @@ class Counted:
     hours: set[int] = field(default_factory=set)
 
 
-async def rates_of(policy: Policy, session: Session, until: float, days: float) -> dict[str, Rates]:
+async def rates_of(policy: Policy, sources: Sources, until: float, days: float) -> dict[str, Rates]:
     """Each judged KPI's rates over the `days` before `until` (seconds since the epoch); KPIs without rows are left out.
 
     Rates are means over all hours from the first to the last with rows, quiet ones included.
@@ -60,9 +58,7 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
         DatabaseError: one of its kinds.
     """
     policy = unversioned(policy)
-    dialect = Dialect(session.dialect_name)
-    zone = Zone(policy.database.timezone, dialect)
-    counted = await _count(policy, session, dialect, zone, until, days)
+    counted = await _count(policy, sources, until, days)
     hours = set().union(*(event.hours for event in counted.values()))
     if not hours:
         return {}
@@ -71,8 +67,8 @@ async def rates_of(policy: Policy, session: Session, until: float, days: float) 
     sample_seconds = min(
         _LONGEST_SAMPLE_SECONDS, days * _DAY_SECONDS, max(_SHORTEST_SAMPLE_SECONDS, _SAMPLE_UNITS / busiest)
     )
-    newest = min(until, zone.moment((max(hours) + 1.0) * COARSE_SECONDS))
-    history = History(policy, session)
+    newest = min(until, (max(hours) + 1.0) * COARSE_SECONDS)
+    history = History(policy, sources)
     sample = await history.between(newest - sample_seconds, newest)
     found: dict[str, Rates] = {}
     for name, kpi in policy.kpis.items():
@@ -95,27 +91,25 @@ def unversioned(policy: Policy) -> Policy:
     return replace(policy, database=replace(policy.database, events=events, assignments=None))
 
 
-async def _count(
-    policy: Policy, session: Session, dialect: Dialect, zone: Zone, until: float, days: float
-) -> dict[str, Counted]:
-    """The rows of each judged event; hours are numbered in the database's own time."""
-    wanted = needed_events(policy)
-    last = int(zone.stored(until))
-    first = last - round(days * _DAY_SECONDS)
+async def _count(policy: Policy, sources: Sources, until: float, days: float) -> dict[str, Counted]:
+    """The rows of each judged event, by hours since the epoch."""
+    wanted, zones = needed_events(policy), sources.zones(policy)
     counted: dict[str, Counted] = {}
-    for plain in streams_of(policy, dialect):
+    for plain, session in sources.streams(policy):
         if plain.event not in wanted or not plain.counted:
             continue
+        zone = zones[plain.source]
+        last = int(zone.stored(until))
         stream = await fitted(plain, session)
         event = counted.setdefault(stream.event, Counted())
-        for low in range(first, last, _DAY_SECONDS):
+        for low in range(last - round(days * _DAY_SECONDS), last, _DAY_SECONDS):
             bounds = stream.dialect.parameters(low, min(low + _DAY_SECONDS, last), offset_seconds=_DAY_SECONDS // 2)
             for hour, _, currency, outcome, count, _ in await session.rows(stream.coarse, bounds):
                 if hour is not None:
                     event.rows += int(count)
                     event.outcomes[outcome or ""] += int(count)
                     event.currencies[currency or ""] += int(count)
-                    event.hours.add(int(hour))
+                    event.hours.add(int(zone.moment(int(hour) * COARSE_SECONDS) // COARSE_SECONDS))
     return counted
 
 

@@ -196,7 +196,7 @@ async def test_the_session_only_reads(postgres: Postgres, tmp_path: Path) -> Non
         await scraped.eventually("canary_exporter_database_up", 1)
         refresher = scraped.exporter._refresher
         assert refresher is not None
-        session = refresher.session
+        session = refresher.sources.sessions[None]
 
         def settings(connection: object) -> list[str]:
             names = ("application_name", "transaction_read_only", "statement_timeout", "TimeZone")

@@ -78,7 +78,7 @@ async def test_errors_of_a_threaded_driver_are_ours(tmp_path: Path, clock: FakeC
     policy = policy_for(f"duckdb:///{tmp_path}/empty.duckdb")
     async with refresher_on(policy, clock) as refresher:
         with pytest.raises(DatabaseSchemaError):
-            await refresher.session.rows(refresher.feeds[0].stream.columns)
+            await refresher.sources.sessions[None].rows(refresher.feeds[0].stream.columns)
 
 
 def test_a_dialect_that_is_not_installed_is_named() -> None:

@@ -16,7 +16,7 @@ from canary.policy.experiments import Experiment
 from canary.policy.gates import ApprovalGate, UrlGate
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of, segment_column, units_event
 from canary.policy.model import Policy
-from canary.policy.orders import Event, names_customers
+from canary.policy.orders import LOG_SOURCE, Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.reading.slotrules import slot_faults
 from canary.policy.release import Phases, Process, Receiver
@@ -112,8 +112,9 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
     match kpi:
         case Conversion() if kpi.to == kpi.from_:
             yield "to", f"every {kpi.to!r} would be its own conversion", "name the event that units convert to"
-        case Conversion() if not _descends(events, kpi.to, kpi.from_):
-            yield "to", *_rootless(kpi.to, kpi.from_)
+        case Conversion() if not _descends(events, kpi.to, kpi.from_) and not _by_customer(events, kpi):
+            what, remedy = _rootless(kpi.to, kpi.from_)
+            yield "to", what, f"{remedy}, or the `unit` (the customer) of both"
         case Conversion() if events[kpi.to].unit is not None and not names_customers(events, kpi.from_):
             what = f"{kpi.to!r} names its customer and {kpi.from_!r} does not, so that no unit would ever convert"
             yield "from", what, f"add database.events.{kpi.from_}.unit"
@@ -129,6 +130,11 @@ def _lacking(kpi: Kpi, events: Mapping[str, Event]) -> Iterator[tuple[str, str, 
 def _descends(events: Mapping[str, Event], name: str, ancestor: str) -> bool:
     parent = events[name].parent
     return isinstance(parent, str) or (parent is not None and ancestor in parent)
+
+
+def _by_customer(events: Mapping[str, Event], kpi: Conversion) -> bool:
+    """Whether what converts is known by its customer."""
+    return events[kpi.to].unit is not None and names_customers(events, kpi.from_)
 
 
 def _rootless(name: str, ancestor: str) -> tuple[str, str]:
@@ -174,6 +180,30 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
             yield ("database", "identities", name), "needs either `table` or `sql`", ""
 
     yield from _versions(policy)
+    yield from _sources(policy)
+
+
+def _sources(policy: Policy) -> Iterator[Inconsistency]:
+    """Where events are, and what is looked up for them: no statement reaches into another database."""
+    database = policy.database
+    for name, source in database.sources.items():
+        named = [one for one in (source.url, source.urls, source.url_file, source.url_env) if one is not None]
+        if len(named) != 1:
+            yield ("database", "sources", name), "needs one of `url`, `urls`, `url_file` and `url_env`", ""
+        if name == LOG_SOURCE and database.log is not None:
+            yield ("database", "sources", name), "is the source of `database.log` already", "give it another name"
+    for name, event in database.events.items():
+        at: At = ("database", "events", name)
+        pairs = database.identities.get(event.identity or "")
+        if pairs is not None and pairs.source != event.source:
+            what = f"cannot be looked up in {event.identity!r}, which is in another database"
+            yield (*at, "identity"), what, "take pairs of the event's own `source`"
+        for parent in event.parent if isinstance(event.parent, dict) else ():
+            above = database.events[parent].source if parent in database.events else event.source
+            shards = database.sources.get(above or "")
+            if above != event.source and shards is not None and shards.urls and not shards.unique_ids:
+                what = f"each shard of {above!r} has ids of its own, and a row of another source does not say of which"
+                yield (*at, "parent", parent), what, f"say `unique_ids: true` in database.sources.{above}, where it is"
 
 
 def _versions(policy: Policy) -> Iterator[Inconsistency]:

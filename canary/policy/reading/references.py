@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from canary.names import ALERTS
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
+from canary.policy.orders import DEFAULT_EVENTS, LOG_SOURCE
 from canary.policy.reading.sentences import did_you_mean
 
 At = tuple[str | int, ...]
@@ -45,11 +45,24 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
             yield from _resolved(("kpis", name, key), f"no event {event!r} in database.events", event, events)
     # A default event may name another one that no KPI needs, and that is left out.
     parents = {**DEFAULT_EVENTS, **events}
-    identities = policy.database.identities
+    database = policy.database
+    identities = database.identities
+    sources = {*database.sources, *([LOG_SOURCE] if database.log is not None else [])}
+    places: list[tuple[At, str | None]] = [(("events", name), event.source) for name, event in events.items()]
+    places += [(("identities", name), pairs.source) for name, pairs in identities.items()]
+    places += [(("assignments",), database.assignments.source)] if database.assignments is not None else []
+    for place, source in places:
+        if source is not None:
+            what = f"no entry {source!r} in database.sources"
+            yield from _resolved(("database", *place, "source"), what, source, sources)
     for name, mapping in events.items():
         if (pairs := mapping.identity) is not None:
-            place: At = ("database", "events", name, "identity")
-            yield from _resolved(place, f"no entry {pairs!r} in database.identities", pairs, identities)
+            yield from _resolved(
+                ("database", "events", name, "identity"),
+                f"no entry {pairs!r} in database.identities",
+                pairs,
+                identities,
+            )
         for parent in mapping.parent if isinstance(mapping.parent, dict) else ():
             at: At = ("database", "events", name, "parent", parent)
             yield from _resolved(at, f"no event {parent!r} in database.events", parent, parents)

@@ -17,7 +17,7 @@ from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.policy.kpis import segment_column
-from canary.policy.orders import Event
+from canary.policy.orders import LOG_SOURCE, Event
 from canary.policy.reading.document import Document
 from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments, check_identities
@@ -34,6 +34,7 @@ from exporter.source.database import (
 )
 from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
+from exporter.source.sources import databases_at, policy_at, sources_in
 from exporter.source.versions import says_version
 from exporter.source.watch.catalog import Table, index_statement, look_up, quoted, table_names
 
@@ -43,6 +44,9 @@ _VERSIONLESS = (
     "name the column that says it; where no column does, write `version: null`, and the rows take the version of what"
     " they descend from, or of database.assignments"
 )
+
+_NO_SUCH_FILE = "correct database.url; relative paths start at the policy"
+_NO_LOG_FILE = "start `canary assignments`, which makes it; relative paths start at the policy"
 
 # Backends whose catalogues SQLAlchemy reads reliably, indexes included; others would fail falsely.
 _LOOKED_INTO = ("sqlite", "postgresql", "mysql", "clickhousedb")
@@ -55,19 +59,32 @@ async def check_database(policy: Policy, *, data: bool = False, document: Docume
         data: look into the rows too, at what only they can tell.
         document: the policy's file, for the lines in it.
     """
-    if not names_database(policy):
-        return [skipped("database", "the policy names none", "give database.url, url_file or url_env")]
-    try:
-        database = OrderDatabase.of(policy, Patience.LIVE)
-    except CanaryError as error:
-        return [failed(error.place or "database", error.what, error.remedy)]
+    findings: list[Finding] = []
+    for source in sources_in(policy):
+        if source is None and not names_database(policy):
+            findings.append(skipped("database", "the policy names none", "give database.url, url_file or url_env"))
+            continue
+        try:
+            databases = databases_at(policy, source, Patience.LIVE)
+        except CanaryError as error:
+            findings.append(failed(error.place or "database", error.what, error.remedy))
+            continue
+        for database in databases:
+            findings += await _check_one(policy_at(policy, source), source, database, data=data, document=document)
+    return findings
+
+
+async def _check_one(
+    policy: Policy, source: str | None, database: OrderDatabase, *, data: bool, document: Document | None
+) -> list[Finding]:
+    """One database with the events that are in it."""
     place = f"database {database.shown}"
     backend = database.url.get_backend_name()
     if backend not in _LOOKED_INTO:
         what = f"the exporter reads {backend}, but its tables are not looked into here"
         return [warning(place, what, "start `canary exporter` and look at canary_exporter_database_up")]
     if database.file is not None and not database.file.exists():
-        return [failed(place, "there is no such file", "correct database.url; relative paths start at the policy")]
+        return [failed(place, "there is no such file", _NO_LOG_FILE if source == LOG_SOURCE else _NO_SUCH_FILE)]
     session = open_session(database)
     try:
         tables = await _looked_into(place, policy, session, database.url.username)

@@ -14,7 +14,7 @@ from canary.units import parse_duration
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, output_format
 from exporter.source.database import Patience
-from exporter.source.session import order_session
+from exporter.source.sources import order_sources
 
 # Prometheus looks back five minutes for the newest sample; further apart, series would have gaps.
 _LONGEST_STEP_SECONDS = 300.0
@@ -77,8 +77,8 @@ async def _write(policy: Policy, output: Path, begin: float, end: float, step: f
     """Number of series and samples."""
     from exporter.study.backfill import backfill  # rooms are imported when they are needed
 
-    async with order_session(policy, Patience.STUDY) as session:
-        found = await backfill(policy, session, since=begin, until=end, step=step)
+    async with order_sources(policy, Patience.STUDY) as sources:
+        found = await backfill(policy, sources, since=begin, until=end, step=step)
     try:
         with output.open("w", encoding="utf-8") as file:
             found.write(file)

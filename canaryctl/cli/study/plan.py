@@ -20,7 +20,7 @@ from canary.timing.times import from_text
 from canary.units import format_duration, format_measured_ratio, format_ratio, parse_ratio
 from canaryctl.cli.options import config_file, format_option
 from exporter.source.database import Patience
-from exporter.source.session import order_session
+from exporter.source.sources import order_sources
 
 if TYPE_CHECKING:
     from exporter.evidence.judge import JudgeParameters
@@ -95,8 +95,8 @@ def command(
 async def _looked_up(policy: Policy, until: datetime, days: float) -> "dict[str, Rates]":
     from exporter.study.rates import rates_of
 
-    async with order_session(policy, Patience.STUDY) as session:
-        return await rates_of(policy, session, until.timestamp(), days)
+    async with order_sources(policy, Patience.STUDY) as sources:
+        return await rates_of(policy, sources, until.timestamp(), days)
 
 
 def _moment(text: str | None) -> datetime:

@@ -6,9 +6,10 @@ looked at directly: tables and columns that the policy maps or lists as required
 wider number) and must not change its family.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from canary.errors import DatabaseError
 from canary.policy.kpis import segment_column
 from canary.policy.model import Policy
 from exporter.source.database import Session
@@ -18,7 +19,10 @@ from exporter.source.watch.catalog import kinds_of
 
 @dataclass
 class SchemaWatch:
-    """Compares the order database with the policy's mapping, and with how it looked at the first time.
+    """Compares a database with the policy's mapping, and with how it looked at the first time.
+
+    Args:
+        policy: as that source has it (`exporter.source.sources.policy_at`).
 
     Attributes:
         problems: what is wrong, one sentence each; empty when both versions find what they need.
@@ -66,6 +70,44 @@ class SchemaWatch:
                 before = self._types.setdefault((table, column), there[column])
                 if there[column] != before:
                     yield f"column {table}.{column} was {before} and is now {there[column]}"
+
+
+class SchemaWatches:
+    """The schema watch of each source, as one."""
+
+    def __init__(self, watches: Sequence[SchemaWatch]) -> None:
+        self._watches = tuple(watches)
+
+    async def look(self) -> None:
+        """Look again at all of them.
+
+        Raises:
+            DatabaseError: one could not be asked; the others were.
+        """
+        fault: DatabaseError | None = None
+        for watch in self._watches:
+            try:
+                await watch.look()
+            except DatabaseError as error:
+                fault = error
+        if fault is not None:
+            raise fault
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong, of all."""
+        return tuple(problem for watch in self._watches for problem in watch.problems)
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Tables of the default schema that were never there and that nobody needs."""
+        return frozenset().union(*(watch.absent for watch in self._watches))
+
+    @property
+    def compatible(self) -> bool | None:
+        """Whether nothing is wrong; None before the first look."""
+        found = [watch.compatible for watch in self._watches]
+        return False if False in found else None if None in found else True
 
 
 def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:

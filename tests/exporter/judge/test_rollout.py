@@ -229,7 +229,7 @@ async def test_what_cannot_be_read_for_long_makes_the_judge_blind(lite: ShopData
         async def nothing(*_: object) -> Any:
             raise DatabaseUnavailableError("gone")
 
-        refresher.session.rows = nothing  # type: ignore[assignment]  # the database goes away
+        refresher.sources.sessions[None].rows = nothing  # type: ignore[assignment]  # the database goes away
         clock.advance(60)
         with pytest.raises(DatabaseUnavailableError):
             await refresher.refresh()

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from canary.policy.kpis import Conversion
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Assignments
+from canary.policy.orders import DEFAULT_EVENTS, Assignments, Event
 from canary.policy.requestlog import RequestLog
 from exporter.follow.store import Store
-from exporter.follow.tally import Assignment, Changes
+from exporter.follow.tally import Assignment, Changes, Visit
 from exporter.source.logged import LoggedVersions, store_url
 from tests.support.clock import FakeClock
-from tests.support.databases.exporting import policy_for, published, refresher_on, settle
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
 
 
@@ -98,3 +99,59 @@ async def test_a_first_rollout_names_what_was_before(tmp_path: Path) -> None:
     assert versions.version("a", 1000) == "v1"
     await versions.close()
     await store.close()
+
+
+_ORDERS = (
+    "SELECT o.id, o.created_at, o.total, o.currency, v.visitor_id AS cookie"
+    " FROM orders o JOIN visits v ON v.id = o.visit_id"
+)
+
+
+def _by_customer(url: str, folder: Path, *, hashed: bool) -> Policy:
+    """Visits in the follower's database, orders with the customer in the shop's."""
+    visits = Event(
+        source="log", table="canary_visits", time="repeated_at", time_unit="seconds", version=None, unit="unit"
+    )
+    orders = Event(sql=_ORDERS, version=None, unit="cookie", value="total", currency="currency")
+    base, rate = _policy(url, folder), Conversion(kind="conversion", from_="visits", to="orders")
+    log = RequestLog(file="access.log", url=f"sqlite:///{folder}/requests.db", hashed=hashed)
+    database = replace(base.database, events={"visits": visits, "orders": orders}, log=log)
+    return replace(base, database=database, kpis={"conversion_rate": rate})
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+async def test_visits_of_the_log_are_the_denominator(
+    lite: ShopData, clock: FakeClock, tmp_path: Path, hashed: bool
+) -> None:
+    """The follower's visits, in its own database, and the shop's orders meet by their customer: each order is of the
+    customer's last visit before it, and rates and versions are known of both.
+    """
+    policy = _by_customer(lite.url, tmp_path, hashed=hashed)
+    store = Store.of(store_url(policy))
+    await store.open()
+    began = clock.now() - timedelta(seconds=3000)
+    changes = Changes()
+    for number in range(40):
+        cookie = f"cookie-{number}"
+        unit = hashlib.sha256(cookie.encode()).hexdigest() if hashed else cookie
+        version = "v2" if number % 4 == 0 else "v1"
+        at = began.timestamp() + number
+        changes.assignments[number + 1] = Assignment(number + 1, unit, version, False, at, at)
+        for again in range(2):
+            visit, when = 2 * number + again + 1, at + 2000 * again
+            changes.visits[visit] = Visit(visit, unit, version, False, when, when + 1, when + 1, 2, 0)
+        if number % 8 == 0 or number % 4 == 1:  # half of those on v2, a third on v1, on their second visit
+            shown = await lite.insert(VISITS, visitor_id=cookie, created_at=began)
+            bought = began + timedelta(seconds=number + 2010)
+            await lite.insert(ORDERS, visit_id=shown, created_at=bought, total=2, currency="EUR")
+    await store.write(changes, "test", None)
+    await store.close()
+
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock, 40)
+        found, rates = published(refresher), kpis(refresher)
+
+    assert found["shop_visits_total"] == {("v1",): 60.0, ("v2",): 20.0}
+    assert found["shop_orders_total"] == {("v1",): 10.0, ("v2",): 5.0}
+    assert rates["conversion_rate", "v2"] == pytest.approx(5 / 20)
+    assert rates["conversion_rate", "v1"] == pytest.approx(10 / 60)

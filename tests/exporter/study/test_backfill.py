@@ -13,7 +13,7 @@ from canary import names
 from canary.policy import Policy, load_policy
 from canaryctl.cli import canary
 from exporter.source.database import Patience
-from exporter.source.session import order_session
+from exporter.source.sources import order_sources
 from exporter.study.backfill import Backfill, backfill
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, refresher_on, settle
@@ -38,8 +38,8 @@ async def policy(tmp_path: Path) -> AsyncIterator[Policy]:
 
 async def _backfilled(policy: Policy, *, hours: float = 2, step: float = 60) -> Backfill:
     end = NOON.timestamp()
-    async with order_session(policy, Patience.STUDY) as session:
-        return await backfill(policy, session, since=end - hours * 3600, until=end, step=step)
+    async with order_sources(policy, Patience.STUDY) as sources:
+        return await backfill(policy, sources, since=end - hours * 3600, until=end, step=step)
 
 
 async def test_counters_end_where_the_database_does(policy: Policy, tmp_path: Path) -> None:

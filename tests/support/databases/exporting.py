@@ -14,7 +14,7 @@ from canary.timing.clock import Clock
 from exporter.publish.counters import Counters
 from exporter.refresher import Refresher
 from exporter.source.database import Patience
-from exporter.source.session import order_session
+from exporter.source.sources import order_sources
 from tests.support.clock import FakeClock
 
 
@@ -28,8 +28,8 @@ async def refresher_on(policy: Policy, clock: Clock, counters: Counters | None =
     """A refresher whose connection is closed at the end."""
     since = clock.now().timestamp() - policy.database.since
     counters = counters or Counters(policy.database.max_currencies)
-    async with order_session(policy, Patience.LIVE) as session:
-        refresher = Refresher(policy, session, clock, counters, since, SharedThreads())
+    async with order_sources(policy, Patience.LIVE) as sources:
+        refresher = Refresher(policy, sources, clock, counters, since, SharedThreads())
         yield refresher
         await refresher.close()
 

@@ -119,8 +119,28 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("kpis: {x: {kind: mean, of: visits}}", "add database.events.visits.value"),
         (
             "kpis: {x: {kind: conversion, from: payments, to: orders}}",
-            "'orders' does not say which of 'payments' it comes from; add database.events.orders.parent.payments",
+            (
+                "'orders' does not say which of 'payments' it comes from; add database.events.orders.parent.payments,"
+                " or the `unit` (the customer) of both"
+            ),
         ),
+        ("database: {sources: {x: {timezone: UTC}}}", "needs one of `url`, `urls`, `url_file` and `url_env`"),
+        ("database: {events: {x: {table: a, source: tills}}}", "no entry 'tills' in database.sources"),
+        (
+            (
+                "database: {sources: {s: {urls: ['sqlite:///1.db']}}, events: {x: {table: a, source: s},"
+                " y: {table: b, parent: {x: x_id}}}}"
+            ),
+            "each shard of 's' has ids of its own, and a row of another source does not say of which",
+        ),
+        (
+            (
+                "database: {sources: {s: {url: 'sqlite:///1.db'}}, identities: {p: {table: l}},"
+                " events: {x: {table: a, source: s, unit: u, identity: p}}}"
+            ),
+            "cannot be looked up in 'p', which is in another database",
+        ),
+        ("database: {events: {x: {table: a, unit: u, identity: p}}}", "no entry 'p' in database.identities"),
         ("database: {events: {x: {table: a, sql: SELECT 1}}}", "database.events.x: needs either `table` or `sql`"),
         ("database: {events: {x: {}}}", "database.events.x: needs either `table` or `sql`"),
         ("database: {timezone: Mars/Olympus}", "no time zone 'Mars/Olympus'; write one such as Asia/Karachi"),

@@ -87,10 +87,10 @@ async def test_a_replica_without_its_primary_is_not_called_fresh(
     async with refresher_on(policy_for(replica.url(primary.url)), SystemClock()) as refresher:
         await primary.insert(VISITS, version="v1.0", created_at=datetime.now(UTC))
         await asyncio.sleep(0.3)
-        with_primary = await replica_lag_seconds(refresher.session)
+        with_primary = await replica_lag_seconds(refresher.sources.sessions[None])
         postgres_own.stop()
         await asyncio.sleep(0.3)
-        without = await replica_lag_seconds(refresher.session)
+        without = await replica_lag_seconds(refresher.sources.sessions[None])
         postgres_own.start()
 
     assert with_primary == 0
@@ -126,7 +126,7 @@ async def test_a_migration_on_the_primary_is_noticed_on_the_replica(
 async def test_a_mariadb_that_is_no_replica_is_not_behind(mariadb: MariaDb, clock: FakeClock) -> None:
     """A primary has no lag."""
     async with refresher_on(policy_for(mariadb.new_database()), clock) as refresher:
-        assert await replica_lag_seconds(refresher.session) == 0
+        assert await replica_lag_seconds(refresher.sources.sessions[None]) == 0
 
 
 async def test_a_mariadb_replica_is_behind_or_not_replicating() -> None:
@@ -142,13 +142,13 @@ async def test_a_mariadb_replica_is_behind_or_not_replicating() -> None:
 
             async def arrived() -> bool:
                 try:
-                    return await replica_lag_seconds(refresher.session) == 0
+                    return await replica_lag_seconds(refresher.sources.sessions[None]) == 0
                 except DatabaseError:
                     return False
 
             await eventually(arrived, "the database on the replica")
             second.execute("STOP SLAVE")
-            stopped = await replica_lag_seconds(refresher.session)
+            stopped = await replica_lag_seconds(refresher.sources.sessions[None])
 
     assert stopped == math.inf
 
@@ -189,4 +189,4 @@ async def test_sqlite_has_no_lag_to_measure(lite: ShopData, clock: FakeClock) ->
     """A policy that calls an SQLite file a replica is told so."""
     async with refresher_on(policy_for(lite.url), clock) as refresher:
         with pytest.raises(DatabaseError, match=r"database\.replica"):
-            await replica_lag_seconds(refresher.session)
+            await replica_lag_seconds(refresher.sources.sessions[None])
