@@ -1,4 +1,4 @@
-"""The examples of docs/routers-other.md for routers of kind `command`, as they stand: Caddy, and AWS' load balancer."""
+"""The examples of docs/routers-other.md for routers of kind `command`, as they stand: Caddy, AWS, nginx far away."""
 
 import contextlib
 import hashlib
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,9 @@ import pytest
 from canary.errors import RouterError
 from canary.routers import Split
 from tests.support.programs.caddy import Caddy, copied
+from tests.support.programs.nginx import Nginx
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import Program, eventually, listens
 from tests.support.web.traffic import Answer, Customer, Upstream, load
 
 USERS = [hashlib.sha256(str(number).encode()).hexdigest()[:36] for number in range(60)]
@@ -118,4 +121,59 @@ async def test_awss_load_balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     program.write_text("#!/bin/sh\necho 'Unable to locate credentials' >&2\nexit 255\n")
     with pytest.raises(RouterError):
         await router.set_weight(Split("r-7", 0.05))
+    assert (await router.read()).weight_ratio is None
+
+
+@pytest.fixture
+def far_away(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder on another host, and what rsync calls it: a daemon of its own holds it."""
+    folder, port = tmp_path / "far" / "markers", free_port()
+    folder.mkdir(parents=True)
+    configuration = tmp_path / "rsyncd.conf"
+    # Root's daemon would serve as nobody.
+    own = f"uid = {os.geteuid()}\ngid = {os.getegid()}\n" if os.geteuid() == 0 else ""
+    module = f"[markers]\npath = {folder}\nread only = no\n"
+    configuration.write_text(f"use chroot = no\nmunge symlinks = no\n{own}{module}")
+    options = ["--daemon", "--no-detach", "--address=127.0.0.1", f"--port={port}", f"--config={configuration}"]
+    daemon = Program(["rsync", *options], tmp_path / "rsyncd.log")
+    daemon.launch()
+    yield folder, f"rsync://127.0.0.1:{port}/markers"
+    daemon.stop()
+
+
+async def test_an_nginx_on_another_host_gets_its_markers_by_rsync(
+    tmp_path: Path, far_away: tuple[Path, str], stable: Upstream, canary: Upstream
+) -> None:
+    """nginx there reads the same split and divides the same customers; what is placed by hand, or away, is unknown."""
+    folder, name = far_away
+    router = copied("nginx-push", tmp_path / "push", {}, name)
+    await eventually(lambda: listens(int(name.split(":")[2].split("/")[0])), "rsync's daemon")
+    nginx = Nginx(tmp_path / "nginx", stable.address, canary.address, directories=(str(folder),))
+    try:
+        await nginx.start()
+        everybody = Split("r-6", 1)
+        await router.set_weight(everybody)
+        assert (await nginx.router.read()).agrees(everybody)
+        quarter = Split("r-7", 0.25)
+        await router.set_weight(quarter)
+        assert (await nginx.router.read()).agrees(quarter)
+        versions = [(await Customer(nginx.port, f"u{number}").ask()).version for number in range(60)]
+        wanted = ["canary" if nginx.router.is_canary(f"u{number}", quarter) else "stable" for number in range(60)]
+        assert versions == wanted
+        assert len(list((folder / "steps").iterdir())) == 1
+        alone = Split("r-7", 0, testers_alone=True)
+        await router.set_weight(alone)
+        assert (await nginx.router.read()).agrees(alone)
+        with pytest.raises(RouterError, match=r"whole percents, not 0\.50%"):
+            await router.set_weight(Split("r-7", 0.005))
+        await router.set_weight(Split("r-7", 0))
+        assert not (folder / "active").is_symlink()
+        (folder / "active").mkdir()
+        (folder / "active" / "07").touch()
+        assert (await router.read()).weight_ratio is None
+        await router.set_weight(Split("r-7", 0))
+        assert not (folder / "active").exists()
+    finally:
+        nginx.stop()
+    folder.rename(folder.with_name("away"))
     assert (await router.read()).weight_ratio is None

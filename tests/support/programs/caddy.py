@@ -11,8 +11,8 @@ from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program, listens
 
 
-def copied(example: str, folder: Path, moves: dict[str, str]) -> ProgramRouter:
-    """The example's files with other addresses, and the router that they are."""
+def copied(example: str, folder: Path, moves: dict[str, str], *arguments: str) -> ProgramRouter:
+    """The example's files with other addresses, and the router that they are; its programs get the arguments."""
     folder.mkdir(exist_ok=True)
     for file in (DOCS / "examples" / example).iterdir():
         text = file.read_text(encoding="utf-8").replace("#!/usr/bin/env python3", f"#!{sys.executable}")
@@ -20,7 +20,7 @@ def copied(example: str, folder: Path, moves: dict[str, str]) -> ProgramRouter:
             text = text.replace(old, new)
         (folder / file.name).write_text(text, encoding="utf-8")
         (folder / file.name).chmod(0o755)
-    programs = {name: (str(folder / f"{name}-weight"),) for name in ("set", "read")}
+    programs = {name: (str(folder / f"{name}-weight"), *arguments) for name in ("set", "read")}
     return ProgramRouter(CommandRouter(kind="command", timeout=30, **programs))  # type: ignore[arg-type]  # two of its keys
 
 
