@@ -255,12 +255,7 @@ def checks(run: Callable[[Sequence[str]], Awaitable[Outcome]] = never) -> SelfCh
         NOW,
         [
             {"place": "policy canary.yaml", "status": "ok", "what": "valid", "remedy": ""},
-            {
-                "place": "clock",
-                "status": "warning",
-                "what": "is 2.1s away from Prometheus'",
-                "remedy": "run an NTP client",
-            },
+            {"place": "clock", "status": "warning", "what": "is 2.1s off Prometheus'", "remedy": "run an NTP client"},
             {"place": "router edge1", "status": "failed", "what": "its socket is missing", "remedy": "start HAProxy"},
         ],
     )
@@ -282,11 +277,7 @@ def checks(run: Callable[[Sequence[str]], Awaitable[Outcome]] = never) -> SelfCh
 
 
 def routes(text: Callable[[], str], services: Callable[[], str] = str) -> list[web.RouteDef]:
-    """The page with its style and its script, as the receiver serves them, around a text that was rendered.
-
-    Args:
-        services: the list of all services, served next to it.
-    """
+    """The page and the list of services, rendered already, with their styles and scripts as the receiver serves them."""
     folder = Path(render.__file__).parent
 
     def serve(what: Callable[[], str], kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
