@@ -277,7 +277,7 @@ def checks(run: Callable[[Sequence[str]], Awaitable[Outcome]] = never) -> SelfCh
 
 
 def routes(text: Callable[[], str], services: Callable[[], str] = str) -> list[web.RouteDef]:
-    """The page and the list of services, rendered already, with their styles and scripts as the receiver serves them."""
+    """The page and the list of services, rendered already, with styles and scripts as the receiver serves them."""
     folder = Path(render.__file__).parent
 
     def serve(what: Callable[[], str], kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
