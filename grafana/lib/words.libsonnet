@@ -52,7 +52,7 @@ local word(index, text, colour) = { index: index, text: text, color: colour };
   }),
 
   // A no that is no fault.
-  // What nobody wishes for: it asks for a look, and is no fault.
+  // Not wanted: it asks for a look, and is no fault.
   noFound:: mapping({
     '0': word(0, '–', colours.neutral),
     '1': word(1, 'yes', colours.caution),
