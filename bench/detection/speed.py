@@ -11,7 +11,7 @@ from bench.detection.shop import START
 from bench.detection.whole import END, POLICY, WEIGHTS, Shop, rows
 from exporter.evidence.judge import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutJudge, RolloutRows
 from exporter.evidence.rows import Rows
-from exporter.judge.rollout import judge_parameters
+from exporter.judge.parameters import judge_parameters
 
 REFRESHES = 60
 """A minute of them: enough for a median and for the rare look that folds more than the others."""

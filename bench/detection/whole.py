@@ -21,7 +21,7 @@ from exporter.evidence.judge import (
     RolloutRows,
     Verdict,
 )
-from exporter.judge.rollout import judge_parameters
+from exporter.judge.parameters import judge_parameters
 
 SEEDS = {2.0: 300, 20.0: 300, 200.0: 250, 2000.0: 100, 20000.0: 15}
 END = START + 60 * sum(minutes for minutes, _ in PHASES)

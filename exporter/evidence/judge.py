@@ -71,7 +71,7 @@ class RolloutJudge:
         self._tracks.know_segments(kpi, len(names))
 
     def know_level(self, kpi: str, before: float) -> None:
-        """What share of units succeeded or converted before the rollout. To be told before the first look."""
+        """What share of units usually succeeds or converts by now; told again as the hour of the day goes on."""
         ours = next(one for one in self.parameters.kpis if one.name == kpi)
         limit = before * (1.0 - (ours.tolerance or 0.0))
         if ours.watch_stable and 0.0 < limit < 1.0:

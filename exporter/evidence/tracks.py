@@ -8,7 +8,7 @@ else, is seen anew at the next look.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from exporter.evidence.comparisons.cohort_test import Events
@@ -85,7 +85,11 @@ class Tracks:
             self._begin(kpi, lags)
 
     def know_level(self, kpi: KpiParameters, limit: float) -> None:
-        """The level below which stable is worse than the shop was before the rollout."""
+        """The level below which stable is worse than the shop usually is; counts stay, as they know no level."""
+        known = self._tracks.get((kpi.name, Part.LEVEL))
+        if known is not None and isinstance(known.test, LevelTest):
+            self._tracks[kpi.name, Part.LEVEL] = Track(replace(known.test, limit=limit), known.path)
+            return
         patience = CONVERTS_SECONDS if kpi.kind is Kind.CONVERSION else None
         self._tracks[kpi.name, Part.LEVEL] = Track(LevelTest(limit, patience))
 

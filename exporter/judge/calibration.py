@@ -20,7 +20,7 @@ import numpy as np
 from canary.errors import InputError
 from canary.policy.kpis import Mean
 from canary.policy.model import Policy
-from exporter.judge.rollout import judge_parameters, knows_customers
+from exporter.judge.parameters import judge_parameters, knows_customers
 
 _FORMAT = 1
 """Of the file; a reader refuses any other."""

@@ -15,7 +15,8 @@ from canary.rollout.experiments import Trial
 from canary.rollout.state import Rollout, State, Weight
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.joins import JoinedRows
-from exporter.judge.rollout import JudgedRollout, only_read
+from exporter.judge.parameters import only_read
+from exporter.judge.rollout import JudgedRollout
 from exporter.judge.values import role_values
 from exporter.ledger.rows import Codes, EventRows
 

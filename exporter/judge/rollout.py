@@ -13,17 +13,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
+from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
-from canary.policy.orders import names_customers
 from canary.rollout.state import Rollout
 from exporter.evidence.judge import (
-    Action,
     EntryRows,
-    Harm,
     JudgeParameters,
-    Kind,
-    KpiParameters,
     Plan,
     RolloutEvidence,
     RolloutJudge,
@@ -37,14 +32,12 @@ from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
+from exporter.judge.parameters import entry_event, judge_parameters, knows_customers
+from exporter.judge.rhythm import Rhythm
 from exporter.judge.units import Entries, Look
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Codes, EventRows, Ints
-from exporter.source.mapping import parents_of, with_ancestors
 
-_ROWS_PER_CUSTOMER = 10.0
-"""Where no column names the customer, the sample ratio is judged as if each came ten times: with eight visits a
-customer 45 % of healthy rollouts went blind. A router that ignores its weight is found within minutes all the same."""
 _OTHER = "other"
 """The segment of all values that were not frequent before the start."""
 
@@ -67,6 +60,9 @@ class JudgedRollout:
     _entries: Entries = field(default_factory=Entries)
     exact: ExactHalf | None = None
     """Of a rollout with a plan, whose customers are known; without it all of alpha is the quick half's."""
+    rhythm: Rhythm | None = None
+    _levels: dict[str, float] = field(default_factory=dict)
+    """By KPI, what share of customers succeeded or converted before the start."""
     _caps: dict[str, float] = field(default_factory=dict)
     _units: dict[str, KpiUnits] = field(default_factory=dict)
     _segments: dict[str, list[int]] = field(default_factory=dict)
@@ -82,6 +78,7 @@ class JudgedRollout:
         by_variant: bool = False,
         files: ExactFiles | None = None,
         trusted: Container[str] = (),
+        rhythm: Rhythm | None = None,
     ) -> JudgedRollout:
         """A new judge for a rollout.
 
@@ -90,6 +87,7 @@ class JudgedRollout:
             files: where the exact half survives a restart.
             trusted: KPIs that may fail a canary although their units are not customers: a calibration has seen that
                 they may.
+            rhythm: how far KPIs fall over the day; without it they do not.
         """
         shared = [
             seconds
@@ -106,7 +104,7 @@ class JudgedRollout:
         if entry is not None and not by_variant and has_exact_half(policy, rollout, entry):
             parameters = replace(parameters, exact=True)
             exact = ExactHalf.of(policy, rollout, parameters, entry, files)
-        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact)
+        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact, rhythm=rhythm)
 
     def look(
         self, joined: JoinedRows, versions: Codes, rollout: Rollout, as_of: float, blind: Mapping[str, str]
@@ -130,6 +128,7 @@ class JudgedRollout:
                     rows[kpi.name] = units.look(look)
                     rows |= self._segment_rows(kpi.name, rows[kpi.name], units.segments)
             self._disperse(joined, rows, as_of)
+            self._level(as_of)
         # A look is decided and written down before anything that follows from it is said.
         looked, proven_at = [], {}
         if self.exact is not None:
@@ -170,6 +169,13 @@ class JudgedRollout:
                 found.look(joined, as_of)
                 self.judge.know_dispersion(name, found.steps)
 
+    def _level(self, as_of: float) -> None:
+        """Tell the judge how high the shop's KPIs usually are at this hour."""
+        for name, level in self._levels.items():
+            start = self.parameters.started_at
+            usual = self.rhythm.usual_level(name, start, as_of) if self.rhythm is not None else 1.0
+            self.judge.know_level(name, level * usual)
+
     def _segment_rows(self, name: str, rows: Rows, segments: Ints) -> dict[str, Rows]:
         """The same rows by segment; what is none of those that were frequent before the start counts as `other`."""
         codes = self._segments.get(name)
@@ -199,7 +205,7 @@ class JudgedRollout:
         if not isinstance(kpi, Mean):
             level = level_before(kpi, joined, window, self.policy.evidence.pending_timeout)
             if level is not None:
-                self.judge.know_level(name, level)
+                self._levels[name] = level
 
     def _new_units(self, name: str) -> KpiUnits:
         """A KPI's units, of whom nobody has counted yet."""
@@ -211,89 +217,3 @@ def _commonest_currency(table: EventRows, until: float) -> int | None:
     before = table.currency[table.time < until]
     found = before if len(before) else table.currency
     return int(np.bincount(found).argmax()) if len(found) else None
-
-
-def only_read(policy: Policy, events: Container[str] | None) -> Policy:
-    """The policy without events whose tables are not there, and so not read; None: all are."""
-    if events is None:
-        return policy
-    kept = {name: event for name, event in policy.database.events.items() if name in events}
-    return replace(policy, database=replace(policy.database, events=kept))
-
-
-def entry_event(policy: Policy) -> str | None:
-    """The event with which a customer comes in: the first without a parent that a KPI starts from or descends from.
-
-    Where nothing converts, attempts come before the orders that come of them: whoever fails to pay has no order.
-    """
-    events = policy.database.events
-    starts = [kpi.from_ for kpi in policy.kpis.values() if isinstance(kpi, Conversion)]
-    starts += [kpi.of for kpi in policy.kpis.values() if isinstance(kpi, Success)]
-    read = with_ancestors(events, (event for kpi in policy.kpis.values() for event in events_of(kpi)))
-    candidates = [*starts, *(name for name in events if name in read)]
-    return next((name for name in candidates if name in events and not parents_of(events, name)), None)
-
-
-def judge_parameters(policy: Policy, started_at: float, plan: Plan = Plan()) -> JudgeParameters:  # noqa: B008 - immutable
-    """The judge's parameters for a rollout that began at `started_at` (seconds since the epoch).
-
-    KPIs with `judge: threshold` are left to the windowed rule and take no share of alpha.
-    """
-    entry = entry_event(policy)
-    return JudgeParameters(
-        started_at=started_at,
-        kpis=tuple(kpi_parameters(policy, name, kpi) for name, kpi in policy.kpis.items() if kpi.judge == "evidence"),
-        alpha=policy.evidence.alpha,
-        bucket_seconds=policy.evidence.bucket,
-        lateness_seconds=policy.database.lateness,
-        changing_seconds=policy.evidence.pending_timeout,
-        warmup_seconds=policy.evidence.warmup,
-        plan=plan,
-        mismatch_tolerance=policy.evidence.mismatch,
-        rows_per_customer=1.0
-        if entry is None or names_customers(policy.database.events, entry)
-        else _ROWS_PER_CUSTOMER,
-    )
-
-
-def kpi_parameters(policy: Policy, name: str, kpi: Kpi) -> KpiParameters:
-    """What the judge needs to know about one KPI of the policy."""
-    action, slower = Action(kpi.action), policy.evidence.slower
-    if isinstance(kpi, Mean):
-        harm = Harm.DECREASE if kpi.better == "higher" else Harm.INCREASE
-        return KpiParameters(
-            name,
-            Kind.MEAN,
-            tolerance=kpi.tolerance,
-            action=action,
-            harm=harm,
-            may_fail=knows_customers(policy, kpi),
-        )
-    asked = isinstance(kpi, Conversion) and slower != "none"
-    return KpiParameters(
-        name,
-        Kind.CONVERSION if isinstance(kpi, Conversion) else Kind.SUCCESS,
-        tolerance=kpi.tolerance,
-        floor=kpi.floor,
-        action=action,
-        pending_timeout_seconds=policy.evidence.pending_timeout,
-        from_entry=isinstance(kpi, Conversion) and kpi.from_ == entry_event(policy),
-        slower_up_to=slower.up_to if asked and slower != "none" else None,
-        slower_evidence=slower.evidence if slower != "none" else 1.0,
-        watch_fails=policy.rollback.watch_action == "rollback",
-        may_fail=knows_customers(policy, kpi),
-        segments=kpi.segments + 1 if kpi.by is not None else 0,
-        watch_stable=policy.evidence.stable_harm == "hold" and action is not Action.WARN,
-    )
-
-
-def knows_customers(policy: Policy, kpi: Kpi) -> bool:
-    """Whether the KPI's units are what the router assigns; otherwise chance alone may look like harm, and it holds."""
-    return names_unit(policy, kpi) and not (isinstance(kpi, Success) and kpi.attempts == "each")
-
-
-def names_unit(policy: Policy, kpi: Kpi) -> bool:
-    """Whether the KPI's rows, or those they come from, name their customer."""
-    event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
-    events = policy.database.events
-    return event not in events or names_customers(events, event)

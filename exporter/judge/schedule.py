@@ -24,7 +24,9 @@ from exporter.judge.blindness import unjoined_kpis
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.joins import JoinedRows, merged
-from exporter.judge.rollout import JudgedRollout, only_read
+from exporter.judge.parameters import only_read
+from exporter.judge.rhythm import Rhythm
+from exporter.judge.rollout import JudgedRollout
 from exporter.judge.values import KpiValue, role_values, window_values
 from exporter.ledger.feed import Feed
 from exporter.ledger.rows import Codes, EventRows
@@ -189,7 +191,9 @@ class ScheduledJudge:
             return
         if self._judged is None or self._judged.rollout != rollout.id:
             policy = only_read(self.policy, self._read())
-            self._judged = JudgedRollout.of(policy, rollout, files=self.files, trusted=self.trusted)
+            self._judged = JudgedRollout.of(
+                policy, rollout, files=self.files, trusted=self.trusted, rhythm=Rhythm.of(policy.kpis, self.feeds)
+            )
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
         self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
 

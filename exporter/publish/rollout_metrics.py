@@ -162,7 +162,7 @@ def _levels(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) 
             turned = is_complement(snapshot.policy_kpis[kpi.name])
             levels = (kpi.stable_level.before, kpi.stable_level.now)
             before[kpi.name], now[kpi.name] = (1.0 - one if turned else one for one in levels)
-    text = "The KPI's worst quarter of database.window before the start; conversions within five minutes."
+    text = "What the KPI usually is by now: its worst quarter of database.window before the start, less its daily fall."
     yield _by_kpi(identity, names.KPI_STABLE_BEFORE, text, before)
     text = "The same of stable since the weight changed; held against the level before."
     yield _by_kpi(identity, names.KPI_STABLE_NOW, text, now)

@@ -51,7 +51,7 @@ class Statements:
         self._segment = segment_column(policy.kpis.values(), name)
         self.dialect = dialect.numbered(event.time_unit)
         self.parents = parents_of(policy.database.events, name)
-        self.versions = Versions(policy, dialect)
+        self.versions = Versions(policy, dialect, kinds)
         self._kinds = kinds
         self._careful = careful
         self._source = self._selectable()

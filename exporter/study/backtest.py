@@ -24,7 +24,8 @@ from canary.policy.model import Policy
 from canary.rollout.state import Rollout
 from exporter.evidence.judge import KpiEvidence, RolloutEvidence, Verdict
 from exporter.judge.joins import JoinedRows
-from exporter.judge.rollout import JudgedRollout, entry_event
+from exporter.judge.parameters import entry_event
+from exporter.judge.rollout import JudgedRollout
 from exporter.judge.values import role_values
 from exporter.ledger.rows import Codes
 from exporter.publish.complement import Change, failed_tests, shown_change

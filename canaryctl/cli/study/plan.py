@@ -61,7 +61,7 @@ def command(
     Figures are approximate. JSON has one object a line, a KPI in a phase each. Nothing is written but the picture, and
     no traffic is moved.
     """
-    from exporter.judge.rollout import judge_parameters
+    from exporter.judge.parameters import judge_parameters
     from exporter.study.complement import shown_rates, shown_reach
     from exporter.study.power import Stretch, reaches
 

@@ -9,6 +9,7 @@ from canary.policy.kpis import Conversion, Success
 from exporter.evidence.verdict import HoldReason, Verdict
 from exporter.judge.baseline import level_before
 from exporter.judge.joins import JoinedRows
+from exporter.judge.rhythm import Rhythm
 from exporter.judge.rollout import JudgedRollout
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats
 from tests.exporter.judge.customers import END, POLICY, START, STARTS, VERSIONS, known_at, rollout, shop
@@ -92,3 +93,20 @@ def test_a_second_try_counts_where_the_policy_says_so() -> None:
     assert once is not None
     assert ever is not None
     assert ever > once
+
+
+def test_what_every_evening_brings_holds_nobody() -> None:
+    """Stable is worse than before the start, and no worse than it is at this hour of every day."""
+    rows = with_an_hour_before(1, fails_from=STARTS[1])
+
+    def evening(_event: str, moment: float, outcome: str) -> int:
+        late = (moment - START) % 86_400.0 < 43_200.0 and START - moment > 43_200.0
+        return {"succeeded": 600 if late else 970, "failed": 400 if late else 30}.get(outcome, 1000)
+
+    judged = JudgedRollout.of(POLICY, rollout(), rhythm=Rhythm(POLICY.kpis, evening))
+    for now in (START + 60.0, END):
+        evidence = judged.look(known_at(rows, now), VERSIONS, rollout(until=now), now, {})
+
+    level = evidence.kpis["payment_success_rate"].stable_level
+    assert level is not None
+    assert not level.harmed

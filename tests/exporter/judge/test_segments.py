@@ -10,7 +10,8 @@ from canary.policy.kpis import Success
 from canary.policy.model import Policy
 from exporter.evidence.judge import KpiEvidence
 from exporter.evidence.verdict import Verdict
-from exporter.judge.rollout import JudgedRollout, judge_parameters
+from exporter.judge.parameters import judge_parameters
+from exporter.judge.rollout import JudgedRollout
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
 from exporter.publish.rollout_metrics import rollout_metrics
 from exporter.publish.snapshot import Snapshot

@@ -8,7 +8,7 @@ from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Event
 from exporter.evidence.judge import Action, Harm, Kind
-from exporter.judge.rollout import entry_event, judge_parameters, kpi_parameters
+from exporter.judge.parameters import entry_event, judge_parameters, kpi_parameters
 from tests.support.databases.exporting import policy_for
 
 POLICY = policy_for("sqlite:///shop.db")
