@@ -60,9 +60,8 @@ async def gather(
     rollout = newest(fold(entries))
     if rollout is None:
         return None
-    file = policy
     # By what it ran, and not by what the file says since.
-    policy = Plans(file).of(rollout)
+    file, policy = policy, Plans(policy).of(rollout)
     now = clock.now()
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []
