@@ -117,10 +117,11 @@ def propose(sources: Sequence[Source]) -> list[Proposed]:
     carts = chosen.get("carts")
     if "checkouts" not in chosen and carts is not None and _checkout_time(carts):
         chosen["checkouts"] = carts
+    # What has no time is no event, and so nobody's parent.
+    times = {event: time for event in chosen if (time := _event_time(event, chosen)) is not None}
+    chosen = {event: chosen[event] for event in times}
     return [
-        Proposed(event, chosen[event].name, keys)
-        for event in _EVENTS
-        if event in chosen and (keys := _keys(event, chosen[event], chosen)) is not None
+        Proposed(event, chosen[event].name, _keys(event, times[event], chosen)) for event in _EVENTS if event in times
     ]
 
 
@@ -185,11 +186,11 @@ def _table(words: Sequence[str], sources: Sequence[Source]) -> Source | None:
 
 def _pick(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     """The first wanted name there is, else a name that ends with one."""
-    lowered = {name.lower(): name for name in names}
+    lowered = {_spelled(name): name for name in names}
     exact = [lowered[word] for word in wanted if word in lowered]
-    near = [name for word in wanted for name in names if name.lower().endswith(f"_{word}")]
+    near = [name for word in wanted for name in names if _spelled(name).endswith(f"_{word}")]
     # What the shop reckons in (`base_currency_code`) is not what the customer paid in.
-    near = [name for name in near if not name.lower().startswith(("base_", "global_", "store_", "entity_"))]
+    near = [name for name in near if not _spelled(name).startswith(("base_", "global_", "store_", "entity_"))]
     return next(iter([*exact, *near]), None)
 
 
@@ -197,13 +198,23 @@ def _checkout_time(carts: Source) -> str | None:
     return next((name for name in carts.of_kind("time") if "checkout" in name.lower()), None)
 
 
-def _keys(event: str, source: Source, chosen: Mapping[str, Source]) -> dict[str, object] | None:
-    """The event's keys in the policy; None when there is no time to order the rows by."""
+def _spelled(name: str) -> str:
+    """A name in small letters with its words apart: `createdAt` and `Created_At` are `created_at`."""
+    return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _event_time(event: str, chosen: Mapping[str, Source]) -> str | None:
+    """The column that says when an event's rows came to be; None when there is none to order them by."""
+    source = chosen[event]
+    if event == "checkouts" and source is chosen.get("carts"):
+        return _checkout_time(source)
     times = [name for name in source.of_kind("time") if not _MUTABLE & set(_words(name))]
-    own_table = event != "checkouts" or source is not chosen.get("carts")
-    time = (_pick(times, _TIME) or next(iter(times), None)) if own_table else _checkout_time(source)
-    if time is None:
-        return None
+    return _pick(times, _TIME) or next(iter(times), None)
+
+
+def _keys(event: str, time: str, chosen: Mapping[str, Source]) -> dict[str, object]:
+    """The event's keys in the policy."""
+    source = chosen[event]
     everything = [column.name for column in source.columns]
     keys: dict[str, object] = {"id": source.key or _pick(everything, ("id", "uuid")) or everything[0], "time": time}
     # A number next to the row counts its edits (Medusa's `order.version`), and is no version of the shop.
@@ -232,5 +243,5 @@ def _parent(source: Source, unit: Source) -> str | None:
         if column.references == unit.name:
             return column.name
     word = _words(unit.name)[-1]
-    names = {column.name.lower(): column.name for column in source.columns}
+    names = {_spelled(column.name): column.name for column in source.columns}
     return names.get(f"{word}_id") or names.get(f"{word}id") or names.get(f"{word}_uuid")

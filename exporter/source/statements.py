@@ -52,7 +52,7 @@ class Statements:
         self.dialect = dialect.numbered(event.time_unit)
         self._nobody = policy.database.exclude.units
         self.parents = parents_of(policy.database.events, name)
-        self.versions = Versions(policy, dialect)
+        self.versions = Versions(policy, dialect, kinds)
         self._kinds = kinds
         self._careful = careful
         self._source = self._selectable()

@@ -13,7 +13,7 @@ A stream's statements (`exporter.source.statements`) are fitted to the kinds of 
 (`fitted`), and read *carefully* after one of them stumbled over a value.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from canary.policy.orders import LOG_SOURCE
 from exporter.source.columns.kinds import Kind, Kinds, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
+from exporter.source.keys import kinds_key
 from exporter.source.mapping import ordered
 from exporter.source.statements import Column, Statements
 from exporter.source.versions import Key
@@ -69,6 +70,7 @@ class Stream:
         oldest: the smallest time within them in seconds since the epoch, and whether there is none.
         newest_times: where times may be texts: the ending, the type and the legibility of the newest ones.
         columns: the columns whose kinds decide about the statements, without a row.
+        keys: of other events and of assignments, those by which versions are looked up, without a row.
         sample: the newest `count` rows by their id: id, moment, value, parents; for a look, not for counting.
         dialect: how the times are written.
         instants: whether the time is an instant and not what the shop's clock showed.
@@ -97,6 +99,7 @@ class Stream:
     rows: sa.Select[Any]
     oldest: sa.Select[Any]
     columns: sa.Select[Any]
+    keys: Mapping[str, sa.Select[Any]]
     dialect: Dialect
     instants: bool
     entered_instants: bool
@@ -139,7 +142,11 @@ async def fitted(stream: Stream, session: Session, *, careful: bool = False) -> 
         DatabaseSchemaError: a column for the time holds no times.
         DatabaseError: the columns cannot be looked up.
     """
-    return stream.fit(await kinds_selected(session, stream.columns), careful)
+    kinds = dict(await kinds_selected(session, stream.columns))
+    for source, columns in stream.keys.items():
+        of_keys = await kinds_selected(session, columns)
+        kinds |= {kinds_key(source, column): kind for column, kind in of_keys.items()}
+    return stream.fit(kinds, careful)
 
 
 def _fit(
@@ -217,6 +224,7 @@ class _Builder:
             rows=ask.rows(column, FINE_SECONDS, conditions),
             oldest=ask.oldest(column),
             columns=ask.columns(),
+            keys=ask.versions.keys(self._name),
             sample=ask.sample(column, conditions),
             dialect=ask.dialect,
             instants=self._instants(time),

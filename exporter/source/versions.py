@@ -24,12 +24,15 @@ import sqlalchemy as sa
 from canary.policy.model import Policy
 from canary.policy.orders import Assignments, Event
 from canary.routers.tag import TAGS
+from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
 from exporter.source.identities import Units
-from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables
+from exporter.source.keys import kinds_key, same
+from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables, with_ancestors
 
 Column = sa.ColumnElement[Any]
 Key = Literal["unit", "tag"]
+_ASSIGNMENTS = "database.assignments"
 _SEAM = "\n"
 """Between a key and its moment: no header and no cookie can hold one."""
 _Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
@@ -42,7 +45,8 @@ class Versions:
         units: finds the customer of each row.
     """
 
-    def __init__(self, policy: Policy, dialect: Dialect) -> None:
+    def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds | None = None) -> None:
+        self._kinds = kinds or {}
         self._events = policy.database.events
         self._assignments = policy.database.assignments
         self._spare = spare_tables(policy)
@@ -75,6 +79,28 @@ class Versions:
         found = (self._of if key is None else partial(self._key, key))(name, row, frozenset())
         return sa.null() if found is None else found
 
+    def keys(self, name: str) -> dict[str, sa.Select[Any]]:
+        """The columns by which rows are looked up for an event, by where they are, without a row.
+
+        Only for a database that compares no two types (`exporter.source.keys`).
+        """
+        if self._dialect.name != "postgresql" or not self.looked_up(name):
+            return {}
+        above = with_ancestors(self._events, [name])
+        events = {one: self._events[one] for one in above if self._events[one].table not in self._spare}
+        found = {
+            one: selectable(self._named(one), table=event.table or one, sql=event.sql, name="canary_keys")
+            for one, event in events.items()
+        }
+        given = self._assignments
+        if given is not None and given.from_ is None:
+            found[_ASSIGNMENTS] = assignment_rows(given)
+        return {one: sa.select(*source.c).where(sa.false()) for one, source in found.items()}
+
+    def _named(self, name: str) -> set[str]:
+        event = self._events[name]
+        return {event.id, *filter(None, (event.unit,)), *(column for _, column in parents_of(self._events, name))}
+
     def columns(self, name: str) -> set[str]:
         """The columns of an event by which versions are found, of the event or of what descends from it."""
         event = self._events[name]
@@ -85,7 +111,7 @@ class Versions:
         event = self._events[name]
         if event.version is not None:
             return self._dialect.text(row.c[event.version])
-        found = [*self._inherited(name, row, below | {name}, self._of), *self._assigned(event, row)]
+        found = [*self._inherited(name, row, below | {name}, self._of), *self._assigned(name, row)]
         return _first(found)
 
     def _key(self, key: Key, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
@@ -124,11 +150,14 @@ class Versions:
             source = selectable(self.columns(parent), table=event.table or parent, sql=event.sql, name=alias)
             value = of(parent, source, below)
             if value is not None:
-                found = sa.select(sa.func.min(value)).select_from(source).where(source.c[event.id] == row.c[column])
+                of_key, of_named = kinds_key(parent, event.id), kinds_key(name, column)
+                mine = same(source.c[event.id], row.c[column], self._kinds, of_key, of_named)
+                found = sa.select(sa.func.min(value)).select_from(source).where(mine)
                 yield found.correlate(row).scalar_subquery()
 
-    def _assigned(self, event: Event, row: sa.FromClause) -> Iterator[Column]:
+    def _assigned(self, name: str, row: sa.FromClause) -> Iterator[Column]:
         """The unit's last assignment up to the row's time, then the first one after it."""
+        event = self._events[name]
         unit = self.units.of(event, row)
         given = self._assignments
         if given is None or given.from_ is not None or unit is None:
@@ -136,7 +165,10 @@ class Versions:
         source = assignment_rows(given)
         version = self._dialect.text(source.c[given.version])
         at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
-        yield from self.units.nearest(event, row, version, source, source.c[given.unit] == unit, at)
+        # A unit by way of an identity has that table's type, which nobody has asked for.
+        of_named = kinds_key(name, event.unit) if event.unit is not None and event.identity is None else ""
+        mine = same(source.c[given.unit], unit, self._kinds, kinds_key(_ASSIGNMENTS, given.unit), of_named)
+        yield from self.units.nearest(event, row, version, source, mine, at)
 
 
 def split_key(key: str) -> tuple[float | None, str]:

@@ -26,6 +26,7 @@ class Kind(Enum):
     BOOLEAN = "yes or no"
     MONEY = "money"
     TEXT = "texts"
+    UUID = "UUIDs"
     OTHER = "something else"
 
 
@@ -39,6 +40,7 @@ _POSTGRESQL = {
     Kind.BOOLEAN: (16,),
     Kind.MONEY: (790,),
     Kind.TEXT: (18, 19, 25, 1042, 1043),
+    Kind.UUID: (2950,),
 }
 """Object ids of PostgreSQL's built-in types, the same in every database (pg_type.dat)."""
 _MYSQL = {

@@ -1,5 +1,7 @@
 """From unknown tables to a proposed mapping."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +122,34 @@ def test_outcomes_are_read_from_all_of_their_words() -> None:
     assert excluded(["open", "cancelled", "test_order", "uncancelled"]) == ["cancelled", "test_order"]
 
 
+def test_names_may_be_written_in_any_case() -> None:
+    """`createdAt` and `CustomerId`, as object mappers write them, are found as `created_at` and `customer_id` are."""
+    times = (Column("shownAt", TIME), Column("createdAt", TIME))
+    visits = Source(
+        "Visit", (Column("Id", NUMBER), Column("CustomerId", TEXT), Column("appVersion", TEXT), *times), "Id"
+    )
+    orders = Source(
+        "Order", (Column("orderNo", NUMBER), Column("VisitId", NUMBER), Column("grandTotal", NUMBER), *times)
+    )
+
+    found = {one.event: one.keys for one in propose([visits, orders])}
+
+    assert found["visits"] == {"id": "Id", "time": "createdAt", "version": "appVersion", "unit": "CustomerId"}
+    assert found["orders"]["parent"] == {"visits": "VisitId"}
+    assert found["orders"]["value"] == "grandTotal"
+
+
+def test_a_table_without_a_time_is_nobodys_parent() -> None:
+    """What is no event, as nothing says when its rows came to be, is not named by the events that come from it."""
+    visits = Source("visits", (Column("id", NUMBER), Column("started", NUMBER)), "id")
+    orders = Source("orders", (Column("id", NUMBER), Column("visit_id", NUMBER), Column("created_at", TIME)), "id")
+
+    (found,) = propose([visits, orders])
+
+    assert found.event == "orders"
+    assert "parent" not in found.keys
+
+
 _NAMES = st.text("abcdeorst_", min_size=1, max_size=10)
 _SOURCES = st.lists(
     st.builds(
@@ -133,8 +163,13 @@ _SOURCES = st.lists(
 
 @given(sources=_SOURCES)
 def test_a_proposal_only_names_what_is_there(sources: list[Source]) -> None:
-    """Whatever the tables are called, every proposed column exists in the proposed table."""
-    for one in propose(sources):
+    """Whatever the tables are called, every proposed column exists in the proposed table, and every parent is an
+    event that is proposed too.
+    """
+    proposed = propose(sources)
+    for one in proposed:
+        parents: Any = one.keys.get("parent", {})
+        assert set(parents) <= {other.event for other in proposed}
         columns = {column.name for source in sources if source.name == one.table for column in source.columns}
         named = [value for value in one.keys.values() if isinstance(value, str)]
         assert set(named) <= columns
