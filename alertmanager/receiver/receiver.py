@@ -32,6 +32,7 @@ from alertmanager.receiver.decide.pricewatch import PriceWatch
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
+from alertmanager.receiver.http.links import RollbackLinks
 from alertmanager.receiver.http.ofrep import Ofrep
 from alertmanager.receiver.http.shopmetrics import shop_metrics
 from alertmanager.receiver.http.webhook import Notification
@@ -132,6 +133,9 @@ class Receiver:
             settled=lambda: self.reconciler.settled,
             blind=self.blind,
         )
+        lifetime = None if policy.notify.rollback_link == "none" else policy.notify.rollback_link
+        page_url = policy.receiver.page if policy.receiver.page_url else ""
+        self.links = RollbackLinks(policy.service, page_url, lifetime, lambda: self.authority, base.clock)
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.scheduler = Scheduler(self.plans, self.store, self.leader, base.clock, self.submit)
@@ -267,6 +271,7 @@ class Receiver:
             traffic,
             self.faults(),
             page=self.policy.receiver.page,
+            rollback_link=self.links.url,
             runbooks=self.policy.signals.runbook_url,
             dashboards=self.policy.signals.dashboard_url.rstrip("/"),
             owners={name: kpi.owner for name, kpi in self.policy.kpis.items() if kpi.owner is not None},

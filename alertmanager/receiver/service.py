@@ -18,6 +18,7 @@ from alertmanager.receiver.http.page.errands import Errands
 from alertmanager.receiver.http.page.experimentrows import TreatmentRow, experiments_of
 from alertmanager.receiver.http.page.glance import glance
 from alertmanager.receiver.http.page.handlers import Page
+from alertmanager.receiver.http.page.lowering import Lowering
 from alertmanager.receiver.http.page.view import About, Viewer
 from alertmanager.receiver.http.routes import receiver_table
 from alertmanager.receiver.opening import open_receiver
@@ -119,6 +120,7 @@ def page_of(receiver: Receiver, viewer: Viewer, path: Path, place: Place) -> Pag
         lambda: folder_of(receiver.policy),
         receiver.store,
         clock,
+        lowering=Lowering(receiver.links, receiver.store, receiver.submit),
         place=place,
     )
 

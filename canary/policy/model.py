@@ -78,6 +78,9 @@ class Notify:
     """The occasions that are worth a message."""
     audiences: dict[Identifier, Audience] = field(default_factory=dict)
     """Further people by name, such as `stakeholders`, each with their own targets and occasions."""
+    rollback_link: Annotated[float, lasting(60, 7 * 86400)] | Literal["none"] = 86400
+    """How long the link is good by which whoever reads a message can roll back, once, without a token; audiences do not
+    get it. It needs `receiver.page_url` and an operator's token; `none` sends none."""
     timeout: Timeout = 10
     """How long one attempt may take."""
     expire: Annotated[float, lasting(1, 30 * 86400)] = 3600

@@ -16,15 +16,16 @@ from datetime import datetime
 
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.telling.messages import Facts, message
+from alertmanager.receiver.act.telling.receipts import Receipt, receipts_of
 from alertmanager.receiver.act.telling.routing import Routing
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import CanaryError, JournalError, RefusedError
 from canary.logs import Log
-from canary.notify import audience_of
+from canary.notify import Delivery, audience_of
 from canary.rollout.ages import Ages
 from canary.rollout.commands.records import CompleteStep, Notify
-from canary.rollout.entries import Entry, Notified, RollbackDecided
+from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.kinds import Step
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Moment, Rollout, State
@@ -40,21 +41,6 @@ _LONGEST_PAUSE_SECONDS = 60.0
 # How long after a message would have expired it is still written down that it has, and how long that is shown: long
 # enough for a receiver that was down over a week-end, and for people who were away then.
 _LOOKS_BACK_SECONDS = 7 * 86400.0
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What the journal says about the messages of one entry.
-
-    Attributes:
-        targets: those who have taken it.
-        owed: those who had not, when that was written; None in what older versions wrote, which did not say.
-        expired: the entry that says that it was given up.
-    """
-
-    targets: frozenset[str] = frozenset()
-    owed: frozenset[str] | None = None
-    expired: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +142,7 @@ class Outbox:
                 yield closed
             else:
                 entries, whole = await self._entries(rollout)
-                receipts = _receipts(entries)
+                receipts = receipts_of(entries)
                 pending = [entry for entry in entries if self._is_open(entry, receipts.get(entry.seq))]
                 expired = [entry for entry in entries if self._gave_up(receipts.get(entry.seq))]
                 yield _Look(rollout, entries, whole, receipts, pending, expired)
@@ -218,12 +204,7 @@ class Outbox:
             await self._give_up(entry, owed)
             return True
         try:
-            deliveries = await self._effects.send(
-                entry,
-                message(entry, rollout, self._facts_about(rollout), self._key(entry)),
-                owed,
-                still=lambda now: not now.notified.get(entry.seq, frozenset()) >= frozenset(owed) or not owed,
-            )
+            deliveries = await self._attempt(entry, rollout, owed)
         except JournalError as error:
             # What the journal has not taken can be told nevertheless, and may come after this.
             self._log.error("cannot tell people", exception=error)
@@ -239,6 +220,21 @@ class Outbox:
         elif early or not owed:
             await self._write(entry, sorted(early), owed=[target for target in owed if target not in taken])
         return len(taken) == len(owed)
+
+    async def _attempt(self, entry: Entry, rollout: Rollout, owed: Sequence[str]) -> Sequence[Delivery]:
+        """One attempt at each; only the operators' message has the link that rolls back."""
+        facts, key, wanted = self._facts_about(rollout), self._key(entry), frozenset(owed)
+        found: list[Delivery] = []
+        for operators in (True, False):
+            theirs = [target for target in owed if (audience_of(target) == "") is operators]
+            if theirs or (operators and not owed):
+                found += await self._effects.send(
+                    entry,
+                    message(entry, rollout, facts, key, operators=operators),
+                    theirs,
+                    still=lambda now: not now.notified.get(entry.seq, frozenset()) >= wanted or not wanted,
+                )
+        return found
 
     async def _give_up(self, entry: Entry, owed: Sequence[str]) -> None:
         self._log.error("message dropped, it is too old", key=self._key(entry), targets=", ".join(owed))
@@ -283,17 +279,3 @@ def early_key(entry: Entry) -> str:
 def _identity(entry: Entry) -> tuple[str, str, datetime]:
     """What an entry is known by before it has a position."""
     return entry.rollout, entry.kind.value, entry.at
-
-
-def _receipts(entries: Sequence[Entry]) -> dict[int, Receipt]:
-    """By the entry's position: who has been told."""
-    receipts: dict[int, Receipt] = {}
-    for entry in entries:
-        if isinstance(entry, Notified):
-            before = receipts.get(entry.entry, Receipt())
-            receipts[entry.entry] = Receipt(
-                before.targets | frozenset(entry.targets),
-                None if entry.owed is None else frozenset(entry.owed),
-                entry if entry.expired else before.expired,
-            )
-    return receipts

@@ -72,6 +72,11 @@ class Authority:
             asked=[role for role, needed in _needed(policy).items() if needed],
         )
 
+    @property
+    def operator_tokens(self) -> Sequence[bytes]:
+        """The operators' tokens, the shared ones first; empty while none is needed."""
+        return self._tokens[Role.OPERATOR]
+
     def open(self, role: Role) -> bool:
         """Whether a role needs no token."""
         return not self._tokens[role]

@@ -187,6 +187,12 @@ class SignOut(Body):
     form_key: str = Field("", max_length=100)
 
 
+class LoweringForm(Body):
+    """The form of a link that rolls back."""
+
+    reason: Text = ""
+
+
 class Confirmation(Body):
     """The form that confirms a command.
 

@@ -1,15 +1,19 @@
 """What the last releases add up to."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.policy import Policy
+from canary.errors import PolicyError
+from canary.policy import Policy, load_policy
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Drift as DriftBudget
 from canary.policy.model import Evidence
 from canary.report.drift import drifts
 from canary.report.past import PastKpi, PastReport
+from tests.support.documents.pages import DOCS, blocks_of
 
 POLICY = Policy(service="shop", kpis=DEFAULT_KPIS, evidence=Evidence(drift=DriftBudget(releases=10)))
 
@@ -66,3 +70,15 @@ def test_the_estimate_lies_in_its_band(bands: list[list[float]]) -> None:
     (drift,) = drifts(POLICY, [release(expected, lower, upper) for lower, expected, upper in bands])
 
     assert -1 <= drift.change.lower <= drift.change.expected <= drift.change.upper
+
+
+def test_the_documented_budget_is_a_policys(tmp_path: Path) -> None:
+    """The block of docs/review.md is read; a KPI that is none is refused, with the nearest that is."""
+    block = next(one for one in blocks_of(DOCS / "review.md") if one.language == "yaml")
+    path = tmp_path / "canary.yaml"
+    path.write_text(f"service: shop\n{block.text}", encoding="utf-8")
+
+    assert load_policy(path).evidence.drift == DriftBudget(releases=10, budgets={"conversion_rate": 0.05})
+    path.write_text(f"service: shop\n{block.text}".replace("conversion_rate", "conversion_rat"), encoding="utf-8")
+    with pytest.raises(PolicyError, match="did you mean 'conversion_rate'"):
+        load_policy(path)

@@ -1,6 +1,6 @@
 """What people read: one message per decision, with the values behind it and what to do now."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from canary.names import ALERTS, BLIND_ALERT, DASHBOARD_UIDS
@@ -43,6 +43,10 @@ _RECORDS = {
 _BLIND_CAUSES = frozenset({Cause.WATCHDOG, BLIND_ALERT})
 
 
+def _no_link(_rollout: str, _entry: int) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the receiver knows at the moment of writing, beyond the journal.
@@ -56,6 +60,7 @@ class Facts:
         runbooks: what stands before the name of an alert's runbook.
         dashboards: Grafana's address; empty where the policy has none.
         owners: by KPI.
+        rollback_link: makes the link that rolls back, from the rollout's id and the entry's position; empty for none.
         process: whether the policy names a process of the canary, which a rollback stops.
     """
 
@@ -70,6 +75,7 @@ class Facts:
     runbooks: str = ""
     dashboards: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
+    rollback_link: Callable[[str, int], str] = _no_link
 
 
 def occasion(entry: Entry) -> str:
@@ -95,8 +101,12 @@ def occasion(entry: Entry) -> str:
             return ""
 
 
-def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
-    """The message about one journal entry."""
+def message(entry: Entry, rollout: Rollout, facts: Facts, key: str, *, operators: bool = True) -> Message:
+    """The message about one journal entry.
+
+    Args:
+        operators: whether its readers may roll back.
+    """
     title, todo, tone = _parts(entry, rollout, facts)
     lines = [
         f"{rollout.canary} (canary) against {rollout.stable} (stable), rollout {rollout.id}",
@@ -107,10 +117,17 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str) -> Message:
         *(f"Price: {price}." for price in facts.prices if isinstance(entry, Held | Advanced)),
         todo,
         *_links(entry, rollout, facts),
+        *(_way_back(entry, rollout, facts) if operators else ()),
         f"[{key}]",
     ]
     text = "\n".join(line for line in lines if line)
     return Message(in_zone(f"{facts.service}: {title}", facts.zone), in_zone(text, facts.zone), tone)
+
+
+def _way_back(entry: Entry, rollout: Rollout, facts: Facts) -> Iterator[str]:
+    """The link that rolls back, while there is something to roll back."""
+    if rollout.running and (url := facts.rollback_link(rollout.id, entry.seq)):
+        yield f"Roll back (asks first; works once): {url}"
 
 
 def _links(entry: Entry, rollout: Rollout, facts: Facts) -> Iterator[str]:

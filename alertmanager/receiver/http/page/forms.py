@@ -1,5 +1,7 @@
 """The page's forms: signing in, confirming a command with a reason, and what else is asked for."""
 
+from urllib.parse import quote
+
 from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.errands import Errand
 from alertmanager.receiver.http.page.parts.actions import what_it_does
@@ -8,6 +10,7 @@ from alertmanager.receiver.http.page.render import document
 from alertmanager.receiver.http.page.sessions import Session
 from canary.report.markup import Markup, join, tag
 from canary.rollout.commands.verbs import Verb
+from canary.rollout.state import Rollout
 
 
 def sign_in(after: str, fault: str = "") -> str:
@@ -56,6 +59,27 @@ def confirm(verb: Verb, rollout: answers.Rollout, session: Session, fault: str =
                 action=f"page/{verb.value}",
             ),
         ),
+    )
+
+
+def lower(rollout: Rollout, token: str, root: str) -> str:
+    """The form of a link that rolls back."""
+    return document(
+        "Roll back",
+        tag(
+            "main",
+            tag("h1", f"Roll back {rollout.canary}?"),
+            tag("p", f"All customers go back to {rollout.stable}, at once. This link works once."),
+            tag("p", f"Rollout {rollout.id}.", class_="quiet"),
+            tag(
+                "form",
+                _field("reason", "Reason, for those who read the journal", maxlength="1000"),
+                _send("Yes, roll back", "rollback"),
+                method="post",
+                action=f"page/lower/{quote(token, safe='~')}",
+            ),
+        ),
+        root=root,
     )
 
 

@@ -17,6 +17,7 @@ from alertmanager.receiver.http.page import forms
 from alertmanager.receiver.http.page.errands import ERRANDS, Errand, Errands
 from alertmanager.receiver.http.page.headers import HEADERS, REPORT_HEADERS
 from alertmanager.receiver.http.page.live import Live
+from alertmanager.receiver.http.page.lowering import Lowering
 from alertmanager.receiver.http.page.parts.actions import offered
 from alertmanager.receiver.http.page.parts.state import sentence
 from alertmanager.receiver.http.page.parts.words import LABELS, STATES
@@ -56,6 +57,7 @@ class Page:
         checks: what `canary check` and `canary plan` have said.
         authority: knows the operator's token.
         reports: the folder of reports.
+        lowering: what a link in a message leads to.
         place: where browsers find the page.
 
     Attributes:
@@ -74,10 +76,12 @@ class Page:
         told: Told,
         clock: Clock,
         *,
+        lowering: Lowering,
         place: Place = AT_ROOT,
     ) -> None:
         self.sessions = Sessions(clock, lambda header: authority().allows(Role.OPERATOR, header))
         self.verbs = tuple(LABELS)
+        self.lowering = lowering
         self.style = _asset("style.css", "text/css")
         self.script = _asset("live.js", "text/javascript")
         self._viewer = viewer

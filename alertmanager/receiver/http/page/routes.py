@@ -28,6 +28,8 @@ def page_table(page: Page) -> Table:
         _read(path="/page/sign-in", handler=page.ask_token, query=bodies.SignInQuery),
         _form(path="/page/sign-in", handler=page.sign_in, body=bodies.SignIn, forgery=Forgery.ORIGIN, attempts=True),
         _form(path="/page/sign-out", handler=page.sign_out, body=bodies.SignOut, forgery=Forgery.ORIGIN),
+        _read(path="/page/lower/{token}", handler=page.lowering.ask, own_name=Role.OPERATOR),
+        _form(path="/page/lower/{token}", handler=page.lowering.act, body=bodies.LoweringForm, forgery=Forgery.ORIGIN),
         *(
             route
             for verb in page.verbs

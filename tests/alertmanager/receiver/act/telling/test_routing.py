@@ -1,15 +1,18 @@
 """Who hears of what."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from alertmanager.receiver.act.telling.messages import Facts, message
 from alertmanager.receiver.act.telling.routing import Routing
 from canary.policy.kpis import Success
+from canary.policy.load import load_policy
 from canary.policy.model import Audience, Notify, Policy
 from canary.rollout.commands.commands import RollBack
 from canary.rollout.entries import Advanced, Entry, Held, RollbackDecided
+from tests.support.documents.pages import DOCS, blocks_of
 from tests.support.receiving.deciding import Deciding
 
 AT = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -65,3 +68,15 @@ async def test_a_message_says_where_to_look() -> None:
     dashboard = next(line for line in lines if line.startswith("Dashboard: "))
     assert dashboard.startswith("Dashboard: https://grafana.example/d/kpi-canary-rollout?var-service=shop&var-rollout=")
     assert not any(line.startswith("Report:") for line in lines)
+
+
+def test_the_documented_policy_routes_as_the_page_says(tmp_path: Path) -> None:
+    """The owner of payments hears of what payments lead to, and of no start; stakeholders hear of starts."""
+    block = next(one for one in blocks_of(DOCS / "before-a-release.md") if "audiences:" in one.text)
+    (tmp_path / "canary.yaml").write_text(f"service: shop\n{block.text}", encoding="utf-8")
+
+    routing = Routing.of(load_policy(tmp_path / "canary.yaml"))
+
+    assert routing.wants("payments-team", held("payment_success_rate"))
+    assert routing.occasions["payments-team"] == frozenset()
+    assert routing.occasions["stakeholders"] == {"start", "rollback", "promotion"}

@@ -1,0 +1,60 @@
+"""The link in a message: looked at by scanners, used once by a person, and worth nothing afterwards."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+
+from canary.rollout.kinds import Kind
+from tests.support.receiving.receiver import Setting, order, receiving, until
+
+PAGE = "https://canary.example"
+
+
+async def post(http: aiohttp.ClientSession, url: str, **headers: str) -> tuple[int, str]:
+    """Status and text after the form was sent."""
+    async with http.post(url, data={"reason": "from my phone"}, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_the_link_rolls_back_once(tmp_path: Path) -> None:
+    """GET changes nothing; of two POSTs at once one rollback comes; a replay is refused, after a restart too."""
+    setting = Setting(tmp_path / "receiver", changes={"receiver": {"page_url": PAGE}})
+    async with aiohttp.ClientSession() as http:
+        async with receiving(setting) as receiver:
+            await order(setting, "start", canary="v2.0", stable="v1.0")
+            await until(setting, "5 % on the canary", lambda now: now["settled"])
+            rollout = receiver.store.rollout
+            assert rollout is not None
+            path = receiver.links.url(rollout.id, 1).removeprefix(PAGE)
+            for _ in range(2):
+                async with http.get(f"{setting.url}{path}") as answer:
+                    assert (answer.status, "Roll back v2.0?" in await answer.text()) == (200, True)
+                    assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert (await post(http, f"{setting.url}{path}", **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
+            assert (await post(http, f"{setting.url}{path[:-1]}x"))[0] == 403
+            assert receiver.store.rollout is not None
+            assert receiver.store.rollout.running
+
+            found = await asyncio.gather(*(post(http, f"{setting.url}{path}") for _ in range(2)))
+            assert {code for code, _ in found} <= {200, 410}
+            assert any("v2.0 is being rolled back" in text for _, text in found)
+        async with receiving(setting):
+            code, text = await post(http, f"{setting.url}{path}")
+
+    assert (code, "it works once" in text) == (410, True)
+    entries = await setting.journal()
+    (decided,) = (entry for entry in entries if entry.kind is Kind.ROLLBACK)
+    assert (decided.actor, decided.reason) == ("link in a message", "from my phone")
+
+
+async def test_a_link_of_an_earlier_rollout_lowers_nothing(tmp_path: Path) -> None:
+    """It is bound to the rollout of its message; the one that runs now goes on."""
+    setting = Setting(tmp_path / "receiver", changes={"receiver": {"page_url": PAGE}})
+    async with receiving(setting) as receiver, aiohttp.ClientSession() as http:
+        await order(setting, "start", canary="v2.0", stable="v1.0")
+        code, text = await post(http, setting.url + receiver.links.url("an-earlier-one", 1).removeprefix(PAGE))
+
+        assert (code, "nothing to roll back" in text) == (409, True)
+        assert receiver.store.rollout is not None
+        assert receiver.store.rollout.running
