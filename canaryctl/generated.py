@@ -12,7 +12,7 @@ from canary.errors import GenerateError
 from canary.policy import Policy
 from canary.routers import routers_of
 
-REMOTE = ("mimir", "thanos")
+REMOTE = ("mimir", "thanos", "victoriametrics")
 """Rulers that take rules in a form of their own, next to everything else."""
 
 Files = Mapping[str, str]
@@ -30,7 +30,7 @@ def files_of(
     """Everything of several services, by whose it is; names of services that share a file are parted by a space.
 
     Args:
-        target: `files`, `kubernetes`, `mimir` or `thanos`.
+        target: `files`, `kubernetes`, or one of `REMOTE`.
         labels: of Kubernetes' resources.
 
     Raises:
@@ -106,16 +106,22 @@ def kubernetes_files(policy: Policy, labels: Mapping[str, str], *, inline: bool 
 
 
 def remote_files(policy: Policy, target: str, *, inline: bool = False) -> Files:
-    """The rules for a ruler that is not Prometheus: `mimir` or `thanos`.
+    """The rules for a ruler that is not Prometheus, one of `REMOTE`.
 
     Raises:
         GenerateError: the rules cannot be generated.
     """
     from canary.mixin.yamltext import dump
-    from rules.targets import mimir_namespace, thanos_rules
+    from rules.targets import mimir_namespace, thanos_rules, victoriametrics_rules
 
-    made = mimir_namespace if target == "mimir" else thanos_rules
-    return {f"{target}/canary-{policy.service}.rules.yml": dump(made(policy, inline=inline))}
+    match target:
+        case "mimir":
+            made = mimir_namespace(policy, inline=inline)
+        case "thanos":
+            made = thanos_rules(policy, inline=inline)
+        case _:
+            made = victoriametrics_rules(policy)
+    return {f"{target}/canary-{policy.service}.rules.yml": dump(made)}
 
 
 def _own_files(policy: Policy, *, inline: bool) -> Files:

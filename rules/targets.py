@@ -77,6 +77,15 @@ def thanos_rules(policy: Policy, *, inline: bool = False) -> Resource:
     return {"groups": [{key: group[key] for key in keys} for group in groups]}
 
 
+def victoriametrics_rules(policy: Policy) -> Resource:
+    """A rule file for vmalert: alerts written out, and no delay.
+
+    vmalert stores what it records too late for the next rule of the group, and by default evaluates 30 s in the past.
+    """
+    groups = [{**group, "eval_delay": "0s"} for group in _groups(policy, inline=True)]
+    return {"groups": [{key: group[key] for key in ("name", "interval", "eval_delay", "rules")} for group in groups]}
+
+
 def _groups(policy: Policy, *, inline: bool) -> list[dict[str, Any]]:
     return [group for file in rule_groups(policy, inline=inline).values() for group in file["groups"]]
 
@@ -122,7 +131,10 @@ def analysis_template(policy: Policy) -> Resource:
         "kind": "AnalysisTemplate",
         "metadata": metadata(policy, "-kpis", {}),
         "spec": {
-            "args": [{"name": "prometheus", "value": policy.receiver.prometheus_server.query_url}],
+            "args": [
+                {"name": "prometheus", "value": policy.receiver.prometheus_server.query_url},
+                *_credentials(policy),
+            ],
             "metrics": [
                 {
                     "name": slug(kpi),
@@ -146,16 +158,31 @@ def analysis_template(policy: Policy) -> Resource:
     }
 
 
+def _secret_name(policy: Policy) -> str:
+    """The Secret next to the templates that has what lets them in; empty where Prometheus asks for nothing."""
+    server = policy.receiver.prometheus_server
+    return f"{slug(policy.service)}-prometheus" if server.username or server.token_file else ""
+
+
+def _credentials(policy: Policy) -> list[Resource]:
+    """Argo Rollouts takes a secret as an argument: the whole header, for it builds none from user and password."""
+    secret = _secret_name(policy)
+    reference = {"secretKeyRef": {"name": secret, "key": "authorization"}}
+    return [{"name": "authorization", "valueFrom": reference}] if secret else []
+
+
 def _headers(policy: Policy) -> Resource:
-    """What Argo Rollouts sends along; a password or token it takes from its own settings only."""
-    headers = policy.receiver.prometheus_server.headers
+    """What Argo Rollouts sends along."""
+    headers = dict(policy.receiver.prometheus_server.headers)
+    if _secret_name(policy):
+        headers["Authorization"] = "{{args.authorization}}"
     return {"headers": [{"key": name, "value": value} for name, value in headers.items()]} if headers else {}
 
 
 def _secret(policy: Policy) -> Resource:
-    """Where Flagger finds user and password, or the token: a Secret of this name next to the template."""
-    server = policy.receiver.prometheus_server
-    return {"secretRef": {"name": f"{policy.service}-prometheus"}} if server.username or server.token_file else {}
+    """Where Flagger finds `username` and `password`, or `token`."""
+    secret = _secret_name(policy)
+    return {"secretRef": {"name": secret}} if secret else {}
 
 
 def metric_templates(policy: Policy) -> list[Resource]:

@@ -10,36 +10,41 @@ Section = dict[str, Any]
 
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"(.*)"')
 
-# Where the operator finds the receiver's token, for it cannot read files.
-TOKEN_SECRET = {"name": "kpi-canary", "key": "webhook-token"}
+# Keys of the service's secret, named like its other resources: the operator cannot read files.
+_TOKEN, _CA = "webhook-token", "ca.crt"
 
 
 def alertmanager_config_resource(policy: Policy, metadata: Section) -> Section:
     """An AlertmanagerConfig, v1alpha1, which every operator serves."""
     config = alertmanager_config(policy)
-    intervals = config.get("time_intervals", [])
+    # The operator's intervals have no time zone, and one in the wrong zone would be worse than none: the receiver
+    # itself keeps to all freezes.
+    intervals = [one for one in config.get("time_intervals", []) if "location" not in one["time_intervals"][0]]
+    kept = {interval["name"] for interval in intervals}
     return {
         "apiVersion": "monitoring.coreos.com/v1alpha1",
         "kind": "AlertmanagerConfig",
         "metadata": metadata,
         "spec": {
-            "route": _route(config["route"]),
+            "route": _route(config["route"], kept),
             "inhibitRules": [_inhibition(rule) for rule in config["inhibit_rules"]],
-            "receivers": [_receiver(policy, receiver) for receiver in config["receivers"]],
+            "receivers": [_receiver(policy, receiver, metadata["name"]) for receiver in config["receivers"]],
             **({"muteTimeIntervals": [_interval(interval) for interval in intervals]} if intervals else {}),
         },
     }
 
 
-def _route(route: Section) -> Section:
-    """Snake case to camel case, matchers taken apart, routes below likewise."""
+def _route(route: Section, kept: set[str]) -> Section:
+    """Snake case to camel case, matchers taken apart, routes below likewise; muted by the intervals that are kept."""
     result: Section = {}
     for key, value in route.items():
         match key:
             case "matchers":
                 result["matchers"] = [_matcher(text) for text in value]
             case "routes":
-                result["routes"] = [_route(part) for part in value]
+                result["routes"] = [_route(part, kept) for part in value]
+            case "mute_time_intervals":
+                result[_camel(key)] = [name for name in value if name in kept]
             case _:
                 result[_camel(key)] = value
     return result
@@ -53,31 +58,33 @@ def _inhibition(rule: Section) -> Section:
     }
 
 
-def _receiver(policy: Policy, receiver: Section) -> Section:
+def _receiver(policy: Policy, receiver: Section, secret: str) -> Section:
     if receiver["name"] != guard_name(policy):
         return receiver
     (webhook,) = receiver["webhook_configs"]
     own: Section = {key: webhook[name] for key, name in (("url", "url"), ("sendResolved", "send_resolved"))}
-    if "http_config" in webhook:
-        own["httpConfig"] = {"authorization": {"type": "Bearer", "credentials": dict(TOKEN_SECRET)}}
+    http = webhook.get("http_config", {})
+    if "authorization" in http:
+        credentials = {"name": secret, "key": _TOKEN}
+        own.setdefault("httpConfig", {})["authorization"] = {"type": "Bearer", "credentials": credentials}
+    if "tls_config" in http:
+        own.setdefault("httpConfig", {})["tlsConfig"] = {"ca": {"secret": {"name": secret, "key": _CA}}}
     return {"name": receiver["name"], "webhookConfigs": [{**own, "maxAlerts": webhook["max_alerts"]}]}
 
 
 def _interval(interval: Section) -> Section:
-    return {
-        "name": interval["name"],
-        "timeIntervals": [
-            {
-                "weekdays": part["weekdays"],
-                **(
-                    {"times": [{_camel(key): text for key, text in time.items()} for time in part["times"]]}
-                    if "times" in part
-                    else {}
-                ),
-            }
-            for part in interval["time_intervals"]
-        ],
-    }
+    return {"name": interval["name"], "timeIntervals": [_period(part) for part in interval["time_intervals"]]}
+
+
+def _period(part: Section) -> Section:
+    """The same words in camel case, but for days of the month: numbers where Alertmanager has texts."""
+    period = {_camel(key): value for key, value in part.items() if key != "days_of_month"}
+    if "times" in part:
+        period["times"] = [{_camel(key): text for key, text in time.items()} for time in part["times"]]
+    if "days_of_month" in part:
+        spans = [[int(day) for day in text.split(":")] for text in part["days_of_month"]]
+        period["daysOfMonth"] = [{"start": span[0], "end": span[-1]} for span in spans]
+    return period
 
 
 def _matcher(text: str) -> Section:

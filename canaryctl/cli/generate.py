@@ -11,9 +11,9 @@ from canary.routers.tag import with_tag
 from canaryctl import output as output_files
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_files, format_option
-from canaryctl.generated import files_of
+from canaryctl.generated import REMOTE, files_of
 
-_TARGETS = ("files", "kubernetes", "mimir", "thanos")
+_TARGETS = ("files", "kubernetes", *REMOTE)
 
 
 @click.command()
@@ -25,7 +25,7 @@ _TARGETS = ("files", "kubernetes", "mimir", "thanos")
     type=click.Choice(_TARGETS),
     default="files",
     show_default=True,
-    help="Where the rules live: next to a Prometheus, with the operator, in Mimir or Cortex, in Thanos Ruler.",
+    help="Where the rules live: next to a Prometheus, with the operator, in Mimir, Thanos Ruler or vmalert.",
 )
 @click.option(
     "--merge",

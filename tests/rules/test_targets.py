@@ -10,11 +10,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from alertmanager.config.kubernetes import alertmanager_config_resource
 from canary.mixin.yamltext import dump
+from canary.policy.freeze import Freeze
+from canary.policy.servers import PrometheusServer
 from canaryctl.cli.generate import command
 from canaryctl.generated import kubernetes_files, remote_files
 from rules.generate import rule_groups
-from rules.targets import analysis_template, judged, slug, verdict_query
+from rules.targets import analysis_template, judged, metadata, metric_templates, slug, verdict_query
 from scripts import golden
 from tests.support.documents.crds import faults
 from tests.support.programs.processes import SEARCH_PATH
@@ -104,7 +107,7 @@ def test_the_operators_alertmanager_gets_the_same_routes() -> None:
     assert (actions[:3], actions[-2:]) == (["CanaryWatchdog", "rollback", "hold"], ["advance", "critical|warning"])
     assert spec["route"]["routes"][1]["continue"] is True
     (webhook,) = spec["receivers"][1]["webhookConfigs"]
-    assert webhook["httpConfig"]["authorization"]["credentials"] == {"name": "kpi-canary", "key": "webhook-token"}
+    assert webhook["httpConfig"]["authorization"]["credentials"] == {"name": "bookshop-canary", "key": "webhook-token"}
     names = [interval["name"] for interval in spec["muteTimeIntervals"]]
     assert spec["route"]["routes"][-2]["muteTimeIntervals"] == names
 
@@ -126,6 +129,59 @@ def test_thanos_decides_nothing_on_half_an_answer() -> None:
     groups = yaml.safe_load(text)["groups"]
 
     assert [group["partial_response_strategy"] for group in groups] == ["abort"] * len(groups)
+
+
+def test_vmalert_waits_for_nothing_and_chains_nothing() -> None:
+    """Every group says that there is no delay, and no alert reads what a rule before it recorded."""
+    (text,) = remote_files(golden.policy("minimal"), "victoriametrics").values()
+
+    groups = yaml.safe_load(text)["groups"]
+    assert [group["eval_delay"] for group in groups] == ["0s"] * len(groups)
+    assert "rollout:canary_rollout_info:running{" not in text
+
+
+@pytest.mark.parametrize("access", [{"username": "shop", "password_file": "p"}, {"token_file": "t"}, {}])
+def test_other_engines_are_let_in_by_the_services_secret(access: dict[str, str]) -> None:
+    """Argo takes the header from it and Flagger its own keys; no secret where none is asked for; tenants go along."""
+    policy = golden.policy("strategy")
+    server = PrometheusServer(url="https://prometheus.example", headers={"X-Scope-OrgID": "shop"}, **access)
+    policy = dataclasses.replace(
+        policy, service="Sasta_Bazar", receiver=dataclasses.replace(policy.receiver, prometheus=server)
+    )
+    argo, (flagger, *_) = analysis_template(policy), metric_templates(policy)
+    headers = argo["spec"]["metrics"][0]["provider"]["prometheus"]["headers"]
+
+    assert [fault for manifest in (argo, flagger) for fault in faults(manifest)] == []
+    assert headers[0] == {"key": "X-Scope-OrgID", "value": "shop"}
+    assert [header["value"] for header in headers[1:]] == (["{{args.authorization}}"] if access else [])
+    found = [arg["valueFrom"]["secretKeyRef"]["name"] for arg in argo["spec"]["args"][1:]]
+    assert found == (["sasta-bazar-prometheus"] if access else [])
+    assert flagger["spec"]["provider"].get("secretRef", {}).get("name") == (found[0] if found else None)
+
+
+def test_the_operators_alertmanager_has_freezes_of_any_kind_but_no_zone() -> None:
+    """Days and months go along as the operator writes them; a freeze in a time zone is left to the receiver."""
+    freezes = (
+        Freeze(days_of_month=("1:5", "-1"), months=("december",)),
+        Freeze(weekdays=("friday",), location="Europe/Berlin"),
+    )
+    policy = golden.policy("strategy")
+    policy = dataclasses.replace(
+        policy, receiver=dataclasses.replace(policy.receiver, freeze=freezes, ca_file="ca.crt")
+    )
+    resource = alertmanager_config_resource(policy, metadata(policy, "", {}))
+
+    assert faults(resource) == []
+    (interval,) = resource["spec"]["muteTimeIntervals"]
+    assert interval["timeIntervals"] == [
+        {"months": ["december"], "daysOfMonth": [{"start": 1, "end": 5}, {"start": -1, "end": -1}]}
+    ]
+    muted = [
+        route["muteTimeIntervals"] for route in resource["spec"]["route"]["routes"] if "muteTimeIntervals" in route
+    ]
+    assert muted == [[interval["name"]]]
+    tls = resource["spec"]["receivers"][1]["webhookConfigs"][0]["httpConfig"]["tlsConfig"]
+    assert tls == {"ca": {"secret": {"name": "sastabazar-canary", "key": "ca.crt"}}}
 
 
 def test_mimir_gets_a_namespace() -> None:

@@ -32,7 +32,7 @@ def test_scripts_get_the_files(tmp_path: Path) -> None:
     assert "prometheus/prometheus.yml" in files(tmp_path, "--format", "json")
 
 
-@pytest.mark.parametrize("target", ["kubernetes", "mimir", "thanos"])
+@pytest.mark.parametrize("target", ["kubernetes", "mimir", "thanos", "victoriametrics"])
 def test_the_target_has_its_earlier_name(tmp_path: Path, target: str) -> None:
     """`--format TARGET` goes on meaning `--target TARGET`."""
     (tmp_path / "new").mkdir()

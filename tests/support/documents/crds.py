@@ -67,14 +67,32 @@ _WEBHOOK = Fields(
         "url": text(),
         "sendResolved": boolean,
         "maxAlerts": integer,
-        "httpConfig": Fields({}, {"authorization": Fields({}, {"type": text(), "credentials": _SECRET_KEY})}),
+        "httpConfig": Fields(
+            {},
+            {
+                "authorization": Fields({}, {"type": text(), "credentials": _SECRET_KEY}),
+                "tlsConfig": Fields({}, {"ca": Fields({}, {"secret": _SECRET_KEY})}),
+            },
+        ),
     },
 )
 
 _MEASUREMENT = Fields(
     {
         "name": text(),
-        "provider": Fields({}, {"prometheus": Fields({}, {"address": text(), "query": text()})}),
+        "provider": Fields(
+            {},
+            {
+                "prometheus": Fields(
+                    {},
+                    {
+                        "address": text(),
+                        "query": text(),
+                        "headers": items(Fields({"key": text(), "value": text()}, {})),
+                    },
+                )
+            },
+        ),
     },
     {
         "interval": text(r"([0-9]+(h|m|s|ms))+"),  # read by Go's time.ParseDuration, which knows no days
@@ -85,6 +103,11 @@ _MEASUREMENT = Fields(
         "consecutiveErrorLimit": integer,
     },
 )
+
+
+def _day_of_month(value: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, int) or not -31 <= value <= 31:
+        yield "", f"expected a day from -31 to 31, found {value!r}"
 
 
 def _weight(value: Any) -> Iterator[tuple[str, str]]:
@@ -162,6 +185,11 @@ _SPECS: Mapping[str, tuple[str, str, Type]] = {
                                     {
                                         "times": items(Fields({}, {"startTime": _CLOCK, "endTime": _CLOCK})),
                                         "weekdays": items(text(f"{_DAY}(:{_DAY})?")),
+                                        "daysOfMonth": items(
+                                            Fields({}, {"start": _day_of_month, "end": _day_of_month})
+                                        ),
+                                        "months": items(text()),
+                                        "years": items(text(r"2[0-9]{3}(:2[0-9]{3})?")),
                                     },
                                 )
                             )
@@ -176,14 +204,23 @@ _SPECS: Mapping[str, tuple[str, str, Type]] = {
         "spec",
         Fields(
             {"metrics": items(_MEASUREMENT, unique=_name)},
-            {"args": items(Fields({"name": text()}, {"value": text()}))},
+            {
+                "args": items(
+                    Fields({"name": text()}, {"value": text(), "valueFrom": Fields({}, {"secretKeyRef": _SECRET_KEY})})
+                )
+            },
         ),
     ),
     "MetricTemplate": (
         "flagger.app/v1beta1",
         "spec",
         Fields(
-            {"provider": Fields({"type": text("prometheus")}, {"address": text()}), "query": text()},
+            {
+                "provider": Fields(
+                    {"type": text("prometheus")}, {"address": text(), "secretRef": Fields({}, {"name": text()})}
+                ),
+                "query": text(),
+            },
             {},
         ),
     ),
