@@ -1,7 +1,21 @@
 """What holds for all tests."""
 
+import pytest
 from hypothesis import settings
 
 # An example's first run pays for what is made once in a process, and on a loaded machine any run may take long.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# Tests that are given this long take minutes each.
+_LONG_SECONDS = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first: whatever runs beside them is done when they are, and none is left over at the end."""
+    items.sort(key=_is_short)
+
+
+def _is_short(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("timeout")
+    return marker is None or marker.args[0] < _LONG_SECONDS
