@@ -9,7 +9,7 @@ SEEDS ?= 1000
 # Every test process, and every program that a test starts, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview docs \
+.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview pictures docs \
   release clean
 
 help: ## show this list
@@ -68,6 +68,10 @@ mutation: $(VENV)/.installed ## small faults in what decides: which does no test
 
 audit: ## look for known vulnerabilities in everything that is installed (needs the network)
 	@PYTHON=$(PYTHON) scripts/audit
+
+pictures: $(VENV)/.installed ## renew the pictures of the documentation: dashboards, page, list of services
+	@scripts/debian test
+	@$(BIN)/python -m scripts.pictures
 
 docs: ## build the documentation as a site: site/index.html (ARGS=serve: look at it while writing)
 	@scripts/docs $(ARGS)

@@ -12,7 +12,7 @@ _LONG_SECONDS = 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long tests first: whatever runs beside them is done when they are, and none is left over at the end."""
+    """The long tests first: whatever runs next to them is done when they are, and none is left over at the end."""
     items.sort(key=_is_short)
 
 

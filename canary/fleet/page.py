@@ -4,11 +4,11 @@ It renews itself where scripts run, and is complete without them. Nothing in it 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
-from canary.report.markup import Markup, join, tag
+from canary.report.markup import Markup, tag
 from canary.web.metrics import VERSION
 
 STYLE: Final = files("canary.fleet").joinpath("list.css").read_text(encoding="utf-8")
@@ -42,8 +42,8 @@ def services_page(name: str, services: Sequence[Mapping[str, Any]]) -> str:
         tag("script", src="list.js", defer=True),
         tag("noscript", tag("meta", http_equiv="refresh", content="10")),
     )
-    titles = ("Service", *columns, *(("Trouble",) if troubled else ()))
-    rows = (_row(one, columns, troubled=troubled > 0) for one in sorted(services, key=_urgency))
+    titles = ("Service", *columns)
+    rows = (row for one in sorted(services, key=_urgency) for row in _rows(one, columns))
     heads = tag("tr", *(tag("th", one, scope="col", role="columnheader") for one in titles), role="row")
     table = tag(
         "table",
@@ -70,15 +70,19 @@ def _urgency(one: Mapping[str, Any]) -> tuple[bool, int, str]:
     return not one["fault"], _FIRST.index(state) if state in _FIRST else len(_FIRST), one["service"]
 
 
-def _row(one: Mapping[str, Any], columns: Sequence[str], *, troubled: bool) -> Markup:
-    name = tag("a", one["service"], href=one["path"]) if one["running"] else join(one["service"], " (not running)")
+def _rows(one: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Markup]:
+    """What a service says of itself; what is wrong with its policy has the width of the table."""
     fault = str(one["fault"])
     if fault and not fault.startswith(one["file"]):
         fault = f"{one['file']}: {fault}"
-    cells = [_cell(column, one["status"].get(column, "")) for column in columns]
-    if troubled:
-        cells.append(tag("td", fault, class_="fault" if fault else "none", role="cell", data_label="Trouble"))
-    return tag("tr", tag("th", name, scope="row", role="rowheader"), *cells, role="row")
+    name = tag("a", one["service"], href=one["path"]) if one["running"] else one["service"]
+    if fault:
+        effect = "the policy before it stays in force" if one["running"] else "not running"
+        said = tag("td", f"{effect}: {fault}", colspan=len(columns) or 1, class_="fault", role="cell")
+        yield tag("tr", tag("th", name, scope="row", role="rowheader"), said, role="row")
+    if one["running"]:
+        cells = (_cell(column, one["status"].get(column, "")) for column in columns)
+        yield tag("tr", tag("th", name, scope="row", role="rowheader"), *cells, role="row")
 
 
 def _cell(column: str, text: str) -> Markup:

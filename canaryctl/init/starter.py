@@ -131,6 +131,7 @@ router:                              # docs/routers-haproxy.md
   kind: haproxy
   sockets: [/run/haproxy/canary.sock]
   map: /etc/haproxy/canary.map
+  # user: haproxy                    # whom HAProxy becomes when root starts it by the generated file
   listen: "127.0.0.1:8080"
 """
     + _UPSTREAMS,

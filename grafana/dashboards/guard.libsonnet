@@ -74,7 +74,7 @@ local noReceiver = 'The receiver does not report: is it running, and is it scrap
     empty: noReceiver,
     size: [24, 6],
     queries: guard.heldBack,
-    mappings: words.noYes,
+    mappings: words.noFound,
   }),
 
   local builds = [

@@ -123,7 +123,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     empty: 'Nothing is found behind the verdicts',
     size: [24, 7],
     queries: [kpis.findings],
-    mappings: words.noYes,
+    mappings: words.noFound,
   }),
 
   local bands = [

@@ -51,6 +51,12 @@ local word(index, text, colour) = { index: index, text: text, color: colour };
     '1': word(1, '✔ yes', colours.good),
   }),
 
+  // Not wanted: it asks for a look, and is no fault.
+  noFound:: mapping({
+    '0': word(0, '–', colours.neutral),
+    '1': word(1, 'yes', colours.caution),
+  }),
+
   // A no that is no fault.
   noYes:: mapping({
     '0': word(0, '–', colours.neutral),

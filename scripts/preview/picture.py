@@ -37,8 +37,12 @@ def take(html: Path, png: Path, width: int, height: int) -> None:
         result = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60, env=surroundings)
     if not png.exists():
         raise RuntimeError(f"chromium took no picture of {html}: {result.stderr[-500:]}")
+    reduce(png)
+
+
+def reduce(png: Path) -> None:
+    """Give a picture a palette, since few colours are used: the file becomes a third as large."""
     with Image.open(png) as picture:
-        # Few colours are used; a palette makes the file a third of its size.
         small = picture.convert("RGB").quantize(_COLOURS)
     small.save(png, optimize=True)
 

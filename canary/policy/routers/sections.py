@@ -62,6 +62,9 @@ class HaproxyRouter:
     """Runtime sockets, one per instance: a path, or `tcp:host:port`."""
     map: Text = "/etc/haproxy/canary.map"
     """The map file; also written on disk, so that a reload or restart keeps the weight."""
+    user: Identifier | None = None
+    """The user, with the group of the same name, that HAProxy becomes when root starts it by the generated
+    configuration: Debian's is `haproxy`. Without it HAProxy stays who starts it."""
     write_map: bool = True
     """No when HAProxy runs on another host: its file then stays at 0, and a restart there begins on stable."""
     sticky: Literal["cookie", "header", "address"] = "cookie"

@@ -163,7 +163,7 @@ async def test_each_service_has_a_door_and_all_have_a_list(folder: Path) -> None
 
         page = await text("/")
         assert 'href="services/shop/"' in page
-        assert "broken (not running)" in page
+        assert "not running: broken.yaml" in page
         assert "<b>" not in page
         assert (await text("/services/shop")).startswith("200 /services/shop/ ")
         assert (await text("/services/shop/-/healthy")).startswith("200 ")

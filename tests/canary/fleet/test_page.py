@@ -35,9 +35,10 @@ def test_what_needs_a_person_comes_first() -> None:
 
     page = services_page("receiver", services)
 
-    places = [page.index(f"{name}<" if name != "d" else "d (not running)") for name in "dcba"]
+    places = [page.index(f"{name}<") for name in "dcba"]
     assert places == sorted(places)
     assert "1 with trouble" in page
+    assert "not running: d.yaml: x" in page
 
 
 async def test_the_list_is_live_accessible_and_fits_a_phone() -> None:

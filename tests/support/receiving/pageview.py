@@ -13,6 +13,7 @@ from alertmanager.receiver.answers import Status
 from alertmanager.receiver.http.page import render
 from alertmanager.receiver.http.page.curves import Curves, KpiCurves
 from alertmanager.receiver.http.page.view import KpiRow, View
+from canary.fleet.page import STYLE
 from canary.process.program import Outcome
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Advanced, Entry, Held, Note
@@ -254,12 +255,7 @@ def checks(run: Callable[[Sequence[str]], Awaitable[Outcome]] = never) -> SelfCh
         NOW,
         [
             {"place": "policy canary.yaml", "status": "ok", "what": "valid", "remedy": ""},
-            {
-                "place": "clock",
-                "status": "warning",
-                "what": "is 2.1s away from Prometheus'",
-                "remedy": "run an NTP client",
-            },
+            {"place": "clock", "status": "warning", "what": "is 2.1s off Prometheus'", "remedy": "run an NTP client"},
             {"place": "router edge1", "status": "failed", "what": "its socket is missing", "remedy": "start HAProxy"},
         ],
     )
@@ -280,8 +276,8 @@ def checks(run: Callable[[Sequence[str]], Awaitable[Outcome]] = never) -> SelfCh
     return made
 
 
-def routes(text: Callable[[], str]) -> list[web.RouteDef]:
-    """The page with its style and its script, as the receiver serves them, around a text that was rendered."""
+def routes(text: Callable[[], str], services: Callable[[], str] = str) -> list[web.RouteDef]:
+    """The page and the list of services, rendered already, with styles and scripts as the receiver serves them."""
     folder = Path(render.__file__).parent
 
     def serve(what: Callable[[], str], kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -294,4 +290,7 @@ def routes(text: Callable[[], str]) -> list[web.RouteDef]:
         web.get("/", serve(text, "text/html")),
         web.get("/page/style.css", serve((folder / "style.css").read_text, "text/css")),
         web.get("/page/live.js", serve((folder / "live.js").read_text, "text/javascript")),
+        web.get("/services", serve(services, "text/html")),
+        web.get("/list.css", serve(lambda: STYLE, "text/css")),
+        web.get("/list.js", serve(lambda: "", "text/javascript")),
     ]

@@ -8,6 +8,9 @@ from alertmanager.receiver.http.page.view import View
 from canary.report.markup import Markup, join, tag
 from canary.rollout.entries import Entry
 
+# As many as a person reads; a pipeline may write hundreds, and all of them would be sent again with each.
+_NOTES = 25
+
 
 def events(view: View) -> Markup:
     """The section."""
@@ -33,5 +36,7 @@ def events(view: View) -> Markup:
 def _notes(notes: Sequence[Entry]) -> Markup | None:
     if not notes:
         return None
-    items = (tag("li", moment(note.at, seconds=True), f" {note.actor}: {note.reason}") for note in notes)
-    return join(tag("h3", "Notes"), tag("ol", *items))
+    older = max(0, len(notes) - _NOTES)
+    more = f"And {older} older; `canary history --rollout latest` has all."
+    items = (tag("li", moment(note.at, seconds=True), f" {note.actor}: {note.reason}") for note in notes[:_NOTES])
+    return join(tag("h3", "Notes"), tag("ol", *items), tag("p", more, class_="quiet") if older else None)

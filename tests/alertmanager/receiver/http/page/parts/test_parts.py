@@ -144,3 +144,12 @@ def test_experiments_and_flags_say_who_gets_what() -> None:
     assert "experiments" not in sections(
         replace(view, about=replace(view.about, experiments=Experiments())), pageview.checks()
     )
+
+
+def test_a_thousand_notes_are_not_sent_with_each_change() -> None:
+    """The newest are shown, of the others it is said where they are."""
+    view = pageview.view()
+    shown = sections(replace(view, notes=[*view.notes] * 1000), pageview.checks())["events"]
+
+    assert shown.count("checkout looks slow on phones") == 25
+    assert "And 975 older; `canary history --rollout latest` has all." in text(shown)
