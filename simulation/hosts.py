@@ -24,6 +24,7 @@ from canary.notify import Notifier
 from canary.policy.model import Policy
 from canary.policy.routers.slots import Slot
 from canary.report.facts import Report
+from canary.report.past import PastReport
 from canary.rollout import experiments
 from canary.rollout.entries import Entry
 from canary.rollout.store.marker import Marker
@@ -201,6 +202,9 @@ class _Reports(ReportFiles):
 
     async def are_there(self, rollout: str) -> bool:
         return rollout in self._written
+
+    async def past(self, service: str) -> Sequence[PastReport]:  # noqa: ARG002  # none can be read again
+        return ()
 
     async def write(self, report: Report) -> None:
         self._written.add(report.rollout.id)

@@ -13,7 +13,7 @@ from canary.prometheus import Prometheus, Series
 from canary.report.advice import advice
 from canary.report.drift import Drift, drifts
 from canary.report.facts import Firing, KpiStory, PhaseStory, Points, Report, Review
-from canary.report.past import PastKpi, PastReport, folder_of, past_reports
+from canary.report.past import PastKpi, PastReport
 from canary.report.review.asking import Asking, finite
 from canary.report.review.money import Compared, last_weight, money
 from canary.report.review.opinion import opinions
@@ -49,14 +49,19 @@ _SERIES = {
 }
 
 
-async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheus, clock: Clock) -> Report | None:
-    """The report of the rollout that the entries are about; None when they hold none."""
+async def gather(
+    policy: Policy, entries: Sequence[Entry], prometheus: Prometheus, clock: Clock, past: Iterable[PastReport]
+) -> Report | None:
+    """The report of the rollout that the entries are about; None when they hold none.
+
+    Args:
+        past: the reports that were written before, oldest first.
+    """
     rollout = newest(fold(entries))
     if rollout is None:
         return None
-    file = policy
     # By what it ran, and not by what the file says since.
-    policy = Plans(file).of(rollout)
+    file, policy = policy, Plans(policy).of(rollout)
     now = clock.now()
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []
@@ -82,19 +87,20 @@ async def gather(policy: Policy, entries: Sequence[Entry], prometheus: Prometheu
         complete=complete,
         gaps=gaps,
         advice=advice(rollout, firing, stories),
-        drift=await asyncio.to_thread(_drift, file, rollout, stories),
+        drift=_drift(file, rollout, stories, past),
     )
 
 
-def _drift(policy: Policy, rollout: Rollout, stories: Sequence[KpiStory]) -> Sequence[Drift]:
+def _drift(
+    policy: Policy, rollout: Rollout, stories: Sequence[KpiStory], past: Iterable[PastReport]
+) -> Sequence[Drift]:
     """What the last releases add up to, this one included when all customers have got it."""
     kpis = {
         kpi.name: PastKpi(relative_change=kpi.change, relative_change_lower=kpi.lower, relative_change_upper=kpi.upper)
         for kpi in stories
     }
     this = PastReport(policy.service, rollout.id, rollout.stable, rollout.canary, rollout.state.value, kpis=kpis)
-    before = past_reports(folder_of(policy), policy.service).reports.values()
-    return drifts(policy, [*(one for one in before if one.rollout != rollout.id), this])
+    return drifts(policy, [*(one for one in past if one.rollout != rollout.id), this])
 
 
 async def _asked(history: "_History", gaps: list[str]) -> tuple[list[KpiStory], list[Firing], dict[str, float], Points]:

@@ -26,6 +26,7 @@ from canary.policy.routers.slots import BOTH, Slot, other
 from canary.process.deploy import Deploys, StableDeployment
 from canary.process.manager import ENDED, ProcessManager, ProcessState, in_slot, process_of
 from canary.report.facts import Report
+from canary.report.past import PastReport
 from canary.rollout.entries import Entry, RollbackDecided
 from canary.rollout.kinds import REPORT_RENEWED, Step
 from canary.rollout.state import Rollout
@@ -342,6 +343,10 @@ class Effects:
     async def report_is_there(self, rollout_id: str) -> bool:
         """Whether all files of a rollout's report exist."""
         return await self._report_files.are_there(rollout_id)
+
+    async def past_reports(self, service: str) -> Sequence[PastReport]:
+        """The reports of a service that were written before, oldest first."""
+        return await self._report_files.past(service)
 
     async def write_report(self, report: Report) -> None:
         """Write a report's files.

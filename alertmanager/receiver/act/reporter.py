@@ -115,7 +115,8 @@ class Reporter:
     async def _write(self, rollout: Rollout, *, may_wait: bool) -> bool:
         """Write one report; False when a better one can be made later."""
         entries = await self._store.entries(rollout.id)
-        report = await gather(self._policy, entries, self._prometheus, self._clock)
+        past = await self._effects.past_reports(self._policy.service)
+        report = await gather(self._policy, entries, self._prometheus, self._clock, past)
         if report is None or (may_wait and not report.complete):
             return False
         await self._effects.write_report(report)

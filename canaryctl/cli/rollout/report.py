@@ -70,7 +70,8 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
         entries = await journal.entries(rollout)
         if rollout is None and (current := await journal.current()) is not None:
             entries = [entry for entry in entries if entry.rollout == current.id]
-        report = await gather(policy, entries, Prometheus.of(policy, http, limits=PATIENT), SystemClock())
+        past = past_reports(folder_of(policy), policy.service).reports.values()
+        report = await gather(policy, entries, Prometheus.of(policy, http, limits=PATIENT), SystemClock(), past)
     if report is None:
         raise RefusedError(
             f"there is no rollout {rollout}" if rollout else "no rollout has been started yet",

@@ -40,7 +40,7 @@ async def gathered(policy: Policy, entries: Sequence[Entry], url: str, now: floa
     """The report made at *now*."""
     async with aiohttp.ClientSession() as http:
         clock = FakeClock(datetime.fromtimestamp(now, UTC))
-        found = await gather(policy, entries, Questions(http, url), clock)
+        found = await gather(policy, entries, Questions(http, url), clock, past=())
     assert found is not None
     return found
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -12,7 +12,7 @@ from canary.errors import CanaryError, JournalError
 from canary.policy.model import Policy
 from canary.report.facts import Report
 from canary.report.files import paths, write
-from canary.report.past import folder_of
+from canary.report.past import PastReport, folder_of, past_reports
 from canary.threads import Threads
 
 Writer = Callable[[Report, Path], Awaitable[None]]
@@ -41,6 +41,11 @@ class ReportFiles:
     async def are_there(self, rollout: str) -> bool:
         """Whether all files of a rollout's report exist."""
         return await self._threads.run(lambda: all(path.exists() for path in paths(self.folder, rollout)))
+
+    async def past(self, service: str) -> Sequence[PastReport]:
+        """The reports of a service that were written before, oldest first."""
+        found = await self._threads.run(lambda: past_reports(self.folder, service))
+        return list(found.reports.values())
 
     async def write(self, report: Report) -> None:
         """Write all files of a report.
