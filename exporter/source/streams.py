@@ -142,11 +142,20 @@ async def fitted(stream: Stream, session: Session, *, careful: bool = False) -> 
         DatabaseSchemaError: a column for the time holds no times.
         DatabaseError: the columns cannot be looked up.
     """
+    return stream.fit(await kinds_read(stream, session), careful)
+
+
+async def kinds_read(stream: Stream, session: Session) -> Kinds:
+    """The kinds of all columns that decide about a stream's statements.
+
+    Raises:
+        DatabaseError: the columns cannot be looked up.
+    """
     kinds = dict(await kinds_selected(session, stream.columns))
     for source, columns in stream.keys.items():
         of_keys = await kinds_selected(session, columns)
         kinds |= {kinds_key(source, column): kind for column, kind in of_keys.items()}
-    return stream.fit(kinds, careful)
+    return kinds
 
 
 def _fit(

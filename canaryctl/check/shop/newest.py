@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Location
-from exporter.source.columns.kinds import kinds_selected
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
 from exporter.source.statements import Statements
-from exporter.source.streams import Stream, fitted, streams_of
+from exporter.source.streams import Stream, fitted, kinds_read, streams_of
 
 NEWEST = 1_000
 """Rows that are looked at: enough for a share of one in a hundred to be seen, and read within a second."""
@@ -60,7 +59,7 @@ async def newest_rows(
     """
     dialect = Dialect(session.dialect_name)
     stream = await first_stream(policy, session, name)
-    kinds = await kinds_selected(session, stream.columns)
+    kinds = await kinds_read(stream, session)
     statements = Statements(policy, dialect, name, kinds, careful=False)
     bounds = stream.dialect.parameters(int(now) - _BACK_SECONDS, int(now) + FARTHEST_ZONE_SECONDS)
     rows = await session.rows(statements.look(by_time=True), {**bounds, "count": NEWEST})
