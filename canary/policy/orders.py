@@ -183,6 +183,14 @@ class RequiredColumns:
 
 
 @section
+class Exclude:
+    """Customers who are nobody's customers: staff, monitors, testers whom a header takes to the canary."""
+
+    units: tuple[Text, ...] = ()
+    """Their units, as the events' `unit` columns write them."""
+
+
+@section
 class Database:
     """The shop's order database."""
 
@@ -206,6 +214,9 @@ class Database:
     """Which version each unit was served by, for events without a `version` column."""
     identities: dict[Name, Identities] = field(default_factory=dict)
     """By a name of yours, pairs that join what the router chooses by (a cookie) to what the rows know (an account)."""
+    exclude: Exclude = Exclude()
+    """Rows of these customers do not count, in no counter and no judgement; nor do in the judgement rows that come from
+    theirs."""
     window: PositiveSeconds = 3600
     """The published KPIs cover each version's units of this trailing window."""
     since: Seconds = 30 * 86400

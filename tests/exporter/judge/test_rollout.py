@@ -13,6 +13,7 @@ from canary import names
 from canary.errors import DatabaseUnavailableError
 from canary.policy.kpis import Success
 from canary.policy.model import Policy
+from canary.policy.orders import Exclude
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
@@ -326,3 +327,36 @@ async def test_a_shop_without_the_table_of_visits_is_judged(lite: ShopData, cloc
     assert (payments.blind_reason, payments.verdict) == (None, "hold")  # nobody's customers: harm only holds
     assert payments.canary_units > 100
     assert payments.log10_evidence >= payments.log10_threshold
+
+
+async def test_the_shops_own_people_are_nobodys_customers(lite: ShopData, clock: FakeClock) -> None:
+    """Whoever is excluded is counted nowhere, and what comes of their visits is in no judgement."""
+    start, everybody = clock.now(), policy_for(lite.url)
+    policy = replace(everybody, database=replace(everybody.database, exclude=Exclude(units=("staff",))))
+    visits = [
+        {"id": key, "visitor_id": "staff" if key < 200 else f"c{key}", "version": "v2.0", "created_at": start}
+        for key in range(400)
+    ]
+    orders = [
+        {
+            "id": visit["id"],
+            "version": "v2.0",
+            "visit_id": visit["id"],
+            "total": 10,
+            "currency": "EUR",
+            "created_at": start,
+        }
+        for visit in visits
+    ]
+    async with lite.engine.begin() as connection:
+        await connection.execute(VISITS.insert(), visits)
+        await connection.execute(ORDERS.insert(), orders)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(10)
+        await settle(refresher, clock)
+        await _look(refresher, clock, 60)
+        evidence = refresher.snapshot.evidence
+
+    assert evidence is not None
+    assert {evidence.kpis[name].canary_units for name in ("conversion_rate", "average_order_value")} == {200}
