@@ -1,0 +1,228 @@
+"""`python -m bench.ways [ORDERS]`: what each way to know the version costs, on one PostgreSQL with one past.
+
+Orders of seven days name their customer, and each has a payment, which inherits the version. A rollout was at 25 % two
+days ago, and one is at 25 % now. The exporter's refresher runs in this process, with one session, so that what is
+measured is reading and nothing else: how long a first start counts the past, what a refresh costs the database and
+this process, and how long after its commit an order is in the snapshot when a refresh follows at once. A scrape writes
+down a snapshot and asks nothing of the database, whatever the way.
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from prometheus_client import generate_latest
+from prometheus_client.registry import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bench import results
+from canary.policy.kpis import Mean, Success
+from canary.policy.model import Policy
+from canary.policy.orders import Assignments, Database, Event
+from canary.policy.release import Upstreams
+from canary.policy.requestlog import RequestLog
+from canary.policy.routers.sections import HaproxyRouter
+from canary.rollout.folding import fold
+from canary.rollout.kinds import Kind
+from canary.rollout.state import Rollout
+from canary.threads import SharedThreads
+from canary.timing.clock import SystemClock
+from exporter.follow.store import Store
+from exporter.follow.tally import Assignment, Changes
+from exporter.publish.collector import ExporterCollector
+from exporter.publish.counters import Counters
+from exporter.refresher import Refresher
+from exporter.source.database import Patience, Row, Session
+from exporter.source.logged import store_url
+from exporter.source.sources import Sources
+from tests.support.databases.postgres import Postgres
+from tests.support.receiving.entries import entry, started
+
+COMMAND = "python -m bench.ways"
+ORDERS = 200_000
+DAYS = 7
+REFRESHES = 20
+_SCHEMA = """
+CREATE TABLE orders (id bigint PRIMARY KEY, cookie text, agent text, version text, total numeric, currency text,
+  created_at timestamptz);
+CREATE TABLE payments (id bigint PRIMARY KEY, order_id bigint, status text, created_at timestamptz,
+  settled_at timestamptz);
+CREATE TABLE served (cookie text, at timestamptz, version text);
+"""
+_INDEXES = """
+CREATE INDEX ON orders (created_at);
+CREATE INDEX ON payments (created_at);
+CREATE INDEX ON payments (settled_at);
+CREATE INDEX ON served (cookie);
+"""
+HEAD = """\
+| way | scrape p50, ms | database ms per refresh | own CPU ms per refresh | commit to snapshot, ms | cold start, s | \
+database s of it |
+|---|---|---|---|---|---|---|"""
+
+
+_ORDER = sa.text("INSERT INTO orders VALUES (:id, 'u1', 'x kpi-canary/stable', 'v1.0', 5, 'EUR', clock_timestamp())")
+
+
+class Timed:
+    """A session that adds up how long its database takes."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.dialect_name = session.dialect_name
+        self.seconds = 0.0
+        self.columns, self.run, self.close = session.columns, session.run, session.close
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """All rows of a statement."""
+        began = time.perf_counter()
+        try:
+            return await self._session.rows(statement, parameters)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def _rollouts(now: datetime) -> list[Rollout]:
+    """One of two days ago, which ended after an hour, and one that runs."""
+    past, running = now - timedelta(days=2), now - timedelta(minutes=30)
+    ended = entry("r1", Kind.ROLLBACK, past + timedelta(hours=1), "ann", "bad", {"cause": "manual"}, 2)
+    begun = started("r1", past, canary="v1.5", traffic=(0.25, 1.0), durations_seconds=(7200, 60))
+    newest = started("r2", running, traffic=(0.25, 1.0), durations_seconds=(7200, 60))
+    return [*fold([begun, ended]).values(), *fold([newest]).values()]
+
+
+async def _seed(connection: AsyncConnection, count: int) -> None:
+    moment = f"now() - interval '{DAYS} days' * (1 - n::float8 / {count})"
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        await connection.execute(sa.text(statement))
+    side = "CASE WHEN n % 4 = 0 THEN 'canary' ELSE 'stable' END"
+    agent = f"'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 kpi-canary/' || {side}"
+    status = "CASE WHEN n % 33 = 0 THEN 'failed' ELSE 'succeeded' END"
+    version = "CASE WHEN n % 4 = 0 THEN 'v2.0' ELSE 'v1.0' END"
+    series = f"FROM generate_series(1, {count}) n"
+    for insert in (
+        f"INSERT INTO orders SELECT n, 'u' || n, {agent}, {version}, 10 + n % 90, 'EUR', {moment} {series}",
+        f"INSERT INTO payments SELECT n, n, {status}, {moment}, {moment} {series}",
+        f"INSERT INTO served SELECT 'u' || n, {moment}, {version} {series}",
+    ):
+        await connection.execute(sa.text(insert.replace("::", r"\:\:")))
+    for statement in filter(str.strip, _INDEXES.split(";")):
+        await connection.execute(sa.text(statement))
+    await connection.execute(sa.text("ANALYZE"))
+
+
+async def _fill_log(policy: Policy, count: int, now: float) -> None:
+    """What the follower would have kept: each customer's assignment."""
+    store = Store.of(store_url(policy))
+    await store.open()
+    for low in range(1, count + 1, 20_000):
+        some = range(low, min(low + 20_000, count + 1))
+        found = {n: now - DAYS * 86400 * (1 - n / count) for n in some}
+        rows = {n: Assignment(n, f"u{n}", "v1.0" if n % 4 else "v2.0", n % 4 == 0, at, at) for n, at in found.items()}
+        await store.write(Changes(assignments=rows), "bench", None)
+    await store.close()
+
+
+def _ways() -> dict[str, tuple[Event, Assignments | None]]:
+    silent = Event(table="orders", unit="cookie", version=None, value="total", currency="currency")
+    served = Assignments(table="served", unit="cookie", time="at", version="version")
+    return {
+        "a version column": (replace(silent, version="version"), None),
+        "a table of assignments": (silent, served),
+        "the router's hash": (silent, Assignments(from_="router")),
+        "the router's log": (silent, Assignments(from_="log")),
+        "tags": (replace(silent, tag="agent"), None),
+    }
+
+
+async def _measure(policy: Policy, rollouts: Sequence[Rollout], url: str, number: int) -> str:
+    """A first start, and then refreshes after one order each."""
+    clock = SystemClock()
+    sources = Sources.of(policy, Patience.STUDY)
+    timed = sources.sessions[None] = Timed(sources.sessions[None])
+    since = clock.now().timestamp() - policy.database.since
+    refresher = Refresher(policy, sources, clock, Counters(10), since, SharedThreads())
+    refresher.rollout = rollouts[-1]
+    if refresher.routed is not None:
+        refresher.routed.know(rollouts)
+    began = time.perf_counter()
+    while not refresher.complete or time.perf_counter() - began < 1:
+        await refresher.refresh()
+    cold, cold_database = time.perf_counter() - began, timed.seconds
+    engine = create_async_engine(url)
+    found = [await _refreshed(refresher, timed, engine, 10**9 + 1000 * number + one) for one in range(REFRESHES)]
+    await engine.dispose()
+    await refresher.close()
+    await sources.close()
+    middle = [statistics.median(values) for values in zip(*found, strict=True)]
+    return " | ".join([*(f"{value:.1f}" for value in middle), f"{cold:.1f}", f"{cold_database:.1f}"])
+
+
+async def _refreshed(refresher: Refresher, timed: Timed, engine: AsyncEngine, order: int) -> tuple[float, ...]:
+    """One refresh after an order: scrape, database, own CPU, and commit to snapshot, in milliseconds."""
+    registry = CollectorRegistry()
+    registry.register(ExporterCollector(lambda: refresher.snapshot, refresher.clock))
+    async with engine.begin() as connection:
+        await connection.execute(_ORDER, {"id": order})
+    before, used, committed = timed.seconds, time.process_time(), time.perf_counter()
+    await refresher.refresh()
+    fresh, database, own = time.perf_counter() - committed, timed.seconds - before, time.process_time() - used
+    asked = time.perf_counter()
+    generate_latest(registry)
+    scrape = time.perf_counter() - asked
+    await asyncio.sleep(0.2)
+    return tuple(seconds * 1000 for seconds in (scrape, database, own, fresh))
+
+
+async def _all(count: int, folder: Path, server: Postgres) -> str:
+    url, now = server.new_database(), datetime.now(UTC)
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await _seed(connection, count)
+    await engine.dispose()
+    upstreams = Upstreams(stable=("10.0.1.10:80",), canary=("10.0.1.20:80",))
+    log = RequestLog(file="access.log", url=f"sqlite:///{folder}/requests.db")
+    policy = Policy(
+        service="shop",
+        base=str(folder),
+        database=Database(url=url.replace("+asyncpg", ""), log=log),
+        router=(HaproxyRouter(kind="haproxy", upstreams=upstreams),),
+        kpis={
+            "average_order_value": Mean(kind="mean", of="orders"),
+            "payment_success_rate": Success(kind="success", of="payments"),
+        },
+    )
+    await _fill_log(policy, count, now.timestamp())
+    lines = [HEAD]
+    for number, (way, (orders, assignments)) in enumerate(_ways().items()):
+        payments = Event(
+            table="payments", outcome="status", settled="settled_at", version=None, parent={"orders": "order_id"}
+        )
+        database = replace(policy.database, events={"orders": orders, "payments": payments}, assignments=assignments)
+        row = await _measure(replace(policy, database=database), _rollouts(now), url, number)
+        lines.append(f"| {way} | {row} |")
+        sys.stderr.write(lines[-1] + "\n")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and write the section."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS
+    with tempfile.TemporaryDirectory() as name, Postgres() as server:
+        table = asyncio.run(_all(count, Path(name), server))
+    what = f"{count:,} orders and as many payments of {DAYS} days, PostgreSQL. Stamps are read as a version column."
+    text = f"{what}\n\n{table}"
+    sys.stdout.write(text + "\n")
+    results.record("Each way to know the version", COMMAND, text)
+
+
+if __name__ == "__main__":
+    main()
