@@ -16,10 +16,10 @@ function(config, series, build)
   local of_machine(recorded, limit) = beyond(p.for_service(series.running, read(recorded)), '>', limit);
 
   local capital(text) = std.asciiUpper(text[0:1]) + text[1:];
-  local out_of_range(metric, expr, words, limit, filter='humanizePercentage', dashboard='rollout', kpi='') = build.alert(n.OUT_OF_RANGE, {
+  local out_of_range(metric, expr, words, limit, filter='humanizePercentage', dashboard='rollout', kpi='', severity='info') = build.alert(n.OUT_OF_RANGE, {
     expr: expr,
     hold_for: config.info.holdFor,
-    severity: 'info',
+    severity: severity,
     action: 'none',
     dashboard: dashboard,
     labels: { [n.METRIC]: metric },
@@ -41,6 +41,8 @@ function(config, series, build)
       'the ' + t.response_time_words,
       n.LIMIT_NORMAL_RESPONSE,
       'humanizeDuration',
+      // As CanarySlowResponse of the strategy's own sample rules: 2 s for five minutes is a warning.
+      severity='warning',
     ),
     if t.failed_tries == null then []
     else out_of_range(
