@@ -21,10 +21,10 @@ function(config) {
       + (if hold_for == '' || hold_for == '0s' then {} else { 'for': hold_for })
       + {
         labels: {
-          [n.SEVERITY]: std.get(own, 'severity', spec.severity),
-          [n.ACTION]: if watch then spec.action else std.get(own, 'action', spec.action),
-          [n.SERVICE]: config.service,
-        } + (if std.get(own, 'dry_run', false) then { [n.DRY_RUN]: 'true' } else {}) + std.get(spec, 'labels', {})
+                  [n.SEVERITY]: std.get(own, 'severity', spec.severity),
+                  [n.ACTION]: if watch then spec.action else std.get(own, 'action', spec.action),
+                  [n.SERVICE]: config.service,
+                } + (if std.get(own, 'dry_run', false) then { [n.DRY_RUN]: 'true' } else {}) + std.get(spec, 'labels', {})
                 + (if owner == '' then {} else { [n.OWNER]: owner }) + own.labels,
         annotations: {
           summary: spec.summary,
