@@ -37,5 +37,6 @@ async def test_webhook_takes_everybody_off_the_canary(setting: Setting, haproxy:
     order_of = [decided.index(one) for one in (("rollback", None), ("step_done", "traffic"), ("step_done", "process"))]
     assert order_of == sorted(order_of)
     assert decided.index(("rolled_back", None)) < decided.index(("step_done", "notify"))
-    (line,) = (setting.folder / "rollbacks.log").read_text().splitlines()
-    assert json.loads(line)["cause"] == "CanaryHighErrorRate"
+    decision, end = map(json.loads, (setting.folder / "rollbacks.log").read_text().splitlines())
+    assert decision["cause"] == "CanaryHighErrorRate"
+    assert (end["rollout"], end["outcome"]) == (decision["rollout"], "completed")

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from alertmanager.receiver.act.permission import Permission, Still
 from alertmanager.receiver.act.telling.reportfiles import ReportFiles
-from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
+from alertmanager.receiver.act.telling.rollbacklog import Line, RollbackLog
 from alertmanager.receiver.lead.leader import Leader
 from canary.errors import JournalError, RefusedError, RouterError
 from canary.finding import Finding
@@ -27,7 +27,7 @@ from canary.process.deploy import Deploys, StableDeployment
 from canary.process.manager import ENDED, ProcessManager, ProcessState, in_slot, process_of
 from canary.report.facts import Report
 from canary.report.past import PastReport
-from canary.rollout.entries import Entry, RollbackDecided
+from canary.rollout.entries import Entry
 from canary.rollout.kinds import REPORT_RENEWED, Step
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -52,7 +52,7 @@ class Effects:
         slot_processes: with `router.slots`, the process of each slot instead.
         deployment: what brings the new version to the stable servers.
         notifier: the people's targets.
-        rollback_log: the file with one line per rollback.
+        rollback_log: the file with two lines per rollback.
         report_files: the folder of reports.
     """
 
@@ -330,14 +330,14 @@ class Effects:
             return await send()
         return await self._permission.run(entry.rollout, Step.NOTIFY, send, still=still)
 
-    async def write_log(self, rollout: Rollout, decision: RollbackDecided) -> None:
-        """Write a rollback's line.
+    async def write_log(self, rollout: Rollout, line: Line) -> None:
+        """Write a line about a rollback.
 
         Raises:
-            RefusedError: this receiver does not lead, or the line is written; nothing was done.
+            RefusedError: this receiver does not lead, or all lines are written; nothing was done.
             JournalError: the journal cannot be read, or the file not be written.
         """
-        write = partial(self._rollback_log.write, rollout, decision)
+        write = partial(self._rollback_log.write, rollout, line)
         await self._permission.run(rollout.id, Step.LOG, write, still=lambda now: Step.LOG not in now.steps)
 
     async def report_is_there(self, rollout_id: str) -> bool:

@@ -19,6 +19,7 @@ from alertmanager.receiver.act.drain import Drain
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.act.routercontroller import Reports, RouterController
 from alertmanager.receiver.act.splits import lowering, rounded_down, wanted_split
+from alertmanager.receiver.act.telling.rollbacklog import lines_of
 from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.metrics import Metrics
 from alertmanager.receiver.wakeup import WakeUp
@@ -248,15 +249,16 @@ class Reconciler:
         return max([decided, *closed])
 
     async def write_log(self) -> None:
-        """Write the line of every rollback that has none, of whichever rollout."""
+        """Write the missing lines of every rollback, of whichever rollout; its end is the last."""
         unwritten = [one for one in self._store.rollouts.values() if one.state in _ROLLED and Step.LOG not in one.steps]
         if not unwritten or not await self._effects.leads():
             return
         for rollout in unwritten:
-            for entry in await self._store.entries(rollout.id):
-                if isinstance(entry, RollbackDecided):
-                    await self._effects.write_log(rollout, entry)
-            await self._complete(rollout, Step.LOG)
+            lines = lines_of(await self._store.entries(rollout.id))
+            for line in lines:
+                await self._effects.write_log(rollout, line)
+            if not lines or lines[-1].end is not None:
+                await self._complete(rollout, Step.LOG)
 
     async def _finish(self) -> None:
         rollout = self._store.rollout

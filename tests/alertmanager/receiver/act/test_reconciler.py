@@ -48,7 +48,7 @@ def clock_of(world: World) -> PausingClock:
 
 
 async def test_a_rollback_is_completed_in_order(leader: Acting, world: World) -> None:
-    """Traffic, then the process after its drain, then the end; the log has its line."""
+    """Traffic, then the process after its drain, then the end; the log has both lines."""
     await leader.roll_back()
     decided_at = world.clock.now()
     await leader.reconcile()
@@ -57,7 +57,9 @@ async def test_a_rollback_is_completed_in_order(leader: Acting, world: World) ->
     assert leader.rollout.steps == {Step.TRAFFIC, Step.PROCESS, Step.LOG}
     assert world.process.done == ["stop", "stopped"]
     assert (world.clock.now() - decided_at).total_seconds() >= DRAIN_SECONDS
-    assert [line["rollout"] for line in log_of(world)] == [leader.rollout.id]
+    decision, end = log_of(world)
+    assert decision["rollout"] == end["rollout"] == leader.rollout.id
+    assert end["outcome"] == "completed"
 
 
 async def test_an_old_rollback_does_not_stop_the_next_canary(leader: Acting, world: World) -> None:
@@ -210,9 +212,10 @@ async def test_the_log_of_an_older_rollback_is_written_when_it_can_be(
     await successor.store.refresh()
     await successor.reconcile()
 
-    (line,) = log_of(world)
-    assert line["rollout"] == old
+    line, end = log_of(world)
+    assert line["rollout"] == end["rollout"] == old
     assert line["reason"] == decision.reason == "bad"
+    assert end["outcome"] == ("given_up" if given_up else "completed")
     assert Step.LOG in successor.store.rollouts[old].steps
     assert Step.LOG not in successor.rollout.steps
 
@@ -249,5 +252,5 @@ async def test_two_services_share_nothing(tmp_path: Path) -> None:
         assert two.process.done == []
         assert two.router.split.weight_ratio == 0.05
         assert second.rollout.state is State.PHASE
-        assert len(log_of(one)) == 1
+        assert len(log_of(one)) == 2
         assert log_of(two) == []

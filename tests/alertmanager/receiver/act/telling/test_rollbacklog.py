@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from alertmanager.receiver.act.telling.rollbacklog import RollbackLog
+from alertmanager.receiver.act.telling.rollbacklog import Line, RollbackLog, lines_of
 from canary.errors import JournalError
 from canary.policy.model import Policy, State
 from canary.rollout.commands.commands import RollBack
-from canary.rollout.entries import RollbackDecided
+from canary.rollout.entries import Failed, RollbackDecided, StepDone
+from canary.rollout.kinds import Step
 from canary.threads import InlineThreads
 from tests.support.receiving.acting import Acting, World
 
@@ -35,9 +37,9 @@ async def test_a_line_is_the_same_whenever_it_is_written(leader: Acting, tmp_pat
     """Written right away and again when the rollback was given up for another reason, it is one line."""
     log = RollbackLog(tmp_path / "log", InlineThreads())
     decision = await decided(leader)
-    await log.write(leader.rollout, decision)
+    await log.write(leader.rollout, Line(decision))
     await leader.give_up()
-    await log.write(leader.rollout, decision)
+    await log.write(leader.rollout, Line(decision))
 
     (line,) = (tmp_path / "log").read_text().splitlines()
     assert json.loads(line) == {
@@ -55,7 +57,7 @@ async def test_what_an_alert_says_stays_one_line(leader: Acting, tmp_path: Path)
     """Line breaks and control characters of a text from outside do not make lines of their own."""
     log = RollbackLog(tmp_path / "log", InlineThreads())
 
-    await log.write(leader.rollout, await decided(leader, 'bad\n{"rollout": "forged"}\x1b[2J'))
+    await log.write(leader.rollout, Line(await decided(leader, 'bad\n{"rollout": "forged"}\x1b[2J')))
 
     (line,) = (tmp_path / "log").read_bytes().splitlines()
     assert b"\x1b" not in line
@@ -66,16 +68,56 @@ async def test_a_log_that_cannot_be_written_says_which_key_names_it(leader: Acti
     log = RollbackLog(tmp_path, InlineThreads())
 
     with pytest.raises(JournalError, match=r"^state\.rollback_log: .* cannot be written \(Is a directory\)$"):
-        await log.write(leader.rollout, await decided(leader))
+        await log.write(leader.rollout, Line(await decided(leader)))
 
 
 async def test_without_a_file_nothing_is_written(leader: Acting, tmp_path: Path) -> None:
     """A policy that names no log gets none; one that does has it next to the policy's file."""
     await RollbackLog.of(Policy(service="shop", base=str(tmp_path)), InlineThreads()).write(
-        leader.rollout, decision := await decided(leader)
+        leader.rollout, line := Line(await decided(leader))
     )
     assert not (tmp_path / "rollbacks.log").exists()
 
     named = Policy(service="shop", base=str(tmp_path), state=State(rollback_log="rollbacks.log"))
-    await RollbackLog.of(named, InlineThreads()).write(leader.rollout, decision)
+    await RollbackLog.of(named, InlineThreads()).write(leader.rollout, line)
     assert (tmp_path / "rollbacks.log").exists()
+
+
+async def test_the_second_line_says_how_long_it_took(leader: Acting, tmp_path: Path) -> None:
+    """When every router was read back without a canary, a line says so, with the seconds since the decision."""
+    log = RollbackLog(tmp_path / "log", InlineThreads())
+    decision = await decided(leader)
+    (only,) = lines_of(await leader.store.entries())
+    assert only == Line(decision)
+    end = StepDone(
+        rollout=leader.rollout.id, at=decision.at + timedelta(seconds=2.5), actor="receiver", step=Step.TRAFFIC
+    )
+
+    lines = lines_of([decision, end, Failed(rollout=end.rollout, at=end.at, actor="ann", reason="will not stop")])
+    for line in (*lines, *lines):
+        await log.write(leader.rollout, line)
+
+    _, second = (tmp_path / "log").read_text().splitlines()
+    assert json.loads(second) == {
+        "time": "2026-03-03T12:00:03.500000Z",
+        "rollout": leader.rollout.id,
+        "canary": "v2.0",
+        "stable": "v1.0",
+        "outcome": "completed",
+        "seconds": 2.5,
+        "actor": "receiver",
+        "reason": "all traffic is on stable, as read back",
+    }
+
+
+async def test_a_rollback_that_was_given_up_says_so(leader: Acting, tmp_path: Path) -> None:
+    """Nobody takes it for completed: the second line has who gave it up, and why."""
+    log = RollbackLog(tmp_path / "log", InlineThreads())
+    await decided(leader)
+    await leader.give_up()
+
+    for line in lines_of(await leader.store.entries()):
+        await log.write(leader.rollout, line)
+
+    _, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert (second["outcome"], second["reason"]) == ("given_up", leader.rollout.reason)
