@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from alertmanager.receiver.decide import driftwatch
 from alertmanager.receiver.decide.driftwatch import DriftWatch
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from canary import names
 from canary.policy.kpis import DEFAULT_KPIS
-from canary.policy.model import Policy
+from canary.policy.model import Drift, Policy
+from canary.report.past import Past, past_reports
 from canary.rollout.plan.plans import Plans
 from tests.support.receiving.deciding import Deciding
 
@@ -50,3 +52,31 @@ async def test_the_reports_become_metrics(tmp_path: Path) -> None:
         (tmp_path / "reports" / "one.json").unlink()
         await watch.step()
         assert value(names.DRIFT_CHANGE) is None
+
+
+async def test_reports_are_read_only_when_one_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of them are seconds of computing; another budget in the policy counts all the same."""
+    policy = dataclasses.replace(Policy(service="shop", kpis=DEFAULT_KPIS), base=str(tmp_path))
+    (tmp_path / "reports").mkdir()
+    write(tmp_path / "reports", "one", "conversion_rate", -0.1, -0.2, 0.0)
+    read: list[Path] = []
+
+    def counted(folder: Path, service: str) -> Past:
+        read.append(folder)
+        return past_reports(folder, service)
+
+    monkeypatch.setattr(driftwatch, "past_reports", counted)
+    plans = Plans(policy)
+    async with Deciding.about(policy) as deciding:
+        watch = DriftWatch(plans, deciding.store, deciding.clock)
+        await watch.step()
+        budgets = dataclasses.replace(policy.evidence, drift=Drift(budgets={"conversion_rate": 0.02}))
+        plans.file = dataclasses.replace(policy, evidence=budgets)
+        await watch.step()
+        assert len(read) == 1
+        assert [one.budget for one in watch.found] == [0.02]
+
+        write(tmp_path / "reports", "one", "conversion_rate", -0.15, -0.2, 0.0)
+        await watch.step()
+        assert len(read) == 2
+        assert [one.change.expected for one in watch.found] == pytest.approx([-0.15])
