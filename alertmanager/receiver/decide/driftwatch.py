@@ -3,8 +3,8 @@
 The reports in `state.reports` are the only memory of a release's bands that outlives Prometheus' own, and they are
 people's: one that is deleted or corrected counts as it is now. So nothing is kept in the journal. A report has some
 hundred kilobytes, and a shop that releases daily has hundreds of them: they are read only when a file has changed, for
-their reading takes seconds of computing from everything else. Where several receivers have folders of their own, each knows the releases whose reports it has written; a folder that they share
-makes them agree.
+their reading takes seconds of computing from everything else. Where several receivers have folders of their own, each
+knows the releases whose reports it has written; a folder that they share makes them agree.
 """
 
 import asyncio
