@@ -45,7 +45,7 @@ from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import DECIDING
 from canary.policy.pinning.reload import require_reloadable
-from canary.prometheus import Prometheus
+from canary.prometheus import Prometheus, schema_compatible
 from canary.rollout.ages import Ages
 from canary.rollout.commands.records import TakeNote
 from canary.rollout.commands.verbs import Verb
@@ -118,6 +118,7 @@ class Receiver:
                 routers=effects.router_names,
                 read=effects.read_router,
                 policies=self.policies.ask,
+                schema=lambda: schema_compatible(outside.prometheus, policy.service),
                 silences=lambda: outside.alertmanager.silences(base.clock.now()),
                 drilled_at=lambda: self.drills.last_success_at,
                 freeze=lambda: str(self.freezes.active or ""),

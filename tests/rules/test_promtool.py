@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from canary import names
 from canary.policy import Policy
@@ -35,7 +36,18 @@ def _alerts(policy: Policy) -> list[dict[str, Any]]:
     return [rule for group in rule_groups(policy)["alerts"]["groups"] for rule in group["rules"]]
 
 
-# A policy's files take promtool up to 50 s of CPU: it evaluates every rule at every step of 430 worlds. So they may
+# Worlds that are about a rule's shape, which is the same whatever a policy's numbers and names, by their names' ends.
+_SHAPES = (": a missed scrape", ": absent series", ": what was said of an earlier rollout", ": a counter reset")
+
+
+def _drop_shapes(path: Path) -> None:
+    """Leave out of a test file what the strategy's own policy has shown of the same rules."""
+    found = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+    found["tests"] = [test for test in found["tests"] if not test["name"].endswith(_SHAPES)]
+    path.write_text(yaml.dump(found, Dumper=yaml.CSafeDumper))
+
+
+# A policy's files take promtool up to 50 s of CPU: it evaluates every rule at every step of 600 worlds. So they may
 # take minutes on a busy machine, and a time-out is only there for a promtool that hangs.
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["strategy", "custom", "haproxy", "native"])
@@ -45,6 +57,9 @@ def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     files = sorted(str(path) for path in (tmp_path / "tests").iterdir())
+    if kind == "custom":
+        for path in files:
+            _drop_shapes(Path(path))
     if kind == "haproxy":  # the other files are about what the strategy's own policy has as well
         files = [path for path in files if "haproxy_backend" in Path(path).read_text()]
     if kind == "native":  # likewise: what reads requests stands next to what reads native histograms
