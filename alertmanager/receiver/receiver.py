@@ -100,7 +100,7 @@ class Receiver:
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
         self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
-        self.drift = DriftWatch(self.plans, self.store, base.clock)
+        self.drift = DriftWatch(self.plans, self.store, effects.past_reports, base.clock)
         self.prices = PriceWatch(self.plans, self.store, outside.prometheus, base.clock)
         self.commands = Commands(
             self.plans,
