@@ -1,6 +1,7 @@
 """Rows for business harm: proven by evidence, or seen by the strategy's windowed rule."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from canary import names
@@ -39,11 +40,9 @@ def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
     if config["segmented"]:
         harm, less = says(name, "fail", segment=proven), says(name, "hold", segment=proven)
         match, inputs = match | {names.TEST: "segment"}, [names.KPI_SEGMENT_EVIDENCE, names.KPI_SEGMENT_PROOF]
-        more = {
-            "dynamic": ROLLOUT_LABELS | {names.SEGMENT: SEGMENT},
-            "quiet": {"the rollout is over": after(harm, _over)},
-        }
-        yield Row("harm to a segment", config["alert"], harm, less, match=match, inputs=inputs, **more)
+        dynamic, quiet = ROLLOUT_LABELS | {names.SEGMENT: SEGMENT}, {"the rollout is over": after(harm, _over)}
+        row = partial(Row, match=match, dynamic=dynamic, quiet=quiet, inputs=inputs)
+        yield row("harm to a segment", config["alert"], harm, less)
     inputs = [names.KPI_FLOOR_EVIDENCE, names.KPI_PROOF]
     for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
         scene = f"evidence against floors, rollout in {state}"
