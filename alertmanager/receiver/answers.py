@@ -45,6 +45,10 @@ class Passport(TypedDict):
             "By `exporter`, `receiver` and `rules`, the digest of the policy that it went by, or `unknown: ` and why."
         ),
     ]
+    schema: Annotated[
+        str,
+        _said("Whether the order database had what both versions need, or `unknown: ` and why; empty when not asked."),
+    ]
     silences: Annotated[list[str], _said("What a silence kept rollbacks and holds from doing.")]
     freeze: Annotated[str, _said("The change freeze that the start went through; empty when there was none.")]
     warnings: Annotated[list[str], _said("What will hurt one day, and what `--force` overrode.")]

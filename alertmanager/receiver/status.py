@@ -199,6 +199,7 @@ def _passport(rollout: Rollout) -> answers.Passport | None:
         "before": passport.before,
         "drill": passport.drill,
         "policies": dict(passport.policies),
+        "schema": passport.schema,
         "silences": list(passport.silences),
         "freeze": passport.freeze,
         "warnings": list(passport.warnings),

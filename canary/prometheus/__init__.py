@@ -10,6 +10,7 @@ from canary.prometheus.alert import Alert
 from canary.prometheus.alertmanager import Alertmanager
 from canary.prometheus.api import PATIENT, QUICK, Limits
 from canary.prometheus.client import Prometheus, Rule, Sample, Series
+from canary.prometheus.databaseschema import schema_compatible
 from canary.prometheus.policies import Differing, PoliciesInUse, policies_in_use
 from canary.prometheus.service import ServiceAlerts, UnevaluatedError
 from canary.prometheus.silences import LOWERING, Matcher, Silence, Suppression
@@ -33,4 +34,5 @@ __all__ = [
     "Suppression",
     "UnevaluatedError",
     "policies_in_use",
+    "schema_compatible",
 ]

@@ -19,6 +19,7 @@ class Passport:
         before: what became of the same version the last time; empty when there was none.
         drill: when a drill last proved that a rollback would arrive; empty when none has.
         policies: by part (exporter, receiver, rules), the digest of the policy that it went by, or `unknown: ` and why.
+        schema: whether the order database had what both versions need, or `unknown: ` and why.
         silences: what a silence in Alertmanager keeps rollbacks and holds from doing.
         freeze: the change freeze that the start went through.
         warnings: what will hurt one day, such as fewer servers than a phase needs.
@@ -31,6 +32,7 @@ class Passport:
     before: str = ""
     drill: str = ""
     policies: Mapping[str, str] = field(default_factory=dict)
+    schema: str = ""
     silences: tuple[str, ...] = ()
     freeze: str = ""
     warnings: tuple[str, ...] = ()
@@ -47,6 +49,8 @@ class Passport:
         yield "last drill", self.drill or "never passed"
         if self.policies:
             yield "policy", _together(self.policies)
+        if self.schema:
+            yield "order database's schema", self.schema
         for silence in self.silences:
             yield "silenced", silence
         if self.freeze:

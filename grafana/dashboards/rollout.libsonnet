@@ -201,8 +201,15 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
       ['p99', 'All but one of a hundred requests are answered faster than this.', '0.99'],
     ]
     if !haproxy || level[0] == 'p95'
-  ] + byEndpoint(
-    "Canary's response time, p95, by endpoint", 'Where the canary is slow.', signals.slowByEndpoint, 's', [24, 7]
+  ] + std.flatMap(
+    function(level) byEndpoint(
+      "Canary's response time, " + level[0] + ', by endpoint', level[1], signals.quantileByEndpoint(level[2]), 's', [8, 7]
+    ),
+    [
+      ['p50', 'Where half of the requests to the canary are slow.', '0.5'],
+      ['p95', 'Where the canary is slow: its limits are held against this percentile of all endpoints together.', '0.95'],
+      ['p99', 'Where one request in a hundred to the canary is slow.', '0.99'],
+    ]
   ),
 
   grafanaDashboards+:: {

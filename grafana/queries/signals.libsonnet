@@ -37,8 +37,8 @@ local queries(config, s) =
     ),
     // HAProxy tells a mean, which stands in for the 95th percentile alone.
     quantile(level):: if haproxy && level != '0.95' then null else both(function(role) quantile(level, role)),
-    slowByEndpoint:: if haproxy then null else query.range(
-      'histogram_quantile(0.95, sum by (' + (if s.histograms == 'native' then '' else 'le, ') + s.endpointLabel + ') ('
+    quantileByEndpoint(level):: if haproxy then null else query.range(
+      'histogram_quantile(' + level + ', sum by (' + (if s.histograms == 'native' then '' else 'le, ') + s.endpointLabel + ') ('
       + rate('canary', [], s.duration + (if s.histograms == 'native' then '' else '_bucket')) + '))',
       '{{' + s.endpointLabel + '}}'
     ),
@@ -59,7 +59,7 @@ function(config)
     errors:: variant.each(function(made) made.errors),
     errorsByEndpoint:: variant.one(function(made) made.errorsByEndpoint),
     quantile(level):: variant.each(function(made) made.quantile(level)),
-    slowByEndpoint:: variant.one(function(made) made.slowByEndpoint),
+    quantileByEndpoint(level):: variant.one(function(made) made.quantileByEndpoint(level)),
     // Empty where no service counts them.
     connectionErrors::
       local counting = [s for s in [config.signals] + std.get(config, 'others', []) if s.connectionErrors != ''];

@@ -148,6 +148,20 @@ def test_other_signals_are_drawn_as_well(policy: Policy, change: dict[str, Any])
     assert found == []
 
 
+@pytest.mark.parametrize(("percentile", "level"), [("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99")])
+def test_where_the_canary_is_slow_is_drawn_by_endpoint(policy: Policy, percentile: str, level: str) -> None:
+    """Each percentile has a panel with a line per endpoint; HAProxy's series, which tell none, have no such panel."""
+    title = f"Canary's response time, {percentile}, by endpoint"
+    haproxy = dataclasses.replace(policy, signals=dataclasses.replace(policy.signals, preset="haproxy"))
+
+    (panel,) = (one for one in panels(_all(policy)["canary-rollout.json"]) if one["title"] == title)
+    (target,) = panel["targets"]
+
+    assert target["expr"].startswith(f"histogram_quantile({level}, sum by (le, endpoint) (")
+    assert target["legendFormat"] == "{{endpoint}}"
+    assert title not in {one["title"] for one in panels(_all(haproxy)["canary-rollout.json"])}
+
+
 def test_haproxys_series_are_asked_by_backend(policy: Policy) -> None:
     """With the HAProxy preset no query asks for the application's series."""
     other = dataclasses.replace(policy, signals=dataclasses.replace(policy.signals, preset="haproxy"))

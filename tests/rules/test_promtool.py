@@ -1,12 +1,12 @@
 """The generated promtool tests: they pass, and leave no alert untested."""
 
 import dataclasses
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from canary import names
 from canary.policy import Policy
@@ -14,7 +14,7 @@ from rules.generate import alerts_file, prometheus_files, rule_groups
 from rules.promtool import scenarios
 from rules.promtool.scenes import Question
 from scripts import golden
-from tests.support.programs.processes import SEARCH_PATH
+from tests.support.programs.promtool import promtool
 
 # What each alert must be shown to do.
 _ALWAYS = {"fires", "before", "limit", "missed"}
@@ -35,7 +35,18 @@ def _alerts(policy: Policy) -> list[dict[str, Any]]:
     return [rule for group in rule_groups(policy)["alerts"]["groups"] for rule in group["rules"]]
 
 
-# A policy's files take promtool up to 50 s of CPU: it evaluates every rule at every step of 430 worlds. So they may
+# Worlds that are about a rule's shape, which is the same whatever a policy's numbers and names, by their names' ends.
+_SHAPES = (": a missed scrape", ": absent series", ": what was said of an earlier rollout", ": a counter reset")
+
+
+def _drop_shapes(path: Path) -> None:
+    """Leave out of a test file what the strategy's own policy has shown of the same rules."""
+    found = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+    found["tests"] = [test for test in found["tests"] if not test["name"].endswith(_SHAPES)]
+    path.write_text(yaml.dump(found, Dumper=yaml.CSafeDumper))
+
+
+# A policy's files take promtool up to 50 s of CPU: it evaluates every rule at every step of 600 worlds. So they may
 # take minutes on a busy machine, and a time-out is only there for a promtool that hangs.
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["strategy", "custom", "haproxy", "native"])
@@ -45,15 +56,16 @@ def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     files = sorted(str(path) for path in (tmp_path / "tests").iterdir())
+    if kind == "custom":
+        for path in files:
+            _drop_shapes(Path(path))
     if kind == "haproxy":  # the other files are about what the strategy's own policy has as well
         files = [path for path in files if "haproxy_backend" in Path(path).read_text()]
     if kind == "native":  # likewise: what reads requests stands next to what reads native histograms
         files = [path for path in files if "http_requests_total" in Path(path).read_text()]
     assert files
 
-    outcome = subprocess.run(
-        ["promtool", "test", "rules", *files], check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH}
-    )
+    outcome = promtool("test", "rules", *files)
 
     assert outcome.returncode == 0, (outcome.stdout + outcome.stderr)[-4000:]
     assert outcome.stdout.count("SUCCESS") == len(files)

@@ -1,9 +1,9 @@
 """What is really there when a rollout is about to begin: looked at, held against what was said, and written down.
 
 A start names two versions. Whether the servers run them, whether routers still have customers on the canary's servers,
-and what became of this version last time are questions with answers, and a start that contradicts an answer is refused.
-What nobody can answer refuses nothing; it is said, and stands in the passport as unknown. `--force` overrides what is
-found, and that stands there too.
+whether the database has what both versions need, and what became of this version last time are questions with answers,
+and a start that contradicts an answer is refused. What nobody can answer refuses nothing; it is said, and stands in the
+passport as unknown. `--force` overrides what is found, and that stands there too.
 """
 
 import asyncio
@@ -32,6 +32,12 @@ _FEW_LOOKS = 5
 _CANARY_LOOKS = 30
 _LOOK_SECONDS = 0.5
 
+_INCOMPATIBLE = "the order database lacks a table or column that the policy maps or requires, or it changed type"
+_MIGRATE = (
+    "apply the migration before the version that needs it (`canary check` and the exporter's log name what is missing;"
+    " the exporter looks every 15 s); --force starts all the same"
+)
+
 _ENDS: Mapping[State, str] = {
     State.PROMOTED: "was promoted",
     State.FINISHING: "was promoted",
@@ -49,6 +55,7 @@ class Departure:
         routers: their names.
         read: reads one.
         policies: by which policies exporter, receiver and rules go, as Prometheus has it.
+        schema: whether the order database has what both versions need; None when nobody tells.
         silences: those in force in Alertmanager.
         drilled_at: when a drill last passed; None when none has.
         freeze: the change freeze in force; empty when there is none.
@@ -64,6 +71,7 @@ class Departure:
         routers: Sequence[str],
         read: Callable[[str], Awaitable[Observation]],
         policies: Callable[[], Awaitable[PoliciesInUse]],
+        schema: Callable[[], Awaitable[bool | None]],
         silences: Callable[[], Awaitable[Sequence[Silence]]],
         drilled_at: Callable[[], datetime | None],
         freeze: Callable[[], str],
@@ -75,6 +83,7 @@ class Departure:
         self._routers_named = routers
         self._read = read
         self._policies = policies
+        self._schema = schema
         self._silences = silences
         self._drilled_at = drilled_at
         self._freeze = freeze
@@ -90,6 +99,7 @@ class Departure:
             raise RefusedError(
                 f"{canary} {before}", place="cannot start", remedy="start another version, or this one with --again"
             )
+        schema = await self._looked_at_schema(force=force)
         of_stable, of_canary, (routers, busy), silences, policies = await asyncio.gather(
             self.servers.stable(), self.servers.canary(), self._routers(), self._silenced(), self._digests()
         )
@@ -112,6 +122,7 @@ class Departure:
             before=before,
             drill="" if drilled_at is None else f"passed {drilled_at:%Y-%m-%d %H:%M} UTC",
             policies=policies,
+            schema=schema,
             silences=silences,
             freeze=self._freeze(),
             warnings=(*contradictions, *_capacity(phases_of(self._plans.file, plan), of_stable, of_canary)),
@@ -183,6 +194,20 @@ class Departure:
         except RemoteError as error:
             found = dict.fromkeys(names.COMPONENTS, f"unknown: {error}")
         return found | {"receiver": digest(self._plans.file)}
+
+    async def _looked_at_schema(self, *, force: bool) -> str:
+        """What the database's schema is."""
+        try:
+            compatible = await self._schema()
+        except RemoteError as error:
+            return f"unknown: {error}"
+        if compatible is None:
+            return "unknown: no exporter tells"
+        if compatible:
+            return "has what both versions need"
+        if not force:
+            raise RefusedError(_INCOMPATIBLE, place="cannot start", remedy=_MIGRATE)
+        return _INCOMPATIBLE
 
     async def _silenced(self) -> tuple[str, ...]:
         try:

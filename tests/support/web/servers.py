@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from alertmanager.receiver.act.effects import Effects
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.finish.servers import Servers
+from canary.errors import RemoteError
 from canary.prometheus import PoliciesInUse, Silence
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
@@ -19,6 +20,7 @@ class KnownServers:
     canary_versions: dict[str, str] = field(default_factory=dict)
     silent: bool = False
     unwell: dict[str, str] = field(default_factory=dict)
+    compatible: bool | RemoteError | None = None
 
     async def stable(self) -> Servers:
         """The stable servers."""
@@ -32,9 +34,17 @@ class KnownServers:
         """What routers say against stable servers."""
         return dict(self.unwell)
 
+    async def schema(self) -> bool | None:
+        """Whether the database between them has what both versions need, as Prometheus says."""
+        if isinstance(self.compatible, RemoteError):
+            raise self.compatible
+        return self.compatible
+
 
 def departure(plans: Plans, store: RolloutStore, effects: Effects, servers: KnownServers | None = None) -> Departure:
     """What looks at everything before a start, in a world without Alertmanager and drills."""
+
+    servers = servers or KnownServers()
 
     async def policies() -> PoliciesInUse:
         return PoliciesInUse({"exporter": ("0123",), "rules": ("0123",)})
@@ -45,11 +55,12 @@ def departure(plans: Plans, store: RolloutStore, effects: Effects, servers: Know
     return Departure(
         plans,
         store,
-        servers or KnownServers(),
+        servers,
         starts=effects.process_starts,
         routers=effects.router_names,
         read=effects.read_router,
         policies=policies,
+        schema=servers.schema,
         silences=silences,
         drilled_at=lambda: None,
         freeze=str,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alertmanager.receiver.decide.commands import Request
-from canary.errors import RefusedError
+from canary.errors import RefusedError, RemoteError
 from canary.policy.pinning.digest import digest
 from canary.policy.plans import NORMAL
 from canary.policy.release import Phase
@@ -129,6 +129,35 @@ async def test_a_version_that_was_rolled_back_needs_a_word(people: People) -> No
     passport = passport_of(await start(people, again=True))
     assert "was rolled back" in passport.before
     assert "bad" in passport.before
+
+
+async def test_a_database_without_what_the_version_needs_refuses_a_start(people: People) -> None:
+    """The migration comes before the application; what was begun all the same says so, and what was there is kept."""
+    people.servers.compatible = False
+    with pytest.raises(RefusedError, match=r"cannot start: the order database lacks .*; apply the migration before"):
+        await start(people)
+    assert people.acting.store.rollout is None
+
+    passport = passport_of(await start(people, force=True))
+    assert passport.forced
+    assert "lacks a table or column" in dict(passport.lines())["order database's schema"]
+
+
+@pytest.mark.parametrize(
+    ("compatible", "found"),
+    [
+        (True, "has what both versions need"),
+        (None, "unknown: no exporter tells"),
+        (RemoteError("does not answer", place="prometheus"), "unknown: prometheus: does not answer"),
+    ],
+)
+async def test_a_schema_that_fits_or_that_nobody_tells_refuses_nothing(
+    people: People, compatible: bool | RemoteError | None, found: str
+) -> None:
+    """What nobody can answer is written down as unknown, with the reason."""
+    people.servers.compatible = compatible
+
+    assert passport_of(await start(people)).schema == found
 
 
 def test_servers_that_say_the_same_are_told_together() -> None:

@@ -78,7 +78,7 @@ async def test_a_missing_version_column_need_not_be_added(write_policy: Write, s
 
 
 async def test_what_cannot_be_compared_is_told(write_policy: Write, postgres: Postgres) -> None:
-    """A unit that is a number here and a text there, and times of two kinds in a zone that is not UTC."""
+    """Times of two kinds in a zone that is not UTC; a unit that is a number here and a text there can be compared."""
     url = postgres.new_database()
     await change(
         url,
@@ -93,6 +93,5 @@ async def test_what_cannot_be_compared_is_told(write_policy: Write, postgres: Po
 
     said = _said(await check_database(write_policy(text.replace("+asyncpg", ""))))
 
-    assert said[0][0] == "database.assignments.time: at holds moments, created_at of orders times without a zone"
-    assert "operator does not exist" in said[1][0]
-    assert "one type and collation" in said[1][1]
+    told = ["database.assignments.time: at holds moments, created_at of orders times without a zone"]
+    assert [what for what, _ in said] == told
