@@ -100,7 +100,7 @@ class Receiver:
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
         self.policies = PolicyWatch(self.plans, self.store, self.leader, outside.prometheus, base.clock)
-        self.drift = DriftWatch(self.plans, self.store, base.clock)
+        self.drift = DriftWatch(self.plans, self.store, effects.past_reports, base.clock)
         self.prices = PriceWatch(self.plans, self.store, outside.prometheus, base.clock)
         self.commands = Commands(
             self.plans,
@@ -135,8 +135,7 @@ class Receiver:
             blind=self.blind,
         )
         lifetime = None if policy.notify.rollback_link == "none" else policy.notify.rollback_link
-        page_url = policy.receiver.page if policy.receiver.page_url else ""
-        self.links = RollbackLinks(policy.service, page_url, lifetime, lambda: self.authority, base.clock)
+        self.links = RollbackLinks(policy.service, self._outside_page, lifetime, lambda: self.authority, base.clock)
         self.outbox = Outbox(self.plans, self.store, effects, self.metrics, base.clock, self.facts)
         self.reporter = Reporter(policy, self.store, effects, outside.session, base.clock)
         self.scheduler = Scheduler(self.plans, self.store, self.leader, base.clock, self.submit)
@@ -336,6 +335,10 @@ class Receiver:
         self.plans.file = policy
         self.freezes.follow(policy.receiver.freeze)
         await self.policies.record()
+
+    def _outside_page(self) -> str:
+        """Where people open the page, as a person wrote it: `receiver.url` is for machines, and leads no phone here."""
+        return self.policy.receiver.page if self.policy.receiver.page_url else ""
 
     def faults(self) -> dict[str, str]:
         """What does not work at present, by router or step."""

@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from canary import names
+from canary.errors import reason
 from canary.fleet.fleet import Fleet, Member, Opening
 from canary.fleet.page import HEADERS, SCRIPT, STYLE, services_page
 from canary.logs import Log
@@ -117,8 +118,17 @@ def _listed(member: Member) -> Listed:
         "running": running is not None,
         "fault": member.fault,
         "path": f"{BELOW}/{member.name}/",
-        "status": dict(running.status()) if running is not None else {},
+        "status": _status(member.name, running) if running is not None else {},
     }
+
+
+def _status(name: str, running: Service) -> dict[str, str]:
+    """What a service says of itself."""
+    try:
+        return dict(running.status())
+    except Exception as error:  # noqa: BLE001  # whatever one service cannot tell, the others can
+        Log("fleet").error("a service cannot tell its state", exception=error, service=name)
+        return {"Service": name, "State": f"cannot be told ({reason(error)})"}
 
 
 def member_options(options: WebOptions, service: str) -> WebOptions:

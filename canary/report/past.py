@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,14 @@ from canary.report.review.asking import Points
 from canary.report.review.money import Band
 
 
-def _numbers(points: Any) -> Any:
-    """A curve without its gaps: a value that was not known is written as null, or was no number."""
-    return [one for one in points if not _is_gap(one)] if isinstance(points, list) else points
+def _last(points: Any) -> Any:
+    """The last point of a curve that is no gap: a value that was not known is written as null, or was no number.
+
+    Nobody asks for the others, and those of a few hundred reports are as much memory as all else that a receiver has.
+    """
+    if not isinstance(points, list):
+        return points
+    return list(islice((one for one in reversed(points) if not _is_gap(one)), 1))
 
 
 def _is_gap(point: Any) -> bool:
@@ -28,12 +34,12 @@ def _is_gap(point: Any) -> bool:
     return any(value is None or (isinstance(value, float) and not math.isfinite(value)) for value in values)
 
 
-_Curve = Annotated[Points, BeforeValidator(_numbers)]
+_Curve = Annotated[Points, BeforeValidator(_last)]
 
 
 @dataclass(frozen=True)
 class PastKpi:
-    """A KPI's last values: the band's ends as curves, as the report has them."""
+    """A KPI's last values: of the band's ends as curves the last point that is known."""
 
     verdict: str = ""
     harmed_units_estimated: float | None = None

@@ -27,6 +27,7 @@ from canary.web.strangers.connection import Progress, of_request
 from canary.web.strangers.peers import Peers
 
 _UNKNOWN_NAME = "this name is not known to be this service's, and a page of another site could be asking"
+_ORIGIN_REMEDY = "behind a proxy that asks by another name, start with --web.external-url=ADDRESS"
 _NAME_REMEDY = "ask by address, set a token or users, or start with --web.allowed-host=NAME"
 
 
@@ -125,7 +126,7 @@ class RequestChecks:
         if (refusal := self._access.refusal(route, request)) is not None:
             raise refusal
         if route.forgery is not Forgery.TYPE and not same_origin(request, self._place.origin):
-            raise Refusal(HTTPStatus.FORBIDDEN, "this form came from another site")
+            raise Refusal(HTTPStatus.FORBIDDEN, "this form came from another site", remedy=_ORIGIN_REMEDY)
         call = await self._read(route, request, address)
         connection.complete()
         response = await route.handler(call)

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+from alertmanager.receiver.http.authority import local_name
 from canary.errors import CanaryError, reason
 from canary.finding import Finding, failed, ok, skipped
 from canary.notify import Notifier
@@ -16,7 +18,7 @@ _TIMEOUT_SECONDS = 5
 
 async def check_notify(policy: Policy) -> list[Finding]:
     """One finding per target; URLs are secrets and never shown."""
-    found = [*_without_targets(policy), *_without_audience(policy)]
+    found = [*_without_targets(policy), *_without_audience(policy), *_without_address(policy)]
     try:
         notifier = Notifier.of(policy)
     except CanaryError as error:
@@ -45,6 +47,16 @@ def _without_audience(policy: Policy) -> Iterator[Finding]:
         if audiences and kpi.owner is not None and kpi.owner not in audiences:
             what = f"no audience {kpi.owner!r} in notify.audiences"
             yield skipped(f"kpis.{name}.owner", what, did_you_mean(kpi.owner, audiences))
+
+
+def _without_address(policy: Policy) -> Iterator[Finding]:
+    """A page that messages link to at `127.0.0.1`, which is the reader's own machine, or telephone."""
+    sections: list[Notify | Audience] = [policy.notify, *policy.notify.audiences.values()]
+    told = any(section.urls_file or section.urls_env for section in sections)
+    if told and local_name(urlsplit(policy.receiver.page).netloc):
+        what = f"messages link to {policy.receiver.page}, which only this machine can open"
+        remedy = "name the address by which people reach the page; then operators get a link that rolls back, too"
+        yield skipped("receiver.page_url", what, remedy)
 
 
 async def _reachable(name: str, server: tuple[str, int] | None) -> Finding:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from canary.prometheus.promql import metrics, parse
 from rules.generate import prometheus_files, rule_groups
 from rules.scrape import scrape_config
 from scripts import golden
-from tests.support.programs.processes import SEARCH_PATH
+from tests.support.programs.promtool import promtool
 
 _KINDS = ("strategy", "minimal", "custom", "haproxy", "native")
 
@@ -60,16 +59,11 @@ def test_promtool_takes_the_rules(kind: str, inline: bool, tmp_path: Path) -> No
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    rules = _promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, (tmp_path / "rules").iterdir()))
-    configuration = _promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    rules = promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, (tmp_path / "rules").iterdir()))
+    configuration = promtool("check", "config", str(tmp_path / "prometheus.yml"))
 
     assert rules.returncode == 0, rules.stderr + rules.stdout
     assert configuration.returncode == 0, configuration.stderr + configuration.stdout
-
-
-def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = ["promtool", *arguments]
-    return subprocess.run(argv, check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH})
 
 
 def test_every_alert_of_the_contract_is_generated() -> None:

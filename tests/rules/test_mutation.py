@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from rules.promtool import scenarios
 from rules.promtool.render import render
 from rules.promtool.scenes import Scenario
 from scripts import golden
-from tests.support.programs.processes import SEARCH_PATH
+from tests.support.programs.promtool import promtool
 
 Rule = Mapping[str, Any]
 
@@ -241,8 +240,7 @@ def _fails(subject: Subject, rule: Rule, changed: Rule, tests: list[Scenario], f
         path = folder / f"{step}.yml"
         path.write_text(render([test for test in tests if test.world.step == step], ["rules.yml"], step))
         files.append(path)
-    argv = ["promtool", "test", "rules", *map(str, files)]
-    return subprocess.run(argv, check=False, capture_output=True, env={"PATH": SEARCH_PATH}).returncode != 0
+    return promtool("test", "rules", *files).returncode != 0
 
 
 def _objects(rule: Rule) -> bool:

@@ -1,7 +1,6 @@
 """The generated promtool tests: they pass, and leave no alert untested."""
 
 import dataclasses
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rules.generate import alerts_file, prometheus_files, rule_groups
 from rules.promtool import scenarios
 from rules.promtool.scenes import Question
 from scripts import golden
-from tests.support.programs.processes import SEARCH_PATH
+from tests.support.programs.promtool import promtool
 
 # What each alert must be shown to do.
 _ALWAYS = {"fires", "before", "limit", "missed"}
@@ -66,9 +65,7 @@ def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
         files = [path for path in files if "http_requests_total" in Path(path).read_text()]
     assert files
 
-    outcome = subprocess.run(
-        ["promtool", "test", "rules", *files], check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH}
-    )
+    outcome = promtool("test", "rules", *files)
 
     assert outcome.returncode == 0, (outcome.stdout + outcome.stderr)[-4000:]
     assert outcome.stdout.count("SUCCESS") == len(files)

@@ -3,7 +3,6 @@
 The shop's series know versions and no rollouts, so that what the first attempt did stands in the same series.
 """
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rules.generate import alerts_file, rule_groups
 from rules.promtool.shop import CANARY, ENDPOINT
 from rules.promtool.values import Values, nothing, text
 from rules.promtool.world import World
-from tests.support.programs.processes import SEARCH_PATH
+from tests.support.programs.promtool import promtool
 
 _STEP = 5.0
 _BEGIN = 70
@@ -100,8 +99,7 @@ def seen(policy: Policy, world: World, alerts: tuple[str, ...], asked: Callable[
         ]
     path = tmp_path / "second.test.yml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    command = ["promtool", "test", "rules", str(path)]
-    outcome = subprocess.run(command, check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH})
+    outcome = promtool("test", "rules", path)
     return outcome.stdout + outcome.stderr
 
 

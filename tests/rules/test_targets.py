@@ -1,7 +1,6 @@
 """The rules for other homes have the fields that those homes publish, and ask for our verdicts."""
 
 import dataclasses
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, metadata, metric_templates, slug, verdict_query
 from scripts import golden
 from tests.support.documents.crds import faults
-from tests.support.programs.processes import SEARCH_PATH
+from tests.support.programs.promtool import promtool
 
 
 def _manifests(kind: str) -> list[Mapping[str, Any]]:
@@ -230,8 +229,7 @@ def test_the_query_turns_a_verdict_into_a_number(verdict: str, value: int | None
     # promtool loads only the samples up to its last evaluation, and evaluates every minute unless told otherwise.
     file.write_text(dump({"evaluation_interval": "5s", "tests": [test]}))
 
-    argv = ["promtool", "test", "rules", str(file)]
-    outcome = subprocess.run(argv, check=False, capture_output=True, text=True, env={"PATH": SEARCH_PATH})
+    outcome = promtool("test", "rules", file)
 
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 

@@ -227,13 +227,20 @@ class Outbox:
         found: list[Delivery] = []
         for operators in (True, False):
             theirs = [target for target in owed if (audience_of(target) == "") is operators]
-            if theirs or (operators and not owed):
+            if not theirs and (not operators or owed):
+                continue
+            try:
                 found += await self._effects.send(
                     entry,
                     message(entry, rollout, facts, key, operators=operators),
                     theirs,
                     still=lambda now: not now.notified.get(entry.seq, frozenset()) >= wanted or not wanted,
                 )
+            except (JournalError, RefusedError) as error:
+                if not found:
+                    raise
+                # Who has taken it is written down first, or they would be told again and again.
+                self._log.error("not everybody could be told yet", exception=error)
         return found
 
     async def _give_up(self, entry: Entry, owed: Sequence[str]) -> None:

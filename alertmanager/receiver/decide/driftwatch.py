@@ -6,12 +6,11 @@ receivers have folders of their own, each knows the releases whose reports it ha
 makes them agree.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from alertmanager.receiver.wakeup import WakeUp
 from canary.report.drift import Drift, drifts
-from canary.report.past import folder_of, past_reports
+from canary.report.past import PastReport
 from canary.rollout.entries import Entry, StepDone
 from canary.rollout.kinds import Step
 from canary.rollout.plan.plans import Plans
@@ -23,11 +22,18 @@ _INTERVAL_SECONDS = 300.0
 
 
 class DriftWatch:
-    """Reads the reports at the start, after each new one, and now and then."""
+    """Reads the reports at the start, after each new one, and now and then.
 
-    def __init__(self, plans: Plans, store: RolloutStore, clock: Clock) -> None:
+    Args:
+        past: gives the reports of a service, oldest first.
+    """
+
+    def __init__(
+        self, plans: Plans, store: RolloutStore, past: Callable[[str], Awaitable[Sequence[PastReport]]], clock: Clock
+    ) -> None:
         self.found: Sequence[Drift] = ()
         self._plans = plans
+        self._past = past
         self._wake_up = WakeUp(clock)
         store.listen(self._heard)
 
@@ -40,8 +46,7 @@ class DriftWatch:
     async def step(self) -> None:
         """Read all of them once."""
         policy = self._plans.file
-        past = await asyncio.to_thread(past_reports, folder_of(policy), policy.service)
-        self.found = drifts(policy, past.reports.values())
+        self.found = drifts(policy, await self._past(policy.service))
 
     def _heard(self, entry: Entry) -> None:
         if isinstance(entry, StepDone) and entry.step is Step.REPORT:

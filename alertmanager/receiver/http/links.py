@@ -50,13 +50,18 @@ class RollbackLinks:
 
     Args:
         service: the links of another are none of ours.
-        page: where people open the page, without a slash at its end; empty makes no links.
+        page: gives where people open the page, without a slash at its end; empty makes no links.
         seconds: how long a link is good; None makes none.
         authority: knows the operators' tokens that are valid now.
     """
 
     def __init__(
-        self, service: str, page: str, seconds: float | None, authority: Callable[[], Authority], clock: Clock
+        self,
+        service: str,
+        page: Callable[[], str],
+        seconds: float | None,
+        authority: Callable[[], Authority],
+        clock: Clock,
     ) -> None:
         self._service = service
         self._page = page
@@ -66,11 +71,11 @@ class RollbackLinks:
 
     def url(self, rollout: str, entry: int) -> str:
         """A link for the message about an entry; empty where none can be made, or nobody outside could open it."""
-        key = next(self._keys(), None)
-        if not self._page or self._seconds is None or key is None or not entry:
+        key, page = next(self._keys(), None), self._page()
+        if not page or self._seconds is None or key is None or not entry:
             return ""
         about = f"{rollout}~{entry}~{int(self._clock.now().timestamp() + self._seconds)}"
-        return f"{self._page}/page/lower/{quote(f'{about}~{self._signature(key, about)}', safe='~')}"
+        return f"{page}/page/lower/{quote(f'{about}~{self._signature(key, about)}', safe='~')}"
 
     def read(self, token: str) -> Link:
         """What a link is about.

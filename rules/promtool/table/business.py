@@ -1,6 +1,7 @@
 """Rows for business harm: proven by evidence, or seen by the strategy's windowed rule."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from canary import names
@@ -32,22 +33,30 @@ def _by_evidence(config: Mapping[str, Any]) -> Iterator[Row]:
     quiet = {
         "strong evidence of a harm that is tolerable": says(name, "hold", evidence=THRESHOLD * 2),
         "an exact proof of a harm that is tolerable": says(name, "hold", exact=True),
+        "the rollout is over": after(harm, _over),
     }
     match, inputs = {names.KPI: name, names.LIMIT: "", names.TEST: ""}, [names.KPI_EVIDENCE, names.KPI_PROOF]
     yield Row("evidence of harm", config["alert"], harm, less, match=match, also=also, quiet=quiet, inputs=inputs)
     if config["segmented"]:
         harm, less = says(name, "fail", segment=proven), says(name, "hold", segment=proven)
         match, inputs = match | {names.TEST: "segment"}, [names.KPI_SEGMENT_EVIDENCE, names.KPI_SEGMENT_PROOF]
-        dynamic = ROLLOUT_LABELS | {names.SEGMENT: SEGMENT}
-        yield Row("harm to a segment", config["alert"], harm, less, match=match, dynamic=dynamic, inputs=inputs)
+        dynamic, quiet = ROLLOUT_LABELS | {names.SEGMENT: SEGMENT}, {"the rollout is over": after(harm, _over)}
+        row = partial(Row, match=match, dynamic=dynamic, quiet=quiet, inputs=inputs)
+        yield row("harm to a segment", config["alert"], harm, less)
     inputs = [names.KPI_FLOOR_EVIDENCE, names.KPI_PROOF]
     for state, label in (("phase", ""), ("promoted", "promoted")) if config["floorJudged"] else ():
         scene = f"evidence against floors, rollout in {state}"
         match = {names.KPI: name, **config["floorLabels"], names.STATE: label}
         below = says(name, "fail", floor=THRESHOLD)
         less = says(name, "hold", floor=THRESHOLD * 2, reason="not_told_apart")
-        yield Row(scene, config["floorAlert"], below, less, match=match, state=state, inputs=inputs)
+        quiet = {"the rollout is over": after(below, _over)}
+        yield Row(scene, config["floorAlert"], below, less, match=match, state=state, inputs=inputs, quiet=quiet)
     yield from _findings(config)
+
+
+def _over(world: World) -> None:
+    """The rollout has been rolled back; alerts that act at once find out by themselves whether it still runs."""
+    world.state("rolled_back")
 
 
 def _findings(config: Mapping[str, Any]) -> Iterator[Row]:

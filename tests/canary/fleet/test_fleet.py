@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from canary.errors import PolicyError, RestartNeededError
 from canary.fleet.files import policy_files
 from canary.fleet.fleet import Fleet
-from canary.fleet.front import front, member_options
+from canary.fleet.front import front, listed, member_options
 from canary.policy.model import Policy
 from canary.timing.clock import SystemClock
 from canary.web.options import WebOptions
@@ -28,6 +28,7 @@ class Openings:
         self.reloaded: list[str] = []
         self.faulty: dict[str, Exception] = {}
         self.refusing: dict[str, Exception] = {}
+        self.speechless: dict[str, Exception] = {}
         self.options = WebOptions()
 
     @asynccontextmanager
@@ -45,6 +46,11 @@ class Openings:
                 raise self.refusing.pop(name)
             self.reloaded.append(name)
 
+        def status() -> dict[str, str]:
+            if name in self.speechless:
+                raise self.speechless[name]
+            return {"Service": name, "State": "idle"}
+
         try:
             yield Service(
                 name="receiver",
@@ -52,7 +58,7 @@ class Openings:
                 registry=registry,
                 reload=reload,
                 parts={"tested": registry},
-                status=lambda: {"Service": name, "State": "idle"},
+                status=status,
             )
         finally:
             self.closed.append(name)
@@ -143,6 +149,20 @@ async def test_a_name_belongs_to_one_policy(folder: Path) -> None:
         assert openings.opened.count("shop") == 1
         (fault,) = faults(fleet).values()
         assert "shop is the service of" in fault
+
+
+async def test_a_service_that_cannot_tell_its_state_leaves_the_list_whole(folder: Path) -> None:
+    """It says so in its own line, and the others are shown."""
+    openings = Openings()
+    openings.speechless["shop"] = ValueError("no such verdict")
+    fleet = fleet_of(openings, folder)
+    async with fleet.running():
+        await eventually(lambda: fleet.settled, "followed")
+
+        assert {one["service"]: one["status"]["State"] for one in listed(fleet)} == {
+            "books": "idle",
+            "shop": "cannot be told (no such verdict)",
+        }
 
 
 async def test_each_service_has_a_door_and_all_have_a_list(folder: Path) -> None:

@@ -34,6 +34,17 @@ def test_a_point_that_is_no_number_is_a_point_that_is_not_there(tmp_path: Path) 
     assert (band.expected, band.lower, band.upper) == (-0.03, -0.04, -0.02)
 
 
+def test_of_a_curve_its_last_known_point_is_kept(tmp_path: Path) -> None:
+    """Hundreds of reports with hundreds of points each do not stay in a receiver's memory."""
+    curve = [[at, at / 1000] for at in range(400)] + [[400, None]]
+    kpis = {"conversion_rate": {"relative_change": curve}}
+    (tmp_path / "one.json").write_text(json.dumps(REPORT | {"kpis": kpis}), encoding="utf-8")
+
+    kpi = past_reports(tmp_path, "shop").reports["one"].kpis["conversion_rate"]
+
+    assert list(kpi.relative_change) == [(399.0, 0.399)]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from canary.policy import Policy
 from canaryctl.check import Status
 from canaryctl.check.notify import check_notify
@@ -26,7 +28,9 @@ async def test_each_channel_is_reached_without_a_message(write_policy: Write, tm
         f"json://127.0.0.1:{port}/s3cret\njson://127.0.0.1:{free_port()}/s3cret\n", encoding="utf-8"
     )
 
-    findings = await check_notify(write_policy("notify: {urls_file: urls}\n"))
+    findings = await check_notify(
+        write_policy("notify: {urls_file: urls}\nreceiver: {page_url: 'https://canary.example'}\n")
+    )
     server.close()
     await server.wait_closed()
 
@@ -42,10 +46,29 @@ async def test_a_url_that_apprise_does_not_know_is_a_failure(write_policy: Write
     """The URL is named by its place in the file."""
     (tmp_path / "urls").write_text("slak://a/b/c\n", encoding="utf-8")
 
-    findings = await check_notify(write_policy("notify: {urls_file: urls}\n"))
+    (failure,) = await check_notify(
+        write_policy("notify: {urls_file: urls}\nreceiver: {page_url: 'https://canary.example'}\n")
+    )
 
-    assert findings[0].status is Status.FAILED
-    assert "URL 1 of 1" in findings[0].place
+    assert failure.status is Status.FAILED
+    assert "URL 1 of 1" in failure.place
+
+
+@pytest.mark.parametrize(
+    ("receiver", "told"),
+    [
+        ("{}", True),
+        ("{url: 'http://[::1]:9878/canary'}", True),
+        ("{page_url: 'https://canary.example'}", False),
+        ("{url: 'http://canary.internal:9878'}", False),
+    ],
+)
+async def test_a_page_that_nobody_else_can_open_is_told(write_policy: Write, receiver: str, told: bool) -> None:
+    """Messages would link to the reader's own machine; without anybody to tell there are no messages."""
+    for notify, expected in (("{urls_env: URLS}", told), ("{}", False)):
+        findings = await check_notify(write_policy(f"notify: {notify}\nreceiver: {receiver}\n"))
+
+        assert ("receiver.page_url" in {one.place for one in findings}) is expected
 
 
 async def test_without_targets_the_remedy_says_what_is_lost(write_policy: Write) -> None:

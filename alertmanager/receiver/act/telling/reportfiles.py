@@ -2,7 +2,7 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -18,9 +18,15 @@ from canary.threads import Threads
 Writer = Callable[[Report, Path], Awaitable[None]]
 """Writes a report's files into a folder."""
 
+_Marks = frozenset[tuple[Path, int, int]]
+"""By which a change of a folder is told: each report with its size and the time when it was written."""
+
 
 class ReportFiles:
     """Looks for a report's files, and writes them.
+
+    A report has some hundred kilobytes, and a shop that releases daily has hundreds of them, whose reading takes
+    seconds of computing from everything else. So they are read again only when a file has changed.
 
     Args:
         folder: where the reports are.
@@ -32,6 +38,8 @@ class ReportFiles:
         self.folder = folder
         self._threads = threads
         self._writer = writer or write_apart
+        self._marks: _Marks = frozenset()
+        self._past: Mapping[str, Sequence[PastReport]] = {}
 
     @classmethod
     def of(cls, policy: Policy, threads: Threads) -> Self:
@@ -44,8 +52,14 @@ class ReportFiles:
 
     async def past(self, service: str) -> Sequence[PastReport]:
         """The reports of a service that were written before, oldest first."""
-        found = await self._threads.run(lambda: past_reports(self.folder, service))
-        return list(found.reports.values())
+        return await self._threads.run(lambda: self._read(service))
+
+    def _read(self, service: str) -> Sequence[PastReport]:
+        marks = _marks_of(self.folder)
+        if marks != self._marks or service not in self._past:
+            found = past_reports(self.folder, service)
+            self._past, self._marks = {service: list(found.reports.values())}, marks
+        return self._past[service]
 
     async def write(self, report: Report) -> None:
         """Write all files of a report.
@@ -80,3 +94,14 @@ async def write_apart(report: Report, folder: Path) -> None:
         raise JournalError(what, place=f"report of {report.rollout.id}") from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _marks_of(folder: Path) -> _Marks:
+    marks = set()
+    for path in folder.glob("*.json"):
+        try:
+            found = path.stat()
+        except OSError:  # deleted meanwhile
+            continue
+        marks.add((path, found.st_size, found.st_mtime_ns))
+    return frozenset(marks)

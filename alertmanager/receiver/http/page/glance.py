@@ -10,7 +10,7 @@ from canary import names
 from canary.units import format_ratio
 from canary.verdicts import verdict_words
 
-_ORDER = ("fail", "blind", "hold", "", "pass")
+_ORDER = {verdict: place for place, verdict in enumerate(("fail", "blind", "hold", "", "pass"))}
 """Verdicts, the worst first."""
 
 
@@ -38,7 +38,7 @@ def worst(kpis: Sequence[KpiRow]) -> str:
     """The KPI that is nearest to proven harm, with its change; empty when none is judged."""
     if not kpis:
         return ""
-    row = min(kpis, key=lambda one: (_ORDER.index(one.verdict), -_reached(one)))
+    row = min(kpis, key=lambda one: (_ORDER.get(one.verdict, _ORDER[""]), -_reached(one)))
     said = f"{row.name.replace('_', ' ')} {signed(row.change)}, {verdict_words(row.verdict)}"
     return said if row.evidence is None else f"{said} (e-value {e_value(row.evidence, row.threshold)})"
 

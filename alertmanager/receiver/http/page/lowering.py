@@ -19,9 +19,6 @@ from canary.web.routes import Call, Refusal
 _BACK = "../../"
 """From `/page/lower/TOKEN` to the page."""
 
-# The link is the credential: where the form goes on to must not be told it.
-_HEADERS = {**HEADERS, "Referrer-Policy": "no-referrer"}
-
 
 class Lowering:
     """The handlers of links that roll back.
@@ -75,4 +72,6 @@ class Lowering:
 
 
 def _answer(text: str) -> web.Response:
-    return web.Response(text=text, content_type="text/html", status=HTTPStatus.OK, headers=_HEADERS)
+    # The link is the credential, and is told to nobody else: `HEADERS` have browsers name it to this service alone. To
+    # have them name it to nobody, by `no-referrer`, makes the form's origin `null`, which is refused as another site's.
+    return web.Response(text=text, content_type="text/html", status=HTTPStatus.OK, headers=HEADERS)

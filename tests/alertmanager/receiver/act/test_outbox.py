@@ -1,6 +1,6 @@
 """Messages: at least once, until they are taken or too old, whichever rollout they are about."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from alertmanager.receiver.lead.leader import FileLeader
 from alertmanager.receiver.metrics import Metrics
 from canary import names
 from canary.errors import JournalError
+from canary.notify import Delivery, Message
 from canary.policy.model import Audience, Notify, Policy
 from canary.rollout.commands.commands import Hold, RollBack
-from canary.rollout.entries import Notified
+from canary.rollout.entries import Entry, Notified
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import State
@@ -371,4 +372,30 @@ async def test_an_audience_hears_of_its_own_occasions_only() -> None:
         await box.step()
 
         assert [target for target, _ in chats.taken] == ["stakeholders/mail#1", "slack#1"]
+        assert box.pending == ()
+
+
+async def test_who_has_taken_it_is_remembered_when_the_journal_goes_away_before_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The journal is away between the two messages: what was taken is remembered, and only the audience is left."""
+    async with Deciding.about(Policy(service="shop")) as deciding:
+        chats = Chats("slack#1", "stakeholders/mail#1")
+        box = outbox(deciding, chats, on=("start",), audiences={"stakeholders": Audience(on=("start",))})
+        send = box._effects.send
+        asked: list[tuple[str, ...]] = []
+
+        async def away(entry: Entry, text: Message, targets: Collection[str], **still: Any) -> tuple[Delivery, ...]:
+            asked.append(tuple(targets))
+            if len(asked) == 2:
+                raise JournalError("the database is away")
+            return await send(entry, text, targets, **still)
+
+        monkeypatch.setattr(box._effects, "send", away)
+        await box.step()
+        await box.step()
+
+        assert asked == [("slack#1",), ("stakeholders/mail#1",), ("stakeholders/mail#1",)]
+        assert [target for target, _ in chats.taken] == ["slack#1", "stakeholders/mail#1"]
+        await box.step()
         assert box.pending == ()

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from alertmanager.receiver.act.telling.reportfiles import ReportFiles
 from alertmanager.receiver.decide.driftwatch import DriftWatch
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from canary import names
 from canary.policy.kpis import DEFAULT_KPIS
-from canary.policy.model import Policy
+from canary.policy.model import Drift, Policy
 from canary.rollout.plan.plans import Plans
+from canary.threads import InlineThreads
 from tests.support.receiving.deciding import Deciding
 
 
@@ -33,7 +35,7 @@ async def test_the_reports_become_metrics(tmp_path: Path) -> None:
     write(tmp_path / "reports", "two", "cart_abandonment_rate", 0.1, 0.05, 0.2)
     registry = CollectorRegistry()
     async with Deciding.about(policy) as deciding:
-        watch = DriftWatch(Plans(policy), deciding.store, deciding.clock)
+        watch = DriftWatch(Plans(policy), deciding.store, ReportFiles.of(policy, InlineThreads()).past, deciding.clock)
         registry.register(Gauges("shop", lambda: Snapshot(drifts=tuple(watch.found))))
 
         def value(metric: str, kpi: str = "conversion_rate") -> float | None:
@@ -50,3 +52,18 @@ async def test_the_reports_become_metrics(tmp_path: Path) -> None:
         (tmp_path / "reports" / "one.json").unlink()
         await watch.step()
         assert value(names.DRIFT_CHANGE) is None
+
+
+async def test_another_budget_counts_without_a_new_report(tmp_path: Path) -> None:
+    """The policy is read again at each look."""
+    policy = dataclasses.replace(Policy(service="shop", kpis=DEFAULT_KPIS), base=str(tmp_path))
+    (tmp_path / "reports").mkdir()
+    write(tmp_path / "reports", "one", "conversion_rate", -0.1, -0.2, 0.0)
+    plans = Plans(policy)
+    async with Deciding.about(policy) as deciding:
+        watch = DriftWatch(plans, deciding.store, ReportFiles.of(policy, InlineThreads()).past, deciding.clock)
+        await watch.step()
+        budgets = dataclasses.replace(policy.evidence, drift=Drift(budgets={"conversion_rate": 0.02}))
+        plans.file = dataclasses.replace(policy, evidence=budgets)
+        await watch.step()
+        assert [one.budget for one in watch.found] == [0.02]

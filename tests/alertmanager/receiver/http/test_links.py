@@ -19,7 +19,7 @@ def links(clock: FakeClock, *, service: str = "shop", token: str = "secret", **c
     """The links of a receiver."""
     authority = Authority({Role.OPERATOR: (token,) if token else ()})
     given: dict[str, Any] = {"page": PAGE, "seconds": 60.0} | changes
-    return RollbackLinks(service, given["page"], given["seconds"], lambda: authority, clock)
+    return RollbackLinks(service, lambda: given["page"], given["seconds"], lambda: authority, clock)
 
 
 def token_of(made: RollbackLinks) -> str:

@@ -28,6 +28,8 @@ MAKE = (
         ", total DECIMAL(10,2), created_at DATETIME(6), INDEX (created_at))"
     ),
     "INSERT INTO visits (version, created_at) VALUES ('v1', NOW(6)), ('v2', NOW(6))",
+    "CREATE TABLE baskets (id INT PRIMARY KEY, customer VARCHAR(9) COLLATE utf8mb4_general_ci, created_at DATETIME(6))",
+    "CREATE TABLE served (unit VARCHAR(64) COLLATE utf8mb4_unicode_ci, at DATETIME(6), version TEXT, INDEX (unit))",
 )
 
 
@@ -56,6 +58,18 @@ async def test_mariadb_is_looked_at_the_same_way(write_policy: Write, url: str) 
     assert [(finding.status, finding.remedy) for finding in findings] == [
         (Status.WARNING, "run: CREATE INDEX visits_created_at ON visits (created_at);")
     ]
+
+
+async def test_a_look_up_that_the_server_refuses_is_told_with_its_remedy(write_policy: Write, url: str) -> None:
+    """Customers of two collations cannot be compared; the database's word and what to do stand in one line."""
+    events = "{baskets: {table: baskets, unit: customer, version: null}}"
+    database = f"{{url: '{url}', events: {events}, assignments: {{table: served, time: at}}}}"
+
+    findings = await check_database(write_policy(f"database: {database}\nkpis: {{}}\n"))
+
+    refused = [finding for finding in findings if "collation" in finding.what]
+    assert [finding.status for finding in refused] == [Status.FAILED]
+    assert "one type and collation" in refused[0].remedy
 
 
 async def test_mariadbs_clock_is_compared(write_policy: Write, url: str) -> None:

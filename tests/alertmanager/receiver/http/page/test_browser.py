@@ -79,6 +79,23 @@ async def test_an_order_is_given_with_the_keyboard_and_seen_live(setting: Settin
     assert complaints == []
 
 
+async def test_the_link_in_a_message_rolls_back(tmp_path: Path, tab: Tab, haproxy: HAProxy) -> None:
+    """Opened without signing in, sent with the keyboard: the browser's own headers pass for those of our form."""
+    del haproxy
+    outside = "https://canary.example"
+    setting = Setting(tmp_path / "receiver", changes={"receiver": {"page_url": outside}})
+    async with receiving(setting) as receiver:
+        await order(setting, "start", canary="v2.0", stable="v1.0")
+        await until(setting, "5 % on the canary", lambda now: now["settled"])
+        assert receiver.store.rollout is not None
+        await tab.open(setting.url + receiver.links.url(receiver.store.rollout.id, 1).removeprefix(outside))
+        await tab.value("document.getElementById('reason').focus()")
+        await tab.type("from my phone")
+        await tab.press("Enter")
+        await until(setting, "rolled back", in_state("rolled_back"))
+        await tab.until("document.querySelector('h1').textContent == 'Rolling back'")
+
+
 async def test_the_page_is_complete_without_javascript(setting: Setting, tab: Tab) -> None:
     """Scripts are off: state, orders, alerts and events are there, and a hold can be given."""
     await tab.scripts(enabled=False)

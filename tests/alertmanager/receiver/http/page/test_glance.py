@@ -41,3 +41,5 @@ def test_the_worst_kpi_is_the_one_nearest_to_proven_harm() -> None:
     assert worst([far, near]).startswith("near")
     assert worst([near, blind]).startswith("blind")
     assert worst([near, blind, failed]).startswith("failed")
+    newer = KpiRow("newer", verdict="of a newer exporter")
+    assert worst([KpiRow("well", verdict="pass"), newer]) == "newer —, not judged"

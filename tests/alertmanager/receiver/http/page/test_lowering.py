@@ -1,6 +1,7 @@
 """The link in a message: looked at by scanners, used once by a person, and worth nothing afterwards."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import aiohttp
@@ -30,7 +31,7 @@ async def test_the_link_rolls_back_once(tmp_path: Path) -> None:
             for _ in range(2):
                 async with http.get(f"{setting.url}{path}") as answer:
                     assert (answer.status, "Roll back v2.0?" in await answer.text()) == (200, True)
-                    assert answer.headers["Referrer-Policy"] == "no-referrer"
+                    assert answer.headers["Referrer-Policy"] == "same-origin"
             assert (await post(http, f"{setting.url}{path}", **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
             assert (await post(http, f"{setting.url}{path[:-1]}x"))[0] == 403
             assert receiver.store.rollout is not None
@@ -58,3 +59,14 @@ async def test_a_link_of_an_earlier_rollout_lowers_nothing(tmp_path: Path) -> No
         assert (code, "nothing to roll back" in text) == (409, True)
         assert receiver.store.rollout is not None
         assert receiver.store.rollout.running
+
+
+async def test_links_follow_a_reload(tmp_path: Path) -> None:
+    """An address for people that is set, changed or removed while the receiver runs counts from the next message on."""
+    setting = Setting(tmp_path / "receiver")
+    async with receiving(setting) as receiver:
+        assert receiver.links.url("one", 1) == ""
+        for page in (PAGE, "https://other.example", ""):
+            changed = dataclasses.replace(receiver.policy.receiver, page_url=page)
+            await receiver.take_over(dataclasses.replace(receiver.policy, receiver=changed))
+            assert receiver.links.url("one", 1).partition("/page/")[0] == page
