@@ -53,6 +53,8 @@ local kpi = import 'lib/kpi.libsonnet';
       histograms: 'classic',
       // Empty when the shop does not count failed connections to its database.
       connectionErrors: 'database_connection_errors_total',
+      // Empty when the shop does not measure its queries to the database.
+      queryDuration: '',
       versionLabel: 'version',
       endpointLabel: 'endpoint',
       statusLabel: 'status',

@@ -138,6 +138,7 @@ def _signals(policy: Policy) -> dict[str, Any]:
         "duration": signals.duration,
         "histograms": signals.histograms,
         "connectionErrors": signals.connection_errors if signals.preset == "application" else "",
+        "queryDuration": signals.query_duration,
         "versionLabel": signals.version_label,
         "endpointLabel": signals.endpoint_label,
         "statusLabel": signals.status_label,

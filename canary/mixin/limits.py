@@ -77,6 +77,8 @@ def _technical(policy: Policy) -> Iterator[Limit]:
     yield Limit(names.LIMIT_WARNING_RESPONSE, warning.response_time)
     yield Limit(names.LIMIT_NORMAL_ERROR, normal.error_rate)
     yield Limit(names.LIMIT_NORMAL_RESPONSE, normal.response_time)
+    if signals.query_duration:
+        yield Limit(names.LIMIT_NORMAL_QUERY, normal.query_time)
     yield Limit(names.LIMIT_NORMAL_CPU, normal.cpu)
     yield Limit(names.LIMIT_NORMAL_MEMORY, normal.memory)
     yield Limit(names.LIMIT_NORMAL_DISK, normal.disk)

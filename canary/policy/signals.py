@@ -56,6 +56,8 @@ class Info:
     enabled: bool = True
     error_rate: ShareLimit = 0.05
     response_time: PositivePatience = 2
+    query_time: PositivePatience = 0.1
+    """95th percentile of how long the canary's queries to its database take, by `query_duration`."""
     cpu: ShareLimit = 0.8
     memory: ShareLimit = 0.8
     disk: ShareLimit = 0.8
@@ -112,6 +114,8 @@ class Signals:
     histograms: Literal["classic", "native"] = "classic"
     connection_errors: MetricName | Literal[""] = "database_connection_errors_total"
     """Counter of failed connections to the database; empty when the shop has none."""
+    query_duration: MetricName | Literal[""] = ""
+    """Histogram of how long the shop's queries to the database take, in seconds; empty when the shop has none."""
     version_label: LabelName = "version"
     endpoint_label: LabelName = "endpoint"
     status_label: LabelName = "status"

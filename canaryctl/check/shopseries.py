@@ -112,6 +112,16 @@ def _of_application(policy: Policy) -> Iterator[_Signal]:
         remedy=f"have the shop measure them in the histogram {signals.duration} with a label {label}, or name its own "
         "in signals.duration",
     )
+    if signals.query_duration:
+        queries = signals.query_duration if signals.histograms == "native" else f"{signals.query_duration}_bucket"
+        yield _Signal(
+            "the shop's queries to its database",
+            _select(policy, queries, versioned),
+            counted=False,
+            needed=False,
+            remedy=f"have the shop measure them in the histogram {signals.query_duration} with a label {label}, or "
+            "leave signals.query_duration out",
+        )
     if signals.connection_errors:
         yield _Signal(
             "the shop's failed database connections",

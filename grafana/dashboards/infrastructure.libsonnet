@@ -73,7 +73,20 @@ local words = import '../lib/words.libsonnet';
     }),
   ],
 
-  local databases = connections + [
+  local normalQuery = std.get(l, 'normal_query_seconds'),
+  local queries = if signals.queryTime == [] then [] else [
+    panels.timeseries({
+      title: 'Database query time, p95, by version',
+      description: "Nineteen of twenty of the shop's queries to its database are answered faster than this, as the shop measures them."
+                   + (if normalQuery == null then '' else ' The normal range ends at ' + normalQuery.text + '.'),
+      empty: 'The shop measures none: name its histogram in signals.query_duration',
+      size: [8, 7],
+      queries: signals.queryTime,
+      unit: 's',
+    } + (if normalQuery == null then {} else { limits: [panels.limit(normalQuery.value, colours.canary)] })),
+  ],
+
+  local databases = connections + queries + [
     panels.timeseries({
       title: 'Time to read the order database',
       description: 'How long one refresh of the exporter takes, which is how long the database takes to answer.',

@@ -17,10 +17,10 @@ local queries(config, s) =
   local both(expr) = [query.range(expr(role), legend(role), role) for role in roles];
   local ratio(by, role, more) =
     'sum' + by + ' (' + rate(role, more) + ')\n/\n(sum' + by + ' (' + rate(role) + ') > 0)';
-  local quantile(level, role) =
+  local quantile(level, role, histogram=s.duration) =
     if haproxy then 'max(' + select.metric('haproxy_backend_response_time_average_seconds', [s.selector, of(role)]) + ')'
-    else if s.histograms == 'native' then 'histogram_quantile(' + level + ', sum (' + rate(role, [], s.duration) + '))'
-    else 'histogram_quantile(' + level + ', sum by (le) (' + rate(role, [], s.duration + '_bucket') + '))';
+    else if s.histograms == 'native' then 'histogram_quantile(' + level + ', sum (' + rate(role, [], histogram) + '))'
+    else 'histogram_quantile(' + level + ', sum by (le) (' + rate(role, [], histogram + '_bucket') + '))';
 
   {
     requests:: both(function(role) 'sum(' + rate(role) + ')'),
@@ -42,6 +42,7 @@ local queries(config, s) =
       + rate('canary', [], s.duration + (if s.histograms == 'native' then '' else '_bucket')) + '))',
       '{{' + s.endpointLabel + '}}'
     ),
+    queryTime:: if s.queryDuration == '' then null else both(function(role) quantile('0.95', role, s.queryDuration)),
     connectionErrors:: if s.connectionErrors == '' then null else [
       query.range(
         'sum(increase(' + select.metric(s.connectionErrors, [s.selector, s.versionLabel + '="$' + role + '"'])
@@ -60,6 +61,10 @@ function(config)
     errorsByEndpoint:: variant.one(function(made) made.errorsByEndpoint),
     quantile(level):: variant.each(function(made) made.quantile(level)),
     quantileByEndpoint(level):: variant.one(function(made) made.quantileByEndpoint(level)),
+    // Empty where no service measures them.
+    queryTime::
+      local measuring = [s for s in [config.signals] + std.get(config, 'others', []) if s.queryDuration != ''];
+      if measuring == [] then [] else variant.each(function(made) made.queryTime),
     // Empty where no service counts them.
     connectionErrors::
       local counting = [s for s in [config.signals] + std.get(config, 'others', []) if s.connectionErrors != ''];

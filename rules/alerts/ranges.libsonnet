@@ -44,6 +44,15 @@ function(config, series, build)
       // As CanarySlowResponse of the strategy's own sample rules: 2 s for five minutes is a warning.
       severity='warning',
     ),
+    if t.queries == null then []
+    else out_of_range(
+      'query_time',
+      of_canary(t.queries.p95(s.longWindow), '>=', n.LIMIT_NORMAL_QUERY),
+      "the 95th percentile of the database's query time",
+      n.LIMIT_NORMAL_QUERY,
+      'humanizeDuration',
+      dashboard='infrastructure',
+    ),
     if t.failed_tries == null then []
     else out_of_range(
       'tries',

@@ -4,7 +4,8 @@ local p = import 'promql.libsonnet';
 function(config) {
   local s = config.signals,
   local native = s.histograms == 'native',
-  local buckets = if native then s.duration else s.duration + '_bucket',
+  local buckets_of(histogram) = if native then histogram else histogram + '_bucket',
+  local buckets = buckets_of(s.duration),
   local status = { all: '', server: p.matches(s.statusLabel, '5..'), client: p.matches(s.statusLabel, '4..') },
 
   local by(labels, endpoint) =
@@ -27,9 +28,9 @@ function(config) {
   response_time(window):: s.duration + ':p95_rate' + window,
   response_time_lower(window, endpoint=false):: s.duration + (if endpoint then ':p90_rate' else ':p95_lower_rate') + window,
 
-  quantile(level, window, endpoint=false):: renamed(
+  quantile(level, window, endpoint=false, histogram=s.duration):: renamed(
     'histogram_quantile(\n  ' + level + ',\n  ' + by(if native then [] else ['le'], endpoint)
-    + '(rate(' + p.select(buckets, [s.selector]) + '[' + window + ']))\n)',
+    + '(rate(' + p.select(buckets_of(histogram), [s.selector]) + '[' + window + ']))\n)',
     endpoint,
   ),
   // Further percentiles, that people read and no alert does.
@@ -48,6 +49,12 @@ function(config) {
     failures(window):: 'version:' + p.base(s.connectionErrors) + ':increase' + window,
     increase(window):: renamed('sum by (' + s.versionLabel + ') (increase(' + selected + '[' + window + ']))'),
     raw:: renamed('max by (' + s.versionLabel + ') (' + selected + ')'),
+  },
+
+  // How long queries to the database take; null where the shop does not measure it.
+  queries:: if s.queryDuration == '' then null else {
+    p95(window):: 'version:' + s.queryDuration + ':p95_rate' + window,
+    quantile(window):: $.quantile('0.95', window, histogram=s.queryDuration),
   },
 
   // By server, which is the scraped `instance`, and version; the rollout is known by the version.

@@ -82,6 +82,7 @@ function(config, read, known) {
   },
 
   connections:: null,
+  queries:: null,
 
   // Tries that failed: connections, answers that broke off, and what was tried again, here or at another server.
   // Whether the customer was answered in the end, the share of 5xx knows; of an answer that broke off it does not.

@@ -154,6 +154,7 @@
   LIMIT_WARNING_RESPONSE: 'warning_response_seconds',
   LIMIT_NORMAL_ERROR: 'normal_error_ratio',
   LIMIT_NORMAL_RESPONSE: 'normal_response_seconds',
+  LIMIT_NORMAL_QUERY: 'normal_query_seconds',
   LIMIT_NORMAL_CPU: 'normal_cpu_ratio',
   LIMIT_NORMAL_MEMORY: 'normal_memory_ratio',
   LIMIT_NORMAL_DISK: 'normal_disk_ratio',

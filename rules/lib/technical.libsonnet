@@ -36,6 +36,7 @@ function(config, read) {
   raw_requests:: source.raw_requests,
   raw_durations:: source.raw_durations,
   connections:: source.connections,
+  queries:: source.queries,
   failed_tries:: source.failed_tries,
   servers:: source.servers,
 
@@ -103,7 +104,8 @@ function(config, read) {
     [[$.connections.failures(window), $.connections.increase(window)] for window in windows],
   local tries = if $.failed_tries == null then [] else
     [[$.failed_tries, p.lines([p.block(source.tries), '/ on (version)', '(' + read($.requests(long)) + ' > 0)'])]],
-  local recorded = source.recorded + by_version + by_endpoint + connections + tries,
+  local queries = if $.queries == null then [] else [[$.queries.p95(long), $.queries.quantile(long)]],
+  local recorded = source.recorded + by_version + by_endpoint + connections + queries + tries,
 
   exprs:: { [pair[0]]: pair[1] for pair in recorded },
   order:: [pair[0] for pair in recorded],

@@ -31,6 +31,9 @@ class Shop(Series):
                 self.tries(0, window=signals.window, version=version)
             elif signals.connection_errors:
                 self.connection_errors(0, version=version)
+            if signals.query_duration:
+                quick = signals.info.query_time / 2
+                self.query_times({quick: plenty}, window=signals.window, version=version)
 
     def requests(
         self, total: float, failed: float, *, window: float, version: str = CANARY, endpoint: str = ENDPOINT
@@ -58,11 +61,18 @@ class Shop(Series):
         signals = self.policy.signals
         if signals.preset == "haproxy":
             return
-        labels = self._shop_labels(version, endpoint)
-        if signals.histograms == "native":  # which promtool cannot be given: what is put says only that there is one
-            self.put(signals.duration, sum(counts.values()), **labels, **matching(self.policy.shop_selector))
+        self._histogram(signals.duration, self._shop_labels(version, endpoint), counts, window)
+
+    def query_times(self, counts: dict[float, float], *, window: float, version: str = CANARY) -> None:
+        """The same for the shop's queries to its database."""
+        signals = self.policy.signals
+        self._histogram(signals.query_duration, {signals.version_label: version}, counts, window)
+
+    def _histogram(self, name: str, labels: dict[str, str], counts: dict[float, float], window: float) -> None:
+        if self.policy.signals.histograms == "native":  # promtool can be given none: this says only that there is one
+            self.put(name, sum(counts.values()), **labels, **matching(self.policy.shop_selector))
             return
-        metric = f"{signals.duration}_bucket"
+        metric = f"{name}_bucket"
         self.drop(metric, **labels)
         below = 0.0
         for seconds in sorted({*counts, float("inf")}):

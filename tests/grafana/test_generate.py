@@ -213,6 +213,23 @@ def test_a_policy_without_shares_or_orders_still_gives_dashboards(policy: Policy
     assert found == []
 
 
+def test_query_times_are_drawn_where_the_shop_measures_them(policy: Policy) -> None:
+    """Both versions' 95th percentile, under the line of the normal range; without the histogram there is no panel."""
+    title = "Database query time, p95, by version"
+    other = dataclasses.replace(
+        policy, signals=dataclasses.replace(policy.signals, query_duration="database_query_duration_seconds")
+    )
+
+    (panel,) = (one for one in panels(_all(other)["canary-infrastructure.json"]) if one["title"] == title)
+
+    assert ["database_query_duration_seconds_bucket" in target["expr"] for target in panel["targets"]] == [True, True]
+    assert policy.signals.info.query_time in {
+        step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    }
+    assert title not in {one["title"] for one in panels(_all(policy)["canary-infrastructure.json"])}
+    assert [fault for name, dashboard in _all(other).items() for fault in lint(name, dashboard)] == []
+
+
 def test_a_shop_that_counts_no_connection_errors_has_no_panel_for_them(policy: Policy) -> None:
     """Without a name of a counter nothing is asked, rather than everything."""
     other = dataclasses.replace(policy, signals=dataclasses.replace(policy.signals, connection_errors=""))

@@ -241,6 +241,9 @@ def _signals(policy: Policy) -> Iterator[Inconsistency]:
         yield ("signals",), "version_label, endpoint_label and status_label must be three labels", ""
     if signals.preset == "haproxy" and signals.canary_backend == signals.stable_backend:
         yield ("signals", "canary_backend"), "is stable's backend too: the canary would be compared with itself", ""
+    if signals.query_duration and signals.preset != "application":
+        what = f"is read of the shop's own series, and `preset: {signals.preset}` reads others"
+        yield ("signals", "query_duration"), what, "use `preset: application`, or leave it out"
     for alert, override in signals.alerts.items():
         for label in sorted(_GUARDS_OWN & override.labels.keys()):
             own = label if label in ("severity", "action", "dry_run") else ""

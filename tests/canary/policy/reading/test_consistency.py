@@ -95,6 +95,10 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("signals: {window: 5s}", "signals.window: must hold at least 2 scrapes"),
         ("signals: {window: 10m}", "signals.long_window: must not be shorter than `window`"),
         ("signals: {status_label: version}", "must be three labels"),
+        (
+            "signals: {preset: haproxy, query_duration: db_query_seconds}",
+            "signals.query_duration: is read of the shop's own series, and `preset: haproxy` reads others",
+        ),
         ("signals: {preset: haproxy, canary_backend: stable}", "signals.canary_backend: is stable's backend too"),
         (
             "signals: {alerts: {CanaryHighErrorRate: {labels: {service: other}}}}",
