@@ -26,7 +26,7 @@ import numpy as np
 
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from exporter.evidence.comparisons.level import CONVERTS_SECONDS
-from exporter.evidence.grid import Bools, Floats, Ints
+from exporter.evidence.grid import Floats, Ints
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE
 from exporter.source.columns.values import NO_ID
@@ -59,9 +59,15 @@ class Told:
     entered: Floats
     known: Floats
 
-    def where(self, chosen: Bools) -> Told:
-        """Some of them."""
-        return Told(self.counted[chosen], self.keys[chosen], self.entered[chosen], self.known[chosen])
+    def up_to(self, until: float) -> Told:
+        """Those of the last hour before a moment of which it is known by then.
+
+        They are found by their order: after a restart there is such a moment for each half minute of a rollout of days,
+        and to compare all rows each time took minutes, for which nothing was judged.
+        """
+        first, end = np.searchsorted(self.entered, [until - _LONGEST_SECONDS, until])
+        known = first + np.flatnonzero(self.known[first:end] <= until)
+        return Told(self.counted[known], self.keys[known], self.entered[known], self.known[known])
 
 
 @dataclass
@@ -94,8 +100,7 @@ class OverDispersion:
         factor = self.steps.pop()[1] if len(self.steps) == 1 else self.steps[-1][1]
         for mark in marks:  # what comes in this stretch of time is judged by all that is known at its end
             until = min(mark + _MARK_SECONDS, as_of)
-            now = (told.entered >= until - _LONGEST_SECONDS) & (told.entered < until) & (told.known <= until)
-            factor = max(factor, _of(told.where(now)))
+            factor = max(factor, _of(told.up_to(until)))
             self.steps.append((float(mark), factor))
 
     def _told(self, joined: JoinedRows, since: float, until: float) -> Told:

@@ -15,6 +15,7 @@ A row that inherits the key brings the time of the row that has it along, in one
 bought under one weight, and pays after the next change, belongs to the version that took the order.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
@@ -34,7 +35,10 @@ Column = sa.ColumnElement[Any]
 Key = Literal["unit", "tag"]
 _ASSIGNMENTS = "database.assignments"
 _SEAM = "\n"
-"""Between a key and its moment: no header and no cookie can hold one."""
+"""Between a key and its moment: no header and no cookie can hold one, until a shop unescapes it (`%0A`)."""
+_MOMENT = re.compile(r"-?[0-9]{1,11}(\.[0-9]+)?", re.ASCII)
+"""A moment as a database writes it. Before the seam may also stand what a customer chose to be known by, and one such
+row must not keep an event from being read."""
 _Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
 
 
@@ -174,7 +178,7 @@ class Versions:
 def split_key(key: str) -> tuple[float | None, str]:
     """The moment that a key brings along, as the database has it, and the key."""
     moment, seam, rest = key.partition(_SEAM)
-    return (float(moment), rest) if seam else (None, key)
+    return (float(moment), rest) if seam and _MOMENT.fullmatch(moment) else (None, key)
 
 
 def _side(text: Column) -> Column:

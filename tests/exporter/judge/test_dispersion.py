@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
 from exporter.evidence.judge import KpiEvidence
-from exporter.judge.dispersion import over_dispersion
+from exporter.judge.dispersion import Told, over_dispersion
 from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout
 from exporter.ledger.rows import FAILED_CODE, EventRows, Floats
@@ -80,6 +80,19 @@ def test_one_buyer_counts_as_one() -> None:
     by_key = over_dispersion(counted, keys, entered)
     assert by_key > 0.8 * true
     assert by_time > 0.6 * true
+
+
+@given(st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 600)), max_size=50), st.integers(0, 9000))
+def test_a_moment_sees_the_hour_before_it_and_nothing_of_later(rows: list[tuple[int, int]], until: int) -> None:
+    """Rows that entered within an hour before a moment, and of which it was known by then what they count for."""
+    entered = np.sort(np.array([float(one) for one, _ in rows]))
+    known = entered + np.array([float(late) for _, late in rows])
+    rest = np.arange(len(rows))
+    found = Told(rest.astype(np.float64), rest, entered, known).up_to(float(until))
+    seen = [one for one in rest if until - 3600 <= entered[one] < until and known[one] <= until]
+    assert found.keys.tolist() == found.counted.tolist() == seen
+    assert found.entered.tolist() == entered[seen].tolist()
+    assert found.known.tolist() == known[seen].tolist()
 
 
 def test_a_card_tester_whom_no_key_names_is_no_harm() -> None:

@@ -15,6 +15,7 @@ from canary.rollout.state import Rollout
 from canary.routers import routers_of
 from canary.routers.base import Split
 from exporter.source.routed import RoutedVersions
+from exporter.source.versions import split_key
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
@@ -108,3 +109,30 @@ async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: F
     assert found["shop_orders_total"] == found["shop_visits_total"]
     assert found["shop_payments_total"] == {(version, "failed"): float(rows) for version, rows in expected.items()}
     assert expected["v2.0"] > 30
+
+
+@pytest.mark.parametrize("name", ["one\ntwo", "\n", "nan\nx", "1e999\nx"])
+async def test_a_customer_with_two_lines_hides_nobody_else(lite: ShopData, clock: FakeClock, name: str) -> None:
+    """A shop may unescape a cookie; whoever makes a line break of theirs is one row, and the others are read."""
+    given = _policy(lite.url)
+    visits = replace(given.database.events["visits"], unit="visitor_id")
+    given = replace(given, database=replace(given.database, events={**given.database.events, "visits": visits}))
+    began = clock.now() - timedelta(minutes=5)
+    at = clock.now() - timedelta(minutes=2)
+    rows = [{"id": number, "visitor_id": f"u{number}", "created_at": at} for number in range(1, 41)]
+    await lite.insert_many(VISITS, [*rows, {"id": 41, "visitor_id": name, "created_at": at}])
+
+    async with refresher_on(given, clock) as refresher:
+        assert refresher.routed is not None
+        refresher.routed.know([_rollout(began)])
+        await settle(refresher, clock)
+        found = published(refresher)
+
+    assert sum(found["shop_visits_total"].values()) == 41.0
+
+
+def test_a_key_is_whole_where_no_moment_precedes_it() -> None:
+    """Only a number that a database writes is a moment."""
+    assert split_key("1764300000.25\nuser\n2") == (1764300000.25, "user\n2")
+    assert split_key("user\n2") == (None, "user\n2")
+    assert split_key("user") == (None, "user")
