@@ -168,6 +168,24 @@ async def test_signals_of_several_jobs_are_refused_until_the_policy_says_whose_t
             assert "has no series" in await found("""{selector: 'job="gone"'}""")
 
 
+async def test_query_times_that_the_policy_names_and_nobody_measures_are_told(
+    write_policy: Write, tmp_path: Path
+) -> None:
+    """A histogram of a mistyped name would inform nobody; without the key nothing is said about queries."""
+    async with serving(("/metrics", SHOP)) as target, aiohttp.ClientSession() as http:
+        with Prometheus(configuration(tmp_path, {}, target)) as prometheus:
+
+            async def told(section: str) -> list[str]:
+                policy = write_policy(f"signals: {section}\n")
+                found = await check_shop_series(policy, Questions(http, prometheus.url))
+                return [f"{one.what}: {one.remedy}" for one in found if "queries" in one.what]
+
+            (missing,) = await told("{query_duration: db_query_seconds}")
+            assert "db_query_seconds_bucket" in missing
+            assert "leave signals.query_duration out" in missing
+            assert await told("{}") == []
+
+
 async def test_a_prometheus_that_is_down_is_one_failure(write_policy: Write) -> None:
     """Its remedy names the policy's key."""
     policy = write_policy("")

@@ -32,7 +32,7 @@ TOKENS = {
 }
 _TOKEN_FILES = {"flags_token_file": "flags-token", "router_token_file": "router-token"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-PARTS = {"rollout": "r1", "id": "abc123", "name": "checkoutFlow", "key": "tenth"}
+PARTS = {"rollout": "r1", "id": "abc123", "name": "checkoutFlow", "key": "tenth", "token": "r1~1~1~00"}
 CHANGES: dict[str, Any] = {
     "process": {"kind": "none"},
     "phases": [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}],
@@ -55,6 +55,7 @@ class Served:
         path = route.plain_path
         for name, value in PARTS.items():
             path = path.replace(f"{{{name}}}", value)
+        assert "{" not in path, f"`PARTS` has no value for {path}"
         return f"{self.setting.url}{path}"
 
     async def status(self, route: Route, method: str | None = None, data: bytes = b"{}", **headers: str) -> int:
