@@ -181,6 +181,7 @@ def _events(policy: Policy) -> Iterator[Inconsistency]:
 
     yield from _versions(policy)
     yield from _sources(policy)
+    yield from _elsewhere(policy)
 
 
 def _sources(policy: Policy) -> Iterator[Inconsistency]:
@@ -204,6 +205,16 @@ def _sources(policy: Policy) -> Iterator[Inconsistency]:
             if above != event.source and shards is not None and shards.urls and not shards.unique_ids:
                 what = f"each shard of {above!r} has ids of its own, and a row of another source does not say of which"
                 yield (*at, "parent", parent), what, f"say `unique_ids: true` in database.sources.{above}, where it is"
+
+
+def _elsewhere(policy: Policy) -> Iterator[Inconsistency]:
+    """What is about a database from which nothing is read, and would do nothing."""
+    database = policy.database
+    if all(event.source is not None for event in database.events.values()):
+        for key in ("replica", "required"):
+            if getattr(database, key):
+                what = "is about the database that `database.url` names, and no event is read from there"
+                yield ("database", key), what, "remove the section"
 
 
 def _versions(policy: Policy) -> Iterator[Inconsistency]:

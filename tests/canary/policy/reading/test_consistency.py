@@ -17,6 +17,14 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     return [str(fault) for fault in caught.value.faults]
 
 
+_ELSEWHERE = """\
+kpis: {c: {kind: conversion, from: v, to: o}}
+database:
+  sources: {x: {url: 'sqlite:///x.db'}}
+  events: {v: {table: v, source: x}, o: {table: o, source: x, parent: {v: v}}}
+  """
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -129,6 +137,8 @@ def faults(tmp_path: Path, text: str) -> list[str]:
             ),
         ),
         ("database: {sources: {x: {timezone: UTC}}}", "needs one of `url`, `urls`, `url_file` and `url_env`"),
+        (f"{_ELSEWHERE}replica: {{}}", "no event is read from there"),
+        (f"{_ELSEWHERE}required: [{{table: t, columns: [a]}}]", "no event is read from there"),
         ("database: {events: {x: {table: a, source: tills}}}", "no entry 'tills' in database.sources"),
         (
             (
