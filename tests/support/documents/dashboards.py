@@ -23,6 +23,7 @@ _EMPTY_IN_A_DEMO = {
     "Average order value: change against stable": "a mean has no estimate before 30 orders a side",
     "Checkout time: change against stable": "a mean has no estimate before 30 orders a side",
     "Customer satisfaction: change against stable": "a mean has no estimate before 30 scores a side",
+    "What the last releases add up to": "nothing was released before",
     "Behind the verdicts": "a bad canary may be gone before anything is found behind its verdicts",
     "Alertmanager's failed webhooks": "Alertmanager itself is not scraped",
 }
