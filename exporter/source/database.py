@@ -129,8 +129,10 @@ class OrderDatabase:
         zone = given.timezone or policy.database.timezone
         limit = max(patience.value, policy.database.statement_timeout)
         shards = []
-        for text in named if written is None else written.split():
-            url = read_database_url(text, place=f"{at}.url", base=policy.base, read_only=True)
+        if written is not None:  # the path of an SQLite file may have blanks in it
+            named = tuple(filter(str.strip, written.splitlines() if given.url_env is None else written.split()))
+        for text in named:
+            url = read_database_url(text.strip(), place=f"{at}.url", base=policy.base, read_only=True)
             shards.append(cls(url if password is None else url.set(password=password), zone, limit))
         return tuple(shards)
 

@@ -60,10 +60,6 @@ class Sources:
             if len(names) == len(opened) == 1:
                 sessions[name] = opened[0]
                 continue
-            kinds = {session.dialect_name for session in opened}
-            if len(kinds) > 1:
-                what = f"expected shards of one kind, found {' and '.join(sorted(kinds))}"
-                raise DatabaseUnavailableError(what, place=f"database.sources.{name}", remedy="make them two sources")
             apart = name not in policy.database.sources or not policy.database.sources[name].unique_ids
             sessions[name] = SourceSession(opened, alone=len(names) == 1, ids_apart=apart)
         return cls(sessions)
@@ -144,14 +140,20 @@ def databases_at(policy: Policy, source: str | None, patience: Patience) -> tupl
 
     Raises:
         SecretError: a named secret cannot be read.
-        DatabaseUnavailableError: the policy does not say where, or what it says is no database URL.
+        DatabaseUnavailableError: the policy does not say where, or what it says is no database URL, or names shards of
+            several kinds.
     """
     if source is None:
         return (OrderDatabase.of(policy, patience),)
     limit = max(patience.value, policy.database.statement_timeout)
     if source == LOG_SOURCE and source not in policy.database.sources:
         return (OrderDatabase(store_url(policy, read_only=True), "UTC", limit),)
-    return OrderDatabase.shards_of(policy, source, patience)
+    shards = OrderDatabase.shards_of(policy, source, patience)
+    kinds = {shard.url.get_backend_name() for shard in shards}
+    if len(kinds) > 1:
+        what = f"expected shards of one kind, found {' and '.join(sorted(kinds))}"
+        raise DatabaseUnavailableError(what, place=f"database.sources.{source}", remedy="make them two sources")
+    return shards
 
 
 def _parent(events: Mapping[str, Event], name: str) -> str | dict[str, str] | None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from canary.errors import DatabaseUnavailableError
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
 from canary.policy.sources import Source
 from exporter.publish.snapshot import Snapshot
+from exporter.source.database import Patience
+from exporter.source.sources import databases_at
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
@@ -91,3 +94,23 @@ async def test_a_source_that_is_away_costs_its_events_only(
         assert counted["shop_visits_total"] == {("v1.0",): 20.0}
         assert "shop_payments_total" not in counted
         assert published(refresher)["shop_payments_total"] == {("v1.0", "succeeded"): 1.0}
+
+
+def _with_source(source: Source, base: Path) -> Policy:
+    given = policy_for("sqlite:///shop.db")
+    return replace(given, base=str(base), database=replace(given.database, sources={"tills": source}))
+
+
+def test_each_line_of_a_file_is_a_shard(tmp_path: Path) -> None:
+    """Also one with a blank in its path, whatever the file ends with."""
+    (tmp_path / "urls").write_text("sqlite:///first till.db\n\n  sqlite:///second.db  \n")
+    found = databases_at(_with_source(Source(url_file="urls"), tmp_path), "tills", Patience.LIVE)
+    assert [shard.file for shard in found] == [tmp_path / "first till.db", tmp_path / "second.db"]
+
+
+def test_shards_of_two_kinds_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    """Whoever looks where a source is learns of it, `canary check` as well as the exporter."""
+    policy = _with_source(Source(urls=("sqlite:///till.db", "postgresql://db.example/till")), tmp_path)
+    with pytest.raises(DatabaseUnavailableError, match="shards of one kind, found postgresql and sqlite") as caught:
+        databases_at(policy, "tills", Patience.LIVE)
+    assert caught.value.place == "database.sources.tills"
