@@ -48,6 +48,7 @@ class Story(Series):
         self._judgement(counts)
         experiment(self, self._minute)
         self._receiver()
+        self._drift()
         self._exporter()
         self._alerts()
         self._signals()
@@ -232,6 +233,16 @@ class Story(Series):
                 latest[self._minute >= minute] = self.at(minute)
             labels = {names.ROLLOUT: self.rollout, names.EVENT: event}
             self.own(names.ROLLOUT_EVENT_TIMESTAMP_SECONDS, labels, latest)
+
+    def _drift(self) -> None:
+        """What the last releases add up to: within its budget."""
+        for name, value in (
+            (names.DRIFT_CHANGE, -0.01),
+            (names.DRIFT_CHANGE_LOWER, -0.04),
+            (names.DRIFT_CHANGE_UPPER, 0.02),
+            (names.DRIFT_BUDGET, 0.05),
+        ):
+            self.own(name, {names.KPI: "conversion_rate"}, value)
 
     def _exporter(self) -> None:
         self.own(names.DATABASE_UP, {}, np.where(np.abs(self._minute - 20) < 0.2, 0.0, 1.0))
