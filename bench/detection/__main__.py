@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from bench import results
-from bench.detection import plots, real, speed, table, wald, whole
+from bench.detection import nounit, plots, real, speed, stable, table, wald, whole
 
 
 def main() -> None:
@@ -28,6 +28,8 @@ def main() -> None:
         results.record("Detection: healthy rollouts", command, whole.measure(pool, times))
         results.record("Detection: shops as they are", command, real.measure(pool, 100 * times))
         results.record("Detection: harmful canaries", command, real.power(pool, 100 * times))
+        results.record("Detection: shops without customers", command, nounit.measure(pool, 20 * times))
+        results.record("Detection: stable by the hour", command, stable.measure(pool, 100 * times))
         seeds = 500 * times
         results.record("Detection: Wald's bound", command, wald.markdown(wald.measure(pool, seeds), seeds))
     results.record("Detection: one refresh", command, speed.measure())
