@@ -14,7 +14,9 @@ import sqlalchemy as sa
 
 from canary.policy.model import Policy
 from canary.policy.orders import Event, Identities
+from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
+from exporter.source.keys import kinds_key, same
 from exporter.source.mapping import selectable
 
 Column = sa.ColumnElement[Any]
@@ -23,16 +25,17 @@ Column = sa.ColumnElement[Any]
 class Units:
     """Finds the customer of each row, as the router knows them."""
 
-    def __init__(self, policy: Policy, dialect: Dialect) -> None:
+    def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds) -> None:
+        self._kinds = kinds
         self._identities = policy.database.identities
         self._lateness_seconds = policy.database.lateness
         self._dialect = dialect
 
-    def of(self, event: Event, row: sa.FromClause) -> Column | None:
+    def of(self, name: str, event: Event, row: sa.FromClause) -> Column | None:
         """The customer that each row of an event names itself; None where the event's rows name none.
 
         Args:
-            row: what the event's rows are selected from.
+            name, event, row: the event, and what its rows are selected from.
         """
         if event.unit is None:
             return None
@@ -40,13 +43,20 @@ class Units:
             return row.c[event.unit]
         pairs = self._identities[event.identity]
         source = pair_rows(pairs)
-        mine = source.c[pairs.known_as] == row.c[event.unit]
+        of_key, of_named = kinds_key(pairs_key(event.identity), pairs.known_as), kinds_key(name, event.unit)
+        mine = same(source.c[pairs.known_as], row.c[event.unit], self._kinds, of_key, of_named)
         unit = source.c[pairs.unit]
         if pairs.time is None:
             only = sa.case((sa.func.min(unit) == sa.func.max(unit), sa.func.min(unit)))
             return sa.select(only).select_from(source).where(mine).correlate(row).scalar_subquery()
         at = self._dialect.numbered(pairs.time_unit).epoch(source.c[pairs.time])
         return sa.func.coalesce(*self.nearest(event, row, unit, source, mine, at))
+
+    def kinds_key(self, name: str, event: Event) -> str:
+        """By which name the kind of what `of` gives is among an event's kinds."""
+        if event.identity is None:
+            return kinds_key(name, event.unit or "")
+        return kinds_key(pairs_key(event.identity), self._identities[event.identity].unit)
 
     def nearest(
         self, event: Event, row: sa.FromClause, value: Column, source: sa.FromClause, mine: Column, at: Column
@@ -65,6 +75,11 @@ class Units:
         yield found.where(at <= entered).order_by(at.desc(), value).limit(1).scalar_subquery()
         later = found.where(at > entered, at <= entered + lateness)
         yield later.order_by(at, value).limit(1).scalar_subquery()
+
+
+def pairs_key(identity: str) -> str:
+    """By which name the kinds of an identity's columns are among an event's kinds; no event is called so."""
+    return f"identities.{identity}"
 
 
 def pair_rows(pairs: Identities, name: str = "canary_identities") -> sa.FromClause:

@@ -216,7 +216,7 @@ class Statements:
         for name, values in self._event.exclude.items():
             column = self.dialect.text(self.column(name))
             yield sa.or_(column.is_(None), column.not_in(values))
-        unit = self.versions.units.of(self._event, self._source) if self._nobody else None
+        unit = self.versions.units.of(self._name, self._event, self._source) if self._nobody else None
         if unit is not None:
             named = self.dialect.text(unit)
             yield sa.or_(named.is_(None), named.not_in(self._nobody))
@@ -235,7 +235,7 @@ class Statements:
         return self._bytes(self.column(name)) if self._by_bytes else self.column(name)
 
     def _unit(self) -> Column:
-        unit = self.versions.units.of(self._event, self._source)
+        unit = self.versions.units.of(self._name, self._event, self._source)
         if unit is None:
             return sa.null()
         return self._bytes(unit) if self._by_bytes else unit

@@ -27,7 +27,7 @@ from canary.policy.orders import Assignments, Event
 from canary.routers.tag import TAGS
 from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
-from exporter.source.identities import Units
+from exporter.source.identities import Units, pair_rows, pairs_key
 from exporter.source.keys import kinds_key, same
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables, with_ancestors
 
@@ -52,10 +52,11 @@ class Versions:
     def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds | None = None) -> None:
         self._kinds = kinds or {}
         self._events = policy.database.events
+        self._identities = policy.database.identities
         self._assignments = policy.database.assignments
         self._spare = spare_tables(policy)
         self._dialect = dialect
-        self.units = Units(policy, dialect)
+        self.units = Units(policy, dialect, self._kinds)
 
     def looked_up(self, name: str) -> bool:
         """Whether an event's version is found somewhere else than in its own rows."""
@@ -88,7 +89,7 @@ class Versions:
 
         Only for a database that compares no two types (`exporter.source.keys`).
         """
-        if self._dialect.name != "postgresql" or not self.looked_up(name):
+        if self._dialect.name != "postgresql" or not (self.looked_up(name) or self._events[name].identity):
             return {}
         above = with_ancestors(self._events, [name])
         events = {one: self._events[one] for one in above if self._events[one].table not in self._spare}
@@ -96,6 +97,8 @@ class Versions:
             one: selectable(self._named(one), table=event.table or one, sql=event.sql, name="canary_keys")
             for one, event in events.items()
         }
+        for one in filter(None, (event.identity for event in events.values())):
+            found[pairs_key(one)] = pair_rows(self._identities[one])
         given = self._assignments
         if given is not None and given.from_ is None:
             found[_ASSIGNMENTS] = assignment_rows(given)
@@ -120,7 +123,7 @@ class Versions:
 
     def _key(self, key: Key, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
-        unit, found = self.units.of(event, row), []
+        unit, found = self.units.of(name, event, row), []
         own: Column | None = None
         if key == "unit" and unit is not None:
             own = self._dialect.text(unit)
@@ -162,16 +165,15 @@ class Versions:
     def _assigned(self, name: str, row: sa.FromClause) -> Iterator[Column]:
         """The unit's last assignment up to the row's time, then the first one after it."""
         event = self._events[name]
-        unit = self.units.of(event, row)
+        unit = self.units.of(name, event, row)
         given = self._assignments
         if given is None or given.from_ is not None or unit is None:
             return
         source = assignment_rows(given)
         version = self._dialect.text(source.c[given.version])
         at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
-        # A unit by way of an identity has that table's type, which nobody has asked for.
-        of_named = kinds_key(name, event.unit) if event.unit is not None and event.identity is None else ""
-        mine = same(source.c[given.unit], unit, self._kinds, kinds_key(_ASSIGNMENTS, given.unit), of_named)
+        of_key, of_named = kinds_key(_ASSIGNMENTS, given.unit), self.units.kinds_key(name, event)
+        mine = same(source.c[given.unit], unit, self._kinds, of_key, of_named)
         yield from self.units.nearest(event, row, version, source, mine, at)
 
 

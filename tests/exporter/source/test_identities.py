@@ -23,7 +23,7 @@ _LOGINS = sa.Table(
     "logins",
     _TABLES,
     sa.Column("cookie", sa.String(64)),
-    sa.Column("account", sa.BigInteger),
+    sa.Column("account", sa.String(20)),  # a number in the orders, as in a platform's table of anything
     sa.Column("at", VISITS.c.created_at.type),
 )
 
@@ -50,7 +50,9 @@ async def test_an_account_has_the_version_of_the_device_it_signed_in_with(data: 
     )
     logins = [("phone", 1, 0), ("desk", 1, 60), ("tablet", 2, 0), ("late", 3, 100)]
     for _ in range(2):  # who signs in twice is still one customer
-        rows = [{"cookie": one, "account": account, "at": now + timedelta(seconds=at)} for one, account, at in logins]
+        rows = [
+            {"cookie": one, "account": str(account), "at": now + timedelta(seconds=at)} for one, account, at in logins
+        ]
         await data.run(_LOGINS.insert().values(rows))
     for account, at in ((1, 30), (1, 90), (2, 30), (3, 90), (4, 30), (None, 30)):
         when = now + timedelta(seconds=at)
