@@ -27,7 +27,10 @@ def rows(policy: Policy) -> Iterator[Row]:
         quiet={
             "the band reaches a gain": _drift(-far, -_BUDGET, width=0.2),
             "more is worse, and the band reaches a gain": _drift(far, _BUDGET, width=0.2),
+            "more is worse, just the budget": _drift(_BUDGET, _BUDGET, width=0.05),
+            "the band ends at nothing": _drift(-far, -_BUDGET, width=far),
             "a gain": _drift(far, -_BUDGET, width=0.05),
+            "no budget": _drift(-far, 0, width=0.05),
         },
     )
 
