@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -53,13 +54,12 @@ async def refusal(url: str, base: Path | str = ".") -> str:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The servers' certificates come from here."""
-    folder = tmp_path_factory.mktemp("tls")
-    for parent in (folder, *folder.parents):
-        if parent.is_relative_to("/tmp/") and os.access(parent, os.W_OK) and parent != Path("/tmp"):
-            parent.chmod(0o755)
-    return Authority(folder)
+def authority() -> Iterator[Authority]:
+    """The servers' certificates come from here, where the servers' own users may read: not in pytest's own folder."""
+    with tempfile.TemporaryDirectory(prefix="canary-tls-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield Authority(folder)
 
 
 @pytest.fixture(scope="module")
