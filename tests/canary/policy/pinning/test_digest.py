@@ -117,6 +117,20 @@ def test_what_is_pinned_is_in_force_again(tmp_path: Path) -> None:
     assert ran.signals.shop_targets == ("10.0.1.9:80",)
 
 
+def test_a_column_of_segments_that_an_earlier_version_pinned_is_read(tmp_path: Path) -> None:
+    """It stood in the event, and stands in the KPI by now: the rollout keeps its limits, and its digest."""
+    begun = policy(tmp_path, STRATEGY)
+    data = json.loads(json.dumps(deciding(begun)))
+    for name, event in data["database"]["events"].items():
+        event["segment"] = "provider" if name == "payments" else None
+    later = policy(tmp_path, STRATEGY.replace("tolerance: 5%", "tolerance: 20%"))
+
+    ran = pinned(later, data)
+
+    assert digest(ran) == digest(begun) != digest(later)
+    assert ran.kpis == begun.kpis
+
+
 def test_the_order_database_is_what_it_is_now(tmp_path: Path) -> None:
     """An exporter keeps the mapping of its file, and the events that only the pinned KPIs need."""
     begun = policy(tmp_path, STRATEGY)
