@@ -196,18 +196,22 @@ async def test_each_way_gives_what_a_version_column_gives(
     await _write(url, platform, arrivals)
     rollout = fold([begun])["r1"]
 
-    found = {way: await _judged(policy, *how, rollout) for way, how in _ways(platform).items()}
+    # All ways look at the same moment, at which every row is old enough to be judged, however quickly it was written.
+    now = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=2)
+
+    found = {way: await _judged(policy, *how, rollout, now) for way, how in _ways(platform).items()}
 
     assert set(found["column"].counters["shop_orders_total"]) == {("v1.0",), ("v2.0",)}
+    assert all(canary and stable for _, canary, stable in found["column"].units.values())
     for judged in found.values():
         assert judged == found["column"]
 
 
 async def _judged(
-    policy: Policy, events: dict[str, Event], assignments: Assignments | None, rollout: Rollout
+    policy: Policy, events: dict[str, Event], assignments: Assignments | None, rollout: Rollout, now: datetime
 ) -> Judged:
     policy = replace(policy, database=replace(policy.database, events=events, assignments=assignments))
-    clock = FakeClock(datetime.now(UTC).replace(microsecond=0))
+    clock = FakeClock(now)
     async with refresher_on(policy, clock) as refresher:
         refresher.rollout = rollout
         if refresher.routed is not None:
