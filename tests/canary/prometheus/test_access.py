@@ -173,7 +173,8 @@ def test_the_receivers_own_authority_is_passed_on(tmp_path: Path) -> None:
     webhook = next(one for one in alertmanager_config(policy)["receivers"] if "webhook_configs" in one)
 
     assert webhook["webhook_configs"][0]["http_config"]["tls_config"] == {"ca_file": f"{tmp_path}/ca.crt"}
-    assert scrape_config(policy)["scrape_configs"][1]["tls_config"] == {"ca_file": f"{tmp_path}/ca.crt"}
+    secured = [job for job in scrape_config(policy)["scrape_configs"] if "tls_config" in job]
+    assert [(job["scheme"], job["tls_config"]) for job in secured] == [("https", {"ca_file": f"{tmp_path}/ca.crt"})]
 
 
 @pytest.mark.parametrize(
