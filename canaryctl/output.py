@@ -98,8 +98,8 @@ def _list(folder: Path, writers: Mapping[str, str]) -> None:
 
 def _differs(path: Path, text: str) -> bool:
     try:
-        return path.read_text(encoding="utf-8") != text
-    except (OSError, ValueError):
+        return path.read_bytes() != text.encode()
+    except OSError:
         return False
 
 

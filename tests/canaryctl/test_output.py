@@ -17,6 +17,10 @@ def test_another_services_files_are_not_replaced(tmp_path: Path) -> None:
     write({"books": {"rules/books.yml": "1", "shared.json": "{}"}}, tmp_path)
     write({"shop": {"prometheus.yml": "shop's own"}}, tmp_path)
 
+    (tmp_path / "rules" / "shop.yml").write_bytes(b"\xff")
+    with pytest.raises(GenerateError, match="1 files there were written for service shop"):
+        write({"books": {"rules/shop.yml": "1"}}, tmp_path)
+
     assert "--remove shop" in str(refused.value)
     assert (tmp_path / "prometheus.yml").read_text() == "shop's own"
     assert (tmp_path / "rules" / "books.yml").read_text() == "1"
