@@ -52,10 +52,8 @@ class PostgresReplica:
     def catch_up(self) -> None:
         """Return once all that the primary has committed until now can be read here."""
         written = _sql(self._primary.port, "SELECT pg_current_wal_lsn()").stdout.decode().strip()
-        deadline = time.monotonic() + _READY_SECONDS
-        while self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{written}'").stdout.strip() != b"t":
-            assert time.monotonic() < deadline, f"the replica never came to {written}: {self._server.log_tail()}"
-            time.sleep(0.02)
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
+        self._server.wait_until(lambda: self.sql(replayed).stdout.strip() == b"t")
 
 
 def _sql(port: int, statement: str) -> subprocess.CompletedProcess[bytes]:
