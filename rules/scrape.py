@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from canary import names
 from canary.policy import Policy
-from canary.policy.servers import whole
+from canary.policy.servers import address_of, whole
 from canary.units import format_duration
 
 
@@ -42,7 +42,7 @@ def _alertmanager(policy: Policy) -> dict[str, Any]:
         "scheme": urlsplit(alertmanager.url).scheme,
         **_path_prefix(alertmanager.url),
         **alertmanager.http_config(policy.base),
-        "static_configs": [{"targets": [_address(alertmanager.url)]}],
+        "static_configs": [{"targets": [address_of(alertmanager.url)]}],
     }
 
 
@@ -59,7 +59,7 @@ def _jobs(policy: Policy) -> Iterator[tuple[dict[str, Any], float]]:
         path = {"metrics_path": f"/metrics/{names.VERDICTS_PATH}"}
         yield _job(f"kpi-canary-verdicts-{service}", exporter, **path, **own), signals.verdict_interval
     receiver = {**_receiver(policy), "honor_labels": True}
-    yield _job(f"kpi-canary-receiver-{service}", [_address(policy.receiver.url)], **receiver), signals.scrape_interval
+    yield _job(f"kpi-canary-receiver-{service}", [address_of(policy.receiver.url)], **receiver), signals.scrape_interval
     if policy.database.log is not None:
         follower = [signals.follower_target]
         yield _job(f"kpi-canary-assignments-{service}", follower, honor_labels=True), signals.shop_interval
@@ -75,13 +75,6 @@ def _jobs(policy: Policy) -> Iterator[tuple[dict[str, Any], float]]:
 
 def _job(name: str, targets: list[str], **more: Any) -> dict[str, Any]:
     return {"job_name": name, **more, "static_configs": [{"targets": targets}]}
-
-
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.port:
-        return parts.netloc.rpartition("@")[2]
-    return f"{parts.hostname}:{443 if parts.scheme == 'https' else 80}"
 
 
 def _receiver(policy: Policy) -> dict[str, Any]:

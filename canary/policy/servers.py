@@ -7,6 +7,7 @@ named by file or variable, never written down.
 import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -81,3 +82,15 @@ class PrometheusServer(Access):
 def whole(base: str, file: str) -> str:
     """A file's path for a program that runs in another folder."""
     return str(Path(base, file).absolute())
+
+
+def port_of(url: str) -> int:
+    """A server's port: its scheme's own where none is written."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def address_of(url: str) -> str:
+    """Host and port of a server, as configurations and `Host` headers name it: an IPv6 address stands in brackets."""
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]:{port_of(url)}" if ":" in host else f"{host}:{port_of(url)}"

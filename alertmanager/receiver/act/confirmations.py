@@ -24,11 +24,14 @@ class Confirmation:
     Attributes:
         processes: by instance, the process that was read.
         writing: a write of ours has begun since, and has not been confirmed.
+        weights: how many weights the rollout had had by then; None where that is not known. Every later one may be what
+            another receiver has put into force since.
     """
 
     split: Split
     processes: Mapping[str, str] = field(default_factory=dict)
     writing: bool = False
+    weights: int | None = None
 
 
 class Confirmations:
@@ -51,10 +54,10 @@ class Confirmations:
         """The router's; None when it was never confirmed."""
         return self._known.get(router)
 
-    def confirm(self, router: str, split: Split, observation: Observation) -> None:
-        """The router was read as wanted."""
+    def confirm(self, router: str, split: Split, observation: Observation, weights: int | None = None) -> None:
+        """The router was read as wanted by a rollout that has had so many weights."""
         processes = {reading.instance: reading.process for reading in observation.readings}
-        confirmation = Confirmation(split, processes)
+        confirmation = Confirmation(split, processes, weights=weights)
         if self._known.get(router) != confirmation:
             self._known[router] = confirmation
             self._keep_soon()
@@ -97,6 +100,7 @@ def _row(one: Confirmation) -> dict[str, Any]:
     split = {"rollout": one.split.rollout, "weight": one.split.weight_ratio, "testers": one.split.testers}
     split |= {"testers_alone": True} if one.split.testers_alone else {}
     split |= {"stable_slot": one.split.stable_slot} if one.split.stable_slot is not None else {}
+    split |= {"weights": one.weights} if one.weights is not None else {}
     return {**split, "processes": dict(one.processes), "writing": one.writing}
 
 
@@ -112,6 +116,7 @@ def _read(row: object) -> Confirmation | None:
             stable_slot=row.get("stable_slot"),
         )
         processes = {str(name): str(process) for name, process in row["processes"].items()}
-        return Confirmation(split, processes, writing=row["writing"] is not False)
+        weights = None if row.get("weights") is None else int(row["weights"])
+        return Confirmation(split, processes, writing=row["writing"] is not False, weights=weights)
     except (AssertionError, KeyError, TypeError, ValueError, AttributeError, RouterError):
         return None

@@ -30,7 +30,7 @@ from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.splits import is_above, lowering, moved_by_hand, only_lowers, wanted_split
+from alertmanager.receiver.act.splits import is_above, lowering, moved_by_hand, only_lowers, wanted_split, weights_since
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import JournalError, RefusedError, RouterError
 from canary.logs import Log
@@ -152,9 +152,8 @@ class RouterController:
         """Look once, and act when needed; gives the seconds after which to look again."""
         rollout = self._rollout()
         wanted = wanted_split(rollout)
-        decision = lowering(rollout)
         try:
-            pause_seconds = await self._brought(wanted, decision)
+            pause_seconds = await self._brought(rollout, wanted)
             if pause_seconds is not None:
                 return pause_seconds
             await self._observe()
@@ -165,12 +164,13 @@ class RouterController:
         except (RouterError, JournalError) as error:
             self._fail(wanted, error)
             return self._backoff.failed()
-        self._succeed(wanted, decision)
+        self._succeed(rollout, wanted)
         settling = self._clock.monotonic() - self._set_at < _SETTLING_SECONDS
         return min(_SETTLING_LOOK_SECONDS, self._interval_seconds) if settling else self._interval_seconds
 
-    async def _brought(self, wanted: Split, decision: tuple[str, datetime] | None) -> float | None:
+    async def _brought(self, rollout: Rollout | None, wanted: Split) -> float | None:
         """Set what has to be set; otherwise the seconds after which to look again."""
+        decision = lowering(rollout)
         if decision not in (None, self._carried_out) and await self._is_above(wanted):
             self._require_wanted(wanted)
             self._confirmations.begin_lowering(self.name)
@@ -182,7 +182,7 @@ class RouterController:
             if not self._trusted():
                 return self._interval_seconds
         if not await self._effects.leads():
-            await self._watch(wanted, decision)
+            await self._watch(rollout, wanted)
             return self._interval_seconds
         return await self._lead(wanted)
 
@@ -207,7 +207,8 @@ class RouterController:
             self._found_lowered = False
             return None
         confirmation = self._confirmations.of(self.name)
-        moved = moved_by_hand(observation, wanted, confirmation, finishing=self._finishing)
+        since = weights_since(confirmation, self._rollout())
+        moved = moved_by_hand(observation, wanted, confirmation, since=since, finishing=self._finishing)
         if moved is not None:
             return await self._obey(moved, observation)
         self._found_lowered = False
@@ -253,12 +254,12 @@ class RouterController:
         rollout = self._rollout()
         return rollout is not None and rollout.state is State.FINISHING
 
-    async def _watch(self, wanted: Split, decision: tuple[str, datetime] | None) -> None:
+    async def _watch(self, rollout: Rollout | None, wanted: Split) -> None:
         """Another receiver acts: see whether the router follows it."""
         self._set = None
         await self._observe()
         if self.observation is not None and self.observation.agrees(wanted):
-            self._succeed(wanted, decision)
+            self._succeed(rollout, wanted)
         elif self._confirmed is not None:
             self._confirmed = None
             self._reports.changed()
@@ -280,11 +281,12 @@ class RouterController:
         self._confirmed, self._failed, self.error = None, wanted, str(error)
         self._reports.changed()
 
-    def _succeed(self, wanted: Split, decision: tuple[str, datetime] | None) -> None:
-        self._carried_out = decision
+    def _succeed(self, rollout: Rollout | None, wanted: Split) -> None:
+        self._carried_out = lowering(rollout)
         self._backoff.succeeded()
         if self.observation is not None:
-            self._confirmations.confirm(self.name, wanted, self.observation)
+            weights = None if rollout is None else len(rollout.weights)
+            self._confirmations.confirm(self.name, wanted, self.observation, weights)
         if self._confirmed == wanted:
             return
         self._log.info("router follows", router=self.name, weight=wanted.weight_ratio, rollout=wanted.rollout)

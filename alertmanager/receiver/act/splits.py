@@ -1,6 +1,7 @@
 """What is wanted of every router, and what a reading of one says about it. Pure."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmation
@@ -76,17 +77,30 @@ def rounded_down(weight_ratio: float, finest_ratio: float) -> float:
     return round(steps * finest_ratio, _DIGITS)
 
 
+def weights_since(confirmation: Confirmation | None, rollout: Rollout | None) -> tuple[float, ...]:
+    """What the journal has wanted since the confirmation, that weight included; empty where nobody knows."""
+    if confirmation is None or confirmation.weights is None or rollout is None:
+        return ()
+    return tuple(weight.ratio for weight in rollout.weights[max(confirmation.weights - 1, 0) :])
+
+
 def moved_by_hand(
-    observation: Observation, wanted: Split, confirmation: Confirmation | None, *, finishing: bool = False
+    observation: Observation,
+    wanted: Split,
+    confirmation: Confirmation | None,
+    *,
+    since: Sequence[float] = (),
+    finishing: bool = False,
 ) -> float | None:
     """The weight farthest to the safe side to which somebody has moved an instance; None when nobody has.
 
     Somebody has when the process that is read is the one that was confirmed, for this rollout, and nothing of ours has
-    been written since. The safe side is below what was confirmed; above it while a release is finished.
+    been written since. The safe side is below what was confirmed; above it while a release is finished. A weight
+    between those that were wanted *since* may be another receiver's doing, which died before it could go on.
     """
     if confirmation is None or confirmation.writing or confirmation.split.rollout != wanted.rollout:
         return None
-    bounds = (confirmation.split.weight_ratio, wanted.weight_ratio)
+    bounds = (confirmation.split.weight_ratio, wanted.weight_ratio, *since)
     moved = [
         reading.weight_ratio
         for reading in observation.readings

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
+from canary.policy.servers import address_of, port_of
 from canary.routers.envoy.routes import typed
 from canary.routers.envoy.section import EnvoyRouter
 
@@ -55,15 +56,14 @@ def secrets(section: EnvoyRouter) -> Mapping[str, Any]:
 
 def cluster(section: EnvoyRouter) -> Mapping[str, Any]:
     """The receivers."""
-    addresses = [urlsplit(url) for url in section.receivers]
     hosts = [
         {
             "endpoint": {
-                "address": {"socket_address": {"address": one.hostname, "port_value": _port(one)}},
-                "hostname": one.hostname,
+                "address": {"socket_address": {"address": urlsplit(url).hostname, "port_value": port_of(url)}},
+                "hostname": urlsplit(url).hostname,
             }
         }
-        for one in addresses
+        for url in section.receivers
     ]
     return {
         "name": _cluster_name(section),
@@ -72,28 +72,20 @@ def cluster(section: EnvoyRouter) -> Mapping[str, Any]:
         "dns_lookup_family": "ALL",
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": _cluster_name(section), "endpoints": [{"lb_endpoints": hosts}]},
-        **(_tls(section, addresses) if addresses[0].scheme == "https" else {}),
+        **(_tls(section) if urlsplit(section.receivers[0]).scheme == "https" else {}),
         **(_credentials() if section.token_file is not None else {}),
     }
 
 
 def _cluster_name(section: EnvoyRouter) -> str:
     """Envoy sends the cluster's name as `Host`; the receiver answers only to names that are its own."""
-    first = urlsplit(section.receivers[0])
-    host = f"[{first.hostname}]" if ":" in (first.hostname or "") else first.hostname
-    return f"{host}:{_port(first)}"
+    return address_of(section.receivers[0])
 
 
-def _port(address: SplitResult) -> int:
-    return address.port or (443 if address.scheme == "https" else 80)
-
-
-def _tls(section: EnvoyRouter, addresses: list[SplitResult]) -> Mapping[str, Any]:
+def _tls(section: EnvoyRouter) -> Mapping[str, Any]:
     """The receiver's certificate is checked, and its name: an Envoy follows nobody else."""
-    names = [
-        {"san_type": "IP_ADDRESS" if _is_address(one.hostname or "") else "DNS", "matcher": {"exact": one.hostname}}
-        for one in addresses
-    ]
+    hosts = [urlsplit(url).hostname or "" for url in section.receivers]
+    names = [{"san_type": "IP_ADDRESS" if _is_address(host) else "DNS", "matcher": {"exact": host}} for host in hosts]
     trusted = {
         "trusted_ca": {"filename": section.ca_file or _SYSTEM_AUTHORITIES},
         "match_typed_subject_alt_names": names,

@@ -10,7 +10,6 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,7 +22,6 @@ from typing import Any, Self
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program
 
-_READY_SECONDS = 60.0
 _NO_SETTINGS = frozenset(
     {"database", "query", "query_id", "session_id", "client_protocol_version", "wait_end_of_query"}
 )
@@ -42,11 +40,7 @@ class ClickHouse:
 
     def __enter__(self) -> Self:
         self._server.launch()
-        deadline = time.monotonic() + _READY_SECONDS
-        while not self._answers():
-            assert self._server.running, f"ClickHouse ended: {self._server.log_tail()}"
-            assert time.monotonic() < deadline, f"ClickHouse never became ready: {self._server.log_tail()}"
-            time.sleep(0.05)
+        self._server.wait_until(self._answers)
         return self
 
     def __exit__(

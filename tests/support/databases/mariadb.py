@@ -5,7 +5,6 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +12,6 @@ from typing import Self
 
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import SEARCH_PATH, Program
-
-_READY_SECONDS = 30.0
 
 
 def _program(name: str) -> str:
@@ -66,11 +63,7 @@ class MariaDb:
     def start(self) -> None:
         """Start the server, also after a stop, on the same port with the same data."""
         self._server.launch()
-        deadline = time.monotonic() + _READY_SECONDS
-        while self._sql("SELECT 1").returncode != 0:
-            assert self._server.running, f"MariaDB ended: {self._server.log_tail()}"
-            assert time.monotonic() < deadline, f"MariaDB never became ready: {self._server.log_tail()}"
-            time.sleep(0.05)
+        self._server.wait_until(lambda: self._sql("SELECT 1").returncode == 0)
 
     def stop(self) -> None:
         """End the server."""

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +13,6 @@ from typing import Self
 
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program
-
-_READY_SECONDS = 30.0
 
 
 def program(name: str) -> str:
@@ -79,11 +76,7 @@ class Postgres:
     def start(self) -> None:
         """Start the server, also after a stop, on the same port with the same data."""
         self._server.launch()
-        deadline = time.monotonic() + _READY_SECONDS
-        while not self._answers():
-            assert self._server.running, f"PostgreSQL ended: {self._server.log_tail()}"
-            assert time.monotonic() < deadline, f"PostgreSQL never became ready: {self._server.log_tail()}"
-            time.sleep(0.05)
+        self._server.wait_until(self._answers)
 
     def stop(self) -> None:
         """End the server, as a failure would."""

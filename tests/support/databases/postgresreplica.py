@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,8 +10,6 @@ from typing import Self
 from tests.support.databases.postgres import Postgres, program, unprivileged
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program
-
-_READY_SECONDS = 30.0
 
 
 class PostgresReplica:
@@ -34,11 +31,7 @@ class PostgresReplica:
         argv = [*unprivileged(), program("pg_basebackup"), "-D", str(self._folder / "data"), "-d", source]
         subprocess.run([*argv, "-R", "-X", "stream", "-c", "fast", "--no-sync"], check=True, capture_output=True)
         self._server.launch()
-        deadline = time.monotonic() + _READY_SECONDS
-        while self.sql("SELECT 1").returncode != 0:
-            assert self._server.running, f"the replica ended: {self._server.log_tail()}"
-            assert time.monotonic() < deadline, f"the replica never became ready: {self._server.log_tail()}"
-            time.sleep(0.05)
+        self._server.wait_until(lambda: self.sql("SELECT 1").returncode == 0)
         return self
 
     def __exit__(
@@ -54,5 +47,15 @@ class PostgresReplica:
 
     def sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
         """Execute a statement as the administrator."""
-        argv = [program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop", "-d", "postgres"]
-        return subprocess.run([*argv, "-c", statement], check=False, capture_output=True)
+        return _sql(self.port, statement)
+
+    def catch_up(self) -> None:
+        """Return once all that the primary has committed until now can be read here."""
+        written = _sql(self._primary.port, "SELECT pg_current_wal_lsn()").stdout.decode().strip()
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
+        self._server.wait_until(lambda: self.sql(replayed).stdout.strip() == b"t")
+
+
+def _sql(port: int, statement: str) -> subprocess.CompletedProcess[bytes]:
+    argv = [program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(port), "-U", "shop", "-d", "postgres"]
+    return subprocess.run([*argv, "-c", statement], check=False, capture_output=True)

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,9 @@ from typing import Self
 
 # Administrators' programs are not on every user's PATH.
 SEARCH_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+# A server that is up within a second on an idle machine.
+_READY_SECONDS = 120.0
 
 # Of Go's short-lived programs with little in memory, a third of the CPU is garbage collection otherwise.
 ENVIRONMENT = {"PATH": SEARCH_PATH, "GOGC": "400"}
@@ -90,6 +94,14 @@ class Program:
         assert self.running, (
             f"{self._argv[0]} ended with {self._process and self._process.returncode}: {self.log_tail()}"
         )
+
+    def wait_until(self, answers: Callable[[], bool]) -> None:
+        """Wait until what was launched answers, however long a busy machine takes."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while not answers():
+            assert self.running, f"{self._argv[0]} ended: {self.log_tail()}"
+            assert time.monotonic() < deadline, f"{self._argv[0]} never became ready: {self.log_tail()}"
+            time.sleep(0.05)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the program itself."""

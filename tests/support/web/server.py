@@ -3,7 +3,6 @@
 import shutil
 import signal
 import tempfile
-import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Self
 
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program
-
-_READY_SECONDS = 30.0
 
 
 class Server:
@@ -30,7 +27,6 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"canary-{program}-"))
-        self._name = program
         file = self.folder / "configuration.yml"
         file.write_text(configuration, encoding="utf-8")
         self._program = Program(
@@ -60,11 +56,7 @@ class Server:
         """Start it on its folder, as it was left, and wait until it is ready."""
         if not self._program.running:  # a test may have entered it in a thread before its own `with` does
             self._program.launch()
-        deadline = time.monotonic() + _READY_SECONDS
-        while not self._answers():
-            assert self._program.running, f"{self._name} ended: {self._program.log_tail()}"
-            assert time.monotonic() < deadline, f"{self._name} never became ready: {self._program.log_tail()}"
-            time.sleep(0.05)
+        self._program.wait_until(self._answers)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,22 +1,26 @@
 """Down is obeyed: what somebody lowered at a router stays lowered; what a router lost is brought back, and told."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
-from alertmanager.receiver.act.splits import moved_by_hand, rounded_down
+from alertmanager.receiver.act.splits import moved_by_hand, rounded_down, weights_since
 from canary.errors import JournalError
 from canary.rollout.commands.commands import Promote, Resume
 from canary.rollout.entries import Recorded
+from canary.rollout.folding import fold
 from canary.rollout.kinds import Cause
-from canary.rollout.state import State
+from canary.rollout.state import State, Weight
 from canary.rollout.store.marker import Marker
 from canary.rollout.store.sidefile import SideFile
 from canary.routers import Observation, Reading, Split
 from canary.threads import InlineThreads
 from tests.support.receiving.acting import Acting, World
+from tests.support.receiving.entries import started
 
 FIVE = Split("r1", 0.05)
 
@@ -111,6 +115,38 @@ def test_rounding_down_raises_nobody(weight: float, finest: float, rounded: floa
     assert rounded_down(weight, finest) == rounded
 
 
+async def test_what_another_receiver_had_set_is_nobodys_hand(leader: Acting, world: World) -> None:
+    """A weight that was decided between this receiver's last look and now: whoever resumed is not held again for it."""
+    other = world.receiver(leading=False)
+    await other.store.refresh()
+    await other.controller.step()
+    world.router.split = Split(leader.rollout.id, 0.01)
+    for _ in range(3):
+        await leader.controller.step()
+    await leader.propose(Resume(actor="ann"))
+
+    other.lead.leading = True
+    await other.store.refresh()
+    for _ in range(3):
+        await other.controller.step()
+
+    assert other.rollout.state is State.PHASE
+    assert world.router.split.weight_ratio == 0.05
+
+
+def test_what_was_finished_meanwhile_is_nobodys_hand() -> None:
+    """Seen at 50 % before the promotion, a router with 100 % after the first step back was raised by a receiver."""
+    half, hand = Split("r1", 0.5), Confirmation(Split("r1", 0.5), {"a": "1/100"}, weights=2)
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    weights = tuple(Weight(noon, ratio) for ratio in (0.05, 0.5, 1.0, 0.5))
+    rollout = replace(fold([started("r1", noon)])["r1"], weights=weights)
+    observation = Observation((read(1.0),))
+
+    for known, found in ((hand, None), (replace(hand, weights=4), 1.0), (replace(hand, weights=None), 1.0)):
+        since = weights_since(known, rollout)
+        assert moved_by_hand(observation, half, known, since=since, finishing=True) == found
+
+
 async def test_one_look_is_not_enough(leader: Acting, world: World) -> None:
     """What is gone at the second look was no decision."""
     before = world.router.split
@@ -160,14 +196,14 @@ async def test_higher_than_wanted_is_lowered_at_once(leader: Acting, world: Worl
 async def test_confirmations_survive_a_restart(tmp_path: Path) -> None:
     """What was confirmed is known to the next process; a write that was cut short stays open."""
     kept = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
-    kept.confirm("edge", FIVE, Observation((read(0.05),)))
+    kept.confirm("edge", FIVE, Observation((read(0.05),)), weights=3)
     kept.confirm("inner", FIVE, Observation((read(0.05),)))
     await kept.begin("inner")
     await kept.close()
 
     again = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
 
-    assert again.of("edge") == Confirmation(FIVE, {"a": "1/100"})
+    assert again.of("edge") == Confirmation(FIVE, {"a": "1/100"}, weights=3)
     assert again.of("inner") == Confirmation(FIVE, {"a": "1/100"}, writing=True)
     assert again.of("other") is None
     assert (tmp_path / "state.db.routers").stat().st_mode & 0o777 & ~0o640 == 0
