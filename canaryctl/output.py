@@ -4,6 +4,9 @@ Two services whose policies were generated into one folder used to replace each 
 first one's alerts were gone. So the folder holds a list of who wrote what, and whoever would replace a file of another
 service is refused before anything is written. Files about several services (`prometheus.yml`, dashboards) are all of
 theirs: only whoever generates all of them together may write them again.
+
+The list is replaced before any file is written: what is killed in between has then claimed files that it did not write,
+and writes them the next time. The other way round, files that it wrote would have been nobody's.
 """
 
 import json
@@ -43,15 +46,17 @@ def write(files: Mapping[str, Mapping[str, str]], folder: Path, removed: Collect
     services = {service for each in files for service in each.split()}
     _require_own(texts, folder, services | set(removed), writers)
     gone = [name for name, of in writers.items() if name not in texts and set(of.split()) <= set(removed)]
-    listed = {name: of for name, of in {**writers, **whose}.items() if name not in gone}
+    outdated = [_inside(folder, name) for name in gone]
     try:
-        for name, text in {**texts, WRITERS: json.dumps(listed, indent=1, sort_keys=True) + "\n"}.items():
+        _list(folder, {**writers, **whose})
+        for name, text in texts.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        former = [name for name in _FORMER if name not in texts and _is_of(folder / name, services)]
-        for name in [*gone, *former]:
-            _inside(folder, name).unlink(missing_ok=True)
+        outdated += [folder / name for name in _FORMER if name not in texts and _is_of(folder / name, services)]
+        for path in outdated:
+            path.unlink(missing_ok=True)
+        _list(folder, {name: of for name, of in {**writers, **whose}.items() if name not in gone})
     except OSError as error:
         raise GenerateError(
             f"cannot be written ({error.strerror})", place=f"--output {folder}", remedy="name a folder that can be"
@@ -83,10 +88,18 @@ def _writers(folder: Path) -> Mapping[str, str]:
     return {str(name): str(service) for name, service in data.items()} if isinstance(data, dict) else {}
 
 
+def _list(folder: Path, writers: Mapping[str, str]) -> None:
+    """Replace the list in one step: half of one says nothing, and every file would be anybody's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{WRITERS}.unfinished"
+    unfinished.write_text(json.dumps(writers, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    unfinished.replace(folder / WRITERS)
+
+
 def _differs(path: Path, text: str) -> bool:
     try:
-        return path.read_text(encoding="utf-8") != text
-    except (OSError, ValueError):
+        return path.read_bytes() != text.encode()
+    except OSError:
         return False
 
 

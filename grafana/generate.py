@@ -45,8 +45,10 @@ def provisioning(*policies: Policy) -> dict[str, str]:
 def _data_sources(policies: Sequence[Policy]) -> list[dict[str, Any]]:
     """One for each Prometheus, or tenant of one, that services are judged by; most have one in common."""
     found: list[dict[str, Any]] = []
+    # Of what is scraped least often: a rate over less than two samples is nothing, and its panel is empty.
+    seconds = max(every for one in policies for every in (one.signals.scrape_interval, one.signals.shop_interval))
     for policy in policies:
-        source = _data_source(policy)
+        source = _data_source(policy, seconds)
         if not any(source == {**known, "name": source["name"], "uid": source["uid"]} for known in found):
             found.append(source if not found else {**source, **_of_service(policy.service)})
     return found
@@ -57,7 +59,7 @@ def _of_service(service: str) -> dict[str, str]:
     return {"name": f"Prometheus (canary, {service})", "uid": f"kpi-canary-{sha256(service.encode()).hexdigest()[:12]}"}
 
 
-def _data_source(policy: Policy) -> dict[str, Any]:
+def _data_source(policy: Policy, interval_seconds: float) -> dict[str, Any]:
     server = policy.receiver.prometheus_server
     access, secret = _access(server, policy.base)
     return {
@@ -73,7 +75,7 @@ def _data_source(policy: Policy) -> dict[str, Any]:
             "httpMethod": "POST",
             "manageAlerts": True,
             "prometheusType": "Prometheus",
-            "timeInterval": f"{policy.signals.scrape_interval:g}s",
+            "timeInterval": f"{interval_seconds:g}s",
             **access,
         },
         **({"secureJsonData": secret} if secret else {}),

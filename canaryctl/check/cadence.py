@@ -41,6 +41,7 @@ async def check_scrape(policy: Policy, prometheus: Prometheus, jobs: Sequence[st
         RemoteError: Prometheus does not answer properly.
     """
     expected = policy.signals.shop_interval
+    key = "scrape_interval" if policy.signals.shop_scrape_interval is None else "shop_scrape_interval"
     found = []
     for job in jobs:
         every = await scraped_every(prometheus, job)
@@ -49,7 +50,7 @@ async def check_scrape(policy: Policy, prometheus: Prometheus, jobs: Sequence[st
                 failed(
                     f"prometheus {prometheus.url}",
                     f"job {job} is scraped every {_shown(every)}, expected {format_duration(expected)} "
-                    f"(signals.scrape_interval); {words} are not judged within windows that hold no two samples",
+                    f"(signals.{key}); {words} are not judged within windows that hold no two samples",
                     f"scrape it every {format_duration(expected)}, or write signals.shop_scrape_interval: "
                     f"{_shown(every)} and a signals.window of at least {_shown(3 * every)}, and generate again",
                 )

@@ -269,6 +269,18 @@ def test_the_provisioning_is_what_grafana_reads(policy: Policy) -> None:
     assert all(content["apiVersion"] == 1 for content in files.values())
 
 
+def test_rates_are_taken_over_what_is_scraped_least_often(policy: Policy) -> None:
+    """A shop scraped every minute has empty panels at `$__rate_interval` of 20 s; services share the data source."""
+    slow = dataclasses.replace(
+        policy, service="books", signals=dataclasses.replace(policy.signals, shop_scrape_interval=60)
+    )
+
+    for policies in ((slow,), (policy, slow)):
+        text = generate.provisioning(*policies)["datasources/kpi-canary.yaml"]
+        (source,) = yaml.safe_load(text)["datasources"]
+        assert source["jsonData"]["timeInterval"] == "60s"
+
+
 def test_the_config_maps_hold_the_dashboards_for_the_sidecar(policy: Policy) -> None:
     """Each ConfigMap has the sidecar's label, stays under its limit, and holds the very same JSON."""
     plain = generate.dashboards(policy)

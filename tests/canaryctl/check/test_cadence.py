@@ -60,6 +60,15 @@ async def test_windows_that_a_job_cannot_fill_are_refused(write_policy: Write, s
     assert "the receiver, job shop, is scraped every 1m" in late[0]
 
 
+async def test_the_shops_own_interval_is_named_where_it_has_one(write_policy: Write) -> None:
+    """What was expected is found in the policy by its key."""
+    policy = write_policy("signals: {shop_scrape_interval: 15s, window: 1m}\n")
+    async with served(scraped_each(60)) as address, aiohttp.ClientSession() as http:
+        findings = await check_shop_series(policy, Prometheus(http, f"http://{address}"))
+
+    assert "every 1m, expected 15s (signals.shop_scrape_interval);" in said(findings, Status.FAILED)[0]
+
+
 async def test_a_slow_group_is_named(write_policy: Write) -> None:
     """A ruler may evaluate with an interval of its own."""
     policy = write_policy("signals: {}\n")
