@@ -1,28 +1,21 @@
 """The report as JSON, for scripts."""
 
 import json
+import math
 from dataclasses import asdict
 
-from canary.report.facts import KpiStory, Points, Report
+from canary.report.facts import KpiStory, Points, Report, Review
+from canary.report.review.money import Band
 from canary.timing.times import to_text
 
 
-def json_report(report: Report) -> str:  # long: one document, key by key
-    """The whole text. Times are ISO 8601 in UTC, shares and changes ratios, durations seconds."""
-    rollout = report.rollout
+def json_report(report: Report) -> str:
+    """The whole text. Times are ISO 8601 in UTC, shares and changes ratios, durations seconds.
+
+    What is without bound is null, for JSON has no word for it.
+    """
     data = {
-        "service": report.service,
-        "rollout": rollout.id,
-        "stable": rollout.stable,
-        "canary": rollout.canary,
-        "state": rollout.state.value,
-        "cause": rollout.cause,
-        "category": report.category,
-        "reason": rollout.reason,
-        "started_at": to_text(rollout.started_at),
-        "ended_at": to_text(rollout.ended_at) if rollout.ended_at else None,
-        "made_at": to_text(report.made_at),
-        "summary": report.summary,
+        **_rollout(report),
         "phases": [
             {
                 "number": phase.number,
@@ -38,23 +31,69 @@ def json_report(report: Report) -> str:  # long: one document, key by key
             for one in report.alerts
         ],
         "exposed": report.exposed,
+        **_review(report.review),
+        **_said(report),
+        "drift": [
+            {
+                "kpi": one.kpi,
+                "releases": one.releases,
+                "change": _band(one.change),
+                "budget_ratio": one.budget,
+                "exceeded": one.exceeded,
+            }
+            for one in report.drift
+        ],
+        "advice": list(report.advice),
+        "gaps": list(report.gaps),
+    }
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def _rollout(report: Report) -> dict[str, object]:
+    """Which rollout, and what has become of it."""
+    rollout = report.rollout
+    return {
+        "service": report.service,
+        "rollout": rollout.id,
+        "stable": rollout.stable,
+        "canary": rollout.canary,
+        "state": rollout.state.value,
+        "cause": rollout.cause,
+        "category": report.category,
+        "reason": rollout.reason,
+        "started_at": to_text(rollout.started_at),
+        "ended_at": to_text(rollout.ended_at) if rollout.ended_at else None,
+        "made_at": to_text(report.made_at),
+        "summary": report.summary,
+    }
+
+
+def _review(review: Review) -> dict[str, object]:
+    """What the shop's own series, its money and other judges say."""
+    return {
         "technical": {
-            one.name: {"unit": one.unit, "stable": one.stable, "canary": one.canary} for one in report.review.technical
+            one.name: {"unit": one.unit, "stable": one.stable, "canary": one.canary} for one in review.technical
         },
         "money": [
             {
                 "currency": one.currency,
                 "turnover": one.turnover,
-                "lost": asdict(one.lost),
-                "loss_per_minute": asdict(one.per_minute),
+                "lost": _band(one.lost),
+                "loss_per_minute": _band(one.per_minute),
                 "traffic_ratio": one.weight,
             }
-            for one in report.review.money
+            for one in review.money
         ],
         "second_opinion": [
             {"who": one.who, "rolls_back_at": to_text(one.at) if one.at else None, "why": one.why}
-            for one in report.review.opinions
+            for one in review.opinions
         ],
+    }
+
+
+def _said(report: Report) -> dict[str, object]:
+    """What was decided, and what people noted."""
+    return {
         "decisions": [
             {"kind": one.kind.value, "at": to_text(one.at), "actor": one.actor, "reason": one.reason}
             for one in report.entries
@@ -68,20 +107,11 @@ def json_report(report: Report) -> str:  # long: one document, key by key
             }
             for one in report.notes
         ],
-        "drift": [
-            {
-                "kpi": one.kpi,
-                "releases": one.releases,
-                "change": asdict(one.change),
-                "budget_ratio": one.budget,
-                "exceeded": one.exceeded,
-            }
-            for one in report.drift
-        ],
-        "advice": list(report.advice),
-        "gaps": list(report.gaps),
     }
-    return json.dumps(data, indent=2) + "\n"
+
+
+def _band(band: Band) -> dict[str, float | None]:
+    return {name: end if math.isfinite(end) else None for name, end in asdict(band).items()}
 
 
 def _kpi(kpi: KpiStory) -> dict[str, object]:

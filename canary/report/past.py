@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, TypeAdapter
+from pydantic import AwareDatetime, BeforeValidator, FiniteFloat, TypeAdapter
 
 from canary.policy import Policy
 from canary.report.review.asking import Points
@@ -20,18 +20,13 @@ from canary.report.review.money import Band
 
 
 def _last(points: Any) -> Any:
-    """The last point of a curve that is no gap: a value that was not known is written as null, or was no number.
+    """The last point of a curve that is no gap: a value that was not known is null.
 
     Nobody asks for the others, and those of a few hundred reports are as much memory as all else that a receiver has.
     """
     if not isinstance(points, list):
         return points
-    return list(islice((one for one in reversed(points) if not _is_gap(one)), 1))
-
-
-def _is_gap(point: Any) -> bool:
-    values = point if isinstance(point, list) else ()
-    return any(value is None or (isinstance(value, float) and not math.isfinite(value)) for value in values)
+    return list(islice((one for one in reversed(points) if not (isinstance(one, list) and None in one)), 1))
 
 
 _Curve = Annotated[Points, BeforeValidator(_last)]
@@ -42,7 +37,7 @@ class PastKpi:
     """A KPI's last values: of the band's ends as curves the last point that is known."""
 
     verdict: str = ""
-    harmed_units_estimated: float | None = None
+    harmed_units_estimated: FiniteFloat | None = None
     relative_change: _Curve = ()
     relative_change_lower: _Curve = ()
     relative_change_upper: _Curve = ()
@@ -89,9 +84,15 @@ _READER = TypeAdapter(PastReport)
 def read(text: str) -> PastReport | None:
     """A report from its JSON; None where it is none."""
     try:
-        return _READER.validate_python(json.loads(text))
+        return _READER.validate_python(json.loads(text, parse_constant=_number, parse_float=_number))
     except (ValueError, RecursionError):
         return None
+
+
+def _number(text: str) -> float | None:
+    """What is no number, or one without bound, is not known; so it is in every place where a report has numbers."""
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

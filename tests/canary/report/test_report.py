@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
@@ -15,12 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.policy import Policy
+from canary.policy.kpis import DEFAULT_KPIS
 from canary.prometheus import Prometheus as Questions
 from canary.report.data import json_report
+from canary.report.drift import drifts
 from canary.report.facts import KpiStory, Report
 from canary.report.gather import gather, phases
 from canary.report.html import html_report
 from canary.report.markdown import markdown_report
+from canary.report.past import PastKpi, PastReport
 from canary.rollout.entries import Entry
 from canary.rollout.kinds import Kind
 from tests.support.clock import FakeClock
@@ -155,6 +159,17 @@ async def test_json_is_what_scripts_need(report: Report) -> None:
     assert data["kpis"]["payment_success_rate"]["verdict"] == "fail"
     assert data["phases"][0]["seconds"] == 300
     assert data["kpis"]["payment_success_rate"]["relative_change"]
+
+
+async def test_json_has_no_number_that_is_none(report: Report) -> None:
+    """Past reports are people's: the next one stays JSON whatever they hold; null is without bound."""
+    absurd = PastKpi("pass", None, [(0.0, 1e300)], [(0.0, -1.0)], [(0.0, 1e308)])
+    past = PastReport("shop", "one", "v1", "v2", "finished", kpis={"conversion_rate": absurd})
+    found = drifts(Policy(service="shop", kpis=DEFAULT_KPIS), [past])
+
+    (drift,) = json.loads(json_report(replace(report, drift=found)), parse_constant=pytest.fail)["drift"]
+
+    assert drift["change"] == {"expected": None, "lower": -1.0, "upper": None}
 
 
 async def test_the_same_rollout_gives_the_same_file(
