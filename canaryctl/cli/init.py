@@ -30,6 +30,7 @@ from canaryctl.init.platform import platforms
 from canaryctl.init.reading import SAMPLE_ROWS
 from canaryctl.init.stamp import stamp
 from canaryctl.init.starter import ROUTERS, SCHEMA_FILE, SCHEMA_LINE, Start, starter
+from canaryctl.output import writing
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import order_session
 
@@ -86,7 +87,8 @@ def command(
         return
     schema = output.with_name(SCHEMA_FILE)
     if schema_only:
-        _write_schema(schema)
+        with writing(output):
+            _write_schema(schema)
         click.echo(f"Wrote {schema}; a policy names it in its first line: {SCHEMA_LINE}")
         return
     _may_write(output, force, given)
@@ -99,8 +101,9 @@ def command(
     _show_rows(console, rows)
     if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
         raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
-    output.write_text(text, encoding="utf-8")
-    _write_schema(schema)
+    with writing(output):
+        output.write_text(text, encoding="utf-8")
+        _write_schema(schema)
     if output_format == "json":
         print_json(_as_json(output, found, rows, findings))
         return
@@ -192,7 +195,8 @@ def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
     It is written next to the file that is asked for, as relative paths in it start there, and taken away again.
     """
     tried = output.with_name(f".{output.name}.tried")
-    tried.write_text(text, encoding="utf-8")
+    with writing(output):
+        tried.write_text(text, encoding="utf-8")
     try:
         policy, document = load_policy(tried), replace(read_document(tried), path=output)
     finally:
