@@ -1,23 +1,27 @@
 """The demo's page says what is true."""
 
+import json
 import re
 import shlex
 import subprocess
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import click
 import pytest
 import yaml
 
+from canary.process.program import run
 from canaryctl.cli.demo import breaking, command
 from demo.breaking import WHATS
 from demo.shop import flags
 from demo.shop.faults import PATTERNS, Faults
+from tests.demo.conftest import OpenShop
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+[BY_HAND] = [line for line in COMMANDS if line.startswith("curl ")]
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "canary demo" in line])
@@ -39,6 +43,22 @@ def test_every_make_command_of_the_page_reaches_the_demo(line: str) -> None:
 
     scenario = re.search(r"SCENARIO=(\w+)", line)
     assert f"canary demo --scenario {scenario[1] if scenario else 'bad'}" in told
+
+
+def test_every_command_of_the_page_is_of_a_kind_that_is_tried() -> None:
+    """What is no `canary demo` and no make is the request below."""
+    assert [line for line in COMMANDS if "canary demo" not in line and not line.startswith("make ")] == [BY_HAND]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_fault_is_set_by_hand_as_the_page_says(open_shop: OpenShop) -> None:
+    """The page's request, with the address of another shop, changes the fault that it names and no other."""
+    async with open_shop("v2.0") as client:
+        command = BY_HAND.replace("http://127.0.0.1:8002/", str(client.make_url("/")))
+        result = await run((*shlex.split(command), "--silent", "--fail"), timeout_seconds=60)
+
+    assert result.fault == ""
+    assert json.loads(result.output) == asdict(Faults(error_ratio=0.3))
 
 
 def test_the_page_knows_every_fault_and_no_other() -> None:

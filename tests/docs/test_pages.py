@@ -94,6 +94,7 @@ def test_policies_in_pages_are_valid(page: Path, tmp_path: Path) -> None:
     """Every policy that a page gives a name loads."""
     found = {name: text for name, text in Page(page.name, tmp_path).files.items() if name.endswith(".yaml")}
     policies = {name: text for name, text in found.items() if re.search(r"^service:", text, re.MULTILINE)}
+    assert policies
     for name, text in policies.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

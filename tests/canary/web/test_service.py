@@ -21,6 +21,7 @@ from canary.web.metrics import service_registry
 from canary.web.options import WebOptions, split_address, web_options
 from canary.web.routes import Call, Route
 from canary.web.service import Service
+from tests.support.programs.processes import eventually
 
 
 class _Visits(Collector):
@@ -165,8 +166,12 @@ async def test_signals_reload_and_end_the_service() -> None:
     async def reload() -> None:
         reloaded.set()
 
+    def listens() -> bool:
+        return all(signal.getsignal(one) not in before for one in (signal.SIGHUP, signal.SIGTERM))
+
+    before = {signal.SIG_DFL, signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM)}
     running = asyncio.create_task(_service(reload=reload).run())
-    await asyncio.sleep(0.2)
+    await eventually(listens, "the service takes signals")  # before it does, one would end the tests themselves
     os.kill(os.getpid(), signal.SIGHUP)
     await asyncio.wait_for(reloaded.wait(), 10)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,5 +1,6 @@
 """`canary init --stamp`: the database notes who wrote a row, and the printed mapping reads it back."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -39,6 +40,11 @@ EXPECTED = {
     "shop_leads_total": {("v1",): 1.0, ("v2",): 1.0},
     "shop_payments_total": {("v1", "succeeded"): 2.0},
 }
+
+_BLOCKS = blocks_of(DOCS / "stamps.md")
+[_SHELL], [MAPPING] = ([one.text for one in _BLOCKS if one.language == language] for language in ("sh", "yaml"))
+COMMANDS = [shlex.split(line, comments=True) for line in _SHELL.splitlines()]
+"""The page's: the script for a policy and for a database alone, given to PostgreSQL and to MariaDB."""
 
 _MOMENT = f"{FakeClock().now() - timedelta(minutes=30):%Y-%m-%d %H:%M:%S}"
 
@@ -113,8 +119,14 @@ async def test_mariadb_notes_the_name_of_the_user(tmp_path: Path) -> None:
         name = url.rpartition("/")[2]
         server.execute(f"USE {name}; {_make('`', 'DATETIME')}")
         script, events = _printed(tmp_path, url)
+        program, database, _, file = COMMANDS[-1]
+        assert (program, database, file) == ("mariadb", "shop", "stamp.sql")
+        options = ["--no-defaults", "--skip-ssl", f"--socket={server.socket}", "--user=root"]
         for _ in range(2):
-            server.execute(f"USE {name};\n{script}")
+            given = await asyncio.to_thread(
+                subprocess.run, [program, *options, name], input=script.encode(), check=False, capture_output=True
+            )
+            assert given.returncode == 0, given.stderr.decode()
         for number, version in enumerate(("v1", "v2"), 1):
             tables = ("`Order`", "select_leads", "payments")
             grants = "; ".join(f"GRANT INSERT ON {name}.{table} TO {version}" for table in tables)
@@ -165,16 +177,17 @@ def test_a_long_name_leaves_room_for_what_is_added() -> None:
 
 
 def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its commands print scripts, for a policy and for a database alone, that psql takes; its mapping is a policy's."""
-    blocks = blocks_of(DOCS / "stamps.md")
-    commands, mapping = (next(one.text for one in blocks if one.language == language) for language in ("sh", "yaml"))
+    """Its commands print scripts, for a policy and for a database alone, that psql takes; its mapping is a policy's.
+
+    The command for MariaDB is given in the test on MariaDB.
+    """
     monkeypatch.chdir(tmp_path)
     with Postgres() as server:
         url = server.new_database()
         address = url.replace("+asyncpg", "")
         server.execute(url, _make('"', "TIMESTAMP"))
         _policy(tmp_path, url, EVENTS)
-        for_policy, for_database, psql, _ = (shlex.split(line, comments=True) for line in commands.splitlines())
+        for_policy, for_database, psql, _ = COMMANDS
         for argv, file in ((for_policy[2:-2], "stamp.sql"), ([*for_database[2:-1], address], "proposed.sql")):
             result = CliRunner().invoke(command, argv)
             assert result.exit_code == 0, result.output
@@ -182,5 +195,5 @@ def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             arguments = [{"shop": address, "stamp.sql": file}.get(word, word) for word in psql]
             subprocess.run(arguments, check=True, capture_output=True)
 
-    Path("page.yaml").write_text(f"service: shop\n{mapping}", encoding="utf-8")
+    Path("page.yaml").write_text(f"service: shop\n{MAPPING}", encoding="utf-8")
     assert load_policy("page.yaml").database.events["orders"].version == COLUMN

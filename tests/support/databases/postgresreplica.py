@@ -47,5 +47,15 @@ class PostgresReplica:
 
     def sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
         """Execute a statement as the administrator."""
-        argv = [program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "shop", "-d", "postgres"]
-        return subprocess.run([*argv, "-c", statement], check=False, capture_output=True)
+        return _sql(self.port, statement)
+
+    def catch_up(self) -> None:
+        """Return once all that the primary has committed until now can be read here."""
+        written = _sql(self._primary.port, "SELECT pg_current_wal_lsn()").stdout.decode().strip()
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
+        self._server.wait_until(lambda: self.sql(replayed).stdout.strip() == b"t")
+
+
+def _sql(port: int, statement: str) -> subprocess.CompletedProcess[bytes]:
+    argv = [program("psql"), "-qAt", "-h", "127.0.0.1", "-p", str(port), "-U", "shop", "-d", "postgres"]
+    return subprocess.run([*argv, "-c", statement], check=False, capture_output=True)

@@ -99,6 +99,7 @@ class Page:
             if block.language == "console":
                 self.commands += _commands(block.text, block.name)
             elif block.name:
+                assert block.name not in self.files, f"{name} gives {block.name} twice: nobody would run the first"
                 self.files[block.name] = block.text
 
     def write_files(self) -> None:

@@ -1,6 +1,5 @@
 """A read replica behind a real PostgreSQL primary: its lag, what is said while it lags, and a migration."""
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -61,11 +60,14 @@ async def test_a_lagging_replica_makes_the_judge_blind_and_loses_nothing(
     policy = policy_for(url, replica=Replica(max_lag=1.0), refresh=0.1)
     async with refresher_on(policy, SystemClock()) as refresher:
         refresher.rollout = rollout_of([started("r1", datetime.now(UTC))])
-        await _until(refresher, lambda: refresher.complete and refresher.snapshot.evidence is not None, "judged")
+        await _until(
+            refresher,
+            lambda: refresher.complete and refresher.snapshot.evidence is not None and not refresher.snapshot.blind,
+            "judged",
+        )
         quick = refresher.snapshot
         replica.sql("SELECT pg_wal_replay_pause()").check_returncode()
         await primary.insert(VISITS, version="v1.0", created_at=datetime.now(UTC))
-        await asyncio.sleep(1.2)
         await _until(refresher, lambda: "replica" in refresher.snapshot.blind, "blind")
         behind = refresher.snapshot
         replica.sql("SELECT pg_wal_replay_resume()").check_returncode()
@@ -86,15 +88,23 @@ async def test_a_replica_without_its_primary_is_not_called_fresh(
     """A replica that replayed all it got, from a primary that is gone, is behind by the age of the last commit."""
     async with refresher_on(policy_for(replica.url(primary.url)), SystemClock()) as refresher:
         await primary.insert(VISITS, version="v1.0", created_at=datetime.now(UTC))
-        await asyncio.sleep(0.3)
-        with_primary = await replica_lag_seconds(refresher.sources.sessions[None])
-        postgres_own.stop()
-        await asyncio.sleep(0.3)
-        without = await replica_lag_seconds(refresher.sources.sessions[None])
-        postgres_own.start()
+        replica.catch_up()
 
-    assert with_primary == 0
-    assert without > 0
+        async def lag_seconds() -> float:
+            return await replica_lag_seconds(refresher.sources.sessions[None])
+
+        async def fresh() -> bool:
+            return await lag_seconds() == 0
+
+        async def behind() -> bool:
+            return 0 < await lag_seconds() < math.inf
+
+        await eventually(fresh, "with its primary it is not behind")
+        postgres_own.stop()
+        try:
+            await eventually(behind, "without its primary it is behind by the age of the last commit")
+        finally:
+            postgres_own.start()
 
 
 async def test_a_migration_on_the_primary_is_noticed_on_the_replica(
@@ -108,7 +118,7 @@ async def test_a_migration_on_the_primary_is_noticed_on_the_replica(
         async def look_after(statement: str) -> tuple[str, ...]:
             async with primary.engine.begin() as connection:
                 await connection.exec_driver_sql(statement)
-            await asyncio.sleep(0.3)
+            replica.catch_up()
             await refresher.schema.look()
             return refresher.schema.problems
 
