@@ -87,8 +87,7 @@ def command(
         return
     schema = output.with_name(SCHEMA_FILE)
     if schema_only:
-        with writing(output):
-            _write_schema(schema)
+        _write_schema(schema)
         click.echo(f"Wrote {schema}; a policy names it in its first line: {SCHEMA_LINE}")
         return
     _may_write(output, force, given)
@@ -101,9 +100,8 @@ def command(
     _show_rows(console, rows)
     if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
         raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
-    with writing(output):
-        output.write_text(text, encoding="utf-8")
-        _write_schema(schema)
+    _write(output, text)
+    _write_schema(schema)
     if output_format == "json":
         print_json(_as_json(output, found, rows, findings))
         return
@@ -129,7 +127,12 @@ def _known(asking: bool, output: Path, given: Mapping[str, str | None]) -> tuple
 
 def _write_schema(schema: Path) -> None:
     """What the installed version takes; a file of this name is ours, and an older version's is replaced."""
-    schema.write_text(json.dumps(policy_schema(), indent=1) + "\n", encoding="utf-8")
+    _write(schema, json.dumps(policy_schema(), indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def _may_write(output: Path, force: bool, given: Mapping[str, str | None]) -> None:
@@ -195,8 +198,7 @@ def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
     It is written next to the file that is asked for, as relative paths in it start there, and taken away again.
     """
     tried = output.with_name(f".{output.name}.tried")
-    with writing(output):
-        tried.write_text(text, encoding="utf-8")
+    _write(tried, text)
     try:
         policy, document = load_policy(tried), replace(read_document(tried), path=output)
     finally:

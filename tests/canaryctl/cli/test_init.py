@@ -182,9 +182,7 @@ def test_a_folder_that_is_not_there_is_told(
     result = CliRunner().invoke(command, given)
 
     assert isinstance(result.exception, CanaryError)
-    assert "canary.yaml: cannot be written (No such file or directory); name a file that can be" in str(
-        result.exception
-    )
+    assert "cannot be written (No such file or directory); name a file that can be" in str(result.exception)
 
 
 def test_every_bracket_of_the_mapping_is_shown(tmp_path: Path, database: Callable[[str], str]) -> None:
