@@ -215,8 +215,8 @@ class Database:
     identities: dict[Name, Identities] = field(default_factory=dict)
     """By a name of yours, pairs that join what the router chooses by (a cookie) to what the rows know (an account)."""
     exclude: Exclude = Exclude()
-    """Rows of these customers do not count, in no counter and no judgement; nor do in the judgement rows that come from
-    theirs."""
+    """Rows of these customers, and rows of the same database that descend from theirs, count nowhere: in no counter, no
+    published KPI and no judgement. In ClickHouse only rows that name the customer themselves are left out."""
     window: PositiveSeconds = 3600
     """The published KPIs cover each version's units of this trailing window."""
     since: Seconds = 30 * 86400

@@ -50,7 +50,6 @@ class Statements:
         self._event = event = policy.database.events[name]
         self._segment = segment_column(policy.kpis.values(), name)
         self.dialect = dialect.numbered(event.time_unit)
-        self._nobody = policy.database.exclude.units
         self.parents = parents_of(policy.database.events, name)
         self.versions = Versions(policy, dialect, kinds)
         self._kinds = kinds
@@ -216,10 +215,9 @@ class Statements:
         for name, values in self._event.exclude.items():
             column = self.dialect.text(self.column(name))
             yield sa.or_(column.is_(None), column.not_in(values))
-        unit = self.versions.units.of(self._name, self._event, self._source) if self._nobody else None
-        if unit is not None:
-            named = self.dialect.text(unit)
-            yield sa.or_(named.is_(None), named.not_in(self._nobody))
+        excluded = self.versions.excluded(self._name, self._source)
+        if excluded is not None:
+            yield sa.not_(excluded)
 
     def _version(self) -> Column:
         if self.versions.looked_up(self._name):

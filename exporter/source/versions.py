@@ -13,6 +13,8 @@ Some versions no database can tell: those of the router's hash, of its log and o
 place of the version (its customer, or the side in its tag), and `exporter.source.routed` and `.logged` give the answer.
 A row that inherits the key brings the time of the row that has it along, in one text (`split_key`): what a customer
 bought under one weight, and pays after the next change, belongs to the version that took the order.
+
+The same look-up, by the parent's key, tells whether a row comes from a customer whom `database.exclude.units` names.
 """
 
 import re
@@ -39,6 +41,9 @@ _SEAM = "\n"
 _MOMENT = re.compile(r"-?[0-9]{1,11}(\.[0-9]+)?", re.ASCII)
 """A moment as a database writes it. Before the seam may also stand what a customer chose to be known by, and one such
 row must not keep an event from being read."""
+_NO_DESCENT = "clickhouse"
+"""ClickHouse refuses a look-up within the aggregate of another, and does not end with EXISTS within EXISTS: 100 visits
+ran into the time limit. There only rows that themselves name an excluded customer are left out."""
 _Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
 
 
@@ -54,6 +59,7 @@ class Versions:
         self._events = policy.database.events
         self._identities = policy.database.identities
         self._assignments = policy.database.assignments
+        self._nobody = policy.database.exclude.units
         self._spare = spare_tables(policy)
         self._dialect = dialect
         self.units = Units(policy, dialect, self._kinds)
@@ -84,12 +90,21 @@ class Versions:
         found = (self._of if key is None else partial(self._key, key))(name, row, frozenset())
         return sa.null() if found is None else found
 
+    def excluded(self, name: str, row: sa.FromClause) -> sa.ColumnElement[bool] | None:
+        """Whether a row is an excluded customer's or descends from one's; None where that can be true of none.
+
+        Args:
+            row: what the event's rows are selected from.
+        """
+        return self._excluded(name, row, frozenset()) if self._nobody else None
+
     def keys(self, name: str) -> dict[str, sa.Select[Any]]:
         """The columns by which rows are looked up for an event, by where they are, without a row.
 
         Only for a database that compares no two types (`exporter.source.keys`).
         """
-        if self._dialect.name != "postgresql" or not (self.looked_up(name) or self._events[name].identity):
+        needed = self.looked_up(name) or self._events[name].identity or self._nobody
+        if self._dialect.name != "postgresql" or not needed:
             return {}
         above = with_ancestors(self._events, [name])
         events = {one: self._events[one] for one in above if self._events[one].table not in self._spare}
@@ -134,6 +149,18 @@ class Versions:
             found.append(self._timed(own, event, row) if below or event.settled is not None else own)
         return _first([*found, *self._inherited(name, row, below | {name}, partial(self._key, key))])
 
+    def _excluded(self, name: str, row: sa.FromClause, below: frozenset[str]) -> sa.ColumnElement[bool] | None:
+        unit = self.units.of(name, self._events[name], row)
+        found: list[sa.ColumnElement[bool]] = []
+        if unit is not None:
+            found.append(sa.and_(unit.is_not(None), self._dialect.text(unit).in_(self._nobody)))
+        above = () if self._dialect.name == _NO_DESCENT else self._parents(name, row, below | {name})
+        for parent, source, mine in above:
+            theirs = self._excluded(parent, source, below | {name})
+            if theirs is not None:
+                found.append(sa.exists(sa.select(source.c[self._events[parent].id]).where(mine, theirs).correlate(row)))
+        return sa.or_(*found) if found else None
+
     def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
         at = self._dialect.text(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]))
         return at + sa.literal_column(f"'{_SEAM}'", type_=sa.String()) + own
@@ -147,6 +174,16 @@ class Versions:
 
     def _inherited(self, name: str, row: sa.FromClause, below: frozenset[str], of: _Of) -> Iterator[Column]:
         """What each row that a row names as its parent has, where the router decided first."""
+        for parent, source, mine in self._parents(name, row, below):
+            value = of(parent, source, below)
+            if value is not None:
+                found = sa.select(sa.func.min(value)).select_from(source).where(mine)
+                yield found.correlate(row).scalar_subquery()
+
+    def _parents(
+        self, name: str, row: sa.FromClause, below: frozenset[str]
+    ) -> Iterator[tuple[str, sa.FromClause, sa.ColumnElement[bool]]]:
+        """Each event that a row names as its parent, its rows, and which of them are the row's; visits first."""
         parents = [one for one in parents_of(self._events, name) if one[0] in self._events and one[0] not in below]
         parents.sort(key=lambda one: bool(parents_of(self._events, one[0])))
         for parent, column in parents:
@@ -155,12 +192,8 @@ class Versions:
                 continue
             alias = f"canary_{len(below)}_{parent}"
             source = selectable(self.columns(parent), table=event.table or parent, sql=event.sql, name=alias)
-            value = of(parent, source, below)
-            if value is not None:
-                of_key, of_named = kinds_key(parent, event.id), kinds_key(name, column)
-                mine = same(source.c[event.id], row.c[column], self._kinds, of_key, of_named)
-                found = sa.select(sa.func.min(value)).select_from(source).where(mine)
-                yield found.correlate(row).scalar_subquery()
+            of_key, of_named = kinds_key(parent, event.id), kinds_key(name, column)
+            yield parent, source, same(source.c[event.id], row.c[column], self._kinds, of_key, of_named)
 
     def _assigned(self, name: str, row: sa.FromClause) -> Iterator[Column]:
         """The unit's last assignment up to the row's time, then the first one after it."""

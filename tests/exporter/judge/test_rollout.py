@@ -21,7 +21,7 @@ from canary.rollout.state import Moment, Rollout
 from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
-from tests.support.databases.exporting import policy_for, refresher_on, settle
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData
 from tests.support.receiving.entries import entry as entry_of
 from tests.support.receiving.entries import started
@@ -329,34 +329,35 @@ async def test_a_shop_without_the_table_of_visits_is_judged(lite: ShopData, cloc
     assert payments.log10_evidence >= payments.log10_threshold
 
 
-async def test_the_shops_own_people_are_nobodys_customers(lite: ShopData, clock: FakeClock) -> None:
-    """Whoever is excluded is counted nowhere, and what comes of their visits is in no judgement."""
-    start, everybody = clock.now(), policy_for(lite.url)
+async def test_the_shops_own_people_are_nobodys_customers(data: ShopData, clock: FakeClock) -> None:
+    """An excluded customer's rows, and all that descends from them, are in no counter, no KPI and no judgement."""
+    start, everybody = clock.now(), policy_for(data.url)
     policy = replace(everybody, database=replace(everybody.database, exclude=Exclude(units=("staff",))))
-    visits = [
-        {"id": key, "visitor_id": "staff" if key < 200 else f"c{key}", "version": "v2.0", "created_at": start}
-        for key in range(400)
-    ]
-    orders = [
-        {
-            "id": visit["id"],
-            "version": "v2.0",
-            "visit_id": visit["id"],
-            "total": 10,
-            "currency": "EUR",
-            "created_at": start,
-        }
-        for visit in visits
-    ]
-    async with lite.engine.begin() as connection:
-        await connection.execute(VISITS.insert(), visits)
-        await connection.execute(ORDERS.insert(), orders)
+    every: dict[str, Any] = {"version": "v2.0", "created_at": start}
+    rows: dict[Any, list[dict[str, Any]]] = {VISITS: [], ORDERS: [], PAYMENTS: []}
+    for key in range(1, 401):
+        staff = key <= 200
+        paid, total = ("failed", 1000) if staff else ("succeeded", 10)
+        rows[VISITS].append({"id": key, "visitor_id": "staff" if staff else f"c{key}", **every})
+        rows[ORDERS].append({"id": key, "visit_id": key, "total": total, "currency": "EUR", "status": "paid", **every})
+        rows[PAYMENTS].append({"id": key, "order_id": key, "status": paid, "settled_at": start, **every})
+    async with data.engine.begin() as connection:
+        for table, values in rows.items():
+            await connection.execute(table.insert(), values)
     async with refresher_on(policy, clock) as refresher:
         refresher.rollout = _rollout(policy, start)
         clock.advance(10)
         await settle(refresher, clock)
         await _look(refresher, clock, 60)
-        evidence = refresher.snapshot.evidence
+        evidence, counters, roles = refresher.snapshot.evidence, published(refresher), refresher.snapshot.role_values
+        shown = kpis(refresher)
 
     assert evidence is not None
-    assert {evidence.kpis[name].canary_units for name in ("conversion_rate", "average_order_value")} == {200}
+    judged = ("conversion_rate", "average_order_value", "payment_success_rate")
+    assert {evidence.kpis[name].canary_units for name in judged} == {200}
+    assert [counters[name]["v2.0",] for name in ("shop_visits_total", "shop_orders_total")] == [200, 200]
+    assert counters["shop_order_value_total"]["v2.0", "EUR"] == 2000
+    assert counters["shop_payments_total"]["v2.0", "succeeded"] == 200
+    assert not counters["shop_payments_total"].get(("v2.0", "failed"))
+    assert [shown[name, "v2.0"] for name in judged] == [1, 10, 1]
+    assert [roles[name]["canary"] for name in judged] == [1, 10, 1]
