@@ -92,7 +92,7 @@ def _review(review: Review) -> dict[str, object]:
 
 
 def _said(report: Report) -> dict[str, object]:
-    """What was decided, and what people noted."""
+    """What was decided, and what people left as notes."""
     return {
         "decisions": [
             {"kind": one.kind.value, "at": to_text(one.at), "actor": one.actor, "reason": one.reason}
