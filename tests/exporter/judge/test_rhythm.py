@@ -72,3 +72,14 @@ def test_hours_that_are_half_counted_are_not_held_against_anybody() -> None:
     assert rhythm.usual_level("conversion_rate", START, START + 60.0) == pytest.approx(0.7), "an hour before is needed"
     since[0] -= HOUR
     assert rhythm.usual_level("conversion_rate", START, START + 60.0) == pytest.approx(0.9)
+
+
+def test_a_rollout_of_days_is_no_day_before_itself() -> None:
+    """A harm since the start is not what is usual, however long the rollout takes."""
+
+    def count(event: str, moment: float, outcome: str) -> int:
+        return shop({0: 0.5} if moment >= START else {})(event, moment, outcome)
+
+    rhythm = Rhythm(KPIS, count)
+    levels = [rhythm.usual_level("conversion_rate", START, START + hour * HOUR) for hour in (22.5, 23.5, 24.5, 60.0)]
+    assert levels == [1.0] * 4
