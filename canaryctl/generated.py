@@ -96,15 +96,6 @@ def generated_files(policy: Policy, *, merge: Path | None = None, inline: bool =
     return {**_own_files(policy, inline=inline), **_shared_files(policy, merge=merge)}
 
 
-def kubernetes_files(policy: Policy, labels: Mapping[str, str], *, inline: bool = False) -> Files:
-    """Manifests below `kubernetes/`: rules, Alertmanager's part, dashboards, and templates for other engines.
-
-    Raises:
-        GenerateError: something cannot be generated.
-    """
-    return {**_own_manifests(policy, labels, inline=inline), **_shared_manifests(policy)}
-
-
 def remote_files(policy: Policy, target: str, *, inline: bool = False) -> Files:
     """The rules for a ruler that is not Prometheus, one of `REMOTE`.
 

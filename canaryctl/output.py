@@ -11,11 +11,11 @@ and writes them the next time. The other way round, files that it wrote would ha
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from canary.errors import GenerateError
+from canary.errors import GenerateError, reason
 
 WRITERS = ".kpi-canary.json"
 """The list, by relative path, of the services that wrote a folder's files; several are parted by a space."""
@@ -47,7 +47,7 @@ def write(files: Mapping[str, Mapping[str, str]], folder: Path, removed: Collect
     _require_own(texts, folder, services | set(removed), writers)
     gone = [name for name, of in writers.items() if name not in texts and set(of.split()) <= set(removed)]
     outdated = [_inside(folder, name) for name in gone]
-    try:
+    with writing(folder, "folder"):
         _list(folder, {**writers, **whose})
         for name, text in texts.items():
             path = folder / name
@@ -57,9 +57,20 @@ def write(files: Mapping[str, Mapping[str, str]], folder: Path, removed: Collect
         for path in outdated:
             path.unlink(missing_ok=True)
         _list(folder, {name: of for name, of in {**writers, **whose}.items() if name not in gone})
+
+
+@contextmanager
+def writing(output: Path, kind: str = "file") -> Iterator[None]:
+    """Tells whoever named `--output` what the system says when it cannot be written.
+
+    Raises:
+        GenerateError: it cannot.
+    """
+    try:
+        yield
     except OSError as error:
         raise GenerateError(
-            f"cannot be written ({error.strerror})", place=f"--output {folder}", remedy="name a folder that can be"
+            f"cannot be written ({reason(error)})", place=f"--output {output}", remedy=f"name a {kind} that can be"
         ) from error
 
 

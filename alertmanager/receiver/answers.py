@@ -187,7 +187,9 @@ class Schedule(TypedDict):
 
     start_at: Annotated[Moment | None, _said("When; null when nothing is scheduled.")]
     summary: Annotated[str, _said("All of it in one sentence.")]
-    refused: Annotated[str, _said("Why the newest scheduled start was refused when it was due.")]
+    refused: Annotated[
+        str, _said("Why the newest scheduled start was refused when it was due; empty once a rollout has begun.")
+    ]
 
 
 class Heartbeat(TypedDict):

@@ -274,7 +274,7 @@ class Receiver:
             rollback_link=self.links.url,
             runbooks=self.policy.signals.runbook_url,
             dashboards=self.policy.signals.dashboard_url.rstrip("/"),
-            owners={name: kpi.owner for name, kpi in self.policy.kpis.items() if kpi.owner is not None},
+            owners=self.policy.owners,
             zone=self.policy.receiver.timezone,
             process=self.effects.process_managed,
             technical=self.plans.of(self.store.rollout).technical,

@@ -78,7 +78,7 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
             if experiment.enabled and (experiment.metrics or experiment.guardrails)
         ],
         "drillMaxAgeSeconds": "" if policy.receiver.drill_max_age is None else number(policy.receiver.drill_max_age),
-        "owners": {name: kpi.owner for name, kpi in policy.kpis.items() if kpi.owner is not None},
+        "owners": policy.owners,
         "alerts": {name: _override(override) for name, override in signals.alerts.items()},
     }
 

@@ -182,6 +182,11 @@ class Policy:
         return any(slots_of(router) is not None for router in self.router)
 
     @property
+    def owners(self) -> dict[str, str]:
+        """By KPI, who looks after it; those that nobody does are not in it."""
+        return {name: kpi.owner for name, kpi in self.kpis.items() if kpi.owner is not None}
+
+    @property
     def shop_job(self) -> str:
         """The job under which the generated scrape configuration has the series that tell errors and response times."""
         return self.service if self.signals.preset == "application" else f"{self.service}-haproxy"

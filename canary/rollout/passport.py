@@ -6,7 +6,8 @@ nobody could find out stands there as unknown, with the reason.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,11 @@ class Passport:
     freeze: str = ""
     warnings: tuple[str, ...] = ()
     forced: bool = False
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """From a receiver's answer; what a newer one says besides is passed over."""
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """What people read: a title and a text each."""

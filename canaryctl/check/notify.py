@@ -43,10 +43,10 @@ def _without_targets(policy: Policy) -> Iterator[Finding]:
 def _without_audience(policy: Policy) -> Iterator[Finding]:
     """Owners that no audience is called after, where there are audiences: a misspelt one hears of nothing."""
     audiences = sorted(policy.notify.audiences)
-    for name, kpi in policy.kpis.items():
-        if audiences and kpi.owner is not None and kpi.owner not in audiences:
-            what = f"no audience {kpi.owner!r} in notify.audiences"
-            yield skipped(f"kpis.{name}.owner", what, did_you_mean(kpi.owner, audiences))
+    for name, owner in policy.owners.items():
+        if audiences and owner not in audiences:
+            what = f"no audience {owner!r} in notify.audiences"
+            yield skipped(f"kpis.{name}.owner", what, did_you_mean(owner, audiences))
 
 
 def _without_address(policy: Policy) -> Iterator[Finding]:

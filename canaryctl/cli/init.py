@@ -30,6 +30,7 @@ from canaryctl.init.platform import platforms
 from canaryctl.init.reading import SAMPLE_ROWS
 from canaryctl.init.stamp import stamp
 from canaryctl.init.starter import ROUTERS, SCHEMA_FILE, SCHEMA_LINE, Start, starter
+from canaryctl.output import writing
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import order_session
 
@@ -99,7 +100,7 @@ def command(
     _show_rows(console, rows)
     if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
         raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
-    output.write_text(text, encoding="utf-8")
+    _write(output, text)
     _write_schema(schema)
     if output_format == "json":
         print_json(_as_json(output, found, rows, findings))
@@ -126,7 +127,12 @@ def _known(asking: bool, output: Path, given: Mapping[str, str | None]) -> tuple
 
 def _write_schema(schema: Path) -> None:
     """What the installed version takes; a file of this name is ours, and an older version's is replaced."""
-    schema.write_text(json.dumps(policy_schema(), indent=1) + "\n", encoding="utf-8")
+    _write(schema, json.dumps(policy_schema(), indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def _may_write(output: Path, force: bool, given: Mapping[str, str | None]) -> None:
@@ -192,7 +198,7 @@ def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
     It is written next to the file that is asked for, as relative paths in it start there, and taken away again.
     """
     tried = output.with_name(f".{output.name}.tried")
-    tried.write_text(text, encoding="utf-8")
+    _write(tried, text)
     try:
         policy, document = load_policy(tried), replace(read_document(tried), path=output)
     finally:

@@ -87,8 +87,9 @@ class Rhythm:
     def _on(self, kpi: Kpi, start: float, hours: int) -> float | None:
         """The same on one day; None where an hour had too few units."""
         before = [self._level(kpi, start + hour * _HOUR_SECONDS) for hour in (-1, 0)]
-        # A rollout that starts within an hour sees the next but one before it is over.
-        after = [self._level(kpi, start + hour * _HOUR_SECONDS) for hour in range(min(hours, 24) + 1)]
+        # A rollout that starts within an hour sees the next but one before it is over. After a whole day there is no
+        # hour left to see: on the day before the start, the next one would be the rollout's own first.
+        after = [self._level(kpi, start + hour * _HOUR_SECONDS) for hour in range(min(hours + 1, 24))]
         usual = max((level for level in before if level is not None), default=0.0)
         if usual <= 0.0 or None in before or None in after:
             return None

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from canary.policy import load_policy
-from canaryctl.generated import kubernetes_files
+from canaryctl.generated import files_of
 from tests.support.documents.pages import DOCS, Page, blocks_of
 
 
@@ -28,7 +28,8 @@ def generated(tmp_path: Path) -> dict[str, set[str]]:
     page = Page("kubernetes.md", tmp_path)
     page.write_files()
     names: dict[str, set[str]] = {}
-    for text in kubernetes_files(load_policy(tmp_path / "canary.yaml"), {}).values():
+    (files,) = files_of([load_policy(tmp_path / "canary.yaml")], "kubernetes").values()
+    for text in files.values():
         for manifest in yaml.safe_load_all(text):
             names.setdefault(manifest["kind"], set()).add(manifest["metadata"]["name"])
     return names

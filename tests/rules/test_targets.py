@@ -14,7 +14,7 @@ from canary.mixin.yamltext import dump
 from canary.policy.freeze import Freeze
 from canary.policy.servers import PrometheusServer
 from canaryctl.cli.generate import command
-from canaryctl.generated import kubernetes_files, remote_files
+from canaryctl.generated import files_of, remote_files
 from rules.generate import rule_groups
 from rules.targets import analysis_template, judged, metadata, metric_templates, slug, verdict_query
 from scripts import golden
@@ -23,7 +23,7 @@ from tests.support.programs.promtool import promtool
 
 
 def _manifests(kind: str) -> list[Mapping[str, Any]]:
-    files = kubernetes_files(golden.policy(kind), {"release": "kps"})
+    (files,) = files_of([golden.policy(kind)], "kubernetes", labels={"release": "kps"}).values()
     return [manifest for text in files.values() for manifest in yaml.safe_load_all(text)]
 
 
@@ -46,9 +46,10 @@ def test_manifests_are_what_kubernetes_takes(kind: str) -> None:
 def test_any_service_gives_names_that_kubernetes_takes(service: str) -> None:
     """Whatever a policy may call the service, names and labels of the manifests are valid."""
     policy = dataclasses.replace(golden.policy("minimal"), service=service)
-    texts = kubernetes_files(policy, {}).values()
+    (files,) = files_of([policy], "kubernetes").values()
 
-    assert [fault for text in texts for manifest in yaml.safe_load_all(text) for fault in faults(manifest)] == []
+    manifests = [manifest for text in files.values() for manifest in yaml.safe_load_all(text)]
+    assert [fault for manifest in manifests for fault in faults(manifest)] == []
 
 
 @pytest.mark.parametrize(

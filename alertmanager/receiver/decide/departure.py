@@ -9,6 +9,7 @@ passport as unknown. `--force` overrides what is found, and that stands there to
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from alertmanager.receiver.decide.finish.finishcommands import ServersAsked
@@ -153,7 +154,7 @@ class Departure:
                 remedy=f"deploy {canary} there, or correct `router.probe`; --force starts all the same",
             )
         warnings = (*(one for one in passport.warnings if one not in contradictions), *contradictions, *silent)
-        return Passport(**{**vars(passport), "canary": servers.told, "warnings": warnings})
+        return replace(passport, canary=servers.told, warnings=warnings)
 
     def _before(self, canary: str) -> str:
         """What became of this version the last time."""

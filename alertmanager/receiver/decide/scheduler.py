@@ -23,7 +23,7 @@ from canary.rollout.commands.records import Record
 from canary.rollout.commands.scheduling import Ending, EndSchedule, Scheduled, ScheduleEnded, ScheduleStart
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
-from canary.rollout.entries import Entry
+from canary.rollout.entries import Entry, Started
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.timing.clock import Clock
@@ -45,7 +45,7 @@ class Scheduler:
 
     Attributes:
         pending: what is scheduled; None when nothing is.
-        refused: why the newest scheduled start was refused; empty once another one is scheduled.
+        refused: why the newest scheduled start was refused; empty once another one is scheduled, or a rollout begins.
     """
 
     def __init__(
@@ -168,6 +168,9 @@ class Scheduler:
             case ScheduleEnded() if self.pending is not None and self.pending.seq == entry.scheduled:
                 self.refused = f"{self.pending}: {entry.reason}" if entry.ending is Ending.REFUSED else ""
                 self.pending = None
+            case Started():
+                # Whoever it was refused to knows by now, or has what it was for.
+                self.refused = ""
             case _:
                 return
         self._wake_up.set()

@@ -18,6 +18,7 @@ from canary.timing.clock import SystemClock
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format
+from canaryctl.output import writing
 
 if TYPE_CHECKING:
     from exporter.study.experiment_report import ExperimentReport
@@ -74,7 +75,8 @@ def report(config_file: str, output_format: str, output: str) -> None:
     if output == "-":
         click.echo(text, nl=False)
     else:
-        Path(output).write_text(text, encoding="utf-8")
+        with writing(Path(output)):
+            Path(output).write_text(text, encoding="utf-8")
         click.echo(f"Wrote {output}")
 
 

@@ -71,7 +71,7 @@ def _passports(entries: Sequence[Entry]) -> None:
     for entry in entries:
         if passport := entry["data"].get("passport"):
             click.echo(f"found at the start of {plain(entry['rollout'])}:")
-            for title, text in Passport(**passport).lines():
+            for title, text in Passport.read(passport).lines():
                 click.echo(f"  {title}: {plain(text)}")
 
 

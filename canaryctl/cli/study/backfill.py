@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from canary.errors import GenerateError
 from canary.policy import Policy, load_policy
 from canary.timing.clock import SystemClock
 from canary.timing.times import from_text
 from canary.units import parse_duration
 from canaryctl.cli.console import print_json
 from canaryctl.cli.options import config_file, output_format
+from canaryctl.output import writing
 from exporter.source.database import Patience
 from exporter.source.sources import order_sources
 
@@ -79,11 +79,6 @@ async def _write(policy: Policy, output: Path, begin: float, end: float, step: f
 
     async with order_sources(policy, Patience.STUDY) as sources:
         found = await backfill(policy, sources, since=begin, until=end, step=step)
-    try:
-        with output.open("w", encoding="utf-8") as file:
-            found.write(file)
-    except OSError as error:
-        raise GenerateError(
-            f"cannot be written ({error.strerror})", place=f"--output {output}", remedy="name a file that can be"
-        ) from error
+    with writing(output), output.open("w", encoding="utf-8") as file:
+        found.write(file)
     return len(found.series), found.samples

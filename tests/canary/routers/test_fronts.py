@@ -189,6 +189,7 @@ async def test_the_pages_front_is_one_that_haproxy_runs(tmp_path: Path) -> None:
         ("kind: haproxy\n  servers: {'10.0.0.9:1': {weight: 2}}", "10.0.0.9:1 is no server of `upstreams`"),
         ("kind: haproxy\n  tls: {certificate: /a, key: /b}", "HAProxy reads certificate and key from one file"),
         ("kind: nginx\n  tls: {certificate: /a}", "names no `key`"),
+        ("kind: nginx\n  sticky: header\n  key: X-User\n  tag_header: x-user", "tag_header: is `key` too"),
         ('kind: nginx\n  extra: ["a;\\nb;"]', "router.extra"),
         ("kind: nginx\n  servers: {'10.0.0.9:1': {options: 'a; b'}}", "options"),
         ("kind: nginx\n  servers: {'10.0.0.9:1': {weight: 0}}", "weight"),

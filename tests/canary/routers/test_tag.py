@@ -70,10 +70,24 @@ async def test_of_slots_the_tag_says_the_role(make: Make, stable: Upstream, cana
         assert behind == {side: {f"x {tag}"} for side, tag in TAGS.items()}
 
 
-@pytest.mark.parametrize("header", ["Host", "cookie", "X-Forwarded-Proto", "x-canary-user", "User Agent", ""])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Host", "cookie", "X-Forwarded-Proto", "x-canary-user", "User Agent", ""),
+        *(
+            "Origin",
+            "Accept",
+            "Accept-Language",
+            "Proxy-Authorization",
+            "X-Auth-Token",
+            "CF-Connecting-IP",
+            "X-Shop-User",
+        ),
+    ],
+)
 def test_headers_that_steer_a_request_are_refused(header: str) -> None:
-    """One more word in them would change what is asked, or who asks."""
-    policy = Policy(service="shop", router=(HaproxyRouter(kind="haproxy"),))
+    """One more word in them would change what is asked, or who asks: the header by which the router knows customers."""
+    policy = Policy(service="shop", router=(HaproxyRouter(kind="haproxy", sticky="header", key="x-shop-user"),))
 
     with pytest.raises(RouterError, match="--tag-header"):
         with_tag(policy, header)

@@ -170,6 +170,21 @@ def test_a_schema_for_editors_comes_along(tmp_path: Path, database: Callable[[st
     assert json.loads(schema.read_text()) == written
 
 
+@pytest.mark.parametrize("arguments", [["--schema"], ["--service", "shop"]])
+def test_a_folder_that_is_not_there_is_told(
+    tmp_path: Path, database: Callable[[str], str], arguments: list[str]
+) -> None:
+    """In a sentence with what to do, whatever was to be written into it."""
+    database(MAKE)
+    orders, output = f"sqlite:///{tmp_path / 'orders.db'}", str(tmp_path / "none" / "canary.yaml")
+    given = ["--database", orders, "--output", output, *arguments]
+
+    result = CliRunner().invoke(command, given)
+
+    assert isinstance(result.exception, CanaryError)
+    assert "cannot be written (No such file or directory); name a file that can be" in str(result.exception)
+
+
 def test_every_bracket_of_the_mapping_is_shown(tmp_path: Path, database: Callable[[str], str]) -> None:
     """The columns of an event end as they are written in the policy."""
     result = CliRunner().invoke(

@@ -26,8 +26,7 @@ class Routing:
         """What a policy says."""
         notify = policy.notify
         occasions = {"": notify.on, **{name: one.on for name, one in notify.audiences.items()}}
-        owned = {name: kpi.owner for name, kpi in policy.kpis.items() if kpi.owner is not None}
-        return cls({name: frozenset(on) & OCCASIONS for name, on in occasions.items()}, owned)
+        return cls({name: frozenset(on) & OCCASIONS for name, on in occasions.items()}, policy.owners)
 
     def wants(self, audience: str, entry: Entry) -> bool:
         """Whether an audience hears of an entry; one that the policy does not know hears of nothing."""

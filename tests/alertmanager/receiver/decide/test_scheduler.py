@@ -108,6 +108,20 @@ async def test_a_refusal_is_kept_and_not_tried_again(night: Night) -> None:
     assert any(key.startswith("schedule:v2.0") for key in rollout.recorded)
 
 
+async def test_a_refusal_is_shown_until_a_rollout_begins(night: Night) -> None:
+    """Also after a restart, which reads the same entries: what is over and done is no news under a later rollout."""
+    await night.schedule()
+    await night.after(3 * HOUR)
+    assert night.scheduler.refused
+
+    await night.people.start(canary="v1.5")
+    restarted = night.another()
+    for entry in await night.store.entries():
+        restarted._heard(entry)
+
+    assert night.scheduler.refused == restarted.refused == ""
+
+
 async def test_a_journal_that_is_away_is_tried_again(night: Night) -> None:
     """Nothing has been decided then."""
     await night.schedule()
