@@ -31,25 +31,27 @@ def _command(section: CommandRouter, _thread: Callable[[str], Threads]) -> Route
     return ProgramRouter(section)
 
 
-def _servers(section: HaproxyRouter | NginxRouter) -> Iterator[tuple[str, str, str]]:
-    """Words about a server that there is not."""
+def _front(section: HaproxyRouter | NginxRouter) -> Iterator[tuple[str, str, str]]:
+    """Words about a server that there is not, or behind what says who a customer is."""
     key = "upstreams" if section.slots is None else "slots"
     named = {address for role in ROLES for address in servers_of(section, role, None)}
     for address in section.servers:
         if address not in named:
             yield "servers", f"{address} is no server of `{key}`", "write its address the same in both"
+    if section.sticky == "header" and (section.tag_header or "").lower() == section.key.lower():
+        yield "tag_header", f"is `key` too, and one more word in {section.key} is another customer", "take another one"
     if section.log is not None and section.slots is not None:
         yield "log", "a log of `slots` does not say which slot is the canary's", "use `upstreams`, or no log"
 
 
 def _haproxy_faults(section: HaproxyRouter) -> Iterator[tuple[str, str, str]]:
-    yield from _servers(section)
+    yield from _front(section)
     if section.tls is not None and section.tls.key is not None:
         yield "tls", "HAProxy reads certificate and key from one file", "leave `key` out, append it to `certificate`"
 
 
 def _nginx_faults(section: NginxRouter) -> Iterator[tuple[str, str, str]]:
-    yield from _servers(section)
+    yield from _front(section)
     if section.tls is not None and section.tls.key is None:
         yield "tls", "names no `key`", "name the file with the certificate's key"
 

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from canary.errors import RouterError
 from canary.policy.model import Policy
+from canary.policy.routers.kinds import router_kinds
 from canary.policy.routers.sections import HaproxyRouter, NginxRouter
 from canary.policy.values.scalars import UnfitError
 from canary.policy.values.types import TAG_HEADER
@@ -72,4 +73,8 @@ def with_tag(policy: Policy, header: str) -> Policy:
         replace(router, tag_header=header) if isinstance(router, HaproxyRouter | NginxRouter) else router
         for router in policy.router
     )
+    for router in routers:
+        for key, what, remedy in router_kinds().usable[router.kind].faults(router):
+            if key == "tag_header":
+                raise RouterError(f"{header} {what}", place="--tag-header", remedy=remedy)
     return replace(policy, router=routers)

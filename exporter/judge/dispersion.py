@@ -96,6 +96,8 @@ class OverDispersion:
         self.steps = [step for step in self.steps if step[0] == self.started_at or step[0] + _MARK_SECONDS <= final]
         first = self.steps[-1][0] + (_MARK_SECONDS if len(self.steps) > 1 else 0.0)
         marks = np.arange(first, as_of, _MARK_SECONDS)
+        if not len(marks):  # another machine's clock says when the rollout began: it may be ahead of our rows
+            return
         told = self._told(joined, max(self.started_at, first - _LONGEST_SECONDS), as_of)
         factor = self.steps.pop()[1] if len(self.steps) == 1 else self.steps[-1][1]
         for mark in marks:  # what comes in this stretch of time is judged by all that is known at its end

@@ -11,7 +11,7 @@ is not seen then; the comparison of the two versions does not depend on any of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from exporter.ledger.feed import Feed
@@ -19,6 +19,9 @@ from exporter.ledger.ledger import BUCKETS_PER_HOUR
 
 HourCount = Callable[[str, float, str], int]
 """How many rows of an event, with an outcome (empty: any), came in the clock's hour of a moment."""
+
+Counted = Callable[[float], bool]
+"""Whether all rows since a moment are counted."""
 
 _HOUR_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
@@ -37,22 +40,28 @@ class Rhythm:
 
     Args:
         count: the shop's counts by hour.
+        counted: since when they are whole. The past is counted after a start, a table at a time, and an hour with its
+            visits and not yet its orders is no level.
     """
 
-    def __init__(self, kpis: Mapping[str, Kpi], count: HourCount) -> None:
+    def __init__(self, kpis: Mapping[str, Kpi], count: HourCount, counted: Counted = lambda _: True) -> None:
         self._kpis = kpis
         self._count = count
+        self._counted = counted
         self._known: dict[tuple[str, float, int], float] = {}
 
     @classmethod
-    def of(cls, kpis: Mapping[str, Kpi], feeds: Iterable[Feed]) -> Rhythm:
+    def of(cls, kpis: Mapping[str, Kpi], feeds: Sequence[Feed]) -> Rhythm:
         """That of the ledgers' counts."""
 
         def count(event: str, moment: float, outcome: str) -> int:
             ours = (feed for feed in feeds if feed.stream.event == event and feed.stream.counted)
             return sum(_rows(feed, moment, outcome) for feed in ours)
 
-        return cls(kpis, count)
+        def counted(since: float) -> bool:
+            return all(_has_counted(feed, since) for feed in feeds if feed.stream.counted)
+
+        return cls(kpis, count, counted)
 
     def usual_level(self, kpi: str, started_at: float, now: float) -> float:
         """The lowest level that is usual from a rollout's start to now, relative to the hours before it; at most 1.
@@ -63,6 +72,8 @@ class Rhythm:
         hours = int((now - started_at) // _HOUR_SECONDS) + 1
         key = kpi, started_at, hours
         if key not in self._known:
+            if not self._counted(started_at - _DAYS * _DAY_SECONDS - _HOUR_SECONDS):
+                return _unknown(self._kpis[kpi], hours)
             self._known[key] = self._usual(self._kpis[kpi], started_at, hours)
         return self._known[key]
 
@@ -71,7 +82,7 @@ class Rhythm:
         known = [fall for fall in falls if fall is not None]
         if len(known) >= _LEAST_DAYS:
             return min(1.0, *known)
-        return max(1.0 - _FARTHEST_FALL, 1.0 - _STEEPEST_FALL * (hours + 1)) if isinstance(kpi, Conversion) else 1.0
+        return _unknown(kpi, hours)
 
     def _on(self, kpi: Kpi, start: float, hours: int) -> float | None:
         """The same on one day; None where an hour had too few units."""
@@ -95,8 +106,20 @@ class Rhythm:
         return good / units if units >= _LEAST_UNITS else None
 
 
+def _unknown(kpi: Kpi, hours: int) -> float:
+    return max(1.0 - _FARTHEST_FALL, 1.0 - _STEEPEST_FALL * (hours + 1)) if isinstance(kpi, Conversion) else 1.0
+
+
+def _hour(feed: Feed, moment: float) -> int:
+    return feed.bucket(moment) // BUCKETS_PER_HOUR
+
+
+def _has_counted(feed: Feed, since: float) -> bool:
+    return feed.filled or (feed.next_hour is not None and feed.next_hour < _hour(feed, since))
+
+
 def _rows(feed: Feed, moment: float, outcome: str) -> int:
-    hour = feed.bucket(moment) // BUCKETS_PER_HOUR
+    hour = _hour(feed, moment)
     fine = (
         feed.ledger.fine.get(number, {}) for number in range(hour * BUCKETS_PER_HOUR, (hour + 1) * BUCKETS_PER_HOUR)
     )

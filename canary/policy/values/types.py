@@ -172,8 +172,9 @@ RequestHeader = Annotated[str, Grammar("the name of a header", "[A-Za-z0-9_][A-Z
 """The name of a header."""
 
 _FULL_HEADERS: Final = re.compile(
-    "(?:host|cookie|authorization|connection|upgrade|expect|te|trailer|range|accept-encoding|x-real-ip"
-    "|transfer-encoding|content-.*|if-.*|sec-.*|x-canary-.*|x-forwarded-(?!for$).*|(?:x-)?http-method.*)"
+    "(?:host|cookie|connection|keep-alive|upgrade|expect|te|trailer|range|accept(?:-.*)?|origin|cache-control|pragma"
+    "|max-forwards|transfer-encoding|content-.*|if-.*|sec-.*|proxy-.*|x-canary-.*|(?:x-)?http-method.*"
+    "|(?:.*-)?(?:authorization|ip|token|api-key)|x-(?:csrf|xsrf).*|forwarded|x-forwarded-(?!for$).*|trace(?:parent|state))"
 )
 """Headers in which one more word changes what a request is, or who it is from."""
 

@@ -54,3 +54,32 @@ def test_where_the_days_before_say_nothing_the_steepest_usual_fall_is_let_pass(c
     assert rhythm.usual_level("conversion_rate", START, START + 60.0) == pytest.approx(0.7)
     assert rhythm.usual_level("conversion_rate", START, START + 30 * HOUR) == pytest.approx(0.4)
     assert rhythm.usual_level("payment_success_rate", START, START + 60.0) == 1.0
+
+
+def test_hours_that_are_half_counted_are_not_held_against_anybody() -> None:
+    """After a start, visits are counted before orders are: until all are, nothing is known, and nothing remembered."""
+    whole, since = shop({1: 0.1}), list[float]()
+
+    def count(event: str, moment: float, outcome: str) -> int:
+        return whole(event, moment, outcome) if since or event == "visits" or moment > START - 3 * DAY else 0
+
+    def counted(moment: float) -> bool:
+        return bool(since) and since[0] <= moment
+
+    rhythm = Rhythm(KPIS, count, counted)
+    assert rhythm.usual_level("conversion_rate", START, START + 60.0) == pytest.approx(0.7)
+    since.append(START - 7 * DAY)
+    assert rhythm.usual_level("conversion_rate", START, START + 60.0) == pytest.approx(0.7), "an hour before is needed"
+    since[0] -= HOUR
+    assert rhythm.usual_level("conversion_rate", START, START + 60.0) == pytest.approx(0.9)
+
+
+def test_a_rollout_of_days_is_no_day_before_itself() -> None:
+    """A harm since the start is not what is usual, however long the rollout takes."""
+
+    def count(event: str, moment: float, outcome: str) -> int:
+        return shop({0: 0.5} if moment >= START else {})(event, moment, outcome)
+
+    rhythm = Rhythm(KPIS, count)
+    levels = [rhythm.usual_level("conversion_rate", START, START + hour * HOUR) for hour in (22.5, 23.5, 24.5, 60.0)]
+    assert levels == [1.0] * 4
