@@ -11,6 +11,11 @@ settings.load_profile("patient")
 _LONG_SECONDS = 600
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their place: workers must agree on names, and what was packed or signed holds a moment."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long tests first: whatever runs next to them is done when they are, and none is left over at the end."""
     items.sort(key=_is_short)
