@@ -18,6 +18,7 @@ from canary.routers.envoy.discovery import EnvoyDiscoveryRouter
 from canary.routers.envoy.kind import ENVOY
 from canary.routers.envoy.section import EnvoyRouter
 from canary.testing.contract import router_contract
+from tests.support.clock import in_virtual_time
 
 QUARTER = Split("r-7", 0.25)
 CLOSED = Split("r-7", 0)
@@ -80,7 +81,7 @@ class Envoy:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_two_envoys_keep_the_contract_of_every_router() -> None:
     """What was set is in force when both say so, and is what each of them got."""
     router = make()
@@ -92,7 +93,7 @@ async def test_two_envoys_keep_the_contract_of_every_router() -> None:
         assert await router.check() == []
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_what_is_in_force_is_known_after_a_restart_of_the_receiver() -> None:
     """It is read from the Envoy's own words, and nothing is told before a rollout's weight is set."""
     before, after = make("edge1"), make("edge1")
@@ -106,7 +107,7 @@ async def test_what_is_in_force_is_known_after_a_restart_of_the_receiver() -> No
         assert envoy.told == 1
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_an_envoy_that_restarts_gets_its_values_at_once() -> None:
     """It names no version, and need not wait for anybody's look."""
     router = make("edge1")
@@ -120,7 +121,7 @@ async def test_an_envoy_that_restarts_gets_its_values_at_once() -> None:
         assert (await router.read()).agrees(QUARTER)
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_one_that_is_away_is_named_and_hinders_no_other() -> None:
     """Neither silence nor half of the Envoys is a switch, and silence is never 0 %."""
     router = make()
@@ -136,7 +137,7 @@ async def test_one_that_is_away_is_named_and_hinders_no_other() -> None:
     assert never.failed
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_who_stands_by_tells_nothing_but_a_rollback() -> None:
     """What it knows may be superseded; getting customers off the canary waits for no lead."""
     router = make("edge1")
@@ -154,7 +155,7 @@ async def test_who_stands_by_tells_nothing_but_a_rollback() -> None:
         assert envoy.values["canary.stable-a"] + envoy.values["canary.stable-b"] == 10_000
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_values_that_are_refused_are_offered_twice_a_second() -> None:
     """An Envoy that does not take them asks at once again; it is neither believed nor flooded."""
     router = make("edge1")
@@ -164,7 +165,7 @@ async def test_values_that_are_refused_are_offered_twice_a_second() -> None:
         assert 3 <= envoy.told <= 5
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_two_envoys_under_one_name_are_found() -> None:
     """What one of them has in force must not pass for the other's."""
     router = make("edge1")
@@ -174,7 +175,7 @@ async def test_two_envoys_under_one_name_are_found() -> None:
         assert "several Envoys ask under this name" in reading.error
 
 
-@pytest.mark.looptime
+@in_virtual_time
 async def test_an_instance_that_the_policy_does_not_have_is_told_so() -> None:
     """With the names that there are."""
     with pytest.raises(RouterError, match=r"'edge9' is none of its instances; .*: edge1, edge2"):
