@@ -198,15 +198,13 @@ class Follower:
         self, requests: list[Request], source: str, place: Place | None
     ) -> list[tuple[str | None, Request]]:
         counted = [(self._version(request), request) for request in requests if request.canary is not None]
-        people = [
-            (self._unit(request.user), version, request)
-            for version, request in counted
-            if request.user is not None and not request.robot
+        known = [
+            (self._unit(request.user), version, request) for version, request in counted if request.user is not None
         ]
-        unknown = self._tally.unknown(unit for unit, _, _ in people)
+        unknown = self._tally.unknown(unit for unit, _, _ in known)
         self._tally.remember(await self._until_done(partial(self.store.customers, unknown), "the store cannot be read"))
         changes = Changes()
-        for unit, version, request in people:
+        for unit, version, request in known:
             self._tally.take(unit, version, request, changes)
         await self._until_done(partial(self.store.write, changes, source, place), "the store cannot be written")
         self._tally.forget()

@@ -261,6 +261,7 @@ def _testers(section: HaproxyRouter) -> str:
         f"acl canary_testers_in str(testers),map_str_int({section.map},0) gt 0",
         f"acl canary_testers_alone str(testers),map_str_int({section.map},0) gt 1",
         f"http-request set-header {TESTER_HEADER} 1 if {let_in}",
+        *([f"http-request set-var(txn.canary_tester) int(1) if {let_in}"] if section.log is not None else []),
         *(f"use_backend {backend} if {let_in}" for backend, let_in in ways),
     ]
     return "\n".join(f"    {line}" for line in lines)
