@@ -88,6 +88,7 @@ async def gather(
         gaps=gaps,
         advice=advice(rollout, firing, stories),
         drift=_drift(file, rollout, stories, past),
+        zone=file.receiver.timezone,
     )
 
 
