@@ -71,7 +71,7 @@ async def test_counts_are_those_of_a_version_column(lite: ShopData, clock: FakeC
 
 
 async def test_a_store_of_before_the_mark_is_read_and_gets_it(tmp_path: Path) -> None:
-    """An exporter that is upgraded first reads it as it is; the follower then adds the column, and all are customers."""
+    """An exporter that is upgraded first reads it as it is; the follower then adds the column: all were customers."""
     policy = _policy("sqlite:///shop.db", tmp_path)
     store = Store.of(store_url(policy))
     await store.open()
