@@ -243,10 +243,8 @@ def _without_customer(section: HaproxyRouter) -> str:
 def _testers(section: HaproxyRouter) -> str:
     testers = section.testers
     rules = [f"src {_word(section, 'testers.networks', network)}" for network in testers.networks]
-    if testers.header:
-        rules.append(_sign(section, "header", "req.hdr", testers.header))
-    if testers.cookie:
-        rules.append(_sign(section, "cookie", "req.cook", testers.cookie))
+    rules += [_sign(section, "header", "req.hdr", testers.header)] if testers.header else []
+    rules += [_sign(section, "cookie", "req.cook", testers.cookie)] if testers.cookie else []
     if not rules:
         return ""
     named = section.without_customer.paths or section.without_customer.headers
