@@ -275,9 +275,10 @@ def _servers(policy: Policy) -> dict[str, Group]:
     found: dict[str, Group] = {}
     for router in policy.router:
         slots = slots_of(router)
-        found |= dict.fromkeys(router.upstreams.stable, "stable") if slots is None else {}
-        for slot in BOTH if slots is not None else ():
-            found |= dict.fromkeys(slots.of(slot), slot)
+        if slots is None:
+            found |= dict.fromkeys(router.upstreams.stable, "stable")
+        else:
+            found |= {address: slot for slot in BOTH for address in slots.of(slot)}
     return found
 
 
