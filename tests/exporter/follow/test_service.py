@@ -87,7 +87,7 @@ async def test_behind_a_real_router(kind: str, slots: bool, tmp_path: Path) -> N
     await stable.start()
     await canary.start()
     socket = tmp_path / "log.sock"
-    changes = {"slots": Slots(a=(canary.address,), b=(stable.address,))} if slots else {}
+    changes: dict[str, Any] = {"slots": Slots(a=(canary.address,), b=(stable.address,))} if slots else {}
     front: HAProxy | Nginx
     if kind == "haproxy":
         front = HAProxy(tmp_path / "front", stable.address, canary.address, log=str(socket), **changes)
