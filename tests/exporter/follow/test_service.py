@@ -76,6 +76,17 @@ async def _visited(port: int) -> dict[str, str]:
     return answers
 
 
+def _front(kind: str, folder: Path, stable: Upstream, canary: Upstream, *, slots: bool) -> tuple[Any, RequestLog]:
+    """A router that logs, and where its log comes in; with slots, b is the stable one."""
+    changes: dict[str, Any] = {"slots": Slots(a=(canary.address,), b=(stable.address,))} if slots else {}
+    if kind == "haproxy":
+        socket = str(folder / "log.sock")
+        front = HAProxy(folder / "front", stable.address, canary.address, log=socket, **changes)
+        return front, RequestLog(socket=socket)
+    path = str(folder / "access.log")
+    return Nginx(folder / "front", stable.address, canary.address, log=path, **changes), RequestLog(file=path)
+
+
 @pytest.mark.parametrize("slots", [False, True], ids=["roles", "slots"])
 @pytest.mark.parametrize("kind", ["haproxy", "nginx"])
 async def test_behind_a_real_router(kind: str, slots: bool, tmp_path: Path) -> None:
@@ -86,16 +97,7 @@ async def test_behind_a_real_router(kind: str, slots: bool, tmp_path: Path) -> N
     stable, canary = Upstream("v1"), Upstream("v2")
     await stable.start()
     await canary.start()
-    socket = tmp_path / "log.sock"
-    changes: dict[str, Any] = {"slots": Slots(a=(canary.address,), b=(stable.address,))} if slots else {}
-    front: HAProxy | Nginx
-    if kind == "haproxy":
-        front = HAProxy(tmp_path / "front", stable.address, canary.address, log=str(socket), **changes)
-        log = RequestLog(socket=str(socket))
-    else:
-        path = str(tmp_path / "access.log")
-        front = Nginx(tmp_path / "front", stable.address, canary.address, log=path, **changes)
-        log = RequestLog(file="access.log")
+    front, log = _front(kind, tmp_path, stable, canary, slots=slots)
     policy = _policy(tmp_path, log, front.section)
     async with Journal.open(policy) as journal:
         entry = started("r1", FakeClock().now(), stable="v1", canary="v2")
