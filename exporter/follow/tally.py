@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.follow.lines import Request
+from exporter.source.routed import Served
 
 VISIT_SECONDS = 1800
 """Between two visits at least."""
@@ -87,17 +88,17 @@ class Tally:
         """Take over what the store says."""
         self._customers.update(customers)
 
-    def take(self, unit: str, version: str | None, request: Request, changes: Changes) -> None:
+    def take(self, unit: str, served: Served, request: Request, changes: Changes) -> None:
         """Count one request of a customer's that a server has answered."""
         customer = self._customers.setdefault(unit, Customer())
         self._customers.move_to_end(unit)
-        canary = bool(request.canary)
+        canary, version = served.canary, served.version
         given = customer.assignment
         if request.robot and given is not None and not given.left_out:
             return
         # A long request may be logged after a shorter one that began later.
         late = given is not None and request.at < given.first_at
-        if given is None or (not late and _differs(given, request, version)):
+        if given is None or (not late and _differs(given, served, request)):
             given = Assignment(self._next_assignment, unit, version, canary, request.at, request.at, request.left_out)
             self._next_assignment += 1
             customer.assignment = given
@@ -130,5 +131,5 @@ class Tally:
                     row.version = stable
 
 
-def _differs(given: Assignment, request: Request, version: str | None) -> bool:
-    return (given.left_out, given.canary, given.version) != (request.left_out, bool(request.canary), version)
+def _differs(given: Assignment, served: Served, request: Request) -> bool:
+    return (given.left_out, given.canary, given.version) != (request.left_out, served.canary, served.version)
