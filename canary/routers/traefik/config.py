@@ -36,7 +36,7 @@ TESTERS: Final = "canary-testers"
 ALONE: Final = "canary-alone"
 """The router, of the file, that serves everybody by stable as long as a Traefik that asks was told nothing."""
 
-PATH: Final = "/api/v1/traefik/{name}"
+PATH: Final = "/traefik/{name}"
 """Where at the receiver Traefik asks, with the router's name."""
 
 PLACEHOLDER: Final = "ROUTER-TOKEN"

@@ -67,6 +67,10 @@ async def asking(tmp_path: Path, stable: Upstream, canary: Upstream) -> AsyncIte
         yield Asking(made, setting, web_config)
 
 
+# A Traefik that reached no receiver asks again after a pause that grows to some twenty seconds.
+LATE_SECONDS = 90.0
+
+
 def follows(found: dict[str, Any], weight: float) -> bool:
     """Whether the receiver's status says that the router follows."""
     [router] = found["routers"]
@@ -81,23 +85,23 @@ async def test_a_rollout_through_a_traefik_that_asks(asking: Asking) -> None:
     [told_nothing] = await traefik.router.check()
     assert "was told nothing by a receiver yet" in told_nothing.what
     async with asking.receiving():
-        await until(asking.setting, "it asks", lambda found: follows(found, 0))
+        await until(asking.setting, "it asks", lambda found: follows(found, 0), LATE_SECONDS)
         await order(asking.setting, "start", canary="v2.0", stable="v1.0", force=True)
-        await until(asking.setting, "half of the customers", lambda found: follows(found, 0.5))
+        await until(asking.setting, "half of the customers", lambda found: follows(found, 0.5), LATE_SECONDS)
         rollout = (await status(asking.setting))["rollout"]["id"]
         traefik.stop(signal.SIGKILL)
         await traefik.start()
-        await until(asking.setting, "half of the customers again", lambda found: follows(found, 0.5))
+        await until(asking.setting, "half of the customers again", lambda found: follows(found, 0.5), LATE_SECONDS)
     assert await traefik.router.check() == []
     async with load(traefik.port, ADDRESSES, customer_of=AddressCustomer) as answers:
         on_canary = {answer.user for answer in answers if answer.version == "canary"}
         assert on_canary == {address for address in ADDRESSES if is_canary(address, Split(rollout, 0.5))}
         async with asking.receiving():
-            await until(asking.setting, "it is read back from Traefik", lambda found: follows(found, 0.5))
+            await until(asking.setting, "it is read back from Traefik", lambda found: follows(found, 0.5), LATE_SECONDS)
             await order(asking.setting, "rollback", reason="test")
-            await until(asking.setting, "nobody on the canary", lambda found: follows(found, 0))
+            await until(asking.setting, "nobody on the canary", lambda found: follows(found, 0), LATE_SECONDS)
             since = time.perf_counter()
-            await eventually(lambda: sum(a.sent_at > since for a in answers) > 60, "answers after the rollback")
+            await eventually(lambda: sum(a.sent_at > since for a in answers) > 60, "answers after it", LATE_SECONDS)
     assert [answer.failure for answer in answers if answer.failure] == []
     assert {answer.version for answer in answers if answer.sent_at > since} == {"stable"}
 
