@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from canary.errors import reason
 from canary.routers.base import Observation, Reading, Split
 from canary.routers.traefik import config
 from canary.routers.traefik.section import TraefikRouter
@@ -52,10 +53,8 @@ class Shown:
             weight, salt = config.weight_of(service["highestRandomWeight"]["services"])
             testers = await _ask(http, f"{api}/api/http/routers/{config.TESTERS}@{self._provider}", missing={})
             process = (await _ask(http, f"{api}/api/version"))["startDate"]
-        except TimeoutError:
-            return Reading(api, None, error="did not answer in time")
-        except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
-            return Reading(api, None, error=f"{type(error).__name__}: {error}")
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            return Reading(api, None, error=reason(error))
         let_in = testers.get("status") == "enabled"
         return Reading(
             api,
