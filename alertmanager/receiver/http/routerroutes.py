@@ -53,7 +53,38 @@ def router_routes(answer: AnswerRouter) -> Table:
     Args:
         answer: gives what an instance of a router is to have in force, once it is something else than it has.
     """
+    return (_envoys(answer), _traefiks(answer))
 
+
+def _envoys(answer: AnswerRouter) -> Route:
+    async def discover(call: Call) -> web.Response:
+        asked: DiscoveryRequest = call.body
+        if len(asked.resource_names) != 1:
+            raise PayloadError("expected one name, the router's", place="resource_names")
+        try:
+            found = await answer(asked.resource_names[0], Question(asked.node.id, asked.version_info))
+        except RefusedError:
+            # Nothing to say, and at once: the Envoy asks the next receiver. A refusal would be a line in its log.
+            found = None
+        except RouterError as error:
+            raise _unknown(error) from error
+        return web.Response(status=HTTPStatus.NOT_MODIFIED) if found is None else web.json_response(found)
+
+    return Route(
+        method="POST",
+        path=DISCOVERY_PATH,
+        handler=discover,
+        role=Role.ROUTER,
+        own_name=Role.ROUTER,
+        body=DiscoveryRequest,
+        types=(JSON,),
+        most_bytes=_MOST_BYTES,
+        fixed=True,
+        render=as_json,
+    )
+
+
+def _traefiks(answer: AnswerRouter) -> Route:
     told: weakref.WeakKeyDictionary[asyncio.BaseTransport, str] = weakref.WeakKeyDictionary()
 
     async def configure(call: Call) -> web.Response:
@@ -65,7 +96,7 @@ def router_routes(answer: AnswerRouter) -> Table:
             # No conflict to a balancer that looks for the receiver that leads: this one cannot be used now.
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.what, place=error.place) from error
         except RouterError as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, error.what, place=error.place, remedy=error.remedy) from error
+            raise _unknown(error) from error
         text = before if found is None else json.dumps(found)
         if not text:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "what is wanted is not known yet", place="router")
@@ -73,38 +104,8 @@ def router_routes(answer: AnswerRouter) -> Table:
             told[connection] = text
         return web.Response(text=text, content_type=JSON)
 
-    async def discover(call: Call) -> web.Response:
-        asked: DiscoveryRequest = call.body
-        if len(asked.resource_names) != 1:
-            raise PayloadError("expected one name, the router's", place="resource_names")
-        try:
-            found = await answer(asked.resource_names[0], Question(asked.node.id, asked.version_info))
-        except RefusedError:
-            # Nothing to say, and at once: the Envoy asks the next receiver. A refusal would be a line in its log.
-            found = None
-        except RouterError as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, error.what, place=error.place, remedy=error.remedy) from error
-        return web.Response(status=HTTPStatus.NOT_MODIFIED) if found is None else web.json_response(found)
+    return Route(method="GET", path=PATH, handler=configure, role=Role.ROUTER, own_name=Role.ROUTER, render=as_json)
 
-    return (
-        Route(
-            method="POST",
-            path=DISCOVERY_PATH,
-            handler=discover,
-            role=Role.ROUTER,
-            own_name=Role.ROUTER,
-            body=DiscoveryRequest,
-            types=(JSON,),
-            most_bytes=_MOST_BYTES,
-            fixed=True,
-            render=as_json,
-        ),
-        Route(
-            method="GET",
-            path=PATH,
-            handler=configure,
-            role=Role.ROUTER,
-            own_name=Role.ROUTER,
-            render=as_json,
-        ),
-    )
+
+def _unknown(error: RouterError) -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, error.what, place=error.place, remedy=error.remedy)
