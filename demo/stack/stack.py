@@ -175,10 +175,8 @@ class Stack:
         """
         daemon.describe(self._canary_file, self._shop(version, "canary"), self.places.file("canary.log"))
         daemon.start(self._canary_file)  # not in a thread: an interruption would leave it behind, running and unknown
-        # Where its port was taken meanwhile, somebody else would answer.
-        await self._processes.answers(
-            "canary", f"{self.places.url('canary')}/-/healthy", self.session, alive=self.canary_runs
-        )
+        url = f"{self.places.url('canary')}/-/healthy"
+        await self._processes.answers("canary", url, self.session, alive=self.canary_runs)
         self.canary_version = version
 
     async def deploy_stable(self, version: str) -> None:
