@@ -24,7 +24,7 @@ $(VENV)/.installed-demo: pyproject.toml requirements/demo.txt
 
 setup: $(VENV)/.installed ## create .venv with everything this project needs
 
-demo: ## watch a bad canary being rolled back (SCENARIO=healthy: promoted)
+demo: ## watch a bad canary being rolled back (SCENARIO=healthy, provider-outage or second-release)
 	@PYTHON=$(PYTHON) scripts/debian demo
 	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
 	@$(BIN)/canary demo --scenario $(SCENARIO) $(ARGS)
