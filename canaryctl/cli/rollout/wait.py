@@ -197,7 +197,8 @@ class Waiting:
         waits = f"; waits for {self._status['waiting_for']}" if self._status["waiting_for"] else ""
         reason = f" ({why})" if why and state in ("holding", "rolling_back") else ""
         phase = f", phase {rollout['phase'] + 1} of {len(rollout['phases'])}" if state in ("phase", "baking") else ""
-        where = "the canary's servers" if state == "finishing" else rollout["canary"]  # both groups run one version then
+        # Both groups run one version while a release is finished.
+        where = "the canary's servers" if state == "finishing" else rollout["canary"]
         line = f"{state.replace('_', ' ')}{phase}, {share} on {where}{reason}{waits}"
         if line != self._said:
             self._said = line

@@ -136,8 +136,8 @@ class FinishCommands:
             )
         if stable != rollout.canary:
             raise RefusedError(
-                f"rollout {rollout.id} is promoted and not finished: everybody is on {rollout.canary}, and would return "
-                f"to {stable}",
+                f"rollout {rollout.id} is promoted and not finished: everybody is on {rollout.canary}, and would "
+                f"return to {stable}",
                 place="cannot start",
                 remedy=f"run `canary finish`; if {rollout.canary} is to go, `canary rollback --reason TEXT` says so; "
                 "--force starts all the same",
