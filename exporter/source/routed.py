@@ -12,20 +12,27 @@ too. What the journal cannot know is not known here: testers, and customers whos
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from canary.errors import RouterError
+from canary.policy.routers.slots import Slot
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Router, Split
 from exporter.source.columns.zones import Zone
 from exporter.source.versions import split_key
+
+LEFT_OUT: Final = "\n"
+"""In place of a version: the customer is a tester or a machine, whom no chance has put there, and the row counts
+nowhere. No version can be called so."""
 
 
 class UnitVersions(Protocol):
     """Tells versions of customers."""
 
     def version(self, unit: str | bytes | None, moment: float) -> str | None:
-        """The version that served a customer at *moment*, seconds since the epoch; None where it is not known."""
+        """The version that served a customer at *moment*, seconds since the epoch; None where it is not known,
+        `LEFT_OUT` where the row is to count nowhere.
+        """
         ...
 
     def same_for_all(self, low: float, high: float) -> bool:
@@ -55,6 +62,19 @@ def version_of(told: UnitVersions | None, key: Any, stored: Any, zone: Zone) -> 
 
 _BACK = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
 """After these a weight of 0 means the old version; after a promotion it means that the new one has moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What ran on the servers that answered a request.
+
+    Attributes:
+        canary: whether they had the canary's role then.
+        version: theirs; None where no rollout was ever started.
+    """
+
+    canary: bool
+    version: str | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,8 @@ class RoutedVersions:
             return None
         user = unit if isinstance(unit, str) else bytes(unit).decode("utf-8", "surrogateescape")
         try:
-            chosen = self._router.is_canary(user, Split(stretch.rollout.id, stretch.ratio))
+            split = Split(stretch.rollout.id, stretch.ratio, stable_slot=stretch.rollout.first_stable_slot)
+            chosen = self._router.is_canary(user, split)
         except RouterError:
             return None
         return stretch.rollout.canary if chosen else stretch.rollout.stable
@@ -115,6 +136,19 @@ class RoutedVersions:
             return self._stretches[0].rollout.stable
         stretch = self._stretches[at]
         return stretch.rollout.canary if canary or stretch.ratio >= 1.0 else stretch.rollout.stable
+
+    def served_by(self, slot: Slot, moment: float) -> Served:
+        """What ran on one of two slots at *moment*: which role it had is what the rollout of that time began with.
+
+        Before the first one slot a is stable. Nothing is ever deployed to the slot that everybody has left until the
+        next rollout begins, so that each slot keeps its version until then.
+        """
+        if not self._stretches:
+            return Served(slot == "b", None)
+        at = bisect_right(self._since, moment) - 1
+        rollout = self._stretches[max(at, 0)].rollout
+        canary = slot != (rollout.first_stable_slot or "a")
+        return Served(canary, rollout.canary if canary and at >= 0 else rollout.stable)
 
     def same_for_all(self, low: float, high: float) -> bool:
         """Whether between two moments one version served everybody, all the time."""

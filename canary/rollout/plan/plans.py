@@ -16,6 +16,9 @@ from canary.policy.plans import phases_of, with_plan
 from canary.policy.release import Phase
 from canary.rollout.state import Rollout
 
+_KNOWN = 16
+"""More rollouts than have something left to do at one time; each answer is a whole policy."""
+
 
 class PlanFields(TypedDict):
     """What `Start` and `Adopt` say of the plan."""
@@ -53,9 +56,9 @@ class Plans:
     def __init__(self, file: Policy) -> None:
         self.file = file
         self._log = Log("policy")
-        # The newest answer: it is asked for at every alert and every scrape, and changes with a start, an amendment or
-        # a reload only.
-        self._known: tuple[Policy, Data, Policy] | None = None
+        # The newest answers by rollout: they are asked for at every alert and every scrape, also of earlier rollouts
+        # with something left to do, and change with a start, an amendment or a reload only.
+        self._known: dict[str, tuple[Policy, Data, Policy]] = {}
 
     def of(self, rollout: Rollout | None) -> Policy:
         """The policy with everything that decides as the rollout runs by it, its plan's phases as `phases`."""
@@ -78,8 +81,8 @@ class Plans:
         """The whole policy that the rollout began with, every plan in it; the file's where the journal has none."""
         if rollout.pinned is None:
             return self.file
-        if self._known is not None:
-            file, data, policy = self._known
+        if (known := self._known.get(rollout.id)) is not None:
+            file, data, policy = known
             if file is self.file and data is rollout.pinned:
                 return policy
         try:
@@ -87,7 +90,9 @@ class Plans:
         except JournalError as error:
             self._log.error("the rollout's own policy is not readable; its phases are kept", exception=error)
             policy = self.file
-        self._known = (self.file, rollout.pinned, policy)
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[rollout.id] = (self.file, rollout.pinned, policy)
         return policy
 
     def digest(self, rollout: Rollout | None) -> str:

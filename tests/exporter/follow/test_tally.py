@@ -7,16 +7,14 @@ from hypothesis import strategies as st
 
 from exporter.follow.lines import Request
 from exporter.follow.tally import VISIT_SECONDS, Assignment, Changes, Tally, Visit
-
-
-def _request(at: float, *, canary: bool = False, status: int = 200) -> Request:
-    return Request(at, "u", canary, status, 0.1, "/", False)
+from exporter.source.routed import Served
 
 
 def _taken(*requests: tuple[float, bool]) -> tuple[list[Assignment], list[Visit]]:
     tally, changes = Tally(1, 1), Changes()
     for at, canary in requests:
-        tally.take("u", "v2" if canary else "v1", _request(at, canary=canary), changes)
+        request = Request(at, "u", "canary" if canary else "stable", 200, 0.1, "/", False)
+        tally.take("u", Served(canary, "v2" if canary else "v1"), request, changes)
     return list(changes.assignments.values()), list(changes.visits.values())
 
 
@@ -45,6 +43,20 @@ def test_a_line_that_comes_late_changes_nobody_back() -> None:
     assignments, _ = _taken((0, False), (10, True), (9, False), (11, True))
 
     assert [one.version for one in assignments] == ["v1", "v2"]
+
+
+def test_testers_and_machines_make_no_visit_and_are_marked() -> None:
+    """A tester's time on the canary is marked and ends; a crawler behind an address of people changes nothing of it."""
+    tally, changes = Tally(1, 1), Changes()
+    for at, kind in enumerate(("robot", "", "robot", "tester", "")):
+        tester = kind == "tester"
+        request = Request(at, "u", "canary" if tester else "stable", 200, 0.1, "/", kind == "robot", tester)
+        tally.take("u", Served(tester, "v2" if tester else "v1"), request, changes)
+
+    assert [(one.version, one.left_out, one.first_at) for one in changes.assignments.values()] == [
+        ("v1", True, 0), ("v1", False, 1), ("v2", True, 3), ("v1", False, 4),
+    ]  # fmt: skip
+    assert [one.requests for one in changes.visits.values()] == [2]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e5), st.booleans()), max_size=60))
