@@ -57,7 +57,7 @@ class Alertmanager:
         return [one.labels for one in found if any(_lowers(lowering.get(by), one) for by in one.status.inhibited_by)]
 
     async def keeps_back(self, service: str, alert: str) -> bool:
-        """Whether an alert of a service fires here and nobody is told: something silences, inhibits or mutes it.
+        """Whether an alert of a service fires here and nobody is notified: something silences, inhibits or mutes it.
 
         Raises:
             RemoteError: the server does not answer properly.

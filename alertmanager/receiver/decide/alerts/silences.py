@@ -45,7 +45,7 @@ class Silences(Protocol):
         ...
 
     async def keeps_back(self, service: str, alert: str) -> bool:
-        """Whether an alert of a service fires and nobody is told of it."""
+        """Whether an alert of a service fires and nobody is notified of it."""
         ...
 
 
