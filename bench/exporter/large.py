@@ -186,8 +186,8 @@ def _section(found: list[_Minute], past_minutes: float) -> str:
         for number, one in enumerate(found, 1)
     )
     return (
-        f"PostgreSQL with the past of {past_minutes:g} minutes at {_VISITS_A_MINUTE:,} visits a minute, "
-        "which go on; a rollout with six KPIs is judged, both halves.\nPostgreSQL, the customers and the exporter share the cores.\n\n"
+        f"PostgreSQL with the past of {past_minutes:g} minutes at {_VISITS_A_MINUTE:,} visits a minute, which go on.\n"
+        "A rollout with six KPIs is judged, both halves. Database, customers and exporter share the cores.\n\n"
         "| minute | of one core | memory MB | last refresh s ago | sample | canary's units of conversion | verdict |\n"
         f"|---|---|---|---|---|---|---|\n{rows}"
     )
