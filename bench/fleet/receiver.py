@@ -5,6 +5,7 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -95,7 +96,7 @@ async def _roll_back(
                 f"/services/{name}{names.WEBHOOK_PATH}", json={"version": "4", "alerts": [alert]}, headers=headers
             )
         )
-        sent.add_done_callback(lambda _, began=began: answered.append((time.perf_counter() - began) * 1000))
+        sent.add_done_callback(partial(_note, answered, began))
         while _open(folder, name):  # noqa: ASYNC110  # another process closes it
             await asyncio.sleep(0.001)
         in_force.append((time.perf_counter() - began) * 1000)
@@ -104,6 +105,10 @@ async def _roll_back(
                 raise RuntimeError(f"the webhook of {name} answered {answer.status}")
         await asyncio.sleep(_BETWEEN_SECONDS)
     return answered, in_force
+
+
+def _note(answered: list[float], began: float, _sent: object) -> None:
+    answered.append((time.perf_counter() - began) * 1000)
 
 
 _INTRODUCTION = f"""\

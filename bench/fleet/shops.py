@@ -106,7 +106,7 @@ def fill_all(folder: Path, count: int, visits: int) -> None:
 async def monitoring(pipe: Connection, count: int) -> None:
     """Stands for Prometheus and Alertmanager, with the alerts of all services; tells its port."""
     since = to_text(datetime.now(UTC))
-    labels = [
+    labels: list[dict[str, str]] = [
         {names.SERVICE: service(number), names.ACTION: "none", "severity": "info", "alertname": alert}
         for number in range(count)
         for alert in (names.WATCHDOG, *(f"CanaryOutOfRange{n}" for n in range(ALERTS_EACH - 1)))
