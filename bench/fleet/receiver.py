@@ -83,7 +83,8 @@ async def _roll_back(
     http: aiohttp.ClientSession, folder: Path, rollouts: dict[str, str]
 ) -> tuple[list[float], list[float]]:
     """Roll each service back, in no order; gives milliseconds until the answer, and until nobody is on the canary."""
-    answered, in_force = [], []
+    answered: list[float] = []
+    in_force: list[float] = []
     order = random.Random(1)
     for name in order.sample(sorted(rollouts), len(rollouts)):
         labels = {"alertname": "CanaryHighErrorRate", names.SERVICE: name, names.ACTION: "rollback"}
