@@ -120,7 +120,8 @@ async def monitoring(pipe: Connection, count: int) -> None:
     async def queried(request: web.Request) -> web.Response:
         asked = (await request.post()).get("query", request.query.get("query", ""))
         beating = [one for one in labels if "ALERTS" in str(asked) and one["alertname"] == names.WATCHDOG]
-        found = [{"metric": {**one, "alertstate": "firing"}, "value": [time.time(), "1"]} for one in beating]
+        metrics = [{**one, "alertstate": "firing"} for one in beating]
+        found = [{"metric": one, "value": [time.time(), "1"]} for one in metrics]
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": found}})
 
     async def nothing(_request: web.Request) -> web.Response:
