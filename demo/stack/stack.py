@@ -187,7 +187,7 @@ class Stack:
         await self._processes.start(
             "alertmanager",
             [
-                find_program("prometheus-alertmanager", "alertmanager"),
+                find_program("alertmanager", "prometheus-alertmanager"),
                 f"--config.file={self._generated / 'alertmanager' / 'alertmanager.yml'}",
                 f"--storage.path={self.places.file('alertmanager-data')}",
                 f"--web.listen-address={self.places.address('alertmanager')}",
