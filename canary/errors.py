@@ -29,9 +29,16 @@ message apart. `label` is the bounded value under which an error is counted in m
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# How asyncpg's errors begin when SQLAlchemy hands them on.
+_CLASS: Final = re.compile(r"^<class '[\w.]+'>: ")
+
+# The words in the name of a class, for an error that says nothing else.
+_CAPITALISED: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 
 
 class CanaryError(Exception):
@@ -231,10 +238,11 @@ class FlagError(CanaryError):
 def reason(error: BaseException) -> str:
     """Why the system, TLS or a library failed, in words: never a class's name alone, nor a path that the caller names.
 
-    Libraries wrap what the system said in errors of their own (`os_error`, `certificate_error`), whose texts repeat
-    addresses and end in numbers; what a person can act upon is inside.
+    Libraries wrap what the system said in errors of their own (`os_error`, `certificate_error`; a database driver's in
+    SQLAlchemy's `orig`), whose texts repeat addresses and statements and end in numbers; what a person can act upon is
+    inside. Of several lines the first says it; what follows is advice, or the statement.
     """
-    for wrapped in ("certificate_error", "os_error"):
+    for wrapped in ("certificate_error", "os_error", "orig"):
         inner = getattr(error, wrapped, None)
         if isinstance(inner, BaseException) and inner is not error:
             return reason(inner)
@@ -247,4 +255,15 @@ def reason(error: BaseException) -> str:
     number = getattr(error, "errno", None)
     if isinstance(error, OSError) and isinstance(number, int) and number > 0 and not getattr(error, "reason", None):
         return os.strerror(number)
-    return str(getattr(error, "reason", None) or error) or type(error).__name__
+    if isinstance(error, KeyError) and error.args:
+        return f"{error} is missing"
+    return _words(error) or " ".join(_CAPITALISED.findall(type(error).__name__)).lower()
+
+
+def _words(error: BaseException) -> str:
+    """What an error says of itself, in its first line; drivers put a class or a number before it."""
+    text = str(getattr(error, "reason", None) or error)
+    match error.args:
+        case (int(), str(said)) if not isinstance(error, OSError):  # MariaDB's
+            text = said
+    return _CLASS.sub("", next(iter(text.splitlines()), "")).strip()

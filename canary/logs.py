@@ -71,10 +71,18 @@ def configure(level: str = "info", form: str = "logfmt", stream: IO[str] | None 
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
+def configured() -> tuple[str, str]:
+    """Level and form of this process' logs, for one that shall log in the same way."""
+    root = logging.getLogger()
+    as_json = any(isinstance(one.formatter, _Formatter) and one.formatter.as_json for one in root.handlers)
+    name = logging.getLevelName(root.level)
+    return _NAMES.get(name, name.lower()), "json" if as_json else "logfmt"
+
+
 class _Formatter(logging.Formatter):
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
-        self._as_json = as_json
+        self.as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -86,7 +94,7 @@ class _Formatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        if self._as_json:
+        if self.as_json:
             return json.dumps({key: _plain(value) for key, value in fields.items()}, ensure_ascii=False)
         return " ".join(f"{key}={_quoted(_plain(value))}" for key, value in fields.items())
 

@@ -1,6 +1,7 @@
 """Several exporters behind one address: each with its own database, counters and judgement.
 
-They share a process, and so one core for what is computed; docs/several-services.md says how many fit.
+They share the process that answers scrapes; what each one reads and judges is in a process of its own, so that none
+pays for another. docs/several-services.md says how many fit a core.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -12,19 +13,23 @@ from prometheus_client import CollectorRegistry
 
 from canary import names
 from canary.fleet.front import member_options, serve_several
+from canary.logs import configured
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.web.options import WebOptions
 from canary.web.service import Service
 from exporter.publish.statefile import StateFile
 from exporter.service import Exporter
+from exporter.worker.order import Order
+from exporter.worker.process import Worker
 
 
-async def serve_all(paths: Sequence[Path], options: WebOptions, state_file: str) -> None:
+async def serve_all(paths: Sequence[Path], options: WebOptions, state_file: str, memory_bytes: int) -> None:
     """Run one exporter for each policy of several files and folders until SIGTERM or SIGINT.
 
     Args:
         state_file: as for one exporter; each has a file of its own next to that name.
+        memory_bytes: how much each service's process may take.
 
     Raises:
         CanaryError: an address, or the web configuration, is faulty.
@@ -32,10 +37,10 @@ async def serve_all(paths: Sequence[Path], options: WebOptions, state_file: str)
 
     @asynccontextmanager
     async def opening(path: Path, policy: Policy) -> AsyncIterator[Service]:
+        order = Order(path, own_state_file(policy, state_file), memory_bytes, *configured())
         exporter = Exporter(
-            partial(load_policy, path),
+            Worker(partial(load_policy, path), order),
             member_options(options, policy.service),
-            own_state_file(policy, state_file),
             registry=CollectorRegistry(auto_describe=True),
         )
         async with exporter.refreshing():

@@ -19,7 +19,7 @@ from typing import Any
 import asyncpg
 
 from canary.database.url import DriverAddress, shown_url
-from canary.errors import DatabaseUnavailableError
+from canary.errors import DatabaseUnavailableError, reason
 
 POOLED_OPTIONS: Mapping[str, Any] = {
     "statement_cache_size": 0,
@@ -96,6 +96,4 @@ async def _connected(address: DriverAddress, timeout_seconds: float) -> AsyncIte
         finally:
             connection.terminate()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
-        words = str(error).splitlines()
-        what = f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
-        raise DatabaseUnavailableError(what, place=shown_url(address.url)) from error
+        raise DatabaseUnavailableError(reason(error), place=shown_url(address.url)) from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from canary.certificates import tls_context
-from canary.errors import SecretError
+from canary.errors import SecretError, reason
 from canary.policy import servers
 from canary.secrets import read_secret
 
@@ -70,8 +70,7 @@ class Access:
                     context.load_cert_chain(files["cert_file"], files.get("key_file"))
                 self._tls = (marks, context)
         except (OSError, ValueError) as error:  # ssl's own errors are an OSError
-            reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
-            what = f"one of {', '.join(str(file) for file in files.values())} cannot be used ({reason})"
+            what = f"one of {', '.join(str(file) for file in files.values())} cannot be used ({reason(error)})"
             raise SecretError(what, place=self.key) from error
         return self._tls[1]
 

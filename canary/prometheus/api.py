@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from canary.errors import RemoteError, SecretError
+from canary.errors import RemoteError, SecretError, reason
 from canary.prometheus.access import Access
 
 T = TypeVar("T")
@@ -188,5 +188,4 @@ def _cause(error: Exception) -> str:
     number = getattr(error, "errno", None)
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(number, int) and number > 0:
         return f"cannot connect: {os.strerror(number)}"  # without aiohttp's repetition of the address
-    text = shown(_CREDENTIALS.sub("//", str(error)))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return shown(_CREDENTIALS.sub("//", reason(error)))

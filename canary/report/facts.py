@@ -101,6 +101,7 @@ class Report:
         gaps: what could not be found out, and why.
         advice: what to look at next.
         drift: what the last releases add up to, this one included when all customers have got it.
+        zone: in which people read its times, `receiver.timezone`.
     """
 
     service: str
@@ -119,6 +120,7 @@ class Report:
     gaps: Sequence[str] = ()
     advice: Sequence[str] = ()
     drift: Sequence[Drift] = ()
+    zone: str = "UTC"
 
     @property
     def category(self) -> str:

@@ -65,8 +65,7 @@ async def gather(
     now = clock.now()
     until = min(now, rollout.ended_at or now)
     gaps: list[str] = []
-    history = _History(policy, rollout, until, prometheus)
-    stories, firing, events, points = await _asked(history, gaps)
+    stories, firing, events, points = await _asked(_History(policy, rollout, until, prometheus), gaps)
     review = await _reviewed(policy, rollout, Asking(prometheus, rollout.started_at, until), stories, points, gaps)
     complete = not gaps
     if complete:
@@ -88,6 +87,7 @@ async def gather(
         gaps=gaps,
         advice=advice(rollout, firing, stories),
         drift=_drift(file, rollout, stories, past),
+        zone=file.receiver.timezone,
     )
 
 

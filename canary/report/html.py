@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import partial
 
 from canary.errors import ExtraMissingError
@@ -11,6 +12,7 @@ from canary.report.markup import Markup, join, tag
 from canary.report.plots import kpi_plot, share_plot
 from canary.rollout.entries import Entry
 from canary.timing.times import to_text
+from canary.timing.zones import in_zone, moment
 from canary.units import format_ratio
 
 _STYLE = """
@@ -29,11 +31,11 @@ img { max-width: 100%; height: auto; } figure { margin: 1rem 0; } figcaption { c
 
 def html_report(report: Report) -> str:
     """The whole file."""
-    return page(f"{report.rollout.canary}: {report.summary}", _parts(report), text.moment(report.made_at))
+    return page(f"{report.rollout.canary}: {report.summary}", _parts(report), report.made_at, report.zone)
 
 
-def page(title: str, parts: Iterable[Markup], made_at: str) -> str:
-    """One HTML file that needs nothing from outside."""
+def page(title: str, parts: Iterable[Markup], made_at: datetime, zone: str) -> str:
+    """One HTML file that needs nothing from outside, times in the zone."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -41,8 +43,9 @@ def page(title: str, parts: Iterable[Markup], made_at: str) -> str:
         tag("title", title),
         tag("style", Markup(_STYLE)),
     )
-    footer = tag("footer", tag("p", f"Made at {made_at} UTC by kpi-canary.", class_="quiet"))
-    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", *parts), footer), lang="en") + "\n"
+    footer = tag("footer", tag("p", f"Made at {moment(made_at)} by kpi-canary.", class_="quiet"))
+    text = "<!doctype html>\n" + tag("html", head, tag("body", tag("main", *parts), footer), lang="en") + "\n"
+    return in_zone(text, zone)
 
 
 def _parts(report: Report) -> Iterable[Markup]:
@@ -62,21 +65,19 @@ def _parts(report: Report) -> Iterable[Markup]:
         (
             str(phase.number),
             format_ratio(phase.traffic_ratio),
-            text.moment(phase.since),
+            moment(phase.since),
             text.lasted(phase.since, phase.until),
         )
         for phase in report.phases
     ]
-    yield table("Phases", ("Phase", "Share", "Began (UTC)", "Lasted"), rows)
+    yield table("Phases", ("Phase", "Share", "Began", "Lasted"), rows)
     yield tag("h2", "KPIs")
     yield table("Canary against stable", text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
     yield from (_plotted(report, kpi) for kpi in report.kpis if kpi.change)
     yield from _reviewed(report)
     yield tag("h2", "Alerts")
-    alerts = [
-        (one.name, one.action, text.moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts
-    ]
-    yield table("Alerts of this rollout", ("Alert", "Action", "Fired (UTC)", "For"), alerts)
+    alerts = [(one.name, one.action, moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts]
+    yield table("Alerts of this rollout", ("Alert", "Action", "Fired", "For"), alerts)
     yield tag("h2", "Decisions")
     yield tag("ol", *(_decided(entry) for entry in report.entries))
     if report.notes:
@@ -103,13 +104,13 @@ def _reviewed(report: Report) -> Iterable[Markup]:
 
 
 def _noted(note: Entry) -> Markup:
-    return tag("li", tag("time", text.moment(note.at), datetime=to_text(note.at)), f" {note.actor}: {note.reason}")
+    return tag("li", tag("time", moment(note.at), datetime=to_text(note.at)), f" {note.actor}: {note.reason}")
 
 
 def _decided(entry: Entry) -> Markup:
     return tag(
         "li",
-        tag("time", text.moment(entry.at), datetime=to_text(entry.at)),
+        tag("time", moment(entry.at), datetime=to_text(entry.at)),
         " ",
         tag("strong", text.decision(entry)),
         f" by {entry.actor}",

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 
 from canary.report import text
 from canary.report.facts import Report
+from canary.timing.zones import in_zone, moment
 from canary.units import format_ratio
 
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|]|(?<!\w)_|_(?!\w))")
 
 
 def markdown_report(report: Report) -> str:
-    """The whole text."""
-    return "\n".join(_lines(report)) + "\n"
+    """The whole text, times in the shop's zone."""
+    return in_zone("\n".join(_lines(report)) + "\n", report.zone)
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -27,27 +28,25 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (f"{number}. {_plain(line)}" for number, line in enumerate(report.advice, 1))
     yield "\n## Phases\n"
     rows = [
-        (str(one.number), format_ratio(one.traffic_ratio), text.moment(one.since), text.lasted(one.since, one.until))
+        (str(one.number), format_ratio(one.traffic_ratio), moment(one.since), text.lasted(one.since, one.until))
         for one in report.phases
     ]
-    yield from _table(("Phase", "Share", "Began (UTC)", "Lasted"), rows)
+    yield from _table(("Phase", "Share", "Began", "Lasted"), rows)
     yield "\n## KPIs\n"
     yield from _table(text.KPI_TITLES, [text.kpi_cells(kpi) for kpi in report.kpis])
     yield from _reviewed(report)
     yield "\n## Alerts\n"
-    alerts = [
-        (one.name, one.action, text.moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts
-    ]
-    yield from _table(("Alert", "Action", "Fired (UTC)", "For"), alerts)
+    alerts = [(one.name, one.action, moment(one.since), text.lasted(one.since, one.until)) for one in report.alerts]
+    yield from _table(("Alert", "Action", "Fired", "For"), alerts)
     yield "\n## Decisions\n"
     for entry in report.entries:
         what = text.decision(entry)
         why = f": {_plain(entry.reason)}" if entry.reason else ""
-        yield f"- {text.moment(entry.at)} **{what}** by {_plain(entry.actor)}{why}"
+        yield f"- {moment(entry.at)} **{what}** by {_plain(entry.actor)}{why}"
     if report.notes:
         yield "\n## Notes\n"
         for note in report.notes:
-            yield f"- {text.moment(note.at)} {_plain(note.actor)}: {_plain(note.reason)}"
+            yield f"- {moment(note.at)} {_plain(note.actor)}: {_plain(note.reason)}"
 
 
 def _reviewed(report: Report) -> Iterator[str]:

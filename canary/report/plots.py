@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from canary import extras
 from canary.report.bandplot import BLUE, GREY, draw_band
 from canary.report.facts import KpiStory, Report
+from canary.timing.zones import zone_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,9 +56,11 @@ def _canvas(report: Report) -> "tuple[Figure, Axes]":
     axes = figure.subplots()
     start = _day(report.rollout.started_at)
     axes.set_xlim(start, max(_day(report.until), start + 1 / 86400))
-    locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]  # matplotlib's dates have no types yet
+    zone = ZoneInfo(report.zone)
+    locator = AutoDateLocator(tz=zone)  # type: ignore[no-untyped-call]  # matplotlib's dates have no types yet
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]  # as above
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]  # as above
+    axes.set_xlabel(zone_name(report.until.astimezone(zone)), loc="right")
     axes.grid(visible=True, color="#c9ced4", linewidth=0.5)
     for phase in report.phases[1:]:
         axes.axvline(_day(phase.since), color=GREY, linewidth=0.8, linestyle=":")

@@ -9,6 +9,7 @@ from canary.report.review.opinion import Opinion
 from canary.report.review.technical import Measured
 from canary.rollout.entries import Advanced, Entry
 from canary.rollout.plan.planentries import Amended
+from canary.timing.zones import moment
 from canary.units import format_change, format_duration, format_measured_ratio, format_ratio
 from canary.verdicts import no_unit, verdict_words
 
@@ -16,12 +17,7 @@ KPI_TITLES = ("KPI", "Stable", "Canary", "Canary's units", "Change", "Band", "Ve
 
 TECHNICAL_TITLES = ("Over the whole rollout", "Stable", "Canary")
 DRIFT_TITLE = "What the last releases add up to"
-OPINION_TITLES = ("Who", "Would have rolled back (UTC)", "Why")
-
-
-def moment(at: datetime) -> str:
-    """`2026-01-31 12:00:00`, UTC."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+OPINION_TITLES = ("Who", "Would have rolled back", "Why")
 
 
 def lasted(since: datetime, until: datetime) -> str:
@@ -63,12 +59,12 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "Plan", f"{rollout.plan}, of policy {rollout.digest}"
     for entry in report.entries:
         if isinstance(entry, Amended) and entry.looser:
-            yield "Made looser", f"{moment(entry.at)} UTC by {entry.actor}: {entry.reason}"
-    yield "Began", f"{moment(rollout.started_at)} UTC"
+            yield "Made looser", f"{moment(entry.at)} by {entry.actor}: {entry.reason}"
+    yield "Began", moment(rollout.started_at)
     if rollout.passport is not None:
         for title, text in rollout.passport.lines():
             yield f"At its start, {title}", text
-    yield "Ended" if rollout.ended_at else "So far", f"{moment(report.until)} UTC"
+    yield "Ended" if rollout.ended_at else "So far", moment(report.until)
     yield "Lasted", lasted(rollout.started_at, report.until)
     yield "Highest share", format_ratio(max(phase.traffic_ratio for phase in report.phases))
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from canary.errors import JournalError, RefusedError
+from canary.errors import JournalError, RefusedError, reason
 from canary.rollout.entries import Unknown
 from canary.rollout.experiments import CHAIN
 from canary.rollout.journal.journal import JOURNAL, METADATA, entry_of
@@ -112,9 +112,8 @@ async def _connected(url: URL) -> AsyncIterator[AsyncConnection]:
         async with engine.begin() as connection:
             yield connection
     except (SQLAlchemyError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
         raise JournalError(
-            f"{type(cause).__name__}: {cause}",
+            reason(error),
             place=f"journal {url.render_as_string(hide_password=True)}",
             remedy="check that the database is there",
         ) from error

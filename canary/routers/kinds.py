@@ -40,8 +40,6 @@ def _front(section: HaproxyRouter | NginxRouter) -> Iterator[tuple[str, str, str
             yield "servers", f"{address} is no server of `{key}`", "write its address the same in both"
     if section.sticky == "header" and (section.tag_header or "").lower() == section.key.lower():
         yield "tag_header", f"is `key` too, and one more word in {section.key} is another customer", "take another one"
-    if section.log is not None and section.slots is not None:
-        yield "log", "a log of `slots` does not say which slot is the canary's", "use `upstreams`, or no log"
 
 
 def _haproxy_faults(section: HaproxyRouter) -> Iterator[tuple[str, str, str]]:

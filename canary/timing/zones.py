@@ -11,8 +11,20 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from canary.timing.times import from_text
+
 # Not followed by an offset, as in `UTC-03`: then it has been told already.
 _MOMENT: Final = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2})(:[0-9]{2})? UTC(?![-+\w])")
+
+
+def moment(at: datetime | str, *, seconds: bool = True) -> str:
+    """How a sentence names a moment, given as such or as ISO 8601 text: `2026-01-31 12:00:00 UTC`.
+
+    Raises:
+        ValueError: the text is no moment.
+    """
+    when = from_text(at) if isinstance(at, str) else at.astimezone(UTC)
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{when:%Y-%m-%d %H:%M} UTC"
 
 
 def in_zone(text: str, zone: str) -> str:

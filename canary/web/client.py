@@ -32,6 +32,7 @@ from canary.policy.model import Policy
 from canary.policy.servers import whole
 from canary.rollout.commands.verbs import Verb
 from canary.secrets import read_secret
+from canary.timing.zones import in_zone
 
 # `start` waits for the canary's process, and for every router to be looked at.
 _TIMEOUT_SECONDS = 60.0
@@ -66,6 +67,7 @@ class Client:
     """Talks to one receiver, with the operator's token.
 
     Args:
+        zone: in which the people who read a refusal tell the time.
         new_key: makes the keys by which the receiver knows a command that is sent again.
         timeout_seconds: how long one answer may take.
     """
@@ -76,12 +78,14 @@ class Client:
         token: str | None,
         session: aiohttp.ClientSession,
         *,
+        zone: str = "UTC",
         new_key: Callable[[], str] = secrets.token_urlsafe,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session = session
+        self._zone = zone
         self._new_key = new_key
         self._timeout_seconds = timeout_seconds
 
@@ -100,7 +104,7 @@ class Client:
         text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
         token = text.split()[0] if text else None
         async with aiohttp.ClientSession(connector=connector(policy)) as session:
-            yield cls(receiver.url, token, session)
+            yield cls(receiver.url, token, session, zone=receiver.timezone)
 
     async def get(self, path: str, **params: str) -> Any:
         """What the API answers to a question.
@@ -193,7 +197,7 @@ class Client:
     def _result(self, path: str, status: int, body: Any) -> Any:
         if status == 200:
             return body
-        fault = body.get("error", "") if isinstance(body, dict) else ""
+        fault = in_zone(str(body.get("error", "")), self._zone) if isinstance(body, dict) else ""
         if status in _ERRORS:
             raise _ERRORS[status](fault)
         place = f"receiver {self._at(path)}"

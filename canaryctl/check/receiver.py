@@ -8,6 +8,7 @@ from canary.errors import reason
 from canary.finding import Finding, failed, ok, warning
 from canary.names import API_PREFIX
 from canary.policy import Policy
+from canary.timing.zones import in_zone, moment
 from canary.web.client import connector
 
 # Enough for the reason why it is not ready; what else may answer at this address is not read to its end.
@@ -24,10 +25,10 @@ async def check_receiver(policy: Policy) -> list[Finding]:
         SecretError: `receiver.ca_file` cannot be used.
     """
     async with aiohttp.ClientSession(connector=connector(policy)) as http:
-        return await _answer(policy.receiver.url.rstrip("/"), http)
+        return await _answer(policy.receiver.url.rstrip("/"), http, policy.receiver.timezone)
 
 
-async def _answer(url: str, http: aiohttp.ClientSession) -> list[Finding]:
+async def _answer(url: str, http: aiohttp.ClientSession, zone: str) -> list[Finding]:
     place = f"receiver {url}"
     try:
         async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(_TIMEOUT_SECONDS)) as response:
@@ -35,11 +36,11 @@ async def _answer(url: str, http: aiohttp.ClientSession) -> list[Finding]:
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return [failed(place, f"cannot be reached ({reason(error)})", "start `canary receiver`")]
     if response.status == 200:
-        return [ok(place, "running and ready"), *await _told(place, url, http)]
+        return [ok(place, "running and ready"), *await _told(place, url, http, zone)]
     return [failed(place, f"not ready (status {response.status}): {text}", "see its log")]
 
 
-async def _told(place: str, url: str, http: aiohttp.ClientSession) -> list[Finding]:
+async def _told(place: str, url: str, http: aiohttp.ClientSession, zone: str) -> list[Finding]:
     """The last drill and the change freeze in force, where the receiver tells a stranger."""
     try:
         async with http.get(f"{url}{API_PREFIX}/status", timeout=aiohttp.ClientTimeout(_TIMEOUT_SECONDS)) as response:
@@ -48,19 +49,19 @@ async def _told(place: str, url: str, http: aiohttp.ClientSession) -> list[Findi
         return []
     if not isinstance(status, dict):
         return []
-    found = [_drilled(place, status["drill"])] if "drill" in status else []
+    found = [_drilled(place, status["drill"], zone)] if "drill" in status else []
     freeze = status.get("freeze")
     if isinstance(freeze, dict):
         remedy = "`canary start` and `canary advance` need --force until then"
-        found.append(warning(place, str(freeze.get("summary")), remedy))
+        found.append(warning(place, in_zone(str(freeze.get("summary")), zone), remedy))
     return found
 
 
-def _drilled(place: str, last: Any) -> Finding:
+def _drilled(place: str, last: Any, zone: str) -> Finding:
     """Whether the last drill, whenever it was, has proven that a rollback would arrive."""
     if not isinstance(last, dict):
         return warning(place, "no drill has proven that a rollback would arrive", "run `canary drill`")
-    at = str(last.get("at"))[:16].replace("T", " ")
+    drill = f"the last drill, {in_zone(moment(str(last.get('at')), seconds=False), zone)},"
     if last.get("passed"):
-        return ok(place, f"the last drill, {at} UTC, passed")
-    return warning(place, f"the last drill, {at} UTC, failed: {last.get('what')}", "repair it, then run `canary drill`")
+        return ok(place, f"{drill} passed")
+    return warning(place, f"{drill} failed: {last.get('what')}", "repair it, then run `canary drill`")

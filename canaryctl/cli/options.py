@@ -9,7 +9,7 @@ import click
 
 from canary.timing.clock import SystemClock
 from canary.timing.times import from_text
-from canary.units import parse_duration
+from canary.units import format_size, parse_duration, parse_size
 
 config_file = click.option(
     "--config.file",
@@ -65,6 +65,31 @@ class _Duration(click.ParamType[float]):
             return parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class ByteSize(click.ParamType[int]):
+    """A size, in bytes.
+
+    Args:
+        least: less makes no sense.
+    """
+
+    name = "size"
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """From `512MiB`, `2GiB`."""
+        if isinstance(value, int):
+            return value
+        try:
+            size = parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if size < self._least:
+            self.fail(f"expected at least {format_size(self._least)}, found {value}", param, ctx)
+        return size
 
 
 class _Moment(click.ParamType[datetime]):

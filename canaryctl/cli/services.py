@@ -12,10 +12,13 @@ from pathlib import Path
 import click
 
 from canary.web.options import WebOptions, web_options
-from canaryctl.cli.options import config_file, config_files, several
+from canaryctl.cli.options import ByteSize, config_file, config_files, several
 
 # A scrape waits for a thread that joins and judges no longer than this; Python's own 5 ms would show.
 _SWITCH_SECONDS = 0.001
+
+# What a worker takes before its first row, thread stacks included, is 170 MB.
+_LEAST_MEMORY_BYTES = 256 * 1024**2
 
 
 @click.command("exporter")
@@ -27,22 +30,32 @@ _SWITCH_SECONDS = 0.001
     show_default=True,
     help="File in which counters survive a restart; relative paths start at the policy's folder.",
 )
+@click.option(
+    "--worker.memory-limit",
+    "memory_bytes",
+    type=ByteSize(_LEAST_MEMORY_BYTES),
+    default="2GiB",
+    show_default=True,
+    help="Memory that the process of each of several services may take for data.",
+)
 @web_options("127.0.0.1:9877")
-def exporter(config_files: tuple[Path, ...], state_file: str, web_options: WebOptions) -> None:
+def exporter(config_files: tuple[Path, ...], state_file: str, memory_bytes: int, web_options: WebOptions) -> None:
     """Serve the shop's KPIs and the judgement of the running rollout on /metrics.
 
     Reads the order database in the background; a scrape never touches it. With several policies, or a folder of them,
-    /metrics has the series of all services, and /metrics?service=NAME those of one.
+    /metrics has the series of all services, and /metrics?service=NAME those of one; a process of its own reads and
+    judges each.
     """
     from canary.policy.load import load_policy
+    from exporter.loop import Loop
     from exporter.service import Exporter
     from exporter.several import serve_all
 
     async def serve() -> None:
         if several(config_files):
-            await serve_all(config_files, web_options, state_file)
+            await serve_all(config_files, web_options, state_file, memory_bytes)
         else:
-            await Exporter(partial(load_policy, config_files[0]), web_options, state_file).run()
+            await Exporter(Loop(partial(load_policy, config_files[0]), state_file), web_options).run()
 
     sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.run(serve())

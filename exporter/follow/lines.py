@@ -9,10 +9,11 @@ its own, or whoever scans a shop for weaknesses would make a series of every try
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from canary.policy.routers.slots import Slot
 from canary.routers.robots import USER_AGENTS
 
 LONGEST_BYTES = 64 * 1024
@@ -31,6 +32,15 @@ _ID = re.compile(r"[^/]*\d[^/]*|[^/]{25,}|[^/]*[^\x21-\x7e][^/]*")
 """A part of a path that names a thing and not a kind: with a digit, long, or with what is no plain character."""
 _NOBODY = frozenset({"", "-"})
 
+Group = Literal["stable", "canary"] | Slot
+"""A group of servers: by its role, or with `router.slots` by its letter, as its role changes."""
+_GROUPS: dict[str, Group] = {
+    "canary": "canary",
+    "slot-a": "a", "trial-a": "a",
+    "slot-b": "b", "trial-b": "b",
+}  # fmt: skip
+"""By what the generated configurations call them; what else they may be called is stable's."""
+
 
 class Garbage(ValueError):  # noqa: N818  # what it is about, not that it is an error
     """A line that is none of the router's."""
@@ -43,7 +53,7 @@ class Request:
     Attributes:
         at: when it came, seconds since the epoch, by the router's clock.
         user: what the router hashes; None where it is nobody's.
-        canary: whether a server of the canary's answered; None where no server did.
+        group: whose server answered; None where no server did.
         status: HTTP status; 0 where none was sent.
         took_seconds: until the answer was sent; None where it was not.
         path: without query.
@@ -52,19 +62,19 @@ class Request:
 
     at: float
     user: str | None
-    canary: bool | None
+    group: Group | None
     status: int
     took_seconds: float | None
     path: str
     robot: bool
 
 
-def read_line(line: bytes, stable_servers: Collection[str]) -> Request:
+def read_line(line: bytes, servers: Mapping[str, Group]) -> Request:
     """What a line says.
 
     Args:
         line: without its end.
-        stable_servers: addresses of stable's servers, by which nginx names them.
+        servers: by address, as nginx names them, whose a server is; all others are whose the router chose.
 
     Raises:
         Garbage: it is no line of the router's.
@@ -74,27 +84,28 @@ def read_line(line: bytes, stable_servers: Collection[str]) -> Request:
         raise Garbage
     try:
         found = json.loads(line[start:].rstrip(b"\0\r\n "))
-        return _request(found, stable_servers)
+        return _request(found, servers)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Garbage from error
 
 
-def _request(found: dict[str, Any], stable_servers: Collection[str]) -> Request:
+def _request(found: dict[str, Any], servers: Mapping[str, Group]) -> Request:
     status = found["status"]
     user = found["user"].encode("utf-8", "replace").decode()[: _LONGEST_USER + 1].replace("\0", "")
     if "at_ms" in found:
         at, took = _number(found["at_ms"]) / 1000, _number(found["took_ms"]) / 1000
-        # In the backend `canary` stable's servers stand by.
-        side = None if found["server"] == "<NOSRV>" else found["server"].startswith("canary")
+        # In the backend `canary` stable's servers stand by, so that it is the server which tells.
+        named = found["server"].rstrip("0123456789")
+        group = None if named == "<NOSRV>" else _GROUPS.get(named, "stable")
     else:
         took = _number(found["took"])
         at = _number(found["ended"]) - took
         last = found["server"].rpartition(", ")[2].rpartition(" : ")[2]
-        side = None if last in _NOBODY else found["side"] == "canary" and last not in stable_servers
+        group = None if last in _NOBODY else servers.get(last) or _GROUPS.get(found["side"], "stable")
     return Request(
         at=at,
         user=None if user in _NOBODY or len(user) > _LONGEST_USER else user,
-        canary=side,
+        group=group,
         status=int(status) if status.isascii() and status.isdecimal() and len(status) == 3 else 0,
         took_seconds=took if took >= 0 else None,
         path=found["path"] if isinstance(found["path"], str) else "",

@@ -19,6 +19,7 @@ from canary.errors import CanaryError, Fault, PolicyError
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.requestlog import RequestLog
+from canary.policy.routers.slots import BOTH, slots_of
 from canary.rollout.folding import fold
 from canary.rollout.journal.journal import Journal
 from canary.routers import routers_of
@@ -32,12 +33,12 @@ from canary.web.service import Service
 from canary.web.strangers.peers import host_of
 from exporter.follow.datagrams import Datagrams
 from exporter.follow.files import LogFile, Place
-from exporter.follow.lines import Endpoints, Garbage, Request, read_line
+from exporter.follow.lines import Endpoints, Garbage, Group, Request, read_line
 from exporter.follow.metrics import LogMetrics
 from exporter.follow.store import Store
 from exporter.follow.tally import Changes, Tally
 from exporter.source.logged import store_url
-from exporter.source.routed import RoutedVersions
+from exporter.source.routed import RoutedVersions, Served
 
 _BATCH = 2000
 """Datagrams of one batch, about as many lines as `files` reads at once: some ten milliseconds' work."""
@@ -69,7 +70,7 @@ class Follower:
         self._log = Log("assignments")
         self._lock = asyncio.Lock()
         self._routed = RoutedVersions(routers_of(self.policy)[0])
-        self._stable_servers = frozenset(one for router in self.policy.router for one in router.upstreams.stable)
+        self._servers = _servers(self.policy)
         self._endpoints = Endpoints()
         self._journal: Journal | None = None
         self._position = -1
@@ -179,7 +180,7 @@ class Follower:
         garbage, requests = 0, list[Request]()
         for number, line in enumerate(lines):
             try:
-                requests.append(read_line(line, self._stable_servers))
+                requests.append(read_line(line, self._servers))
             except Garbage:
                 garbage += 1
             if number % 500 == 0:
@@ -187,27 +188,27 @@ class Follower:
         async with self._lock:
             await self._until_done(self._know, "the journal cannot be read")
             counted = await self._write(requests, source, place)
-        for version, request in counted:
-            self.metrics.served(version, self._endpoints.of(request), request.status, request.took_seconds)
+        for served, request in counted:
+            self.metrics.served(served.version, self._endpoints.of(request), request.status, request.took_seconds)
         self.metrics.lines.inc(len(lines))
         self.metrics.garbage.inc(garbage)
         self.metrics.crawlers.inc(sum(request.robot for request in requests))
         self._kept_at = self.clock.monotonic()
 
-    async def _write(
-        self, requests: list[Request], source: str, place: Place | None
-    ) -> list[tuple[str | None, Request]]:
-        counted = [(self._version(request), request) for request in requests if request.canary is not None]
+    async def _write(self, requests: list[Request], source: str, place: Place | None) -> list[tuple[Served, Request]]:
+        counted = [
+            (self._served(request.group, request.at), request) for request in requests if request.group is not None
+        ]
         people = [
-            (self._unit(request.user), version, request)
-            for version, request in counted
+            (self._unit(request.user), served, request)
+            for served, request in counted
             if request.user is not None and not request.robot
         ]
         unknown = self._tally.unknown(unit for unit, _, _ in people)
         self._tally.remember(await self._until_done(partial(self.store.customers, unknown), "the store cannot be read"))
         changes = Changes()
-        for unit, version, request in people:
-            self._tally.take(unit, version, request, changes)
+        for unit, served, request in people:
+            self._tally.take(unit, served, request, changes)
         await self._until_done(partial(self.store.write, changes, source, place), "the store cannot be written")
         self._tally.forget()
         now = self.clock.monotonic()
@@ -233,8 +234,11 @@ class Follower:
             self._tally.healed(rollouts[0].stable)
         self._position = position
 
-    def _version(self, request: Request) -> str | None:
-        return self._routed.served(canary=bool(request.canary), moment=request.at)
+    def _served(self, group: Group, moment: float) -> Served:
+        if group in BOTH:
+            return self._routed.served_by(group, moment)
+        canary = group == "canary"
+        return Served(canary, self._routed.served(canary=canary, moment=moment))
 
     def _unit(self, user: str) -> str:
         return hashlib.sha256(user.encode()).hexdigest() if self._given.hashed else user
@@ -264,6 +268,18 @@ class Follower:
             "Last line kept": f"{format_duration(round(self.clock.monotonic() - self._kept_at))} ago",
             "Journal": "not read yet" if self._position < 0 else "read",
         }
+
+
+def _servers(policy: Policy) -> dict[str, Group]:
+    """Whose each server is, by its address; the canary's are those that are nobody else's."""
+    found: dict[str, Group] = {}
+    for router in policy.router:
+        slots = slots_of(router)
+        if slots is None:
+            found |= dict.fromkeys(router.upstreams.stable, "stable")
+        else:
+            found |= {address: slot for slot in BOTH for address in slots.of(slot)}
+    return found
 
 
 def _required(policy: Policy) -> RequestLog:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from canary.database.url import driver_address, shown_url
-from canary.errors import DatabaseError, DatabaseUnavailableError
+from canary.errors import DatabaseError, DatabaseUnavailableError, reason
 from exporter.follow.files import Place
 from exporter.follow.tally import Assignment, Changes, Customer, Visit
 from exporter.source.logged import PLACE
@@ -167,9 +167,7 @@ class Store:
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
 
     def _failed(self, error: Exception) -> DatabaseError:
-        cause = getattr(error, "orig", None) or error
-        text = f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".rstrip(": ")
-        return DatabaseUnavailableError(text, place=self._shown, remedy="check that it is there and writable")
+        return DatabaseUnavailableError(reason(error), place=self._shown, remedy="check that it is there and writable")
 
 
 async def _newest(connection: AsyncConnection, table: sa.Table, units: list[str]) -> Collection[Any]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.follow.lines import Request
+from exporter.source.routed import Served
 
 VISIT_SECONDS = 1800
 """Between two visits at least."""
@@ -84,11 +85,11 @@ class Tally:
         """Take over what the store says."""
         self._customers.update(customers)
 
-    def take(self, unit: str, version: str | None, request: Request, changes: Changes) -> None:
+    def take(self, unit: str, served: Served, request: Request, changes: Changes) -> None:
         """Count one request of a customer's that a server has answered."""
         customer = self._customers.setdefault(unit, Customer())
         self._customers.move_to_end(unit)
-        canary = bool(request.canary)
+        canary, version = served.canary, served.version
         given = customer.assignment
         # A long request may be logged after a shorter one that began later.
         late = given is not None and request.at < given.first_at

@@ -15,7 +15,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from canary.errors import DatabaseSchemaError, DatabaseSourceError, DatabaseTimeoutError, DatabaseUnavailableError
+from canary.errors import (
+    DatabaseSchemaError,
+    DatabaseSourceError,
+    DatabaseTimeoutError,
+    DatabaseUnavailableError,
+    reason,
+)
 from exporter.ledger.ledger import Counts, counts_of
 from exporter.ledger.odd import OddValues
 from exporter.source.columns.kinds import Kind
@@ -93,7 +99,7 @@ class StreamReader:
                 # Not a value was at fault: put the quick statements back, and let the first reader of errors have it.
                 await self._fit(careful=False)
                 raise
-            self._odd.told(ODD_ROW, "", f"{type(error).__name__}: {error}")
+            self._odd.told(ODD_ROW, "", reason(error))
             return found
 
     async def look_at_newest_times(self) -> None:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from canary.database.url import read_database_url, shown_url, sqlite_file
-from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
+from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError, reason
 from canary.policy.model import Policy
 from canary.secrets import read_secret
 
@@ -187,9 +187,8 @@ def write_ahead_remedy(folder: Path) -> str:
 def translated(error: Exception, url: URL) -> DatabaseError:
     """A database driver's error as one of ours, without secrets and in one line; its place is the database."""
     cause = getattr(error, "orig", None) or error
-    words = next(iter(str(cause).splitlines()), "")  # what follows may be the statement, or advice
-    what = f"{type(cause).__name__}: {words}".rstrip(": ")
-    return _kind_of(error, cause, words.lower())(what, place=shown_url(url), remedy=_remedy(str(cause), url))
+    said = f"{type(cause).__name__}: {cause}".partition("\n")[0]  # what follows may be the statement, or advice
+    return _kind_of(error, cause, said.lower())(reason(error), place=shown_url(url), remedy=_remedy(str(cause), url))
 
 
 def _remedy(words: str, url: URL) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from canary.errors import RouterError
+from canary.policy.routers.slots import Slot
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Router, Split
 from exporter.source.columns.zones import Zone
@@ -55,6 +56,19 @@ def version_of(told: UnitVersions | None, key: Any, stored: Any, zone: Zone) -> 
 
 _BACK = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})
 """After these a weight of 0 means the old version; after a promotion it means that the new one has moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What ran on the servers that answered a request.
+
+    Attributes:
+        canary: whether they had the canary's role then.
+        version: theirs; None where no rollout was ever started.
+    """
+
+    canary: bool
+    version: str | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,8 @@ class RoutedVersions:
             return None
         user = unit if isinstance(unit, str) else bytes(unit).decode("utf-8", "surrogateescape")
         try:
-            chosen = self._router.is_canary(user, Split(stretch.rollout.id, stretch.ratio))
+            split = Split(stretch.rollout.id, stretch.ratio, stable_slot=stretch.rollout.first_stable_slot)
+            chosen = self._router.is_canary(user, split)
         except RouterError:
             return None
         return stretch.rollout.canary if chosen else stretch.rollout.stable
@@ -115,6 +130,19 @@ class RoutedVersions:
             return self._stretches[0].rollout.stable
         stretch = self._stretches[at]
         return stretch.rollout.canary if canary or stretch.ratio >= 1.0 else stretch.rollout.stable
+
+    def served_by(self, slot: Slot, moment: float) -> Served:
+        """What ran on one of two slots at *moment*: which role it had is what the rollout of that time began with.
+
+        Before the first one slot a is stable. Nothing is ever deployed to the slot that everybody has left until the
+        next rollout begins, so that each slot keeps its version until then.
+        """
+        if not self._stretches:
+            return Served(slot == "b", None)
+        at = bisect_right(self._since, moment) - 1
+        rollout = self._stretches[max(at, 0)].rollout
+        canary = slot != (rollout.first_stable_slot or "a")
+        return Served(canary, rollout.canary if canary and at >= 0 else rollout.stable)
 
     def same_for_all(self, low: float, high: float) -> bool:
         """Whether between two moments one version served everybody, all the time."""

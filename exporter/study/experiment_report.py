@@ -13,9 +13,9 @@ from canary.report.bandplot import draw_band
 from canary.report.html import figure, page, table
 from canary.report.markup import Markup, tag
 from canary.report.plots import svg_of
-from canary.report.text import moment
 from canary.rollout.experiments import Trial
 from canary.timing.times import to_text
+from canary.timing.zones import moment
 from canary.units import format_change
 from canary.verdicts import verdict_words
 from exporter.evidence.judge import KpiEvidence
@@ -33,7 +33,6 @@ class ExperimentReport:
 
     trial: Trial
     arms: tuple[Arm, ...]
-    made_at: datetime
 
 
 async def experiment_reports(policy: Policy, trials: Mapping[str, Trial], now: datetime) -> list[ExperimentReport]:
@@ -51,7 +50,7 @@ async def experiment_reports(policy: Policy, trials: Mapping[str, Trial], now: d
             experiments = JudgedExperiments(policy)
             experiments.trials = {name: trial}
             arms = experiments.look(joined.rows, history.versions, end.timestamp(), {})
-            reports.append(ExperimentReport(trial, arms, now))
+            reports.append(ExperimentReport(trial, arms))
     return reports
 
 
@@ -99,21 +98,20 @@ def _known(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def as_html(reports: list[ExperimentReport], service: str) -> str:
-    """One page about all experiments, without outside references."""
-    made_at = moment(reports[0].made_at) if reports else ""
+def as_html(reports: list[ExperimentReport], service: str, now: datetime, zone: str) -> str:
+    """One page about all experiments, without outside references, times in the shop's zone."""
     parts = [tag("h1", f"Experiments of {service}")]
     for report in reports:
         parts += _section(report)
-    return page(f"Experiments of {service}", parts, made_at)
+    return page(f"Experiments of {service}", parts, now, zone)
 
 
 def _section(report: ExperimentReport) -> Iterator[Markup]:
     trial = report.trial
     yield tag("h2", trial.name)
     shares = ", ".join(f"{name} {weight:g}" for name, weight in trial.weights[-1].of.items())
-    state = "running" if trial.stopped_at is None else f"stopped at {moment(trial.stopped_at)} UTC: {trial.reason}"
-    yield tag("p", f"Begun at {moment(trial.started_at)} UTC; weights {shares}; {state}.")
+    state = "running" if trial.stopped_at is None else f"stopped at {moment(trial.stopped_at)}: {trial.reason}"
+    yield tag("p", f"Begun at {moment(trial.started_at)}; weights {shares}; {state}.")
     for arm in report.arms:
         if arm.evidence.mismatch is not None and arm.evidence.mismatch.verdict.value == "fail":
             text = f"{arm.variant}'s share of the visits is not its weight: do not trust this comparison."

@@ -17,6 +17,7 @@ from canary.rollout.experiments import CHAIN, ExperimentStarted
 from canary.rollout.journal.journal import Journal
 from canary.web.client import Client
 from canary.web.options import WebOptions
+from exporter.loop import Loop
 from exporter.service import Exporter
 from rules.generate import prometheus_files
 from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
@@ -88,7 +89,7 @@ class Shop:
         files = prometheus_files(policy)
         for name in (name for name in files if name.startswith("rules/")):
             (self.folder / name).write_text(files[name], encoding="utf-8")
-        exporter = Exporter(lambda: policy, WebOptions((self.exporter_at,)))
+        exporter = Exporter(Loop(lambda: policy), WebOptions((self.exporter_at,)))
         async with AsyncExitStack() as parts:
             await parts.enter_async_context(exporter.refreshing())
             await parts.enter_async_context(exporter.web.serving())

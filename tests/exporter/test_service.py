@@ -24,6 +24,8 @@ from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import plan_of
 from canary.web.options import WebOptions
+from exporter.loop import Loop
+from exporter.publish.update import Tell
 from exporter.refresher import Refresher
 from exporter.service import Exporter
 from tests.support.databases.postgres import Postgres
@@ -81,7 +83,7 @@ class _Scraped:
 
 @asynccontextmanager
 async def _running(policy: Path) -> AsyncIterator[_Scraped]:
-    exporter = Exporter(lambda: load_policy(policy), WebOptions(enable_lifecycle=True))
+    exporter = Exporter(Loop(lambda: load_policy(policy)), WebOptions(enable_lifecycle=True))
     async with exporter.refreshing(), exporter.web.serving() as urls, aiohttp.ClientSession(urls[0]) as client:
         yield _Scraped(exporter, client)
 
@@ -194,7 +196,9 @@ async def test_the_session_only_reads(postgres: Postgres, tmp_path: Path) -> Non
     await data.create()
     async with _running(_write_policy(tmp_path, data.url)) as scraped:
         await scraped.eventually("canary_exporter_database_up", 1)
-        refresher = scraped.exporter._refresher
+        work = scraped.exporter.work
+        assert isinstance(work, Loop)
+        refresher = work.refresher
         assert refresher is not None
         session = refresher.sources.sessions[None]
 
@@ -399,11 +403,12 @@ async def test_a_process_that_can_do_nothing_any_more_ends_with_its_fault(
 ) -> None:
     """When refreshing itself ends, the service stops and the exit status is not 0: a supervisor must see it."""
 
-    async def ended() -> None:
+    async def ended(_tell: Tell) -> None:
         raise ZeroDivisionError("a fault of this program")
 
-    exporter = Exporter(lambda: load_policy(policy), WebOptions(("127.0.0.1:0",)))
-    monkeypatch.setattr(exporter, "_work", ended)
+    work = Loop(lambda: load_policy(policy))
+    monkeypatch.setattr(work, "run", ended)
+    exporter = Exporter(work, WebOptions(("127.0.0.1:0",)))
 
     with pytest.raises(ZeroDivisionError):
         await exporter.run()

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from canary.database.postgres import Pooling, pooling
 from canary.database.url import driver_address
-from canary.errors import DatabaseUnavailableError
+from canary.errors import DatabaseUnavailableError, reason
 from canary.logs import Log
 from canary.timing.clock import Clock
 
@@ -116,7 +116,7 @@ class PostgresLeader:
                 leads = await (self._beat() if self.leading else self._take())
                 self.unknown = False
             except (SQLAlchemyError, OSError, DatabaseUnavailableError) as error:
-                self._log.warn("journal's database is unreachable", error=type(error).__name__)
+                self._log.warn("journal's database is unreachable", error=reason(error))
                 leads = False
                 self.unknown = True
                 await self._hang_up()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from canary.errors import RefusedError
 from canary.rollout.commands.verbs import usage
 from canary.rollout.state import Rollout, State
+from canary.timing.zones import moment
 from canary.units import format_ratio
 
 
@@ -44,7 +45,7 @@ def described(rollout: Rollout) -> str:
         State.PROMOTED: "promoted",
         State.FINISHING: _finishing(rollout),
         State.FINISHED: "finished",
-        State.ROLLING_BACK: f"already rolling back since {rollout.weights[-1].since:%H:%M:%S} UTC ({rollout.reason})",
+        State.ROLLING_BACK: f"already rolling back since {moment(rollout.weights[-1].since)} ({rollout.reason})",
         State.ROLLED_BACK: f"rolled back ({rollout.reason})",
         State.FAILED: f"failed ({rollout.reason})",
     }

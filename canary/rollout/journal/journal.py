@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from canary.database.url import read_database_url
-from canary.errors import DatabaseUnavailableError, JournalConflictError, JournalContentError, JournalError
+from canary.errors import DatabaseUnavailableError, JournalConflictError, JournalContentError, JournalError, reason
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry
@@ -243,13 +243,12 @@ class Journal:
             if _is_conflict(error):
                 raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error
             where = self._engine.url.render_as_string(hide_password=True)
-            cause = getattr(error, "orig", None) or error
             kind, remedy = (
                 (JournalContentError, "look for constraints and triggers on the table canary_journal")
                 if _is_about_content(error)
                 else (JournalError, "check that the database is there and writable")
             )
-            raise kind(f"{type(cause).__name__}: {cause}", place=f"journal {where}", remedy=remedy) from error
+            raise kind(reason(error), place=f"journal {where}", remedy=remedy) from error
 
 
 def entry_of(row: sa.RowMapping, kinds: Mapping[str, type[Entry]]) -> Entry:

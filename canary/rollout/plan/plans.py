@@ -16,7 +16,6 @@ from canary.policy.plans import phases_of, with_plan
 from canary.policy.release import Phase
 from canary.rollout.state import Rollout
 
-
 _KNOWN = 16
 """More rollouts than have something left to do at one time; each answer is a whole policy."""
 

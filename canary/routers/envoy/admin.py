@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from canary.errors import RouterError
+from canary.errors import RouterError, reason
 
 _ADDRESS: Final = re.compile(r"/\S+|tcp:(?:\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}")
 
@@ -115,10 +115,8 @@ class Admin:
                 http.request(method, url, params=query, allow_redirects=False) as answer,
             ):
                 text = await answer.text()
-        except TimeoutError as error:
-            raise RouterError("did not answer in time", place=self._place) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise RouterError(f"is unreachable ({error})", place=self._place, remedy="start Envoy") from error
+            raise RouterError(f"is unreachable ({reason(error)})", place=self._place, remedy="start Envoy") from error
         if answer.status != 200:
             what = f"{path} answered {answer.status}: {text[:_SHOWN_CHARACTERS].strip()}"
             raise RouterError(what, place=self._place, remedy="use the generated envoy.yaml")

@@ -15,7 +15,7 @@ import aiohttp
 import yaml
 
 from canary.certificates import tls_context
-from canary.errors import RouterError, SecretError
+from canary.errors import RouterError, SecretError, reason
 from canary.finding import Finding, failed, warning
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
 from canary.routers.gateway import route
@@ -122,7 +122,7 @@ class HttpRouteRouter:
         try:
             patch = route.wanted(self._section, await self._get(), split)
         except (KeyError, TypeError) as error:
-            raise RouterError(f"is no HTTPRoute ({error!r})", place=self._place) from error
+            raise RouterError(f"is no HTTPRoute ({reason(error)})", place=self._place) from error
         status, _ = await self._asked("PATCH", patch)
         return status != _CONFLICT
 
@@ -154,7 +154,7 @@ class HttpRouteRouter:
         except SecretError as error:
             raise RouterError(f"has no token to show: {error.what}", place=self._place) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            what = f"the Kubernetes API is unreachable ({error})"
+            what = f"the Kubernetes API is unreachable ({reason(error)})"
             raise RouterError(what, place=self._place) from error
         if status not in (200, _CONFLICT):
             said = found.get("message", "") if isinstance(found, dict) else ""
@@ -166,4 +166,4 @@ def _told(error: Exception) -> str:
     """What is wrong, without the place, which whoever tells it says."""
     if isinstance(error, RouterError):
         return error.what
-    return str(error) if isinstance(error, ValueError) else f"is no HTTPRoute ({error!r})"
+    return str(error) if isinstance(error, ValueError) else f"is no HTTPRoute ({reason(error)})"

@@ -163,7 +163,9 @@ class NginxMarkerRouter:
             try:
                 closed = await self._blocking(directory, partial(directory.closed_to, user))
             except (OSError, LookupError) as error:
-                findings.append(failed(where, f"nginx' user {user!r} cannot be looked up ({error})", "check `user`"))
+                findings.append(
+                    failed(where, f"nginx' user {user!r} cannot be looked up ({reason(error)})", "check `user`")
+                )
                 continue
             if closed:
                 problem = f"nginx' workers run as {user!r}, who may not enter {closed}"

@@ -123,10 +123,8 @@ class TraefikFileRouter:
             weight, salt = config.weight_of(service["highestRandomWeight"]["services"])
             testers = await self._ask(http, f"{api}/api/http/routers/{config.TESTERS}@file", missing={})
             process = (await self._ask(http, f"{api}/api/version"))["startDate"]
-        except TimeoutError:
-            return Reading(api, None, error="did not answer in time")
-        except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
-            return Reading(api, None, error=f"{type(error).__name__}: {error}")
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            return Reading(api, None, error=reason(error))
         let_in = testers.get("status") == "enabled"
         return Reading(
             api,

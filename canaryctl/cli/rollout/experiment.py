@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from canary.policy import Policy, load_policy
 from canary.rollout import experiments
 from canary.rollout.journal.journal import Journal
 from canary.timing.clock import SystemClock
+from canary.timing.zones import in_zone, moment
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format
@@ -37,14 +39,15 @@ def command() -> None:
 @output_format
 def status(config_file: str, output_format: str) -> None:
     """Say which experiments run."""
-    found = asyncio.run(_status(load_policy(config_file)))
+    policy = load_policy(config_file)
+    found = asyncio.run(_status(policy))
     if output_format == "json":
         print_json(found)
         return
-    table = Table("experiment", "state", "since (UTC)", "weights", "why", box=None, pad_edge=False)
+    table = Table("experiment", "state", "since", "weights", "why", box=None, pad_edge=False)
     for one in found:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in one["weights"].items())
-        since = str(one["stopped_at"] or one["started_at"])[:19].replace("T", " ")
+        since = in_zone(moment(one["stopped_at"] or one["started_at"]), policy.receiver.timezone)
         table.add_row(
             one["name"], "running" if one["running"] else "stopped", since, weights, Text(plain(one["reason"]))
         )
@@ -67,9 +70,10 @@ def report(config_file: str, output_format: str, output: str) -> None:
     from exporter.study.experiment_report import as_html, as_json  # rooms are imported when they are needed
 
     policy = load_policy(config_file)
-    reports = asyncio.run(_reports(policy))
+    now = SystemClock().now()
+    reports = asyncio.run(_reports(policy, now))
     if output_format == "html":
-        text = as_html(reports, policy.service)
+        text = as_html(reports, policy.service, now, policy.receiver.timezone)
     else:
         text = "".join(json.dumps(as_json(one)) + "\n" for one in reports)
     if output == "-":
@@ -121,7 +125,7 @@ async def _command(policy: Policy, name: str, verb: str, reason: str) -> dict[st
         return await client.send(f"experiments/{name}/{verb}", {"reason": reason})
 
 
-async def _reports(policy: Policy) -> "list[ExperimentReport]":
+async def _reports(policy: Policy, now: datetime) -> "list[ExperimentReport]":
     from exporter.study.experiment_report import experiment_reports  # rooms are imported when they are needed
 
     async with Journal.open(policy, experiments.CHAIN) as journal:
@@ -129,4 +133,4 @@ async def _reports(policy: Policy) -> "list[ExperimentReport]":
     known = {name: trial for name, trial in trials.items() if name in policy.experiments}
     if not known:
         raise RefusedError("no experiment has begun", remedy="experiments begin when `canary receiver` starts")
-    return await experiment_reports(policy, known, SystemClock().now())
+    return await experiment_reports(policy, known, now)

@@ -9,9 +9,10 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from canary.policy.load import load_policy
+from canary.policy import Policy, load_policy
 from canary.rollout.passport import Passport
 from canary.timing.times import from_text
+from canary.timing.zones import in_zone, moment
 from canary.units import format_duration
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids
@@ -46,38 +47,39 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
 
     JSON has the journal's entries.
     """
-    entries = asyncio.run(_entries(config_file, rollout))
+    policy = load_policy(config_file)
+    entries, zone = asyncio.run(_entries(policy, rollout)), policy.receiver.timezone
     if not everything:
         entries = [entry for entry in entries if entry["kind"] not in _BOOKKEEPING]
     if output_format == "json":
         print_json(entries)
     elif rollout or everything:
-        _show(("row", "time (UTC)", "rollout", "what", "by", "why"), map(_details, entries))
-        _passports(entries)
+        _show(("row", "time", "rollout", "what", "by", "why"), map(_details, entries), zone)
+        _passports(entries, zone)
     else:
-        _show(("rollout", "versions", "began (UTC)", "lasted", "outcome", "by", "why", "notes"), _rollouts(entries))
+        _show(("rollout", "versions", "began", "lasted", "outcome", "by", "why", "notes"), _rollouts(entries), zone)
 
 
-def _show(titles: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
+def _show(titles: Sequence[str], rows: Iterator[Sequence[str]], zone: str) -> None:
     table = Table(*titles, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         # As plain text, so that nothing an alert says is taken for markup, or steers the terminal.
-        table.add_row(*(Text(plain(cell)) for cell in row))
+        table.add_row(*(Text(in_zone(plain(cell), zone)) for cell in row))
     table_console().print(table)
 
 
-def _passports(entries: Sequence[Entry]) -> None:
+def _passports(entries: Sequence[Entry], zone: str) -> None:
     """What was found when each of the rollouts began."""
     for entry in entries:
         if passport := entry["data"].get("passport"):
             click.echo(f"found at the start of {plain(entry['rollout'])}:")
             for title, text in Passport.read(passport).lines():
-                click.echo(f"  {title}: {plain(text)}")
+                click.echo(f"  {title}: {in_zone(plain(text), zone)}")
 
 
 def _details(entry: Entry) -> Sequence[str]:
     what = str(entry["kind"]).replace("_", " ") + _detail(entry["data"])
-    return str(entry["seq"]), _moment(entry["at"]), entry["rollout"], what, entry["actor"], entry["reason"]
+    return str(entry["seq"]), moment(entry["at"]), entry["rollout"], what, entry["actor"], entry["reason"]
 
 
 def _detail(data: dict[str, Any]) -> str:
@@ -111,7 +113,7 @@ def _line(rollout: str, start: Entry, decisions: Sequence[Entry], notes: int) ->
     return (
         rollout,
         f"{start['data']['canary']} against {start['data']['stable']}",
-        _moment(start["at"]),
+        moment(start["at"]),
         format_duration(round((_at(last) - _at(start)).total_seconds())) if over else "",
         _outcome(decisions) + _detail(why["data"] if why["kind"] == "rollback" else {}),
         why["actor"],
@@ -128,16 +130,12 @@ def _outcome(decisions: Sequence[Entry]) -> str:
     return f"{'held in ' if kind in ('held', 'adopted') else ''}phase {phase + 1}"
 
 
-def _moment(text: str) -> str:
-    return str(text)[:19].replace("T", " ")
-
-
 def _at(entry: Entry) -> datetime:
     return from_text(entry["at"])
 
 
-async def _entries(config_file: str, rollout: str | None) -> list[Entry]:
-    async with Client.of(load_policy(config_file)) as client:
+async def _entries(policy: Policy, rollout: str | None) -> list[Entry]:
+    async with Client.of(policy) as client:
         if rollout == "latest":
             newest = (await client.get("status"))["rollout"]
             rollout = newest["id"] if newest else None

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from canary.policy.load import load_policy
+from canary.policy import Policy, load_policy
 from canary.rollout.kinds import Category
 from canary.timing.clock import SystemClock
 from canary.timing.times import to_text
+from canary.timing.zones import in_zone, moment
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import print_json
@@ -39,7 +40,8 @@ def note(config_file: str, output_format: str, text: str, rollout: str, category
 
     It stands in the history, in the report and on the page, and changes nothing.
     """
-    entry = asyncio.run(_send(config_file, "note", {"reason": text, "rollout": rollout, "category": category}))
+    body = {"reason": text, "rollout": rollout, "category": category}
+    entry = asyncio.run(_send(load_policy(config_file), "note", body))
     if output_format == "json":
         print_json(entry)
     else:
@@ -65,15 +67,15 @@ def freeze(config_file: str, output_format: str, until: Any, lift: bool, reason:
             "expected a moment within a year; longer ones belong into the policy", param_hint="--until"
         )
     body = {"reason": reason} | ({} if lift else {"until": to_text(until)})
-    entry = asyncio.run(_send(config_file, "freeze/lift" if lift else "freeze", body))
+    policy = load_policy(config_file)
+    entry = asyncio.run(_send(policy, "freeze/lift" if lift else "freeze", body))
     if output_format == "json":
         print_json(entry)
     else:
-        click.echo(
-            "freeze lifted" if lift else f"frozen until {str(entry['data']['until'])[:16].replace('T', ' ')} UTC"
-        )
+        said = "freeze lifted" if lift else f"frozen until {moment(entry['data']['until'], seconds=False)}"
+        click.echo(in_zone(said, policy.receiver.timezone))
 
 
-async def _send(config_file: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    async with Client.of(load_policy(config_file)) as client:
+async def _send(policy: Policy, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with Client.of(policy) as client:
         return await client.once(path, body)

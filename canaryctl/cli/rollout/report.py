@@ -17,9 +17,9 @@ from canary.report.facts import Report
 from canary.report.files import WRITERS, write
 from canary.report.gather import gather
 from canary.report.past import Past, PastReport, folder_of, past_reports
-from canary.report.text import moment
 from canary.rollout.journal.journal import Journal
 from canary.timing.clock import SystemClock
+from canary.timing.zones import in_zone, moment
 from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import plain, table_console
 from canaryctl.cli.options import config_file
@@ -87,10 +87,10 @@ def _list(policy: Policy, past: Past) -> None:
     if not reports:
         click.echo(f"No reports in {folder}.")
         return
-    titles = ("rollout", "versions", "ended (UTC)", "outcome", "harm proven", "lost, with its band", "report")
+    titles = ("rollout", "versions", "ended", "outcome", "harm proven", "lost, with its band", "report")
     table = Table(*titles, box=None, header_style="bold", pad_edge=False)
     for one in reports.values():
-        table.add_row(*(Text(plain(cell)) for cell in _cells(one, folder)))
+        table.add_row(*(Text(in_zone(plain(cell), policy.receiver.timezone)) for cell in _cells(one, folder)))
     table_console().print(table)
     if found := drifts(policy, reports.values()):
         most = policy.evidence.drift.releases

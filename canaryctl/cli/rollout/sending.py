@@ -8,7 +8,7 @@ import click
 from canary.errors import JournalError, RemoteError
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.timing.zones import in_zone
+from canary.timing.zones import in_zone, moment
 from canary.web.client import Client
 from canaryctl.cli.console import print_json
 
@@ -36,18 +36,21 @@ def send(config_file: str, output_format: str, verb: str, *, seen: str | None = 
     zone = policy.receiver.timezone
     passport = entry["data"].get("passport") or {}
     for warning in passport.get("warnings", ()):
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {in_zone(warning, zone)}", err=True)
     kind = str(entry["kind"]).replace("_", " ")
     if kind in ("scheduled", "schedule ended"):
-        at = str(entry["data"].get("start_at", ""))[:16].replace("T", " ")
-        said = f"{entry['data']['canary']} is scheduled for {at} UTC" if at else "nothing is scheduled any more"
+        at = entry["data"].get("start_at")
+        said = (
+            f"{entry['data']['canary']} is scheduled for {moment(at, seconds=False)}"
+            if at
+            else "nothing is scheduled any more"
+        )
         click.echo(in_zone(said, zone))
         return
     if kind == "approved":
-        click.echo(f"rollout {entry['rollout']}: {entry['reason']}")
+        click.echo(in_zone(f"rollout {entry['rollout']}: {entry['reason']}", zone))
         return
-    at = f"{str(entry['at'])[:19].replace('T', ' ')} UTC"
-    click.echo(f"rollout {entry['rollout']}: {kind} at {in_zone(at, zone)}")
+    click.echo(in_zone(f"rollout {entry['rollout']}: {kind} at {moment(entry['at'])}", zone))
 
 
 async def _send(policy: Policy, verb: str, seen: str | None, body: dict[str, Any]) -> dict[str, Any]:

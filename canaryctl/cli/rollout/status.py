@@ -11,7 +11,7 @@ from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.policy.routers.slots import other
 from canary.timing.clock import SystemClock
-from canary.timing.zones import in_zone
+from canary.timing.zones import in_zone, moment
 from canary.units import format_duration, format_ratio
 from canary.web.client import Client
 from canaryctl.cli.console import plain, print_json
@@ -148,5 +148,5 @@ def _state(rollout: dict[str, Any]) -> str:
         back = format_ratio(1 - rollout["weight_ratio"])
         far = f"{back} of the traffic back on the stable servers, step {finishing['step']} of {len(finishing['steps'])}"
         return f"finishing, {far}" + (f", frozen: {why} ({rollout['actor']})" if finishing["frozen"] else "")
-    until = f", rollback at {rollout['rollback_at'][:19].replace('T', ' ')} UTC" if rollout["rollback_at"] else ""
+    until = f", rollback at {moment(rollout['rollback_at'])}" if rollout["rollback_at"] else ""
     return f"{state}{until} ({why})" if why else f"{state}{until}"

@@ -10,13 +10,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any, Protocol
 
 import click
 
 from canary.errors import JournalError, RefusedError, RemoteError
-from canary.policy.load import load_policy
+from canary.policy import Policy, load_policy
 from canary.timing.clock import Clock, SystemClock
+from canary.timing.zones import in_zone, moment
 from canary.units import format_duration, format_ratio
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids
@@ -88,19 +90,21 @@ def command(config_file: str, output_format: str, wanted: str, rollout: str, tim
     Exit status: 0 it is there; 3 there is no rollout; 4 the receiver has not answered for 2 minutes; 5 rolled back, or
     given up; 6 held until a person decides; 7 not there within the time-out; 8 another rollout has begun meanwhile.
     """
-    say = _silent if output_format == "json" else _say
-    result = asyncio.run(_wait(config_file, wanted, rollout, timeout, say))
+    policy = load_policy(config_file)
+    tell = partial(_tell, policy.receiver.timezone)
+    say = _silent if output_format == "json" else tell
+    result = asyncio.run(_wait(policy, wanted, rollout, timeout, say))
     if output_format == "json":
         print_json({"outcome": result.outcome.name.lower(), "text": result.text, "status": result.status})
     else:
-        click.echo(plain(result.text))
+        tell(result.text)
     sys.exit(result.outcome)
 
 
 async def _wait(
-    config_file: str, wanted: str, rollout: str, timeout_seconds: float, say: Callable[[str], None]
+    policy: Policy, wanted: str, rollout: str, timeout_seconds: float, say: Callable[[str], None]
 ) -> Result:
-    async with Client.of(load_policy(config_file)) as client:
+    async with Client.of(policy) as client:
         return await Waiting(client, SystemClock(), wanted, rollout, say).until(timeout_seconds)
 
 
@@ -199,7 +203,7 @@ class Waiting:
         line = f"{state.replace('_', ' ')}{phase}, {share} on {rollout['canary']}{reason}{waits}"
         if line != self._said:
             self._said = line
-            self._say(f"{str(self._status['now'])[:19].replace('T', ' ')} UTC  {line}")
+            self._say(f"{moment(self._status['now'])}  {line}")
 
     def _late(self, timeout_seconds: float) -> Result:
         rollout = self._status["rollout"] if self._status else None
@@ -210,8 +214,9 @@ class Waiting:
         return Result(Outcome.TIMED_OUT, f"{text}; last seen: {self._said or 'nothing'}", self._status)
 
 
-def _say(line: str) -> None:
-    click.echo(plain(line))
+def _tell(zone: str, line: str) -> None:
+    """One line for people, times in the shop's zone."""
+    click.echo(in_zone(plain(line), zone))
 
 
 def _silent(_line: str) -> None:

@@ -22,7 +22,7 @@ from canary.errors import CanaryError
 from canary.policy import Policy
 from canary.prometheus import Prometheus
 from canary.timing.clock import Clock
-from canary.timing.zones import in_zone
+from canary.timing.zones import in_zone, moment
 from canary.units import format_change, format_duration, format_ratio
 from canary.verdicts import verdict_words
 from canary.web.client import Client
@@ -83,7 +83,7 @@ def drawn(
     if rollout:
         parts.append(_phases(rollout))
     parts.append(Text(f"KPIs: {fault}", style="red") if fault else _kpi_table(kpis))
-    parts.append(Text(in_zone(f"{status['now'][:19].replace('T', ' ')} UTC; Ctrl-C ends", zone), style="dim"))
+    parts.append(Text(in_zone(f"{moment(status['now'])}; Ctrl-C ends", zone), style="dim"))
     return Group(*parts)
 
 

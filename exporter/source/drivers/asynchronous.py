@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from canary.database.postgres import pooled
 from canary.database.url import DriverAddress, driver_address, shown_url
-from canary.errors import DatabaseUnavailableError
+from canary.errors import DatabaseUnavailableError, reason
 from exporter.source.database import OrderDatabase, Row, translated
 from exporter.source.drivers.settings import (
     CONNECT_SECONDS,
@@ -119,7 +119,7 @@ class AsyncSession:
             except TimeoutError as error:
                 raise self._unanswered() from error
             except (TypeError, ValueError) as error:  # a driver's words for arguments that it does not take
-                what = f"the driver does not take the address ({type(error).__name__})"
+                what = f"the driver does not take the address ({reason(error)})"
                 raise DatabaseUnavailableError(what, place=shown_url(self._url)) from error
         return self._connection
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
@@ -149,6 +150,17 @@ async def test_markdown_keeps_texts_from_becoming_formatting(report: Report) -> 
     assert "payments \\<b\\>fail\\</b\\> \\| \\*often\\*" in text
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {4, 5, 9}
     assert text.startswith("# v2.0 against v1.0 was rolled back")
+
+
+async def test_people_read_its_times_in_the_shops_zone(report: Report) -> None:
+    """HTML and Markdown tell each moment where the shop is, with UTC next to it; JSON is UTC."""
+    berlin = replace(report, zone="Europe/Berlin")
+    began = report.rollout.started_at
+    told = f"{began.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%d %H:%M:%S} CET ({began:%H:%M:%S} UTC)"
+    assert told in markdown_report(berlin)
+    assert told in html_report(berlin)
+    assert f"{began:%Y-%m-%d %H:%M:%S} UTC" in markdown_report(report)
+    assert json_report(berlin) == json_report(report)
 
 
 async def test_json_is_what_scripts_need(report: Report) -> None:

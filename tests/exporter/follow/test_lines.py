@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.follow.lines import OTHER, Endpoints, Garbage, Request, read_line
+from exporter.follow.lines import OTHER, Endpoints, Garbage, Group, Request, read_line
 
-_STABLE = frozenset({"10.0.0.1:80"})
+_SERVERS: dict[str, Group] = {"10.0.0.1:80": "stable", "10.0.0.3:80": "a", "10.0.0.4:80": "b"}
 
 
 def _haproxy(**changes: str) -> bytes:
@@ -31,33 +31,37 @@ def _nginx(**changes: str) -> bytes:
 def test_both_routers_say_the_same() -> None:
     """Time of arrival, customer, side, status and duration, whatever syslog puts before the line."""
     for line in (b"<134>Nov 28 12:00:00 lb haproxy[1]: " + _haproxy(), _nginx()):
-        request = read_line(line, _STABLE)
+        request = read_line(line, _SERVERS)
         assert request.at == pytest.approx(1700000000.123)
-        assert (request.user, request.canary, request.status) == ("u-1", True, 200)
+        assert (request.user, request.group, request.status) == ("u-1", "canary", 200)
         assert request.took_seconds == pytest.approx(0.012)
 
 
 @pytest.mark.parametrize(
-    ("line", "canary"),
+    ("line", "group"),
     [
-        (_haproxy(server="stable1"), False),
+        (_haproxy(server="stable1"), "stable"),
         (_haproxy(server="<NOSRV>"), None),
-        (_nginx(server="10.0.0.2:80, 10.0.0.1:80"), False),
-        (_nginx(server="[2001:db8::2]:80"), True),
-        (_nginx(side="stable", server="10.0.0.9:80"), False),
+        (_haproxy(side="trial-b", server="trial-b12"), "b"),
+        (_haproxy(side="trial-b", server="slot-a1"), "a"),
+        (_nginx(server="10.0.0.2:80, 10.0.0.1:80"), "stable"),
+        (_nginx(server="[2001:db8::2]:80"), "canary"),
+        (_nginx(side="stable", server="10.0.0.9:80"), "stable"),
+        (_nginx(side="trial-b", server="10.0.0.4:80, 10.0.0.3:80"), "a"),
+        (_nginx(side="slot-b", server="10.0.0.9:80"), "b"),
         (_nginx(server="-"), None),
     ],
 )
-def test_the_server_that_answered_decides(line: bytes, canary: bool | None) -> None:
+def test_the_server_that_answered_decides(line: bytes, group: Group | None) -> None:
     """A dead canary's customers are served by stable; where no server answered there is no side."""
-    assert read_line(line, _STABLE).canary is canary
+    assert read_line(line, _SERVERS).group == group
 
 
 def test_crawlers_and_nobody() -> None:
     """A known crawler is told apart, and who has no customer's mark, or one that is none, is nobody."""
-    assert read_line(_haproxy(agent="Googlebot/2.1"), ()).robot
-    assert not read_line(_haproxy(), ()).robot
-    assert [read_line(_haproxy(user=user), ()).user for user in ("", "-", "x" * 300)] == [None] * 3
+    assert read_line(_haproxy(agent="Googlebot/2.1"), {}).robot
+    assert not read_line(_haproxy(), {}).robot
+    assert [read_line(_haproxy(user=user), {}).user for user in ("", "-", "x" * 300)] == [None] * 3
 
 
 @given(st.binary(max_size=300))
@@ -65,14 +69,14 @@ def test_garbage_ends_nothing(line: bytes) -> None:
     """Any bytes are a request or garbage, and nothing else."""
     for text in (line, b"{" + line, _haproxy()[:-1] + line):
         with contextlib.suppress(Garbage):
-            assert isinstance(read_line(text, ()), Request)
+            assert isinstance(read_line(text, {}), Request)
 
 
 @given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=50))
 def test_what_a_client_sends_stays_what_it_is(agent: str, path: str, user: str) -> None:
     """No user agent, path or cookie forges another key."""
-    request = read_line(_haproxy(agent=agent, path=path, user=user), ())
-    assert (request.canary, request.status, request.path) == (True, 200, path)
+    request = read_line(_haproxy(agent=agent, path=path, user=user), {})
+    assert (request.group, request.status, request.path) == ("canary", 200, path)
 
 
 @pytest.mark.parametrize(
@@ -92,16 +96,16 @@ def test_what_a_client_sends_stays_what_it_is(agent: str, path: str, user: str) 
 def test_what_is_no_line_is_garbage(line: bytes) -> None:
     """Nested, endless, without numbers, or of another program."""
     with pytest.raises(Garbage):
-        read_line(line, ())
+        read_line(line, {})
 
 
 def test_endpoints_are_few() -> None:
     """Ids do not count as endpoints, scans of a shop neither, and beyond fifty all are `other`."""
     endpoints = Endpoints()
-    assert endpoints.of(read_line(_haproxy(), ())) == "/checkout/:id"
-    assert endpoints.of(read_line(_haproxy(path="/wp-login.php", status="404"), ())) == OTHER
+    assert endpoints.of(read_line(_haproxy(), {})) == "/checkout/:id"
+    assert endpoints.of(read_line(_haproxy(path="/wp-login.php", status="404"), {})) == OTHER
     names = {
-        endpoints.of(read_line(_haproxy(path=f"/{letter}{other}"), ())) for letter in "abcdefgh" for other in "xyzuvwst"
+        endpoints.of(read_line(_haproxy(path=f"/{letter}{other}"), {})) for letter in "abcdefgh" for other in "xyzuvwst"
     }
     assert OTHER in names
     assert len(names) == 50

@@ -17,6 +17,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Upstreams
 from canary.policy.requestlog import RequestLog
 from canary.policy.routers.sections import HaproxyRouter
+from canary.policy.routers.slots import Slots
 from canary.rollout.journal.journal import Journal
 from canary.routers import Split
 from canary.testing.clock import FakeClock
@@ -75,30 +76,38 @@ async def _visited(port: int) -> dict[str, str]:
     return answers
 
 
+def _front(kind: str, folder: Path, stable: Upstream, canary: Upstream, *, slots: bool) -> tuple[Any, RequestLog]:
+    """A router that logs, and where its log comes in; with slots, b is the stable one."""
+    changes: dict[str, Any] = {"slots": Slots(a=(canary.address,), b=(stable.address,))} if slots else {}
+    if kind == "haproxy":
+        socket = str(folder / "log.sock")
+        front = HAProxy(folder / "front", stable.address, canary.address, log=socket, **changes)
+        return front, RequestLog(socket=socket)
+    path = str(folder / "access.log")
+    return Nginx(folder / "front", stable.address, canary.address, log=path, **changes), RequestLog(file=path)
+
+
+@pytest.mark.parametrize("slots", [False, True], ids=["roles", "slots"])
 @pytest.mark.parametrize("kind", ["haproxy", "nginx"])
-async def test_behind_a_real_router(kind: str, tmp_path: Path) -> None:
-    """Each customer is kept with the version that answered them, whatever they send; crawlers are not kept."""
+async def test_behind_a_real_router(kind: str, slots: bool, tmp_path: Path) -> None:
+    """Each customer is kept with the version that answered them, whatever they send; crawlers are not kept.
+
+    With slots, b is stable already, and the canary in a.
+    """
     stable, canary = Upstream("v1"), Upstream("v2")
     await stable.start()
     await canary.start()
-    socket = tmp_path / "log.sock"
-    front: HAProxy | Nginx
-    if kind == "haproxy":
-        front = HAProxy(tmp_path / "front", stable.address, canary.address, log=str(socket))
-        log = RequestLog(socket=str(socket))
-    else:
-        front = Nginx(tmp_path / "front", stable.address, canary.address, log=str(tmp_path / "access.log"))
-        log = RequestLog(file="access.log")
+    front, log = _front(kind, tmp_path, stable, canary, slots=slots)
     policy = _policy(tmp_path, log, front.section)
     async with Journal.open(policy) as journal:
-        entry = started("r1", FakeClock().now())
-        await journal.append(replace(entry, stable="v1", canary="v2") if hasattr(entry, "stable") else entry)
+        entry = started("r1", FakeClock().now(), stable="v1", canary="v2")
+        await journal.append(replace(entry, stable_slot="b" if slots else None))
         rollout = await journal.current()
     assert rollout is not None
     try:
         async with _following(policy) as follower:
             await front.start()
-            await front.router.set_weight(Split("r1", 0.5))
+            await front.router.set_weight(Split("r1", 0.5, stable_slot="b" if slots else None))
             answers = await _visited(front.port)
             lines = 31 + (kind == "haproxy")
             await eventually(lambda: _value(follower, "canary_log_lines_total") == lines, "all lines")

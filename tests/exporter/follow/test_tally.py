@@ -7,16 +7,14 @@ from hypothesis import strategies as st
 
 from exporter.follow.lines import Request
 from exporter.follow.tally import VISIT_SECONDS, Assignment, Changes, Tally, Visit
-
-
-def _request(at: float, *, canary: bool = False, status: int = 200) -> Request:
-    return Request(at, "u", canary, status, 0.1, "/", False)
+from exporter.source.routed import Served
 
 
 def _taken(*requests: tuple[float, bool]) -> tuple[list[Assignment], list[Visit]]:
     tally, changes = Tally(1, 1), Changes()
     for at, canary in requests:
-        tally.take("u", "v2" if canary else "v1", _request(at, canary=canary), changes)
+        request = Request(at, "u", "canary" if canary else "stable", 200, 0.1, "/", False)
+        tally.take("u", Served(canary, "v2" if canary else "v1"), request, changes)
     return list(changes.assignments.values()), list(changes.visits.values())
 
 

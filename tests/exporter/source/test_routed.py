@@ -11,13 +11,14 @@ from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS, Assignments
 from canary.policy.release import Upstreams
 from canary.policy.routers.sections import HaproxyRouter, NginxRouter
+from canary.policy.routers.slots import BOTH, Slots
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
 from canary.rollout.state import Rollout
 from canary.routers import routers_of
 from canary.routers.base import Split
 from canary.routers.tag import TAGS
-from exporter.source.routed import RoutedVersions
+from exporter.source.routed import RoutedVersions, Served
 from exporter.source.versions import split_key
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle
@@ -80,6 +81,51 @@ def test_a_promoted_version_stays(clock: FakeClock) -> None:
     routed.know([replace(promoted, weights=weights)])
 
     assert routed.version(None, moments[3].timestamp()) == "v2.0"
+
+
+@pytest.mark.parametrize("kind", [HaproxyRouter, NginxRouter])
+def test_with_slot_b_stable_the_hash_is_that_of_the_router(kind: type, clock: FakeClock) -> None:
+    """What a router has in force is slot b's share: where b is stable, its hash puts other customers on the canary."""
+    section = kind(
+        kind=kind.__name__.removesuffix("Router").lower(), slots=Slots(a=("127.0.0.1:1",), b=("127.0.0.1:2",))
+    )
+    router = routers_of(replace(_policy(), router=(section,)))[0]
+    routed, moment = RoutedVersions(router), clock.now().timestamp() + 1
+    routed.know([replace(_rollout(clock.now()), first_stable_slot="b")])
+    split = Split("r1", 0.05, stable_slot="b")
+
+    for number in range(500):
+        chosen = router.is_canary(str(number), split)
+        assert routed.version(str(number), moment) == ("v2.0" if chosen else "v1.0")
+
+
+def test_a_slot_has_the_role_of_its_time(clock: FakeClock) -> None:
+    """Slot b is the canary's in the first release, stable from the second one on, and has a version all the time."""
+    at = clock.now()
+    later = at + timedelta(days=1)
+    first = [
+        replace(started("r1", at, traffic=(0.5, 1.0), durations_seconds=(60, 60)), stable_slot="a", seq=1),
+        entry("r1", Kind.ADVANCED, at + timedelta(minutes=1), "canary", data={"phase": 1}, seq=2),
+        entry("r1", Kind.PROMOTED, at + timedelta(minutes=2), "canary", seq=3),
+        entry("r1", Kind.FINISHED, at + timedelta(minutes=3), "canary", seq=4),
+    ]
+    second = replace(started("r2", later, stable="v2.0", canary="v3.0"), stable_slot="b", seq=5)
+    routed = RoutedVersions(None)
+    unknown = routed.served_by("b", at.timestamp())
+    routed.know(fold([*first, second]).values())
+
+    found = {
+        minutes: [routed.served_by(slot, (at + timedelta(minutes=minutes)).timestamp()) for slot in BOTH]
+        for minutes in (-1, 0.5, 1.5, 5, 24 * 60 + 5)
+    }
+    assert unknown == Served(True, None)
+    assert found == {
+        -1: [Served(False, "v1.0"), Served(True, "v1.0")],
+        0.5: [Served(False, "v1.0"), Served(True, "v2.0")],
+        1.5: [Served(False, "v1.0"), Served(True, "v2.0")],
+        5: [Served(False, "v1.0"), Served(True, "v2.0")],
+        24 * 60 + 5: [Served(True, "v3.0"), Served(False, "v2.0")],
+    }
 
 
 async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: FakeClock) -> None:

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 _SUBJECTS = "subjectAltName=DNS:localhost"
+# Python from 3.13 on takes no authority without it.
+_SIGNS = "keyUsage=critical,keyCertSign,cRLSign"
 
 
 class Authority:
@@ -16,12 +18,13 @@ class Authority:
         self._folder = folder
         self.certificate = folder / "authority.crt"
         self._key = folder / "authority.key"
-        self._make(self._key, self.certificate, "/CN=authority of a test")
+        self._make(self._key, self.certificate, "/CN=authority of a test", "-addext", _SIGNS)
 
     def issue(self, name: str, owner: str | None = None) -> tuple[Path, Path]:
         """A certificate and its key, which only its owner may read."""
         key, certificate = self._folder / f"{name}.key", self._folder / f"{name}.crt"
         signed = ["-CA", str(self.certificate), "-CAkey", str(self._key), "-addext", _SUBJECTS]
+        signed += ["-addext", "basicConstraints=critical,CA:FALSE"]
         self._make(key, certificate, f"/CN={name}", *signed)
         if owner is not None and os.geteuid() == 0:
             shutil.chown(key, owner)

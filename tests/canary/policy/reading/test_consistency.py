@@ -230,10 +230,6 @@ database:
         ("database: {log: {keep: 30d}}", "database.log: names no way in; write `file`, `udp` or `socket`"),
         ("signals: {preset: log}", "signals.preset: there is no `database.log` whose requests could be counted"),
         ("database: {assignments: {from: log}}", "assignments.from: there is no `database.log` that would be followed"),
-        (
-            "router: {kind: haproxy, log: '127.0.0.1:5140', slots: {a: ['s:1'], b: ['s:2']}}",
-            "router.log: a log of `slots` does not say which slot is the canary's",
-        ),
         ("evidence: {alpha: 0%}", "evidence.alpha: expected a percentage from 0.0001% to 50%, found '0%'"),
     ],
 )

@@ -40,5 +40,5 @@ def _row(one: Rollout) -> Row:
 def _report(one: Rollout) -> Markup | str:
     if Step.REPORT not in one.steps:
         return "—"
-    hidden = tag("span", f" of {one.canary}, {one.started_at:%Y-%m-%d %H:%M}", class_="hidden")
+    hidden = tag("span", f" of {one.canary}, {one.started_at:%Y-%m-%d %H:%M} UTC", class_="hidden")
     return tag("a", "report", hidden, href=f"page/reports/{one.id}")

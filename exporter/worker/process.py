@@ -1,0 +1,193 @@
+"""This side of a worker: starts its process, takes its updates, and starts it again when it ends or falls silent.
+
+While it is away its service knows nothing: its KPIs and its judgement are absent, its counters stay where they were,
+and `canary_exporter_errors_total{error="worker"}` says how often that was so. The others notice nothing.
+
+Processes are forked from a server that has loaded the program once (`forkserver`), so that fifty of them share what it
+takes. The exporter itself has threads and open sockets, which a fork of its own would copy.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from typing import Protocol
+
+from canary.errors import PolicyError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.policy.pinning.digest import digest
+from canary.policy.pinning.reload import require_reloadable
+from canary.timing.backoff import Backoff
+from canary.timing.clock import Clock, SystemClock
+from exporter.loop import RELOADED
+from exporter.publish.snapshot import Snapshot
+from exporter.publish.update import Tell, Update
+from exporter.worker import child
+from exporter.worker.frames import frame, next_message
+from exporter.worker.order import Order, Reload, Reloaded
+
+ERROR = "worker"
+"""The kind under which a worker's end is counted."""
+_SILENT_SECONDS = 60.0
+"""A worker says something every `child.BEAT_SECONDS`; after twelve of them nobody is there who could."""
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
+"""Before it is started again: reading the past anew costs the database something."""
+_STEADY_SECONDS = 60.0
+"""A worker that has lived so long did not end by what it began with."""
+_LEAVE_SECONDS = 5.0
+"""How long a worker may take to write down its counters when it is let go."""
+
+
+class Process(Protocol):
+    """What is needed of `multiprocessing.Process`."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended; negative for a signal."""
+        ...
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+Start = Callable[[Order, socket.socket], Process]
+"""Starts a process that works on an order, and tells what it finds through the socket."""
+
+
+def forked(order: Order, theirs: socket.socket) -> Process:
+    """A process of the fork server."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([child.__name__])
+    process = context.Process(target=child.main, args=(order, theirs), name=f"canary-{order.path.stem}", daemon=True)
+    process.start()
+    return process
+
+
+@dataclass
+class Worker:
+    """The work on one policy, done by a process.
+
+    Attributes:
+        load: reads the policy, here too: a faulty one never gets as far as the process.
+    """
+
+    load: Callable[[], Policy]
+    order: Order
+    clock: Clock = field(default_factory=SystemClock)
+    start: Start = forked
+    silent_seconds: float = _SILENT_SECONDS
+
+    def __post_init__(self) -> None:
+        """Read the policy.
+
+        Raises:
+            PolicyError: it is faulty.
+        """
+        self.policy = self.load()
+        self._log = Log("exporter")
+        self._ends = 0
+        self._known = Update(Snapshot(self.policy.service), digest(self.policy))
+        self._writer: asyncio.StreamWriter | None = None
+        self._answer: asyncio.Future[Reloaded] | None = None
+
+    async def run(self, tell: Tell) -> None:
+        """Tell each update of one process after the other."""
+        backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+        while True:
+            began = self.clock.monotonic()
+            how = await self._one_life(tell)
+            self._ends += 1
+            if self.clock.monotonic() - began > _STEADY_SECONDS:
+                backoff.succeeded()
+            pause = backoff.failed()
+            service = self.policy.service
+            self._log.error(
+                "a service's process ended; starting another", service=service, how=how, after_seconds=pause
+            )
+            lost = Snapshot(service, counters=self._known.snapshot.counters, database_up=False)
+            self._take(Update(lost, self._known.digest), tell)
+            await self.clock.sleep(pause)
+
+    async def reload(self) -> None:
+        """Read the policy again.
+
+        Raises:
+            CanaryError: it cannot be taken over; the one before stays in force.
+        """
+        policy = self.load()
+        require_reloadable(self.policy, policy, RELOADED)
+        if self._writer is not None:  # else the next process reads it when it begins
+            self._answer = asyncio.get_running_loop().create_future()
+            self._writer.write(frame(Reload()))
+            if faults := (await self._answer).faults:
+                raise PolicyError(faults)
+        self.policy = policy
+
+    async def _one_life(self, tell: Tell) -> str:
+        """From a process' start to its end; gives how it ended."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = await asyncio.to_thread(self.start, self.order, theirs)
+            reader, self._writer = await asyncio.open_connection(sock=ours)
+            patience = _LEAVE_SECONDS
+            try:
+                await self._hear(reader, tell)
+            except (EOFError, ConnectionError):
+                pass
+            except TimeoutError:
+                patience = 0.0
+            finally:
+                self._let_go()
+                await asyncio.to_thread(_end, process, patience)
+        return _words(process.exitcode) if patience else f"said nothing for {self.silent_seconds:g}s"
+
+    async def _hear(self, reader: asyncio.StreamReader, tell: Tell) -> None:
+        while True:
+            async with asyncio.timeout(self.silent_seconds):
+                message = await next_message(reader)
+            if isinstance(message, Update):
+                self._take(message, tell)
+            elif isinstance(message, Reloaded) and self._answer is not None and not self._answer.done():
+                self._answer.set_result(message)
+
+    def _take(self, update: Update, tell: Tell) -> None:
+        """Pass an update on, with what its process cannot know: how many there were before it."""
+        self._known = update
+        if self._ends:
+            snapshot = update.snapshot
+            update = replace(update, snapshot=replace(snapshot, errors={**snapshot.errors, ERROR: self._ends}))
+        tell(update)
+
+    def _let_go(self) -> None:
+        """Close the socket, by which the process sees that it shall end."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(Reloaded())  # the next process reads the file when it begins
+
+
+def _end(process: Process, patience: float) -> None:
+    """See to it that nothing is left of a process."""
+    if patience:
+        process.join(patience)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+
+
+def _words(code: int | None) -> str:
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+    return f"exit status {code}"

@@ -1,0 +1,182 @@
+"""A worker's process: what it finds is shown here, and its end costs its own service some seconds."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from canary.errors import Fault, PolicyError
+from canary.logs import configured
+from canary.policy.load import load_policy
+from canary.policy.model import Policy
+from canary.testing.clock import FakeClock
+from canary.timing.clock import Clock, SystemClock
+from exporter.publish.snapshot import Snapshot
+from exporter.publish.update import Update
+from exporter.worker.frames import frame, next_message
+from exporter.worker.order import Order, Reload, Reloaded
+from exporter.worker.process import Process, Start, Worker, forked
+from tests.support.databases.shopdata import ShopData, fill
+from tests.support.programs.processes import eventually
+
+
+@dataclass
+class Told:
+    """What a worker has told, the newest last."""
+
+    updates: list[Update] = field(default_factory=list)
+
+    @property
+    def newest(self) -> Snapshot:
+        """What would be shown now."""
+        return self.updates[-1].snapshot
+
+
+@dataclass
+class Pretended:
+    """Processes that are none: the test speaks for them."""
+
+    sockets: list[socket.socket] = field(default_factory=list)
+    killed: int = 0
+    exitcode: int | None = None
+
+    def __call__(self, _order: Order, theirs: socket.socket) -> Process:
+        """One more has begun."""
+        self.sockets.append(theirs.dup())
+        self.exitcode = None
+        return self
+
+    def join(self, timeout: float | None = None) -> None:
+        """It has ended by itself."""
+        del timeout
+        self.exitcode = self.exitcode or -signal.SIGKILL
+
+    def kill(self) -> None:
+        """It is ended."""
+        self.killed += 1
+
+    def say(self, message: object) -> None:
+        """What the newest process says."""
+        self.sockets[-1].sendall(frame(message))
+
+    def end(self) -> None:
+        """The newest process ends."""
+        self.sockets[-1].close()
+
+
+@asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[Told]:
+    """The worker at work."""
+    told = Told()
+    task = asyncio.create_task(worker.run(told.updates.append))
+    try:
+        yield told
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def worker_of(start: Start, clock: Clock, load: object = None, **more: float) -> Worker:
+    """A worker for a service that has no file."""
+    order = Order(Path("nowhere.yaml"), "state.json", 2**31, *configured())
+    return Worker(load or (lambda: Policy(service="shop")), order, clock, start, **more)  # type: ignore[arg-type]  # a callable
+
+
+def update(**known: object) -> Update:
+    """An update that knows little."""
+    return Update(Snapshot("shop", **known), "digest")  # type: ignore[arg-type]  # fields of a snapshot
+
+
+async def test_a_process_that_ends_is_started_again_and_its_service_knows_nothing_meanwhile() -> None:
+    """The counters stay, KPIs and judgement are gone, the ends are counted, and what the next one says counts."""
+    pretended, clock = Pretended(), FakeClock()
+    async with working(worker_of(pretended, clock)) as told:
+        await eventually(lambda: bool(pretended.sockets), "the first process")
+        pretended.say(update(counters={}, kpis=(), database_up=True))
+        await eventually(lambda: bool(told.updates), "its update")
+        pretended.end()
+        await eventually(lambda: len(told.updates) == 2, "its end is told")
+        lost = told.newest
+        clock.advance(1)
+        await eventually(lambda: len(pretended.sockets) == 2, "the second process")
+        pretended.say(update(errors={"timeout": 3}, database_up=True))
+        await eventually(lambda: len(told.updates) == 3, "its update")
+
+    assert (lost.kpis, lost.database_up, dict(lost.errors)) == (None, False, {"worker": 1})
+    assert dict(told.newest.errors) == {"timeout": 3, "worker": 1}
+    assert told.newest.database_up
+
+
+async def test_a_process_that_says_nothing_is_killed() -> None:
+    """One that is stopped, or hangs, is not waited for without end."""
+    pretended = Pretended()
+    pretended.join = lambda timeout=None: None  # type: ignore[method-assign]  # it never ends by itself
+    async with working(worker_of(pretended, FakeClock(), silent_seconds=0.05)) as told:
+        await eventually(lambda: bool(told.updates), "it is given up")
+        killed, lost = pretended.killed, told.newest
+
+    assert killed
+    assert lost.errors["worker"]
+
+
+async def test_a_reload_is_the_process_to_take_or_to_refuse() -> None:
+    """What it refuses is refused here with the same words, and what it dies of is read by the next one."""
+    policies = [Policy(service="shop")] * 4
+    pretended = Pretended()
+    worker = worker_of(pretended, FakeClock(), policies.pop)
+    async with working(worker):
+        await eventually(lambda: bool(pretended.sockets), "the process")
+        reader, writer = await asyncio.open_connection(sock=pretended.sockets[0])
+
+        async def answered(answer: Reloaded | None) -> None:
+            reloading = asyncio.create_task(worker.reload())
+            assert isinstance(await next_message(reader), Reload)
+            if answer is not None:
+                writer.write(frame(answer))
+            else:
+                writer.close()
+            await reloading
+
+        await answered(Reloaded())
+        with pytest.raises(PolicyError, match="not now"):
+            await answered(Reloaded((Fault("database", "not now"),)))
+        await answered(None)
+
+
+async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: ShopData, tmp_path: Path) -> None:
+    """Forked, it counts the shop's rows; killed, another one does; let go, it writes its counters and is gone."""
+    await fill(lite, datetime.now(UTC), 40)
+    path = tmp_path / "shop.yaml"
+    url = lite.url.replace("+aiosqlite", "")
+    state = f'state: {{url: "sqlite:///{tmp_path}/state.db"}}'
+    path.write_text(f'service: shop\n{state}\ndatabase: {{url: "{url}", refresh: 200ms}}\n', encoding="utf-8")
+    processes: list[Process] = []
+
+    def start(order: Order, theirs: socket.socket) -> Process:
+        processes.append(forked(order, theirs))
+        return processes[-1]
+
+    order = Order(path, "counters.json", 2**31, "error", "logfmt")
+    async with working(Worker(partial(load_policy, path), order, SystemClock(), start)) as told:
+        await eventually(lambda: 40 in _counted(told), "the rows are counted")
+        pid = processes[0].pid  # type: ignore[attr-defined]  # of multiprocessing's
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: dict(told.newest.errors) == {"worker": 1}, "its end is told")
+        lost = told.newest
+        await eventually(lambda: bool(told.newest.database_up), "another one counts")
+    assert (lost.kpis, lost.database_up) == (None, False)
+    assert [one.exitcode for one in processes] == [-signal.SIGKILL, 0]
+    assert (tmp_path / "counters.json").exists()
+
+
+def _counted(told: Told) -> set[float]:
+    return set(told.newest.counters.values()) if told.updates else set()
