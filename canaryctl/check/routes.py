@@ -26,15 +26,13 @@ def receivers(route: object, labels: Mapping[str, str]) -> list[str]:
     Raises:
         ValueError: the tree is none, or holds a matcher that is not understood; the message says which.
     """
-    if not isinstance(route, dict):
-        raise ValueError(f"expected a tree of routes, found {route!r}"[:200])
-    return list(_walk(route, labels, ""))
+    return list(_walk(_node(route), labels, ""))
 
 
 def _walk(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str) -> Iterator[str]:
     name = str(route.get("receiver") or inherited)
     taken = False
-    for child in route.get("routes") or []:
+    for child in map(_node, route.get("routes") or []):
         if all(matcher.matches(labels) for matcher in _matchers(child)):
             taken = True
             yield from _walk(child, labels, name)
@@ -44,10 +42,15 @@ def _walk(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str) -
         yield name
 
 
-def _matchers(route: object) -> Iterator[Matcher]:
-    """The conditions of a route, in the form of today and in that of Alertmanager 0.21 and before."""
-    if not isinstance(route, dict):
+def _node(route: object) -> dict[str, Any]:
+    found = route if isinstance(route, dict) else {}
+    if not found:
         raise ValueError(f"expected a route, found {route!r}"[:200])
+    return found
+
+
+def _matchers(route: Mapping[str, Any]) -> Iterator[Matcher]:
+    """The conditions of a route, in the form of today and in that of Alertmanager 0.21 and before."""
     for text in route.get("matchers") or []:
         yield from _parsed(str(text))
     for name, value in (route.get("match") or {}).items():

@@ -1,5 +1,7 @@
 """Alertmanager's routing, worked out from the configuration that it runs."""
 
+import re
+
 import pytest
 import yaml
 
@@ -41,7 +43,7 @@ def test_an_alert_goes_down_the_tree(labels: dict[str, str], expected: list[str]
 @pytest.mark.parametrize(
     ("route", "said"),
     [
-        (None, "expected a tree"),
+        (None, "expected a route"),
         ({"receiver": "a", "routes": ["b"]}, "expected a route"),
         ({"receiver": "a", "routes": [{"matchers": ["service"]}]}, "'service' is not understood"),
         ({"receiver": "a", "routes": [{"matchers": ["service=~'['"]}]}, "is not understood"),
@@ -50,7 +52,5 @@ def test_an_alert_goes_down_the_tree(labels: dict[str, str], expected: list[str]
 )
 def test_what_cannot_be_followed_is_named(route: object, said: str) -> None:
     """Nothing is guessed about where an alert goes."""
-    with pytest.raises(ValueError, match="expected|not understood") as error:
+    with pytest.raises(ValueError, match=re.escape(said)):
         receivers(route, {})
-
-    assert said in str(error.value)
