@@ -24,7 +24,7 @@ $(VENV)/.installed-demo: pyproject.toml requirements/demo.txt
 
 setup: $(VENV)/.installed ## create .venv with everything this project needs
 
-demo: ## watch a bad canary being rolled back (SCENARIO=healthy: promoted)
+demo: ## watch a bad canary being rolled back (SCENARIO=healthy, provider-outage or second-release)
 	@PYTHON=$(PYTHON) scripts/debian demo
 	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
 	@$(BIN)/canary demo --scenario $(SCENARIO) $(ARGS)
@@ -73,7 +73,7 @@ pictures: $(VENV)/.installed ## renew the pictures of the documentation: dashboa
 	@scripts/debian test
 	@$(BIN)/python -m scripts.pictures
 
-docs: ## build the documentation as a site: site/index.html (ARGS=serve: look at it while writing)
+docs: ## build the documentation as a site: site/index.html (ARGS=serve: while writing; release, dev, versions: by version)
 	@scripts/docs $(ARGS)
 
 sbom: $(VENV)/.installed ## write the bill of materials of what runs, as CycloneDX: dist/sbom.json

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import aiohttp
 
@@ -29,5 +29,5 @@ async def crowd(stack: Stack, clock: Clock, seed: int) -> AsyncIterator[Customer
             yield customers
         finally:
             coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
+            # Not `await coming`: its end looks like an interruption of ours, and one that comes now would be lost.
+            await asyncio.wait([coming])

@@ -16,12 +16,11 @@ from canary.rollout.state import Rollout, State
 from canary.timing.clock import Clock
 from canary.units import format_ratio
 from demo import timeline
-from demo.crowd import crowd
 from demo.customers import Customers, Memory
 from demo.screen import Screen, Side, Situation
 from demo.shop.faults import PATTERNS
 from demo.shop.flags import EXPRESS
-from demo.stack.stack import CANARY, STABLE, Stack
+from demo.stack.stack import Stack
 from demo.timeline import Moment
 
 # Stable needs some orders before anything can be compared with it.
@@ -39,7 +38,7 @@ RECENT_SECONDS = 10.0
 FAULT_AFTER_SECONDS = 450.0
 
 # Requests under way when something was decided may still end as they began, and clocks are read a moment later.
-_UNDER_WAY = timedelta(seconds=1)
+UNDER_WAY = timedelta(seconds=1)
 
 # What a rollout may take beyond its phases before the demo gives up on it.
 ROLLBACK_PATIENCE_SECONDS = 90.0
@@ -69,6 +68,7 @@ class Story:
         self._screen = screen
         self._fault_at: datetime | None = None
         self._everywhere = False
+        self._versions = self._stable, self._canary = stack.stable_version, stack.canary_version
 
     async def bad(self) -> Outcome:
         """The canary begins to misbehave; everybody must be back on stable soon after."""
@@ -91,12 +91,12 @@ class Story:
     async def _run(self, wanted: State, patience: float, fault_after: float | None = None) -> Rollout:
         """Let customers in, start the rollout, watch it until it ends or patience does, and look at the aftermath."""
         with self._screen.step(
-            f"customers come in, {self._customers.rate_per_second:g} a second, all served by {STABLE}"
+            f"customers come in, {self._customers.rate_per_second:g} a second, all served by {self._stable}"
         ):
             await self._clock.sleep(WARM_UP_SECONDS)
             await self._stack.seen()
-        with self._screen.step(f"canary start --canary {CANARY} --stable {STABLE}"):
-            await self._stack.canary("start", "--canary", CANARY, "--stable", STABLE)
+        with self._screen.step(f"canary start --canary {self._canary} --stable {self._stable}"):
+            await self._stack.canary("start", "--canary", self._canary, "--stable", self._stable)
         deadline = self._clock.monotonic() + patience + self._usual_seconds(fault_after)
         with self._screen.watching():
             rollout = await self._look()
@@ -149,10 +149,10 @@ class Story:
                 traffic=rollout.traffic,
                 elapsed_ratio=lasted.total_seconds() / rollout.duration_seconds,
                 weight_ratio=observation.weight_ratio,
-                sides=[self._side(memory, version) for version in (STABLE, CANARY)],
+                sides=[self._side(memory, version) for version in self._versions],
                 alerts={name: action for name, action in alerts.items() if name != "CanaryWatchdog"},
                 customers=len(memory.users()),
-                headline=f"{CANARY} against {STABLE}",
+                headline=f"{self._canary} against {self._stable}",
             )
         )
         return rollout
@@ -177,22 +177,22 @@ class Story:
             fault_at,
             self._stack.settings.fault,
         )
-        harmed, met = memory.harmed(CANARY, fault_at), memory.users(CANARY)
+        harmed, met = memory.harmed(self._canary, fault_at), memory.users(self._canary)
         everybody = memory.users()
         rollbacks = _rollbacks(entries)
-        express = memory.took(EXPRESS, rollbacks[0].at + _UNDER_WAY) if rollbacks else set()
+        express = memory.took(EXPRESS, rollbacks[0].at + UNDER_WAY) if rollbacks else set()
         problems = [
             *self._ended(rollout, State.ROLLED_BACK),
             *self._rollback_problems(rollbacks),
             *await self._weight_problems(0.0),
-            *self._late_requests(rollout, CANARY),
+            *self._late_requests(rollout, self._canary),
             *([f"{len(express)} customers had the express checkout after the rollback"] if express else []),
             *(["the canary's process still runs"] if self._stack.canary_runs() else []),
             *self._team_problems(rollbacks),
             *(f"{m.what}: did not happen" for m in moments if m.at is None),
         ]
         summary = [
-            f"{len(harmed)} customers were harmed, of {len(met)} who met {CANARY} and {len(everybody)} in the shop.",
+            f"{len(harmed)} customers were harmed, of {len(met)} who met {self._canary} and {len(everybody)} in all.",
             *self._express(rollbacks, "rollback"),
             f"{memory.unanswered()} requests were left without an answer.",
         ]
@@ -211,11 +211,11 @@ class Story:
             *([f"expected the phases {expected}, found {advances}"] if advances != expected else []),
             *(["a healthy canary was rolled back"] if _rollbacks(entries) else []),
             *await self._weight_problems(1.0),
-            *self._late_requests(rollout, STABLE),
+            *self._late_requests(rollout, self._stable),
             *self._team_problems(promotions),
         ]
         summary = [
-            f"{len(memory.users(CANARY))} customers met {CANARY}, of {len(memory.users())}.",
+            f"{len(memory.users(self._canary))} customers met {self._canary}, of {len(memory.users())}.",
             *self._express(promotions, "promotion"),
             f"{memory.unanswered()} requests were left without an answer.",
         ]
@@ -232,9 +232,9 @@ class Story:
             *await self._weight_problems(wanted),
             *([] if self._stack.canary_runs() else ["the canary's process was stopped"]),
         ]
-        failed = [len(memory.harmed(version, fault_at)) for version in (STABLE, CANARY)]
+        failed = [len(memory.harmed(version, fault_at)) for version in self._versions]
         summary = [
-            f"Payments failed for {failed[0]} customers of {STABLE} and {failed[1]} of {CANARY}.",
+            f"Payments failed for {failed[0]} customers of {self._stable} and {failed[1]} of {self._canary}.",
             f"{memory.unanswered()} requests were left without an answer.",
         ]
         success = f"the rollout is held at {format_ratio(wanted)} and not rolled back: {rollout.reason}"
@@ -246,7 +246,7 @@ class Story:
         line = f"{len(memory.took(EXPRESS))} customers had the express checkout (a feature flag)"
         if not decisions:
             return [f"{line}."]
-        since = decisions[0].at + _UNDER_WAY
+        since = decisions[0].at + UNDER_WAY
         have, came = len(memory.took(EXPRESS, since)), len(memory.took("checkout", since))
         share = "none of the" if not have else "all" if have == came else f"{have} of the"
         return [f"{line}, {share} {came} at the till since the {what}."]
@@ -273,7 +273,7 @@ class Story:
     def _late_requests(self, rollout: Rollout, version: str) -> list[str]:
         if rollout.ended_at is None:
             return []
-        since = rollout.ended_at + _UNDER_WAY
+        since = rollout.ended_at + UNDER_WAY
         late = [e for e in self._customers.memory.at(version) if e.request and e.at > since]
         return [f"{len(late)} requests reached {version} after the rollout had ended"] if late else []
 
@@ -286,11 +286,3 @@ class Story:
 
 def _rollbacks(entries: Sequence[Entry]) -> list[RollbackDecided]:
     return [entry for entry in entries if isinstance(entry, RollbackDecided)]
-
-
-async def tell(stack: Stack, clock: Clock, screen: Screen, scenario: str) -> Outcome:
-    """Let the customers come in for the length of one story."""
-    async with crowd(stack, clock, stack.settings.seed) as customers:
-        story = Story(stack, customers, clock, screen)
-        stories = {"bad": story.bad, "healthy": story.healthy, "provider-outage": story.provider_outage}
-        return await stories[scenario]()

@@ -16,6 +16,9 @@ from canary import names
 from canary.rollout.entries import (
     Advanced,
     Entry,
+    FinishBegan,
+    Finished,
+    FinishStepped,
     Held,
     Promoted,
     Resumed,
@@ -109,6 +112,23 @@ def of_promotion(entries: Sequence[Entry], messages: Sequence[Message]) -> list[
         *_course(entries),
         Moment(_at(promoted), "promoted", "journal"),
         Moment(notified_at, "team notified", "team's webhook"),
+    ]
+
+
+def of_finish(entries: Sequence[Entry]) -> list[Moment]:
+    """The moments of a promoted release that is finished."""
+    began, finished = _first(entries, FinishBegan), _first(entries, Finished)
+    weights = began.weights if began else ()
+    steps = [
+        Moment(entry.at, f"{format_ratio(1 - weights[entry.step])} are back on the stable server", "journal")
+        for entry in entries
+        if isinstance(entry, FinishStepped)
+    ]
+    return [
+        Moment(_at(began), "finishing begins", "journal"),
+        *steps,
+        Moment(_step(entries, Step.PROCESS), "process on the canary's server stopped", "journal"),
+        Moment(_at(finished), "finished", "journal"),
     ]
 
 

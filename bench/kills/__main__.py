@@ -2,11 +2,13 @@
 
 Receiver, Prometheus, Alertmanager, router and PostgreSQL are the real programs; SIGKILL and SIGSTOP come at any moment.
 Seven of ten canaries begin to fail, and must be gone; the others are promoted, and taken back by a person. At the end
-of each rollout the journal, the router and the messages are looked at.
+of each rollout the journal, the router and the messages are looked at. Ctrl-C ends it after the rollouts that are under
+way, and what was done until then is recorded.
 """
 
 import argparse
 import asyncio
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -87,12 +89,14 @@ async def running(kind: str, journal: str, folder: Path, random: Random) -> Asyn
         await killer.settle()
 
 
-async def measure(kind: str, journal: str, count: int, seed: int) -> tuple[Tally, Counter[str], Counter[str]]:
+async def measure(
+    kind: str, journal: str, count: int, seed: int, enough: asyncio.Event
+) -> tuple[Tally, Counter[str], Counter[str]]:
     """So many rollouts with one router and one journal: what became of them, and who was killed and stopped."""
     random = Random(f"{seed} {kind} {journal}")
     with tempfile.TemporaryDirectory(prefix="canary-kills-") as folder:
         async with running(kind, journal, Path(folder), random) as rollouts:
-            measured = await rollouts.run(count), rollouts.killer.killed, rollouts.killer.stopped
+            measured = await rollouts.run(count, enough), rollouts.killer.killed, rollouts.killer.stopped
     print(row(kind, journal, measured), *measured[0].broken, sep="\n  ", flush=True)
     return measured
 
@@ -117,8 +121,10 @@ at which it had a share, in seconds: median / p99 / largest; a Prometheus that i
 
 async def main(count: int, kinds: list[str], journals: list[str], seed: int) -> None:
     """Measure every pair at once, for they wait most of the time."""
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, enough.set)
     pairs = list(product(kinds, journals))
-    found = await asyncio.gather(*(measure(kind, journal, count, seed) for kind, journal in pairs))
+    found = await asyncio.gather(*(measure(kind, journal, count, seed, enough) for kind, journal in pairs))
     rows = [row(*pair, measured) for pair, measured in zip(pairs, found, strict=True)]
     results.record("Kills on the real chain", f"{COMMAND} --rollouts {count}", _INTRODUCTION + "\n".join(rows))
 

@@ -62,10 +62,12 @@ class Rollouts:
         self.tally = Tally()
         self._samples: list[tuple[float, float]] = []
 
-    async def run(self, count: int) -> Tally:
-        """So many, one after the other."""
+    async def run(self, count: int, enough: asyncio.Event) -> Tally:
+        """So many, one after the other, or until there are *enough*."""
         async with self._watching():
             for number in range(1, count + 1):
+                if enough.is_set():
+                    break
                 try:
                     await self._one(f"v{number}")
                 except TimeoutError:

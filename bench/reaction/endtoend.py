@@ -16,7 +16,7 @@ from rich.console import Console
 from bench import results
 from bench.results import figures
 from canary.timing.clock import SystemClock
-from demo.scenario import tell
+from demo.main import tell
 from demo.screen import Screen
 from demo.stack import policy
 from demo.stack.stack import Settings, Stack

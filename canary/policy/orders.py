@@ -140,6 +140,10 @@ class Assignments:
     """Unit of `time` where it is a number since 1970."""
     version: Text = "version"
     """Column with the version."""
+    tester: Text | None = None
+    """Column that is true (`1`, `true`, `yes`) where no chance has put the unit on that version: testers, staff,
+    machines. While such an assignment is in force, rows of the unit, and rows of the same database that descend from
+    them, count nowhere. With `from: log` the log says it."""
 
 
 @section

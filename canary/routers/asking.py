@@ -18,8 +18,9 @@ class Question:
     """One instance of a router asks.
 
     Attributes:
-        instance: which one, by the name that the policy has for it.
-        in_force: what it has in force, in its protocol's words; empty for a process that has just begun.
+        instance: which one, by the name that the policy has for it; empty where its protocol does not tell.
+        in_force: what it has in force, in its protocol's words; empty for a process that has just begun. Where the
+            protocol does not tell, the JSON that its connection was last answered with.
     """
 
     instance: str

@@ -2,7 +2,8 @@
 
 JSON, because the router itself then escapes what a client sends (a path, a user agent), which so forges neither a line
 nor a key. HAProxy cuts long texts where it logs them: a datagram that does not fit is lost whole. The line names the
-customer as the router hashes them, and the server that answered: a dead canary's customers are served by stable.
+customer as the router hashes them, and the server that answered: a dead canary's customers are served by stable. It
+says who was a tester, whom no hash has put where they were.
 """
 
 from typing import Final
@@ -16,7 +17,7 @@ _PATH_BYTES, _AGENT_BYTES = 512, 256
 NGINX_FORMAT: Final = (
     "log_format canary_requests escape=json "
     '\'{"ended":"$msec","took":"$request_time","user":"$canary_told","side":"$canary_variant",'
-    '"server":"$upstream_addr","status":"$status","path":"$uri","agent":"$http_user_agent"}\';\n'
+    '"tester":"$canary_tester_mark","server":"$upstream_addr","status":"$status","path":"$uri","agent":"$http_user_agent"}\';\n'
 )
 """For nginx' http level."""
 
@@ -39,7 +40,7 @@ def haproxy_lines(target: str, name: str) -> tuple[str, ...]:
         f"http-request set-var(txn.canary_agent) req.fhdr(user-agent),bytes(0,{_AGENT_BYTES})",
         (
             'log-format \'{"at_ms":"%[var(txn.canary_at)]","took_ms":"%Ta",'
-            '"user":"%[var(txn.canary_user),json(utf8s)]","side":"%b","server":"%s","status":"%ST",'
+            '"user":"%[var(txn.canary_user),json(utf8s)]","side":"%b","tester":"%[var(txn.canary_tester)]","server":"%s","status":"%ST",'
             '"path":"%[var(txn.canary_path),json(utf8s)]","agent":"%[var(txn.canary_agent),json(utf8s)]"}\''
         ),
     )

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,18 @@ if TYPE_CHECKING:
 
 _BREAKABLE = ("payments", "checkout", "errors", "latency", "provider", "router", "prometheus")
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED = 130
+_SPEED, _SPEED_OF_TWO_RELEASES = 30.0, 60.0
 
 
 @click.group(invoke_without_command=True)
 @click.option(
     "--scenario",
-    type=click.Choice(["bad", "healthy", "provider-outage"]),
+    type=click.Choice(["bad", "healthy", "provider-outage", "second-release"]),
     default="bad",
     show_default=True,
-    help="A canary that misbehaves, one that stays healthy, or payments that fail for both versions.",
+    help="A canary that misbehaves, one that stays healthy, payments that fail for both versions, or two releases in a "
+    "row, finishing included.",
 )
 @click.option(
     "--fault",
@@ -37,8 +41,7 @@ _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option(
     "--speed",
     type=click.FloatRange(1, 120),
-    default=30,
-    show_default=True,
+    show_default="30, of two releases 60",
     help="How many times faster than the policy says everything goes.",
 )
 @click.option(
@@ -79,29 +82,38 @@ def command(
     """
     if context.invoked_subcommand:
         return
-    extras.require("demo", "canary demo")
-    from demo.stack.policy import STRATEGY
-    from demo.stack.stack import Settings
+    chosen["speed"] = chosen["speed"] or (_SPEED_OF_TWO_RELEASES if scenario == "second-release" else _SPEED)
+    # From here on until the end, also while modules are imported, which takes seconds on a busy machine.
+    interruptions = _Interruptions()
+    folder, status = directory, 1
+    try:
+        extras.require("demo", "canary demo")
+        from demo.stack.policy import STRATEGY
+        from demo.stack.stack import Settings
 
-    here = Path("canary.yaml")
-    strategy = config_file or (here if here.exists() else STRATEGY)
+        here = Path("canary.yaml")
+        strategy = config_file or (here if here.exists() else STRATEGY)
+        folder = _folder(directory)
+        status = asyncio.run(_interruptible(Settings(strategy, folder, **chosen), scenario, keep, interruptions))
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    finally:
+        # What is ignored stays ignored, also when Python's own handlers are gone before its end.
+        for number in _INTERRUPTIONS:
+            signal.signal(number, signal.SIG_IGN)
+        if directory is None and folder is not None and status in (0, _INTERRUPTED):
+            rmtree(folder, ignore_errors=True)
+        elif folder is not None and folder.is_dir():
+            click.echo(f"Files and logs are in {folder}", err=True)
+    sys.exit(status)
+
+
+def _folder(directory: Path | None) -> Path:
     folder = directory or Path(tempfile.mkdtemp(prefix="canary-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise click.UsageError(f"--directory {folder}: expected an empty or new folder, found files in it")
-    settings = Settings(strategy, folder.resolve(), **chosen)
-    status = 1
-    try:
-        status = asyncio.run(_interruptible(settings, scenario, keep))
-    finally:
-        # Python's own handlers are gone before its end; what is ignored stays ignored.
-        for number in _INTERRUPTIONS:
-            signal.signal(number, signal.SIG_IGN)
-        if directory is None and status in (0, 130):
-            rmtree(folder, ignore_errors=True)
-        else:
-            click.echo(f"Files and logs are in {folder}", err=True)
-    sys.exit(status)
+    return folder.resolve()
 
 
 @command.command("break")
@@ -126,24 +138,40 @@ def breaking(what: str, heal: bool, directory: Path | None) -> None:
     click.echo(f"{what}: {'well again' if heal else 'broken'}; canary status --config.file {folder / 'canary.yaml'}")
 
 
-async def _interruptible(settings: "Settings", scenario: str, keep: bool) -> int:
-    """Run the demo so that Ctrl-C, a hang-up or a termination ends it tidily, however often they come."""
+class _Interruptions:
+    """Ctrl-C, a hang-up or a termination: the first one ends the demo, and further ones change nothing.
+
+    Before there is a demo there is nothing to end: then it is Python's own KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self._cancel: Callable[[], object] | None = None
+        self._came = False
+        # Not the loop's own handlers: those are gone when the loop ends, and files are removed only after that.
+        for number in _INTERRUPTIONS:
+            signal.signal(number, self._interrupt)
+
+    def cancels(self, task: "asyncio.Task[int]") -> None:
+        """From now on the first one cancels this task."""
+        loop = asyncio.get_running_loop()
+        self._cancel = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel)
+
+    def _interrupt(self, _number: int, _frame: object) -> None:
+        if self._came:
+            return
+        self._came = True
+        if self._cancel is None:
+            raise KeyboardInterrupt
+        self._cancel()
+
+
+async def _interruptible(settings: "Settings", scenario: str, keep: bool, interruptions: _Interruptions) -> int:
+    """Run the demo so that an interruption ends it tidily."""
     from demo.main import run
 
     task = asyncio.create_task(run(settings, scenario, keep=keep))
-    loop = asyncio.get_running_loop()
-    interrupted = False
-
-    def interrupt(_number: int, _frame: object) -> None:
-        nonlocal interrupted
-        if not (interrupted or loop.is_closed()):
-            interrupted = True
-            loop.call_soon_threadsafe(task.cancel)
-
-    # Not the loop's own handlers: those are gone when the loop ends, and files are removed only after that.
-    for number in _INTERRUPTIONS:
-        signal.signal(number, interrupt)
+    interruptions.cancels(task)
     try:
         return await task
     except asyncio.CancelledError:
-        return 130
+        return _INTERRUPTED

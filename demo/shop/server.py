@@ -177,7 +177,7 @@ class Shop:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _healthy(self, _request: web.Request) -> web.Response:
-        return web.Response(text="healthy\n")
+        return web.Response(text="healthy\n", headers={VERSION_HEADER: self._version})
 
     async def _get_faults(self, _request: web.Request) -> web.Response:
         return web.json_response(asdict(self.faults))

@@ -47,10 +47,11 @@ def stop(path: Path, patience_seconds: float | None = None) -> None:
     pid = running(path)
     if pid is None:
         return
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    patience_seconds = STOP_SECONDS if patience_seconds is None else patience_seconds
+    for number, seconds in ((signal.SIGTERM, patience_seconds), (signal.SIGKILL, STOP_SECONDS)):
         with suppress(ProcessLookupError):
             os.killpg(pid, number)
-        deadline = time.monotonic() + (STOP_SECONDS if patience_seconds is None else patience_seconds)
+        deadline = time.monotonic() + seconds
         while running(path) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 

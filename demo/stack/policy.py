@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from canary.policy import Policy, load_policy
 from canary.units import format_duration, format_ratio
 from demo.shop import flags
-from demo.shop.server import VISITOR_COOKIE
+from demo.shop.server import VERSION_HEADER, VISITOR_COOKIE
 from demo.stack import daemon
 from demo.stack.places import Places
 
@@ -59,6 +59,7 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
         "router": _router(places),
         "process": {"kind": "command", "drain": "1s", **daemon.commands(places.file("canary.json"))},
         "receiver": {**section("receiver"), **_receiver(places)},
+        "finish": {**section("finish"), "duration": compressed(checked.finish.duration, speed)},
         "notify": {**section("notify"), "urls_file": str(places.file(NOTIFY_URLS))},
         "flags": {**written.get("flags", {}), **flags.POLICY},
         "evidence": {
@@ -141,6 +142,7 @@ def _router(places: Places) -> dict[str, Any]:
         "key": VISITOR_COOKIE,
         "listen": places.address("front"),
         "upstreams": {"stable": [places.address("stable")], "canary": [places.address("canary")]},
+        "probe": {"path": "/-/healthy", "header": VERSION_HEADER},
     }
 
 

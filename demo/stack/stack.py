@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import shutil
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,9 +27,11 @@ from demo.team import Team
 
 STABLE = "v1.0"
 CANARY = "v2.0"
+NEXT = "v3.0"
+"""What comes after `CANARY` has become the stable version."""
 
-# At the demo's end nobody waits for the requests that its shop has begun.
-_CANARY_SECONDS = 0.5
+# At the demo's end nobody waits for the requests that its shop has begun, and between two releases everybody does.
+_NO_PATIENCE_SECONDS = 0.0
 
 # How often it is looked whether Prometheus has scraped; it does so once a second.
 _POLL_SECONDS = 0.2
@@ -59,6 +61,8 @@ class Stack:
         self.settings = settings
         self.places = Places.choose(settings.folder)
         self.team = Team(clock, screen.hear)
+        self.stable_version = STABLE
+        self.canary_version = CANARY
         self._screen = screen
         self._exit = AsyncExitStack()
         self._processes = Processes(settings.folder)
@@ -76,6 +80,11 @@ class Stack:
         return self.places.file("canary.yaml")
 
     @property
+    def _canary_file(self) -> Path:
+        """What says which program the canary is; see `demo.stack.daemon`."""
+        return self.places.file("canary.json")
+
+    @property
     def _generated(self) -> Path:
         return self.places.file("generated")
 
@@ -88,18 +97,23 @@ class Stack:
         try:
             await self._open()
         except BaseException:
-            await self._exit.aclose()
+            await self._close()
             raise
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        await self._exit.aclose()
+        await self._close()
+
+    async def _close(self) -> None:
+        """End everything, to the end: an interruption that comes while it does would leave programs behind."""
+        closing = asyncio.create_task(self._exit.aclose())
+        while not closing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([closing])
+        closing.result()
 
     async def _open(self) -> None:
         self.session = await self._exit.enter_async_context(aiohttp.ClientSession())
-        # First in, last out: the receiver, which may start the canary, has ended by then.
-        self._exit.push_async_callback(asyncio.to_thread, daemon.stop, self.places.file("canary.json"), _CANARY_SECONDS)
-        self._exit.push_async_callback(self._processes.stop)
         with self._screen.step(
             f"policy: {self.settings.strategy.name} with its time compressed {self.settings.speed:g} times"
         ):
@@ -110,6 +124,10 @@ class Stack:
             "canary generate: rules, Alertmanager configuration, dashboards, HAProxy's configuration"
         ):
             await self.canary("generate", "--output", str(self._generated))
+        # Last in, first out: what else is closed may wait for a request of theirs. The canary after all others, since
+        # the receiver, which may start it, has ended by then.
+        self._exit.callback(daemon.stop, self._canary_file, _NO_PATIENCE_SECONDS)
+        self._exit.push_async_callback(self._processes.stop)
         with self._screen.step(f"shop {STABLE} (stable) and {CANARY} (canary)"):
             await self._open_shop()
         with self._screen.step(f"HAProxy in front of both: {self.places.url('front')}"):
@@ -145,21 +163,32 @@ class Stack:
         ]
 
     async def _open_shop(self) -> None:
-        description = self.places.file("canary.json")
-        daemon.describe(description, self._shop(CANARY, "canary"), self.places.file("canary.log"))
         await self._processes.start("stable", self._shop(STABLE, "stable"))
-        daemon.start(description)  # not in a thread: an interruption would leave it behind, running and unknown
+        await self.deploy_canary(CANARY)
         await self._processes.ready("stable", f"{self.places.url('stable')}/-/healthy", self.session)
-        await self._processes.answers("canary", f"{self.places.url('canary')}/-/healthy", self.session)
 
-    async def another_canary(self) -> None:
-        """Run the canary's process again after a rollback has ended it.
+    async def deploy_canary(self, version: str) -> None:
+        """Run a version on the canary's server, where nothing runs: before the first release, and after each one.
 
         Raises:
             ProcessError: it does not answer.
         """
-        daemon.start(self.places.file("canary.json"))
-        await self._processes.answers("canary", f"{self.places.url('canary')}/-/healthy", self.session)
+        daemon.describe(self._canary_file, self._shop(version, "canary"), self.places.file("canary.log"))
+        daemon.start(self._canary_file)  # not in a thread: an interruption would leave it behind, running and unknown
+        url = f"{self.places.url('canary')}/-/healthy"
+        await self._processes.answers("canary", url, self.session, alive=self.canary_runs)
+        self.canary_version = version
+
+    async def deploy_stable(self, version: str) -> None:
+        """Replace the version that the stable server runs, once nobody is served by it.
+
+        Raises:
+            ProcessError: it does not answer.
+        """
+        await self._processes.stop("stable")
+        await self._processes.start("stable", self._shop(version, "stable"))
+        await self._processes.ready("stable", f"{self.places.url('stable')}/-/healthy", self.session)
+        self.stable_version = version
 
     def pids(self) -> dict[str, int]:
         """By name, the process of each part."""
@@ -167,7 +196,7 @@ class Stack:
 
     def canary_runs(self) -> bool:
         """Whether the canary's process is there."""
-        return daemon.running(self.places.file("canary.json")) is not None
+        return daemon.running(self._canary_file) is not None
 
     async def _open_front(self) -> None:
         # The map changes while HAProxy runs, so it lives where the policy says; generated files stay as they are.

@@ -58,6 +58,7 @@ class Request:
         took_seconds: until the answer was sent; None where it was not.
         path: without query.
         robot: whether the user agent is a known crawler's.
+        tester: whether a tester's mark let the request in, and no hash.
     """
 
     at: float
@@ -67,6 +68,12 @@ class Request:
     took_seconds: float | None
     path: str
     robot: bool
+    tester: bool = False
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the customer was put where they were by something else than chance."""
+        return self.robot or self.tester
 
 
 def read_line(line: bytes, servers: Mapping[str, Group]) -> Request:
@@ -110,6 +117,7 @@ def _request(found: dict[str, Any], servers: Mapping[str, Group]) -> Request:
         took_seconds=took if took >= 0 else None,
         path=found["path"] if isinstance(found["path"], str) else "",
         robot=_ROBOT.search(found["agent"]) is not None,
+        tester=found.get("tester") == "1",  # a configuration of before this key does not say
     )
 
 

@@ -199,15 +199,11 @@ class Follower:
         counted = [
             (self._served(request.group, request.at), request) for request in requests if request.group is not None
         ]
-        people = [
-            (self._unit(request.user), served, request)
-            for served, request in counted
-            if request.user is not None and not request.robot
-        ]
-        unknown = self._tally.unknown(unit for unit, _, _ in people)
+        known = [(self._unit(request.user), served, request) for served, request in counted if request.user is not None]
+        unknown = self._tally.unknown(unit for unit, _, _ in known)
         self._tally.remember(await self._until_done(partial(self.store.customers, unknown), "the store cannot be read"))
         changes = Changes()
-        for unit, served, request in people:
+        for unit, served, request in known:
             self._tally.take(unit, served, request, changes)
         await self._until_done(partial(self.store.write, changes, source, place), "the store cannot be written")
         self._tally.forget()

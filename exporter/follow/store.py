@@ -20,7 +20,7 @@ from canary.database.url import driver_address, shown_url
 from canary.errors import DatabaseError, DatabaseUnavailableError, reason
 from exporter.follow.files import Place
 from exporter.follow.tally import Assignment, Changes, Customer, Visit
-from exporter.source.logged import PLACE
+from exporter.source.logged import LEFT_OUT_COLUMN, PLACE
 
 _SOME = 500
 """Parameters of one statement; SQLite takes 999 in its older versions."""
@@ -36,6 +36,7 @@ ASSIGNMENTS = sa.Table(
     sa.Column("canary", sa.Boolean, nullable=False),
     sa.Column("first_at", sa.Double, nullable=False),
     sa.Column("last_at", sa.Double, nullable=False),
+    sa.Column(LEFT_OUT_COLUMN, sa.Boolean, nullable=False, server_default="0"),
 )
 VISITS = sa.Table(
     "canary_visits",
@@ -83,6 +84,7 @@ class Store:
         try:
             async with self._engine.begin() as connection:
                 await connection.run_sync(_METADATA.create_all)
+                await connection.run_sync(_add_what_is_new)
                 found = [
                     (await connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)))).scalar_one()
                     for table in (ASSIGNMENTS, VISITS)
@@ -168,6 +170,15 @@ class Store:
 
     def _failed(self, error: Exception) -> DatabaseError:
         return DatabaseUnavailableError(reason(error), place=self._shown, remedy="check that it is there and writable")
+
+
+def _add_what_is_new(connection: sa.Connection) -> None:
+    """The column that an earlier version did not make."""
+    there = {column["name"] for column in sa.inspect(connection).get_columns(ASSIGNMENTS.name)}
+    if LEFT_OUT_COLUMN not in there:
+        connection.execute(
+            sa.text(f"ALTER TABLE {ASSIGNMENTS.name} ADD COLUMN {LEFT_OUT_COLUMN} BOOLEAN NOT NULL DEFAULT '0'")
+        )
 
 
 async def _newest(connection: AsyncConnection, table: sa.Table, units: list[str]) -> Collection[Any]:

@@ -6,7 +6,9 @@ and has the version of its first request. `repeated_at` is the moment of its sec
 who asks once and never again is often a robot that keeps no cookie, so who counts visits by that column counts them
 apart; the column never changes once it is set, so that a counter never goes down.
 
-Known crawlers and requests of nobody make neither. What a customer had before this process began is asked of the store
+Requests of nobody make neither. Testers and known crawlers make no visit, and their assignments are marked: the shop's
+rows of theirs count nowhere while the mark is in force. Where people and a crawler share an address, they are people.
+What a customer had before this process began is asked of the store
 (`Memory`); of those who are not seen for long nothing stays in memory.
 """
 
@@ -25,7 +27,7 @@ _REMEMBERED = 200_000
 
 @dataclass(slots=True)
 class Assignment:
-    """Who was served by which version, from when until when."""
+    """Who was served by which version, from when until when; *left_out* where no chance had put them there."""
 
     id: int
     unit: str
@@ -33,6 +35,7 @@ class Assignment:
     canary: bool
     first_at: float
     last_at: float
+    left_out: bool = False
 
 
 @dataclass(slots=True)
@@ -91,14 +94,18 @@ class Tally:
         self._customers.move_to_end(unit)
         canary, version = served.canary, served.version
         given = customer.assignment
+        if request.robot and given is not None and not given.left_out:
+            return
         # A long request may be logged after a shorter one that began later.
         late = given is not None and request.at < given.first_at
-        if given is None or (not late and (given.canary, given.version) != (canary, version)):
-            given = Assignment(self._next_assignment, unit, version, canary, request.at, request.at)
+        if given is None or (not late and _differs(given, served, request)):
+            given = Assignment(self._next_assignment, unit, version, canary, request.at, request.at, request.left_out)
             self._next_assignment += 1
             customer.assignment = given
         given.last_at = max(given.last_at, request.at)
         changes.assignments[given.id] = given
+        if request.left_out:
+            return
         visit = customer.visit
         if visit is None or request.at - visit.last_at >= VISIT_SECONDS:
             visit = Visit(self._next_visit, unit, version, canary, request.at, None, request.at, 0, 0)
@@ -122,3 +129,7 @@ class Tally:
             for row in (customer.assignment, customer.visit):
                 if row is not None and row.version is None:
                     row.version = stable
+
+
+def _differs(given: Assignment, served: Served, request: Request) -> bool:
+    return (given.left_out, given.canary, given.version) != (request.left_out, served.canary, served.version)

@@ -10,7 +10,7 @@ so they are looked for further back, as far as the newest ones lie off.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Parameters, offset_seconds
-from exporter.source.routed import UnitVersions, version_of
+from exporter.source.routed import LEFT_OUT, UnitVersions, version_of
 from exporter.source.sources import single_rows
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
 
@@ -141,9 +141,9 @@ class StreamReader:
         rows = await single_rows(self.stream, self._session, self._bounds(low * FINE_SECONDS, high * FINE_SECONDS))
         if self._routed is None:
             return rows
+        told = ((row, self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT])) for row in rows)
         return [
-            (*row[:_ROWS_VERSION], self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT]), *row[_ROWS_VERSION + 1 :])
-            for row in rows
+            (*row[:_ROWS_VERSION], version, *row[_ROWS_VERSION + 1 :]) for row, version in told if version != LEFT_OUT
         ]
 
     async def oldest(self, low: int, high: int) -> float | None:
@@ -179,7 +179,7 @@ class StreamReader:
     async def _counts(self, statement: Statement, low: int, high: int) -> Counts:
         rows: Iterable[tuple[Any, ...]] = map(tuple, await self._ask(statement, low, high))
         if self._routed is not None:  # of hours they are counted by `_routed_hours`, so these are fine buckets
-            rows = ((row[0], self._version(row[1], row[0] * FINE_SECONDS), *row[2:]) for row in rows)
+            rows = _counting((row[0], self._version(row[1], row[0] * FINE_SECONDS), *row[2:]) for row in rows)
         return counts_of(rows, most=self._most)
 
     async def _routed_hours(self, low: int, high: int, routed: UnitVersions) -> Counts:
@@ -198,7 +198,7 @@ class StreamReader:
             rows = await self._ask(statement, first, end)
             asked = [(first, *row) if whole else (row[0] * FINE_SECONDS, *row[1:]) for row in rows]
             found = ((hour, self._version(key, moment), *rest) for moment, key, *rest in asked)
-            counts |= counts_of(found, most=self._most)
+            counts |= counts_of(_counting(found), most=self._most)
         return counts
 
     def _version(self, key: Any, stored: Any) -> str | None:
@@ -210,3 +210,8 @@ class StreamReader:
 
     def _bounds(self, low: int, high: int) -> Parameters:
         return self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
+
+
+def _counting(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Counts by bucket and version, without those of customers who count nowhere."""
+    return (row for row in rows if row[1] != LEFT_OUT)

@@ -19,9 +19,12 @@ from canary.errors import DatabaseUnavailableError
 from canary.policy.model import Policy
 from canary.secrets import read_secret
 from exporter.source.database import OrderDatabase, Session
+from exporter.source.routed import LEFT_OUT
 from exporter.source.session import open_session
 
 PLACE = "database.log.url"
+LEFT_OUT_COLUMN = "left_out"
+"""Of an assignment: whether the customer is a tester, or a machine."""
 _HASH = re.compile(rb"[0-9a-f]{64}")
 _AT_ONCE = 50_000
 """Rows of one question: below a second of any database, and some megabytes."""
@@ -71,6 +74,7 @@ class LoggedVersions:
         self._session = session
         self._lateness_seconds = lateness_seconds
         self._hashed = hashed
+        self._statement: sa.Select[Any] | None = None
         self._begin()
 
     @classmethod
@@ -91,11 +95,14 @@ class LoggedVersions:
         Raises:
             DatabaseError: the store cannot be read; what was known stays.
         """
-        while await self._look():
+        if self._statement is None:
+            there = await self._session.columns(sa.select(sa.text("*")).select_from(_TABLE).where(sa.false()))
+            self._statement = _new(marked=LEFT_OUT_COLUMN in there)
+        while await self._look(self._statement):
             pass
 
     def version(self, unit: str | bytes | None, moment: float) -> str | None:
-        """The version that served a customer at *moment*, seconds since the epoch; None where it is not known."""
+        """As `UnitVersions.version`; testers and machines are left out."""
         if unit is None:
             return None
         data = unit.encode("utf-8", "surrogateescape") if isinstance(unit, str) else bytes(unit)
@@ -128,14 +135,15 @@ class LoggedVersions:
         self._versions: dict[str, str] = {}
         self._units: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
 
-    async def _look(self) -> bool:
+    async def _look(self, statement: sa.Select[Any]) -> bool:
         """Read some; whether there may be more."""
-        rows = await self._session.rows(_NEW, {"newest": self._newest, "most": _AT_ONCE})
-        if self._unversioned and any(row[2] is not None for row in rows):
+        rows = await self._session.rows(statement, {"newest": self._newest, "most": _AT_ONCE})
+        if self._unversioned and any(row[2] is not None and not row[4] for row in rows):
             self._begin()  # a first rollout has begun, and said which version all rows before it had
             return True
-        for number, unit, version, first_at in rows:
+        for number, unit, served, first_at, left_out in rows:
             self._newest = number
+            version = LEFT_OUT if left_out else served
             if version is None:
                 self._unversioned = True
                 continue
@@ -146,10 +154,18 @@ class LoggedVersions:
         return len(rows) == _AT_ONCE
 
 
-_TABLE = sa.table("canary_assignments", sa.column("id"), sa.column("unit"), sa.column("version"), sa.column("first_at"))
-_NEW = (
-    sa.select(_TABLE.c.id, _TABLE.c.unit, _TABLE.c.version, _TABLE.c.first_at)
-    .where(_TABLE.c.id > sa.bindparam("newest", type_=sa.BigInteger))
-    .order_by(_TABLE.c.id)
-    .limit(sa.bindparam("most", type_=sa.Integer))
+_TABLE = sa.table(
+    "canary_assignments",
+    *(sa.column(name) for name in ("id", "unit", "version", "first_at", LEFT_OUT_COLUMN)),
 )
+
+
+def _new(*, marked: bool) -> sa.Select[Any]:
+    """The assignments that are new; a follower of before the mark has not *marked* any."""
+    left_out: sa.ColumnElement[Any] = _TABLE.c[LEFT_OUT_COLUMN] if marked else sa.null()
+    return (
+        sa.select(_TABLE.c.id, _TABLE.c.unit, _TABLE.c.version, _TABLE.c.first_at, left_out)
+        .where(_TABLE.c.id > sa.bindparam("newest", type_=sa.BigInteger))
+        .order_by(_TABLE.c.id)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+    )

@@ -12,7 +12,7 @@ too. What the journal cannot know is not known here: testers, and customers whos
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from canary.errors import RouterError
 from canary.policy.routers.slots import Slot
@@ -21,12 +21,18 @@ from canary.routers.base import Router, Split
 from exporter.source.columns.zones import Zone
 from exporter.source.versions import split_key
 
+LEFT_OUT: Final = "\n"
+"""In place of a version: the customer is a tester or a machine, whom no chance has put there, and the row counts
+nowhere. No version can be called so."""
+
 
 class UnitVersions(Protocol):
     """Tells versions of customers."""
 
     def version(self, unit: str | bytes | None, moment: float) -> str | None:
-        """The version that served a customer at *moment*, seconds since the epoch; None where it is not known."""
+        """The version that served a customer at *moment*, seconds since the epoch; None where it is not known,
+        `LEFT_OUT` where the row is to count nowhere.
+        """
         ...
 
     def same_for_all(self, low: float, high: float) -> bool:

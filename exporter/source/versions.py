@@ -14,7 +14,8 @@ place of the version (its customer, or the side in its tag), and `exporter.sourc
 A row that inherits the key brings the time of the row that has it along, in one text (`split_key`): what a customer
 bought under one weight, and pays after the next change, belongs to the version that took the order.
 
-The same look-up, by the parent's key, tells whether a row comes from a customer whom `database.exclude.units` names.
+The same look-up, by the parent's key, tells whether a row comes from a customer who counts nowhere: whom
+`database.exclude.units` names, or whose assignment says that no chance has decided it (`tester`).
 """
 
 import re
@@ -44,6 +45,8 @@ row must not keep an event from being read."""
 _NO_DESCENT = "clickhouse"
 """ClickHouse refuses a look-up within the aggregate of another, and does not end with EXISTS within EXISTS: 100 visits
 ran into the time limit. There only rows that themselves name an excluded customer are left out."""
+_TRUE = ("1", "t", "true", "y", "yes")
+"""How databases and shops write what is true, in small letters."""
 _Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
 
 
@@ -60,6 +63,8 @@ class Versions:
         self._identities = policy.database.identities
         self._assignments = policy.database.assignments
         self._nobody = policy.database.exclude.units
+        given = policy.database.assignments
+        self._testers = given.tester if given is not None and given.from_ is None else None
         self._spare = spare_tables(policy)
         self._dialect = dialect
         self.units = Units(policy, dialect, self._kinds)
@@ -96,14 +101,14 @@ class Versions:
         Args:
             row: what the event's rows are selected from.
         """
-        return self._excluded(name, row, frozenset()) if self._nobody else None
+        return self._excluded(name, row, frozenset()) if self._nobody or self._testers else None
 
     def keys(self, name: str) -> dict[str, sa.Select[Any]]:
         """The columns by which rows are looked up for an event, by where they are, without a row.
 
         Only for a database that compares no two types (`exporter.source.keys`).
         """
-        needed = self.looked_up(name) or self._events[name].identity or self._nobody
+        needed = self.looked_up(name) or self._events[name].identity or self._nobody or self._testers
         if self._dialect.name != "postgresql" or not needed:
             return {}
         above = with_ancestors(self._events, [name])
@@ -153,7 +158,12 @@ class Versions:
         unit = self.units.of(name, self._events[name], row)
         found: list[sa.ColumnElement[bool]] = []
         if unit is not None:
-            found.append(sa.and_(unit.is_not(None), self._dialect.text(unit).in_(self._nobody)))
+            if self._nobody:
+                found.append(sa.and_(unit.is_not(None), self._dialect.text(unit).in_(self._nobody)))
+            if self._testers:
+                given = self._given(name, row, self._testers, otherwise="no")
+                marked = sa.func.coalesce(*given, sa.literal_column("'no'"), type_=sa.String())
+                found.append(sa.func.lower(marked).in_(_TRUE))
         above = () if self._dialect.name == _NO_DESCENT else self._parents(name, row, below | {name})
         for parent, source, mine in above:
             theirs = self._excluded(parent, source, below | {name})
@@ -196,18 +206,26 @@ class Versions:
             yield parent, source, same(source.c[event.id], row.c[column], self._kinds, of_key, of_named)
 
     def _assigned(self, name: str, row: sa.FromClause) -> Iterator[Column]:
-        """The unit's last assignment up to the row's time, then the first one after it."""
+        """The version of the unit's last assignment up to the row's time, then that of the first one after it."""
+        given = self._assignments
+        if given is not None and given.from_ is None:
+            yield from self._given(name, row, given.version)
+
+    def _given(self, name: str, row: sa.FromClause, column: str, *, otherwise: str | None = None) -> Iterator[Column]:
+        """A column of the same assignments as a text, and *otherwise* where it says nothing."""
         event = self._events[name]
         unit = self.units.of(name, event, row)
         given = self._assignments
-        if given is None or given.from_ is not None or unit is None:
+        if given is None or unit is None:
             return
         source = assignment_rows(given)
-        version = self._dialect.text(source.c[given.version])
+        value: Column = self._dialect.text(source.c[column])
+        if otherwise is not None:
+            value = sa.func.coalesce(value, sa.literal_column(f"'{otherwise}'"), type_=sa.String())
         at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
         of_key, of_named = kinds_key(_ASSIGNMENTS, given.unit), self.units.kinds_key(name, event)
         mine = same(source.c[given.unit], unit, self._kinds, of_key, of_named)
-        yield from self.units.nearest(event, row, version, source, mine, at)
+        yield from self.units.nearest(event, row, value, source, mine, at)
 
 
 def split_key(key: str) -> tuple[float | None, str]:
@@ -238,4 +256,5 @@ def says_version(policy: Policy, name: str) -> bool:
 
 def assignment_rows(given: Assignments, name: str = "canary_assignments") -> sa.FromClause:
     """The assignments as something to select from."""
-    return selectable({given.unit, given.time, given.version}, table=given.table, sql=given.sql, name=name)
+    columns = {given.unit, given.time, given.version, *filter(None, (given.tester,))}
+    return selectable(columns, table=given.table, sql=given.sql, name=name)

@@ -41,6 +41,22 @@ async def test_the_first_bad_payment_is_the_canarys_after_the_fault(engine: Asyn
     assert fault_at <= found <= clock.now()
 
 
+def test_a_finish_tells_each_step_and_what_is_missing() -> None:
+    """The share that is back on the stable server, step by step; an end that has not come is shown as missing."""
+    entries = [
+        _entry(Kind.FINISHING, 0, weights=[0.75, 0.0], step_seconds=5),
+        _entry(Kind.FINISH_STEP, 1, step=0),
+        _entry(Kind.FINISH_STEP, 6, step=1),
+        _entry(Kind.STEP_DONE, 11, step="process"),
+    ]
+
+    moments = timeline.of_finish(entries)
+
+    told = {moment.what: moment.at and (moment.at - START).total_seconds() for moment in moments}
+    assert list(told.values()) == [0, 1, 6, 11, None]
+    assert {"25% are back on the stable server", "100% are back on the stable server", "finished"} <= set(told)
+
+
 def test_a_promotion_tells_each_phase_each_hold_and_the_message_after_it() -> None:
     """Each advance has its share, each hold its cause; a message from before the promotion is not its news."""
     entries = [

@@ -70,6 +70,7 @@ RUN_BY = {
     ("docs/routers-other.md", "console"): "canary/routers/test_pages.py",
     ("docs/routers-other.md", "json"): "canary/routers/test_pages.py",
     ("docs/routers-other.md", "yaml"): "canary/routers/test_pages.py",
+    ("docs/routers-traefik.md", "sh"): "canary/routers/test_traefik.py",
     ("docs/routers-traefik.md", "yaml"): "canary/routers/test_traefik.py",
     ("docs/rules.md", "console"): "docs/test_rules_pages.py",
     ("docs/rules.md", "haproxy"): "docs/test_rules_pages.py",

@@ -1,9 +1,14 @@
-"""The part of the table of routes that routers call: Envoy's runtime discovery (RTDS, over REST).
+"""The part of the table of routes that routers call: Envoy's runtime discovery (RTDS, over REST), Traefik's provider.
 
-The path is Envoy's own. What is asked and answered is described by Envoy's `service.discovery.v3`; of a question only
+Envoy's path is its own. What is asked and answered is described by Envoy's `service.discovery.v3`; of a question only
 three things are read: who asks, for which router's values, and what is in force there.
+
+Traefik's HTTP provider asks by a plain GET, and says nothing. What it has is what its connection was last told.
 """
 
+import asyncio
+import json
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -13,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from canary.errors import PayloadError, RefusedError, RouterError
 from canary.routers.asking import Question
+from canary.routers.traefik.config import PATH
 from canary.web.routes import JSON, Call, Refusal, Role, Route, Table, as_json
 
 DISCOVERY_PATH = "/v3/discovery:runtime"
@@ -42,12 +48,15 @@ class DiscoveryRequest(BaseModel):
 
 
 def router_routes(answer: AnswerRouter) -> Table:
-    """Where Envoys ask.
+    """Where Envoys and Traefiks ask.
 
     Args:
         answer: gives what an instance of a router is to have in force, once it is something else than it has.
     """
+    return (_envoys(answer), _traefiks(answer))
 
+
+def _envoys(answer: AnswerRouter) -> Route:
     async def discover(call: Call) -> web.Response:
         asked: DiscoveryRequest = call.body
         if len(asked.resource_names) != 1:
@@ -58,20 +67,45 @@ def router_routes(answer: AnswerRouter) -> Table:
             # Nothing to say, and at once: the Envoy asks the next receiver. A refusal would be a line in its log.
             found = None
         except RouterError as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, error.what, place=error.place, remedy=error.remedy) from error
+            raise _unknown(error) from error
         return web.Response(status=HTTPStatus.NOT_MODIFIED) if found is None else web.json_response(found)
 
-    return (
-        Route(
-            method="POST",
-            path=DISCOVERY_PATH,
-            handler=discover,
-            role=Role.ROUTER,
-            own_name=Role.ROUTER,
-            body=DiscoveryRequest,
-            types=(JSON,),
-            most_bytes=_MOST_BYTES,
-            fixed=True,
-            render=as_json,
-        ),
+    return Route(
+        method="POST",
+        path=DISCOVERY_PATH,
+        handler=discover,
+        role=Role.ROUTER,
+        own_name=Role.ROUTER,
+        body=DiscoveryRequest,
+        types=(JSON,),
+        most_bytes=_MOST_BYTES,
+        fixed=True,
+        render=as_json,
     )
+
+
+def _traefiks(answer: AnswerRouter) -> Route:
+    told: weakref.WeakKeyDictionary[asyncio.BaseTransport, str] = weakref.WeakKeyDictionary()
+
+    async def configure(call: Call) -> web.Response:
+        connection = call.request.transport
+        before = "" if connection is None else told.get(connection, "")
+        try:
+            found = await answer(call.request.match_info["name"], Question("", before))
+        except RefusedError as error:
+            # No conflict to a balancer that looks for the receiver that leads: this one cannot be used now.
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.what, place=error.place) from error
+        except RouterError as error:
+            raise _unknown(error) from error
+        text = before if found is None else json.dumps(found)
+        if not text:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "what is wanted is not known yet", place="router")
+        if connection is not None:
+            told[connection] = text
+        return web.Response(text=text, content_type=JSON)
+
+    return Route(method="GET", path=PATH, handler=configure, role=Role.ROUTER, own_name=Role.ROUTER, render=as_json)
+
+
+def _unknown(error: RouterError) -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, error.what, place=error.place, remedy=error.remedy)

@@ -7,7 +7,8 @@ added to the policy later, and forgotten here, then asks for a reason that was n
 round.
 
 Phases are compared by their share of traffic, not by their place: a phase that is inserted before another is one
-difference, and does not make each later one look changed.
+difference, and does not make each later one look changed. What an earlier version has written is first read as this
+one would have written it, or each key that was added or moved since would look like somebody's change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from canary.policy.pinning.digest import Data
+from canary.policy.pinning.pinned import as_written_now
 from canary.policy.schema import written
 from canary.units import format_ratio
 
@@ -115,7 +117,9 @@ _PARTS: Final = frozenset({("kpis", "*"), ("phases", "*"), ("plans", "*"), ("pha
 
 def changes(before: Data, after: Data) -> tuple[Change, ...]:
     """Every difference between what decides in two policies, as `canary.policy.pinning.digest.deciding` gives it."""
-    return (*_signals(before, after), *_compared((), _by_share(before), _by_share(after), ""))
+    signals = _signals(before, after)
+    before, after = as_written_now(before), as_written_now(after)
+    return (*signals, *_compared((), _by_share(before), _by_share(after), ""))
 
 
 def _signals(before: Data, after: Data) -> Iterator[Change]:

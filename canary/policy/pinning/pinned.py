@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from canary.errors import JournalError
 from canary.policy.model import Policy
-from canary.policy.pinning.digest import DECIDING, Data
+from canary.policy.pinning.digest import DECIDING, Data, deciding
 from canary.policy.schema import adapter
 from canary.policy.values.scalars import BASE_UNITS
 
@@ -40,6 +40,17 @@ def pinned(own: Policy, data: Data) -> Policy:
         what = f"the plan of the rollout is not readable by this version ({'.'.join(map(str, first['loc']))})"
         raise JournalError(what, place="journal", remedy="let the version that began the rollout end it") from None
     return policy
+
+
+def as_written_now(data: Data) -> Data:
+    """The same as this version would write it: keys that stand elsewhere by now are there, and keys that it has learned
+    since have the default by which the rollout ran all the time. What this version cannot read stays as it is.
+    """
+    try:
+        read = deciding(pinned(Policy(service="any"), data))
+    except JournalError:
+        return data
+    return {section: read.get(section, value) for section, value in data.items()}
 
 
 def _without_segments(database: Any) -> Any:

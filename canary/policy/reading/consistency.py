@@ -238,6 +238,9 @@ def _versions(policy: Policy) -> Iterator[Inconsistency]:
                 f"a router of kind {policy.router[0].kind!r} draws each request anew: nobody's version can be computed"
             )
             yield (*at, "from"), what, "let the shop write who was served by what, and name that `table`"
+        if assignments.from_ is not None and assignments.tester is not None:
+            known = "the log says it" if assignments.from_ == "log" else "by the router's hash nobody is a tester"
+            yield (*at, "tester"), f"is a column of a table, and there is none: {known}", "remove it"
 
 
 def _signals(policy: Policy) -> Iterator[Inconsistency]:

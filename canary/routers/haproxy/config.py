@@ -243,10 +243,8 @@ def _without_customer(section: HaproxyRouter) -> str:
 def _testers(section: HaproxyRouter) -> str:
     testers = section.testers
     rules = [f"src {_word(section, 'testers.networks', network)}" for network in testers.networks]
-    if testers.header:
-        rules.append(_sign(section, "header", "req.hdr", testers.header))
-    if testers.cookie:
-        rules.append(_sign(section, "cookie", "req.cook", testers.cookie))
+    rules += [_sign(section, "header", "req.hdr", testers.header)] if testers.header else []
+    rules += [_sign(section, "cookie", "req.cook", testers.cookie)] if testers.cookie else []
     if not rules:
         return ""
     named = section.without_customer.paths or section.without_customer.headers
@@ -261,6 +259,7 @@ def _testers(section: HaproxyRouter) -> str:
         f"acl canary_testers_in str(testers),map_str_int({section.map},0) gt 0",
         f"acl canary_testers_alone str(testers),map_str_int({section.map},0) gt 1",
         f"http-request set-header {TESTER_HEADER} 1 if {let_in}",
+        *([f"http-request set-var(txn.canary_tester) int(1) if {let_in}"] if section.log is not None else []),
         *(f"use_backend {backend} if {let_in}" for backend, let_in in ways),
     ]
     return "\n".join(f"    {line}" for line in lines)

@@ -12,18 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from canary.errors import RouterError, reason
 from canary.finding import Finding, failed
 from canary.routers import files
-from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
+from canary.routers.base import FINEST_RATIO, Observation, Split
 from canary.routers.traefik import config
 from canary.routers.traefik.section import TraefikRouter
+from canary.routers.traefik.shown import Shown
 from canary.threads import OwnThread, Threads
-
-# Traefik needs some milliseconds for a file; asked more often, it is kept from its work.
-_LOOK_SECONDS = 0.02
 
 
 class TraefikFileRouter:
@@ -41,6 +37,7 @@ class TraefikFileRouter:
         self._section = section
         self._path = Path(section.file)
         self._thread = thread(f"router {section.name}")
+        self._shown = Shown(section, "file")
 
     async def set_weight(self, split: Split) -> None:
         """Write the file, and wait until every instance shows it.
@@ -49,18 +46,13 @@ class TraefikFileRouter:
             RouterError: the file cannot be written, or an instance does not have the split in force in time.
         """
         place = f"router {self.name}"
-        text = config.dynamic(self._section, split)
-        seen = Observation(())
+        text = config.as_text(config.document(self._section, split))
         try:
             async with asyncio.timeout(self._section.timeout):
                 await self._thread.run(partial(self._write, text))
-                while True:
-                    seen = await self.read()
-                    if seen.agrees(split):
-                        return
-                    await asyncio.sleep(_LOOK_SECONDS)
+                await self._shown.until(split)
         except TimeoutError as error:
-            what = f"{self._path} is written and not in force: {seen.detail or 'no answer'}"
+            what = f"{self._path} is written and not in force: {self._shown.last.detail or 'no answer'}"
             remedy = "see Traefik's log, and that its file provider watches this file"
             raise RouterError(what, place=place, remedy=remedy) from error
         except OSError as error:
@@ -68,9 +60,7 @@ class TraefikFileRouter:
 
     async def read(self) -> Observation:
         """What each Traefik's API shows."""
-        timeout = aiohttp.ClientTimeout(total=self._section.timeout)
-        async with aiohttp.ClientSession(timeout=timeout) as http:
-            return Observation(tuple(await asyncio.gather(*(self._reading(http, api) for api in self._section.apis))))
+        return await self._shown.read()
 
     async def check(self) -> list[Finding]:
         """An API that does not answer, a file that cannot be written or says something else."""
@@ -104,10 +94,7 @@ class TraefikFileRouter:
 
     def snippet(self) -> Mapping[str, str]:
         """`traefik.yml` (or `NAME.yml`), and the dynamic file, which sends everybody to stable."""
-        return {
-            f"{self.name}.yml": config.static(self._section),
-            self._path.name: config.dynamic(self._section, None),
-        }
+        return config.files(self._section)
 
     def _write(self, text: str) -> None:
         if not self._path.exists() or self._path.read_text(encoding="utf-8") != text:
@@ -116,29 +103,3 @@ class TraefikFileRouter:
     def _written(self) -> Any:
         found = json.loads(self._path.read_text(encoding="utf-8"))
         return found["http"]["services"][config.SPLIT]["highestRandomWeight"]["services"]
-
-    async def _reading(self, http: aiohttp.ClientSession, api: str) -> Reading:
-        try:
-            service = await self._ask(http, f"{api}/api/http/services/{config.SPLIT}@file")
-            weight, salt = config.weight_of(service["highestRandomWeight"]["services"])
-            testers = await self._ask(http, f"{api}/api/http/routers/{config.TESTERS}@file", missing={})
-            process = (await self._ask(http, f"{api}/api/version"))["startDate"]
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            return Reading(api, None, error=reason(error))
-        let_in = testers.get("status") == "enabled"
-        return Reading(
-            api,
-            weight / config.PARTS,
-            salt,
-            testers=let_in and weight > 0,
-            testers_alone=let_in and not weight,
-            process=process,
-        )
-
-    async def _ask(self, http: aiohttp.ClientSession, url: str, *, missing: Any = None) -> Any:
-        async with http.get(url, allow_redirects=False) as answer:
-            if answer.status == 404 and missing is not None:
-                return missing
-            if answer.status != 200:
-                raise ValueError(f"answered {answer.status} at {url.rpartition('/api/')[2]}")
-            return await answer.json(content_type=None)

@@ -36,6 +36,7 @@ async def check_assignments(
     if given.from_ is not None:
         return findings
     columns = {"unit": given.unit, "time": given.time, "version": given.version}
+    columns |= {"tester": given.tester} if given.tester is not None else {}
     nothing = "there are none, so that every row's version is unknown"
     lookup = Lookup(_AT, given.table, columns, given.unit, assignment_rows(given), nothing)
     found = await check_lookup(place, lookup, session, tables, names)

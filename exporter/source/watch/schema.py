@@ -119,7 +119,9 @@ def _wanted(policy: Policy) -> Iterator[tuple[str, set[str]]]:
             )
     given = policy.database.assignments
     if given is not None and given.table is not None:
-        tables.setdefault(given.table, set()).update((given.unit, given.time, given.version))
+        tables.setdefault(given.table, set()).update(
+            filter(None, (given.unit, given.time, given.version, given.tester))
+        )
     for pairs in policy.database.identities.values():
         if pairs.table is not None:
             columns = (pairs.unit, pairs.known_as, pairs.time)

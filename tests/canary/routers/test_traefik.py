@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from canary.errors import PolicyError, RouterError
 from canary.policy import load_policy
 from canary.policy.routers.withoutcustomer import WithoutCustomer
+from canary.process.program import run
 from canary.routers import routers_of
 from canary.routers.base import Observation, Split
 from canary.routers.traefik.config import is_canary, weight_of
@@ -181,7 +183,7 @@ def test_a_backquote_cannot_end_a_rule(tmp_path: Path) -> None:
 
 def test_the_pages_policy_gives_both_files(tmp_path: Path) -> None:
     """The policy of docs/routers-traefik.md is read, and its files name what it names."""
-    [text] = [block.text for block in blocks_of(DOCS / "routers-traefik.md") if block.language == "yaml"]
+    text, _ = [block.text for block in blocks_of(DOCS / "routers-traefik.md") if block.language == "yaml"]
     (tmp_path / "canary.yaml").write_text(text, encoding="utf-8")
 
     [router] = routers_of(load_policy(tmp_path / "canary.yaml"))
@@ -194,3 +196,35 @@ def test_the_pages_policy_gives_both_files(tmp_path: Path) -> None:
     services = json.loads(files["canary.yml"])["http"]["services"]
     assert services["stable-0"]["loadBalancer"]["servers"] == [{"url": "http://10.0.1.10:5000"}]
     assert services["canary-0"]["loadBalancer"]["servers"] == [{"url": "http://10.0.1.11:5000"}]
+
+
+async def test_the_pages_commands_put_the_token_into_its_place(tmp_path: Path) -> None:
+    """Generated and prepared as docs/routers-traefik.md says, both files are what a Traefik that asks needs."""
+    _, asking = [block.text for block in blocks_of(DOCS / "routers-traefik.md") if block.language == "yaml"]
+    [commands] = [block.text for block in blocks_of(DOCS / "routers-traefik.md") if block.language == "sh"]
+    (tmp_path / "asking.yaml").write_text(asking, encoding="utf-8")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "router-token").write_text("token-of-the-routers\n")
+    path = f"PATH='{Path(sys.executable).parent}':$PATH"
+
+    done = await run(("sh", "-e", "-c", f"cd '{tmp_path}'\n{path}\n{commands}"), timeout_seconds=150)
+
+    assert done.fault == "", done.output
+    folder = tmp_path / "asking" / "router"
+    assert (folder / "traefik.yml").stat().st_mode & 0o777 == 0o600
+    files = {name: (folder / name).read_text() for name in ("traefik.yml", "canary.yml")}
+    provider = yaml.safe_load(files["traefik.yml"])["providers"]["http"]
+    assert provider["endpoint"] == "https://receiver.internal:9878/traefik/traefik"
+    assert provider["tls"] == {"ca": "/etc/traefik/ca.pem"}
+    assert provider["headers"] == {"Authorization": "Bearer token-of-the-routers"}
+    [(name, alone)] = json.loads(files["canary.yml"])["http"]["routers"].items()
+    assert (name, alone["priority"]) == ("canary-alone", 1)
+
+
+def test_authorities_without_https_are_a_fault(tmp_path: Path) -> None:
+    """A key that would do nothing is not taken in silence."""
+    policy = tmp_path / "canary.yaml"
+    policy.write_text("service: s\nrouter:\n  kind: traefik\n  ca_file: /ca.pem\n", encoding="utf-8")
+
+    with pytest.raises(PolicyError, match="is for a `receiver` with https"):
+        load_policy(policy)

@@ -61,6 +61,8 @@ def test_crawlers_and_nobody() -> None:
     """A known crawler is told apart, and who has no customer's mark, or one that is none, is nobody."""
     assert read_line(_haproxy(agent="Googlebot/2.1"), {}).robot
     assert not read_line(_haproxy(), {}).robot
+    assert [read_line(_haproxy(tester=mark), {}).tester for mark in ("1", "-", "")] == [True, False, False]
+    assert not read_line(_nginx(), {}).left_out
     assert [read_line(_haproxy(user=user), {}).user for user in ("", "-", "x" * 300)] == [None] * 3
 
 

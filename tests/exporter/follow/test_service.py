@@ -63,16 +63,18 @@ def _line(user: str, at: float = _AT, **changes: str) -> str:
 
 
 async def _visited(port: int) -> dict[str, str]:
-    """Thirty customers with odd paths and user agents, and a robot: who was answered by which version."""
+    """Thirty customers with odd paths and user agents, a tester and a robot: who was answered by which version."""
     answers = {}
     for number in range(30):
         agent = {"User-Agent": 'a"b\\c{"user":"forged"} \x7f\xff' if number % 2 else "x" * 3000}
         customer = Customer(port, f"u{number}", agent, path=f'/cart"{number}\\?q={{}}')
         answers[f"u{number}"] = (await customer.ask()).version
         customer.close()
-    robot = Customer(port, None, {"User-Agent": "Googlebot"})
-    await robot.ask()
-    robot.close()
+    for unit, headers in (("tester", {"X-Team": "inside-1"}), (None, {"User-Agent": "Googlebot"})):
+        customer = Customer(port, unit, headers)
+        version = (await customer.ask()).version
+        answers |= {unit: version} if unit is not None else {}
+        customer.close()
     return answers
 
 
@@ -90,7 +92,8 @@ def _front(kind: str, folder: Path, stable: Upstream, canary: Upstream, *, slots
 @pytest.mark.parametrize("slots", [False, True], ids=["roles", "slots"])
 @pytest.mark.parametrize("kind", ["haproxy", "nginx"])
 async def test_behind_a_real_router(kind: str, slots: bool, tmp_path: Path) -> None:
-    """Each customer is kept with the version that answered them, whatever they send; crawlers are not kept.
+    """Each customer is kept with the version that answered them, whatever they send; testers are marked, and make no
+    visit; crawlers that keep no cookie are not kept.
 
     With slots, b is stable already, and the canary in a.
     """
@@ -109,10 +112,11 @@ async def test_behind_a_real_router(kind: str, slots: bool, tmp_path: Path) -> N
             await front.start()
             await front.router.set_weight(Split("r1", 0.5, stable_slot="b" if slots else None))
             answers = await _visited(front.port)
-            lines = 31 + (kind == "haproxy")
+            lines = 32 + (kind == "haproxy")
             await eventually(lambda: _value(follower, "canary_log_lines_total") == lines, "all lines")
             assert dict(_rows(tmp_path, "SELECT unit, version FROM canary_assignments")) == answers
             assert set(answers.values()) == {"v1", "v2"}
+            assert _rows(tmp_path, "SELECT unit FROM canary_assignments WHERE left_out") == [("tester",)]
             assert _rows(tmp_path, "SELECT count(*), sum(requests) FROM canary_visits") == [(30, 30)]
             # HAProxy logs besides that its frontend has started.
             assert _value(follower, "canary_log_garbage_lines_total") == (kind == "haproxy")

@@ -45,6 +45,20 @@ def test_a_line_that_comes_late_changes_nobody_back() -> None:
     assert [one.version for one in assignments] == ["v1", "v2"]
 
 
+def test_testers_and_machines_make_no_visit_and_are_marked() -> None:
+    """A tester's time on the canary is marked and ends; a crawler behind an address of people changes nothing of it."""
+    tally, changes = Tally(1, 1), Changes()
+    for at, kind in enumerate(("robot", "", "robot", "tester", "")):
+        tester = kind == "tester"
+        request = Request(at, "u", "canary" if tester else "stable", 200, 0.1, "/", kind == "robot", tester)
+        tally.take("u", Served(tester, "v2" if tester else "v1"), request, changes)
+
+    assert [(one.version, one.left_out, one.first_at) for one in changes.assignments.values()] == [
+        ("v1", True, 0), ("v1", False, 1), ("v2", True, 3), ("v1", False, 4),
+    ]  # fmt: skip
+    assert [one.requests for one in changes.visits.values()] == [2]
+
+
 @given(st.lists(st.tuples(st.floats(0, 1e5), st.booleans()), max_size=60))
 def test_every_request_is_in_one_visit(requests: list[tuple[float, bool]]) -> None:
     """Visits hold all requests, each once, and never overlap in their order."""

@@ -1,6 +1,8 @@
 """Versions by what the follower of the router's log keeps, in a database of its own."""
 
+import contextlib
 import hashlib
+import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from canary.policy.requestlog import RequestLog
 from exporter.follow.store import Store
 from exporter.follow.tally import Assignment, Changes, Visit
 from exporter.source.logged import LoggedVersions, store_url
+from exporter.source.routed import LEFT_OUT
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, VISITS, ShopData
@@ -28,13 +31,15 @@ def _policy(url: str, folder: Path) -> Policy:
     return policy_for(url, events=events, assignments=Assignments(from_="log"), log=log)
 
 
-async def _write(store: Store, *rows: tuple[int, str, str | None, float]) -> None:
-    found = {number: Assignment(number, unit, version, False, at, at) for number, unit, version, at in rows}
+async def _write(store: Store, *rows: tuple[int, str, str | None, float], left_out: bool = False) -> None:
+    found = {number: Assignment(number, unit, version, False, at, at, left_out) for number, unit, version, at in rows}
     await store.write(Changes(assignments=found), "test", None)
 
 
 async def test_counts_are_those_of_a_version_column(lite: ShopData, clock: FakeClock, tmp_path: Path) -> None:
-    """Visits and the orders that come from them count for the version that the log names; the rest are unknown."""
+    """Visits and the orders that come from them count for the version that the log names; the rest are unknown. What
+    is of testers and machines, and what descends from it, is in no counter and in no KPI of the window.
+    """
     began, policy = clock.now() - timedelta(minutes=30), _policy(lite.url, tmp_path)
     store = Store.of(store_url(policy))
     await store.open()
@@ -48,17 +53,47 @@ async def test_counts_are_those_of_a_version_column(lite: ShopData, clock: FakeC
         visits.append({"id": number, "created_at": at})
         orders.append({"id": number, "visit_id": number, "created_at": at, "total": 2, "currency": "EUR"})
     await _write(store, *given)
+    await _write(store, (1000, "1000", "v2", began.timestamp()), left_out=True)
+    visits.append({"id": 1000, "created_at": began + timedelta(seconds=5)})
+    orders += [{**orders[-1], "id": number, "visit_id": 1000, "total": 9999} for number in range(1000, 1100)]
     await lite.insert_many(VISITS, visits)
     await lite.insert_many(ORDERS, orders)
 
     async with refresher_on(policy, clock) as refresher:
         await settle(refresher, clock, 40)
-        found = published(refresher)
+        found, shown = published(refresher), kpis(refresher)
     await store.close()
 
     expected = {("v1",): 140.0, ("v2",): 40.0, ("unknown",): 20.0}
     assert found["shop_visits_total"] == expected
     assert found["shop_orders_total"] == expected
+    assert shown["average_order_value", "v2"] == 2.0
+
+
+async def test_a_store_of_before_the_mark_is_read_and_gets_it(tmp_path: Path) -> None:
+    """An exporter that is upgraded first reads it as it is; the follower then adds the column: all were customers."""
+    policy = _policy("sqlite:///shop.db", tmp_path)
+    store = Store.of(store_url(policy))
+    await store.open()
+    await _write(store, (1, "a", "v1", 1000.0))
+    with contextlib.closing(sqlite3.connect(tmp_path / "requests.db")) as before:
+        before.execute("ALTER TABLE canary_assignments DROP COLUMN left_out")
+    versions = LoggedVersions.of(policy)
+    await versions.look()
+    assert versions.version("a", 2000.0) == "v1"
+
+    again = Store.of(store_url(policy))
+    await again.open()
+    customer = (await again.customers(["a"]))["a"].assignment
+    await _write(again, (2, "a", "v2", 3000.0), left_out=True)
+    later = LoggedVersions.of(policy)
+    await later.look()
+    for one in (versions, later, store, again):
+        await one.close()
+
+    assert customer is not None
+    assert not customer.left_out
+    assert [later.version("a", moment) for moment in (2000.0, 3000.0)] == ["v1", LEFT_OUT]
 
 
 @pytest.mark.parametrize("hashed", [False, True])

@@ -19,6 +19,7 @@ _ASSIGNMENTS = sa.Table(
     sa.Column("unit", sa.BigInteger),
     sa.Column("time", VISITS.c.created_at.type),
     sa.Column("version", sa.String(20)),
+    sa.Column("tester", sa.Boolean),
 )
 
 
@@ -45,13 +46,13 @@ def _inheriting(policy: Policy, *, but: tuple[str, ...] = (), unit: str | None =
     return replace(policy, database=replace(policy.database, events=events))
 
 
-async def _assign(data: ShopData) -> None:
+async def _assign(data: ShopData, testers: tuple[int, ...] = ()) -> None:
     await data.run(sa.text("DROP TABLE IF EXISTS assignments"))
     async with data.engine.begin() as connection:
         await connection.run_sync(_ASSIGNMENTS.metadata.create_all)
-    columns = sa.select(VISITS.c.id, VISITS.c.created_at, VISITS.c.version)
+    columns = sa.select(VISITS.c.id, VISITS.c.created_at, VISITS.c.version, VISITS.c.id.in_(testers))
     for _ in range(2):  # a router's log says the same thing many times
-        await data.run(_ASSIGNMENTS.insert().from_select(["unit", "time", "version"], columns))
+        await data.run(_ASSIGNMENTS.insert().from_select(["unit", "time", "version", "tester"], columns))
 
 
 async def test_a_row_takes_the_version_of_the_visit_it_descends_from(data: ShopData, clock: FakeClock) -> None:
@@ -71,11 +72,17 @@ async def test_a_row_takes_the_version_of_the_visit_it_descends_from(data: ShopD
 
 
 async def test_a_row_takes_the_version_that_its_unit_was_assigned(data: ShopData, clock: FakeClock) -> None:
-    """No row of the shop says a version: a table of assignments, each told twice, gives the same numbers."""
+    """No row of the shop says a version: a table of assignments, each told twice, gives the same numbers. What it calls
+    a tester's, and what descends from that, is in none of them.
+    """
     expected = await _fill(data, clock)
-    await _assign(data)
+    tester = await data.insert(VISITS, version="v2.0", created_at=clock.now())
+    order = await data.insert(ORDERS, created_at=clock.now(), visit_id=tester, total=9999, currency="EUR")
+    await data.insert(PAYMENTS, created_at=clock.now(), order_id=order, status="failed", settled_at=clock.now())
+    await _assign(data, testers=(tester,))
     await _forget_versions(data)
-    policy = _inheriting(policy_for(data.url, assignments=Assignments(table="assignments")), unit="id")
+    given = Assignments(table="assignments", tester="tester")
+    policy = _inheriting(policy_for(data.url, assignments=given), unit="id")
 
     async with refresher_on(policy, clock) as refresher:
         await settle(refresher, clock)

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,4 +74,6 @@ class Prometheus(Server):
             with urllib.request.urlopen(url, timeout=30) as response:
                 return json.load(response)["data"]
         except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:  # it starts, and is as good as away
+                raise
             raise AssertionError(f"Prometheus refused {parameters}: {error.read().decode()}") from error

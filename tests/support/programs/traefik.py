@@ -1,10 +1,12 @@
 """A real Traefik that runs the configuration which `canary generate` writes."""
 
+import signal
 import sysconfig
 from pathlib import Path
 
 from canary.policy.release import Testers, Upstreams
-from canary.routers.traefik.driver import TraefikFileRouter
+from canary.routers import router_of
+from canary.routers.traefik.config import PLACEHOLDER
 from canary.routers.traefik.section import TraefikRouter
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program, listens
@@ -18,10 +20,11 @@ class Traefik:
     Args:
         folder: Empty folder for its configuration.
         stable, canary: Upstream addresses.
+        token: what it asks a receiver with.
         changes: Policy keys of the router section that differ from the test's own.
     """
 
-    def __init__(self, folder: Path, stable: str, canary: str, **changes: object) -> None:
+    def __init__(self, folder: Path, stable: str, canary: str, *, token: str = "", **changes: object) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         keys: dict[str, object] = {
@@ -33,13 +36,14 @@ class Traefik:
             "testers": _LOCAL_TESTERS,
         }
         self.section = TraefikRouter(**{**keys, **changes})  # type: ignore[arg-type]  # a test names the policy's keys
-        self.router = TraefikFileRouter(self.section)
+        self.router = router_of(self.section)
         self.file = Path(self.section.file)
         self.file.parent.mkdir()
         files = self.router.snippet()
         self.file.write_text(files["canary.yml"])
         # What a shop's own traefik.yml says too: nothing of a test goes to Traefik's makers.
-        (folder / "traefik.yml").write_text(f"{files['traefik.yml']}global:\n  checkNewVersion: false\n")
+        static = files["traefik.yml"].replace(PLACEHOLDER, token)
+        (folder / "traefik.yml").write_text(f"{static}global:\n  checkNewVersion: false\n")
         program = Path(sysconfig.get_path("scripts")) / "traefik"  # a wheel brings it
         self._program = Program([program, f"--configFile={folder / 'traefik.yml'}"], folder / "traefik.log")
 
@@ -51,8 +55,8 @@ class Traefik:
 
         await self._program.start(ready)
 
-    def stop(self) -> None:
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
         """Stop it."""
-        self._program.stop()
+        self._program.stop(by)
 
     close = stop

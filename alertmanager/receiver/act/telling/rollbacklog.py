@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from canary import files
 from canary.errors import JournalError
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry, Failed, RollbackDecided, StepDone
@@ -89,8 +90,10 @@ class RollbackLog:
 
 def _write(path: Path, line: bytes) -> None:
     try:
-        with path.open("ab+") as file:
-            file.seek(0)
+        # A link is followed: administrators make them for logs.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, files.MODE), "rb+") as file:
+            files.require_regular(file.fileno(), path)
             if line in file.read().split(b"\n"):
                 return
             file.write(line + b"\n")

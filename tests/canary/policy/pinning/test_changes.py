@@ -1,5 +1,6 @@
 """Two policies' differences in words, and which of them make the guard looser."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -104,3 +105,15 @@ def test_a_journal_that_does_not_say_whether_signals_are_watched_is_no_differenc
     earlier = {key: value for key, value in deciding(_BASE).items() if key != "technical"}
 
     assert changes(earlier, deciding(_BASE)) == ()
+
+
+def test_keys_that_came_or_moved_since_an_earlier_version_are_no_difference() -> None:
+    """Its journal lacks what was not known then, and has a key of events that stands in the KPI by now."""
+    earlier = json.loads(json.dumps(deciding(_BASE)))
+    earlier["database"]["events"]["payments"]["segment"] = None
+    del earlier["database"]["exclude"], earlier["evidence"]["stable_harm"]
+
+    assert changes(earlier, deciding(_BASE)) == ()
+    assert [change.place for change in changes(earlier, deciding(_phase(duration=120)))] == [
+        ("phases", "5%", "duration")
+    ]
