@@ -137,7 +137,8 @@ class Stack:
         with self._screen.step(
             f"Prometheus {self.places.url('prometheus')} and Alertmanager {self.places.url('alertmanager')}"
         ):
-            await self._open_monitoring()
+            await self._open_alertmanager()
+            await self._open_prometheus()
 
     async def _write_policy(self) -> None:
         for name in policy.TOKENS.values():
@@ -212,7 +213,7 @@ class Stack:
         for name in ("exporter", "receiver"):
             await self._processes.ready(name, f"{self.places.url(name)}/-/ready", self.session)
 
-    async def _open_monitoring(self) -> None:
+    async def _open_alertmanager(self) -> None:
         await self._processes.start(
             "alertmanager",
             [
@@ -225,6 +226,8 @@ class Stack:
             ],
         )
         await self._processes.ready("alertmanager", f"{self.places.url('alertmanager')}/-/ready", self.session)
+
+    async def _open_prometheus(self) -> None:
         await self._processes.start(
             "prometheus",
             [
