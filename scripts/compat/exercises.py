@@ -6,14 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from alertmanager.config.configuration import alertmanager_file
 from canary.mixin.yamltext import dump
+from canary.policy import Policy
 from canary.timing.clock import SystemClock
 from demo.screen import Screen
 from demo.stack.policy import STRATEGY
@@ -24,6 +23,8 @@ from rules.targets import thanos_rules, victoriametrics_rules
 from scripts import golden
 from scripts.compat.release import release
 from scripts.compat.victoriametrics import VictoriaStack
+
+_PASSED = "passed"
 
 # promtool runs all tests of a policy, on a busy machine.
 _TIMEOUT_SECONDS = 1800
@@ -45,7 +46,7 @@ class Exercise:
 
     what: str
     judges: Sequence[str]
-    run: Callable[[], "str"]
+    run: Callable[[], str]
     beside: Sequence[str] = ()
 
 
@@ -55,45 +56,43 @@ def _said(argv: Sequence[str], folder: Path) -> str:
         check=False, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_SECONDS,
     )  # fmt: skip
     said = " ".join((done.stdout + done.stderr).split())
-    return "passed" if done.returncode == 0 else f"failed: {said[-_LONGEST:]}"
+    return _PASSED if done.returncode == 0 else f"failed: {said[-_LONGEST:]}"
 
 
-def _generated() -> AbstractContextManager[str]:
-    """A folder with what is generated for each policy of the golden files."""
-    folder = tempfile.TemporaryDirectory(prefix="canary-compat-")
-    for name in golden.POLICIES:
-        policy = golden.policy(name)
-        files = {f"prometheus/{path}": text for path, text in prometheus_files(policy).items()} | {
-            "alertmanager.yml": alertmanager_file(policy),
-            "thanos.yml": dump(thanos_rules(policy)),
-            "vmalert.yml": dump(victoriametrics_rules(policy)),
-        }
-        for path, text in files.items():
-            file = Path(folder.name) / name / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-    return folder
+def _on_golden(*argv: str, files: str) -> Callable[[], str]:
+    """On what is committed of the generators' output, one policy after the other: two have the same rules."""
 
-
-def _on_files(*argv: str, files: str) -> Callable[[], str]:
     def run() -> str:
-        with _generated() as folder:
-            found = sorted(str(path) for path in Path(folder).glob(files))
-            return _said([*argv, *found], Path(folder))
+        for name in golden.POLICIES:
+            found = sorted(str(path) for path in (golden.FOLDER / name).glob(files))
+            if (said := _said([*argv, *found], golden.ROOT)) != _PASSED:
+                return said
+        return _PASSED
 
     return run
 
 
-def _vmalert() -> str:
-    with _generated() as folder:
-        found = sorted(Path(folder).glob("*/vmalert.yml"))
-        return _said(["vmalert", "-dryRun", *(f"-rule={path}" for path in found)], Path(folder))
+def _on_generated(*argv: str, files: str, option: str = "") -> Callable[[], str]:
+    """On what is generated now for each policy of the golden files, and committed nowhere."""
+
+    def run() -> str:
+        with tempfile.TemporaryDirectory(prefix="canary-compat-") as folder:
+            for name in golden.POLICIES:
+                _generate(golden.policy(name), Path(folder) / name)
+            found = sorted(str(path) for path in Path(folder).glob(files))
+            return _said([*argv, *(option + path for path in found)], Path(folder))
+
+    return run
 
 
-def _thanos() -> str:
-    with _generated() as folder:
-        found = sorted(Path(folder).glob("*/thanos.yml"))
-        return _said(["thanos", "tools", "rules-check", *(f"--rules={path}" for path in found)], Path(folder))
+def _generate(policy: Policy, folder: Path) -> None:
+    files = {f"prometheus/{path}": text for path, text in prometheus_files(policy).items()} | {
+        "thanos.yml": dump(thanos_rules(policy)),
+        "vmalert.yml": dump(victoriametrics_rules(policy)),
+    }
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
 
 
 def _tests(path: str) -> Callable[[], str]:
@@ -108,7 +107,7 @@ def _stack(kind: type[Stack]) -> Callable[[], str]:
         clock, screen = SystemClock(), Screen(Console(file=sys.stderr))
         with tempfile.TemporaryDirectory(prefix="canary-compat-") as folder:
             found = await release(kind(Settings(STRATEGY, Path(folder)), clock, screen), clock, screen)
-        return found if found == "passed" else found[: 2 * _LONGEST]
+        return found if found == _PASSED else found[: 2 * _LONGEST]
 
     def run() -> str:
         return asyncio.run(story())
@@ -120,22 +119,38 @@ _CHAIN = ("prometheus", "alertmanager", "haproxy")
 
 EXERCISES = (
     Exercise(
-        "`check rules --lint=all`", ["promtool"],
-        _on_files("promtool", "check", "rules", "--lint=all", "--lint-fatal", files="*/prometheus/rules/*.yml"),
+        "`check rules --lint=all`",
+        ["promtool"],
+        _on_golden("promtool", "check", "rules", "--lint=all", "--lint-fatal", files="prometheus/rules/*.yml"),
     ),
-    Exercise("generated tests", ["promtool"], _on_files("promtool", "test", "rules", files="*/prometheus/tests/*.yml")),
-    Exercise("`check-config`", ["amtool"], _on_files("amtool", "check-config", files="*/alertmanager.yml")),
     Exercise(
-        "`lint --fail-on=warning`", ["pint"],
-        _on_files("pint", "--offline", "lint", "--fail-on=warning", files="*/prometheus/rules/*.yml"),
+        "generated tests", ["promtool"], _on_generated("promtool", "test", "rules", files="*/prometheus/tests/*.yml")
     ),
-    Exercise("`-dryRun`", ["vmalert"], _vmalert),
-    Exercise("`tools rules-check`", ["thanos"], _thanos),
+    Exercise("`check-config`", ["amtool"], _on_golden("amtool", "check-config", files="alertmanager/*.yml")),
+    Exercise(
+        "`lint --fail-on=info`",
+        ["pint"],
+        _on_golden(
+            "pint",
+            "--no-color",
+            "--offline",
+            "lint",
+            "--min-severity=info",
+            "--fail-on=info",
+            files="prometheus/rules/*.yml",
+        ),
+    ),
+    Exercise("`-dryRun`", ["vmalert"], _on_generated("vmalert", "-dryRun", files="*/vmalert.yml", option="-rule=")),
+    Exercise(
+        "`tools rules-check`",
+        ["thanos"],
+        _on_generated("thanos", "tools", "rules-check", files="*/thanos.yml", option="--rules="),
+    ),
     Exercise("tests of the router", ["haproxy"], _tests("tests/canary/routers/haproxy")),
     Exercise("tests of the router", ["nginx"], _tests("tests/canary/routers/nginx")),
     Exercise("demo", _CHAIN, _stack(Stack)),
     Exercise("demo", ["victoria-metrics", "vmalert"], _stack(VictoriaStack), ["alertmanager", "haproxy"]),
-)  # fmt: skip
+)
 
 
 def first_on_path(folder: Path) -> None:
