@@ -251,9 +251,8 @@ class Stack:
         Raises:
             ProcessError: it ended with another status than 0.
         """
-        argv = [*self._command(name), *arguments]
         process = await asyncio.create_subprocess_exec(
-            *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *self._command(name), *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         try:
             output, _ = await process.communicate()
@@ -276,8 +275,7 @@ class Stack:
         """
         parts = 4  # both shops, exporter, receiver
         for _ in range(round(READY_SECONDS / _POLL_SECONDS)):
-            seen = await self.questions.value("sum(up)") or 0
-            if seen == parts:
+            if (seen := await self.questions.value("sum(up)") or 0) == parts:
                 return
             await asyncio.sleep(_POLL_SECONDS)
         raise ProcessError(

@@ -39,7 +39,7 @@ def _text() -> str:
 
 def _tried(exercise: Exercise, there: dict[str, str]) -> Iterator[Row]:
     """A line for each program that the exercise judges and the folder has, with those that took part."""
-    taking_part = {name: used(name) for name in (*exercise.judges, *exercise.beside)}
+    taking_part = {name: used(name) for name in (*exercise.judges, *exercise.alongside)}
     sys.stderr.write(f"{exercise.what}: {', '.join(taking_part.values())}\n")
     result = exercise.run().replace("|", "/").replace("\n", " ")
     sys.stderr.write(f"  {result}\n")

@@ -40,14 +40,14 @@ class Exercise:
     Attributes:
         what: as the page names it.
         judges: the programs that it says something about, each of which gets a line; all must be there.
-        beside: programs that take part and get none; the page says which they were.
+        alongside: programs that take part and get none; the page says which they were.
         run: gives `passed`, or what went wrong.
     """
 
     what: str
     judges: Sequence[str]
     run: Callable[[], str]
-    beside: Sequence[str] = ()
+    alongside: Sequence[str] = ()
 
 
 def _said(argv: Sequence[str], folder: Path) -> str:

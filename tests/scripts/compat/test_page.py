@@ -21,7 +21,7 @@ def test_a_version_that_is_run_again_has_its_newest_result_only() -> None:
 
 
 def test_the_committed_page_is_one_that_the_command_writes() -> None:
-    """Nobody writes a result by hand beside it."""
+    """No result is written by hand."""
     text = (golden.ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
 
     assert page(rows(text), []) == text
