@@ -39,6 +39,7 @@ async def _all(stack: Stack, customers: Customers, clock: Clock, screen: Screen)
     _expect(bad.problems)
     with screen.step("the same version again, and canary rollback"):
         await stack.deploy_canary(stack.canary_version)
+        await stack.seen()
         await stack.canary("start", "--canary", stack.canary_version, "--stable", stack.stable_version, "--again")
         await stack.canary("rollback", "--reason", "tried by hand")
         await _rolled_back(stack, clock)
