@@ -100,6 +100,9 @@ def _places(document: Document | None) -> Where:
 
 
 def _odd(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
+    if one.stumbled:
+        remedy = "the exporter leaves out such a value and reads on, with more work for each row: repair the row"
+        yield warning(one.where(("database", "events", one.name)), one.stumbled, remedy)
     if not one.rows:
         yield warning(one.at("table"), "there are no rows", "see that this is the table in use")
         return
