@@ -206,7 +206,7 @@ async def test_a_shop_in_another_schema_is_found(servers: dict[str, MariaDb | Po
         "CREATE SCHEMA shop_data",
         "CREATE TABLE shop_data.seen (id int PRIMARY KEY, created_at timestamptz)",
         "CREATE MATERIALIZED VIEW shop_data.visits AS SELECT * FROM shop_data.seen",
-        "CREATE TABLE shop_data.orders (id int PRIMARY KEY, visit_id int, version text, total money, created_at timestamptz)",
+        "CREATE TABLE shop_data.orders (id int PRIMARY KEY, visit_id int, version text, total money, created_at date)",
         "INSERT INTO shop_data.orders VALUES (1, 1, 'v1', 5, now())",
         "CREATE TABLE unrelated (id int)",
     )
