@@ -84,18 +84,26 @@ class FileLeader:
         return self.leading
 
     def try_lock(self) -> bool:
-        """Take the lock when nobody has it."""
+        """Take the lock when nobody has it.
+
+        Raises:
+            OSError: its file cannot be opened, or is a link.
+        """
         assert self._path is not None  # without a path this receiver leads from the start
         wanted = [(self._path, fcntl.LOCK_EX)]
         if self._former is not None:
             wanted.append((self._former, fcntl.LOCK_SH))
-        for path, kind in wanted:
-            descriptor = self._held[path] = os.open(path, _FLAGS, 0o600)
-            try:
+        try:
+            for path, kind in wanted:
+                descriptor = self._held[path] = os.open(path, _FLAGS, 0o600)
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            except OSError:
-                self._let_go()
-                return False
+        except BlockingIOError:  # somebody else has one of them
+            self._let_go()
+            return False
+        except OSError:
+            # A descriptor that stayed open would keep its lock from ourselves.
+            self._let_go()
+            raise
         return True
 
     async def close(self) -> None:

@@ -65,6 +65,19 @@ async def test_a_link_in_the_locks_place_is_not_followed(tmp_path: Path) -> None
     assert not (tmp_path / "elsewhere").exists()
 
 
+async def test_a_lock_that_was_tried_for_in_vain_keeps_nobody_out(tmp_path: Path) -> None:
+    """What stood in its way is removed, and the same receiver leads."""
+    former = tmp_path / "db.lock"
+    former.symlink_to(tmp_path / "elsewhere")
+    leader = FileLeader(tmp_path / "db.shop.lock", FakeClock(), former)
+    with pytest.raises(OSError, match="symbolic links"):
+        leader.try_lock()
+    former.unlink()
+
+    assert leader.try_lock()
+    await leader.close()
+
+
 async def test_a_journal_in_memory_needs_no_lock() -> None:
     """Nobody else can be there."""
     leader = FileLeader(None, FakeClock())
