@@ -80,7 +80,7 @@ def test_a_policy_without_experiments_has_no_dashboard_for_them(policy: Policy) 
 
 
 def test_a_kpi_by_segment_and_a_followed_log_have_panels(policy: Policy) -> None:
-    """Where the policy has them, alone or beside a service that has none, and nowhere else."""
+    """Where the policy has them, alone or next to a service that has none, and nowhere else."""
     ours = load_policy(ROOT / "tests/golden/policies/custom.yaml")
     wanted = {
         "Payment success rate: proof of harm by segment",
