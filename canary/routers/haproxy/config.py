@@ -10,7 +10,7 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.routers.sections import HaproxyRouter, Server
-from canary.routers import requestlog, robots, tag
+from canary.routers import metrics, requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
 # For a policy without upstreams: the file is complete, and says that these two lines are examples.
@@ -145,6 +145,7 @@ def render(section: HaproxyRouter) -> str:
         RouterError: the policy names something that cannot be written in HAProxy's configuration.
     """
     named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
+    receiver = metrics.receiver_of(section.testers, section.name)
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
         forwarded="" if tag.is_forwarded(section.tag_header) else "    option forwardfor\n",
@@ -152,7 +153,10 @@ def render(section: HaproxyRouter) -> str:
         rights="".join(f"    {what} {section.user}\n" for what in ("user", "group") if section.user),
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
-        user=_without_customer(section)
+        user=metrics.haproxy_front(
+            receiver, " ".join(_word(section, "testers.networks", network) for network in section.testers.networks)
+        )
+        + _without_customer(section)
         + _USERS[section.sticky].format(
             key=_word(section, "key", section.key), secure="; Secure" if section.tls and section.tls.redirect else ""
         ),
@@ -160,7 +164,7 @@ def render(section: HaproxyRouter) -> str:
         testers=_testers(section),
         tester_header=TESTER_HEADER,
         user_header=USER_HEADER,
-        backends=_backends(section),
+        backends=_backends(section) + metrics.haproxy_backend(receiver),
     )
 
 
@@ -260,6 +264,7 @@ def _testers(section: HaproxyRouter) -> str:
         f"acl canary_testers_alone str(testers),map_str_int({section.map},0) gt 1",
         f"http-request set-header {TESTER_HEADER} 1 if {let_in}",
         *([f"http-request set-var(txn.canary_tester) int(1) if {let_in}"] if section.log is not None else []),
+        *([metrics.HAPROXY_USE] if testers.networks and testers.metrics else []),
         *(f"use_backend {backend} if {let_in}" for backend, let_in in ways),
     ]
     return "\n".join(f"    {line}" for line in lines)
