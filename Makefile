@@ -73,7 +73,7 @@ pictures: $(VENV)/.installed ## renew the pictures of the documentation: dashboa
 	@scripts/debian test
 	@$(BIN)/python -m scripts.pictures
 
-docs: ## build the documentation as a site: site/index.html (ARGS=serve: look at it while writing)
+docs: ## build the documentation as a site: site/index.html (ARGS=serve: while writing; release, dev, versions: by version)
 	@scripts/docs $(ARGS)
 
 sbom: $(VENV)/.installed ## write the bill of materials of what runs, as CycloneDX: dist/sbom.json

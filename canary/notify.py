@@ -1,12 +1,14 @@
 """Notifications: one message to every target of the policy, through apprise, which knows some hundred services.
 
 One call is one attempt. Whoever must not lose a message keeps it and calls again with the targets that failed (the
-receiver's outbox does). Three things about apprise decide how it is called:
+receiver's outbox does). Four things about apprise decide how it is called:
 
 * It blocks, in the worst case for a connect and a read time-out of its own. So it runs in threads of its own and is
   given up after the policy's time limit; a rollback never waits for a chat service.
 * For several services it answers with one yes or no. So each target is a service by itself, attempted and reported
   alone.
+* It follows redirects. A chat service that has fallen into wrong hands could so send the receiver to any address in the
+  shop's own network. So it is told not to (a URL may still say `redirect=yes`).
 * Its logs, and those of the HTTP library below it, contain the URLs, which are secrets. So both are silenced.
 """
 
@@ -91,7 +93,7 @@ class Notifier:
     def _add(self, audience: str, urls: Sequence[str]) -> None:
         section = f"notify.audiences.{audience}" if audience else "notify"
         for number, url in enumerate(urls, 1):
-            service = apprise.Apprise()
+            service = apprise.Apprise(asset=apprise.AppriseAsset(http_redirects=False))
             if not service.add(url):
                 raise NotificationError(
                     "expected an apprise URL such as `slack://…`, `mailto://…` or `json://…`, "

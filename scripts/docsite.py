@@ -26,8 +26,14 @@ _LINK = re.compile(
 
 
 def on_config(config: Any) -> Any:
-    """Fill in the lists that would only repeat what the folders hold."""
+    """Fill in the lists that would only repeat what the folders hold; offer a choice of versions where there are any.
+
+    mike, which keeps one folder a version, says so by a variable of its own. Without it the choice would look for a
+    list of versions that is not there.
+    """
     config.nav = [_filled(one) for one in config.nav]
+    if "MIKE_DOCS_VERSION" in os.environ:
+        config.extra["version"] = {"provider": "mike", "default": "latest"}
     return config
 
 

@@ -4,6 +4,7 @@ Servers, customers and the relay run in processes of their own, as they would.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,11 +16,14 @@ from typing import Generic, TypeVar
 
 from bench.parts import Part, parts
 from bench.results import figures
+from canary.routers.asking import AskingRouter
 from tests.support.programs.caddy import Caddy
 from tests.support.programs.envoy import Envoy
 from tests.support.programs.haproxy import HAProxy
 from tests.support.programs.nginx import Nginx
+from tests.support.programs.ports import free_port
 from tests.support.programs.traefik import Traefik
+from tests.support.web.asking import answering
 from tests.support.web.traffic import AddressCustomer, Customer, Relay, Upstream, load
 
 # A shop on one machine: customers with a round trip of a mobile network, and pages that take a moment to make.
@@ -29,6 +33,24 @@ SERVICE_SECONDS = 0.02
 ROUND_TRIP_SECONDS = 0.05
 # A customer pauses between two requests, so that all together ask as often as wanted.
 CYCLE_SECONDS = CUSTOMERS / REQUESTS_PER_SECOND
+
+
+class AskingEnvoy(Envoy):
+    """One that asks the receiver for its weights."""
+
+    def __init__(self, folder: Path, stable: str, canary: str) -> None:
+        self.receiver_port = free_port()
+        receivers = (f"http://127.0.0.1:{self.receiver_port}",)
+        super().__init__(folder, stable, canary, instances=("edge1",), receivers=receivers)
+
+
+class AskingTraefik(Traefik):
+    """One that asks the receiver for its configuration."""
+
+    def __init__(self, folder: Path, stable: str, canary: str) -> None:
+        self.receiver_port = free_port()
+        super().__init__(folder, stable, canary, receiver=f"http://127.0.0.1:{self.receiver_port}")
+
 
 Front = HAProxy | Nginx | Envoy | Traefik | Caddy
 Make = type[HAProxy] | type[Nginx] | type[Envoy] | type[Traefik] | type[Caddy]
@@ -121,9 +143,12 @@ class Load:
 @asynccontextmanager
 async def around(make: Make, folder: Path) -> AsyncIterator[Load]:
     """A router of this make with its servers; the customers wait."""
-    async with parts() as start:
+    async with parts() as start, contextlib.AsyncExitStack() as stack:
         servers = start(serve)
         front = make(folder, *await servers.hear())
+        if isinstance(front, AskingEnvoy | AskingTraefik):
+            assert isinstance(front.router, AskingRouter), "its policy says that it asks"
+            await stack.enter_async_context(answering(front.router, front.receiver_port))
         await front.start()
         try:
             yield Load(front, servers, start)

@@ -4,11 +4,23 @@ import argparse
 import asyncio
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import results
-from bench.reaction.load import CUSTOMERS, CYCLE_SECONDS, SERVICE_SECONDS, Load, Make, Run, around, new_run
+from bench.reaction.load import (
+    CUSTOMERS,
+    CYCLE_SECONDS,
+    SERVICE_SECONDS,
+    AskingEnvoy,
+    AskingTraefik,
+    Load,
+    Make,
+    Run,
+    around,
+    new_run,
+)
 from canary.routers import Split
 from tests.support.programs.caddy import Caddy
 from tests.support.programs.envoy import Envoy
@@ -17,6 +29,7 @@ from tests.support.programs.nginx import Nginx
 from tests.support.programs.traefik import Traefik
 
 COMMAND = "python -m bench.reaction.router"
+MAKES: tuple[Make, ...] = (HAProxy, Nginx, Envoy, AskingEnvoy, Traefik, AskingTraefik, Caddy)
 
 
 @dataclass
@@ -63,6 +76,7 @@ _INTRODUCTION = f"""\
 service time; each rollback after 5, 25 and 50 %. Times are milliseconds from the call of `set_weight(0)`:
 median / p99 / largest. A negative time means that the canary's last request had come before the call.
 Caddy is the example of kind `command`: two programs are started for each call. Traefik's customers are addresses.
+AskingEnvoy and AskingTraefik ask the receiver (RTDS, HTTP provider), whose answers the measuring process itself gives.
 
 | router | round trip | rollbacks | requests (per s) | call returns | canary's last request arrives | \
 canary's last answer at the customer | failed requests |
@@ -75,19 +89,22 @@ def row(run: Run[Rollback]) -> str:
     return run.row(lambda one: one.command_ms, lambda one: one.last_arrival_ms, lambda one: one.last_answer_ms)
 
 
-async def main(rollbacks: int = 50) -> None:
-    """Measure all routers, near and far, and record the figures."""
+async def main(rollbacks: int = 50, makes: Sequence[Make] = MAKES) -> None:
+    """Measure routers, near and far; when it was all of them, record the figures."""
     runs = []
     for far in (False, True):
-        for make in (HAProxy, Nginx, Envoy, Traefik, Caddy):
+        for make in makes:
             runs.append(await measure(make, far, rollbacks))
             print(row(runs[-1]), *set(runs[-1].failures), flush=True)
-    results.record(
-        "Reaction: the routers", f"{COMMAND} --rollbacks {rollbacks}", _INTRODUCTION + "\n".join(map(row, runs))
-    )
+    if len(makes) == len(MAKES):
+        command = f"{COMMAND} --rollbacks {rollbacks}"
+        results.record("Reaction: the routers", command, _INTRODUCTION + "\n".join(map(row, runs)))
 
 
 if __name__ == "__main__":
+    by_name = {make.__name__: make for make in MAKES}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rollbacks", type=int, default=50, help="per router and distance")
-    asyncio.run(main(parser.parse_args().rollbacks))
+    parser.add_argument("--router", nargs="+", choices=list(by_name), default=list(by_name), help="only these")
+    given = parser.parse_args()
+    asyncio.run(main(given.rollbacks, [by_name[name] for name in given.router]))

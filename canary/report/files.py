@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from canary import files
 from canary.errors import JournalError
 from canary.report.data import json_report
 from canary.report.facts import Report
@@ -13,9 +14,6 @@ WRITERS: dict[str, Callable[[Report], str]] = {"html": html_report, "markdown": 
 """What makes the text of each format."""
 
 _SUFFIXES = {"html": "html", "markdown": "md", "json": "json"}
-
-# A report names people, reasons and turnover: for the service's user and its group.
-_MODE = 0o640
 
 
 def paths(folder: Path, rollout: str, formats: Sequence[str] = tuple(WRITERS)) -> list[Path]:
@@ -33,11 +31,7 @@ def write(report: Report, folder: Path, formats: Sequence[str] = tuple(WRITERS))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, path in zip(formats, written, strict=True):
-            unfinished = path.with_name(f".{path.name}.tmp")
-            unfinished.touch(mode=_MODE)
-            unfinished.chmod(_MODE)
-            unfinished.write_text(WRITERS[name](report), encoding="utf-8")
-            unfinished.replace(path)
+            files.replace(path, WRITERS[name](report).encode())
     except OSError as error:
         raise JournalError(f"{folder} cannot be written to ({error.strerror})", place="state.reports") from error
     return written

@@ -14,9 +14,13 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator, FiniteFloat, TypeAdapter
 
+from canary import files
 from canary.policy import Policy
 from canary.report.review.asking import Points
 from canary.report.review.money import Band
+
+# A report has some hundred kilobytes; what is larger is none of ours.
+_MOST_BYTES = 64 * 1024**2
 
 
 def _last(points: Any) -> Any:
@@ -118,7 +122,7 @@ def past_reports(folder: Path, service: str) -> Past:
     found, damaged = [], []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
-            report = read(path.read_text(encoding="utf-8"))
+            report = read(files.read(path, _MOST_BYTES).decode())
         except (OSError, UnicodeDecodeError):
             report = None
         if report is None:

@@ -5,49 +5,28 @@ renamed over it: no reader ever sees half a file. On a full disk that cannot be 
 written: then the old file's own blocks take the new text.
 """
 
-import contextlib
 import errno
 import os
 import tempfile
 from pathlib import Path
 
-# A router reads it before it gives up root's rights, or is in the file's group.
-_MODE = 0o640
+from canary import files
 
 
 def write(path: Path, text: str) -> None:
     """Replace the file in one step, durably; on a full disk overwrite it in place.
 
+    A router reads it before it gives up root's rights, or is in the file's group.
+
     Raises:
         OSError: neither was possible.
     """
     try:
-        _replace(path, text)
+        files.replace(path, text.encode(), durable=True)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
             raise
         _overwrite(path, text)
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), _MODE)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _overwrite(path: Path, text: str) -> None:

@@ -21,11 +21,13 @@ class Column:
     Attributes:
         kind: `time`, `number` or `text`.
         references: the table that a foreign key points to.
+        unit: what a time counts that is a number; None for one that the database knows as a time.
     """
 
     name: str
     kind: str
     references: str | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -186,11 +188,11 @@ def _table(words: Sequence[str], sources: Sequence[Source]) -> Source | None:
 
 def _pick(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     """The first wanted name there is, else a name that ends with one."""
-    lowered = {_spelled(name): name for name in names}
+    lowered = {spelled(name): name for name in names}
     exact = [lowered[word] for word in wanted if word in lowered]
-    near = [name for word in wanted for name in names if _spelled(name).endswith(f"_{word}")]
+    near = [name for word in wanted for name in names if spelled(name).endswith(f"_{word}")]
     # What the shop reckons in (`base_currency_code`) is not what the customer paid in.
-    near = [name for name in near if not _spelled(name).startswith(("base_", "global_", "store_", "entity_"))]
+    near = [name for name in near if not spelled(name).startswith(("base_", "global_", "store_", "entity_"))]
     return next(iter([*exact, *near]), None)
 
 
@@ -198,7 +200,7 @@ def _checkout_time(carts: Source) -> str | None:
     return next((name for name in carts.of_kind("time") if "checkout" in name.lower()), None)
 
 
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
     """A name in small letters with its words apart: `createdAt` and `Created_At` are `created_at`."""
     return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
@@ -218,6 +220,8 @@ def _keys(event: str, time: str, chosen: Mapping[str, Source]) -> dict[str, obje
     everything = [column.name for column in source.columns]
     keys: dict[str, object] = {"id": source.key or _pick(everything, ("id", "uuid")) or everything[0], "time": time}
     # A number next to the row counts its edits (Medusa's `order.version`), and is no version of the shop.
+    if unit := next(column.unit for column in source.columns if column.name == time):
+        keys["time_unit"] = unit
     keys["version"] = _pick(source.of_kind("text"), _VERSION)
     parents = {
         unit: column for unit in _UNITS.get(event, ()) if unit in chosen and (column := _parent(source, chosen[unit]))
@@ -232,7 +236,8 @@ def _keys(event: str, time: str, chosen: Mapping[str, Source]) -> dict[str, obje
         keys["currency"] = currency
     if event == "payments" and (outcome := _pick(source.of_kind("text"), _OUTCOME)):
         keys["outcome"] = outcome
-        if settled := _pick([name for name in source.of_kind("time") if name != time], _SETTLED):
+        others = [one.name for one in source.columns if one.kind == "time" and one.unit == unit and one.name != time]
+        if settled := _pick(others, _SETTLED):
             keys["settled"] = settled
     return keys
 
@@ -243,5 +248,5 @@ def _parent(source: Source, unit: Source) -> str | None:
         if column.references == unit.name:
             return column.name
     word = _words(unit.name)[-1]
-    names = {_spelled(column.name): column.name for column in source.columns}
+    names = {spelled(column.name): column.name for column in source.columns}
     return names.get(f"{word}_id") or names.get(f"{word}id") or names.get(f"{word}_uuid")

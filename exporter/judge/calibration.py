@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from canary import files
 from canary.errors import InputError
 from canary.policy.kpis import Mean
 from canary.policy.model import Policy
 from exporter.judge.parameters import judge_parameters, knows_customers
 
+_MOST_BYTES = 64 * 1024**2
+"""Ten KPIs take kilobytes."""
 _FORMAT = 1
 """Of the file; a reader refuses any other."""
 _RESAMPLES = 2000
@@ -136,10 +138,8 @@ def write(calibration: Calibration, path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        temporary.write_text(json.dumps(calibration.as_json(), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        files.replace(path, f"{json.dumps(calibration.as_json(), indent=1)}\n".encode())
     except OSError as error:
         raise InputError(f"expected a file that can be written: {error}", place=str(path)) from error
 
@@ -152,7 +152,7 @@ def read(policy: Policy) -> Calibration | None:
     """
     path = calibration_file(policy)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(files.read(path, _MOST_BYTES))
         if data.pop("format") != _FORMAT:
             return None
         kpis = {

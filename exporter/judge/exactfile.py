@@ -12,9 +12,8 @@ its checksum.
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,13 +22,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from canary import files
 from canary.logs import Log
 
 _FORMAT = 1
 """Raised when the files' meaning changes: another version's are not gone on from."""
 _HEADER = "header"
-_FOLDER_RIGHTS, _FILE_RIGHTS = 0o750, 0o640
+_FOLDER_RIGHTS = 0o750
 """The customers' keys in it are hashes, yet nobody outside the service's group has any business with them."""
+_MOST_BYTES = 1024**3
+"""Of a file: a few MB for a million customers."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -47,7 +49,7 @@ class ExactFiles:
         """What was saved of a KPI in *rollout* (its id); None when there is no file that can be used."""
         path = self._path(kpi)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(files.read(path, _MOST_BYTES)), allow_pickle=False) as file:
                 if json.loads(file[_HEADER].tobytes()) != self._header(rollout):
                     return None
                 return {name: file[name] for name in file.files if name != _HEADER}
@@ -61,16 +63,13 @@ class ExactFiles:
         """Replace a KPI's file; a fault is logged, because judging goes on without it."""
         header = np.frombuffer(json.dumps(self._header(rollout)).encode(), dtype=np.uint8)
         path = self._path(kpi)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+        written = io.BytesIO()
+        np.savez(written, allow_pickle=False, **{_HEADER: header} | dict(saved))
         try:
             self._folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_RIGHTS), "wb") as file:
-                np.savez(file, allow_pickle=False, **{_HEADER: header} | dict(saved))
-            temporary.replace(path)
+            files.replace(path, written.getvalue())
         except OSError as error:
             self._log.warn("evidence file cannot be written", file=path, error=error)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
 
     def _path(self, kpi: str) -> Path:
         return self._folder / f"{kpi}.npz"

@@ -180,7 +180,7 @@ def _values(values: Sequence[Any], ids: Sequence[Any], odd: Odd) -> Floats:
     if not any(isinstance(value, str | bytes) for value in values):
         try:
             found = np.asarray([0.0 if value is None else value for value in values], dtype=np.float64)
-            if np.all(np.abs(found) <= LARGEST):  # which NaN is not
+            if found.ndim == 1 and np.all(np.abs(found) <= LARGEST):  # which NaN is not; lists have a further dimension
                 return np.where([value is None for value in values], np.nan, found)
         except (TypeError, ValueError, OverflowError):
             pass

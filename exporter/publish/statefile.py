@@ -5,19 +5,20 @@ would be lower than before, and Prometheus would see a reset and a burst of orde
 the database has them.
 """
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from canary import files
 from canary.logs import Log
 from exporter.publish.counters import Series
 
 _FORMAT = 1
 """Raised when the file's meaning changes: another version's file is not continued."""
+_MOST_BYTES = 64 * 1024**2
+"""Counters by version and currency take kilobytes; what is larger is not ours."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ class StateFile:
     def ours(self) -> bool:
         """Whether the file is there, and is this service's."""
         try:
-            data = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            data = json.loads(files.read(self._path, _MOST_BYTES))
+        except (OSError, ValueError, RecursionError):
             return False
         return isinstance(data, dict) and data.get("identity") == self._identity
 
     def read(self) -> Remembered | None:
         """The earlier run's state; None when there is none that can be used."""
         try:
-            data = json.loads(self._path.read_text(encoding="utf-8"))
+            data = json.loads(files.read(self._path, _MOST_BYTES))
             if data["format"] != _FORMAT or data["identity"] != self._identity:
                 self._log.warn("state file is of another shop; counters restart", file=self._path)
                 return None
@@ -61,7 +62,7 @@ class StateFile:
             return Remembered(float(data["since"]), values)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             self._log.warn("state file cannot be used; counters restart", file=self._path, error=error)
             return None
 
@@ -73,11 +74,7 @@ class StateFile:
             "since": since,
             "counters": [[*series, amount] for series, amount in values.items()],
         }
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
-            temporary.write_text(json.dumps(data), encoding="utf-8")
-            temporary.replace(self._path)
+            files.replace(self._path, json.dumps(data).encode())
         except OSError as error:
             self._log.warn("state file cannot be written", file=self._path, error=error)
-            with contextlib.suppress(OSError):
-                temporary.unlink()

@@ -48,8 +48,8 @@ _WHOLE_READS = 12
 
 _ONLY_TIMES = ("postgresql", "clickhouse")
 """These databases compare a text with no time; the others read it as one."""
-_NO_TIMES = (Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY)
-"""What no database takes for a time."""
+_NO_TIMES = (Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY, Kind.UUID, Kind.OTHER)
+"""What no database takes for a moment: other things are times of day, ranges, lists, JSON."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,14 +25,17 @@ class Inbox:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self.status = 200
+        self.location = ""
+        self.asked: list[str] = []
         self.release = asyncio.Event()
         self.release.set()
 
     async def take(self, request: web.Request) -> web.Response:
         """One message."""
         await self.release.wait()
+        self.asked.append(request.path)
         self.messages.append(json.loads(await request.text()))
-        return web.Response(status=self.status)
+        return web.Response(status=self.status, headers={"Location": self.location} if self.location else {})
 
 
 @pytest.fixture
@@ -87,6 +90,19 @@ async def test_a_refusal_is_an_error(inbox: tuple[Inbox, Callable[[str], str]]) 
     notifier.close()
 
     assert [delivery.error for delivery in deliveries] == ["refused or unreachable"]
+
+
+async def test_a_target_cannot_send_the_message_elsewhere(inbox: tuple[Inbox, Callable[[str], str]]) -> None:
+    """A redirect into the shop's own network is not followed: the target did not take the message."""
+    service, url = inbox
+    service.status, service.location = 307, url("inside").replace("json:", "http:")
+    notifier = Notifier([url("s3cret")], timeout_seconds=10)
+
+    deliveries = await notifier.send(MESSAGE)
+    notifier.close()
+
+    assert [delivery.error for delivery in deliveries] == ["refused or unreachable"]
+    assert service.asked == ["/s3cret"]
 
 
 async def test_a_target_that_hangs_is_given_up(inbox: tuple[Inbox, Callable[[str], str]]) -> None:

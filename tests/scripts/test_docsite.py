@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from scripts.docsite import DOCS, PROJECT, ROOT, on_config, on_page_markdown, place
@@ -14,6 +15,7 @@ class Config:
 
     def __init__(self, nav: list[Any]) -> None:
         self.nav = nav
+        self.extra: dict[str, Any] = {}
 
 
 class Page:
@@ -40,6 +42,14 @@ def test_every_page_is_in_the_navigation_once() -> None:
     own = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
     assert len(pages) == len(set(pages))
     assert set(pages) == own | {place(name) for name in PROJECT}
+
+
+def test_a_choice_of_versions_stands_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only when mike builds: a site of one version has no list of them to ask for."""
+    assert on_config(Config([])).extra == {}
+
+    monkeypatch.setenv("MIKE_DOCS_VERSION", "1.2")
+    assert on_config(Config([])).extra["version"] == {"provider": "mike", "default": "latest"}
 
 
 def test_links_out_of_the_folder_lead_to_the_pages_of_the_site() -> None:
@@ -89,4 +99,5 @@ def test_what_builds_the_site_is_installed_by_its_hashes() -> None:
     text = Path(ROOT / "requirements" / "docs.txt").read_text(encoding="utf-8")
 
     assert "mkdocs-material==" in text
+    assert "mike==" in text
     assert text.count("==") <= text.count("--hash=sha256:")

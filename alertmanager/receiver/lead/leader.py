@@ -15,6 +15,9 @@ from canary.timing.clock import Clock
 # A lock whose holder dies is free at once; a second without a leader costs a rollback one second.
 _RETRY_SECONDS = 1.0
 
+# A link in the lock's place would have a file created elsewhere, with our rights.
+_FLAGS = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 class Leader(Protocol):
     """Says whether this receiver is the one that acts.
@@ -47,17 +50,20 @@ class FileLeader:
 
     Args:
         path: the lock's file; None when the journal is in memory and nobody else can be there.
+        former: the file that version 0.1 locks, which knew of one service for each journal. It is shared with the
+            receivers of other services; a receiver of 0.1 that still runs has it alone, and neither leads next to it.
     """
 
     # A file on this machine is always there to be asked.
     unknown = False
 
-    def __init__(self, path: Path | None, clock: Clock) -> None:
+    def __init__(self, path: Path | None, clock: Clock, former: Path | None = None) -> None:
         self.leading = path is None
         self._path = path
+        self._former = former
         self._clock = clock
         self._log = Log("leader")
-        self._descriptor: int | None = None
+        self._held: dict[Path, int] = {}
 
     async def run(self) -> None:
         """Wait for the lock, then keep it; when it is lost, wait for it again."""
@@ -72,37 +78,51 @@ class FileLeader:
 
     async def may_act(self) -> bool:
         """Whether the lock is ours, and is the one that others would have to take."""
-        if self._descriptor is not None and not self._is_there(self._descriptor):
+        if not all(_is_there(*held) for held in self._held.items()):
             self._log.error("no longer leading, the lock's file was removed or replaced", lock=self._path)
             await self.close()
         return self.leading
 
-    def _is_there(self, descriptor: int) -> bool:
-        """Whether the file that is locked still has its name: else another receiver locks a new file, and leads too."""
-        assert self._path is not None  # there is a descriptor
-        try:
-            return os.path.samestat(os.fstat(descriptor), self._path.stat())
-        except OSError:
-            return False
-
     def try_lock(self) -> bool:
-        """Take the lock when nobody has it."""
+        """Take the lock when nobody has it.
+
+        Raises:
+            OSError: its file cannot be opened, or is a link.
+        """
         assert self._path is not None  # without a path this receiver leads from the start
-        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        wanted = [(self._path, fcntl.LOCK_EX)]
+        if self._former is not None:
+            wanted.append((self._former, fcntl.LOCK_SH))
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
+            for path, kind in wanted:
+                descriptor = self._held[path] = os.open(path, _FLAGS, 0o600)
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody else has one of them
+            self._let_go()
             return False
-        self._descriptor = descriptor
+        except OSError:
+            # A descriptor that stayed open would keep its lock from ourselves.
+            self._let_go()
+            raise
         return True
 
     async def close(self) -> None:
         """Give the lock back."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._path is not None:
+            self._let_go()
             self.leading = False
+
+    def _let_go(self) -> None:
+        while self._held:
+            os.close(self._held.popitem()[1])
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    """Whether the file that is locked still has its name: else another receiver locks a new file, and leads too."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def leader_of(policy: Policy, clock: Clock) -> Leader:
@@ -112,4 +132,6 @@ def leader_of(policy: Policy, clock: Clock) -> Leader:
         return PostgresLeader(url, policy.service, clock)
     kept = url.database not in (None, "", ":memory:")
     # By service: several may have their chains in one file, and each has a receiver that leads.
-    return FileLeader(Path(f"{url.database}.{policy.service}.lock") if kept else None, clock)
+    if not kept:
+        return FileLeader(None, clock)
+    return FileLeader(Path(f"{url.database}.{policy.service}.lock"), clock, Path(f"{url.database}.lock"))

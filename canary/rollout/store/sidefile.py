@@ -11,13 +11,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from canary import files
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.rollout.journal.journal import journal_url
 from canary.threads import Threads
-
-# The service's group may read it, as administrators do; it holds reasons, which are nobody else's business.
-_MODE = 0o640
 
 # Twenty entries with reasons of two thousand characters, each of which JSON may write as six.
 _MOST_BYTES = 256 * 1024
@@ -76,8 +74,7 @@ class SideFile:
         if path is None:
             return None
         try:
-            with path.open("rb") as file:
-                return json.loads(file.read(_MOST_BYTES))
+            return json.loads(files.read(path, _MOST_BYTES))
         except FileNotFoundError:
             return self._read(former, None)
         except (OSError, ValueError, RecursionError) as error:
@@ -97,7 +94,7 @@ class SideFile:
 
     def _replace(self, path: Path, text: bytes) -> None:
         spare = path.with_name(f"{path.name}.spare")
-        descriptor = os.open(spare, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _MODE)
+        descriptor = files.open_own(spare, os.O_WRONLY)
         try:
             os.pwrite(descriptor, text, 0)
             os.ftruncate(descriptor, len(text))
@@ -107,7 +104,7 @@ class SideFile:
         spare.replace(path)
         # Taken now, for the time when no space is left; without it the next replacement is tried all the same.
         with suppress(OSError):
-            descriptor = os.open(spare, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _MODE)
+            descriptor = files.open_own(spare, os.O_WRONLY)
             try:
                 os.posix_fallocate(descriptor, 0, max(len(text), os.sysconf("SC_PAGE_SIZE")))
             finally:

@@ -4,14 +4,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
+from canary.policy.routers.shared import Listen, Probed, Sticky, UserKey
 from canary.policy.routers.withoutcustomer import WithoutCustomer
 from canary.policy.values.types import (
     HttpUrl,
     Identifier,
-    ListenAddress,
-    RequestKey,
     RouterTimeout,
     SocketAddress,
     Text,
@@ -39,14 +37,11 @@ class EnvoyRouter:
     """File on Envoy's host with a token of `receiver.router_token_file`, for Envoys with `instances`."""
     ca_file: Text | None = None
     """File on Envoy's host with the authorities for `receivers` with https; the system's when missing."""
-    sticky: Literal["cookie", "header", "address"] = "cookie"
-    key: RequestKey = "user_id"
-    """Name of the cookie or header that identifies a user."""
-    listen: ListenAddress = ":80"
-    """Address for the generated configuration."""
+    sticky: Sticky = "cookie"
+    key: UserKey = "user_id"
+    listen: Listen = ":80"
     upstreams: Upstreams = Upstreams()
-    probe: Probe | None = None
-    """How each server is asked which version it runs; when missing, the version label of its series tells."""
+    probe: Probed = None
     testers: Testers = Testers()
     without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 2

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from canary.errors import RouterError
-from canary.policy.routers.sections import HaproxyRouter, Server
+from canary.policy.routers.sections import HaproxyRouter
+from canary.policy.routers.shared import Server
 from canary.routers import metrics, requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 

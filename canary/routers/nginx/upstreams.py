@@ -5,7 +5,8 @@ stable one, and has nobody to stand by then: each is there twice, as `slot-a` an
 """
 
 from canary.errors import RouterError
-from canary.policy.routers.sections import NginxRouter, Server
+from canary.policy.routers.sections import NginxRouter
+from canary.policy.routers.shared import Server
 
 # For a policy without upstreams: the file is complete, and says that these two lines are examples.
 _EXAMPLE_STABLE = ("127.0.0.1:5000",)

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from canary.policy.finish import Probe
 from canary.policy.release import Testers, Upstreams
+from canary.policy.routers.shared import Listen, Probed
 from canary.policy.routers.withoutcustomer import WithoutCustomer
-from canary.policy.values.types import HttpUrl, Identifier, ListenAddress, RouterTimeout, Text, section
+from canary.policy.values.types import HttpUrl, Identifier, RouterTimeout, Text, section
 
 
 @section
@@ -25,13 +25,11 @@ class TraefikRouter:
     """File on Traefik's host with the authorities for a `receiver` with https; the system's when missing."""
     apis: Annotated[tuple[HttpUrl, ...], Field(min_length=1)] = ("http://127.0.0.1:8080",)
     """Traefik's API, one per instance, by which the weight in force is read back."""
-    listen: ListenAddress = ":80"
-    """Address for the generated configuration."""
+    listen: Listen = ":80"
     rule: Text = "PathPrefix(`/`)"
     """Which requests are the shop's, as a rule of Traefik's."""
     upstreams: Upstreams = Upstreams()
-    probe: Probe | None = None
-    """How each server is asked which version it runs; when missing, the version label of its series tells."""
+    probe: Probed = None
     testers: Testers = Testers()
     without_customer: WithoutCustomer = WithoutCustomer()
     timeout: RouterTimeout = 5

@@ -146,7 +146,11 @@ def _gap(moments: Sequence[float]) -> float | None:
 
 
 def _ids(one: NewestRows) -> Iterator[Finding]:
-    counted = Counter(id_number(row[ID]) for row in one.rows)
+    unnamed = sum(row[ID] is None for row in one.rows)
+    if unnamed:
+        what = f"{unnamed} of the newest {len(one.rows)} rows have no {one.event.id}"
+        yield failed(one.at("id"), what, "name a column that every row has: what comes from these rows is not found")
+    counted = Counter(id_number(row[ID]) for row in one.rows if row[ID] is not None)
     repeated = sum(count > 1 for count in counted.values())
     if repeated:
         what = f"{repeated} of the newest {len(one.rows)} rows' ids ({one.event.id}) are there more than once"
@@ -169,7 +173,7 @@ def _outcomes(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
     unnamed = Counter(outcome for outcome in old if outcome not in named)
     if len(old) >= _FEW and unnamed.total() > _UNKNOWN_OUTCOMES * len(old):
         listed = ", ".join(f"{outcome} ({count})" for outcome, count in unnamed.most_common(5))
-        what = f"{format_ratio(unnamed.total() / len(old))} of the outcomes are in no class: {listed}"
+        what = f"{_share(unnamed.total(), old)} of the outcomes are in no class: {listed}"
         limit = format_duration(patience)
         yield warning(
             one.at("outcome"), what, f"say them in succeeded, failed or pending; as it is they fail after {limit}"
@@ -191,14 +195,12 @@ def _settled(policy: Policy, one: NewestRows) -> Iterator[Finding]:
     early = [settled for moment, settled in pairs if settled < moment - 1]
     column = one.event.settled
     if len(pairs) >= _FEW and len(early) > _CHANGED * len(pairs):
-        what = f"{column} is before {one.event.time} in {format_ratio(len(early) / len(pairs))} of the newest rows"
+        what = f"{column} is before {one.event.time} in {_share(len(early), pairs)} of the newest rows"
         yield warning(
             one.at("settled"), what, "leave `settled` out, or name the time at which the outcome became final"
         )
     elif len(pairs) >= _FEW and len(late) > _CHANGED * len(pairs):
-        what = (
-            f"{format_ratio(len(late) / len(pairs))} of the rows were settled late by {column}: later changes move it"
-        )
+        what = f"{_share(len(late), pairs)} of the rows were settled late by {column}: later changes move it"
         yield warning(one.at("settled"), what, "leave `settled` out: the outcome alone is found up to a minute later")
 
 
@@ -206,7 +208,7 @@ def _versions(policy: Policy, one: NewestRows) -> Iterator[Finding]:
     """Whether the versions are versions of the shop, and known of enough rows for a rollout not to be held."""
     unknown, limit = sum(row[VERSION] is None for row in one.rows), policy.evidence.unknown
     if len(one.rows) >= _FEW and unknown > limit * len(one.rows):
-        share = format_ratio(unknown / len(one.rows))
+        share = _share(unknown, one.rows)
         what = f"{share} of the newest {len(one.rows)} rows name no version, expected at most {format_ratio(limit)}"
         remedy = "map `version`, or `database.assignments`; such rows are in no verdict, and so many hold a rollout"
         yield warning(one.at("version"), what, remedy)
@@ -253,7 +255,7 @@ async def _joined(policy: Policy, session: Session, looked: dict[str, NewestRows
             unfound = sum(key not in there for key in named)
             if unfound == len(named) or len(parents) == _PARENTS or unfound <= _UNFOUND * len(named):
                 continue
-            share = format_ratio(unfound / len(named))
+            share = _share(unfound, named)
             what = f"{share} of the newest rows name a row of {parent} ({column}) that is not there"
             remedy = f"see what {parent} leaves out: these rows count for nobody's conversion"
             yield warning(one.at("parent"), what, remedy)
@@ -283,6 +285,10 @@ async def _planned(
                 "give an index to the time, and to what is looked up; write times as the bare column, in no expression"
             )
             yield warning(one.at("sql"), f"{why}; the exporter asks this every second", remedy)
+
+
+def _share(count: int, of: Collection[object]) -> str:
+    return format_ratio(round(count / len(of), 3))
 
 
 def _text(value: object) -> str:

@@ -21,6 +21,9 @@ _NEWEST = 1_000
 _PARENTS = 20_000
 """Parents among which those of the newest rows are looked for."""
 
+_FORBIDDEN = ("denied", "not enough privileges")
+"""What PostgreSQL, MariaDB, MySQL and ClickHouse say of rights that are missing."""
+
 _ID, _MOMENT, _VALUE, _FIRST_PARENT = range(4)
 """Columns of a stream's `sample`."""
 
@@ -79,7 +82,9 @@ async def _read(
             yield warning(place, f"{at}: {error.what}", "give it an index on its id, or look at the rows by hand")
         except DatabaseError as error:
             mapped = error.place.startswith("database.events.")
-            remedy = "see that this user may read it: GRANT SELECT on the table, or on each mapped column"
+            remedy = "try the statement in the database's own client, and let `sql:` turn a column into another type"
+            if any(sign in error.what.lower() for sign in _FORBIDDEN):
+                remedy = "see that this user may read it: GRANT SELECT on the table, or on each mapped column"
             if name in newest:
                 remedy = "bring both columns of each look-up of a version to one type and collation, with `sql`"
             yield failed(place, f"{error.place if mapped else at}: {error.what}", error.remedy or remedy)

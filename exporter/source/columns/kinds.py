@@ -47,9 +47,10 @@ _MYSQL = {
     Kind.INSTANT: (7,),
     Kind.WALL_CLOCK: (10, 12, 14),
     Kind.NUMBER: (0, 1, 2, 3, 4, 5, 8, 9, 13, 246),
-    Kind.TEXT: (15, 245, 247, 249, 250, 251, 252, 253, 254),
+    Kind.TEXT: (6, 15, 245, 247, 249, 250, 251, 252, 253, 254),
 }
-"""Column types of the MySQL protocol (enum_field_types); JSON and enumerations are sent as texts."""
+"""Column types of the MySQL protocol (enum_field_types); JSON and enumerations are sent as texts, and so may be
+what is NULL in every row (6)."""
 _CLICKHOUSE = {
     Kind.INSTANT: "DateTime(64)?",
     Kind.WALL_CLOCK: "Date(32)?|Time(64)?",

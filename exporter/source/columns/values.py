@@ -11,6 +11,7 @@ An id's number says only whether two ids name the same row. So it is one and the
 
 import re
 from collections.abc import Callable
+from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -93,10 +94,11 @@ def id_number(value: Any) -> int:
 def shape(value: Any) -> str:
     """What an odd value looks like, for the log: every letter is `a` and every digit `9`, as it may be anybody's."""
     written = _decoded(bytes(value)) if isinstance(value, bytes | bytearray | memoryview) else str(value)
-    if not isinstance(value, str | bytes | bytearray | memoryview):
+    if isinstance(value, int | float | Decimal | date | time | timedelta):
         return f"{written[:_SHOWN]} ({type(value).__name__})"
     masked = "".join("9" if one.isdigit() else "a" if one.isalpha() else one for one in written[:_SHOWN])
-    return ascii(masked + "..." if len(written) > _SHOWN else masked)
+    shown = ascii(masked + "..." if len(written) > _SHOWN else masked)
+    return shown if isinstance(value, str | bytes | bytearray | memoryview) else f"{shown} ({type(value).__name__})"
 
 
 def _id_of_text(written: str) -> int:
@@ -110,9 +112,13 @@ def _id_of_text(written: str) -> int:
 
 
 def _id_of_bytes(key: bytes) -> int:
-    if len(key) == 16 and not (key.isascii() and key.decode().isprintable()):
-        return _hashed(key.hex())  # a UUID as MariaDB's BINARY(16)
-    return _id_of_text(_decoded(key).strip())
+    try:
+        written = key.decode().strip()
+    except UnicodeDecodeError:
+        written = ""
+    if written and written.isprintable() and not (len(key) == 16 and not key.isascii()):
+        return _id_of_text(written)
+    return _hashed(key.hex())  # a UUID as MariaDB's BINARY(16), or any other key that is no text
 
 
 def _id_of_fraction(value: float | Decimal) -> int:

@@ -49,6 +49,10 @@ _CLICKHOUSE_NAME = re.compile(r"\w+")
 """In the first part of a sorting key, such as `toStartOfHour(created_at)`, the words are functions and columns."""
 
 
+_LONGEST_NAME = 60
+"""PostgreSQL cuts longer names of indexes, and MySQL refuses them."""
+
+
 @dataclass(frozen=True)
 class Table:
     """What the database says about one table or view.
@@ -68,13 +72,24 @@ class Table:
 
 
 def table_names(connection: sa.Connection) -> list[str]:
-    """Tables and views of the schema in which unqualified names are looked for."""
+    """Tables and views of the schema in which names are looked for; of PostgreSQL's others with the schema's name."""
     if connection.dialect.name in ("mysql", "mariadb"):
         return [str(row[0]) for row in connection.execute(_MYSQL_NAMES, {"schema": None})]
     if _is_clickhouse(connection):
         return [str(row[0]) for row in connection.execute(_CLICKHOUSE_NAMES)]
     inspector = sa.inspect(connection)
-    return [*inspector.get_table_names(), *inspector.get_view_names()]
+    names = [*inspector.get_table_names(), *inspector.get_view_names()]
+    if connection.dialect.name == "postgresql":
+        names += inspector.get_materialized_view_names()
+        for schema in other_schemas(inspector):
+            names += [f"{schema}.{name}" for name in inspector.get_table_names(schema)]
+    return names
+
+
+def other_schemas(inspector: sa.Inspector) -> list[str]:
+    """PostgreSQL's schemas in which names without a schema are not looked for; none of the server's own."""
+    own = ("information_schema", inspector.default_schema_name)
+    return sorted(name for name in inspector.get_schema_names() if name not in own)
 
 
 def kinds_of(connection: sa.Connection, table: str) -> dict[str, str] | None:
@@ -133,7 +148,7 @@ def quoted(connection: sa.Connection, table: str) -> str:
 def index_statement(connection: sa.Connection, table: str, column: str) -> str:
     """The statement that makes an index on one column, with every name written as this database needs it."""
     quote = connection.dialect.identifier_preparer.quote
-    name = quote(f"{table.replace('.', '_')}_{column}")
+    name = quote(f"{table.replace('.', '_')}_{column}"[:_LONGEST_NAME])
     if _is_clickhouse(connection):
         altered = f"ALTER TABLE {quoted(connection, table)}"
         return f"{altered} ADD INDEX {name} {quote(column)} TYPE minmax; {altered} MATERIALIZE INDEX {name};"

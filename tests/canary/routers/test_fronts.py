@@ -11,7 +11,8 @@ from aiohttp import web
 from canary.errors import PolicyError
 from canary.policy import load_policy, release
 from canary.policy.release import Upstreams
-from canary.policy.routers.sections import HaproxyRouter, NginxRouter, Server, Tls
+from canary.policy.routers.sections import HaproxyRouter, NginxRouter
+from canary.policy.routers.shared import Server, Tls
 from canary.process.program import run
 from canary.routers import Split, routers_of
 from canary.routers.haproxy.config import render as haproxy_text

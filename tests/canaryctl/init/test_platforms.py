@@ -26,8 +26,11 @@ from canaryctl.cli.check import command as check
 from canaryctl.cli.init import command
 from canaryctl.cli.study.plan import command as plan
 from canaryctl.init.platform import platforms
+from canaryctl.init.reading import guess
 from exporter.refresher import Refresher
-from tests.support.databases.exporting import published, refresher_on
+from exporter.source.database import Patience
+from exporter.source.session import order_session
+from tests.support.databases.exporting import policy_for, published, refresher_on
 from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.postgres import Postgres
 from tests.support.documents.pages import Page, matches
@@ -193,3 +196,26 @@ async def test_guessing_minds_reserved_names_and_rights(
     assert (events["orders"].table, events["orders"].version, events["orders"].unit) == ("order", None, "ip")
     assert events["orders"].currency == "order_currency_code"
     assert (events["payments"].succeeded, events["payments"].settled) == (("paid",), None)
+
+
+async def test_a_shop_in_another_schema_is_found(servers: dict[str, MariaDb | Postgres]) -> None:
+    """With the schema's name before each table's, views that are stored among them, and references between them."""
+    url = servers["postgresql"].new_database()
+    await run(
+        url,
+        "CREATE SCHEMA shop_data",
+        "CREATE TABLE shop_data.seen (id int PRIMARY KEY, created_at timestamptz)",
+        "CREATE MATERIALIZED VIEW shop_data.visits AS SELECT * FROM shop_data.seen",
+        "CREATE TABLE shop_data.orders (id int PRIMARY KEY, visit_id int, version text, created_at timestamptz)",
+        "INSERT INTO shop_data.orders VALUES (1, 1, 'v1', now())",
+        "CREATE TABLE unrelated (id int)",
+    )
+
+    async with order_session(policy_for(url), Patience.STUDY) as session:
+        proposed, versions = await guess(session)
+
+    assert [(one.event, one.table, one.keys.get("parent")) for one in proposed] == [
+        ("visits", "shop_data.visits", None),
+        ("orders", "shop_data.orders", {"visits": "visit_id"}),
+    ]
+    assert versions["orders"] == {"v1": 1}

@@ -69,6 +69,7 @@ def test_fitted_twice_is_fitted_once(dialect: str) -> None:
         ("mariadb", Kind.NUMBER, "time_unit: seconds"),
         ("postgresql", Kind.BOOLEAN, "SELECT"),
         ("postgresql", Kind.TEXT, "SELECT"),
+        ("mariadb", Kind.OTHER, "SELECT"),
     ],
 )
 def test_a_column_that_is_no_time_is_refused_with_what_to_write(dialect: str, kind: Kind, remedy: str) -> None:

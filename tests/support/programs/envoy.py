@@ -4,7 +4,7 @@ import sysconfig
 from pathlib import Path
 
 from canary.policy.release import Testers, Upstreams
-from canary.routers.envoy.driver import EnvoyRuntimeRouter
+from canary.routers import router_of
 from canary.routers.envoy.section import EnvoyRouter
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program, listens
@@ -36,7 +36,7 @@ class Envoy:
             "testers": _LOCAL_TESTERS,
         }
         self.section = EnvoyRouter(**{**keys, **changes})  # type: ignore[arg-type]  # a test names the policy's keys
-        self.router = EnvoyRuntimeRouter(self.section)
+        self.router = router_of(self.section)
         self.configuration = folder / "envoy.yaml"
         self.configuration.write_text(self.router.snippet()["envoy.yaml"])
         options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from canary import files
 from canary.errors import JournalError
 from canary.policy.model import Policy
 from canary.rollout.entries import Entry, Failed, RollbackDecided, StepDone
@@ -92,8 +93,10 @@ class RollbackLog:
 
 def _write(path: Path, lines: tuple[bytes, ...]) -> None:
     try:
-        with path.open("ab+") as file:
-            file.seek(0)
+        # A link is followed: administrators make them for logs.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, files.MODE), "rb+") as file:
+            files.require_regular(file.fileno(), path)
             there = set(file.read().split(b"\n"))
             missing = [line + b"\n" for line in lines if line not in there]
             if not missing:

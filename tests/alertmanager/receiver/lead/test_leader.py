@@ -40,6 +40,44 @@ async def test_a_lock_whose_file_is_gone_is_no_lock(tmp_path: Path, replaced: bo
     await second.close()
 
 
+async def test_a_receiver_of_the_version_before_and_one_of_today_do_not_both_lead(tmp_path: Path) -> None:
+    """Today's lock has the service's name; that of 0.1 is shared by today's receivers, and by nobody of 0.1."""
+    before = FileLeader(tmp_path / "db.lock", FakeClock())
+    shop, books = (FileLeader(tmp_path / f"db.{name}.lock", FakeClock(), tmp_path / "db.lock") for name in ("a", "b"))
+
+    assert before.try_lock()
+    assert not shop.try_lock()
+    await before.close()
+    assert [shop.try_lock(), books.try_lock(), before.try_lock()] == [True, True, False]
+    await shop.close()
+    assert not before.try_lock()
+    await books.close()
+    assert before.try_lock()
+    await before.close()
+
+
+async def test_a_link_in_the_locks_place_is_not_followed(tmp_path: Path) -> None:
+    """Nothing is created where somebody else points."""
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        FileLeader(tmp_path / "lock", FakeClock()).try_lock()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_a_lock_that_was_tried_for_in_vain_keeps_nobody_out(tmp_path: Path) -> None:
+    """What stood in its way is removed, and the same receiver leads."""
+    former = tmp_path / "db.lock"
+    former.symlink_to(tmp_path / "elsewhere")
+    leader = FileLeader(tmp_path / "db.shop.lock", FakeClock(), former)
+    with pytest.raises(OSError, match="symbolic links"):
+        leader.try_lock()
+    former.unlink()
+
+    assert leader.try_lock()
+    await leader.close()
+
+
 async def test_a_journal_in_memory_needs_no_lock() -> None:
     """Nobody else can be there."""
     leader = FileLeader(None, FakeClock())

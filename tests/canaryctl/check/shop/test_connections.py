@@ -121,6 +121,8 @@ async def test_printed_statements_have_their_names_quoted(write_policy: Write, p
         'run: CREATE INDEX "Sales_user_when" ON "Sales"."user" ("when");',
     ]
     assert [finding.status for finding in await check_database(policy)] == [Status.OK]
+    unqualified = await check_database(write_policy(_only(url, "visits: {table: user, time: when}")))
+    assert "did you mean 'Sales.user'?" in [finding.remedy for finding in unqualified]
 
 
 async def test_mariadbs_views_and_least_rights(write_policy: Write, mariadb: MariaDb) -> None:

@@ -22,6 +22,7 @@ _ANYTHING = st.one_of(
     st.binary(),
     st.uuids(),
     st.datetimes(),
+    st.lists(st.decimals(), max_size=2),
     st.text(st.characters()),  # lone surrogates too
 )
 
@@ -99,11 +100,19 @@ def test_keys_that_only_look_alike_stay_apart() -> None:
     assert len({id_number(key) for key in keys}) == len(keys)
 
 
+@given(keys=st.lists(st.binary(min_size=12, max_size=12), min_size=2, max_size=2, unique=True))
+def test_keys_of_bytes_that_are_no_text_stay_apart(keys: list[bytes]) -> None:
+    """An ObjectId, a truncated hash: what is no text in any encoding is not made into one."""
+    assert len({id_number(b"\xff" + key) for key in keys}) == 2
+    assert len({id_number(key) for key in (b"\x00\x0a", b"\x00\x20", b"\x0a", b"\x20")}) == 4
+
+
 def test_what_an_odd_value_says_is_not_logged() -> None:
     """Only its shape is: letters and digits may be somebody's name or card."""
     assert shape("12,50 EUR") == "'99,99 aaa'"
     assert shape(b"4111 1111 1111 1111 secret") == "'9999 9999 9999 9999 aaaa...'"
     assert shape(Decimal("NaN")) == "NaN (Decimal)"
+    assert shape({"name": "Ann"}) == "\"{'aaaa': 'aaa'}\" (dict)"
 
 
 def test_texts_are_numbers_where_every_database_says_so() -> None:

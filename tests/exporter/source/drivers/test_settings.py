@@ -51,6 +51,7 @@ def test_mariadb_is_greeted_with_what_its_driver_has_no_options_for() -> None:
     assert "SET SESSION max_statement_time = 0.5" in said
     assert "SET SESSION max_execution_time = 500" in said
     assert "SET SESSION lock_wait_timeout = 1" in said
+    assert "SET SESSION max_error_count = 0" in said
 
 
 @pytest.mark.parametrize("url", _URLS.values())

@@ -1,6 +1,7 @@
 """The log of rollbacks: one line each, the same whenever it is written."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +70,14 @@ async def test_a_log_that_cannot_be_written_says_which_key_names_it(leader: Acti
 
     with pytest.raises(JournalError, match=r"^state\.rollback_log: .* cannot be written \(Is a directory\)$"):
         await log.write(leader.rollout, Line(await decided(leader)))
+
+
+async def test_a_pipe_in_the_logs_place_holds_nobody_up(leader: Acting, tmp_path: Path) -> None:
+    """Nobody reads from it: it is no log, which is said, and waited for no longer."""
+    os.mkfifo(tmp_path / "log")
+
+    with pytest.raises(JournalError, match="log cannot be written"):
+        await RollbackLog(tmp_path / "log", InlineThreads()).write(leader.rollout, Line(await decided(leader)))
 
 
 async def test_without_a_file_nothing_is_written(leader: Acting, tmp_path: Path) -> None:

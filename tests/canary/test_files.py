@@ -1,0 +1,112 @@
+"""Files of ours keep clear of what somebody else has put in their place."""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from canary import files
+from canary.report.past import past_reports
+from canary.rollout.store.sidefile import SideFile
+from canary.threads import InlineThreads
+from exporter.judge.exactfile import ExactFiles
+from exporter.publish.statefile import StateFile
+
+_PRECIOUS = "somebody else's"
+
+
+def _link(path: Path) -> None:
+    path.symlink_to(path.parent / "precious")
+
+
+def _second_name(path: Path) -> None:
+    path.hardlink_to(path.parent / "precious")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+PLACED = [_link, _second_name, _pipe, _endless]
+
+
+def _counters(folder: Path, placed: Callable[[Path], None]) -> bool:
+    placed(folder / "state.json")
+    placed(folder / f"state.json.{os.getpid()}.new")
+    file = StateFile(folder / "state.json", "shop")
+    before = file.read()
+    file.write(1.0, {})
+    after = file.read()
+    return before is None and after is not None and after.since == 1.0
+
+
+def _evidence(folder: Path, placed: Callable[[Path], None]) -> bool:
+    placed(folder / "kpi.npz")
+    placed(folder / f"kpi.npz.{os.getpid()}.new")
+    file = ExactFiles(folder, "shop")
+    before = file.read("r1", "kpi")
+    file.write("r1", "kpi", {"seen": np.arange(3)})
+    after = file.read("r1", "kpi")
+    return before is None and after is not None
+
+
+def _remembered(folder: Path, placed: Callable[[Path], None]) -> bool:
+    placed(folder / "lowered")
+    placed(folder / "lowered.spare")
+    file = SideFile(folder / "lowered", InlineThreads())
+
+    async def kept() -> object:
+        before = await file.read()
+        await file.write({"weight": 0})
+        return before, await file.read()
+
+    return asyncio.run(kept()) == (None, {"weight": 0})
+
+
+@pytest.mark.parametrize("placed", PLACED)
+@pytest.mark.parametrize("use", [_counters, _evidence, _remembered])
+def test_what_was_put_in_the_place_of_our_files_is_neither_written_into_nor_waited_for(
+    use: Callable[[Path, Callable[[Path], None]], bool], placed: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """A link, a second name, a pipe, a device: replaced by our file, which is for us and our group; others' stay."""
+    (tmp_path / "precious").write_text(_PRECIOUS, encoding="utf-8")
+
+    assert use(tmp_path, placed)
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == _PRECIOUS
+    ours = [path for path in tmp_path.iterdir() if path.name in ("state.json", "kpi.npz", "lowered")]
+    assert [stat.S_IMODE(path.lstat().st_mode) for path in ours] == [0o640]
+
+
+def test_a_pipe_among_reports_holds_nobody_up(tmp_path: Path) -> None:
+    """It is damaged, and named."""
+    os.mkfifo(tmp_path / "shop-1.json")
+
+    assert list(past_reports(tmp_path, "shop").damaged) == ["shop-1.json"]
+
+
+def test_what_is_read_has_bounds(tmp_path: Path) -> None:
+    """A file that is larger than any of ours is not taken into memory."""
+    (tmp_path / "large").write_bytes(b"12345")
+
+    assert files.read(tmp_path / "large", 5) == b"12345"
+    with pytest.raises(OSError, match="expected at most 4 bytes") as refused:
+        files.read(tmp_path / "large", 4)
+    assert refused.value.errno == errno.EFBIG
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A folder in a file's place is not replaced, and no half file stays next to it."""
+    (tmp_path / "state" / "inside").mkdir(parents=True)
+
+    with pytest.raises(OSError, match="directory"):
+        files.replace(tmp_path / "state", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
