@@ -47,15 +47,19 @@ class Receiver:
         return True
 
 
+def _handed_on(testers: Testers) -> bool:
+    return bool(testers.networks and testers.metrics)
+
+
 def receiver_of(testers: Testers, router: str) -> Receiver | None:
     """The receiver that these testers reach; None without networks, or where the policy names none.
 
     Raises:
         RouterError: its address cannot stand in a router's configuration.
     """
-    if not testers.networks or not testers.metrics:
+    if not _handed_on(testers):
         return None
-    url = testers.metrics.rstrip("/")
+    url = str(testers.metrics).rstrip("/")
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else str(parts.hostname)
     try:
@@ -71,24 +75,30 @@ def receiver_of(testers: Testers, router: str) -> Receiver | None:
     return Receiver(host, f"{host}:{port}", f"{parts.path}{PATH}", parts.scheme == "https")
 
 
-def haproxy_front(receiver: Receiver | None, networks: str) -> str:
+def haproxy_front(testers: Testers) -> str:
     """Lines of HAProxy's frontend that part these questions from customers' requests, before anybody asks who it is."""
-    if receiver is None:
+    if not _handed_on(testers):
         return ""
     return (
         f"    acl canary_asked path {PATH}\n"
-        f"    acl canary_asker src {networks}\n"
+        f"    acl canary_asker src {' '.join(testers.networks)}\n"
         "    http-request set-var(txn.canary_nobody) bool(true) if canary_asked canary_asker\n"
         "    http-request set-log-level silent if canary_asked canary_asker\n"
     )
 
 
-HAPROXY_USE = "use_backend canary-receiver if canary_asked canary_asker"
-"""The line of HAProxy's frontend that hands these questions on, before any other that chooses a backend."""
+def haproxy_use(testers: Testers) -> list[str]:
+    """The line of HAProxy's frontend that hands these questions on, before any other that chooses a backend."""
+    return ["use_backend canary-receiver if canary_asked canary_asker"] if _handed_on(testers) else []
 
 
-def haproxy_backend(receiver: Receiver | None) -> str:
-    """HAProxy's backend that asks the receiver; it starts also where the name of the receiver is not known."""
+def haproxy_backend(testers: Testers, router: str) -> str:
+    """HAProxy's backend that asks the receiver; it starts also where the name of the receiver is not known.
+
+    Raises:
+        RouterError: the receiver's address cannot stand in a configuration.
+    """
+    receiver = receiver_of(testers, router)
     if receiver is None:
         return ""
     tls = f" ssl verify required ca-file {_CERTIFICATES} sni str({receiver.host})" if receiver.tls else ""

@@ -14,7 +14,6 @@ from canary.policy.routers.shared import Server
 from canary.routers import metrics, requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
-# For a policy without upstreams: the file is complete, and says that these two lines are examples.
 _EXAMPLE_STABLE, _EXAMPLE_CANARY = ("127.0.0.1:5000",), ("127.0.0.1:5001",)
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"
 
@@ -146,7 +145,6 @@ def render(section: HaproxyRouter) -> str:
         RouterError: the policy names something that cannot be written in HAProxy's configuration.
     """
     named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
-    receiver = metrics.receiver_of(section.testers, section.name)
     return _TEMPLATE.format(
         examples="" if named else _EXAMPLES,
         forwarded="" if tag.is_forwarded(section.tag_header) else "    option forwardfor\n",
@@ -154,10 +152,7 @@ def render(section: HaproxyRouter) -> str:
         rights="".join(f"    {what} {section.user}\n" for what in ("user", "group") if section.user),
         sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
-        user=metrics.haproxy_front(
-            receiver, " ".join(_word(section, "testers.networks", network) for network in section.testers.networks)
-        )
-        + _without_customer(section)
+        user=_without_customer(section)
         + _USERS[section.sticky].format(
             key=_word(section, "key", section.key), secure="; Secure" if section.tls and section.tls.redirect else ""
         ),
@@ -165,7 +160,7 @@ def render(section: HaproxyRouter) -> str:
         testers=_testers(section),
         tester_header=TESTER_HEADER,
         user_header=USER_HEADER,
-        backends=_backends(section) + metrics.haproxy_backend(receiver),
+        backends=_backends(section) + metrics.haproxy_backend(section.testers, section.name),
     )
 
 
@@ -242,7 +237,7 @@ def _without_customer(section: HaproxyRouter) -> str:
     if lines:
         lines.append("http-request set-var(txn.canary_nobody) bool(true) if canary_named")
     lines.append("acl canary_nobody var(txn.canary_nobody) -m bool")
-    return "".join(f"    {line}\n" for line in lines)
+    return metrics.haproxy_front(section.testers) + "".join(f"    {line}\n" for line in lines)
 
 
 def _testers(section: HaproxyRouter) -> str:
@@ -265,7 +260,7 @@ def _testers(section: HaproxyRouter) -> str:
         f"acl canary_testers_alone str(testers),map_str_int({section.map},0) gt 1",
         f"http-request set-header {TESTER_HEADER} 1 if {let_in}",
         *([f"http-request set-var(txn.canary_tester) int(1) if {let_in}"] if section.log is not None else []),
-        *([metrics.HAPROXY_USE] if testers.networks and testers.metrics else []),
+        *metrics.haproxy_use(testers),
         *(f"use_backend {backend} if {let_in}" for backend, let_in in ways),
     ]
     return "\n".join(f"    {line}" for line in lines)
