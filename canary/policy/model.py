@@ -119,6 +119,9 @@ class Evidence:
     """Width of the time buckets in which events are compared."""
     minimum_units: Count = 0
     """Canary units that every judged KPI must have seen before a phase may end."""
+    sample_above: Annotated[int, Field(ge=1000, le=10_000_000)] = 20_000
+    """Rows a minute of the largest event above which customers are judged by a sample, so that judging costs no more in
+    a larger shop. The database chooses them by a hash of the customer; counters count everybody."""
     pending_timeout: Annotated[float, lasting(1, 7 * 86400)] = 900
     """A payment that is pending for longer counts as failed."""
     staleness: PositivePatience = 120

@@ -130,7 +130,7 @@ def render(section: NginxRouter) -> str:
         scheme="        proxy_set_header X-Forwarded-Proto $scheme;\n" if section.tls else "",
         user_header=USER_HEADER,
         tester_header=TESTER_HEADER,
-        cookie="        add_header Set-Cookie $canary_cookie always;\n" if section.sticky == "cookie" else "",
+        cookie="".join(f"        {line}\n" for line in _added_headers(section)),
     )
 
 
@@ -160,6 +160,13 @@ def _front(section: NginxRouter) -> Iterator[str]:
     if section.log is not None:
         yield requestlog.nginx_line(section.log, section.name)
     yield from section.extra
+
+
+def _added_headers(section: NginxRouter) -> Iterator[str]:
+    """For who has no cookie; a place that adds one header gets none of the server's, so these are said again there."""
+    if section.sticky == "cookie":
+        yield "add_header Set-Cookie $canary_cookie always;"
+        yield from (line for line in section.extra if line.startswith("add_header "))
 
 
 def _listen(section: NginxRouter, key: str, address: str, *words: str) -> str:

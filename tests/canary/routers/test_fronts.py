@@ -34,6 +34,11 @@ def make(request: pytest.FixtureRequest, make_haproxy: Make, make_nginx: Make) -
     return make_haproxy if request.param == "haproxy" else make_nginx
 
 
+def both_in_one(make: Make) -> bool:
+    """Whether it is HAProxy, which reads certificate and key from one file."""
+    return make.__qualname__.startswith("make_haproxy")
+
+
 async def raw(port: int, text: str, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> tuple[str, str]:
     """What comes back for what is sent, and the protocol that TLS has agreed on."""
     reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname="localhost" if tls else None)
@@ -57,26 +62,28 @@ async def test_https_with_http2_and_a_redirect(make: Make, tmp_path: Path, stabl
     tls = Tls(
         listen=f"127.0.0.1:{port}",
         certificate=str(both),
-        key=str(key) if make.__qualname__.startswith("make_nginx") else None,
+        key=None if both_in_one(make) else str(key),
     )
-    front = make(tls=tls)
+    own = "http-response set-header" if both_in_one(make) else "add_header"
+    front = make(tls=tls, extra=(f"{own} X-Own-Line 1{'' if both_in_one(make) else ';'}",))
     await front.start()
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.set_alpn_protocols(["http/1.1"])
+    asking = ("curl", "--silent", "--include", "--http2", "--cacert", str(authority.certificate))
 
     sent_on, _ = await raw(front.port, REQUEST)
-    answered, first = await raw(port, REQUEST, tls=context)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
-    second = writer.get_extra_info("ssl_object").selected_alpn_protocol()
-    writer.close()
-    assert reader is not None
+    answered, agreed = await raw(port, REQUEST, tls=context)
+    await front.router.set_weight(Split("r-7", 1))
+    switched = await run((*asking, f"https://localhost:{port}/shop"), timeout_seconds=60)
 
     assert sent_on.startswith("http/1.1 308")
     assert "location: https://localhost/shop" in sent_on
     assert answered.startswith("http/1.1 200")
     assert "; secure" in answered
-    assert (first, second) == ("http/1.1", "h2")
+    assert agreed == "http/1.1"
+    assert switched.output.startswith("HTTP/2 200"), switched.output
+    assert "x-version: canary" in switched.output
+    assert "x-own-line: 1" in switched.output
     assert stable.arrivals[-1].headers["x-forwarded-proto"] == "https"
 
 
