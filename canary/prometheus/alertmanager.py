@@ -56,6 +56,16 @@ class Alertmanager:
         lowering = {one.fingerprint: one.labels for one in found if one.labels.get(names.ACTION) in LOWERING}
         return [one.labels for one in found if any(_lowers(lowering.get(by), one) for by in one.status.inhibited_by)]
 
+    async def keeps_back(self, service: str, alert: str) -> bool:
+        """Whether an alert of a service fires here and nobody is notified: something silences, inhibits or mutes it.
+
+        Raises:
+            RemoteError: the server does not answer properly.
+        """
+        wanted = [("filter", f'{names.SERVICE}="{service}"'), ("filter", f'alertname="{alert}"')]
+        found = await self._api.get("/api/v2/alerts", _ALERTS, wanted)
+        return any(one.labels.get("alertname") == alert and one.status.state == "suppressed" for one in found)
+
     async def silences(self, since: datetime | None = None) -> list[Silence]:
         """The silences that are in force, or were at any time since a moment.
 

@@ -29,6 +29,7 @@ from canary.errors import (
 )
 from canary.names import API_PREFIX
 from canary.policy.model import Policy
+from canary.policy.reading.sentences import did_you_mean
 from canary.policy.servers import whole
 from canary.rollout.commands.verbs import Verb
 from canary.secrets import read_secret
@@ -95,9 +96,10 @@ class Client:
         """The client that a policy's `receiver` section describes, for the person who runs this process.
 
         Raises:
-            SecretError: the operator's token is named but cannot be read.
+            SecretError: the operator's token is named but cannot be read, or `CANARY_OPERATOR` names nobody.
         """
         receiver, name = policy.receiver, operator()
+        require_known(policy)
         key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
         if (own := receiver.operators.get(name)) is not None:
             key, file, env = f"operators.{name}.token", own.token_file, own.token_env
@@ -232,6 +234,21 @@ class Client:
 
     def _at(self, path: str) -> str:
         return f"{self._url}{API_PREFIX}/{path}"
+
+
+def require_known(policy: Policy, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse a name that was chosen and that nobody has: what it does would be done under another one.
+
+    Raises:
+        SecretError: the policy names operators, and `CANARY_OPERATOR` is none of them.
+    """
+    chosen, known = environ.get("CANARY_OPERATOR"), policy.receiver.operators
+    if chosen and known and chosen not in known:
+        raise SecretError(
+            f"expected one of the policy's operators, found {chosen!r}",
+            place="CANARY_OPERATOR",
+            remedy=did_you_mean(chosen, known),
+        )
 
 
 def operator(environ: Mapping[str, str] = os.environ) -> str:

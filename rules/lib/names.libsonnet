@@ -69,6 +69,7 @@
   LAST_REFRESH_AGE_SECONDS: 'canary_exporter_last_refresh_age_seconds',
   LAST_REFRESH_TIMESTAMP_SECONDS: 'canary_exporter_last_refresh_timestamp_seconds',
   DATA_LAG_SECONDS: 'canary_exporter_data_lag_seconds',
+  SAMPLE_RATIO: 'canary_exporter_sample_ratio',
   EXPORTER_ERRORS_TOTAL: 'canary_exporter_errors_total',
   RECONCILED_ROWS_TOTAL: 'canary_exporter_reconciled_rows_total',
   CORRECTIONS_TOTAL: 'canary_exporter_corrections_total',

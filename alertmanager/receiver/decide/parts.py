@@ -75,7 +75,7 @@ class Deciding:
         timer = PhaseTimer(store, leader, clock)
         watchdog = Watchdog(policy.receiver.watchdog, clock)
         store.listen(watchdog.notice)
-        held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service)
+        held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service, watchdog=watchdog)
         objections = Objections(outside.alerts, held_back, plans, Evidence(outside.prometheus, plans), clock)
         freezes = Freezes(policy.receiver.freeze, store, clock)
         promoter = Promoter(

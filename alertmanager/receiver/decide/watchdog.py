@@ -4,6 +4,11 @@
 too; its silence means that nobody would roll back. Silence is measured by the monotonic clock, for it rolls back in the
 end: by the wall clock, a machine that was set forward, or had slept, took a heartbeat of three seconds ago for one of
 fifteen minutes ago, and a healthy canary fell.
+
+Whoever silences everything of a service silences the heartbeat with it, and means people. Once, such a silence held a
+healthy canary and rolled it back ten minutes later. So before its silence is held against Alertmanager, that is asked
+whether it has the heartbeat and keeps it back (`excuse`): then Prometheus reaches it, and what fires acts at the next
+look.
 """
 
 from datetime import datetime
@@ -14,6 +19,9 @@ from canary.rollout.entries import Entry, Started
 from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout, State
 from canary.timing.clock import Clock
+
+# Alertmanager repeats the heartbeat several times within the time-out; asked at half of it, it can be asked again.
+_OVERDUE_RATIO = 0.5
 
 
 class Watchdog:
@@ -33,6 +41,15 @@ class Watchdog:
     def hear(self) -> None:
         """The heartbeat has come."""
         self.heard_at = self._clock.now()
+        self._silent_since = self._clock.monotonic()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the heartbeat has been away for so long that Alertmanager is worth asking about it."""
+        return self.silence_seconds() > self._section.timeout * _OVERDUE_RATIO
+
+    def excuse(self) -> None:
+        """Alertmanager has the heartbeat and keeps it back for people's sake: nobody has heard it, and it is there."""
         self._silent_since = self._clock.monotonic()
 
     def notice(self, entry: Entry) -> None:

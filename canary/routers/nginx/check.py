@@ -120,7 +120,8 @@ def problems(loaded: Loaded, directories: Sequence[str]) -> list[Fault]:
             Fault(
                 loaded.file,
                 f"nothing tests the markers: expected `if (-f {directories[0]}/active/$…)`",
-                "include the generated canary.conf at http level",
+                "include the generated canary.conf at http level, or name the file that nginx runs with as "
+                "`router.configuration`",
             )
         ]
     return [

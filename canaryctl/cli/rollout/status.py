@@ -98,7 +98,8 @@ def _rollout(rollout: dict[str, Any]) -> Iterator[str]:
     yield f"state     {_state(rollout)}"
     for one in rollout["approvals"]:
         yield f"approvals {_approval(one)}"
-    yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the canary"
+    where = "canary's servers" if rollout["state"] == "finishing" else "canary"  # both groups run the new version then
+    yield f"wanted    {format_ratio(rollout['weight_ratio'])} of the customers on the {where}"
     if slot := rollout.get("stable_slot"):
         yield f"slots     {slot} is stable, {other(slot)} is the canary's"
     for warning in (rollout["passport"] or {"warnings": ()})["warnings"]:

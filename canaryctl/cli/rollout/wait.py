@@ -189,7 +189,8 @@ class Waiting:
             return Result(Outcome.REACHED, f"{about} is {state.replace('_', ' ')}", self._status)
         if state in ("rolled_back", "failed"):
             return Result(Outcome.ROLLED_BACK, f"{about} is {state.replace('_', ' ')}: {why}", self._status)
-        if state == "holding" and not rollout["lifts"] and not rollout["rollback_at"]:
+        frozen = state == "finishing" and rollout["finishing"]["frozen"]
+        if (state == "holding" or frozen) and not rollout["lifts"] and not rollout["rollback_at"]:
             return Result(Outcome.HELD, f"{about} is held until a person decides: {why}", self._status)
         self._tell(rollout, state, why)
         return None
@@ -200,7 +201,9 @@ class Waiting:
         waits = f"; waits for {self._status['waiting_for']}" if self._status["waiting_for"] else ""
         reason = f" ({why})" if why and state in ("holding", "rolling_back") else ""
         phase = f", phase {rollout['phase'] + 1} of {len(rollout['phases'])}" if state in ("phase", "baking") else ""
-        line = f"{state.replace('_', ' ')}{phase}, {share} on {rollout['canary']}{reason}{waits}"
+        # Both groups run one version while a release is finished.
+        where = "the canary's servers" if state == "finishing" else rollout["canary"]
+        line = f"{state.replace('_', ' ')}{phase}, {share} on {where}{reason}{waits}"
         if line != self._said:
             self._said = line
             self._say(f"{moment(self._status['now'])}  {line}")

@@ -61,7 +61,11 @@ class Steps:
 
     @classmethod
     def all_of(cls, every: Sequence[Steps]) -> Steps:
-        """The steps of several phases, at least one, in order of time."""
+        """The steps of several phases, in order of time; none before there is a phase that compares (0 %, or 100 %)."""
+        if not every:
+            none = np.zeros(0)
+            nobody = none.astype(np.uint64), none.astype(np.int64), none, none.astype(np.bool_), none
+            return cls(Pairs(*nobody), none)
         time = np.concatenate([one.time for one in every])
         order = np.argsort(time, kind="stable")
         names = ("unit", "phase", "entered", "canary", "amount")

@@ -6,17 +6,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from canary.errors import RouterError
 from canary.routers import Split
+from canary.routers.command import ProgramRouter
 from tests.support.programs.caddy import Caddy, copied
+from tests.support.programs.hosts import Host, hosts
 from tests.support.programs.nginx import Nginx
 from tests.support.programs.ports import free_port
-from tests.support.programs.processes import Program, eventually, listens
+from tests.support.programs.processes import Program, eventually
 from tests.support.web.traffic import Answer, Customer, Upstream, load
 
 USERS = [hashlib.sha256(str(number).encode()).hexdigest()[:36] for number in range(60)]
@@ -124,56 +127,127 @@ async def test_awss_load_balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (await router.read()).weight_ratio is None
 
 
+@dataclass
+class Edge:
+    """Another host, with an nginx, a folder of markers and rsync's daemon in front of it."""
+
+    nginx: Nginx
+    folder: Path
+    pushed: ProgramRouter
+    daemon: Program
+
+    def customer_of(self, port: int, user: str) -> Customer:
+        """One who comes to this host."""
+        customer = Customer(port, user)
+        customer.host = self.nginx.host.address
+        return customer
+
+
 @pytest.fixture
-def far_away(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder on another host, and what rsync calls it: a daemon of its own holds it."""
-    folder, port = tmp_path / "far" / "markers", free_port()
+async def edges(tmp_path: Path) -> AsyncIterator[list[Edge]]:
+    """Two hosts with nothing in common but the shop's servers; everybody is on stable."""
+    upstreams = [Upstream(version, listen="0.0.0.0") for version in ("stable", "canary")]  # over the cable
+    for upstream in upstreams:
+        await upstream.start()
+    with contextlib.ExitStack() as stack:
+        made = []
+        for number, host in enumerate(stack.enter_context(hosts(2))):
+            edge = _edge(tmp_path / f"edge{number}", host, [upstream.port for upstream in upstreams])
+            stack.callback(edge.daemon.stop)
+            stack.callback(edge.nginx.stop)
+            await edge.nginx.start()
+            made.append(edge)
+        yield made
+    for upstream in upstreams:
+        await upstream.stop()
+
+
+def _edge(root: Path, host: Host, upstreams: list[int]) -> Edge:
+    folder, port = root / "markers", free_port()
     folder.mkdir(parents=True)
-    configuration = tmp_path / "rsyncd.conf"
+    configuration = root / "rsyncd.conf"
     # Root's daemon would serve as nobody.
     own = f"uid = {os.geteuid()}\ngid = {os.getegid()}\n" if os.geteuid() == 0 else ""
     module = f"[markers]\npath = {folder}\nread only = no\n"
     configuration.write_text(f"use chroot = no\nmunge symlinks = no\n{own}{module}")
-    options = ["--daemon", "--no-detach", "--address=127.0.0.1", f"--port={port}", f"--config={configuration}"]
-    daemon = Program(["rsync", *options], tmp_path / "rsyncd.log")
+    options = ["--daemon", "--no-detach", f"--address={host.address}", f"--port={port}", f"--config={configuration}"]
+    daemon = Program([*host.enter, "rsync", *options], root / "rsyncd.log")
     daemon.launch()
-    yield folder, f"rsync://127.0.0.1:{port}/markers"
-    daemon.stop()
+    pushed = copied("nginx-push", root / "push", {}, f"rsync://{host.address}:{port}/markers")
+    addresses = [f"{host.way_back}:{port}" for port in upstreams]
+    return Edge(Nginx(root / "nginx", *addresses, host=host, directories=(str(folder),)), folder, pushed, daemon)
 
 
-async def test_an_nginx_on_another_host_gets_its_markers_by_rsync(
-    tmp_path: Path, far_away: tuple[Path, str], stable: Upstream, canary: Upstream
-) -> None:
+async def set_weight(edge: Edge, split: Split) -> None:
+    """Push it, once rsync's daemon is there."""
+
+    async def follows() -> bool:
+        with contextlib.suppress(RouterError):
+            await edge.pushed.set_weight(split)
+            return True
+        return False
+
+    await eventually(follows, "the daemon takes it", 60)
+
+
+async def test_two_nginx_hosts_follow_one_receiver(edges: list[Edge]) -> None:
+    """Pushed to both, a customer is on one side whichever host he reaches; a host that is away hinders no other."""
+    first, second = edges
+    users = USERS[:20]
+    async with contextlib.AsyncExitStack() as stack:
+        loads = []
+        for edge in edges:
+            shopping = load(edge.nginx.port, users, customer_of=edge.customer_of)
+            loads.append(await stack.enter_async_context(shopping))
+        for weight_ratio in (0.5, 0.0):
+            wanted = Split("r-7", weight_ratio)
+            for edge in edges:
+                await set_weight(edge, wanted)
+                assert (await edge.nginx.router.read()).agrees(wanted)
+            expected = {user for user in users if first.nginx.router.is_canary(user, wanted)}
+            for answers in loads:
+                assert await _on_canary(answers, len(users)) == expected
+    assert [answer.failure for answers in loads for answer in answers if answer.failure] == []
+    second.daemon.stop()
+    await set_weight(first, Split("r-7", 0.25))
+    with pytest.raises(RouterError):
+        await second.pushed.set_weight(Split("r-7", 0.25))
+    assert (await first.pushed.read()).weight_ratio == 0.25
+    assert (await second.pushed.read()).weight_ratio is None
+
+
+async def _on_canary(answers: list[Answer], users: int) -> set[str]:
+    """Who is on the canary from now on, once each user has asked some times."""
+    since = time.perf_counter()
+    await eventually(lambda: sum(answer.sent_at > since for answer in answers) > 3 * users, "traffic", 60)
+    return {answer.user for answer in answers if answer.sent_at > since and answer.version == "canary"}
+
+
+async def test_an_nginx_on_another_host_gets_its_markers_by_rsync(edges: list[Edge]) -> None:
     """nginx there reads the same split and divides the same customers; what is placed by hand, or away, is unknown."""
-    folder, name = far_away
-    router = copied("nginx-push", tmp_path / "push", {}, name)
-    await eventually(lambda: listens(int(name.split(":")[2].split("/")[0])), "rsync's daemon")
-    nginx = Nginx(tmp_path / "nginx", stable.address, canary.address, directories=(str(folder),))
-    try:
-        await nginx.start()
-        everybody = Split("r-6", 1)
-        await router.set_weight(everybody)
-        assert (await nginx.router.read()).agrees(everybody)
-        quarter = Split("r-7", 0.25)
-        await router.set_weight(quarter)
-        assert (await nginx.router.read()).agrees(quarter)
-        versions = [(await Customer(nginx.port, f"u{number}").ask()).version for number in range(60)]
-        wanted = ["canary" if nginx.router.is_canary(f"u{number}", quarter) else "stable" for number in range(60)]
-        assert versions == wanted
-        assert len(list((folder / "steps").iterdir())) == 1
-        alone = Split("r-7", 0, testers_alone=True)
-        await router.set_weight(alone)
-        assert (await nginx.router.read()).agrees(alone)
-        with pytest.raises(RouterError, match=r"whole percents, not 0\.50%"):
-            await router.set_weight(Split("r-7", 0.005))
-        await router.set_weight(Split("r-7", 0))
-        assert not (folder / "active").is_symlink()
-        (folder / "active").mkdir()
-        (folder / "active" / "07").touch()
-        assert (await router.read()).weight_ratio is None
-        await router.set_weight(Split("r-7", 0))
-        assert not (folder / "active").exists()
-    finally:
-        nginx.stop()
+    edge, _ = edges
+    folder, router, nginx = edge.folder, edge.pushed, edge.nginx
+    everybody = Split("r-6", 1)
+    await set_weight(edge, everybody)
+    assert (await nginx.router.read()).agrees(everybody)
+    quarter = Split("r-7", 0.25)
+    await router.set_weight(quarter)
+    assert (await nginx.router.read()).agrees(quarter)
+    versions = [(await edge.customer_of(nginx.port, f"u{number}").ask()).version for number in range(60)]
+    wanted = ["canary" if nginx.router.is_canary(f"u{number}", quarter) else "stable" for number in range(60)]
+    assert versions == wanted
+    assert len(list((folder / "steps").iterdir())) == 1
+    alone = Split("r-7", 0, testers_alone=True)
+    await router.set_weight(alone)
+    assert (await nginx.router.read()).agrees(alone)
+    with pytest.raises(RouterError, match=r"whole percents, not 0\.50%"):
+        await router.set_weight(Split("r-7", 0.005))
+    await router.set_weight(Split("r-7", 0))
+    assert not (folder / "active").is_symlink()
+    (folder / "active").mkdir()
+    (folder / "active" / "07").touch()
+    assert (await router.read()).weight_ratio is None
+    await router.set_weight(Split("r-7", 0))
+    assert not (folder / "active").exists()
     folder.rename(folder.with_name("away"))
     assert (await router.read()).weight_ratio is None

@@ -8,8 +8,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from canary.errors import RemoteError
-from canary.web.client import Client, UnansweredError
+from canary.errors import RemoteError, SecretError
+from canary.policy.model import Policy
+from canary.policy.release import Operator, Receiver
+from canary.web.client import Client, UnansweredError, require_known
 
 ENTRY = {"seq": 4, "kind": "advanced"}
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -141,3 +143,14 @@ async def test_what_there_may_not_be_is_none() -> None:
                 await client.find("nowhere")
     finally:
         await runner.cleanup()
+
+
+def test_a_chosen_name_that_nobody_has_is_refused() -> None:
+    """A misspelt operator does not act under the common token; where nobody is named, names do not matter."""
+    named = Policy(service="shop", receiver=Receiver(operators={"ann": Operator(token_file="ann-token")}))
+
+    with pytest.raises(SecretError, match="did you mean 'ann'"):
+        require_known(named, {"CANARY_OPERATOR": "anne"})
+    require_known(named, {"CANARY_OPERATOR": "ann"})
+    require_known(named, {})
+    require_known(Policy(service="shop"), {"CANARY_OPERATOR": "anne"})

@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from canary.rollout.state import Weight
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.rollout import JudgedRollout
@@ -43,6 +45,20 @@ def test_harm_is_proven_and_fails_the_canary() -> None:
     assert found["conversion_rate"] is None
     assert found[PAYMENTS] is not None
     assert evidence.kpis[PAYMENTS].verdict == "fail"
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_phase_that_compares_nobody_is_looked_at_without_a_word(share: float) -> None:
+    """While only testers, or everybody, are on the canary there is nobody to draw, and no KPI that fails or breaks."""
+    rows = shop(1, harm=0.25)
+    alone = replace(rollout(until=START), traffic=(share, 0.25, 0.5), weights=(Weight(rollout().started_at, share),))
+    judged = JudgedRollout.of(POWERFUL, alone)
+    for now in EVERY_LOOK[:20]:
+        evidence = judged.look(known_at(rows, now), VERSIONS, alone, float(now), {})
+
+    assert judged.exact is not None
+    assert set(proofs(evidence).values()) == {None}
+    assert all(test.next_look > EVERY_LOOK[19] for test in judged.exact.tests.values())
 
 
 def test_each_half_has_its_part_of_alpha() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from canary.policy.release import Testers, Upstreams
 from canary.policy.routers.sections import NginxRouter
 from canary.routers.nginx.driver import NginxMarkerRouter
+from tests.support.programs.hosts import HERE, Host
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import Program, listens
 
@@ -25,7 +26,7 @@ http {{
     uwsgi_temp_path {folder}/tmp;
     scgi_temp_path {folder}/tmp;
     keepalive_requests 100000;
-    {extra}
+    {http}
     include {folder}/canary.conf;
 }}
 """
@@ -39,19 +40,23 @@ class Nginx:
     Args:
         folder: Empty folder for its configuration and markers.
         stable, canary: Upstream addresses.
-        extra: More directives for nginx' http level.
+        http: More directives for nginx' http level.
+        host: Where it runs.
         changes: Policy keys of the router section that differ from the test's own.
     """
 
-    def __init__(self, folder: Path, stable: str, canary: str, *, extra: str = "", **changes: object) -> None:
+    def __init__(
+        self, folder: Path, stable: str, canary: str, *, http: str = "", host: Host = HERE, **changes: object
+    ) -> None:
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
+        self.host = host
         self.markers = folder / "markers"
         keys: dict[str, object] = {
             "kind": "nginx",
             "directories": (str(self.markers),),
-            "listen": f"127.0.0.1:{self.port}",
+            "listen": f"{host.address}:{self.port}",
             **({} if "slots" in changes else {"upstreams": Upstreams(stable=(stable,), canary=(canary,))}),
             "testers": _LOCAL_TESTERS,
             "configuration": str(folder / "nginx.conf"),
@@ -60,16 +65,24 @@ class Nginx:
         self.router = NginxMarkerRouter(self.section)
         for name, text in self.router.snippet().items():
             (folder / name).write_text(text)
-        (folder / "nginx.conf").write_text(self.main(folder, extra))
-        self._program = Program(
-            ["nginx", "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"], folder / "nginx.log"
-        )
+        (folder / "nginx.conf").write_text(self.main(folder, http))
+        argv: list[str | Path] = [
+            *host.enter,
+            "nginx",
+            "-p",
+            folder,
+            "-e",
+            folder / "error.log",
+            "-c",
+            folder / "nginx.conf",
+        ]
+        self._program = Program(argv, folder / "nginx.log")
 
     @staticmethod
-    def main(folder: Path, extra: str = "") -> str:
+    def main(folder: Path, http: str = "") -> str:
         """A main configuration that keeps to *folder* and includes its `canary.conf`."""
         user = "user root;" if os.geteuid() == 0 else ""
-        return _MAIN.format(folder=folder, extra=extra, user=user)
+        return _MAIN.format(folder=folder, http=http, user=user)
 
     @property
     def program(self) -> Program:
@@ -78,7 +91,7 @@ class Nginx:
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
-        await self._program.start(lambda: listens(self.port))
+        await self._program.start(lambda: listens(self.port, self.host.address))
 
     async def restart(self) -> None:
         """Stop it and start it again."""

@@ -59,12 +59,14 @@ class Upstream:
     Args:
         version: Sent back in the header `X-Version`.
         service_seconds: How long it takes over an answer.
+        listen: The address on which it listens.
     """
 
-    def __init__(self, version: str, service_seconds: float = 0.0) -> None:
+    def __init__(self, version: str, service_seconds: float = 0.0, listen: str = "127.0.0.1") -> None:
         self.version = version
         self.arrivals: list[Arrival] = []
         self._service_seconds = service_seconds
+        self._listen = listen
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
@@ -76,7 +78,7 @@ class Upstream:
 
     async def start(self, port: int = 0) -> None:
         """Listen on *port*, or any."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._serve, self._listen, port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -123,6 +125,8 @@ class Answer:
 class Customer:
     """One keep-alive connection of one user, as a browser has it: a request is sent once, or fails."""
 
+    host = "127.0.0.1"
+
     def __init__(self, port: int, user: str | None, extra: dict[str, str] | None = None, path: str = "/shop") -> None:
         self._port = port
         self._user = user
@@ -160,7 +164,7 @@ class Customer:
         if self._streams is not None and self._streams[0].at_eof():
             self.close()
         if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            self._streams = await asyncio.open_connection(self.host, self._port)
         return self._streams
 
     def _request(self, method: str) -> bytes:

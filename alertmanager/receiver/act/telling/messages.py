@@ -168,7 +168,8 @@ def _parts(entry: Entry, rollout: Rollout, facts: Facts) -> tuple[str, str, Tone
         case Held():
             return _held_parts(entry, rollout)
         case Resumed():
-            return f"canary {rollout.canary} goes on", "", Tone.INFO
+            what = "finishing" if rollout.state is State.FINISHING else "canary"
+            return f"{what} {rollout.canary} goes on", "", Tone.INFO
         case Promoted():
             deploy = "" if rollout.stable_slot else f"deploy {rollout.canary} to the stable servers and "
             todo = (

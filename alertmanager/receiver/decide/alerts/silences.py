@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary import names
 from canary.errors import CanaryError, RemoteError
@@ -41,6 +42,10 @@ class Silences(Protocol):
 
     async def silences(self, since: datetime) -> list[Silence]:
         """The silences that are in force, or were at any time since a moment."""
+        ...
+
+    async def keeps_back(self, service: str, alert: str) -> bool:
+        """Whether an alert of a service fires and nobody is notified of it."""
         ...
 
 
@@ -70,8 +75,18 @@ class HeldBack:
         error: why they are not known; empty when they are.
     """
 
-    def __init__(self, silences: Silences, store: RolloutStore, leader: Leader, clock: Clock, service: str) -> None:
+    def __init__(
+        self,
+        silences: Silences,
+        store: RolloutStore,
+        leader: Leader,
+        clock: Clock,
+        service: str,
+        *,
+        watchdog: Watchdog,
+    ) -> None:
         self._silences = silences
+        self._watchdog = watchdog
         self._store = store
         self._leader = leader
         self._clock = clock
@@ -101,12 +116,22 @@ class HeldBack:
 
         It says itself which silences are in force; only those that have ended are told apart by this machine's clock.
         """
+        if self._watchdog.overdue:
+            await self._ask_for_heartbeat()
         since = max(rollout.started_at, self._clock.now() - timedelta(seconds=window_seconds))
         silences, inhibited = await asyncio.gather(
             self._answer(self._silences.silences(since)), self._answer(self._silences.inhibited(self._service))
         )
         self.error = silences[1] or inhibited[1]
         return Suppression(silences[0], inhibited[0])
+
+    async def _ask_for_heartbeat(self) -> None:
+        """A heartbeat that is silenced with everything else of the service is not missing."""
+        try:
+            if await self._silences.keeps_back(self._service, names.WATCHDOG):
+                self._watchdog.excuse()
+        except RemoteError as error:
+            self._log.debug("nobody says where the heartbeat is", error=error)
 
     async def _answer(self, question: Awaitable[list[T]]) -> tuple[list[T], str]:
         try:

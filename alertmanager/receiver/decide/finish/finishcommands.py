@@ -117,7 +117,8 @@ class FinishCommands:
             stable: what the next release is told that the stable servers run.
 
         Raises:
-            RefusedError: the last release is promoted, and the stable servers are not known to run *stable*.
+            RefusedError: the last release is promoted, and the stable servers are not known to run *stable*; or they
+                are, and it is the version that the customers have left behind.
         """
         rollout = self._store.rollout
         if rollout is None or rollout.state is not State.PROMOTED:
@@ -132,6 +133,14 @@ class FinishCommands:
                 f"move to the stable servers; {known}",
                 place="cannot start",
                 remedy=f"{deploy}run `canary finish`, or look yourself and add --force",
+            )
+        if stable != rollout.canary:
+            raise RefusedError(
+                f"rollout {rollout.id} is promoted and not finished: everybody is on {rollout.canary}, and would "
+                f"return to {stable}",
+                place="cannot start",
+                remedy=f"run `canary finish`; if {rollout.canary} is to go, `canary rollback --reason TEXT` says so; "
+                "--force starts all the same",
             )
 
     async def require_old_version(self) -> None:

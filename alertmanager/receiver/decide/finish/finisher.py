@@ -15,9 +15,11 @@ that is down or old is what is expected, and is only waited for.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Protocol
 
 from alertmanager.receiver.decide.finish.servers import Servers
+from alertmanager.receiver.decide.promotion.waiting import held
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import CanaryError, RefusedError, RouterError
@@ -131,7 +133,7 @@ class Finisher:
         if finishing.step >= 0:
             await self._judge(rollout, finishing)
         if finishing.frozen:
-            self.waiting_for = f"{rollout.reason or rollout.cause}"
+            self.waiting_for = held(rollout).text
             return poll_seconds
         self.waiting_for, pause_seconds = await self._reason(rollout, finishing)
         if not self.waiting_for:
@@ -186,7 +188,8 @@ class Finisher:
             return f"the stable servers to run {rollout.canary}: {self._told()}", poll_seconds
         remaining = finishing.step_seconds - self._ages.seconds(finishing.began)
         if finishing.step >= 0 and remaining > 0:
-            return "the step's time", remaining
+            until = self._clock.now() + timedelta(seconds=remaining)
+            return f"the step's time, until {until:%Y-%m-%d %H:%M:%S} UTC", remaining
         if not self._settled():
             return "the routers to follow", poll_seconds
         if self._blind():

@@ -124,6 +124,16 @@ async def test_a_receiver_that_knows_less_has_replaced_nothing() -> None:
     assert result.outcome is Outcome.REACHED
 
 
+@pytest.mark.parametrize(("lifts", "outcome"), [(False, Outcome.HELD), (True, Outcome.TIMED_OUT)])
+async def test_a_finish_that_a_person_has_frozen_waits_for_one(lifts: bool, outcome: Outcome) -> None:
+    """As a hold: a pipeline hears at once what only a person ends, and waits out what ends by itself."""
+    frozen = status("finishing", finishing={"frozen": True}, lifts=lifts, reason="lunch")
+
+    said: list[str] = []
+    assert (await wait(frozen, wanted="finished", say=said.append)).outcome is outcome
+    assert all("5% on the canary's servers" in line for line in said)
+
+
 async def test_promoted_is_not_finished() -> None:
     """Who waits for the end of the release waits on after the promotion."""
     result = await wait(status("promoted"), status("finished"), wanted="finished")

@@ -64,6 +64,11 @@ class ToldSilences:
     rules: list[Silence] | RemoteError = field(default_factory=list)
     since: list[datetime] = field(default_factory=list)
 
+    async def keeps_back(self, service: str, alert: str) -> bool:
+        """Nothing is kept from people."""
+        assert (service, alert) == (SERVICE, names.WATCHDOG)
+        return False
+
     async def inhibited(self, service: str) -> list[Mapping[str, str]]:
         """What is inhibited now."""
         assert service == SERVICE
@@ -133,7 +138,9 @@ class Scene:
             self.completed.append(rollout)
 
         store = self.store or self.deciding.store
-        silences = HeldBack(self.alertmanager, store, self.leader, self.deciding.clock, SERVICE)
+        silences = HeldBack(
+            self.alertmanager, store, self.leader, self.deciding.clock, SERVICE, watchdog=self.deciding.watchdog
+        )
         evidence = Evidence(NoSeries(), self.deciding.plans)
         self.objections = Objections(self.prometheus, silences, self.deciding.plans, evidence, self.deciding.clock)
         self.poller = AlertPoller(

@@ -22,12 +22,19 @@ class Known:
     """An Alertmanager that knows what a test says."""
 
     def __init__(self, *silences: Silence) -> None:
-        self.given, self.error = list(silences), ""
+        self.given, self.error, self.heartbeat = list(silences), "", False
 
     async def inhibited(self, service: str) -> list[Mapping[str, str]]:
         """Nothing is."""
         assert service == "shop"
         return []
+
+    async def keeps_back(self, service: str, alert: str) -> bool:
+        """The heartbeat, when the test says so."""
+        assert (service, alert) == ("shop", names.WATCHDOG)
+        if self.error:
+            raise RemoteError(self.error)
+        return self.heartbeat
 
     async def silences(self, since: datetime) -> list[Silence]:
         """Those that were in force since then."""
@@ -51,7 +58,9 @@ def silence(deciding: Deciding, labels: Mapping[str, str], *, active: bool = Tru
 
 def held_back(deciding: Deciding, known: Known) -> HeldBack:
     """What is known on a test's clock."""
-    return HeldBack(known, deciding.store, FileLeader(None, deciding.clock), deciding.clock, "shop")
+    return HeldBack(
+        known, deciding.store, FileLeader(None, deciding.clock), deciding.clock, "shop", watchdog=deciding.watchdog
+    )
 
 
 async def test_a_silence_on_the_action_is_counted_named_and_told_once() -> None:
@@ -117,3 +126,19 @@ async def test_without_alertmanager_every_alert_counts() -> None:
         server.error = ""
         assert (await held.ask(deciding.rollout, 60)).keeps_back(harm(deciding))
         assert held.error == ""
+
+
+@pytest.mark.parametrize(
+    ("kept", "error", "state"), [(True, "", "phase"), (False, "", "holding"), (True, "away", "holding")]
+)
+async def test_a_heartbeat_that_is_silenced_for_people_is_not_missing(kept: bool, error: str, state: str) -> None:
+    """A silence on the service keeps the heartbeat from the receiver; Alertmanager, asked, says that it has it."""
+    async with Deciding.about(POLICY) as deciding:
+        known = Known()
+        known.heartbeat, known.error = kept, error
+        held = held_back(deciding, known)
+        for _ in range(5):
+            await held.ask(deciding.rollout, 60)
+            await deciding.passes(60)
+
+        assert deciding.state() == state

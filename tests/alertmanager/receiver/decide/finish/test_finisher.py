@@ -164,7 +164,7 @@ async def test_a_step_lasts_its_time(shop: Shop) -> None:
     await shop.look()
 
     assert shop.weight == 0.75
-    assert shop.finisher.waiting_for == "the step's time"
+    assert shop.finisher.waiting_for.startswith("the step's time, until 20")
 
 
 @pytest.mark.parametrize("version", ["v1.0", ""])
@@ -309,10 +309,13 @@ async def test_a_rollback_in_the_middle_is_refused(shop: Shop) -> None:
 
 
 async def test_the_next_release_waits_for_the_finish(shop: Shop) -> None:
-    """While everybody is on the canary's servers, a start is refused unless the stable servers run what it says."""
+    """While everybody is on the canary's servers, a start is refused unless stable runs that version, too."""
     shop.runs("v1.0")
     with pytest.raises(RefusedError, match="promoted and not finished"):
         await start(shop, "v3.0", "v2.0")
+    shop.runs("v1.0")
+    with pytest.raises(RefusedError, match=r"everybody is on v2\.0, and would return to v1\.0"):
+        await start(shop, "v3.0", "v1.0")
     shop.runs("v2.0")
     await start(shop, "v3.0", "v2.0")
     assert shop.acting.rollout.canary == "v3.0"
