@@ -22,6 +22,8 @@
     // What graphs draw as lines, by the limit's name: `value`, and `text` as people write it. No value: not drawn.
     limits: error 'must provide limits',
 
+    // The service that is shown until another is chosen; empty: whichever Grafana finds first.
+    service: '',
     uids: error 'must provide uids of dashboards',
     tags: ['kpi-canary'],
     refresh: '5s',

@@ -31,7 +31,7 @@ function(config, series, build)
 
   local judged = [kpi for kpi in config.kpis if kpi.judge == 'evidence' && kpi.action != 'warn'];
   local names = std.join('|', [kpi.name for kpi in judged]);
-  local verdicts(verdict) = own(n.KPI_VERDICT, [p.matches(n.KPI, names), p.matches(n.VERDICT, verdict)]);
+  local verdicts(verdict) = own(n.KPI_VERDICT, [p.among(n.KPI, names), verdict]);
 
   local evidence = [
     blind(
@@ -87,7 +87,7 @@ function(config, series, build)
          blind(
            'kpi',
            p.lines([
-             p.block('max by (rollout, kpi) (' + verdicts('blind') + ') == 1'),
+             p.block('max by (rollout, kpi) (' + verdicts(p.equals(n.VERDICT, 'blind')) + ') == 1'),
              '* on (rollout) group_left (stable, canary, version)',
              running,
            ]),
@@ -100,7 +100,7 @@ function(config, series, build)
            p.lines([
              database_up('1'),
              'unless on (rollout)',
-             '(count by (rollout) (max by (rollout, kpi) (' + verdicts('.+') + ')) == ' + std.length(judged) + ')',
+             '(count by (rollout) (max by (rollout, kpi) (' + verdicts(p.differs(n.VERDICT, '')) + ')) == ' + std.length(judged) + ')',
            ]),
            missed,
            'Canary {{ $labels.canary }} is not judged',
@@ -149,7 +149,7 @@ function(config, series, build)
       p.lines([
         has_traffic('stable'),
         'unless on (rollout)',
-        p.block(std.join('\nand on (rollout)\n', [p.block(t.of_stable(expr)) for expr in of_stable])),
+        p.block(std.join('\nand on (rollout)\n', [p.block(t.known_of_stable(expr)) for expr in of_stable])),
       ]),
       s.longWindow,
       'Canary {{ $labels.canary }} cannot be compared with stable {{ $labels.stable }}',
@@ -283,7 +283,7 @@ function(config, series, build)
     for counter in [kpi.entered] + (if kpi.kind == 'conversion' then [kpi.converted] else [])
   ]));
   local of_event(metric) =
-    'max by (service, event) (' + own(metric, [p.matches(n.EVENT, judged_events)]) + ')';
+    'max by (service, event) (' + own(metric, [p.among(n.EVENT, judged_events)]) + ')';
   local unknown = if judged == [] then [] else build.alert(n.ASSIGNMENTS_UNKNOWN, {
     expr: p.beyond(
       p.lines([

@@ -21,7 +21,7 @@ function(config, series, build)
                  + build.limit(n.LIMIT_CONVERGE, 'humanizeDuration') + '.',
   })
   + build.alert(n.ROLLED_BACK, {
-    expr: series.rolled_back,
+    expr: p.operand(series.rolled_back) + ' > 0',
     severity: 'warning',
     action: 'none',
     summary: 'Canary {{ $labels.canary }} was rolled back; {{ $labels.stable }} runs',
@@ -83,7 +83,7 @@ function(config, series, build)
     description: 'Somebody ran `canary drill --through-prometheus`: this alert follows the rollback path to the receiver, and moves no traffic.',
   })
   + build.alert(n.WATCHDOG, {
-    expr: 'vector(1)',
+    expr: 'vector(1) > 0',
     severity: 'info',
     action: 'none',
     dashboard: 'guard',
