@@ -9,7 +9,7 @@ SEEDS ?= 1000
 # Every test process, and every program that a test starts, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview pictures docs \
+.PHONY: audit sbom help setup demo test lint format golden requirements bench simulate reverts mutation preview pictures docs compat \
   release clean
 
 help: ## show this list
@@ -26,12 +26,12 @@ setup: $(VENV)/.installed ## create .venv with everything this project needs
 
 demo: ## watch a bad canary being rolled back (SCENARIO=healthy, provider-outage or second-release)
 	@PYTHON=$(PYTHON) scripts/debian demo
-	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
+	@$(MAKE) --no-print-directory --silent $(VENV)/.installed-demo
 	@$(BIN)/canary demo --scenario $(SCENARIO) $(ARGS)
 
 test: ## lint, then every test, on the real parts
 	@PYTHON=$(PYTHON) scripts/debian test
-	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory --silent setup
 	@scripts/npm
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
@@ -75,6 +75,9 @@ pictures: $(VENV)/.installed ## renew the pictures of the documentation: dashboa
 
 docs: ## build the documentation as a site: site/index.html (ARGS=serve: while writing; release, dev, versions: by version)
 	@scripts/docs $(ARGS)
+
+compat: $(VENV)/.installed ## try the programs that lie in a folder (PROGRAMS=FOLDER), and renew docs/compatibility.md
+	@$(BIN)/python -m scripts.compat $(or $(PROGRAMS),$(error PROGRAMS=FOLDER is missing)) $(ARGS)
 
 sbom: $(VENV)/.installed ## write the bill of materials of what runs, as CycloneDX: dist/sbom.json
 	@mkdir -p dist

@@ -135,6 +135,7 @@ REFRESH_DURATION_SECONDS: Final = "canary_exporter_refresh_duration_seconds"
 LAST_REFRESH_AGE_SECONDS: Final = "canary_exporter_last_refresh_age_seconds"
 LAST_REFRESH_TIMESTAMP_SECONDS: Final = "canary_exporter_last_refresh_timestamp_seconds"
 DATA_LAG_SECONDS: Final = "canary_exporter_data_lag_seconds"
+SAMPLE_RATIO: Final = "canary_exporter_sample_ratio"
 EXPORTER_ERRORS_TOTAL: Final = "canary_exporter_errors_total"
 RECONCILED_ROWS_TOTAL: Final = "canary_exporter_reconciled_rows_total"
 CORRECTIONS_TOTAL: Final = "canary_exporter_corrections_total"
@@ -432,7 +433,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     POLICY_MISMATCH: ("guard", "Policy in use"),
     ROLLBACK_NOT_CONVERGED: ("rollout", "Traffic on the canary"),
     ASSIGNMENTS_UNKNOWN: ("infrastructure", "Rows without a version"),
-    LOG_LAGS: ("infrastructure", "Rows without a version"),
+    LOG_LAGS: ("infrastructure", "Age of the router's log"),
     REPLICA_LAG: ("infrastructure", "Replication lag"),
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
     EXPORTER_DOWN: ("guard", "Freshness"),

@@ -33,6 +33,7 @@ from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
 from exporter.ledger.reconciler import LedgerReconciler
 from exporter.ledger.rows import Codes
+from exporter.ledger.sampling import Sampling
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
@@ -107,9 +108,8 @@ class Refresher:
         ]
         for feed in self.feeds:
             feed.odd.report = self._faults.odd
-        self.schema = SchemaWatches(
-            [SchemaWatch(policy_at(policy, name), session) for name, session in sources.sessions.items()]
-        )
+        watches = [SchemaWatch(policy_at(policy, name), session) for name, session in sources.sessions.items()]
+        self.schema = SchemaWatches(watches)
         self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
         about = (event for kpi in policy.kpis.values() for event in events_of(kpi))
@@ -127,6 +127,7 @@ class Refresher:
             self.files,
             trusted_kpis(policy),
         )
+        self.sampling = Sampling(self.feeds, policy.evidence.sample_above, self._log)
         self._lag: float | None = None
         self._unknown_versions = UnknownVersions(self.feeds, policy.database.window, policy.database.lateness)
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
@@ -215,6 +216,8 @@ class Refresher:
         for feed in self.feeds:
             if feed.stream.event in self._joined:
                 feed.held.want_from(feed.bucket(low))
+        judged = self.judge.evidence is not None or self.experiments.since is not None
+        self.sampling.look(now, judged=judged)
         await self._side_by_side(self._refresh_all, now)
         until = self.clock.monotonic() + self.policy.database.refresh * _FILL_SHARE
         await self._side_by_side(self._fill, now, until)
@@ -349,6 +352,7 @@ class Refresher:
             data_lag_seconds=max(0.0, lag) if lag is not None else None,
             replica_lag_seconds=self._lag,
             backfill_ratio=self._filled_ratio(),
+            sample_ratio=self.sampling.ratio,
             schema_compatible=self.schema.compatible,
             errors=dict(self._faults.counts),
             unknown_versions=self._unknown_versions.shares if up else {},

@@ -1,7 +1,8 @@
 """Checks generated dashboards by the rules of Grafana's dashboard-linter, and by those of this house.
 
 `python -m grafana.lint [canary.yaml]` prints every finding with its rule, place and reason; exit status 1 when there
-is one. The rules that dashboard-linter has and we have not, with the reasons, are in `EXCLUDED`.
+is one. The rules that dashboard-linter has and we have not stand in `.lint` at the root, which it reads itself, with
+the reasons.
 """
 
 import json
@@ -18,16 +19,6 @@ from grafana.generate import dashboards
 
 Dashboard = dict[str, Any]
 Panel = dict[str, Any]
-
-EXCLUDED = {
-    "template-job-rule": "our series are told apart by service and version, whatever job scrapes them",
-    "template-instance-rule": "several receivers and exporters speak for one service; their instances do not matter",
-    "target-job-rule": "as template-job-rule; the policy's signals.selector adds the user's own matchers",
-    "target-instance-rule": "as template-instance-rule",
-    "target-logql-rule": "there are no logs here",
-    "target-logql-auto-rule": "there are no logs here",
-}
-"""Rules of dashboard-linter that do not fit, with the reason."""
 
 PANEL_TYPES = {"timeseries", "stat", "table", "state-timeline", "alertlist", "text", "row"}
 """Panels that Grafana 10.4 to 13 draw from schema version 39 without a migration."""

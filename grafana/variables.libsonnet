@@ -34,7 +34,9 @@ function(config)
       options: [],
       current: {},
     },
-    query('service', 'service', config.names.rollout_state),
+    query('service', 'service', config.names.rollout_state) {
+      current: if config.service == '' then {} else { selected: true, text: config.service, value: config.service },
+    },
     // The newest rollout first, whatever its name: by the time of the last thing that happened to it.
     query('rollout', 'rollout', '') {
       query: 'query_result(sort_desc(max by (rollout) (last_over_time('

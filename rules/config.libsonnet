@@ -9,8 +9,9 @@ local kpi = import 'lib/kpi.libsonnet';
     // The shop's name, on all series of the exporter and the receiver, and on all alerts.
     service: 'shop',
 
-    // Write every alert out, without reading recorded series: for vmalert and other remote evaluators.
-    inline: false,
+    // Write every alert out. With false, alerts read what the first group of prometheusRules has recorded, which is up to
+    // one interval old, and costs less.
+    inline: true,
 
     // The policy's digest, as exporter and receiver publish theirs. Empty when the rules are made by hand; then nothing
     // compares them.

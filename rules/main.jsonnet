@@ -1,4 +1,4 @@
-// The mixin's rules for one configuration, as the command line evaluates them.
+// The rules for one configuration, as the command writes them: alerts with their inputs, and what only people read.
 function(config)
-  local mixin = (import 'mixin.libsonnet') + { _config:: config };
-  { alerts: mixin.prometheusAlerts, rules: mixin.prometheusRules }
+  local parts = (import 'parts.libsonnet')(config);
+  { alerts: { groups: parts.alert_groups(parts.inputs) }, rules: { groups: [parts.for_people] } }

@@ -1,53 +1,20 @@
 // kpi-canary's rules as a monitoring mixin: `prometheusAlerts` and `prometheusRules`, made from `_config`.
-local n = import 'lib/names.libsonnet';
+//
+// Mixins part them, and put them into files, or even rulers, of their own. An alert that reads what another group has
+// recorded is late by up to an interval, so alerts are written out here (`inline`), and need nothing of prometheusRules.
+local parts = import 'parts.libsonnet';
 
 (import 'config.libsonnet') + {
   local config = $._config,
-  local series = (import 'lib/series.libsonnet')(config),
-  local build = (import 'lib/alert.libsonnet')(config),
+  // What is recorded is recorded in one group, where each rule can read the one before it.
+  local recorded = parts(config { inline: false }),
 
-  // Proven harm rolls back: few rules, that read no rates, and so may be looked at as often as the proofs are scraped.
-  // They record nothing and are written out: what another group records is up to one of its intervals old.
-  local written_out = (import 'lib/series.libsonnet')(config { inline: true }),
-  local judged = [kpi.name for kpi in config.kpis if kpi.judge != 'threshold'],
-  local fast(rule) = rule.labels[n.ACTION] == 'rollback' && std.member(judged, rule.labels[n.KPI]),
-  local kpis(series) = (import 'alerts/kpis.libsonnet')(config, series, build),
-  local urgent = [rule for rule in kpis(written_out) if fast(rule)],
-
-  // One group: its rules are evaluated one after the other, so that every alert sees this moment's inputs, and
-  // CanaryPhaseComplete sees what all others say.
-  prometheusAlerts+:: {
-    groups+: [
-      {
-        name: 'canary-' + config.service,
-        interval: config.evaluationInterval,
-        rules: (import 'recording/policy.libsonnet')(config)
-               + series.rules
-               + (import 'alerts/health.libsonnet')(config, series, build)
-               + (import 'alerts/technical.libsonnet')(config, series, build)
-               + (import 'alerts/against_stable.libsonnet')(config, series, build)
-               + [rule for rule in kpis(series) if !fast(rule)]
-               + (import 'alerts/guard.libsonnet')(config, series, build)
-               + (import 'alerts/finishing.libsonnet')(config, series, build)
-               + (import 'alerts/drift.libsonnet')(config, series, build)
-               + (import 'alerts/ranges.libsonnet')(config, series, build)
-               + (import 'alerts/experiments.libsonnet')(config, series, build)
-               + (import 'alerts/phases.libsonnet')(config, series, build),
-      },
-    ] + (
-      if urgent == [] then []
-      else [{ name: 'canary-fast-' + config.service, interval: config.fastEvaluationInterval, rules: urgent }]
-    ),
-  },
+  prometheusAlerts+:: { groups+: parts(config).alert_groups() },
 
   prometheusRules+:: {
     groups+: [
-      {
-        name: 'canary-for-people-' + config.service,
-        // People look at these over minutes, and a recorded sample costs each time it is made.
-        interval: '30s',
-        rules: (import 'recording/signals.libsonnet')(config, series) + (import 'recording/kpis.libsonnet')(config, series),
-      },
+      { name: 'canary-inputs-' + config.service, interval: config.evaluationInterval, rules: recorded.inputs },
+      recorded.for_people,
     ],
   },
 }

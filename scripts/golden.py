@@ -2,17 +2,22 @@
 
 `make golden` renews it; a test compares. The three policies are chosen for what they have: `strategy` is the strategy's
 own as it stands at the root, `minimal` names a service and leaves all else to the defaults, and `custom` changes
-whatever can be changed.
+whatever can be changed. `mixin.jsonnet` is a shop that uses the mixin without the command.
 """
 
 import dataclasses
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import _jsonnet
 
 from alertmanager.config.configuration import alertmanager_file
 from canary.mixin.config import dashboards_config
+from canary.mixin.yamltext import dump
 from canary.policy import Policy, load_policy
 from rules.generate import prometheus_files
 from rules.names import names_libsonnet
@@ -49,6 +54,30 @@ def golden() -> Iterator[tuple[Path, str]]:
         for path, text in files.items():
             if not path.startswith("prometheus/tests/"):
                 yield FOLDER / name / path, text
+    made = mixin()
+    yield FOLDER / "mixin" / "prometheus" / "rules" / "rules.yml", dump(made["rules"])
+    yield FOLDER / "mixin" / "queries.txt", "".join(queries(made["dashboards"]))
+
+
+def mixin() -> dict[str, Any]:
+    """What `policies/mixin.jsonnet` gives, with the repository where `jb install` would put it.
+
+    Its alerts are in no file: they are the command's own, written out, and tests hold the two together.
+    """
+    with tempfile.TemporaryDirectory() as vendor:
+        (Path(vendor) / "github.com" / "kpi-canary").mkdir(parents=True)
+        (Path(vendor) / "github.com" / "kpi-canary" / "kpi-canary").symlink_to(ROOT)
+        text = _jsonnet.evaluate_file(str(FOLDER / "policies" / "mixin.jsonnet"), jpathdir=[vendor])
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def queries(dashboards: dict[str, Any]) -> Iterator[str]:
+    """What dashboards ask, by dashboard and panel; the rest of their text is the same for everybody."""
+    for name, dashboard in dashboards.items():
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                yield f"{name}: {panel['title']}: {' '.join(target['expr'].split())}\n"
 
 
 def main() -> None:

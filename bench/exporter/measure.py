@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.exporter.peers import Peer
 from bench.exporter.shop import trade
+from tests.support.programs.processes import Program
 
 _VISITS_PER_SECOND = 16.5
 """As many as ten million visits in a week, so that the present goes on like the past."""
@@ -72,11 +73,11 @@ async def measure(peer: Peer, dsn: str, seconds: float) -> Figures:
         async with aiohttp.ClientSession() as client:
             await _warm(peer, client, figures, began)
             await connection.execute("SELECT pg_stat_statements_reset()")
-            cpu, started = _cpu_seconds(peer), time.monotonic()
+            cpu, started = cpu_seconds(peer.program), time.monotonic()
             await _watch(peer, client, connection, figures, seconds)
             minutes = (time.monotonic() - started) / 60
-            figures.cpu_seconds_per_minute = (_cpu_seconds(peer) - cpu) / minutes
-            figures.memory_mb = _memory_mb(peer)
+            figures.cpu_seconds_per_minute = (cpu_seconds(peer.program) - cpu) / minutes
+            figures.memory_mb = memory_mb(peer.program)
             spent, calls = await _database_time(connection)
             refreshes = minutes * 60 / peer.refresh_seconds
             figures.database_per_minute = spent / minutes
@@ -185,12 +186,14 @@ async def _database_time(connection: "asyncpg.Connection[asyncpg.Record]") -> tu
     return (float(row["spent"] or 0), float(row["calls"] or 0)) if row is not None else (0.0, 0.0)
 
 
-def _cpu_seconds(peer: Peer) -> float:
-    fields = Path(f"/proc/{peer.program.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+def cpu_seconds(program: Program) -> float:
+    """Processor time of a program so far."""
+    fields = Path(f"/proc/{program.pid}/stat").read_text().rsplit(") ", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _memory_mb(peer: Peer) -> float:
-    status = Path(f"/proc/{peer.program.pid}/status").read_text()
+def memory_mb(program: Program) -> float:
+    """Memory of a program now."""
+    status = Path(f"/proc/{program.pid}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else 0.0

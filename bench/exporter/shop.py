@@ -8,7 +8,7 @@ import asyncpg
 # A week of rows is what a first start has to count.
 DAYS = 7
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE visits (id bigint PRIMARY KEY, visitor_id text, version text NOT NULL, created_at timestamptz NOT NULL);
 CREATE TABLE carts (id bigint PRIMARY KEY, visit_id bigint NOT NULL, version text NOT NULL,
   created_at timestamptz NOT NULL, checkout_started_at timestamptz);
@@ -20,7 +20,7 @@ CREATE TABLE feedback (id bigint PRIMARY KEY, order_id bigint NOT NULL, version 
   created_at timestamptz NOT NULL);
 """
 
-_INDEXES = """
+INDEXES = """
 CREATE INDEX ON visits (created_at);
 CREATE INDEX ON carts (created_at);
 CREATE INDEX ON carts (checkout_started_at);
@@ -39,7 +39,7 @@ async def seed(dsn: str, visits: int, orders: int) -> None:
     connection = await asyncpg.connect(dsn)
     carts = visits * 6 // 10
     try:
-        await connection.execute(_SCHEMA)
+        await connection.execute(SCHEMA)
         for table, count, columns in (
             ("visits", visits, f"n, n::text, {_VERSION}, {_moment(visits)}"),
             ("carts", carts, f"n, n, {_VERSION}, {_moment(carts)}, {_moment(carts)}"),
@@ -51,7 +51,7 @@ async def seed(dsn: str, visits: int, orders: int) -> None:
             ),
         ):
             await connection.execute(f"INSERT INTO {table} SELECT {columns} FROM generate_series(1, {count}) n")
-        await connection.execute(_INDEXES)
+        await connection.execute(INDEXES)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()

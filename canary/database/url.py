@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from canary.certificates import tls_context
 from canary.database.parameters import Parameters, no_parameter
@@ -32,6 +32,12 @@ _DRIVERS = {
     "mysql": "mysql+asyncmy",
     "mariadb": "mysql+asyncmy",
     "clickhouse": "clickhousedb+connect",  # its own driver's word, which nobody else says
+    # What Rails, Laravel, Doctrine and PDO call them.
+    "pgsql": "postgresql+asyncpg",
+    "pdo-pgsql": "postgresql+asyncpg",
+    "mysql2": "mysql+asyncmy",
+    "mysqli": "mysql+asyncmy",
+    "pdo-mysql": "mysql+asyncmy",
 }
 """The driver of each database that we know; others are read through the one that the address names, in a thread."""
 _EXAMPLE = "give one such as sqlite:///shop.db or postgresql://canary@db.example/shop"
@@ -101,7 +107,13 @@ def read_database_url(text: str, *, place: str, base: str | Path = ".", read_onl
     url = url.set(drivername=_DRIVERS.get(url.get_backend_name(), url.drivername))
     if url.host is not None and url.host.lower().startswith("%2f"):
         url = url.set(query={**url.query, "host": unquote(url.host)})._replace(host=None)  # libpq's way to say a socket
-    if url.get_driver_name() in ("asyncpg", "asyncmy"):
+    try:
+        driver = url.get_driver_name()
+    except NoSuchModuleError:
+        what = f"no driver for {url.drivername} is installed"
+        remedy = f"install its SQLAlchemy dialect alongside kpi-canary, or {_EXAMPLE}"
+        raise DatabaseUnavailableError(what, place=place, remedy=remedy) from None
+    if driver in ("asyncpg", "asyncmy"):
         url = url.set(query={key: _resolved(key, value, Path(base)) for key, value in url.query.items()})
         driver_address(url, place=place, read_files=False)
     return url

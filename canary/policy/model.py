@@ -49,7 +49,7 @@ class State:
     url_env: EnvironmentName | None = None
     """Environment variable holding the URL."""
     rollback_log: Text | None = None
-    """Text file that gets two lines per rollback, when it is decided and when all traffic is back on stable (the
+    """Text file that gets three lines per rollback, when it is decided and when all traffic is back on stable (the
     strategy's `/var/log/canary-rollbacks.log`)."""
     reports: Text = "reports"
     """Folder that gets a report at the end of every rollout."""
@@ -119,6 +119,9 @@ class Evidence:
     """Width of the time buckets in which events are compared."""
     minimum_units: Count = 0
     """Canary units that every judged KPI must have seen before a phase may end."""
+    sample_above: Annotated[int, Field(ge=1000, le=10_000_000)] = 20_000
+    """Rows a minute of the largest event above which customers are judged by a sample, so that judging costs no more in
+    a larger shop. The database chooses them by a hash of the customer; counters count everybody."""
     pending_timeout: Annotated[float, lasting(1, 7 * 86400)] = 900
     """A payment that is pending for longer counts as failed."""
     staleness: PositivePatience = 120

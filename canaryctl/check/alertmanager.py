@@ -4,8 +4,7 @@ Silences that keep the receiver from rolling back, holding or advancing on its o
 people from being paged, and is their business.
 """
 
-import shutil
-import tempfile
+from collections.abc import Mapping
 
 import yaml
 
@@ -13,11 +12,8 @@ from canary import names
 from canary.errors import RemoteError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
-from canary.process.program import run
 from canary.prometheus import Alertmanager, Silence
-
-# amtool asks Alertmanager itself, without a limit of its own; a healthy one answers in well under a second.
-_TIMEOUT_SECONDS = 20
+from canaryctl.check.routes import receivers
 
 _KEPT_BACK = {
     "rollback": "no alert rolls a canary back",
@@ -40,12 +36,8 @@ async def check_alertmanager(policy: Policy, alertmanager: Alertmanager) -> list
         return [failed(place, "its configuration is no YAML", "correct the address")]
     if not isinstance(running, dict):
         return [failed(place, "its configuration is not an Alertmanager's", "correct the address")]
-    if shutil.which("amtool") is None:
-        untested = warning(place, "reachable, but its routes were not tested", "install amtool and check again")
-        return [untested, *silences]
     ours = _receivers(running, policy.receiver.url)
-    routes = [await _routed(place, policy, action, ours) for action in _ACTIONS]
-    return [*routes, *await _watchdog(place, policy, ours), *silences]
+    return [*(_routed(place, policy, what, labels, running, ours) for what, labels in _alerts(policy)), *silences]
 
 
 async def check_silences(policy: Policy, alertmanager: Alertmanager) -> list[Finding]:
@@ -84,29 +76,23 @@ def _listed(value: object) -> list[dict[str, object]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-async def _routed(place: str, policy: Policy, action: str, ours: set[str]) -> Finding:
-    labels = (f"{names.ACTION}={action}", f"{names.SERVICE}={policy.service}", "alertname=Canary")
-    what = f'alerts with action="{action}"'
-    return await _tested(place, policy, labels, what, ours)
+def _alerts(policy: Policy) -> list[tuple[str, dict[str, str]]]:
+    """What must reach the receiver: words for it, and the labels by which Alertmanager routes it."""
+    service = {names.SERVICE: policy.service}
+    watchdog = {"alertname": names.WATCHDOG, names.ACTION: "none", **service}
+    return [
+        *((f'alerts with action="{one}"', {"alertname": "Canary", names.ACTION: one, **service}) for one in _ACTIONS),
+        (f"the heartbeat {names.WATCHDOG}", watchdog),
+    ]
 
 
-async def _watchdog(place: str, policy: Policy, ours: set[str]) -> list[Finding]:
-    labels = (f"alertname={names.WATCHDOG}", f"{names.SERVICE}={policy.service}", f"{names.ACTION}=none")
-    return [await _tested(place, policy, labels, f"the heartbeat {names.WATCHDOG}", ours)]
-
-
-async def _tested(place: str, policy: Policy, labels: tuple[str, ...], what: str, ours: set[str]) -> Finding:
-    server = policy.receiver.alertmanager_server
-    access = {key: value for key, value in server.http_config(policy.base).items() if key != "http_headers"}
-    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-        yaml.safe_dump(access, file)  # with the secrets' files, not the secrets
-        file.flush()
-        shows = (f"--http.config.file={file.name}",) if access else ()
-        argv = ("amtool", "config", "routes", "test", f"--alertmanager.url={server.url}", *shows, *labels)
-        outcome = await run(argv, timeout_seconds=_TIMEOUT_SECONDS)
-    if outcome.fault:
-        return failed(place, f"amtool could not test its routes: {outcome.fault}")
-    reached = {name.strip() for name in outcome.output.strip().split(",")}
+def _routed(
+    place: str, policy: Policy, what: str, labels: Mapping[str, str], running: Mapping[str, object], ours: set[str]
+) -> Finding:
+    try:
+        reached = set(receivers(running.get("route"), labels))
+    except ValueError as error:
+        return failed(place, f"its routes cannot be followed: {error}", "correct its configuration, and reload it")
     if reached & ours:
         return ok(place, f"sends {what} to {policy.receiver.url}")
     remedy = "run `canary generate`, put its alertmanager.yml (or its routes) to use, and reload Alertmanager"

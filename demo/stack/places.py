@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
-# One port each; `front` is HAProxy.
-_PARTS = ("front", "stable", "canary", "prometheus", "alertmanager", "exporter", "receiver", "team")
+# One port each; `front` is HAProxy, `vmalert` only has one where `make compat` puts it in the place of Prometheus.
+_PARTS = ("front", "stable", "canary", "prometheus", "alertmanager", "exporter", "receiver", "team", "vmalert")
 # Below the range from which the kernel takes the ports of outgoing connections.
 _PORTS = range(4_000, 12_000)
 

@@ -25,15 +25,16 @@ _POLL_SECONDS = 0.1
 
 
 def find_program(*names: str) -> str:
-    """The first of several programs that is installed.
+    """A program that goes by several names; of several that are installed PATH decides, as in a shell.
 
     Raises:
         ProcessError: none is.
     """
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), SYSTEM_PATH))
-    for name in names:
-        if found := shutil.which(name, path=path):
-            return found
+    folders = (str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep), *SYSTEM_PATH.split(":"))
+    for folder in folders:
+        for name in names:
+            if found := shutil.which(name, path=folder):
+                return found
     raise ProcessError(
         "expected the program on PATH, found none",
         place=names[0],

@@ -137,7 +137,8 @@ class Stack:
         with self._screen.step(
             f"Prometheus {self.places.url('prometheus')} and Alertmanager {self.places.url('alertmanager')}"
         ):
-            await self._open_monitoring()
+            await self._open_alertmanager()
+            await self._open_prometheus()
 
     async def _write_policy(self) -> None:
         for name in policy.TOKENS.values():
@@ -212,11 +213,11 @@ class Stack:
         for name in ("exporter", "receiver"):
             await self._processes.ready(name, f"{self.places.url(name)}/-/ready", self.session)
 
-    async def _open_monitoring(self) -> None:
+    async def _open_alertmanager(self) -> None:
         await self._processes.start(
             "alertmanager",
             [
-                find_program("prometheus-alertmanager", "alertmanager"),
+                find_program("alertmanager", "prometheus-alertmanager"),
                 f"--config.file={self._generated / 'alertmanager' / 'alertmanager.yml'}",
                 f"--storage.path={self.places.file('alertmanager-data')}",
                 f"--web.listen-address={self.places.address('alertmanager')}",
@@ -225,6 +226,8 @@ class Stack:
             ],
         )
         await self._processes.ready("alertmanager", f"{self.places.url('alertmanager')}/-/ready", self.session)
+
+    async def _open_prometheus(self) -> None:
         await self._processes.start(
             "prometheus",
             [
@@ -248,9 +251,8 @@ class Stack:
         Raises:
             ProcessError: it ended with another status than 0.
         """
-        argv = [*self._command(name), *arguments]
         process = await asyncio.create_subprocess_exec(
-            *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *self._command(name), *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         try:
             output, _ = await process.communicate()
@@ -273,8 +275,7 @@ class Stack:
         """
         parts = 4  # both shops, exporter, receiver
         for _ in range(round(READY_SECONDS / _POLL_SECONDS)):
-            seen = await self.questions.value("sum(up)") or 0
-            if seen == parts:
+            if (seen := await self.questions.value("sum(up)") or 0) == parts:
                 return
             await asyncio.sleep(_POLL_SECONDS)
         raise ProcessError(

@@ -2,14 +2,17 @@
 
 The place is the file's inode and an offset, and with them a checksum of the file's first bytes: an inode is used again
 after its file was deleted, and a file that was truncated may have grown past the offset meanwhile. A file that was
-renamed is read to its end before the new one, here while it is open, and after a restart by looking for its inode
-next to the new one (`NAME.1` and its like). What was compressed or deleted before it was read is lost, and counted as
-one gap.
+renamed is read to its end before the one that came after it, which may have been renamed too by then: of the files
+next to the path (`NAME.1` and its like) it is the next by the time of their last lines. After a restart the file is
+looked for among them by its inode; where it is gone, those that were written later are still read. What was compressed
+or deleted before it was read is lost, and counted as one gap.
 
 No inotify: a look every moment costs one `stat`, and works on every file system.
 """
 
+import glob
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,18 +25,21 @@ _HEAD_BYTES = 256
 """So much of a file's beginning tells it from others: the first line has the time in it."""
 _CHUNK_BYTES = 512 * 1024
 """Some two thousand lines."""
+_ROTATED = re.compile(r"[.-](old|[0-9][0-9T_.:-]*)")
+"""What rotation puts behind a name: a number, or a date; compressed files and other tools' have other endings."""
 _LAST_LOOKS = 20
 """A renamed file is looked at so often with nothing new in it before it is left: its writers reopen within seconds."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Up to where a file was read."""
+    """Up to where a file was read, and when it was last written to by then; 0 in what older versions wrote."""
 
     inode: int = 0
     offset: int = 0
     head: int = 0
     head_bytes: int = 0
+    modified: float = 0.0
 
 
 class LogFile:
@@ -48,7 +54,6 @@ class LogFile:
         self.path = path
         self._place = place
         self._file: IO[bytes] | None = None
-        self._successors: list[Path] = []
         self._quiet = 0
         self._skipping = False
         self.gaps = self.overlong = 0
@@ -63,8 +68,8 @@ class LogFile:
             return [], self._place
         assert self._file is not None
         assert self._place is not None
-        if os.fstat(self._file.fileno()).st_size < self._place.offset:
-            self._begin(self._file)  # truncated in place (copytruncate)
+        if not _is(self._file, self._place):
+            self._begin(self._file)  # truncated in place (copytruncate), and maybe as long again by now
         self._file.seek(self._place.offset)
         data = self._file.read(_CHUNK_BYTES)
         end = data.rfind(b"\n") + 1
@@ -93,41 +98,54 @@ class LogFile:
             self._advance(len(data))
         elif self._superseded():
             self._quiet += 1
-            if self._quiet > _LAST_LOOKS or self._successors:
-                self._next()
+            path, inode = self._after()
+            # The writers of a file whose successor was renamed as well have left it long ago.
+            if self._quiet > _LAST_LOOKS or path != self.path:
+                self._next(path, inode)
         return [], self._place
 
     def _advance(self, count: int) -> None:
         assert self._file is not None
         assert self._place is not None
         offset = self._place.offset + count
-        inode = os.fstat(self._file.fileno()).st_ino
-        if self._place.head_bytes >= _HEAD_BYTES:
-            self._place = Place(inode, offset, self._place.head, self._place.head_bytes)
-        else:
+        status = os.fstat(self._file.fileno())
+        head, size = self._place.head, self._place.head_bytes
+        if size < _HEAD_BYTES:
             size = min(offset, _HEAD_BYTES)
-            self._place = Place(inode, offset, _head(self._file, size), size)
+            head = _head(self._file, size)
+        self._place = Place(status.st_ino, offset, head, size, status.st_mtime)
 
     def _superseded(self) -> bool:
-        """Whether the path is another file by now, or one that comes after this one is waiting."""
+        """Whether the path is another file by now."""
         assert self._file is not None
-        if self._successors:
-            return True
         try:
             return self.path.stat().st_ino != os.fstat(self._file.fileno()).st_ino
         except FileNotFoundError:
             return False
 
-    def _next(self) -> None:
+    def _after(self) -> tuple[Path, int]:
+        """The file that came after the open one, and its inode."""
+        assert self._file is not None
+        status = os.fstat(self._file.fileno())
+        found = [(path, _inode(path)) for path in self._beside() if self._rotated(path)]
+        inodes = [inode for _, inode in found]
+        if status.st_ino in inodes:
+            found = found[inodes.index(status.st_ino) + 1 :]
+        else:
+            found = [one for one in found if _modified(one[0]) > status.st_mtime]
+        return found[0] if found else (self.path, _inode(self.path))
+
+    def _next(self, path: Path, inode: int) -> None:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return
+        if os.fstat(file.fileno()).st_ino != inode:  # rotated at this very moment
+            file.close()
+            return
         self.close()
         self._quiet = 0
-        self._skipping = False
-        path = self._successors.pop(0) if self._successors else self.path
-        self._place = None
-        try:
-            self._begin(path.open("rb"))
-        except FileNotFoundError:
-            self.gaps += path != self.path
+        self._begin(file)
 
     def _begin(self, file: IO[bytes]) -> None:
         self._file = file
@@ -138,27 +156,45 @@ class LogFile:
         """Open what was left, else the path; whether there is something."""
         place = self._place
         if place is not None and place.inode:
-            candidates = list(self._beside())
-            for number, path in enumerate(candidates):
+            for path in self._beside():
                 file = path.open("rb")
                 if _is(file, place):
                     self._file = file
-                    self._successors = candidates[number + 1 :]
                     return True
                 file.close()
             self.gaps += 1
+        since = place.modified if place is not None else 0.0
+        later = [path for path in self._beside() if self._rotated(path) and 0 < since < _modified(path)]
         try:
-            self._begin(self.path.open("rb"))
+            self._begin((later[0] if later else self.path).open("rb"))
         except FileNotFoundError:
             return False
         return True
 
     def _beside(self) -> Iterator[Path]:
         """The path's earlier files, the oldest first, and last the path."""
-        earlier = [one for one in self.path.parent.glob(f"{self.path.name}[.-]*") if one.is_file()]
-        yield from sorted(earlier, key=lambda one: one.stat().st_mtime)
+        named = self.path.parent.glob(f"{glob.escape(self.path.name)}[.-]*")
+        yield from sorted((one for one in named if one.is_file()), key=_modified)
         if self.path.exists():
             yield self.path
+
+    def _rotated(self, path: Path) -> bool:
+        """Whether it is the path, or what a rotation makes of it."""
+        return path == self.path or _ROTATED.fullmatch(path.name.removeprefix(self.path.name)) is not None
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:  # rotated away meanwhile
+        return 0
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _is(file: IO[bytes], place: Place) -> bool:

@@ -15,6 +15,8 @@ The past before the start is filled in backwards from the newest hour, so that K
 counters once it is complete. A step that times out is smaller the next time.
 """
 
+# long: one stream from its first bucket to its last, whose steps share what is known of it
+
 import math
 
 from canary.errors import DatabaseTimeoutError
@@ -230,6 +232,15 @@ class Feed:
             if found:
                 self.held.hour_changed(hour)
         return difference
+
+    def sample(self, ratio: float, *, anew: bool) -> None:
+        """Hold the rows of a part of the customers from now on; of earlier rows too when they are read *anew*."""
+        if self.stream.sampled is None:
+            return
+        self._reader.sample(ratio)
+        self.held.sample_ratio = ratio
+        if anew:
+            self.held.read_anew()
 
     @property
     def rows_wanted(self) -> bool:

@@ -36,6 +36,7 @@ class HeldRows:
     Attributes:
         wanted_from: first bucket whose single rows are wanted; None for none.
         dirty: buckets whose rows must be read again.
+        sample_ratio: the part of the counted rows that is read.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class HeldRows:
     ) -> None:
         self.wanted_from: int | None = None
         self.dirty: set[int] = set()
+        self.sample_ratio = 1.0
         self._ledger = ledger
         self._zone = self._entered_zone = zone
         self._odd = odd
@@ -73,6 +75,13 @@ class HeldRows:
             self._store.forget(low)
             self.dirty = {number for number in self.dirty if number >= low}
 
+    def read_anew(self) -> None:
+        """Read everything that is wanted again."""
+        low, self.wanted_from = self.wanted_from, None
+        self._store, self.dirty = RowStore(self._parents), set()
+        if low is not None:
+            self.want_from(low)
+
     def changed(self, buckets: Iterable[int]) -> None:
         """The rows of these buckets are not what they were; those that are wanted are read again."""
         if self.wanted_from is not None:
@@ -84,7 +93,7 @@ class HeldRows:
 
     def few_since(self, low: int) -> bool:
         """Whether the rows from bucket *low* on are so few that reading them is cheaper than counting them first."""
-        if self.wanted_from is None or low < self.wanted_from or self.dirty:
+        if self.wanted_from is None or low < self.wanted_from or self.dirty or self.sample_ratio < 1.0:
             return False
         newest = (number for number in self._ledger.fine if number >= low)
         return sum(self._expected(number) for number in newest) <= _FEW_ROWS
@@ -129,10 +138,11 @@ class HeldRows:
 
     def _expected(self, bucket: int) -> int:
         """How many rows a bucket has, as far as the ledger knows: of a closed hour an equal part."""
-        if bucket in self._ledger.fine:
-            return sum(tally.rows for tally in self._ledger.fine[bucket].values())
-        hour = self._ledger.coarse.get(bucket // BUCKETS_PER_HOUR, {})
-        return sum(tally.rows for tally in hour.values()) // BUCKETS_PER_HOUR
+        counts = self._ledger.fine.get(bucket)
+        if counts is None:
+            hour = self._ledger.coarse.get(bucket // BUCKETS_PER_HOUR, {})
+            return int(sum(tally.rows for tally in hour.values()) * self.sample_ratio) // BUCKETS_PER_HOUR
+        return int(sum(tally.rows for tally in counts.values()) * self.sample_ratio)
 
 
 class RowStore:

@@ -11,7 +11,7 @@ so they are looked for further back, as far as the newest ones lie off.
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -39,6 +39,9 @@ _OFFSET_MARGIN_SECONDS = 3600
 _ROWS_MOMENT, _ROWS_VERSION = 2, 4
 """Columns of a stream's `rows`."""
 
+HASHES: Final = 16**3
+"""So many values a customer's hash has, of three hexadecimal digits."""
+
 T = TypeVar("T")
 Statement = sa.Select[Any]
 
@@ -55,6 +58,7 @@ class StreamReader:
     Attributes:
         stream: with the statements in use now.
         zone: that of the stream's own times.
+        sample_ratio: the part of the customers whose single rows are read, 1 for all.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class StreamReader:
         self.stream = stream
         self._routed = routed if stream.key is not None else None
         self.zone = clock_zone
+        self.sample_ratio = 1.0
         self._session = session
         self._clock_zone = clock_zone
         self._odd = odd
@@ -101,6 +106,11 @@ class StreamReader:
                 raise
             self._odd.told(ODD_ROW, "", reason(error))
             return found
+
+    def sample(self, ratio: float) -> None:
+        """Read the single rows of a part of the customers from now on."""
+        self.sample_ratio = ratio
+        self._fitted = False  # what customers are looked up by is to be known first
 
     async def look_at_newest_times(self) -> None:
         """See how the shop writes its times now, where they may be texts.
@@ -138,7 +148,9 @@ class StreamReader:
 
     async def rows(self, low: int, high: int) -> Sequence[Row]:
         """The single rows of the buckets from *low* up to *high*."""
-        rows = await single_rows(self.stream, self._session, self._bounds(low * FINE_SECONDS, high * FINE_SECONDS))
+        bounds = self._bounds(low * FINE_SECONDS, high * FINE_SECONDS)
+        sample = None if self.sample_ratio >= 1.0 else f"{round(self.sample_ratio * HASHES):03x}"
+        rows = await single_rows(self.stream, self._session, bounds, sample)
         if self._routed is None:
             return rows
         told = ((row, self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT])) for row in rows)
@@ -158,7 +170,9 @@ class StreamReader:
     async def _fit(self, *, careful: bool) -> None:
         """Suit statements and zones to what the columns hold."""
         self._fitted = False
-        self.stream = stream = await fitted(self.stream, self._session, careful=careful)
+        self.stream = stream = await fitted(
+            self.stream, self._session, careful=careful, sampled=self.sample_ratio < 1.0
+        )
         self.zone, entered = (
             self._clock_zone.of_instants if instants else self._clock_zone
             for instants in (stream.instants, stream.entered_instants)

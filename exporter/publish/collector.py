@@ -113,6 +113,11 @@ def _own(snapshot: Snapshot) -> Iterator[Metric]:
         (names.DATA_LAG_SECONDS, "Age of the newest row in the order database.", snapshot.data_lag_seconds),
         (names.REPLICA_LAG_SECONDS, "How far the read replica is behind its primary.", snapshot.replica_lag_seconds),
         (names.BACKFILL_RATIO, "How much of the past is counted since the start.", snapshot.backfill_ratio),
+        (
+            names.SAMPLE_RATIO,
+            "The part of the customers whose single rows are judged; counters count all.",
+            snapshot.sample_ratio,
+        ),
         (names.SCHEMA_COMPATIBLE, "Whether everything that both versions need is there.", snapshot.schema_compatible),
     )
     for name, text, value in gauges:

@@ -34,6 +34,7 @@ class Snapshot:
         data_lag_seconds: age of the newest row; None while there is none.
         replica_lag_seconds: None where the database is no replica.
         backfill_ratio: how much of the past is counted, 0 to 1.
+        sample_ratio: the part of the customers who are judged, 1 for all.
         schema_compatible: None before the first look.
         unknown_versions: by event, the share of the rows that no version is known of, and of how many.
     """
@@ -53,6 +54,7 @@ class Snapshot:
     data_lag_seconds: float | None = None
     replica_lag_seconds: float | None = None
     backfill_ratio: float = 0.0
+    sample_ratio: float = 1.0
     schema_compatible: bool | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
     unknown_versions: Mapping[str, UnknownShare] = field(default_factory=dict)

@@ -230,15 +230,24 @@ class SourceSession:
         return DatabaseSourceError(error.what, place=error.place, remedy=error.remedy)
 
 
-async def single_rows(stream: Stream, session: Session, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-    """A stream's single rows, with ids that no two shards have in common, and customers as the log has them."""
+async def single_rows(
+    stream: Stream, session: Session, parameters: Mapping[str, Any], sample: str | None = None
+) -> Sequence[Sequence[Any]]:
+    """A stream's single rows, with ids that no two shards have in common, and customers as the log has them.
+
+    Args:
+        sample: of customers whose hash is before this, where the stream's rows tell theirs; None for all.
+    """
+    statement = stream.rows
+    if sample is not None and stream.sampled is not None:
+        statement, parameters = stream.sampled, {**parameters, "sample": sample}
     if isinstance(session, SourceSession) and session.ids_apart:
         keys = [ROWS_ID, *(ROWS_PARENTS + number for number, near in enumerate(stream.near_parents) if near)]
         found: list[Sequence[Any]] = []
-        for shard, rows in enumerate(await session.rows_of_each(stream.rows, parameters)):
+        for shard, rows in enumerate(await session.rows_of_each(statement, parameters)):
             found += [_with(row, {key: _of_shard(shard, row[key]) for key in keys}) for row in rows]
     else:
-        found = list(await session.rows(stream.rows, parameters))
+        found = list(await session.rows(statement, parameters))
     if stream.hashed:
         found = [_with(row, {ROWS_UNIT: hashed_unit(row[ROWS_UNIT])}) for row in found]
     return found

@@ -168,6 +168,14 @@ class Statements:
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
         return sa.select(*named).select_from(self._source).where(self.dialect.within(time), *self._wanted(conditions))
 
+    def sampled(self, time: Column, width_seconds: int, conditions: Sequence[Column]) -> sa.Select[Any] | None:
+        """The same of some customers: of those whose hash is before `sample`; None where rows do not tell theirs."""
+        customer = self.versions.customer(self._name, self._source)
+        if customer is None:
+            return None
+        chosen = self.dialect.hashed(customer) < sa.bindparam("sample", type_=sa.String)
+        return self.rows(time, width_seconds, [*conditions, chosen])
+
     def newest_times(self, time: Column) -> sa.Select[Any]:
         """Of the newest texts the endings (with an offset from UTC the text's order is not time's), and what they are.
 

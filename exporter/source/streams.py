@@ -67,10 +67,12 @@ class Stream:
         fine, coarse: counts and sums per bucket, version, currency and outcome within `low` and `high`.
         whole: the same without buckets. Databases guess far too many of these, and sort where they could add up.
         rows: single rows within `low` and `high`.
+        sampled: the same of the customers whose hash is before `sample`; None where rows do not tell theirs here.
         oldest: the smallest time within them in seconds since the epoch, and whether there is none.
         newest_times: where times may be texts: the ending, the type and the legibility of the newest ones.
         columns: the columns whose kinds decide about the statements, without a row.
         keys: of other events and of assignments, those by which versions are looked up, without a row.
+        sampled_keys: the same, with those by which customers are looked up for a sample of them.
         sample: the newest `count` rows by their id: id, moment, value, parents; for a look, not for counting.
         dialect: how the times are written.
         instants: whether the time is an instant and not what the shop's clock showed.
@@ -100,6 +102,7 @@ class Stream:
     oldest: sa.Select[Any]
     columns: sa.Select[Any]
     keys: Mapping[str, sa.Select[Any]]
+    sampled_keys: Mapping[str, sa.Select[Any]]
     dialect: Dialect
     instants: bool
     entered_instants: bool
@@ -112,6 +115,7 @@ class Stream:
     hashed: bool = False
     key: Key | None = None
     inherits: bool = False
+    sampled: sa.Select[Any] | None = None
 
     @property
     def name(self) -> str:
@@ -132,27 +136,28 @@ def streams_of(policy: Policy, dialect: Dialect) -> list[Stream]:
     return streams
 
 
-async def fitted(stream: Stream, session: Session, *, careful: bool = False) -> Stream:
+async def fitted(stream: Stream, session: Session, *, careful: bool = False, sampled: bool = False) -> Stream:
     """The stream with statements that suit what its columns hold.
 
     Args:
         careful: look at every value before it is added up.
+        sampled: customers' rows are asked for by a sample of them.
 
     Raises:
         DatabaseSchemaError: a column for the time holds no times.
         DatabaseError: the columns cannot be looked up.
     """
-    return stream.fit(await kinds_read(stream, session), careful)
+    return stream.fit(await kinds_read(stream, session, sampled=sampled), careful)
 
 
-async def kinds_read(stream: Stream, session: Session) -> Kinds:
+async def kinds_read(stream: Stream, session: Session, *, sampled: bool = False) -> Kinds:
     """The kinds of all columns that decide about a stream's statements.
 
     Raises:
         DatabaseError: the columns cannot be looked up.
     """
     kinds = dict(await kinds_selected(session, stream.columns))
-    for source, columns in stream.keys.items():
+    for source, columns in (stream.sampled_keys if sampled else stream.keys).items():
         of_keys = await kinds_selected(session, columns)
         kinds |= {kinds_key(source, column): kind for column, kind in of_keys.items()}
     return kinds
@@ -218,6 +223,7 @@ class _Builder:
     ) -> Stream:
         ask, log = self._statements, self._policy.database.log
         column = ask.column(time)
+        hashed = log is not None and log.hashed and self._event.source != LOG_SOURCE
         return Stream(
             event=self._name,
             kind=kind,
@@ -234,6 +240,7 @@ class _Builder:
             oldest=ask.oldest(column),
             columns=ask.columns(),
             keys=ask.versions.keys(self._name),
+            sampled_keys=ask.versions.keys(self._name, sampled=True),
             sample=ask.sample(column, conditions),
             dialect=ask.dialect,
             instants=self._instants(time),
@@ -243,9 +250,10 @@ class _Builder:
             near_parents=tuple(not name or name in self._policy.database.events for name, _ in ask.parents),
             source=self._event.source,
             kept_seconds=self._kept_seconds(),
-            hashed=log is not None and log.hashed and self._event.source != LOG_SOURCE,
+            hashed=hashed,
             key=ask.versions.keyed(self._name),
             inherits=ask.versions.inherits(self._name),
+            sampled=None if hashed else ask.sampled(column, FINE_SECONDS, conditions),
         )
 
     def _kept_seconds(self) -> float | None:

@@ -103,12 +103,24 @@ class Versions:
         """
         return self._excluded(name, row, frozenset()) if self._nobody or self._testers else None
 
-    def keys(self, name: str) -> dict[str, sa.Select[Any]]:
+    def customer(self, name: str, row: sa.FromClause) -> Column | None:
+        """What the judge takes for each row's customer, as a text; None where it cannot be looked up here.
+
+        It is the row's own where it names one, else that of the nearest row it comes from, and where none of them names
+        one, the row that is farthest above.
+        """
+        return self._customer(name, row, frozenset())
+
+    def keys(self, name: str, *, sampled: bool = False) -> dict[str, sa.Select[Any]]:
         """The columns by which rows are looked up for an event, by where they are, without a row.
 
         Only for a database that compares no two types (`exporter.source.keys`).
+
+        Args:
+            sampled: their customers are looked up too.
         """
-        needed = self.looked_up(name) or self._events[name].identity or self._nobody or self._testers
+        looked_up = self.looked_up(name) or self._events[name].identity or self._nobody or self._testers
+        needed = looked_up or (sampled and self._events[name].unit is None)
         if self._dialect.name != "postgresql" or not needed:
             return {}
         above = with_ancestors(self._events, [name])
@@ -170,6 +182,21 @@ class Versions:
             if theirs is not None:
                 found.append(sa.exists(sa.select(source.c[self._events[parent].id]).where(mine, theirs).correlate(row)))
         return sa.or_(*found) if found else None
+
+    def _customer(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
+        event = self._events[name]
+        unit = self.units.of(name, event, row)
+        found = [self._dialect.text(unit)] if unit is not None else []
+        named = parents_of(self._events, name)
+        if named and unit is None:
+            above = list(self._parents(name, row, below | {name})) if self._dialect.name != _NO_DESCENT else []
+            theirs = [(self._customer(one, source, below | {name}), source, mine) for one, source, mine in above]
+            if len(above) < len(named) or any(column is None for column, _, _ in theirs):
+                return None
+            for column, source, mine in theirs:
+                asked = sa.select(sa.func.min(column)).select_from(source).where(mine)
+                found.append(asked.correlate(row).scalar_subquery())
+        return _first([*found, self._dialect.text(row.c[event.id])])
 
     def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
         at = self._dialect.text(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]))

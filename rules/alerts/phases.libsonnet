@@ -31,7 +31,7 @@ function(config, series, build)
   // All of the KPIs must say so: one that says nothing does not agree.
   local all_say(verdict) =
     '(count by (rollout) (max by (rollout, kpi) ('
-    + own(n.KPI_VERDICT, [p.matches(n.KPI, names), p.matches(n.VERDICT, verdict)]) + ') == 1) == ' + count + ')';
+    + own(n.KPI_VERDICT, [p.among(n.KPI, names), p.among(n.VERDICT, verdict)]) + ') == 1) == ' + count + ')';
   local evidence = if judged == [] then [] else [
     'and on (rollout)',
     p.block(p.lines([
@@ -43,7 +43,7 @@ function(config, series, build)
     ])),
     'and on (rollout)',
     '(count by (rollout) (' + std.strReplace(p.beyond(
-      'max by (rollout, kpi) (' + own(n.KPI_UNITS, [p.matches(n.KPI, names), p.equals(n.ROLE, 'canary')]) + ')',
+      'max by (rollout, kpi) (' + own(n.KPI_UNITS, [p.among(n.KPI, names), p.equals(n.ROLE, 'canary')]) + ')',
       '>=',
       p.limit(config, n.LIMIT_MINIMUM_UNITS)
     ), '\n', ' ') + ') == ' + count + ')',
@@ -75,7 +75,7 @@ function(config, series, build)
     severity: 'info',
     action: action,
     labels: labels,
-    summary: 'Canary {{ $labels.canary }} may leave phase ' + phase + ' (' + traffic + ')',
+    summary: 'Phase ' + phase + ' (' + traffic + ') of {{ $labels.canary }} complete: ready to advance',
     description: 'Phase ' + phase + ' with ' + traffic + ' of the traffic has lasted its '
                  + build.value(n.ROLLOUT_PHASE_DURATION_SECONDS, 'humanizeDuration')
                  + ', the evidence allows the next one, and no alert asks for a rollback or a hold.' + waits,

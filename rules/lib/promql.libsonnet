@@ -22,6 +22,8 @@ local n = import 'names.libsonnet';
 
   equals(label, value):: label + '="' + value + '"',
   matches(label, pattern):: label + '=~"' + pattern + '"',
+  // One of several values, as `a|b`; a single one needs no pattern.
+  among(label, values):: if std.length(std.findSubstr('|', values)) == 0 then $.equals(label, values) else $.matches(label, values),
   differs(label, value):: label + '!="' + value + '"',
 
   // A counter's name without `_total`, as recorded series name it.

@@ -24,7 +24,7 @@ function(config) {
     '  max by (service, rollout, stable, canary) (',
     '    ' + info,
     '    and on (job, instance, rollout)',
-    '    ' + indented(newest('(' + p.own(config, n.ROLLOUT_STATE, [p.matches(n.STATE, states)]) + ' == 1)'), '    '),
+    '    ' + indented(newest('(' + p.own(config, n.ROLLOUT_STATE, [p.among(n.STATE, states)]) + ' == 1)'), '    '),
     '  ),',
     '  "version", "$1", "canary", "(.+)"',
     ')',

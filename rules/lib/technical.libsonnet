@@ -46,6 +46,9 @@ function(config, read) {
     parts[0] + ':stable_' + parts[1],
   // A series of the canary's, of several endpoints perhaps, with the labels of its rollout.
   of_endpoints(expr):: expr + '\n* on (version) group_left (rollout, stable, canary)\n' + read(rollout.running),
+  // Which rollouts a series of stable's is there for, whatever it says.
+  known_of_stable(expr):: p.operand(expr) + '\n* on (version) group_left (rollout)\nlabel_replace(' + read(rollout.running)
+                          + ', "version", "$1", "stable", "(.+)")',
   of_stable(expr):: p.lines([
     'label_replace(',
     '  ' + std.strReplace(p.operand(expr), '\n', '\n  '),
@@ -75,8 +78,9 @@ function(config, read) {
 
   // The share of a sample of n below the 95th percentile spreads by sqrt(0.95 * 0.05 / n). Below the median nothing is
   // looked at: that is reached by a handful of requests only, which `minimum_requests` keeps out anyway.
-  local lower_level(window) = 'scalar(clamp_min(0.95 - ' + z + ' * sqrt(0.0475 / max('
-                              + read($.requests(window)) + ' and on (version) (' + known + '))), 0.5))',
+  // Without a rollout nothing is proven, and the lowest of the sample is what response times surely are not below.
+  local lower_level(window) = 'scalar((clamp_min(0.95 - ' + z + ' * sqrt(0.0475 / max('
+                              + read($.requests(window)) + ' and on (version) (' + known + '))), 0.5) > 0) or vector(0))',
 
   // Pairs of a record's name and its expression, in the order in which each reads only what stands before it.
   local counts(window, endpoint=false) = [

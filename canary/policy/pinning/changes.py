@@ -94,6 +94,7 @@ _NUMBERS: Final[Mapping[Place, _Direction]] = {
     ("rollback", "converge"): _UP,
     ("rollback", "watch"): _DOWN,
     ("evidence", "minimum_units"): _DOWN,
+    ("evidence", "sample_above"): _DOWN,
     ("evidence", "staleness"): _UP,
     ("evidence", "mismatch"): _UP,
     ("evidence", "unknown"): _UP,

@@ -10,6 +10,7 @@ set once, when the session connects, and a question is one round trip.
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -199,6 +200,7 @@ class AsyncSession:
                     await connection.close()
 
     def _guard_sqlite(self, connection: Any, _record: object) -> None:
+        connection.create_function("md5", 1, _md5, deterministic=True)
         """SQLite has no statement timeout; it asks us now and then whether to go on."""
 
         def overdue() -> int:
@@ -218,3 +220,8 @@ async def _cut(connection: AsyncConnection) -> None:
         driver.terminate()
     else:
         driver.close()
+
+
+def _md5(text: str | None) -> str | None:
+    """For SQLite, which has no hash of its own: other databases' `md5`."""
+    return None if text is None else hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()

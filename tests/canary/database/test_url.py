@@ -30,7 +30,9 @@ def test_every_way_to_say_postgresql_is_read_by_our_driver(scheme: str) -> None:
     assert address(f"{scheme}://canary@db.example/shop").url.drivername == "postgresql+asyncpg"
 
 
-@pytest.mark.parametrize("scheme", ["mysql", "mariadb", "mysql+pymysql", "mariadb+mariadbconnector"])
+@pytest.mark.parametrize(
+    "scheme", ["mysql", "mariadb", "mysql+pymysql", "mariadb+mariadbconnector", "mysql2", "mysqli"]
+)
 def test_every_way_to_say_mysql_is_read_by_our_driver(scheme: str) -> None:
     """MariaDB and MySQL have one protocol."""
     assert address(f"{scheme}://canary@db.example/shop").url.drivername == "mysql+asyncmy"
@@ -95,6 +97,7 @@ def test_mysql_without_tls_says_so(parameters: str) -> None:
         ("mysql://u@h/shop?ssl=perhaps", "ssl has a value that it cannot have"),
         ("sqlite:///shop.db?mode=ro", "leave out everything from the question mark on"),
         ("postgres:hunter2", "not a database URL"),
+        ("mongodb://u:hunter2@h/shop", "no driver for mongodb is installed"),
         ("postgresql://u:p@a?hunter2@h/shop", "in a password write %3F for ?"),
     ],
 )

@@ -25,11 +25,11 @@ from tests.support.programs.processes import eventually
 
 
 class _Visits(Collector):
-    """One counter whose value only a collection makes."""
+    """One counter whose value only a collection makes; the client library knows since when it counts."""
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily("shop_visits", "Visits.", labels=["version"])
-        family.add_metric(["v1"], 7)
+        family.add_metric(["v1"], 7, created=1)
         yield family
 
 
@@ -59,6 +59,17 @@ async def test_text_and_openmetrics_are_negotiated() -> None:
     assert 'shop_visits_total{version="v1"} 7.0' in text
     assert openmetrics.startswith("application/openmetrics-text; version=1.0.0")
     assert newer.endswith("# EOF\n")
+
+
+async def test_no_series_says_since_when_another_counts() -> None:
+    """`_created` is read by nobody, and was one series in sixteen; the counters themselves stay."""
+    async with _asking(_service()) as client:
+        for wish in ("application/openmetrics-text;version=1.0.0", "text/plain"):
+            async with client.get("/metrics", headers={"Accept": wish}) as answer:
+                text = await answer.text()
+
+            assert "_created" not in text
+            assert 'shop_visits_total{version="v1"} 7.0' in text
 
 
 async def test_the_answer_is_compressed_on_request_only() -> None:

@@ -92,3 +92,13 @@ def test_daemons_outside_the_path_are_found(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert os.access(find_program("haproxy"), os.X_OK)
     assert os.access(find_program("prometheus-alertmanager", "alertmanager"), os.X_OK)
+
+
+def test_of_a_programs_several_names_path_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever puts an upstream Alertmanager first gets it, although Debian's has another name."""
+    for folder, name in (("first", "second-name"), ("second", "first-name")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / folder) for folder in ("first", "second")))
+
+    assert find_program("first-name", "second-name") == str(tmp_path / "first" / "second-name")

@@ -50,6 +50,8 @@ def test_truncation_begins_anew(tmp_path: Path) -> None:
     _, place = file.read()
     path.write_text("two\n")
     assert _all(file) == [b"two"]
+    path.write_text("owt\n")
+    assert _all(file) == [b"owt"]  # as long as before when it is looked at next
     path.write_text("three is much longer than one\n")
     assert _all(LogFile(path, place)) == [b"three is much longer than one"]
 
@@ -68,8 +70,27 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     assert file.gaps == 0
     (tmp_path / "access.log.2").unlink()
     gone = LogFile(path, place)
-    assert _all(gone) == [b"four"]
+    assert _all(gone) == [b"three", b"four"]
     assert gone.gaps == 1
+
+
+def test_rotations_while_it_is_behind_leave_nothing_out(tmp_path: Path) -> None:
+    """Whoever is still at a file that was renamed twice finds the one between; other tools' files are no log."""
+    path = tmp_path / "access.log"
+    _append(path, "one\n")
+    file = LogFile(path, None)
+    assert file.read()[0] == [b"one"]
+    for text in ("two\n", "three\n"):
+        for number in (2, 1):
+            earlier = tmp_path / f"access.log.{number}"
+            if earlier.exists():
+                earlier.rename(tmp_path / f"access.log.{number + 1}")
+        path.rename(tmp_path / "access.log.1")
+        _append(path, text)
+    for name in ("access.log.9.gz", "access.log.offset"):
+        (tmp_path / name).write_text("garbage\n")
+    assert _all(file) == [b"two", b"three"]
+    assert file.gaps == 0
 
 
 def test_an_endless_line_is_passed_over(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ http {{
     uwsgi_temp_path {folder}/tmp;
     scgi_temp_path {folder}/tmp;
     keepalive_requests 100000;
-    {extra}
+    {http}
     include {folder}/canary.conf;
 }}
 """
@@ -40,13 +40,13 @@ class Nginx:
     Args:
         folder: Empty folder for its configuration and markers.
         stable, canary: Upstream addresses.
-        extra: More directives for nginx' http level.
+        http: More directives for nginx' http level.
         host: Where it runs.
         changes: Policy keys of the router section that differ from the test's own.
     """
 
     def __init__(
-        self, folder: Path, stable: str, canary: str, *, extra: str = "", host: Host = HERE, **changes: object
+        self, folder: Path, stable: str, canary: str, *, http: str = "", host: Host = HERE, **changes: object
     ) -> None:
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -65,7 +65,7 @@ class Nginx:
         self.router = NginxMarkerRouter(self.section)
         for name, text in self.router.snippet().items():
             (folder / name).write_text(text)
-        (folder / "nginx.conf").write_text(self.main(folder, extra))
+        (folder / "nginx.conf").write_text(self.main(folder, http))
         argv: list[str | Path] = [
             *host.enter,
             "nginx",
@@ -79,10 +79,10 @@ class Nginx:
         self._program = Program(argv, folder / "nginx.log")
 
     @staticmethod
-    def main(folder: Path, extra: str = "") -> str:
+    def main(folder: Path, http: str = "") -> str:
         """A main configuration that keeps to *folder* and includes its `canary.conf`."""
         user = "user root;" if os.geteuid() == 0 else ""
-        return _MAIN.format(folder=folder, extra=extra, user=user)
+        return _MAIN.format(folder=folder, http=http, user=user)
 
     @property
     def program(self) -> Program:

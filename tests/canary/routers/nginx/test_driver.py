@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,18 @@ async def test_survives_a_restart(make_nginx: MakeNginx) -> None:
     await nginx.restart()
 
     assert await versions(nginx) == {"canary"}
+
+
+async def test_a_reload_at_the_moment_of_a_switch_brings_nothing_back(make_nginx: MakeNginx) -> None:
+    """Old workers and new ones look at the same markers, with every request."""
+    nginx = make_nginx()
+    await nginx.start()
+    for _ in range(3):
+        await nginx.router.set_weight(HALF)
+        assert await versions(nginx) == {"stable", "canary"}
+        nginx.program.send_signal(signal.SIGHUP)
+        await nginx.router.set_weight(CLOSED)
+        assert "canary" not in await versions(nginx)
 
 
 async def test_hosts_each_have_a_folder(tmp_path: Path) -> None:
@@ -235,7 +248,7 @@ async def test_the_umask_does_not_lock_nginx_out(tmp_path: Path) -> None:
 async def test_a_cache_of_open_files_is_found(make_nginx: MakeNginx, canary: Upstream) -> None:
     """`open_file_cache` at http level is harmless under the generated `off`, and is found without it."""
     cached = "open_file_cache max=100; open_file_cache_valid 60s;"
-    nginx = make_nginx(extra=cached)
+    nginx = make_nginx(http=cached)
     await nginx.start()
     assert await nginx.router.check() == []
     nginx.stop()
@@ -253,7 +266,7 @@ async def test_a_cache_of_open_files_is_found(make_nginx: MakeNginx, canary: Ups
 
 async def test_what_nginx_accepts_is_read_as_nginx_reads_it(make_nginx: MakeNginx) -> None:
     """A configuration full of includes, odd quotes and foreign files, which a real nginx serves, has no problem."""
-    nginx = make_nginx(extra="include extra.d/*.conf;\n    include mime;")
+    nginx = make_nginx(http="include extra.d/*.conf;\n    include mime;")
     (nginx.folder / "extra.d").mkdir()
     (nginx.folder / "extra.d" / "a.conf").write_text(
         "log_format odd '$remote_addr \\'\\' {;} # no comment' \"}\"; # a comment }\nopen_file_cache max=9;\n"
@@ -269,7 +282,7 @@ async def test_what_nginx_accepts_is_read_as_nginx_reads_it(make_nginx: MakeNgin
 
 async def test_an_nginx_that_cannot_be_asked_is_a_warning(make_nginx: MakeNginx) -> None:
     """When nginx refuses the configuration, or may not read it, that is reported, and what can be read is looked at."""
-    nginx = make_nginx(extra="open_file_cache max=5; no_such_directive;")
+    nginx = make_nginx(http="open_file_cache max=5; no_such_directive;")
     configuration = nginx.folder / "canary.conf"
     configuration.write_text(configuration.read_text().replace("open_file_cache off;", ""))
 

@@ -1,0 +1,66 @@
+"""`docs/compatibility.md`: which versions were tried, with what, when, and how it went."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from scripts.compat.programs import PROGRAMS
+
+_HEAD = """\
+# Compatibility
+
+What this version was run against, beyond what its tests run on every change (the programs of Debian 12). `make compat
+PROGRAMS=FOLDER` takes the programs that lie in a folder, puts them first on PATH, runs what is listed here, and renews
+the lines of their versions:
+
+```sh
+make compat PROGRAMS=~/programs
+```
+
+*Demo* is `canary check` and `canary drill` on the whole stack, a bad canary that an alert rolls back, one that a person
+rolls back, and a healthy release to its end, `canary finish` included. A program that is not named next to a line came
+from Debian 12.
+
+| program | version | what was run | when | result |
+|---|---|---|---|---|
+"""
+_NOT_RUN = "not run"
+_ROW = re.compile(
+    r"^\| (?P<program>[^|]+) \| (?P<version>[^|]+) \| (?P<what>[^|]+) \| (?P<when>[^|]+) \| (?P<result>[^|]+) \|$"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    program: str
+    version: str
+    what: str
+    when: str
+    result: str
+
+    def __str__(self) -> str:
+        return f"| {self.program} | {self.version} | {self.what} | {self.when} | {self.result} |"
+
+
+def rows(text: str) -> list[Row]:
+    """The lines of a page that say how something went."""
+    found = [Row(**match.groupdict()) for line in text.splitlines() if (match := _ROW.match(line))]
+    return [row for row in found if row.when != "when" and row.result != _NOT_RUN]
+
+
+def page(earlier: Iterable[Row], now: Sequence[Row]) -> str:
+    """The page: by program, the newest version first; what was run again has its newest result only."""
+    again = {(row.program, row.version, row.what) for row in now}
+    kept = [row for row in earlier if (row.program, row.version, row.what) not in again]
+    every = sorted([*now, *kept], key=lambda row: _parts(row.version), reverse=True)
+    lines: list[Row] = []
+    for program in PROGRAMS:
+        mine = [row for row in every if row.program == program.title]
+        lines += mine or [Row(program.title, "-", "-", "-", _NOT_RUN)]
+    return _HEAD + "".join(f"{line}\n" for line in lines)
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -1,0 +1,50 @@
+"""The demo's stack with VictoriaMetrics in the place of Prometheus, and vmalert for its rules."""
+
+from typing import Any
+
+import yaml
+
+from demo.stack.processes import find_program
+from demo.stack.stack import Stack
+from scripts.compat.programs import BY_NAME
+
+
+class VictoriaStack(Stack):
+    """As docs/mimir-thanos-victoriametrics.md has it: one address answers for both, and nothing is evaluated late."""
+
+    async def _open_prometheus(self) -> None:
+        rules = self.places.file("rules")
+        await self.canary("generate", "--target", "victoriametrics", "--output", str(rules))
+        scrape: dict[str, Any] = yaml.safe_load((self._generated / "prometheus" / "prometheus.yml").read_text())
+        file = self.places.file("scrape.yml")
+        kept = {key: scrape[key] for key in ("global", "scrape_configs")}
+        kept["global"] = {"scrape_interval": scrape["global"]["scrape_interval"]}
+        file.write_text(yaml.safe_dump(kept), encoding="utf-8")
+        vmalert = self.places.address("vmalert")
+        await self._processes.start(
+            "prometheus",
+            [
+                find_program(*BY_NAME["victoria-metrics"].files),
+                f"-httpListenAddr={self.places.address('prometheus')}",
+                f"-storageDataPath={self.places.file('victoria-data')}",
+                f"-promscrape.config={file}",
+                f"-vmalert.proxyURL=http://{vmalert}",
+                "-search.latencyOffset=0s",
+            ],
+        )
+        await self._processes.ready("prometheus", f"{self.places.url('prometheus')}/-/healthy", self.session)
+        database = self.places.url("prometheus")
+        await self._processes.start(
+            "vmalert",
+            [
+                find_program(*BY_NAME["vmalert"].files),
+                f"-rule={rules}/victoriametrics/*.yml",
+                f"-httpListenAddr={vmalert}",
+                f"-datasource.url={database}",
+                f"-remoteRead.url={database}",
+                f"-remoteWrite.url={database}",
+                f"-notifier.url={self.places.url('alertmanager')}",
+                "-remoteWrite.flushInterval=200ms",
+            ],
+        )
+        await self._processes.ready("vmalert", f"http://{vmalert}/-/ready", self.session)
