@@ -11,7 +11,6 @@ meets a key that is missing or a number that is none.
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,7 +184,6 @@ def shown(text: str) -> str:
 
 
 def _cause(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(number, int) and number > 0:
-        return f"cannot connect: {os.strerror(number)}"  # without aiohttp's repetition of the address
-    return shown(_CREDENTIALS.sub("//", reason(error)))
+    connecting = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError)
+    found = shown(_CREDENTIALS.sub("//", reason(error)))
+    return f"cannot connect: {found}" if connecting else found

@@ -30,6 +30,17 @@ class Authority:
             shutil.chown(key, owner)
         return certificate, key
 
+    def expire(self, name: str) -> None:
+        """Sign an issued certificate's key again, in a certificate that was good until now."""
+        key, certificate = self._folder / f"{name}.key", self._folder / f"{name}.crt"
+        asked, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
+        extensions.write_text(f"{_SUBJECTS}\nbasicConstraints=critical,CA:FALSE\n", encoding="utf-8")
+        made = ["openssl", "req", "-new", "-key", str(key), "-subj", f"/CN={name}", "-out", str(asked)]
+        subprocess.run(made, check=True, capture_output=True)
+        signed = ["openssl", "x509", "-req", "-in", str(asked), "-CA", str(self.certificate), "-CAkey", str(self._key)]
+        signed += ["-CAcreateserial", "-days", "0", "-extfile", str(extensions), "-out", str(certificate)]
+        subprocess.run(signed, check=True, capture_output=True)
+
     def _make(self, key: Path, certificate: Path, subject: str, *options: str) -> None:
         argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject, *options]
         subprocess.run([*argv, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)

@@ -1,0 +1,1 @@
+"""Fifty services in one receiver (`receiver`) and one exporter (`exporter`), as `shops` makes them."""
