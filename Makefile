@@ -26,12 +26,12 @@ setup: $(VENV)/.installed ## create .venv with everything this project needs
 
 demo: ## watch a bad canary being rolled back (SCENARIO=healthy, provider-outage or second-release)
 	@PYTHON=$(PYTHON) scripts/debian demo
-	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
+	@$(MAKE) --no-print-directory --silent $(VENV)/.installed-demo
 	@$(BIN)/canary demo --scenario $(SCENARIO) $(ARGS)
 
 test: ## lint, then every test, on the real parts
 	@PYTHON=$(PYTHON) scripts/debian test
-	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory --silent setup
 	@scripts/npm
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)

@@ -433,7 +433,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     POLICY_MISMATCH: ("guard", "Policy in use"),
     ROLLBACK_NOT_CONVERGED: ("rollout", "Traffic on the canary"),
     ASSIGNMENTS_UNKNOWN: ("infrastructure", "Rows without a version"),
-    LOG_LAGS: ("infrastructure", "Rows without a version"),
+    LOG_LAGS: ("infrastructure", "Age of the router's log"),
     REPLICA_LAG: ("infrastructure", "Replication lag"),
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
     EXPORTER_DOWN: ("guard", "Freshness"),

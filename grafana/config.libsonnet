@@ -9,10 +9,12 @@
     // The heartbeat, which always fires and says nothing on a timeline.
     watchdog: error 'must provide watchdog',
 
-    // The policy's KPIs: name, title, unit, worse (lower or higher), action, tolerance, currency.
+    // The policy's KPIs: name, title, unit, worse (lower or higher), action, tolerance, segmented, currency.
     kpis: error 'must provide kpis',
     // Kinds of rows in the order database that are counted.
     counters: error 'must provide counters',
+    // Whether `canary assignments` follows the router's log.
+    log: false,
     // The policy's experiments: name, treatments, kpis, mismatchThreshold.value (log10 of the evidence).
     experiments: error 'must provide experiments',
     // The shop's own series: names, labels, selectors.

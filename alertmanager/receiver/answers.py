@@ -287,14 +287,20 @@ class ByRole(TypedDict):
     canary: float | None
 
 
-class ShopMetrics(TypedDict):
-    """The strategy's debugging commands."""
+class Rates(TypedDict):
+    """How one version does; null where nothing is known."""
+
+    error_rate: float | None
+    payment_success_rate: float | None
+
+
+class ShopMetrics(Rates):
+    """The strategy's debugging commands: the rates are the canary's."""
 
     rollout: str | None
     versions: NotRequired[Versions]
     traffic_split: ByRole
-    error_rate: ByRole
-    payment_success_rate: ByRole
+    stable: Rates
 
 
 class Accepted(TypedDict):

@@ -13,7 +13,7 @@ from canary import names
 from canary.mixin.limits import ladder, limits
 from canary.policy import Policy
 from canary.policy.experiments import Experiment
-from canary.policy.kpis import Conversion, Kpi, Mean
+from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from canary.policy.pinning.digest import digest
 from canary.policy.signals import AlertOverride
 from canary.units import format_duration, format_ratio
@@ -97,6 +97,7 @@ def dashboards_config(policy: Policy) -> dict[str, Any]:
             for event in events
         ],
         "revenue": "orders" in events and events["orders"].value is not None,
+        "log": policy.database.log is not None,
         "experiments": [_experiment(name, experiment, policy) for name, experiment in policy.experiments.items()],
         # Where the policy names no machines, dashboards show all of them.
         "signals": _signals(policy)
@@ -211,6 +212,7 @@ def _shown_kpi(name: str, kpi: Kpi, policy: Policy) -> dict[str, Any]:
         "note": " It is judged on the conversions, whose fall is a rise of this rate." if complement else "",
         "action": kpi.action,
         "judged": kpi.judge == "evidence",
+        "segmented": kpi.judge == "evidence" and isinstance(kpi, Conversion | Success) and kpi.by is not None,
         "tolerance": format_ratio(kpi.tolerance),
         "shown": round(_SHOWN_TOLERANCES * kpi.tolerance, 6),
         "cut": f"{_CUT_TOLERANCES * kpi.tolerance:.6g}",

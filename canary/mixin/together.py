@@ -34,6 +34,7 @@ def dashboards_of(policies: Sequence[Policy]) -> _Data:
         "kpis": _by("name", (kpi for config in configs for kpi in config["kpis"]), _same_kpi),
         "counters": _by("metric", (one for config in configs for one in config["counters"]), _either("headline")),
         "revenue": any(config["revenue"] for config in configs),
+        "log": any(config["log"] for config in configs),
         "experiments": _by("name", (one for config in configs for one in config["experiments"]), _same_experiment),
         "signals": {**signals[0], "window": _texts(config["signals"]["window"] for config in configs)},
         "others": signals[1:],
@@ -71,7 +72,7 @@ def _same_kpi(one: _Data, other: _Data) -> _Data:
     return {
         "tolerance": _texts([*one["tolerance"].split(" or "), other["tolerance"]]),
         **{key: wide[key] for key in ("shown", "cut", "cutText")},
-        **_either("note", "judged", "currency")(one, other),
+        **_either("note", "judged", "segmented", "currency")(one, other),
     }
 
 

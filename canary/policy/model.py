@@ -49,7 +49,7 @@ class State:
     url_env: EnvironmentName | None = None
     """Environment variable holding the URL."""
     rollback_log: Text | None = None
-    """Text file that gets two lines per rollback, when it is decided and when all traffic is back on stable (the
+    """Text file that gets three lines per rollback, when it is decided and when all traffic is back on stable (the
     strategy's `/var/log/canary-rollbacks.log`)."""
     reports: Text = "reports"
     """Folder that gets a report at the end of every rollout."""

@@ -7,6 +7,7 @@ register theirs: `canary.policy.routers.kinds`; what any of them raises is `cont
 """
 
 from collections.abc import Callable
+from dataclasses import is_dataclass, replace
 
 from canary.policy.model import Policy
 from canary.policy.routers.kinds import RouterSection, router_kinds
@@ -44,4 +45,12 @@ def routers_of(policy: Policy, thread: Callable[[str], Threads] = OwnThread) -> 
     Raises:
         RouterError: an entry names something that cannot be handed to the router.
     """
-    return tuple(router_of(section, thread) for section in policy.router)
+    return tuple(router_of(_asked_for_metrics(section, policy), thread) for section in policy.router)
+
+
+def _asked_for_metrics(section: RouterSection, policy: Policy) -> RouterSection:
+    """The section with the receiver that its testers reach at the shop's `/api/metrics`."""
+    testers = section.testers
+    if testers.metrics is not None or not testers.networks or not is_dataclass(section):
+        return section
+    return replace(section, testers=replace(testers, metrics=policy.receiver.url))

@@ -13,6 +13,8 @@ from canary.errors import WebConfigError
 from canary.web.place import AT_ROOT, Place
 from canary.web.strangers.peers import Network
 
+_Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 # Prometheus' own default. A team's open pages, Prometheus, Alertmanager and a dozen applications that ask for flags
 # need a fifth of it.
 MOST_CONNECTIONS = 512
@@ -74,9 +76,13 @@ def web_options(default_address: str) -> Callable[[Callable[..., Any]], Callable
     return decorate
 
 
-def _options(
-    default_address: str,
-) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:  # long: one table of flags
+def _options(default_address: str) -> list[_Option]:
+    """In the order in which `--help` lists them."""
+    return [*_places(default_address), *_admittance(), *_logging()]
+
+
+def _places(default_address: str) -> list[_Option]:
+    """Where it is reached, and how."""
     return [
         click.option(
             "--web.listen-address",
@@ -106,6 +112,12 @@ def _options(
             "route_prefix",
             help="Path below which everything is served; by default that of --web.external-url.",
         ),
+    ]
+
+
+def _admittance() -> list[_Option]:
+    """Who may come in, and how many."""
+    return [
         click.option(
             "--web.enable-lifecycle", "enable_lifecycle", is_flag=True, help="Allow reloading by PUT or POST /-/reload."
         ),
@@ -131,6 +143,11 @@ def _options(
             type=_NetworkType(),
             help="Network of proxies whose X-Forwarded-For counts, such as 10.0.0.0/8; may be given several times.",
         ),
+    ]
+
+
+def _logging() -> list[_Option]:
+    return [
         click.option(
             "--log.level", "log_level", type=click.Choice(logs.LEVELS), default="info", show_default=True, help="Level."
         ),

@@ -18,6 +18,8 @@ STRATEGY = Path(__file__).parents[1] / "canary.yaml"
 # Names of files in the demo's folder.
 NOTIFY_URLS = "notify-urls"
 TOKENS = {"token_file": "webhook-token", "operator_token_file": "operator-token", "flags_token_file": "flags-token"}
+TESTERS = "127.0.0.2/32"
+"""Whoever asks from here is a tester; the customers come from 127.0.0.1."""
 # A verdict within seconds needs data within seconds; to two small processes a scrape costs nothing.
 SCRAPE_SECONDS = 1.0
 
@@ -142,6 +144,7 @@ def _router(places: Places) -> dict[str, Any]:
         "key": VISITOR_COOKIE,
         "listen": places.address("front"),
         "upstreams": {"stable": [places.address("stable")], "canary": [places.address("canary")]},
+        "testers": {"networks": [TESTERS]},
         "probe": {"path": "/-/healthy", "header": VERSION_HEADER},
     }
 

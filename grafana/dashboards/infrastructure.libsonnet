@@ -132,6 +132,36 @@ local words = import '../lib/words.libsonnet';
     }),
   ],
 
+  local noLog = '`canary assignments` does not report: does it run, and is it scraped?',
+  local log = [
+    panels.timeseries({
+      title: "Age of the router's log",
+      description: 'How long ago the last line was kept, or the end of the log last reached: the longer of both. Versions of customers who came since are unknown.',
+      empty: noLog,
+      size: [8, 7],
+      queries: [machine.logAge],
+      unit: 's',
+      min: 0,
+    }),
+    panels.timeseries({
+      title: "Lines of the router's log per second",
+      description: "Lines that were taken in; among them requests of crawlers and lines that are not the router's. Dropped are those that came faster than they could be kept, gaps are files that were gone before their end.",
+      empty: noLog,
+      size: [8, 7],
+      queries: machine.logLines,
+      unit: 'short',
+      min: 0,
+    }),
+    panels.stat({
+      title: "Store of the router's log writable",
+      description: 'Whether `canary assignments` can write down which version served whom.',
+      empty: noLog,
+      size: [8, 7],
+      queries: [machine.logStore],
+      mappings: words.upDown,
+    }),
+  ],
+
   grafanaDashboards+:: {
     'canary-infrastructure.json': dashboard(config, {
       key: 'infrastructure',
@@ -143,6 +173,7 @@ local words = import '../lib/words.libsonnet';
         if s.processSelector != '' && s.nodeSelector == '' then [] else layout.section('Machine', machines),
         layout.section('Processes of the shop', processes),
         layout.section('Databases', databases),
+        if config.log then layout.section("Follower of the router's log", log) else [],
       ],
     }),
   },

@@ -142,6 +142,35 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
     if kpi.judged
   ],
 
+  local segments = [
+    one
+    for kpi in config.kpis
+    if kpi.segmented
+    for one in [
+      panels.timeseries({
+        title: kpi.title + ': proof of harm by segment',
+        description: 'How near the evidence is to its threshold in each part of the customers; at 100% harm to this part is proven.',
+        empty: 'No evidence yet: the rollout has not begun, or its customers name no segment',
+        size: [12, 7],
+        queries: [kpis.segmentProof(kpi)],
+        unit: 'percentunit',
+        min: 0,
+        max: 1,
+        limits: [panels.limit(1, colours.bad)],
+      }),
+      panels.timeseries({
+        title: kpi.title + ': change against stable by segment',
+        description: "Each part's estimate, without its band; small parts jump. What lies beyond " + kpi.cutText + ' is cut off, for reading.',
+        empty: 'No evidence yet: the rollout has not begun, or its customers name no segment',
+        size: [12, 7],
+        queries: [kpis.segmentChange(kpi)],
+        unit: 'percentunit',
+        softMin: -kpi.shown,
+        softMax: kpi.shown,
+      }),
+    ]
+  ],
+
   // HAProxy's series tell neither endpoints nor percentiles apart.
   local haproxy = s.preset == 'haproxy',
   local byEndpoint(title, description, query, unit, size) = if haproxy then [] else [
@@ -221,6 +250,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
       sections: [
         layout.section(null, now),
         layout.section('Is it harm, or noise? Each KPI against stable', bands + [findings]),
+        if segments == [] then [] else layout.section('Which part of the customers', segments),
         layout.section('Errors and response times', technical),
       ],
     }),

@@ -67,6 +67,16 @@ function(config)
         query.range((if kpi.worse == 'lower' then '-' else '') + change('kpi_tolerance'), 'tolerated', 'limit'),
       ],
 
+    // Parts of the customers: how near each is to a proof of harm, and its change.
+    segmentProof(kpi):: query.range(
+      'clamp(max by (segment) (' + judged('kpi_segment_evidence', of(kpi)) + ') / on () group_left () max('
+      + judged('kpi_segment_threshold', of(kpi)) + '), 0, 1)',
+      '{{segment}}'
+    ),
+    segmentChange(kpi):: query.range(
+      'clamp(max by (segment) (' + judged('kpi_segment_change', of(kpi)) + '), -' + kpi.cut + ', ' + kpi.cut + ')', '{{segment}}'
+    ),
+
     // What the last releases add up to, with the band and the budget; no rollout's, the shop's.
     drift:: [
       query.range('max by (kpi) (' + select.own(pair[0]) + ')', '{{kpi}}' + pair[1])

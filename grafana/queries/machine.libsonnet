@@ -37,5 +37,17 @@ function(config)
     processFiles:: variant.one(function(made) made.processFiles),
     replicaLag:: query.range('max(' + select.own('replica_lag_seconds') + ')', 'behind the primary'),
     unknownVersions:: query.range('max by (event) (' + select.own('unknown_version_ratio') + ')', '{{event}}'),
+    logAge:: query.range('max(' + select.own('log_line_age_seconds') + ')', 'behind the log'),
+    logLines:: [
+      query.range('sum by (service) (rate(' + select.own(pair[0]) + '[$__rate_interval]))', pair[1])
+      for pair in [
+        ['log_lines_total', 'lines'],
+        ['log_crawler_requests_total', 'of crawlers'],
+        ['log_garbage_lines_total', "none of the router's"],
+        ['log_dropped_lines_total', 'dropped'],
+        ['log_gaps_total', 'gaps'],
+      ]
+    ],
+    logStore:: query.instant('min(' + select.own('log_store_up') + ')', ''),
     schema:: query.instant('min(' + select.own('schema_compatible') + ')', ''),
   }

@@ -38,14 +38,14 @@ function(config, series, build)
       'exporter',
       missing(own(n.DATABASE_UP)),
       missed,
-      'Nothing is known about canary {{ $labels.canary }}: the exporter does not answer',
+      'No data for canary {{ $labels.canary }}: exporter is down or not scraped',
       'Prometheus has no series of the exporter of ' + config.service + '.',
     ),
     blind(
       'database',
       database_up('0'),
       missed,
-      'Nothing is known about canary {{ $labels.canary }}: the order database cannot be read',
+      'No data for canary {{ $labels.canary }}: order database is unreachable',
       'The exporter of ' + config.service + ' cannot read the order database.',
     ),
     blind(
@@ -56,7 +56,7 @@ function(config, series, build)
         p.limit(config, n.LIMIT_STALENESS)
       ),
       '',
-      'What is known about canary {{ $labels.canary }} is {{ $value | humanizeDuration }} old',
+      'Data for canary {{ $labels.canary }} is stale ({{ $value | humanizeDuration }} old, limit ' + build.limit(n.LIMIT_STALENESS, 'humanizeDuration') + ')',
       'The exporter read the order database {{ $value | humanizeDuration }} ago; the limit is '
       + build.limit(n.LIMIT_STALENESS, 'humanizeDuration') + '.',
     ),
@@ -65,7 +65,7 @@ function(config, series, build)
       'limits',
       missing_rollout(own(n.ROLLOUT_LIMIT)),
       missed,
-      'No limits are known for canary {{ $labels.canary }}',
+      'No limits for canary {{ $labels.canary }}: the receiver publishes none',
       'The receiver of ' + config.service + ' publishes no limits for rollout {{ $labels.rollout }}, so that no other alert about it can fire.',
     ),
     // The exporter's own reasons, as labels.
@@ -79,7 +79,7 @@ function(config, series, build)
       severity: 'critical',
       action: 'hold',
       labels: { [n.SCOPE]: 'exporter' },
-      summary: 'The judgement of canary {{ $labels.canary }} is blind: {{ $labels.reason }}',
+      summary: 'No trusted data for canary {{ $labels.canary }}: {{ $labels.reason }}',
       description: 'The exporter of ' + config.service
                    + ' says that the data behind its judgement are not to be trusted ({{ $labels.reason }}). Traffic is frozen at its current weight until this clears.',
     }),
@@ -92,7 +92,7 @@ function(config, series, build)
              running,
            ]),
            missed,
-           'Canary {{ $labels.canary }}: {{ $labels.kpi }} cannot be judged',
+           'No data for {{ $labels.kpi }} of canary {{ $labels.canary }}',
            'The data behind {{ $labels.kpi }} are too old or missing.',
          ),
          blind(
@@ -103,7 +103,7 @@ function(config, series, build)
              '(count by (rollout) (max by (rollout, kpi) (' + verdicts(p.differs(n.VERDICT, '')) + ')) == ' + std.length(judged) + ')',
            ]),
            missed,
-           'Canary {{ $labels.canary }} is not judged',
+           'No verdict for canary {{ $labels.canary }}: the exporter publishes none',
            'The exporter of ' + config.service + ' publishes no verdict for at least one of ' + std.strReplace(names, '|', ', ') + '.',
          ),
        ]);
@@ -152,7 +152,7 @@ function(config, series, build)
         p.block(std.join('\nand on (rollout)\n', [p.block(t.known_of_stable(expr)) for expr in of_stable])),
       ]),
       s.longWindow,
-      'Canary {{ $labels.canary }} cannot be compared with stable {{ $labels.stable }}',
+      'No request metrics for stable {{ $labels.stable }} to compare canary {{ $labels.canary }} with',
       'Prometheus has no series with the requests, or the response times, of {{ $labels.stable }}, so that '
       + n.ERROR_RATE_DEGRADED + ' and ' + n.RESPONSE_TIME_DEGRADED + ' cannot fire.',
       'none',
@@ -229,7 +229,7 @@ function(config, series, build)
       'router',
       missing_rollout(own(n.TRAFFIC_RATIO, of_canary)),
       config.converge,
-      'The traffic of canary {{ $labels.canary }} cannot be read back',
+      'Traffic weight of canary {{ $labels.canary }} is unknown: no router reports it',
       'The receiver of ' + config.service + ' cannot read from the router how much traffic {{ $labels.canary }} has.',
     );
 
@@ -307,7 +307,7 @@ function(config, series, build)
     expr: p.while_service(running, 'max by (service) (' + own(n.SCHEMA_COMPATIBLE) + ') == 0'),
     severity: 'critical',
     action: 'hold',
-    summary: 'The order database has lost something that both versions need',
+    summary: 'Order database schema changed: a mapped table or column is missing or changed type',
     description: "A mapped table or column is missing or has another type while {{ $labels.canary }} runs next to {{ $labels.stable }}; the exporter's log and landing page say which.",
   });
 

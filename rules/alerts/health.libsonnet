@@ -15,10 +15,10 @@ function(config, series, build)
     severity: 'critical',
     action: 'none',
     dashboard: 'guard',
-    summary: 'A rollback of ' + config.service + ' has not arrived',
-    description: "For {{ $value | humanizeDuration }} the routers have not agreed to send all traffic to stable; the canary's traffic weight, as read back, is "
-                 + build.value(n.TRAFFIC_RATIO, matchers=[p.equals(n.ROLE, 'canary')]) + '. The limit is '
-                 + build.limit(n.LIMIT_CONVERGE, 'humanizeDuration') + '.',
+    summary: 'Rollback of ' + config.service + ' incomplete: routers still send traffic to the canary',
+    description: '{{ $value | humanizeDuration }} after the rollback was decided, routers report '
+                 + build.value(n.TRAFFIC_RATIO, matchers=[p.equals(n.ROLE, 'canary')]) + ' of traffic on the canary, expected 0% within '
+                 + build.limit(n.LIMIT_CONVERGE, 'humanizeDuration') + '. The receiver retries automatically; intervene manually now.',
   })
   + build.alert(n.ROLLED_BACK, {
     expr: p.operand(series.rolled_back) + ' > 0',
@@ -67,8 +67,8 @@ function(config, series, build)
        action: 'none',
        dashboard: 'guard',
        of_rollout: false,
-       summary: 'No drill has proven lately that a rollback of ' + config.service + ' would arrive',
-       description: 'The last successful `canary drill` is older than ' + build.written(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none.',
+       summary: 'Last successful rollback drill of ' + config.service + ' is older than ' + build.written(config.drillMaxAgeSeconds, 'humanizeDuration') + ', or there was none',
+       description: 'Whether a rollback of ' + config.service + ' would reach the routers has not been proven since. Run `canary drill`; it moves no traffic.',
      }))
   + build.alert(n.DRILL, {
     // Severity and labels as a real one has them, so that what keeps that away keeps this away too; its rollout is none
@@ -79,8 +79,8 @@ function(config, series, build)
     action: 'rollback',
     dashboard: 'guard',
     of_rollout: false,
-    summary: 'A drill of ' + config.service + ' is on its way',
-    description: 'Somebody ran `canary drill --through-prometheus`: this alert follows the rollback path to the receiver, and moves no traffic.',
+    summary: 'Test alert of ' + config.service + ' that follows the rollback path; moves no traffic',
+    description: 'Somebody ran `canary drill --through-prometheus`: the receiver takes this alert as it would a real one, and answers whether it could act.',
   })
   + build.alert(n.WATCHDOG, {
     expr: 'vector(1) > 0',

@@ -75,7 +75,7 @@ function(config, series, build)
     severity: 'info',
     action: action,
     labels: labels,
-    summary: 'Canary {{ $labels.canary }} may leave phase ' + phase + ' (' + traffic + ')',
+    summary: 'Phase ' + phase + ' (' + traffic + ') of {{ $labels.canary }} complete: ready to advance',
     description: 'Phase ' + phase + ' with ' + traffic + ' of the traffic has lasted its '
                  + build.value(n.ROLLOUT_PHASE_DURATION_SECONDS, 'humanizeDuration')
                  + ', the evidence allows the next one, and no alert asks for a rollback or a hold.' + waits,

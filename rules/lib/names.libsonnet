@@ -240,7 +240,7 @@
     CanaryPolicyMismatch: { dashboard: 'guard', id: '6605474' },
     CanaryRollbackNotConverged: { dashboard: 'rollout', id: '2804642' },
     CanaryAssignmentsUnknown: { dashboard: 'infrastructure', id: '16510543' },
-    CanaryRequestLogLags: { dashboard: 'infrastructure', id: '16510543' },
+    CanaryRequestLogLags: { dashboard: 'infrastructure', id: '2010016' },
     CanaryReplicaLag: { dashboard: 'infrastructure', id: '11319323' },
     CanarySchemaIncompatible: { dashboard: 'infrastructure', id: '15953083' },
     CanaryExporterDown: { dashboard: 'guard', id: '12551065' },

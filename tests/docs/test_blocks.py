@@ -98,6 +98,9 @@ NOT_RUN = {
         "its address is a placeholder; `make demo` is held by tests/demo/test_docs.py"
     ),
     ("README.md", "make test"): _PEOPLES,
+    ("docs/api.md", "export LOAD_BALANCER_URL=http://shop.example CANARY_URL=http://shop.example"): (
+        "needs a shop's address; tests/canary/routers/test_fronts.py asks the same of both routers"
+    ),
     ("docs/compatibility.md", "make compat PROGRAMS=~/programs"): _PEOPLES,
     ("docs/dashboards.md", ".venv/bin/python -m grafana.lint"): _PEOPLES,
     ("docs/deployment.md", "podman build -t kpi-canary -f deploy/Containerfile ."): (

@@ -17,11 +17,14 @@ from canary import names
 from canary.errors import GenerateError
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.kpis import Mean, Success
+from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.policy.orders import Event, Replica
+from canary.policy.requestlog import RequestLog
 from grafana import generate
 from grafana.lint import lint, panels
 from rules.generate import rule_groups
+from tests.grafana.conftest import ROOT
 from tests.support.documents.grafana_schema import faults
 
 _COLOURS = {"stable": "#0072B2", "canary": "#E69F00"}
@@ -52,11 +55,14 @@ def test_the_uids_are_those_that_alerts_link_to(dashboards: dict[str, dict[str, 
     assert {dashboard["uid"] for dashboard in dashboards.values()} == set(names.DASHBOARD_UIDS.values())
 
 
-def test_every_panel_that_alerts_link_to_is_there(dashboards: dict[str, dict[str, Any]]) -> None:
-    """The dashboard and panel named by an alert exist, under the number that the link has."""
+def test_every_panel_that_alerts_link_to_is_there(policy: Policy) -> None:
+    """The dashboard and panel named by an alert exist, under the number that the link has, where its alert does."""
+    followed = dataclasses.replace(
+        policy, database=dataclasses.replace(policy.database, log=RequestLog(file="access.log"))
+    )
     found = {
         (dashboard["uid"], panel["title"]): panel["id"]
-        for dashboard in dashboards.values()
+        for dashboard in _all(followed).values()
         for panel in panels(dashboard)
     }
 
@@ -71,6 +77,26 @@ def test_a_policy_without_experiments_has_no_dashboard_for_them(policy: Policy) 
 
     assert "canary-experiments.json" in generate.dashboards(policy)
     assert "canary-experiments.json" not in generate.dashboards(other)
+
+
+def test_a_kpi_by_segment_and_a_followed_log_have_panels(policy: Policy) -> None:
+    """Where the policy has them, alone or next to a service that has none, and nowhere else."""
+    ours = load_policy(ROOT / "tests/golden/policies/custom.yaml")
+    wanted = {
+        "Payment success rate: proof of harm by segment",
+        "Payment success rate: change against stable by segment",
+        "Age of the router's log",
+        "Lines of the router's log per second",
+        "Store of the router's log writable",
+    }
+
+    def titles(*policies: Policy) -> set[str]:
+        made = generate.dashboards(*policies)
+        return {panel["title"] for text in made.values() for panel in panels(json.loads(text))}
+
+    assert wanted <= titles(ours)
+    assert wanted <= titles(policy, ours)
+    assert not wanted & titles(policy)
 
 
 def test_the_doubt_about_a_split_has_the_limit_of_its_alert(policy: Policy) -> None:

@@ -91,7 +91,7 @@ def _views(api: Api) -> Table:
             handler=api.shop_metrics,
             render=as_json,
             operation="metrics",
-            summary="Traffic split, error rate and payment success by role",
+            summary="Traffic split by role, error rate and payment success of the canary",
             description="The strategy's debugging commands. What is not known is null.",
             answers={200: Answer("As Prometheus and the routers have it.", answers.ShopMetrics)},
         ),

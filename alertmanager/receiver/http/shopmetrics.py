@@ -1,4 +1,8 @@
-"""The strategy's debugging commands: traffic split, error rate and payment success, by role."""
+"""The strategy's three debugging commands: traffic split by role, error rate and payment success of the canary.
+
+The strategy asks `$CANARY_URL/api/metrics` for `.error_rate` and `.payment_success_rate`, and means the canary's: one
+number each. What they are to be compared with, stable's, stands below `stable`.
+"""
 
 import asyncio
 import math
@@ -15,23 +19,21 @@ from canary.units import format_duration
 async def shop_metrics(
     policy: Policy, prometheus: Prometheus, rollout: Rollout | None, weight_ratio: float | None
 ) -> dict[str, Any]:
-    """`traffic_split`, `error_rate` and `payment_success_rate`; what is not known is null."""
+    """`traffic_split` by role, the canary's rates, and below `stable` the same of stable; what is not known is null."""
     split = dict.fromkeys(names.ROLES) | (
         {} if weight_ratio is None else {"stable": 1 - weight_ratio, "canary": weight_ratio}
     )
     if rollout is None:
-        nothing = dict.fromkeys(names.ROLES)
-        return {"rollout": None, "traffic_split": split, "error_rate": nothing, "payment_success_rate": nothing}
+        nothing = dict.fromkeys(_QUESTIONS)
+        return {"rollout": None, "traffic_split": split, **nothing, "stable": nothing}
     versions = {"stable": rollout.stable, "canary": rollout.canary}
-    keys = [(name, role) for name in ("error_rate", "payment_success_rate") for role in names.ROLES]
-    questions = {"error_rate": _error_rate, "payment_success_rate": _payment_success}
+    keys = [(name, role) for name in _QUESTIONS for role in versions]
     values = await asyncio.gather(
-        *(_value(prometheus, questions[name](policy, role, versions[role])) for name, role in keys)
+        *(_value(prometheus, _QUESTIONS[name](policy, role, versions[role])) for name, role in keys)
     )
-    answer: dict[str, Any] = {"rollout": rollout.id, "versions": versions, "traffic_split": split}
-    for (name, role), value in zip(keys, values, strict=True):
-        answer.setdefault(name, {})[role] = value
-    return answer
+    known = dict(zip(keys, values, strict=True))
+    of_canary, of_stable = ({name: known[name, role] for name in _QUESTIONS} for role in ("canary", "stable"))
+    return {"rollout": rollout.id, "versions": versions, "traffic_split": split, **of_canary, "stable": of_stable}
 
 
 async def _value(prometheus: Prometheus, expression: str) -> float | None:
@@ -59,3 +61,7 @@ def _error_rate(policy: Policy, role: str, version: str) -> str:
 def _payment_success(policy: Policy, _role: str, version: str) -> str:
     metric = names.kpi_gauge("payment_success_rate")
     return f'{metric}{{{names.SERVICE}="{policy.service}",{names.VERSION}="{version}"}}'
+
+
+_QUESTIONS = {"error_rate": _error_rate, "payment_success_rate": _payment_success}
+"""By the strategy's name, the PromQL that asks for a role's value."""

@@ -11,10 +11,9 @@ from typing import Literal
 from canary.errors import RouterError
 from canary.policy.routers.sections import HaproxyRouter
 from canary.policy.routers.shared import Server
-from canary.routers import requestlog, robots, tag
+from canary.routers import metrics, requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 
-# For a policy without upstreams: the file is complete, and says that these two lines are examples.
 _EXAMPLE_STABLE, _EXAMPLE_CANARY = ("127.0.0.1:5000",), ("127.0.0.1:5001",)
 _EXAMPLES = "# The policy names no upstreams: the addresses of stable and canary below are examples.\n"
 
@@ -161,7 +160,7 @@ def render(section: HaproxyRouter) -> str:
         testers=_testers(section),
         tester_header=TESTER_HEADER,
         user_header=USER_HEADER,
-        backends=_backends(section),
+        backends=_backends(section) + metrics.haproxy_backend(section.testers, section.name),
     )
 
 
@@ -238,7 +237,7 @@ def _without_customer(section: HaproxyRouter) -> str:
     if lines:
         lines.append("http-request set-var(txn.canary_nobody) bool(true) if canary_named")
     lines.append("acl canary_nobody var(txn.canary_nobody) -m bool")
-    return "".join(f"    {line}\n" for line in lines)
+    return metrics.haproxy_front(section.testers) + "".join(f"    {line}\n" for line in lines)
 
 
 def _testers(section: HaproxyRouter) -> str:
@@ -261,6 +260,7 @@ def _testers(section: HaproxyRouter) -> str:
         f"acl canary_testers_alone str(testers),map_str_int({section.map},0) gt 1",
         f"http-request set-header {TESTER_HEADER} 1 if {let_in}",
         *([f"http-request set-var(txn.canary_tester) int(1) if {let_in}"] if section.log is not None else []),
+        *metrics.haproxy_use(testers),
         *(f"use_backend {backend} if {let_in}" for backend, let_in in ways),
     ]
     return "\n".join(f"    {line}" for line in lines)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from canary.errors import RouterError
 from canary.policy.routers.sections import NginxRouter
-from canary.routers import requestlog, robots, tag
+from canary.routers import metrics, requestlog, robots, tag
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.bucket import NGINX_BUCKETS, NGINX_PREFIX
 from canary.routers.nginx.markers import EVERYBODY, TESTER
@@ -33,7 +33,7 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
 }}
 
 {testers}
-{markers}
+{asked}{markers}
 {log}{side}map $http_upgrade $canary_connection {{ default upgrade; "" ""; }}
 
 {upstreams}{redirect}server {{
@@ -43,7 +43,7 @@ split_clients "{prefix}${{canary_user}}" $canary_bucket {{
     open_file_cache off;
     disable_symlinks off;
 
-{choice}
+{asking}{choice}
 
     location / {{
         proxy_pass http://$canary_variant;
@@ -105,6 +105,7 @@ def render(section: NginxRouter) -> str:
     """
     named = section.slots is not None or (section.upstreams.stable and section.upstreams.canary)
     directory = word(section, "directories", section.directories[0])
+    receiver = metrics.receiver_of(section.testers, section.name)
     forwarded = tag.is_forwarded(section.tag_header)
     buckets = [f"    1% {bucket:02d};" for bucket in range(NGINX_BUCKETS - 1)]
     return _TEMPLATE.format(
@@ -115,6 +116,8 @@ def render(section: NginxRouter) -> str:
         named=_named(section),
         user=_user(section),
         markers=_MARKERS.format(),
+        asked=metrics.nginx_map(receiver),
+        asking=metrics.nginx_location(receiver),
         log=requestlog.NGINX_FORMAT if section.log is not None else "",
         side=tag.NGINX_SIDE if section.tag_header is not None else "",
         forwarded='"$proxy_add_x_forwarded_for, $canary_tag"' if forwarded else "$proxy_add_x_forwarded_for",

@@ -8,6 +8,7 @@ import click
 from canary.errors import JournalError, RemoteError
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
+from canary.rollout.kinds import Kind
 from canary.timing.zones import in_zone, moment
 from canary.web.client import Client
 from canaryctl.cli.console import print_json
@@ -17,6 +18,21 @@ reason = click.option("--reason", default="", help="Why; people will read it in 
 force = click.option(
     "--force", is_flag=True, help="Do it although Prometheus objects or is unreachable. The journal will say so."
 )
+
+_NEXT = {
+    Kind.STARTED: "watch it with `canary status --watch`; `canary hold` and `canary rollback --reason TEXT` step in",
+    Kind.ADOPTED: "`canary status` shows it; `canary resume` goes on, `canary rollback --reason TEXT` ends it",
+    Kind.ADVANCED: "`canary status` says when every router has followed",
+    Kind.HELD: "`canary resume` goes on; `canary status` says where everything stands",
+    Kind.RESUMED: "`canary status` says what it waits for",
+    Kind.PROMOTED: "all customers are on the canary; `canary finish` brings stable to its version",
+    Kind.FINISHING: "`canary status` shows each step; `canary finish --back` returns to the canary's servers",
+    Kind.ROLLBACK: "`canary status` says when all traffic is on stable; `canary report` has the review",
+    Kind.AMENDED: "generate again and reload Prometheus (`canary generate`), then `canary check`",
+    Kind.APPROVED: "`canary status` says what else it waits for",
+    Kind.SCHEDULED: "`canary status` shows it until then",
+}
+"""After what happened, the next step: a newcomer does not know the commands yet."""
 
 
 def send(config_file: str, output_format: str, verb: str, *, seen: str | None = None, **body: Any) -> None:
@@ -45,12 +61,13 @@ def send(config_file: str, output_format: str, verb: str, *, seen: str | None = 
             if at
             else "nothing is scheduled any more"
         )
-        click.echo(in_zone(said, zone))
-        return
-    if kind == "approved":
-        click.echo(in_zone(f"rollout {entry['rollout']}: {entry['reason']}", zone))
-        return
-    click.echo(in_zone(f"rollout {entry['rollout']}: {kind} at {moment(entry['at'])}", zone))
+    elif kind == "approved":
+        said = f"rollout {entry['rollout']}: {entry['reason']}"
+    else:
+        said = f"rollout {entry['rollout']}: {kind} at {moment(entry['at'])}"
+    click.echo(in_zone(said, zone))
+    if todo := _NEXT.get(entry["kind"]):
+        click.echo(f"next: {todo}")
 
 
 async def _send(policy: Policy, verb: str, seen: str | None, body: dict[str, Any]) -> dict[str, Any]:

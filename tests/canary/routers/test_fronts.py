@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from canary.errors import PolicyError
-from canary.policy import load_policy
+from canary.policy import load_policy, release
 from canary.policy.release import Upstreams
 from canary.policy.routers.sections import HaproxyRouter, NginxRouter
 from canary.policy.routers.shared import Server, Tls
@@ -22,6 +23,7 @@ from tests.support.programs.nginx import Nginx
 from tests.support.programs.ports import free_port
 from tests.support.web.certificates import Authority
 from tests.support.web.traffic import Upstream
+from tests.support.web.webserver import served
 
 Make = Callable[..., HAProxy] | Callable[..., Nginx]
 
@@ -118,6 +120,54 @@ async def test_ipv6_before_and_behind(make: Make, canary: Upstream) -> None:
     users = [text for text in seen if "x-canary-user: " in text]
     assert "x-canary-user: ::1\r" in users[0]
     assert "x-canary-user: 127.0.0.1\r" in users[1].replace("::ffff:", "")
+
+
+async def test_testers_networks_reach_the_receivers_metrics(make: Make, stable: Upstream, canary: Upstream) -> None:
+    """`/api/metrics` is the receiver's for testers, below its prefix, without a cookie; the shop's for all others."""
+    asked: list[tuple[str, str]] = []
+
+    async def metrics(request: web.Request) -> web.Response:
+        asked.append((request.path, request.host))
+        return web.json_response({"error_rate": 0.25})
+
+    async with served(web.get("/services/shop/api/metrics", metrics)) as receiver:
+        testers = release.Testers(networks=("127.0.0.2/32",), metrics=f"http://{receiver}/services/shop")
+        front = make(testers=testers)
+        await front.start()
+
+        async def ask(address: str, path: str) -> str:
+            reader, writer = await asyncio.open_connection("127.0.0.1", front.port, local_addr=(address, 0))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n".encode())
+            answer = (await reader.read()).decode().lower()
+            writer.close()
+            return answer
+
+        answered = await ask("127.0.0.2", "/api/metrics")
+        before = len(stable.arrivals)
+        others = [await ask("127.0.0.1", "/api/metrics"), await ask("127.0.0.2", "/shop")]
+        hidden = await ask("127.0.0.1", "/.canary-receiver")
+
+    assert answered.startswith("http/1.1 200")
+    assert '"error_rate": 0.25' in answered
+    assert "set-cookie" not in answered
+    assert asked == [("/services/shop/api/metrics", receiver)]
+    assert len(stable.arrivals) >= before + 2
+    assert not any("error_rate" in answer for answer in (*others, hidden))
+
+
+def test_nginx_is_not_kept_from_starting_by_the_receivers_name() -> None:
+    """A name that is not known would; without networks, and with an empty address, nobody is handed on."""
+    testers = release.Testers(networks=("10.0.1.0/24",), metrics="http://receiver.example:9878")
+    assert "proxy_pass http://receiver" not in nginx_text(NginxRouter(kind="nginx", testers=testers))
+    assert "server receiver receiver.example:9878 init-addr" in haproxy_text(
+        HaproxyRouter(kind="haproxy", testers=testers)
+    )
+    for none in (
+        release.Testers(networks=("10.0.1.0/24",), metrics=""),
+        release.Testers(metrics="http://127.0.0.1:9878"),
+    ):
+        assert "receiver" not in haproxy_text(HaproxyRouter(kind="haproxy", testers=none)).partition("global")[2]
+        assert "canary-receiver" not in nginx_text(NginxRouter(kind="nginx", testers=none))
 
 
 NAMES = ("shop.example", "www.shop.example")

@@ -1,7 +1,9 @@
-"""The strategy's `/var/log/canary-rollbacks.log`: two lines per rollback, whatever happens to the receiver meanwhile.
+"""The strategy's `/var/log/canary-rollbacks.log`: three lines per rollback, whatever happens to the receiver meanwhile.
 
 The first says that it was decided, and stands there at once: who reads the file while a router is away learns why. The
 second says how it ended: every router was read back without a canary, after so many seconds, or a person gave it up.
+Both are JSON, for programs. The third is the line that the strategy's own rollback script appends, word for word, for
+whoever has always looked for that one; it is not written of a rollback that was given up.
 
 A line is made from the journal's entries alone, so that it is the same whenever it is written: at once, after a
 restart, or when the next rollout runs already. That is how a line that was written just before the receiver died is
@@ -12,6 +14,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -57,7 +60,7 @@ def lines_of(entries: Iterable[Entry]) -> list[Line]:
 
 
 class RollbackLog:
-    """Appends lines of JSON; a rollback that is in the file already is not written again.
+    """Appends lines; what is in the file already is not written again.
 
     Args:
         path: the file; None when the policy names none, then nothing is written.
@@ -81,32 +84,42 @@ class RollbackLog:
             JournalError: the file cannot be written.
         """
         if self._path is not None:
-            await self._threads.run(partial(_write, self._path, _text(rollout, line)))
+            await self._threads.run(partial(_write, self._path, _texts(rollout, line)))
 
     def close(self) -> None:
         """Wait for nothing more."""
         self._threads.close()
 
 
-def _write(path: Path, line: bytes) -> None:
+def _write(path: Path, lines: tuple[bytes, ...]) -> None:
     try:
         # A link is followed: administrators make them for logs.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, files.MODE), "rb+") as file:
             files.require_regular(file.fileno(), path)
-            if line in file.read().split(b"\n"):
+            there = set(file.read().split(b"\n"))
+            missing = [line + b"\n" for line in lines if line not in there]
+            if not missing:
                 return
-            file.write(line + b"\n")
+            file.write(b"".join(missing))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise JournalError(f"{path} cannot be written ({error.strerror})", place="state.rollback_log") from error
 
 
-def _text(rollout: Rollout, line: Line) -> bytes:
-    """One line without raw control characters: JSON escapes what an alert's text may contain."""
+def _texts(rollout: Rollout, line: Line) -> tuple[bytes, ...]:
+    """Lines without raw control characters: JSON escapes what an alert's text may contain."""
     decision, end = line.decision, line.end
-    return json.dumps(_decided(rollout, decision) if end is None else _ended(rollout, decision, end)).encode()
+    if end is None:
+        return (json.dumps(_decided(rollout, decision)).encode(),)
+    ended = json.dumps(_ended(rollout, decision, end)).encode()
+    return (ended,) if isinstance(end, Failed) else (ended, _as_the_script_writes(end.at))
+
+
+def _as_the_script_writes(at: datetime) -> bytes:
+    """`echo "Canary rollback completed at $(date)"`, as `date` prints it in the C locale at UTC."""
+    return f"Canary rollback completed at {at.astimezone(UTC):%a %b %e %H:%M:%S UTC %Y}".encode()
 
 
 def _decided(rollout: Rollout, decision: RollbackDecided) -> dict[str, object]:

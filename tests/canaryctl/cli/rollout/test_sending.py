@@ -41,6 +41,7 @@ async def test_people_get_a_line(setting: Setting) -> None:
 
     assert result.stdout.startswith("rollout v2.0-")
     assert ": started at 20" in result.stdout
+    assert "next: watch it with `canary status --watch`" in result.stdout
 
 
 async def test_the_status_has_its_earlier_name(setting: Setting) -> None:

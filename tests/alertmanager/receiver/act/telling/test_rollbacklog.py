@@ -93,7 +93,10 @@ async def test_without_a_file_nothing_is_written(leader: Acting, tmp_path: Path)
 
 
 async def test_the_second_line_says_how_long_it_took(leader: Acting, tmp_path: Path) -> None:
-    """When every router was read back without a canary, a line says so, with the seconds since the decision."""
+    """When every router was read back without a canary, a line says so, with the seconds since the decision.
+
+    The line of the strategy's own script follows; written twice, both stand there once.
+    """
     log = RollbackLog(tmp_path / "log", InlineThreads())
     decision = await decided(leader)
     (only,) = lines_of(await leader.store.entries())
@@ -106,7 +109,8 @@ async def test_the_second_line_says_how_long_it_took(leader: Acting, tmp_path: P
     for line in (*lines, *lines):
         await log.write(leader.rollout, line)
 
-    _, second = (tmp_path / "log").read_text().splitlines()
+    _, second, third = (tmp_path / "log").read_text().splitlines()
+    assert third == "Canary rollback completed at Tue Mar  3 12:00:03 UTC 2026"
     assert json.loads(second) == {
         "time": "2026-03-03T12:00:03.500000Z",
         "rollout": leader.rollout.id,
