@@ -236,6 +236,11 @@ async def test_a_reload_takes_a_good_policy_and_keeps_the_old_one_otherwise(
     assert later['shop_visits_total{version="v1.0"}'] == 40
 
 
+def info(one: Policy) -> str:
+    """The series by which an exporter says that it goes by this policy."""
+    return f'canary_policy_info{{component="exporter",digest="{digest(one)}"}}'
+
+
 async def test_a_rollout_is_judged_by_the_policy_that_it_began_with(
     policy: Path, lite: ShopData, tmp_path: Path
 ) -> None:
@@ -243,10 +248,6 @@ async def test_a_rollout_is_judged_by_the_policy_that_it_began_with(
 
     Once promoted, it is watched by its own policy, and what is published is what the next one will be judged by.
     """
-
-    def info(one: Policy) -> str:
-        return f'canary_policy_info{{component="exporter",digest="{digest(one)}"}}'
-
     begun = load_policy(policy)
     tolerance = 'canary_kpi_tolerance_ratio{kpi="conversion_rate",rollout="r1"}'
     start = Start(rollout="r1", stable="v1.0", canary="v2.0", actor="ann", **plan_of(begun, "normal"))
