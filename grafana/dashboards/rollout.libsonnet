@@ -145,7 +145,7 @@ local noReceiver = "The receiver does not report: see the dashboard on the guard
   local segments = [
     one
     for kpi in config.kpis
-    if std.get(kpi, 'segmented', false)
+    if kpi.segmented
     for one in [
       panels.timeseries({
         title: kpi.title + ': proof of harm by segment',
