@@ -27,6 +27,7 @@ from canary.timing.backoff import Backoff
 from canary.timing.clock import Clock, SystemClock
 from exporter.faults import UNEXPECTED
 from exporter.journals import Journals
+from exporter.judge.blindness import clock_kpis
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.schedule import watched
 from exporter.publish.counters import Counters
@@ -36,6 +37,7 @@ from exporter.publish.update import Tell, Update
 from exporter.refresher import Refresher
 from exporter.source.database import Patience
 from exporter.source.sources import Sources
+from exporter.source.watch.clock import database_clock
 
 RELOADED = frozenset(field.name for field in fields(Policy)) - {"service"}
 """What a reload takes over: all but the name, which is a label on every series that is registered already."""
@@ -46,6 +48,8 @@ _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 10.0
 """The longest pause between attempts: well below the 120 s after which data count as stale, so that a database that is
 back is noticed before anybody is told that it was away."""
+_CLOCK_SECONDS = 15.0
+"""How often the database's clock is looked at: a time server that steps it does so once."""
 _LEAST_JITTER = 0.5
 """A pause is shortened at random by up to this part: several exporters may wait for the same database."""
 _BUSY_SECONDS = 0.05
@@ -167,9 +171,13 @@ class Loop:
         failed = False
         in_force = digest(policy)
         saved_at = self.clock.monotonic()
+        clock_at = float("-inf")
         async with Journals(policy, self._log) as journals:
             while not self._reloaded.is_set():
                 began = self.clock.monotonic()
+                if began - clock_at >= _CLOCK_SECONDS:
+                    clock_at = began
+                    await self._look_at_clock(refresher)
                 await journals.follow(refresher)
                 self._rollout = refresher.rollout
                 if self._in_force() != policy:
@@ -187,6 +195,20 @@ class Loop:
                 else:
                     backoff.succeeded()
                     await self._pause(policy.database.refresh - took if refresher.complete else _BUSY_SECONDS)
+
+    async def _look_at_clock(self, refresher: Refresher) -> None:
+        """How far the database's clock is away; one that is unreachable is as it was."""
+        session = refresher.sources.sessions.get(None)
+        if session is None:
+            return
+        with contextlib.suppress(DatabaseError):
+            found = await database_clock(session, self.clock)
+            seconds = found.seconds if found is not None and abs(found.seconds) > found.uncertain_seconds else 0.0
+            if bool(clock_kpis(refresher.policy, seconds)) != bool(
+                clock_kpis(refresher.policy, refresher.clock_ahead_seconds)
+            ):
+                self._log.warn("the order database's clock changed", ahead_seconds=round(seconds, 1))
+            refresher.clock_ahead_seconds = seconds
 
     def _update(self, refresher: Refresher, in_force: str, took_seconds: float | None) -> Update:
         rollout = refresher.rollout

@@ -25,7 +25,7 @@ from canary.threads import Threads
 from canary.timing.clock import Clock
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
-from exporter.judge.blindness import blind_kpis
+from exporter.judge.blindness import blind_kpis, clock_kpis
 from exporter.judge.calibration import trusted_kpis
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
@@ -77,6 +77,7 @@ class Refresher:
         routed: tells versions by the router's hash, or by its tag; None where nobody asks. Told of every rollout.
         logged: tells versions by the router's log; None where nobody asks for that.
         journal_fault: the journal could not be read.
+        clock_ahead_seconds: how far the database's clock is ahead of ours, as far as that is certain.
         since: rows are counted from here, seconds since the epoch.
         snapshot: the newest knowledge.
     """
@@ -90,6 +91,7 @@ class Refresher:
     files: ExactFiles | None = None
     rollout: Rollout | None = None
     journal_fault: bool = False
+    clock_ahead_seconds: float = 0.0
     snapshot: Snapshot = field(init=False)
     feeds: list[Feed] = field(init=False)
 
@@ -312,7 +314,8 @@ class Refresher:
         return {}
 
     def _blind_kpis(self, now: float) -> dict[str, str]:
-        return blind_kpis(self.policy, self.feeds, now, self._lag, schema_broken=bool(self.schema.problems))
+        found = blind_kpis(self.policy, self.feeds, now, self._lag, schema_broken=bool(self.schema.problems))
+        return clock_kpis(self.policy, self.clock_ahead_seconds) | found
 
     def _blind(self, now: float) -> frozenset[str]:
         reasons = set(self._blind_kpis(now).values()) if self._refreshed_at is not None else {"starting"}

@@ -78,11 +78,11 @@ def one(task: tuple[Scene, int]) -> dict[str, Decision]:
     return {name: rule(scene, units if rule is kayenta else rollout) for name, rule in RULES.items()}
 
 
-def measure(pool: Executor, wanted: Iterable[Scene], times: int) -> list[Cell]:
+def measure(pool: Executor, wanted: Iterable[Scene], times: float) -> list[Cell]:
     """Run every scene; `times` multiplies the numbers of seeds."""
     cells = []
     for number, scene in enumerate(wanted):
-        seeds = SEEDS[scene.per_minute] * times * (1 if scene.harm else HEALTHY_FACTOR)
+        seeds = max(1, round(SEEDS[scene.per_minute] * times)) * (1 if scene.harm else HEALTHY_FACTOR)
         tasks = [(scene, 10_000 * number + seed) for seed in range(seeds)]
         decisions = list(pool.map(one, tasks, chunksize=max(1, len(tasks) // 20)))
         for rule in RULES:

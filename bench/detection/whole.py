@@ -117,7 +117,7 @@ def shops() -> Iterator[Shop]:
         yield Shop(rate, 6.0, daily=True)
 
 
-def measure(pool: Executor, times: int) -> str:
+def measure(pool: Executor, times: float) -> str:
     """The table of healthy rollouts that were rolled back, all KPIs judged together."""
     text = [
         "Healthy rollouts, six KPIs judged together under the default policy (alpha 1 %).",
@@ -127,7 +127,7 @@ def measure(pool: Executor, times: int) -> str:
     ]
     total = np.zeros(4, dtype=np.int64)
     for number, shop in enumerate(shops()):
-        tasks = [(shop, 100_000 * number + seed) for seed in range(SEEDS[shop.per_minute] * times)]
+        tasks = [(shop, 100_000 * number + seed) for seed in range(max(1, round(SEEDS[shop.per_minute] * times)))]
         found = np.asarray(list(pool.map(one, tasks, chunksize=max(1, len(tasks) // 20))))
         backs, helds, mismatches = found.sum(axis=0)
         total += (len(tasks), backs, helds, mismatches)

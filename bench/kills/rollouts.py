@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from alertmanager.receiver.act.outbox import early_key
 from bench.kills.victims import Killer
 from canary.errors import CanaryError, JournalError
 from canary.rollout.entries import Entry, Notified
@@ -171,9 +172,10 @@ class Rollouts:
             wrong.append("customers were back on it after its rollback")
         told = " ".join(str(message["message"]) for message in self._team.messages)
         wrong += [
-            f"nobody was notified of #{entry.seq}"
+            f"nobody was notified of #{entry.seq} ({entry.kind.value})"
             for entry in entries
-            if entry.kind in _TOLD and f"/{rollout}/{entry.seq}]" not in told
+            # A message that is sent before the journal has taken its decision has no position in its key.
+            if entry.kind in _TOLD and not any(f"/{rollout}/{key}]" in told for key in (entry.seq, early_key(entry)))
         ]
         self.tally.broken += [f"{rollout}: {what}" for what in wrong]
         self._samples.clear()

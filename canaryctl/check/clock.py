@@ -1,11 +1,6 @@
 """One clock for all: servers whose time differs would judge each other's data as old or not yet there."""
 
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Self
-
-import sqlalchemy as sa
 
 from canary.errors import CanaryError
 from canary.finding import Finding, failed, ok
@@ -14,12 +9,11 @@ from canary.prometheus import Prometheus
 from canary.timing.clock import Clock
 from exporter.source.database import OrderDatabase, Patience, names_database
 from exporter.source.session import open_session
+from exporter.source.watch.clock import Difference, database_clock
 
 # Below the shortest wait that a judgement rests on (rows and samples are given seconds to arrive), and far above what
 # time servers leave between two machines.
 _TOLERATED_SECONDS = 2.0
-_NOW = {"mysql": "SELECT UTC_TIMESTAMP(6)", "postgresql": "SELECT clock_timestamp()"}
-"""How each server tells its own time."""
 _REMEDY = "let both machines follow the same time servers (systemd-timesyncd, chrony)"
 
 
@@ -36,38 +30,16 @@ async def check_clock(policy: Policy, prometheus: Prometheus, clock: Clock) -> l
     return [_judged(f"clock {name}", difference) for name, difference in differences.items()]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How far another clock is ahead, and how far off this may be: half of the time that asking took."""
-
-    seconds: float
-    uncertain_seconds: float
-
-    @classmethod
-    def of(cls, theirs: float, before: datetime, after: datetime) -> Self:
-        """From their time and ours before and after asking."""
-        ours = (before.timestamp() + after.timestamp()) / 2
-        return cls(theirs - ours, (after - before).total_seconds() / 2)
-
-
 async def _database_ahead(policy: Policy, clock: Clock) -> Difference | None:
     """How far the database server's clock is ahead; None where there is none of its own, or none we know."""
     if not names_database(policy):
         return None
     database = OrderDatabase.of(policy, Patience.LIVE)
-    statement = _NOW.get(database.url.get_backend_name())
-    if statement is None:
-        return None
     session = open_session(database)
     try:
-        await session.rows(sa.text("SELECT 1"))  # connecting takes time that is not the clock's
-        before = clock.now()
-        moment: datetime = (await session.rows(sa.text(statement)))[0][0]
-        after = clock.now()
+        return await database_clock(session, clock)
     finally:
         await session.close()
-    theirs = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return Difference.of(theirs, before, after)
 
 
 def _judged(place: str, difference: Difference) -> Finding:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from canary.errors import DatabaseError, DatabaseUnavailableError
@@ -109,7 +110,7 @@ def _unit(connection: sa.Connection, table: str, schema: str | None, column: str
 def _kind(name: str, type_: sa.types.TypeEngine[object]) -> str:
     if isinstance(type_, sa.types.DateTime | sa.types.Date):
         return "time"
-    if isinstance(type_, sa.types.Numeric | sa.types.Integer | sa.types.Float):
+    if isinstance(type_, sa.types.Numeric | sa.types.Integer | sa.types.Float | postgresql.MONEY):
         return "number"
     # SQLite keeps times as text; only the column's name tells.
     return "time" if _called_like_time(name) else "text"

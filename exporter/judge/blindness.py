@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from canary.policy.kpis import Conversion, Kpi, Mean, events_of
 from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows
-from exporter.ledger.feed import Feed
+from exporter.ledger.feed import AHEAD_SECONDS, Feed
 
-BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge", "join")
+BLIND_REASONS = ("starting", "database", "schema", "replica", "journal", "judge", "join", "clock")
 """Why the judge may not see; the values of the label `reason`."""
 
 
@@ -34,6 +34,13 @@ def blind_kpis(
         for name, kpi in policy.kpis.items()
         if any(event in stale or event not in refreshed for event in events_of(kpi))
     }
+
+
+def clock_kpis(policy: Policy, ahead_seconds: float) -> dict[str, str]:
+    """Every KPI where the database's clock is so far from ours that new rows are not found by their times."""
+    if -policy.database.lateness <= ahead_seconds <= AHEAD_SECONDS:
+        return {}
+    return dict.fromkeys(policy.kpis, "clock")
 
 
 def unjoined_kpis(kpis: Mapping[str, Kpi], joined: JoinedRows) -> dict[str, str]:

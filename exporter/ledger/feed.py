@@ -39,7 +39,7 @@ _QUICK_ROWS = 500_000
 """A statement that counted fewer rows than this was quick, and the next one may count twice as many hours."""
 _MANY_ROWS = 100_000
 """Above so many rows an hour, a plain count per hour is faster than one with buckets, which databases sort for."""
-_AHEAD_SECONDS = 600
+AHEAD_SECONDS = 600
 """A shop's clock may be ahead of ours; what is further ahead is from the future."""
 
 
@@ -274,7 +274,7 @@ class Feed:
 
     def _end(self, now: float) -> int:
         """The first bucket whose rows are from the future."""
-        return int(self.zone.ahead(now) + _AHEAD_SECONDS) // FINE_SECONDS + 1
+        return int(self.zone.ahead(now) + AHEAD_SECONDS) // FINE_SECONDS + 1
 
     async def _begin(self, now: float) -> None:
         """Find out how far back there is anything to count."""

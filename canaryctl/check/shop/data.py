@@ -100,6 +100,9 @@ def _places(document: Document | None) -> Where:
 
 
 def _odd(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
+    if one.stumbled:
+        remedy = "the exporter leaves out such a value and reads on, with more work for each row: repair the row"
+        yield warning(one.where(("database", "events", one.name)), one.stumbled, remedy)
     if not one.rows:
         yield warning(one.at("table"), "there are no rows", "see that this is the table in use")
         return
@@ -146,13 +149,11 @@ def _gap(moments: Sequence[float]) -> float | None:
 
 
 def _ids(one: NewestRows) -> Iterator[Finding]:
-    unnamed = sum(row[ID] is None for row in one.rows)
-    if unnamed:
+    if unnamed := sum(row[ID] is None for row in one.rows):
         what = f"{unnamed} of the newest {len(one.rows)} rows have no {one.event.id}"
         yield failed(one.at("id"), what, "name a column that every row has: what comes from these rows is not found")
     counted = Counter(id_number(row[ID]) for row in one.rows if row[ID] is not None)
-    repeated = sum(count > 1 for count in counted.values())
-    if repeated:
+    if repeated := sum(count > 1 for count in counted.values()):
         what = f"{repeated} of the newest {len(one.rows)} rows' ids ({one.event.id}) are there more than once"
         remedy = "name the column that is unique; where `sql` joins, join one row only: each repeats what is counted"
         yield failed(one.at("id"), what, remedy)

@@ -4,9 +4,11 @@ They are looked for by their time within bounds, as an index can serve it; only 
 id, for a shop whose times are in another zone or unit than is said has rows, and none within any bounds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.policy import Policy
 from canary.policy.orders import Event
 from canary.policy.reading.document import Location
@@ -35,7 +37,11 @@ Where = Callable[[Location], str]
 
 @dataclass(frozen=True)
 class NewestRows:
-    """One event, and its newest rows; moments in seconds since the epoch."""
+    """One event, and its newest rows; moments in seconds since the epoch.
+
+    Attributes:
+        stumbled: what could not be read of some row, so that each value was looked at; empty where nothing was.
+    """
 
     name: str
     event: Event
@@ -43,6 +49,7 @@ class NewestRows:
     moments: Sequence[float]
     settled: Sequence[float | None]
     where: Where
+    stumbled: str
 
     def at(self, key: str) -> str:
         """The line of one of the event's keys."""
@@ -60,11 +67,15 @@ async def newest_rows(
     dialect = Dialect(session.dialect_name)
     stream = await first_stream(policy, session, name)
     kinds = await kinds_read(stream, session)
-    statements = Statements(policy, dialect, name, kinds, careful=False)
     bounds = stream.dialect.parameters(int(now) - _BACK_SECONDS, int(now) + FARTHEST_ZONE_SECONDS)
-    rows = await session.rows(statements.look(by_time=True), {**bounds, "count": NEWEST})
-    if not rows:
-        rows = await session.rows(statements.look(by_time=False), {"count": NEWEST})
+    stumbled = ""
+    try:
+        rows = await _look(session, Statements(policy, dialect, name, kinds, careful=False), bounds)
+    except (DatabaseUnavailableError, DatabaseTimeoutError):
+        raise
+    except DatabaseError as error:  # the exporter asks again as carefully
+        rows = await _look(session, Statements(policy, dialect, name, kinds, careful=True), bounds)
+        stumbled = error.what
     if stream.key is not None:
         rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
     rows = [row for row in rows if row[MOMENT] is not None]  # those without a time `canary check` tells of by itself
@@ -78,7 +89,13 @@ async def newest_rows(
         [entered.moment(float(row[MOMENT])) for row in rows],
         [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row in rows],
         where,
+        stumbled,
     )
+
+
+async def _look(session: Session, statements: Statements, bounds: Mapping[str, Any]) -> Sequence[Row]:
+    rows = await session.rows(statements.look(by_time=True), {**bounds, "count": NEWEST})
+    return rows or await session.rows(statements.look(by_time=False), {"count": NEWEST})
 
 
 async def first_stream(policy: Policy, session: Session, name: str) -> Stream:

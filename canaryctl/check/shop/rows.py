@@ -98,9 +98,10 @@ async def _understood(
 ) -> AsyncIterator[Finding]:
     """Whether times are times, and values numbers."""
     untimed = [row for row in rows if row[_MOMENT] is None]
-    if untimed and len(untimed) == len(rows):
-        kinds = [row[1] for row in await session.rows(stream.newest_times)] if stream.newest_times is not None else []
-        number = "numbers" if kinds and kinds[0] in ("integer", "real") else "texts"
+    written = await session.rows(stream.newest_times) if rows and stream.newest_times is not None else []
+    # SQLite makes a moment of any number, as of a Julian day; the exporter takes none without its unit.
+    if (untimed and len(untimed) == len(rows)) or (written and not any(legible for _, _, legible in written)):
+        number = "numbers" if written and written[0][1] in ("integer", "real") else "texts"
         error = no_times(f"{at}.time", "its column", number, numbered=stream.dialect.units_per_second > 0)
         yield failed(place, f"{error.place}: {error.what}", error.remedy)
     elif untimed:

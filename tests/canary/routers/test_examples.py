@@ -1,4 +1,4 @@
-"""The examples of docs/routers-other.md for routers of kind `command`, as they stand: Caddy, AWS, nginx far away."""
+"""The examples of docs/routers-other.md for kind `command`, as they stand: Caddy, AWS, Cloudflare, Envoy, nginx."""
 
 import contextlib
 import hashlib
@@ -9,18 +9,22 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from canary.errors import RouterError
 from canary.routers import Split
 from canary.routers.command import ProgramRouter
 from tests.support.programs.caddy import Caddy, copied
+from tests.support.programs.envoy import PROGRAM as ENVOY
 from tests.support.programs.hosts import Host, hosts
 from tests.support.programs.nginx import Nginx
 from tests.support.programs.ports import free_port
-from tests.support.programs.processes import Program, eventually
+from tests.support.programs.processes import Program, eventually, listens
 from tests.support.web.traffic import Answer, Customer, Upstream, load
+from tests.support.web.webserver import served
 
 USERS = [hashlib.sha256(str(number).encode()).hexdigest()[:36] for number in range(60)]
 
@@ -125,6 +129,73 @@ async def test_awss_load_balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(RouterError):
         await router.set_weight(Split("r-7", 0.05))
     assert (await router.read()).weight_ratio is None
+
+
+async def test_cloudflares_load_balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole percents are exact; other steering and a balancer that refuses are told; a fake API holds what it takes."""
+    balancer: dict[str, Any] = {"steering_policy": "off", "random_steering": {"pool_weights": {"p-canary": 0.0}}}
+
+    async def asked(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != "Bearer the-token":
+            return web.json_response({"success": False, "result": None}, status=403)
+        if request.method == "PATCH":
+            balancer.update(await request.json())
+        return web.json_response({"success": True, "result": balancer})
+
+    (tmp_path / "token").write_text("the-token\n")
+    path = "/client/v4/zones/z/load_balancers/b"
+    async with served(web.get(path, asked), web.patch(path, asked)) as address:
+        monkeypatch.setenv("CANARY_CF_BALANCER", f"http://{address}{path}")
+        monkeypatch.setenv("CANARY_CF_TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setenv("CANARY_CF_STABLE", "p-stable")
+        monkeypatch.setenv("CANARY_CF_CANARY", "p-canary")
+        router = copied("cloudflare", tmp_path / "cloudflare", {})
+        assert (await router.read()).weight_ratio is None
+        for weight_ratio in (0.05, 1, 0):
+            await router.set_weight(Split("r-7", weight_ratio))
+            assert (await router.read()).weight_ratio == weight_ratio
+        assert balancer["random_steering"] == {"default_weight": 0, "pool_weights": {"p-canary": 0, "p-stable": 1}}
+        with pytest.raises(RouterError, match="whole percents"):
+            await router.set_weight(Split("r-7", 0.005))
+        (tmp_path / "token").write_text("another\n")
+        assert (await router.read()).weight_ratio is None
+
+
+async def test_an_envoy_of_ones_own_by_two_programs(tmp_path: Path, stable: Upstream, canary: Upstream) -> None:
+    """The example's configuration and programs: customers stay, growing only adds, what is in force is read back."""
+    admin, port = free_port(), free_port()
+    moves = {
+        "address: 0.0.0.0, port_value: 80}": f"address: 127.0.0.1, port_value: {port}}}",
+        "port_value: 9901": f"port_value: {admin}",
+        "address: 10.0.1.10, port_value: 5000": f"address: 127.0.0.1, port_value: {stable.port}",
+        "address: 10.0.1.20, port_value: 5000": f"address: 127.0.0.1, port_value: {canary.port}",
+    }
+    router = copied("envoy-admin", tmp_path / "envoy", moves, f"http://127.0.0.1:{admin}")
+    argv: list[str | Path] = [
+        ENVOY,
+        "-c",
+        tmp_path / "envoy" / "envoy.yaml",
+        "--concurrency",
+        "1",
+        "-l",
+        "warn",
+        "--disable-hot-restart",
+    ]
+    envoy = Program(argv, tmp_path / "envoy.log")
+    try:
+        await envoy.start(lambda: listens(port))
+        assert (await router.read()).weight_ratio == 0
+        chosen = []
+        for weight_ratio in (0.25, 0.5, 0.0):
+            await router.set_weight(Split("r-7", weight_ratio))
+            assert (await router.read()).agrees(Split("r-7", weight_ratio, testers=False))
+            answers = [await Customer(port, user).ask() for user in USERS]
+            assert [answer.failure for answer in answers if answer.failure] == []
+            chosen.append({answer.user for answer in answers if answer.version == "canary"})
+    finally:
+        envoy.stop()
+    assert chosen[0] < chosen[1] < set(USERS)
+    assert chosen[2] == set()
 
 
 @dataclass

@@ -197,7 +197,12 @@ async def test_the_page_about_other_routers(tmp_path: Path) -> None:
     split = Split(given["rollout"], given["weight"])
     assert split.salt == given["salt"] == printed["salt"]
 
-    for words, names in (("caddy", ["caddy"]), ("name: edge2", ["edge1", "edge2"]), ("name: cdn", ["front", "cdn"])):
+    for words, names in (
+        ("caddy", ["caddy"]),
+        ("name: edge2", ["edge1", "edge2"]),
+        ("own-envoy", ["own-envoy"]),
+        ("name: cdn", ["front", "cdn"]),
+    ):
         (tmp_path / "further.yaml").write_text(page.take("yaml", words))
         assert [router.name for router in page.routers("further.yaml")] == names
     assert page.left == []

@@ -18,13 +18,16 @@ from canary.policy import load_policy
 from canary.policy.routers.withoutcustomer import WithoutCustomer
 from canary.process.program import run
 from canary.routers import routers_of
+from canary.routers.asking import AskingRouter
 from canary.routers.base import Observation, Split
 from canary.routers.traefik.config import is_canary, weight_of
 from canary.routers.traefik.driver import TraefikFileRouter
 from canary.testing.contract import router_contract
 from canary.testing.routers import MemoryRouter
 from tests.support.documents.pages import DOCS, blocks_of
+from tests.support.programs.ports import free_port
 from tests.support.programs.traefik import Traefik
+from tests.support.web.asking import answering
 from tests.support.web.traffic import AddressCustomer, Answer, Customer, Upstream, load
 
 ADDRESSES = [f"127.0.{part}.{number}" for part in (1, 2) for number in range(1, 41)]
@@ -86,6 +89,18 @@ async def test_it_keeps_the_contract_and_its_split_through_a_restart(traefik: Tr
     [after] = (await traefik.router.read()).readings
     assert (after.weight_ratio, after.salt) == (before.weight_ratio, before.salt)
     assert after.process != before.process
+
+
+async def test_one_that_asks_keeps_the_contract_too(tmp_path: Path, stable: Upstream, canary: Upstream) -> None:
+    """What it was told is read back from its API, weight, salt and testers; the answers are the receiver's own."""
+    port = free_port()
+    made = Traefik(tmp_path / "traefik", stable.address, canary.address, receiver=f"http://127.0.0.1:{port}")
+    assert isinstance(made.router, AskingRouter)
+    with contextlib.closing(made):
+        async with answering(made.router, port):
+            await made.start()
+            await made.router.set_weight(Split("r-7", 0))  # only now does it begin to divide
+            await router_contract(made.router)
 
 
 async def test_testers_come_in_and_go_with_the_rollout(traefik: Traefik) -> None:

@@ -206,8 +206,8 @@ async def test_a_shop_in_another_schema_is_found(servers: dict[str, MariaDb | Po
         "CREATE SCHEMA shop_data",
         "CREATE TABLE shop_data.seen (id int PRIMARY KEY, created_at timestamptz)",
         "CREATE MATERIALIZED VIEW shop_data.visits AS SELECT * FROM shop_data.seen",
-        "CREATE TABLE shop_data.orders (id int PRIMARY KEY, visit_id int, version text, created_at timestamptz)",
-        "INSERT INTO shop_data.orders VALUES (1, 1, 'v1', now())",
+        "CREATE TABLE shop_data.orders (id int PRIMARY KEY, visit_id int, version text, total money, created_at date)",
+        "INSERT INTO shop_data.orders VALUES (1, 1, 'v1', 5, now())",
         "CREATE TABLE unrelated (id int)",
     )
 
@@ -219,3 +219,4 @@ async def test_a_shop_in_another_schema_is_found(servers: dict[str, MariaDb | Po
         ("orders", "shop_data.orders", {"visits": "visit_id"}),
     ]
     assert versions["orders"] == {"v1": 1}
+    assert proposed[1].keys["value"] == "total"

@@ -152,6 +152,12 @@ async def test_a_sound_mapping_is_told_what_was_seen(tmp_path: Path, clock: Fake
             "25% of the newest 100 rows name no version, expected at most 20%",
             "so many hold a rollout",
         ),
+        (
+            "UPDATE visits SET version = x'ff' WHERE id = 7",
+            "canary.yaml:5: database.events.visits",
+            "Could not decode to UTF-8",
+            "the exporter leaves out such a value and reads on",
+        ),
         ("DELETE FROM visits", "canary.yaml:5: database.events.visits.table", "there are no rows", "the table in use"),
     ],
 )

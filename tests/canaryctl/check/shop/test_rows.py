@@ -102,7 +102,9 @@ async def test_numbers_are_no_times_without_a_unit(postgres: Postgres, write_pol
     )
 
 
-@pytest.mark.parametrize(("value", "remedy"), [("1764000000000", "time_unit"), ("'24.12.2026 10:00'", "`sql:`")])
+@pytest.mark.parametrize(
+    ("value", "remedy"), [("1764000000000", "time_unit"), ("2461008.5", "time_unit"), ("'24.12.2026 10:00'", "`sql:`")]
+)
 async def test_sqlites_times_are_looked_at_row_by_row(
     write_policy: Write, shop_database: Path, value: str, remedy: str
 ) -> None:

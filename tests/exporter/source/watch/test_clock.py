@@ -1,0 +1,46 @@
+"""A database whose clock is wrong is told, before its rows are missed."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from exporter.judge.blindness import clock_kpis
+from exporter.source.database import Patience
+from exporter.source.sources import order_sources
+from exporter.source.watch.clock import database_clock
+from tests.support.clock import FakeClock
+from tests.support.databases.exporting import policy_for, refresher_on, settle
+from tests.support.databases.shopdata import ShopData, fill
+
+
+@pytest.mark.parametrize(("ahead", "blind"), [(-121, True), (-119, False), (0, False), (599, False), (601, True)])
+def test_a_clock_blinds_as_soon_as_rows_are_missed(ahead: float, blind: bool) -> None:
+    """Behind by more than is looked back, or ahead by more than is waited for: then, and not before."""
+    policy = policy_for("sqlite://")
+
+    assert clock_kpis(policy, ahead) == (dict.fromkeys(policy.kpis, "clock") if blind else {})
+
+
+async def test_a_server_tells_its_own_time_and_a_file_has_none(data: ShopData) -> None:
+    """Against a clock of ours that stands still, a server is ahead by what has passed since."""
+    clock = FakeClock()
+    async with order_sources(policy_for(data.url), Patience.LIVE) as sources:
+        found = await database_clock(sources.sessions[None], clock)
+    if data.url.startswith("sqlite"):
+        assert found is None
+    else:
+        assert found is not None
+        assert found.seconds == pytest.approx((datetime.now(UTC) - clock.now()).total_seconds(), abs=600)
+
+
+async def test_the_judge_is_blind_while_the_clock_is_wrong(lite: ShopData, clock: FakeClock) -> None:
+    """Not before, and not after."""
+    await fill(lite, clock.now(), 20)
+    async with refresher_on(policy_for(lite.url), clock) as refresher:
+        await settle(refresher, clock)
+        found = []
+        for refresher.clock_ahead_seconds in (0.0, -3600.0, 0.0):
+            await refresher.refresh()
+            found.append("clock" in refresher.snapshot.blind)
+
+    assert found == [False, True, False]
