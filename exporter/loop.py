@@ -106,7 +106,7 @@ class Loop:
                 self._snapshot = Snapshot(
                     policy.service, counters=self._snapshot.counters, errors={label: 1}, database_up=False
                 )
-                tell(Update(self._snapshot, digest(policy)))
+                tell(Update(self._snapshot, self._published(policy)))
                 await self._pause(_LONGEST_WAIT_SECONDS)
 
     async def reload(self) -> None:
@@ -131,6 +131,15 @@ class Loop:
         if rollout is None or not watched(rollout, own, self.clock.now().timestamp()):
             return own
         return mapped_as(self._plans.begun_with(rollout), own)
+
+    def _published(self, policy: Policy) -> str:
+        """The digest of what a running rollout is judged by, or else of what the next one will be.
+
+        For two days after its promotion a release is watched by its own limits. That says nothing about the next one,
+        which an older digest would keep from starting for as long, whatever was reloaded.
+        """
+        running = self._rollout is not None and self._rollout.running
+        return digest(policy if running else self.policy)
 
     def _require_mapping(self, policy: Policy) -> None:
         """Refuse to judge a running rollout by other tables and columns than it began with."""
@@ -157,7 +166,7 @@ class Loop:
         refresher = self.refresher = Refresher(policy, sources, self.clock, counters, since, self.threads, files)
         if not self._snapshot.counters:
             self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
-        tell(self._update(refresher, digest(policy), None))
+        tell(self._update(refresher, self._published(policy), None))
         self._log.info("reading the order database", dialects=sources.dialects, refresh=policy.database.refresh)
         try:
             await self._loop(policy, refresher, state, tell)
@@ -169,7 +178,6 @@ class Loop:
     async def _loop(self, policy: Policy, refresher: Refresher, state: StateFile, tell: Tell) -> None:
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         failed = False
-        in_force = digest(policy)
         saved_at = self.clock.monotonic()
         clock_at = float("-inf")
         async with Journals(policy, self._log) as journals:
@@ -186,7 +194,7 @@ class Loop:
                 failed = not await self._refresh(refresher, log=not failed)
                 self._snapshot = refresher.snapshot
                 took = self.clock.monotonic() - began
-                tell(self._update(refresher, in_force, took))
+                tell(self._update(refresher, self._published(policy), took))
                 if self.clock.monotonic() - saved_at >= _SAVE_SECONDS:
                     await self.threads.run(partial(state.write, refresher.since, dict(refresher.counters.values)))
                     saved_at = self.clock.monotonic()

@@ -24,6 +24,7 @@ function(rules, defaults)
     note: if kpi.complement then ' It is judged on the conversions, whose fall is a rise of this rate.' else '',
     action: kpi.action,
     judged: kpi.judge == 'evidence',
+    segmented: self.judged && std.get(kpi, 'segmented', false),
     currency: kpi.kind == 'mean' && kpi.of == 'orders',
   };
 

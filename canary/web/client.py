@@ -71,6 +71,7 @@ class Client:
         zone: in which the people who read a refusal tell the time.
         new_key: makes the keys by which the receiver knows a command that is sent again.
         timeout_seconds: how long one answer may take.
+        nobody: why nobody knows the person; then nothing is raised, and what lowers or holds is done all the same.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Client:
         zone: str = "UTC",
         new_key: Callable[[], str] = secrets.token_urlsafe,
         timeout_seconds: float = _TIMEOUT_SECONDS,
+        nobody: SecretError | None = None,
     ) -> None:
+        self._nobody = nobody
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session = session
@@ -96,17 +99,16 @@ class Client:
         """The client that a policy's `receiver` section describes, for the person who runs this process.
 
         Raises:
-            SecretError: the operator's token is named but cannot be read, or `CANARY_OPERATOR` names nobody.
+            SecretError: the operator's token is named but cannot be read.
         """
         receiver, name = policy.receiver, operator()
-        require_known(policy)
         key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
         if (own := receiver.operators.get(name)) is not None:
             key, file, env = f"operators.{name}.token", own.token_file, own.token_env
         text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
         token = text.split()[0] if text else None
         async with aiohttp.ClientSession(connector=connector(policy)) as session:
-            yield cls(receiver.url, token, session, zone=receiver.timezone)
+            yield cls(receiver.url, token, session, zone=receiver.timezone, nobody=stranger(policy))
 
     async def get(self, path: str, **params: str) -> Any:
         """What the API answers to a question.
@@ -143,9 +145,11 @@ class Client:
 
         Raises:
             RefusedError: it does not fit the rollout's state, or the rollout is no longer as it was seen.
-            SecretError: the token is missing or wrong.
+            SecretError: the token is missing or wrong, or nobody knows the person.
             RemoteError: the receiver does not answer as expected.
         """
+        if self._nobody is not None and verb not in _UNSEEN:
+            raise self._nobody
         if seen is None:
             with contextlib.suppress(*((CanaryError,) if verb in _UNSEEN else ())):
                 seen = await self.seen()
@@ -236,19 +240,16 @@ class Client:
         return f"{self._url}{API_PREFIX}/{path}"
 
 
-def require_known(policy: Policy, environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse a name that was chosen and that nobody has: what it does would be done under another one.
-
-    Raises:
-        SecretError: the policy names operators, and `CANARY_OPERATOR` is none of them.
-    """
+def stranger(policy: Policy, environ: Mapping[str, str] = os.environ) -> SecretError | None:
+    """What is wrong where a name was chosen that nobody has: what it does would be done under another one."""
     chosen, known = environ.get("CANARY_OPERATOR"), policy.receiver.operators
     if chosen and known and chosen not in known:
-        raise SecretError(
+        return SecretError(
             f"expected one of the policy's operators, found {chosen!r}",
             place="CANARY_OPERATOR",
             remedy=did_you_mean(chosen, known),
         )
+    return None
 
 
 def operator(environ: Mapping[str, str] = os.environ) -> str:

@@ -236,10 +236,18 @@ async def test_a_reload_takes_a_good_policy_and_keeps_the_old_one_otherwise(
     assert later['shop_visits_total{version="v1.0"}'] == 40
 
 
+def info(one: Policy) -> str:
+    """The series by which an exporter says that it goes by this policy."""
+    return f'canary_policy_info{{component="exporter",digest="{digest(one)}"}}'
+
+
 async def test_a_rollout_is_judged_by_the_policy_that_it_began_with(
     policy: Path, lite: ShopData, tmp_path: Path
 ) -> None:
-    """Another tolerance in the file is for the next rollout; another mapping is refused until this one is over."""
+    """Another tolerance in the file is for the next rollout; another mapping is refused until this one is over.
+
+    Once promoted, it is watched by its own policy, and what is published is what the next one will be judged by.
+    """
     begun = load_policy(policy)
     tolerance = 'canary_kpi_tolerance_ratio{kpi="conversion_rate",rollout="r1"}'
     start = Start(rollout="r1", stable="v1.0", canary="v2.0", actor="ann", **plan_of(begun, "normal"))
@@ -249,6 +257,7 @@ async def test_a_rollout_is_judged_by_the_policy_that_it_began_with(
         await scraped.eventually(tolerance, 0.1)
         kpi = "kpis: {conversion_rate: {kind: conversion, from: visits, to: orders, tolerance: 30%}}\n"
         _write_policy(tmp_path, lite.url, kpi)
+        newer = load_policy(policy)
         async with scraped._client.post("/-/reload") as answer:
             taken = answer.status
         await scraped.eventually(tolerance, 0.1)
@@ -258,13 +267,12 @@ async def test_a_rollout_is_judged_by_the_policy_that_it_began_with(
             refused, text = answer.status, await answer.text()
         failed = await scraped.metrics()
         async with Journal.open(begun) as journal:
+            await journal.append(entry("r1", Kind.PROMOTED, datetime.now(UTC), "ann"))
+            await scraped.eventually(info(newer), 1)
             for kind in (Kind.ROLLBACK, Kind.ROLLED_BACK):
                 await journal.append(entry("r1", kind, datetime.now(UTC), "ann", data={"cause": "manual"}))
         await scraped.eventually(tolerance, None)
         after = await scraped.metrics()
-
-    def info(one: Policy) -> str:
-        return f'canary_policy_info{{component="exporter",digest="{digest(one)}"}}'
 
     assert (taken, refused) == (200, 500)
     assert info(begun) in same

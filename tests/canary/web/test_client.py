@@ -11,7 +11,7 @@ from aiohttp import web
 from canary.errors import RemoteError, SecretError
 from canary.policy.model import Policy
 from canary.policy.release import Operator, Receiver
-from canary.web.client import Client, UnansweredError, require_known
+from canary.web.client import Client, UnansweredError, stranger
 
 ENTRY = {"seq": 4, "kind": "advanced"}
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -145,12 +145,17 @@ async def test_what_there_may_not_be_is_none() -> None:
         await runner.cleanup()
 
 
-def test_a_chosen_name_that_nobody_has_is_refused() -> None:
-    """A misspelt operator does not act under the common token; where nobody is named, names do not matter."""
+async def test_a_chosen_name_that_nobody_has_raises_nothing() -> None:
+    """A misspelt operator does not act under the common token, but for what lowers or holds."""
     named = Policy(service="shop", receiver=Receiver(operators={"ann": Operator(token_file="ann-token")}))
 
-    with pytest.raises(SecretError, match="did you mean 'ann'"):
-        require_known(named, {"CANARY_OPERATOR": "anne"})
-    require_known(named, {"CANARY_OPERATOR": "ann"})
-    require_known(named, {})
-    require_known(Policy(service="shop"), {"CANARY_OPERATOR": "anne"})
+    async def handler(_request: web.Request) -> web.Response:
+        return web.json_response(ENTRY)
+
+    async with answering(handler) as client:
+        client._nobody = stranger(named, {"CANARY_OPERATOR": "anne"})
+        with pytest.raises(SecretError, match="did you mean 'ann'"):
+            await client.command("advance")
+        assert await client.command("rollback", reason="errors") == ENTRY
+    assert stranger(named, {"CANARY_OPERATOR": "ann"}) is None
+    assert stranger(Policy(service="shop"), {"CANARY_OPERATOR": "anne"}) is None
