@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import Protocol
 
-from canary.errors import PolicyError
+from canary.errors import PolicyError, reason
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
@@ -104,7 +104,10 @@ class Worker:
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while True:
             began = self.clock.monotonic()
-            how = await self._one_life(tell)
+            try:
+                how = await self._one_life(tell)
+            except Exception as error:  # noqa: BLE001  # no memory for one more process: later there may be some
+                how = reason(error)
             self._ends += 1
             if self.clock.monotonic() - began > _STEADY_SECONDS:
                 backoff.succeeded()

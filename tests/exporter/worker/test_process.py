@@ -115,6 +115,20 @@ async def test_a_process_that_ends_is_started_again_and_its_service_knows_nothin
     assert told.newest.database_up
 
 
+async def test_a_process_that_cannot_be_started_is_tried_again() -> None:
+    """A machine without memory for one more process has some later; what the counters had reached stays."""
+    pretended, failures = Pretended(), [EOFError("unexpected EOF"), OSError(12, "no memory")]
+
+    def start(order: Order, theirs: socket.socket) -> Process:
+        if failures:
+            raise failures.pop()
+        return pretended(order, theirs)
+
+    async with working(worker_of(start, FakeClock())) as told:
+        await eventually(lambda: bool(pretended.sockets), "the process")
+    assert [dict(one.snapshot.errors) for one in told.updates] == [{"worker": 1}, {"worker": 2}]
+
+
 async def test_a_process_that_says_nothing_is_killed() -> None:
     """One that is stopped, or hangs, is not waited for without end."""
     pretended = Pretended()
