@@ -157,12 +157,15 @@ class LogFile:
         place = self._place
         if place is not None and place.inode:
             for path in self._beside():
+                if _inode(path) != place.inode:
+                    continue  # some of what lies beside may be nobody's to read but root's
                 file = path.open("rb")
                 if _is(file, place):
                     self._file = file
                     return True
                 file.close()
             self.gaps += 1
+            self._place = Place(modified=place.modified)  # looked for in vain once, and lost once
         since = place.modified if place is not None else 0.0
         later = [path for path in self._beside() if self._rotated(path) and 0 < since < _modified(path)]
         try:
