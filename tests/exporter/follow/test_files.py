@@ -1,11 +1,13 @@
 """A log file that is rotated, truncated, deleted and full of garbage."""
 
 import errno
+import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
+from canary.files import open_regular
 from exporter.follow.files import LogFile, Place
 
 
@@ -98,15 +100,23 @@ def test_a_restart_opens_nobody_elses_files(tmp_path: Path, monkeypatch: pytest.
     _append(path, "one\n")
     _, place = LogFile(path, None).read()
     _append(path, "two\n")
-    opened = Path.open
 
-    def opening(one: Path, mode: str = "r") -> IO[Any]:
+    def opening(one: Path) -> IO[bytes]:
         if one == other:
             raise PermissionError(errno.EACCES, "Permission denied", str(one))
-        return opened(one, mode)
+        return open_regular(one)
 
-    monkeypatch.setattr(Path, "open", opening)
+    monkeypatch.setattr("exporter.follow.files.open_regular", opening)
     assert _all(LogFile(path, place)) == [b"two"]
+
+
+def test_a_log_without_an_end_is_refused(tmp_path: Path) -> None:
+    """Where a container's nginx has a link to its standard output, a pipe, nobody waits in it for ever."""
+    path = tmp_path / "access.log"
+    os.mkfifo(tmp_path / "stdout")
+    path.symlink_to(tmp_path / "stdout")
+    with pytest.raises(OSError, match="expected a regular file"):
+        LogFile(path, None).read()
 
 
 def test_rotations_while_it_is_behind_leave_nothing_out(tmp_path: Path) -> None:
