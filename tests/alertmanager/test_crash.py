@@ -117,7 +117,7 @@ async def test_a_rollback_survives_a_kill_at_every_point(lasting: Setting, route
             assert kinds[Kind.ROLLBACK] == kinds[Kind.ROLLED_BACK] == 1, f"killed at point {point}: {kinds}"
             assert await share(router.router) == 0, f"killed at point {point}"
             assert lasting.stopped() >= 1
-            assert len((lasting.folder / "rollbacks.log").read_text().splitlines()) == 2
+            assert len((lasting.folder / "rollbacks.log").read_text().splitlines()) == 3
             told_once(entries, team, {Kind.STARTED, Kind.ROLLBACK})
 
 

@@ -29,7 +29,7 @@ STATES = {
     "held in phase 1 (CanaryBlind)": after(Held(**{**WHO, "reason": ""}, cause="CanaryBlind")),
     "baking at 100%": fold([started("r1", NOON, traffic=(1.0,), durations_seconds=(60,))])["r1"],
     "promoted": after(Promoted(**WHO)),
-    "already rolling back since 12:30:00 UTC (because)": after(ROLLBACK),
+    "already rolling back since 2026-01-31 12:30:00 UTC (because)": after(ROLLBACK),
     "rolled back (because)": after(ROLLBACK, RolledBack(**WHO)),
     "failed (because)": after(ROLLBACK, Failed(**WHO)),
 }
