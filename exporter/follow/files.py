@@ -159,7 +159,7 @@ class LogFile:
         if place is not None and place.inode:
             for path in self._beside():
                 if _inode(path) != place.inode:
-                    continue  # some of what lies beside may be nobody's to read but root's
+                    continue  # other files may be nobody's to read but root's
                 file = open_regular(path)
                 if _is(file, place):
                     self._file = file
