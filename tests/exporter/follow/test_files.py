@@ -94,7 +94,7 @@ def test_what_is_gone_is_one_gap_however_often_it_is_looked_for(tmp_path: Path) 
 
 
 def test_a_restart_opens_nobody_elses_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file next to the log that is root's alone, keeps nobody from the log."""
+    """A file next to the log that is root's alone keeps nobody from the log."""
     path, other = tmp_path / "access.log", tmp_path / "access.log.copy"
     other.write_text("zero\n")
     _append(path, "one\n")
