@@ -116,11 +116,13 @@ class ProgramRouter:
     def _wanted(self, split: Split) -> Mapping[str, object]:
         let_in = split.testers_alone or (split.testers and split.weight_ratio > 0)
         share = {"slot_b": split.slot_b_ratio, "stable": split.stable_slot} if self._slots else {}
+        who = self._section.testers
         return {
             **(share or {"weight": split.weight_ratio}),
             "rollout": split.rollout,
             "salt": split.salt,
-            "testers": dataclasses.asdict(self._section.testers) if let_in else None,
+            # Where testers read metrics is for routers whose configuration is generated.
+            "testers": {"networks": who.networks, "header": who.header, "cookie": who.cookie} if let_in else None,
         }
 
     def _reading(self, output: str, fault: str) -> Reading:

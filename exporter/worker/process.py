@@ -9,14 +9,17 @@ takes. The exporter itself has threads and open sockets, which a fork of its own
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Protocol
 
-from canary.errors import PolicyError
+from canary.errors import PolicyError, reason
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
@@ -43,7 +46,7 @@ _LEAVE_SECONDS = 5.0
 
 
 class Process(Protocol):
-    """What is needed of `multiprocessing.Process`."""
+    """What is needed of a process."""
 
     @property
     def exitcode(self) -> int | None:
@@ -63,13 +66,52 @@ Start = Callable[[Order, socket.socket], Process]
 """Starts a process that works on an order, and tells what it finds through the socket."""
 
 
-def forked(order: Order, theirs: socket.socket) -> Process:
+class Forked:
+    """A process of the fork server, with a handle on the process itself.
+
+    The server alone is told how a process ended. When it is gone first (a service manager signals all processes at
+    once, and a fork for which there is no memory is its end), `multiprocessing` takes its processes for ended: they
+    would neither be waited for while they write down their counters, nor be killed when they hang.
+    """
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+        self._handle: int | None = None
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            self._handle = os.pidfd_open(self.pid)
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid or 0
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended, as far as the server could tell; None before `join` has seen its end."""
+        return self._process.exitcode if self._handle is None else None
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+        if self._handle is not None:
+            if not wait([self._handle], timeout):
+                return
+            os.close(self._handle)
+            self._handle = None
+        self._process.join(timeout)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._handle is not None:
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+
+def forked(order: Order, theirs: socket.socket) -> Forked:
     """A process of the fork server."""
     context = get_context("forkserver")
     context.set_forkserver_preload([child.__name__])
     process = context.Process(target=child.main, args=(order, theirs), name=f"canary-{order.path.stem}", daemon=True)
     process.start()
-    return process
+    return Forked(process)
 
 
 @dataclass
@@ -104,7 +146,10 @@ class Worker:
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while True:
             began = self.clock.monotonic()
-            how = await self._one_life(tell)
+            try:
+                how = await self._one_life(tell)
+            except Exception as error:  # noqa: BLE001  # no memory for one more process: later there may be some
+                how = reason(error)
             self._ends += 1
             if self.clock.monotonic() - began > _STEADY_SECONDS:
                 backoff.succeeded()

@@ -37,6 +37,8 @@ async def test_webhook_takes_everybody_off_the_canary(setting: Setting, haproxy:
     order_of = [decided.index(one) for one in (("rollback", None), ("step_done", "traffic"), ("step_done", "process"))]
     assert order_of == sorted(order_of)
     assert decided.index(("rolled_back", None)) < decided.index(("step_done", "notify"))
-    decision, end = map(json.loads, (setting.folder / "rollbacks.log").read_text().splitlines())
+    *lines, for_people = (setting.folder / "rollbacks.log").read_text().splitlines()
+    decision, end = map(json.loads, lines)
     assert decision["cause"] == "CanaryHighErrorRate"
     assert (end["rollout"], end["outcome"]) == (decision["rollout"], "completed")
+    assert for_people.startswith("Canary rollback completed at ")

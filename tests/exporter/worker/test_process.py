@@ -4,11 +4,14 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -23,7 +26,7 @@ from exporter.publish.snapshot import Snapshot
 from exporter.publish.update import Update
 from exporter.worker.frames import frame, next_message
 from exporter.worker.order import Order, Reload, Reloaded
-from exporter.worker.process import Process, Start, Worker, forked
+from exporter.worker.process import Forked, Process, Start, Worker, forked
 from tests.support.databases.shopdata import ShopData, fill
 from tests.support.programs.processes import eventually
 
@@ -115,6 +118,20 @@ async def test_a_process_that_ends_is_started_again_and_its_service_knows_nothin
     assert told.newest.database_up
 
 
+async def test_a_process_that_cannot_be_started_is_tried_again() -> None:
+    """A machine without memory for one more process has some later; what the counters had reached stays."""
+    pretended, failures = Pretended(), [EOFError("unexpected EOF"), OSError(12, "no memory")]
+
+    def start(order: Order, theirs: socket.socket) -> Process:
+        if failures:
+            raise failures.pop()
+        return pretended(order, theirs)
+
+    async with working(worker_of(start, FakeClock())) as told:
+        await eventually(lambda: bool(pretended.sockets), "the process")
+    assert [dict(one.snapshot.errors) for one in told.updates] == [{"worker": 1}, {"worker": 2}]
+
+
 async def test_a_process_that_says_nothing_is_killed() -> None:
     """One that is stopped, or hangs, is not waited for without end."""
     pretended = Pretended()
@@ -158,7 +175,7 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     url = lite.url.replace("+aiosqlite", "")
     state = f'state: {{url: "sqlite:///{tmp_path}/state.db"}}'
     path.write_text(f'service: shop\n{state}\ndatabase: {{url: "{url}", refresh: 200ms}}\n', encoding="utf-8")
-    processes: list[Process] = []
+    processes: list[Forked] = []
 
     def start(order: Order, theirs: socket.socket) -> Process:
         processes.append(forked(order, theirs))
@@ -167,7 +184,7 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     order = Order(path, "counters.json", 2**31, "error", "logfmt")
     async with working(Worker(partial(load_policy, path), order, SystemClock(), start)) as told:
         await eventually(lambda: 40 in _counted(told), "the rows are counted")
-        pid = processes[0].pid  # type: ignore[attr-defined]  # of multiprocessing's
+        pid = processes[0].pid
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGKILL)
         await eventually(lambda: dict(told.newest.errors) == {"worker": 1}, "its end is told")
@@ -176,6 +193,21 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     assert (lost.kpis, lost.database_up) == (None, False)
     assert [one.exitcode for one in processes] == [-signal.SIGKILL, 0]
     assert (tmp_path / "counters.json").exists()
+
+
+def test_a_process_is_waited_for_and_killed_without_its_fork_server() -> None:
+    """A service manager's signal to all ends the server first; the processes still write down their counters."""
+    process = get_context("forkserver").Process(target=time.sleep, args=(600,), daemon=True)
+    process.start()
+    forked = Forked(process)
+    server = int(Path(f"/proc/{forked.pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGTERM)
+    assert wait([process.sentinel], 20), "the server is gone, and takes its processes for ended"
+    forked.join(0.01)
+    assert forked.exitcode is None
+    forked.kill()
+    forked.join()
+    assert forked.exitcode is not None
 
 
 def _counted(told: Told) -> set[float]:

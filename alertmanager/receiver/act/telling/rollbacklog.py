@@ -97,11 +97,13 @@ def _write(path: Path, lines: tuple[bytes, ...]) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, files.MODE), "rb+") as file:
             files.require_regular(file.fileno(), path)
-            there = set(file.read().split(b"\n"))
+            before = file.read()
+            there = set(before.split(b"\n"))
             missing = [line + b"\n" for line in lines if line not in there]
             if not missing:
                 return
-            file.write(b"".join(missing))
+            # A full disk, or the machine's end, may have cut the last line short.
+            file.write((b"" if not before or before.endswith(b"\n") else b"\n") + b"".join(missing))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -155,4 +155,4 @@ async def test_the_log_is_written_once(leader: Acting, world: World) -> None:
 
     with pytest.raises(RefusedError, match="step log of rollout"):
         await leader.effects.write_log(leader.rollout, line)
-    assert len((world.folder / "rollbacks.log").read_text().splitlines()) == 2
+    assert len((world.folder / "rollbacks.log").read_text().splitlines()) == 3

@@ -36,9 +36,10 @@ async def leader(world: World) -> Acting:
 
 
 def log_of(world: World) -> list[dict[str, str]]:
-    """The lines of the rollback log."""
+    """The lines of the rollback log that are for machines."""
     path = world.folder / "rollbacks.log"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def clock_of(world: World) -> PausingClock:

@@ -424,5 +424,5 @@ async def test_what_an_alert_says_stays_data(alone: Setting, receiver: Receiver)
 
     await until(alone, "logged", lambda now: "log" in now["rollout"]["steps"])
     lines = (alone.folder / "rollbacks.log").read_text().split("\n")
-    assert (len(lines), lines[2]) == (3, "")
+    assert (len(lines), lines[3]) == (4, "")
     assert json.loads(lines[0])["reason"].startswith("first\n")

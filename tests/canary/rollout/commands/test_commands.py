@@ -155,7 +155,8 @@ def test_a_promoted_rollout_is_rolled_back_by_people_only() -> None:
 
 def test_refusals_say_why() -> None:
     """A second rollback is refused with since when, a start with what runs, or with what is wrong with it."""
-    assert "already rolling back since 2026-01-31 12:02:00 UTC (because)" in str(refused(RollBack(actor="ann"), after(ROLLBACK)))
+    again = refused(RollBack(actor="ann"), after(ROLLBACK))
+    assert "already rolling back since 2026-01-31 12:02:00 UTC (because)" in str(again)
     assert "rollout r1 is in phase 1 (5%)" in str(refused(COMMANDS["start"], after()))
     same = Start(rollout="r2", stable="a", canary="a", traffic=(1.0,), durations_seconds=(1.0,), actor="ann")
     assert "expected two versions" in str(refused(same, None))

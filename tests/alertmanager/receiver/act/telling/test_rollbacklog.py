@@ -1,4 +1,4 @@
-"""The log of rollbacks: one line each, the same whenever it is written."""
+"""The log of rollbacks: each line once, the same whenever it is written."""
 
 import json
 import os
@@ -78,6 +78,16 @@ async def test_a_pipe_in_the_logs_place_holds_nobody_up(leader: Acting, tmp_path
 
     with pytest.raises(JournalError, match="log cannot be written"):
         await RollbackLog(tmp_path / "log", InlineThreads()).write(leader.rollout, Line(await decided(leader)))
+
+
+async def test_what_was_cut_short_is_not_glued_to_the_next_line(leader: Acting, tmp_path: Path) -> None:
+    """A full disk took half of a line: the whole one stands below it, where programs find it."""
+    log, line = RollbackLog(tmp_path / "log", InlineThreads()), Line(await decided(leader))
+    (tmp_path / "log").write_bytes(b'{"time": "2026-03')
+    await log.write(leader.rollout, line)
+
+    _, whole = (tmp_path / "log").read_text().splitlines()
+    assert json.loads(whole)["reason"] == "bad"
 
 
 async def test_without_a_file_nothing_is_written(leader: Acting, tmp_path: Path) -> None:
