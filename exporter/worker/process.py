@@ -140,6 +140,8 @@ class Worker:
         self._known = Update(Snapshot(self.policy.service), digest(self.policy))
         self._writer: asyncio.StreamWriter | None = None
         self._answer: asyncio.Future[Reloaded] | None = None
+        # A changed file is noticed, and somebody asks for a reload because he changed it.
+        self._reloading = asyncio.Lock()
 
     async def run(self, tell: Tell) -> None:
         """Tell each update of one process after the other."""
@@ -168,14 +170,19 @@ class Worker:
         Raises:
             CanaryError: it cannot be taken over; the one before stays in force.
         """
+        async with self._reloading:
+            policy = self._readable()
+            if self._writer is not None:  # else the next process reads it when it begins
+                self._answer = asyncio.get_running_loop().create_future()
+                self._writer.write(frame(Reload()))
+                if faults := (await self._answer).faults:
+                    raise PolicyError(faults)
+            self.policy = policy
+
+    def _readable(self) -> Policy:
         policy = self.load()
         require_reloadable(self.policy, policy, RELOADED)
-        if self._writer is not None:  # else the next process reads it when it begins
-            self._answer = asyncio.get_running_loop().create_future()
-            self._writer.write(frame(Reload()))
-            if faults := (await self._answer).faults:
-                raise PolicyError(faults)
-        self.policy = policy
+        return policy
 
     async def _one_life(self, tell: Tell) -> str:
         """From a process' start to its end; gives how it ended."""

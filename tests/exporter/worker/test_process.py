@@ -168,6 +168,21 @@ async def test_a_reload_is_the_process_to_take_or_to_refuse() -> None:
         await answered(None)
 
 
+async def test_two_reloads_at_once_are_both_answered() -> None:
+    """The file's change is noticed while somebody asks for a reload: neither waits for the other's answer for ever."""
+    pretended = Pretended()
+    worker = worker_of(pretended, FakeClock())
+    async with working(worker):
+        await eventually(lambda: bool(pretended.sockets), "the process")
+        reader, writer = await asyncio.open_connection(sock=pretended.sockets[0])
+        reloading = [asyncio.create_task(worker.reload()) for _ in range(2)]
+        for _ in reloading:
+            await next_message(reader)
+            writer.write(frame(Reloaded()))
+        _, waiting = await asyncio.wait(reloading, timeout=20)
+    assert not waiting
+
+
 async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: ShopData, tmp_path: Path) -> None:
     """Forked, it counts the shop's rows; killed, another one does; let go, it writes its counters and is gone."""
     await fill(lite, datetime.now(UTC), 40)
