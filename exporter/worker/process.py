@@ -119,7 +119,7 @@ class Worker:
     """The work on one policy, done by a process.
 
     Attributes:
-        load: reads the policy, here too: a faulty one never gets as far as the process.
+        load: reads the policy, here too: a faulty one, or another service's, never gets as far as a process.
     """
 
     load: Callable[[], Policy]
@@ -151,7 +151,7 @@ class Worker:
             try:
                 how = await self._one_life(tell)
             except Exception as error:  # noqa: BLE001  # no memory for one more process: later there may be some
-                how = reason(error)
+                how = f"failed: {reason(error)}"
             self._ends += 1
             if self.clock.monotonic() - began > _STEADY_SECONDS:
                 backoff.succeeded()
@@ -185,7 +185,13 @@ class Worker:
         return policy
 
     async def _one_life(self, tell: Tell) -> str:
-        """From a process' start to its end; gives how it ended."""
+        """From a process' start to its end; gives how it ended.
+
+        Raises:
+            CanaryError: the file is not what it was, and a process could not begin with it.
+            Exception: there is no process to be had.
+        """
+        self.policy = self._readable()
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
