@@ -105,17 +105,9 @@ class Refresher:
         self.versions, self.currencies = Codes(), Codes()
         streams = sources.streams(policy)
         told = self._tellers([stream for stream, _ in streams])
-        codes, zones = (self.versions, self.currencies), sources.zones(policy)
+        shared, zones = (self.versions, self.currencies, self.since, self.lookups.pairs), sources.zones(policy)
         self.feeds = [
-            Feed(
-                stream,
-                session,
-                zones[stream.source],
-                *codes,
-                self.since,
-                routed=told.get(stream.key),
-                pairs=self.lookups.pairs,
-            )
+            Feed(stream, session, zones[stream.source], *shared, routed=told.get(stream.key))
             for stream, session in streams
         ]
         for feed in self.feeds:

@@ -76,9 +76,9 @@ class Feed:
         versions: Codes,
         currencies: Codes,
         since: float,
+        pairs: Mapping[str | None, Pairs] = MappingProxyType({}),
         *,
         routed: UnitVersions | None = None,
-        pairs: Mapping[str | None, Pairs] = MappingProxyType({}),
     ) -> None:
         self.ledger = Ledger()
         self.odd = OddValues(stream.name)

@@ -20,7 +20,7 @@ from typing import Any
 
 from canary.errors import DatabaseError, DatabaseSourceError, DatabaseTimeoutError
 from canary.policy.model import Policy
-from canary.policy.orders import Event, Exclude
+from canary.policy.orders import Assignments, Event, Exclude, Identities
 from exporter.ledger.feed import AHEAD_SECONDS
 from exporter.ledger.odd import OddValues, Report, unreported
 from exporter.ledger.reader import StreamReader
@@ -256,20 +256,16 @@ class Lookups:
         most: int = MOST_ROWS,
     ) -> "Lookups":
         """Those that these streams need."""
-        streams = list(streams)
-        given = policy.database.assignments
-        versions = None
-        if given is not None and given.from_ is None and any(stream.key == "unit" for stream in streams):
-            event = _event(given.table, given.sql, given.unit, given.time, given.time_unit, given.version, given.tester)
-            at = "database.assignments"
-            versions = GivenVersions(_alone(policy, event, given.source), given.source, at, sources, most, report)
+        streams, versions = list(streams), None
+        one = policy.database.assignments
+        if one is not None and one.from_ is None and any(stream.key == "unit" for stream in streams):
+            alone = _alone(policy, one, one.unit, one.version, one.tester)
+            versions = GivenVersions(alone, one.source, "database.assignments", sources, most, report)
         pairs: dict[str | None, GivenPairs] = {}
         for name in sorted({stream.identity for stream in streams if stream.identity is not None}):
-            one = policy.database.identities[name]
-            assert one.time is not None  # the policy is refused without (`canary.policy.reading.consistency`)
-            event = _event(one.table, one.sql, one.known_as, one.time, one.time_unit, one.unit, None)
-            at = f"database.identities.{name}"
-            pairs[name] = GivenPairs(_alone(policy, event, one.source), one.source, at, sources, most, report)
+            given = policy.database.identities[name]  # with a `time`, as the policy is refused without
+            alone = _alone(policy, given, given.known_as, given.unit)
+            pairs[name] = GivenPairs(alone, given.source, f"database.identities.{name}", sources, most, report)
             pairs[name].nobody = frozenset(policy.database.exclude.units)
         return cls(versions, pairs)
 
@@ -289,23 +285,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else bytes(value).decode("utf-8", "surrogateescape")
 
 
-def _event(
-    table: str | None, sql: str | None, key: str, time: str, time_unit: Any, said: str, mark: str | None
-) -> Event:
-    return Event(table=table, sql=sql, id=key, unit=key, time=time, time_unit=time_unit, version=said, variant=mark)
-
-
-def _alone(policy: Policy, event: Event, source: str | None) -> Policy:
-    """A policy that has a source's table as its only event."""
-    given = policy.database.sources.get(source or "")
-    zone = given.timezone if given is not None and given.timezone else policy.database.timezone
-    database = replace(
-        policy.database,
-        events={"given": replace(event, source=source)},
-        assignments=None,
-        identities={},
-        exclude=Exclude(),
-        log=None,
-        timezone=zone,
-    )
-    return replace(policy, database=database, kpis={})
+def _alone(policy: Policy, table: Assignments | Identities, key: str, said: str, mark: str | None = None) -> Policy:
+    """A policy that has a table as its only event: what is said of whom, and whether they count nowhere."""
+    source = policy.database.sources.get(table.source or "")
+    zone = source.timezone if source is not None and source.timezone else policy.database.timezone
+    names = {name: getattr(table, name) for name in ("table", "sql", "source", "time_unit")}
+    event = Event(**names, id=key, unit=key, time=table.time or "time", version=said, variant=mark)
+    bare = replace(policy.database, assignments=None, identities={}, exclude=Exclude(), log=None)
+    return replace(policy, database=replace(bare, timezone=zone, events={"given": event}), kpis={})

@@ -30,6 +30,7 @@ class Units:
     def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds) -> None:
         self._kinds = kinds
         self._identities = policy.database.identities
+        self._assignments = policy.database.assignments
         self._lateness_seconds = policy.database.lateness
         self._dialect = dialect
 
@@ -64,6 +65,12 @@ class Units:
         """The identity in which an event's customers are looked for, where its pairs are in another database."""
         pairs = self._identities.get(event.identity or "")
         return event.identity if pairs is not None and pairs.source != event.source else None
+
+    def versions_elsewhere(self, event: Event) -> bool:
+        """Whether an event's rows name a customer whose version is looked up in another database."""
+        given = self._assignments
+        far = given is not None and given.from_ is None and given.source != event.source
+        return event.unit is not None and (far or self.elsewhere(event) is not None)
 
     def kinds_key(self, name: str, event: Event) -> str:
         """By which name the kind of what `of` gives is among an event's kinds."""

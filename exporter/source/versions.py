@@ -66,10 +66,10 @@ class Versions:
         self._nobody = policy.database.exclude.units
         given = policy.database.assignments
         self._testers = given.tester if given is not None and given.from_ is None else None
-        self._elsewhere = {name for name, event in self._events.items() if self._is_elsewhere(event)}
         self._spare = spare_tables(policy)
         self._dialect = dialect
         self.units = Units(policy, dialect, self._kinds)
+        self._elsewhere = {name for name, event in self._events.items() if self.units.versions_elsewhere(event)}
 
     def looked_up(self, name: str) -> bool:
         """Whether an event's version is found somewhere else than in its own rows."""
@@ -212,13 +212,6 @@ class Versions:
         identity = self.units.elsewhere(event)
         seam = _SEAM if identity is None else f"{_BY}{identity}{_SEAM}"
         return at + sa.literal_column(f"'{seam}'", type_=sa.String()) + own
-
-    def _is_elsewhere(self, event: Event) -> bool:
-        """Whether an event's rows name a customer who is looked up in another database."""
-        given, pairs = self._assignments, self._identities.get(event.identity or "")
-        places = [given.source] if given is not None and given.from_ is None else []
-        places += [pairs.source] if pairs is not None else []
-        return event.unit is not None and any(place != event.source for place in places)
 
     def _any(self, name: str, key: Literal["version", "tag"], below: frozenset[str] = frozenset()) -> bool:
         """Whether a row of the event, or one that it descends from, has a column of its own for this."""
