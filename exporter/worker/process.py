@@ -77,7 +77,7 @@ class Forked:
     def __init__(self, process: BaseProcess) -> None:
         self._process = process
         self._handle: int | None = None
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
+        with contextlib.suppress(OSError):  # it has ended already, or a container's rules are older than handles
             self._handle = os.pidfd_open(self.pid)
 
     @property
@@ -103,6 +103,8 @@ class Forked:
         """End it at once."""
         if self._handle is not None:
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        else:
+            self._process.kill()
 
 
 def forked(order: Order, theirs: socket.socket) -> Forked:
@@ -119,7 +121,7 @@ class Worker:
     """The work on one policy, done by a process.
 
     Attributes:
-        load: reads the policy, here too: a faulty one never gets as far as the process.
+        load: reads the policy, here too: a faulty one, or another service's, never gets as far as a process.
     """
 
     load: Callable[[], Policy]
@@ -140,6 +142,8 @@ class Worker:
         self._known = Update(Snapshot(self.policy.service), digest(self.policy))
         self._writer: asyncio.StreamWriter | None = None
         self._answer: asyncio.Future[Reloaded] | None = None
+        # A changed file is noticed, and somebody asks for a reload because he changed it.
+        self._reloading = asyncio.Lock()
 
     async def run(self, tell: Tell) -> None:
         """Tell each update of one process after the other."""
@@ -149,7 +153,7 @@ class Worker:
             try:
                 how = await self._one_life(tell)
             except Exception as error:  # noqa: BLE001  # no memory for one more process: later there may be some
-                how = reason(error)
+                how = f"failed: {reason(error)}"
             self._ends += 1
             if self.clock.monotonic() - began > _STEADY_SECONDS:
                 backoff.succeeded()
@@ -168,17 +172,28 @@ class Worker:
         Raises:
             CanaryError: it cannot be taken over; the one before stays in force.
         """
+        async with self._reloading:
+            policy = self._readable()
+            if self._writer is not None:  # else the next process reads it when it begins
+                self._answer = asyncio.get_running_loop().create_future()
+                self._writer.write(frame(Reload()))
+                if faults := (await self._answer).faults:
+                    raise PolicyError(faults)
+            self.policy = policy
+
+    def _readable(self) -> Policy:
         policy = self.load()
         require_reloadable(self.policy, policy, RELOADED)
-        if self._writer is not None:  # else the next process reads it when it begins
-            self._answer = asyncio.get_running_loop().create_future()
-            self._writer.write(frame(Reload()))
-            if faults := (await self._answer).faults:
-                raise PolicyError(faults)
-        self.policy = policy
+        return policy
 
     async def _one_life(self, tell: Tell) -> str:
-        """From a process' start to its end; gives how it ended."""
+        """From a process' start to its end; gives how it ended.
+
+        Raises:
+            CanaryError: the file is not what it was, and a process could not begin with it.
+            Exception: there is no process to be had.
+        """
+        self.policy = self._readable()
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:

@@ -1,9 +1,12 @@
 """A worker's process: what it finds is shown here, and its end costs its own service some seconds."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -146,9 +149,8 @@ async def test_a_process_that_says_nothing_is_killed() -> None:
 
 async def test_a_reload_is_the_process_to_take_or_to_refuse() -> None:
     """What it refuses is refused here with the same words, and what it dies of is read by the next one."""
-    policies = [Policy(service="shop")] * 4
     pretended = Pretended()
-    worker = worker_of(pretended, FakeClock(), policies.pop)
+    worker = worker_of(pretended, FakeClock())
     async with working(worker):
         await eventually(lambda: bool(pretended.sockets), "the process")
         reader, writer = await asyncio.open_connection(sock=pretended.sockets[0])
@@ -166,6 +168,55 @@ async def test_a_reload_is_the_process_to_take_or_to_refuse() -> None:
         with pytest.raises(PolicyError, match="not now"):
             await answered(Reloaded((Fault("database", "not now"),)))
         await answered(None)
+
+
+async def test_no_process_begins_with_a_file_that_a_reload_would_refuse() -> None:
+    """A process that ends while the file is faulty or another service's is not started over and over to fail."""
+    found: list[Policy | PolicyError] = [Policy(service="shop")] * 2
+    found += [PolicyError([Fault("kpis", "is no list")]), Policy(service="other"), Policy(service="shop")]
+
+    def load() -> Policy:
+        one = found.pop(0)
+        if isinstance(one, PolicyError):
+            raise one
+        return one
+
+    pretended = Pretended()
+    async with working(worker_of(pretended, FakeClock(), load)) as told:
+        await eventually(lambda: bool(pretended.sockets), "the first process")
+        pretended.end()
+        await eventually(lambda: len(pretended.sockets) == 2, "the file is as it was")
+    assert [dict(one.snapshot.errors) for one in told.updates] == [{"worker": 1}, {"worker": 2}, {"worker": 3}]
+    assert {one.snapshot.service for one in told.updates} == {"shop"}
+
+
+def test_a_process_says_why_it_fails_in_the_log_s_form(tmp_path: Path) -> None:
+    """Nothing but lines of the log's, whatever keeps it from its work."""
+    code = (
+        "import pathlib, socket\n"
+        "from exporter.worker import child, order\n"
+        f"child.main(order.Order(pathlib.Path({str(tmp_path / 'gone.yaml')!r}), 'c.json', 2**31, 'error', 'json'),"
+        " socket.socketpair()[0])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert line["msg"] == "a service's process failed"
+
+
+async def test_two_reloads_at_once_are_both_answered() -> None:
+    """The file's change is noticed while somebody asks for a reload: neither waits for the other's answer for ever."""
+    pretended = Pretended()
+    worker = worker_of(pretended, FakeClock())
+    async with working(worker):
+        await eventually(lambda: bool(pretended.sockets), "the process")
+        reader, writer = await asyncio.open_connection(sock=pretended.sockets[0])
+        reloading = [asyncio.create_task(worker.reload()) for _ in range(2)]
+        for _ in reloading:
+            await next_message(reader)
+            writer.write(frame(Reloaded()))
+        _, waiting = await asyncio.wait(reloading, timeout=20)
+    assert not waiting
 
 
 async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: ShopData, tmp_path: Path) -> None:
@@ -193,6 +244,23 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     assert (lost.kpis, lost.database_up) == (None, False)
     assert [one.exitcode for one in processes] == [-signal.SIGKILL, 0]
     assert (tmp_path / "counters.json").exists()
+
+
+def test_a_container_without_handles_has_processes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rules that are older than `pidfd_open` refuse it, the fork server's word is taken."""
+
+    def refuse(_pid: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    process = get_context("forkserver").Process(target=time.sleep, args=(600,), daemon=True)
+    process.start()
+    forked = Forked(process)
+    forked.join(0.01)
+    assert forked.exitcode is None
+    forked.kill()
+    forked.join()
+    assert forked.exitcode == -signal.SIGKILL
 
 
 def test_a_process_is_waited_for_and_killed_without_its_fork_server() -> None:
