@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import IO
 
 MODE = 0o640
 """What we write is for the service and its group."""
@@ -25,12 +26,27 @@ def read(path: Path, most_bytes: int) -> bytes:
         FileNotFoundError: there is none.
         OSError: it is none that can be read: no regular file, or one of more than *most_bytes*.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        require_regular(file.fileno(), path)
+    with open_regular(path) as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"expected at most {most_bytes} bytes, found more", str(path))
     return data
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """A file to read from that has an end.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        require_regular(descriptor, path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
 
 
 def replace(path: Path, data: bytes, *, mode: int = MODE, durable: bool = False) -> None:

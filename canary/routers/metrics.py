@@ -2,7 +2,8 @@
 
 The strategy's runbook asks `$LOAD_BALANCER_URL/api/metrics`. So the generated configuration of HAProxy and nginx hands
 that one path to the receiver, for the testers' networks alone: figures of the business are for nobody else. Whoever
-asks is no customer, and nothing of it stands in the log that tells who was served by which version.
+asks is no customer, and nothing of it stands in the log that tells who was served by which version. To a receiver that
+trusts its router (`--web.trusted-proxies`), the address is the one that the router sees, whatever the question says.
 
 A router must start when the receiver is away. HAProxy is told to; nginx looks a name up when it starts and refuses to
 without it, so there the receiver has to be named by an address.
@@ -106,6 +107,7 @@ def haproxy_backend(testers: Testers, router: str) -> str:
         "\nbackend canary-receiver\n"
         f"    http-request set-path {receiver.path}\n"
         f"    http-request set-header Host {receiver.address}\n"
+        "    http-request set-header X-Forwarded-For %[src]\n"
         f"    server receiver {receiver.address}{tls} init-addr last,libc,none\n"
     )
 
@@ -134,6 +136,7 @@ def nginx_location(receiver: Receiver | None) -> str:
         "        access_log off;\n"
         f"        proxy_pass http{'s' if receiver.tls else ''}://{receiver.address}{receiver.path};\n"
         f"        proxy_set_header Host {receiver.address};\n"
+        "        proxy_set_header X-Forwarded-For $remote_addr;\n"
         f"{tls if receiver.tls else ''}"
         "    }\n\n"
     )

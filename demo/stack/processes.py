@@ -109,9 +109,11 @@ class Processes:
         return "\n".join(text.splitlines()[-lines:])
 
     async def stop(self, *names: str) -> None:
-        """End everything that was started, or what has these names, at once; by force what does not end in time."""
+        """End everything that was started, or what has these names, at once; by force what does not end in time.
+
+        Interrupted, it may be called again: what has not ended yet is still known.
+        """
         ending = [process for name, process in self._running if not names or name in names]
-        self._running = [(name, process) for name, process in self._running if process not in ending]
         for process in ending:
             _signal(process, signal.SIGTERM)
             _signal(process, signal.SIGCONT)  # what somebody has frozen hears nothing
@@ -122,6 +124,7 @@ class Processes:
             # What the program itself started is in its group, and ends with it.
             _signal(process, signal.SIGKILL)
         await asyncio.gather(*(process.wait() for process in ending))
+        self._running = [(name, process) for name, process in self._running if process not in ending]
 
     def _alive(self, name: str) -> bool:
         return any(process.returncode is None for running, process in self._running if running == name)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from canary.files import open_regular
 from exporter.follow.lines import LONGEST_BYTES
 
 _HEAD_BYTES = 256
@@ -137,7 +138,7 @@ class LogFile:
 
     def _next(self, path: Path, inode: int) -> None:
         try:
-            file = path.open("rb")
+            file = open_regular(path)
         except FileNotFoundError:
             return
         if os.fstat(file.fileno()).st_ino != inode:  # rotated at this very moment
@@ -157,16 +158,19 @@ class LogFile:
         place = self._place
         if place is not None and place.inode:
             for path in self._beside():
-                file = path.open("rb")
+                if _inode(path) != place.inode:
+                    continue  # other files may be nobody's to read but root's
+                file = open_regular(path)
                 if _is(file, place):
                     self._file = file
                     return True
                 file.close()
             self.gaps += 1
+            self._place = Place(modified=place.modified)  # looked for in vain once, and lost once
         since = place.modified if place is not None else 0.0
         later = [path for path in self._beside() if self._rotated(path) and 0 < since < _modified(path)]
         try:
-            self._begin((later[0] if later else self.path).open("rb"))
+            self._begin(open_regular(later[0] if later else self.path))
         except FileNotFoundError:
             return False
         return True

@@ -8,6 +8,7 @@ import asyncio
 import resource
 import signal
 import socket
+import sys
 from functools import partial
 
 from canary import logs
@@ -23,14 +24,22 @@ BEAT_SECONDS = 5.0
 
 
 def main(order: Order, ours: socket.socket) -> None:
-    """Work until the exporter is gone."""
+    """Work until the exporter is gone; status 1 when the work failed.
+
+    Raises:
+        SystemExit: it did.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     logs.configure(order.log_level, order.log_format)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = order.memory_bytes if hard == resource.RLIM_INFINITY else min(order.memory_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
-    asyncio.run(Child(order).run(ours))
+    try:
+        asyncio.run(Child(order).run(ours))
+    except Exception as error:  # noqa: BLE001  # `multiprocessing` would print its traceback between the log's lines
+        logs.Log("exporter").error("a service's process failed", exception=error, file=order.path)
+        sys.exit(1)
 
 
 class Child:

@@ -9,14 +9,17 @@ takes. The exporter itself has threads and open sockets, which a fork of its own
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Protocol
 
-from canary.errors import PolicyError
+from canary.errors import PolicyError, reason
 from canary.logs import Log
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
@@ -43,7 +46,7 @@ _LEAVE_SECONDS = 5.0
 
 
 class Process(Protocol):
-    """What is needed of `multiprocessing.Process`."""
+    """What is needed of a process."""
 
     @property
     def exitcode(self) -> int | None:
@@ -63,13 +66,52 @@ Start = Callable[[Order, socket.socket], Process]
 """Starts a process that works on an order, and tells what it finds through the socket."""
 
 
-def forked(order: Order, theirs: socket.socket) -> Process:
+class Forked:
+    """A process of the fork server, with a handle on the process itself.
+
+    The server alone is told how a process ended. When it is gone first (a service manager signals all processes at
+    once, and a fork for which there is no memory is its end), `multiprocessing` takes its processes for ended: they
+    would neither be waited for while they write down their counters, nor be killed when they hang.
+    """
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+        self._handle: int | None = None
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            self._handle = os.pidfd_open(self.pid)
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid or 0
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended, as far as the server could tell; None before `join` has seen its end."""
+        return self._process.exitcode if self._handle is None else None
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+        if self._handle is not None:
+            if not wait([self._handle], timeout):
+                return
+            os.close(self._handle)
+            self._handle = None
+        self._process.join(timeout)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._handle is not None:
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+
+def forked(order: Order, theirs: socket.socket) -> Forked:
     """A process of the fork server."""
     context = get_context("forkserver")
     context.set_forkserver_preload([child.__name__])
     process = context.Process(target=child.main, args=(order, theirs), name=f"canary-{order.path.stem}", daemon=True)
     process.start()
-    return process
+    return Forked(process)
 
 
 @dataclass
@@ -77,7 +119,7 @@ class Worker:
     """The work on one policy, done by a process.
 
     Attributes:
-        load: reads the policy, here too: a faulty one never gets as far as the process.
+        load: reads the policy, here too: a faulty one, or another service's, never gets as far as a process.
     """
 
     load: Callable[[], Policy]
@@ -98,13 +140,18 @@ class Worker:
         self._known = Update(Snapshot(self.policy.service), digest(self.policy))
         self._writer: asyncio.StreamWriter | None = None
         self._answer: asyncio.Future[Reloaded] | None = None
+        # A changed file is noticed, and somebody asks for a reload because he changed it.
+        self._reloading = asyncio.Lock()
 
     async def run(self, tell: Tell) -> None:
         """Tell each update of one process after the other."""
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while True:
             began = self.clock.monotonic()
-            how = await self._one_life(tell)
+            try:
+                how = await self._one_life(tell)
+            except Exception as error:  # noqa: BLE001  # no memory for one more process: later there may be some
+                how = f"failed: {reason(error)}"
             self._ends += 1
             if self.clock.monotonic() - began > _STEADY_SECONDS:
                 backoff.succeeded()
@@ -123,17 +170,28 @@ class Worker:
         Raises:
             CanaryError: it cannot be taken over; the one before stays in force.
         """
+        async with self._reloading:
+            policy = self._readable()
+            if self._writer is not None:  # else the next process reads it when it begins
+                self._answer = asyncio.get_running_loop().create_future()
+                self._writer.write(frame(Reload()))
+                if faults := (await self._answer).faults:
+                    raise PolicyError(faults)
+            self.policy = policy
+
+    def _readable(self) -> Policy:
         policy = self.load()
         require_reloadable(self.policy, policy, RELOADED)
-        if self._writer is not None:  # else the next process reads it when it begins
-            self._answer = asyncio.get_running_loop().create_future()
-            self._writer.write(frame(Reload()))
-            if faults := (await self._answer).faults:
-                raise PolicyError(faults)
-        self.policy = policy
+        return policy
 
     async def _one_life(self, tell: Tell) -> str:
-        """From a process' start to its end; gives how it ended."""
+        """From a process' start to its end; gives how it ended.
+
+        Raises:
+            CanaryError: the file is not what it was, and a process could not begin with it.
+            Exception: there is no process to be had.
+        """
+        self.policy = self._readable()
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from canary.errors import ProcessError
 from canary.timing.clock import SystemClock
 from scripts import golden
 from scripts.compat.exercises import EXERCISES, Exercise, first_on_path
@@ -17,20 +18,28 @@ _PAGE = golden.ROOT / "docs" / "compatibility.md"
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--only", default="", help="Run only what has this word in its name, or judges this program.")
+@click.option("--only", default="", help="Run only what has these words in its name, or judges this program.")
 def main(folder: Path, only: str) -> None:
-    """Run every exercise that is about a program in FOLDER; the exit status is 1 when one of them fails."""
+    """Run every exercise that is about a program in FOLDER; the exit status is 1 when one fails or cannot run."""
     first_on_path(folder)
     there = inside(folder)
     if not there:
         raise click.ClickException(f"{folder}: none of {', '.join(BY_NAME)} lies there")
+    wanted = [one for one in EXERCISES if set(one.judges) & set(there) and (only in one.what or only in one.judges)]
+    if not wanted:
+        raise click.ClickException(f"of the programs in {folder}, {only!r} is about none")
     results: list[Row] = []
-    for exercise in EXERCISES:
-        if set(exercise.judges) & set(there) and only in (*exercise.judges, *exercise.what.split(), ""):
+    lacking = False
+    for exercise in wanted:
+        try:
             results += _tried(exercise, there)
-            # After each: what takes long may be interrupted, and what went before has been seen.
-            _PAGE.write_text(page(rows(_text()), results), encoding="utf-8")
-    sys.exit(any(row.result != "passed" for row in results))
+        except ProcessError as error:
+            sys.stderr.write(f"  cannot be run: {error}\n")
+            lacking = True
+            continue
+        # After each: what takes long may be interrupted, and what went before has been seen.
+        _PAGE.write_text(page(rows(_text()), results), encoding="utf-8")
+    sys.exit(lacking or any(row.result != "passed" for row in results))
 
 
 def _text() -> str:
@@ -39,8 +48,8 @@ def _text() -> str:
 
 def _tried(exercise: Exercise, there: dict[str, str]) -> Iterator[Row]:
     """A line for each program that the exercise judges and the folder has, with those that took part."""
+    sys.stderr.write(f"{exercise.what}: {', '.join((*exercise.judges, *exercise.alongside))}\n")
     taking_part = {name: used(name) for name in (*exercise.judges, *exercise.alongside)}
-    sys.stderr.write(f"{exercise.what}: {', '.join(taking_part.values())}\n")
     result = exercise.run().replace("|", "/").replace("\n", " ")
     sys.stderr.write(f"  {result}\n")
     for name in exercise.judges:

@@ -54,10 +54,15 @@ class Exercise:
 
 
 def _said(argv: Sequence[str], folder: Path) -> str:
-    done = subprocess.run(
-        [find_program(argv[0]), *argv[1:]],
-        check=False, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_SECONDS,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [find_program(argv[0]), *argv[1:]],
+            check=False, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_SECONDS,
+        )  # fmt: skip
+    except OSError as error:
+        return f"failed: cannot be started ({error.strerror})"
+    except subprocess.TimeoutExpired:
+        return f"failed: not over after {_TIMEOUT_SECONDS} s"
     said = " ".join((done.stdout + done.stderr).split())
     return _PASSED if done.returncode == 0 else f"failed: {said[-_LONGEST:]}"
 

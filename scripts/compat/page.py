@@ -19,7 +19,7 @@ make compat PROGRAMS=~/programs
 
 *Demo* is `canary check` and `canary drill` on the whole stack, a bad canary that an alert rolls back, one that a person
 rolls back, and a healthy release to its end, `canary finish` included. A program that is not named next to a line came
-from Debian 12.
+from Debian 12. What a program says when it fails is replaced by what was found to be wrong, once somebody has looked.
 
 | program | version | what was run | when | result |
 |---|---|---|---|---|

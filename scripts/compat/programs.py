@@ -1,7 +1,7 @@
 """The programs that can be tried, which of them lie in a folder, and in which version."""
 
-import os
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,13 +46,13 @@ BY_NAME = {program.name: program for program in PROGRAMS}
 
 
 def inside(folder: Path) -> dict[str, str]:
-    """By name, the version of each program that lies in the folder."""
-    return {
-        program.name: version(folder / file, program)
-        for program in PROGRAMS
-        for file in program.files
-        if os.access(folder / file, os.X_OK)
-    }
+    """By name, the version of each program that lies in the folder, under the first of its names, as it is then run."""
+    found: dict[str, str] = {}
+    for program in PROGRAMS:
+        paths = (shutil.which(file, path=folder) for file in program.files)
+        if path := next(filter(None, paths), None):
+            found[program.name] = version(Path(path), program)
+    return found
 
 
 def used(name: str) -> str:
@@ -66,7 +66,12 @@ def used(name: str) -> str:
 
 
 def version(path: Path, program: Program) -> str:
-    """What the program says of itself, on whichever stream; `unknown` where there is no number in it."""
-    said = subprocess.run([path, *program.asked], check=False, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
+    """What the program says of itself, on whichever stream; `unknown` where no number is in it, or it cannot run."""
+    try:
+        said = subprocess.run(
+            [path, *program.asked], check=False, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
     found = _VERSION.search(said.stdout + said.stderr)
     return found[0] if found else "unknown"

@@ -85,13 +85,15 @@ def _envoys(answer: AnswerRouter) -> Route:
 
 
 def _traefiks(answer: AnswerRouter) -> Route:
-    told: weakref.WeakKeyDictionary[asyncio.BaseTransport, str] = weakref.WeakKeyDictionary()
+    # By connection and router: what stands between may ask for several routers on one connection.
+    told: weakref.WeakKeyDictionary[asyncio.BaseTransport, dict[str, str]] = weakref.WeakKeyDictionary()
 
     async def configure(call: Call) -> web.Response:
-        connection = call.request.transport
-        before = "" if connection is None else told.get(connection, "")
+        connection, name = call.request.transport, call.request.match_info["name"]
+        by_name = {} if connection is None else told.setdefault(connection, {})
+        before = by_name.get(name, "")
         try:
-            found = await answer(call.request.match_info["name"], Question("", before))
+            found = await answer(name, Question("", before))
         except RefusedError as error:
             # No conflict to a balancer that looks for the receiver that leads: this one cannot be used now.
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.what, place=error.place) from error
@@ -100,8 +102,7 @@ def _traefiks(answer: AnswerRouter) -> Route:
         text = before if found is None else json.dumps(found)
         if not text:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "what is wanted is not known yet", place="router")
-        if connection is not None:
-            told[connection] = text
+        by_name[name] = text
         return web.Response(text=text, content_type=JSON)
 
     return Route(method="GET", path=PATH, handler=configure, role=Role.ROUTER, own_name=Role.ROUTER, render=as_json)

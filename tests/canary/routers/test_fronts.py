@@ -123,11 +123,14 @@ async def test_ipv6_before_and_behind(make: Make, canary: Upstream) -> None:
 
 
 async def test_testers_networks_reach_the_receivers_metrics(make: Make, stable: Upstream, canary: Upstream) -> None:
-    """`/api/metrics` is the receiver's for testers, below its prefix, without a cookie; the shop's for all others."""
-    asked: list[tuple[str, str]] = []
+    """`/api/metrics` is the receiver's for testers, below its prefix, without a cookie; the shop's for all others.
+
+    The receiver learns who asks from the router, and not from the question.
+    """
+    asked: list[tuple[str, str, set[str]]] = []
 
     async def metrics(request: web.Request) -> web.Response:
-        asked.append((request.path, request.host))
+        asked.append((request.path, request.host, set(request.headers.getall("X-Forwarded-For", []))))
         return web.json_response({"error_rate": 0.25})
 
     async with served(web.get("/services/shop/api/metrics", metrics)) as receiver:
@@ -137,7 +140,8 @@ async def test_testers_networks_reach_the_receivers_metrics(make: Make, stable: 
 
         async def ask(address: str, path: str) -> str:
             reader, writer = await asyncio.open_connection("127.0.0.1", front.port, local_addr=(address, 0))
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n".encode())
+            headers = "Host: shop.example\r\nConnection: close\r\nX-Forwarded-For: 192.0.2.1"
+            writer.write(f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode())
             answer = (await reader.read()).decode().lower()
             writer.close()
             return answer
@@ -150,7 +154,7 @@ async def test_testers_networks_reach_the_receivers_metrics(make: Make, stable: 
     assert answered.startswith("http/1.1 200")
     assert '"error_rate": 0.25' in answered
     assert "set-cookie" not in answered
-    assert asked == [("/services/shop/api/metrics", receiver)]
+    assert asked == [("/services/shop/api/metrics", receiver, {"127.0.0.2"})]
     assert len(stable.arrivals) >= before + 2
     assert not any("error_rate" in answer for answer in (*others, hidden))
 

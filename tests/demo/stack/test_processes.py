@@ -1,5 +1,6 @@
 """Programs that the demo starts and ends."""
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -53,6 +54,28 @@ async def test_a_program_that_ignores_being_asked_is_ended_by_force(
     await started.stop()
 
     assert not _alive(pid)
+
+
+async def test_what_an_interrupted_stop_leaves_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while one version is replaced by the next leaves no shop that still finishes its requests."""
+    started = Processes(tmp_path)
+    await started.start("stubborn", ["sh", "-c", "trap '' TERM; echo $$; while :; do sleep 1; done"])
+    await eventually(lambda: bool(_said(tmp_path / "stubborn.log")), "the program is there")
+    pid = int(_said(tmp_path / "stubborn.log"))
+    stopping = asyncio.create_task(started.stop("stubborn"))
+    await asyncio.wait([stopping], timeout=0.1)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    lived = _alive(pid)
+
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.3)
+    await started.stop()
+
+    assert lived
+    assert not _alive(pid)
+    assert started.pids() == {}
 
 
 async def test_a_program_is_awaited_until_it_answers(tmp_path: Path, unused_tcp_port: int) -> None:

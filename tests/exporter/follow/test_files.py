@@ -1,7 +1,13 @@
 """A log file that is rotated, truncated, deleted and full of garbage."""
 
+import errno
+import os
 from pathlib import Path
+from typing import IO
 
+import pytest
+
+from canary.files import open_regular
 from exporter.follow.files import LogFile, Place
 
 
@@ -72,6 +78,45 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     gone = LogFile(path, place)
     assert _all(gone) == [b"three", b"four"]
     assert gone.gaps == 1
+
+
+def test_what_is_gone_is_one_gap_however_often_it_is_looked_for(tmp_path: Path) -> None:
+    """Also while there is no file at all: a shop that is still closed after a restart is no loss a second."""
+    path = tmp_path / "access.log"
+    _append(path, "one\n")
+    _, place = LogFile(path, None).read()
+    path.unlink()
+    file = LogFile(path, place)
+    assert _all(file) == []
+    _append(path, "two\n")
+    assert _all(file) == [b"two"]
+    assert file.gaps == 1
+
+
+def test_a_restart_opens_nobody_elses_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file next to the log that is root's alone keeps nobody from the log."""
+    path, other = tmp_path / "access.log", tmp_path / "access.log.copy"
+    other.write_text("zero\n")
+    _append(path, "one\n")
+    _, place = LogFile(path, None).read()
+    _append(path, "two\n")
+
+    def opening(one: Path) -> IO[bytes]:
+        if one == other:
+            raise PermissionError(errno.EACCES, "Permission denied", str(one))
+        return open_regular(one)
+
+    monkeypatch.setattr("exporter.follow.files.open_regular", opening)
+    assert _all(LogFile(path, place)) == [b"two"]
+
+
+def test_a_log_without_an_end_is_refused(tmp_path: Path) -> None:
+    """Where a container's nginx has a link to its standard output, a pipe, nobody waits in it for ever."""
+    path = tmp_path / "access.log"
+    os.mkfifo(tmp_path / "stdout")
+    path.symlink_to(tmp_path / "stdout")
+    with pytest.raises(OSError, match="expected a regular file"):
+        LogFile(path, None).read()
 
 
 def test_rotations_while_it_is_behind_leave_nothing_out(tmp_path: Path) -> None:

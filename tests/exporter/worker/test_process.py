@@ -1,14 +1,20 @@
 """A worker's process: what it finds is shown here, and its end costs its own service some seconds."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -23,7 +29,7 @@ from exporter.publish.snapshot import Snapshot
 from exporter.publish.update import Update
 from exporter.worker.frames import frame, next_message
 from exporter.worker.order import Order, Reload, Reloaded
-from exporter.worker.process import Process, Start, Worker, forked
+from exporter.worker.process import Forked, Process, Start, Worker, forked
 from tests.support.databases.shopdata import ShopData, fill
 from tests.support.programs.processes import eventually
 
@@ -115,6 +121,20 @@ async def test_a_process_that_ends_is_started_again_and_its_service_knows_nothin
     assert told.newest.database_up
 
 
+async def test_a_process_that_cannot_be_started_is_tried_again() -> None:
+    """A machine without memory for one more process has some later; what the counters had reached stays."""
+    pretended, failures = Pretended(), [EOFError("unexpected EOF"), OSError(12, "no memory")]
+
+    def start(order: Order, theirs: socket.socket) -> Process:
+        if failures:
+            raise failures.pop()
+        return pretended(order, theirs)
+
+    async with working(worker_of(start, FakeClock())) as told:
+        await eventually(lambda: bool(pretended.sockets), "the process")
+    assert [dict(one.snapshot.errors) for one in told.updates] == [{"worker": 1}, {"worker": 2}]
+
+
 async def test_a_process_that_says_nothing_is_killed() -> None:
     """One that is stopped, or hangs, is not waited for without end."""
     pretended = Pretended()
@@ -129,9 +149,8 @@ async def test_a_process_that_says_nothing_is_killed() -> None:
 
 async def test_a_reload_is_the_process_to_take_or_to_refuse() -> None:
     """What it refuses is refused here with the same words, and what it dies of is read by the next one."""
-    policies = [Policy(service="shop")] * 4
     pretended = Pretended()
-    worker = worker_of(pretended, FakeClock(), policies.pop)
+    worker = worker_of(pretended, FakeClock())
     async with working(worker):
         await eventually(lambda: bool(pretended.sockets), "the process")
         reader, writer = await asyncio.open_connection(sock=pretended.sockets[0])
@@ -151,6 +170,55 @@ async def test_a_reload_is_the_process_to_take_or_to_refuse() -> None:
         await answered(None)
 
 
+async def test_no_process_begins_with_a_file_that_a_reload_would_refuse() -> None:
+    """A process that ends while the file is faulty or another service's is not started over and over to fail."""
+    found: list[Policy | PolicyError] = [Policy(service="shop")] * 2
+    found += [PolicyError([Fault("kpis", "is no list")]), Policy(service="other"), Policy(service="shop")]
+
+    def load() -> Policy:
+        one = found.pop(0)
+        if isinstance(one, PolicyError):
+            raise one
+        return one
+
+    pretended = Pretended()
+    async with working(worker_of(pretended, FakeClock(), load)) as told:
+        await eventually(lambda: bool(pretended.sockets), "the first process")
+        pretended.end()
+        await eventually(lambda: len(pretended.sockets) == 2, "the file is as it was")
+    assert [dict(one.snapshot.errors) for one in told.updates] == [{"worker": 1}, {"worker": 2}, {"worker": 3}]
+    assert {one.snapshot.service for one in told.updates} == {"shop"}
+
+
+def test_a_process_says_why_it_fails_in_the_log_s_form(tmp_path: Path) -> None:
+    """Nothing but lines of the log's, whatever keeps it from its work."""
+    code = (
+        "import pathlib, socket\n"
+        "from exporter.worker import child, order\n"
+        f"child.main(order.Order(pathlib.Path({str(tmp_path / 'gone.yaml')!r}), 'c.json', 2**31, 'error', 'json'),"
+        " socket.socketpair()[0])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert line["msg"] == "a service's process failed"
+
+
+async def test_two_reloads_at_once_are_both_answered() -> None:
+    """The file's change is noticed while somebody asks for a reload: neither waits for the other's answer for ever."""
+    pretended = Pretended()
+    worker = worker_of(pretended, FakeClock())
+    async with working(worker):
+        await eventually(lambda: bool(pretended.sockets), "the process")
+        reader, writer = await asyncio.open_connection(sock=pretended.sockets[0])
+        reloading = [asyncio.create_task(worker.reload()) for _ in range(2)]
+        for _ in reloading:
+            await next_message(reader)
+            writer.write(frame(Reloaded()))
+        _, waiting = await asyncio.wait(reloading, timeout=20)
+    assert not waiting
+
+
 async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: ShopData, tmp_path: Path) -> None:
     """Forked, it counts the shop's rows; killed, another one does; let go, it writes its counters and is gone."""
     await fill(lite, datetime.now(UTC), 40)
@@ -158,7 +226,7 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     url = lite.url.replace("+aiosqlite", "")
     state = f'state: {{url: "sqlite:///{tmp_path}/state.db"}}'
     path.write_text(f'service: shop\n{state}\ndatabase: {{url: "{url}", refresh: 200ms}}\n', encoding="utf-8")
-    processes: list[Process] = []
+    processes: list[Forked] = []
 
     def start(order: Order, theirs: socket.socket) -> Process:
         processes.append(forked(order, theirs))
@@ -167,7 +235,7 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     order = Order(path, "counters.json", 2**31, "error", "logfmt")
     async with working(Worker(partial(load_policy, path), order, SystemClock(), start)) as told:
         await eventually(lambda: 40 in _counted(told), "the rows are counted")
-        pid = processes[0].pid  # type: ignore[attr-defined]  # of multiprocessing's
+        pid = processes[0].pid
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGKILL)
         await eventually(lambda: dict(told.newest.errors) == {"worker": 1}, "its end is told")
@@ -176,6 +244,21 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     assert (lost.kpis, lost.database_up) == (None, False)
     assert [one.exitcode for one in processes] == [-signal.SIGKILL, 0]
     assert (tmp_path / "counters.json").exists()
+
+
+def test_a_process_is_waited_for_and_killed_without_its_fork_server() -> None:
+    """A service manager's signal to all ends the server first; the processes still write down their counters."""
+    process = get_context("forkserver").Process(target=time.sleep, args=(600,), daemon=True)
+    process.start()
+    forked = Forked(process)
+    server = int(Path(f"/proc/{forked.pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGTERM)
+    assert wait([process.sentinel], 20), "the server is gone, and takes its processes for ended"
+    forked.join(0.01)
+    assert forked.exitcode is None
+    forked.kill()
+    forked.join()
+    assert forked.exitcode is not None
 
 
 def _counted(told: Told) -> set[float]:

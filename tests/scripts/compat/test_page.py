@@ -1,10 +1,17 @@
 """The page about compatibility: one line for each thing that was run, version by version."""
 
+import os
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from canary.errors import ProcessError
 from scripts import golden
+from scripts.compat.__main__ import main
+from scripts.compat.exercises import Exercise
 from scripts.compat.page import Row, page, rows
-from scripts.compat.programs import BY_NAME, PROGRAMS, inside, version
+from scripts.compat.programs import BY_NAME, PROGRAMS, inside, used, version
 
 
 def _row(version: str, result: str = "passed", what: str = "demo") -> Row:
@@ -21,7 +28,7 @@ def test_a_version_that_is_run_again_has_its_newest_result_only() -> None:
 
 
 def test_the_committed_page_is_one_that_the_command_writes() -> None:
-    """No result is written by hand."""
+    """Head, order and columns are the command's; only what failed may be put in words afterwards."""
     text = (golden.ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
 
     assert page(rows(text), []) == text
@@ -29,13 +36,46 @@ def test_the_committed_page_is_one_that_the_command_writes() -> None:
 
 
 def test_programs_are_found_by_their_names_and_asked_for_their_version(tmp_path: Path) -> None:
-    """Also under the name that Debian gives; what else lies there, or cannot be run, is none."""
+    """Also under the name that Debian gives; what else lies there, or cannot be run, is none, nor is a folder."""
+    (tmp_path / "prometheus").mkdir()
     for name, said in {"prometheus-alertmanager": "alertmanager, version 0.35.0 (go1.26)", "other": "1.2"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\n")
         (tmp_path / name).chmod(0o755)
     (tmp_path / "nginx").write_text("no program")
 
     assert inside(tmp_path) == {"alertmanager": "0.35.0"}
+
+
+def test_of_two_names_the_version_is_that_of_the_program_that_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may have Debian's Alertmanager next to another one; one of them is run, and a line is about that one."""
+    for name, number in {"alertmanager": "0.35.0", "prometheus-alertmanager": "0.25.0"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {number}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    assert used("alertmanager") == f"Alertmanager {inside(tmp_path)['alertmanager']}"
+
+
+def test_what_does_not_run_for_lack_of_a_program_ends_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does a word that no exercise has; neither leaves a line."""
+
+    def run() -> str:
+        raise ProcessError("expected the program on PATH, found none", place="victoria-metrics")
+
+    (tmp_path / "vmalert").write_text("#!/bin/sh\necho 1.2\n")
+    (tmp_path / "vmalert").chmod(0o755)
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    monkeypatch.setattr("scripts.compat.__main__.EXERCISES", [Exercise("`-dryRun`", ["vmalert"], run)])
+    monkeypatch.setattr("scripts.compat.__main__._PAGE", tmp_path / "page.md")
+    lacking = CliRunner().invoke(main, [str(tmp_path), "--only", "dryRun"])
+    unknown = CliRunner().invoke(main, [str(tmp_path), "--only", "nothing"])
+
+    assert (lacking.exit_code, unknown.exit_code) == (1, 1)
+    assert "victoria-metrics: expected the program on PATH, found none" in lacking.output
+    assert "'nothing' is about none" in unknown.output
+    assert not (tmp_path / "page.md").exists()
 
 
 def test_a_program_may_answer_on_its_standard_error(tmp_path: Path) -> None:

@@ -116,17 +116,20 @@ class HeldBack:
 
         It says itself which silences are in force; only those that have ended are told apart by this machine's clock.
         """
-        if self._watchdog.overdue:
-            await self._ask_for_heartbeat()
         since = max(rollout.started_at, self._clock.now() - timedelta(seconds=window_seconds))
-        silences, inhibited = await asyncio.gather(
-            self._answer(self._silences.silences(since)), self._answer(self._silences.inhibited(self._service))
+        # All at once: what acts waits for the answers, and for each that does not come.
+        silences, inhibited, _ = await asyncio.gather(
+            self._answer(self._silences.silences(since)),
+            self._answer(self._silences.inhibited(self._service)),
+            self._ask_for_heartbeat(),
         )
         self.error = silences[1] or inhibited[1]
         return Suppression(silences[0], inhibited[0])
 
     async def _ask_for_heartbeat(self) -> None:
         """A heartbeat that is silenced with everything else of the service is not missing."""
+        if not self._watchdog.overdue:
+            return
         try:
             if await self._silences.keeps_back(self._service, names.WATCHDOG):
                 self._watchdog.excuse()

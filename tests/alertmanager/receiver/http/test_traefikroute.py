@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from alertmanager.receiver.http.routerroutes import router_routes
 from canary.routers import Split
+from canary.routers.asking import Question
 from canary.routers.traefik.config import ALONE, PATH, is_canary
+from canary.web.routes import Call, Refusal
 from tests.canary.routers.conftest import canary, stable
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import eventually
@@ -141,3 +145,28 @@ async def test_only_a_traefik_with_the_token_is_answered(tmp_path: Path) -> None
     assert first[1] == again[1]
     assert "canary-split" in first[1]["http"]["services"]
     assert again[2]
+
+
+async def test_routers_that_share_a_connection_are_told_apart() -> None:
+    """A proxy asks for both on one: the second, of which nothing is wanted yet, does not get what the first has."""
+    wanted = {"edge1": {"http": {"services": "of edge1"}}}
+
+    async def answer(name: str, question: Question) -> Mapping[str, Any] | None:
+        found = wanted.get(name)
+        return None if found is None or question.in_force == json.dumps(found) else found
+
+    [_, route] = router_routes(answer)
+
+    async def configure(request: web.Request) -> web.StreamResponse:
+        try:
+            return await route.handler(Call(request))
+        except Refusal as refusal:
+            return web.Response(status=refusal.status, text=str(refusal))
+
+    async with served(web.get(PATH, configure)) as address, aiohttp.ClientSession(f"http://{address}") as http:
+        answers = []
+        for name in ("edge1", "edge1", "edge2"):
+            async with http.get(PATH.format(name=name)) as found:
+                answers.append((found.status, await found.text()))
+    assert answers[:2] == [(200, json.dumps(wanted["edge1"]))] * 2
+    assert answers[2][0] == 503

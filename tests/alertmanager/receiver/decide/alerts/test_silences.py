@@ -1,5 +1,6 @@
 """What is held back from acting: named while it is, remembered over its end, and told once."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -142,3 +143,23 @@ async def test_a_heartbeat_that_is_silenced_for_people_is_not_missing(kept: bool
             await deciding.passes(60)
 
         assert deciding.state() == state
+
+
+async def test_nothing_is_waited_for_twice() -> None:
+    """An Alertmanager that does not answer costs a look, and a rollback that waits for it, one time-out and not two."""
+    together = asyncio.Event()
+
+    class Slow(Known):
+        async def keeps_back(self, service: str, alert: str) -> bool:
+            await together.wait()
+            return await super().keeps_back(service, alert)
+
+        async def silences(self, since: datetime) -> list[Silence]:
+            together.set()
+            return await super().silences(since)
+
+    async with Deciding.about(POLICY) as deciding, asyncio.timeout(60):
+        await deciding.passes(4 * 60)
+        assert deciding.watchdog.overdue
+        await held_back(deciding, Slow()).ask(deciding.rollout, 60)
+        assert together.is_set()
