@@ -1,4 +1,5 @@
 """Where everything stands, as plain data: for the command line, the API and the page."""
+# long: one function for each part of the answer
 
 from collections.abc import Mapping
 from datetime import datetime
