@@ -65,6 +65,14 @@ def test_units_call_commands_that_are_there(unit: Path) -> None:
     assert len(written) == (1 if name == "exporter" else 0)
 
 
+def test_a_worker_without_memory_does_not_end_the_exporter() -> None:
+    """One of several services may take more than the unit has: systemd's default would end all of them with it."""
+    text = (DEPLOY / "systemd" / "kpi-canary-exporter.service").read_text(encoding="utf-8")
+
+    assert "\nMemoryMax=" in text
+    assert "\nOOMPolicy=continue\n" in text
+
+
 @pytest.mark.parametrize("unit", RELOADED, ids=lambda unit: unit.stem)
 def test_reload_needs_no_further_package(unit: Path) -> None:
     """The command that systemd gives at a reload signals the service with nothing but a shell on the machine."""
