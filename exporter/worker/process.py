@@ -77,7 +77,7 @@ class Forked:
     def __init__(self, process: BaseProcess) -> None:
         self._process = process
         self._handle: int | None = None
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
+        with contextlib.suppress(OSError):  # it has ended already, or a container's rules are older than handles
             self._handle = os.pidfd_open(self.pid)
 
     @property
@@ -103,6 +103,8 @@ class Forked:
         """End it at once."""
         if self._handle is not None:
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        else:
+            self._process.kill()
 
 
 def forked(order: Order, theirs: socket.socket) -> Forked:

@@ -47,6 +47,12 @@ def test_units_are_valid_and_hardened(unit: Path, tmp_path: Path) -> None:
     assert "\nLimitCORE=0\n" in text, "a core dump would hold the tokens"
 
 
+def test_one_service_s_memory_ends_no_other_service() -> None:
+    """Without this line systemd ends the whole exporter when the kernel has ended one of its processes."""
+    text = (DEPLOY / "systemd" / "kpi-canary-exporter.service").read_text(encoding="utf-8")
+    assert "\nOOMPolicy=continue\n" in text
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_units_call_commands_that_are_there(unit: Path) -> None:
     """The command and its options exist."""
@@ -63,14 +69,6 @@ def test_units_call_commands_that_are_there(unit: Path) -> None:
     written = [value for key, _, value in (option.partition("=") for option in options) if key == "--state.file"]
     assert all(path.startswith("/var/lib/kpi-canary/") for path in written)
     assert len(written) == (1 if name == "exporter" else 0)
-
-
-def test_a_worker_without_memory_does_not_end_the_exporter() -> None:
-    """One of several services may take more than the unit has: systemd's default would end all of them with it."""
-    text = (DEPLOY / "systemd" / "kpi-canary-exporter.service").read_text(encoding="utf-8")
-
-    assert "\nMemoryMax=" in text
-    assert "\nOOMPolicy=continue\n" in text
 
 
 @pytest.mark.parametrize("unit", RELOADED, ids=lambda unit: unit.stem)

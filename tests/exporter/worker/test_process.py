@@ -246,6 +246,23 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     assert (tmp_path / "counters.json").exists()
 
 
+def test_a_container_without_handles_has_processes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rules that are older than `pidfd_open` refuse it, the fork server's word is taken."""
+
+    def refuse(_pid: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    process = get_context("forkserver").Process(target=time.sleep, args=(600,), daemon=True)
+    process.start()
+    forked = Forked(process)
+    forked.join(0.01)
+    assert forked.exitcode is None
+    forked.kill()
+    forked.join()
+    assert forked.exitcode == -signal.SIGKILL
+
+
 def test_a_process_is_waited_for_and_killed_without_its_fork_server() -> None:
     """A service manager's signal to all ends the server first; the processes still write down their counters."""
     process = get_context("forkserver").Process(target=time.sleep, args=(600,), daemon=True)
