@@ -31,6 +31,7 @@ from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.ledger.feed import Feed
+from exporter.ledger.lookups import MOST_ROWS, Lookups
 from exporter.ledger.reconciler import LedgerReconciler
 from exporter.ledger.rows import Codes
 from exporter.ledger.sampling import Sampling
@@ -76,6 +77,7 @@ class Refresher:
         rollout: the newest rollout of the journal; None when there is none.
         routed: tells versions by the router's hash, or by its tag; None where nobody asks. Told of every rollout.
         logged: tells versions by the router's log; None where nobody asks for that.
+        lookups: the assignments and pairs that are in another database than the events they serve.
         journal_fault: the journal could not be read.
         clock_ahead_seconds: how far the database's clock is ahead of ours, as far as that is certain.
         since: rows are counted from here, seconds since the epoch.
@@ -103,9 +105,9 @@ class Refresher:
         self.versions, self.currencies = Codes(), Codes()
         streams = sources.streams(policy)
         told = self._tellers([stream for stream, _ in streams])
-        codes, zones = (self.versions, self.currencies), sources.zones(policy)
+        shared, zones = (self.versions, self.currencies, self.since, self.lookups.pairs), sources.zones(policy)
         self.feeds = [
-            Feed(stream, session, zones[stream.source], *codes, self.since, routed=told.get(stream.key))
+            Feed(stream, session, zones[stream.source], *shared, routed=told.get(stream.key))
             for stream, session in streams
         ]
         for feed in self.feeds:
@@ -144,7 +146,11 @@ class Refresher:
         tagged = any(stream.key == "tag" for stream in streams)
         self.routed = routed = RoutedVersions(router) if router is not None or tagged else None
         self.logged = LoggedVersions.of(self.policy) if source == "log" else None
-        return {"unit": self.logged or routed, "tag": None if routed is None else TaggedVersions(routed)}
+        self.lookups = Lookups.of(self.policy, self.sources, streams, self._faults.odd)
+        return {
+            "unit": self.lookups.versions or self.logged or routed,
+            "tag": None if routed is None else TaggedVersions(routed),
+        }
 
     async def refresh(self) -> None:
         """Read what is new, and take a new snapshot of it.
@@ -210,6 +216,7 @@ class Refresher:
         if self.logged is not None:
             with self._faults.survived("what the follower of the router's log keeps cannot be read"):
                 await self.logged.look()
+        await self._look_up(now)
         await self._look_around(now)
         self._leave_out_absent()
         low = self._rows_low(now)
@@ -229,6 +236,17 @@ class Refresher:
         self._refreshed_at, self._refreshed_monotonic = now, began
         running = self.rollout if self.rollout is not None and self.rollout.running else None
         self._unknown_versions.look(now, running.started_at.timestamp() if running is not None else None)
+
+    async def _look_up(self, now: float) -> None:
+        """Read what is new of what is looked up in memory; the events of what cannot be read count as unread too."""
+        for table in self.lookups.all:
+            forgotten = table.forgotten
+            with self._faults.survived("what rows are looked up in cannot be read", table=table.place):
+                await table.look(now)
+            if table.forgotten and not forgotten:
+                self._log.warn(
+                    "of what rows are looked up in, the oldest is forgotten", table=table.place, rows=MOST_ROWS
+                )
 
     async def _side_by_side(self, work: Callable[..., Awaitable[None]], *times: float) -> None:
         """Do one thing with the feeds of each source, which have a session of their own, at the same time."""

@@ -131,7 +131,8 @@ class Assignments:
     and the weights of the journal. Testers count as everybody else. `log`: what `canary assignments` found in the
     router's log (`database.log`), wherever it keeps that."""
     source: Name | None = None
-    """Entry of `database.sources` in which the table is; events of other sources cannot be looked up in it."""
+    """Entry of `database.sources` in which the table is. For events of other sources it is held in memory, the newest
+    million rows."""
     unit: Text = "unit"
     """Column with the unit, as the events' `unit` columns write it."""
     time: Text = "time"
@@ -163,7 +164,8 @@ class Identities:
     known_as: Text = "known_as"
     """Column with the name by which the events' `unit` knows the same customer: an account, a guest's token."""
     source: Name | None = None
-    """Entry of `database.sources` in which the pairs are; only events of the same source can be looked up in them."""
+    """Entry of `database.sources` in which the pairs are. For events of other sources they are held in memory, the
+    newest million, and need a `time`."""
     time: Text | None = None
     """Column with the time of the pair (a login, a checkout), in the zone of the events' times."""
     time_unit: TimeUnit | None = None

@@ -8,15 +8,18 @@ first child that matches takes them unless it says `continue`, and a node withou
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from canary.prometheus import Matcher
+
+T = TypeVar("T", list[Any], dict[str, Any])
 
 # `action="rollback"`, `team=~a|b`, `"label with spaces"!="x"`: quoted or bare on either side, as Alertmanager takes it.
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _MATCHER = re.compile(
     rf'\s*(?P<name>{_QUOTED}|[^\s=!~"{{}},]+)\s*(?P<operator>=~|!~|!=|=)\s*(?P<value>{_QUOTED}|[^",{{}}]*?)\s*(?:,|$)'
 )
+_KINDS = {list: "list", dict: "mapping"}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -26,13 +29,16 @@ def receivers(route: object, labels: Mapping[str, str]) -> list[str]:
     Raises:
         ValueError: the tree is none, or holds a matcher that is not understood; the message says which.
     """
-    return list(_walk(_node(route), labels, ""))
+    try:
+        return list(_walk(_node(route), labels, ""))
+    except RecursionError:
+        raise ValueError("they are nested too deeply") from None
 
 
 def _walk(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str) -> Iterator[str]:
     name = str(route.get("receiver") or inherited)
     taken = False
-    for child in map(_node, route.get("routes") or []):
+    for child in map(_node, _held(route, "routes", [])):
         if all(matcher.matches(labels) for matcher in _matchers(child)):
             taken = True
             yield from _walk(child, labels, name)
@@ -51,12 +57,25 @@ def _node(route: object) -> dict[str, Any]:
 
 def _matchers(route: Mapping[str, Any]) -> Iterator[Matcher]:
     """The conditions of a route, in the form of today and in that of Alertmanager 0.21 and before."""
-    for text in route.get("matchers") or []:
+    for text in _held(route, "matchers", []):
         yield from _parsed(str(text))
-    for name, value in (route.get("match") or {}).items():
-        yield Matcher(str(name), str(value))
-    for name, value in (route.get("match_re") or {}).items():
-        yield _matcher(str(name), str(value), regex=True)
+    for name, value in _labels(route, "match"):
+        yield Matcher(name, value)
+    for name, value in _labels(route, "match_re"):
+        yield _matcher(name, value, regex=True)
+
+
+def _labels(route: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
+    for name, value in _held(route, key, {}).items():
+        yield str(name), str(value)
+
+
+def _held(route: Mapping[str, Any], key: str, empty: T) -> T:
+    """What a route has at a key, of the kind of *empty*."""
+    found = route.get(key) or empty
+    if isinstance(found, type(empty)):
+        return found
+    raise ValueError(f"expected a {_KINDS[type(empty)]} in {key}, found {found!r}"[:200])
 
 
 def _parsed(text: str) -> Iterator[Matcher]:

@@ -18,6 +18,8 @@ counters once it is complete. A step that times out is smaller the next time.
 # long: one stream from its first bucket to its last, whose steps share what is known of it
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from canary.errors import DatabaseTimeoutError
 from exporter.ledger.held_rows import HeldRows
@@ -27,7 +29,7 @@ from exporter.ledger.reader import StreamReader
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
-from exporter.source.routed import UnitVersions
+from exporter.source.routed import Pairs, UnitVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 
 _FINE_HOURS = 2
@@ -74,6 +76,7 @@ class Feed:
         versions: Codes,
         currencies: Codes,
         since: float,
+        pairs: Mapping[str | None, Pairs] = MappingProxyType({}),
         *,
         routed: UnitVersions | None = None,
     ) -> None:
@@ -88,7 +91,7 @@ class Feed:
         self.fill_fault: Exception | None = None
         self.fill_at = float("-inf")
         self.refreshed_at: float | None = None
-        self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones, routed)
+        self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones, routed, pairs)
         self._since = since
         self._newest_hour = 0
         self._read_whole_at = float("-inf")

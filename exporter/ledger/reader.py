@@ -10,7 +10,8 @@ so they are looked for further back, as far as the newest ones lie off.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -29,14 +30,14 @@ from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Parameters, offset_seconds
-from exporter.source.routed import LEFT_OUT, UnitVersions, version_of
-from exporter.source.sources import single_rows
+from exporter.source.routed import LEFT_OUT, Pairs, UnitVersions, version_of
+from exporter.source.sources import ROWS_UNIT, single_rows
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
 
 _OFFSET_MARGIN_SECONDS = 3600
 """Texts may be off by an hour more than the newest ones: summer time."""
 
-_ROWS_MOMENT, _ROWS_VERSION = 2, 4
+_ROWS_MOMENT, _ROWS_ENTERED, _ROWS_VERSION = 2, 3, 4
 """Columns of a stream's `rows`."""
 
 HASHES: Final = 16**3
@@ -54,6 +55,7 @@ class StreamReader:
         odd: told of values that are none.
         in_zones: told in which zones the stream's times, and its rows' own times, turn out to be.
         routed: tells the versions of customers, where the stream's rows have these instead.
+        pairs: by identity, those by which customers are looked for in another database.
 
     Attributes:
         stream: with the statements in use now.
@@ -69,10 +71,12 @@ class StreamReader:
         odd: OddValues,
         in_zones: Callable[[Zone, Zone], None],
         routed: UnitVersions | None = None,
+        pairs: Mapping[str | None, Pairs] = MappingProxyType({}),
     ) -> None:
         self.stream = stream
+        self._pairs = pairs
         self._routed = routed if stream.key is not None else None
-        self.zone = clock_zone
+        self.zone = self._entered = clock_zone
         self.sample_ratio = 1.0
         self._session = session
         self._clock_zone = clock_zone
@@ -150,7 +154,9 @@ class StreamReader:
         """The single rows of the buckets from *low* up to *high*."""
         bounds = self._bounds(low * FINE_SECONDS, high * FINE_SECONDS)
         sample = None if self.sample_ratio >= 1.0 else f"{round(self.sample_ratio * HASHES):03x}"
-        rows = await single_rows(self.stream, self._session, bounds, sample)
+        rows = known_units(
+            self.stream, await single_rows(self.stream, self._session, bounds, sample), self._entered, self._pairs
+        )
         if self._routed is None:
             return rows
         told = ((row, self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT])) for row in rows)
@@ -173,11 +179,11 @@ class StreamReader:
         self.stream = stream = await fitted(
             self.stream, self._session, careful=careful, sampled=self.sample_ratio < 1.0
         )
-        self.zone, entered = (
+        self.zone, self._entered = (
             self._clock_zone.of_instants if instants else self._clock_zone
             for instants in (stream.instants, stream.entered_instants)
         )
-        self._in_zones(self.zone, entered)
+        self._in_zones(self.zone, self._entered)
         self._fitted, self._careful = True, careful
 
     def _no_times(self, kind: str) -> DatabaseSchemaError:
@@ -217,13 +223,31 @@ class StreamReader:
 
     def _version(self, key: Any, stored: Any) -> str | None:
         """The version that a key tells, at a time as the database has it."""
-        return version_of(self._routed, key, stored, self.zone)
+        return version_of(self._routed, key, stored, self.zone, self._pairs)
 
     async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
         return await self._session.rows(statement, self._bounds(low, high))
 
     def _bounds(self, low: int, high: int) -> Parameters:
         return self.stream.dialect.parameters(low, high, offset_seconds=self._offset_seconds)
+
+
+def known_units(stream: Stream, rows: Sequence[Row], entered: Zone, pairs: Mapping[str | None, Pairs]) -> Sequence[Row]:
+    """A stream's single rows with their customers as the router knows them, where that is told by another database.
+
+    Args:
+        entered: the zone of the rows' own times.
+        pairs: by identity, what tells it.
+    """
+    known = pairs.get(stream.identity)
+    if known is None:
+        return rows
+    units = (
+        None if row[_ROWS_ENTERED] is None else known.unit(row[ROWS_UNIT], entered.moment(float(row[_ROWS_ENTERED])))
+        for row in rows
+    )
+    told = zip(rows, units, strict=True)
+    return [(*row[:ROWS_UNIT], unit, *row[ROWS_UNIT + 1 :]) for row, unit in told if unit != LEFT_OUT]
 
 
 def _counting(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

@@ -5,6 +5,8 @@ together, at a login or a checkout, and these pairs (`database.identities`) lead
 several cookies, a phone's and a desk's, which the router may have put on different sides. So where pairs have times, a
 row takes the last one before it: the device that its customer signed in with last. Without times, and with more than
 one cookie, nobody can know it, and the row is unknown rather than guessed.
+
+Pairs in another database than the event's rows are looked up in memory (`exporter.ledger.lookups`).
 """
 
 from collections.abc import Iterator
@@ -28,6 +30,7 @@ class Units:
     def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds) -> None:
         self._kinds = kinds
         self._identities = policy.database.identities
+        self._assignments = policy.database.assignments
         self._lateness_seconds = policy.database.lateness
         self._dialect = dialect
 
@@ -37,7 +40,7 @@ class Units:
         Args:
             name, event, row: the event, and what its rows are selected from.
         """
-        if event.unit is None:
+        if event.unit is None or self.elsewhere(event) is not None:
             return None
         if event.identity is None:
             return row.c[event.unit]
@@ -51,6 +54,23 @@ class Units:
             return sa.select(only).select_from(source).where(mine).correlate(row).scalar_subquery()
         at = self._dialect.numbered(pairs.time_unit).epoch(source.c[pairs.time])
         return sa.func.coalesce(*self.nearest(event, row, unit, source, mine, at))
+
+    def named(self, name: str, event: Event, row: sa.FromClause) -> Column | None:
+        """The same, and where the pairs are elsewhere what the row itself calls its customer."""
+        if event.unit is not None and self.elsewhere(event) is not None:
+            return row.c[event.unit]
+        return self.of(name, event, row)
+
+    def elsewhere(self, event: Event) -> str | None:
+        """The identity in which an event's customers are looked for, where its pairs are in another database."""
+        pairs = self._identities.get(event.identity or "")
+        return event.identity if pairs is not None and pairs.source != event.source else None
+
+    def versions_elsewhere(self, event: Event) -> bool:
+        """Whether an event's rows name a customer whose version is looked up in another database."""
+        given = self._assignments
+        far = given is not None and given.from_ is None and given.source != event.source
+        return event.unit is not None and (far or self.elsewhere(event) is not None)
 
     def kinds_key(self, name: str, event: Event) -> str:
         """By which name the kind of what `of` gives is among an event's kinds."""

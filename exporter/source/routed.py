@@ -10,7 +10,7 @@ too. What the journal cannot know is not known here: testers, and customers whos
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -44,20 +44,37 @@ class UnitVersions(Protocol):
         ...
 
 
-def version_of(told: UnitVersions | None, key: Any, stored: Any, zone: Zone) -> str | None:
+class Pairs(Protocol):
+    """Tells customers' other name, by which the router knows them (`exporter.source.identities`)."""
+
+    def unit(self, known_as: Any, moment: float) -> str | None:
+        """The router's name of a customer at *moment*; None where it is not known, `LEFT_OUT` who is left out."""
+        ...
+
+
+def version_of(
+    told: UnitVersions | None, key: Any, stored: Any, zone: Zone, pairs: Mapping[str | None, Pairs]
+) -> str | None:
     """The version that a key tells, at the time that it brings along or else its row's.
 
     Args:
         key: what a statement gave in place of a version (`exporter.source.versions`).
         stored: the row's time as the database has it.
         zone: that of the row's times.
+        pairs: by identity, those that no statement can look up.
     """
     if told is None or stored is None:
         return None
+    identity = None
     if isinstance(key, str):
-        moment, key = split_key(key)
+        moment, identity, key = split_key(key)
         stored = stored if moment is None else moment
-    return told.version(key, zone.moment(float(stored)))
+    at = zone.moment(float(stored))
+    if identity in pairs:
+        key = pairs[identity].unit(key, at)
+        if key == LEFT_OUT:
+            return LEFT_OUT
+    return told.version(key, at)
 
 
 _BACK = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED})

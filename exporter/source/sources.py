@@ -8,6 +8,9 @@ Shards are one source. Every question goes to all of them at the same time, and 
 are sums; when one of them cannot answer, nothing is known of the source, rather than a part of it. Their ids are apart:
 order 5 of one shard is not order 5 of another.
 
+Assignments and pairs may be in a source of their own. What no statement can reach is looked up in memory
+(`exporter.ledger.lookups`).
+
 Of several sources, one that is away costs its events and no others. That is why no connection to it is an error of its
 own kind, which does not say that nothing can be read.
 """
@@ -105,13 +108,21 @@ async def order_sources(policy: Policy, patience: Patience) -> AsyncIterator[Sou
 
 
 def sources_in(policy: Policy) -> list[str | None]:
-    """The sources that the policy's events are in; `database.url` first."""
-    found = dict.fromkeys(event.source for event in policy.database.events.values())
+    """The sources that the policy's events, assignments and pairs are in; `database.url` first."""
+    database = policy.database
+    found = dict.fromkeys(event.source for event in database.events.values())
+    if database.assignments is not None and database.assignments.from_ is None:
+        found[database.assignments.source] = None
+    used = {event.identity for event in database.events.values()}
+    found |= {pairs.source: None for name, pairs in database.identities.items() if name in used}
     return sorted(found, key=lambda name: name or "") or [None]
 
 
 def policy_at(policy: Policy, source: str | None) -> Policy:
-    """The policy as one source has it: its events, its time zone, and what can be looked up in it."""
+    """The policy as one source has it: its events, its time zone, and what can be looked up in it.
+
+    Of assignments and pairs of other sources only their names are left, neither table nor SQL.
+    """
     database = policy.database
     if sources_in(policy) == [None]:
         return policy
@@ -122,13 +133,16 @@ def policy_at(policy: Policy, source: str | None) -> Policy:
     }
     given = database.assignments
     if given is not None and given.from_ is None and given.source != source:
-        given = None
+        given = replace(given, table=None, sql=None)
     zone = database.sources[source].timezone if source in database.sources else None
     changed = replace(
         database,
         events=events,
         assignments=given,
-        identities={name: pairs for name, pairs in database.identities.items() if pairs.source == source},
+        identities={
+            name: pairs if pairs.source == source else replace(pairs, table=None, sql=None)
+            for name, pairs in database.identities.items()
+        },
         required=() if source is not None else database.required,
         timezone=zone or database.timezone,
     )

@@ -241,7 +241,7 @@ class Statements:
         return self._bytes(self.column(name)) if self._by_bytes else self.column(name)
 
     def _unit(self) -> Column:
-        unit = self.versions.units.of(self._name, self._event, self._source)
+        unit = self.versions.units.named(self._name, self._event, self._source)
         if unit is None:
             return sa.null()
         return self._bytes(unit) if self._by_bytes else unit

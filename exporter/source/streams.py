@@ -83,6 +83,7 @@ class Stream:
         source: the policy's name of where it is read from; None for `database.url`.
         key: what the statements give in place of each row's version, where that is told elsewhere.
         inherits: whether that may be of a row which this one descends from.
+        identity: the one in whose pairs the customers of `rows` are still to be looked for, in another database.
         anyone: as `whole`, whatever the versions are.
         fit: the same stream for columns of these kinds, read carefully or not.
     """
@@ -115,6 +116,7 @@ class Stream:
     hashed: bool = False
     key: Key | None = None
     inherits: bool = False
+    identity: str | None = None
     sampled: sa.Select[Any] | None = None
 
     @property
@@ -253,6 +255,7 @@ class _Builder:
             hashed=hashed,
             key=ask.versions.keyed(self._name),
             inherits=ask.versions.inherits(self._name),
+            identity=ask.versions.units.elsewhere(self._event),
             sampled=None if hashed else ask.sampled(column, FINE_SECONDS, conditions),
         )
 

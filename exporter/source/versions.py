@@ -9,10 +9,11 @@ be the plain way, and count a row twice as soon as a unit is assigned twice; so 
 whole buckets are counted again for as long as rows may be late, a row whose assignment comes later moves to its version
 by itself. Rows for which nothing is found have no version, and are counted as `unknown`.
 
-Some versions no database can tell: those of the router's hash, of its log and of its tag. Then each row's key comes in
-place of the version (its customer, or the side in its tag), and `exporter.source.routed` and `.logged` give the answer.
-A row that inherits the key brings the time of the row that has it along, in one text (`split_key`): what a customer
-bought under one weight, and pays after the next change, belongs to the version that took the order.
+Some versions no database can tell: those of the router's hash, of its log and of its tag, and of assignments or pairs
+in another database. Then each row's key comes in place of the version (its customer, or the side in its tag), and
+`exporter.source.routed`, `.logged` and `exporter.ledger.lookups` give the answer. A row that inherits the key brings
+the time of the row that has it along, in one text (`split_key`): what a customer bought under one weight, and pays
+after the next change, belongs to the version that took the order.
 
 The same look-up, by the parent's key, tells whether a row comes from a customer who counts nowhere: whom
 `database.exclude.units` names, or whose assignment says that no chance has decided it (`tester`).
@@ -37,15 +38,15 @@ from exporter.source.mapping import columns_of, parents_of, selectable, spare_ta
 Column = sa.ColumnElement[Any]
 Key = Literal["unit", "tag"]
 _ASSIGNMENTS = "database.assignments"
-_SEAM = "\n"
+_SEAM, _BY = "\n", "@"
 """Between a key and its moment: no header and no cookie can hold one, until a shop unescapes it (`%0A`)."""
-_MOMENT = re.compile(r"-?[0-9]{1,11}(\.[0-9]+)?", re.ASCII)
-"""A moment as a database writes it. Before the seam may also stand what a customer chose to be known by, and one such
-row must not keep an event from being read."""
+_MOMENT = re.compile(r"(?P<moment>-?[0-9]{1,11}(\.[0-9]+)?)(@(?P<identity>.+))?", re.ASCII)
+"""A moment as a database writes it, and perhaps an identity of the policy. Before the seam may also stand what a
+customer chose to be known by, and one such row must not keep an event from being read."""
 _NO_DESCENT = "clickhouse"
 """ClickHouse refuses a look-up within the aggregate of another, and does not end with EXISTS within EXISTS: 100 visits
 ran into the time limit. There only rows that themselves name an excluded customer are left out."""
-_TRUE = ("1", "t", "true", "y", "yes")
+TRUE = ("1", "t", "true", "y", "yes")
 """How databases and shops write what is true, in small letters."""
 _Of = Callable[[str, sa.FromClause, frozenset[str]], Column | None]
 
@@ -68,6 +69,7 @@ class Versions:
         self._spare = spare_tables(policy)
         self._dialect = dialect
         self.units = Units(policy, dialect, self._kinds)
+        self._elsewhere = {name for name, event in self._events.items() if self.units.versions_elsewhere(event)}
 
     def looked_up(self, name: str) -> bool:
         """Whether an event's version is found somewhere else than in its own rows."""
@@ -79,7 +81,10 @@ class Versions:
             return None
         if self._any(name, "tag"):
             return "tag"
-        return "unit" if self._assignments is not None and self._assignments.from_ is not None else None
+        given = self._assignments
+        if given is None or (given.from_ is None and not with_ancestors(self._events, [name]) & self._elsewhere):
+            return None
+        return "unit"
 
     def inherits(self, name: str) -> bool:
         """Whether an event's rows have their version, or what tells it, from what they descend from."""
@@ -129,10 +134,10 @@ class Versions:
             one: selectable(self._named(one), table=event.table or one, sql=event.sql, name="canary_keys")
             for one, event in events.items()
         }
-        for one in filter(None, (event.identity for event in events.values())):
-            found[pairs_key(one)] = pair_rows(self._identities[one])
+        near = [event for event in events.values() if event.identity and self.units.elsewhere(event) is None]
+        found |= {pairs_key(event.identity or ""): pair_rows(self._identities[event.identity or ""]) for event in near}
         given = self._assignments
-        if given is not None and given.from_ is None:
+        if given is not None and given.from_ is None and given.source == self._events[name].source:
             found[_ASSIGNMENTS] = assignment_rows(given)
         return {one: sa.select(*source.c).where(sa.false()) for one, source in found.items()}
 
@@ -155,27 +160,29 @@ class Versions:
 
     def _key(self, key: Key, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
-        unit, found = self.units.of(name, event, row), []
+        unit, found = self.units.named(name, event, row), []
         own: Column | None = None
         if key == "unit" and unit is not None:
             own = self._dialect.text(unit)
         elif key == "tag" and event.tag is not None:
             own = _side(self._dialect.text(row.c[event.tag]))
         if own is not None:
-            # A stream may have another time than its rows, that of their outcome.
-            found.append(self._timed(own, event, row) if below or event.settled is not None else own)
+            # A stream may have another time than its rows, that of their outcome; and what is looked up elsewhere is
+            # as exact as in the database, to the moment and not to a bucket.
+            timed = below or event.settled is not None or (key == "unit" and name in self._elsewhere)
+            found.append(self._timed(own, event, row) if timed else own)
         return _first([*found, *self._inherited(name, row, below | {name}, partial(self._key, key))])
 
     def _excluded(self, name: str, row: sa.FromClause, below: frozenset[str]) -> sa.ColumnElement[bool] | None:
-        unit = self.units.of(name, self._events[name], row)
+        unit = self.units.named(name, self._events[name], row)
         found: list[sa.ColumnElement[bool]] = []
         if unit is not None:
             if self._nobody:
                 found.append(sa.and_(unit.is_not(None), self._dialect.text(unit).in_(self._nobody)))
-            if self._testers:
+            if self._testers and name not in self._elsewhere:
                 given = self._given(name, row, self._testers, otherwise="no")
                 marked = sa.func.coalesce(*given, sa.literal_column("'no'"), type_=sa.String())
-                found.append(sa.func.lower(marked).in_(_TRUE))
+                found.append(sa.func.lower(marked).in_(TRUE))
         above = () if self._dialect.name == _NO_DESCENT else self._parents(name, row, below | {name})
         for parent, source, mine in above:
             theirs = self._excluded(parent, source, below | {name})
@@ -185,6 +192,8 @@ class Versions:
 
     def _customer(self, name: str, row: sa.FromClause, below: frozenset[str]) -> Column | None:
         event = self._events[name]
+        if self.units.elsewhere(event) is not None:
+            return None
         unit = self.units.of(name, event, row)
         found = [self._dialect.text(unit)] if unit is not None else []
         named = parents_of(self._events, name)
@@ -200,7 +209,9 @@ class Versions:
 
     def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
         at = self._dialect.text(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]))
-        return at + sa.literal_column(f"'{_SEAM}'", type_=sa.String()) + own
+        identity = self.units.elsewhere(event)
+        seam = _SEAM if identity is None else f"{_BY}{identity}{_SEAM}"
+        return at + sa.literal_column(f"'{seam}'", type_=sa.String()) + own
 
     def _any(self, name: str, key: Literal["version", "tag"], below: frozenset[str] = frozenset()) -> bool:
         """Whether a row of the event, or one that it descends from, has a column of its own for this."""
@@ -243,7 +254,7 @@ class Versions:
         event = self._events[name]
         unit = self.units.of(name, event, row)
         given = self._assignments
-        if given is None or unit is None:
+        if given is None or unit is None or given.source != event.source:
             return
         source = assignment_rows(given)
         value: Column = self._dialect.text(source.c[column])
@@ -255,10 +266,11 @@ class Versions:
         yield from self.units.nearest(event, row, value, source, mine, at)
 
 
-def split_key(key: str) -> tuple[float | None, str]:
-    """The moment that a key brings along, as the database has it, and the key."""
-    moment, seam, rest = key.partition(_SEAM)
-    return (float(moment), rest) if seam and _MOMENT.fullmatch(moment) else (None, key)
+def split_key(key: str) -> tuple[float | None, str | None, str]:
+    """The moment that a key brings along, as the database has it, the identity to look for it in, and the key."""
+    before, seam, rest = key.partition(_SEAM)
+    found = _MOMENT.fullmatch(before) if seam else None
+    return (None, None, key) if found is None else (float(found["moment"]), found["identity"], rest)
 
 
 def _side(text: Column) -> Column:

@@ -82,8 +82,9 @@ def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay
         DatabaseError: one of its kinds.
     """
     needed = needed_events(policy)
-    keyed = Versions(policy, Dialect("sqlite")).keyed
-    if not any(says_version(policy, name) and keyed(name) != "unit" for name in needed):
+    given, keyed = policy.database.assignments, Versions(policy, Dialect("sqlite")).keyed
+    computed = given is not None and given.from_ is not None
+    if not any(says_version(policy, name) and not (computed and keyed(name) == "unit") for name in needed):
         raise InputError(
             "no version is known of any row, so that no canary can be told from its stable version",
             place="database.events",

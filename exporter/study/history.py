@@ -14,12 +14,14 @@ import numpy as np
 from canary.policy.kpis import Conversion, Mean, events_of
 from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows, merged
+from exporter.ledger.lookups import Lookups
+from exporter.ledger.reader import known_units
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.dialects import offset_seconds
 from exporter.source.mapping import parents_of, with_ancestors
-from exporter.source.routed import UnitVersions, version_of
+from exporter.source.routed import LEFT_OUT, UnitVersions, version_of
 from exporter.source.sources import Sources, single_rows
 from exporter.source.streams import Stream, fitted
 
@@ -50,12 +52,14 @@ class History:
     _streams: list[tuple[Stream, Session]] = field(init=False)
     _offset_seconds: dict[str, int] = field(default_factory=dict)
     _fitted: dict[Stream, Stream] = field(default_factory=dict)
+    _lookups: Lookups = field(init=False)
 
     def __post_init__(self) -> None:
         """Build the statements."""
         wanted = needed_events(self.policy)
         self._zones = self.sources.zones(self.policy)
         self._streams = [one for one in self.sources.streams(self.policy) if one[0].event in wanted]
+        self._lookups = Lookups.of(self.policy, self.sources, [stream for stream, _ in self._streams])
 
     async def between(self, low: float, high: float) -> JoinedRows:
         """All rows from `low` to `high` (seconds since the epoch), and what became of them.
@@ -68,6 +72,8 @@ class History:
         """
         policy = self.policy
         found: dict[str, dict[str, EventRows]] = {}
+        for lookup in self._lookups.all:
+            await lookup.look(high + policy.database.lateness)
         for stream, session in self._streams:
             late = policy.evidence.pending_timeout if stream.kind == "settled" else 0.0
             table = await self._read(stream, session, low - self._early_seconds(stream.event), high + late)
@@ -122,10 +128,13 @@ class History:
         while start < last:
             end = min(start + span, last)
             parameters = stream.dialect.parameters(start, end, offset_seconds=await self._offset(stream, session))
-            rows = await single_rows(stream, session, parameters)
+            pairs = self._lookups.pairs
+            rows = known_units(stream, await single_rows(stream, session, parameters), entered, pairs)
             if stream.key is not None:
-                told = self.tagged if stream.key == "tag" else None  # whom a router chose, no file of rollouts tells
-                rows = [(*row[:4], version_of(told, row[4], row[2], zone), *row[5:]) for row in rows]
+                # Whom a router chose, no file of rollouts tells.
+                told = self.tagged if stream.key == "tag" else self._lookups.versions
+                versions = ((row, version_of(told, row[4], row[2], zone, pairs)) for row in rows)
+                rows = [(*row[:4], version, *row[5:]) for row, version in versions if version != LEFT_OUT]
             table = EventRows.of(rows, len(stream.parents), self.versions, self.currencies)
             tables.append(table.shifted(zone.to_utc, entered.to_utc))
             wanted = (end - start) * _SPAN_ROWS // max(1, len(rows))

@@ -21,7 +21,7 @@ function(config, series, build)
                  + build.limit(n.LIMIT_CONVERGE, 'humanizeDuration') + '. The receiver retries automatically; intervene manually now.',
   })
   + build.alert(n.ROLLED_BACK, {
-    expr: p.operand(series.rolled_back) + ' > 0',
+    expr: p.operand(series.rolled_back) + ' == 1',
     severity: 'warning',
     action: 'none',
     summary: 'Canary {{ $labels.canary }} was rolled back; {{ $labels.stable }} runs',
@@ -83,7 +83,7 @@ function(config, series, build)
     description: 'Somebody ran `canary drill --through-prometheus`: the receiver takes this alert as it would a real one, and answers whether it could act.',
   })
   + build.alert(n.WATCHDOG, {
-    expr: 'vector(1) > 0',
+    expr: 'vector(1) == 1',
     severity: 'info',
     action: 'none',
     dashboard: 'guard',

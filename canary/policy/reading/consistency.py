@@ -196,9 +196,9 @@ def _sources(policy: Policy) -> Iterator[Inconsistency]:
     for name, event in database.events.items():
         at: At = ("database", "events", name)
         pairs = database.identities.get(event.identity or "")
-        if pairs is not None and pairs.source != event.source:
-            what = f"cannot be looked up in {event.identity!r}, which is in another database"
-            yield (*at, "identity"), what, "take pairs of the event's own `source`"
+        if pairs is not None and pairs.source != event.source and pairs.time is None:
+            what = f"{event.identity!r} is in another database, and its pairs are read from there by their `time`"
+            yield (*at, "identity"), what, f"name the column in database.identities.{event.identity}"
         for parent in event.parent if isinstance(event.parent, dict) else ():
             above = database.events[parent].source if parent in database.events else event.source
             shards = database.sources.get(above or "")

@@ -1,6 +1,7 @@
 """The tables of assignments and identities, and whether their times and the events' are of one kind."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
 
@@ -30,34 +31,47 @@ async def check_assignments(
     if given is None:
         return []
     findings: list[Finding] = []
-    if not any(event.unit for event in policy.database.events.values()):
+    events = policy.database.events.values()
+    if events and not any(event.unit for event in events):
         what = f"{_AT}: no event says its `unit`, so that nobody is looked for in them"
         findings.append(failed(place, what, "name the column with the customer's cookie or address: `unit`"))
-    if given.from_ is not None:
+    if given.from_ is not None or (given.table is None and given.sql is None):  # of another source
         return findings
     columns = {"unit": given.unit, "time": given.time, "version": given.version}
     columns |= {"tester": given.tester} if given.tester is not None else {}
     nothing = "there are none, so that every row's version is unknown"
-    lookup = Lookup(_AT, given.table, columns, given.unit, assignment_rows(given), nothing)
+    by = given.unit if events else given.time  # for other databases it is read by its times (`exporter.ledger.lookups`)
+    lookup = Lookup(_AT, given.table, columns, by, assignment_rows(given), nothing)
     found = await check_lookup(place, lookup, session, tables, names)
     return [*findings, *found, *(await _zones(place, policy, session) if is_readable(found) else [])]
 
 
 async def check_identities(
-    place: str, policy: Policy, session: Session, tables: Mapping[str, Table | None], names: Sequence[str]
+    place: str,
+    policy: Policy,
+    session: Session,
+    tables: Mapping[str, Table | None],
+    names: Sequence[str],
+    used: AbstractSet[str | None],
 ) -> list[Finding]:
     """What is wrong with `database.identities`; nothing where there are none.
+
+    Args:
+        used: those that events of any database say.
 
     Raises:
         DatabaseUnavailableError: there is no connection.
     """
     findings: list[Finding] = []
-    used = {event.identity for event in policy.database.events.values()}
+    near = {event.identity for event in policy.database.events.values()}
     for name, pairs in policy.database.identities.items():
         at = f"database.identities.{name}"
+        if pairs.table is None and pairs.sql is None:  # of another source
+            continue
         columns = {"unit": pairs.unit, "known_as": pairs.known_as, **({"time": pairs.time} if pairs.time else {})}
         nothing = "there are none, so that no customer is found by them"
-        lookup = Lookup(at, pairs.table, columns, pairs.known_as, pair_rows(pairs), nothing)
+        by = pairs.known_as if name in near or pairs.time is None else pairs.time
+        lookup = Lookup(at, pairs.table, columns, by, pair_rows(pairs), nothing)
         findings += await check_lookup(place, lookup, session, tables, names)
         if name not in used:
             findings.append(warning(place, f"{at}: no event says it", f"add `identity: {name}` to the event it is for"))

@@ -8,6 +8,7 @@ the exporter would publish zeros.
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 
@@ -60,6 +61,7 @@ async def check_database(policy: Policy, *, data: bool = False, document: Docume
         document: the policy's file, for the lines in it.
     """
     findings: list[Finding] = []
+    used = {event.identity for event in policy.database.events.values()}
     for source in sources_in(policy):
         if source is None and not names_database(policy):
             findings.append(skipped("database", "the policy names none", "give database.url, url_file or url_env"))
@@ -70,12 +72,19 @@ async def check_database(policy: Policy, *, data: bool = False, document: Docume
             findings.append(failed(error.place or "database", error.what, error.remedy))
             continue
         for database in databases:
-            findings += await _check_one(policy_at(policy, source), source, database, data=data, document=document)
+            cut = policy_at(policy, source)
+            findings += await _check_one(cut, source, database, used, data=data, document=document)
     return findings
 
 
 async def _check_one(
-    policy: Policy, source: str | None, database: OrderDatabase, *, data: bool, document: Document | None
+    policy: Policy,
+    source: str | None,
+    database: OrderDatabase,
+    used: AbstractSet[str | None],
+    *,
+    data: bool,
+    document: Document | None,
 ) -> list[Finding]:
     """One database with the events that are in it."""
     place = f"database {database.shown}"
@@ -87,7 +96,7 @@ async def _check_one(
         return [failed(place, "there is no such file", _NO_LOG_FILE if source == LOG_SOURCE else _NO_SUCH_FILE)]
     session = open_session(database)
     try:
-        tables = await _looked_into(place, policy, session, database.url.username)
+        tables = await _looked_into(place, policy, session, database.url.username, used)
         if not data:
             return [*_write_ahead(place, database), *tables]
         faulty = {found["event"] for one in tables if one.failed and (found := _ABOUT.match(one.what))}
@@ -117,7 +126,9 @@ def _write_ahead(place: str, database: OrderDatabase) -> Iterator[Finding]:
         yield warning(place, what, write_ahead_remedy(folder))
 
 
-async def _looked_into(place: str, policy: Policy, session: Session, user: str | None) -> list[Finding]:
+async def _looked_into(
+    place: str, policy: Policy, session: Session, user: str | None, used: AbstractSet[str | None]
+) -> list[Finding]:
     names = await session.run(table_names)
     wanted = {event.table for event in policy.database.events.values() if event.table}
     wanted |= {required.table for required in policy.database.required}
@@ -141,7 +152,7 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     ]
     findings += list(_required(place, policy, tables, names))
     findings += await check_assignments(place, policy, session, tables, names)
-    findings += await check_identities(place, policy, session, tables, names)
+    findings += await check_identities(place, policy, session, tables, names, used)
     for name, event in events.items():
         found: list[Finding] = []
         table = tables.get(event.table or "")

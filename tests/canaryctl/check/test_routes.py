@@ -40,6 +40,11 @@ def test_an_alert_goes_down_the_tree(labels: dict[str, str], expected: list[str]
     assert receivers(_TREE, labels) == expected
 
 
+_DEEP: dict[str, object] = {"receiver": "a"}
+for _ in range(5_000):
+    _DEEP = {"receiver": "a", "routes": [_DEEP]}
+
+
 @pytest.mark.parametrize(
     ("route", "said"),
     [
@@ -47,8 +52,11 @@ def test_an_alert_goes_down_the_tree(labels: dict[str, str], expected: list[str]
         ({"receiver": "a", "routes": ["b"]}, "expected a route"),
         ({"receiver": "a", "routes": [{"matchers": ["service"]}]}, "'service' is not understood"),
         ({"receiver": "a", "routes": [{"matchers": ["service=~'['"]}]}, "is not understood"),
+        ({"receiver": "a", "routes": 5}, "expected a list in routes"),
+        ({"receiver": "a", "routes": [{"match": "service"}]}, "expected a mapping in match"),
+        (_DEEP, "nested too deeply"),
     ],
-    ids=str,
+    ids=["none", "text", "no operator", "no expression", "number", "text in match", "deep"],
 )
 def test_what_cannot_be_followed_is_named(route: object, said: str) -> None:
     """Nothing is guessed about where an alert goes."""

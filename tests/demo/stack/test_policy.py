@@ -106,5 +106,5 @@ def test_compressed_durations_keep_their_floor(seconds: float, speed: float, at_
 
 def test_every_part_has_a_port_of_its_own(places: Places) -> None:
     """No two parts listen at the same place."""
-    assert len(set(places.ports.values())) == len(places.ports) == 8
+    assert len(set(places.ports.values())) == len(places.ports) == 9
     assert places.url("front") == f"http://{places.address('front')}"

@@ -183,9 +183,11 @@ async def test_a_customer_with_two_lines_hides_nobody_else(lite: ShopData, clock
 
 def test_a_key_is_whole_where_no_moment_precedes_it() -> None:
     """Only a number that a database writes is a moment."""
-    assert split_key("1764300000.25\nuser\n2") == (1764300000.25, "user\n2")
-    assert split_key("user\n2") == (None, "user\n2")
-    assert split_key("user") == (None, "user")
+    assert split_key("1764300000.25\nuser\n2") == (1764300000.25, None, "user\n2")
+    assert split_key("1764300000.25@accounts\n7") == (1764300000.25, "accounts", "7")
+    assert split_key("user\n2") == (None, None, "user\n2")
+    assert split_key("user@accounts\n2") == (None, None, "user@accounts\n2")
+    assert split_key("user") == (None, None, "user")
 
 
 def _tagged(url: str) -> Policy:

@@ -152,7 +152,7 @@ database:
                 "database: {sources: {s: {url: 'sqlite:///1.db'}}, identities: {p: {table: l}},"
                 " events: {x: {table: a, source: s, unit: u, identity: p}}}"
             ),
-            "cannot be looked up in 'p', which is in another database",
+            "'p' is in another database, and its pairs are read from there by their `time`",
         ),
         ("database: {events: {x: {table: a, unit: u, identity: p}}}", "no entry 'p' in database.identities"),
         ("database: {events: {x: {table: a, sql: SELECT 1}}}", "database.events.x: needs either `table` or `sql`"),

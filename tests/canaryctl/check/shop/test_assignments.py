@@ -58,6 +58,44 @@ async def test_faults_of_identities_are_named(write_policy: Write, shop_database
     ]
 
 
+async def test_tables_of_another_database_are_looked_at_there(write_policy: Write, shop_database: Path) -> None:
+    """There they are read by their times, so that these want an index; where the events are nothing is missed."""
+    elsewhere = (
+        "sources: {web: {url: sqlite:///web.db}}, assignments: {table: served, source: web},"
+        " identities: {accounts: {table: logins, source: web, time: at}},"
+        " events: {orders: {table: orders, unit: visit_id, identity: accounts, value: total, currency: currency}}"
+    )
+    url = f"sqlite+aiosqlite:///{shop_database.with_name('web.db')}"
+    await change(
+        url,
+        "CREATE TABLE served (unit TEXT, time TEXT, version TEXT)",
+        "INSERT INTO served VALUES ('a', '2026-01-01', 'v1')",
+    )
+    policy = write_policy(f"database: {{url: sqlite:///shop.db, {elsewhere}}}\n{_KPIS}")
+    missing = _said(await check_database(policy))
+    await change(
+        url,
+        "CREATE TABLE logins (unit TEXT, known_as TEXT, at TEXT)",
+        "INSERT INTO logins VALUES ('a', 1, '2026-01-01')",
+    )
+    slow = _said(await check_database(policy))
+    await change(url, *(remedy.removeprefix("run: ") for _, remedy in slow[1:]))
+    fine = _said(await check_database(policy))
+
+    assert [what for what, _ in missing][1:] == [
+        "served.time has no index, every row's look-up reads the whole table",
+        "database.identities.accounts.table: no table or view 'logins'",
+    ]
+    assert [what for what, _ in slow][1:] == [
+        "served.time has no index, every row's look-up reads the whole table",
+        "logins.at has no index, every row's look-up reads the whole table",
+    ]
+    assert [what for what, _ in fine] == [
+        "reachable, 1 events mapped, every column there and indexed",
+        "reachable, 0 events mapped, every column there and indexed",
+    ]
+
+
 async def test_events_whose_version_nothing_tells_are_named(write_policy: Write, shop_database: Path) -> None:
     """A mapping may be read before versions are known; what cannot be judged by then is said."""
     text = "database: {url: sqlite:///shop.db, events: {orders: {table: orders, version: null, value: total}}}\n"
