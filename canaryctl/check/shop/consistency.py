@@ -148,7 +148,7 @@ def _told(kind: _Kind, version: str, counts: Mapping[str, tuple[int, int]]) -> F
     others, of = (
         sum(numbers) for numbers in zip(*(one for name, one in counts.items() if name != version), strict=True)
     )
-    first = next(row[ID] for row, is_such in kind.rows if is_such and shown(row[VERSION]) == version)
+    first = next(shown(row[ID]) for row, is_such in kind.rows if is_such and shown(row[VERSION]) == version)
     what = (
         f"{such} of {rows} {kind.event} of {version} ({_share(such, rows)}) {kind.words}, and {others} of {of} "
         f"({_share(others, of)}) of all others: more than chance explains"
